@@ -1,0 +1,35 @@
+"""Errors that carry a stable code, from the decoder up to the HTTP problem that a client sees."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why a video, a package or a job could not be used. Values are part of the public contract."""
+
+    EMPTY_FILE = "empty_file"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    CORRUPT_MEDIA = "corrupt_media"
+    NO_VIDEO = "no_video"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    RESOURCE_LIMIT = "resource_limit"
+    STORAGE_FULL = "storage_full"
+    SOURCE_MISSING = "source_missing"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    WEIGHTS_MISSING = "weights_missing"
+    SPEC_MISMATCH = "spec_mismatch"
+    DEVICE_UNAVAILABLE = "device_unavailable"
+    INVALID_DATA = "invalid_data"
+    CANCELLED = "cancelled"
+    POISON = "poison"
+    INTERNAL = "internal"
+
+
+class SentilocError(Exception):
+    """An expected failure: `code` is stable, `detail` is one sentence that is safe to show to a client."""
+
+    def __init__(self, code: ErrorCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
