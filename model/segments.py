@@ -13,7 +13,7 @@ BoolArray = NDArray[np.bool_]
 
 
 class Proposal(NamedTuple):
-    """A candidate segment before calibration; `start` and `end` in seconds, `score` as its rule defines it."""
+    """A candidate segment before calibration: times in seconds, `score` as its rule defines it."""
 
     label: str
     score: float
@@ -23,7 +23,7 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Share of each stream in a segment's score, found by leaving the stream out; shares are >= 0 and sum to 1."""
+    """Share of each stream in a segment's score, by leaving the stream out; each >= 0, their sum 1."""
 
     visual: float
     audio: float

@@ -30,7 +30,7 @@ class VisualStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStream:
-    """Log-mel spectrogram, shape (time, frames, mels). `rule` names the preprocessing in `model/logmel.py`."""
+    """Log-mel spectrogram, shape (time, frames, mels); `rule` names a preprocessing of `model/logmel.py`."""
 
     rule: str = "serving"
     sample_rate: int = 16_000
