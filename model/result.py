@@ -1,0 +1,94 @@
+"""The answer for one video: segments, the curve they were cut from, and where both came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from model.segments import FloatArray, FrameScores, Segment, VideoInfo
+from model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
+
+SCHEMA_VERSION = "1.0"
+_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Scores per snippet: value i holds for [i * step, (i + 1) * step) seconds; all in [0, 1].
+
+    `without` maps a stream ("visual", "audio", "face") to the negative and positive scores that the network
+    gives when it is told that the stream is absent: what evidence is computed from.
+    """
+
+    step: float
+    negative: tuple[float, ...]
+    positive: tuple[float, ...]
+    non_sentiment: tuple[float, ...]
+    saliency: tuple[float, ...]
+    face_present: tuple[bool, ...] = ()
+    without: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+
+    def scores(self) -> FloatArray:
+        """The curve as FSENet scores (T, 3): negative, positive, non-sentiment."""
+        return np.array([self.negative, self.positive, self.non_sentiment], np.float32).T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which weights answered, and on what device."""
+
+    name: str
+    version: str
+    spec_hash: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Everything a client can ask about a localized video; `timings` are seconds per stage."""
+
+    video: VideoInfo
+    faces_seen: int
+    segments: tuple[Segment, ...]
+    curve: Curve
+    model: ModelIdentity
+    timings: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form, as the API returns and stores it."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "video": {**asdict(self.video), "faces_seen": self.faces_seen},
+            "segments": [asdict(segment) for segment in self.segments],
+            "curve": asdict(self.curve),
+            "model": asdict(self.model),
+            "timings": dict(self.timings),
+        }
+
+
+def make_curve(
+    scores: FrameScores, step: float, face_present: tuple[bool, ...], without: Mapping[str, FrameScores]
+) -> Curve:
+    """Round FSENet's output to what is stored, so that segments re-derived later are the same segments."""
+    return Curve(
+        step=step,
+        negative=_rounded(scores.scores[:, NEGATIVE]),
+        positive=_rounded(scores.scores[:, POSITIVE]),
+        non_sentiment=_rounded(scores.scores[:, NON_SENTIMENT]),
+        saliency=_rounded(scores.saliency),
+        face_present=face_present,
+        without={
+            stream: {
+                "negative": _rounded(ablated.scores[:, NEGATIVE]),
+                "positive": _rounded(ablated.scores[:, POSITIVE]),
+            }
+            for stream, ablated in without.items()
+        },
+    )
+
+
+def _rounded(values: FloatArray) -> tuple[float, ...]:
+    return tuple(round(float(value), _DECIMALS) for value in values)

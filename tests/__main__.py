@@ -1,0 +1,23 @@
+"""Lint, types, tests, in that order, stopping at the first that fails: `python -m tests [pytest arguments]`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> int:
+    """Run every check with this interpreter's tools; the exit status is the first failure's."""
+    checks = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", *sys.argv[1:]])
+    for check in checks:
+        status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT).returncode
+        if status:
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
