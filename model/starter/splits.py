@@ -1,0 +1,29 @@
+"""Who is kept out of training: the one list that every recipe of the starter imports.
+
+Every score of the starter on "unseen people" means these speakers and actors. The speech corpus `javanese` and
+the clips of `javanese_av` show the same seven actors under the same names (take 01 is the same recording), so
+an actor is unseen in both or in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+VALIDATION_ACTORS = frozenset({"actor04", "actor07"})
+
+# Men and women in every corpus; URDU's speakers mostly act one emotion each, so several are needed per class.
+VALIDATION_SPEAKERS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "ravdess": frozenset({"actor05", "actor06", "actor13", "actor14"}),
+        "nemo": frozenset({"KD0", "KS0"}),
+        "emodb": frozenset({"11", "14"}),
+        "urdu": frozenset({"SM2", "SM3", "SM21", "SM22", "SM23", "SF1", "SF4"}),
+        "javanese": VALIDATION_ACTORS,
+    }
+)
+
+
+def is_validation_speaker(corpus: str, speaker: str) -> bool:
+    """Whether this speaker of `speech/` is kept out of training; an unknown corpus raises KeyError."""
+    return speaker in VALIDATION_SPEAKERS[corpus]
