@@ -1,8 +1,8 @@
 """Who is kept out of training: the one list that every recipe of the starter imports.
 
-Every score of the starter on "unseen people" means these speakers and actors. The speech corpus `javanese`
-and the clips of `javanese_av` show the same seven actors under the same names (take 01 is the same recording),
-so an actor is unseen in both or in neither.
+Every score of the starter on "unseen people" means these speakers and actors. The speech corpus
+`javanese` and the clips of `javanese_av` show the same seven actors under the same names (take 01 is the same
+recording), so an actor is unseen in both or in neither.
 """
 
 from __future__ import annotations
