@@ -1,4 +1,4 @@
-"""Lint, types, tests, in that order, stopping at the first that fails: `python -m tests [pytest arguments]`."""
+"""Lint, types, tests, stopping at the first that fails: `python -m tests [pytest arguments]`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,70 @@
+"""Result formats: one function each, from a `Timeline` to text, listed in `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from app.formats import edl, elan, fcpxml, otio, subtitles, tables
+from app.formats.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How a result can be written: what to call it, what to send it as, and the function that writes it."""
+
+    title: str
+    media_type: str
+    extension: str
+    render: Callable[[Timeline], str]
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "csv": Format(title="CSV", media_type="text/csv", extension="csv", render=tables.csv_table),
+        "vtt": Format(title="WebVTT", media_type="text/vtt", extension="vtt", render=subtitles.webvtt),
+        "srt": Format(
+            title="SubRip", media_type="application/x-subrip", extension="srt", render=subtitles.srt
+        ),
+        "edl": Format(
+            title="DaVinci Resolve markers (EDL)",
+            media_type="application/x-edl",
+            extension="edl",
+            render=edl.resolve_markers,
+        ),
+        "fcp7": Format(
+            title="Premiere Pro (FCP7 XML)",
+            media_type="application/vnd.apple.xmeml+xml",
+            extension="xml",
+            render=otio.fcp7_xml,
+        ),
+        "fcpxml": Format(
+            title="Final Cut Pro (FCPXML)",
+            media_type="application/vnd.apple.fcpxml+xml",
+            extension="fcpxml",
+            render=fcpxml.fcpxml,
+        ),
+        "otio": Format(
+            title="OpenTimelineIO",
+            media_type="application/vnd.opentimelineio+json",
+            extension="otio",
+            render=otio.otio_json,
+        ),
+        "premiere": Format(
+            title="Premiere Pro marker list",
+            media_type="text/tab-separated-values",
+            extension="csv",
+            render=tables.premiere_markers,
+        ),
+        "audacity": Format(
+            title="Audacity labels", media_type="text/plain", extension="txt", render=tables.audacity_labels
+        ),
+        "eaf": Format(
+            title="ELAN annotations",
+            media_type="application/vnd.mpi.elan+xml",
+            extension="eaf",
+            render=elan.eaf,
+        ),
+    }
+)

@@ -1,0 +1,34 @@
+"""Timeline markers for DaVinci Resolve, in the EDL dialect of its "Timeline Markers from EDL" command."""
+
+from __future__ import annotations
+
+from app.formats.timeline import Marker, Timeline, without_overlap
+
+COLOURS = {"positive": "ResolveColorBlue", "negative": "ResolveColorRed"}
+_OTHER_COLOUR = "ResolveColorYellow"
+_MAX_TITLE = 70
+
+
+def resolve_markers(timeline: Timeline) -> str:
+    """One event per marker; Resolve drops a marker that overlaps another, so none do."""
+    mode = "DROP FRAME" if timeline.base.drop_frame else "NON-DROP FRAME"
+    head = f"TITLE: {_plain(timeline.title)[:_MAX_TITLE]}\nFCM: {mode}\n\n"
+    events = (
+        _event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline.markers), 1)
+    )
+    return head + "".join(events)
+
+
+def _event(number: int, marker: Marker, timeline: Timeline) -> str:
+    first = timeline.base.timecode(timeline.start + marker.start)
+    next_frame = timeline.base.timecode(timeline.start + marker.start + 1)
+    colour = COLOURS.get(marker.label, _OTHER_COLOUR)
+    return (
+        f"{number:03}  001      V     C        {first} {next_frame} {first} {next_frame}  \n"
+        f" |C:{colour} |M:{marker.name} |D:{marker.end - marker.start}\n\n"
+    )
+
+
+def _plain(text: str) -> str:
+    """One line, without the character that separates the marker's fields."""
+    return " ".join(text.replace("|", "/").split())

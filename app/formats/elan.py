@@ -1,0 +1,54 @@
+"""ELAN annotation format (EAF 3.0): one tier per label, times in milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import groupby
+from xml.etree import ElementTree as ET
+
+from app.formats.timeline import Timeline
+from model.segments import Segment
+
+_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+_TYPE = "sentiment"
+
+
+def eaf(timeline: Timeline) -> str:
+    """An annotation document with a tier `positive` and a tier `negative`; values are the confidences."""
+    root = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "Sentiloc",
+            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+            "xsi:noNamespaceSchemaLocation": _SCHEMA,
+        },
+    )
+    header = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
+    ET.SubElement(header, "PROPERTY", {"NAME": "title"}).text = timeline.title
+    slots = ET.SubElement(root, "TIME_ORDER")
+    by_label = sorted(enumerate(timeline.segments), key=lambda item: item[1].label)
+    for label, items in groupby(by_label, key=lambda item: item[1].label):
+        tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": _TYPE, "TIER_ID": label})
+        for number, segment in items:
+            _annotate(tier, slots, number, segment)
+    ET.SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        {"LINGUISTIC_TYPE_ID": _TYPE, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"},
+    )
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _annotate(tier: ET.Element, slots: ET.Element, number: int, segment: Segment) -> None:
+    ids = (f"ts{2 * number + 1}", f"ts{2 * number + 2}")
+    for slot, seconds in zip(ids, (segment.start, segment.end), strict=True):
+        ET.SubElement(slots, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(round(seconds * 1000))})
+    annotation = ET.SubElement(
+        ET.SubElement(tier, "ANNOTATION"),
+        "ALIGNABLE_ANNOTATION",
+        {"ANNOTATION_ID": f"a{number + 1}", "TIME_SLOT_REF1": ids[0], "TIME_SLOT_REF2": ids[1]},
+    )
+    ET.SubElement(annotation, "ANNOTATION_VALUE").text = f"{segment.confidence:.2f}"

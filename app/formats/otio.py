@@ -1,0 +1,56 @@
+"""OpenTimelineIO and, through its adapter, the FCP7 XML that Premiere Pro imports."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import opentimelineio as oti
+
+from app.formats.timeline import Marker, Timeline
+
+_COLOURS = {
+    "positive": oti.schema.MarkerColor.BLUE,
+    "negative": oti.schema.MarkerColor.RED,
+}
+
+
+def otio_json(timeline: Timeline) -> str:
+    """`.otio`: a timeline with the video as one clip and the segments as markers of the clip."""
+    return str(oti.adapters.write_to_string(_build(timeline), "otio_json"))
+
+
+def fcp7_xml(timeline: Timeline) -> str:
+    """`xmeml` 5 with the segments as markers of the sequence's clip."""
+    return str(oti.adapters.write_to_string(_build(timeline), "fcp_xml"))
+
+
+def _build(timeline: Timeline) -> oti.schema.Timeline:
+    rate = float(timeline.base.rate)
+    available = _range(timeline.start, timeline.frames, rate)
+    clip = oti.schema.Clip(
+        name=timeline.title,
+        media_reference=oti.schema.ExternalReference(
+            target_url=quote(timeline.title), available_range=available
+        ),
+        source_range=available,
+        markers=[_marker(timeline, marker, rate) for marker in timeline.markers],
+    )
+    track = oti.schema.Track(name="V1", kind=oti.schema.TrackKind.Video, children=[clip])
+    built = oti.schema.Timeline(name=timeline.title, global_start_time=available.start_time)
+    built.tracks.append(track)
+    return built
+
+
+def _marker(timeline: Timeline, marker: Marker, rate: float) -> oti.schema.Marker:
+    return oti.schema.Marker(
+        name=marker.name,
+        marked_range=_range(timeline.start + marker.start, marker.end - marker.start, rate),
+        color=_COLOURS.get(marker.label, oti.schema.MarkerColor.YELLOW),
+        metadata={"sentiloc": {"label": marker.label, "confidence": round(marker.confidence, 4)}},
+    )
+
+
+def _range(start: int, duration: int, rate: float) -> oti.opentime.TimeRange:
+    return oti.opentime.TimeRange(
+        oti.opentime.RationalTime(start, rate), oti.opentime.RationalTime(duration, rate)
+    )

@@ -1,0 +1,33 @@
+"""Cues over the video: WebVTT and SubRip, in milliseconds."""
+
+from __future__ import annotations
+
+from app.formats.timeline import Timeline
+
+
+def webvtt(timeline: Timeline) -> str:
+    """WebVTT with one cue per segment; the label is a class, so that a player can colour it."""
+    cues = (
+        f"{number}\n{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n"
+        f"<c.{segment.label}>{segment.label.capitalize()} {segment.confidence:.0%}</c>\n\n"
+        for number, segment in enumerate(timeline.segments, 1)
+    )
+    return "WEBVTT\n\n" + "".join(cues)
+
+
+def srt(timeline: Timeline) -> str:
+    """SubRip with one cue per segment."""
+    cues = (
+        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n"
+        f"{segment.label.capitalize()} {segment.confidence:.0%}\n\n"
+        for number, segment in enumerate(timeline.segments, 1)
+    )
+    return "".join(cues)
+
+
+def _clock(seconds: float, decimal: str) -> str:
+    """`HH:MM:SS.mmm` with the format's decimal sign; hours grow past two digits rather than wrap."""
+    total, milliseconds = divmod(round(seconds * 1000), 1000)
+    minutes, second = divmod(total, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02}:{minute:02}:{second:02}{decimal}{milliseconds:03}"
