@@ -18,11 +18,16 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
     data_dir: Path = Path("sentiloc-data")
-    redis_url: str | None = None
+    redis_url: str | None = Field(
+        None, description="redis://, rediss:// or unix://; default: a private Redis"
+    )
+    redis_prefix: str = Field("sentiloc:", description="Starts every key, so that a Redis can be shared")
     models_dir: Path | None = Field(None, description="Folder of model packages; default: the shipped ones")
     model: str = Field("fsenet-starter", description="Package used when a job names none")
     device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
     threads: int | None = Field(None, ge=1, description="Inference threads; default: the CPU quota")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
 
     max_upload_bytes: int = Field(2 * 1024**3, gt=0)
     max_duration_seconds: float = Field(4 * 3600, gt=0)
@@ -35,9 +40,24 @@ class Settings(BaseSettings):
     decoder_cpu_seconds: int = Field(4 * 3600, gt=0)
     decoder_wall_seconds: float = Field(6 * 3600, gt=0)
 
+    max_connections: int = Field(512, gt=0, description="Open connections per API process; more get a 503")
+    upload_idle_seconds: float = Field(
+        30.0, gt=0, description="An upload that sends nothing for so long ends"
+    )
+
     lease_seconds: float = Field(30.0, gt=0)
-    max_attempts: int = Field(3, ge=1)
+    max_attempts: int = Field(3, ge=1, description="Workers that a job may kill before it fails as poison")
     reaper_interval_seconds: float = Field(5.0, gt=0)
+    resend_seconds: float = Field(
+        30.0, gt=0, description="A queued job that no worker took is announced again"
+    )
+
+    worker_concurrency: int = Field(1, ge=1, description="Jobs at a time in one worker; each loads the model")
+    worker_max_jobs: int = Field(200, ge=1, description="Jobs after which a worker's child is replaced")
+    worker_max_memory_bytes: int = Field(6 * 1024**3, gt=0, description="Likewise, checked after each job")
+    job_time_limit_seconds: int = Field(8 * 3600, gt=0)
+    visibility_timeout_seconds: int = Field(3600, gt=0, description="When Redis redelivers an unread message")
+    shutdown_grace_seconds: float = Field(5.0, ge=0, description="Then a stopping worker gives its job back")
 
 
 @lru_cache

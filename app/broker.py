@@ -1,0 +1,77 @@
+"""The Celery app that the API sends with and the worker consumes with: one configuration for both.
+
+A message only says "look at job N": records, leases and the reaper make jobs safe, not the broker.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from celery import Celery
+from redis import Redis
+
+from app.redis_client import broker_url
+from app.settings import Settings
+
+LOCALIZE_TASK = "sentiloc.localize"
+LOCALIZE_QUEUE = "localize"
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Configured for at-least-once delivery on Redis; results are not kept in Celery."""
+    celery = Celery("sentiloc", broker=broker_url(settings), set_as_current=False)
+    celery.conf.update(
+        task_default_queue=LOCALIZE_QUEUE,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.worker_concurrency,
+        worker_max_tasks_per_child=settings.worker_max_jobs,
+        worker_max_memory_per_child=settings.worker_max_memory_bytes // 1024,
+        worker_proc_alive_timeout=120.0,
+        worker_soft_shutdown_timeout=settings.shutdown_grace_seconds,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_time_limit=settings.job_time_limit_seconds,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(settings),
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0.05},
+        enable_utc=True,
+    )
+    return celery
+
+
+def _transport_options(settings: Settings) -> dict[str, object]:
+    return {
+        "visibility_timeout": settings.visibility_timeout_seconds,
+        "unacked_restore_limit": 100,
+        "global_keyprefix": settings.redis_prefix,
+        "socket_timeout": 30.0,
+        "socket_connect_timeout": 2.0,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": True,
+    }
+
+
+class Dispatcher:
+    """Sends the messages that wake a worker."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._celery = make_celery(settings)
+        self._redis = redis
+        self._queue_key = f"{settings.redis_prefix}{LOCALIZE_QUEUE}"
+
+    def send(self, job_id: str) -> None:
+        """Tell one worker to look at the job; raises kombu's OperationalError when it cannot."""
+        self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=LOCALIZE_QUEUE)
+
+    def is_empty(self) -> bool:
+        """True when no message waits for a worker."""
+        return cast(int, self._redis.llen(self._queue_key)) == 0

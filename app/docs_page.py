@@ -1,0 +1,29 @@
+"""`/docs` with its own copy of Swagger UI, so that it works without any other server."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+
+def add_docs(app: FastAPI) -> None:
+    """Mount the assets of the `fastapi-swagger` package under `/docs/static` and the page at `/docs`."""
+    assets = Path(str(resources.files("fastapi_swagger") / "resources"))
+    app.mount("/docs/static", StaticFiles(directory=assets), name="docs-static")
+    app.add_api_route("/docs", _page, include_in_schema=False, response_class=HTMLResponse)
+
+
+async def _page() -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Sentiloc API",
+        swagger_js_url="/docs/static/swagger-ui-bundle.js",
+        swagger_css_url="/docs/static/swagger-ui.css",
+        swagger_favicon_url="/docs/static/favicon-32x32.png",
+        swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
+    )

@@ -1,0 +1,179 @@
+"""The Lua that changes job records: each script is atomic, takes its time from Redis and may be repeated.
+
+KEYS are always: job hash, queue (sorted by sequence), leases (sorted by expiry), the job's event stream,
+all jobs (sorted by creation). A script that is sent twice because an answer was lost does the same once.
+"""
+
+from __future__ import annotations
+
+_PRELUDE = """
+local job, queue, leases, events, jobs = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local id = string.match(job, '[^:]+$')
+local function clock()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) + tonumber(t[2]) / 1000000
+end
+local function stamp(seconds) return string.format('%.6f', seconds) end
+local now = clock()
+local function get(field) return redis.call('HGET', job, field) or '' end
+local function put(...) redis.call('HSET', job, 'updated_at', stamp(now), ...) end
+local function is_one_of(value, list)
+  return string.find(',' .. list .. ',', ',' .. value .. ',', 1, true) ~= nil
+end
+local function announce(kind)
+  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'state', get('state'),
+    'stage', get('stage'), 'progress', get('progress'), 'attempt', get('attempt'), 'at', stamp(now))
+end
+local function held(owner, attempt) return get('owner') == owner and get('attempt') == attempt end
+local function enqueue()
+  put('state', 'queued', 'stage', '', 'progress', '0', 'owner', '', 'lease_until', '',
+    'sent_at', stamp(now), 'sent', '1')
+  redis.call('ZREM', leases, id)
+  redis.call('ZADD', queue, get('seq'), id)
+  announce('state')
+end
+local function close(state, code, detail, result)
+  put('state', state, 'stage', '', 'error_code', code, 'error_detail', detail, 'result_key', result,
+    'finished_at', stamp(now), 'lease_until', '')
+  if state == 'succeeded' then redis.call('HSET', job, 'progress', '1') end
+  redis.call('ZREM', leases, id)
+  redis.call('ZREM', queue, id)
+  announce('final')
+end
+"""
+
+# ARGV: sequence, then field/value pairs.
+SUBMIT = (
+    _PRELUDE
+    + """
+if redis.call('EXISTS', job) == 1 then return 0 end
+redis.call('HSET', job, 'id', id, 'seq', ARGV[1], 'created_at', stamp(now), 'attempt', '0', 'crashes', '0')
+for i = 2, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
+redis.call('ZADD', jobs, stamp(now), id)
+enqueue()
+return 1
+"""
+)
+
+# ARGV: owner, lease seconds, states that may be claimed.
+CLAIM = (
+    _PRELUDE
+    + """
+local owner, seconds, claimable = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+if get('owner') == owner then return redis.call('HGETALL', job) end
+if not is_one_of(get('state'), claimable) then return {} end
+redis.call('HINCRBY', job, 'attempt', 1)
+if get('started_at') == '' then redis.call('HSET', job, 'started_at', stamp(now)) end
+put('state', 'decoding', 'stage', 'decoding', 'progress', '0', 'owner', owner,
+  'lease_until', stamp(now + seconds))
+redis.call('ZREM', queue, id)
+redis.call('ZADD', leases, stamp(now + seconds), id)
+announce('state')
+return redis.call('HGETALL', job)
+"""
+)
+
+# ARGV: owner, attempt, lease seconds, running states, wanted state, states it may follow, stage, progress.
+RENEW = (
+    _PRELUDE
+    + """
+local owner, attempt, seconds, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local target, allowed, stage, progress = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local state = get('state')
+if not held(owner, attempt) or not is_one_of(state, running) then return 0 end
+local changed = get('stage') ~= stage or get('progress') ~= progress
+if changed or tonumber(get('lease_until')) - now < seconds * 2 / 3 then
+  put('lease_until', stamp(now + seconds))
+  redis.call('ZADD', leases, stamp(now + seconds), id)
+end
+if changed then
+  put('stage', stage, 'progress', progress)
+  local moves = target ~= state and is_one_of(state, allowed)
+  if moves then put('state', target) end
+  announce(moves and 'state' or 'progress')
+end
+return 1
+"""
+)
+
+# ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key.
+FINISH = (
+    _PRELUDE
+    + """
+local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if not held(owner, attempt) then return 0 end
+if get('state') == target and get('result_key') == ARGV[7] then return 1 end
+if not is_one_of(get('state'), allowed) then return 0 end
+close(target, ARGV[5], ARGV[6], ARGV[7])
+return 1
+"""
+)
+
+# ARGV: owner, attempt, running states.
+RELEASE = (
+    _PRELUDE
+    + """
+if not held(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then return 0 end
+enqueue()
+return 1
+"""
+)
+
+# ARGV: states that may be cancelled.
+CANCEL = (
+    _PRELUDE
+    + """
+if not is_one_of(get('state'), ARGV[1]) then return 0 end
+close('cancelled', '', '', '')
+return 1
+"""
+)
+
+# ARGV: running states, crashes allowed, owner that is known to be dead or '', poison code, poison detail.
+EXPIRE = (
+    _PRELUDE
+    + """
+local running, limit, dead = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+if not is_one_of(get('state'), running) then
+  redis.call('ZREM', leases, id)
+  return ''
+end
+if get('owner') ~= dead and tonumber(get('lease_until')) > now then return '' end
+local crashes = redis.call('HINCRBY', job, 'crashes', 1)
+if crashes >= limit then
+  close('failed', ARGV[4], ARGV[5], '')
+  return 'failed'
+end
+enqueue()
+return 'queued'
+"""
+)
+
+# ARGV: seconds to wait, 1 when the broker's queue is known to be empty. True when a message should be sent.
+ANNOUNCE = (
+    _PRELUDE
+    + """
+if get('state') ~= 'queued' then
+  redis.call('ZREM', queue, id)
+  return 0
+end
+local wait = tonumber(ARGV[1])
+if ARGV[2] ~= '1' then wait = wait * math.pow(2, math.min(tonumber(get('sent')), 6)) end
+if now - tonumber(get('sent_at')) < wait then return 0 end
+redis.call('HINCRBY', job, 'sent', 1)
+redis.call('HSET', job, 'sent_at', stamp(now))
+return 1
+"""
+)
+
+# ARGV: states in which a job may be forgotten.
+DELETE = (
+    _PRELUDE
+    + """
+local fields = redis.call('HGETALL', job)
+if #fields == 0 or not is_one_of(get('state'), ARGV[1]) then return {} end
+redis.call('ZREM', jobs, id)
+redis.call('DEL', job, events)
+return fields
+"""
+)

@@ -1,0 +1,72 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+
+from app.docs_page import add_docs
+from app.problems import Problem, install_handlers
+from app.reaper import Reaper
+from app.routes import health, jobs, localize
+from app.services import Services
+from app.settings import Settings, get_settings
+from app.version import version
+
+_DESCRIPTION = (
+    "Finds *when* a video conveys positive or negative sentiment. "
+    "Upload a video, follow the job, fetch the segments. Every error is an RFC 9457 problem with a stable `code`."
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application with its routes, error handlers, docs and reaper."""
+    services = Services.from_settings(settings or get_settings())
+    app = FastAPI(
+        title="Sentiloc",
+        version=version(),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(services),
+    )
+    app.state.services = services
+    install_handlers(app)
+    for routes in (localize, jobs, health):
+        app.include_router(routes.router)
+    add_docs(app)
+    app.add_api_route("/", _landing, include_in_schema=False, response_class=PlainTextResponse)
+    _describe_problems(app)
+    return app
+
+
+def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher)
+        reaper.start()
+        yield
+        reaper.stop()
+
+    return lifespan
+
+
+async def _landing() -> str:
+    return "Sentiloc. Upload: POST /localize (multipart field `video`). Documentation: /docs\n"
+
+
+def _describe_problems(app: FastAPI) -> None:
+    generate = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,56 @@
+"""Which workers are alive: each tells Redis every few seconds what it is ready to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import cast
+
+from redis import Redis
+
+BEAT_SECONDS = 2.0
+STALE_SECONDS = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPresence:
+    """One worker process. `device` names what really executes; `error` says why no model is loaded."""
+
+    name: str
+    seen_at: float
+    model: str
+    model_version: str | None = None
+    device: str | None = None
+    error: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """True when the model is loaded."""
+        return self.device is not None and self.error is None
+
+
+def beat(redis: Redis, prefix: str, presence: WorkerPresence) -> None:
+    """Say that the worker is alive now; `seen_at` is set to Redis's time."""
+    fields = {**asdict(presence), "seen_at": _redis_time(redis)}
+    redis.hset(f"{prefix}workers", presence.name, json.dumps(fields))
+
+
+def leave(redis: Redis, prefix: str, name: str) -> None:
+    """Say that the worker stops."""
+    redis.hdel(f"{prefix}workers", name)
+
+
+def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
+    """Workers heard of lately; those that fell silent are forgotten."""
+    now = _redis_time(redis)
+    found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
+    workers = [WorkerPresence(**json.loads(text)) for text in found.values()]
+    for worker in workers:
+        if now - worker.seen_at > 10 * STALE_SECONDS:
+            leave(redis, prefix, worker.name)
+    return [worker for worker in workers if now - worker.seen_at <= STALE_SECONDS]
+
+
+def _redis_time(redis: Redis) -> float:
+    seconds, micros = cast("tuple[int, int]", redis.time())
+    return seconds + micros / 1e6

@@ -1,0 +1,194 @@
+"""Every error that a client can see, as an RFC 9457 problem with a stable `code`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from enum import StrEnum
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from kombu.exceptions import OperationalError
+from pydantic import BaseModel, ConfigDict, Field
+from redis import RedisError
+from starlette.exceptions import HTTPException
+
+from model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemCode(StrEnum):
+    """Codes of the HTTP side; a job's own failures use `ErrorCode`. Part of the public contract."""
+
+    BAD_REQUEST = "bad_request"
+    INVALID_REQUEST = "invalid_request"
+    JOB_NOT_FOUND = "job_not_found"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UPLOAD_TIMEOUT = "upload_timeout"
+    UPLOAD_INCOMPLETE = "upload_incomplete"
+    UPLOAD_TOO_LARGE = "upload_too_large"
+    NOT_MULTIPART = "not_multipart"
+    MALFORMED_MULTIPART = "malformed_multipart"
+    MISSING_FIELD = "missing_field"
+    UNEXPECTED_FIELD = "unexpected_field"
+    RESULT_NOT_READY = "result_not_ready"
+    REDIS_UNAVAILABLE = "redis_unavailable"
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it, with a `code` that programs can rely on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:sentiloc:problem:job_not_found",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": "There is no job with this id.",
+                    "code": "job_not_found",
+                }
+            ]
+        }
+    )
+
+    type: str = Field(description="urn:sentiloc:problem:CODE")
+    title: str = Field(description="The HTTP status in words")
+    status: int
+    detail: str = Field(description="One sentence for people")
+    code: str = Field(description="Stable, for programs")
+
+
+class ProblemError(Exception):
+    """Raise it anywhere under a route to answer with a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        code: ProblemCode | ErrorCode,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+
+
+STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
+    ErrorCode.EMPTY_FILE: 422,
+    ErrorCode.UNSUPPORTED_FORMAT: 415,
+    ErrorCode.CORRUPT_MEDIA: 422,
+    ErrorCode.NO_VIDEO: 422,
+    ErrorCode.LIMIT_EXCEEDED: 422,
+    ErrorCode.INVALID_DATA: 422,
+    ErrorCode.STORAGE_FULL: 507,
+    ErrorCode.SOURCE_MISSING: 410,
+    ErrorCode.MODEL_UNAVAILABLE: 503,
+    ErrorCode.WEIGHTS_MISSING: 503,
+    ErrorCode.DEVICE_UNAVAILABLE: 503,
+}
+
+
+def problem_response(
+    status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The problem as a response."""
+    body = Problem(
+        type=f"urn:sentiloc:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+    )
+    return JSONResponse(
+        body.model_dump(), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def documented(*answers: tuple[int, ProblemCode | ErrorCode, str]) -> dict[int | str, dict[str, object]]:
+    """OpenAPI entries for these problems, each with its example."""
+    responses: dict[int | str, dict[str, object]] = {}
+    for status, code, detail in answers:
+        entry = responses.setdefault(status, _documented_status(status))
+        content = entry["content"]
+        assert isinstance(content, dict)  # noqa: S101
+        content[MEDIA_TYPE]["examples"][str(code)] = {"value": _example(status, code, detail)}
+    return responses
+
+
+def _documented_status(status: int) -> dict[str, object]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}},
+    }
+
+
+def _example(status: int, code: str, detail: str) -> dict[str, object]:
+    title = HTTPStatus(status).phrase
+    return {
+        "type": f"urn:sentiloc:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Make every error of `app` a problem, including those of the framework."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(SentilocError, _on_sentiloc_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RedisError, _on_redis_error)
+    app.add_exception_handler(OperationalError, _on_redis_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101
+    return problem_response(error.status, error.code, error.detail, error.headers)
+
+
+def _on_sentiloc_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, SentilocError)  # noqa: S101
+    return problem_response(STATUS_OF_ERROR.get(error.code, 500), error.code, error.detail)
+
+
+_HTTP_CODES = {404: ProblemCode.NOT_FOUND, 405: ProblemCode.METHOD_NOT_ALLOWED}
+
+
+def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = _HTTP_CODES.get(error.status_code, ProblemCode.BAD_REQUEST)
+    details = {404: "There is nothing at this path.", 405: "This path does not answer to this method."}
+    detail = details.get(error.status_code, str(error.detail))
+    return problem_response(error.status_code, code, detail, error.headers)
+
+
+def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    parts = [f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
+    return problem_response(422, ProblemCode.INVALID_REQUEST, "; ".join(parts))
+
+
+def _on_redis_error(_: Request, error: Exception) -> Response:
+    logger.error("Redis cannot be reached: %s", error)
+    detail = "The service cannot reach its job store; try again in a few seconds."
+    return problem_response(503, ProblemCode.REDIS_UNAVAILABLE, detail, {"Retry-After": "2"})
+
+
+def _on_unexpected(request: Request, error: Exception) -> Response:
+    logger.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    return problem_response(
+        500, ErrorCode.INTERNAL, "Something went wrong in the server; it has been logged."
+    )

@@ -1,0 +1,38 @@
+"""One way to connect to Redis: bounded waiting, one quick retry, text in and out."""
+
+from __future__ import annotations
+
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from app.settings import Settings
+from model.errors import ErrorCode, SentilocError
+
+
+def redis_url(settings: Settings) -> str:
+    """The configured URL; raises when there is none (`sentiloc serve` always sets one)."""
+    if settings.redis_url is None:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            "SENTILOC_REDIS_URL is not set; set it, or use `sentiloc serve`, which brings its own Redis",
+        )
+    return settings.redis_url
+
+
+def broker_url(settings: Settings) -> str:
+    """The same Redis in the form that Celery reads."""
+    url = redis_url(settings)
+    return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
+
+
+def connect(settings: Settings) -> Redis:
+    """A client (thread-safe, connects when first used) that answers or raises within a few seconds."""
+    return Redis.from_url(
+        redis_url(settings),
+        decode_responses=True,
+        socket_timeout=5.0,
+        socket_connect_timeout=2.0,
+        health_check_interval=30,
+        retry=Retry(ConstantBackoff(0.05), 1),
+    )

@@ -1,0 +1,57 @@
+"""`/healthz`: the process answers. `/readyz`: a video that is uploaded now will be localized."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from redis import RedisError
+
+from app.presence import WorkerPresence, alive_workers
+from app.schemas import HealthBody, ReadyBody, WorkerBody
+from app.services import Services, ServicesDep
+from app.version import version
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz", summary="Is the process up?")
+async def healthz() -> HealthBody:
+    """Always 200 while the process answers."""
+    return HealthBody(version=version())
+
+
+@router.get(
+    "/readyz",
+    summary="Is the service ready?",
+    responses={503: {"model": ReadyBody, "description": "Not ready; `reasons` say why"}},
+)
+def readyz(response: Response, services: ServicesDep) -> ReadyBody:
+    """503 unless Redis answers and a live worker has its model loaded on the device it was told to use."""
+    response.headers["Cache-Control"] = "no-store"
+    body = _readiness(services)
+    if not body.ready:
+        response.status_code = 503
+    return body
+
+
+def _readiness(services: Services) -> ReadyBody:
+    try:
+        workers = alive_workers(services.store.redis, services.store.prefix)
+    except RedisError:
+        return ReadyBody(ready=False, redis=False, workers=[], reasons=["Redis cannot be reached."])
+    ready = any(worker.is_ready for worker in workers)
+    reasons = [] if ready else _reasons(workers)
+    return ReadyBody(
+        ready=ready, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
+    )
+
+
+def _reasons(workers: list[WorkerPresence]) -> list[str]:
+    if not workers:
+        return ["No worker is alive."]
+    return sorted({worker.error or f"A worker is loading {worker.model}." for worker in workers})
+
+
+def _worker(worker: WorkerPresence) -> WorkerBody:
+    return WorkerBody(
+        model=worker.model, model_version=worker.model_version, device=worker.device, error=worker.error
+    )

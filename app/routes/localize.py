@@ -1,0 +1,107 @@
+"""`POST /localize`: a video in, a job out."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from app.job_record import JobRecord
+from app.problems import ProblemCode, documented
+from app.schemas import EXAMPLE_QUEUED, JobBody, job_body
+from app.services import Services, ServicesDep
+from app.uploads import Upload, receive_video
+from model.errors import ErrorCode
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["jobs"])
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["video"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "video": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "mp4, mov, webm, mkv, avi or ts; the bytes decide, not the name",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+_LOCATION = {"Location": {"description": "The job's path", "schema": {"type": "string"}}}
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "The video is stored and the job is queued; it will not be lost.",
+        "headers": _LOCATION,
+        "content": {"application/json": {"example": EXAMPLE_QUEUED}},
+    }
+}
+_PROBLEMS = documented(
+    (400, ProblemCode.MALFORMED_MULTIPART, "The multipart body is malformed or cut off."),
+    (408, ProblemCode.UPLOAD_TIMEOUT, "The upload sent nothing for 30 seconds."),
+    (413, ProblemCode.UPLOAD_TOO_LARGE, "The video is larger than 2147483648 bytes, which is the most …"),
+    (415, ProblemCode.NOT_MULTIPART, "Send the video as multipart/form-data, in a file field named `video`."),
+    (422, ProblemCode.MISSING_FIELD, "The form has no field `video`."),
+    (422, ProblemCode.UNEXPECTED_FIELD, "The form may only hold the file field `video`, not 'model'."),
+    (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
+    (
+        503,
+        ProblemCode.REDIS_UNAVAILABLE,
+        "The service cannot reach its job store; try again in a few seconds.",
+    ),
+    (507, ErrorCode.STORAGE_FULL, "The server's storage is full."),
+)
+
+
+@router.post(
+    "/localize",
+    status_code=202,
+    summary="Upload a video and queue it",
+    responses={**_ACCEPTED, **_PROBLEMS},
+    openapi_extra=_FORM,
+)
+async def localize(request: Request, response: Response, services: ServicesDep) -> JobBody:
+    """The video is streamed to disk, stored under a generated name and queued for localization."""
+    await to_thread.run_sync(services.store.redis.ping)
+    upload = await receive_video(request, services.storage, services.settings)
+    record, position = await to_thread.run_sync(_submit, services, upload)
+    response.headers["Location"] = f"/jobs/{record.id}"
+    response.headers["Cache-Control"] = "no-store"
+    return job_body(record, position)
+
+
+def _submit(services: Services, upload: Upload) -> tuple[JobRecord, int | None]:
+    try:
+        record = services.store.submit(
+            source_key=upload.key,
+            source_name=upload.name,
+            source_bytes=upload.bytes,
+            model=services.settings.model,
+        )
+    except RedisError:
+        services.storage.delete(upload.key)
+        raise
+    _wake_worker(services, record.id)
+    return record, services.store.queue_position(record.id)
+
+
+def _wake_worker(services: Services, job_id: str) -> None:
+    try:
+        services.dispatcher.send(job_id)
+    except (RedisError, OperationalError) as error:
+        # The job is recorded, so it is accepted; the reaper will announce it.
+        logger.warning("job %s: no message could be sent yet: %s", job_id, error)

@@ -1,0 +1,80 @@
+"""Receives an upload: from the request's body to a stored file, with bounded memory and bounded patience."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from anyio import to_thread
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from app.multipart import VideoPart, too_large
+from app.problems import ProblemCode, ProblemError
+from app.settings import Settings
+from app.storage import Storage, Writer
+from model.errors import ErrorCode
+
+_FLUSH_BYTES = 1 << 20
+_FORM_OVERHEAD = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A stored upload."""
+
+    key: str
+    name: str
+    bytes: int
+
+
+async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
+    """Stream the multipart field `video` into the storage; on any error nothing is left there."""
+    _refuse_by_length(request, settings.max_upload_bytes)
+    buffer = bytearray()
+    content_type = request.headers.get("content-type", "")
+    part = VideoPart(content_type, settings.max_upload_bytes, buffer.extend)
+    key = f"uploads/{secrets.token_urlsafe(16)}"
+    writer = await to_thread.run_sync(storage.writer(key).__enter__)
+    try:
+        async for chunk in _chunks(request, settings.upload_idle_seconds):
+            part.feed(chunk)
+            if len(buffer) >= _FLUSH_BYTES:
+                await _flush(writer, buffer)
+        part.finish()
+        if part.bytes == 0:
+            raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
+        await _flush(writer, buffer)
+        await to_thread.run_sync(writer.commit)
+    finally:
+        writer.__exit__(None, None, None)
+    return Upload(key=key, name=part.name, bytes=part.bytes)
+
+
+async def _flush(writer: Writer, buffer: bytearray) -> None:
+    data = bytes(buffer)
+    buffer.clear()
+    await to_thread.run_sync(writer.write, data)
+
+
+async def _chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    stream = aiter(request.stream())
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(stream), idle_seconds)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            detail = f"The upload sent nothing for {idle_seconds:g} seconds."
+            raise ProblemError(408, ProblemCode.UPLOAD_TIMEOUT, detail, {"Connection": "close"}) from error
+        except ClientDisconnect as error:
+            raise ProblemError(400, ProblemCode.UPLOAD_INCOMPLETE, "The upload was cut off.") from error
+        yield chunk
+
+
+def _refuse_by_length(request: Request, limit: int) -> None:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit + _FORM_OVERHEAD:
+        raise too_large(limit)

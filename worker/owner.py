@@ -1,0 +1,38 @@
+"""Names a worker process so that another on the same machine can tell whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def new_owner() -> str:
+    """A name for one claim by this process: machine, process namespace, user, pid, start time, random token."""
+    return f"{_here()}/{os.getpid()}/{_start_time(os.getpid())}/{secrets.token_hex(8)}"
+
+
+def is_dead(owner: str) -> bool:
+    """True only when `owner` is known to have ended: same machine, namespace and user, and no such process."""
+    place, pid, started, _ = owner.rsplit("/", 3)
+    if place != _here() or not place or not pid.isdigit():
+        return False
+    return _start_time(int(pid)) != started
+
+
+def _here() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
+    except OSError:
+        return ""
+    return f"{boot}/{namespace}/{os.getuid()}"
+
+
+def _start_time(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]
