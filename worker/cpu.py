@@ -1,0 +1,35 @@
+"""How many processors this process may really use: a container's quota, not the host's count."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cpus(cgroup: Path = _CGROUP) -> int:
+    """Threads that fit: the scheduler's set of processors or the cgroup's quota, whichever is less; >= 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota_v2(cgroup) or _quota_v1(cgroup)
+    return max(1, min(allowed, math.ceil(quota)) if quota else allowed)
+
+
+def _quota_v2(cgroup: Path) -> float | None:
+    """Processors that `cpu.max` ("quota period" in microseconds, or "max period") grants."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_v1(cgroup: Path) -> float | None:
+    """Processors that the `cpu` controller of the first version grants; -1 means no limit."""
+    try:
+        quota = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
+        period = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
+        return quota / period if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

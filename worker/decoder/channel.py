@@ -1,0 +1,50 @@
+"""Messages from the decoder child to its parent: a kind, a small JSON object, raw bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from typing import Any
+
+HEADER = struct.Struct("<cII")
+MAX_FIELDS_BYTES = 16 * 1024
+MAX_PAYLOAD_BYTES = 1024 * 1024
+
+CONFINED, INFO, SNIPPET, AUDIO, TICK, END, ERROR = b"C", b"I", b"S", b"A", b"T", b"E", b"X"
+KINDS = frozenset({CONFINED, INFO, SNIPPET, AUDIO, TICK, END, ERROR})
+
+TICK_SECONDS = 1.0
+
+
+class Sender:
+    """The child's end: writes messages, takes credits for free slots. Blocks while the parent is busy."""
+
+    def __init__(self, out_fd: int, credit_fd: int, slots: int) -> None:
+        self._out_fd = out_fd
+        self._credit_fd = credit_fd
+        self._slots = slots
+        self._taken = 0
+        self._last_sent = 0.0
+
+    def send(self, kind: bytes, fields: dict[str, Any], payload: bytes = b"") -> None:
+        """Write one message, however long the pipe makes us wait."""
+        text = json.dumps(fields).encode()
+        left = memoryview(HEADER.pack(kind, len(text), len(payload)) + text + payload)
+        while left:
+            left = left[os.write(self._out_fd, left) :]
+        self._last_sent = time.monotonic()
+
+    def take_slot(self) -> int:
+        """Number of a free slot; waits until the parent has emptied one."""
+        if self._taken >= self._slots and not os.read(self._credit_fd, 1):
+            raise BrokenPipeError("the parent is gone")
+        slot = self._taken % self._slots
+        self._taken += 1
+        return slot
+
+    def tick(self) -> None:
+        """Show that the child still makes progress, at most once a second."""
+        if time.monotonic() - self._last_sent > TICK_SECONDS:
+            self.send(TICK, {})

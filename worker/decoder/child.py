@@ -1,0 +1,253 @@
+"""The confined process: `python -m worker.decoder.child TASK`, started by `worker.decoder.process` only."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import mmap
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import ModuleType
+from typing import Any
+
+import av
+import av.error
+import av.logging
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from model.errors import ErrorCode, SentilocError
+from worker.decoder import channel
+from worker.decoder.channel import Sender
+from worker.decoder.confine import confine
+from worker.decoder.frames import ROUNDING_SECONDS, Clock, Image, Scaler, SnippetBuilder, fit, shape_of
+from worker.decoder.media import Media, open_media, pixel_aspect
+from worker.decoder.request import DecodeLimits, DecodeRequest
+from worker.decoder.soundtrack import Samples, Soundtrack
+
+_MAX_RATE_DENOMINATOR = 1001
+_TRACE_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the parent asks for, as JSON on the command line. `grab_seconds` asks for one frame alone."""
+
+    media_fd: int
+    frames_fd: int
+    out_fd: int
+    credit_fd: int
+    slots: int
+    parent_pid: int
+    container_format: str
+    request: DecodeRequest
+    limits: DecodeLimits
+    grab_seconds: float | None
+
+
+def read_task(text: str) -> Task:
+    """The task that `text` describes."""
+    raw = json.loads(text)
+    request = DecodeRequest(**{**raw["request"], "face_samples": tuple(raw["request"]["face_samples"])})
+    return Task(**{**raw, "request": request, "limits": DecodeLimits(**raw["limits"])})
+
+
+class Output:
+    """Puts pictures into the shared slots and tells the parent."""
+
+    def __init__(self, sender: Sender, memory: mmap.mmap, request: DecodeRequest) -> None:
+        self._sender, self._memory, self._request = sender, memory, request
+
+    def snippet(self, index: int, faces: list[Image], visual: list[Image]) -> None:
+        """One snippet: faces (k, h, w, 3), then the visual frames (n, size, size, 3)."""
+        slot = self._sender.take_slot()
+        start = slot * self._request.slot_bytes
+        for image in (*faces, *visual):
+            target = np.frombuffer(self._memory, np.uint8, image.size, start).reshape(image.shape)
+            np.copyto(target, image)
+            start += image.size
+        shape = [len(faces), *faces[0].shape[:2]] if faces else [0, 1, 1]
+        self._sender.send(channel.SNIPPET, {"index": index, "slot": slot, "faces": shape})
+
+    def audio(self, start: int, samples: Samples) -> None:
+        """Samples (n,) from sample `start` on."""
+        self._sender.send(channel.AUDIO, {"start": start}, samples.tobytes())
+
+
+class Decoding:
+    """One pass over a container: video into snippets, audio into the sound track."""
+
+    def __init__(self, media: Media, task: Task, sender: Sender, output: Output) -> None:
+        self._media, self._task, self._sender, self._output = media, task, sender, output
+        self._clock = Clock(media.rate, task.limits)
+        self._builder: SnippetBuilder | None = None
+        self._last: VideoFrame | None = None
+        rate = task.request.audio_rate
+        wanted = rate is not None and media.audio is not None
+        limit = task.limits.max_duration_seconds
+        self._sound = Soundtrack(rate, limit, output.audio) if rate and wanted else None
+
+    def run(self) -> None:
+        """Decode all of it and report the end. Raises corrupt_media if no frame decodes."""
+        streams = [self._media.video, *([self._media.audio] if self._sound and self._media.audio else [])]
+        for packet in _packets(self._media, streams):
+            for frame in _decode(packet):
+                if isinstance(frame, VideoFrame):
+                    self._take(frame)
+                elif self._sound is not None and isinstance(frame, AudioFrame):
+                    self._sound.push(frame)
+            self._sender.tick()
+        if self._builder is None or self._last is None:
+            raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
+        duration = self._clock.end(self._last, self._media.declared_end)
+        snippets = self._builder.finish(min(duration, self._task.limits.max_duration_seconds))
+        if self._sound is not None:
+            self._sound.finish()
+        samples = self._sound.samples if self._sound is not None else 0
+        self._sender.send(
+            channel.END,
+            {"duration": duration, "snippets": snippets, "frames": self._clock.frames, "samples": samples},
+        )
+
+    def _take(self, frame: VideoFrame) -> None:
+        seconds = self._clock.read(frame)
+        if self._builder is None:
+            self._builder = self._begin(frame)
+        self._builder.push(frame, seconds)
+        self._last = frame
+
+    def _begin(self, first: VideoFrame) -> SnippetBuilder:
+        shape = shape_of(first, pixel_aspect(self._media.video))
+        info = {
+            "duration": self._media.duration,
+            "fps": float(self._media.rate),
+            "width": shape.width,
+            "height": shape.height,
+            "has_audio": self._media.audio is not None,
+            "start_timecode": self._media.start_timecode,
+        }
+        self._sender.send(channel.INFO, info)
+        if self._sound is not None and self._clock.origin is not None:
+            self._sound.start(self._clock.origin)
+        request, limits = self._task.request, self._task.limits
+        return SnippetBuilder(request, limits, _grid_rate(request, self._media), shape, self._output.snippet)
+
+
+def _grid_rate(request: DecodeRequest, media: Media) -> Fraction:
+    if request.frame_rate is None:
+        return media.rate
+    return Fraction(request.frame_rate).limit_denominator(_MAX_RATE_DENOMINATOR)
+
+
+def _packets(media: Media, streams: list[Any]) -> Iterator[Packet[Any]]:
+    """Packets of `streams`; a container that breaks off is flushed as if it had ended."""
+    try:
+        yield from media.container.demux(*streams)
+    except av.error.FFmpegError as error:
+        _raise_if_out_of_memory(error)
+        for stream in streams:
+            packet: Packet[Any] = Packet()
+            packet.stream = stream
+            yield packet
+
+
+def _decode(packet: Packet[Any]) -> list[Any]:
+    """Frames of a packet; none of a damaged one."""
+    try:
+        return list(packet.decode())
+    except av.error.FFmpegError as error:
+        _raise_if_out_of_memory(error)
+        return []
+
+
+def _raise_if_out_of_memory(error: av.error.FFmpegError) -> None:
+    if error.errno == errno.ENOMEM:
+        raise MemoryError from error
+
+
+def grab(media: Media, task: Task, seconds: float, output: Output) -> None:
+    """The frame on screen at `seconds`, as a snippet of one face picture."""
+    clock = Clock(media.rate, task.limits)
+    chosen = next(_video_frames(media))
+    clock.read(chosen)
+    if media.video.time_base and seconds > 0:
+        target = int(((clock.origin or 0.0) + seconds) / media.video.time_base)
+        media.container.seek(max(0, target), stream=media.video)
+        for count, frame in enumerate(_video_frames(media)):
+            late = frame.time is not None and frame.time - (clock.origin or 0.0) > seconds + ROUNDING_SECONDS
+            chosen = frame if count == 0 or not late else chosen
+            if late:
+                break
+    shape = shape_of(chosen, pixel_aspect(media.video))
+    output.snippet(0, [Scaler(shape, *fit(shape, task.request.face_max_side))(chosen)], [])
+
+
+def _video_frames(media: Media) -> Iterator[VideoFrame]:
+    for packet in _packets(media, [media.video]):
+        yield from _decode(packet)
+
+
+def perform(task: Task, sender: Sender) -> None:
+    """Open and decode as the task says; every expected failure becomes one error message."""
+    memory = mmap.mmap(task.frames_fd, task.slots * task.request.slot_bytes)
+    output = Output(sender, memory, task.request)
+    with os.fdopen(task.media_fd, "rb", buffering=0) as file:
+        media = open_media(file, task.container_format, task.limits)
+        if task.grab_seconds is not None:
+            grab(media, task, task.grab_seconds, output)
+        else:
+            Decoding(media, task, sender, output).run()
+
+
+def _import_all_of(package: ModuleType) -> None:
+    """PyAV imports parts of itself when first used, which confinement would refuse."""
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not found.name.endswith(("__main__", ".datasets")):
+            importlib.import_module(found.name)
+
+
+def main() -> None:
+    """Confine this process, then decode."""
+    _import_all_of(av)
+    task = read_task(sys.argv[1])
+    av.logging.set_level(None)
+    sender = Sender(task.out_fd, task.credit_fd, task.slots)
+    sender.send(channel.CONFINED, {"measures": confine(task.limits, task.parent_pid)})
+    try:
+        perform(task, sender)
+    except SentilocError as error:
+        _fail(sender, error.code, error.detail)
+    except BrokenPipeError:
+        return
+    except MemoryError:
+        _fail(sender, ErrorCode.RESOURCE_LIMIT, "Decoding the video takes more memory than is allowed.")
+    except Exception as error:
+        _fail_unexpectedly(sender, error)
+
+
+def _fail_unexpectedly(sender: Sender, error: Exception) -> None:
+    """What libav or its binding raises on damaged media has no common type; the trace goes to the log."""
+    if getattr(error, "errno", None) == errno.ENOMEM:
+        _fail(sender, ErrorCode.RESOURCE_LIMIT, "Decoding the video takes more memory than is allowed.")
+        return
+    trace = "".join(traceback.format_exception(error))[-_TRACE_CHARACTERS:]
+    if isinstance(error, ImportError | PermissionError):
+        _fail(sender, ErrorCode.INTERNAL, "The decoder could not run.", trace)
+    else:
+        _fail(sender, ErrorCode.CORRUPT_MEDIA, "The video is damaged and could not be read.", trace)
+
+
+def _fail(sender: Sender, code: ErrorCode, detail: str, trace: str = "") -> None:
+    sender.send(channel.ERROR, {"code": str(code), "detail": detail, "trace": trace})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Decoded frames onto the spec's grid, by their timestamps, and into snippets in shared memory.
+
+Time 0 is the first video frame that decodes. Grid frame k shows what is on screen at k / rate: the last frame
+whose timestamp is not later (by more than a rounding error of millisecond timestamps).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from worker.decoder.media import check_size, too_fast, too_long, too_many_frames
+from worker.decoder.request import DecodeLimits, DecodeRequest
+
+Image = NDArray[np.uint8]
+
+ROUNDING_SECONDS = 0.0015
+_CROP_MARGIN = Fraction(8, 7)
+_RATE_TOLERANCE = 0.9
+
+
+class Clock:
+    """Seconds of each frame since the first, never falling; counts frames and refuses floods of them."""
+
+    def __init__(self, rate: Fraction, limits: DecodeLimits) -> None:
+        self.frames = 0
+        self.origin: float | None = None
+        self._step = float(1 / rate)
+        self._limits = limits
+        self._last = 0.0
+        self._recent: deque[float] = deque(maxlen=int(limits.max_frame_rate) + 1)
+
+    def read(self, frame: VideoFrame) -> float:
+        """Time of `frame`; one without a timestamp follows the one before it at the average rate."""
+        stamp = frame.time
+        if self.origin is None:
+            self.origin = stamp if stamp is not None else 0.0
+        now = stamp - self.origin if stamp is not None else self._last + self._step
+        self._last = max(now, self._last) if self.frames else 0.0
+        self.frames += 1
+        self._check()
+        return self._last
+
+    def end(self, last: VideoFrame, declared_end: float | None) -> float:
+        """Time at which the last frame leaves the screen: by its duration or as declared, if earlier."""
+        shown = float(last.duration * last.time_base) if last.duration and last.time_base else self._step
+        end = self._last + shown
+        declared = (declared_end or 0.0) - (self.origin or 0.0)
+        return round(declared if self._last < declared < end else end, 6)
+
+    def _check(self) -> None:
+        if self.frames > self._limits.max_frames:
+            raise too_many_frames(self._limits)
+        if self._last > self._limits.max_duration_seconds:
+            raise too_long(self._limits)
+        self._recent.append(self._last)
+        if len(self._recent) == self._recent.maxlen and self._last - self._recent[0] < _RATE_TOLERANCE:
+            raise too_fast(self._limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How frames become upright pictures: display size (after rotation) and the display matrix's 2x2 part."""
+
+    width: int
+    height: int
+    matrix: tuple[int, int, int, int]
+
+    @property
+    def turned(self) -> bool:
+        """Whether rows and columns change places."""
+        a, b, c, d = self.matrix
+        return abs(b) + abs(c) > abs(a) + abs(d)
+
+    def orient(self, image: Image) -> Image:
+        """`image` (h, w, 3) as it is to be seen; x' = a x + c y, y' = b x + d y."""
+        a, b, c, d = self.matrix
+        if self.turned:
+            image = image.transpose(1, 0, 2)
+            flip_x, flip_y = c < 0, b < 0
+        else:
+            flip_x, flip_y = a < 0, d < 0
+        return image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+
+def shape_of(frame: VideoFrame, aspect: float) -> Shape:
+    """The display shape of a video from its first frame and its pixel aspect ratio."""
+    raw: Any = frame.side_data.get("DISPLAYMATRIX")
+    numbers = np.frombuffer(raw, np.int32)[[0, 1, 3, 4]].tolist() if raw is not None else (1, 0, 0, 1)
+    width, height = max(1, round(frame.width * aspect)), frame.height
+    shape = Shape(width, height, tuple(numbers))
+    return Shape(height, width, shape.matrix) if shape.turned else shape
+
+
+class Scaler:
+    """Scales, converts to RGB and turns upright; one per output size, so that swscale keeps its tables."""
+
+    def __init__(self, shape: Shape, width: int, height: int) -> None:
+        self._shape = shape
+        self._size = (height, width) if shape.turned else (width, height)
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        """`frame` as (height, width, 3)."""
+        width, height = self._size
+        scaled = self._reformatter.reformat(
+            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1
+        )
+        return self._shape.orient(np.asarray(scaled.to_ndarray(), np.uint8))
+
+
+def fit(shape: Shape, max_side: int) -> tuple[int, int]:
+    """Width and height that fit into `max_side`, aspect kept, never enlarged."""
+    scale = min(1.0, max_side / max(shape.width, shape.height))
+    return max(1, round(shape.width * scale)), max(1, round(shape.height * scale))
+
+
+class CentreCrop:
+    """Short side scaled to 8/7 of `size`, then the centre (size, size): I3D's input."""
+
+    def __init__(self, shape: Shape, size: int) -> None:
+        short = round(size * _CROP_MARGIN)
+        scale = short / min(shape.width, shape.height)
+        width, height = max(short, round(shape.width * scale)), max(short, round(shape.height * scale))
+        self._scaler = Scaler(shape, width, height)
+        self._size, self._left, self._top = size, (width - size) // 2, (height - size) // 2
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        """`frame` as (size, size, 3)."""
+        rows, columns = slice(self._top, self._top + self._size), slice(self._left, self._left + self._size)
+        return self._scaler(frame)[rows, columns]
+
+
+class SnippetBuilder:
+    """Fills grid frames from decoded ones; each full snippet goes to `emit(index, faces, visual)`.
+
+    Only frames that the request names are scaled; a frame held over several grid frames is scaled once.
+    """
+
+    def __init__(
+        self,
+        request: DecodeRequest,
+        limits: DecodeLimits,
+        rate: Fraction,
+        shape: Shape,
+        emit: Callable[[int, list[Image], list[Image]], None],
+    ) -> None:
+        self._request, self._limits, self._emit = request, limits, emit
+        self._rate = rate
+        self._face = Scaler(shape, *fit(shape, request.face_max_side))
+        self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
+        self._held: VideoFrame | None = None
+        self._made: dict[object, Image] = {}
+        self._slot = 0
+        self._faces: list[Image] = []
+        self._frames: list[Image] = []
+
+    def push(self, frame: VideoFrame, seconds: float) -> None:
+        """Hold `frame` from `seconds` on; the one held so far fills the grid up to there."""
+        check_size(frame.width, frame.height, self._limits)
+        self._fill(seconds)
+        self._held, self._made = frame, {}
+
+    def finish(self, end: float) -> int:
+        """Fill up to `end`, complete the last snippet by its last frame; returns the number of snippets."""
+        self._fill(end)
+        if self._slot == 0 and self._held is not None:
+            self._place()
+        while self._slot % self._request.snippet_frames:
+            self._place()
+        return self._slot // self._request.snippet_frames
+
+    def _fill(self, until: float) -> None:
+        while self._held is not None and self._slot / self._rate < until - ROUNDING_SECONDS:
+            self._place()
+
+    def _place(self) -> None:
+        position = self._slot % self._request.snippet_frames
+        if position in self._request.face_samples:
+            self._faces.append(self._make(self._face))
+        if self._visual is not None:
+            self._frames.append(self._make(self._visual))
+        self._slot += 1
+        if position == self._request.snippet_frames - 1:
+            self._emit(self._slot // self._request.snippet_frames - 1, self._faces, self._frames)
+            self._faces, self._frames = [], []
+
+    def _make(self, scale: Callable[[VideoFrame], Image]) -> Image:
+        if scale not in self._made:
+            assert self._held is not None  # noqa: S101
+            self._made[scale] = scale(self._held)
+        return self._made[scale]

@@ -1,0 +1,176 @@
+"""The child's view of a container: opened from a file object alone, streams chosen, limits checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from model.errors import ErrorCode, SentilocError
+from worker.decoder.request import DecodeLimits
+
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
+VIDEO_CODECS = (
+    "av1,cinepak,dnxhd,ffv1,flv1,h263,h264,hevc,huffyuv,mjpeg,mpeg1video,mpeg2video,mpeg4,msmpeg4v2,msmpeg4v3,"
+    "prores,qtrle,rawvideo,svq1,svq3,theora,utvideo,vc1,vp6f,vp8,vp9,wmv1,wmv2,wmv3"
+)
+AUDIO_CODECS = (
+    "aac,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,dca,eac3,flac,mp1,mp2,mp3,nellymoser,opus,"
+    "speex,vorbis,wmav1,wmav2,pcm_alaw,pcm_mulaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_s16be,pcm_s16le,"
+    "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8"
+)
+_DECODERS = "libdav1d,libvpx,libvpx-vp9,libopus,libvorbis,libspeex,amrnb,amrwb,mp3float,mp2float,mp1float"
+_MAX_ASPECT = 8
+_DEFAULT_RATE = Fraction(25)
+_READ_BYTES = 128 * 1024
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An open container with the streams that are decoded."""
+
+    container: InputContainer
+    video: VideoStream
+    audio: AudioStream | None
+
+    @property
+    def rate(self) -> Fraction:
+        """The video's average frames per second; 25 where the container gives none."""
+        return self.video.average_rate or self.video.guessed_rate or _DEFAULT_RATE
+
+    @property
+    def duration(self) -> float:
+        """Declared length in seconds, 0 if unknown."""
+        if self.video.duration and self.video.time_base:
+            return float(self.video.duration * self.video.time_base)
+        return (self.container.duration or 0) / _MICROSECONDS
+
+    @property
+    def declared_end(self) -> float | None:
+        """Timestamp in seconds at which the container says that the video ends."""
+        stream = self.video
+        if not stream.duration or stream.start_time is None or not stream.time_base:
+            return None
+        return float((stream.start_time + stream.duration) * stream.time_base)
+
+    @property
+    def start_timecode(self) -> str | None:
+        """SMPTE timecode of the first frame, where the file carries one."""
+        for tags in (
+            self.video.metadata,
+            self.container.metadata,
+            *(s.metadata for s in self.container.streams),
+        ):
+            if tags.get("timecode"):
+                return str(tags["timecode"])[:32]
+        return None
+
+
+def open_media(file: BinaryIO, container_format: str, limits: DecodeLimits) -> Media:
+    """Open `file` as the format its first bytes told; nothing else is probed and no path is ever opened.
+
+    Raises no_video, unsupported_format, limit_exceeded, or libav's own error for a damaged container.
+    """
+    container = av.open(
+        file,
+        mode="r",
+        format=container_format,
+        options={
+            "format_whitelist": FORMATS,
+            "protocol_whitelist": "file,pipe",
+            "codec_whitelist": f"{VIDEO_CODECS},{AUDIO_CODECS},{_DECODERS}",
+            "max_pixels": str(limits.max_frame_pixels),
+        },
+        metadata_errors="replace",
+        buffer_size=_READ_BYTES,
+        io_open=_refuse_nested,
+    )
+    if len(container.streams) > limits.max_streams:
+        raise _exceeded(f"{len(container.streams)} streams, at most {limits.max_streams}")
+    media = Media(container, _choose_video(container), _choose_audio(container))
+    _check(media, limits)
+    _configure(media, limits)
+    return media
+
+
+def _refuse_nested(*_: object) -> BinaryIO:
+    raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, "The file refers to other files.")
+
+
+def _choose_video(container: InputContainer) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise SentilocError(ErrorCode.NO_VIDEO, "The file holds no video.")
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    if codec not in VIDEO_CODECS.split(","):
+        raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, f"Video of the codec {codec} is not accepted.")
+    return stream
+
+
+def _choose_audio(container: InputContainer) -> AudioStream | None:
+    for stream in container.streams.audio:
+        if stream.codec_context and stream.codec_context.codec.canonical_name in AUDIO_CODECS.split(","):
+            return stream
+    return None
+
+
+def _check(media: Media, limits: DecodeLimits) -> None:
+    """Refuse what the header already shows to be too much; lying headers are caught while decoding."""
+    check_size(media.video.codec_context.width, media.video.codec_context.height, limits)
+    durations = [(media.container.duration or 0) / _MICROSECONDS, media.duration]
+    if max(durations) > limits.max_duration_seconds:
+        raise too_long(limits)
+    if media.video.average_rate and media.video.average_rate > limits.max_frame_rate:
+        raise too_fast(limits)
+    if media.video.frames > limits.max_frames:
+        raise too_many_frames(limits)
+
+
+def _configure(media: Media, limits: DecodeLimits) -> None:
+    context = media.video.codec_context
+    context.options = {"max_pixels": str(limits.max_frame_pixels)}
+    context.thread_type = "AUTO"
+    context.thread_count = limits.threads
+    if media.audio is not None:
+        media.audio.codec_context.thread_count = 1
+
+
+def check_size(width: int, height: int, limits: DecodeLimits) -> None:
+    """Raises limit_exceeded for a frame of too many pixels or too long a side."""
+    if max(width, height) > limits.max_side_pixels or width * height > limits.max_frame_pixels:
+        most = f"{limits.max_side_pixels} a side and {limits.max_frame_pixels} in all"
+        raise _exceeded(f"{width}x{height} pixels, at most {most}")
+
+
+def too_long(limits: DecodeLimits) -> SentilocError:
+    """The error for a video beyond the duration limit."""
+    return _exceeded(f"more than {limits.max_duration_seconds:g} seconds")
+
+
+def too_fast(limits: DecodeLimits) -> SentilocError:
+    """The error for a video beyond the frame rate limit."""
+    return _exceeded(f"more than {limits.max_frame_rate:g} frames per second")
+
+
+def too_many_frames(limits: DecodeLimits) -> SentilocError:
+    """The error for a video beyond the frame count limit."""
+    return _exceeded(f"more than {limits.max_frames} frames")
+
+
+def _exceeded(what: str) -> SentilocError:
+    return SentilocError(ErrorCode.LIMIT_EXCEEDED, f"The video has {what}.")
+
+
+def pixel_aspect(stream: VideoStream) -> float:
+    """Width of a pixel over its height; 1 where unknown or absurd."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 1 / _MAX_ASPECT <= ratio <= _MAX_ASPECT else 1.0

@@ -1,0 +1,237 @@
+"""The parent's side of the decoder child: starts it, reads it, watches it, and never outlives it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from mmap import mmap
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, Self
+
+from model.errors import ErrorCode, SentilocError
+from worker.decoder import channel
+from worker.decoder.confine import MEASURES
+from worker.decoder.request import DecodeLimits, DecodeRequest
+
+log = logging.getLogger(__name__)
+
+SLOTS = 3
+_POLL_SECONDS = 0.25
+_EXIT_SECONDS = 5.0
+_ROOT = Path(__file__).resolve().parents[2]
+_OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
+
+
+class Message(NamedTuple):
+    """One message of the child, not yet to be trusted beyond its size."""
+
+    kind: bytes
+    fields: dict[str, Any]
+    payload: bytes
+
+
+class DecoderProcess:
+    """A confined child that decodes one open file. Use as a context manager: leaving it kills the child.
+
+    The child is tied to the thread that starts it and ends with it. `on_wait` is called about four times a
+    second while the child is awaited; what it raises goes through, so it can carry cancellation.
+    """
+
+    def __init__(
+        self,
+        media: BinaryIO,
+        container_format: str,
+        request: DecodeRequest,
+        limits: DecodeLimits,
+        *,
+        grab_seconds: float | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> None:
+        self._request, self._limits, self._on_wait = request, limits, on_wait
+        self._waited = 0.0
+        self._stack = ExitStack()
+        try:
+            self._start(media, container_format, grab_seconds)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _start(self, media: BinaryIO, container_format: str, grab_seconds: float | None) -> None:
+        size = SLOTS * self._request.slot_bytes
+        shared = self._stack.enter_context(_shared_file(size))
+        self.memory = self._stack.enter_context(mmap(shared.fileno(), size))
+        self._messages, out_fd = self._pipe()
+        credit_fd, self._credits = self._pipe()
+        fds = {
+            "media_fd": media.fileno(),
+            "frames_fd": shared.fileno(),
+            "out_fd": out_fd,
+            "credit_fd": credit_fd,
+        }
+        task = {
+            **fds,
+            "slots": SLOTS,
+            "parent_pid": os.getpid(),
+            "container_format": container_format,
+            "request": asdict(self._request),
+            "limits": asdict(self._limits),
+            "grab_seconds": grab_seconds,
+        }
+        self.child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-s", "-P", "-m", "worker.decoder.child", json.dumps(task)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_bare_environment(),
+            pass_fds=tuple(fds.values()),
+            process_group=0,
+        )
+        self._stack.callback(self._end)
+        for fd in (out_fd, credit_fd):
+            os.close(fd)
+
+    def _pipe(self) -> tuple[int, int]:
+        read_fd, write_fd = os.pipe()
+        self._stack.callback(_close_quietly, read_fd)
+        self._stack.callback(_close_quietly, write_fd)
+        return read_fd, write_fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _end(self) -> None:
+        self.child.kill()
+        self.child.wait(_EXIT_SECONDS)
+
+    def release_slot(self) -> None:
+        """Tell the child that the oldest filled slot may be written again."""
+        try:
+            os.write(self._credits, b"+")
+        except BrokenPipeError:
+            log.debug("the decoder is gone; its end is read next")
+
+    def messages(self) -> Iterator[Message]:
+        """Messages up to the end of decoding; the caller stops reading at END.
+
+        Raises the child's own error, resource_limit for a child that exceeded a limit or stalled, and
+        corrupt_media for one that crashed.
+        """
+        while True:
+            message = self._read_message()
+            if message.kind == channel.ERROR:
+                raise _reported_error(message)
+            if message.kind == channel.CONFINED:
+                _log_confinement(message)
+            elif message.kind != channel.TICK:
+                yield message
+
+    def _read_message(self) -> Message:
+        kind, text_size, payload_size = channel.HEADER.unpack(self._read(channel.HEADER.size))
+        sizes_fit = text_size <= channel.MAX_FIELDS_BYTES and payload_size <= channel.MAX_PAYLOAD_BYTES
+        if kind not in channel.KINDS or not sizes_fit:
+            raise _untrusted()
+        text, payload = self._read(text_size), self._read(payload_size)
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise _untrusted() from error
+        if not isinstance(fields, dict):
+            raise _untrusted()
+        return Message(kind, fields, payload)
+
+    def _read(self, size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            self._await_bytes()
+            part = os.read(self._messages, size - len(parts))
+            if not part:
+                raise self._death()
+            parts += part
+        return bytes(parts)
+
+    def _await_bytes(self) -> None:
+        poll = select.poll()
+        poll.register(self._messages, select.POLLIN)
+        start = time.monotonic()
+        while not poll.poll(_POLL_SECONDS * 1000):
+            if self._on_wait is not None:
+                self._on_wait()
+            if time.monotonic() - start > self._limits.stall_seconds:
+                raise _resource_limit("The decoder made no progress.")
+            if self._waited + time.monotonic() - start > self._limits.wall_seconds:
+                raise _resource_limit("Decoding the video takes longer than is allowed.")
+        self._waited += time.monotonic() - start
+
+    def _death(self) -> SentilocError:
+        try:
+            code = self.child.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return _resource_limit("The decoder does not answer.")
+        log.warning("the decoder ended with exit status %d", code)
+        if -code in _OUT_OF_LIMIT:
+            return _resource_limit("Decoding the video takes more memory or processor time than is allowed.")
+        if code < 0:
+            return SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is damaged: decoding it crashed.")
+        return SentilocError(ErrorCode.INTERNAL, "The decoder could not run.")
+
+
+def _shared_file(size: int) -> BinaryIO:
+    """An unnamed file in memory; unlike a named segment it cannot be left behind."""
+    if sys.platform == "linux":
+        file: BinaryIO = os.fdopen(os.memfd_create("sentiloc-frames"), "r+b", buffering=0)
+    else:
+        file = TemporaryFile(buffering=0)  # noqa: SIM115
+    os.ftruncate(file.fileno(), size)
+    return file
+
+
+def _bare_environment() -> dict[str, str]:
+    """No keys or addresses of the service reach the child."""
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return {"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}
+
+
+def _close_quietly(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        log.debug("descriptor %d was closed before", fd)
+
+
+def _log_confinement(message: Message) -> None:
+    missing = [name for name in MEASURES if name not in message.fields.get("measures", ())]
+    if missing:
+        log.warning("the decoder runs without: %s", ", ".join(missing))
+
+
+def _reported_error(message: Message) -> SentilocError:
+    if message.fields.get("trace"):
+        log.info("the decoder gave up:\n%s", message.fields["trace"])
+    try:
+        return SentilocError(ErrorCode(message.fields["code"]), str(message.fields["detail"]))
+    except (KeyError, ValueError):
+        return _untrusted()
+
+
+def _untrusted() -> SentilocError:
+    return SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is damaged: decoding it went astray.")
+
+
+def _resource_limit(detail: str) -> SentilocError:
+    return SentilocError(ErrorCode.RESOURCE_LIMIT, detail)

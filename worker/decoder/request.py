@@ -1,0 +1,82 @@
+"""What a decode is asked for and what it may cost: shared by the parent and the confined child."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.cpu import available_cpus
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+MAX_FACE_SIDE = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeRequest:
+    """Which frames and samples to hand over.
+
+    `frame_rate` is the grid in frames per second; None takes the video's own average rate.
+    `face_samples` are positions within a snippet whose frames are wanted at up to `face_max_side` pixels.
+    `visual_size`, if given, asks for all frames of a snippet: short side scaled to 8/7 of it, centre cropped.
+    `audio_rate`, if given, asks for mono audio at that many samples per second.
+    """
+
+    frame_rate: float | None = 25.0
+    snippet_frames: int = 16
+    face_samples: tuple[int, ...] = ()
+    face_max_side: int = 640
+    visual_size: int | None = None
+    audio_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        if any(not 0 <= sample < self.snippet_frames for sample in self.face_samples):
+            raise ValueError(f"face samples {self.face_samples} lie outside 0..{self.snippet_frames - 1}")
+        if list(self.face_samples) != sorted(set(self.face_samples)):
+            raise ValueError(f"face samples {self.face_samples} must rise")
+        if not 0 < self.face_max_side <= MAX_FACE_SIDE:
+            raise ValueError(f"face_max_side must be in 1..{MAX_FACE_SIDE}")
+
+    @property
+    def visual_bytes(self) -> int:
+        """Bytes of one snippet's visual frames."""
+        return 0 if self.visual_size is None else self.snippet_frames * self.visual_size**2 * 3
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes that hold any one snippet: faces first, then the visual frames."""
+        return max(1, len(self.face_samples) * self.face_max_side**2 * 3 + self.visual_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeLimits:
+    """What one file may cost. Sizes in bytes, times in seconds, rates in frames per second."""
+
+    max_duration_seconds: float = 4 * 3600
+    max_side_pixels: int = 8192
+    max_frame_pixels: int = 50_000_000
+    max_frames: int = 1_000_000
+    max_frame_rate: float = 240.0
+    max_streams: int = 32
+    memory_bytes: int = 2 * 1024**3
+    cpu_seconds: int = 4 * 3600
+    wall_seconds: float = 6 * 3600
+    stall_seconds: float = 30.0
+    threads: int = 2
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> DecodeLimits:
+        """The service's limits, with as many threads as it allows or the processors there are."""
+        return cls(
+            max_duration_seconds=settings.max_duration_seconds,
+            max_side_pixels=settings.max_side_pixels,
+            max_frame_pixels=settings.max_frame_pixels,
+            max_frames=settings.max_frames,
+            max_frame_rate=settings.max_frame_rate,
+            max_streams=settings.max_streams,
+            memory_bytes=settings.decoder_memory_bytes,
+            cpu_seconds=settings.decoder_cpu_seconds,
+            wall_seconds=settings.decoder_wall_seconds,
+            threads=settings.threads or available_cpus(),
+        )
