@@ -1,7 +1,7 @@
 """What kind of error each proposal is, as Fig. 7 of the paper breaks them down.
 
-Kinds after Alwassel et al., "Diagnosing error in temporal action detectors" (ECCV 2018), decided in this order
-for a match threshold α and a background threshold β < α.
+Kinds after Alwassel et al., "Diagnosing error in temporal action detectors" (ECCV 2018), decided in
+this order for a match threshold α and a background threshold β < α.
 """
 
 from __future__ import annotations

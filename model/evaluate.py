@@ -56,7 +56,7 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Proposals by video of `{"results": {video: [{"label", "score", "segment"}]}}`; raises `invalid_data`."""
+    """Proposals of `{"results": {video: [{"label", "score", "segment"}]}}`; raises `invalid_data`."""
     results = _mapping(_load(path), "results", path)
     return {video: _proposals(entry, path, video) for video, entry in results.items()}
 
