@@ -59,9 +59,10 @@ class Item:
             array[point.snippet, point.class_index] = True
         return array
 
-    def point_classes(self) -> BoolArray:
-        """Classes that have at least one point, (C,): the video label of point and video supervision."""
-        return np.asarray(self.point_array().any(axis=0))
+    def video_classes(self) -> BoolArray:
+        """Classes of the whole video, (C,): those of its points, or of its segments where it has no point."""
+        labels = self.points or self.segments
+        return np.isin(np.arange(len(CLASSES)), [label.class_index for label in labels])
 
     def segment_array(self) -> FloatArray:
         """Frame labels of full supervision, (T, C + 1): a snippet is in a segment if its middle is."""

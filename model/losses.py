@@ -175,8 +175,14 @@ def contrast_loss(
 ) -> Tensor:
     """Equation 6: -sum_c log of the share of exp(f_t . p_c) that U+_c holds against the other class's U.
 
-    features (B, T, D), points and near (B, T, C) bool -> scalar, mean over the videos. Features and prototypes have
-    unit X    logits = units @ prototypes.mT
+    features (B, T, D), points and near (B, T, C) bool -> scalar, mean over the videos. Features have unit length,
+    so that exp cannot overflow; p_c is the average of the class's annotated features. A class without points
+    contributes nothing.
+    """
+    units = functional.normalize(features, dim=-1)
+    members = points.to(units.dtype)
+    prototypes = members.mT @ units / members.sum(1).clamp(min=1).unsqueeze(-1)
+    logits = units @ prototypes.mT
     loss = logits.new_zeros(())
     for index in range(points.shape[-1]):
         positive = _log_sum(logits[..., index], near[..., index])
