@@ -13,7 +13,8 @@ class CrossAttention(nn.Module):
     """MHAttn(query, key, value) of equations 1 and 2, with padded keys left out.
 
     With `rotary`, scores depend on the time between query and key (rotary embedding); with `window`, a query at t
-    sees keys with |t - s| <= window only, in blocks, so that cost and memory grow linearly with T.
+    sees keys with |t - s| <= window only, in blocks, so that cost and memory grow linearly with T. Dropout falls on the
+    output, not on the attention weights: those stay inside the fused kernel, whose memory is linear in T.
     """
 
     def __init__(
@@ -22,24 +23,24 @@ class CrossAttention(nn.Module):
         super().__init__()
         if window is not None and window < 1:
             raise ValueError("attention window must be at least 1")
-        self.heads, self.dropout, self.rotary, self.window = heads, dropout, rotary, window
+        self.heads, self.rotary, self.window = heads, rotary, window
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None) -> Tensor:
         """query, key, value (B, T, d), valid keys (B, T) or None -> (B, T, d)."""
         q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        dropout = self.dropout if self.training else 0.0
         if self.window is None:
             mask = None if valid is None else valid[:, None, None, :]
-            attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+            attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         else:
-            attended = band_attention(q, k, v, valid, self.window, dropout)
-        merged: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+            attended = band_attention(q, k, v, valid, self.window)
+        merged: Tensor = self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
         return merged
 
     def _split(self, x: Tensor) -> Tensor:
@@ -58,9 +59,7 @@ def rotate(x: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
-def band_attention(
-    q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window: int, dropout: float = 0.0
-) -> Tensor:
+def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window: int) -> Tensor:
     """Attention with |t - s| <= window; q, k, v (B, heads, T, n), valid (B, T) -> (B, heads, T, n).
 
     Time is cut in blocks of `window`; a block's queries see the previous, own and next block, masked to the band.
@@ -77,7 +76,7 @@ def band_attention(
     mask = mask | ~mask.any(-1, keepdim=True)
     attended = functional.scaled_dot_product_attention(
         blocks_q.flatten(0, 1), blocks_k.flatten(0, 1), blocks_v.flatten(0, 1),
-        attn_mask=mask.flatten(0, 1), dropout_p=dropout,
+        attn_mask=mask.flatten(0, 1),
     )  # fmt: skip
     merged = attended.unflatten(0, (q.shape[0], -1)).transpose(1, 2).flatten(2, 3)
     return merged[:, :, :time]

@@ -45,13 +45,16 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
 def read_spec(folder: Path) -> ModelSpec | None:
     """The spec of an extracted folder; None for the published layout, which has none."""
     path = folder / SPEC_FILE
-    if not path.exists():
-        return None
+    return parse_stored_spec(path) if path.exists() else None
+
+
+def parse_stored_spec(path: Path) -> ModelSpec:
+    """A spec from a package's spec.json or from a feature folder's; raises `spec_mismatch` for anything else."""
     try:
         content = json.loads(path.read_text())
-        spec = parse_spec(json.dumps(content["spec"]))
-        stated = content["features_hash"]
-    except (ValueError, KeyError, TypeError) as error:
+        spec = parse_spec(json.dumps(content.get("spec", content)))
+        stated = content.get("features_hash", spec.features_hash)
+    except (OSError, ValueError, AttributeError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: not a feature spec: {error}") from error
     if stated != spec.features_hash:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: features_hash does not belong to its spec")
