@@ -5,8 +5,6 @@ A message only says "look at job N": records, leases and the reaper make jobs sa
 
 from __future__ import annotations
 
-from typing import cast
-
 from celery import Celery
 from redis import Redis
 
@@ -74,4 +72,4 @@ class Dispatcher:
 
     def is_empty(self) -> bool:
         """True when no message waits for a worker."""
-        return cast(int, self._redis.llen(self._queue_key)) == 0
+        return self._redis.llen(self._queue_key) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 from redis.commands.core import Script
@@ -43,7 +43,7 @@ class JobStore:
     def submit(self, *, source_key: str, source_name: str, source_bytes: int, model: str) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns."""
         job_id = new_job_id()
-        sequence = int(cast(int, self.redis.incr(f"{self.prefix}sequence")))
+        sequence = int(self.redis.incr(f"{self.prefix}sequence"))
         fields = {
             "source_key": source_key,
             "source_name": source_name,
@@ -104,7 +104,7 @@ class JobStore:
 
     def expired(self) -> list[str]:
         """Ids of running jobs whose lease has run out."""
-        seconds, micros = cast("tuple[int, int]", self.redis.time())
+        seconds, micros = self.redis.time()
         now = seconds + micros / 1e6
         return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", "-inf", now))
 
@@ -142,8 +142,7 @@ class JobStore:
 
     def uptime_seconds(self) -> float:
         """How long Redis has been up."""
-        info = cast("dict[str, Any]", self.redis.info("server"))
-        return float(info["uptime_in_seconds"])
+        return float(self.redis.info("server")["uptime_in_seconds"])
 
     def _job_key(self, job_id: str) -> str:
         return f"{self.prefix}job:{job_id}"

@@ -60,5 +60,5 @@ def configure_logging(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.access", "uvicorn.error", "celery"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.redirected"):
+    for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)

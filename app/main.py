@@ -18,7 +18,8 @@ from app.version import version
 
 _DESCRIPTION = (
     "Finds *when* a video conveys positive or negative sentiment. "
-    "Upload a video, follow the job, fetch the segments. Every error is an RFC 9457 problem with a stable `code`."
+    "Upload a video, follow the job, fetch the segments. "
+    "Every error is an RFC 9457 problem with a stable `code`."
 )
 
 

@@ -1,13 +1,17 @@
-"""Streams one file out of a multipart body: bytes are counted and passed on as they arrive, never gathered."""
+"""Streams one file out of a multipart body: bytes are counted and passed on as they arrive, not gathered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.problems import ProblemCode, ProblemError
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 MAX_NAME = 255
 
@@ -44,11 +48,11 @@ class VideoPart:
         if not self.seen:
             raise ProblemError(422, ProblemCode.MISSING_FIELD, "The form has no field `video`.")
 
-    def _callbacks(self) -> dict[str, Callable[..., None]]:
+    def _callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._part_begin,
-            "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header_value.extend(data[start:end]),
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value_part,
             "on_header_end": self._header_end,
             "on_headers_finished": self._headers_finished,
             "on_part_data": self._part_data,
@@ -57,6 +61,12 @@ class VideoPart:
 
     def _part_begin(self) -> None:
         self._disposition = ""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _header_value_part(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
 
     def _header_end(self) -> None:
         if bytes(self._header_name).lower() == b"content-disposition":

@@ -52,5 +52,5 @@ def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
 
 
 def _redis_time(redis: Redis) -> float:
-    seconds, micros = cast("tuple[int, int]", redis.time())
+    seconds, micros = redis.time()
     return seconds + micros / 1e6

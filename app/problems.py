@@ -101,15 +101,17 @@ def problem_response(
     status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """The problem as a response."""
-    body = Problem(
+    body = _problem(status, code, detail).model_dump()
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def _problem(status: int, code: str, detail: str) -> Problem:
+    return Problem(
         type=f"urn:sentiloc:problem:{code}",
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         code=code,
-    )
-    return JSONResponse(
-        body.model_dump(), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE
     )
 
 
@@ -120,7 +122,7 @@ def documented(*answers: tuple[int, ProblemCode | ErrorCode, str]) -> dict[int |
         entry = responses.setdefault(status, _documented_status(status))
         content = entry["content"]
         assert isinstance(content, dict)  # noqa: S101
-        content[MEDIA_TYPE]["examples"][str(code)] = {"value": _example(status, code, detail)}
+        content[MEDIA_TYPE]["examples"][str(code)] = {"value": _problem(status, code, detail).model_dump()}
     return responses
 
 
@@ -129,17 +131,6 @@ def _documented_status(status: int) -> dict[str, object]:
     return {
         "description": HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}},
-    }
-
-
-def _example(status: int, code: str, detail: str) -> dict[str, object]:
-    title = HTTPStatus(status).phrase
-    return {
-        "type": f"urn:sentiloc:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ Label = Literal["negative", "positive"]
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
 
-_EXAMPLE_JOB = {
+_EXAMPLE_JOB: dict[str, Any] = {
     "id": EXAMPLE_ID,
     "state": "extracting",
     "stage": "extracting",
@@ -31,12 +31,23 @@ _EXAMPLE_JOB = {
     "links": {"self": f"/jobs/{EXAMPLE_ID}", "result": f"/jobs/{EXAMPLE_ID}/result"},
 }
 
-EXAMPLE_QUEUED = {**_EXAMPLE_JOB, "state": "queued", "stage": None, "progress": 0.0, "queue_position": 1}
+EXAMPLE_QUEUED: dict[str, Any] = {
+    **_EXAMPLE_JOB,
+    "state": "queued",
+    "stage": None,
+    "progress": 0.0,
+    "queue_position": 1,
+}
 EXAMPLE_QUEUED |= {"attempt": 0, "started_at": None}
-EXAMPLE_FAILED = {**_EXAMPLE_JOB, "state": "failed", "stage": None, "finished_at": "2026-01-31T12:00:02Z"}
+EXAMPLE_FAILED: dict[str, Any] = {
+    **_EXAMPLE_JOB,
+    "state": "failed",
+    "stage": None,
+    "finished_at": "2026-01-31T12:00:02Z",
+}
 EXAMPLE_FAILED |= {"error": {"code": "corrupt_media", "detail": "The file ends in the middle of the video."}}
 
-_EXAMPLE_SEGMENT = {
+_EXAMPLE_SEGMENT: dict[str, Any] = {
     "start": 3.2,
     "end": 6.4,
     "label": "positive",
@@ -45,7 +56,7 @@ _EXAMPLE_SEGMENT = {
     "evidence": {"visual": 0.0, "audio": 0.36, "face": 0.64},
 }
 
-EXAMPLE_RESULT = {
+EXAMPLE_RESULT: dict[str, Any] = {
     "schema_version": "1.0",
     "video": {
         "duration": 9.6,

@@ -1,4 +1,4 @@
-"""Where uploads and results lie. Names are generated, never a client's; a file is seen whole or not at all."""
+"""Where uploads and results lie. Names are generated; a file is seen whole or not at all."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def new_owner() -> str:
-    """A name for one claim by this process: machine, process namespace, user, pid, start time, random token."""
+    """A name for one claim: machine, process namespace, user, pid, start time, random token."""
     return f"{_here()}/{os.getpid()}/{_start_time(os.getpid())}/{secrets.token_hex(8)}"
 
 
 def is_dead(owner: str) -> bool:
-    """True only when `owner` is known to have ended: same machine, namespace and user, and no such process."""
+    """True only when `owner` is known to have ended: same machine and user, and no such process."""
     place, pid, started, _ = owner.rsplit("/", 3)
     if place != _here() or not place or not pid.isdigit():
         return False

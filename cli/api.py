@@ -1,0 +1,45 @@
+"""`sentiloc api`: uvicorn with the HTTP application."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.logs import configure_logging
+from app.redis_client import redis_url
+from app.settings import Settings, get_settings
+from cli.options import Host, Port, override
+
+
+def api(
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that is inherited")] = None,
+) -> None:
+    """Run the HTTP API; Redis and the data folder come from the SENTILOC_* settings."""
+    override(host=host, port=port)
+    settings = get_settings()
+    redis_url(settings)
+    configure_logging(settings)
+    server = uvicorn.Server(_config(settings))
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    if not server.started:
+        raise SystemExit(1)
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=3,
+    )

@@ -1,0 +1,113 @@
+"""The `sentiloc` command. Each verb is a module that is imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from app.version import version
+from model.errors import SentilocError
+
+# verb: (module, its typer app or function, what it does)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "serve": ("cli.serve", "serve", "Run everything on this machine: API, worker and a private Redis."),
+    "api": ("cli.api", "api", "Run the HTTP API alone; needs SENTILOC_REDIS_URL."),
+    "worker": ("cli.worker", "worker", "Run one worker alone; needs SENTILOC_REDIS_URL."),
+    "localize": ("cli.localize", "localize", "Localize one video here, without a server."),
+    "extract": ("cli.extract", "extract", "Turn videos into feature files for training."),
+    "train": ("cli.train", "train", "Train FSENet on extracted features."),
+    "evaluate": ("cli.evaluate", "evaluate", "Score predictions by the benchmark's protocol."),
+    "export": ("cli.export", "export", "Turn a checkpoint into a model package."),
+    "weights": ("cli.weights", "weights_app", "Fetch weights that cannot be shipped."),
+}
+
+_LOOSE = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+root = typer.Typer(
+    name="sentiloc",
+    help="Finds when a video conveys positive or negative sentiment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sentiloc {version()}")
+        raise typer.Exit
+
+
+@root.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@root.command("version", help="Show the version.")
+def _version() -> None:
+    _show_version(True)
+
+
+def _register(verb: str, module: str, attribute: str, help_text: str) -> None:
+    def run(context: typer.Context) -> None:
+        _load(verb, module, attribute)(args=context.args, prog_name=f"sentiloc {verb}")
+
+    root.command(verb, help=help_text, add_help_option=False, context_settings=dict(_LOOSE))(run)
+
+
+def _load(verb: str, module: str, attribute: str) -> typer.Typer:
+    try:
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        _stop(_what_is_missing(verb, module, error))
+    if isinstance(found, typer.Typer):
+        found.pretty_exceptions_enable = False
+        return found
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(help=found.__doc__)(found)
+    return single
+
+
+def _what_is_missing(verb: str, module: str, error: ModuleNotFoundError) -> str:
+    if error.name == module:
+        return f"`sentiloc {verb}` is not part of this installation"
+    return f"`sentiloc {verb}` needs {error.name}; install it with: pip install 'sentiloc[train]'"
+
+
+def _stop(line: str) -> None:
+    typer.echo(f"sentiloc: {line}", err=True)
+    raise SystemExit(1)
+
+
+for _verb, _place in VERBS.items():
+    _register(_verb, *_place)
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on stderr; a traceback appears with SENTILOC_DEBUG=1."""
+    try:
+        root()
+    except SentilocError as error:
+        _raise_or_stop(error, error.detail)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        _raise_or_stop(error, f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)")
+
+
+def _raise_or_stop(error: Exception, line: str) -> None:
+    if os.environ.get("SENTILOC_DEBUG"):
+        raise error
+    _stop(line)
+
+
+if __name__ == "__main__":
+    main()

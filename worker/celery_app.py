@@ -1,0 +1,74 @@
+"""The worker's Celery app and what happens when its processes start and stop."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
+from redis import RedisError
+
+from app.broker import Dispatcher, make_celery
+from app.job_store import JobStore
+from app.logs import configure_logging
+from app.redis_client import connect
+from app.settings import get_settings
+from app.storage import LocalStorage
+from worker.pipelines import Pipelines
+from worker.presence import PresenceThread
+from worker.process import drain_after, end_with_parent
+from worker.runner import JobRunner, take_from_dead_owner
+
+logger = logging.getLogger(__name__)
+
+settings = get_settings()
+celery_app = make_celery(settings)
+celery_app.conf.include = ["worker.tasks"]
+
+_runner: JobRunner | None = None
+
+
+def runner() -> JobRunner:
+    """This child's runner, made when the child starts."""
+    if _runner is None:
+        raise RuntimeError("jobs run in a child of the worker, after its start")
+    return _runner
+
+
+def _on_setup_logging(**_: Any) -> None:
+    configure_logging(settings)
+
+
+def _on_child_start(**_: Any) -> None:
+    """Load the model before the first job, and say what is loaded."""
+    global _runner
+    end_with_parent()
+    pipelines = Pipelines(settings)
+    store = JobStore(connect(settings), settings.redis_prefix)
+    _runner = JobRunner(settings, store, LocalStorage(settings.data_dir), pipelines)
+    presence = PresenceThread(settings, store, pipelines)
+    presence.start()
+    presence.load()
+
+
+def _on_ready(**_: Any) -> None:
+    """Take up at once what a worker on this machine left when it was killed."""
+    redis = connect(settings)
+    store = JobStore(redis, settings.redis_prefix)
+    dispatcher = Dispatcher(settings, redis)
+    try:
+        for job_id in store.leased():
+            if take_from_dead_owner(store, job_id, settings.max_attempts):
+                dispatcher.send(job_id)
+    except RedisError as error:
+        logger.warning("jobs of killed workers wait for the reaper: %s", error)
+
+
+def _on_shutting_down(**_: Any) -> None:
+    drain_after(settings.shutdown_grace_seconds)
+
+
+setup_logging.connect(_on_setup_logging)
+worker_process_init.connect(_on_child_start)
+worker_ready.connect(_on_ready)
+worker_shutting_down.connect(_on_shutting_down)

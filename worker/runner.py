@@ -1,0 +1,115 @@
+"""One job from claim to its end: the only place where a worker writes to job records."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from redis import RedisError
+
+from app.job_record import JobError, JobRecord, JobState
+from app.job_store import JobStore
+from app.logs import job_id_context
+from app.settings import Settings
+from app.storage import Storage
+from model.errors import ErrorCode, SentilocError
+from worker.lease_keeper import LeaseKeeper, StopReason
+from worker.owner import is_dead, new_owner
+from worker.pipelines import Pipelines
+from worker.process import is_draining
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_UNEXPECTED = JobError(code=ErrorCode.INTERNAL, detail="Something went wrong in the worker, which logged it.")
+
+
+class JobRunner:
+    """Runs the jobs that messages name."""
+
+    def __init__(self, settings: Settings, store: JobStore, storage: Storage, pipelines: Pipelines) -> None:
+        self._settings = settings
+        self._store = store
+        self._storage = storage
+        self._pipelines = pipelines
+
+    def run(self, job_id: str) -> bool:
+        """Work on the job if it is there to be worked on; False when it went back to the queue."""
+        job_id_context.set(job_id)
+        record = self._claim(job_id)
+        if record is None:
+            logger.info("nothing to do: the job is done, gone, or another worker has it")
+            return True
+        logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
+        with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
+            return self._work(record, keeper)
+
+    def _claim(self, job_id: str) -> JobRecord | None:
+        owner = new_owner()
+        record = self._store.claim(job_id, owner, self._settings.lease_seconds)
+        if record is None and take_from_dead_owner(self._store, job_id, self._settings.max_attempts):
+            record = self._store.claim(job_id, owner, self._settings.lease_seconds)
+        return record
+
+    def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
+        try:
+            self._localize(record, keeper)
+        except SentilocError as error:
+            if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
+                return self._stopped(record, keeper.stop_reason)
+            self._fail(record, JobError(code=error.code, detail=error.detail))
+        except RedisError:
+            raise
+        except Exception:
+            logger.exception("the job failed unexpectedly")
+            self._fail(record, _UNEXPECTED)
+        return True
+
+    def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
+        pipeline = self._pipelines.get(record.model)
+        with self._storage.local_path(record.source_key) as path:
+            result = pipeline.localize(path, keeper.report)
+        key = f"results/{record.id}.{record.attempt}.json"
+        with self._storage.writer(key) as writer:
+            writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
+            writer.commit()
+        if self._insist(lambda: self._store.succeed(record.lease, key)):
+            logger.info("succeeded with %d segments", len(result.segments))
+        else:
+            self._storage.delete(key)
+            logger.info("the result is discarded: the job was cancelled or given to another worker")
+
+    def _fail(self, record: JobRecord, error: JobError) -> None:
+        kept = self._insist(lambda: self._store.fail(record.lease, error))
+        logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
+
+    def _stopped(self, record: JobRecord, reason: StopReason) -> bool:
+        logger.info("stopped: %s", reason)
+        if reason is StopReason.DRAINING:
+            return not self._insist(lambda: self._store.release(record.lease))
+        return True
+
+    def _insist(self, write: Callable[[], T]) -> T:
+        """Repeat a write until Redis is back, for up to ten leases; a stopping worker does not wait."""
+        deadline = time.monotonic() + 10 * self._settings.lease_seconds
+        while True:
+            try:
+                return write()
+            except RedisError as error:
+                if time.monotonic() > deadline or is_draining():
+                    raise
+                logger.warning("waiting for Redis: %s", error)
+                time.sleep(0.5)
+
+
+def take_from_dead_owner(store: JobStore, job_id: str, max_attempts: int) -> bool:
+    """Put a job back whose worker was on this machine and has ended; True when it is queued again."""
+    record = store.get(job_id)
+    if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):
+        return False
+    state = store.expire(job_id, max_attempts, dead_owner=record.owner)
+    logger.warning("job %s lost its worker (attempt %d) and is now %s", job_id, record.attempt, state)
+    return state is JobState.QUEUED

@@ -1,0 +1,17 @@
+"""The task that a message names: claim, localize, save."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.exceptions import Reject
+
+from app.broker import LOCALIZE_TASK
+from worker.celery_app import celery_app, runner
+
+
+@celery_app.task(name=LOCALIZE_TASK, bind=True)  # type: ignore[untyped-decorator]
+def localize(self: Any, job_id: str) -> None:  # noqa: ARG001
+    """Run one job; a job that a stopping worker gives back takes its message along."""
+    if not runner().run(job_id):
+        raise Reject("the worker is stopping", requeue=True)
