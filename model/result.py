@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.segments import FloatArray, FrameScores, Segment, VideoInfo
-from model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
+from model.segments import FrameScores, Segment, VideoInfo
+from model.serving import fuse
+from model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 SCHEMA_VERSION = "1.0"
 _DECIMALS = 4
@@ -19,8 +21,9 @@ _DECIMALS = 4
 class Curve:
     """Scores per snippet: value i holds for [i * step, (i + 1) * step) seconds; all in [0, 1].
 
-    `without` maps a stream ("visual", "audio", "face") to the negative and positive scores that the network
-    gives when it is told that the stream is absent: what evidence is computed from.
+    negative, positive and non_sentiment are FSENet's scores (eq. 9), saliency is W_sent (eq. 3). `without` maps a
+    stream ("visual", "audio", "face") to the fused label curves (`model.serving.fuse`) that the network gives when
+    it is told that the stream is absent: what evidence is computed from.
     """
 
     step: float
@@ -31,9 +34,10 @@ class Curve:
     face_present: tuple[bool, ...] = ()
     without: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
-    def scores(self) -> FloatArray:
-        """The curve as FSENet scores (T, 3): negative, positive, non-sentiment."""
-        return np.array([self.negative, self.positive, self.non_sentiment], np.float32).T
+    def frame_scores(self) -> FrameScores:
+        """The curve as FSENet's output, as stored."""
+        columns = np.array([self.negative, self.positive, self.non_sentiment], np.float32)
+        return FrameScores(scores=columns.T, saliency=np.array(self.saliency, np.float32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +85,11 @@ def make_curve(
         saliency=_rounded(scores.saliency),
         face_present=face_present,
         without={
-            stream: {
-                "negative": _rounded(ablated.scores[:, NEGATIVE]),
-                "positive": _rounded(ablated.scores[:, POSITIVE]),
-            }
-            for stream, ablated in without.items()
+            stream: dict(zip(CLASSES, map(_rounded, fuse(less.scores, less.saliency).T), strict=True))
+            for stream, less in without.items()
         },
     )
 
 
-def _rounded(values: FloatArray) -> tuple[float, ...]:
+def _rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
     return tuple(round(float(value), _DECIMALS) for value in values)

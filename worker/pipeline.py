@@ -1,0 +1,80 @@
+"""The whole way of one video, in order: decode → features → scores → curve → segments → result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.settings import Settings
+from model.evidence import with_evidence
+from model.package import ModelPackage, load_package
+from model.result import ModelIdentity, Result, make_curve
+from model.serving import select_segments
+from worker.extract import Extraction, Extractor, Report, StageClock, load_extractor
+from worker.localizer import Localizer
+from worker.onnx_session import create_session, device_name
+
+LOCALIZING_FROM = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """One package's extractors and network, loaded and warm; used by one thread at a time."""
+
+    package: ModelPackage
+    extractor: Extractor
+    localizer: Localizer
+    device: str
+
+    @property
+    def model_name(self) -> str:
+        """Name of the package."""
+        return self.package.spec.name
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        return self.package.spec.version
+
+    def localize(self, path: Path, report: Report) -> Result:
+        """Find the sentiment segments of a video file; raises `SentilocError` where that is not possible."""
+        extraction = self.extractor.extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
+        report("localizing", LOCALIZING_FROM)
+        return self._localize(extraction)
+
+    def _localize(self, extraction: Extraction) -> Result:
+        spec, features = self.package.spec, extraction.features
+        clock = StageClock()
+        with clock.time("localizing"):
+            scores = self.localizer.score(features)
+            without = self.localizer.score_without(features)
+        curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
+        segments = select_segments(
+            curve.frame_scores(),
+            curve.step,
+            threshold=spec.confidence_threshold,
+            duration=extraction.info.duration,
+            calibration=self.package.calibration,
+        )
+        return Result(
+            video=extraction.info,
+            faces_seen=extraction.faces_seen,
+            segments=tuple(with_evidence(segment, curve) for segment in segments),
+            curve=curve,
+            model=ModelIdentity(
+                name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
+            ),
+            timings={**extraction.timings, **clock.seconds},
+        )
+
+
+def load_pipeline(settings: Settings, model_name: str | None = None) -> Pipeline:
+    """Load a package and everything that its spec needs; raises `SentilocError` that names what is missing."""
+    package = load_package(model_name or settings.model, settings.models_dir)
+    session = create_session(package.network, settings.device, settings.threads)
+    return Pipeline(
+        package=package,
+        extractor=load_extractor(package.spec, settings),
+        localizer=Localizer(package, session),
+        device=device_name(session),
+    )
