@@ -1,0 +1,269 @@
+"""Pretrain the audio encoder on acted speech: negative, positive, neutral on speakers it has never heard.
+
+    python -m model.starter.train_speech --data SENTILOC_DATA --run RUN
+
+The run folder holds the log-mel cache (about 0.5 GB, 6 minutes of one core, made once), `checkpoint.pt` (the
+run goes on from there when it is started again) and, at the end, `speech_encoder.pt`: `{"config", "encoder",
+"heads"}`, averaged weights of the encoder (`SpeechEncoder`) and of the pretraining heads (`SpeechHeads`). The
+starter build reads it and bakes the encoder into its network. The default number of steps is about an hour of
+one core; everything follows from the seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.logmel import SILENT_VALUE
+from model.speech import SpeechConfig, SpeechEncoder, SpeechHeads
+from model.starter.speech_data import EMOTIONS, LogMels, Utterance, as_snippets, load_versions, read_index
+from model.starter.speech_sequences import SpeechBatch, SpeechComposer
+
+LABEL_SMOOTHING = 0.1
+EMOTION_WEIGHT, SNIPPET_WEIGHT = 0.5, 0.5
+AVERAGE_DECAY = 0.995
+WARM_UP = 60
+COOL_DOWN = 0.35
+EVALUATION_ROWS = 32
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechTraining:
+    """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed."""
+
+    steps: int = 1600
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    seed: int = 0
+    save_every: int = 200
+
+
+class SpeechNet(nn.Module):
+    """Encoder and pretraining heads, trained together and averaged together."""
+
+    def __init__(self, config: SpeechConfig | None = None) -> None:
+        super().__init__()
+        self.encoder = SpeechEncoder(config)
+        self.heads = SpeechHeads(self.encoder.config.dim, len(EMOTIONS))
+
+    def loss(self, batch: SpeechBatch) -> Tensor:
+        """Utterances' sentiment and emotion, snippets' sentiment; unlabelled ones do not count."""
+        embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
+        flat = embedding.flatten(0, 1)
+        sentiment, emotion = self.heads.utterances(flat, torch.from_numpy(batch.weights))
+        targets = torch.from_numpy(batch.targets)
+        snippet = -(targets * F.log_softmax(self.heads.snippets(embedding), dim=-1)).sum() / targets.sum()
+        main = F.cross_entropy(
+            sentiment, torch.from_numpy(batch.sentiment), ignore_index=-1, label_smoothing=LABEL_SMOOTHING
+        )
+        fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
+        return main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
+
+
+class _Run:
+    """Network, average, optimiser and step: what a checkpoint holds."""
+
+    def __init__(self, folder: Path, training: SpeechTraining) -> None:
+        torch.manual_seed(training.seed)
+        self.folder, self.training, self.step = folder, training, 0
+        self.net, self.average = SpeechNet(), SpeechNet()
+        self.average.load_state_dict(self.net.state_dict())
+        self.average.eval()
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": training.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ]
+        )
+        if self._checkpoint.exists():
+            self._resume()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _resume(self) -> None:
+        state = torch.load(self._checkpoint, weights_only=True)
+        if {**state["training"], "steps": self.training.steps} != asdict(self.training):
+            raise ValueError(f"{self._checkpoint} belongs to another training: {state['training']}")
+        self.step = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def save(self) -> None:
+        """Write checkpoint and averaged weights, each by rename."""
+        state = {
+            "training": asdict(self.training),
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        _write(state, self._checkpoint)
+        _write(
+            {
+                "config": asdict(self.average.encoder.config),
+                "encoder": self.average.encoder.state_dict(),
+                "heads": self.average.heads.state_dict(),
+            },
+            self.folder / "speech_encoder.pt",
+        )
+
+    def take_step(self, batch: SpeechBatch) -> float:
+        """One optimiser step; returns the loss."""
+        torch.manual_seed(self.training.seed + self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = _learning_rate(self.training, self.step)
+        self.net.train()
+        loss = self.net.loss(batch)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        return loss.item()
+
+    def _update_average(self) -> None:
+        decay = min(AVERAGE_DECAY, self.step / (self.step + 20))
+        current = self.net.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[name], 1 - decay)
+            else:
+                value.copy_(current[name])
+
+
+def _write(state: Mapping[str, Any], path: Path) -> None:
+    unfinished = path.with_suffix(".part")
+    torch.save(state, unfinished)
+    unfinished.replace(path)
+
+
+def _learning_rate(training: SpeechTraining, step: int) -> float:
+    """Linear warm-up, a plateau, and a linear decay to a fiftieth over the last part of the steps."""
+    decay = (training.steps - step) / (COOL_DOWN * training.steps)
+    return training.learning_rate * max(0.02, min((step + 1) / WARM_UP, decay, 1.0))
+
+
+def load_speech_encoder(path: Path) -> SpeechEncoder:
+    """The pretrained encoder of a `speech_encoder.pt`, in evaluation mode."""
+    return load_speech_net(path).encoder
+
+
+def load_speech_net(path: Path) -> SpeechNet:
+    """Encoder and heads of a `speech_encoder.pt`, in evaluation mode."""
+    state = torch.load(path, weights_only=True)
+    config = {**state["config"], "dilations": tuple(state["config"]["dilations"])}
+    net = SpeechNet(SpeechConfig(**config))
+    net.encoder.load_state_dict(state["encoder"])
+    net.heads.load_state_dict(state["heads"])
+    return net.eval()
+
+
+def _padded(mels: LogMels, items: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Utterances (n, time, 32, 60) and presence (n, time), padded to the longest."""
+    snippets = [as_snippets(mels[item], SILENT_VALUE) for item in items]
+    time = max(len(one) for one in snippets)
+    audio = np.full((len(items), time, *snippets[0].shape[1:]), SILENT_VALUE, np.float32)
+    present = np.zeros((len(items), time), np.float32)
+    for row, one in enumerate(snippets):
+        audio[row, : len(one)] = one
+        present[row, : len(one)] = 1
+    return torch.from_numpy(audio), torch.from_numpy(present)
+
+
+def predict(net: SpeechNet, mels: LogMels, items: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Probabilities (len(items), 3) of negative, positive, non-sentiment for whole utterances."""
+    order = sorted(items, key=lambda item: len(mels[item]))
+    told: dict[int, np.ndarray[Any, np.dtype[np.float32]]] = {}
+    with torch.inference_mode():
+        for first in range(0, len(order), EVALUATION_ROWS):
+            chunk = order[first : first + EVALUATION_ROWS]
+            audio, present = _padded(mels, chunk)
+            embedding = net.encoder(audio, present).flatten(0, 1)
+            weights = (torch.eye(len(chunk))[:, :, None] * present).flatten(1)
+            probability = torch.softmax(net.heads.utterances(embedding, weights)[0], dim=1)
+            told.update(zip(chunk, probability.numpy(), strict=True))
+    return np.stack([told[item] for item in items])
+
+
+def recalls(
+    utterances: Sequence[Utterance], items: Sequence[int], predicted: np.ndarray[Any, Any]
+) -> dict[str, list[float]]:
+    """Recall of negative, positive and non-sentiment for each corpus; `predicted` (len(items),) classes."""
+    report: dict[str, list[float]] = {}
+    for corpus in sorted({utterances[item].corpus for item in items}):
+        here = np.array([utterances[item].corpus == corpus for item in items])
+        truth = np.array([utterances[item].sentiment for item in items])
+        report[corpus] = [float((predicted[here & (truth == c)] == c).mean()) for c in range(3)]
+    return report
+
+
+def unweighted_recall(report: Mapping[str, Sequence[float]]) -> float:
+    """Mean over corpora of the mean recall over classes."""
+    return float(np.mean([np.mean(values) for values in report.values()]))
+
+
+def held_out_items(utterances: Sequence[Utterance]) -> list[int]:
+    """Labelled utterances of unseen speakers."""
+    return [i for i, utterance in enumerate(utterances) if utterance.held_out and utterance.sentiment >= 0]
+
+
+def _evaluate(run: _Run, utterances: Sequence[Utterance], versions: Sequence[LogMels]) -> None:
+    items = held_out_items(utterances)
+    for name, mels in (("clean", versions[0]), ("varied", versions[1])):
+        report = recalls(utterances, items, predict(run.average, mels, items).argmax(axis=1))
+        means = {corpus: round(float(np.mean(values)), 3) for corpus, values in report.items()}
+        logger.info("step %d %s %.3f %s", run.step, name, unweighted_recall(report), json.dumps(means))
+
+
+def train(data: Path, folder: Path, training: SpeechTraining) -> Path:
+    """Train, or go on with, the run in `folder`; returns the path of the averaged weights."""
+    torch.set_num_threads(1)
+    utterances = read_index(data / "speech")
+    versions, noise = load_versions(data / "speech", folder / "cache", training.seed)
+    run = _Run(folder, training)
+    training_items = [i for i, utterance in enumerate(utterances) if not utterance.held_out]
+    composer = SpeechComposer(utterances, versions, noise, training_items)
+    batches: Iterator[SpeechBatch] = composer.batches(training.seed, run.step)
+    losses: list[float] = []
+    while run.step < training.steps:
+        losses.append(run.take_step(next(batches)))
+        if run.step % 50 == 0:
+            logger.info("step %d loss %.3f", run.step, np.mean(losses[-50:]))
+        if run.step % training.save_every == 0 or run.step == training.steps:
+            run.save()
+            _evaluate(run, utterances, versions)
+    return folder / "speech_encoder.pt"
+
+
+def main() -> None:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds speech/")
+    parser.add_argument("--run", type=Path, required=True, help="folder for cache, checkpoint and weights")
+    parser.add_argument("--steps", type=int, default=SpeechTraining().steps)
+    parser.add_argument("--seed", type=int, default=SpeechTraining().seed)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train(arguments.data, arguments.run, SpeechTraining(steps=arguments.steps, seed=arguments.seed))
+
+
+if __name__ == "__main__":
+    main()
