@@ -118,7 +118,7 @@ class Decoding:
         )
 
     def _take(self, frame: VideoFrame) -> None:
-        seconds = self._clock.read(frame)
+        seconds = self._clock.read(self._media.stamp(frame))
         if self._builder is None:
             self._builder = self._begin(frame)
         self._builder.push(frame, seconds)
@@ -136,7 +136,7 @@ class Decoding:
         }
         self._sender.send(channel.INFO, info)
         if self._sound is not None and self._clock.origin is not None:
-            self._sound.start(self._clock.origin)
+            self._sound.start(self._media.sound_origin(self._clock.origin))
         request, limits = self._task.request, self._task.limits
         return SnippetBuilder(request, limits, _grid_rate(request, self._media), shape, self._output.snippet)
 
@@ -177,12 +177,13 @@ def grab(media: Media, task: Task, seconds: float, output: Output) -> None:
     """The frame on screen at `seconds`, as a snippet of one face picture."""
     clock = Clock(media.rate, task.limits)
     chosen = next(_video_frames(media))
-    clock.read(chosen)
+    clock.read(media.stamp(chosen))
     if media.video.time_base and seconds > 0:
         target = int(((clock.origin or 0.0) + seconds) / media.video.time_base)
         media.container.seek(max(0, target), stream=media.video)
         for count, frame in enumerate(_video_frames(media)):
-            late = frame.time is not None and frame.time - (clock.origin or 0.0) > seconds + ROUNDING_SECONDS
+            stamp = media.stamp(frame)
+            late = stamp is not None and stamp - (clock.origin or 0.0) > seconds + ROUNDING_SECONDS
             chosen = frame if count == 0 or not late else chosen
             if late:
                 break

@@ -38,9 +38,8 @@ class Clock:
         self._last = 0.0
         self._recent: deque[float] = deque(maxlen=int(limits.max_frame_rate) + 1)
 
-    def read(self, frame: VideoFrame) -> float:
-        """Time of `frame`; one without a timestamp follows the one before it at the average rate."""
-        stamp = frame.time
+    def read(self, stamp: float | None) -> float:
+        """Time of the frame stamped so; one without a stamp follows the one before at the average rate."""
         if self.origin is None:
             self.origin = stamp if stamp is not None else 0.0
         now = stamp - self.origin if stamp is not None else self._last + self._step

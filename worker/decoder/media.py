@@ -10,6 +10,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from model.errors import ErrorCode, SentilocError
@@ -59,6 +60,16 @@ class Media:
         if not stream.duration or stream.start_time is None or not stream.time_base:
             return None
         return float((stream.start_time + stream.duration) * stream.time_base)
+
+    def stamp(self, frame: VideoFrame) -> float | None:
+        """Timestamp of a frame in seconds. AVI stores none: there the order of packets is the only clock."""
+        if self.container.format.name != "avi":
+            return frame.time
+        return None if frame.dts is None or not frame.time_base else float(frame.dts * frame.time_base)
+
+    def sound_origin(self, first_stamp: float) -> float:
+        """Timestamp of audio that belongs to the first video frame, which was stamped `first_stamp`."""
+        return 0.0 if self.container.format.name == "avi" else first_stamp
 
     @property
     def start_timecode(self) -> str | None:
