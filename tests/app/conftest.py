@@ -1,0 +1,43 @@
+"""A real Redis for the tests of the API side, and a record store of its own for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.job_record import JobRecord
+from app.job_store import JobStore
+from app.redis_client import connect
+from app.settings import Settings
+from tests.services import PrivateRedis, private_redis
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    with private_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
+
+
+@pytest.fixture
+def settings(redis_server: PrivateRedis, tmp_path: Path) -> Settings:
+    prefix = f"t{secrets.token_hex(4)}:"
+    return Settings(redis_url=redis_server.url, redis_prefix=prefix, data_dir=tmp_path, max_upload_bytes=10_000)
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def store(redis: Redis, settings: Settings) -> JobStore:
+    return JobStore(redis, settings.redis_prefix)
+
+
+def submit(store: JobStore, name: str = "clip.mp4") -> JobRecord:
+    return store.submit(source_key="uploads/abcdefgh", source_name=name, source_bytes=7, model="m")

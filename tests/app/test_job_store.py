@@ -1,0 +1,243 @@
+"""Job records under everything that can happen to them, in a real Redis."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from app.job_record import RUNNING, TERMINAL, TRANSITIONS, JobError, JobRecord, JobState, can_follow
+from app.job_store import JobStore
+from model.errors import ErrorCode
+from tests.app.conftest import submit
+
+LEASE = 30.0
+ERROR = JobError(code=ErrorCode.CORRUPT_MEDIA, detail="It is broken.")
+
+
+def claim(store: JobStore, job_id: str, owner: str = "one", lease: float = LEASE) -> JobRecord:
+    record = store.claim(job_id, owner, lease)
+    assert record is not None
+    return record
+
+
+def state_of(store: JobStore, job_id: str) -> JobState:
+    record = store.get(job_id)
+    assert record is not None
+    return record.state
+
+
+def finals(store: JobStore, job_id: str) -> list[str]:
+    return [fields["state"] for _, fields in store.events(job_id) if fields["kind"] == "final"]
+
+
+def test_states_are_closed_and_terminal_ones_never_move() -> None:
+    assert {*RUNNING, *TERMINAL, JobState.QUEUED} == set(JobState) == set(TRANSITIONS)
+    assert not any(can_follow(state, target) for state in TERMINAL for target in JobState)
+    assert all(can_follow(state, JobState.QUEUED) for state in RUNNING)
+
+
+def test_a_submitted_job_is_queued_in_order(store: JobStore) -> None:
+    jobs = [submit(store) for _ in range(3)]
+    assert [store.queue_position(job.id) for job in jobs] == [1, 2, 3]
+    assert jobs[0].state is JobState.QUEUED
+    assert len({job.id for job in jobs}) == 3
+    assert min(len(job.id) for job in jobs) >= 22
+    assert store.get("unknown") is None
+
+
+def test_of_many_claims_one_wins(store: JobStore) -> None:
+    job = submit(store)
+    won: list[JobRecord] = []
+    start = threading.Barrier(8)
+
+    def race(owner: str) -> None:
+        start.wait()
+        record = store.claim(job.id, owner, LEASE)
+        if record is not None:
+            won.append(record)
+
+    threads = [threading.Thread(target=race, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert won[0].attempt == 1
+    assert store.queue_position(job.id) is None
+
+
+def test_a_claim_whose_answer_was_lost_can_be_repeated(store: JobStore) -> None:
+    job = submit(store)
+    first, second = claim(store, job.id), claim(store, job.id)
+    assert first.lease == second.lease
+    assert store.succeed(first.lease, "results/abcdefgh.json")
+    assert store.succeed(first.lease, "results/abcdefgh.json")
+    assert finals(store, job.id) == ["succeeded"]
+
+
+def test_progress_moves_forward_through_the_stages(store: JobStore) -> None:
+    lease = claim(store, submit(store).id).lease
+    assert store.renew(lease, LEASE, "extracting", 0.4)
+    assert state_of(store, lease.job_id) is JobState.EXTRACTING
+    assert store.renew(lease, LEASE, "decoding", 0.5)
+    record = store.get(lease.job_id)
+    assert record is not None
+    assert (record.state, record.progress) == (JobState.EXTRACTING, 0.5)
+
+
+def test_renewal_extends_the_lease(store: JobStore) -> None:
+    lease = claim(store, submit(store).id, lease=0.3).lease
+    for _ in range(4):
+        time.sleep(0.15)
+        assert store.renew(lease, 0.3, "decoding", 0.0)
+    assert store.expired() == []
+    time.sleep(0.35)
+    assert store.expired() == [lease.job_id]
+
+
+def test_a_late_worker_cannot_overwrite(store: JobStore) -> None:
+    job = submit(store)
+    late = claim(store, job.id, "late", lease=0.01).lease
+    time.sleep(0.02)
+    assert store.expire(job.id, 3) is JobState.QUEUED
+    now = claim(store, job.id, "now").lease
+    assert now.attempt == 2
+    assert not store.renew(late, LEASE, "localizing", 0.9)
+    assert not store.succeed(late, "results/latelate.json")
+    assert not store.fail(late, ERROR)
+    assert not store.release(late)
+    assert store.succeed(now, "results/nownownow.json")
+    record = store.get(job.id)
+    assert record is not None
+    assert (record.result_key, record.progress) == ("results/nownownow.json", 1.0)
+    assert finals(store, job.id) == ["succeeded"]
+
+
+def test_a_failed_job_keeps_its_reason(store: JobStore) -> None:
+    lease = claim(store, submit(store).id).lease
+    assert store.fail(lease, ERROR)
+    record = store.get(lease.job_id)
+    assert record is not None
+    assert (record.state, record.error) == (JobState.FAILED, ERROR)
+    assert record.finished_at is not None
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_cancelling_ends_the_job_at_once(store: JobStore, is_running: bool) -> None:
+    job = submit(store)
+    lease = claim(store, job.id).lease if is_running else None
+    assert store.cancel(job.id)
+    assert not store.cancel(job.id)
+    assert store.claim(job.id, "other", LEASE) is None
+    if lease is not None:
+        assert not store.renew(lease, LEASE, "decoding", 0.1)
+        assert not store.succeed(lease, "results/abcdefgh.json")
+    assert state_of(store, job.id) is JobState.CANCELLED
+    assert finals(store, job.id) == ["cancelled"]
+    assert (store.leased(), store.queued()) == ([], [])
+
+
+def test_a_released_job_returns_to_its_place_without_blame(store: JobStore) -> None:
+    first, second = submit(store), submit(store)
+    assert store.release(claim(store, first.id).lease)
+    record = store.get(first.id)
+    assert record is not None
+    assert (record.state, record.crashes, record.owner) == (JobState.QUEUED, 0, None)
+    assert store.queued() == [first.id, second.id]
+
+
+def test_a_job_that_loses_three_workers_is_poison(store: JobStore) -> None:
+    job = submit(store)
+    for expected in (JobState.QUEUED, JobState.QUEUED, JobState.FAILED):
+        claim(store, job.id, lease=0.01)
+        time.sleep(0.02)
+        assert store.expire(job.id, 3) is expected
+    record = store.get(job.id)
+    assert record is not None
+    assert record.error is not None
+    assert record.error.code is ErrorCode.POISON
+    assert finals(store, job.id) == ["failed"]
+
+
+def test_a_lease_that_holds_is_not_taken_unless_its_owner_is_dead(store: JobStore) -> None:
+    job = submit(store)
+    claim(store, job.id, "one")
+    assert store.expire(job.id, 3) is None
+    assert store.expire(job.id, 3, dead_owner="two") is None
+    assert store.expire(job.id, 3, dead_owner="one") is JobState.QUEUED
+
+
+def test_only_finished_jobs_can_be_deleted(store: JobStore) -> None:
+    job = submit(store)
+    assert store.delete(job.id) is None
+    store.cancel(job.id)
+    deleted = store.delete(job.id)
+    assert deleted is not None
+    assert deleted.source_key == job.source_key
+    assert store.get(job.id) is None
+    assert store.events(job.id) == []
+
+
+def test_announcements_are_rarer_each_time(store: JobStore) -> None:
+    job = submit(store)
+    assert not store.should_announce(job.id, 0.1, broker_is_empty=False)
+    time.sleep(0.11)
+    assert not store.should_announce(job.id, 0.1, broker_is_empty=False)
+    assert store.should_announce(job.id, 0.1, broker_is_empty=True)
+    time.sleep(0.11)
+    assert not store.should_announce(job.id, 0.1, broker_is_empty=False)
+    claim(store, job.id)
+    assert not store.should_announce(job.id, 0.0, broker_is_empty=True)
+
+
+def test_nothing_is_left_in_redis_after_deletion(store: JobStore, redis: Redis) -> None:
+    job = submit(store)
+    store.fail(claim(store, job.id).lease, ERROR)
+    store.delete(job.id)
+    assert list(redis.scan_iter(f"{store.prefix}*")) == [f"{store.prefix}sequence"]
+
+
+OPERATIONS = st.sampled_from(["claim", "renew", "succeed", "fail", "cancel", "release", "expire", "late"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(OPERATIONS, max_size=14))
+def test_any_history_is_legal_and_ends_at_most_once(store: JobStore, operations: list[str]) -> None:
+    job = submit(store)
+    leases = [claim(store, job.id, "0", lease=0.0).lease]
+    seen = [JobState.DECODING]
+    for number, operation in enumerate(operations, 1):
+        apply(store, operation, leases, str(number))
+        seen.append(state_of(store, job.id))
+    moves = zip(seen, seen[1:], strict=False)
+    assert all(old == new or can_follow(old, new) for old, new in moves)
+    ended = [state for state in seen if state.is_terminal]
+    assert finals(store, job.id) == ([ended[0]] if ended else [])
+    if not ended:
+        assert (job.id in store.queued()) != (job.id in store.leased())
+
+
+def apply(store: JobStore, operation: str, leases: list, number: str) -> None:  # type: ignore[type-arg]
+    lease = leases[-1]
+    if operation == "claim":
+        record = store.claim(lease.job_id, number, 0.0)
+        leases.extend([record.lease] if record else [])
+    elif operation == "renew":
+        store.renew(lease, 0.0, "localizing", 0.5)
+    elif operation == "succeed":
+        store.succeed(lease, "results/abcdefgh.json")
+    elif operation == "fail":
+        store.fail(lease, ERROR)
+    elif operation == "cancel":
+        store.cancel(lease.job_id)
+    elif operation == "release":
+        store.release(lease)
+    elif operation == "expire":
+        store.expire(lease.job_id, 3)
+    else:
+        store.succeed(leases[0], "results/firstone.json")
