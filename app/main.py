@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
 from app.docs_page import add_docs
-from app.problems import Problem, install_handlers
+from app.openapi import complete_openapi
+from app.problems import install_handlers
 from app.reaper import Reaper
 from app.routes import health, jobs, localize
 from app.services import Services
@@ -40,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(routes.router)
     add_docs(app)
     app.add_api_route("/", _landing, include_in_schema=False, response_class=PlainTextResponse)
-    _describe_problems(app)
+    complete_openapi(app)
     return app
 
 
@@ -57,17 +58,3 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
 
 async def _landing() -> str:
     return "Sentiloc. Upload: POST /localize (multipart field `video`). Documentation: /docs\n"
-
-
-def _describe_problems(app: FastAPI) -> None:
-    generate = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = Problem.model_json_schema()
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

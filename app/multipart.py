@@ -70,7 +70,7 @@ class VideoPart:
 
     def _header_end(self) -> None:
         if bytes(self._header_name).lower() == b"content-disposition":
-            self._disposition = self._header_value.decode("utf-8", "replace")
+            self._disposition = self._header_value.decode("latin-1")
         self._header_name.clear()
         self._header_value.clear()
 
@@ -117,7 +117,7 @@ def _malformed() -> ProblemError:
 
 
 def _text(value: bytes | None) -> str:
-    return (value or b"").decode("latin-1").encode("utf-8", "replace").decode("utf-8", "replace")
+    return (value or b"").decode("utf-8", "replace")
 
 
 def _display_name(name: str) -> str:

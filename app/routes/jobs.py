@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Response
 
 from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
-from app.schemas import EXAMPLE_ID, EXAMPLE_RESULT, JobBody, ResultBody, job_body
+from app.schemas import EXAMPLE_ID, JobBody, ResultBody, job_body
 from app.services import Services, ServicesDep
 from model.errors import ErrorCode, SentilocError
 
@@ -29,12 +29,7 @@ _RETRY_AFTER = {"description": "Seconds to wait before asking again", "schema": 
 _FOLLOWED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The job as it is now", "headers": {"Retry-After": _RETRY_AFTER}}
 }
-_RESULT: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Segments and the curve they come from",
-        "content": {"application/json": {"example": EXAMPLE_RESULT}},
-    }
-}
+_RESULT: dict[int | str, dict[str, Any]] = {200: {"description": "Segments and the curve they come from"}}
 
 
 @router.get("", summary="Follow a job", responses={**_FOLLOWED, **documented(_UNKNOWN, _BAD_ID, _NO_REDIS)})

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from app.job_record import JobRecord
 from app.problems import ProblemCode, documented
-from app.schemas import EXAMPLE_QUEUED, JobBody, job_body
+from app.schemas import JobBody, job_body
 from app.services import Services, ServicesDep
 from app.uploads import Upload, receive_video
 from model.errors import ErrorCode
@@ -47,7 +47,6 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "The video is stored and the job is queued; it will not be lost.",
         "headers": _LOCATION,
-        "content": {"application/json": {"example": EXAMPLE_QUEUED}},
     }
 }
 _PROBLEMS = documented(

@@ -25,7 +25,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRe
 @pytest.fixture
 def settings(redis_server: PrivateRedis, tmp_path: Path) -> Settings:
     prefix = f"t{secrets.token_hex(4)}:"
-    return Settings(redis_url=redis_server.url, redis_prefix=prefix, data_dir=tmp_path, max_upload_bytes=10_000)
+    return Settings(
+        redis_url=redis_server.url, redis_prefix=prefix, data_dir=tmp_path, max_upload_bytes=10_000
+    )
 
 
 @pytest.fixture

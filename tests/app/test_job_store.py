@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -214,7 +215,7 @@ def test_any_history_is_legal_and_ends_at_most_once(store: JobStore, operations:
     for number, operation in enumerate(operations, 1):
         apply(store, operation, leases, str(number))
         seen.append(state_of(store, job.id))
-    moves = zip(seen, seen[1:], strict=False)
+    moves = itertools.pairwise(seen)
     assert all(old == new or can_follow(old, new) for old, new in moves)
     ended = [state for state in seen if state.is_terminal]
     assert finals(store, job.id) == ([ended[0]] if ended else [])

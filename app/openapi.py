@@ -1,0 +1,29 @@
+"""Completes the OpenAPI document that FastAPI makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.problems import Problem
+from app.schemas import EXAMPLE_QUEUED, HealthBody, JobBody, ReadyBody, ResultBody
+
+
+def complete_openapi(app: FastAPI) -> None:
+    """Add the problem schema, drop FastAPI's own error schemas, restore the nulls that it cuts from examples."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas["Problem"] = Problem.model_json_schema()
+        for model in (HealthBody, JobBody, ReadyBody, ResultBody):
+            schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
+        accepted = document["paths"]["/localize"]["post"]["responses"]["202"]
+        accepted["content"]["application/json"]["example"] = EXAMPLE_QUEUED
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,299 @@
+"""The HTTP contract, against a real Redis: uploads, errors, the job's life as a client sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from app.job_record import JobError, JobRecord
+from app.job_store import JobStore
+from app.main import create_app
+from app.presence import WorkerPresence, beat
+from app.problems import MEDIA_TYPE
+from app.schemas import JobBody, ReadyBody, ResultBody
+from app.settings import Settings
+from app.storage import LocalStorage
+from model.errors import ErrorCode
+
+VIDEO = bytes(range(256)) * 20
+BOUNDARY = "b0undary"
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def upload(client: TestClient, data: bytes = VIDEO, name: str = "clip.mp4") -> Response:
+    response: Response = client.post("/localize", files={"video": (name, data, "video/mp4")})
+    return response
+
+
+def stored(settings: Settings) -> list[Path]:
+    return [path for path in settings.data_dir.rglob("*") if path.is_file()]
+
+
+def assert_problem(response: Response, status: int, code: str) -> None:
+    body = response.json()
+    assert (response.status_code, body["code"]) == (status, code), response.text
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert body["status"] == status
+    assert body["type"] == f"urn:sentiloc:problem:{code}"
+    assert body["detail"]
+    assert body["title"]
+
+
+def form(*parts: tuple[str, bytes], end: bytes = b"--\r\n") -> bytes:
+    lines = [
+        b"--%b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (BOUNDARY.encode(), head.encode(), data)
+        for head, data in parts
+    ]
+    return b"".join(lines) + b"--" + BOUNDARY.encode() + end
+
+
+def post_raw(client: TestClient, body: bytes, content_type: str | None = None) -> Response:
+    header = content_type or f"multipart/form-data; boundary={BOUNDARY}"
+    response: Response = client.post("/localize", content=body, headers={"Content-Type": header})
+    return response
+
+
+def test_an_upload_becomes_a_queued_job(client: TestClient, settings: Settings) -> None:
+    response = upload(client)
+    assert response.status_code == 202
+    body = JobBody.model_validate(response.json())
+    assert response.headers["location"] == f"/jobs/{body.id}" == body.links.self
+    assert (body.state, body.queue_position, body.progress) == ("queued", 1, 0.0)
+    assert (body.source.name, body.source.bytes) == ("clip.mp4", len(VIDEO))
+    (file,) = stored(settings)
+    assert file.read_bytes() == VIDEO
+    assert "clip" not in file.name
+
+    again = client.get(body.links.self)
+    assert JobBody.model_validate(again.json()) == body
+    assert again.headers["cache-control"] == "no-store"
+    assert int(again.headers["retry-after"]) >= 1
+
+
+def test_the_queue_is_in_order_and_a_cancelled_job_leaves_it(client: TestClient) -> None:
+    first, second = upload(client).json(), upload(client).json()
+    assert second["queue_position"] == 2
+    cancelled = client.delete(first["links"]["self"])
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    assert client.get(second["links"]["self"]).json()["queue_position"] == 1
+    assert_problem(client.get(first["links"]["result"]), 409, "cancelled")
+
+
+def test_deleting_a_finished_job_removes_its_files(client: TestClient, settings: Settings) -> None:
+    path = upload(client).json()["links"]["self"]
+    client.delete(path)
+    assert client.delete(path).status_code == 204
+    assert stored(settings) == []
+    assert_problem(client.get(path), 404, "job_not_found")
+    assert_problem(client.delete(path), 404, "job_not_found")
+
+
+def finish(store: JobStore, job_id: str, settings: Settings, data: bytes) -> JobRecord:
+    record = store.claim(job_id, "worker", 30.0)
+    assert record is not None
+    key = f"results/{job_id}.1.json"
+    with LocalStorage(settings.data_dir).writer(key) as writer:
+        writer.write(data)
+        writer.commit()
+    assert store.succeed(record.lease, key)
+    return record
+
+
+def test_a_result_is_served_as_it_was_stored(client: TestClient, store: JobStore, settings: Settings) -> None:
+    links = upload(client).json()["links"]
+    waiting = client.get(links["result"])
+    assert_problem(waiting, 409, "result_not_ready")
+    assert int(waiting.headers["retry-after"]) >= 1
+    finish(store, links["self"].removeprefix("/jobs/"), settings, b'{"stored": true}')
+    done = client.get(links["result"])
+    assert (done.status_code, done.json()) == (200, {"stored": True})
+    assert client.get(links["self"]).json()["state"] == "succeeded"
+    assert "retry-after" not in client.get(links["self"]).headers
+    for file in (settings.data_dir / "results").iterdir():
+        file.unlink()
+    assert_problem(client.get(links["result"]), 410, "source_missing")
+
+
+def test_a_failed_job_says_why(client: TestClient, store: JobStore) -> None:
+    links = upload(client).json()["links"]
+    record = store.claim(links["self"].removeprefix("/jobs/"), "worker", 30.0)
+    assert record is not None
+    store.fail(record.lease, JobError(code=ErrorCode.NO_VIDEO, detail="The file holds no video."))
+    assert client.get(links["self"]).json()["error"] == {
+        "code": "no_video",
+        "detail": "The file holds no video.",
+    }
+    assert_problem(client.get(links["result"]), 409, "no_video")
+
+
+FILE = 'name="video"; filename="a.mp4"'
+BAD_FORMS = {
+    "missing": (form(end=b"--\r\n"), None, 422, "missing_field"),
+    "empty": (form((FILE, b"")), None, 422, "empty_file"),
+    "other field": (form(('name="film"; filename="a"', b"x")), None, 422, "unexpected_field"),
+    "option": (form((FILE, b"x"), ('name="model"', b"x")), None, 422, "unexpected_field"),
+    "two videos": (form((FILE, b"x"), (FILE, b"y")), None, 422, "unexpected_field"),
+    "cut off": (form((FILE, b"x"))[:-9], None, 400, "malformed_multipart"),
+    "no body": (b"", None, 400, "malformed_multipart"),
+    "garbage": (b"\x00\xff" * 50, None, 400, "malformed_multipart"),
+    "huge header": (form((f'name="video"; x="{"y" * 70_000}"', b"x")), None, 400, "malformed_multipart"),
+    "not multipart": (b"x" * 10, "video/mp4", 415, "not_multipart"),
+    "json": (b"{}", "application/json", 415, "not_multipart"),
+    "no boundary": (b"x", "multipart/form-data", 415, "not_multipart"),
+    "long boundary": (b"x", f"multipart/form-data; boundary={'b' * 300}", 400, "malformed_multipart"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FORMS)
+def test_a_bad_form_is_a_typed_problem_and_leaves_nothing(
+    client: TestClient, settings: Settings, store: JobStore, name: str
+) -> None:
+    body, content_type, status, code = BAD_FORMS[name]
+    assert_problem(post_raw(client, body, content_type), status, code)
+    assert stored(settings) == []
+    assert store.queued() == []
+
+
+def test_the_size_limit_is_exact(client: TestClient, settings: Settings) -> None:
+    limit = settings.max_upload_bytes
+    assert upload(client, b"x" * limit).status_code == 202
+    assert len(stored(settings)) == 1
+    assert_problem(upload(client, b"x" * (limit + 1)), 413, "upload_too_large")
+    assert len(stored(settings)) == 1
+
+
+def test_an_upload_that_is_announced_too_large_is_not_read(client: TestClient) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"--"
+        raise AssertionError("the body was read on")
+
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        "Content-Length": str(10**12),
+    }
+    response = client.post("/localize", content=endless(), headers=headers)
+    assert_problem(response, 413, "upload_too_large")
+
+
+HOSTILE_NAMES = [
+    "../../etc/passwd",
+    "..\\..\\boot.ini",
+    "/etc/shadow",
+    "a\x00b.mp4",
+    "C:\\x.mp4",
+    "x" * 5000 + ".mp4",
+    "con",
+    "-rf",
+    "a\nb",
+    "💥.mp4",
+    "%2e%2e%2f",
+    "",
+    ".",
+    "..",
+    "<script>",
+    "'; DROP TABLE jobs",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_are_only_shown(client: TestClient, settings: Settings, name: str) -> None:
+    raw = form((f'name="video"; filename="{name}"', VIDEO))
+    response = post_raw(client, raw)
+    outside = {path.parent.name for path in stored(settings)} - {"uploads"}
+    assert not outside
+    if response.status_code == 202:
+        shown = response.json()["source"]["name"]
+        assert len(shown) <= 255
+        assert not set(shown) & {"/", "\\", "\n", "\x00"}
+        assert name != "💥.mp4" or shown == name
+    else:
+        assert_problem(response, 400, "malformed_multipart")
+
+
+def test_every_framework_error_is_a_problem(client: TestClient) -> None:
+    assert_problem(client.get("/nothing/here"), 404, "not_found")
+    assert_problem(client.put("/localize"), 405, "method_not_allowed")
+    assert client.put("/localize").headers["allow"] == "POST"
+    assert_problem(client.get("/jobs/not.an.id"), 422, "invalid_request")
+    assert_problem(client.get("/jobs/unknown/result"), 404, "job_not_found")
+
+
+def test_without_redis_clients_get_a_503(settings: Settings, tmp_path: Path) -> None:
+    dead = settings.model_copy(update={"redis_url": f"unix://{tmp_path}/none.sock"})
+    with TestClient(create_app(dead), raise_server_exceptions=False) as client:
+        for response in (upload(client), client.get("/jobs/x"), client.delete("/jobs/x")):
+            assert_problem(response, 503, "redis_unavailable")
+            assert response.headers["retry-after"]
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["redis"]) == (503, False)
+        assert client.get("/healthz").status_code == 200
+    assert stored(settings) == []
+
+
+def test_readiness_names_the_device_or_the_reason(client: TestClient, store: JobStore) -> None:
+    silent = client.get("/readyz")
+    assert (silent.status_code, silent.json()["reasons"]) == (503, ["No worker is alive."])
+    bad = WorkerPresence(name="a", seen_at=0, model="m", error="weights_missing: run this")
+    beat(store.redis, store.prefix, bad)
+    broken = client.get("/readyz")
+    assert (broken.status_code, broken.json()["reasons"]) == (503, ["weights_missing: run this"])
+    good = WorkerPresence(name="b", seen_at=0, model="m", model_version="1", device="Some CPU")
+    beat(store.redis, store.prefix, good)
+    body = ReadyBody.model_validate(client.get("/readyz").json())
+    assert body.ready
+    assert "Some CPU" in [worker.device for worker in body.workers]
+
+
+def test_the_documentation_needs_no_other_server(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "http://" not in page
+    assert "https://" not in page
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
+        assert f"/docs/static/{name}" in page
+        assert client.get(f"/docs/static/{name}").status_code == 200
+    assert_problem(client.get("/docs/static/../../main.py"), 404, "not_found")
+
+
+def test_every_documented_answer_has_an_example_that_fits(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    models = {"JobBody": JobBody, "ResultBody": ResultBody, "ReadyBody": ReadyBody}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values():
+                    name = content["schema"]["$ref"].rpartition("/")[2]
+                    schema = document["components"]["schemas"][name]
+                    examples = [content.get("example"), *schema.get("examples", [])]
+                    examples += [item["value"] for item in content.get("examples", {}).values()]
+                    found = [example for example in examples if example is not None]
+                    assert found, (path, method, status)
+                    for example in found:
+                        models.get(name, dict)(**example)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk_is_507_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=False)
+    if mount.returncode != 0:
+        pytest.skip("may not mount a small file system here")
+    try:
+        roomy = settings.model_copy(update={"data_dir": small, "max_upload_bytes": 10**6})
+        with TestClient(create_app(roomy), raise_server_exceptions=False) as client:
+            assert_problem(upload(client, b"x" * 200_000), 507, "storage_full")
+            assert [path for path in small.rglob("*") if path.is_file()] == []
+            assert upload(client, b"x" * 20_000).status_code == 202
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)

@@ -1,0 +1,99 @@
+"""The reaper and the messages that it sends, with a real Redis as store and broker."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from redis import Redis
+
+from app.broker import LOCALIZE_QUEUE, LOCALIZE_TASK, Dispatcher
+from app.job_record import JobState
+from app.job_store import JobStore
+from app.reaper import Reaper
+from app.settings import Settings
+from app.storage import LocalStorage
+from tests.app.conftest import submit
+from tests.services import wait_for
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Settings:
+    changes = {"lease_seconds": 0.2, "reaper_interval_seconds": 0.2, "resend_seconds": 60.0}
+    return settings.model_copy(update=changes)
+
+
+@pytest.fixture
+def reaper(quick: Settings, store: JobStore, redis: Redis) -> Reaper:
+    wait_for(lambda: store.uptime_seconds() > 1.0)
+    return Reaper(quick, store, LocalStorage(quick.data_dir), Dispatcher(quick, redis))
+
+
+def messages(redis: Redis, settings: Settings) -> list[str]:
+    """Job ids of the messages that wait, as Celery's protocol holds them."""
+    waiting = redis.lrange(f"{settings.redis_prefix}{LOCALIZE_QUEUE}", 0, -1)
+    headers = [json.loads(text)["headers"] for text in waiting]
+    assert all(header["task"] == LOCALIZE_TASK for header in headers)
+    return [header["argsrepr"].strip("[]()',") for header in headers]
+
+
+def test_a_message_names_the_task_and_the_job(redis: Redis, quick: Settings, store: JobStore) -> None:
+    dispatcher = Dispatcher(quick, redis)
+    assert dispatcher.is_empty()
+    job = submit(store)
+    dispatcher.send(job.id)
+    assert not dispatcher.is_empty()
+    assert messages(redis, quick) == [job.id]
+
+
+def test_a_queued_job_whose_message_is_gone_is_announced_again(
+    reaper: Reaper, redis: Redis, quick: Settings, store: JobStore
+) -> None:
+    job = submit(store)
+    reaper.sweep()
+    assert messages(redis, quick) == []
+    time.sleep(0.25)
+    reaper.sweep()
+    assert messages(redis, quick) == [job.id]
+    time.sleep(0.25)
+    reaper.sweep()
+    assert messages(redis, quick) == [job.id]
+
+
+def test_an_expired_lease_puts_the_job_back_and_wakes_a_worker(
+    reaper: Reaper, redis: Redis, quick: Settings, store: JobStore
+) -> None:
+    job = submit(store)
+    assert store.claim(job.id, "gone", quick.lease_seconds)
+    reaper.sweep()
+    assert store.leased() == [job.id]
+    time.sleep(0.25)
+    reaper.sweep()
+    record = store.get(job.id)
+    assert record is not None
+    assert (record.state, record.crashes) == (JobState.QUEUED, 1)
+    assert messages(redis, quick) == [job.id]
+
+
+def test_leases_get_time_to_be_renewed_after_redis_was_down(
+    settings: Settings, redis: Redis, store: JobStore
+) -> None:
+    patient = settings.model_copy(update={"lease_seconds": 10_000.0})
+    job = submit(store)
+    assert store.claim(job.id, "waits for Redis", 0.0)
+    Reaper(patient, store, LocalStorage(settings.data_dir), Dispatcher(patient, redis)).sweep()
+    assert store.leased() == [job.id]
+
+
+def test_two_reapers_do_not_announce_twice(quick: Settings, store: JobStore, redis: Redis) -> None:
+    dispatcher = Dispatcher(quick, redis)
+    job = submit(store)
+    reapers = [Reaper(quick, store, LocalStorage(quick.data_dir), dispatcher) for _ in range(2)]
+    for reaper in reapers:
+        reaper.start()
+    wait_for(lambda: messages(redis, quick), 5)
+    time.sleep(0.5)
+    for reaper in reapers:
+        reaper.stop()
+    assert messages(redis, quick) == [job.id]

@@ -1,0 +1,208 @@
+"""One worker's handling of a job, with real records, leases and files; only the model is a stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from app.job_record import JobRecord, JobState
+from app.job_store import JobStore
+from app.redis_client import connect
+from app.settings import Settings
+from app.storage import LocalStorage
+from model.errors import ErrorCode, SentilocError
+from tests.services import private_redis, wait_for
+from worker import process
+from worker.owner import is_dead, new_owner
+from worker.pipelines import Pipelines
+from worker.runner import JobRunner, take_from_dead_owner
+
+Work = Callable[[Path, Callable[[str, float], None]], Any]
+
+
+class Answer:
+    """What the runner needs of a result."""
+
+    segments = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"answer": 42}
+
+
+class OnePipeline(Pipelines):
+    """Gives a pipeline that does `work`."""
+
+    def __init__(self, settings: Settings, work: Work) -> None:
+        super().__init__(settings)
+        self.localize = work
+
+    def get(self, name: str) -> Any:
+        return self
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with private_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis.url
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    prefix = f"t{secrets.token_hex(4)}:"
+    return Settings(redis_url=redis_url, redis_prefix=prefix, data_dir=tmp_path, lease_seconds=1.5)
+
+
+@pytest.fixture
+def store(settings: Settings) -> JobStore:
+    return JobStore(connect(settings), settings.redis_prefix)
+
+
+def submit(store: JobStore, settings: Settings, with_file: bool = True) -> JobRecord:
+    key = f"uploads/{secrets.token_urlsafe(16)}"
+    if with_file:
+        with LocalStorage(settings.data_dir).writer(key) as writer:
+            writer.write(b"video")
+            writer.commit()
+    return store.submit(source_key=key, source_name="a.mp4", source_bytes=5, model="m")
+
+
+def runner(settings: Settings, store: JobStore, work: Work) -> JobRunner:
+    return JobRunner(settings, store, LocalStorage(settings.data_dir), OnePipeline(settings, work))
+
+
+def get(store: JobStore, job: JobRecord) -> JobRecord:
+    return cast(JobRecord, store.get(job.id))
+
+
+def results(settings: Settings) -> list[Path]:
+    return list((settings.data_dir / "results").glob("*"))
+
+
+def work_until_stopped(path: Path, report: Callable[[str, float], None]) -> Answer:
+    for step in range(200):
+        report("extracting", step / 200)
+        time.sleep(0.05)
+    return Answer()
+
+
+def test_a_job_is_claimed_localized_and_saved(settings: Settings, store: JobStore) -> None:
+    job = submit(store, settings)
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        assert path.read_bytes() == b"video"
+        report("localizing", 0.9)
+        return Answer()
+
+    assert runner(settings, store, work).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.progress) == (JobState.SUCCEEDED, 1.0)
+    assert record.result_key is not None
+    assert json.loads(LocalStorage(settings.data_dir).read(record.result_key)) == {"answer": 42}
+    assert runner(settings, store, work).run(job.id)
+    assert get(store, job).attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SentilocError(ErrorCode.CORRUPT_MEDIA, "broken"), ErrorCode.CORRUPT_MEDIA),
+        (SentilocError(ErrorCode.STORAGE_FULL, "full"), ErrorCode.STORAGE_FULL),
+        (SentilocError(ErrorCode.CANCELLED, "by nobody"), ErrorCode.CANCELLED),
+        (ZeroDivisionError("secret"), ErrorCode.INTERNAL),
+        (MemoryError(), ErrorCode.INTERNAL),
+    ],
+)
+def test_what_goes_wrong_is_recorded(
+    settings: Settings, store: JobStore, error: Exception, code: ErrorCode
+) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        raise error
+
+    job = submit(store, settings)
+    assert runner(settings, store, work).run(job.id)
+    record = get(store, job)
+    assert record.state is JobState.FAILED
+    assert record.error is not None
+    assert record.error.code is code
+    assert "secret" not in record.error.detail
+
+
+def test_a_missing_upload_is_recorded(settings: Settings, store: JobStore) -> None:
+    job = submit(store, settings, with_file=False)
+    runner(settings, store, work_until_stopped).run(job.id)
+    error = get(store, job).error
+    assert error is not None
+    assert error.code is ErrorCode.SOURCE_MISSING
+
+
+def test_a_long_job_keeps_its_lease(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        time.sleep(2 * settings.lease_seconds)
+        assert store.expired() == []
+        return Answer()
+
+    job = submit(store, settings)
+    runner(settings, store, work).run(job.id)
+    assert get(store, job).state is JobState.SUCCEEDED
+
+
+def test_cancelling_frees_the_worker_within_two_seconds(settings: Settings, store: JobStore) -> None:
+    job = submit(store, settings)
+    thread = threading.Thread(target=runner(settings, store, work_until_stopped).run, args=(job.id,))
+    thread.start()
+    wait_for(lambda: get(store, job).progress > 0)
+    store.cancel(job.id)
+    thread.join(timeout=2.0)
+    assert not thread.is_alive()
+    assert get(store, job).state is JobState.CANCELLED
+    assert results(settings) == []
+
+
+def test_a_result_that_comes_too_late_is_thrown_away(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        store.cancel(job.id)
+        return Answer()
+
+    job = submit(store, settings)
+    runner(settings, store, work).run(job.id)
+    assert get(store, job).state is JobState.CANCELLED
+    assert results(settings) == []
+
+
+def test_a_stopping_worker_gives_its_job_back(settings: Settings, store: JobStore) -> None:
+    job = submit(store, settings)
+    process.drain_after(0.3)
+    try:
+        assert not runner(settings, store, work_until_stopped).run(job.id)
+    finally:
+        process._drain_at.value = 0.0
+    record = get(store, job)
+    assert (record.state, record.crashes) == (JobState.QUEUED, 0)
+
+
+def test_a_dead_owner_is_known_and_a_living_one_is_not_robbed(settings: Settings, store: JobStore) -> None:
+    assert not is_dead(new_owner())
+    assert not is_dead("another-machine/1/1/1/1/x")
+    script = "from worker.owner import new_owner; print(new_owner())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    dead = done.stdout.strip()
+    assert is_dead(dead)
+    living, orphaned = submit(store, settings), submit(store, settings)
+    assert store.claim(living.id, new_owner(), 30.0)
+    assert store.claim(orphaned.id, dead, 30.0)
+    assert not take_from_dead_owner(store, living.id, 3)
+    runner(settings, store, lambda *_: Answer()).run(orphaned.id)
+    record = get(store, orphaned)
+    assert (record.state, record.attempt, record.crashes) == (JobState.SUCCEEDED, 2, 1)
