@@ -1,0 +1,38 @@
+"""The one rule that turns a detected face into the expression net's input, in training and in serving."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FACE_SIZE = 48
+CROP_MARGIN = 1.05
+
+
+def crop_face(
+    image: NDArray[np.uint8], box: tuple[float, float, float, float], margin: float, size: int
+) -> NDArray[np.uint8]:
+    """Cut a square grey face.
+
+    `image` is RGB `(height, width, 3)`; `box` is (left, top, right, bottom) in pixels and may reach beyond
+    the image. The square is centred on the box, its side is `margin` times the box's longer side, and pixels
+    outside the image repeat the border. Returns `(size, size)`. Raises ValueError for a box without an area.
+    """
+    left, top, right, bottom = box
+    side = margin * max(right - left, bottom - top)
+    if not (right > left and bottom > top and np.isfinite(side)):
+        raise ValueError(f"face box without an area: {box}")
+    patch = _square(image, (left + right - side) / 2, (top + bottom - side) / 2, side)
+    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+    shrinks = grey.shape[0] > size
+    resized = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+def _square(image: NDArray[np.uint8], left: float, top: float, side: float) -> NDArray[np.uint8]:
+    """The square at whole pixels, by index so that a huge box costs no more than its own area."""
+    pixels = max(round(side), 1)
+    rows = np.clip(np.arange(pixels) + round(top), 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(pixels) + round(left), 0, image.shape[1] - 1)
+    return np.ascontiguousarray(image[np.ix_(rows, columns)])

@@ -1,0 +1,116 @@
+"""Augmentation of face batches: what another camera, detector, lamp or codec would have made of a face.
+
+Tensors are `(batch, 1, side, side)` in [0, 1]. Every function draws from torch's global generator.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+MAX_TURN = math.radians(20)
+MAX_SHIFT = 0.16
+
+
+def augment(faces: Tensor, side: int) -> Tensor:
+    """Geometry, sharpness, light, noise and occlusion, resampled to `(batch, 1, side, side)`."""
+    faces = move(faces, side)
+    faces = _on_some(faces, 0.12, lower_resolution)
+    faces = _on_some(faces, 0.08, blur)
+    faces = relight(faces)
+    faces = _on_some(faces, 0.1, compress)
+    faces = _on_some(faces, 0.15, add_noise)
+    return _on_some(faces.clamp(0, 1), 0.2, occlude)
+
+
+def _uniform(count: int, low: float, high: float) -> Tensor:
+    return torch.empty(count).uniform_(low, high)
+
+
+def _on_some(faces: Tensor, share: float, change: object) -> Tensor:
+    chosen = torch.rand(len(faces)) < share
+    if chosen.any() and callable(change):
+        faces = faces.clone()
+        faces[chosen] = change(faces[chosen])
+    return faces
+
+
+def move(faces: Tensor, side: int) -> Tensor:
+    """Flip, scale, stretch, turn and shift; beyond the image the border repeats, as in `crop_face`."""
+    count = len(faces)
+    turn = (_uniform(count, -1, 1) + _uniform(count, -1, 1)) / 2 * MAX_TURN
+    scale = torch.exp((torch.randn(count) * 0.1).clamp(-0.25, 0.25))
+    stretch = torch.exp(_uniform(count, -0.08, 0.08))
+    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    shift = torch.randn(count, 2).mul(MAX_SHIFT / 2).clamp(-MAX_SHIFT, MAX_SHIFT)
+    cos, sin = torch.cos(turn), torch.sin(turn)
+    rows = [mirror * scale * stretch * cos, -scale * sin, shift[:, 0]]
+    rows += [mirror * scale * sin, scale / stretch * cos, shift[:, 1]]
+    matrix = torch.stack(rows, 1).view(count, 2, 3)
+    grid = functional.affine_grid(matrix, [count, 1, side, side], align_corners=False)
+    return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
+
+
+def lower_resolution(faces: Tensor) -> Tensor:
+    """A far face: shrunk to between a third and four fifths of its side, and enlarged again."""
+    side = faces.shape[-1]
+    small = int(torch.randint(side // 3, side * 4 // 5, ()))
+    shrunk = functional.interpolate(faces, size=(small, small), mode="area")
+    return functional.interpolate(shrunk, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def blur(faces: Tensor) -> Tensor:
+    """Gaussian blur with a standard deviation of 0.4 to 1.3 pixels at the current side."""
+    offsets = torch.arange(-3, 4).float()
+    kernel = torch.exp(-0.5 * (offsets / float(_uniform(1, 0.4, 1.3))) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, 7)
+    padded = functional.pad(faces, (3, 3, 3, 3), mode="replicate")
+    return functional.conv2d(functional.conv2d(padded, kernel), kernel.transpose(2, 3))
+
+
+def relight(faces: Tensor) -> Tensor:
+    """Gamma, contrast, brightness, and a lamp from one side, each face its own."""
+    count, side = len(faces), faces.shape[-1]
+    gamma = torch.exp((torch.randn(count) * 0.2).clamp(-0.6, 0.6)).view(-1, 1, 1, 1)
+    contrast = torch.exp((torch.randn(count) * 0.15).clamp(-0.5, 0.5)).view(-1, 1, 1, 1)
+    brightness = (torch.randn(count) * 0.08).view(-1, 1, 1, 1)
+    axis = torch.linspace(-1, 1, side)
+    angle = _uniform(count, -math.pi, math.pi)
+    slope = _uniform(count, 0, 0.5) * (torch.rand(count) < 0.4)
+    across = (slope * torch.cos(angle)).view(-1, 1, 1, 1) * axis
+    down = (slope * torch.sin(angle)).view(-1, 1, 1, 1) * axis.view(-1, 1)
+    faces = faces.clamp(1e-3, 1) ** gamma * (1 + across + down)
+    mean = faces.mean((2, 3), keepdim=True)
+    return ((faces - mean) * contrast + mean + brightness).clamp(0, 1)
+
+
+def compress(faces: Tensor) -> Tensor:
+    """JPEG at quality 15 to 75, by the real encoder."""
+    pixels = (faces[:, 0].clamp(0, 1) * 255).round().byte().numpy()
+    qualities = torch.randint(15, 76, (len(faces),)).tolist()
+    coded = [
+        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        for image, quality in zip(pixels, qualities, strict=True)
+    ]
+    decoded = np.stack([np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)) for code in coded])
+    return torch.from_numpy(decoded).unsqueeze(1).to(faces.dtype) / 255
+
+
+def add_noise(faces: Tensor) -> Tensor:
+    """Gaussian sensor noise, standard deviation up to 0.04."""
+    return faces + torch.randn_like(faces) * _uniform(len(faces), 0, 0.04).view(-1, 1, 1, 1)
+
+
+def occlude(faces: Tensor) -> Tensor:
+    """A grey rectangle of 10 to 45 % of the side, anywhere: a hand, a microphone, a subtitle."""
+    count, side = len(faces), faces.shape[-1]
+    axis = torch.linspace(0, 1, side)
+    centres, halves = torch.rand(count, 2, 1), torch.empty(count, 2, 1).uniform_(0.05, 0.225)
+    inside = (axis - centres).abs() < halves
+    mask = (inside[:, 0, :, None] & inside[:, 1, None, :]).unsqueeze(1)
+    return torch.where(mask, torch.rand(count, 1, 1, 1), faces)
