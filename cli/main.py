@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -67,7 +67,9 @@ def _load(verb: str, module: str, attribute: str) -> typer.Typer:
     try:
         found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        _stop(_what_is_missing(verb, module, error))
+        if error.name != module:
+            raise
+        _stop(f"`sentiloc {verb}` is not part of this installation")
     if isinstance(found, typer.Typer):
         found.pretty_exceptions_enable = False
         return found
@@ -76,13 +78,7 @@ def _load(verb: str, module: str, attribute: str) -> typer.Typer:
     return single
 
 
-def _what_is_missing(verb: str, module: str, error: ModuleNotFoundError) -> str:
-    if error.name == module:
-        return f"`sentiloc {verb}` is not part of this installation"
-    return f"`sentiloc {verb}` needs {error.name}; install it with: pip install 'sentiloc[train]'"
-
-
-def _stop(line: str) -> None:
+def _stop(line: str) -> NoReturn:
     typer.echo(f"sentiloc: {line}", err=True)
     raise SystemExit(1)
 
@@ -97,13 +93,15 @@ def main() -> None:
         root()
     except SentilocError as error:
         _raise_or_stop(error, error.detail)
+    except ModuleNotFoundError as error:
+        _raise_or_stop(error, f"this needs {error.name}; install it with: pip install 'sentiloc[train]'")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         _raise_or_stop(error, f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)")
 
 
-def _raise_or_stop(error: Exception, line: str) -> None:
+def _raise_or_stop(error: Exception, line: str) -> NoReturn:
     if os.environ.get("SENTILOC_DEBUG"):
         raise error
     _stop(line)

@@ -1,0 +1,72 @@
+"""The command line's root: verbs load lazily, errors are one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.main import VERBS
+from tests.services import ROOT, sentiloc_command, sentiloc_environment
+
+
+def sentiloc(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        sentiloc_command(*arguments),
+        env=sentiloc_environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_verb_and_loads_none() -> None:
+    script = (
+        "import sys, cli.main; sys.exit(any(m in sys.modules for m in ('fastapi', 'celery', 'torch', 'av')))"
+    )
+    command = [*sentiloc_command()[:2], "-c", script]
+    assert subprocess.run(command, env=sentiloc_environment(), check=False).returncode == 0
+    done = sentiloc("--help")
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+def test_the_version_is_shown() -> None:
+    assert sentiloc("--version").stdout.startswith("sentiloc ")
+    assert sentiloc("version").stdout == sentiloc("--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "expected"),
+    [
+        (["api"], {}, "SENTILOC_REDIS_URL is not set"),
+        (["worker"], {}, "SENTILOC_REDIS_URL is not set"),
+        (["serve"], {"port": "http"}, "SENTILOC_PORT"),
+        (["serve", "--data-dir", "/proc/none"], {}, "data folder /proc/none cannot be used"),
+        (["serve", "--host", "203.0.113.1", "--port", "0"], {}, "cannot listen on 203.0.113.1:0"),
+    ],
+)
+def test_expected_errors_are_one_line(arguments: list[str], settings: dict[str, str], expected: str) -> None:
+    done = sentiloc(*arguments, **settings)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_wrong_verb_or_option_is_explained() -> None:
+    assert "serve" in sentiloc("srve").stderr
+    assert sentiloc("srve").returncode == 2
+    assert "--prt" in sentiloc("serve", "--prt", "1").stderr
+
+
+def test_a_missing_library_only_breaks_its_verb(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    env = sentiloc_environment()
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
+    command = sentiloc_command("export", "run/best.pt", "package", "--spec", "spec.json")
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("this needs torch; install it with: pip install 'sentiloc[train]'")

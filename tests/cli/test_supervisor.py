@@ -1,0 +1,91 @@
+"""The supervisor over real processes: what dies is restarted, what fails is reported, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.supervisor import ChildSpec, Supervisor
+from model.errors import SentilocError
+from tests.services import ROOT, wait_for
+
+
+def spec(name: str, script: str, stop_seconds: float = 2.0) -> ChildSpec:
+    command = [sys.executable, "-c", script]
+    return ChildSpec(name=name, command=command, env=dict(os.environ), stop_seconds=stop_seconds)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+SLEEP = "import time; time.sleep(60)"
+
+
+def test_what_is_killed_is_restarted_and_stopped_at_the_end() -> None:
+    supervisor = Supervisor()
+    supervisor.start(spec("sleeper", SLEEP))
+    first = supervisor.pid("sleeper")
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    assert supervisor.watch(until=lambda: supervisor.pid("sleeper") not in (None, first))
+    second = supervisor.pid("sleeper")
+    assert second is not None
+    supervisor.stop()
+    assert not is_running(second)
+
+
+def test_what_fails_again_and_again_ends_everything_with_a_clear_line() -> None:
+    supervisor = Supervisor()
+    supervisor.start(spec("broken part", "raise SystemExit(3)"))
+    with pytest.raises(SentilocError, match=r"the broken part ended 5 times .* exit status 3"):
+        supervisor.watch()
+    supervisor.stop()
+
+
+def test_a_child_that_ignores_the_signal_is_killed_with_its_own_children(tmp_path: Path) -> None:
+    script = f"""
+import pathlib, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+grandchild = subprocess.Popen([sys.executable, "-c", {SLEEP!r}])
+pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(grandchild.pid))
+time.sleep(60)
+"""
+    supervisor = Supervisor()
+    supervisor.start(spec("stubborn", script, stop_seconds=0.5))
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    pid = int((tmp_path / "pid").read_text())
+    started = time.monotonic()
+    supervisor.stop()
+    assert time.monotonic() - started < 3
+    wait_for(lambda: not is_running(pid), 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+def test_children_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    script = f"""
+import os, sys
+from cli.supervisor import ChildSpec, Supervisor
+supervisor = Supervisor()
+command = [sys.executable, "-c", {SLEEP!r}]
+supervisor.start(ChildSpec(name="child", command=command, env=dict(os.environ)))
+print(supervisor.pid("child"), flush=True)
+supervisor.watch()
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert is_running(child)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_for(lambda: not is_running(child), 3)
