@@ -15,7 +15,9 @@ def export(
         Path, typer.Option(help="What the network was trained on: spec.json, or a folder that holds one.")
     ],
     name: Annotated[str | None, typer.Option(help="Name of the package, instead of the spec's.")] = None,
-    version: Annotated[str | None, typer.Option(help="Version of the package, instead of the spec's.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the package, instead of the spec's.")
+    ] = None,
 ) -> None:
     """Write a package's network; its numbers are checked against PyTorch first."""
     from dataclasses import replace

@@ -1,4 +1,6 @@
-"""`sentiloc train`: FSENet on extracted or published features. Every row of the paper's ablation tables is a switch."""
+"""`sentiloc train`: FSENet on extracted or published features. Every row of the paper's ablation tables is
+a switch.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,21 @@ if TYPE_CHECKING:
 Option = typer.Option
 Data = Annotated[Path, typer.Argument(help="Folder of features and labels (see docs/training.md).")]
 Run = Annotated[Path, Option("--output", "-o", help="Run folder: config, log, best.pt, last.pt.")]
-Recipe = Annotated[Literal["paper", "quick"], Option(help="Where hyper-parameters start from; quick is for a CPU.")]
-Supervision = Annotated[Literal["point", "video", "full"], Option(help="Labels that training reads (Table 1).")]
+Recipe = Annotated[
+    Literal["paper", "quick"], Option(help="Where hyper-parameters start from; quick is for a CPU.")
+]
+Supervision = Annotated[
+    Literal["point", "video", "full"], Option(help="Labels that training reads (Table 1).")
+]
 Spec = Annotated[Path | None, Option(help="Package or spec.json that the features must match.")]
 Points = Annotated[Path | None, Option(help="Point label file, if not the folder's own.")]
 Modalities = Annotated[str, Option(help="Streams to use: letters of A, V, F (Tables 4 and 9).")]
 Stage1 = Annotated[bool, Option(help="Face-guided attention, eq. 1 (Table 5).")]
 Stage2 = Annotated[bool, Option(help="Audio-visual attention, eq. 2 (Table 5).")]
 Gsp = Annotated[bool, Option(help="Global sentiment perception, eq. 3 and 10 (Table 5).")]
-PseudoLabel = Annotated[Literal["full", "threshold", "step", "none"], Option(help="Eq. 8 or part of it (Table 6).")]
+PseudoLabel = Annotated[
+    Literal["full", "threshold", "step", "none"], Option(help="Eq. 8 or part of it (Table 6).")
+]
 Frame = Annotated[bool, Option(help="L_frame, eq. 11 (Table 7).")]
 FrameGlo = Annotated[bool, Option(help="L_frame of the global scores, eq. 11 (Table 7).")]
 Contrast = Annotated[bool, Option(help="PSSC contrast, eq. 4-6 (Table 7).")]
@@ -40,9 +48,13 @@ BatchSize = Annotated[int | None, Option(min=1, help="Instead of the recipe's.")
 LearningRate = Annotated[float | None, Option(min=0, help="Instead of the recipe's.")]
 Width = Annotated[int | None, Option(help="Feature width d; the paper has 512.")]
 AttentionWindow = Annotated[int | None, Option(min=1, help="Local attention: snippets to either side.")]
-StreamDropout = Annotated[float | None, Option(min=0, max=1, help="Hide whole streams, to learn their absence.")]
+StreamDropout = Annotated[
+    float | None, Option(min=0, max=1, help="Hide whole streams, to learn their absence.")
+]
 ValFraction = Annotated[float | None, Option(min=0, max=0.9, help="Held-out share of train, for selection.")]
-Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], Option(help="auto: bf16 where the device has it.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"], Option(help="auto: bf16 where the device has it.")
+]
 Seed = Annotated[int | None, Option(help="Seed of everything random.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the run in the folder.")]
 

@@ -12,9 +12,10 @@ _ROTARY_BASE = 10_000.0
 class CrossAttention(nn.Module):
     """MHAttn(query, key, value) of equations 1 and 2, with padded keys left out.
 
-    With `rotary`, scores depend on the time between query and key (rotary embedding); with `window`, a query at t
-    sees keys with |t - s| <= window only, in blocks, so that cost and memory grow linearly with T. Dropout falls on the
-    output, not on the attention weights: those stay inside the fused kernel, whose memory is linear in T.
+    With `rotary`, scores depend on the time between query and key (rotary embedding); with `window`, a
+    query at t sees keys with |t - s| <= window only, in blocks, so that cost and memory grow linearly with
+    T. Dropout falls on the output, not on the attention weights: those stay inside the fused kernel, whose
+    memory is linear in T.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class CrossAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, d) -> (B, heads, T, d / heads)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
 def rotate(x: Tensor) -> Tensor:
@@ -62,13 +63,14 @@ def rotate(x: Tensor) -> Tensor:
 def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window: int) -> Tensor:
     """Attention with |t - s| <= window; q, k, v (B, heads, T, n), valid (B, T) -> (B, heads, T, n).
 
-    Time is cut in blocks of `window`; a block's queries see the previous, own and next block, masked to the band.
+    Time is cut in blocks of `window`; a block's queries see the previous, own and next block, masked to the
+    band.
     """
     time = q.shape[2]
     pad = -time % window
     if valid is None:
         valid = torch.ones_like(q[:, 0, :, 0], dtype=torch.bool)
-    blocks_q = _pad_time(q, 0, pad).unflatten(2, (-1, window)).transpose(1, 2)
+    blocks_q = torch.unflatten(_pad_time(q, 0, pad), 2, (-1, window)).transpose(1, 2)
     blocks_k = _neighbours(_pad_time(k, window, pad + window), window)
     blocks_v = _neighbours(_pad_time(v, window, pad + window), window)
     usable = functional.pad(valid.float(), (window, pad + window))[:, None, :, None]
@@ -78,7 +80,7 @@ def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window
         blocks_q.flatten(0, 1), blocks_k.flatten(0, 1), blocks_v.flatten(0, 1),
         attn_mask=mask.flatten(0, 1),
     )  # fmt: skip
-    merged = attended.unflatten(0, (q.shape[0], -1)).transpose(1, 2).flatten(2, 3)
+    merged = torch.unflatten(attended, 0, (q.shape[0], -1)).transpose(1, 2).flatten(2, 3)
     return merged[:, :, :time]
 
 
@@ -88,7 +90,7 @@ def _pad_time(x: Tensor, before: int, after: int) -> Tensor:
 
 def _neighbours(x: Tensor, window: int) -> Tensor:
     """(B, heads, (blocks + 2) * window, n) -> (B, blocks, heads, 3 * window, n)."""
-    blocks = x.unflatten(2, (-1, window)).transpose(1, 2)
+    blocks = torch.unflatten(x, 2, (-1, window)).transpose(1, 2)
     return torch.cat([blocks[:, :-2], blocks[:, 1:-1], blocks[:, 2:]], dim=3)
 
 

@@ -1,4 +1,6 @@
-"""Items to padded batches. Every choice of order is a function of (seed, epoch), so a resumed run repeats it."""
+"""Items to padded batches. Every choice of order is a function of (seed, epoch), so a resumed run repeats
+it.
+"""
 
 from __future__ import annotations
 
@@ -49,24 +51,26 @@ class Batch:
     def without_streams(self, probability: float, generator: torch.Generator) -> Batch:
         """Hide whole streams of single videos, each with this probability, but never all that a video has."""
         names = [name for name, x in self.streams.items() if x is not None]
-        draw = torch.rand(len(self.valid), len(names), generator=generator)
-        hidden = (draw < probability).to(self.valid.device)
+        draw = torch.rand(len(self.valid), len(names), generator=generator).to(self.valid.device)
         held = torch.stack([(self.present[name] & self.valid).any(1) for name in names], dim=1)
-        hidden = hidden & (held & ~hidden).any(1, keepdim=True)
-        present = {
-            name: self.present[name] & ~hidden[:, index, None] for index, name in enumerate(names)
-        }
+        spared = torch.where(held, draw, -1.0).argmax(1, keepdim=True)
+        hidden = (draw < probability).scatter(1, spared, False)
+        present = {name: self.present[name] & ~hidden[:, index, None] for index, name in enumerate(names)}
         return replace(self, present={**self.present, **present})
 
 
-def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int, *, bucket: bool) -> list[list[int]]:
+def epoch_batches(
+    lengths: Sequence[int], batch_size: int, seed: int, epoch: int, *, bucket: bool
+) -> list[list[int]]:
     """Item indices per batch, shuffled; with `bucket`, videos of similar length share a batch."""
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
     if bucket:
         pool = _POOL_BATCHES * batch_size
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
-        order = np.concatenate([part[np.argsort([lengths[i] for i in part], kind="stable")] for part in pools])
+        order = np.concatenate(
+            [part[np.argsort([lengths[i] for i in part], kind="stable")] for part in pools]
+        )
     batches = [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
     return [batches[index] for index in rng.permutation(len(batches))]
 

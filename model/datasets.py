@@ -1,12 +1,12 @@
 """TSL300 / CMU-MOSEI folders to items: the published layout and the one that extraction writes.
 
-    gt.json | videosenti_gt.json            segments in seconds, labels "n" and "p"
-    fps_dict.json, len_duration_dict.json   the videos' own frame rate; duration in seconds (optional)
-    split_train.txt, split_test.txt         names
-    point_gaussian/point_labels.csv         points (or point_label.csv): video_id, point (a frame), class_index
-    features/SPLIT/{rgb,logmfcc,img}/NAME.npy
+    gt.json | videosenti_gt.json            segments in seconds, labels "n" and "p" fps_dict.json,
+    len_duration_dict.json   the videos' own frame rate; duration in seconds (optional) split_train.txt,
+    split_test.txt         names point_gaussian/point_labels.csv         points (or point_label.csv):
+    video_id, point (a frame), class_index features/SPLIT/{rgb,logmfcc,img}/NAME.npy
 
-Everything is read and checked before training starts; all problems come in one error, each by its file's name.
+Everything is read and checked before training starts; all problems come in one error, each by its file's
+name.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Annotations:
 
 
 def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **options: Any) -> FSENetConfig:
-    """The network that fits a folder's features: by its spec.json, else by the shapes of the first video's files.
+    """The network that fits a folder's features: by its spec.json, else by the shapes of the first video's
+    files.
 
     Raises `spec_mismatch` where a spec is given and the folder was extracted under another.
     """
@@ -81,7 +82,12 @@ def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **opt
 
 
 def load_items(
-    folder: Path, split: str, config: FSENetConfig, *, points_file: Path | None = None, need_points: bool = False
+    folder: Path,
+    split: str,
+    config: FSENetConfig,
+    *,
+    points_file: Path | None = None,
+    need_points: bool = False,
 ) -> list[Item]:
     """All videos of a split; raises one `invalid_data` that lists every missing, torn or misshapen file."""
     names, problems = read_split(folder, split), Problems()
@@ -157,7 +163,9 @@ def _read(
     return features
 
 
-def _check_extracted(folder: Path, split: str, name: str, features: SnippetFeatures, config: FSENetConfig) -> None:
+def _check_extracted(
+    folder: Path, split: str, name: str, features: SnippetFeatures, config: FSENetConfig
+) -> None:
     wanted = {
         "visual": (config.visual_dim,) if config.visual_dim else None,
         "audio": config.audio_shape,
@@ -168,7 +176,9 @@ def _check_extracted(folder: Path, split: str, name: str, features: SnippetFeatu
         if shape is not None and (array is None or array[0].size != _size(shape)):
             found = "is missing" if array is None else f"has shape {array.shape}"
             where = folder / "features" / split
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{where}: {stream} of {name} {found}, needs (T, {shape})")
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{where}: {stream} of {name} {found}, needs (T, {shape})"
+            )
 
 
 def _size(shape: tuple[int, ...]) -> int:

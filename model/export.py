@@ -1,14 +1,14 @@
 """FSENet -> ONNX, with its spec inside and its numbers checked against PyTorch before the file appears.
 
-Inputs, for the streams that the spec has: `visual` (B, T, dim), `audio` (B, T, frames, mels) or (B, T, dim), `face`
-(B, T, dim), float32; `visual_present`, `audio_present`, `face_present` (B, T), bool. Outputs: `scores` (B, T, C + 1)
-by the config's fusion and `saliency` (B, T, 1). B and T are dynamic. Training heads are not part of FSENet.
+Inputs, for the streams that the spec has: `visual` (B, T, dim), `audio` (B, T, frames, mels) or (B, T,
+dim), `face` (B, T, dim), float32; `visual_present`, `audio_present`, `face_present` (B, T), bool. Outputs:
+`scores` (B, T, C + 1) by the config's fusion and `saliency` (B, T, 1). B and T are dynamic. Training heads
+are not part of FSENet.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -62,8 +62,8 @@ def check_spec(config: FSENetConfig, spec: ModelSpec) -> None:
 def export_onnx(network: FSENet, spec: ModelSpec, path: Path) -> float:
     """Write the ONNX graph and return the largest |PyTorch - ONNX Runtime| over T = 1, 7, 8, 500.
 
-    Raises `spec_mismatch` if the network does not fit the spec, `internal` if the graph's numbers differ by more than
-    1e-4; then no file is written.
+    Raises `spec_mismatch` if the network does not fit the spec, `internal` if the graph's numbers differ by
+    more than 1e-4; then no file is written.
     """
     check_spec(network.config, spec)
     graph = ServingGraph(network.cpu().eval())
@@ -77,12 +77,14 @@ def export_onnx(network: FSENet, spec: ModelSpec, path: Path) -> float:
             raise SentilocError(
                 ErrorCode.INTERNAL, f"ONNX and PyTorch differ by {worst:.2g}, more than {PARITY_TOLERANCE:g}"
             )
-        os.replace(partial, path)
+        partial.replace(path)
     return worst
 
 
 def example_inputs(config: FSENetConfig, batch: int, time: int, seed: int = 0) -> list[Tensor]:
-    """Random inputs in `input_names` order; about a third of the steps absent, different ones in each stream."""
+    """Random inputs in `input_names` order; about a third of the steps absent, different ones in each
+    stream.
+    """
     generator = torch.Generator().manual_seed(seed)
     shapes: dict[str, tuple[int, ...]] = {
         "visual": (config.visual_dim or 0,),
@@ -148,4 +150,6 @@ def _parity(graph: ServingGraph, path: Path, batch: int, time: int) -> float:
         expected = graph(*inputs)
     feeds = {name: x.numpy() for name, x in zip(input_names(graph.network.config), inputs, strict=True)}
     found = session.run(["scores", "saliency"], feeds)
-    return float(max(np.abs(ours.numpy() - theirs).max() for ours, theirs in zip(expected, found, strict=True)))
+    return float(
+        max(np.abs(ours.numpy() - theirs).max() for ours, theirs in zip(expected, found, strict=True))
+    )

@@ -1,4 +1,5 @@
-"""Snippet features on disk, in the folder layout of the published TSL300 features plus presence masks and a spec.
+"""Snippet features on disk, in the folder layout of the published TSL300 features plus presence masks and a
+spec.
 
     FOLDER/spec.json                        the ModelSpec and its features_hash
     FOLDER/features/SPLIT/rgb/NAME.npy      visual (T, dim)
@@ -14,7 +15,6 @@ numpy only: extraction, which has no torch, writes it and training reads it.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ SPEC_FILE = "spec.json"
 
 
 def write_spec(folder: Path, spec: ModelSpec) -> None:
-    """State what the folder's features were extracted with; a folder of another spec raises `spec_mismatch`."""
+    """State what the folder's features were extracted with; a folder of another spec raises
+    `spec_mismatch`.
+    """
     existing = read_spec(folder)
     if existing is not None and existing.features_hash != spec.features_hash:
         raise SentilocError(
@@ -49,7 +51,9 @@ def read_spec(folder: Path) -> ModelSpec | None:
 
 
 def parse_stored_spec(path: Path) -> ModelSpec:
-    """A spec from a package's spec.json or from a feature folder's; raises `spec_mismatch` for anything else."""
+    """A spec from a package's spec.json or from a feature folder's; raises `spec_mismatch` for anything
+    else.
+    """
     try:
         content = json.loads(path.read_text())
         spec = parse_spec(json.dumps(content.get("spec", content)))
@@ -72,8 +76,8 @@ def write_features(
 ) -> None:
     """Store one video's features and, where given, its own frame rate and duration in seconds.
 
-    Call `write_spec` first. Files appear complete or not at all; the presence mask comes last, so a video that has
-    one is whole.
+    Call `write_spec` first. Files appear complete or not at all; the presence mask comes last, so a video
+    that has one is whole.
     """
     for stream, directory in STREAM_FOLDERS.items():
         array = getattr(features, stream)
@@ -92,7 +96,9 @@ def has_features(folder: Path, split: str, name: str) -> bool:
 
 
 def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
-    """Read what `write_features` wrote; raises `invalid_data` with the file that is missing, torn or of another T."""
+    """Read what `write_features` wrote; raises `invalid_data` with the file that is missing, torn or of
+    another T.
+    """
     streams: dict[str, FloatArray | None] = {}
     for stream, directory in STREAM_FOLDERS.items():
         path = _path(folder, split, directory, name)
@@ -131,14 +137,14 @@ def _replace_array(path: Path, array: FloatArray | BoolArray) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.save(file, array)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _replace_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text + "\n")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _add_entry(path: Path, name: str, value: float | None) -> None:

@@ -25,12 +25,12 @@ class FSENetConfig:
     From the paper (section 4.1): width 512, 1-D convolutions onto it, C + 1 independent class convolutions,
     cross attention without a feed-forward block. The paper does not give the following; chosen here:
 
-    heads 8            64 features a head, as in the attention paper that it cites
-    dropout 0.1        200 training videos; the usual rate of attention blocks
-    projection_kernel 3  lets a snippet see its neighbours before the position-free attention
-    position none      equations 1-2 have no position term; "rotary" adds relative time at no parameters
-    saliency_width 256, class_width 128  keep E and the class heads under a quarter of the multiplications
-    sentiment_prior 0.1, non_sentiment_prior 0.9  start near the share of time that conveys sentiment, so that the
+    heads 8            64 features a head, as in the attention paper that it cites dropout 0.1        200
+    training videos; the usual rate of attention blocks projection_kernel 3  lets a snippet see its
+    neighbours before the position-free attention position none      equations 1-2 have no position term;
+    "rotary" adds relative time at no parameters saliency_width 256, class_width 128  keep E and the class
+    heads under a quarter of the multiplications sentiment_prior 0.1, non_sentiment_prior 0.9  start near
+    the share of time that conveys sentiment, so that the
                        first pseudo-labels (eq. 8 reads the model's own scores) are not noise around one half
     fusion cas         equation 9 is what the paper calls the frame-level score; "global" serves equation 10
     attention_window None  whole video; a number of snippets limits |t - s| and makes the cost linear in T
@@ -70,7 +70,9 @@ class FSENetConfig:
     @classmethod
     def for_spec(cls, spec: ModelSpec, **options: object) -> FSENetConfig:
         """The network that fits a spec; audio of one row per snippet (frames = 1) counts as embedded."""
-        audio = spec.audio and ((spec.audio.mels,) if spec.audio.frames == 1 else (spec.audio.frames, spec.audio.mels))
+        audio = spec.audio and (
+            (spec.audio.mels,) if spec.audio.frames == 1 else (spec.audio.frames, spec.audio.mels)
+        )
         return cls(
             visual_dim=spec.visual.dim if spec.visual else None,
             audio_shape=audio or None,
@@ -106,7 +108,8 @@ class TimeConv(nn.Module):
         """x (B, T, inputs), valid (B, T) or None -> (B, T, outputs)."""
         if valid is not None:
             x = x * valid.unsqueeze(-1)
-        return self.conv(x.transpose(1, 2)).transpose(1, 2)
+        convolved: Tensor = self.conv(x.transpose(1, 2))
+        return convolved.transpose(1, 2)
 
 
 class LogMelEncoder(nn.Module):
@@ -123,8 +126,8 @@ class LogMelEncoder(nn.Module):
         self.project = nn.Linear(channels[-1] * frames * mels, outputs)
         self.outputs = outputs
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """x (B, T, frames, mels), present (B, T) unused: snippets do not see each other here."""
+    def forward(self, x: Tensor, _present: Tensor) -> Tensor:
+        """x (B, T, frames, mels); the mask (B, T) is not needed, since snippets do not see each other here."""
         batch, time = x.shape[:2]
         patches = self.layers(x.reshape(batch * time, 1, x.shape[2], x.shape[3]))
         encoded: Tensor = self.project(patches.flatten(1))
@@ -134,9 +137,9 @@ class LogMelEncoder(nn.Module):
 class StreamProjection(nn.Module):
     """Raw features of one stream -> F (B, T, d); a learned state where the stream holds nothing.
 
-    With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and 2 use
-    the face as query only, so without this the face of a silent video without visual features would never reach
-    a class score.
+    With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and
+    2 use the face as query only, so without this the face of a silent video without visual features would
+    never reach a class score.
     """
 
     def __init__(self, inputs: int | None, config: FSENetConfig, *, from_face: bool = False) -> None:
@@ -148,7 +151,9 @@ class StreamProjection(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor | None, present: Tensor, face: Tensor | None = None) -> Tensor:
-        """x (B, T, inputs), present (B, T), face (B, T, d) -> (B, T, d); x at absent steps does not matter."""
+        """x (B, T, inputs), present (B, T), face (B, T, d) -> (B, T, d); x at absent steps does not
+        matter.
+        """
         absent = self.absent.expand(*present.shape, -1)
         if self.from_face is not None and face is not None:
             absent = absent + self.from_face(face)
@@ -161,8 +166,8 @@ class StreamProjection(nn.Module):
 class FSENet(nn.Module):
     """Face-guided sentiment discovery and its class heads.
 
-    `audio_encoder` maps (B, T, frames, mels) and a present mask (B, T) to (B, T, 512); a raw-audio config without
-    one gets `LogMelEncoder`.
+    `audio_encoder` maps (B, T, frames, mels) and a present mask (B, T) to (B, T, 512); a raw-audio config
+    without one gets `LogMelEncoder`.
     """
 
     def __init__(self, config: FSENetConfig, audio_encoder: nn.Module | None = None) -> None:
@@ -185,7 +190,10 @@ class FSENet(nn.Module):
     def _build_interaction(self) -> None:
         """Four cross attentions: two of stage I (eq. 1), two of stage II (eq. 2)."""
         config = self.config
-        names = ("face_visual", "face_audio") * config.stage1 + ("audio_visual", "visual_audio") * config.stage2
+        names = ("face_visual", "face_audio") * config.stage1 + (
+            "audio_visual",
+            "visual_audio",
+        ) * config.stage2
         self.attention = nn.ModuleDict(
             {
                 name: CrossAttention(
@@ -224,8 +232,9 @@ class FSENet(nn.Module):
     ) -> FSENetOutput:
         """visual (B, T, dim), audio (B, T, frames, mels) or (B, T, dim), face (B, T, dim), masks bool (B, T).
 
-        A stream that the config does not have is passed as None and is absent everywhere; a present mask that is
-        None says present everywhere; `valid` False marks padding, which changes no score of a valid step.
+        A stream that the config does not have is passed as None and is absent everywhere; a present mask
+        that is None says present everywhere; `valid` False marks padding, which changes no score of a valid
+        step.
         """
         first = next(x for x in (visual, audio, face) if x is not None)
         nothing = torch.zeros_like(first.flatten(2)[..., 0], dtype=torch.bool)

@@ -1,4 +1,6 @@
-"""One labelled video in memory: what a dataset reader, the simulated benchmark and the starter hand to training."""
+"""One labelled video in memory: what a dataset reader, the simulated benchmark and the starter hand to
+training.
+"""
 
 from __future__ import annotations
 

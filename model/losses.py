@@ -1,7 +1,7 @@
 """Training losses of FSENet, equations 4-6, 11, 12 and the base loss, as pure functions.
 
-Shapes: batch B, time T, C sentiment classes (plus one for non-sentiment), feature width D. `valid` (B, T) marks the
-steps that are not padding; no loss reads the others.
+Shapes: batch B, time T, C sentiment classes (plus one for non-sentiment), feature width D. `valid` (B, T)
+marks the steps that are not padding; no loss reads the others.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ _EPSILON = 1e-6
 class LossConfig:
     """Weights and switches of the objective; every default is the paper's value where the paper has one.
 
-    Not in the paper, chosen here:
-    contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as its text
-        says; "own" is the formula's other reading (k = j), whose two class terms cancel to a constant at balance.
-    base "paper" is the printed formula; "bce" adds its (1 - avg) term, without which video supervision, which has
+    Not in the paper, chosen here: contrast "anchor": eq. 6 compares the negatives with the prototype that
+    they are pushed away from, as its text
+        says; "own" is the formula's other reading (k = j), whose two class terms cancel to a constant at
+        balance.
+    base "paper" is the printed formula; "bce" adds its (1 - avg) term, without which video supervision,
+    which has
         no frame loss, is minimal at a score of one everywhere.
     pool "mean" averages over time; "topk" averages the top T / k steps (multiple-instance pooling).
-    add_inside: eq. 8 adds the model's own non-sentiment score inside a window as well; see `pseudo_labels.combine`.
-    None means: by supervision, see `resolve`.
+    add_inside: eq. 8 adds the model's own non-sentiment score inside a window as well; see
+    `pseudo_labels.combine`. None means: by supervision, see `resolve`.
     """
 
     supervision: Supervision = "point"
@@ -61,7 +63,8 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What supervision gives a batch: points (B, T, C) bool, video_classes (B, C), frames (B, T, C + 1) or None.
+    """What supervision gives a batch: points (B, T, C) bool, video_classes (B, C), frames (B, T, C + 1) or
+    None.
 
     Under video supervision `points` is all False; `frames` is set under full supervision only.
     """
@@ -83,7 +86,10 @@ class LossTerms:
 
     def items(self) -> dict[str, float]:
         """Values for a log."""
-        return {name: float(getattr(self, name).detach()) for name in ("total", "base", "frame", "frame_glo", "sc")}
+        return {
+            name: float(getattr(self, name).detach())
+            for name in ("total", "base", "frame", "frame_glo", "sc")
+        }
 
 
 def time_mean(x: Tensor, valid: Tensor) -> Tensor:
@@ -124,24 +130,26 @@ def focal_loss(predicted: Tensor, target: Tensor, gamma: float) -> Tensor:
 
 
 def alignment_loss(predicted: Tensor, target: Tensor, valid: Tensor, gamma: float) -> Tensor:
-    """Equation 11: focal loss summed over the C + 1 classes, averaged over valid steps; (B, T, C + 1) -> scalar."""
+    """Equation 11: focal loss summed over the C + 1 classes, averaged over valid steps; (B, T, C + 1) ->
+    scalar.
+    """
     return time_mean(focal_loss(predicted, target, gamma), valid).sum(-1).mean()
 
 
 def similarity(features: Tensor, points: Tensor, kind: Distance) -> Tensor:
     """sim(f_t, p_n) of equation 4, in [0, 1]: features (B, T, D), points (B, N, D) -> (B, T, N).
 
-    Cosine is mapped by (1 + cos) / 2, dot by a sigmoid of dot / sqrt(D), distances by 1 / (1 + mean |f - p|) and
-    1 / (1 + rms(f - p)), because the paper states [0, 1] and equation 5 multiplies by W_sent.
+    Cosine is mapped by (1 + cos) / 2, dot by a sigmoid of dot / sqrt(D), distances by
+    1 / (1 + mean |f - p|) and 1 / (1 + rms(f - p)): the paper states [0, 1], and equation 5 multiplies by W_sent.
     """
-    scale = features.shape[-1]
+    width = float(features.shape[-1])
     if kind == "cosine":
-        return (1 + functional.normalize(features, dim=-1) @ functional.normalize(points, dim=-1).mT) / 2
+        cosine = functional.normalize(features, dim=-1) @ functional.normalize(points, dim=-1).mT
+        return (1 + cosine) / 2
     if kind == "dot":
-        return torch.sigmoid(features @ points.mT / scale**0.5)
-    if kind == "l1":
-        return 1 / (1 + torch.cdist(features, points, p=1.0) / scale)
-    return 1 / (1 + torch.cdist(features, points, p=2.0) / scale**0.5)
+        return torch.sigmoid(features @ points.mT / width**0.5)
+    norm, scale = (1.0, width) if kind == "l1" else (2.0, width**0.5)
+    return torch.reciprocal(1 + torch.cdist(features, points, p=norm) / scale)
 
 
 def point_distances(features: Tensor, points: Tensor, kind: Distance = "cosine") -> Tensor:
@@ -161,8 +169,8 @@ def point_distances(features: Tensor, points: Tensor, kind: Distance = "cosine")
 def nearest_steps(distances: Tensor, saliency: Tensor, points: Tensor, valid: Tensor, k: int) -> Tensor:
     """Equation 5: U+_c, the top K = T // k (at least 1) steps by W_sent * d, annotated steps left out.
 
-    distances (B, T, C), saliency (B, T, 1), points (B, T, C), valid (B, T) -> bool (B, T, C); a class without points
-    has none, and a video has at most as many as it has unannotated steps.
+    distances (B, T, C), saliency (B, T, 1), points (B, T, C), valid (B, T) -> bool (B, T, C); a class
+    without points has none, and a video has at most as many as it has unannotated steps.
     """
     candidates = (valid & ~points.any(-1)).unsqueeze(-1)
     ranks = _ranks((saliency * distances).masked_fill(~candidates, -torch.inf))
@@ -175,9 +183,9 @@ def contrast_loss(
 ) -> Tensor:
     """Equation 6: -sum_c log of the share of exp(f_t . p_c) that U+_c holds against the other class's U.
 
-    features (B, T, D), points and near (B, T, C) bool -> scalar, mean over the videos. Features have unit length,
-    so that exp cannot overflow; p_c is the average of the class's annotated features. A class without points
-    contributes nothing.
+    features (B, T, D), points and near (B, T, C) bool -> scalar, mean over the videos. Features have unit
+    length, so that exp cannot overflow; p_c is the average of the class's annotated features. A class
+    without points contributes nothing.
     """
     units = functional.normalize(features, dim=-1)
     members = points.to(units.dtype)
@@ -187,9 +195,9 @@ def contrast_loss(
     for index in range(points.shape[-1]):
         positive = _log_sum(logits[..., index], near[..., index])
         terms = [positive]
-        for other in range(points.shape[-1]):
-            if other != index:
-                terms.append(_log_sum(logits[..., index if contrast == "anchor" else other], near[..., other]))
+        for other in (c for c in range(points.shape[-1]) if c != index):
+            against = logits[..., index if contrast == "anchor" else other]
+            terms += [_log_sum(against, near[..., other])]
         share = torch.stack(terms).logsumexp(0) - positive
         loss = loss + torch.where(near[..., index].any(1), share, torch.zeros_like(share)).mean()
     return loss
@@ -205,7 +213,9 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     form, pool = config.resolve()
     classes = scores[..., :-1]
     predicted = time_mean(classes, valid) if pool == "mean" else top_mean(classes, valid, config.k)
-    wanted = labels.video_classes.float() if config.supervision == "video" else time_mean(target[..., :-1], valid)
+    wanted = (
+        labels.video_classes.float() if config.supervision == "video" else time_mean(target[..., :-1], valid)
+    )
     base = base_loss(predicted, wanted, form)
     zero = base.new_zeros(())
     framed = config.supervision != "video"

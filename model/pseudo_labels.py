@@ -1,4 +1,6 @@
-"""Boundary-aware sentiment pseudo-labels (BSPG), equations 7 and 8. Shapes: batch B, time T, C sentiment classes."""
+"""Boundary-aware sentiment pseudo-labels (BSPG), equations 7 and 8. Shapes: batch B, time T, C sentiment
+classes.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ def boundary_scores(points: Tensor, w: int, beta: float) -> Tensor:
 
 
 def threshold_scores(scores: Tensor, tau: float) -> Tensor:
-    """The function I of equation 8: the model's own scores (B, T, C + 1), detached; the sentiment classes are 0
-    where non-sentiment exceeds tau."""
+    """The function I of equation 8: the model's own scores (B, T, C + 1), detached; the sentiment classes
+    are 0 where non-sentiment exceeds tau.
+    """
     scores = scores.detach()
     kept = scores[..., :-1] * (scores[..., -1:] <= tau)
     return torch.cat([kept, scores[..., -1:]], dim=-1)
@@ -33,8 +36,9 @@ def threshold_scores(scores: Tensor, tau: float) -> Tensor:
 def combine(own: Tensor, boundary: Tensor, *, add_inside: bool = True) -> Tensor:
     """Equation 8: own (B, T, C + 1) plus s for the point's class and 1 - s for non-sentiment, clipped to 1.
 
-    boundary (B, T, C) is equation 7, 0 outside all windows. Where windows of two classes overlap, non-sentiment
-    takes 1 - the larger s. With `add_inside` False the non-sentiment score of a step inside a window is 1 - s alone.
+    boundary (B, T, C) is equation 7, 0 outside all windows. Where windows of two classes overlap,
+    non-sentiment takes 1 - the larger s. With `add_inside` False the non-sentiment score of a step inside a
+    window is 1 - s alone.
     """
     strongest = boundary.amax(dim=-1, keepdim=True)
     inside = strongest > 0
@@ -54,11 +58,12 @@ def pseudo_labels(
     tau: float = 0.95,
     add_inside: bool = True,
 ) -> Tensor:
-    """Soft frame labels (B, T, C + 1), detached, from scores (B, T, C + 1), points (B, T, C), video_classes (B, C).
+    """Soft frame labels (B, T, C + 1), detached, from scores (B, T, C + 1), points (B, T, C), video_classes
+    (B, C).
 
-    The rows of Table 6: `full` is equation 8; `step` leaves the model's scores out; `threshold` and `none` keep the
-    annotated steps themselves but no window around them, with and without tau. A class that the video's points do
-    not name is known to be absent, so the model's own score of it never becomes a label.
+    The rows of Table 6: `full` is equation 8; `step` leaves the model's scores out; `threshold` and `none`
+    keep the annotated steps themselves but no window around them, with and without tau. A class that the
+    video's points do not name is known to be absent, so the model's own score of it never becomes a label.
     """
     window = w if kind in ("full", "step") else 0
     own = threshold_scores(scores, 1.0 if kind == "none" else tau)

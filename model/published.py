@@ -20,7 +20,9 @@ _SCALED_LIMIT = 10.0
 
 
 def detect_shapes(folder: Path, split: str, name: str) -> dict[str, Any]:
-    """`visual_dim`, `audio_shape`, `face_dim` for an FSENetConfig, from one video's files; no file, no stream."""
+    """`visual_dim`, `audio_shape`, `face_dim` for an FSENetConfig, from one video's files; no file, no
+    stream.
+    """
     shapes: dict[str, Any] = {"visual_dim": None, "audio_shape": None, "face_dim": None}
     for stream in STREAM_FOLDERS:
         path = _path(folder, split, stream, name)
@@ -31,7 +33,9 @@ def detect_shapes(folder: Path, split: str, name: str) -> dict[str, Any]:
             shapes["audio_shape"] = (MEL_ROWS, MELS)
         elif array.ndim == 2 and array.shape[1] in KNOWN_WIDTHS[stream]:
             width = array.shape[1]
-            shapes["audio_shape" if stream == "audio" else f"{stream}_dim"] = (width,) if stream == "audio" else width
+            shapes["audio_shape" if stream == "audio" else f"{stream}_dim"] = (
+                (width,) if stream == "audio" else width
+            )
         else:
             raise _invalid(path, f"shape {array.shape}; known are (T, n) with n in {KNOWN_WIDTHS[stream]}")
     if not any(shapes.values()):
@@ -44,9 +48,9 @@ def read_published(
 ) -> SnippetFeatures:
     """One video's features, T snippets in each stream that the config has.
 
-    snippets: the video's length in snippets where known, else 0; it tells files with one row per video frame, of which
-    every 16th is taken, from files with one row per snippet. T is the visual stream's (else the face's, else the
-    audio's); a stream that ends a little earlier is absent from there on.
+    snippets: the video's length in snippets where known, else 0; it tells files with one row per video
+    frame, of which every 16th is taken, from files with one row per snippet. T is the visual stream's (else
+    the face's, else the audio's); a stream that ends a little earlier is absent from there on.
     Raises `invalid_data` naming the file that is missing, misshapen, not finite or of another length.
     """
     shapes: dict[str, tuple[int, ...] | None] = {
@@ -73,7 +77,9 @@ def read_published(
     fitted = {}
     for stream, array in arrays.items():
         if abs(len(array) - time) > max(4, 0.05 * time):
-            raise _invalid(_path(folder, split, stream, name), f"{len(array)} snippets where others have {time}")
+            raise _invalid(
+                _path(folder, split, stream, name), f"{len(array)} snippets where others have {time}"
+            )
         fitted[stream] = _fit(array, time)
     return _features(fitted, time)
 
@@ -82,11 +88,14 @@ def _read_stream(path: Path, shape: tuple[int, ...]) -> FloatArray:
     """One file as float32 (T or frames, *shape); log-mel rows in dB become snippets of (x + 50) / 80."""
     array = np.asarray(load_array(path), np.float32)
     if array.ndim == 2 and len(shape) == 2 and array.shape[1] == shape[1]:
-        array = (array[: len(array) // shape[0] * shape[0]].reshape(-1, *shape) + 50) / 80
+        patches = array[: len(array) // shape[0] * shape[0]].reshape(-1, *shape)
+        array = np.asarray((patches + 50) / 80, np.float32)
     if array.ndim == 3 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape[1:] != shape or not len(array):
-        raise _invalid(path, f"shape {array.shape}, needs (T, {', '.join(map(str, shape))}) with T of at least 1")
+        raise _invalid(
+            path, f"shape {array.shape}, needs (T, {', '.join(map(str, shape))}) with T of at least 1"
+        )
     if not np.isfinite(array).all():
         raise _invalid(path, "holds values that are not finite")
     if len(shape) == 2 and np.abs(array).max() > _SCALED_LIMIT:

@@ -11,9 +11,11 @@ from model.errors import ErrorCode, SentilocError
 
 
 class RunFolder:
-    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code path.
+    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code
+    path.
 
-    With `resume`, a run of the same configuration found there goes on; without, a folder that holds a run is an error.
+    With `resume`, a run of the same configuration found there goes on; without, a folder that holds a run
+    is an error.
     """
 
     def __init__(self, path: Path | None, config: dict[str, Any], *, resume: bool = False) -> None:
@@ -27,7 +29,9 @@ class RunFolder:
 
     def _claim(self, file: Path, text: str, *, resume: bool) -> None:
         if file.exists() and not resume:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{file.parent} holds a run; resume it or name another folder")
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{file.parent} holds a run; resume it or name another folder"
+            )
         if file.exists() and file.read_text() != text:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{file} differs from the configuration asked for")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +61,7 @@ class RunFolder:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder), purge_step=epoch)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder), purge_step=epoch)
         for name, value in record.items():
             if name != "epoch":
                 self._writer.add_scalar(name, value, epoch)

@@ -33,7 +33,9 @@ def score_items(network: FSENet, items: Sequence[Item]) -> dict[str, FrameScores
     return found
 
 
-def detect(scores: dict[str, FrameScores], items: Sequence[Item], rule: str = "tsl300") -> dict[str, list[Proposal]]:
+def detect(
+    scores: dict[str, FrameScores], items: Sequence[Item], rule: str = "tsl300"
+) -> dict[str, list[Proposal]]:
     """Proposals of each item by name, labels "n" and "p"."""
     return {
         item.name: propose(

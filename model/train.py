@@ -1,7 +1,8 @@
 """Training FSENet: seeded, resumable to the bit, selected on held-out training videos.
 
-Every random number is a function of (seed, epoch, step), so the state of a run is its weights, its optimiser and where
-it stands; a run killed at any moment and resumed ends with the weights of one that was not.
+Every random number is a function of (seed, epoch, step), so the state of a run is its weights, its
+optimiser and where it stands; a run killed at any moment and resumed ends with the weights of one that was
+not.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class TrainResult:
 def split_items(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Hold out a share of the items for model selection; the same names for the same seed."""
     ordered = sorted(items, key=lambda item: item.name)
-    held = set(np.random.default_rng(seed).permutation(len(ordered))[: round(fraction * len(ordered))].tolist())
+    held = set(
+        np.random.default_rng(seed).permutation(len(ordered))[: round(fraction * len(ordered))].tolist()
+    )
     kept = [item for index, item in enumerate(ordered) if index not in held]
     return kept, [item for index, item in enumerate(ordered) if index in held]
 
@@ -106,10 +109,11 @@ def train(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train on items in memory and return the network that was best on `val_items` (the last, if there are none).
+    """Train on items in memory and return the network that was best on `val_items` (the last, if there are
+    none).
 
-    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run found there
-    goes on. progress(step, steps, losses) is called after each step.
+    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run
+    found there goes on. progress(step, steps, losses) is called after each step.
     Raises `invalid_data` for nothing to train on, unlabelled `val_items` or a loss that is not finite.
     """
     if not train_items or (val_items and not any(item.segments for item in val_items)):
@@ -118,7 +122,11 @@ def train(
         torch.manual_seed(config.seed)
         network = FSENet(config.network, audio_encoder)
         trainer = _Trainer(config, network, device, RunFolder(run_dir, asdict(config), resume=resume))
-        return trainer.fit(train_items, val_items, progress or (lambda step, steps, losses: None))
+        return trainer.fit(train_items, val_items, progress or _no_progress)
+
+
+def _no_progress(_step: int, _steps: int, _losses: dict[str, float]) -> None:
+    pass
 
 
 class _Trainer:
@@ -164,7 +172,9 @@ class _Trainer:
         batches = epoch_batches(lengths, config.batch_size, config.seed, self.epoch, bucket=config.bucket)
         self.network.train()
         while self.step < steps:
-            batch = collate([items[index] for index in batches[self.step]], config.network, self.loss.supervision)
+            batch = collate(
+                [items[index] for index in batches[self.step]], config.network, self.loss.supervision
+            )
             losses = self._train_step(batch.to(self.device), steps)
             for name, value in losses.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
@@ -188,7 +198,7 @@ class _Trainer:
                 ErrorCode.INVALID_DATA, f"loss is {losses['total']} in epoch {self.epoch}, step {self.step}"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(terms.total).backward()
+        torch.autograd.backward(self.scaler.scale(terms.total))
         if config.clip > 0:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)

@@ -1,0 +1,179 @@
+"""Equations 4-6, 11, 12 and the base loss on numbers worked by hand, and what padding may not change."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from model.fsenet import FSENetOutput
+from model.losses import (
+    Labels,
+    LossConfig,
+    alignment_loss,
+    base_loss,
+    contrast_loss,
+    focal_loss,
+    nearest_steps,
+    point_distances,
+    similarity,
+    time_mean,
+    top_mean,
+    total_loss,
+)
+
+
+def test_time_averages_leave_padding_out() -> None:
+    x = torch.tensor([[[0.2], [0.6], [0.9]]])
+    valid = torch.tensor([[True, True, False]])
+    assert time_mean(x, valid).item() == pytest.approx(0.4)
+    assert top_mean(x, valid, k=1).item() == pytest.approx(0.4)
+    assert top_mean(x, valid, k=2).item() == pytest.approx(0.6)
+    assert top_mean(x, valid, k=8).item() == pytest.approx(0.6)
+
+
+def test_base_loss_is_target_times_log_of_the_average() -> None:
+    predicted, target = torch.tensor([[0.5, 0.25]]), torch.tensor([[1.0, 0.5]])
+    assert base_loss(predicted, target).item() == pytest.approx(math.log(2) + 0.5 * math.log(4))
+    extra = 0.5 * math.log(4 / 3)
+    found = base_loss(predicted, target, "bce").item()
+    assert found == pytest.approx(math.log(2) + 0.5 * math.log(4) + extra, abs=1e-5)
+
+
+def test_focal_loss_is_the_usual_one_on_hard_targets_and_flat_at_a_soft_target() -> None:
+    p = torch.tensor([0.3])
+    assert focal_loss(p, torch.tensor([1.0]), 2.0).item() == pytest.approx(0.7**2 * -math.log(0.3))
+    assert focal_loss(p, torch.tensor([0.0]), 2.0).item() == pytest.approx(0.3**2 * -math.log(0.7))
+    assert focal_loss(p, torch.tensor([1.0]), 0.0).item() == pytest.approx(-math.log(0.3))
+    soft = torch.tensor([0.3], requires_grad=True)
+    focal_loss(soft, torch.tensor([0.3]), 2.0).sum().backward()
+    assert soft.grad is not None
+    assert soft.grad.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_equation_11_sums_classes_and_averages_valid_steps() -> None:
+    predicted = torch.tensor([[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.9, 0.9, 0.9]]])
+    target = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]])
+    valid = torch.tensor([[True, True, False]])
+    assert alignment_loss(predicted, target, valid, 2.0).item() == pytest.approx(3 * 0.25 * math.log(2))
+
+
+def test_the_four_similarities_of_table_10() -> None:
+    features = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])
+    points = torch.tensor([[[0.0, 1.0]]])
+    assert similarity(features, points, "cosine")[0, :, 0].tolist() == pytest.approx([0.9, 1.0])
+    sigmoid = [1 / (1 + math.exp(-dot / math.sqrt(2))) for dot in (4, 2)]
+    assert similarity(features, points, "dot")[0, :, 0].tolist() == pytest.approx(sigmoid)
+    assert similarity(features, points, "l1")[0, :, 0].tolist() == pytest.approx([1 / 4, 1 / 1.5])
+    l2 = [1 / (1 + math.sqrt(18 / 2)), 1 / (1 + math.sqrt(1 / 2))]
+    assert similarity(features, points, "l2")[0, :, 0].tolist() == pytest.approx(l2)
+
+
+def test_equation_4_averages_over_the_points_of_a_class() -> None:
+    features = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]]])
+    points = torch.zeros(1, 4, 2, dtype=torch.bool)
+    points[0, 0, 0] = points[0, 1, 0] = True
+    distances = point_distances(features, points)
+    diagonal = (1 + math.sqrt(0.5)) / 2
+    assert distances[0, :, 0].tolist() == pytest.approx([0.75, 0.75, diagonal, 0.25])
+    assert distances[0, :, 1].tolist() == [0, 0, 0, 0]
+
+
+def test_equation_5_weighs_by_saliency_and_leaves_points_and_padding_out() -> None:
+    distances = torch.tensor([[[0.9], [0.8], [0.5], [0.9], [0.9], [1.0]]])
+    saliency = torch.tensor([[[1.0], [0.5], [1.0], [0.1], [1.0], [1.0]]])
+    points = torch.tensor([[[True], [False], [False], [False], [False], [False]]])
+    valid = torch.tensor([[True, True, True, True, False, False]])
+    near = nearest_steps(distances, saliency, points, valid, k=2)
+    assert near[0, :, 0].tolist() == [False, True, True, False, False, False]
+    assert nearest_steps(distances, saliency, points, valid, k=8).sum() == 1
+    assert not nearest_steps(distances, saliency, torch.zeros_like(points), valid, k=2).any()
+
+
+def test_a_video_of_annotated_steps_alone_has_no_neighbours() -> None:
+    points = torch.tensor([[[True, False], [False, True]]])
+    near = nearest_steps(torch.ones(1, 2, 2), torch.ones(1, 2, 1), points, torch.ones(1, 2).bool(), k=1)
+    assert not near.any()
+    assert contrast_loss(torch.randn(1, 2, 3), points, near).item() == 0
+
+
+@pytest.fixture
+def contrast_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Points at steps 0 (class 0, along x) and 1 (class 1, along y); one neighbour each at steps 2 and 3."""
+    features = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [0.6, 0.8], [0.0, 5.0]]])
+    points = torch.zeros(1, 4, 2, dtype=torch.bool)
+    points[0, 0, 0] = points[0, 1, 1] = True
+    near = torch.zeros(1, 4, 2, dtype=torch.bool)
+    near[0, 2, 0] = near[0, 3, 1] = True
+    return features, points, near
+
+
+def test_equation_6_on_two_classes(contrast_case: tuple[torch.Tensor, ...]) -> None:
+    exp = math.exp
+    first = -math.log(exp(0.6) / (exp(0.6) + exp(0.0)))
+    second = -math.log(exp(1.0) / (exp(1.0) + exp(0.8)))
+    assert contrast_loss(*contrast_case).item() == pytest.approx(first + second)
+    own = -math.log(exp(0.6) / (exp(0.6) + exp(1.0))) - math.log(exp(1.0) / (exp(1.0) + exp(0.6)))
+    assert contrast_loss(*contrast_case, contrast="own").item() == pytest.approx(own)
+
+
+def test_a_class_without_points_contributes_nothing(contrast_case: tuple[torch.Tensor, ...]) -> None:
+    features, points, near = contrast_case
+    points[..., 1] = near[..., 1] = False
+    assert contrast_loss(features, points, near).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_contrast_survives_features_of_any_size(contrast_case: tuple[torch.Tensor, ...]) -> None:
+    features, points, near = contrast_case
+    large = (1e4 * features).requires_grad_()
+    loss = contrast_loss(large, points, near)
+    loss.backward()
+    assert large.grad is not None
+    assert torch.isfinite(large.grad).all()
+
+
+def batch(time: int, padding: int) -> tuple[FSENetOutput, Labels, torch.Tensor]:
+    """Two videos of `time` steps and random outputs; what stands in the padding is random as well."""
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.rand(2, time, 3, generator=generator)
+    saliency = torch.rand(2, time, 1, generator=generator)
+    fused = torch.randn(2, time, 8, generator=generator)
+    points = torch.zeros(2, time, 2, dtype=torch.bool)
+    points[0, 3, 1] = points[1, 1, 0] = points[1, 9, 1] = True
+
+    def pad(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, torch.rand(2, padding, x.shape[2])], dim=1).to(x.dtype)
+
+    overall = torch.cat([saliency * scores[..., :2], (1 - saliency) * scores[..., 2:]], dim=-1)
+    output = FSENetOutput(pad(scores), pad(overall), pad(saliency), pad(fused))
+    valid = torch.arange(time + padding) < time
+    padded = torch.cat([points, torch.zeros(2, padding, 2, dtype=torch.bool)], dim=1)
+    return output, Labels(points=padded, video_classes=points.any(1)), valid.expand(2, -1)
+
+
+def test_padding_changes_no_loss() -> None:
+    for supervision in ("point", "video"):
+        config = LossConfig(supervision=supervision)  # type: ignore[arg-type]
+        short, padded = total_loss(*batch(20, 0), config), total_loss(*batch(20, 9), config)
+        assert short.items() == pytest.approx(padded.items())
+
+
+def test_equation_12_weighs_the_terms_and_switches_drop_them() -> None:
+    case = batch(20, 0)
+    terms = total_loss(*case, LossConfig(lambda1=2.0, lambda2=0.5)).items()
+    expected = terms["base"] + 2.0 * (terms["frame"] + terms["frame_glo"]) + 0.5 * terms["sc"]
+    assert terms["total"] == pytest.approx(expected)
+    assert min(terms.values()) > 0
+    for name in ("frame", "frame_glo", "sc"):
+        assert total_loss(*case, LossConfig(**{name: False})).items()[name] == 0  # type: ignore[arg-type]
+
+
+def test_video_supervision_has_no_frame_loss_and_full_supervision_takes_given_labels() -> None:
+    output, labels, valid = batch(20, 0)
+    terms = total_loss(output, labels, valid, LossConfig(supervision="video")).items()
+    assert terms["frame"] == terms["frame_glo"] == 0
+    frames = (torch.rand(2, 20, 3) > 0.5).float()
+    full = Labels(points=labels.points, video_classes=labels.video_classes, frames=frames)
+    found = total_loss(output, full, valid, LossConfig(supervision="full")).items()
+    assert found["frame"] == pytest.approx(alignment_loss(output.scores, frames, valid, 2.0).item())
