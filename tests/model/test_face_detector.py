@@ -1,0 +1,150 @@
+"""The detector's network: which cell answers for which face, what the loss wants, and that the export is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from model.face_boxes import box_iou, match_faces, suppress
+from model.face_detector import FaceDetector, Targets, assign, cell_centres, detection_loss, export_onnx
+from model.starter.detector_compose import Composer
+from model.starter.detector_data import Material
+
+HEIGHT, WIDTH = 128, 160
+
+
+def faces(*boxes: tuple[float, float, float, float]) -> torch.Tensor:
+    """One image's faces (1, 4, 4), padded with zeros."""
+    padded = torch.zeros(1, 4, 4)
+    if boxes:
+        padded[0, : len(boxes)] = torch.tensor(boxes)
+    return padded
+
+
+@pytest.mark.parametrize(("side", "stride"), [(20, 8), (60, 16), (120, 32)])
+def test_a_face_belongs_to_the_level_of_its_size(side: float, stride: float) -> None:
+    box = (70 - side / 2, 60 - side / 2, 70 + side / 2, 60 + side / 2)
+    targets = assign(faces(box), faces(), HEIGHT, WIDTH)
+    centres, strides = cell_centres(HEIGHT, WIDTH)
+    chosen = targets.positive[0]
+    assert chosen.any()
+    assert set(strides[chosen].tolist()) == {stride}
+    assert (centres[chosen] - torch.tensor([70.0, 60.0])).abs().max() < max(stride, side / 4)
+    assert torch.equal(targets.boxes[0][chosen], torch.tensor(box).expand(int(chosen.sum()), 4))
+
+
+def test_ignored_faces_count_neither_way() -> None:
+    targets = assign(faces(), faces((0, 0, 64, 64)), HEIGHT, WIDTH)
+    centres, _ = cell_centres(HEIGHT, WIDTH)
+    assert not targets.positive.any()
+    assert torch.equal(targets.counted[0], ~(centres < 64).all(-1))
+
+
+def test_the_loss_falls_with_better_boxes_and_scores() -> None:
+    targets = assign(faces((40, 30, 100, 100)), faces(), HEIGHT, WIDTH)
+    right = targets.boxes.clone()
+    right[~targets.positive] = torch.tensor([0.0, 0.0, 8.0, 8.0])
+    sure = torch.where(targets.positive, 6.0, -6.0)
+    good = detection_loss(sure, right, targets)
+    assert good < 0.05
+    assert detection_loss(sure, right + 10, targets) > good + 0.2
+    assert detection_loss(-sure, right, targets) > good + 1
+
+
+def test_the_loss_of_an_empty_image_is_finite_and_has_a_gradient() -> None:
+    logits = torch.zeros(1, len(cell_centres(HEIGHT, WIDTH)[1]), requires_grad=True)
+    targets = assign(faces(), faces(), HEIGHT, WIDTH)
+    detection_loss(logits, torch.zeros(1, logits.shape[1], 4), targets).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad > 0).all()
+
+
+def test_the_export_says_what_the_network_says_at_other_sizes(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    detector = FaceDetector(width=16).eval()
+    export_onnx(detector, tmp_path / "detector.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "detector.onnx", providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).integers(0, 256, (2, 64, 192, 3), dtype=np.uint8)
+    found = session.run(None, {"image": image})[0]
+    luminance = torch.from_numpy(image).float() @ torch.tensor([0.299, 0.587, 0.114])
+    with torch.inference_mode():
+        logits, boxes = detector(luminance[:, None] / 127.5 - 1)
+    np.testing.assert_allclose(found[..., 0], logits.sigmoid().numpy(), atol=1e-4)
+    np.testing.assert_allclose(found[..., 1:], boxes.numpy(), atol=1e-3)
+
+
+def test_cells_lie_where_the_network_puts_its_boxes() -> None:
+    detector = FaceDetector(width=16).eval()
+    with torch.inference_mode():
+        _, boxes = detector(torch.zeros(1, 1, HEIGHT, WIDTH))
+    centres, strides = cell_centres(HEIGHT, WIDTH)
+    assert boxes.shape == (1, len(strides), 4)
+    middle = (boxes[0, :, :2] + boxes[0, :, 2:]) / 2
+    assert ((middle - centres).abs().amax(1) < strides).all()
+
+
+def test_a_few_steps_learn_one_picture() -> None:
+    torch.manual_seed(0)
+    detector = FaceDetector(width=16)
+    image = torch.zeros(1, 1, HEIGHT, WIDTH)
+    image[..., 30:90, 40:100] = 1
+    targets = assign(faces((40, 30, 100, 90)), faces(), HEIGHT, WIDTH)
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=5e-3)
+    losses = [step(detector, optimizer, image, targets) for _ in range(40)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def step(
+    detector: FaceDetector, optimizer: torch.optim.Optimizer, image: torch.Tensor, targets: Targets
+) -> float:
+    """One optimization step; returns the loss before it."""
+    loss = detection_loss(*detector(image), targets)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(loss)
+
+
+def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
+    rows = np.array(
+        [[0.7, 0, 0, 10, 10], [0.9, 1, 0, 11, 10], [0.8, 50, 50, 60, 60], [0.2, 80, 80, 90, 90]], np.float32
+    )
+    kept = suppress(rows, 0.5, 0.4)
+    assert kept[:, 0].tolist() == pytest.approx([0.9, 0.8])
+    assert suppress(rows, 0.95, 0.4).shape == (0, 5)
+
+
+def test_overlap_and_matching_use_each_reference_once() -> None:
+    square = np.array([[0, 0, 10, 10]], np.float32)
+    found = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]], np.float32)
+    assert box_iou(square, found)[0].tolist() == pytest.approx([1.0, 0.9, 0.0])
+    assert match_faces(found, square).tolist() == [0, -1, -1]
+    assert match_faces(found, square[:0]).tolist() == [-1, -1, -1]
+
+
+def test_composed_scenes_repeat_and_their_boxes_are_usable() -> None:
+    rng = np.random.default_rng(0)
+    material = Material(
+        photos=rng.integers(0, 256, (4, 112, 112), dtype=np.uint8),
+        photo_boxes=np.tile(np.array([21, 10, 92, 105], np.float32), (4, 1)),
+        small_faces=rng.integers(0, 256, (4, 48, 48), dtype=np.uint8),
+        small_boxes=np.tile(np.array([6, 2, 42, 46], np.float32), (4, 1)),
+        frames=rng.integers(0, 256, (2, 270, 360), dtype=np.uint8),
+        frame_boxes=np.tile(np.array([120, 60, 220, 220], np.float32), (2, 1)),
+    )
+    composer, seen = Composer(material), 0
+    for number in range(30):
+        first = composer.twins(np.random.default_rng(number), 96, 160)
+        second = composer.twins(np.random.default_rng(number), 96, 160)
+        for one, other in zip(first, second, strict=True):
+            assert one.image.shape == (96, 160)
+            assert np.array_equal(one.image, other.image)
+            assert np.array_equal(one.faces, other.faces)
+            assert (one.faces[:, 2:] > one.faces[:, :2]).all()
+            seen += len(one.faces)
+    assert seen > 10

@@ -1,0 +1,167 @@
+"""Where the faces are in a frame: the project's own detector, or YuNet where the user has fetched it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from model.errors import ErrorCode, SentilocError
+from model.face_boxes import suppress
+from model.segments import FloatArray
+
+Image = NDArray[np.uint8]
+"""RGB, (height, width, 3)."""
+
+YUNET_LONG_SIDE = 640
+YUNET_THRESHOLD = 0.7
+YUNET_MAX_IOU = 0.3
+YUNET_STRIDES = (8, 16, 32)
+_MULTIPLE = 32
+
+
+class Detector(Protocol):
+    """Finds faces: `detect` gives rows (n, 5) of score, x1, y1, x2, y2 in the image's pixels, best first.
+
+    Boxes may reach beyond the image. Only boxes at or above `threshold` are returned.
+    """
+
+    name: str
+    threshold: float
+
+    def detect(self, image: Image) -> FloatArray:
+        """Faces (n, 5) of an RGB image (height, width, 3) of any size."""
+
+
+def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1) -> Detector:
+    """YuNet from the file `yunet` where that is given and exists, else the detector of folder `package`.
+
+    Raises SentilocError `model_unavailable` for a package that is missing or broken.
+    """
+    if yunet is not None and yunet.is_file():
+        return YuNet(yunet, threads=threads)
+    return StarterDetector(package, threads=threads)
+
+
+class StarterDetector:
+    """The network of `model/face_detector.py`, exported.
+
+    A large frame is looked at twice: small for large faces, and again at twice the side for small ones.
+    """
+
+    def __init__(self, package: Path, *, threads: int = 1) -> None:
+        spec = read_spec(package)
+        self.name = str(spec["name"])
+        self.threshold = float(spec["threshold"])
+        self._max_iou = float(spec["max_iou"])
+        self._long_sides = tuple(int(side) for side in spec["input"]["long_sides"])
+        self._second_look_max = float(spec["input"]["second_look_max_face"])
+        self._session = open_session(package / str(spec["network"]), threads)
+
+    def detect(self, image: Image) -> FloatArray:
+        """See `Detector`."""
+        first, second = self._long_sides
+        found = self._look(image, first)
+        if max(image.shape[:2]) >= (first + second) / 2:
+            again = self._look(image, second)
+            limit = self._second_look_max * max(image.shape[:2]) / second
+            small = np.sqrt((again[:, 3:] - again[:, 1:3]).prod(1)) <= limit
+            found = np.concatenate([found, again[small]])
+        return suppress(found, self.threshold, self._max_iou)
+
+    def _look(self, image: Image, long_side: int) -> FloatArray:
+        padded, scale = fit(image, long_side)
+        rows = self._session.run(None, {"image": padded[None]})[0][0]
+        return _scaled(suppress(rows, self.threshold, self._max_iou), scale)
+
+
+class YuNet:
+    """Wu, Peng and Yu 2023; the exported network has an output per stride for class, objectness and box."""
+
+    name = "yunet"
+    threshold = YUNET_THRESHOLD
+
+    def __init__(self, weights: Path, *, threads: int = 1) -> None:
+        self._session = open_session(weights, threads)
+        side = self._session.get_inputs()[0].shape[2]
+        self._fixed_side = side if isinstance(side, int) else None
+        self._outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in YUNET_STRIDES]
+
+    def detect(self, image: Image) -> FloatArray:
+        """See `Detector`."""
+        padded, scale = fit(image, self._fixed_side or YUNET_LONG_SIDE, square=self._fixed_side is not None)
+        pixels = np.ascontiguousarray(padded[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
+        outputs = self._session.run(self._outputs, {self._session.get_inputs()[0].name: pixels})
+        levels = [
+            yunet_level(outputs[i], outputs[i + 3], outputs[i + 6], stride, padded.shape[1])
+            for i, stride in enumerate(YUNET_STRIDES)
+        ]
+        return _scaled(suppress(np.concatenate(levels), self.threshold, YUNET_MAX_IOU), scale)
+
+
+def yunet_level(kind: FloatArray, face: FloatArray, boxes: FloatArray, stride: int, width: int) -> FloatArray:
+    """One stride's rows (cells, 5) from class and objectness (1, cells, 1) and boxes (1, cells, 4).
+
+    The score is the geometric mean of both; a box is an offset of its centre from the cell's corner and the
+    logarithm of its size, in strides.
+    """
+    rows, columns = np.divmod(np.arange(boxes.shape[1]), width // stride)
+    score = np.sqrt(np.clip(kind[0, :, 0], 0, 1) * np.clip(face[0, :, 0], 0, 1))
+    centre = (np.stack([columns, rows], 1) + boxes[0, :, :2]) * stride
+    half = np.exp(boxes[0, :, 2:]) * stride / 2
+    return np.column_stack([score, centre - half, centre + half]).astype(np.float32)
+
+
+def fit(image: Image, long_side: int, *, square: bool = False) -> tuple[Image, float]:
+    """Shrink (never enlarge) to `long_side`, pad with black at the right and bottom to multiples of 32.
+
+    Returns the padded image and the factor by which it shrank; `square` pads to long_side by long_side.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    h, w = max(1, round(height * scale)), max(1, round(width * scale))
+    small = image if scale == 1.0 else cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    tall, wide = (long_side, long_side) if square else (_up(h), _up(w))
+    padded = np.zeros((tall, wide, 3), np.uint8)
+    padded[:h, :w] = small
+    return padded, scale
+
+
+def read_spec(package: Path) -> dict[str, Any]:
+    """A package's spec.json, after checking that its network is there and is the one that the spec describes.
+
+    Raises SentilocError: `model_unavailable` for a missing file, `spec_mismatch` for another network.
+    """
+    try:
+        spec: dict[str, Any] = json.loads((package / "spec.json").read_text())
+        digest = hashlib.sha256((package / spec["network"]).read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError) as error:
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"package {package.name} is incomplete") from error
+    if digest != spec["sha256"]:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{package.name}: the network is not the spec's own")
+    return spec
+
+
+def open_session(network: Path, threads: int) -> ort.InferenceSession:
+    """A CPU session of `threads` threads; SentilocError `model_unavailable` for a file that is no network."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{network.name} cannot be loaded") from error
+
+
+def _scaled(rows: FloatArray, scale: float) -> FloatArray:
+    return np.column_stack([rows[:, 0], rows[:, 1:] / scale]).astype(np.float32)
+
+
+def _up(side: int) -> int:
+    return -(-side // _MULTIPLE) * _MULTIPLE
