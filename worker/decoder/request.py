@@ -66,8 +66,8 @@ class DecodeLimits:
     threads: int = 2
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> DecodeLimits:
-        """The service's limits, with as many threads as it allows or the processors there are."""
+    def from_settings(cls, settings: Settings, threads: int | None = None) -> DecodeLimits:
+        """The service's limits; threads as given, else as set, else the processors there are."""
         return cls(
             max_duration_seconds=settings.max_duration_seconds,
             max_side_pixels=settings.max_side_pixels,
@@ -78,5 +78,5 @@ class DecodeLimits:
             memory_bytes=settings.decoder_memory_bytes,
             cpu_seconds=settings.decoder_cpu_seconds,
             wall_seconds=settings.decoder_wall_seconds,
-            threads=settings.threads or available_cpus(),
+            threads=threads or settings.threads or available_cpus(),
         )
