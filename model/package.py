@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from model.calibration import Calibration, parse_calibration
@@ -30,7 +29,7 @@ class ModelPackage:
 
 def shipped_models_dir() -> Path:
     """Folder of the packages that come with Sentiloc."""
-    return Path(str(resources.files("exported")))
+    return Path(__file__).resolve().parents[1] / "exported"
 
 
 def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
