@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.errors import ErrorCode, SentilocError
@@ -23,7 +25,7 @@ def filled_state() -> dict[str, Tensor]:
     return {name: torch.from_numpy(_fill(i, name, tensor)) for i, (name, tensor) in enumerate(state.items())}
 
 
-def _fill(index: int, name: str, tensor: Tensor) -> np.ndarray:
+def _fill(index: int, name: str, tensor: Tensor) -> NDArray[Any]:
     if name.endswith("num_batches_tracked"):
         return np.array(0, np.int64)
     shape = tuple(tensor.shape)
@@ -37,7 +39,7 @@ def _fill(index: int, name: str, tensor: Tensor) -> np.ndarray:
         values = 1 + 0.5 * np.abs(u)
     else:
         values = 0.2 * u
-    return values.reshape(shape).astype(np.float32)
+    return np.asarray(values.reshape(shape), np.float32)
 
 
 def golden_clip() -> Tensor:
@@ -45,7 +47,7 @@ def golden_clip() -> Tensor:
     return torch.from_numpy(np.sin(0.05 * x + 0.07 * y + 0.4 * t + 1.3 * c)[None].astype(np.float32))
 
 
-def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
+def relative_error(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
