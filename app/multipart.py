@@ -98,7 +98,7 @@ class VideoPart:
 def too_large(limit: int) -> ProblemError:
     """The answer to an upload beyond the limit; the rest of the body will not be read."""
     detail = f"The video is larger than {limit} bytes, which is the most this server takes."
-    return ProblemError(413, ProblemCode.UPLOAD_TOO_LARGE, detail, {"Connection": "close"})
+    return ProblemError(413, ProblemCode.UPLOAD_TOO_LARGE, detail)
 
 
 def _boundary(content_type: str) -> bytes:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis import RedisError
 from starlette.exceptions import HTTPException
 
+from app.lingering import LingeringResponse
 from model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class ProblemError(Exception):
         self.code = code
         self.detail = detail
         self.headers = headers
+        self.body_is_unread = False
 
 
 STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
@@ -147,7 +149,8 @@ def install_handlers(app: FastAPI) -> None:
 
 def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101
-    return problem_response(error.status, error.code, error.detail, error.headers)
+    response = problem_response(error.status, error.code, error.detail, error.headers)
+    return LingeringResponse(response) if error.body_is_unread else response
 
 
 def _on_sentiloc_error(_: Request, error: Exception) -> Response:

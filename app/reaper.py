@@ -49,6 +49,9 @@ class Reaper:
                     self.sweep()
             except (RedisError, OperationalError) as error:
                 logger.warning("reaper cannot reach Redis: %s", error)
+            except Exception:
+                # A reaper that ends silently would leave jobs lying for ever.
+                logger.exception("reaper: this sweep failed")
 
     def _have_turn(self) -> bool:
         lock = f"{self._store.prefix}reaper"

@@ -17,6 +17,13 @@ from model.errors import ErrorCode, SentilocError
 
 _KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,2}")
 _PART = ".part"
+
+
+def result_key(job_id: str, attempt: int) -> str:
+    """Where an attempt at a job puts its result: each has its own place, so a late one overwrites nothing."""
+    return f"results/{job_id}.{attempt}.json"
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

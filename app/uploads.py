@@ -12,10 +12,10 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from app.multipart import VideoPart, too_large
-from app.problems import ProblemCode, ProblemError
+from app.problems import STATUS_OF_ERROR, ProblemCode, ProblemError
 from app.settings import Settings
 from app.storage import Storage, Writer
-from model.errors import ErrorCode
+from model.errors import ErrorCode, SentilocError
 
 _FLUSH_BYTES = 1 << 20
 _FORM_OVERHEAD = 1 << 16
@@ -32,25 +32,37 @@ class Upload:
 
 async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
     """Stream the multipart field `video` into the storage; on any error nothing is left there."""
-    _refuse_by_length(request, settings.max_upload_bytes)
-    buffer = bytearray()
-    content_type = request.headers.get("content-type", "")
-    part = VideoPart(content_type, settings.max_upload_bytes, buffer.extend)
     key = f"uploads/{secrets.token_urlsafe(16)}"
     writer = await to_thread.run_sync(storage.writer(key).__enter__)
     try:
-        async for chunk in _chunks(request, settings.upload_idle_seconds):
-            part.feed(chunk)
-            if len(buffer) >= _FLUSH_BYTES:
-                await _flush(writer, buffer)
-        part.finish()
-        if part.bytes == 0:
-            raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
-        await _flush(writer, buffer)
+        part = await _receive(request, writer, settings)
         await to_thread.run_sync(writer.commit)
+    except ProblemError as problem:
+        problem.body_is_unread = True
+        raise
+    except SentilocError as error:
+        full = ProblemError(STATUS_OF_ERROR[error.code], error.code, error.detail)
+        full.body_is_unread = True
+        raise full from error
     finally:
         writer.__exit__(None, None, None)
     return Upload(key=key, name=part.name, bytes=part.bytes)
+
+
+async def _receive(request: Request, writer: Writer, settings: Settings) -> VideoPart:
+    buffer = bytearray()
+    content_type = request.headers.get("content-type", "")
+    _refuse_by_length(request, settings.max_upload_bytes)
+    part = VideoPart(content_type, settings.max_upload_bytes, buffer.extend)
+    async for chunk in _chunks(request, settings.upload_idle_seconds):
+        part.feed(chunk)
+        if len(buffer) >= _FLUSH_BYTES:
+            await _flush(writer, buffer)
+    part.finish()
+    if part.bytes == 0:
+        raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
+    await _flush(writer, buffer)
+    return part
 
 
 async def _flush(writer: Writer, buffer: bytearray) -> None:
@@ -68,7 +80,7 @@ async def _chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]
             return
         except TimeoutError as error:
             detail = f"The upload sent nothing for {idle_seconds:g} seconds."
-            raise ProblemError(408, ProblemCode.UPLOAD_TIMEOUT, detail, {"Connection": "close"}) from error
+            raise ProblemError(408, ProblemCode.UPLOAD_TIMEOUT, detail) from error
         except ClientDisconnect as error:
             raise ProblemError(400, ProblemCode.UPLOAD_INCOMPLETE, "The upload was cut off.") from error
         yield chunk

@@ -14,7 +14,7 @@ from app.job_record import JobError, JobRecord, JobState
 from app.job_store import JobStore
 from app.logs import job_id_context
 from app.settings import Settings
-from app.storage import Storage
+from app.storage import Storage, result_key
 from model.errors import ErrorCode, SentilocError
 from worker.lease_keeper import LeaseKeeper, StopReason
 from worker.owner import is_dead, new_owner
@@ -72,7 +72,7 @@ class JobRunner:
         pipeline = self._pipelines.get(record.model)
         with self._storage.local_path(record.source_key) as path:
             result = pipeline.localize(path, keeper.report)
-        key = f"results/{record.id}.{record.attempt}.json"
+        key = result_key(record.id, record.attempt)
         with self._storage.writer(key) as writer:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
             writer.commit()

@@ -10,6 +10,7 @@ from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
 from app.schemas import EXAMPLE_ID, JobBody, ResultBody, job_body
 from app.services import Services, ServicesDep
+from app.storage import result_key
 from model.errors import ErrorCode, SentilocError
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
@@ -90,9 +91,9 @@ def cancel_or_delete(job_id: JobId, services: ServicesDep) -> JobBody | Response
     record = services.store.delete(job_id)
     if record is None:
         raise ProblemError(*_UNKNOWN)
-    for key in (record.source_key, record.result_key):
-        if key is not None:
-            services.storage.delete(key)
+    results = [result_key(record.id, attempt) for attempt in range(1, record.attempt + 1)]
+    for key in (record.source_key, *results):
+        services.storage.delete(key)
     return Response(status_code=204)
 
 

@@ -1,0 +1,43 @@
+"""Answers a request whose body was not read to its end, so that the answer reaches the client.
+
+Closing a connection while data still comes in resets it, and the reset can overtake the answer. So the
+answer is sent at once, what still comes is thrown away for a moment, and then the connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fastapi.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+_LINGER_SECONDS = 2.0
+
+
+class LingeringResponse(Response):
+    """Sends `response` with `Connection: close`, then discards what the client still sends, for two seconds."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.body, response.status_code)
+        self.raw_headers = [*response.raw_headers, (b"connection", b"close")]
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI call."""
+        start: Message = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_discard(receive), _LINGER_SECONDS)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return

@@ -1,0 +1,87 @@
+"""What breaks is mended: workers, Redis and the API are killed while jobs run, and no job is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.service.running import RunningService, kill
+from tests.services import wait_for
+
+
+def assert_finished_once(service: RunningService, job_id: str, attempts: int) -> None:
+    assert service.wait_ended(job_id)["state"] == "succeeded"
+    assert service.record(job_id).attempt == attempts
+    assert service.finals(job_id) == ["succeeded"]
+    assert len(list((service.data / "results").glob(f"{job_id}.*"))) == 1
+    assert service.client.get(f"/jobs/{job_id}/result").status_code == 200
+
+
+def test_a_killed_worker_is_replaced_and_the_job_finishes_once(service: RunningService, clips: Path) -> None:
+    job_id = service.submit(clips / "long.mp4")
+    service.wait_running(job_id)
+    kill(service.process("worker"))
+    assert_finished_once(service, job_id, attempts=2)
+
+
+def test_a_killed_child_is_replaced_and_the_job_finishes_once(service: RunningService, clips: Path) -> None:
+    job_id = service.submit(clips / "long.mp4")
+    service.wait_running(job_id)
+    kill(service.worker_child())
+    assert_finished_once(service, job_id, attempts=2)
+
+
+def test_a_job_that_kills_its_worker_every_time_is_poison(service: RunningService, clips: Path) -> None:
+    job_id, other = service.submit(clips / "long.mp4"), service.submit(clips / "short.mp4")
+    for attempt in (1, 2, 3):
+        service.wait_running(job_id, attempt)
+        kill(service.worker_child())
+    job = service.wait_ended(job_id)
+    assert (job["state"], job["error"]["code"], job["attempt"]) == ("failed", "poison", 3)
+    assert service.finals(job_id) == ["failed"]
+    assert service.wait_ended(other)["state"] == "succeeded"
+
+
+def test_a_worker_told_to_stop_gives_its_job_back(service: RunningService, clips: Path) -> None:
+    job_id = service.submit(clips / "long.mp4")
+    service.wait_running(job_id)
+    worker = service.process("worker")
+    os.kill(worker, signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 10)
+    assert_finished_once(service, job_id, attempts=2)
+    assert service.record(job_id).crashes == 0
+
+
+def test_accepted_jobs_survive_a_killed_redis(service: RunningService, clips: Path) -> None:
+    running, waiting = service.submit(clips / "long.mp4"), service.submit(clips / "short.mp4")
+    service.wait_running(running)
+    redis = service.process("redis")
+    kill(redis)
+    answers: list[httpx.Response] = []
+    while not (answers and answers[-1].status_code == 200) and len(answers) < 400:
+        answers.append(service.client.get(f"/jobs/{running}"))
+        time.sleep(0.02)
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert answers[-1].status_code == 200
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.json()["code"] for answer in refused} == {"redis_unavailable"}
+    assert service.wait_ended(running)["state"] == "succeeded"
+    assert service.wait_ended(waiting)["state"] == "succeeded"
+    assert service.finals(running) == service.finals(waiting) == ["succeeded"]
+    assert service.wait_ended(service.submit(clips / "short.mp4"))["state"] == "succeeded"
+
+
+def test_a_killed_api_comes_back_and_clients_only_wait(service: RunningService, clips: Path) -> None:
+    job_id = service.submit(clips / "short.mp4")
+    kill(service.process("API"))
+    with httpx.Client(base_url=service.url, timeout=30.0) as client:
+        assert client.get(f"/jobs/{job_id}").status_code == 200
+    assert service.wait_ended(job_id)["state"] == "succeeded"
+
+
+def test_no_unfinished_file_is_left(service: RunningService) -> None:
+    assert list(service.data.rglob("*.part")) == []

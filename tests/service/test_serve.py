@@ -1,0 +1,75 @@
+"""`sentiloc serve` as a program: it starts, says so, refuses a second one, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.service.running import RunningService
+from tests.services import sentiloc_command, sentiloc_environment, wait_for
+
+
+def serve_again(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        sentiloc_command("serve", *flags),
+        env=sentiloc_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_it_says_where_it_is_and_how_to_upload(service: RunningService) -> None:
+    assert f"curl -F video=@VIDEO.mp4 {service.url}/localize" in service.output
+    assert f"{service.url}/docs" in service.output
+
+
+def test_a_second_one_is_refused_with_one_line(service: RunningService, tmp_path: Path) -> None:
+    port = service.url.rpartition(":")[2]
+    same_port = serve_again("--port", port, "--data-dir", str(tmp_path))
+    assert same_port.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in same_port.stderr
+    same_folder = serve_again("--port", "0", "--data-dir", str(service.data))
+    assert same_folder.returncode == 1
+    assert f"in use by another `sentiloc serve` (process {service.pid})" in same_folder.stderr
+    assert len(same_port.stderr.splitlines()) == len(same_folder.stderr.splitlines()) == 1
+
+
+def test_it_is_quick_to_start_and_stop_and_keeps_its_jobs(tmp_path: Path, clips: Path) -> None:
+    service = RunningService(tmp_path)
+    assert service.start() < 30.0
+    job_id = service.submit(clips / "long.mp4")
+    service.wait_running(job_id)
+    started = time.monotonic()
+    assert service.end(signal.SIGINT) == 0
+    assert time.monotonic() - started < 8.0
+    assert service.left_over() == []
+    assert "Sentiloc has stopped." in service.output
+    service.start()
+    assert service.job(job_id)["state"] not in ("failed", "cancelled")
+    assert service.record(job_id).crashes == 0
+
+    service.end(signal.SIGKILL)
+    wait_for(lambda: service.left_over() == [], 5)
+    service.start()
+    assert service.wait_ended(job_id)["state"] == "succeeded"
+    assert service.finals(job_id) == ["succeeded"]
+    service.stop()
+    assert service.left_over() == []
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    service = RunningService(tmp_path, model="no-such-model")
+    service.launch()
+    try:
+        wait_for(lambda: "cannot localize yet" in service.output)
+        service.client.base_url = service.url
+        response = service.client.get("/readyz")
+        assert response.status_code == 503
+        assert "no-such-model" in response.json()["reasons"][0]
+        assert response.json()["reasons"][0] in service.output
+    finally:
+        service.stop()
