@@ -87,7 +87,8 @@ def frames_of(wave: Wave) -> NDArray[np.float16]:
     return serving_log_mel(wave).reshape(-1, MELS)[:count].astype(np.float16)
 
 
-def _join(parts: list[NDArray[np.float16]]) -> LogMels:
+def join_log_mels(parts: list[NDArray[np.float16]]) -> LogMels:
+    """Recordings (frames, 60) laid end to end."""
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     return LogMels(np.concatenate(parts), offsets)
 
@@ -123,8 +124,8 @@ def _fill_cache(folder: Path, cache: Path, seed: int) -> None:
         if number % 500 == 0:
             logger.info("log-mels of %d of %d utterances", number, len(utterances))
     for version, parts in enumerate(versions):
-        _save(_join(parts), cache, f"version{version}")
-    _save(_join(list(_noises(voices, np.random.default_rng((seed, VERSIONS))))), cache, "noise")
+        _save(join_log_mels(parts), cache, f"version{version}")
+    _save(join_log_mels(list(_noises(voices, np.random.default_rng((seed, VERSIONS))))), cache, "noise")
 
 
 def _noises(voices: list[Wave], random: np.random.Generator) -> Iterator[NDArray[np.float16]]:

@@ -21,20 +21,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from model.logmel import SILENT_VALUE
-from model.speech import SpeechConfig, SpeechEncoder, SpeechHeads
-from model.starter.speech_data import EMOTIONS, LogMels, Utterance, as_snippets, load_versions, read_index
+from model.starter.speech_data import LogMels, Utterance, load_versions, read_index
+from model.starter.speech_net import SpeechNet
+from model.starter.speech_scores import held_out_items, predict, recalls, unweighted_recall
 from model.starter.speech_sequences import SpeechBatch, SpeechComposer
 
-LABEL_SMOOTHING = 0.1
-EMOTION_WEIGHT, SNIPPET_WEIGHT = 0.5, 0.5
 AVERAGE_DECAY = 0.995
 WARM_UP = 60
 COOL_DOWN = 0.35
-EVALUATION_ROWS = 32
 
 logger = logging.getLogger(__name__)
 
@@ -43,33 +39,11 @@ logger = logging.getLogger(__name__)
 class SpeechTraining:
     """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed."""
 
-    steps: int = 1600
+    steps: int = 2000
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     seed: int = 0
     save_every: int = 200
-
-
-class SpeechNet(nn.Module):
-    """Encoder and pretraining heads, trained together and averaged together."""
-
-    def __init__(self, config: SpeechConfig | None = None) -> None:
-        super().__init__()
-        self.encoder = SpeechEncoder(config)
-        self.heads = SpeechHeads(self.encoder.config.dim, len(EMOTIONS))
-
-    def loss(self, batch: SpeechBatch) -> Tensor:
-        """Utterances' sentiment and emotion, snippets' sentiment; unlabelled ones do not count."""
-        embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
-        flat = embedding.flatten(0, 1)
-        sentiment, emotion = self.heads.utterances(flat, torch.from_numpy(batch.weights))
-        targets = torch.from_numpy(batch.targets)
-        snippet = -(targets * F.log_softmax(self.heads.snippets(embedding), dim=-1)).sum() / targets.sum()
-        main = F.cross_entropy(
-            sentiment, torch.from_numpy(batch.sentiment), ignore_index=-1, label_smoothing=LABEL_SMOOTHING
-        )
-        fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
-        return main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
 
 
 class _Run:
@@ -159,70 +133,6 @@ def _learning_rate(training: SpeechTraining, step: int) -> float:
     """Linear warm-up, a plateau, and a linear decay to a fiftieth over the last part of the steps."""
     decay = (training.steps - step) / (COOL_DOWN * training.steps)
     return training.learning_rate * max(0.02, min((step + 1) / WARM_UP, decay, 1.0))
-
-
-def load_speech_encoder(path: Path) -> SpeechEncoder:
-    """The pretrained encoder of a `speech_encoder.pt`, in evaluation mode."""
-    return load_speech_net(path).encoder
-
-
-def load_speech_net(path: Path) -> SpeechNet:
-    """Encoder and heads of a `speech_encoder.pt`, in evaluation mode."""
-    state = torch.load(path, weights_only=True)
-    config = {**state["config"], "dilations": tuple(state["config"]["dilations"])}
-    net = SpeechNet(SpeechConfig(**config))
-    net.encoder.load_state_dict(state["encoder"])
-    net.heads.load_state_dict(state["heads"])
-    return net.eval()
-
-
-def _padded(mels: LogMels, items: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Utterances (n, time, 32, 60) and presence (n, time), padded to the longest."""
-    snippets = [as_snippets(mels[item], SILENT_VALUE) for item in items]
-    time = max(len(one) for one in snippets)
-    audio = np.full((len(items), time, *snippets[0].shape[1:]), SILENT_VALUE, np.float32)
-    present = np.zeros((len(items), time), np.float32)
-    for row, one in enumerate(snippets):
-        audio[row, : len(one)] = one
-        present[row, : len(one)] = 1
-    return torch.from_numpy(audio), torch.from_numpy(present)
-
-
-def predict(net: SpeechNet, mels: LogMels, items: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Probabilities (len(items), 3) of negative, positive, non-sentiment for whole utterances."""
-    order = sorted(items, key=lambda item: len(mels[item]))
-    told: dict[int, np.ndarray[Any, np.dtype[np.float32]]] = {}
-    with torch.inference_mode():
-        for first in range(0, len(order), EVALUATION_ROWS):
-            chunk = order[first : first + EVALUATION_ROWS]
-            audio, present = _padded(mels, chunk)
-            embedding = net.encoder(audio, present).flatten(0, 1)
-            weights = (torch.eye(len(chunk))[:, :, None] * present).flatten(1)
-            probability = torch.softmax(net.heads.utterances(embedding, weights)[0], dim=1)
-            told.update(zip(chunk, probability.numpy(), strict=True))
-    return np.stack([told[item] for item in items])
-
-
-def recalls(
-    utterances: Sequence[Utterance], items: Sequence[int], predicted: np.ndarray[Any, Any]
-) -> dict[str, list[float]]:
-    """Recall of negative, positive and non-sentiment for each corpus; `predicted` (len(items),) classes."""
-    report: dict[str, list[float]] = {}
-    for corpus in sorted({utterances[item].corpus for item in items}):
-        here = np.array([utterances[item].corpus == corpus for item in items])
-        truth = np.array([utterances[item].sentiment for item in items])
-        report[corpus] = [float((predicted[here & (truth == c)] == c).mean()) for c in range(3)]
-    return report
-
-
-def unweighted_recall(report: Mapping[str, Sequence[float]]) -> float:
-    """Mean over corpora of the mean recall over classes."""
-    return float(np.mean([np.mean(values) for values in report.values()]))
-
-
-def held_out_items(utterances: Sequence[Utterance]) -> list[int]:
-    """Labelled utterances of unseen speakers."""
-    return [i for i, utterance in enumerate(utterances) if utterance.held_out and utterance.sentiment >= 0]
 
 
 def _evaluate(run: _Run, utterances: Sequence[Utterance], versions: Sequence[LogMels]) -> None:
