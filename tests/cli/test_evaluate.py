@@ -1,0 +1,111 @@
+"""`sentiloc evaluate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer import Typer
+from typer.testing import CliRunner, Result
+
+from cli.evaluate import TABLE_1, evaluate
+from model.errors import ErrorCode, SentilocError
+from tests.shared_files import data_folder, golden_folder
+
+TRUTH = {
+    "database": {
+        "a": {
+            "subset": "test",
+            "annotations": [
+                {"segment": ["0.0", "10.0"], "label": "p"},
+                {"segment": ["20.0", "30.0"], "label": "n"},
+            ],
+        },
+        "b": {"subset": "train", "annotations": [{"segment": ["0", "5"], "label": "n"}]},
+    }
+}
+FOUND = {
+    "results": {
+        "a": [
+            {"label": "p", "score": 0.9, "segment": [0.0, 10.0]},
+            {"label": "n", "score": 0.8, "segment": [19.0, 21.0]},
+        ]
+    }
+}
+
+
+def run(folder: Path, truth: object, found: object, *options: str) -> Result:
+    app = Typer()
+    app.command()(evaluate)
+    paths = folder / "truth.json", folder / "found.json"
+    for path, value in zip(paths, (truth, found), strict=True):
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+    arguments = ["--ground-truth", str(paths[0]), "--predictions", str(paths[1]), *options]
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
+
+
+def test_json_has_the_figures_in_the_files_class_order(tmp_path: Path) -> None:
+    done = run(tmp_path, TRUTH, FOUND, "--protocol", "tsl300", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.output)
+    assert report["classes"] == ["p", "n"]
+    assert report["ap"] == [[1.0, 0.0]] * 5
+    assert report["mAP"] == [0.5] * 5
+    assert report["average_mAP"] == 0.5
+    assert report["precision"] == report["recall"] == report["f2"] == [0.5] * 5
+
+
+def test_tables_stand_beside_the_papers(tmp_path: Path) -> None:
+    done = run(tmp_path, TRUTH, FOUND)
+    assert done.exit_code == 0, done.output
+    for text in ("Table 1", "21.45", "these predictions", "50.00", "true positive", "50.0 %", "background"):
+        assert text in done.output
+
+
+def test_a_published_mean_is_the_mean_of_its_row() -> None:
+    for row in TABLE_1:
+        assert np.mean(row[2:7]) == pytest.approx(row[9], abs=0.06), row
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "message"),
+    [
+        ("{", FOUND, "truth.json is not JSON"),
+        ({}, FOUND, 'truth.json: needs an object under "database"'),
+        ({"database": {"a": {"subset": "test"}}}, FOUND, "a needs a list"),
+        ({"database": {"a": {"subset": "val", "annotations": []}}}, FOUND, "no segment in subset 'test'"),
+        (TRUTH, [], 'found.json: needs an object under "results"'),
+        (TRUTH, {"results": {"a": {}}}, "a holds no list"),
+        (TRUTH, {"results": {"a": [3]}}, "needs a label and"),
+        (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2, 3], "score": 1}]}}, "needs a label and"),
+        (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2]}]}}, "None, not a number"),
+        (TRUTH, {"results": {"a": [{"label": "p", "segment": ["x", 2], "score": 1}]}}, "'x', not a number"),
+        (
+            TRUTH,
+            {"results": {"a": [{"label": "p", "segment": [3, 2], "score": 1}]}},
+            "ends at 2.0 before 3.0",
+        ),
+    ],
+)
+def test_a_malformed_file_is_named(tmp_path: Path, truth: object, found: object, message: str) -> None:
+    done = run(tmp_path, truth, found, "--json")
+    assert isinstance(done.exception, SentilocError)
+    assert done.exception.code is ErrorCode.INVALID_DATA
+    assert message in done.exception.detail
+
+
+def test_unknown_protocol_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, TRUTH, FOUND, "--protocol", "thumos")
+    assert isinstance(done.exception, SentilocError)
+    assert "known: tsl300" in done.exception.detail
+
+
+def test_equals_the_reference_program(tmp_path: Path) -> None:
+    folder = golden_folder("tsl300_protocol")
+    truth = json.loads((data_folder("tsl300") / "gt.json").read_text())
+    done = run(tmp_path, truth, json.loads((folder / "predictions.json").read_text()), "--json")
+    report, expected = json.loads(done.output), json.loads((folder / "metrics.json").read_text())
+    for key in ("mAP", "average_mAP", "precision", "recall", "f2", "ap"):
+        np.testing.assert_allclose(report[key], expected[key], rtol=0, atol=1e-6, err_msg=key)
