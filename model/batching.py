@@ -31,11 +31,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        labels = Labels(
-            points=self.labels.points.to(device),
-            video_classes=self.labels.video_classes.to(device),
-            frames=None if self.labels.frames is None else self.labels.frames.to(device),
-        )
+        moved = {name: getattr(self.labels, name) for name in ("points", "video_classes", "frames", "used")}
+        labels = Labels(**{name: None if x is None else x.to(device) for name, x in moved.items()})
         return Batch(
             streams={name: None if x is None else x.to(device) for name, x in self.streams.items()},
             present={name: mask.to(device) for name, mask in self.present.items()},
@@ -94,15 +91,20 @@ def collate(items: Sequence[Item], config: FSENetConfig, supervision: Supervisio
 
 def labels_of(items: Sequence[Item], time: int, supervision: Supervision) -> Labels:
     """What a supervision setting lets training see; `point` reads points only, `video` classes only."""
+    used = None
+    if any(item.ignored is not None for item in items):
+        used = ~_pad(
+            [np.zeros(len(i.features), bool) if i.ignored is None else i.ignored for i in items], time
+        )
     if supervision == "full":
         frames = _pad([item.segment_array() for item in items], time)
         points = _pad([item.segment_centres() for item in items], time)
-        return Labels(points=points, video_classes=points.any(1), frames=frames)
+        return Labels(points=points, video_classes=points.any(1), frames=frames, used=used)
     points = _pad([item.point_array() for item in items], time)
     if supervision == "video":
         classes = torch.from_numpy(np.stack([item.video_classes() for item in items]))
-        return Labels(points=torch.zeros_like(points), video_classes=classes)
-    return Labels(points=points, video_classes=points.any(1))
+        return Labels(points=torch.zeros_like(points), video_classes=classes, used=used)
+    return Labels(points=points, video_classes=points.any(1), used=used)
 
 
 def _stream(items: Sequence[Item], name: str, shape: tuple[int, ...], time: int) -> Tensor:

@@ -5,7 +5,7 @@ Shapes: batch B, time T in snippets, width d, C sentiment classes plus one for n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from model.attention import CrossAttention
 from model.spec import ModelSpec
+from model.streams import EMBEDDED_AUDIO, LogMelEncoder, StreamProjection, TimeConv
 
 Fusion = Literal["cas", "global", "mean"]
 
@@ -97,72 +98,6 @@ class FSENetOutput(NamedTuple):
         return self.global_scores if fusion == "global" else self.scores
 
 
-class TimeConv(nn.Module):
-    """1-D convolution over time; steps that are not valid enter as zeros, as beyond the sequence's end."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
-
-    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """x (B, T, inputs), valid (B, T) or None -> (B, T, outputs)."""
-        if valid is not None:
-            x = x * valid.unsqueeze(-1)
-        convolved: Tensor = self.conv(x.transpose(1, 2))
-        return convolved.transpose(1, 2)
-
-
-class LogMelEncoder(nn.Module):
-    """Small 2-D CNN over one snippet's log-mel patch, (B, T, frames, mels) -> (B, T, outputs)."""
-
-    def __init__(self, frames: int, mels: int, outputs: int = 512) -> None:
-        super().__init__()
-        channels = (16, 32, 64)
-        layers: list[nn.Module] = []
-        for source, target in zip((1, *channels), channels, strict=False):
-            layers += [nn.Conv2d(source, target, 3, stride=2, padding=1), nn.GroupNorm(1, target), nn.ReLU()]
-            frames, mels = (frames + 1) // 2, (mels + 1) // 2
-        self.layers = nn.Sequential(*layers)
-        self.project = nn.Linear(channels[-1] * frames * mels, outputs)
-        self.outputs = outputs
-
-    def forward(self, x: Tensor, _present: Tensor) -> Tensor:
-        """x (B, T, frames, mels); the mask (B, T) is not needed, since snippets do not see each other here."""
-        batch, time = x.shape[:2]
-        patches = self.layers(x.reshape(batch * time, 1, x.shape[2], x.shape[3]))
-        encoded: Tensor = self.project(patches.flatten(1))
-        return encoded.reshape(batch, time, self.outputs)
-
-
-class StreamProjection(nn.Module):
-    """Raw features of one stream -> F (B, T, d); a learned state where the stream holds nothing.
-
-    With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and
-    2 use the face as query only, so without this the face of a silent video without visual features would
-    never reach a class score.
-    """
-
-    def __init__(self, inputs: int | None, config: FSENetConfig, *, from_face: bool = False) -> None:
-        super().__init__()
-        self.absent = nn.Parameter(0.02 * torch.randn(config.width))
-        self.from_face = nn.Linear(config.width, config.width, bias=False) if from_face else None
-        self.conv = TimeConv(inputs, config.width, config.projection_kernel) if inputs is not None else None
-        self.norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor | None, present: Tensor, face: Tensor | None = None) -> Tensor:
-        """x (B, T, inputs), present (B, T), face (B, T, d) -> (B, T, d); x at absent steps does not
-        matter.
-        """
-        absent = self.absent.expand(*present.shape, -1)
-        if self.from_face is not None and face is not None:
-            absent = absent + self.from_face(face)
-        if x is None or self.conv is None:
-            return absent
-        projected = self.dropout(functional.relu(self.norm(self.conv(x, present))))
-        return torch.where(present.unsqueeze(-1), projected, absent.to(projected.dtype))
-
-
 class FSENet(nn.Module):
     """Face-guided sentiment discovery and its class heads.
 
@@ -176,16 +111,24 @@ class FSENet(nn.Module):
         self.audio_encoder = audio_encoder
         if audio_encoder is None and config.audio_shape is not None and len(config.audio_shape) == 2:
             self.audio_encoder = LogMelEncoder(*config.audio_shape)
-        self.visual = StreamProjection(config.visual_dim, config, from_face=True)
-        self.audio = StreamProjection(self._audio_width(), config, from_face=True)
-        self.face = StreamProjection(config.face_dim, config)
+        sizes = {"visual": config.visual_dim, "audio": self._audio_width(), "face": config.face_dim}
+        self.visual, self.audio, self.face = (
+            StreamProjection(
+                size,
+                config.width,
+                kernel=config.projection_kernel,
+                dropout=config.dropout,
+                from_face=name != "face",
+            )
+            for name, size in sizes.items()
+        )
         self._build_interaction()
         self._build_heads()
 
     def _audio_width(self) -> int | None:
         if self.config.audio_shape is None:
             return None
-        return 512 if self.audio_encoder is not None else self.config.audio_shape[0]
+        return EMBEDDED_AUDIO if self.audio_encoder is not None else self.config.audio_shape[0]
 
     def _build_interaction(self) -> None:
         """Four cross attentions: two of stage I (eq. 1), two of stage II (eq. 2)."""
@@ -292,3 +235,16 @@ def _mask(stream: Tensor | None, present: Tensor | None, valid: Tensor | None, n
         return nothing
     mask = ~nothing if present is None else present.bool()
     return mask if valid is None else mask & valid
+
+
+def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple[int, int]) -> FSENet:
+    """The network on raw log-mel: trained on audio that `encoder` had embedded (audio_shape (512,)), served
+    with it.
+    """
+    if network.config.audio_shape != (EMBEDDED_AUDIO,):
+        raise ValueError(f"the network takes audio {network.config.audio_shape}, not ({EMBEDDED_AUDIO},)")
+    whole = FSENet(replace(network.config, audio_shape=audio_shape), encoder)
+    missing = whole.load_state_dict(network.state_dict(), strict=False)
+    if missing.unexpected_keys or any(not key.startswith("audio_encoder.") for key in missing.missing_keys):
+        raise ValueError(f"weights do not fit: {missing}")
+    return whole.eval()

@@ -32,8 +32,9 @@ class SegmentLabel(NamedTuple):
 class Item:
     """A video for training or evaluation; `fps` is the frame rate that its snippets were cut at.
 
-    `points` may be empty (nothing annotated, or another supervision); `segments` are the ground truth, which
-    point and video supervision never read.
+    `points` may be empty (nothing annotated, or another supervision); `segments` are the ground truth,
+    which point and video supervision never read. `ignored` (T,) marks snippets that are neither sentiment
+    nor known to be without it: no loss reads them.
     """
 
     name: str
@@ -41,10 +42,15 @@ class Item:
     fps: float
     points: tuple[PointLabel, ...] = ()
     segments: tuple[SegmentLabel, ...] = ()
+    ignored: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if self.fps <= 0 or len(self.features) == 0:
             raise ValueError(f"{self.name}: needs a positive frame rate and at least one snippet")
+        if self.ignored is not None and self.ignored.shape != (len(self.features),):
+            raise ValueError(
+                f"{self.name}: ignored is {self.ignored.shape} for {len(self.features)} snippets"
+            )
         for point in self.points:
             if not 0 <= point.snippet < len(self.features):
                 raise ValueError(f"{self.name}: point in snippet {point.snippet} of {len(self.features)}")

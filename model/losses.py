@@ -66,12 +66,14 @@ class Labels:
     """What supervision gives a batch: points (B, T, C) bool, video_classes (B, C), frames (B, T, C + 1) or
     None.
 
-    Under video supervision `points` is all False; `frames` is set under full supervision only.
+    Under video supervision `points` is all False; `frames` is set under full supervision only. Steps that are
+    not `used` (B, T) count as padding; None means that all are used.
     """
 
     points: Tensor
     video_classes: Tensor
     frames: Tensor | None = None
+    used: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +141,8 @@ def alignment_loss(predicted: Tensor, target: Tensor, valid: Tensor, gamma: floa
 def similarity(features: Tensor, points: Tensor, kind: Distance) -> Tensor:
     """sim(f_t, p_n) of equation 4, in [0, 1]: features (B, T, D), points (B, N, D) -> (B, T, N).
 
-    Cosine is mapped by (1 + cos) / 2, dot by a sigmoid of dot / sqrt(D), distances by
-    1 / (1 + mean |f - p|) and 1 / (1 + rms(f - p)): the paper states [0, 1], and equation 5 multiplies by W_sent.
+    Cosine is mapped by (1 + cos) / 2, dot by a sigmoid of dot / sqrt(D), distances by 1 / (1 + mean |f -
+    p|) and 1 / (1 + rms(f - p)): the paper states [0, 1], and equation 5 multiplies by W_sent.
     """
     width = float(features.shape[-1])
     if kind == "cosine":
@@ -208,6 +210,7 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
 
     Video supervision has no frame losses (Table 7 row e has the numbers of Table 1's video row).
     """
+    valid = valid if labels.used is None else valid & labels.used
     scores, overall = output.scores.float(), output.global_scores.float()
     target = frame_targets(scores, labels, config)
     form, pool = config.resolve()

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from model.attention import CrossAttention, band_attention
-from model.fsenet import FSENet, FSENetConfig
+from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder
 from model.spec import AudioStream, FaceStream, ModelSpec
+from model.streams import LogMelEncoder
 
 TINY = {"visual_dim": 6, "audio_shape": (5,), "face_dim": 4, "width": 16, "heads": 2}
 TINY |= {"saliency_width": 8, "class_width": 8}
@@ -186,3 +187,14 @@ def test_a_config_without_streams_or_with_odd_heads_is_refused() -> None:
         FSENetConfig(visual_dim=None, audio_shape=None, face_dim=None)
     with pytest.raises(ValueError, match="heads"):
         FSENetConfig(width=20, heads=8)
+
+
+def test_a_network_trained_on_embedded_audio_is_served_with_its_encoder() -> None:
+    network = tiny(audio_shape=(512,))
+    encoder = LogMelEncoder(8, 6).eval()
+    whole = attach_audio_encoder(network, encoder, (8, 6))
+    inputs, raw = streams(2, 5), torch.randn(2, 5, 8, 6)
+    mask = inputs["audio_present"]
+    embedded = encoder(raw * mask[..., None, None], mask)
+    expected = network(**{**inputs, "audio": embedded}).scores
+    assert torch.allclose(whole(**{**inputs, "audio": raw}).scores, expected, atol=1e-6)

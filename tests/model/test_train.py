@@ -229,3 +229,13 @@ def test_stream_dropout_never_hides_all_that_a_video_has() -> None:
     assert sum(int(mask.sum()) for mask in hidden.present.values()) < sum(
         int(mask.sum()) for mask in batch.present.values()
     )
+
+
+def test_ignored_snippets_do_not_train() -> None:
+    config = replace(TINY_TRAINING, loss=LossConfig(supervision="full"))
+    items = tiny_items(4, seed=6)
+    ignored = [replace(item, ignored=item.segment_array()[:, 2] == 1) for item in items]
+    moved = [replace(item, ignored=np.zeros(len(item.features), bool)) for item in items]
+    first, second, third = (train(config, data, []).network.state_dict() for data in (items, moved, ignored))
+    assert same(first, second)
+    assert not same(first, third)

@@ -1,0 +1,109 @@
+"""`sentiloc train` and `sentiloc export` as a researcher runs them: features, a run, a package's network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.main import main
+from cli.train import _config, _network
+from model.feature_store import write_features, write_spec
+from model.fsenet import FSENetConfig
+from model.segments import SnippetFeatures
+from model.spec import AudioStream, FaceStream, ModelSpec, load_spec
+
+SPEC = ModelSpec(
+    name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)
+)
+DEFAULTS = {"recipe": "paper", "supervision": "point"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_spec(tmp_path, SPEC)
+    database, points = {}, ["class,class_index,start_frame,stop_frame,video_id,point"]
+    for index in range(6):
+        present = np.ones(24, bool)
+        features = SnippetFeatures(
+            visual=None,
+            audio=rng.standard_normal((24, 8, 6), np.float32),
+            face=rng.standard_normal((24, 4), np.float32),
+            visual_present=~present,
+            audio_present=present,
+            face_present=present,
+        )
+        write_features(tmp_path, "train", f"v{index}", features, fps=25.0, duration=15.4)
+        database[f"v{index}"] = {"annotations": [{"segment": ["3.2", "8.0"], "label": "pn"[index % 2]}]}
+        points.append(f"{'pn'[index % 2]},{1 - index % 2},0,0,v{index},140")
+    (tmp_path / "videosenti_gt.json").write_text(json.dumps({"database": database}))
+    (tmp_path / "point_label.csv").write_text("\n".join(points) + "\n")
+    return tmp_path
+
+
+Sentiloc = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sentiloc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sentiloc:
+    """The command's own entry point: exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["sentiloc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
+    run, package = tmp_path / "run", tmp_path / "package"
+    options = ("--epochs", 2, "--width", 16, "--val-fraction", 0.34, "--seed", 3)
+    code, output, errors = sentiloc("train", folder, "-o", run, "--recipe", "quick", *options)
+    assert code == 0, errors
+    assert "4 videos to train on, 2 held out" in errors
+    assert "mAP" in output
+    code, _, errors = sentiloc("train", folder, "-o", run, "--recipe", "quick", *options)
+    assert code == 1
+    assert "resume it" in errors
+    code, _, errors = sentiloc(
+        "export", run / "best.pt", package, "--spec", folder, "--name", "mine", "--version", "2"
+    )
+    assert code == 0, errors
+    assert (package / "fsenet.onnx").exists()
+    spec = load_spec(package / "spec.json")
+    assert (spec.name, spec.version, spec.features_hash) == ("mine", "2", SPEC.features_hash)
+
+
+def test_a_bad_file_is_one_line_before_training(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
+    (folder / "features/train/img/v3.npy").write_bytes(b"not numpy")
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run")
+    assert code == 1
+    assert "img/v3.npy" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_switches_reach_the_configuration(folder: Path) -> None:
+    network = _network(folder, None, "AF", {"stage1": False, "gsp": False, "width": 32})
+    assert (network.stage1, network.stage2, network.gsp, network.width) == (False, True, False, 32)
+    table = {"distance": "l1", "pseudo_label": "step", "w": 9, "beta": 0.1, "sc": False, "lambda2": 0.2}
+    config = _config(network, {**DEFAULTS, **table, "epochs": 7, "precision": "fp32"})
+    for name, value in table.items():
+        assert getattr(config.loss, name) == value
+    assert (config.epochs, config.batch_size, config.precision) == (7, 16, "fp32")
+
+
+@pytest.mark.parametrize(("letters", "streams"), [("A", ("audio",)), ("fa", ("audio", "face"))])
+def test_modalities_choose_streams(folder: Path, letters: str, streams: tuple[str, ...]) -> None:
+    assert _network(folder, None, letters, {}).streams == streams
+
+
+def test_a_modality_that_the_features_lack_is_absent(folder: Path) -> None:
+    assert _network(folder, None, "AVF", {}) == FSENetConfig.for_spec(SPEC)
