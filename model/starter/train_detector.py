@@ -37,12 +37,12 @@ class Recipe:
     """Every choice of the run; it is stored beside the weights."""
 
     seed: int = 20
-    steps: int = 1500
+    steps: int = 2200
     batch: int = 16
     rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 1e-3
-    averaging: float = 0.998
+    averaging: float = 0.99
     width: int = 48
     threads: int = 1
     held_out_scenes: int = 500

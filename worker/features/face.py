@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from model.face_boxes import box_iou
 from model.face_crop import crop_face
 from model.segments import BoolArray, FloatArray
-from worker.features.face_detection import Detector, Image, load_detector, open_session, read_spec
+from worker.features.face_detection import Detector, Image, load_detector, read_spec
+from worker.onnx_session import create_session
 
 ENCODE_BATCH = 32
 SMALLEST_FACE = 16.0
@@ -55,7 +56,7 @@ class FaceEncoder:
     def from_package(cls, package: Path, *, threads: int = 1) -> FaceEncoder:
         """Open folder `package`; SentilocError if it is incomplete or broken."""
         spec = read_spec(package)
-        session = open_session(package / str(spec["network"]), threads)
+        session = create_session(package / str(spec["network"]), threads=threads)
         return cls(session, size=spec["input"]["size"], margin=spec["margin"], dim=spec["embedding_dim"])
 
     def encode(self, crops: Sequence[NDArray[np.uint8]]) -> FloatArray:

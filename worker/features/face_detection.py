@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.errors import ErrorCode, SentilocError
 from model.face_boxes import suppress
 from model.segments import FloatArray
+from worker.onnx_session import create_session
 
 Image = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
@@ -62,7 +62,7 @@ class StarterDetector:
         self._max_iou = float(spec["max_iou"])
         self._long_sides = tuple(int(side) for side in spec["input"]["long_sides"])
         self._second_look_max = float(spec["input"]["second_look_max_face"])
-        self._session = open_session(package / str(spec["network"]), threads)
+        self._session = create_session(package / str(spec["network"]), threads=threads)
 
     def detect(self, image: Image) -> FloatArray:
         """See `Detector`."""
@@ -88,7 +88,7 @@ class YuNet:
     threshold = YUNET_THRESHOLD
 
     def __init__(self, weights: Path, *, threads: int = 1) -> None:
-        self._session = open_session(weights, threads)
+        self._session = create_session(weights, threads=threads)
         side = self._session.get_inputs()[0].shape[2]
         self._fixed_side = side if isinstance(side, int) else None
         self._outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in YUNET_STRIDES]
@@ -146,17 +146,6 @@ def read_spec(package: Path) -> dict[str, Any]:
     if digest != spec["sha256"]:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{package.name}: the network is not the spec's own")
     return spec
-
-
-def open_session(network: Path, threads: int) -> ort.InferenceSession:
-    """A CPU session of `threads` threads; SentilocError `model_unavailable` for a file that is no network."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{network.name} cannot be loaded") from error
 
 
 def _scaled(rows: FloatArray, scale: float) -> FloatArray:

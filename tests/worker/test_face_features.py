@@ -1,0 +1,169 @@
+"""The face stream with the shipped packages: real detector, real expression net, drawn and real frames."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.errors import ErrorCode, SentilocError
+from model.face_boxes import box_iou
+from tests.shared_files import data_folder
+from worker.features.face import FaceExtractor, choose_face, load_face_extractor
+from worker.features.face_detection import StarterDetector, YuNet, fit, load_detector
+
+EXPORTED = Path(__file__).parents[2] / "exported"
+DETECTOR, ENCODER = EXPORTED / "face-detector", EXPORTED / "expression"
+YUNET = "yunet_n_dynamic.onnx"
+Image = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def detector() -> StarterDetector:
+    return StarterDetector(DETECTOR)
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FaceExtractor:
+    return load_face_extractor(DETECTOR, ENCODER)
+
+
+def frames_of(clip: Path, every: int = 16) -> list[Image]:
+    """Some frames of a real clip, RGB."""
+    with av.open(str(clip)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [np.asarray(frame, np.uint8) for frame in frames[::every]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5000), (5000, 2), (33, 31), (480, 640), (1080, 1920)])
+def test_any_size_and_noise_is_no_error(detector: StarterDetector, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert detector.detect(image).shape[1] == 5
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_an_empty_picture_has_no_face(extractor: FaceExtractor, grey: int) -> None:
+    found = extractor.extract([np.full((2, 96, 128, 3), grey, np.uint8)])
+    assert not found.present.any()
+    assert found.last is None
+    assert not found.face.any()
+
+
+def test_snippets_without_frames_keep_their_place(extractor: FaceExtractor) -> None:
+    found = extractor.extract([[], [], []])
+    assert found.face.shape == (3, 256)
+    assert found.face.dtype == np.float32
+    assert found.present.tolist() == [False] * 3
+    assert extractor.extract([]).face.shape == (0, 256)
+
+
+def test_fit_shrinks_and_pads_but_never_enlarges() -> None:
+    image = np.full((100, 50, 3), 9, np.uint8)
+    padded, scale = fit(image, 320)
+    assert (padded.shape, scale) == ((128, 64, 3), 1.0)
+    assert padded[:100, :50].min() == 9
+    assert padded[100:].max() == padded[:, 50:].max() == 0
+    padded, scale = fit(np.full((1000, 1920, 3), 9, np.uint8), 320)
+    assert padded.shape == (192, 320, 3)
+    assert scale == pytest.approx(1 / 6)
+
+
+def test_the_largest_face_is_chosen_unless_a_similar_one_was_there_before() -> None:
+    rows = np.array([[0.9, 0, 0, 40, 40], [0.8, 100, 0, 150, 50], [0.99, 200, 0, 220, 20]], np.float32)
+    assert choose_face(rows, None) is not None
+    largest = np.asarray(choose_face(rows, None))
+    assert largest[1] == 100
+    stays = np.asarray(choose_face(rows, np.array([2, 2, 42, 42], np.float32)))
+    assert stays[1] == 0
+    too_small = np.asarray(choose_face(rows, np.array([200, 0, 220, 20], np.float32)))
+    assert too_small[1] == 100
+    assert choose_face(rows[:0], None) is None
+    assert choose_face(np.array([[0.9, 0, 0, 5, 5]], np.float32), None) is None
+
+
+def test_a_real_talking_head_is_seen_in_every_snippet(extractor: FaceExtractor) -> None:
+    frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=20)
+    found = extractor.extract([[frame] for frame in frames])
+    assert found.present.mean() >= 0.9
+    assert np.linalg.norm(found.face, axis=1)[found.present].min() > 0
+    width, height = (found.boxes[:, 2:] - found.boxes[:, :2])[found.present].T
+    assert ((width > 0.1) & (height > 0.1)).all()
+
+
+def test_batches_give_what_one_call_gives(extractor: FaceExtractor) -> None:
+    frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=40)[:6]
+    snippets = [frames[0:2], frames[2:4], frames[4:6]]
+    whole = extractor.extract(snippets)
+    first = extractor.extract(snippets[:1])
+    rest = extractor.extract(snippets[1:], previous=first.last)
+    np.testing.assert_allclose(whole.face, np.concatenate([first.face, rest.face]), atol=1e-4)
+    np.testing.assert_array_equal(whole.present, np.concatenate([first.present, rest.present]))
+
+
+def test_a_snippet_is_the_mean_of_its_frames(extractor: FaceExtractor) -> None:
+    frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=40)[:2]
+    both = extractor.extract([frames])
+    apart = extractor.extract([[frames[0]], [frames[1]]])
+    np.testing.assert_allclose(both.face[0], apart.face.mean(0), atol=1e-4)
+
+
+def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
+    """The full measurement is bench/face_detector.py; this is a slice of it, one frame in fifty."""
+    from bench.face_detector import Reference, Tally, measure_clip
+
+    reference = Reference(data_folder("weights") / YUNET)
+    total = Tally()
+    for folder in ("clips", "clips_labelled"):
+        for clip in sorted(data_folder(folder).glob("*.m[po][4v]")):
+            total.add(measure_clip(clip, detector, reference, every=50, sheets=None))
+    assert total.faces > 100
+    assert total.found >= 0.9 * total.faces
+    assert total.false <= 0.1 * total.boxes
+
+
+def test_yunet_is_run_as_opencv_runs_it() -> None:
+    from bench.face_detector import Reference
+
+    weights = data_folder("weights") / YUNET
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    ours, theirs = YuNet(weights).detect(frame), Reference(weights).detect(frame)
+    np.testing.assert_allclose(ours, theirs[theirs[:, 0] >= 0.7], rtol=1e-3, atol=0.1)
+
+
+def test_yunet_of_fixed_size_finds_the_same_face() -> None:
+    folder = data_folder("weights")
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    fixed = YuNet(folder / "yunet_n_320_320.onnx").detect(frame)
+    free = YuNet(folder / YUNET).detect(frame)
+    assert fixed.shape == free.shape
+    assert box_iou(fixed[:1, 1:], free[:1, 1:])[0, 0] > 0.8
+
+
+def test_yunet_is_used_where_it_is_there(tmp_path: Path) -> None:
+    assert load_detector(DETECTOR, yunet=tmp_path / "missing.onnx").name == "sentiloc-face"
+    assert load_detector(DETECTOR, yunet=data_folder("weights") / YUNET).name == "yunet"
+
+
+def test_a_broken_package_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SentilocError) as missing:
+        load_detector(tmp_path)
+    assert missing.value.code is ErrorCode.MODEL_UNAVAILABLE
+    shutil.copytree(DETECTOR, tmp_path / "other")
+    spec = json.loads((tmp_path / "other" / "spec.json").read_text())
+    (tmp_path / "other" / "spec.json").write_text(json.dumps({**spec, "sha256": "0" * 64}))
+    with pytest.raises(SentilocError) as changed:
+        load_detector(tmp_path / "other")
+    assert changed.value.code is ErrorCode.SPEC_MISMATCH
+
+
+def test_grey_pictures_are_treated_as_colour_ones(detector: StarterDetector) -> None:
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    grey = np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
+    colour, plain = detector.detect(frame), detector.detect(np.asarray(grey, np.uint8))
+    np.testing.assert_allclose(colour, plain, atol=1.0)
