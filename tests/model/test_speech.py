@@ -88,14 +88,17 @@ def test_context_ends_within_ten_snippets() -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[SpeechEncoder, Path]:
     encoder, path = _encoder(), tmp_path_factory.mktemp("onnx") / "speech.onnx"
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}
     torch.onnx.export(
         encoder,
-        (_audio(2, 5), torch.ones(2, 5)),
+        (_audio(2, 24), torch.ones(2, 24)),
         str(path),
         input_names=["audio", "present"],
         output_names=["embedding"],
-        dynamic_axes={name: {0: "batch", 1: "time"} for name in ("audio", "present", "embedding")},
-        dynamo=False,
+        dynamic_shapes=(axes, axes),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
     )
     return encoder, path
 
