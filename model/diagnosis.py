@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.metrics import GroundTruth, Predictions, class_names, match_video, segment_tiou
+from model.metrics import GroundTruth, Predictions, class_names, match_video, numbers_of, segment_tiou
 from model.nms import descending
 
 Floats = NDArray[np.float64]
@@ -65,9 +65,8 @@ def _class_kinds(
     """Scores (N,) and kinds (N,), as places in KINDS, of one class's proposals in all videos."""
     scores, codes = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     for video, proposals in predictions.items():
-        found = np.array([row[1:] for row in proposals if row[0] == name], dtype=np.float64).reshape(-1, 3)
-        rows = ground_truth.get(video, ())
-        same = np.array([row[1:] for row in rows if row[0] == name]).reshape(-1, 2)
+        found, rows = numbers_of(proposals, name, 3), ground_truth.get(video, ())
+        same = numbers_of(rows, name, 2)
         other = np.array([row[1:] for row in rows if row[0] != name]).reshape(-1, 2)
         scores.append(found[:, 0])
         codes.append(_video_kinds(found, same, other, levels))

@@ -7,9 +7,10 @@ means of the cumulative curves over all proposals of a class, then over classes;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from model.segments import Proposal
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Ints = NDArray[np.intp]
 
 TIOUS = (0.1, 0.15, 0.2, 0.25, 0.3)
 
@@ -113,8 +113,8 @@ def match_class(
     thresholds = np.asarray(tious, dtype=np.float64)
     scores, hits = [np.zeros(0)], [np.zeros((len(thresholds), 0), dtype=np.bool_)]
     for video, proposals in predictions.items():
-        found = np.array([row[1:] for row in proposals if row[0] == name], dtype=np.float64).reshape(-1, 3)
-        truth = np.array([row[1:] for row in ground_truth.get(video, ()) if row[0] == name]).reshape(-1, 2)
+        found = numbers_of(proposals, name, 3)
+        truth = numbers_of(ground_truth.get(video, ()), name, 2)
         scores.append(found[:, 0])
         hits.append(match_video(found, truth, thresholds))
     order = descending(np.concatenate(scores))
@@ -122,35 +122,41 @@ def match_class(
     return ClassMatches(np.concatenate(hits, axis=1)[:, order], annotated)
 
 
+def numbers_of(rows: Iterable[tuple[Any, ...]], label: str, width: int) -> Floats:
+    """What follows the label in the rows that have it, (N, width)."""
+    flat = chain.from_iterable(row[1:] for row in rows if row[0] == label)
+    return np.fromiter(flat, dtype=np.float64).reshape(-1, width)
+
+
 def match_video(found: Floats, truth: Floats, tious: Floats) -> Bools:
     """Which proposals (N, 3: score, start, end) find a segment of truth (M, 2) of their own, (tiou, N).
 
-    In order of score each proposal takes the free segment that it overlaps most, if by at least the tIoU.
-    Every step settles one proposal at each tIoU, so there are at most M steps.
+    In order of score each proposal takes the free segment that it overlaps most, if by at least the tIoU. Only
+    pairs that overlap enough are looked at, a small part of all.
     """
     hits = np.zeros((len(tious), len(found)), dtype=np.bool_)
     if not len(found) or not len(truth):
         return hits
     order = descending(found[:, 0])
-    tiou = segment_tiou(*found[order, 1:].T, *truth[::-1].T)
-    near = np.flatnonzero(tiou.max(axis=1) >= tious.min())
-    overlap = np.where(tiou[near] >= tious[:, None, None], tiou[near], -1.0)
-    for _ in range(len(truth) if near.size else 0):
-        row, proposal = _first_willing(overlap)
-        if not row.size:
-            break
-        hits[row, order[near[proposal]]] = True
-        taken = overlap[row, proposal].argmax(axis=1)
-        overlap[row, proposal] = -1.0
-        overlap[row, :, taken] = -1.0
+    tiou = segment_tiou(*found[order, 1:].T, *truth.T)
+    rank, segment = np.nonzero(tiou >= tious.min())
+    overlap = tiou[rank, segment]
+    by_choice = np.lexsort((-segment, -overlap, rank))
+    for row, threshold in zip(hits, tious, strict=True):
+        chosen = by_choice[overlap[by_choice] >= threshold]
+        row[order[_first_come(rank[chosen].tolist(), segment[chosen].tolist())]] = True
     return hits
 
 
-def _first_willing(overlap: Floats) -> tuple[Ints, Ints]:
-    """For each tIoU the best-scored proposal that may still take a segment: rows that have one, and which."""
-    willing: Bools = np.any(overlap >= 0, axis=2)
-    row = np.flatnonzero(willing.any(axis=1))
-    return row, willing[row].argmax(axis=1)
+def _first_come(proposals: list[int], segments: list[int]) -> list[int]:
+    """The proposals that get a segment, of pairs in order of choice: each takes the first that is still free."""
+    taken: dict[int, int] = {}
+    served: set[int] = set()
+    for proposal, segment in zip(proposals, segments, strict=True):
+        if segment not in taken and proposal not in served:
+            taken[segment] = proposal
+            served.add(proposal)
+    return list(taken.values())
 
 
 def _curve_means(matches: ClassMatches) -> tuple[Floats, Floats, Floats]:
