@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from functools import cache
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
+from scipy.signal import get_window
 
 from model.segments import BoolArray, FloatArray
 
@@ -39,16 +39,27 @@ if HOP * FRAMES * VIDEO_FRAME_RATE != SAMPLE_RATE * SNIPPET_VIDEO_FRAMES:
 Samples = NDArray[np.floating]
 
 
+def _mel_to_hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slaney's scale: linear up to 1 kHz (15 mels), then 27 mels to every factor of 6.4."""
+    return np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+
+
 @cache
 def _mel_basis() -> FloatArray:
-    """Slaney mel filters, shape (mels, bins)."""
-    basis: FloatArray = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=MELS)
+    """Triangles of equal area on Slaney's scale from 0 Hz to half the sample rate, shape (mels, bins)."""
+    top = 15 + 27 * np.log(SAMPLE_RATE / 2000) / np.log(6.4)
+    edges = _mel_to_hertz(np.linspace(0, top, MELS + 2))
+    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    slopes = (bins - edges[:, None]) / np.append(np.diff(edges), 1)[:, None]
+    rising, falling = slopes[:-2], 1 - slopes[1:-1]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    basis: FloatArray = (triangles * 2 / (edges[2:] - edges[:-2])[:, None]).astype(np.float32)
     return basis
 
 
 @cache
 def _window() -> FloatArray:
-    window: FloatArray = librosa.filters.get_window("hann", N_FFT, fftbins=True).astype(np.float32)
+    window: FloatArray = get_window("hann", N_FFT).astype(np.float32)
     return window
 
 
@@ -131,6 +142,8 @@ def tsl300_sample_rate(fps: float) -> int:
 
 def tsl300_decibels(samples: Samples, sample_rate: int, fps: float) -> FloatArray:
     """The benchmark's spectrogram in dB, shape (frames, 60), of samples (channels, samples) or (samples,)."""
+    import librosa  # brings numba: seconds and memory that serving does without
+
     mono = samples.mean(axis=0) if samples.ndim == 2 else samples
     pcm = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.float32) / 32768
     rate = tsl300_sample_rate(fps)
