@@ -14,13 +14,17 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from model.starter.detector_data import CROP_SIDE, Boxes, Grey, Material, as_grey
+from model.starter.detector_people import silhouette
 from model.starter.detector_scenes import NonFaces, write
 
 SMALLEST_FACE = 15.0
 VISIBLE_SHARE = 0.6
+LEAST_CONTRAST = 7.0
 MOST_BOXES = 8
 MOST_COVERED = 0.1
 _FRAME_SHARE, _CLOSE_SHARE = 0.42, 0.62
+_CUT_SHARE = 0.4
+_DISTRACTOR_SHARE, _PHOTO_SHARE = 0.42, 0.75
 _SWAP_SHARE, _ERASE_SHARE = 0.5, 0.62
 
 
@@ -47,6 +51,7 @@ class Composer:
     def __init__(self, material: Material) -> None:
         self._material = material
         self._non_faces = NonFaces(material)
+        self._silhouettes: dict[int, Grey] = {}
 
     def twins(self, rng: Generator, height: int, width: int) -> tuple[Scene, Scene]:
         """Two labelled images (height, width): one composition, and its mirror image in another light."""
@@ -54,7 +59,9 @@ class Composer:
         turned = [np.array([width - b[2], b[1], width - b[0], b[3]], np.float32) for b in boxes]
         image, content = _finish(rng, canvas)
         mirrored, other_content = _finish(rng, np.ascontiguousarray(canvas[:, ::-1]))
-        return Scene(image, *_sort_out(boxes, content)), Scene(mirrored, *_sort_out(turned, other_content))
+        return Scene(image, *_sort_out(image, boxes, content)), Scene(
+            mirrored, *_sort_out(mirrored, turned, other_content)
+        )
 
     def _compose(self, rng: Generator, height: int, width: int) -> tuple[Grey, list[Boxes]]:
         canvas = self._non_faces.background(rng, height, width).copy()
@@ -62,26 +69,48 @@ class Composer:
         shorter, kind = min(height, width), rng.random()
         if kind < _FRAME_SHARE:
             side = np.exp(rng.uniform(np.log(24), np.log(1.0 * shorter)))
-            canvas = _place(rng, canvas, self._frame(rng), side, placed, fills=rng.random() < 0.6)
+            element, fills = self._frame(rng, cut=False), rng.random() < 0.6
+            if rng.random() < _CUT_SHARE:
+                element, fills = self._frame(rng, cut=True), False
+            canvas = _place(rng, canvas, element, side, placed, fills=fills)
         elif kind < _CLOSE_SHARE:
             side = shorter * rng.uniform(0.35, 1.2)
             canvas = _place(rng, canvas, self._photo(rng, whole=True), side, placed, fills=rng.random() < 0.7)
         for _ in range(rng.integers(0, 5 if kind < _CLOSE_SHARE else 7)):
-            element = self._photo(rng) if rng.random() < 0.5 else self._distractor(rng)
+            element = self._extra(rng)
             side = np.exp(rng.uniform(np.log(SMALLEST_FACE), np.log(0.7 * shorter)))
             canvas = _place(rng, canvas, element, side, placed)
         return canvas, [box for box, is_face in placed if is_face]
 
-    def _frame(self, rng: Generator) -> _Element:
+    def _extra(self, rng: Generator) -> _Element:
+        chance = rng.random()
+        if chance < _DISTRACTOR_SHARE:
+            return self._distractor(rng)
+        return self._photo(rng) if chance < _PHOTO_SHARE else self._frame(rng, cut=True)
+
+    def _frame(self, rng: Generator, *, cut: bool) -> _Element:
         """A real frame; often with another person's face, sometimes with no face where one should be."""
-        index = rng.integers(len(self._material.frames))
+        index = int(rng.integers(len(self._material.frames)))
         frame, box = self._material.frames[index], self._material.frame_boxes[index]
         chance = rng.random()
         is_face = not _SWAP_SHARE < chance < _ERASE_SHARE
         if chance < _ERASE_SHARE:
             picture = self._picture(rng) if is_face else self._blank(rng)
             frame, box = _swap(rng, frame, box, *picture)
-        return _Element(frame, np.full_like(frame, 255), box, is_face)
+        opacity = self._silhouette(index) if cut else np.full_like(frame, 255)
+        if cut and rng.random() < 0.5:
+            longer = int(rng.integers(60, 240))
+            frame, opacity = (
+                as_grey(cv2.copyMakeBorder(picture, 0, longer, 0, 0, cv2.BORDER_REPLICATE))
+                for picture in (frame, opacity)
+            )
+        return _Element(frame, opacity, box, is_face)
+
+    def _silhouette(self, index: int) -> Grey:
+        if index not in self._silhouettes:
+            frame, box = self._material.frames[index], self._material.frame_boxes[index]
+            self._silhouettes[index] = silhouette(frame, box)
+        return self._silhouettes[index]
 
     def _photo(self, rng: Generator, *, whole: bool = False) -> _Element:
         picture, box = self._picture(rng)
@@ -308,13 +337,19 @@ def _lit(rng: Generator, canvas: Grey) -> Grey:
     return np.asarray(image, np.uint8)
 
 
-def _sort_out(boxes: list[Boxes], content: Boxes) -> tuple[Boxes, Boxes]:
-    """Faces (n, 4) that can be asked for, and those (m, 4) too small or too cut off to be asked for."""
+def _sort_out(image: Grey, boxes: list[Boxes], content: Boxes) -> tuple[Boxes, Boxes]:
+    """Faces (n, 4) that can be asked for, and those (m, 4) too small, too dim or too cut off to be asked for."""
     faces: list[Boxes] = []
     ignored: list[Boxes] = []
     for box in boxes[:MOST_BOXES]:
-        seen = np.minimum(box[2:], content[2:]) - np.maximum(box[:2], content[:2])
-        size = box[2:] - box[:2]
-        share = float(np.prod(np.maximum(seen, 0)) / np.prod(size))
-        (faces if share >= VISIBLE_SHARE and np.sqrt(np.prod(size)) >= SMALLEST_FACE else ignored).append(box)
+        (faces if _is_clear(image, box, content) else ignored).append(box)
     return np.array(faces, np.float32).reshape(-1, 4), np.array(ignored, np.float32).reshape(-1, 4)
+
+
+def _is_clear(image: Grey, box: Boxes, content: Boxes) -> bool:
+    low, high = np.maximum(box[:2], content[:2]), np.minimum(box[2:], content[2:])
+    area = float(np.prod(box[2:] - box[:2]))
+    if np.prod(np.maximum(high - low, 0)) < VISIBLE_SHARE * area or area < SMALLEST_FACE**2:
+        return False
+    (x1, y1), (x2, y2) = low.astype(int), high.astype(int)
+    return bool(image[y1:y2, x1:x2].std() >= LEAST_CONTRAST)

@@ -37,7 +37,7 @@ class Recipe:
     """Every choice of the run; it is stored beside the weights."""
 
     seed: int = 20
-    steps: int = 2200
+    steps: int = 2000
     batch: int = 16
     rate: float = 3e-3
     warmup: int = 100
@@ -168,7 +168,7 @@ def _step(
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _averaged(model: FaceDetector, recipe: Recipe) -> AveragedModel:
