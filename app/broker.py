@@ -16,8 +16,12 @@ LOCALIZE_QUEUE = "localize"
 
 
 def make_celery(settings: Settings) -> Celery:
-    """Configured for at-least-once delivery on Redis; results are not kept in Celery."""
-    celery = Celery("sentiloc", broker=broker_url(settings), set_as_current=False)
+    """Configured for at-least-once delivery on Redis; results are not kept in Celery.
+
+    Without a Redis URL it can be imported, not run: `sentiloc worker` says so before it starts.
+    """
+    broker = broker_url(settings) if settings.redis_url else None
+    celery = Celery("sentiloc", broker=broker, set_as_current=False)
     celery.conf.update(
         task_default_queue=LOCALIZE_QUEUE,
         task_ignore_result=True,

@@ -60,5 +60,7 @@ def configure_logging(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.access", "uvicorn.error", "celery"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy", "celery.app.trace"):
+    for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A job that is given back is no error, but Celery warns of it with a traceback.
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

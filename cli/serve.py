@@ -55,7 +55,7 @@ def _run(
         env["SENTILOC_REDIS_URL"] = _url(redis)
         supervisor.start(redis)
     supervisor.start(_sentiloc_child("API", ["api", "--fd", str(listener.fileno())], env, listener))
-    stop_seconds = settings.shutdown_grace_seconds + 5.0
+    stop_seconds = settings.shutdown_grace_seconds + 10.0
     supervisor.start(_sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds))
     url = _public_url(settings, listener)
     reporter = _ReadinessReporter(url)
