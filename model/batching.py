@@ -31,10 +31,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        moved = {name: getattr(self.labels, name) for name in ("points", "video_classes", "frames", "used")}
-        labels = Labels(**{name: None if x is None else x.to(device) for name, x in moved.items()})
+        labels = Labels(
+            points=self.labels.points.to(device),
+            video_classes=self.labels.video_classes.to(device),
+            frames=_optional(self.labels.frames, device),
+            used=_optional(self.labels.used, device),
+        )
         return Batch(
-            streams={name: None if x is None else x.to(device) for name, x in self.streams.items()},
+            streams={name: _optional(x, device) for name, x in self.streams.items()},
             present={name: mask.to(device) for name, mask in self.present.items()},
             valid=self.valid.to(device),
             labels=labels,
@@ -105,6 +109,10 @@ def labels_of(items: Sequence[Item], time: int, supervision: Supervision) -> Lab
         classes = torch.from_numpy(np.stack([item.video_classes() for item in items]))
         return Labels(points=torch.zeros_like(points), video_classes=classes, used=used)
     return Labels(points=points, video_classes=points.any(1), used=used)
+
+
+def _optional(x: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if x is None else x.to(device)
 
 
 def _stream(items: Sequence[Item], name: str, shape: tuple[int, ...], time: int) -> Tensor:

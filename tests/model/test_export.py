@@ -39,7 +39,7 @@ def test_onnx_gives_pytorchs_numbers_at_any_length(
     tmp_path: Path, spec: ModelSpec, options: dict[str, object]
 ) -> None:
     torch.manual_seed(0)
-    network = FSENet(FSENetConfig.for_spec(spec, **SMALL, **options))  # type: ignore[arg-type]
+    network = FSENet(FSENetConfig.for_spec(spec, **SMALL, **options))
     path = tmp_path / "fsenet.onnx"
     assert export_onnx(network, spec, path) <= 1e-4
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

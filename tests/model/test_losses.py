@@ -11,6 +11,7 @@ from model.fsenet import FSENetOutput
 from model.losses import (
     Labels,
     LossConfig,
+    Supervision,
     alignment_loss,
     base_loss,
     contrast_loss,
@@ -47,7 +48,7 @@ def test_focal_loss_is_the_usual_one_on_hard_targets_and_flat_at_a_soft_target()
     assert focal_loss(p, torch.tensor([0.0]), 2.0).item() == pytest.approx(0.3**2 * -math.log(0.7))
     assert focal_loss(p, torch.tensor([1.0]), 0.0).item() == pytest.approx(-math.log(0.3))
     soft = torch.tensor([0.3], requires_grad=True)
-    focal_loss(soft, torch.tensor([0.3]), 2.0).sum().backward()
+    torch.autograd.backward(focal_loss(soft, torch.tensor([0.3]), 2.0).sum())
     assert soft.grad is not None
     assert soft.grad.item() == pytest.approx(0.0, abs=1e-6)
 
@@ -98,8 +99,11 @@ def test_a_video_of_annotated_steps_alone_has_no_neighbours() -> None:
     assert contrast_loss(torch.randn(1, 2, 3), points, near).item() == 0
 
 
+ContrastCase = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
 @pytest.fixture
-def contrast_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def contrast_case() -> ContrastCase:
     """Points at steps 0 (class 0, along x) and 1 (class 1, along y); one neighbour each at steps 2 and 3."""
     features = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [0.6, 0.8], [0.0, 5.0]]])
     points = torch.zeros(1, 4, 2, dtype=torch.bool)
@@ -109,7 +113,7 @@ def contrast_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return features, points, near
 
 
-def test_equation_6_on_two_classes(contrast_case: tuple[torch.Tensor, ...]) -> None:
+def test_equation_6_on_two_classes(contrast_case: ContrastCase) -> None:
     exp = math.exp
     first = -math.log(exp(0.6) / (exp(0.6) + exp(0.0)))
     second = -math.log(exp(1.0) / (exp(1.0) + exp(0.8)))
@@ -118,17 +122,17 @@ def test_equation_6_on_two_classes(contrast_case: tuple[torch.Tensor, ...]) -> N
     assert contrast_loss(*contrast_case, contrast="own").item() == pytest.approx(own)
 
 
-def test_a_class_without_points_contributes_nothing(contrast_case: tuple[torch.Tensor, ...]) -> None:
+def test_a_class_without_points_contributes_nothing(contrast_case: ContrastCase) -> None:
     features, points, near = contrast_case
     points[..., 1] = near[..., 1] = False
     assert contrast_loss(features, points, near).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_contrast_survives_features_of_any_size(contrast_case: tuple[torch.Tensor, ...]) -> None:
+def test_contrast_survives_features_of_any_size(contrast_case: ContrastCase) -> None:
     features, points, near = contrast_case
     large = (1e4 * features).requires_grad_()
     loss = contrast_loss(large, points, near)
-    loss.backward()
+    torch.autograd.backward(loss)
     assert large.grad is not None
     assert torch.isfinite(large.grad).all()
 
@@ -153,8 +157,9 @@ def batch(time: int, padding: int) -> tuple[FSENetOutput, Labels, torch.Tensor]:
 
 
 def test_padding_changes_no_loss() -> None:
-    for supervision in ("point", "video"):
-        config = LossConfig(supervision=supervision)  # type: ignore[arg-type]
+    supervisions: tuple[Supervision, ...] = ("point", "video")
+    for supervision in supervisions:
+        config = LossConfig(supervision=supervision)
         short, padded = total_loss(*batch(20, 0), config), total_loss(*batch(20, 9), config)
         assert short.items() == pytest.approx(padded.items())
 

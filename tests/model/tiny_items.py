@@ -49,6 +49,12 @@ def _tiny_item(name: str, rng: np.random.Generator) -> Item:
     for stream, width in WIDTHS.items():
         signal = 3 * activity @ directions.normal(size=(2, width))
         streams[stream] = (signal + rng.normal(size=(time, width))).astype(np.float32)
-    present = {f"{stream}_present": rng.random(time) > 0.1 for stream in WIDTHS}
-    features = SnippetFeatures(**streams, **present)
+    features = SnippetFeatures(
+        visual=streams["visual"],
+        audio=streams["audio"],
+        face=streams["face"],
+        visual_present=rng.random(time) > 0.1,
+        audio_present=rng.random(time) > 0.1,
+        face_present=rng.random(time) > 0.1,
+    )
     return Item(name=name, features=features, fps=25.0, points=tuple(points), segments=tuple(segments))
