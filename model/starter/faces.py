@@ -132,6 +132,15 @@ def read_expressions(folder: Path, share: float = 0.5, seed: int = 0) -> FaceSpl
     return FaceSplits(faces.take(~report & ~selection), faces.take(selection), faces.take(report))
 
 
+def report_photos(folder: Path, seed: int = 0) -> list[tuple[Path, str]]:
+    """Files and emotions of the photos whose persons `read_expressions` keeps for the report."""
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    place = _fractions(np.array([_person(row["file"]) for row in rows]), seed)
+    kept = (place < PERSON_REPORT_SHARE).tolist()
+    return [(folder / row["file"], row["emotion"]) for row, keep in zip(rows, kept, strict=True) if keep]
+
+
 def read_faces(data: Path) -> tuple[FaceSet, FaceSplits, FaceSplits]:
     """From a data folder with `faces/`: the joined training set, FER+'s splits, the photos' splits."""
     ferplus = read_ferplus(data / "faces" / "ferplus_dev.npz")

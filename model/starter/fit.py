@@ -1,0 +1,113 @@
+"""Train the starter's FSENet on embedded sequences and make a package of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.calibration import Calibration
+from model.export import export_onnx
+from model.fsenet import FSENet, FSENetConfig
+from model.items import Item
+from model.losses import Supervision
+from model.scoring import score_items
+from model.spec import AudioStream, FaceStream, ModelSpec
+from model.speech import SpeechEncoder
+from model.starter.judge import calibrate, pick_threshold
+from model.train import TrainConfig, TrainResult, train
+
+logger = logging.getLogger(__name__)
+
+NAME, VERSION = "fsenet-starter", "1.0.0"
+MOST_NEUTRAL_MARKED = 0.15
+AUDIO_DIM = 512
+
+NETWORK = FSENetConfig(
+    visual_dim=None,
+    audio_shape=(AUDIO_DIM,),
+    face_dim=256,
+    width=128,
+    heads=4,
+    dropout=0.2,
+    saliency_width=128,
+    class_width=32,
+)
+RECIPE = TrainConfig(
+    network=NETWORK,
+    learning_rate=1e-3,
+    weight_decay=1e-4,
+    epochs=12,
+    schedule="cosine",
+    clip=1.0,
+    stream_dropout=0.1,
+    validate_every=2,
+    precision="fp32",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A trained starter (audio encoder inside), its calibration, threshold and cross-validated ECE."""
+
+    network: FSENet
+    calibration: Calibration
+    threshold: float
+    calibration_error: float
+    best_map: float
+
+
+def fit(
+    items: Sequence[Item],
+    held_out: Sequence[Item],
+    *,
+    run: Path | None,
+    seed: int,
+    supervision: Supervision = "point",
+    recipe: TrainConfig = RECIPE,
+) -> TrainResult:
+    """Train on sequences whose sound is embedded; `held_out` selects the epoch."""
+    config = replace(recipe, seed=seed, loss=replace(recipe.loss, supervision=supervision))
+    return train(config, items, held_out, run_dir=run, resume=True, device="cpu")
+
+
+def with_encoder(network: FSENet, encoder: SpeechEncoder) -> FSENet:
+    """The same FSENet with the audio encoder in front: it takes log-mels (B, T, 32, 60)."""
+    whole = FSENet(replace(network.config, audio_shape=(AudioStream().frames, AudioStream().mels)), encoder)
+    trained = network.state_dict()
+    missing, unexpected = whole.load_state_dict(trained, strict=False)
+    if unexpected or any(not name.startswith("audio_encoder.") for name in missing):
+        raise ValueError(f"weights do not fit: {missing} missing, {unexpected} unexpected")
+    return whole.eval()
+
+
+def finish(result: TrainResult, encoder: SpeechEncoder, held_out: Sequence[Item]) -> Fitted:
+    """Calibrate on held-out sequences (embedded sound) and choose the default threshold there."""
+    scores = score_items(result.network, held_out)
+    calibration, error = calibrate(held_out, scores)
+    threshold = pick_threshold(held_out, scores, calibration, most_neutral_marked=MOST_NEUTRAL_MARKED)
+    return Fitted(
+        network=with_encoder(result.network, encoder),
+        calibration=calibration,
+        threshold=threshold,
+        calibration_error=error,
+        best_map=result.best_map,
+    )
+
+
+def write_package(fitted: Fitted, face: FaceStream, out: Path) -> ModelSpec:
+    """Write `fsenet.onnx`, `spec.json` and `calibration.json`; the graph is checked before it appears."""
+    spec = ModelSpec(
+        name=NAME,
+        version=VERSION,
+        visual=None,
+        audio=AudioStream(),
+        face=face,
+        confidence_threshold=fitted.threshold,
+    )
+    worst = export_onnx(fitted.network, spec, out / "fsenet.onnx")
+    (out / "spec.json").write_text(spec.to_json() + "\n")
+    (out / "calibration.json").write_text(fitted.calibration.to_json() + "\n")
+    logger.info("wrote %s; ONNX differs from PyTorch by %.1e", out, worst)
+    return spec

@@ -1,0 +1,63 @@
+"""Somebody in a composed sequence: expressions over time, from stills and from how real faces move."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model.segments import FloatArray
+from model.spec import NON_SENTIMENT
+from model.starter.draft import EMBEDDING, FACE_STEP, FACES, Draft, Sources
+
+
+class Person:
+    """Made of stills: one neutral face, and others of the right expression when it is needed."""
+
+    def __init__(self, rng: np.random.Generator, sources: Sources) -> None:
+        self._rng, self._sources = rng, sources
+        self._neutral = self._still(NON_SENTIMENT)
+
+    def show(self, draft: Draft, start: float, end: float, label: int, *, ramp: float) -> None:
+        """Write the face from `start` to `end` seconds: neutral, rising to the expression and falling again."""
+        where = draft.between(start, end)
+        count = len(draft.seen[where])
+        if not count:
+            return
+        face = self._alive(self._neutral, count)
+        if label != NON_SENTIMENT:
+            strength = self._envelope(count, ramp)[:, None]
+            face = face * (1 - strength) + self._expression(label, count) * strength
+        draft.face[where] = face + self._residual(count)
+        draft.seen[where] = self._rng.random(count) > 0.02
+
+    def _still(self, label: int) -> int:
+        return int(self._rng.choice(np.flatnonzero(self._sources.stills.sentiment == label)))
+
+    def _alive(self, still: int, count: int) -> FloatArray:
+        """One still over time (count, 256): its appearances follow each other as mouth and camera move."""
+        looks = self._sources.stills.embeddings[still].astype(np.float32)
+        weights = self._rng.dirichlet(np.full(len(looks), 0.6), count)
+        anchor = self._rng.dirichlet(np.full(len(looks), 0.6))
+        mixed: FloatArray = ((0.5 * weights + 0.5 * anchor) @ looks).astype(np.float32)
+        return mixed
+
+    def _expression(self, label: int, count: int) -> FloatArray:
+        """Stills of one sentiment, a new one every few seconds."""
+        lengths = self._rng.integers(4, 16, count // 4 + 1)
+        parts = [self._alive(self._still(label), int(n)) for n in lengths]
+        return np.concatenate(parts)[:count]
+
+    def _envelope(self, count: int, ramp: float) -> FloatArray:
+        steps = (np.arange(count) + 0.5) * FACE_STEP
+        rise = np.minimum(steps, steps[::-1]) / max(ramp, 1e-3)
+        return (np.clip(rise, 0, 1) * self._rng.uniform(0.55, 1.0)).astype(np.float32)
+
+    def _residual(self, count: int) -> FloatArray:
+        """How a real talking face's embedding moves around its mean, borrowed from a real clip."""
+        rng = self._rng
+        faces = self._sources.clip_faces[int(rng.integers(len(self._sources.clip_faces)))]
+        track = faces.embeddings[int(rng.integers(len(faces.embeddings))), faces.seen].astype(np.float32)
+        if len(track) < 4:
+            return np.zeros((count, EMBEDDING), np.float32)
+        moving = np.resize((track - track.mean(0))[::FACES], (count, EMBEDDING))
+        scaled: FloatArray = moving * np.float32(rng.uniform(0.3, 1.0))
+        return scaled
