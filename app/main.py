@@ -12,7 +12,7 @@ from app.docs_page import add_docs
 from app.openapi import complete_openapi
 from app.problems import install_handlers
 from app.reaper import Reaper
-from app.routes import health, jobs, localize
+from app.routes import health, jobs, localize, results
 from app.services import Services
 from app.settings import Settings, get_settings
 from app.version import version
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     install_handlers(app)
-    for routes in (localize, jobs, health):
+    for routes in (localize, jobs, results, health):
         app.include_router(routes.router)
     add_docs(app)
     app.add_api_route("/", _landing, include_in_schema=False, response_class=PlainTextResponse)

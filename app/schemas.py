@@ -78,7 +78,9 @@ EXAMPLE_RESULT: dict[str, Any] = {
         "without": {"face": {"negative": [0.09, 0.07, 0.06], "positive": [0.2, 0.33, 0.41]}},
     },
     "model": {"name": "fsenet-starter", "version": "1", "spec_hash": "9f2c4e81d07ab635", "device": "cpu"},
-    "timings": {"decoding": 0.41, "extracting": 1.3, "localizing": 0.02},
+    "timings": {"decoding": 0.41, "face": 1.1, "audio": 0.2, "localizing": 0.02},
+    "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
+    "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4},
 }
 
 
@@ -185,7 +187,7 @@ class SegmentBody(_Body):
 
 
 class WithoutBody(_Body):
-    """The scores when the network is told that one stream is absent: what evidence comes from."""
+    """The fused label curves when the network is told that one stream is absent: what evidence comes from."""
 
     negative: list[Share]
     positive: list[Share]
@@ -212,6 +214,24 @@ class ModelBody(_Body):
     device: str = Field(description="What really executed")
 
 
+class OptionsBody(_Body):
+    """What the segments were cut with."""
+
+    threshold: Share = Field(description="Least confidence of a segment")
+    min_length: Seconds
+    merge_gap: Seconds = Field(description="Neighbours of one label at most so far apart are joined")
+    labels: list[Label]
+
+
+class CalibrationBody(_Body):
+    """How a segment's score became its confidence."""
+
+    method: Literal["identity", "isotonic", "platt"]
+    knots: list[tuple[float, float]]
+    slope: float
+    intercept: float
+
+
 class ResultBody(_Body):
     """When the video conveys which sentiment. Segments are sorted by start."""
 
@@ -223,6 +243,8 @@ class ResultBody(_Body):
     curve: CurveBody
     model: ModelBody
     timings: dict[str, float] = Field(description="Seconds by stage")
+    options: OptionsBody
+    calibration: CalibrationBody
 
 
 class HealthBody(_Body):

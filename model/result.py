@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.segments import FrameScores, Segment, VideoInfo
-from model.serving import fuse
+from model.calibration import Calibration, parse_calibration
+from model.errors import ErrorCode, SentilocError
+from model.segments import Evidence, FrameScores, Segment, VideoInfo
+from model.serving import DEFAULT_RULE, fuse
 from model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 SCHEMA_VERSION = "1.0"
 _DECIMALS = 4
+_SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,21 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOptions:
+    """How segments are cut from a curve: least confidence, times in seconds, labels to show."""
+
+    threshold: float
+    min_length: float = DEFAULT_RULE.min_length
+    merge_gap: float = DEFAULT_RULE.merge_gap
+    labels: tuple[str, ...] = CLASSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Everything a client can ask about a localized video; `timings` are seconds per stage."""
+    """Everything a client can ask about a localized video; `timings` are seconds per stage.
+
+    `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
+    """
 
     video: VideoInfo
     faces_seen: int
@@ -60,6 +77,8 @@ class Result:
     curve: Curve
     model: ModelIdentity
     timings: Mapping[str, float]
+    options: SegmentOptions
+    calibration: Calibration
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, as the API returns and stores it."""
@@ -70,7 +89,37 @@ class Result:
             "curve": asdict(self.curve),
             "model": asdict(self.model),
             "timings": dict(self.timings),
+            "options": asdict(self.options),
+            "calibration": asdict(self.calibration),
         }
+
+
+def parse_result(raw: Mapping[str, Any]) -> Result:
+    """Read `Result.to_dict`; raises `invalid_data` for anything else."""
+    try:
+        video = dict(raw["video"])
+        return Result(
+            faces_seen=video.pop("faces_seen"),
+            video=VideoInfo(**video),
+            segments=tuple(_segment(row) for row in raw["segments"]),
+            curve=_curve(raw["curve"]),
+            model=ModelIdentity(**raw["model"]),
+            timings=raw["timings"],
+            options=SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
+            calibration=parse_calibration(json.dumps(raw["calibration"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error
+
+
+def _curve(raw: Mapping[str, Any]) -> Curve:
+    series = {name: tuple(raw[name]) for name in _SERIES}
+    return Curve(step=raw["step"], without=raw["without"], **series)
+
+
+def _segment(raw: Mapping[str, Any]) -> Segment:
+    evidence = Evidence(**raw["evidence"]) if raw["evidence"] else None
+    return Segment(**{**raw, "evidence": evidence})
 
 
 def make_curve(

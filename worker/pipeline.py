@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.settings import Settings
-from model.evidence import with_evidence
+from model.cut import cut_segments
 from model.package import ModelPackage, load_package
-from model.result import ModelIdentity, Result, make_curve
-from model.serving import select_segments
+from model.result import ModelIdentity, Result, SegmentOptions, make_curve
 from worker.extract import Extraction, Extractor, Report, StageClock, load_extractor
 from worker.localizer import Localizer
 from worker.onnx_session import create_session, device_name
@@ -49,22 +48,19 @@ class Pipeline:
             scores = self.localizer.score(features)
             without = self.localizer.score_without(features)
         curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
-        segments = select_segments(
-            curve.frame_scores(),
-            curve.step,
-            threshold=spec.confidence_threshold,
-            duration=extraction.info.duration,
-            calibration=self.package.calibration,
-        )
+        options = SegmentOptions(threshold=spec.confidence_threshold)
+        calibration = self.package.calibration
         return Result(
             video=extraction.info,
             faces_seen=extraction.faces_seen,
-            segments=tuple(with_evidence(segment, curve) for segment in segments),
+            segments=cut_segments(curve, extraction.info.duration, calibration, options),
             curve=curve,
             model=ModelIdentity(
                 name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
             ),
             timings={**extraction.timings, **clock.seconds},
+            options=options,
+            calibration=calibration,
         )
 
 

@@ -1,0 +1,133 @@
+"""`/jobs/{id}/result`: the segments, cut again with other options or written in another format on request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.formats import FORMATS
+from app.formats.timeline import make_timeline
+from app.job_record import JobRecord, JobState
+from app.problems import ProblemCode, ProblemError, documented
+from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
+from app.schemas import EXAMPLE_RESULT, Label, ResultBody
+from app.services import Services, ServicesDep
+from model.cut import recut
+from model.errors import ErrorCode, SentilocError
+from model.result import Result, SegmentOptions, parse_result
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+
+JSON_TYPE = "application/json"
+_HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+
+
+def _examples() -> dict[str, Any]:
+    """What each format makes of the example result."""
+    example = parse_result(EXAMPLE_RESULT)
+    timeline = make_timeline("holiday.mp4", example.video, example.segments)
+    return {
+        known.media_type: {"schema": {"type": "string"}, "example": known.render(timeline)}
+        for known in FORMATS.values()
+    }
+
+
+_RESULT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Segments and the curve they come from, or the segments in the format asked for",
+        "content": _examples(),
+    }
+}
+
+
+class Cut(BaseModel):
+    """Query of a result: what is left out stays as the job had it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    threshold: float | None = Field(None, ge=0, le=1, description="Least confidence of a segment")
+    min_length: float | None = Field(None, ge=0, le=3600, description="Seconds")
+    merge_gap: float | None = Field(None, ge=0, le=3600, description="Join neighbours at most so far apart")
+    labels: list[Label] | None = Field(None, description="Show only these; may be repeated")
+    format: str | None = Field(
+        None, pattern=f"^({'|'.join(('json', *FORMATS))})$", description="Wins over the Accept header"
+    )
+
+    def options(self, default: SegmentOptions) -> SegmentOptions:
+        """The job's options with what the query changes."""
+        changes = self.model_dump(exclude={"format"}, exclude_none=True)
+        if "labels" in changes:
+            changes["labels"] = tuple(sorted(set(changes["labels"])))
+        return replace(default, **changes)
+
+
+@router.get(
+    "/result",
+    summary="Fetch the result",
+    response_model=ResultBody,
+    responses={
+        **_RESULT,
+        **documented(
+            UNKNOWN,
+            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
+            (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
+            (409, ErrorCode.CANCELLED, "The job was cancelled."),
+            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            BAD_ID,
+            NO_REDIS,
+        ),
+    },
+)
+def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, services: ServicesDep) -> Response:
+    """When the video conveys which sentiment; a problem with the job's own code if it has no result.
+
+    Other thresholds, lengths, gaps or labels are answered from the stored curve, without running the model.
+    """
+    record = find_job(services, job_id)
+    stored = read_result(services, record)
+    found = recut(stored, cut.options(stored.options))
+    name = cut.format or negotiate(request.headers.get("accept", ""))
+    if name == "json":
+        return Response(json.dumps(found.to_dict(), allow_nan=False), media_type=JSON_TYPE, headers=_HEADERS)
+    return _rendered(found, name, record.source_name)
+
+
+def read_result(services: Services, record: JobRecord) -> Result:
+    """A job's stored result; raises the problem that says why there is none."""
+    if record.state is not JobState.SUCCEEDED or record.result_key is None:
+        raise _no_result(record)
+    try:
+        data = services.storage.read(record.result_key)
+    except SentilocError as error:
+        raise ProblemError(410, error.code, "The result is no longer stored.") from error
+    return parse_result(json.loads(data))
+
+
+def negotiate(accept: str) -> str:
+    """The format of the first media type in an Accept header that is known; JSON where none is."""
+    names = {known.media_type: name for name, known in FORMATS.items()} | {JSON_TYPE: "json"}
+    wanted = (part.split(";")[0].strip().lower() for part in accept.split(","))
+    return next((names[kind] for kind in wanted if kind in names), "json")
+
+
+def _rendered(found: Result, name: str, source_name: str) -> Response:
+    known = FORMATS[name]
+    text = known.render(make_timeline(source_name, found.video, found.segments))
+    file_name = quote(f"{source_name.rsplit('.', 1)[0]}.{known.extension}")
+    disposition = {"Content-Disposition": f"attachment; filename*=UTF-8''{file_name}"}
+    return Response(text, media_type=known.media_type, headers={**_HEADERS, **disposition})
+
+
+def _no_result(record: JobRecord) -> ProblemError:
+    if record.error is not None:
+        return ProblemError(409, record.error.code, record.error.detail, NO_STORE)
+    if record.state is JobState.CANCELLED:
+        return ProblemError(409, ErrorCode.CANCELLED, "The job was cancelled.", NO_STORE)
+    detail = f"The job is {record.state}; there is no result yet."
+    headers = {**NO_STORE, "Retry-After": POLL_SECONDS}
+    return ProblemError(409, ProblemCode.RESULT_NOT_READY, detail, headers)

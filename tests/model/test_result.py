@@ -1,0 +1,89 @@
+"""A stored result is read back whole, and cut again without running anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model.calibration import Calibration
+from model.cut import cut_segments, recut
+from model.errors import ErrorCode, SentilocError
+from model.result import ModelIdentity, Result, SegmentOptions, make_curve, parse_result
+from model.segments import FloatArray, FrameScores, VideoInfo
+
+STEP = 0.64
+SNIPPETS = 100
+
+
+def frame_scores(positive: FloatArray, negative: FloatArray) -> FrameScores:
+    sentiment = np.maximum(positive, negative)
+    scores = np.stack([negative, positive, 1 - sentiment], axis=1).astype(np.float32)
+    return FrameScores(scores=scores, saliency=sentiment.astype(np.float32))
+
+
+def bumps(level: float) -> FrameScores:
+    """Positive in snippets 10-29 at `level`, negative in 60-79 at 0.8."""
+    positive, negative = np.full((2, SNIPPETS), 0.05, np.float32)
+    positive[10:30], negative[60:80] = level, 0.8
+    return frame_scores(positive, negative)
+
+
+@pytest.fixture
+def result() -> Result:
+    options = SegmentOptions(threshold=0.3)
+    without = {"face": bumps(0.1), "audio": bumps(0.7)}
+    curve = make_curve(bumps(0.9), STEP, (True,) * SNIPPETS, without)
+    return Result(
+        video=VideoInfo(duration=64.0, fps=25.0, width=640, height=360, has_audio=True),
+        faces_seen=SNIPPETS,
+        segments=cut_segments(curve, 64.0, Calibration(), options),
+        curve=curve,
+        model=ModelIdentity(name="m", version="1", spec_hash="0" * 16, device="cpu"),
+        timings={"localizing": 0.1},
+        options=options,
+        calibration=Calibration(),
+    )
+
+
+def test_segments_are_where_the_curve_is_high(result: Result) -> None:
+    assert [segment.label for segment in result.segments] == ["positive", "negative"]
+    assert abs(result.segments[0].start - 6.4) < STEP
+    assert abs(result.segments[0].end - 19.2) < STEP
+
+
+def test_evidence_is_what_falls_when_a_stream_is_left_out(result: Result) -> None:
+    positive, negative = (segment.evidence for segment in result.segments)
+    assert positive is not None
+    assert negative is not None
+    assert positive.face > 0.7
+    assert positive.visual == 0
+    assert positive.face + positive.audio == pytest.approx(1)
+    assert negative.face == negative.audio == 0.5
+
+
+def test_a_stored_result_reads_back_equal(result: Result) -> None:
+    text = json.dumps(result.to_dict())
+    assert json.dumps(parse_result(json.loads(text)).to_dict()) == text
+
+
+def test_cutting_again_with_the_same_options_gives_the_same_segments(result: Result) -> None:
+    stored = parse_result(json.loads(json.dumps(result.to_dict())))
+    again = cut_segments(stored.curve, stored.video.duration, stored.calibration, stored.options)
+    assert again == result.segments
+
+
+def test_other_options_give_other_segments(result: Result) -> None:
+    assert recut(result, replace(result.options, threshold=0.99)).segments == ()
+    only = recut(result, replace(result.options, labels=("negative",)))
+    assert [segment.label for segment in only.segments] == ["negative"]
+    assert recut(result, replace(result.options, min_length=30.0)).segments == ()
+
+
+@pytest.mark.parametrize("broken", [{}, {"video": {}}, {"video": {"faces_seen": 1}, "segments": []}])
+def test_anything_else_is_refused(broken: dict[str, object]) -> None:
+    with pytest.raises(SentilocError) as caught:
+        parse_result(broken)
+    assert caught.value.code is ErrorCode.INVALID_DATA
