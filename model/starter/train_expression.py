@@ -35,7 +35,7 @@ class ExpressionRecipe:
     """Everything a run depends on besides the data. `sides` are (epochs, image side) in order."""
 
     net: str = "small"
-    sides: tuple[tuple[int, int], ...] = ((9, 32), (5, 40), (3, 48))
+    sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (4, 48))
     batch: int = 128
     peak_rate: float = 2e-3
     weight_decay: float = 0.05
