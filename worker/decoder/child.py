@@ -240,7 +240,8 @@ def _fail_unexpectedly(sender: Sender, error: Exception) -> None:
         _fail(sender, ErrorCode.RESOURCE_LIMIT, "Decoding the video takes more memory than is allowed.")
         return
     trace = "".join(traceback.format_exception(error))[-_TRACE_CHARACTERS:]
-    if isinstance(error, ImportError | PermissionError):
+    ours = isinstance(error, ImportError | PermissionError) and not isinstance(error, av.error.FFmpegError)
+    if ours:
         _fail(sender, ErrorCode.INTERNAL, "The decoder could not run.", trace)
     else:
         _fail(sender, ErrorCode.CORRUPT_MEDIA, "The video is damaged and could not be read.", trace)

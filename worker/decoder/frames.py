@@ -153,7 +153,7 @@ class SnippetBuilder:
         emit: Callable[[int, list[Image], list[Image]], None],
     ) -> None:
         self._request, self._limits, self._emit = request, limits, emit
-        self._rate = rate
+        self._rate = float(rate)
         self._face = Scaler(shape, *fit(shape, request.face_max_side))
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
         self._held: VideoFrame | None = None

@@ -30,6 +30,7 @@ SLOTS = 3
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
 _ROOT = Path(__file__).resolve().parents[2]
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 _OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
 
 
@@ -204,7 +205,8 @@ def _shared_file(size: int) -> BinaryIO:
 def _bare_environment() -> dict[str, str]:
     """No keys or addresses of the service reach the child."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return {"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}
 
 
 def _close_quietly(fd: int) -> None:

@@ -1,0 +1,65 @@
+"""What the tests of the decoder share: a clip, the error of a decode, and a look at running children."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model.errors import ErrorCode, SentilocError
+from worker.decode import DecodeLimits, DecodeRequest, decode
+
+LIMITS = DecodeLimits(threads=1)
+REQUEST = DecodeRequest(face_samples=(4, 11), audio_rate=16_000)
+HEAVY = DecodeRequest(face_samples=tuple(range(16)), visual_size=224)
+BOMB = Path(__file__).parent / "data" / "h264_16384x8192.mp4.xz"
+
+
+def failure(path: Path, limits: DecodeLimits = LIMITS, request: DecodeRequest = REQUEST) -> ErrorCode:
+    with pytest.raises(SentilocError) as caught:
+        list(decode(path, request, limits))
+    return caught.value.code
+
+
+def refused_within(seconds: float, path: Path, limits: DecodeLimits = LIMITS) -> ErrorCode:
+    start = time.monotonic()
+    code = failure(path, limits)
+    assert time.monotonic() - start < seconds
+    return code
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def child_pids() -> list[int]:
+    """Decoders that this process has running."""
+    texts = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    return [pid for text in texts for pid in map(int, text.split())]
+
+
+def processor_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def peak_kilobytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) if "VmHWM" in status else 0
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def leaves_nothing_behind() -> Iterator[None]:
+    """For a fixture: no child and no open file is left after a test."""
+    before = open_files()
+    yield
+    assert child_pids() == []
+    assert open_files() <= before

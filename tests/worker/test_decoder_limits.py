@@ -1,0 +1,177 @@
+"""The decoder child meets its limits, its parent's end and its consumer's pace."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.errors import ErrorCode, SentilocError
+from tests.media import make_clip
+from tests.worker.decoding import (
+    BOMB,
+    HEAVY,
+    LIMITS,
+    REQUEST,
+    child_pids,
+    failure,
+    is_running,
+    leaves_nothing_behind,
+    peak_kilobytes,
+    processor_ticks,
+)
+from worker.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode, grab_frame
+
+ROOT = Path(__file__).parents[2]
+
+_clean = pytest.fixture(autouse=True)(leaves_nothing_behind)
+
+
+@pytest.fixture(scope="module", name="clip")
+def _clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real 30 s video, small in bytes, that takes a moment to decode."""
+    path = tmp_path_factory.mktemp("media") / "clip.mp4"
+    make_clip(path, seconds=30, size=(320, 240), audio="aac")
+    return path
+
+
+class TestLimits:
+    """The child's limits hold, and running into one is a typed error of the parent."""
+
+    def test_memory(self, clip: Path) -> None:
+        assert failure(clip, DecodeLimits(threads=1, memory_bytes=150 * 1024**2)) == ErrorCode.RESOURCE_LIMIT
+
+    def test_processor_time(self, clip: Path) -> None:
+        code = failure(clip, DecodeLimits(threads=1, cpu_seconds=1), HEAVY)
+        assert code == ErrorCode.RESOURCE_LIMIT
+
+    def test_wall_time(self, clip: Path) -> None:
+        with stopped_decoding(clip, DecodeLimits(threads=1, wall_seconds=6)) as events:
+            assert error_of(events) == ErrorCode.RESOURCE_LIMIT
+
+    def test_no_progress(self, clip: Path) -> None:
+        with stopped_decoding(clip, DecodeLimits(threads=1, stall_seconds=5)) as events:
+            assert error_of(events) == ErrorCode.RESOURCE_LIMIT
+
+
+class stopped_decoding:  # noqa: N801
+    """A decode whose child has been stopped after its first snippet."""
+
+    def __init__(self, path: Path, limits: DecodeLimits, on_wait: Callable[[], None] | None = None) -> None:
+        self._events = decode(path, HEAVY, limits, on_wait)
+
+    def __enter__(self) -> Iterator[Any]:
+        while not isinstance(next(self._events), SnippetFrames):
+            pass
+        (pid,) = child_pids()
+        os.kill(pid, signal.SIGSTOP)
+        return self._events
+
+    def __exit__(self, *exception: object) -> None:
+        self._events.close()
+
+
+def error_of(events: Iterator[Any]) -> ErrorCode:
+    with pytest.raises(SentilocError) as caught:
+        list(events)
+    return caught.value.code
+
+
+class TestEnds:
+    """However a decode ends, its child ends with it."""
+
+    @pytest.mark.parametrize(
+        ("name", "code"), [("SIGKILL", ErrorCode.RESOURCE_LIMIT), ("SIGSEGV", ErrorCode.CORRUPT_MEDIA)]
+    )
+    def test_a_killed_child_is_a_typed_error(self, clip: Path, name: str, code: ErrorCode) -> None:
+        events = decode(clip, HEAVY, LIMITS)
+        next(events)
+        (pid,) = child_pids()
+        os.kill(pid, signal.Signals[name])
+        assert error_of(events) == code
+
+    def test_closing_kills_within_half_a_second(self, clip: Path) -> None:
+        events = decode(clip, HEAVY, LIMITS)
+        next(events)
+        assert len(child_pids()) == 1
+        start = time.monotonic()
+        events.close()
+        assert child_pids() == []
+        assert time.monotonic() - start < 0.5
+
+    def test_what_on_wait_raises_goes_through(self, clip: Path) -> None:
+        wanted = threading.Event()
+
+        def cancel() -> None:
+            if wanted.is_set():
+                raise SentilocError(ErrorCode.CANCELLED, "cancelled")
+
+        with stopped_decoding(clip, LIMITS, cancel) as events:
+            wanted.set()
+            assert error_of(events) == ErrorCode.CANCELLED
+            assert child_pids() == []
+
+    def test_an_idle_consumer_holds_the_child_back(self, clip: Path) -> None:
+        events = decode(clip, DecodeRequest(face_samples=(4, 11)), LIMITS)
+        next(events)
+        (pid,) = child_pids()
+        time.sleep(1.0)
+        used = [processor_ticks(pid)]
+        time.sleep(0.5)
+        used.append(processor_ticks(pid))
+        assert used[1] - used[0] <= 2
+        assert sum(isinstance(event, SnippetFrames) for event in events) == 47
+
+    def test_the_child_dies_with_its_parent(self, clip: Path) -> None:
+        script = (
+            "import sys\nfrom pathlib import Path\nfrom tests.worker.decoding import HEAVY, LIMITS, child_pids, decode\n"
+            "events = decode(Path(sys.argv[1]), HEAVY, LIMITS)\nnext(events)\n"
+            "print(child_pids()[0], flush=True)\nsys.stdin.read()\n"
+        )
+        parent = subprocess.Popen(
+            [sys.executable, "-c", script, str(clip)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        with parent:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            assert is_running(pid)
+            parent.kill()
+        deadline = time.monotonic() + 2
+        while is_running(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not is_running(pid)
+
+    def test_a_decode_in_a_thread(self, clip: Path) -> None:
+        found: list[int] = []
+        request = DecodeRequest(face_samples=(0,))
+        thread = threading.Thread(target=lambda: found.append(len(list(decode(clip, request, LIMITS)))))
+        thread.start()
+        thread.join()
+        assert found == [1 + 47 + 1]
+
+    def test_memory_does_not_grow_with_the_video(self, tmp_path: Path) -> None:
+        peaks = []
+        for seconds in (4, 24):
+            make_clip(tmp_path / "clip.mp4", seconds=seconds, size=(320, 240), audio="aac")
+            events = decode(tmp_path / "clip.mp4", REQUEST, LIMITS)
+            peaks.append(max(peak_kilobytes(pid) for event in events for pid in child_pids()))
+        assert peaks[1] < 1.1 * peaks[0]
+
+    def test_grab_frame_of_a_bomb(self, tmp_path: Path) -> None:
+        (tmp_path / "bomb.mp4").write_bytes(lzma.decompress(BOMB.read_bytes()))
+        with pytest.raises(SentilocError) as caught:
+            grab_frame(tmp_path / "bomb.mp4", 0.0, 320, LIMITS)
+        assert caught.value.code == ErrorCode.LIMIT_EXCEEDED
