@@ -20,6 +20,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     assert service.left_over() == []
 
 
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[RunningService]:
+    """A service that the test may start and end itself."""
+    service = RunningService(tmp_path)
+    yield service
+    service.stop()
+    assert service.left_over() == []
+
+
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`short.mp4` takes a moment to localize, `long.mp4` some seconds at least."""

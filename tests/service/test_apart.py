@@ -23,10 +23,12 @@ def url(tmp_path: Path) -> Iterator[str]:
         with log.open("wb") as output:
             commands = [sentiloc_command("api", "--port", "0"), sentiloc_command("worker")]
             parts = [subprocess.Popen(command, env=env, stderr=output) for command in commands]
-        found = wait_for(lambda: re.search(r"running on (http://[\d.:]+)", log.read_text()), 60)
-        yield found[1]
-        for part in parts:
-            part.terminate()
+        try:
+            found = wait_for(lambda: re.search(r"running on (http://[\d.:]+)", log.read_text()), 60)
+            yield found[1]
+        finally:
+            for part in parts:
+                part.terminate()
         assert [part.wait(20) for part in parts] == [-signal.SIGTERM, 0]
 
 
