@@ -133,7 +133,8 @@ class TestEnds:
 
     def test_the_child_dies_with_its_parent(self, clip: Path) -> None:
         script = (
-            "import sys\nfrom pathlib import Path\nfrom tests.worker.decoding import HEAVY, LIMITS, child_pids, decode\n"
+            "import sys\nfrom pathlib import Path\n"
+            "from tests.worker.decoding import HEAVY, LIMITS, child_pids, decode\n"
             "events = decode(Path(sys.argv[1]), HEAVY, LIMITS)\nnext(events)\n"
             "print(child_pids()[0], flush=True)\nsys.stdin.read()\n"
         )
