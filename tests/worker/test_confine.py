@@ -38,7 +38,7 @@ folder = os.open(".", os.O_RDONLY)
 report = {"measures": confine(limits, os.getppid())}
 report["read"] = tried(lambda: open("/etc/passwd"))
 report["read_at"] = tried(lambda: os.open("README.md", os.O_RDONLY, dir_fd=folder))
-report["write"] = tried(lambda: open("/tmp/sentiloc-probe", "w"))
+report["write"] = tried(lambda: open(sys.argv[1], "w"))
 report["socket"] = tried(lambda: socket.socket())
 report["unix_socket"] = tried(lambda: socket.socketpair())
 report["fork"] = tried(os.fork)
@@ -53,9 +53,10 @@ print(json.dumps(report))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="confinement is Linux's")
-def test_a_confined_process_can_do_nothing_but_compute() -> None:
+def test_a_confined_process_can_do_nothing_but_compute(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
     run = subprocess.run(
-        [sys.executable, "-c", PROBE],
+        [sys.executable, "-c", PROBE, str(tmp_path / "probe")],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -69,4 +70,4 @@ def test_a_confined_process_can_do_nothing_but_compute() -> None:
     assert report["thread"] == "done"
     assert not report["root"]
     assert not report["new_privileges"]
-    assert not Path("/tmp/sentiloc-probe").exists()
+    assert not (tmp_path / "probe").exists()
