@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse
 
 from app.docs_page import add_docs
 from app.openapi import complete_openapi
 from app.problems import install_handlers
 from app.reaper import Reaper
 from app.routes import health, jobs, localize, results
+from app.routes.page import add_page
 from app.services import Services
 from app.settings import Settings, get_settings
 from app.version import version
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for routes in (localize, jobs, results, health):
         app.include_router(routes.router)
     add_docs(app)
-    app.add_api_route("/", _landing, include_in_schema=False, response_class=PlainTextResponse)
+    add_page(app)
     complete_openapi(app)
     return app
 
@@ -54,7 +54,3 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
         reaper.stop()
 
     return lifespan
-
-
-async def _landing() -> str:
-    return "Sentiloc. Upload: POST /localize (multipart field `video`). Documentation: /docs\n"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.formats import FORMATS
@@ -21,10 +22,17 @@ from model.cut import recut
 from model.errors import ErrorCode, SentilocError
 from model.result import Result, SegmentOptions, parse_result
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(tags=["results"])
 
 JSON_TYPE = "application/json"
 _HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_VIDEO_TYPES = {"webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/x-msvideo", "ts": "video/mp2t"}
+_VIDEO_HEADERS = {
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def _examples() -> dict[str, Any]:
@@ -67,7 +75,7 @@ class Cut(BaseModel):
 
 
 @router.get(
-    "/result",
+    "/jobs/{job_id}/result",
     summary="Fetch the result",
     response_model=ResultBody,
     responses={
@@ -97,6 +105,31 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
     return _rendered(found, name, record.source_name)
 
 
+@router.get(
+    "/jobs/{job_id}/video",
+    summary="Play the uploaded video",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "The file as it was uploaded", "content": {"video/*": _BYTES}},
+        206: {"description": "The range asked for", "content": {"video/*": _BYTES}},
+        **documented(
+            UNKNOWN, (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored."), BAD_ID, NO_REDIS
+        ),
+    },
+)
+def video(job_id: JobId, services: ServicesDep) -> Response:
+    """The upload, with byte ranges, for a player. What browser can play it depends on its codec."""
+    record = find_job(services, job_id)
+    suffix = record.source_name.rpartition(".")[2].lower()
+    try:
+        with services.storage.local_path(record.source_key) as path:
+            return FileResponse(
+                path, media_type=_VIDEO_TYPES.get(suffix, "video/mp4"), headers=_VIDEO_HEADERS
+            )
+    except SentilocError as error:
+        raise ProblemError(410, error.code, "The video is no longer stored.") from error
+
+
 def read_result(services: Services, record: JobRecord) -> Result:
     """A job's stored result; raises the problem that says why there is none."""
     if record.state is not JobState.SUCCEEDED or record.result_key is None:
@@ -106,6 +139,31 @@ def read_result(services: Services, record: JobRecord) -> Result:
     except SentilocError as error:
         raise ProblemError(410, error.code, "The result is no longer stored.") from error
     return parse_result(json.loads(data))
+
+
+class FormatBody(BaseModel):
+    """A format that a result can be fetched in."""
+
+    name: str = Field(description="For `?format=`")
+    title: str
+    media_type: str = Field(description="For the `Accept` header")
+    extension: str
+
+
+_FORMATS_EXAMPLE = [{"name": "vtt", "title": "WebVTT", "media_type": "text/vtt", "extension": "vtt"}]
+
+
+@router.get(
+    "/formats",
+    summary="List the result formats",
+    responses={200: {"content": {JSON_TYPE: {"example": _FORMATS_EXAMPLE}}}},
+)
+def formats() -> list[FormatBody]:
+    """Every format besides JSON, which is the default."""
+    return [
+        FormatBody(name=name, title=known.title, media_type=known.media_type, extension=known.extension)
+        for name, known in FORMATS.items()
+    ]
 
 
 def negotiate(accept: str) -> str:

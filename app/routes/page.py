@@ -1,0 +1,45 @@
+"""`GET /`: the page, and the files it is made of. Plain modules, no other host, strict content policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def page() -> Response:
+    """The page itself."""
+    return FileResponse(WEB / "index.html", headers=_HEADERS)
+
+
+class _Files(StaticFiles):
+    """Static files with the page's headers; `no-cache` asks for the ETag, so that an update shows at once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(_HEADERS)
+        return response
+
+
+def add_page(app: FastAPI) -> None:
+    """Serve the page at `/` and its files under `/web`."""
+    app.include_router(router)
+    app.mount("/web", _Files(directory=WEB), name="web")
