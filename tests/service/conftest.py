@@ -14,9 +14,11 @@ from tests.service.running import RunningService
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     service = RunningService(tmp_path_factory.mktemp("serve"))
-    service.start()
-    yield service
-    service.stop()
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
     assert service.left_over() == []
 
 
