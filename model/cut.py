@@ -8,7 +8,7 @@ from model.calibration import Calibration
 from model.evidence import with_evidence
 from model.result import Curve, Result, SegmentOptions
 from model.segments import Segment
-from model.serving import DEFAULT_RULE, select_segments
+from model.serving import select_segments
 
 
 def cut_segments(
@@ -22,7 +22,8 @@ def cut_segments(
         duration=duration,
         calibration=calibration,
         labels=options.labels,
-        rule=replace(DEFAULT_RULE, min_length=options.min_length, merge_gap=options.merge_gap),
+        min_length=options.min_length,
+        merge_gap=options.merge_gap,
     )
     return tuple(with_evidence(segment, curve) for segment in found)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -90,10 +90,12 @@ def select_segments(
 ) -> list[Segment]:
     """The segments to show, in order of time: confidence >= threshold, no overlap, times within the video.
 
-    A threshold, a minimum length and labels only leave segments out; none of them moves a boundary. Shown
-    segments of one label that are at most `merge_gap` apart are joined, unless the other label is in between.
+    A threshold, labels and a longer minimum length only leave segments out; none of them moves a boundary (a
+    minimum below the rule's own lets shorter ones compete). Shown segments of one label that are at most
+    `merge_gap` apart are joined, unless the other label is in between.
     """
     calibration = calibration or Calibration()
+    rule = replace(rule, min_length=min(rule.min_length, min_length))
     curves = fuse(frame_scores.scores, frame_scores.saliency)
     length = _covered(len(curves), snippet_seconds, duration)
     chosen = _without_overlap(_candidates(curves, snippet_seconds, length, rule), length, rule)

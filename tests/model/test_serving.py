@@ -75,6 +75,13 @@ def test_merge_gap_joins_and_min_length_drops() -> None:
     assert len(select_segments(scores, STEP, threshold=0.0, min_length=3.0)) == 2
 
 
+def test_a_shorter_minimum_lets_a_flash_through() -> None:
+    scores = frame_scores(np.zeros(40), plateaus(40, (20, 21, 0.9)))
+    short = select_segments(scores, 0.2, threshold=0.0, min_length=0.3)
+    assert len(short) == 1
+    assert select_segments(scores, 0.2, threshold=0.0) == []
+
+
 def test_the_worse_of_two_labels_gives_way_where_they_overlap() -> None:
     scores = frame_scores(plateaus(80, (28, 60, 0.7)), plateaus(80, (10, 32, 0.95)))
     first, second = select(scores)
