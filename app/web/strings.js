@@ -55,7 +55,7 @@ export const say = {
   left: (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`),
   reconnecting: "The server does not answer; trying again",
   summary: (positive, negative, duration) =>
-    `${positive} positive and ${negative} negative ${positive + negative === 1 ? "segment" : "segments"} in ${duration}.`,
+    `${positive} positive and ${negative} negative segments in ${duration}.`,
   none: "No sentiment stands out at these settings.",
   block: (label, start, end, confidence) => `${label}, ${start} to ${end}, confidence ${confidence} %`,
   evidence: { visual: "scene", audio: "voice", face: "face" },

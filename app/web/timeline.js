@@ -4,6 +4,7 @@ import { clock } from "./clock.js";
 import { say, text } from "./strings.js";
 
 const FACE_LANE = 8;
+const BLOCK_LANE = 34;
 const RULER = 18;
 const SHORTEST_VIEW = 2;
 
@@ -124,9 +125,10 @@ export class Timeline extends EventTarget {
     pen.clearRect(0, 0, width, height);
     const colour = (name) => getComputedStyle(this.root).getPropertyValue(name);
     const axis = (height - RULER - FACE_LANE) / 2;
+    const reach = axis - BLOCK_LANE;
     this.paintSaliency(pen, colour("--saliency"), height - RULER - FACE_LANE);
-    this.paintCurve(pen, this.curves.positive, axis, -axis, colour("--positive"));
-    this.paintCurve(pen, this.curves.negative, axis, axis, colour("--negative"));
+    this.paintCurve(pen, this.curves.positive, axis, -reach, colour("--positive"));
+    this.paintCurve(pen, this.curves.negative, axis, reach, colour("--negative"));
     pen.fillStyle = colour("--line");
     pen.fillRect(0, axis - 0.5, width, 1);
     this.paintFaces(pen, colour("--face"), height - RULER - FACE_LANE);
