@@ -38,11 +38,6 @@ class SpeechNet(nn.Module):
         return main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
 
 
-def load_speech_encoder(path: Path) -> SpeechEncoder:
-    """The pretrained encoder of a `speech_encoder.pt`, in evaluation mode."""
-    return load_speech_net(path).encoder
-
-
 def load_speech_net(path: Path) -> SpeechNet:
     """Encoder and heads of a `speech_encoder.pt`, in evaluation mode."""
     state = torch.load(path, weights_only=True)
