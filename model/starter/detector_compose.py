@@ -17,7 +17,8 @@ from model.starter.detector_data import CROP_SIDE, Boxes, Grey, Material, as_gre
 from model.starter.detector_people import silhouette
 from model.starter.detector_scenes import NonFaces, write
 
-SMALLEST_FACE = 15.0
+SMALLEST_FACE = 20.0
+_SMALLEST_SIDE = 16.0
 VISIBLE_SHARE = 0.6
 LEAST_CONTRAST = 7.0
 MOST_BOXES = 8
@@ -78,7 +79,7 @@ class Composer:
             canvas = _place(rng, canvas, self._photo(rng, whole=True), side, placed, fills=rng.random() < 0.7)
         for _ in range(rng.integers(0, 5 if kind < _CLOSE_SHARE else 7)):
             element = self._extra(rng)
-            side = np.exp(rng.uniform(np.log(SMALLEST_FACE), np.log(0.7 * shorter)))
+            side = np.exp(rng.uniform(np.log(_SMALLEST_SIDE), np.log(0.7 * shorter)))
             canvas = _place(rng, canvas, element, side, placed)
         return canvas, [box for box, is_face in placed if is_face]
 
@@ -126,7 +127,7 @@ class Composer:
         return _Element(picture, _mask(rng, picture.shape, box), box, is_face=False)
 
     def _picture(self, rng: Generator) -> tuple[Grey, Boxes]:
-        small = rng.random() < 0.2
+        small = rng.random() < 0.3
         faces, boxes = (
             (self._material.small_faces, self._material.small_boxes)
             if small

@@ -9,7 +9,8 @@ from string import Template
 from typing import Any
 
 NAME, VERSION = "sentiloc-face", "1.0.0"
-LONG_SIDES = (320, 640)
+LONG_SIDES = (320, 960)
+SMALLEST_FACE = 18
 SECOND_LOOK_MAX_FACE = 128
 
 _CARD = Template("""# $name $version
@@ -26,6 +27,7 @@ A face detector of $parameters parameters (ONNX, $kilobytes KiB). It finds where
   for research), pasted in many ways onto drawn backgrounds and onto cuts beside faces.
 - Frames of `javanese_av` (2black0/video-emotion-recognition-javanese; no terms stated, taken as research use), as they
   are, with other faces in place of the actors' and with the face taken out.
+- The two photographs without people that scikit-learn comes with (CC BY 2.0), as surroundings.
 - The boxes of all of these come from YuNet (Wu, Peng and Yu 2023) as a teacher. None of its weights is used here.
 
 Scrambled, smeared and partial faces, pasted in the same ways, are its counter-examples. One person in ten of the
@@ -64,6 +66,7 @@ def write_package(folder: Path, scores: dict[str, Any], recipe: dict[str, Any], 
             "long_sides": list(LONG_SIDES),
             "second_look_max_face": SECOND_LOOK_MAX_FACE,
         },
+        "smallest_face": SMALLEST_FACE,
         "threshold": best["threshold"],
         "max_iou": scores["max_iou"],
         "held_out": best,
@@ -79,7 +82,7 @@ def write_package(folder: Path, scores: dict[str, Any], recipe: dict[str, Any], 
         threshold=best["threshold"],
         recall=f"{best['recall']:.3f}",
         precision=f"{best['precision']:.3f}",
-        steps=recipe["steps"],
+        steps=sum(recipe["cycles"]),
         batch=recipe["batch"],
         seed=recipe["seed"],
     )

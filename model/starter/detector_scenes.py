@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from sklearn.datasets import load_sample_images
 
 from model.starter.detector_data import Grey, Material, as_grey
 
@@ -21,6 +22,7 @@ class NonFaces:
 
     def __init__(self, material: Material) -> None:
         self._material = material
+        self._views = _views()
 
     def background(self, rng: Generator, height: int, width: int) -> Grey:
         """One image (height, width); sometimes a blend of two."""
@@ -36,22 +38,25 @@ class NonFaces:
             self._scrambled,
             self._smeared,
             self._detail,
+            _fingers,
             lambda r, s: self.surroundings(r, s, s),
             lambda r, s: self.background(r, s, s),
         )
-        return draw[rng.choice(len(draw), p=(0.3, 0.15, 0.2, 0.25, 0.1))](rng, side)
+        return draw[rng.choice(len(draw), p=(0.25, 0.1, 0.2, 0.15, 0.2, 0.1))](rng, side)
 
     def surroundings(self, rng: Generator, height: int, width: int) -> Grey:
         """A cut of a real picture beside or below its face: wall, hair, ear, cloth."""
-        if rng.random() < 0.6:
+        source = rng.random()
+        if source < 0.3:
+            image = self._views[rng.integers(len(self._views))]
+            return _fit(_turned(rng, _cut(rng, image, 0, image.shape[1], 0, image.shape[0])), height, width)
+        if source < 0.7:
             index = rng.integers(len(self._material.frames))
             image, box = self._material.frames[index], self._material.frame_boxes[index]
         else:
             index = rng.integers(len(self._material.photos))
             image, box = self._material.photos[index], self._material.photo_boxes[index]
-        cut = _outside(rng, image, box)
-        cut = np.rot90(cut, int(rng.integers(4))) if rng.random() < 0.5 else cut
-        return _fit(cut, height, width)
+        return _fit(_turned(rng, _outside(rng, image, box)), height, width)
 
     def _one(self, rng: Generator, height: int, width: int) -> Grey:
         draw = (self.surroundings, self._collage, _noise, _shapes, _stripes, _text)
@@ -102,9 +107,26 @@ def _outside(rng: Generator, image: Grey, box: NDArray[np.float32]) -> Grey:
     sides = ((0, left, 0, height), (right, width, 0, height), (0, width, bottom, height))
     fitting = [s for s in sides if s[1] - s[0] > SMALLEST_CUT and s[3] - s[2] > SMALLEST_CUT]
     x1, x2, y1, y2 = fitting[rng.integers(len(fitting))] if fitting else (0, SMALLEST_CUT, 0, height)
+    return _cut(rng, image, x1, x2, y1, y2)
+
+
+def _cut(rng: Generator, image: Grey, x1: int, x2: int, y1: int, y2: int) -> Grey:
+    """A random rectangle within the given one."""
     w, h = rng.integers(SMALLEST_CUT, x2 - x1 + 1), rng.integers(SMALLEST_CUT, y2 - y1 + 1)
     x, y = rng.integers(x1, x2 - w + 1), rng.integers(y1, y2 - h + 1)
     return image[y : y + h, x : x + w]
+
+
+def _turned(rng: Generator, image: Grey) -> Grey:
+    return np.rot90(image, int(rng.integers(4))) if rng.random() < 0.5 else image
+
+
+def _views() -> list[Grey]:
+    """The two photographs without people that scikit-learn comes with."""
+    return [
+        as_grey(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY))
+        for image in load_sample_images().images
+    ]
 
 
 def _fit(image: Grey, height: int, width: int) -> Grey:
@@ -159,6 +181,24 @@ def _stripes(rng: Generator, height: int, width: int) -> Grey:
     return as_grey(np.clip(rng.uniform(60, 190) + rng.uniform(20, 120) * wave, 0, 255))
 
 
+def _fingers(rng: Generator, side: int) -> Grey:
+    """Rounded bars side by side, lit from one side, as fingers and folds are."""
+    ground, skin = (int(v) for v in rng.integers(20, 236, 2))
+    image = np.full((side, side), ground, np.uint8)
+    width = rng.uniform(0.06, 0.2) * side
+    angle, bend = rng.uniform(0, np.pi), rng.normal(0, 0.15)
+    for number in range(rng.integers(3, 7)):
+        turn = angle + number * bend
+        along = np.array([np.cos(turn), np.sin(turn)]) * side * rng.uniform(0.2, 0.4)
+        across = np.array([-np.sin(angle), np.cos(angle)]) * width * (number - 2) * rng.uniform(0.8, 1.1)
+        start, end = (tuple((side / 2 + across + s * along).astype(int).tolist()) for s in (-1, 1))
+        for share, light in ((1.0, -40), (0.75, 0), (0.35, 25)):
+            cv2.line(
+                image, start, end, int(np.clip(skin + light, 0, 255)), max(1, int(width * share)), cv2.LINE_AA
+            )
+    return as_grey(cv2.blur(image, (max(1, side // 40),) * 2))
+
+
 def _text(rng: Generator, height: int, width: int) -> Grey:
     paper = int(rng.integers(256))
     image = np.full((height, width), paper, np.uint8)
@@ -169,8 +209,11 @@ def _text(rng: Generator, height: int, width: int) -> Grey:
 def write(rng: Generator, image: Grey, *, lines: int, ink: int) -> None:
     """Write random words into `image`, in place."""
     letters = np.array(list(string.ascii_letters + string.digits + "   .,"))
-    font, scale = _FONTS[rng.integers(len(_FONTS))], rng.uniform(0.3, 2.0)
+    font, scale = _FONTS[rng.integers(len(_FONTS))], np.exp(rng.uniform(np.log(0.3), np.log(3.5)))
+    thick = max(1, round(scale * rng.uniform(0.7, 5.0)))
     for _ in range(lines):
         words = "".join(rng.choice(letters, rng.integers(3, 30)))
         at = (int(rng.integers(-20, image.shape[1])), int(rng.integers(image.shape[0] + 10)))
-        cv2.putText(image, words, at, font, scale, ink, int(rng.integers(1, 4)), cv2.LINE_AA)
+        if rng.random() < 0.3:
+            cv2.putText(image, words, at, font, scale, (ink + 110) % 256, 2 * thick + 1, cv2.LINE_AA)
+        cv2.putText(image, words, at, font, scale, ink, thick, cv2.LINE_AA)

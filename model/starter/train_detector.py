@@ -37,9 +37,9 @@ class Recipe:
     """Every choice of the run; it is stored beside the weights."""
 
     seed: int = 20
-    steps: int = 2000
+    cycles: tuple[int, ...] = (2000, 2000)
     batch: int = 16
-    rate: float = 3e-3
+    rates: tuple[float, ...] = (3e-3, 2e-3)
     warmup: int = 100
     weight_decay: float = 1e-3
     averaging: float = 0.99
@@ -56,13 +56,12 @@ def main() -> None:
     parser.add_argument(
         "--package", type=Path, help="where to write detector.onnx, spec.json and MODEL_CARD.md"
     )
-    parser.add_argument("--steps", type=int, default=Recipe().steps)
     parser.add_argument(
         "--export-only", action="store_true", help="write the package from the last checkpoint"
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = Recipe(steps=arguments.steps)
+    recipe = Recipe()
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
     scores = evaluate(model, arguments.data, arguments.run / "material", recipe)
     (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2))
@@ -82,11 +81,11 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
     model = FaceDetector(recipe.width)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = _averaged(model, recipe)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rates[0], weight_decay=recipe.weight_decay)
     first = _resume(arguments.run / "checkpoint.pt", model, average, optimizer)
     model.train()
     running = 0.0
-    for step in range(first, recipe.steps):
+    for step in range(first, sum(recipe.cycles)):
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, recipe)
         loss = _step(model, optimizer, composer, recipe, step)
@@ -94,7 +93,7 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
         running = loss if step == first else 0.98 * running + 0.02 * loss
         if step % 50 == 49:
             _log.info("step %d loss %.4f", step + 1, running)
-        if step % 200 == 199 or step + 1 == recipe.steps:
+        if step % 200 == 199 or step + 1 == sum(recipe.cycles):
             _save(arguments.run / "checkpoint.pt", step + 1, model, average, optimizer)
     return _inner(average)
 
@@ -107,11 +106,16 @@ def load_average(run: Path, recipe: Recipe) -> FaceDetector:
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Learning rate: a linear start, then half a cosine down to a hundredth."""
-    if step < recipe.warmup:
-        return recipe.rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+    """Learning rate, in each cycle: a linear start, then half a cosine down to a hundredth."""
+    start = 0
+    cycles = list(zip(recipe.cycles, recipe.rates, strict=True))
+    while len(cycles) > 1 and step >= start + cycles[0][0]:
+        start += cycles.pop(0)[0]
+    length, rate = cycles[0]
+    if step - start < recipe.warmup:
+        return rate * (step - start + 1) / recipe.warmup
+    done = min(1.0, (step - start - recipe.warmup) / max(1, length - recipe.warmup))
+    return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def collate(scenes: list[Scene]) -> tuple[Tensor, Tensor, Tensor]:

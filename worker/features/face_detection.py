@@ -19,6 +19,7 @@ from worker.onnx_session import create_session
 Image = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
 
+SECOND_LOOK_FROM = 1.5
 YUNET_LONG_SIDE = 640
 YUNET_THRESHOLD = 0.7
 YUNET_MAX_IOU = 0.3
@@ -52,7 +53,7 @@ def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1)
 class StarterDetector:
     """The network of `model/face_detector.py`, exported.
 
-    A large frame is looked at twice: small for large faces, and again at twice the side for small ones.
+    A large frame is looked at twice: shrunk for large faces, and again, larger, for small ones.
     """
 
     def __init__(self, package: Path, *, threads: int = 1) -> None:
@@ -60,25 +61,25 @@ class StarterDetector:
         self.name = str(spec["name"])
         self.threshold = float(spec["threshold"])
         self._max_iou = float(spec["max_iou"])
-        self._long_sides = tuple(int(side) for side in spec["input"]["long_sides"])
+        self._first_side, self._second_side = (int(side) for side in spec["input"]["long_sides"])
         self._second_look_max = float(spec["input"]["second_look_max_face"])
+        self._smallest = float(spec["smallest_face"])
         self._session = create_session(package / str(spec["network"]), threads=threads)
 
     def detect(self, image: Image) -> FloatArray:
         """See `Detector`."""
-        first, second = self._long_sides
-        found = self._look(image, first)
-        if max(image.shape[:2]) >= (first + second) / 2:
-            again = self._look(image, second)
-            limit = self._second_look_max * max(image.shape[:2]) / second
-            small = np.sqrt((again[:, 3:] - again[:, 1:3]).prod(1)) <= limit
-            found = np.concatenate([found, again[small]])
+        found = self._look(image, self._first_side)
+        if max(image.shape[:2]) >= SECOND_LOOK_FROM * self._first_side:
+            again = self._look(image, self._second_side, self._second_look_max)
+            found = np.concatenate([found, again])
         return suppress(found, self.threshold, self._max_iou)
 
-    def _look(self, image: Image, long_side: int) -> FloatArray:
+    def _look(self, image: Image, long_side: int, largest: float = float("inf")) -> FloatArray:
+        """Faces (n, 5) whose side, as the network sees them, is between the smallest it can tell and `largest`."""
         padded, scale = fit(image, long_side)
-        rows = self._session.run(None, {"image": padded[None]})[0][0]
-        return _scaled(suppress(rows, self.threshold, self._max_iou), scale)
+        rows = suppress(self._session.run(None, {"image": padded[None]})[0][0], self.threshold, self._max_iou)
+        side = np.sqrt((rows[:, 3:] - rows[:, 1:3]).prod(1))
+        return _scaled(rows[(side >= self._smallest) & (side <= largest)], scale)
 
 
 class YuNet:
