@@ -76,8 +76,8 @@ def _predict_row(net: SpeechNet, parts: Sequence[NDArray[np.float16]]) -> NDArra
     audio = torch.from_numpy(as_snippets(frames, SILENT_VALUE))[None]
     owner = np.repeat(np.arange(2 * len(parts)), [n for part in parts for n in (len(part), GAP_FRAMES)])
     tail = audio.shape[1] * FRAMES - len(owner)
-    owner = np.pad(owner, (0, tail), constant_values=-1).reshape(-1, FRAMES)
-    weights = np.stack([(owner == 2 * i).mean(axis=1) for i in range(len(parts))]).astype(np.float32)
+    rows = np.pad(owner, (0, tail), constant_values=-1).reshape(-1, FRAMES)
+    weights = np.stack([(rows == 2 * i).mean(axis=1) for i in range(len(parts))]).astype(np.float32)
     with torch.inference_mode():
         embedding = net.encoder(audio, torch.ones(audio.shape[:2]))[0]
         classes: NDArray[np.int64] = (
