@@ -41,7 +41,7 @@ class ReferenceTransformer(nn.Module):
         super().__init__()
         inputs = (config.visual_dim or 0) + (config.audio_shape or (0,))[0] + (config.face_dim or 0)
         self.project = nn.Linear(inputs, width)
-        block = nn.TransformerEncoderLayer(width, 16, 4 * width, batch_first=True, norm_first=True)
+        block = nn.TransformerEncoderLayer(width, 16, 4 * width + 72, batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(block, layers, enable_nested_tensor=False)
         self.classify = nn.Linear(width, config.classes + 1)
 

@@ -79,16 +79,10 @@ def epoch_batches(
 def collate(items: Sequence[Item], config: FSENetConfig, supervision: Supervision) -> Batch:
     """Pad items to the longest of them: streams (B, T, ...), masks and labels (B, T, ...)."""
     time = max(len(item.features) for item in items)
-    shapes: dict[str, tuple[int, ...] | None] = {
-        "visual": (config.visual_dim,) if config.visual_dim else None,
-        "audio": config.audio_shape,
-        "face": (config.face_dim,) if config.face_dim else None,
-    }
-    streams: dict[str, Tensor | None] = {}
-    present = {}
-    for name, shape in shapes.items():
-        streams[name] = None if shape is None else _stream(items, name, shape, time)
-        present[name] = _pad([_presence(item.features, name) for item in items], time)
+    shapes = config.stream_shapes
+    names = ("visual", "audio", "face")
+    streams = {name: _stream(items, name, shapes[name], time) if name in shapes else None for name in names}
+    present = {name: _pad([_presence(item.features, name) for item in items], time) for name in names}
     valid = _pad([np.ones(len(item.features), bool) for item in items], time)
     return Batch(streams=streams, present=present, valid=valid, labels=labels_of(items, time, supervision))
 

@@ -1,18 +1,19 @@
 """TSL300 / CMU-MOSEI folders to items: the published layout and the one that extraction writes.
 
-    gt.json | videosenti_gt.json            segments in seconds, labels "n" and "p" fps_dict.json,
-    len_duration_dict.json   the videos' own frame rate; duration in seconds (optional) split_train.txt,
-    split_test.txt         names point_gaussian/point_labels.csv         points (or point_label.csv):
-    video_id, point (a frame), class_index features/SPLIT/{rgb,logmfcc,img}/NAME.npy
+- `gt.json`, `videosenti_gt.json`: segments in seconds, labels "n" and "p"
+- `fps_dict.json`, `len_duration_dict.json`: the videos' own frame rate; duration in seconds (optional)
+- `split_train.txt`, `split_test.txt`: names
+- `point_gaussian/point_labels.csv` or `point_label.csv`: columns video_id, point (a frame), class_index
+- `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`
 
-Everything is read and checked before training starts; all problems come in one error, each by its file's
-name.
+Everything is checked before training starts; all problems come in one error, each by its file's name.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,23 +167,14 @@ def _read(
 def _check_extracted(
     folder: Path, split: str, name: str, features: SnippetFeatures, config: FSENetConfig
 ) -> None:
-    wanted = {
-        "visual": (config.visual_dim,) if config.visual_dim else None,
-        "audio": config.audio_shape,
-        "face": (config.face_dim,) if config.face_dim else None,
-    }
-    for stream, shape in wanted.items():
+    for stream, shape in config.stream_shapes.items():
         array = getattr(features, stream)
-        if shape is not None and (array is None or array[0].size != _size(shape)):
+        if array is None or array[0].size != math.prod(shape):
             found = "is missing" if array is None else f"has shape {array.shape}"
             where = folder / "features" / split
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{where}: {stream} of {name} {found}, needs (T, {shape})"
             )
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return shape[0] if len(shape) == 1 else shape[0] * shape[1]
 
 
 def _snippet_points(points: Sequence[tuple[int, int]], ratio: float, snippets: int) -> tuple[PointLabel, ...]:

@@ -86,12 +86,8 @@ def example_inputs(config: FSENetConfig, batch: int, time: int, seed: int = 0) -
     stream.
     """
     generator = torch.Generator().manual_seed(seed)
-    shapes: dict[str, tuple[int, ...]] = {
-        "visual": (config.visual_dim or 0,),
-        "audio": config.audio_shape or (),
-        "face": (config.face_dim or 0,),
-    }
-    features = [torch.randn(batch, time, *shapes[name], generator=generator) for name in config.streams]
+    shapes = config.stream_shapes.values()
+    features = [torch.randn(batch, time, *shape, generator=generator) for shape in shapes]
     masks = [torch.rand(batch, time, generator=generator) > 1 / 3 for _ in config.streams]
     return [*features, *masks]
 

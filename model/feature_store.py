@@ -1,5 +1,4 @@
-"""Snippet features on disk, in the folder layout of the published TSL300 features plus presence masks and a
-spec.
+"""Snippet features on disk: the folders of the published TSL300 features, plus presence masks and a spec.
 
     FOLDER/spec.json                        the ModelSpec and its features_hash
     FOLDER/features/SPLIT/rgb/NAME.npy      visual (T, dim)

@@ -26,15 +26,15 @@ class FSENetConfig:
     From the paper (section 4.1): width 512, 1-D convolutions onto it, C + 1 independent class convolutions,
     cross attention without a feed-forward block. The paper does not give the following; chosen here:
 
-    heads 8            64 features a head, as in the attention paper that it cites dropout 0.1        200
-    training videos; the usual rate of attention blocks projection_kernel 3  lets a snippet see its
-    neighbours before the position-free attention position none      equations 1-2 have no position term;
-    "rotary" adds relative time at no parameters saliency_width 256, class_width 128  keep E and the class
-    heads under a quarter of the multiplications sentiment_prior 0.1, non_sentiment_prior 0.9  start near
-    the share of time that conveys sentiment, so that the
-                       first pseudo-labels (eq. 8 reads the model's own scores) are not noise around one half
-    fusion cas         equation 9 is what the paper calls the frame-level score; "global" serves equation 10
-    attention_window None  whole video; a number of snippets limits |t - s| and makes the cost linear in T
+    - heads 8: 64 features a head, as in the attention paper that it cites.
+    - dropout 0.1: 200 training videos; the usual rate of attention blocks.
+    - projection_kernel 3: lets a snippet see its neighbours before the position-free attention.
+    - position "none": equations 1-2 have no position term; "rotary" adds relative time at no parameters.
+    - saliency_width 256, class_width 128: E and the class heads stay under a quarter of the multiplications.
+    - sentiment_prior, non_sentiment_prior: where the scores start. Equation 8 reads the model's own scores, so
+      the first pseudo-labels should say "non-sentiment, unless a point is near", not noise around one half.
+    - fusion "cas": equation 9 is what the paper calls the frame-level score; "global" serves equation 10.
+    - attention_window None: the whole video; a number of snippets limits |t - s| and makes the cost linear.
     """
 
     visual_dim: int | None = 1024
@@ -65,8 +65,17 @@ class FSENetConfig:
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams that the network takes, in input order."""
-        shapes = {"visual": self.visual_dim, "audio": self.audio_shape, "face": self.face_dim}
-        return tuple(name for name, shape in shapes.items() if shape is not None)
+        return tuple(self.stream_shapes)
+
+    @property
+    def stream_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one snippet in each stream that the network takes, in input order."""
+        shapes = {
+            "visual": None if self.visual_dim is None else (self.visual_dim,),
+            "audio": self.audio_shape,
+            "face": None if self.face_dim is None else (self.face_dim,),
+        }
+        return {name: shape for name, shape in shapes.items() if shape is not None}
 
     @classmethod
     def for_spec(cls, spec: ModelSpec, **options: object) -> FSENetConfig:
@@ -133,10 +142,8 @@ class FSENet(nn.Module):
     def _build_interaction(self) -> None:
         """Four cross attentions: two of stage I (eq. 1), two of stage II (eq. 2)."""
         config = self.config
-        names = ("face_visual", "face_audio") * config.stage1 + (
-            "audio_visual",
-            "visual_audio",
-        ) * config.stage2
+        first, second = ("face_visual", "face_audio"), ("audio_visual", "visual_audio")
+        names = first * config.stage1 + second * config.stage2
         self.attention = nn.ModuleDict(
             {
                 name: CrossAttention(

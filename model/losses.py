@@ -25,16 +25,14 @@ _EPSILON = 1e-6
 class LossConfig:
     """Weights and switches of the objective; every default is the paper's value where the paper has one.
 
-    Not in the paper, chosen here: contrast "anchor": eq. 6 compares the negatives with the prototype that
-    they are pushed away from, as its text
-        says; "own" is the formula's other reading (k = j), whose two class terms cancel to a constant at
-        balance.
-    base "paper" is the printed formula; "bce" adds its (1 - avg) term, without which video supervision,
-    which has
-        no frame loss, is minimal at a score of one everywhere.
-    pool "mean" averages over time; "topk" averages the top T / k steps (multiple-instance pooling).
-    add_inside: eq. 8 adds the model's own non-sentiment score inside a window as well; see
-    `pseudo_labels.combine`. None means: by supervision, see `resolve`.
+    Not in the paper, chosen here:
+
+    - contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as its
+      text says; "own" is the formula's other reading (k = j), whose two class terms cancel at balance.
+    - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: "bce" for video supervision, which
+      has no frame loss and would be minimal at a score of one everywhere.
+    - pool "mean": over time, as printed; "topk" averages the top T / k steps. None: "topk" for video supervision.
+    - add_inside: eq. 8 adds the model's own non-sentiment score inside a window too; see `pseudo_labels.combine`.
     """
 
     supervision: Supervision = "point"

@@ -16,6 +16,7 @@ from model.spec import SNIPPET_FRAMES
 MEL_ROWS, MELS = 2 * SNIPPET_FRAMES, 60
 KNOWN_WIDTHS = {"visual": (1024,), "audio": (512, 768), "face": (256, 1024)}
 _PER_FRAME = 12
+_CLOCKS = ("visual", "face", "audio")
 _SCALED_LIMIT = 10.0
 
 
@@ -53,17 +54,11 @@ def read_published(
     the face's, else the audio's); a stream that ends a little earlier is absent from there on.
     Raises `invalid_data` naming the file that is missing, misshapen, not finite or of another length.
     """
-    shapes: dict[str, tuple[int, ...] | None] = {
-        "visual": (config.visual_dim,) if config.visual_dim else None,
-        "face": (config.face_dim,) if config.face_dim else None,
-        "audio": config.audio_shape,
-    }
     arrays: dict[str, FloatArray] = {}
     problems = []
-    for stream, shape in shapes.items():
+    for stream, shape in config.stream_shapes.items():
         try:
-            if shape is not None:
-                arrays[stream] = _read_stream(_path(folder, split, stream, name), shape)
+            arrays[stream] = _read_stream(_path(folder, split, stream, name), shape)
         except SentilocError as error:
             problems.append(error.detail)
     if problems:
@@ -73,7 +68,7 @@ def read_published(
         stream: array[::SNIPPET_FRAMES] if len(array) >= _PER_FRAME * reference else array
         for stream, array in arrays.items()
     }
-    time = len(next(iter(arrays.values())))
+    time = len(arrays[next(name for name in _CLOCKS if name in arrays)])
     fitted = {}
     for stream, array in arrays.items():
         if abs(len(array) - time) > max(4, 0.05 * time):

@@ -39,10 +39,10 @@ Progress = Callable[[int, int, dict[str, float]], None]
 class TrainConfig:
     """A whole run. Defaults are the paper's (section 4.1); those that it does not give:
 
-    schedule constant  "an initial learning rate" names no decay; "cosine" goes to zero over the run
-    clip 0             no gradient clipping
-    stream_dropout 0   share of videos whose stream is hidden in a step, to learn the absent state
-    val_fraction 0.15  of the training videos, held out for model selection; never the test split
+    - schedule "constant": "an initial learning rate" names no decay; "cosine" goes to zero over the run.
+    - clip 0: no gradient clipping.
+    - stream_dropout 0: share of videos whose stream is hidden in a step, to learn the absent state.
+    - val_fraction 0.15: of the training videos, held out for model selection; never the test split.
     """
 
     network: FSENetConfig = field(default_factory=FSENetConfig)
