@@ -103,6 +103,7 @@ class JobRecord:
     started_at: float | None = None
     finished_at: float | None = None
     result_key: str | None = None
+    labels_found: tuple[str, ...] | None = None
     error: JobError | None = None
 
     @property
@@ -133,6 +134,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         started_at=_time(fields, "started_at"),
         finished_at=_time(fields, "finished_at"),
         result_key=fields.get("result_key") or None,
+        labels_found=_labels(fields),
         error=_error(fields),
     )
 
@@ -140,6 +142,12 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
 def _time(fields: Mapping[str, str], name: str) -> float | None:
     value = fields.get(name)
     return float(value) if value else None
+
+
+def _labels(fields: Mapping[str, str]) -> tuple[str, ...] | None:
+    if fields["state"] != JobState.SUCCEEDED:
+        return None
+    return tuple(filter(None, fields.get("labels_found", "").split(",")))
 
 
 def _error(fields: Mapping[str, str]) -> JobError | None:

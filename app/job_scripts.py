@@ -96,7 +96,7 @@ return 1
 """
 )
 
-# ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key.
+# ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found.
 FINISH = (
     _PRELUDE
     + """
@@ -104,6 +104,7 @@ local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not held(owner, attempt) then return 0 end
 if get('state') == target and get('result_key') == ARGV[7] then return 1 end
 if not is_one_of(get('state'), allowed) then return 0 end
+redis.call('HSET', job, 'labels_found', ARGV[8])
 close(target, ARGV[5], ARGV[6], ARGV[7])
 return 1
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from redis import Redis
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 POISON_DETAIL = "The job ended its worker every time it was tried; the video was not localized."
 
 
-def _listed(states: Iterable[JobState]) -> str:
-    return ",".join(states)
+def _listed(names: Iterable[str]) -> str:
+    return ",".join(names)
 
 
 class JobStore:
@@ -61,10 +61,23 @@ class JobStore:
         """The record, or None for an id that does not exist."""
         return _record(self.redis.hgetall(self._job_key(job_id)))
 
+    def get_many(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """The records in the order of their ids, in one round trip."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hgetall(self._job_key(job_id))
+        return [_record(fields) for fields in pipe.execute()]
+
+    def queue_positions(self, job_ids: Sequence[str]) -> list[int | None]:
+        """`queue_position` of many, in one round trip."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.zrank(f"{self.prefix}queue", job_id)
+        return [None if rank is None else rank + 1 for rank in pipe.execute()]
+
     def queue_position(self, job_id: str) -> int | None:
         """1 for the job that starts next, None when the job is not queued."""
-        rank = cast("int | None", self.redis.zrank(f"{self.prefix}queue", job_id))
-        return None if rank is None else rank + 1
+        return self.queue_positions([job_id])[0]
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:
         """Take a queued job for `owner`; None when it is not queued (any more)."""
@@ -77,16 +90,27 @@ class JobStore:
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
         return bool(self._run(job_scripts.RENEW, lease.job_id, lease.owner, lease.attempt, *argv))
 
-    def succeed(self, lease: Lease, result_key: str) -> bool:
+    def succeed(self, lease: Lease, result_key: str, labels_found: Iterable[str] = ()) -> bool:
         """Finish with a result; False when the job was cancelled or given to another worker."""
-        return self._finish(lease, JobState.SUCCEEDED, "", "", result_key)
+        labels = _listed(sorted(set(labels_found)))
+        return self._finish(lease, JobState.SUCCEEDED, "", "", result_key, labels)
 
     def fail(self, lease: Lease, error: JobError) -> bool:
         """Finish with an error; False when the job was cancelled or given to another worker."""
-        return self._finish(lease, JobState.FAILED, error.code, error.detail, "")
+        return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "")
 
-    def _finish(self, lease: Lease, target: JobState, code: str, detail: str, result_key: str) -> bool:
-        argv = (lease.owner, lease.attempt, target, _listed(sources(target)), code, detail, result_key)
+    def _finish(self, lease: Lease, target: JobState, *outcome: str) -> bool:
+        code, detail, result_key, labels = outcome
+        argv = (
+            lease.owner,
+            lease.attempt,
+            target,
+            _listed(sources(target)),
+            code,
+            detail,
+            result_key,
+            labels,
+        )
         return bool(self._run(job_scripts.FINISH, lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.problems import Problem
-from app.schemas import EXAMPLE_QUEUED, HealthBody, JobBody, ReadyBody, ResultBody
+from app.schemas import EXAMPLE_QUEUED, HealthBody, JobBody, JobListBody, ReadyBody, ResultBody
 
 
 def complete_openapi(app: FastAPI) -> None:
@@ -20,7 +20,7 @@ def complete_openapi(app: FastAPI) -> None:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = Problem.model_json_schema()
-        for model in (HealthBody, JobBody, ReadyBody, ResultBody):
+        for model in (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody):
             schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
         accepted = document["paths"]["/localize"]["post"]["responses"]["202"]
         accepted["content"]["application/json"]["example"] = EXAMPLE_QUEUED

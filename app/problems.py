@@ -38,6 +38,7 @@ class ProblemCode(StrEnum):
     MALFORMED_MULTIPART = "malformed_multipart"
     MISSING_FIELD = "missing_field"
     UNEXPECTED_FIELD = "unexpected_field"
+    INVALID_CURSOR = "invalid_cursor"
     RESULT_NOT_READY = "result_not_ready"
     REDIS_UNAVAILABLE = "redis_unavailable"
 

@@ -12,6 +12,7 @@ from app.job_record import JobRecord, JobState
 Seconds = Annotated[float, Field(ge=0, description="Seconds from the video's start")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Label = Literal["negative", "positive"]
+LABELS: tuple[Label, ...] = ("negative", "positive")
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
 
@@ -27,6 +28,7 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "created_at": "2026-01-31T12:00:00Z",
     "started_at": "2026-01-31T12:00:01Z",
     "finished_at": None,
+    "labels_found": None,
     "error": None,
     "links": {"self": f"/jobs/{EXAMPLE_ID}", "result": f"/jobs/{EXAMPLE_ID}/result"},
 }
@@ -127,6 +129,7 @@ class JobBody(_Body):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    labels_found: list[Label] | None = Field(description="Labels of the segments; null until it succeeded")
     error: Failure | None
     links: Links
 
@@ -146,13 +149,36 @@ def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
         created_at=_moment(record.created_at),
         started_at=None if record.started_at is None else _moment(record.started_at),
         finished_at=None if record.finished_at is None else _moment(record.finished_at),
+        labels_found=_labels(record),
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
         links=Links(self=path, result=f"{path}/result"),
     )
 
 
+def _labels(record: JobRecord) -> list[Label] | None:
+    return (
+        None if record.labels_found is None else [label for label in LABELS if label in record.labels_found]
+    )
+
+
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+class JobListBody(_Body):
+    """A page of jobs, newest first."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"jobs": [_EXAMPLE_JOB], "next_cursor": "MTc2OTg2MDgwMC41IHhKM2swY1EyWXcxdUg4bTVWdEI3Tnc"}
+            ]
+        },
+    )
+
+    jobs: list[JobBody]
+    next_cursor: str | None = Field(description="Ask for the next page with it; null when this is the last")
 
 
 class VideoBody(_Body):

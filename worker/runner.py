@@ -72,11 +72,12 @@ class JobRunner:
         pipeline = self._pipelines.get(record.model)
         with self._storage.local_path(record.source_key) as path:
             result = pipeline.localize(path, keeper.report)
+        labels = {segment.label for segment in result.segments}
         key = result_key(record.id, record.attempt)
         with self._storage.writer(key) as writer:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
             writer.commit()
-        if self._insist(lambda: self._store.succeed(record.lease, key)):
+        if self._insist(lambda: self._store.succeed(record.lease, key, labels)):
             logger.info("succeeded with %d segments", len(result.segments))
         else:
             self._storage.delete(key)

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from redis import Redis
 
 from app.job_record import JobRecord
 from app.job_store import JobStore
+from app.main import create_app
 from app.redis_client import connect
 from app.settings import Settings
 from tests.services import PrivateRedis, private_redis
@@ -39,6 +41,12 @@ def redis(settings: Settings) -> Iterator[Redis]:
 @pytest.fixture
 def store(redis: Redis, settings: Settings) -> JobStore:
     return JobStore(redis, settings.redis_prefix)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
 
 
 def submit(store: JobStore, name: str = "clip.mp4") -> JobRecord:

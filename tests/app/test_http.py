@@ -14,43 +14,20 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from app.formats import FORMATS
-from app.job_record import JobError, JobRecord
+from app.job_record import JobError
 from app.job_store import JobStore
 from app.main import create_app
 from app.presence import WorkerPresence, beat
-from app.problems import MEDIA_TYPE
-from app.schemas import EXAMPLE_RESULT, JobBody, ReadyBody, ResultBody
+from app.schemas import EXAMPLE_RESULT, JobBody, JobListBody, ReadyBody, ResultBody
 from app.settings import Settings
-from app.storage import LocalStorage
 from model.errors import ErrorCode
+from tests.app.asking import VIDEO, assert_problem, finish, upload
 
-VIDEO = bytes(range(256)) * 20
 BOUNDARY = "b0undary"
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        yield client
-
-
-def upload(client: TestClient, data: bytes = VIDEO, name: str = "clip.mp4") -> Response:
-    response: Response = client.post("/localize", files={"video": (name, data, "video/mp4")})
-    return response
 
 
 def stored(settings: Settings) -> list[Path]:
     return [path for path in settings.data_dir.rglob("*") if path.is_file()]
-
-
-def assert_problem(response: Response, status: int, code: str) -> None:
-    body = response.json()
-    assert (response.status_code, body["code"]) == (status, code), response.text
-    assert response.headers["content-type"] == MEDIA_TYPE
-    assert body["status"] == status
-    assert body["type"] == f"urn:sentiloc:problem:{code}"
-    assert body["detail"]
-    assert body["title"]
 
 
 def form(*parts: tuple[str, bytes], end: bytes = b"--\r\n") -> bytes:
@@ -100,17 +77,6 @@ def test_deleting_a_finished_job_removes_its_files(client: TestClient, settings:
     assert stored(settings) == []
     assert_problem(client.get(path), 404, "job_not_found")
     assert_problem(client.delete(path), 404, "job_not_found")
-
-
-def finish(store: JobStore, job_id: str, settings: Settings, data: bytes) -> JobRecord:
-    record = store.claim(job_id, "worker", 30.0)
-    assert record is not None
-    key = f"results/{job_id}.1.json"
-    with LocalStorage(settings.data_dir).writer(key) as writer:
-        writer.write(data)
-        writer.commit()
-    assert store.succeed(record.lease, key)
-    return record
 
 
 def test_a_result_is_served_as_it_was_stored(client: TestClient, store: JobStore, settings: Settings) -> None:
@@ -327,7 +293,12 @@ def test_the_documentation_needs_no_other_server(client: TestClient) -> None:
 
 def test_every_documented_answer_has_an_example_that_fits(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    models = {"JobBody": JobBody, "ResultBody": ResultBody, "ReadyBody": ReadyBody}
+    models = {
+        "JobBody": JobBody,
+        "JobListBody": JobListBody,
+        "ResultBody": ResultBody,
+        "ReadyBody": ReadyBody,
+    }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for status, answer in operation["responses"].items():

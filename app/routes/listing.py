@@ -1,0 +1,68 @@
+"""`GET /jobs`: the jobs, newest first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.job_list import JobFilter, list_jobs
+from app.job_record import JobState
+from app.problems import ProblemCode, documented
+from app.routes.jobs import NO_REDIS, NO_STORE
+from app.schemas import JobListBody, Label, job_body
+from app.services import ServicesDep
+
+router = APIRouter(tags=["jobs"])
+
+MAX_PAGE = 100
+
+
+class JobQuery(BaseModel):
+    """Query of the list: a job is listed when it fits every filter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: list[JobState] | None = Field(None, description="In one of these states; may be repeated")
+    label: Label | None = Field(None, description="Succeeded with a segment of this label")
+    created_after: AwareDatetime | None = Field(
+        None, description="ISO 8601 with an offset, or Unix seconds; exclusive"
+    )
+    created_before: AwareDatetime | None = Field(
+        None, description="ISO 8601 with an offset, or Unix seconds; exclusive"
+    )
+    limit: int = Field(20, ge=1, le=MAX_PAGE, description="Most jobs of a page")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+
+    def filter(self) -> JobFilter:
+        """What the list takes."""
+        return JobFilter(
+            states=tuple(self.state or ()),
+            label=self.label,
+            created_after=_seconds(self.created_after),
+            created_before=_seconds(self.created_before),
+        )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+@router.get(
+    "/jobs",
+    summary="List jobs",
+    responses=documented(
+        (422, ProblemCode.INVALID_REQUEST, "query.limit: Input should be less than or equal to 100"),
+        (422, ProblemCode.INVALID_CURSOR, "This is not a cursor of this list; begin without one."),
+        NO_REDIS,
+    ),
+)
+def jobs(query: Annotated[JobQuery, Query()], response: Response, services: ServicesDep) -> JobListBody:
+    """Newest first. Go on with `next_cursor` until it is null; a page may be short, or empty, before the end."""
+    response.headers.update(NO_STORE)
+    page = list_jobs(services.store, query.filter(), query.limit, query.cursor)
+    positions = services.store.queue_positions([record.id for record in page.records])
+    bodies = [job_body(*pair) for pair in zip(page.records, positions, strict=True)]
+    return JobListBody(jobs=bodies, next_cursor=page.next_cursor)

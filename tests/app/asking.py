@@ -1,0 +1,40 @@
+"""What the tests of the HTTP contract share: uploading, finishing a job by hand, expecting a problem."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from app.job_record import JobRecord
+from app.job_store import JobStore
+from app.problems import MEDIA_TYPE
+from app.settings import Settings
+from app.storage import LocalStorage
+
+VIDEO = bytes(range(256)) * 20
+
+
+def upload(client: TestClient, data: bytes = VIDEO, name: str = "clip.mp4") -> Response:
+    response: Response = client.post("/localize", files={"video": (name, data, "video/mp4")})
+    return response
+
+
+def assert_problem(response: Response, status: int, code: str) -> None:
+    body = response.json()
+    assert (response.status_code, body["code"]) == (status, code), response.text
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert body["status"] == status
+    assert body["type"] == f"urn:sentiloc:problem:{code}"
+    assert body["detail"]
+    assert body["title"]
+
+
+def finish(store: JobStore, job_id: str, settings: Settings, data: bytes) -> JobRecord:
+    record = store.claim(job_id, "worker", 30.0)
+    assert record is not None
+    key = f"results/{job_id}.1.json"
+    with LocalStorage(settings.data_dir).writer(key) as writer:
+        writer.write(data)
+        writer.commit()
+    assert store.succeed(record.lease, key)
+    return record
