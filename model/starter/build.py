@@ -19,17 +19,20 @@ from pathlib import Path
 import cv2
 import torch
 
+from model.fsenet import FSENet
 from model.items import Item
 from model.losses import Supervision
 from model.package import extractor_id, shipped_models_dir
 from model.scoring import score_items
+from model.serving import select_segments
 from model.spec import FaceStream
 from model.speech import SpeechEncoder
 from model.starter.dataset import Material, embed_sound, load_speech_encoder, make_items, open_sources
-from model.starter.draft import Sources
+from model.starter.draft import SNIPPET, Sources
 from model.starter.face_bank import file_digest
 from model.starter.fit import RECIPE, Fitted, finish, fit, write_package
-from model.starter.judge import judge
+from model.starter.judge import crossed_probabilities, judge, outcomes
+from model.starter.plots import plot_reliability, plot_timeline
 from model.train import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ class Plan:
         default_factory=lambda: {"joined": 50, "acted": 50, "composed": 40, "scenery": 10}
     )
     recipe: TrainConfig = RECIPE
-    supervision: Supervision = "point"
+    supervision: Supervision = "full"
 
 
 def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = None) -> Fitted:
@@ -73,6 +76,7 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
     out.mkdir(parents=True, exist_ok=True)
     face = FaceStream(encoder=extractor_id(material.expression.parent))
     write_package(fitted, face, out)
+    draw(result.network, fitted, held_out, out)
     _report(result.network, fitted, held_out, run / "scores.json")
     return fitted
 
@@ -85,8 +89,7 @@ def make_training_items(
     for part, counts, offset in (("train", plan.train, 0), ("held_out", plan.held_out, HELD_OUT_SEED)):
         sources: Sources = open_sources(material, held_out=part == "held_out", seed=seed)
         items = make_items(sources, counts, seed=seed + offset, spoil=True)
-        size = "-".join(str(counts[kind]) for kind in sorted(counts))
-        store = material.cache / f"sound-{part}-{size}-{file_digest(material.speech_encoder)}-{seed}.npz"
+        store = material.cache / f"sound-{file_digest(material.speech_encoder)}"
         parts.append(embed_sound(items, encoder, store))
         logger.info("%s: %d sequences", part, len(items))
     return parts[0], parts[1]
@@ -113,9 +116,9 @@ def _stamp(material: Material, seed: int) -> str:
     return f"{file_digest(material.expression)[:6]}{file_digest(material.speech_encoder)[:6]}-{seed}"
 
 
-def _report(network: torch.nn.Module, fitted: Fitted, held_out: list[Item], path: Path) -> None:
+def _report(network: FSENet, fitted: Fitted, held_out: list[Item], path: Path) -> None:
     """Scores on held-out sequences, all and by kind, as JSON and in the log."""
-    scores = score_items(network, held_out)  # type: ignore[arg-type]
+    scores = score_items(network, held_out)
     kinds = {"all": held_out}
     for item in held_out:
         kinds.setdefault(item.name.rstrip("0123456789"), []).append(item)
@@ -129,6 +132,18 @@ def _report(network: torch.nn.Module, fitted: Fitted, held_out: list[Item], path
     summary = {"threshold": fitted.threshold, "ece": fitted.calibration_error, "held_out": rows}
     path.write_text(json.dumps(summary, indent=1))
     logger.info("held-out sequences: %s", json.dumps(summary))
+
+
+def draw(network: FSENet, fitted: Fitted, held_out: list[Item], out: Path) -> None:
+    """The card's plots: reliability (each half under the other's calibration) and one composed sequence."""
+    scores = score_items(network, held_out)
+    score, right, owner = outcomes(held_out, scores)
+    sure = crossed_probabilities(score, right, owner, fitted.calibration.method)
+    plot_reliability(sure, right, out / "reliability.png")
+    item = next(item for item in held_out if item.name.startswith("composed") and len(item.segments) > 3)
+    found = scores[item.name]
+    shown = select_segments(found, SNIPPET, threshold=fitted.threshold, calibration=fitted.calibration)
+    plot_timeline(item, found, shown, out / "timeline.png")
 
 
 def main() -> None:

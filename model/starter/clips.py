@@ -125,14 +125,15 @@ def decode_sound(path: Path) -> NDArray[np.int16]:
 
 def sampled_frames(path: Path, step: int = FRAME_STEP) -> Iterator[Image]:
     """Every `step`-th frame of the 25 fps grid as BGR; a grid point shows the frame on screen at that time."""
-    due, shown, origin = Fraction(0), None, None
+    due, shown, elapsed, origin = Fraction(0), None, Fraction(0), None
     for frame, time in _timed_frames(path):
         origin = time if origin is None else origin
-        while shown is not None and time - origin > due:
+        elapsed = time - origin
+        while shown is not None and elapsed > due:
             yield _bgr(shown)
             due += Fraction(step, FRAME_RATE)
         shown = frame
-    if shown is not None:
+    if shown is not None and elapsed >= due:
         yield _bgr(shown)
 
 

@@ -6,6 +6,7 @@ the digest of the network that made it, so that new extractors make new caches b
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,8 +90,12 @@ def make_items(sources: Sources, counts: dict[str, int], *, seed: int, spoil: bo
     return items
 
 
-def embed_sound(items: list[Item], encoder: SpeechEncoder, store: Path | None = None) -> list[Item]:
-    """Items whose log-mels (T, 32, 60) are replaced by the encoder's embeddings (T, 512)."""
+def embed_sound(items: list[Item], encoder: SpeechEncoder, cache: Path | None = None) -> list[Item]:
+    """Items whose log-mels (T, 32, 60) are replaced by the encoder's embeddings (T, 512).
+
+    `cache` is a folder whose name stands for the encoder; a file in it stands for the items' sound.
+    """
+    store = cache / f"{sound_digest(items)}.npz" if cache else None
 
     def make() -> dict[str, Any]:
         return {"embedded": np.concatenate(list(_embedded(items, encoder))).astype(np.float16)}
@@ -101,6 +106,14 @@ def embed_sound(items: list[Item], encoder: SpeechEncoder, store: Path | None = 
         replace(item, features=_with_audio(item.features, joined_up[end - len(item.features) : end]))
         for item, end in zip(items, ends, strict=True)
     ]
+
+
+def sound_digest(items: list[Item]) -> str:
+    """First 12 hex digits of a SHA-256 over the loudness of every snippet of every item, in order."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(np.asarray(item.features.audio).mean((1, 2)).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def load_speech_encoder(path: Path) -> SpeechEncoder:

@@ -33,6 +33,7 @@ Encode = Callable[[NDArray[np.uint8]], FloatArray]
 
 STILL_VERSIONS = 3
 CLIP_VERSIONS = 4
+JUNK = 400
 CLEAR_SHARE = 0.6
 _BATCH = 64
 _CROP_WIDER = 1.25
@@ -42,10 +43,14 @@ _SENTIMENT = np.array([NON_SENTIMENT, POSITIVE, IGNORED, NEGATIVE, NEGATIVE, NEG
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillBank:
-    """N still faces in V appearances: embeddings (N, V, 256), sentiment (N,), how open the mouth is (V,)."""
+    """N still faces in V appearances: embeddings (N, V, 256), sentiment (N,).
+
+    `junk` (M, 256) is what the net makes of things that are no faces: what a detector's false alarms look like.
+    """
 
     embeddings: NDArray[np.float16]
     sentiment: NDArray[np.int64]
+    junk: NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ def still_bank(
         return {
             "embeddings": np.stack(versions, 1).astype(np.float16),
             "sentiment": sentiment[chosen],
+            "junk": encode(_junk(faces.images, rng)).astype(np.float16),
         }
 
     return StillBank(**cached(cache, make))
@@ -149,6 +155,18 @@ def talk(face: Grey, opening: float) -> Grey:
     shade = 1 - 0.65 * min(1.0, 2 * opening) / (1 + np.exp((4 * (inside - 1)).clip(max=20)))
     shaded = moved * shade.reshape(*shade.shape, *[1] * (face.ndim - 2))
     return np.asarray(shaded.clip(0, 255), np.uint8)
+
+
+def _junk(images: Grey, rng: np.random.Generator) -> Grey:
+    """Pictures of nothing (JUNK, 48, 48): corners of photos enlarged, every other one upside down or blurred."""
+    patches = []
+    for image in images[rng.integers(0, len(images), JUNK)]:
+        side = int(rng.integers(8, 20))
+        y, x = rng.choice((0, FACE_SIZE - side), 2)
+        patch = cv2.resize(image[y : y + side, x : x + side], (FACE_SIZE, FACE_SIZE))
+        patch = patch[::-1] if rng.random() < 0.5 else cv2.GaussianBlur(patch, (0, 0), 3.0)
+        patches.append(patch)
+    return np.stack(patches).astype(np.uint8)
 
 
 def _vary_stills(images: Grey, rng: np.random.Generator) -> Grey:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from model.calibration import Calibration
 from model.export import export_onnx
-from model.fsenet import FSENet, FSENetConfig
+from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder
 from model.items import Item
-from model.losses import Supervision
+from model.losses import LossConfig, Supervision
 from model.scoring import score_items
 from model.spec import AudioStream, FaceStream, ModelSpec
 from model.speech import SpeechEncoder
@@ -36,13 +36,14 @@ NETWORK = FSENetConfig(
 )
 RECIPE = TrainConfig(
     network=NETWORK,
+    loss=LossConfig(base="bce"),
     learning_rate=1e-3,
     weight_decay=1e-4,
     epochs=12,
     schedule="cosine",
     clip=1.0,
-    stream_dropout=0.1,
-    validate_every=2,
+    stream_dropout=0.15,
+    validate_every=3,
     precision="fp32",
 )
 
@@ -64,7 +65,7 @@ def fit(
     *,
     run: Path | None,
     seed: int,
-    supervision: Supervision = "point",
+    supervision: Supervision = "full",
     recipe: TrainConfig = RECIPE,
 ) -> TrainResult:
     """Train on sequences whose sound is embedded; `held_out` selects the epoch."""
@@ -72,23 +73,14 @@ def fit(
     return train(config, items, held_out, run_dir=run, resume=True, device="cpu")
 
 
-def with_encoder(network: FSENet, encoder: SpeechEncoder) -> FSENet:
-    """The same FSENet with the audio encoder in front: it takes log-mels (B, T, 32, 60)."""
-    whole = FSENet(replace(network.config, audio_shape=(AudioStream().frames, AudioStream().mels)), encoder)
-    trained = network.state_dict()
-    missing, unexpected = whole.load_state_dict(trained, strict=False)
-    if unexpected or any(not name.startswith("audio_encoder.") for name in missing):
-        raise ValueError(f"weights do not fit: {missing} missing, {unexpected} unexpected")
-    return whole.eval()
-
-
 def finish(result: TrainResult, encoder: SpeechEncoder, held_out: Sequence[Item]) -> Fitted:
     """Calibrate on held-out sequences (embedded sound) and choose the default threshold there."""
     scores = score_items(result.network, held_out)
     calibration, error = calibrate(held_out, scores)
     threshold = pick_threshold(held_out, scores, calibration, most_neutral_marked=MOST_NEUTRAL_MARKED)
+    sound = AudioStream()
     return Fitted(
-        network=with_encoder(result.network, encoder),
+        network=attach_audio_encoder(result.network, encoder, (sound.frames, sound.mels)),
         calibration=calibration,
         threshold=threshold,
         calibration_error=error,

@@ -49,7 +49,7 @@ class Person:
     def _envelope(self, count: int, ramp: float) -> FloatArray:
         steps = (np.arange(count) + 0.5) * FACE_STEP
         rise = np.minimum(steps, steps[::-1]) / max(ramp, 1e-3)
-        return (np.clip(rise, 0, 1) * self._rng.uniform(0.55, 1.0)).astype(np.float32)
+        return np.asarray(np.clip(rise, 0, 1) * self._rng.uniform(0.55, 1.0), np.float32)
 
     def _residual(self, count: int) -> FloatArray:
         """How a real talking face's embedding moves around its mean, borrowed from a real clip."""

@@ -62,6 +62,8 @@ def acted(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
         end = time + _scene_length(rng, draft, sources, speaker, voice_label, time)
         if face_label is not None:
             person.show(draft, time, end, face_label, ramp=0.15)
+        elif rng.random() < 0.4:
+            _see_things(rng, draft, sources, time, end)
         _mark(draft, time, end, label)
         time = end
     return draft
@@ -80,6 +82,8 @@ def composed(rng: np.random.Generator, sources: Sources, seconds: float) -> Draf
         face_label, voice_label = _signals(rng, label)
         if face_label is None:
             draft.seen[draft.between(start, end)] = False
+            if rng.random() < 0.4:
+                _see_things(rng, draft, sources, start, end)
         elif face_label != NON_SENTIMENT:
             person.show(draft, start, end, face_label, ramp=float(rng.uniform(0.2, 1.0)))
         _talk_through(rng, draft, sources, speaker, voice_label, start, end)
@@ -97,6 +101,8 @@ def scenery(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft
             draft.say(time, bed * np.float32(10 ** rng.uniform(-3, 0)))
         if rng.random() < 0.35:
             Person(rng, sources).show(draft, time, end, NON_SENTIMENT, ramp=0.0)
+        elif rng.random() < 0.6:
+            _see_things(rng, draft, sources, time, end)
         time = end
     return draft
 
@@ -125,6 +131,15 @@ def finish(rng: np.random.Generator, name: str, draft: Draft, sources: Sources, 
         points=tuple(PointLabel(min(int(p.time / SNIPPET), last), p.label) for p in points),
         segments=tuple(SegmentLabel(s.start, s.end, s.label) for s in draft.spans),
     )
+
+
+def _see_things(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
+    """False alarms of a face detector: one thing or several, seen for a part of the time."""
+    where = draft.between(start, end)
+    count, junk = len(draft.seen[where]), sources.stills.junk
+    things = junk[rng.integers(0, len(junk), int(rng.integers(1, 4)))].astype(np.float32)
+    draft.face[where] = things[rng.integers(0, len(things), count)]
+    draft.seen[where] = rng.random(count) < rng.uniform(0.1, 0.9)
 
 
 def _calmness(rng: np.random.Generator) -> float:

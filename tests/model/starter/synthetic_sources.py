@@ -23,11 +23,13 @@ def make_sources() -> Sources:
     sentiment = np.repeat([NEGATIVE, POSITIVE, NON_SENTIMENT], 3)
     stills = rng.normal(0, 0.01, (9, 2, 256)).astype(np.float16)
     stills[:, :, 0] = sentiment[:, None] + 1
+    junk = rng.normal(0, 0.01, (5, 256)).astype(np.float16)
+    junk[:, 0] = NON_SENTIMENT + 1
     return Sources(
         clips=clips,
         clip_faces=[_faces(rng, clip.sentiment) for clip in clips],
         clip_sounds=[(_voice(rng, 150),) * 4 for _ in clips],
-        stills=StillBank(embeddings=stills, sentiment=sentiment),
+        stills=StillBank(embeddings=stills, sentiment=sentiment, junk=junk),
         voices=_voices(rng),
         statistics=TimelineStatistics(
             lengths=np.array([2, 4, 8], np.float32),
