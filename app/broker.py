@@ -5,14 +5,20 @@ A message only says "look at job N": records, leases and the reaper make jobs sa
 
 from __future__ import annotations
 
+from typing import cast
+
 from celery import Celery
 from redis import Redis
 
+from app.job_options import Priority
+from app.job_store import job_key
 from app.redis_client import broker_url
 from app.settings import Settings
 
 LOCALIZE_TASK = "sentiloc.localize"
 LOCALIZE_QUEUE = "localize"
+BATCH_QUEUE = "localize_batch"
+_QUEUES = {Priority.INTERACTIVE: LOCALIZE_QUEUE, Priority.BATCH: BATCH_QUEUE}
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -24,6 +30,7 @@ def make_celery(settings: Settings) -> Celery:
     celery = Celery("sentiloc", broker=broker, set_as_current=False)
     celery.conf.update(
         task_default_queue=LOCALIZE_QUEUE,
+        task_queues={name: {"exchange": name, "routing_key": name} for name in _QUEUES.values()},
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
@@ -52,6 +59,8 @@ def make_celery(settings: Settings) -> Celery:
 def _transport_options(settings: Settings) -> dict[str, object]:
     return {
         "visibility_timeout": settings.visibility_timeout_seconds,
+        # The queues are asked in their order: batch only when no interactive job waits.
+        "queue_order_strategy": "priority",
         "unacked_restore_limit": 100,
         "global_keyprefix": settings.redis_prefix,
         "socket_timeout": 30.0,
@@ -68,12 +77,14 @@ class Dispatcher:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._celery = make_celery(settings)
         self._redis = redis
-        self._queue_key = f"{settings.redis_prefix}{LOCALIZE_QUEUE}"
+        self._prefix = settings.redis_prefix
 
     def send(self, job_id: str) -> None:
         """Tell one worker to look at the job; raises kombu's OperationalError when it cannot."""
-        self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=LOCALIZE_QUEUE)
+        priority = cast("str | None", self._redis.hget(job_key(self._prefix, job_id), "priority"))
+        queue = _QUEUES[Priority(priority or Priority.INTERACTIVE)]
+        self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=queue)
 
     def is_empty(self) -> bool:
         """True when no message waits for a worker."""
-        return self._redis.llen(self._queue_key) == 0
+        return not any(self._redis.llen(f"{self._prefix}{name}") for name in _QUEUES.values())

@@ -25,10 +25,13 @@ class JobFilter:
     label: str | None = None
     created_after: float | None = None
     created_before: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def keeps(self, record: JobRecord) -> bool:
         """True for a job to be listed; the times are looked after by the index."""
         if self.states and record.state not in self.states:
+            return False
+        if not all(record.options.has_metadata(key, value) for key, value in self.metadata):
             return False
         return self.label is None or self.label in (record.labels_found or ())
 

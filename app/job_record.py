@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.job_options import JobOptions, parse_options
 from model.errors import ErrorCode, SentilocError
 
 
@@ -94,6 +95,7 @@ class JobRecord:
     source_name: str
     source_bytes: int
     model: str
+    options: JobOptions
     stage: str | None = None
     progress: float = 0.0
     attempt: int = 0
@@ -101,6 +103,7 @@ class JobRecord:
     owner: str | None = None
     lease_until: float | None = None
     started_at: float | None = None
+    claimed_at: float | None = None
     finished_at: float | None = None
     result_key: str | None = None
     labels_found: tuple[str, ...] | None = None
@@ -125,6 +128,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         source_name=fields["source_name"],
         source_bytes=int(fields["source_bytes"]),
         model=fields["model"],
+        options=parse_options(fields.get("options", "")),
         stage=fields.get("stage") or None,
         progress=float(fields.get("progress") or 0),
         attempt=int(fields.get("attempt") or 0),
@@ -132,6 +136,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         owner=fields.get("owner") or None,
         lease_until=_time(fields, "lease_until"),
         started_at=_time(fields, "started_at"),
+        claimed_at=_time(fields, "claimed_at"),
         finished_at=_time(fields, "finished_at"),
         result_key=fields.get("result_key") or None,
         labels_found=_labels(fields),

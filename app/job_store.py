@@ -10,6 +10,7 @@ from redis import Redis
 from redis.commands.core import Script
 
 from app import job_scripts
+from app.job_options import JobOptions, Priority
 from app.job_record import (
     RUNNING,
     TERMINAL,
@@ -28,6 +29,20 @@ logger = logging.getLogger(__name__)
 POISON_DETAIL = "The job ended its worker every time it was tried; the video was not localized."
 
 
+DEFAULTS = JobOptions()
+_AFTER_ALL_OTHERS = 10**12
+
+
+def job_key(prefix: str, job_id: str) -> str:
+    """Where a job's record is."""
+    return f"{prefix}job:{job_id}"
+
+
+def events_key(prefix: str, job_id: str) -> str:
+    """Where a job's events are."""
+    return f"{prefix}events:{job_id}"
+
+
 def _listed(names: Iterable[str]) -> str:
     return ",".join(names)
 
@@ -40,15 +55,26 @@ class JobStore:
         self.prefix = prefix
         self._scripts: dict[str, Script] = {}
 
-    def submit(self, *, source_key: str, source_name: str, source_bytes: int, model: str) -> JobRecord:
+    def submit(
+        self,
+        *,
+        source_key: str,
+        source_name: str,
+        source_bytes: int,
+        model: str,
+        options: JobOptions = DEFAULTS,
+    ) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns."""
         job_id = new_job_id()
         sequence = int(self.redis.incr(f"{self.prefix}sequence"))
+        sequence += _AFTER_ALL_OTHERS if options.priority is Priority.BATCH else 0
         fields = {
             "source_key": source_key,
             "source_name": source_name,
             "source_bytes": str(source_bytes),
             "model": model,
+            "priority": options.priority,
+            "options": options.canonical(),
         }
         pairs = [item for pair in fields.items() for item in pair]
         self._run(job_scripts.SUBMIT, job_id, sequence, *pairs)
@@ -169,10 +195,10 @@ class JobStore:
         return float(self.redis.info("server")["uptime_in_seconds"])
 
     def _job_key(self, job_id: str) -> str:
-        return f"{self.prefix}job:{job_id}"
+        return job_key(self.prefix, job_id)
 
     def _events_key(self, job_id: str) -> str:
-        return f"{self.prefix}events:{job_id}"
+        return events_key(self.prefix, job_id)
 
     def _run(self, script: str, job_id: str, *argv: str | float) -> object:
         known = self._scripts.get(script)

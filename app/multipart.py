@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_NAME = 255
+MAX_OPTIONS_BYTES = 16 * 1024
+_FIELDS = ("video", "options")
 
 
 class VideoPart:
-    """Feeds on a multipart body and hands the `video` field's bytes to `sink`.
+    """Feeds on a multipart body, hands the `video` field's bytes to `sink` and keeps the small field `options`.
 
-    Raises `ProblemError` for a malformed body, other fields, a second video, and more than `limit` bytes.
+    Raises `ProblemError` for a malformed body, other fields, a field twice, and more than `limit` bytes.
     """
 
     def __init__(self, content_type: str, limit: int, sink: Callable[[bytes], None]) -> None:
@@ -29,7 +31,9 @@ class VideoPart:
         self._header_value = bytearray()
         self._disposition = ""
         self._is_complete = False
-        self.seen = False
+        self._seen: set[str] = set()
+        self._field = ""
+        self.options = bytearray()
         self.name = ""
         self.bytes = 0
         self._parser = MultipartParser(_boundary(content_type), self._callbacks())
@@ -45,7 +49,7 @@ class VideoPart:
         """The body has ended: raises unless it held one whole, non-empty `video`."""
         if not self._is_complete:
             raise _malformed()
-        if not self.seen:
+        if "video" not in self._seen:
             raise ProblemError(422, ProblemCode.MISSING_FIELD, "The form has no field `video`.")
 
     def _callbacks(self) -> MultipartCallbacks:
@@ -77,19 +81,30 @@ class VideoPart:
     def _headers_finished(self) -> None:
         kind, options = parse_options_header(self._disposition)
         field = _text(options.get(b"name"))
-        if kind != b"form-data" or field != "video":
-            detail = f"The form may only hold the file field `video`, not {field[:80]!r}."
+        if kind != b"form-data" or field not in _FIELDS:
+            detail = f"The form may only hold the fields `video` and `options`, not {field[:80]!r}."
             raise ProblemError(422, ProblemCode.UNEXPECTED_FIELD, detail)
-        if self.seen:
-            raise ProblemError(422, ProblemCode.UNEXPECTED_FIELD, "The form holds more than one `video`.")
-        self.seen = True
-        self.name = _display_name(_text(options.get(b"filename")))
+        if field in self._seen:
+            raise ProblemError(422, ProblemCode.UNEXPECTED_FIELD, f"The form holds more than one `{field}`.")
+        self._seen.add(field)
+        self._field = field
+        if field == "video":
+            self.name = _display_name(_text(options.get(b"filename")))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field == "options":
+            self._options_data(data[start:end])
+            return
         self.bytes += end - start
         if self.bytes > self._limit:
             raise too_large(self._limit)
         self._sink(data[start:end])
+
+    def _options_data(self, data: bytes) -> None:
+        self.options += data
+        if len(self.options) > MAX_OPTIONS_BYTES:
+            detail = f"The field `options` is larger than {MAX_OPTIONS_BYTES} bytes."
+            raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
 
     def _end(self) -> None:
         self._is_complete = True

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
+from app.job_options import JobOptions
 from app.problems import Problem
 from app.schemas import EXAMPLE_QUEUED, HealthBody, JobBody, JobListBody, ReadyBody, ResultBody
+
+
+def _as_asked(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of what a client sends, in which what has a default may be left out."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema
 
 
 def complete_openapi(app: FastAPI) -> None:
@@ -20,6 +29,7 @@ def complete_openapi(app: FastAPI) -> None:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = Problem.model_json_schema()
+        schemas["JobOptions"] = _as_asked(JobOptions)
         for model in (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody):
             schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
         accepted = document["paths"]["/localize"]["post"]["responses"]["202"]

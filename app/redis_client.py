@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
@@ -36,3 +38,16 @@ def connect(settings: Settings) -> Redis:
         health_check_interval=30,
         retry=Retry(ConstantBackoff(0.05), 1),
     )
+
+
+def connect_async(settings: Settings) -> AsyncRedis:
+    """The same for coroutines of one event loop; a blocking read must end before the time-out does."""
+    client: AsyncRedis = AsyncRedis.from_url(
+        redis_url(settings),
+        decode_responses=True,
+        socket_timeout=5.0,
+        socket_connect_timeout=2.0,
+        health_check_interval=30,
+        retry=AsyncRetry(ConstantBackoff(0.05), 1),
+    )
+    return client

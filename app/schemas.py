@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.job_options import EXAMPLE_OPTIONS, JobOptions, Label
 from app.job_record import JobRecord, JobState
 
 Seconds = Annotated[float, Field(ge=0, description="Seconds from the video's start")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Label = Literal["negative", "positive"]
 LABELS: tuple[Label, ...] = ("negative", "positive")
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
@@ -24,6 +24,7 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "queue_position": None,
     "attempt": 1,
     "model": "fsenet-starter",
+    "options": EXAMPLE_OPTIONS,
     "source": {"name": "holiday.mp4", "bytes": 1048576},
     "created_at": "2026-01-31T12:00:00Z",
     "started_at": "2026-01-31T12:00:01Z",
@@ -125,6 +126,7 @@ class JobBody(_Body):
     queue_position: int | None = Field(ge=1, description="1 starts next; null when not queued")
     attempt: int = Field(ge=0, description="How often a worker has begun the job")
     model: str
+    options: JobOptions = Field(description="As asked for; null stands for the model's default")
     source: Source
     created_at: datetime
     started_at: datetime | None
@@ -145,6 +147,7 @@ def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
         queue_position=queue_position,
         attempt=record.attempt,
         model=record.model,
+        options=record.options,
         source=Source(name=record.source_name, bytes=record.source_bytes),
         created_at=_moment(record.created_at),
         started_at=None if record.started_at is None else _moment(record.started_at),

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from fastapi import Depends, Request
 
 from app.broker import Dispatcher
+from app.event_streams import EventStreams
 from app.job_store import JobStore
 from app.redis_client import connect
 from app.settings import Settings
@@ -16,12 +17,13 @@ from app.storage import LocalStorage, Storage
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Settings and the three things that hold state."""
+    """Settings and the four things that hold state."""
 
     settings: Settings
     store: JobStore
     storage: Storage
     dispatcher: Dispatcher
+    events: EventStreams
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -32,6 +34,7 @@ class Services:
             store=JobStore(redis, settings.redis_prefix),
             storage=LocalStorage(settings.data_dir),
             dispatcher=Dispatcher(settings, redis),
+            events=EventStreams(settings),
         )
 
 

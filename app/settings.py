@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     decoder_wall_seconds: float = Field(6 * 3600, gt=0)
 
     max_connections: int = Field(512, gt=0, description="Open connections per API process; more get a 503")
+    max_event_streams: int = Field(200, gt=0, description="Clients that listen to events, per API process")
     upload_idle_seconds: float = Field(
         30.0, gt=0, description="An upload that sends nothing for so long ends"
     )

@@ -11,7 +11,9 @@ from anyio import to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from app.job_options import JobOptions
 from app.multipart import VideoPart, too_large
+from app.options_check import check_options
 from app.problems import STATUS_OF_ERROR, ProblemCode, ProblemError
 from app.settings import Settings
 from app.storage import Storage, Writer
@@ -28,6 +30,7 @@ class Upload:
     key: str
     name: str
     bytes: int
+    options: JobOptions
 
 
 async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
@@ -36,6 +39,7 @@ async def receive_video(request: Request, storage: Storage, settings: Settings) 
     writer = await to_thread.run_sync(storage.writer(key).__enter__)
     try:
         part = await _receive(request, writer, settings)
+        options = check_options(part.options, settings)
         await to_thread.run_sync(writer.commit)
     except ProblemError as problem:
         problem.body_is_unread = True
@@ -46,7 +50,7 @@ async def receive_video(request: Request, storage: Storage, settings: Settings) 
         raise full from error
     finally:
         writer.__exit__(None, None, None)
-    return Upload(key=key, name=part.name, bytes=part.bytes)
+    return Upload(key=key, name=part.name, bytes=part.bytes, options=options)
 
 
 async def _receive(request: Request, writer: Writer, settings: Settings) -> VideoPart:

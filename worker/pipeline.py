@@ -35,20 +35,24 @@ class Pipeline:
         """Version of the package."""
         return self.package.spec.version
 
-    def localize(self, path: Path, report: Report) -> Result:
+    @property
+    def default_options(self) -> SegmentOptions:
+        """How this package's segments are cut where nothing else is asked for."""
+        return SegmentOptions(threshold=self.package.spec.confidence_threshold)
+
+    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> Result:
         """Find the sentiment segments of a video file; raises `SentilocError` where that is not possible."""
         extraction = self.extractor.extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
         report("localizing", LOCALIZING_FROM)
-        return self._localize(extraction)
+        return self._localize(extraction, options or self.default_options)
 
-    def _localize(self, extraction: Extraction) -> Result:
+    def _localize(self, extraction: Extraction, options: SegmentOptions) -> Result:
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
         with clock.time("localizing"):
             scores = self.localizer.score(features)
             without = self.localizer.score_without(features)
         curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
-        options = SegmentOptions(threshold=spec.confidence_threshold)
         calibration = self.package.calibration
         return Result(
             video=extraction.info,

@@ -71,7 +71,8 @@ class JobRunner:
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         pipeline = self._pipelines.get(record.model)
         with self._storage.local_path(record.source_key) as path:
-            result = pipeline.localize(path, keeper.report)
+            options = record.options.cut(pipeline.default_options)
+            result = pipeline.localize(path, keeper.report, options)
         labels = {segment.label for segment in result.segments}
         key = result_key(record.id, record.attempt)
         with self._storage.writer(key) as writer:

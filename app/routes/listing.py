@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.job_list import JobFilter, list_jobs
+from app.job_options import Label
 from app.job_record import JobState
 from app.problems import ProblemCode, documented
 from app.routes.jobs import NO_REDIS, NO_STORE
-from app.schemas import JobListBody, Label, job_body
+from app.schemas import JobListBody, job_body
 from app.services import ServicesDep
 
 router = APIRouter(tags=["jobs"])
@@ -33,6 +34,9 @@ class JobQuery(BaseModel):
     created_before: AwareDatetime | None = Field(
         None, description="ISO 8601 with an offset, or Unix seconds; exclusive"
     )
+    metadata: list[Annotated[str, Field(pattern="^[^=]+=")]] | None = Field(
+        None, description="`key=value` of the job's metadata; may be repeated"
+    )
     limit: int = Field(20, ge=1, le=MAX_PAGE, description="Most jobs of a page")
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
 
@@ -43,7 +47,13 @@ class JobQuery(BaseModel):
             label=self.label,
             created_after=_seconds(self.created_after),
             created_before=_seconds(self.created_before),
+            metadata=tuple(_pair(text) for text in self.metadata or ()),
         )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value
 
 
 def _seconds(moment: datetime | None) -> float | None:

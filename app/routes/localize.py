@@ -34,9 +34,14 @@ _FORM: dict[str, Any] = {
                             "type": "string",
                             "format": "binary",
                             "description": "mp4, mov, webm, mkv, avi or ts; the bytes decide, not the name",
-                        }
+                        },
+                        "options": {
+                            "allOf": [{"$ref": "#/components/schemas/JobOptions"}],
+                            "description": "One JSON object, at most 16 KiB; may be left out",
+                        },
                     },
-                }
+                },
+                "encoding": {"options": {"contentType": "application/json"}},
             }
         },
     }
@@ -55,7 +60,13 @@ _PROBLEMS = documented(
     (413, ProblemCode.UPLOAD_TOO_LARGE, "The video is larger than 2147483648 bytes, which is the most …"),
     (415, ProblemCode.NOT_MULTIPART, "Send the video as multipart/form-data, in a file field named `video`."),
     (422, ProblemCode.MISSING_FIELD, "The form has no field `video`."),
-    (422, ProblemCode.UNEXPECTED_FIELD, "The form may only hold the file field `video`, not 'model'."),
+    (
+        422,
+        ProblemCode.UNEXPECTED_FIELD,
+        "The form may only hold the fields `video` and `options`, not 'model'.",
+    ),
+    (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
+    (422, ProblemCode.UNKNOWN_MODEL, "There is no model 'x'; `GET /models` lists those that there are."),
     (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
     (
         503,
@@ -89,7 +100,8 @@ def _submit(services: Services, upload: Upload) -> tuple[JobRecord, int | None]:
             source_key=upload.key,
             source_name=upload.name,
             source_bytes=upload.bytes,
-            model=services.settings.model,
+            model=upload.options.model or services.settings.model,
+            options=upload.options,
         )
     except RedisError:
         services.storage.delete(upload.key)

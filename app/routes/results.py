@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.formats import FORMATS
 from app.formats.timeline import make_timeline
+from app.job_options import CutOptions
 from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
 from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
-from app.schemas import EXAMPLE_RESULT, Label, ResultBody
+from app.schemas import EXAMPLE_RESULT, ResultBody
 from app.services import Services, ServicesDep
 from model.cut import recut
 from model.errors import ErrorCode, SentilocError
-from model.result import Result, SegmentOptions, parse_result
+from model.result import Result, parse_result
 
 router = APIRouter(tags=["results"])
 
@@ -53,25 +53,12 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Cut(BaseModel):
+class Cut(CutOptions):
     """Query of a result: what is left out stays as the job had it."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    threshold: float | None = Field(None, ge=0, le=1, description="Least confidence of a segment")
-    min_length: float | None = Field(None, ge=0, le=3600, description="Seconds")
-    merge_gap: float | None = Field(None, ge=0, le=3600, description="Join neighbours at most so far apart")
-    labels: list[Label] | None = Field(None, description="Show only these; may be repeated")
     format: str | None = Field(
         None, pattern=f"^({'|'.join(('json', *FORMATS))})$", description="Wins over the Accept header"
     )
-
-    def options(self, default: SegmentOptions) -> SegmentOptions:
-        """The job's options with what the query changes."""
-        changes = self.model_dump(exclude={"format"}, exclude_none=True)
-        if "labels" in changes:
-            changes["labels"] = tuple(sorted(set(changes["labels"])))
-        return replace(default, **changes)
 
 
 @router.get(
@@ -98,7 +85,7 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
     """
     record = find_job(services, job_id)
     stored = read_result(services, record)
-    found = recut(stored, cut.options(stored.options))
+    found = recut(stored, cut.cut(stored.options))
     name = cut.format or negotiate(request.headers.get("accept", ""))
     if name == "json":
         return Response(json.dumps(found.to_dict(), allow_nan=False), media_type=JSON_TYPE, headers=_HEADERS)

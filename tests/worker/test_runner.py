@@ -15,12 +15,14 @@ from typing import Any, cast
 
 import pytest
 
+from app.job_options import JobOptions
 from app.job_record import JobRecord, JobState
 from app.job_store import JobStore
 from app.redis_client import connect
 from app.settings import Settings
 from app.storage import LocalStorage
 from model.errors import ErrorCode, SentilocError
+from model.result import SegmentOptions
 from tests.services import private_redis, wait_for
 from worker import process
 from worker.owner import is_dead, new_owner
@@ -44,7 +46,13 @@ class OnePipeline(Pipelines):
 
     def __init__(self, settings: Settings, work: Work) -> None:
         super().__init__(settings)
-        self.localize = work
+        self._work = work
+        self.default_options = SegmentOptions(threshold=0.5)
+        self.asked: SegmentOptions | None = None
+
+    def localize(self, path: Path, report: Callable[[str, float], None], options: SegmentOptions) -> Any:
+        self.asked = options
+        return self._work(path, report)
 
     def get(self, name: str) -> Any:
         return self
@@ -110,6 +118,15 @@ def test_a_job_is_claimed_localized_and_saved(settings: Settings, store: JobStor
     assert json.loads(LocalStorage(settings.data_dir).read(record.result_key)) == {"answer": 42}
     assert runner(settings, store, work).run(job.id)
     assert get(store, job).attempt == 1
+
+
+def test_a_job_is_cut_as_its_client_asked(settings: Settings, store: JobStore) -> None:
+    key = submit(store, settings).source_key
+    options = JobOptions(threshold=0.7, labels=["positive"])
+    job = store.submit(source_key=key, source_name="a", source_bytes=5, model="m", options=options)
+    pipeline = OnePipeline(settings, lambda path, report: Answer())
+    assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
+    assert pipeline.asked == SegmentOptions(threshold=0.7, labels=("positive",))
 
 
 @pytest.mark.parametrize(

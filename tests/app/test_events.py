@@ -1,0 +1,120 @@
+"""Server-sent events: order, resuming, the end, and what a listener learns in the queue."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.event_streams import eta_seconds
+from app.job_record import JobState
+from app.job_store import JobStore
+from app.main import create_app
+from app.settings import Settings
+from tests.app.asking import assert_problem
+from tests.app.conftest import submit
+
+
+def parse(text: str) -> list[dict[str, Any]]:
+    """Events as a browser's EventSource would give them; comments are dropped."""
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "data" in fields:
+            found.append({**fields, "data": json.loads(fields["data"])})
+    return found
+
+
+def run_job(store: JobStore, job_id: str, pause: float = 0.05) -> None:
+    record = store.claim(job_id, "one", 30)
+    assert record is not None
+    for step in (0.1, 0.5, 0.9):
+        time.sleep(pause)
+        assert store.renew(record.lease, 30, "extracting", step)
+    assert store.succeed(record.lease, "results/abcdefgh.json")
+
+
+def test_a_listener_gets_everything_as_it_happens(client: TestClient, store: JobStore) -> None:
+    job = submit(store)
+    worker = threading.Timer(0.5, run_job, (store, job.id))
+    worker.start()
+    response = client.get(f"/jobs/{job.id}/events")
+    worker.join()
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = parse(response.text)
+    stored = [event for event in events if "id" in event]
+    assert [event["id"] for event in stored] == [event_id for event_id, _ in store.events(job.id)]
+    assert [event["event"] for event in stored] == [
+        "state",
+        "state",
+        "state",
+        "progress",
+        "progress",
+        "final",
+    ]
+    assert [event["data"]["progress"] for event in stored] == [0, 0, 0.1, 0.5, 0.9, 1]
+    assert stored[-1]["data"] | {"at": 0} == {
+        "state": "succeeded", "stage": None, "progress": 1.0, "attempt": 1, "at": 0, "eta_seconds": 0.0,
+    }  # fmt: skip
+    assert stored[4]["data"]["eta_seconds"] is not None
+    assert {"event": "position", "data": {"queue_position": 1}} in events
+
+
+def test_a_listener_goes_on_where_it_was(client: TestClient, store: JobStore) -> None:
+    job = submit(store)
+    run_job(store, job.id)
+    path = f"/jobs/{job.id}/events"
+    everything = parse(client.get(path).text)
+    rest = parse(client.get(path, headers={"Last-Event-ID": everything[2]["id"]}).text)
+    assert rest == everything[3:]
+    over = client.get(path, headers={"Last-Event-ID": everything[-1]["id"]})
+    assert (over.status_code, over.content) == (204, b"")
+    strange = client.get(path, headers={"Last-Event-ID": "$ FLUSHALL"})
+    assert parse(strange.text) == everything
+
+
+def test_a_deleted_job_ends_the_stream(client: TestClient, store: JobStore) -> None:
+    job = submit(store)
+
+    def forget() -> None:
+        store.redis.delete(f"{store.prefix}job:{job.id}", f"{store.prefix}events:{job.id}")
+
+    threading.Timer(0.5, forget).start()
+    assert [event["event"] for event in parse(client.get(f"/jobs/{job.id}/events").text)][-1] != "final"
+
+
+def test_an_unknown_job_has_no_events(client: TestClient) -> None:
+    assert_problem(client.get("/jobs/unknown/events"), 404, "job_not_found")
+
+
+def test_listeners_are_bounded(settings: Settings, store: JobStore) -> None:
+    job = submit(store)
+    with TestClient(create_app(settings.model_copy(update={"max_event_streams": 1}))) as client:
+        first = threading.Thread(target=client.get, args=(f"/jobs/{job.id}/events",))
+        first.start()
+        time.sleep(0.5)
+        refused = client.get(f"/jobs/{job.id}/events")
+        assert_problem(refused, 503, "too_many_streams")
+        store.cancel(job.id)
+        first.join(10)
+        assert not first.is_alive()
+        assert client.get(f"/jobs/{job.id}/events").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("state", "progress", "began", "expected"),
+    [
+        (JobState.EXTRACTING, 0.25, 90.0, 30.0),
+        (JobState.EXTRACTING, 0.01, 90.0, None),
+        (JobState.QUEUED, 0.0, None, None),
+        (JobState.SUCCEEDED, 1.0, 90.0, 0.0),
+    ],
+)
+def test_the_time_left_follows_from_the_time_taken(
+    state: JobState, progress: float, began: float | None, expected: float | None
+) -> None:
+    assert eta_seconds(state, progress, 100.0, began) == expected
