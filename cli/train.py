@@ -43,6 +43,12 @@ Distance = Annotated[Literal["cosine", "dot", "l1", "l2"], Option(help="Similari
 Lambda1 = Annotated[float, Option(min=0, help="Weight of the frame losses, eq. 12 (Fig. 6).")]
 Lambda2 = Annotated[float, Option(min=0, help="Weight of the contrast, eq. 12 (Fig. 6).")]
 Gamma = Annotated[float, Option(min=0, help="Exponent of the focal loss.")]
+Base = Annotated[Literal["paper", "bce"] | None, Option(help="Base loss, if not by supervision.")]
+Inside = Annotated[bool, Option(help="Eq. 8's sum inside windows too, as printed.")]
+Prototype = Annotated[Literal["anchor", "own"], Option(help="Prototype of the negatives in eq. 6.")]
+Served = Annotated[
+    Literal["cas", "global", "mean"], Option(help="Scores that inference uses: eq. 9, 10 or both.")
+]
 Epochs = Annotated[int | None, Option(min=1, help="Instead of the recipe's.")]
 BatchSize = Annotated[int | None, Option(min=1, help="Instead of the recipe's.")]
 LearningRate = Annotated[float | None, Option(min=0, help="Instead of the recipe's.")]
@@ -82,6 +88,10 @@ def train(
     lambda1: Lambda1 = 1.0,
     lambda2: Lambda2 = 0.05,
     gamma: Gamma = 2.0,
+    base: Base = None,
+    add_inside: Inside = False,
+    contrast: Prototype = "anchor",
+    fusion: Served = "cas",
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,

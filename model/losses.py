@@ -29,10 +29,13 @@ class LossConfig:
 
     - contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as its
       text says; "own" is the formula's other reading (k = j), whose two class terms cancel at balance.
-    - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: "bce" for video supervision, which
-      has no frame loss and would be minimal at a score of one everywhere.
+    - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: the printed one under full
+      supervision, else "bce": where labels are the model's own scores or absent, the printed one-sided form is
+      minimal at a score of one everywhere.
     - pool "mean": over time, as printed; "topk" averages the top T / k steps. None: "topk" for video supervision.
-    - add_inside: eq. 8 adds the model's own non-sentiment score inside a window too; see `pseudo_labels.combine`.
+    - add_inside False: eq. 8's sum is taken outside the windows; inside, non-sentiment is 1 - s alone. Added
+      there as printed, its label is never below the model's own score and drives it to one everywhere
+      (`bench/readings.py` measures both).
     """
 
     supervision: Supervision = "point"
@@ -51,12 +54,13 @@ class LossConfig:
     contrast: Literal["anchor", "own"] = "anchor"
     base: Literal["paper", "bce"] | None = None
     pool: Literal["mean", "topk"] | None = None
-    add_inside: bool = True
+    add_inside: bool = False
 
     def resolve(self) -> tuple[Literal["paper", "bce"], Literal["mean", "topk"]]:
-        """Form and pooling of the base loss: the paper's, but for video supervision."""
-        video = self.supervision == "video"
-        return self.base or ("bce" if video else "paper"), self.pool or ("topk" if video else "mean")
+        """Form and pooling of the base loss where they are None."""
+        base: Literal["paper", "bce"] = "paper" if self.supervision == "full" else "bce"
+        pool: Literal["mean", "topk"] = "topk" if self.supervision == "video" else "mean"
+        return self.base or base, self.pool or pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
