@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
@@ -47,6 +49,24 @@ def _listed(names: Iterable[str]) -> str:
     return ",".join(names)
 
 
+class KeyReusedError(Exception):
+    """The idempotency key was used for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A client's wish that a request makes one job, however often it is sent."""
+
+    key: str
+    digest: str
+    seconds: int
+
+    @property
+    def place(self) -> str:
+        """The client's key in a form that may be part of a key in Redis."""
+        return hashlib.sha256(self.key.encode()).hexdigest()
+
+
 class JobStore:
     """The truth about every job. Raises `redis.RedisError` when Redis cannot be reached."""
 
@@ -63,9 +83,13 @@ class JobStore:
         source_bytes: int,
         model: str,
         options: JobOptions = DEFAULTS,
+        once: Once | None = None,
     ) -> JobRecord:
-        """Record a new job as queued. The job is accepted once this returns."""
-        job_id = new_job_id()
+        """Record a new job as queued. The job is accepted once this returns.
+
+        With `once`, the job that the same request made before is returned instead of a second one; it has another
+        `source_key`. Raises `KeyReusedError` when the key came with another request.
+        """
         sequence = int(self.redis.incr(f"{self.prefix}sequence"))
         sequence += _AFTER_ALL_OTHERS if options.priority is Priority.BATCH else 0
         fields = {
@@ -77,7 +101,13 @@ class JobStore:
             "options": options.canonical(),
         }
         pairs = [item for pair in fields.items() for item in pair]
-        self._run(job_scripts.SUBMIT, job_id, sequence, *pairs)
+        digest, seconds = ("", 0) if once is None else (once.digest, once.seconds)
+        extra = [] if once is None else [f"{self.prefix}idempotency:{once.place}"]
+        job_id = str(
+            self._run(job_scripts.SUBMIT, new_job_id(), sequence, digest, seconds, *pairs, extra=extra)
+        )
+        if not job_id:
+            raise KeyReusedError
         record = self.get(job_id)
         if record is None:
             raise RuntimeError(f"job {job_id} vanished while it was submitted")
@@ -200,12 +230,12 @@ class JobStore:
     def _events_key(self, job_id: str) -> str:
         return events_key(self.prefix, job_id)
 
-    def _run(self, script: str, job_id: str, *argv: str | float) -> object:
+    def _run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
         known = self._scripts.get(script)
         if known is None:
             known = self._scripts[script] = self.redis.register_script(script)
         shared = [f"{self.prefix}{name}" for name in ("queue", "leases")]
-        keys = [self._job_key(job_id), *shared, self._events_key(job_id), f"{self.prefix}jobs"]
+        keys = [self._job_key(job_id), *shared, self._events_key(job_id), f"{self.prefix}jobs", *extra]
         return known(keys=keys, args=list(argv))
 
 

@@ -39,6 +39,7 @@ class ProblemCode(StrEnum):
     MISSING_FIELD = "missing_field"
     UNEXPECTED_FIELD = "unexpected_field"
     INVALID_CURSOR = "invalid_cursor"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     UNKNOWN_MODEL = "unknown_model"
     RESULT_NOT_READY = "result_not_ready"
     TOO_MANY_STREAMS = "too_many_streams"

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
 
     max_connections: int = Field(512, gt=0, description="Open connections per API process; more get a 503")
     max_event_streams: int = Field(200, gt=0, description="Clients that listen to events, per API process")
+    idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
     upload_idle_seconds: float = Field(
         30.0, gt=0, description="An upload that sends nothing for so long ends"
     )

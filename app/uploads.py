@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,21 +26,24 @@ _FORM_OVERHEAD = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A stored upload."""
+    """A stored upload; `digest` is the SHA-256 of the video followed by the options."""
 
     key: str
     name: str
     bytes: int
     options: JobOptions
+    digest: str
 
 
 async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
     """Stream the multipart field `video` into the storage; on any error nothing is left there."""
     key = f"uploads/{secrets.token_urlsafe(16)}"
+    hasher = hashlib.sha256()
     writer = await to_thread.run_sync(storage.writer(key).__enter__)
     try:
-        part = await _receive(request, writer, settings)
+        part = await _receive(request, writer, settings, hasher)
         options = check_options(part.options, settings)
+        hasher.update(options.canonical().encode())
         await to_thread.run_sync(writer.commit)
     except ProblemError as problem:
         problem.body_is_unread = True
@@ -50,10 +54,10 @@ async def receive_video(request: Request, storage: Storage, settings: Settings) 
         raise full from error
     finally:
         writer.__exit__(None, None, None)
-    return Upload(key=key, name=part.name, bytes=part.bytes, options=options)
+    return Upload(key=key, name=part.name, bytes=part.bytes, options=options, digest=hasher.hexdigest())
 
 
-async def _receive(request: Request, writer: Writer, settings: Settings) -> VideoPart:
+async def _receive(request: Request, writer: Writer, settings: Settings, hasher: hashlib._Hash) -> VideoPart:
     buffer = bytearray()
     content_type = request.headers.get("content-type", "")
     _refuse_by_length(request, settings.max_upload_bytes)
@@ -61,18 +65,23 @@ async def _receive(request: Request, writer: Writer, settings: Settings) -> Vide
     async for chunk in _chunks(request, settings.upload_idle_seconds):
         part.feed(chunk)
         if len(buffer) >= _FLUSH_BYTES:
-            await _flush(writer, buffer)
+            await _flush(writer, buffer, hasher)
     part.finish()
     if part.bytes == 0:
         raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
-    await _flush(writer, buffer)
+    await _flush(writer, buffer, hasher)
     return part
 
 
-async def _flush(writer: Writer, buffer: bytearray) -> None:
+async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> None:
     data = bytes(buffer)
     buffer.clear()
-    await to_thread.run_sync(writer.write, data)
+
+    def keep() -> None:
+        hasher.update(data)
+        writer.write(data)
+
+    await to_thread.run_sync(keep)
 
 
 async def _chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:

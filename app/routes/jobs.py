@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
+from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
 from app.schemas import EXAMPLE_ID, JobBody, job_body
@@ -25,21 +26,26 @@ NO_REDIS = (
     ProblemCode.REDIS_UNAVAILABLE,
     "The service cannot reach its job store; try again in a few seconds.",
 )
+_REVALIDATE = {"Cache-Control": "private, no-cache"}
 _RETRY_AFTER = {"description": "Seconds to wait before asking again", "schema": {"type": "string"}}
 _FOLLOWED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The job as it is now", "headers": {"Retry-After": _RETRY_AFTER}}
+    200: {"description": "The job as it is now", "headers": {"Retry-After": _RETRY_AFTER, **ETAG_HEADER}}
 }
 
 
-@router.get("", summary="Follow a job", responses={**_FOLLOWED, **documented(UNKNOWN, BAD_ID, NO_REDIS)})
-def follow(job_id: JobId, response: Response, services: ServicesDep) -> JobBody:
+@router.get(
+    "",
+    summary="Follow a job",
+    response_model=JobBody,
+    responses={**_FOLLOWED, **NOT_MODIFIED, **documented(UNKNOWN, BAD_ID, NO_REDIS)},
+)
+def follow(job_id: JobId, request: Request, services: ServicesDep) -> Response:
     """State, stage, progress, place in the queue, and the error if it failed."""
     record = find_job(services, job_id)
     position = services.store.queue_position(job_id) if record.state is JobState.QUEUED else None
-    response.headers.update(NO_STORE)
-    if not record.state.is_terminal:
-        response.headers["Retry-After"] = POLL_SECONDS
-    return job_body(record, position)
+    headers = {} if record.state.is_terminal else {"Retry-After": POLL_SECONDS}
+    text = job_body(record, position).model_dump_json()
+    return tagged(request, text, JSON_TYPE, {**_REVALIDATE, **headers})
 
 
 @router.delete(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from app.job_record import JobRecord
-from app.problems import ProblemCode, documented
+from app.job_store import KeyReusedError, Once
+from app.problems import ProblemCode, ProblemError, documented
 from app.schemas import JobBody, job_body
 from app.services import Services, ServicesDep
 from app.uploads import Upload, receive_video
@@ -47,13 +48,32 @@ _FORM: dict[str, Any] = {
     }
 }
 
-_LOCATION = {"Location": {"description": "The job's path", "schema": {"type": "string"}}}
+_LOCATION = {
+    "Location": {"description": "The job's path", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` when the Idempotency-Key was seen before: this is the job that it made",
+        "schema": {"type": "string"},
+    },
+}
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "The video is stored and the job is queued; it will not be lost.",
         "headers": _LOCATION,
     }
 }
+_KEY_REUSED = (
+    422,
+    ProblemCode.IDEMPOTENCY_CONFLICT,
+    "This Idempotency-Key came with another video or other options before.",
+)
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Yours, e.g. a UUID: the same video and options sent again with it are the same job",
+    ),
+]
 _PROBLEMS = documented(
     (400, ProblemCode.MALFORMED_MULTIPART, "The multipart body is malformed or cut off."),
     (408, ProblemCode.UPLOAD_TIMEOUT, "The upload sent nothing for 30 seconds."),
@@ -67,6 +87,7 @@ _PROBLEMS = documented(
     ),
     (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
     (422, ProblemCode.UNKNOWN_MODEL, "There is no model 'x'; `GET /models` lists those that there are."),
+    _KEY_REUSED,
     (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
     (
         503,
@@ -84,17 +105,22 @@ _PROBLEMS = documented(
     responses={**_ACCEPTED, **_PROBLEMS},
     openapi_extra=_FORM,
 )
-async def localize(request: Request, response: Response, services: ServicesDep) -> JobBody:
+async def localize(
+    request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyKey = None
+) -> JobBody:
     """The video is streamed to disk, stored under a generated name and queued for localization."""
     await to_thread.run_sync(services.store.redis.ping)
     upload = await receive_video(request, services.storage, services.settings)
-    record, position = await to_thread.run_sync(_submit, services, upload)
+    once = idempotency_key and Once(idempotency_key, upload.digest, services.settings.idempotency_seconds)
+    record, position = await to_thread.run_sync(_submit, services, upload, once or None)
+    if record.source_key != upload.key:
+        response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{record.id}"
     response.headers["Cache-Control"] = "no-store"
     return job_body(record, position)
 
 
-def _submit(services: Services, upload: Upload) -> tuple[JobRecord, int | None]:
+def _submit(services: Services, upload: Upload, once: Once | None) -> tuple[JobRecord, int | None]:
     try:
         record = services.store.submit(
             source_key=upload.key,
@@ -102,11 +128,18 @@ def _submit(services: Services, upload: Upload) -> tuple[JobRecord, int | None]:
             source_bytes=upload.bytes,
             model=upload.options.model or services.settings.model,
             options=upload.options,
+            once=once,
         )
+    except KeyReusedError as error:
+        services.storage.delete(upload.key)
+        raise ProblemError(*_KEY_REUSED) from error
     except RedisError:
         services.storage.delete(upload.key)
         raise
-    _wake_worker(services, record.id)
+    if record.source_key == upload.key:
+        _wake_worker(services, record.id)
+    else:
+        services.storage.delete(upload.key)
     return record, services.store.queue_position(record.id)
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from app.formats import FORMATS
 from app.formats.timeline import make_timeline
 from app.job_options import CutOptions
@@ -24,7 +25,6 @@ from model.result import Result, parse_result
 
 router = APIRouter(tags=["results"])
 
-JSON_TYPE = "application/json"
 _HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _VIDEO_TYPES = {"webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/x-msvideo", "ts": "video/mp2t"}
@@ -49,6 +49,7 @@ _RESULT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Segments and the curve they come from, or the segments in the format asked for",
         "content": _examples(),
+        "headers": ETAG_HEADER,
     }
 }
 
@@ -67,6 +68,7 @@ class Cut(CutOptions):
     response_model=ResultBody,
     responses={
         **_RESULT,
+        **NOT_MODIFIED,
         **documented(
             UNKNOWN,
             (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
@@ -88,8 +90,8 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
     found = recut(stored, cut.cut(stored.options))
     name = cut.format or negotiate(request.headers.get("accept", ""))
     if name == "json":
-        return Response(json.dumps(found.to_dict(), allow_nan=False), media_type=JSON_TYPE, headers=_HEADERS)
-    return _rendered(found, name, record.source_name)
+        return tagged(request, json.dumps(found.to_dict(), allow_nan=False), JSON_TYPE, _HEADERS)
+    return _rendered(request, found, name, record.source_name)
 
 
 @router.get(
@@ -160,12 +162,12 @@ def negotiate(accept: str) -> str:
     return next((names[kind] for kind in wanted if kind in names), "json")
 
 
-def _rendered(found: Result, name: str, source_name: str) -> Response:
+def _rendered(request: Request, found: Result, name: str, source_name: str) -> Response:
     known = FORMATS[name]
     text = known.render(make_timeline(source_name, found.video, found.segments))
     file_name = quote(f"{source_name.rsplit('.', 1)[0]}.{known.extension}")
     disposition = {"Content-Disposition": f"attachment; filename*=UTF-8''{file_name}"}
-    return Response(text, media_type=known.media_type, headers={**_HEADERS, **disposition})
+    return tagged(request, text, known.media_type, {**_HEADERS, **disposition})
 
 
 def _no_result(record: JobRecord) -> ProblemError:

@@ -57,7 +57,7 @@ def test_an_upload_becomes_a_queued_job(client: TestClient, settings: Settings) 
 
     again = client.get(body.links.self)
     assert JobBody.model_validate(again.json()) == body
-    assert again.headers["cache-control"] == "no-store"
+    assert again.headers["cache-control"] == "private, no-cache"
     assert int(again.headers["retry-after"]) >= 1
 
 
@@ -116,6 +116,27 @@ def test_formats_are_listed_as_they_can_be_asked_for(client: TestClient, finishe
     listed = client.get("/formats").json()
     assert {row["name"] for row in listed} == set(FORMATS)
     assert all(client.get(finished, params={"format": row["name"]}).status_code == 200 for row in listed)
+
+
+@pytest.mark.parametrize("query", ["", "?format=vtt"])
+def test_what_has_not_changed_is_not_sent_again(client: TestClient, finished: str, query: str) -> None:
+    job = finished.removesuffix("/result")
+    for path in (job, finished + query):
+        first = client.get(path)
+        tag = first.headers["etag"]
+        for names in (tag, f'"other", W/{tag}', "*"):
+            again = client.get(path, headers={"If-None-Match": names})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+    assert client.get(f"{finished}?threshold=0", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_a_job_that_changes_has_another_tag(client: TestClient) -> None:
+    path = upload(client).json()["links"]["self"]
+    tag = client.get(path).headers["etag"]
+    client.delete(path)
+    changed = client.get(path, headers={"If-None-Match": tag})
+    assert (changed.status_code, changed.json()["state"]) == (200, "cancelled")
 
 
 def test_the_video_plays_by_ranges(client: TestClient, finished: str) -> None:

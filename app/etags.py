@@ -1,0 +1,33 @@
+"""Answers that a client asks for again only when they have changed: ETag, If-None-Match, 304."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, Response
+
+JSON_TYPE = "application/json"
+
+ETAG_HEADER: dict[str, Any] = {
+    "ETag": {"description": "Send it back as If-None-Match", "schema": {"type": "string"}}
+}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "It is what the If-None-Match header names", "headers": ETAG_HEADER}
+}
+
+
+def tagged(request: Request, content: str | bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """`content` with its ETag, or 304 without it when the client has it."""
+    data = content.encode() if isinstance(content, str) else content
+    tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    headers = {**headers, "ETag": tag}
+    if _names(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=media_type, headers=headers)
+
+
+def _names(if_none_match: str, tag: str) -> bool:
+    known = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return tag in known or "*" in known

@@ -1,0 +1,118 @@
+"""`GET /limits` and `GET /models`: what this server takes and what it can run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.job_options import MAX_METADATA_BYTES
+from app.multipart import MAX_OPTIONS_BYTES
+from app.services import ServicesDep
+from app.settings import Settings
+from model.errors import SentilocError
+from model.package import list_packages, shipped_models_dir
+from model.spec import ModelSpec, load_spec
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["operation"])
+
+CONTAINERS = ["mp4", "mov", "webm", "mkv", "avi", "ts"]
+_STREAMS = ("visual", "audio", "face")
+_LIMITS: dict[str, Any] = {
+    "max_upload_bytes": 2147483648,
+    "max_duration_seconds": 14400.0,
+    "max_side_pixels": 8192,
+    "max_frame_pixels": 50000000,
+    "max_frame_rate": 240.0,
+    "max_options_bytes": 16384,
+    "max_metadata_bytes": 4096,
+    "max_event_streams": 200,
+    "upload_idle_seconds": 30.0,
+    "idempotency_seconds": 86400,
+    "containers": CONTAINERS,
+}
+_MODEL: dict[str, Any] = {
+    "name": "fsenet-starter",
+    "version": "1.0.0",
+    "is_default": True,
+    "streams": list(_STREAMS),
+    "classes": ["negative", "positive"],
+    "confidence_threshold": 0.5,
+    "snippet_seconds": 0.64,
+    "spec_hash": "9f2c4e81d07ab635",
+}
+
+
+class LimitsBody(BaseModel):
+    """What this server takes; a video beyond it is refused or its job fails with `limit_exceeded`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_LIMITS]})
+
+    max_upload_bytes: int
+    max_duration_seconds: float
+    max_side_pixels: int
+    max_frame_pixels: int = Field(description="Width times height")
+    max_frame_rate: float = Field(description="Frames per second")
+    max_options_bytes: int = Field(description="The form's field `options`")
+    max_metadata_bytes: int
+    max_event_streams: int = Field(description="Listeners to events at a time, per API process")
+    upload_idle_seconds: float = Field(description="An upload that sends nothing for so long ends")
+    idempotency_seconds: int = Field(description="How long an Idempotency-Key is remembered")
+    containers: list[str]
+
+
+class InstalledModel(BaseModel):
+    """A model that a job can ask for by name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MODEL]})
+
+    name: str
+    version: str
+    is_default: bool = Field(description="Used by jobs that name none")
+    streams: list[str] = Field(description="What it looks at")
+    classes: list[str]
+    confidence_threshold: float
+    snippet_seconds: float = Field(description="Seconds per value of the curve")
+    spec_hash: str
+
+
+@router.get("/limits", summary="What the server takes")
+def limits(services: ServicesDep) -> LimitsBody:
+    """The settings that a client can run into."""
+    fixed = {"max_options_bytes": MAX_OPTIONS_BYTES, "max_metadata_bytes": MAX_METADATA_BYTES}
+    known = services.settings.model_dump(include=set(LimitsBody.model_fields))
+    return LimitsBody(**known, **fixed, containers=CONTAINERS)
+
+
+@router.get(
+    "/models",
+    summary="List the models",
+    responses={200: {"content": {"application/json": {"example": [_MODEL]}}}},
+)
+def models(services: ServicesDep) -> list[InstalledModel]:
+    """The packages installed at the API, by name."""
+    settings = services.settings
+    root = settings.models_dir or shipped_models_dir()
+    found = []
+    for name in list_packages(root):
+        try:
+            found.append(_installed(name, load_spec(root / name / "spec.json"), settings))
+        except SentilocError as error:
+            logger.error("model package %s is left out: %s", name, error.detail)
+    return found
+
+
+def _installed(name: str, spec: ModelSpec, settings: Settings) -> InstalledModel:
+    return InstalledModel(
+        name=name,
+        version=spec.version,
+        is_default=name == settings.model,
+        streams=[stream for stream in _STREAMS if getattr(spec, stream) is not None],
+        classes=list(spec.classes),
+        confidence_threshold=spec.confidence_threshold,
+        snippet_seconds=spec.snippet_seconds,
+        spec_hash=spec.spec_hash,
+    )

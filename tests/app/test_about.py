@@ -1,0 +1,30 @@
+"""What the server says of itself."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+
+from app.settings import Settings
+from model.package import list_packages, shipped_models_dir
+from tests.app.asking import upload
+
+
+def test_limits_are_the_settings_and_hold(client: TestClient, settings: Settings) -> None:
+    limits = client.get("/limits").json()
+    assert limits["max_upload_bytes"] == settings.max_upload_bytes
+    assert limits["max_duration_seconds"] == settings.max_duration_seconds
+    assert upload(client, b"x" * limits["max_upload_bytes"]).status_code == 202
+    assert upload(client, b"x" * (limits["max_upload_bytes"] + 1)).status_code == 413
+
+
+def test_models_are_the_installed_packages(client: TestClient, settings: Settings) -> None:
+    models = client.get("/models").json()
+    assert [model["name"] for model in models] == list_packages(shipped_models_dir())
+    for model in models:
+        assert model["is_default"] == (model["name"] == settings.model)
+        assert len(model["spec_hash"]) == 16
+        assert model["streams"]
+        assert model["classes"] == ["negative", "positive"]
+        options = {"options": f'{{"model": "{model["name"]}"}}'}
+        asked = client.post("/localize", data=options, files={"video": ("a.mp4", b"x")})
+        assert asked.json()["model"] == model["name"]
