@@ -31,7 +31,7 @@ from model.starter.dataset import Material, embed_sound, load_speech_encoder, ma
 from model.starter.draft import SNIPPET, Sources
 from model.starter.face_bank import file_digest
 from model.starter.fit import RECIPE, Fitted, finish, fit, write_package
-from model.starter.judge import crossed_probabilities, judge, outcomes
+from model.starter.judge import by_kind, crossed_probabilities, judge, outcomes
 from model.starter.plots import plot_reliability, plot_timeline
 from model.train import TrainConfig
 
@@ -119,9 +119,7 @@ def _stamp(material: Material, seed: int) -> str:
 def _report(network: FSENet, fitted: Fitted, held_out: list[Item], path: Path) -> None:
     """Scores on held-out sequences, all and by kind, as JSON and in the log."""
     scores = score_items(network, held_out)
-    kinds = {"all": held_out}
-    for item in held_out:
-        kinds.setdefault(item.name.rstrip("0123456789"), []).append(item)
+    kinds = {"all": held_out, **by_kind(held_out)}
     rows = {
         kind: asdict(
             judge(part, {i.name: scores[i.name] for i in part}, fitted.calibration, fitted.threshold)

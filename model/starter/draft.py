@@ -24,7 +24,10 @@ EMBEDDING = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Everything that sequences are made of; all of it from training people, or all from held-out ones."""
+    """Everything that sequences are made of; all of it from training people, or all from held-out ones.
+
+    `disguise` lets the few actors of the real clips look like other people; for training only.
+    """
 
     clips: Sequence[Clip]
     clip_faces: Sequence[ClipFaces]
@@ -32,6 +35,7 @@ class Sources:
     stills: StillBank
     voices: VoiceBank
     statistics: TimelineStatistics
+    disguise: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -33,6 +33,7 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
     actors = sorted({clip.actor for clip in sources.clips})
     cast = rng.permutation(actors)[: 1 if rng.random() < 0.6 else 3]
     look, sound = int(rng.integers(sources.clip_faces[0].embeddings.shape[0])), int(rng.integers(4))
+    disguises = {actor: _disguise(rng, sources, actor, look) for actor in cast}
     time, label, calm = 0.0, NON_SENTIMENT, _calmness(rng)
     while time < draft.snippets * SNIPPET:
         if rng.random() < 0.12:
@@ -40,7 +41,7 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
         label = _next_label(rng, label, calm)
         pool = [i for i, c in enumerate(sources.clips) if c.actor in cast and c.sentiment == label]
         chosen = int(rng.choice(pool))
-        _show_clip(draft, sources, chosen, time, (look, sound))
+        _show_clip(draft, sources, chosen, time, (look, sound), disguises[sources.clips[chosen].actor])
         length = _clip_seconds(sources, chosen)
         _mark(draft, time, time + length, label)
         time += length
@@ -178,13 +179,37 @@ def _clip_seconds(sources: Sources, chosen: int) -> float:
     return len(sources.clips[chosen].seen) * FRAME_STEP / FRAME_RATE
 
 
-def _show_clip(draft: Draft, sources: Sources, chosen: int, start: float, version: tuple[int, int]) -> None:
+def _disguise(rng: np.random.Generator, sources: Sources, actor: str, look: int) -> FloatArray:
+    """What to add to an actor's embeddings (256,): a step from the own neutral face towards a stranger's.
+
+    A few actors must look like many people, or the network learns their faces instead of their expressions.
+    """
+    if not sources.disguise or rng.random() < 0.3:
+        return np.zeros(EMBEDDING, np.float32)
+    own = [
+        faces.embeddings[look, faces.seen].astype(np.float32).mean(0)
+        for clip, faces in zip(sources.clips, sources.clip_faces, strict=True)
+        if clip.actor == actor and clip.sentiment == NON_SENTIMENT and faces.seen.any()
+    ]
+    strangers = np.flatnonzero(sources.stills.sentiment == NON_SENTIMENT)
+    stranger = sources.stills.embeddings[int(rng.choice(strangers))].astype(np.float32).mean(0)
+    return np.asarray((stranger - np.mean(own, 0)) * rng.uniform(0.2, 1.0), np.float32)
+
+
+def _show_clip(
+    draft: Draft,
+    sources: Sources,
+    chosen: int,
+    start: float,
+    version: tuple[int, int],
+    disguise: FloatArray,
+) -> None:
     faces = sources.clip_faces[chosen]
     where = draft.between(start, start + _clip_seconds(sources, chosen))
     samples = np.arange(where.start, min(where.stop, len(draft.seen)))
     frames = (((samples + 0.5) * FACE_STEP - start) * FRAME_RATE / FRAME_STEP).astype(int)
     frames = frames.clip(0, len(faces.seen) - 1)
-    draft.face[samples] = faces.embeddings[version[0], frames]
+    draft.face[samples] = faces.embeddings[version[0], frames] + disguise
     draft.seen[samples] = faces.seen[frames]
     draft.say(start, to_power(sources.clip_sounds[chosen][version[1]]))
 
