@@ -184,7 +184,9 @@ DELETE = (
 local fields = redis.call('HGETALL', job)
 if #fields == 0 or not is_one_of(get('state'), ARGV[1]) then return {} end
 redis.call('ZREM', jobs, id)
-redis.call('DEL', job, events)
+local prefix = string.sub(job, 1, -#id - 5)
+redis.call('ZREM', prefix .. 'feedback', id)
+redis.call('DEL', job, events, prefix .. 'feedback:' .. id)
 return fields
 """
 )

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from app.feedback import Feedback
 from app.job_options import JobOptions
 from app.problems import Problem
 from app.schemas import EXAMPLE_QUEUED, HealthBody, JobBody, JobListBody, ReadyBody, ResultBody
@@ -29,7 +30,8 @@ def complete_openapi(app: FastAPI) -> None:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = Problem.model_json_schema()
-        schemas["JobOptions"] = _as_asked(JobOptions)
+        for asked in (Feedback, JobOptions):
+            schemas[asked.__name__] = _as_asked(asked)
         for model in (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody):
             schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
         accepted = document["paths"]["/localize"]["post"]["responses"]["202"]

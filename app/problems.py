@@ -40,6 +40,8 @@ class ProblemCode(StrEnum):
     UNEXPECTED_FIELD = "unexpected_field"
     INVALID_CURSOR = "invalid_cursor"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    FEEDBACK_FULL = "feedback_full"
+    BODY_TOO_LARGE = "body_too_large"
     UNKNOWN_MODEL = "unknown_model"
     RESULT_NOT_READY = "result_not_ready"
     TOO_MANY_STREAMS = "too_many_streams"

@@ -1,0 +1,80 @@
+"""`/jobs/{id}/curve`: the scores of every snippet, as JSON or as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
+from app.problems import ProblemCode, documented
+from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
+from app.routes.results import read_result
+from app.schemas import EXAMPLE_RESULT, CurveBody
+from app.services import ServicesDep
+from model.errors import ErrorCode
+from model.result import Curve, parse_result
+
+router = APIRouter(tags=["results"])
+
+CSV_TYPE = "text/csv"
+_HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+_SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
+
+
+def as_csv(curve: Curve) -> str:
+    """One row per snippet: its time in seconds, its scores, and whether a face was found (0 or 1)."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["start", "end", *_SERIES])
+    for index, values in enumerate(zip(*(getattr(curve, name) for name in _SERIES), strict=True)):
+        start, end = round(index * curve.step, 6), round((index + 1) * curve.step, 6)
+        rows.writerow([start, end, *(int(value) if isinstance(value, bool) else value for value in values)])
+    return text.getvalue()
+
+
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The curve",
+        "headers": ETAG_HEADER,
+        "content": {
+            JSON_TYPE: {"example": EXAMPLE_RESULT["curve"]},
+            CSV_TYPE: {"schema": {"type": "string"}, "example": as_csv(parse_result(EXAMPLE_RESULT).curve)},
+        },
+    }
+}
+
+
+@router.get(
+    "/jobs/{job_id}/curve",
+    summary="Fetch the scores over time",
+    response_model=CurveBody,
+    responses={
+        **_ANSWER,
+        **NOT_MODIFIED,
+        **documented(
+            UNKNOWN,
+            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
+            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            BAD_ID,
+            NO_REDIS,
+        ),
+    },
+)
+def curve(
+    job_id: JobId,
+    request: Request,
+    services: ServicesDep,
+    kind: Annotated[
+        Literal["json", "csv"] | None, Query(alias="format", description="Wins over the Accept header")
+    ] = None,
+) -> Response:
+    """What segments are cut from. Also part of the JSON result."""
+    found = read_result(services, find_job(services, job_id)).curve
+    if kind == "csv" or (kind is None and CSV_TYPE in request.headers.get("accept", "")):
+        return tagged(request, as_csv(found), CSV_TYPE, _HEADERS)
+    return tagged(
+        request, CurveBody.model_validate(found, from_attributes=True).model_dump_json(), JSON_TYPE, _HEADERS
+    )

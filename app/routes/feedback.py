@@ -1,0 +1,134 @@
+"""`/jobs/{id}/feedback`: what an editor corrects; `/feedback/export`: all of it, for training."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.feedback import EXAMPLE_FEEDBACK, Feedback, FeedbackStore, KeptFeedback, training_zip
+from app.problems import ProblemCode, ProblemError, documented
+from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
+from app.routes.results import read_result
+from app.schemas import EXAMPLE_ID
+from app.services import Services, ServicesDep
+from model.errors import ErrorCode
+
+router = APIRouter(tags=["feedback"])
+
+MAX_BODY_BYTES = 256 * 1024
+_KEPT: dict[str, Any] = {
+    "job_id": EXAMPLE_ID,
+    "at": 1769860900.25,
+    "fps": 29.97,
+    "duration": 9.6,
+    "feedback": EXAMPLE_FEEDBACK,
+}
+_ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Feedback"}}},
+    }
+}
+
+
+class FeedbackList(BaseModel):
+    """All feedback on a job, oldest first; the last one counts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"feedback": [_KEPT]}]})
+
+    feedback: list[KeptFeedback]
+
+
+@router.post(
+    "/jobs/{job_id}/feedback",
+    status_code=201,
+    summary="Correct a result",
+    openapi_extra=_FORM,
+    responses={
+        201: {"content": {"application/json": {"example": _KEPT}}},
+        **documented(
+            UNKNOWN,
+            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
+            (409, ProblemCode.FEEDBACK_FULL, "There is no room for more feedback on this job."),
+            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes."),
+            (422, ProblemCode.INVALID_REQUEST, "segments.0: Value error, end must be after start"),
+            BAD_ID,
+            NO_REDIS,
+        ),
+    },
+)
+async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFeedback:
+    """Segments replace the result's; points say only that there is sentiment at that moment."""
+    feedback = _parse(await _body(request))
+    return await to_thread.run_sync(_keep, services, job_id, feedback)
+
+
+@router.get(
+    "/jobs/{job_id}/feedback",
+    summary="List a job's feedback",
+    responses=documented(UNKNOWN, BAD_ID, NO_REDIS),
+)
+def of_job(job_id: JobId, services: ServicesDep) -> FeedbackList:
+    """What was said about the job."""
+    find_job(services, job_id)
+    return FeedbackList(feedback=_store(services).of_job(job_id))
+
+
+@router.get(
+    "/feedback/export",
+    summary="Export all feedback for training",
+    response_class=Response,
+    responses={
+        200: {"description": "Annotation files; a video's name is its job's id", "content": _ZIP},
+        **documented(NO_REDIS),
+    },
+)
+def export(services: ServicesDep) -> Response:
+    """A ZIP archive in the layout that `sentiloc train` reads, with the latest feedback on each job."""
+    headers = {"Content-Disposition": 'attachment; filename="feedback.zip"', "Cache-Control": "no-store"}
+    return Response(training_zip(_store(services).latest()), media_type="application/zip", headers=headers)
+
+
+def _store(services: Services) -> FeedbackStore:
+    return FeedbackStore(services.store.redis, services.store.prefix)
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY_BYTES:
+            detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
+            problem = ProblemError(413, ProblemCode.BODY_TOO_LARGE, detail)
+            problem.body_is_unread = True
+            raise problem
+    return bytes(data)
+
+
+def _parse(body: bytes) -> Feedback:
+    try:
+        return Feedback.model_validate_json(body)
+    except ValidationError as error:
+        places = [(".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors()]
+        detail = "; ".join(f"{place}: {message}" for place, message in places[:10])
+        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail) from error
+
+
+def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
+    video = read_result(services, find_job(services, job_id)).video
+    if feedback.latest() > video.duration + 1 / video.fps:
+        detail = f"The video ends after {video.duration:.3f} seconds; the feedback goes beyond it."
+        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
+    kept = KeptFeedback(
+        job_id=job_id, at=time.time(), fps=video.fps, duration=video.duration, feedback=feedback
+    )
+    if not _store(services).add(kept):
+        detail = "There is no room for more feedback on this job."
+        raise ProblemError(409, ProblemCode.FEEDBACK_FULL, detail)
+    return kept

@@ -1,0 +1,117 @@
+"""Curves out, corrections in, and corrections out again as training reads them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.feedback import MAX_ENTRIES
+from app.job_store import JobStore
+from app.schemas import EXAMPLE_RESULT
+from app.settings import Settings
+from model.datasets import Problems, read_annotations
+from tests.app.asking import assert_problem, finish, upload
+
+SEGMENTS = [{"start": 1.0, "end": 2.5, "label": "negative"}, {"start": 3.2, "end": 9.6, "label": "positive"}]
+POINTS = [{"time": 4.0, "label": "positive"}]
+
+
+@pytest.fixture
+def job(client: TestClient, store: JobStore, settings: Settings) -> str:
+    """Path of a job with a result."""
+    path = str(upload(client).json()["links"]["self"])
+    finish(store, path.removeprefix("/jobs/"), settings, json.dumps(EXAMPLE_RESULT).encode())
+    return path
+
+
+def test_the_curve_is_the_result_s_as_json_and_as_a_table(client: TestClient, job: str) -> None:
+    curve = EXAMPLE_RESULT["curve"]
+    answer = client.get(f"{job}/curve")
+    assert answer.json() == curve
+    assert client.get(f"{job}/curve", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    table = client.get(f"{job}/curve", params={"format": "csv"})
+    assert table.text == client.get(f"{job}/curve", headers={"Accept": "text/csv"}).text
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    assert [float(row["positive"]) for row in rows] == curve["positive"]
+    assert [(float(row["start"]), float(row["end"])) for row in rows] == [
+        (0, 0.64),
+        (0.64, 1.28),
+        (1.28, 1.92),
+    ]
+    assert [row["face_present"] for row in rows] == ["0", "1", "1"]
+    assert_problem(client.get(f"{job}/curve", params={"format": "xml"}), 422, "invalid_request")
+
+
+def test_without_a_result_there_is_neither_curve_nor_feedback(client: TestClient) -> None:
+    path = upload(client).json()["links"]["self"]
+    assert_problem(client.get(f"{path}/curve"), 409, "result_not_ready")
+    assert_problem(client.post(f"{path}/feedback", json={"points": POINTS}), 409, "result_not_ready")
+    assert_problem(client.post("/jobs/unknown/feedback", json={"points": POINTS}), 404, "job_not_found")
+
+
+def test_feedback_is_kept_and_listed(client: TestClient, job: str) -> None:
+    first = client.post(f"{job}/feedback", json={"segments": SEGMENTS, "note": "é"})
+    assert first.status_code == 201
+    client.post(f"{job}/feedback", json={"points": POINTS})
+    listed = client.get(f"{job}/feedback").json()["feedback"]
+    assert listed[0] == first.json()
+    assert [row["feedback"]["points"] for row in listed] == [None, POINTS]
+
+
+BAD: list[Any] = [
+    {},
+    {"note": "x"},
+    {"segments": [{"start": 2, "end": 1, "label": "positive"}]},
+    {"segments": [{"start": -1, "end": 1, "label": "positive"}]},
+    {"segments": [{"start": 1, "end": 9.7, "label": "positive"}]},
+    {"points": [{"time": 10, "label": "positive"}]},
+    {"points": [{"time": 1, "label": "happy"}]},
+    {"points": [{"time": 1, "label": "positive", "x": 1}]},
+    {"points": POINTS * 2001},
+    [],
+]
+
+
+@pytest.mark.parametrize("body", BAD, ids=range(len(BAD)))
+def test_bad_feedback_is_refused(client: TestClient, job: str, body: object) -> None:
+    assert_problem(client.post(f"{job}/feedback", json=body), 422, "invalid_request")
+    assert client.get(f"{job}/feedback").json() == {"feedback": []}
+
+
+def test_feedback_is_bounded(client: TestClient, job: str) -> None:
+    huge = client.post(f"{job}/feedback", content=b'{"note": "' + b"x" * 300_000 + b'"}')
+    assert_problem(huge, 413, "body_too_large")
+    for _ in range(MAX_ENTRIES):
+        assert client.post(f"{job}/feedback", json={"points": POINTS}).status_code == 201
+    assert_problem(client.post(f"{job}/feedback", json={"points": POINTS}), 409, "feedback_full")
+
+
+def test_training_reads_the_export(client: TestClient, job: str, tmp_path: Path) -> None:
+    name = job.removeprefix("/jobs/")
+    client.post(f"{job}/feedback", json={"segments": []})
+    client.post(f"{job}/feedback", json={"segments": SEGMENTS, "points": POINTS})
+    export = client.get("/feedback/export")
+    assert export.headers["content-type"] == "application/zip"
+    zipfile.ZipFile(io.BytesIO(export.content)).extractall(tmp_path / "data")
+    problems = Problems()
+    read = read_annotations(tmp_path / "data", None, problems)
+    problems.check()
+    found = [(label.start, label.end, label.class_index) for label in read.segments[name]]
+    assert found == [(1.0, 2.5, 0), (3.2, 9.6, 1)]
+    assert read.points[name] == ((int(4.0 * 29.97), 1),)
+    assert (read.fps[name], read.durations[name]) == (29.97, 9.6)
+    assert (tmp_path / "data" / "split_train.txt").read_text().split() == [name]
+
+
+def test_a_deleted_job_takes_its_feedback_along(client: TestClient, job: str, store: JobStore) -> None:
+    client.post(f"{job}/feedback", json={"points": POINTS})
+    client.delete(job)
+    left = [str(key).removeprefix(store.prefix) for key in store.redis.scan_iter(f"{store.prefix}*")]
+    assert not [key for key in left if "feedback" in key]
