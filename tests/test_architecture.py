@@ -16,7 +16,21 @@ FORBIDDEN = {
     "app": {"worker", "cli", "torch", "onnxruntime", "av", "cv2"},
     "worker": {"cli", "torch", "fastapi"},
 }
-NUMPY_ONLY = ("spec", "segments", "proposals", "metrics", "calibration", "result", "package", "errors")
+NUMPY_ONLY = (
+    *(
+        "spec",
+        "segments",
+        "proposals",
+        "serving",
+        "tsl300",
+        "nms",
+        "metrics",
+        "diagnosis",
+        "evaluate",
+        "calibration",
+    ),
+    *("result", "package", "errors"),
+)
 
 
 def imported_roots(path: Path) -> Iterator[str]:
