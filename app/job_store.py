@@ -32,7 +32,7 @@ POISON_DETAIL = "The job ended its worker every time it was tried; the video was
 
 
 DEFAULTS = JobOptions()
-_AFTER_ALL_OTHERS = 10**12
+FIRST_BATCH_SEQUENCE = 10**12
 
 
 def job_key(prefix: str, job_id: str) -> str:
@@ -91,7 +91,7 @@ class JobStore:
         `source_key`. Raises `KeyReusedError` when the key came with another request.
         """
         sequence = int(self.redis.incr(f"{self.prefix}sequence"))
-        sequence += _AFTER_ALL_OTHERS if options.priority is Priority.BATCH else 0
+        sequence += FIRST_BATCH_SEQUENCE if options.priority is Priority.BATCH else 0
         fields = {
             "source_key": source_key,
             "source_name": source_name,

@@ -11,7 +11,7 @@ from app.docs_page import add_docs
 from app.openapi import complete_openapi
 from app.problems import install_handlers
 from app.reaper import Reaper
-from app.routes import about, curve, events, feedback, health, jobs, listing, localize, results
+from app.routes import about, curve, events, feedback, health, jobs, listing, localize, metrics, results
 from app.routes.page import add_page
 from app.services import Services
 from app.settings import Settings, get_settings
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     install_handlers(app)
-    for routes in (localize, listing, jobs, events, results, curve, feedback, about, health):
+    for routes in (localize, listing, jobs, events, results, curve, feedback, about, metrics, health):
         app.include_router(routes.router)
     add_docs(app)
     add_page(app)

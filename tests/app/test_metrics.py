@@ -1,0 +1,57 @@
+"""Figures for Prometheus, read by Prometheus's own parser."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.job_options import JobOptions, Priority
+from app.job_store import JobStore
+from app.presence import WorkerPresence, beat
+from tests.app.conftest import submit
+
+
+def figures(client: TestClient) -> dict[tuple[str, ...], float]:
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(response.text)
+    samples = [sample for family in families for sample in family.samples]
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for sample in samples
+    }
+
+
+def test_an_idle_service(client: TestClient) -> None:
+    found = figures(client)
+    assert found["sentiloc_jobs_queued", "interactive"] == found["sentiloc_oldest_queued_seconds",] == 0
+    assert found["sentiloc_workers",] == 0
+
+
+def test_figures_follow_the_jobs(client: TestClient, store: JobStore) -> None:
+    batch = JobOptions(priority=Priority.BATCH)
+    store.submit(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=batch)
+    time.sleep(0.3)
+    running, cancelled = submit(store), submit(store)
+    submit(store)
+    assert store.claim(running.id, "one", 30)
+    store.cancel(cancelled.id)
+    found = figures(client)
+    assert found["sentiloc_jobs_queued", "interactive"] == found["sentiloc_jobs_queued", "batch"] == 1
+    assert (found["sentiloc_jobs_running",], found["sentiloc_jobs_kept",]) == (1, 4)
+    assert 0.3 <= found["sentiloc_oldest_queued_seconds",] < 30
+
+
+def test_workers_are_named_by_model_and_device_only(client: TestClient, store: JobStore) -> None:
+    good = WorkerPresence(name="host/1", seen_at=0, model="m", model_version="1", device="Some CPU")
+    bad = WorkerPresence(name="host/2", seen_at=0, model="m", error="a secret path")
+    for worker in (good, bad):
+        beat(store.redis, store.prefix, worker)
+    found = figures(client)
+    assert found["sentiloc_workers",] == 2
+    assert found["sentiloc_worker_ready", "Some CPU", "m", "1"] == 1
+    text = client.get("/metrics").text
+    assert not [word for word in ("host/", "secret", store.prefix) if word in text]
