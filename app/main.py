@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app.docs_page import add_docs
 from app.openapi import complete_openapi
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(services),
     )
     app.state.services = services
+    _allow_origins(app, services.settings.cors_origins)
     install_handlers(app)
     for routes in (localize, listing, jobs, events, results, curve, feedback, about, metrics, health):
         app.include_router(routes.router)
@@ -43,6 +45,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_page(app)
     complete_openapi(app)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: list[str]) -> None:
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Idempotency-Key", "If-None-Match", "Last-Event-ID", "Range"],
+            expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed", "Content-Disposition"],
+        )
 
 
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

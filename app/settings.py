@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     decoder_cpu_seconds: int = Field(4 * 3600, gt=0)
     decoder_wall_seconds: float = Field(6 * 3600, gt=0)
 
+    cors_origins: list[str] = Field(
+        [], description="Web origins whose pages may use the API, as a JSON list; default: only its own page"
+    )
     max_connections: int = Field(512, gt=0, description="Open connections per API process; more get a 503")
     max_event_streams: int = Field(200, gt=0, description="Clients that listen to events, per API process")
     idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
