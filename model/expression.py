@@ -47,16 +47,17 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, squeeze_excite: bool = False) -> None:
         super().__init__()
+        last_norm = nn.BatchNorm2d(outputs)
+        nn.init.zeros_(last_norm.weight)  # the block starts as its shortcut alone, which learns faster
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
+            last_norm,
             SqueezeExcite(outputs) if squeeze_excite else nn.Identity(),
         )
         self.shortcut = _shortcut(inputs, outputs, stride)
-        nn.init.zeros_(self.body[4].weight)  # starts as the shortcut alone, which learns faster
 
     def forward(self, features: Tensor) -> Tensor:
         """`(batch, inputs, height, width)` to `(batch, outputs, ⌈height/stride⌉, ⌈width/stride⌉)`."""

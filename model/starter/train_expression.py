@@ -120,7 +120,7 @@ class ExpressionTrainer:
         _, logits = self.net(faces.to(self.device, memory_format=torch.channels_last))
         loss = functional.cross_entropy(logits, targets.to(self.device))
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self._average()
         return float(loss.detach())
