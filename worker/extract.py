@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from model.weights import cached_weights, require_weights
 
 from app.settings import Settings
 from model.errors import ErrorCode, SentilocError
 from model.package import extractor_id, shipped_models_dir
 from model.segments import BoolArray, FloatArray, SnippetFeatures, VideoInfo
 from model.spec import FaceStream, ModelSpec
+from model.weights import cached_weights, require_weights
 from worker.cpu import available_cpus
 from worker.decode import AudioChunk, DecodeLimits, DecodeRequest, EndOfMedia, Event, SnippetFrames, decode
 from worker.features.audio import AudioExtractor
