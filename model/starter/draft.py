@@ -26,7 +26,8 @@ EMBEDDING = 256
 class Sources:
     """Everything that sequences are made of; all of it from training people, or all from held-out ones.
 
-    `disguise` lets the few actors of the real clips look like other people; for training only.
+    `harden` lets the few actors of the real clips look like other people and now and then speak with another
+    voice; for training only.
     """
 
     clips: Sequence[Clip]
@@ -35,7 +36,7 @@ class Sources:
     stills: StillBank
     voices: VoiceBank
     statistics: TimelineStatistics
-    disguise: bool = False
+    harden: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

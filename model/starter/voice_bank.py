@@ -36,7 +36,7 @@ _HANN_POWER = 0.375 * N_FFT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceBank:
-    """Utterances in several versions, grouped by speaker and sentiment, and a bank of interfering sounds."""
+    """Utterances in several versions, by speaker and sentiment (surprise is IGNORED); interfering sounds."""
 
     versions: Sequence[LogMels]
     noise: LogMels
@@ -58,7 +58,7 @@ def open_voices(folder: Path, cache: Path, *, held_out: bool) -> VoiceBank:
         lambda: defaultdict(list)
     )
     for number, utterance in enumerate(read_index(folder)):
-        if utterance.held_out == held_out and utterance.sentiment >= 0:
+        if utterance.held_out == held_out:
             speakers[utterance.corpus, utterance.speaker][utterance.sentiment].append(number)
     groups = tuple(dict(speakers[key]) for key in sorted(speakers))
     return VoiceBank(versions=versions, noise=noise, speakers=groups)

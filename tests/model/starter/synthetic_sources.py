@@ -66,5 +66,5 @@ def _voice(rng: np.random.Generator, frames: int) -> np.ndarray[tuple[int, int],
 def _voices(rng: np.random.Generator) -> VoiceBank:
     mels: LogMels = join_log_mels([_voice(rng, 120) for _ in range(6)])
     noise = join_log_mels([_voice(rng, 1000) for _ in range(3)])
-    speakers = tuple({label: [3 * speaker + label] for label in range(3)} for speaker in range(2))
+    speakers = tuple({label: [3 * speaker + label % 3] for label in range(-1, 3)} for speaker in range(2))
     return VoiceBank(versions=[mels, mels], noise=noise, speakers=speakers)
