@@ -176,3 +176,13 @@ class TestEnds:
         with pytest.raises(SentilocError) as caught:
             grab_frame(tmp_path / "bomb.mp4", 0.0, 320, LIMITS)
         assert caught.value.code == ErrorCode.LIMIT_EXCEEDED
+
+
+def test_closing_a_decoder_closes_no_descriptor_of_others(clip: Path) -> None:
+    events = decode(clip, REQUEST, LIMITS)
+    next(events)
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(64)]
+    events.close()
+    for descriptor in others:
+        os.fstat(descriptor)
+        os.close(descriptor)

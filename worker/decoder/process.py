@@ -63,17 +63,21 @@ class DecoderProcess:
         self._waited = 0.0
         self._stack = ExitStack()
         try:
-            self._start(media, container_format, grab_seconds)
+            with ExitStack() as lent:
+                self._start(media, container_format, grab_seconds, lent)
         except BaseException:
             self._stack.close()
             raise
 
-    def _start(self, media: BinaryIO, container_format: str, grab_seconds: float | None) -> None:
+    def _start(
+        self, media: BinaryIO, container_format: str, grab_seconds: float | None, lent: ExitStack
+    ) -> None:
+        """Start the child; `lent` closes the ends that only the child keeps."""
         size = SLOTS * self._request.slot_bytes
         shared = self._stack.enter_context(_shared_file(size))
         self.memory = self._stack.enter_context(mmap(shared.fileno(), size))
-        self._messages, out_fd = self._pipe()
-        credit_fd, self._credits = self._pipe()
+        self._messages, out_fd = _pipe(reader=self._stack, writer=lent)
+        credit_fd, self._credits = _pipe(reader=lent, writer=self._stack)
         fds = {
             "media_fd": media.fileno(),
             "frames_fd": shared.fileno(),
@@ -99,14 +103,6 @@ class DecoderProcess:
             process_group=0,
         )
         self._stack.callback(self._end)
-        for fd in (out_fd, credit_fd):
-            os.close(fd)
-
-    def _pipe(self) -> tuple[int, int]:
-        read_fd, write_fd = os.pipe()
-        self._stack.callback(_close_quietly, read_fd)
-        self._stack.callback(_close_quietly, write_fd)
-        return read_fd, write_fd
 
     def __enter__(self) -> Self:
         return self
@@ -209,11 +205,12 @@ def _bare_environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}
 
 
-def _close_quietly(fd: int) -> None:
-    try:
-        os.close(fd)
-    except OSError:
-        log.debug("descriptor %d was closed before", fd)
+def _pipe(*, reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe's two ends, each closed exactly once: a number that is closed twice may be another's by then."""
+    read_fd, write_fd = os.pipe()
+    reader.callback(os.close, read_fd)
+    writer.callback(os.close, write_fd)
+    return read_fd, write_fd
 
 
 def _log_confinement(message: Message) -> None:
