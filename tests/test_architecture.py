@@ -16,6 +16,7 @@ FORBIDDEN = {
     "app": {"worker", "cli", "torch", "onnxruntime", "av", "cv2"},
     "worker": {"cli", "torch", "fastapi"},
 }
+LONGEST_FUNCTION = 80  # lines, with its signature: a command-line verb declares its options there
 NUMPY_ONLY = (
     *(
         "spec",
@@ -73,6 +74,6 @@ def test_functions_stay_small() -> None:
         for path in (ROOT / layer).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or node.lineno) - node.lineno >= 60
+        and (node.end_lineno or node.lineno) - node.lineno >= LONGEST_FUNCTION
     ]
     assert not long

@@ -76,7 +76,7 @@ def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
         stills=_stills(material, encode, held_out, cache / f"stills-{part}-{digest}.npz", seed),
         voices=open_voices(data / "speech", material.speech / "cache", held_out=held_out),
         statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
-        harden=not held_out,
+        disguise=not held_out,
     )
 
 

@@ -26,8 +26,7 @@ EMBEDDING = 256
 class Sources:
     """Everything that sequences are made of; all of it from training people, or all from held-out ones.
 
-    `harden` lets the few actors of the real clips look like other people and now and then speak with another
-    voice; for training only.
+    `disguise` lets the few actors of the real clips look like other people; for training only.
     """
 
     clips: Sequence[Clip]
@@ -36,7 +35,7 @@ class Sources:
     stills: StillBank
     voices: VoiceBank
     statistics: TimelineStatistics
-    harden: bool = False
+    disguise: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
