@@ -18,7 +18,7 @@ from app.settings import Settings
 from tests.services import PrivateRedis, private_redis
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
     with private_redis(tmp_path_factory.mktemp("redis")) as redis:
         yield redis

@@ -11,7 +11,7 @@ from tests.media import make_clip
 from tests.service.running import RunningService
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     service = RunningService(tmp_path_factory.mktemp("serve"))
     try:
@@ -31,10 +31,10 @@ def own_service(tmp_path: Path) -> Iterator[RunningService]:
     assert service.left_over() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`short.mp4` takes a moment to localize, `long.mp4` some seconds at least."""
     folder = tmp_path_factory.mktemp("clips")
     make_clip(folder / "short.mp4", seconds=2.0, audio="aac", beeps=((0.5, 1.0),))
-    make_clip(folder / "long.mp4", seconds=120.0, fps=5.0, size=(64, 48), audio="aac")
+    make_clip(folder / "long.mp4", seconds=240.0, fps=5.0, size=(64, 48), audio="aac")
     return folder

@@ -21,7 +21,7 @@ JOB_SECONDS = 90.0
 QUICK = {
     "lease_seconds": 4,
     "reaper_interval_seconds": 1,
-    "shutdown_grace_seconds": 1,
+    "shutdown_grace_seconds": 0.2,
     "upload_idle_seconds": 2,
     "max_upload_bytes": 100 << 20,
 }

@@ -35,9 +35,15 @@ def open_files() -> int:
 
 
 def child_pids() -> list[int]:
-    """Decoders that this process has running."""
+    """Decoders that this process has running, or has not yet waited for."""
     texts = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
-    return [pid for text in texts for pid in map(int, text.split())]
+    return [pid for text in texts for pid in map(int, text.split()) if _is_decoder(pid)]
+
+
+def _is_decoder(pid: int) -> bool:
+    """A child that ended and was not waited for has no command line left, and counts."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return not command or b"worker.decoder.child" in command
 
 
 def processor_ticks(pid: int) -> int:
