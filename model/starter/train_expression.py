@@ -1,7 +1,8 @@
 """Train the expression net: `python -m model.starter.train_expression --data DIR --run DIR [--net small]`.
 
-Soft cross-entropy against the annotators' votes; AdamW with one warm-up and a cosine; growing image sides (most
-epochs are cheap); an exponential average of the weights is what gets exported. A checkpoint after every epoch
+Soft cross-entropy against the annotators' votes; AdamW with one warm-up, a cosine, and a restart from a lower rate
+(Loshchilov & Hutter 2017); growing image sides, so that the first epochs are cheap; an exponential average of the
+weights is what gets exported. A checkpoint after every epoch
 holds all state, and every epoch draws from its own seed: a resumed run equals an uninterrupted one.
 """
 
@@ -32,12 +33,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionRecipe:
-    """Everything a run depends on besides the data. `sides` are (epochs, image side) in order."""
+    """Everything a run depends on besides the data.
+
+    `sides` are (epochs, image side) in order, `cycles` (epochs, peak learning rate): each falls to 0 by a cosine.
+    """
 
     net: str = "small"
-    sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (4, 48))
+    sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (34, 48))
+    cycles: tuple[tuple[int, float], ...] = ((22, 2e-3), (30, 1.2e-3))
     batch: int = 128
-    peak_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.06
     average: float = 0.995
@@ -56,11 +60,20 @@ class ExpressionRecipe:
             epoch -= count
         return self.sides[-1][1]
 
-    def rate(self, progress: float) -> float:
-        """Learning rate at `progress` in [0, 1] of the run: linear warm-up, then a cosine down to 0."""
-        if progress < self.warmup:
-            return self.peak_rate * progress / self.warmup
-        return self.peak_rate * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup))) / 2
+    def rate(self, epoch: float) -> float:
+        """Learning rate at a point of the run in epochs: linear warm-up in the first cycle, cosines down to 0."""
+        for index, (count, peak) in enumerate(self.cycles):
+            if epoch < count or index == len(self.cycles) - 1:
+                warmup = 0.0 if index else self.warmup
+                return _cosine(epoch / count, peak, warmup)
+            epoch -= count
+        raise ValueError("a recipe needs a cycle")
+
+
+def _cosine(progress: float, peak: float, warmup: float) -> float:
+    if progress < warmup:
+        return peak * progress / warmup
+    return peak * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
 
 
 class ExpressionTrainer:
@@ -109,7 +122,7 @@ class ExpressionTrainer:
         self.net.train()
         total, batches = 0.0, self._draw(train)
         for step, chosen in enumerate(batches):
-            self._set_rate((self.epoch + step / len(batches)) / self.recipe.epochs)
+            self._set_rate(self.epoch + step / len(batches))
             faces = torch.from_numpy(train.images[chosen]).unsqueeze(1).float() / 255
             targets = torch.from_numpy(train.targets[chosen])
             total += self.train_step(augment(faces, self.recipe.side(self.epoch)), targets)
@@ -148,9 +161,9 @@ class ExpressionTrainer:
         decayed = {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.recipe.weight_decay}
         return [decayed, {"params": [p for p in parameters if p.ndim <= 1]}]
 
-    def _set_rate(self, progress: float) -> None:
+    def _set_rate(self, epoch: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(progress)
+            group["lr"] = self.recipe.rate(epoch)
 
     def _save(self) -> None:
         state = {"epoch": self.epoch, "recipe": json.dumps(asdict(self.recipe))}
@@ -189,10 +202,11 @@ def _arguments() -> argparse.Namespace:
 
 def make_recipe(net: str, epochs: int | None, seed: int) -> ExpressionRecipe:
     """The recipe of a net: growing sides for the small one, full side and a gentler rate for ResEmoteNet."""
+    count = epochs or 80
     if net == "resemotenet":
-        return ExpressionRecipe(net=net, sides=((epochs or 80, 48),), peak_rate=5e-4, seed=seed)
+        return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 5e-4),), seed=seed)
     if epochs:
-        return ExpressionRecipe(net=net, sides=((epochs, 48),), seed=seed)
+        return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 2e-3),), seed=seed)
     return ExpressionRecipe(net=net, seed=seed)
 
 

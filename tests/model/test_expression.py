@@ -18,7 +18,7 @@ from model.starter.train_expression import ExpressionRecipe, ExpressionTrainer, 
 from tests.shared_files import data_folder
 
 SHIPPED = Path(__file__).parents[2] / "exported" / "expression"
-SMALL = ExpressionRecipe(sides=((2, 16),), batch=16, peak_rate=0.02)
+SMALL = ExpressionRecipe(sides=((2, 16),), cycles=((2, 0.02),), batch=16)
 
 
 def two_kinds(count: int = 64) -> FaceSet:
@@ -92,9 +92,13 @@ def test_another_recipe_does_not_resume_a_run(tmp_path: Path) -> None:
 
 def test_the_rate_warms_up_and_ends_at_zero() -> None:
     recipe = make_recipe("small", None, 0)
+    (first, peak), (second, restart) = recipe.cycles
     assert recipe.rate(0) == 0
-    assert recipe.rate(recipe.warmup) == pytest.approx(recipe.peak_rate)
-    assert recipe.rate(1) == pytest.approx(0, abs=1e-9)
+    assert recipe.rate(recipe.warmup * first) == pytest.approx(peak)
+    assert recipe.rate(first - 1e-6) == pytest.approx(0, abs=1e-9)
+    assert recipe.rate(first) == pytest.approx(restart)
+    assert recipe.rate(first + second) == pytest.approx(0, abs=1e-9)
+    assert recipe.epochs == first + second
     sides = [recipe.side(epoch) for epoch in range(recipe.epochs)]
     assert sides == sorted(sides)
     assert sides[-1] == FACE_SIZE
