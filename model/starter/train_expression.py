@@ -39,8 +39,8 @@ class ExpressionRecipe:
     """
 
     net: str = "small"
-    sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (34, 48))
-    cycles: tuple[tuple[int, float], ...] = ((22, 2e-3), (30, 1.2e-3))
+    sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (24, 48))
+    cycles: tuple[tuple[int, float], ...] = ((22, 2e-3), (20, 1.2e-3))
     batch: int = 128
     weight_decay: float = 0.05
     warmup: float = 0.06
