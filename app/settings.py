@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -40,12 +41,26 @@ class Settings(BaseSettings):
     decoder_cpu_seconds: int = Field(4 * 3600, gt=0)
     decoder_wall_seconds: float = Field(6 * 3600, gt=0)
 
+    api_keys: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether requests need an API key; auto: on every address but this machine's own"
+    )
+    key_rate_per_minute: int = Field(1200, ge=1, description="What `sentiloc keys create` gives by default")
+    bad_keys_per_minute: int = Field(20, ge=1, description="Wrong keys that an address may try")
+    trusted_proxies: list[str] = Field(
+        ["127.0.0.1", "::1"], description="Whose X-Forwarded-For is believed, as a JSON list"
+    )
     cors_origins: list[str] = Field(
         [], description="Web origins whose pages may use the API, as a JSON list; default: only its own page"
     )
     max_connections: int = Field(512, gt=0, description="Open connections per API process; more get a 503")
+    header_seconds: float = Field(10.0, gt=0, description="A request's header must be complete by then")
+    slow_body_seconds: float = Field(60.0, gt=0, description="How often a body's pace is looked at")
+    slow_body_bytes_per_second: int = Field(1000, ge=0, description="A body that comes slower is cut off")
     max_event_streams: int = Field(200, gt=0, description="Clients that listen to events, per API process")
     idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
+    outbound_allow: list[str] = Field(
+        [], description="Networks (CIDR, as a JSON list) that URLs may lead to although they are not public"
+    )
     upload_idle_seconds: float = Field(
         30.0, gt=0, description="An upload that sends nothing for so long ends"
     )
@@ -63,6 +78,23 @@ class Settings(BaseSettings):
     job_time_limit_seconds: int = Field(8 * 3600, gt=0)
     visibility_timeout_seconds: int = Field(3600, gt=0, description="When Redis redelivers an unread message")
     shutdown_grace_seconds: float = Field(5.0, ge=0, description="Then a stopping worker gives its job back")
+
+    @property
+    def keys_required(self) -> bool:
+        """True when requests need an API key."""
+        return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        return [str(ip_network(network, strict=False)) for network in value]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @lru_cache

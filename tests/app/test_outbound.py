@@ -1,0 +1,286 @@
+"""Strangers' URLs lead to public addresses only: proven by real listeners and by every connect of this process."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import trustme
+
+from app.outbound import Outbound, is_public
+from app.settings import Settings
+from model.errors import ErrorCode, SentilocError
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+CONNECTED: list[str] = []
+
+
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        CONNECTED.append(str(arguments[1][0]))
+
+
+sys.addaudithook(_hear)
+
+
+@dataclass
+class Listener:
+    """A server on loopback that answers everything with the same bytes and remembers what it was asked."""
+
+    answer: bytes | Callable[[socket.socket], None]
+    tls: ssl.SSLContext | None = None
+    requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            with self.tls.wrap_socket(client, server_side=True) if self.tls else client as stream:
+                stream.settimeout(10)
+                request = b""
+                while b"\r\n\r\n" not in request and (piece := stream.recv(65_536)):
+                    request += piece
+                self.requests.append(request)
+                if isinstance(self.answer, bytes):
+                    stream.sendall(self.answer)
+                else:
+                    self.answer(stream)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def listening(
+    answer: bytes | Callable[[socket.socket], None] = ANSWER, tls: ssl.SSLContext | None = None
+) -> Iterator[Listener]:
+    listener = Listener(answer, tls)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def resolver(*answers: list[str]) -> Callable[[str, int], list[str]]:
+    """Answers in turn; the last one for ever."""
+    left = list(answers)
+
+    def resolve(host: str, port: int) -> list[str]:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return resolve
+
+
+def code_of(outbound: Outbound, url: str, seconds: float = 10.0) -> ErrorCode:
+    with pytest.raises(SentilocError) as caught:
+        outbound.send("GET", url, total_seconds=seconds)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
+        *("169.254.169.254", "100.64.0.1", "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1"),
+        *("255.255.255.255", "240.0.0.1", "198.18.0.1", "192.0.2.1", "203.0.113.9"),
+        *(
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "::ffff:8.8.8.8",
+            "::127.0.0.1",
+            "fe80::1",
+            "fe80::1%lo",
+            "fc00::1",
+        ),
+        *("fd00:ec2::254", "ff02::1", "2002:7f00:1::", "2001::1", "64:ff9b::7f00:1", "64:ff9b:1::1"),
+        *("2001:db8::1", "3fff::1", "fec0::1"),
+    ],
+)
+def test_no_connection_leaves_for_an_address_that_is_not_public(address: str) -> None:
+    assert not is_public(address)
+    CONNECTED.clear()
+    outbound = Outbound(resolver=resolver([address]))
+    assert code_of(outbound, "http://named.example:8080/") is ErrorCode.URL_FORBIDDEN
+    literal = f"[{address}]" if ":" in address else address
+    assert code_of(outbound, f"http://{literal}/") is ErrorCode.URL_FORBIDDEN
+    mixed = Outbound(resolver=resolver(["93.184.215.14", address]))
+    assert code_of(mixed, "https://named.example/") is ErrorCode.URL_FORBIDDEN
+    assert CONNECTED == []
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.215.14", "172.32.0.1", "2606:4700::1111", "2a00::1"])
+def test_public_addresses_are(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://2130706433:{port}/", "http://017700000001:{port}/", "http://0x7f000001:{port}/"),
+        *("http://0177.0.0.1:{port}/", "http://0x7f.1:{port}/", "http://127.1:{port}/", "http://0:{port}/"),
+        *("http://127.0.0.1:{port}/", "http://127.0.0.1.:{port}/", "http://localhost:{port}/"),
+        *("http://a.localhost:{port}/", "http://LOCALHOST:{port}/", "http://[::ffff:127.0.0.1]:{port}/"),
+        *("http://[::1]:{port}/", "http://user@127.0.0.1:{port}/", "http://example.com@127.0.0.1:{port}/"),
+        *("http://１２７.0.0.1:{port}/", "http://127.0.0.1:{port}\r\nX: y/", " http://127.0.0.1:{port}/"),
+        *(
+            "file:///etc/passwd",
+            "ftp://127.0.0.1:{port}/",
+            "gopher://127.0.0.1:{port}/",
+            "//127.0.0.1:{port}/",
+        ),
+        *(
+            "http:///x",
+            "http://h:99999/",
+            "http://h:0/",
+            "http://[fe80::1%25lo]:{port}/",
+            "",
+            "http://" + "a" * 3000,
+        ),
+    ],
+)
+def test_a_listener_on_loopback_hears_nothing(url: str) -> None:
+    with listening() as listener:
+        outbound = Outbound()
+        assert code_of(outbound, url.format(port=listener.port)) is ErrorCode.URL_FORBIDDEN
+        with pytest.raises(SentilocError):
+            outbound.check(url.format(port=listener.port))
+        assert listener.connections == 0
+
+
+def test_a_second_answer_of_the_resolver_is_never_asked_for() -> None:
+    with listening() as listener:
+        rebinding = Outbound(allow=["127.0.0.2/32"], resolver=resolver(["127.0.0.2"], ["127.0.0.1"]))
+        CONNECTED.clear()
+        assert code_of(rebinding, f"http://rebind.example:{listener.port}/") is ErrorCode.URL_UNREACHABLE
+        assert CONNECTED == ["127.0.0.2"]
+        assert listener.connections == 0
+        # What it says the second time is checked anew.
+        assert code_of(rebinding, f"http://rebind.example:{listener.port}/") is ErrorCode.URL_FORBIDDEN
+        assert listener.connections == 0
+
+
+def test_what_the_operator_allows_is_reached_under_the_hosts_name() -> None:
+    with listening() as listener:
+        outbound = Outbound(allow=LOOPBACK, resolver=resolver(["::1", "127.0.0.1"]))
+        answer = outbound.send(
+            "POST",
+            f"http://named.example:{listener.port}/a?b=c",
+            headers={"X-A": "1"},
+            content=b"body",
+            total_seconds=10,
+        )
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"hello", "5")
+        (request,) = listener.requests
+    assert request.startswith(b"POST /a?b=c HTTP/1.1\r\n")
+    assert f"host: named.example:{listener.port}\r\n".encode() in request.lower()
+    assert b"x-a: 1\r\n" in request.lower()
+
+
+def test_redirects_are_not_followed() -> None:
+    with listening() as inner:
+        target = f"http://127.0.0.1:{inner.port}/".encode()
+        with listening(b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % target) as outer:
+            outbound = Outbound(allow=LOOPBACK)
+            assert outbound.send("GET", f"http://127.0.0.1:{outer.port}/", total_seconds=10).status == 302
+        assert inner.connections == 0
+
+
+def test_the_certificate_must_be_the_hosts() -> None:
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("right.example").configure_cert(server)
+    names: list[str | None] = []
+    server.sni_callback = lambda _socket, name, _context: names.append(name)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    to_loopback = resolver(["127.0.0.1"])
+    with listening(tls=server) as listener:
+        outbound = Outbound(allow=LOOPBACK, resolver=to_loopback, tls=client)
+        url = f"https://right.example:{listener.port}/"
+        assert outbound.send("GET", url, total_seconds=10).body == b"hello"
+        assert names == ["right.example"]
+        wrong = f"https://wrong.example:{listener.port}/"
+        assert code_of(outbound, wrong) is ErrorCode.URL_UNREACHABLE
+        untrusting = Outbound(allow=LOOPBACK, resolver=to_loopback)
+        assert code_of(untrusting, url) is ErrorCode.URL_UNREACHABLE
+        assert len(listener.requests) == 1
+
+
+def _drip(stream: socket.socket) -> None:
+    stream.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        stream.sendall(b"X: y\r\n")
+        time.sleep(0.05)
+
+
+def test_a_server_that_drips_is_left_in_time() -> None:
+    with listening(_drip) as listener:
+        started = time.monotonic()
+        url = f"http://127.0.0.1:{listener.port}/"
+        assert code_of(Outbound(allow=LOOPBACK), url, seconds=1.0) is ErrorCode.URL_UNREACHABLE
+        assert time.monotonic() - started < 20
+
+
+def test_a_wait_ends_when_it_should() -> None:
+    stop = threading.Event()
+
+    def hold(stream: socket.socket) -> None:
+        stop.set()
+        stream.recv(1)
+
+    with listening(hold) as listener:
+        outbound, url = Outbound(allow=LOOPBACK), f"http://127.0.0.1:{listener.port}/"
+        with (
+            pytest.raises(SentilocError) as caught,
+            outbound.stream("GET", url, total_seconds=60, stopped=stop.is_set),
+        ):
+            pass
+    assert caught.value.code is ErrorCode.URL_UNREACHABLE
+
+
+def test_a_resolver_that_hangs_or_knows_nothing_is_typed() -> None:
+    release = threading.Event()
+
+    def hang(host: str, port: int) -> list[str]:
+        release.wait(30)
+        return ["127.0.0.1"]
+
+    def unknown(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    try:
+        assert code_of(Outbound(resolver=hang), "http://h.example/", 0.2) is ErrorCode.URL_UNREACHABLE
+    finally:
+        release.set()
+    for outbound in (Outbound(resolver=unknown), Outbound(resolver=resolver([]))):
+        assert code_of(outbound, "http://h.example/") is ErrorCode.URL_UNREACHABLE
+
+
+def test_a_network_that_is_none_is_refused_by_the_settings() -> None:
+    with pytest.raises(ValueError, match="outbound_allow"):
+        Settings(outbound_allow=["loopback"])
+    assert Settings(outbound_allow=["127.0.0.1"]).outbound_allow == ["127.0.0.1/32"]
