@@ -21,6 +21,7 @@ from model.errors import ErrorCode, SentilocError
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+NO_REDIS_DETAIL = "The service cannot reach its job store; try again in a few seconds."
 
 
 class ProblemCode(StrEnum):
@@ -46,6 +47,12 @@ class ProblemCode(StrEnum):
     RESULT_NOT_READY = "result_not_ready"
     TOO_MANY_STREAMS = "too_many_streams"
     REDIS_UNAVAILABLE = "redis_unavailable"
+    REQUEST_TIMEOUT = "request_timeout"
+    BUSY = "busy"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
 
 
 class Problem(BaseModel):
@@ -183,8 +190,7 @@ def _on_invalid(_: Request, error: Exception) -> Response:
 
 def _on_redis_error(_: Request, error: Exception) -> Response:
     logger.error("Redis cannot be reached: %s", error)
-    detail = "The service cannot reach its job store; try again in a few seconds."
-    return problem_response(503, ProblemCode.REDIS_UNAVAILABLE, detail, {"Retry-After": "2"})
+    return problem_response(503, ProblemCode.REDIS_UNAVAILABLE, NO_REDIS_DETAIL, {"Retry-After": "2"})
 
 
 def _on_unexpected(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.connection_guard import guarded_protocol
 from app.logs import configure_logging
 from app.redis_client import redis_url
 from app.settings import Settings, get_settings
@@ -39,7 +40,8 @@ def _config(settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=settings.log_level == "debug",
         server_header=False,
-        limit_concurrency=settings.max_connections,
+        http=guarded_protocol(settings),
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=3,
     )

@@ -16,7 +16,7 @@ from app.job_record import JobRecord
 from app.job_store import JobStore
 from tests.services import sentiloc_command, sentiloc_environment, wait_for
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 JOB_SECONDS = 90.0
 QUICK = {
     "lease_seconds": 4,

@@ -1,0 +1,64 @@
+"""Row 1: `kill -9` of the worker at random moments over all stages."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running
+from tests.service.running import RunningService, kill
+
+STAGES = ("queued", "decoding", "extracting", "localizing", "any")
+_SPREAD_SECONDS = {"queued": 0.02, "decoding": 0.5, "extracting": 2.0, "localizing": 0.05, "any": 6.0}
+
+
+def prove(work: Path, kills: int, seed: int = 0) -> Row:
+    """Kill the worker `kills` times, alternately the parent and the child that runs the job."""
+    ledger = Ledger(work / "worker_kills.jsonl")
+    video = clip(work, "kills.mp4", 4.0)
+    if len(ledger.rows()) < kills:
+        with running(work, "worker_kills", reaper_interval_seconds=1) as service:
+            for index in range(len(ledger.rows()), kills):
+                ledger.add(_one(service, video, index, random.Random(seed + index)))
+    return _summary(ledger.rows()[:kills])
+
+
+def _one(service: RunningService, video: Path, index: int, chance: random.Random) -> Row:
+    wanted = STAGES[index % len(STAGES)]
+    victim = "worker" if index // len(STAGES) % 2 else "child"
+    pid = service.worker_child() if victim == "child" else service.process("worker")
+    job_id = service.submit(video)
+    _wait_for_stage(service, job_id, wanted)
+    time.sleep(chance.uniform(0, _SPREAD_SECONDS[wanted]))
+    record = service.record(job_id)
+    kill(pid)
+    return {
+        "victim": victim,
+        "killed_at": record.stage or str(record.state),
+        "progress": record.progress,
+        **outcome(service, job_id),
+    }
+
+
+def _wait_for_stage(service: RunningService, job_id: str, wanted: str) -> None:
+    store = service.store()
+    while wanted not in ("any", "queued"):
+        record = store.get(job_id)
+        if record is None or record.stage == wanted or record.state.is_terminal:
+            return
+        time.sleep(0.001)
+
+
+def _summary(rows: list[Row]) -> Row:
+    lost = [row for row in rows if row["state"] != "succeeded" or not is_whole(row)]
+    return {
+        "kills": len(rows),
+        "killed_at": dict(Counter(row["killed_at"] for row in rows)),
+        "victims": dict(Counter(row["victim"] for row in rows)),
+        "attempts": dict(Counter(str(row["attempts"]) for row in rows)),
+        "jobs_lost_or_doubled": len(lost),
+        "lost": lost,
+        "passed": not lost,
+    }
