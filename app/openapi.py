@@ -8,9 +8,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from app.feedback import Feedback
+from app.health_schemas import HealthBody, ReadyBody
 from app.job_options import JobOptions
 from app.problems import Problem
-from app.schemas import EXAMPLE_QUEUED, HealthBody, JobBody, JobListBody, ReadyBody, ResultBody
+from app.result_schemas import ResultBody
+from app.schemas import EXAMPLE_QUEUED, JobBody, JobListBody
 
 
 def _as_asked(model: type[BaseModel]) -> dict[str, Any]:

@@ -1,17 +1,16 @@
-"""The public contract: what the API answers, with examples."""
+"""The public contract of jobs: what the API answers, with examples."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.job_options import EXAMPLE_OPTIONS, JobOptions, Label
 from app.job_record import JobRecord, JobState
+from app.schema_base import Body
 
-Seconds = Annotated[float, Field(ge=0, description="Seconds from the video's start")]
-Share = Annotated[float, Field(ge=0, le=1)]
 LABELS: tuple[Label, ...] = ("negative", "positive")
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
@@ -50,69 +49,29 @@ EXAMPLE_FAILED: dict[str, Any] = {
 }
 EXAMPLE_FAILED |= {"error": {"code": "corrupt_media", "detail": "The file ends in the middle of the video."}}
 
-_EXAMPLE_SEGMENT: dict[str, Any] = {
-    "start": 3.2,
-    "end": 6.4,
-    "label": "positive",
-    "confidence": 0.83,
-    "peak": 4.48,
-    "evidence": {"visual": 0.0, "audio": 0.36, "face": 0.64},
-}
 
-EXAMPLE_RESULT: dict[str, Any] = {
-    "schema_version": "1.0",
-    "video": {
-        "duration": 9.6,
-        "fps": 29.97,
-        "width": 1280,
-        "height": 720,
-        "has_audio": True,
-        "faces_seen": 14,
-        "start_timecode": None,
-    },
-    "segments": [_EXAMPLE_SEGMENT],
-    "curve": {
-        "step": 0.64,
-        "negative": [0.08, 0.05, 0.04],
-        "positive": [0.21, 0.64, 0.88],
-        "non_sentiment": [0.7, 0.31, 0.09],
-        "saliency": [0.3, 0.71, 0.9],
-        "face_present": [False, True, True],
-        "without": {"face": {"negative": [0.09, 0.07, 0.06], "positive": [0.2, 0.33, 0.41]}},
-    },
-    "model": {"name": "fsenet-starter", "version": "1", "spec_hash": "9f2c4e81d07ab635", "device": "cpu"},
-    "timings": {"decoding": 0.41, "face": 1.1, "audio": 0.2, "localizing": 0.02},
-    "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
-    "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4},
-}
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Links(_Body):
+class Links(Body):
     """Where to go on; paths relative to the server."""
 
     self: str
     result: str
 
 
-class Source(_Body):
+class Source(Body):
     """What was uploaded: the client's name for it and its size."""
 
     name: str
     bytes: int
 
 
-class Failure(_Body):
+class Failure(Body):
     """Why a job failed."""
 
     code: str = Field(description="Stable, for programs")
     detail: str = Field(description="One sentence for people")
 
 
-class JobBody(_Body):
+class JobBody(Body):
     """A job as a client sees it."""
 
     model_config = ConfigDict(
@@ -168,7 +127,7 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class JobListBody(_Body):
+class JobListBody(Body):
     """A page of jobs, newest first."""
 
     model_config = ConfigDict(
@@ -182,140 +141,3 @@ class JobListBody(_Body):
 
     jobs: list[JobBody]
     next_cursor: str | None = Field(description="Ask for the next page with it; null when this is the last")
-
-
-class VideoBody(_Body):
-    """What the decoder found."""
-
-    duration: Seconds
-    fps: float = Field(gt=0, description="Average frames per second of the source")
-    width: int = Field(gt=0, description="Pixels as displayed")
-    height: int = Field(gt=0, description="Pixels as displayed")
-    has_audio: bool
-    faces_seen: int = Field(ge=0, description="Snippets in which a face was found")
-    start_timecode: str | None = Field(None, description="HH:MM:SS:FF, where the file carries one")
-
-
-class EvidenceBody(_Body):
-    """How much each stream contributed to a segment; the shares add up to 1."""
-
-    visual: Share
-    audio: Share
-    face: Share
-
-
-class SegmentBody(_Body):
-    """A stretch of video that conveys one sentiment."""
-
-    start: Seconds
-    end: Seconds
-    label: Label
-    confidence: float = Field(ge=0, le=1, description="Probability that the segment is right")
-    peak: Seconds
-    evidence: EvidenceBody | None = None
-
-
-class WithoutBody(_Body):
-    """The fused label curves when the network is told that one stream is absent: what evidence comes from."""
-
-    negative: list[Share]
-    positive: list[Share]
-
-
-class CurveBody(_Body):
-    """Scores over time: value i covers [i·step, (i+1)·step) seconds."""
-
-    step: float = Field(gt=0, description="Seconds per value")
-    negative: list[Share]
-    positive: list[Share]
-    non_sentiment: list[Share]
-    saliency: list[Share] = Field(description="How much sentiment of either kind")
-    face_present: list[bool]
-    without: dict[Literal["visual", "audio", "face"], WithoutBody]
-
-
-class ModelBody(_Body):
-    """What computed the result."""
-
-    name: str
-    version: str
-    spec_hash: str
-    device: str = Field(description="What really executed")
-
-
-class OptionsBody(_Body):
-    """What the segments were cut with."""
-
-    threshold: Share = Field(description="Least confidence of a segment")
-    min_length: Seconds
-    merge_gap: Seconds = Field(description="Neighbours of one label at most so far apart are joined")
-    labels: list[Label]
-
-
-class CalibrationBody(_Body):
-    """How a segment's score became its confidence."""
-
-    method: Literal["identity", "isotonic", "platt"]
-    knots: list[tuple[float, float]]
-    slope: float
-    intercept: float
-
-
-class ResultBody(_Body):
-    """When the video conveys which sentiment. Segments are sorted by start."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RESULT]})
-
-    schema_version: Literal["1.0"]
-    video: VideoBody
-    segments: list[SegmentBody]
-    curve: CurveBody
-    model: ModelBody
-    timings: dict[str, float] = Field(description="Seconds by stage")
-    options: OptionsBody
-    calibration: CalibrationBody
-
-
-class HealthBody(_Body):
-    """The process answers."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"status": "ok", "version": "0.1.0"}]}
-    )
-
-    status: Literal["ok"] = "ok"
-    version: str
-
-
-class WorkerBody(_Body):
-    """A worker that was heard of lately."""
-
-    model: str
-    model_version: str | None
-    device: str | None = Field(description="What executes, by name; null while no model is loaded")
-    error: str | None
-
-
-class ReadyBody(_Body):
-    """Whether a video that is uploaded now will be localized."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "ready": True,
-                    "redis": True,
-                    "workers": [
-                        {"model": "fsenet-starter", "model_version": "1", "device": "cpu", "error": None}
-                    ],
-                    "reasons": [],
-                }
-            ]
-        },
-    )
-
-    ready: bool
-    redis: bool
-    workers: list[WorkerBody]
-    reasons: list[str] = Field(description="Why it is not ready; empty when it is")

@@ -15,8 +15,8 @@ from typing import IO
 
 import typer
 
+from app.health_schemas import ReadyBody
 from app.logs import configure_logging
-from app.schemas import ReadyBody
 from app.settings import Settings, get_settings
 from cli.options import DataDir, Host, Port, absolute_data_dir, override
 from cli.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from app.problems import ProblemCode, documented
+from app.result_schemas import EXAMPLE_RESULT, CurveBody
 from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
 from app.routes.results import read_result
-from app.schemas import EXAMPLE_RESULT, CurveBody
 from app.services import ServicesDep
 from model.errors import ErrorCode
 from model.result import Curve, parse_result

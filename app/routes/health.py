@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from redis import RedisError
 
+from app.health_schemas import HealthBody, ReadyBody, WorkerBody
 from app.presence import WorkerPresence, alive_workers
-from app.schemas import HealthBody, ReadyBody, WorkerBody
 from app.services import Services, ServicesDep
 from app.version import version
 

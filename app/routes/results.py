@@ -16,8 +16,8 @@ from app.formats.timeline import make_timeline
 from app.job_options import CutOptions
 from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
+from app.result_schemas import EXAMPLE_RESULT, ResultBody
 from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
-from app.schemas import EXAMPLE_RESULT, ResultBody
 from app.services import Services, ServicesDep
 from model.cut import recut
 from model.errors import ErrorCode, SentilocError

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from app.feedback import MAX_ENTRIES
 from app.job_store import JobStore
-from app.schemas import EXAMPLE_RESULT
+from app.result_schemas import EXAMPLE_RESULT
 from app.settings import Settings
 from model.datasets import Problems, read_annotations
 from tests.app.asking import assert_problem, finish, upload

@@ -14,11 +14,13 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from app.formats import FORMATS
+from app.health_schemas import ReadyBody
 from app.job_record import JobError
 from app.job_store import JobStore
 from app.main import create_app
 from app.presence import WorkerPresence, beat
-from app.schemas import EXAMPLE_RESULT, JobBody, JobListBody, ReadyBody, ResultBody
+from app.result_schemas import EXAMPLE_RESULT, ResultBody
+from app.schemas import JobBody, JobListBody
 from app.settings import Settings
 from model.errors import ErrorCode
 from tests.app.asking import VIDEO, assert_problem, finish, upload

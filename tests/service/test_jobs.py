@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.schemas import JobBody, ResultBody
+from app.result_schemas import ResultBody
+from app.schemas import JobBody
 from tests.media import make_clip
 from tests.service.running import RunningService
 from tests.shared_files import data_folder

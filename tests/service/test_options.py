@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from app.schemas import ResultBody
+from app.result_schemas import ResultBody
 from tests.service.running import RunningService
 
 
