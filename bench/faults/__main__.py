@@ -1,6 +1,12 @@
 """Proofs under faults; each goes on where it was stopped, prints a summary and writes it to bench/results.
 
-    python -m bench.faults kills --count 100        row 1   [about 20 minutes]
+    python -m bench.faults kills        `kill -9` of the worker (row 1)          100 times, about 20 minutes
+    python -m bench.faults redis api    `kill -9` of Redis, of the API (row 2)   20 times each
+    python -m bench.faults poison       a job that kills its worker (row 3)
+    python -m bench.faults visibility   three visibility timeouts (row 4)
+    python -m bench.faults sigterm      the worker is told to stop (row 5)
+    python -m bench.faults limits       the decoder's limits (row 10)
+    python -m bench.faults gpu          a device that is not there (row 15)
 
 `--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
 """
@@ -11,11 +17,18 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.faults import worker_kills
+from bench.faults import leases, limits, outages, worker_kills
 from bench.faults.rig import Row, save
 
 PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "kills": (100, worker_kills.prove),
+    "redis": (20, outages.prove_redis),
+    "api": (20, outages.prove_api),
+    "poison": (3, leases.prove_poison),
+    "visibility": (3, leases.prove_visibility),
+    "sigterm": (20, leases.prove_sigterm),
+    "limits": (1, limits.prove_limits),
+    "gpu": (1, limits.prove_gpu),
 }
 
 

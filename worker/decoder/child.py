@@ -216,9 +216,18 @@ def _import_all_of(package: ModuleType) -> None:
 
 
 def main() -> None:
-    """Confine this process, then decode."""
+    """Decode as the command line says."""
+    import_everything()
+    run(read_task(sys.argv[1]))
+
+
+def import_everything() -> None:
+    """Import what decoding may need: no file can be opened afterwards."""
     _import_all_of(av)
-    task = read_task(sys.argv[1])
+
+
+def run(task: Task) -> None:
+    """Confine this process, then decode."""
     av.logging.set_level(None)
     sender = Sender(task.out_fd, task.credit_fd, task.slots)
     sender.send(channel.CONFINED, {"measures": confine(task.limits, task.parent_pid)})

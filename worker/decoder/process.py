@@ -17,7 +17,7 @@ from mmap import mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
 from model.errors import ErrorCode, SentilocError
 from worker.decoder import channel
@@ -40,6 +40,16 @@ class Message(NamedTuple):
     kind: bytes
     fields: dict[str, Any]
     payload: bytes
+
+
+class Child(Protocol):
+    """What is asked of the child's process; `wait` raises `subprocess.TimeoutExpired`."""
+
+    def kill(self) -> None:
+        """End it now."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, negative for a signal."""
 
 
 class DecoderProcess:
@@ -93,7 +103,13 @@ class DecoderProcess:
             "limits": asdict(self._limits),
             "grab_seconds": grab_seconds,
         }
-        self.child = subprocess.Popen(  # noqa: S603
+        self.child = self.start_child(task, fds)
+        self._stack.callback(self._end)
+
+    @staticmethod
+    def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
+        """A fresh interpreter that performs the task; proofs that decode by the thousand fork one instead."""
+        return subprocess.Popen(  # noqa: S603
             [sys.executable, "-s", "-P", "-m", "worker.decoder.child", json.dumps(task)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -102,7 +118,6 @@ class DecoderProcess:
             pass_fds=tuple(fds.values()),
             process_group=0,
         )
-        self._stack.callback(self._end)
 
     def __enter__(self) -> Self:
         return self
