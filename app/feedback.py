@@ -11,7 +11,9 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis import Redis
 
+from app.callers import current_caller
 from app.job_options import Label
+from app.job_store import job_key
 
 MAX_ENTRIES = 50
 MAX_MARKS = 2000
@@ -82,23 +84,29 @@ class KeptFeedback(_Marks):
     feedback: Feedback
 
 
+# KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id.
+_ADD = """
+if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
+return 1
+"""
+
+
 class FeedbackStore:
     """Feedback in Redis: a list for each job, and an index of the jobs that have some."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._add = redis.register_script(_ADD)
 
     def add(self, kept: KeptFeedback) -> bool:
-        """Keep it as the job's latest; False when the job has had `MAX_ENTRIES`."""
-        key = self._key(kept.job_id)
-        if self._redis.llen(key) >= MAX_ENTRIES:
-            return False
-        pipe = self._redis.pipeline()
-        pipe.rpush(key, kept.model_dump_json())
-        pipe.zadd(f"{self._prefix}feedback", {kept.job_id: kept.at})
-        pipe.execute()
-        return True
+        """Keep it as the job's latest; False when the job has had `MAX_ENTRIES`, or was deleted meanwhile."""
+        keys = [self._key(kept.job_id), f"{self._prefix}feedback", job_key(self._prefix, kept.job_id)]
+        return bool(
+            self._add(keys=keys, args=[MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id])
+        )
 
     def of_job(self, job_id: str) -> list[KeptFeedback]:
         """Oldest first."""
@@ -106,12 +114,18 @@ class FeedbackStore:
         return [KeptFeedback.model_validate_json(text) for text in texts]
 
     def latest(self) -> list[KeptFeedback]:
-        """The last word on each job, in the order of their times."""
+        """The last word on each job that the caller may see, in the order of their times."""
         ids = cast("list[str]", self._redis.zrange(f"{self._prefix}feedback", 0, -1))
         pipe = self._redis.pipeline(transaction=False)
         for job_id in ids:
             pipe.lindex(self._key(job_id), -1)
-        return [KeptFeedback.model_validate_json(text) for text in pipe.execute() if text]
+            pipe.hget(job_key(self._prefix, job_id), "key_id")
+        answers = pipe.execute()
+        caller = current_caller()
+        seen = [
+            text for text, owner in zip(answers[::2], answers[1::2], strict=True) if caller.may_see(owner)
+        ]
+        return [KeptFeedback.model_validate_json(text) for text in seen if text]
 
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}feedback:{job_id}"

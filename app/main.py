@@ -8,11 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from app.access import KeyGuard
 from app.docs_page import add_docs
 from app.openapi import complete_openapi
 from app.problems import install_handlers
 from app.reaper import Reaper
-from app.routes import about, curve, events, feedback, health, jobs, listing, localize, metrics, results
+from app.routes import about, curve, events, feedback, health, jobs, key, listing, localize, metrics, results
 from app.routes.page import add_page
 from app.services import Services
 from app.settings import Settings, get_settings
@@ -37,13 +38,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(services),
     )
     app.state.services = services
+    if services.settings.keys_required:
+        app.add_middleware(KeyGuard, settings=services.settings)
     _allow_origins(app, services.settings.cors_origins)
     install_handlers(app)
-    for routes in (localize, listing, jobs, events, results, curve, feedback, about, metrics, health):
+    for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)
     add_docs(app)
     add_page(app)
-    complete_openapi(app)
+    complete_openapi(app, services.settings.keys_required)
     return app
 
 
@@ -53,7 +56,10 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Idempotency-Key", "If-None-Match", "Last-Event-ID", "Range"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
+                *("Last-Event-ID", "Range", "X-API-Key"),
+            ],
             expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed", "Content-Disposition"],
         )
 

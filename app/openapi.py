@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from app.feedback import Feedback
 from app.health_schemas import HealthBody, ReadyBody
 from app.job_options import JobOptions
+from app.openapi_security import add_security
 from app.problems import Problem
 from app.result_schemas import ResultBody
 from app.schemas import EXAMPLE_QUEUED, JobBody, JobListBody
@@ -22,7 +23,7 @@ def _as_asked(model: type[BaseModel]) -> dict[str, Any]:
     return schema
 
 
-def complete_openapi(app: FastAPI) -> None:
+def complete_openapi(app: FastAPI, keys_required: bool = False) -> None:
     """Add the problem schema, drop FastAPI's own error schemas, restore the nulls that it cuts from examples."""
     generate = app.openapi
 
@@ -38,6 +39,7 @@ def complete_openapi(app: FastAPI) -> None:
             schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
         accepted = document["paths"]["/localize"]["post"]["responses"]["202"]
         accepted["content"]["application/json"]["example"] = EXAMPLE_QUEUED
+        add_security(document, keys_required)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

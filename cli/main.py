@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "serve": ("cli.serve", "serve", "Run everything on this machine: API, worker and a private Redis."),
     "api": ("cli.api", "api", "Run the HTTP API alone; needs SENTILOC_REDIS_URL."),
     "worker": ("cli.worker", "worker", "Run one worker alone; needs SENTILOC_REDIS_URL."),
+    "keys": ("cli.keys", "keys_app", "Make, list and revoke the API keys of a service."),
     "localize": ("cli.localize", "localize", "Localize one video here, without a server."),
     "extract": ("cli.extract", "extract", "Turn videos into feature files for training."),
     "train": ("cli.train", "train", "Train FSENet on extracted features."),

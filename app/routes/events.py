@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from redis import RedisError
 
+from app.callers import current_caller
 from app.event_streams import HEARTBEAT_SECONDS, EventStreams, JobEvent
 from app.problems import ProblemCode, ProblemError, documented
 from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId
@@ -68,7 +69,8 @@ async def events(
     """Everything that happened so far, then what happens. `Last-Event-ID` goes on after that event."""
     after = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else "0"
     streams = services.events
-    if await streams.record(job_id) is None:
+    record = await streams.record(job_id)
+    if record is None or not current_caller().may_see(record.key_id):
         raise ProblemError(*UNKNOWN)
     if await streams.is_over(job_id, after):
         return Response(status_code=204)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from app.callers import current_caller
 from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
@@ -61,6 +62,7 @@ def follow(job_id: JobId, request: Request, services: ServicesDep) -> Response:
 )
 def cancel_or_delete(job_id: JobId, services: ServicesDep) -> JobBody | Response:
     """Cancels a queued or running job (its worker stops within two seconds); deletes a finished one."""
+    find_job(services, job_id)
     if services.store.cancel(job_id):
         return job_body(find_job(services, job_id), None)
     record = services.store.delete(job_id)
@@ -73,8 +75,8 @@ def cancel_or_delete(job_id: JobId, services: ServicesDep) -> JobBody | Response
 
 
 def find_job(services: Services, job_id: str) -> JobRecord:
-    """The record; raises the 404 problem."""
+    """The record; raises the 404 problem, for another key's job as for one that does not exist."""
     record = services.store.get(job_id)
-    if record is None:
+    if record is None or not current_caller().may_see(record.key_id):
         raise ProblemError(*UNKNOWN)
     return record

@@ -1,0 +1,72 @@
+"""`GET /key`: what the caller's own key may do, and how much of it is used."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.callers import Scope, current_caller
+from app.keys import ApiKey, KeyStore
+from app.problems import documented
+from app.routes.jobs import NO_REDIS, NO_STORE
+from app.services import ServicesDep
+from app.usage import month_ends
+
+router = APIRouter(tags=["operation"])
+
+_EXAMPLE: dict[str, Any] = {
+    "required": True,
+    "id": "3f9a1c07be52",
+    "name": "edit suite",
+    "scopes": ["read", "write"],
+    "rate_per_minute": 1200,
+    "quota_minutes": 600.0,
+    "used_minutes": 12.5,
+    "quota_resets_at": "2026-02-01T00:00:00Z",
+    "expires_at": None,
+}
+
+
+class KeyBody(BaseModel):
+    """The key that asked; all is null or empty where the server asks for none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    required: bool = Field(description="Whether this server asks for keys")
+    id: str | None = None
+    name: str | None = None
+    scopes: list[Scope] = Field(default=[])
+    rate_per_minute: int | None = Field(None, description="Requests; null: not limited")
+    quota_minutes: float | None = Field(None, description="Of media, each calendar month; null: not limited")
+    used_minutes: float | None = Field(None, description="Of this month")
+    quota_resets_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@router.get("/key", summary="What may I do?", responses=documented(NO_REDIS))
+def own_key(services: ServicesDep, response: Response) -> KeyBody:
+    """The caller's key, with what it has used of its quota."""
+    response.headers.update(NO_STORE)
+    key_id = current_caller().key_id
+    keys = KeyStore(services.store.redis, services.store.prefix)
+    key = None if key_id is None else keys.get(key_id)
+    if key is None:
+        return KeyBody(required=services.settings.keys_required)
+    return _body(key, keys.used_minutes(key.id))
+
+
+def _body(key: ApiKey, used: float) -> KeyBody:
+    return KeyBody(
+        required=True,
+        id=key.id,
+        name=key.name,
+        scopes=sorted(key.scopes),
+        rate_per_minute=key.rate_per_minute or None,
+        quota_minutes=key.quota_minutes or None,
+        used_minutes=round(used, 3),
+        quota_resets_at=month_ends(),
+        expires_at=None if key.expires_at is None else datetime.fromtimestamp(key.expires_at, UTC),
+    )

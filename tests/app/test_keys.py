@@ -1,0 +1,249 @@
+"""API keys: what they open, what they do not, and that nothing of another key can be told from nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from app.access import is_open
+from app.callers import Scope
+from app.job_store import JobStore
+from app.keys import KeyStore, check_key, new_webhook_secret, split_key
+from app.main import create_app
+from app.rates import Buckets
+from app.result_schemas import EXAMPLE_RESULT
+from app.settings import Settings
+from app.usage import usage_place
+from tests.app.asking import VIDEO, assert_problem, finish, upload
+from tests.services import PrivateRedis
+
+BOTH = (Scope.READ, Scope.WRITE)
+
+
+@pytest.fixture
+def keys(redis: Redis, settings: Settings) -> KeyStore:
+    return KeyStore(redis, settings.redis_prefix)
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Iterator[TestClient]:
+    """A service that asks for keys."""
+    with TestClient(create_app(settings.model_copy(update={"api_keys": "on"}))) as client:
+        yield client
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
+def make(keys: KeyStore, *scopes: Scope, **limits: Any) -> dict[str, str]:
+    """Headers of a new key."""
+    limits = {"rate_per_minute": 0, **limits}
+    return bearer(keys.create("test", scopes or BOTH, **limits).text)
+
+
+def test_who_must_show_a_key() -> None:
+    def asks(**settings: Any) -> bool:
+        return Settings(**settings).keys_required
+
+    assert [asks(host=host) for host in ("127.0.0.1", "127.8.0.1", "::1", "localhost")] == [False] * 4
+    assert [asks(host=host) for host in ("0.0.0.0", "::", "10.0.0.1", "example.org", "")] == [True] * 5
+    assert asks(api_keys="on")
+    assert not asks(host="0.0.0.0", api_keys="off")
+
+
+def test_only_a_hash_is_kept(keys: KeyStore, redis: Redis, settings: Settings) -> None:
+    new = keys.create("test", BOTH, rate_per_minute=5, quota_minutes=2.5)
+    secret = new.text.rpartition("_")[2]
+    stored = [redis.hgetall(key) for key in redis.scan_iter(f"{settings.redis_prefix}key:*")]
+    assert stored and secret not in json.dumps(stored)
+    assert len({keys.create("test", BOTH, rate_per_minute=5).text for _ in range(20)}) == 20
+    assert keys.get(new.key.id) == new.key
+
+
+def test_texts_that_are_no_keys(keys: KeyStore) -> None:
+    good = keys.create("test", BOTH, rate_per_minute=0).text
+    place, digest = split_key(good)
+    assert place and len(digest) == 64
+    for bad in ("", "x", "sentiloc_", "sentiloc__", f"x{good}", good.replace("_", ":"), "sentiloc_../../x_y"):
+        assert split_key(bad)[0] == ""
+    assert check_key({}, split_key("")[1]) is None
+
+
+def test_without_a_key_only_the_page_and_the_health_are_open(guarded: TestClient) -> None:
+    for path in ("/", "/docs", "/openapi.json", "/healthz", "/web/main.js"):
+        assert guarded.get(path).status_code == 200, path
+    for path, operations in guarded.get("/openapi.json").json()["paths"].items():
+        for method in operations:
+            if is_open(path):
+                continue
+            answer = guarded.request(method, path.format(job_id="abc", n=0))
+            assert_problem(answer, 401, "unauthorized")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert_problem(guarded.get("/nowhere"), 401, "unauthorized")
+
+
+def test_both_headers_open_the_same(guarded: TestClient, keys: KeyStore) -> None:
+    text = keys.create("test", BOTH, rate_per_minute=0).text
+    assert guarded.get("/jobs", headers=bearer(text)).status_code == 200
+    assert guarded.get("/jobs", headers={"X-API-Key": text}).status_code == 200
+    assert guarded.get("/jobs", headers={"Authorization": f"bearer  {text} "}).status_code == 200
+    assert_problem(guarded.get("/jobs", headers={"Authorization": f"Basic {text}"}), 401, "unauthorized")
+    wrong = text[:-1] + ("A" if text[-1] != "A" else "B")
+    refused = guarded.get("/jobs", headers=bearer(wrong))
+    assert_problem(refused, 401, "unauthorized")
+    assert "invalid_token" in refused.headers["www-authenticate"]
+
+
+def test_scopes(guarded: TestClient, keys: KeyStore) -> None:
+    read, write, metrics, admin = (make(keys, scope) for scope in Scope)
+    assert guarded.get("/jobs", headers=read).status_code == 200
+    refused = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=read)
+    assert_problem(refused, 403, "forbidden")
+    assert_problem(guarded.get("/jobs", headers=write), 403, "forbidden")
+    assert_problem(guarded.get("/metrics", headers=read), 403, "forbidden")
+    assert_problem(guarded.get("/jobs", headers=metrics), 403, "forbidden")
+    assert guarded.get("/metrics", headers=metrics).status_code == 200
+    assert guarded.get("/metrics", headers=admin).status_code == 200
+    assert guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=admin).status_code == 202
+
+
+def test_revoked_and_expired_keys_open_nothing(guarded: TestClient, keys: KeyStore) -> None:
+    new = keys.create("test", BOTH, rate_per_minute=0)
+    assert guarded.get("/jobs", headers=bearer(new.text)).status_code == 200
+    assert keys.revoke(new.key.id)
+    assert_problem(guarded.get("/jobs", headers=bearer(new.text)), 401, "unauthorized")
+    assert not keys.revoke("000000000000")
+    old = make(keys, expires_at=time.time() - 1)
+    assert_problem(guarded.get("/jobs", headers=old), 401, "unauthorized")
+    assert [key.is_valid for key in keys.all()] == [False, False]
+
+
+def test_another_key_s_job_is_not_there(
+    guarded: TestClient, keys: KeyStore, store: JobStore, settings: Settings
+) -> None:
+    mine, other, admin = make(keys), make(keys), make(keys, Scope.ADMIN)
+    headers = {**mine, "Idempotency-Key": "once"}
+    job_id = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=headers).json()["id"]
+    finish(store, job_id, settings, json.dumps(EXAMPLE_RESULT).encode())
+    paths = [path for path in guarded.get("/openapi.json").json()["paths"].items() if "{job_id}" in path[0]]
+    assert len(paths) >= 6
+    for template, operations in paths:
+        for method in operations:
+            path = template.format(job_id=job_id, n=0)
+            body: dict[str, Any] = {"json": {"segments": []}} if method == "post" else {}
+            assert_problem(guarded.request(method, path, headers=other, **body), 404, "job_not_found")
+    assert guarded.get(f"/jobs/{job_id}", headers=mine).json()["state"] == "succeeded"
+    assert guarded.get("/jobs", headers=other).json()["jobs"] == []
+    assert [len(guarded.get("/jobs", headers=key).json()["jobs"]) for key in (mine, admin)] == [1, 1]
+    assert guarded.get(f"/jobs/{job_id}/result", headers=admin).status_code == 200
+
+
+def test_idempotency_keys_and_feedback_belong_to_a_key(
+    guarded: TestClient, keys: KeyStore, store: JobStore, settings: Settings
+) -> None:
+    def post(key: dict[str, str]) -> str:
+        files = {"video": ("a.mp4", VIDEO)}
+        return str(
+            guarded.post("/localize", files=files, headers={**key, "Idempotency-Key": "x"}).json()["id"]
+        )
+
+    one, two = make(keys), make(keys)
+    job_id = post(one)
+    assert post(one) == job_id != post(two)
+    finish(store, job_id, settings, json.dumps(EXAMPLE_RESULT).encode())
+    assert guarded.post(f"/jobs/{job_id}/feedback", json={"segments": []}, headers=one).status_code == 201
+    sizes = [len(guarded.get("/feedback/export", headers=key).content) for key in (one, two)]
+    assert sizes[0] > sizes[1]
+
+
+def test_a_key_has_its_rate(guarded: TestClient, keys: KeyStore) -> None:
+    slow, other = make(keys, rate_per_minute=3), make(keys, rate_per_minute=3)
+    assert [guarded.get("/jobs", headers=slow).status_code for _ in range(4)] == [200, 200, 200, 429]
+    refused = guarded.get("/jobs", headers=slow)
+    assert_problem(refused, 429, "rate_limited")
+    assert 1 <= int(refused.headers["retry-after"]) <= 20
+    assert guarded.get("/jobs", headers=other).status_code == 200
+
+
+def test_guessing_ends_soon(settings: Settings, keys: KeyStore) -> None:
+    good = make(keys)
+    strict = settings.model_copy(update={"api_keys": "on", "bad_keys_per_minute": 2})
+    with TestClient(create_app(strict)) as guarded:
+        codes = [guarded.get("/jobs", headers=bearer(f"sentiloc_{n}")).status_code for n in range(4)]
+        assert codes == [401, 401, 429, 429]
+        refused = guarded.get("/jobs", headers=good)
+        assert_problem(refused, 429, "rate_limited")
+        assert int(refused.headers["retry-after"]) <= 30
+
+
+def test_a_key_has_its_quota(
+    guarded: TestClient, keys: KeyStore, store: JobStore, settings: Settings
+) -> None:
+    new = keys.create("test", BOTH, rate_per_minute=0, quota_minutes=2)
+    key = bearer(new.text)
+    first = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=key).json()["id"]
+    record = store.claim(first, "worker", 30.0)
+    assert record is not None
+    for _ in range(2):
+        assert store.succeed(record.lease, f"results/{first}.1.json", media_seconds=150.0)
+    body = guarded.get("/key", headers=key).json()
+    assert (body["used_minutes"], body["quota_minutes"], body["id"]) == (2.5, 2.0, new.key.id)
+    refused = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=key)
+    assert_problem(refused, 429, "quota_exceeded")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert guarded.get(f"/jobs/{first}", headers=key).status_code == 200
+    assert store.redis.ttl(usage_place(settings.redis_prefix, new.key.id)) > 86_400
+
+
+def test_without_keys_nothing_is_asked(client: TestClient) -> None:
+    assert client.get("/key").json()["required"] is False
+    assert upload(client).status_code == 202
+    document = client.get("/openapi.json").json()
+    assert "security" not in document["paths"]["/jobs"]["get"]
+
+
+def test_the_document_names_the_schemes(guarded: TestClient) -> None:
+    document = guarded.get("/openapi.json").json()
+    schemes = document["components"]["securitySchemes"]
+    assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
+    operation = document["paths"]["/localize"]["post"]
+    assert operation["security"] == [{"bearer": []}, {"key": []}]
+    examples = operation["responses"]["429"]["content"]["application/problem+json"]["examples"]
+    assert set(examples) == {"rate_limited", "quota_exceeded"}
+    assert "security" not in document["paths"]["/healthz"]["get"]
+
+
+def test_no_redis_no_entry(redis_server: PrivateRedis, tmp_path: Path) -> None:
+    nowhere = Settings(redis_url=f"unix://{tmp_path}/no.sock", api_keys="on", data_dir=tmp_path)
+    with TestClient(create_app(nowhere)) as guarded:
+        assert_problem(guarded.get("/jobs", headers=bearer("sentiloc_x_y")), 503, "redis_unavailable")
+        assert guarded.get("/healthz").status_code == 200
+
+
+def test_buckets_fill_again() -> None:
+    now = [0.0]
+    buckets = Buckets(lambda: now[0])
+    assert [buckets.take("a", 2) for _ in range(3)] == [0, 0, 30]
+    now[0] = 31.0
+    assert buckets.take("a", 2) == 0
+    assert buckets.take("a", 2) == pytest.approx(29)
+    now[0] = 1000.0
+    assert [buckets.take("a", 2) > 0 for _ in range(3)] == [False, False, True]
+
+
+def test_a_webhook_secret_turns_over(keys: KeyStore) -> None:
+    new = keys.create("test", BOTH, rate_per_minute=0)
+    second = keys.rotate_webhook_secret(new.key.id)
+    assert keys.webhook_secrets(new.key.id) == [second, new.webhook_secret]
+    third = keys.rotate_webhook_secret(new.key.id)
+    assert keys.webhook_secrets(new.key.id) == [third, second]
+    assert keys.rotate_webhook_secret("000000000000") is None
+    assert len(new_webhook_secret()) == len("whsec_") + 44
