@@ -15,11 +15,12 @@ from app.broker import Dispatcher
 from app.job_record import JobState
 from app.job_store import JobStore
 from app.settings import Settings
-from app.storage import Storage
+from app.storage import Storage, source_owner
 
 logger = logging.getLogger(__name__)
 
 _UNFINISHED_SECONDS = 3600.0
+_ORPHAN_INTERVAL_SECONDS = 600.0
 
 
 class Reaper:
@@ -45,18 +46,19 @@ class Reaper:
     def _loop(self) -> None:
         while not self._stop.wait(self._settings.reaper_interval_seconds):
             try:
-                if self._have_turn():
+                if self._have_turn("reaper", self._settings.reaper_interval_seconds * 0.9):
                     self.sweep()
+                if self._have_turn("orphans", _ORPHAN_INTERVAL_SECONDS):
+                    self.forget_orphans()
             except (RedisError, OperationalError) as error:
                 logger.warning("reaper cannot reach Redis: %s", error)
             except Exception:
                 # A reaper that ends silently would leave jobs lying for ever.
                 logger.exception("reaper: this sweep failed")
 
-    def _have_turn(self) -> bool:
-        lock = f"{self._store.prefix}reaper"
-        milliseconds = int(self._settings.reaper_interval_seconds * 900)
-        return bool(self._store.redis.set(lock, "1", nx=True, px=max(1, milliseconds)))
+    def _have_turn(self, chore: str, seconds: float) -> bool:
+        milliseconds = max(1, int(seconds * 1000))
+        return bool(self._store.redis.set(f"{self._store.prefix}{chore}", "1", nx=True, px=milliseconds))
 
     def sweep(self) -> None:
         """Expire what has run out, announce what nobody was told of, remove uploads that broke off."""
@@ -65,6 +67,19 @@ class Reaper:
             self._expire()
         self._announce()
         self._storage.sweep(_UNFINISHED_SECONDS)
+
+    def forget_orphans(self) -> None:
+        """Remove videos that no job claims: those whose job Redis never recorded, or forgot."""
+        orphans = [
+            key for key in self._storage.older_than("uploads", _UNFINISHED_SECONDS) if self._is_orphan(key)
+        ]
+        for key in orphans:
+            logger.warning("no job claims %s: it is removed", key)
+            self._storage.delete(key)
+
+    def _is_orphan(self, key: str) -> bool:
+        job_id = source_owner(key)
+        return job_id is not None and self._store.get(job_id) is None
 
     def _expire(self) -> None:
         for job_id in self._store.expired():

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,17 @@ from model.errors import ErrorCode, SentilocError
 
 _KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,2}")
 _PART = ".part"
+
+
+def source_key(job_id: str) -> str:
+    """Where a job's video lies. Told from the id, so that the sweep finds videos that no job claims."""
+    return f"uploads/{job_id}.src"
+
+
+def source_owner(key: str) -> str | None:
+    """The id that `source_key` was told from; None for a key of another form."""
+    found = re.fullmatch(r"uploads/([A-Za-z0-9_-]+)\.src", key)
+    return found and found[1]
 
 
 def result_key(job_id: str, attempt: int) -> str:
@@ -55,8 +67,20 @@ class Storage(Protocol):
     def read(self, key: str) -> bytes:
         """The whole file; raises `source_missing`."""
 
+    def size(self, key: str) -> int | None:
+        """Bytes of the file; None when it is not there."""
+
+    def adopt(self, path: Path, key: str) -> None:
+        """Take a complete file of this machine: it is visible under its key and gone from `path`.
+
+        May be repeated after a crash. Raises `storage_full`.
+        """
+
     def delete(self, key: str) -> None:
         """Remove the file if it is there."""
+
+    def older_than(self, folder: str, seconds: float) -> Iterator[str]:
+        """Keys of the complete files in `uploads` or `results` that were last written to so long ago."""
 
     def sweep(self, older_than_seconds: float) -> int:
         """Remove unfinished files that nobody has written to for so long; returns how many."""
@@ -69,7 +93,7 @@ class LocalStorage:
         self._root = root
 
     def writer(self, key: str) -> LocalWriter:
-        """Start a new file as `NAME.part` beside its final place."""
+        """Start a new file as `NAME.RANDOM.part` beside its final place."""
         return LocalWriter(self._path(key))
 
     @contextmanager
@@ -87,9 +111,34 @@ class LocalStorage:
         except FileNotFoundError as error:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.") from error
 
+    def size(self, key: str) -> int | None:
+        """Bytes of the file; None when it is not there."""
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def adopt(self, path: Path, key: str) -> None:
+        """Rename the file, which must lie on the same volume."""
+        target = self._path(key)
+        with _full_is_typed():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(target)
+            _sync_folder(target.parent)
+
     def delete(self, key: str) -> None:
         """Remove the file if it is there."""
         self._path(key).unlink(missing_ok=True)
+
+    def older_than(self, folder: str, seconds: float) -> Iterator[str]:
+        """By the time of the last write."""
+        limit = time.time() - seconds
+        for path in (self._root / folder).glob("*"):
+            key = f"{folder}/{path.name}"
+            if _KEY.fullmatch(key) and path.suffix != _PART and _written(path) < limit:
+                yield key
 
     def sweep(self, older_than_seconds: float) -> int:
         """Remove `*.part` files whose last write is so long ago."""
@@ -106,11 +155,12 @@ class LocalStorage:
 
 
 class LocalWriter:
-    """Writes `NAME.part`, then syncs and renames it."""
+    """Writes `NAME.RANDOM.part`, then syncs and renames it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(path.name + _PART)
+        # Two attempts at a job may write the same key: each has its own unfinished file.
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:

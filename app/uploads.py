@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -12,12 +11,14 @@ from anyio import to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from app.intake import Source
 from app.job_options import JobOptions
+from app.job_record import new_job_id
 from app.multipart import VideoPart, too_large
 from app.options_check import check_options
 from app.problems import STATUS_OF_ERROR, ProblemCode, ProblemError
 from app.settings import Settings
-from app.storage import Storage, Writer
+from app.storage import Storage, Writer, source_key
 from model.errors import ErrorCode, SentilocError
 
 _FLUSH_BYTES = 1 << 20
@@ -28,16 +29,15 @@ _FORM_OVERHEAD = 1 << 16
 class Upload:
     """A stored upload; `digest` is the SHA-256 of the video followed by the options."""
 
-    key: str
-    name: str
-    bytes: int
+    source: Source
     options: JobOptions
     digest: str
 
 
 async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
     """Stream the multipart field `video` into the storage; on any error nothing is left there."""
-    key = f"uploads/{secrets.token_urlsafe(16)}"
+    job_id = new_job_id()
+    key = source_key(job_id)
     hasher = hashlib.sha256()
     writer = await to_thread.run_sync(storage.writer(key).__enter__)
     try:
@@ -54,7 +54,8 @@ async def receive_video(request: Request, storage: Storage, settings: Settings) 
         raise full from error
     finally:
         writer.__exit__(None, None, None)
-    return Upload(key=key, name=part.name, bytes=part.bytes, options=options, digest=hasher.hexdigest())
+    source = Source(job_id=job_id, key=key, name=part.name, bytes=part.bytes)
+    return Upload(source=source, options=options, digest=hasher.hexdigest())
 
 
 async def _receive(request: Request, writer: Writer, settings: Settings, hasher: hashlib._Hash) -> VideoPart:

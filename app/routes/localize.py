@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
-from kombu.exceptions import OperationalError
-from redis import RedisError
 
+from app.intake import KEY_REUSED, submit
 from app.job_record import JobRecord
-from app.job_store import KeyReusedError, Once
+from app.job_store import Once
 from app.problems import ProblemCode, ProblemError, documented
 from app.schemas import JobBody, job_body
 from app.services import Services, ServicesDep
 from app.uploads import Upload, receive_video
 from model.errors import ErrorCode
 
-logger = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 
 _FORM: dict[str, Any] = {
@@ -61,11 +58,6 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "headers": _LOCATION,
     }
 }
-_KEY_REUSED = (
-    422,
-    ProblemCode.IDEMPOTENCY_CONFLICT,
-    "This Idempotency-Key came with another video or other options before.",
-)
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -87,7 +79,7 @@ _PROBLEMS = documented(
     ),
     (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
     (422, ProblemCode.UNKNOWN_MODEL, "There is no model 'x'; `GET /models` lists those that there are."),
-    _KEY_REUSED,
+    KEY_REUSED,
     (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
     (
         503,
@@ -113,7 +105,7 @@ async def localize(
     upload = await receive_video(request, services.storage, services.settings)
     once = idempotency_key and Once(idempotency_key, upload.digest, services.settings.idempotency_seconds)
     record, position = await to_thread.run_sync(_submit, services, upload, once or None)
-    if record.source_key != upload.key:
+    if record.id != upload.source.job_id:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{record.id}"
     response.headers["Cache-Control"] = "no-store"
@@ -121,31 +113,12 @@ async def localize(
 
 
 def _submit(services: Services, upload: Upload, once: Once | None) -> tuple[JobRecord, int | None]:
+    source = upload.source
     try:
-        record = services.store.submit(
-            source_key=upload.key,
-            source_name=upload.name,
-            source_bytes=upload.bytes,
-            model=upload.options.model or services.settings.model,
-            options=upload.options,
-            once=once,
-        )
-    except KeyReusedError as error:
-        services.storage.delete(upload.key)
-        raise ProblemError(*_KEY_REUSED) from error
-    except RedisError:
-        services.storage.delete(upload.key)
+        record = submit(services, source, upload.options, once)
+    except ProblemError:
+        services.storage.delete(source.key)
         raise
-    if record.source_key == upload.key:
-        _wake_worker(services, record.id)
-    else:
-        services.storage.delete(upload.key)
+    if record.id != source.job_id:
+        services.storage.delete(source.key)
     return record, services.store.queue_position(record.id)
-
-
-def _wake_worker(services: Services, job_id: str) -> None:
-    try:
-        services.dispatcher.send(job_id)
-    except (RedisError, OperationalError) as error:
-        # The job is recorded, so it is accepted; the reaper will announce it.
-        logger.warning("job %s: no message could be sent yet: %s", job_id, error)
