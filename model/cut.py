@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from model.calibration import Calibration
 from model.evidence import with_evidence
 from model.result import Curve, Result, SegmentOptions
 from model.segments import Segment
-from model.serving import select_segments
+from model.serving import find_peak, fuse, select_segments, smooth
+from model.spec import CLASSES
 
 
 def cut_segments(
@@ -25,7 +27,7 @@ def cut_segments(
         min_length=options.min_length,
         merge_gap=options.merge_gap,
     )
-    return tuple(with_evidence(segment, curve) for segment in found)
+    return with_evidence(found, curve)
 
 
 def recut(result: Result, options: SegmentOptions) -> Result:
@@ -34,3 +36,26 @@ def recut(result: Result, options: SegmentOptions) -> Result:
         return result
     segments = cut_segments(result.curve, result.video.duration, result.calibration, options)
     return replace(result, segments=segments, options=options)
+
+
+def given_segments(
+    curve: Curve, duration: float, spans: Iterable[tuple[float, float, str]]
+) -> tuple[Segment, ...]:
+    """Segments that a person drew (start, end, label), in order of time: certain, peaks and evidence from the curve."""
+    frames = curve.frame_scores()
+    smoothed = {
+        label: smooth(values)
+        for label, values in zip(CLASSES, fuse(frames.scores, frames.saliency).T, strict=True)
+    }
+    given = sorted((start, min(end, duration), label) for start, end, label in spans if start < duration)
+    drawn = (
+        Segment(
+            start=start,
+            end=end,
+            label=label,
+            confidence=1.0,
+            peak=find_peak(smoothed[label], start, end, curve.step),
+        )
+        for start, end, label in given
+    )
+    return with_evidence(drawn, curve)

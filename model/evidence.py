@@ -7,40 +7,54 @@ as zero; shares are contributions over their sum. Where none contributed alone, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.result import Curve
 from model.segments import Evidence, Segment
-from model.serving import fuse
+from model.serving import Floats, fuse
 from model.spec import CLASSES
 
 _STREAMS = ("visual", "audio", "face")
 
 
-def with_evidence(segment: Segment, curve: Curve) -> Segment:
-    """The segment with its evidence; without it where the curve holds no stream to leave out."""
+def with_evidence(segments: Iterable[Segment], curve: Curve) -> tuple[Segment, ...]:
+    """The segments with their evidence; without it where the curve holds no stream to leave out."""
     if not curve.without:
-        return segment
-    label = CLASSES.index(segment.label)
-    inside = _snippets(segment, curve)
-    full = curve.frame_scores()
-    mean = fuse(full.scores, full.saliency)[inside, label].mean()
-    drops = {
-        stream: max(0.0, float(mean - np.mean(np.array(less[segment.label])[inside])))
-        for stream, less in curve.without.items()
+        return tuple(segments)
+    frames = curve.frame_scores()
+    full = fuse(frames.scores, frames.saliency)
+    without = {
+        stream: np.array([less[label] for label in CLASSES]).T for stream, less in curve.without.items()
     }
+    return tuple(
+        replace(
+            segment, evidence=_evidence(segment, _snippets(segment, curve.step, len(full)), full, without)
+        )
+        for segment in segments
+    )
+
+
+def _evidence(segment: Segment, inside: slice, full: Floats, without: Mapping[str, Floats]) -> Evidence:
+    """Shares of one segment from the fused curves (T, C), with all streams and without each."""
+    label = CLASSES.index(segment.label)
+    mean = full[inside, label].mean()
+    drops = {stream: max(0.0, float(mean - less[inside, label].mean())) for stream, less in without.items()}
     total = sum(drops.values())
     shares = {stream: drop / total if total > 0 else 1 / len(drops) for stream, drop in drops.items()}
-    return replace(segment, evidence=Evidence(**{stream: shares.get(stream, 0.0) for stream in _STREAMS}))
+    return Evidence(**{stream: shares.get(stream, 0.0) for stream in _STREAMS})
 
 
-def _snippets(segment: Segment, curve: Curve) -> NDArray[np.bool_]:
-    """Snippets (T,) whose centre lies in the segment; the one under the peak where there is none."""
-    centres = (np.arange(len(curve.negative)) + 0.5) * curve.step
-    inside: NDArray[np.bool_] = (centres >= segment.start) & (centres <= segment.end)
-    if not inside.any():
-        inside[np.abs(centres - segment.peak).argmin()] = True
-    return inside
+def _snippets(segment: Segment, step: float, count: int) -> slice:
+    """Snippets whose centre lies in the segment; the one under the peak where there is none."""
+    centres = (np.arange(count) + 0.5) * step
+    first, stop = (
+        np.searchsorted(centres, segment.start, "left"),
+        np.searchsorted(centres, segment.end, "right"),
+    )
+    if first >= stop:
+        first = np.abs(centres - segment.peak).argmin()
+        stop = first + 1
+    return slice(int(first), int(stop))

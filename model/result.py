@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class Result:
             "schema_version": SCHEMA_VERSION,
             "video": {**asdict(self.video), "faces_seen": self.faces_seen},
             "segments": [asdict(segment) for segment in self.segments],
-            "curve": asdict(self.curve),
+            "curve": {part.name: getattr(self.curve, part.name) for part in fields(self.curve)},
             "model": asdict(self.model),
             "timings": dict(self.timings),
             "options": asdict(self.options),

@@ -101,6 +101,7 @@ def select_segments(
     chosen = _without_overlap(_candidates(curves, snippet_seconds, length, rule), length, rule)
     confidence = calibration.probabilities(np.array([row.score for row in chosen]))
     sure = [row._replace(score=value) for row, value in zip(chosen, confidence.tolist(), strict=True)]
+    smoothed = {label: smooth(curve) for label, curve in zip(CLASSES, curves.T, strict=True)}
     shown = _merge([row for row in sure if row.score >= threshold], chosen, merge_gap)
     return [
         Segment(
@@ -108,7 +109,7 @@ def select_segments(
             end=row.end,
             label=row.label,
             confidence=row.score,
-            peak=_peak(smooth(curves[:, CLASSES.index(row.label)]), row, snippet_seconds),
+            peak=find_peak(smoothed[row.label], row.start, row.end, snippet_seconds),
         )
         for row in shown
         if row.label in labels and row.end - row.start >= min(min_length, length)
@@ -225,12 +226,12 @@ def _contrast(
     return np.clip(inner, 0.0, 1.0) * (1 - np.clip(outer, 0.0, 1.0))
 
 
-def _peak(curve: Floats, row: Proposal, step: float) -> float:
-    """Centre of the highest snippet of a segment, moved inside it at the ends of the video."""
-    first = min(int(row.start / step), len(curve) - 1)
-    stop = max(min(math.ceil(row.end / step), len(curve)), first + 1)
+def find_peak(curve: Floats, start: float, end: float, step: float) -> float:
+    """Centre of the highest snippet (of a curve (T,)) in a segment, moved inside it at the ends of the video."""
+    first = min(int(start / step), len(curve) - 1)
+    stop = max(min(math.ceil(end / step), len(curve)), first + 1)
     highest = first + int(np.argmax(curve[first:stop]))
-    return min(max((highest + 0.5) * step, row.start), row.end)
+    return min(max((highest + 0.5) * step, start), end)
 
 
 def _without_overlap(found: list[Proposal], duration: float, rule: ServingRule) -> list[Proposal]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
+from app.feedback import FeedbackStore
 from app.formats import FORMATS
 from app.formats.timeline import make_timeline
 from app.job_options import CutOptions
@@ -19,7 +21,7 @@ from app.problems import ProblemCode, ProblemError, documented
 from app.result_schemas import EXAMPLE_RESULT, ResultBody
 from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
 from app.services import Services, ServicesDep
-from model.cut import recut
+from model.cut import given_segments, recut
 from model.errors import ErrorCode, SentilocError
 from model.result import Result, parse_result
 
@@ -60,6 +62,9 @@ class Cut(CutOptions):
     format: str | None = Field(
         None, pattern=f"^({'|'.join(('json', *FORMATS))})$", description="Wins over the Accept header"
     )
+    corrected: bool = Field(
+        False, description="The segments of the latest feedback instead; the model's where there are none"
+    )
 
 
 @router.get(
@@ -87,7 +92,11 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
     """
     record = find_job(services, job_id)
     stored = read_result(services, record)
-    found = recut(stored, cut.cut(stored.options))
+    given = _corrections(services, record) if cut.corrected else None
+    if given is None:
+        found = recut(stored, cut.cut(stored.options))
+    else:
+        found = replace(stored, segments=given_segments(stored.curve, stored.video.duration, given))
     name = cut.format or negotiate(request.headers.get("accept", ""))
     if name == "json":
         return tagged(request, json.dumps(found.to_dict(), allow_nan=False), JSON_TYPE, _HEADERS)
@@ -117,6 +126,13 @@ def video(job_id: JobId, services: ServicesDep) -> Response:
             )
     except SentilocError as error:
         raise ProblemError(410, error.code, "The video is no longer stored.") from error
+
+
+def _corrections(services: Services, record: JobRecord) -> list[tuple[float, float, str]] | None:
+    """The latest segments that an editor gave; None where nobody gave any."""
+    kept = FeedbackStore(services.store.redis, services.store.prefix).of_job(record.id)
+    given = [one.feedback.segments for one in kept if one.feedback.segments is not None]
+    return [(one.start, one.end, one.label) for one in given[-1]] if given else None
 
 
 def read_result(services: Services, record: JobRecord) -> Result:

@@ -65,6 +65,21 @@ def test_feedback_is_kept_and_listed(client: TestClient, job: str) -> None:
     assert [row["feedback"]["points"] for row in listed] == [None, POINTS]
 
 
+def test_a_result_is_fetched_with_the_latest_corrections(client: TestClient, job: str) -> None:
+    path = f"{job}/result"
+    model_says = client.get(path).json()
+    assert client.get(path, params={"corrected": True}).json() == model_says
+    client.post(f"{job}/feedback", json={"segments": SEGMENTS})
+    client.post(f"{job}/feedback", json={"points": POINTS})
+    corrected = client.get(path, params={"corrected": True}).json()
+    spans = [{name: row[name] for name in ("start", "end", "label")} for row in corrected["segments"]]
+    assert spans == SEGMENTS
+    assert corrected["curve"] == model_says["curve"]
+    assert client.get(path).json() == model_says
+    edl = client.get(path, params={"corrected": True, "format": "edl"}).text
+    assert edl.count("|M:") == len(SEGMENTS)
+
+
 BAD: list[Any] = [
     {},
     {"note": "x"},

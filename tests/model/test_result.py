@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.calibration import Calibration
-from model.cut import cut_segments, recut
+from model.cut import cut_segments, given_segments, recut
 from model.errors import ErrorCode, SentilocError
 from model.result import ModelIdentity, Result, SegmentOptions, make_curve, parse_result
 from model.segments import FloatArray, FrameScores, VideoInfo
@@ -80,6 +80,24 @@ def test_other_options_give_other_segments(result: Result) -> None:
     only = recut(result, replace(result.options, labels=("negative",)))
     assert [segment.label for segment in only.segments] == ["negative"]
     assert recut(result, replace(result.options, min_length=30.0)).segments == ()
+
+
+def test_segments_drawn_by_hand_are_sorted_certain_and_have_peaks_and_evidence(result: Result) -> None:
+    given = given_segments(result.curve, 64.0, [(40.0, 64.04, "negative"), (3.2, 9.6, "positive")])
+    assert [(row.start, row.end, row.label) for row in given] == [
+        (3.2, 9.6, "positive"),
+        (40.0, 64.0, "negative"),
+    ]
+    assert {row.confidence for row in given} == {1.0}
+    assert all(row.start <= row.peak <= row.end and row.evidence is not None for row in given)
+
+
+def test_a_hand_drawn_copy_of_a_segment_has_its_peak_and_evidence(result: Result) -> None:
+    spans = [(row.start, row.end, row.label) for row in result.segments]
+    given = given_segments(result.curve, 64.0, spans)
+    assert [(row.peak, row.evidence) for row in given] == [
+        (row.peak, row.evidence) for row in result.segments
+    ]
 
 
 @pytest.mark.parametrize("broken", [{}, {"video": {}}, {"video": {"faces_seen": 1}, "segments": []}])
