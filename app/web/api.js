@@ -1,47 +1,117 @@
 // The HTTP API as the page uses it. Problems (RFC 9457) become errors with their own sentence.
-import { say } from "./strings.js";
+const KEY = "sentiloc.key";
 
 export class Problem extends Error {
   constructor(body, status) {
-    super(body.detail || body.title);
+    super(body.detail || body.title || `HTTP ${status}`);
     this.code = body.code;
     this.status = status;
   }
 }
 
-async function read(response) {
-  const body = await response.json();
-  if (!response.ok) throw new Problem(body, response.status);
-  return body;
+let askForKey = () => Promise.reject(new Error("no key"));
+let asking = null;
+
+// `ask(wrong)` shows the field for the key and resolves to what was typed.
+export function onKeyNeeded(ask) {
+  askForKey = ask;
 }
 
-export const getJob = async (id) => read(await fetch(`/jobs/${id}`));
+export const apiKey = () => sessionStorage.getItem(KEY);
 
-export const cancelJob = async (id) => fetch(`/jobs/${id}`, { method: "DELETE" });
+function withKey(init) {
+  const headers = new Headers(init.headers);
+  if (apiKey()) headers.set("Authorization", `Bearer ${apiKey()}`);
+  return { ...init, headers };
+}
 
-export const resultPath = (id, query) => `/jobs/${id}/result?${new URLSearchParams(query)}`;
+async function renewKey(used) {
+  if (apiKey() !== used) return;
+  asking ??= askForKey(used !== null).finally(() => (asking = null));
+  sessionStorage.setItem(KEY, await asking);
+}
 
-export const getResult = async (id, query = {}) =>
-  read(await fetch(resultPath(id, query), { headers: { Accept: "application/json" } }));
+// Like fetch, but a 401 asks for a key and tries again.
+export async function request(path, init = {}) {
+  for (;;) {
+    const used = apiKey();
+    const response = await fetch(path, withKey(init));
+    if (response.status !== 401) return response;
+    await renewKey(used);
+  }
+}
 
-export const formatNames = async () => read(await fetch("/formats"));
+export async function asProblem(response) {
+  return new Problem(await response.json().catch(() => ({})), response.status);
+}
 
-// Sends a file; `onProgress(part)` is called with the share that has left. Returns { done, abort }.
-export function upload(file, onProgress) {
-  const request = new XMLHttpRequest();
-  const done = new Promise((resolve, reject) => {
-    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
-    request.onerror = () => reject(new Error(say.uploadBroke));
-    request.onabort = () => reject(new DOMException("", "AbortError"));
-    request.onload = () => {
-      const body = JSON.parse(request.responseText);
-      if (request.status === 202) resolve(body);
-      else reject(new Problem(body, request.status));
-    };
-    request.open("POST", "/localize");
-    const form = new FormData();
-    form.append("video", file, file.name);
-    request.send(form);
+async function checked(path, init) {
+  const response = await request(path, init);
+  if (!response.ok) throw await asProblem(response);
+  return response;
+}
+
+const read = async (path, init) => (await checked(path, init)).json();
+const JSON_BODY = { "Content-Type": "application/json" };
+const post = (path, body) => read(path, { method: "POST", headers: JSON_BODY, body: JSON.stringify(body) });
+
+export const getJob = (id) => read(`/jobs/${id}`);
+export const listJobs = (query) => read(`/jobs?${new URLSearchParams(query)}`);
+export const deleteJob = (id) => checked(`/jobs/${id}`, { method: "DELETE" });
+export const formatNames = () => read("/formats");
+export const getFeedback = (id) => read(`/jobs/${id}/feedback`);
+export const sendFeedback = (id, feedback) => post(`/jobs/${id}/feedback`, feedback);
+export const localizeUrl = (url) => post("/localize", { url });
+
+export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`;
+export const getResult = (id) => read(resultPath(id, { format: "json" }));
+export const videoPath = (id) => `/jobs/${id}/video`;
+
+// Everything that might be a segment, before threshold and merging: rows of the CSV result.
+export async function getCandidates(id, minLength) {
+  const cut = { format: "csv", threshold: 0, merge_gap: 0, min_length: minLength };
+  const query = [...Object.entries(cut), ["labels", "negative"], ["labels", "positive"]];
+  const rows = (await (await checked(resultPath(id, query))).text()).trim().split(/\r?\n/);
+  const names = rows[0].split(",");
+  return rows.slice(1).map((line) => {
+    const cells = Object.fromEntries(line.split(",").map((cell, i) => [names[i], cell]));
+    const numbers = ["start", "end", "confidence", "peak"].map((name) => [name, Number(cells[name])]);
+    return { label: cells.label, ...Object.fromEntries(numbers) };
   });
-  return { done, abort: () => request.abort() };
+}
+
+export async function getBlob(path) {
+  const response = await checked(path);
+  const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  return { blob: await response.blob(), name: name && decodeURIComponent(name) };
+}
+
+// Server-sent events through fetch, so that the key can be sent. Yields { id, type, data } until the stream ends.
+export async function* events(id, lastId, signal) {
+  const headers = lastId ? { "Last-Event-ID": lastId } : {};
+  const response = await checked(`/jobs/${id}/events`, { headers, signal });
+  if (response.status === 204) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let waiting = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    waiting += value;
+    const blocks = waiting.split("\n\n");
+    waiting = blocks.pop();
+    for (const block of blocks) {
+      const event = parseEvent(block);
+      if (event) yield event;
+    }
+  }
+}
+
+function parseEvent(block) {
+  const fields = Object.fromEntries(
+    block.split("\n").filter((line) => !line.startsWith(":")).map((line) => {
+      const at = line.indexOf(":");
+      return [line.slice(0, at), line.slice(at + 1).trimStart()];
+    }),
+  );
+  return fields.data ? { id: fields.id, type: fields.event, data: JSON.parse(fields.data) } : null;
 }

@@ -1,92 +1,98 @@
-// The sentiment timeline: curve and saliency on a canvas, segments as buttons above it.
-// Positive is drawn above the axis, negative below; only what is in view is drawn, so two hours cost no more than ten seconds.
-import { clock } from "./clock.js";
-import { say, text } from "./strings.js";
+// The sentiment timeline: what is in view, and what mouse, touch and wheel do. Drawing is in paint.js.
+// Events: seek (seconds), choose (thing or null), moved ({ segment, start, end }), add ({ time, label }), view.
+import { room } from "./corrections.js";
+import { LABELS } from "./findings.js";
+import * as paint from "./paint.js";
 
-const FACE_LANE = 8;
-const BLOCK_LANE = 34;
-const RULER = 18;
-const SHORTEST_VIEW = 2;
-
-// The fused curve that segments are cut from: the mean of class × (1 − non-sentiment) and class × saliency.
-function fuse(curve, label) {
-  return curve[label].map((score, i) => (score * (1 - curve.non_sentiment[i] + curve.saliency[i])) / 2);
-}
+const { LANES } = paint;
+const SHORTEST_VIEW = 1;
+const CLICK = 4;
+const CLEARANCE = 0.04;
+const COLOURS = ["positive", "negative", "saliency", "face", "wave", "line", "ink", "ink-soft", "paper", "on-block"];
 
 export class Timeline extends EventTarget {
   constructor(root) {
     super();
     this.root = root;
     this.canvas = root.querySelector("canvas");
-    this.blocks = root.querySelector("#blocks");
-    this.cursor = root.querySelector("#cursor");
-    this.readout = root.querySelector("#readout");
-    this.view = [0, 1];
+    this.cursor = root.querySelector(".cursor");
+    this.hair = root.querySelector(".hair");
+    this.canvas.style.height = `${paint.HEIGHT}px`;
+    this.span = [0, 1];
     this.segments = [];
-    new ResizeObserver(() => this.draw()).observe(root);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    this.points = [];
+    this.pointers = new Map();
+    this.now = 0;
+    new ResizeObserver(() => this.resize()).observe(root);
     this.listen();
+    this.restyle();
   }
 
-  show(result) {
-    if (this.result?.video !== result.video) this.view = [0, result.video.duration];
-    this.result = result;
-    this.duration = result.video.duration;
-    this.curves = { positive: fuse(result.curve, "positive"), negative: fuse(result.curve, "negative") };
-    this.setSegments(result.segments);
+  show(findings) {
+    this.findings = findings;
+    this.wave = null;
+    this.waveNote = "";
+    this.duration = findings.duration;
+    this.span = [0, this.duration];
+    this.resize();
   }
 
-  setSegments(segments) {
-    this.segments = segments;
-    this.blocks.replaceChildren(...segments.map((segment) => this.block(segment)));
+  setThings(segments, points, chosen) {
+    Object.assign(this, { segments, points, chosen });
     this.draw();
-  }
-
-  block(segment) {
-    const block = document.createElement("button");
-    block.type = "button";
-    block.className = `block ${segment.label}`;
-    block.textContent = `${Math.round(segment.confidence * 100)} %`;
-    const name = say.block(text[segment.label], clock(segment.start), clock(segment.end), Math.round(segment.confidence * 100));
-    block.setAttribute("aria-label", name);
-    block.title = name;
-    block.addEventListener("click", (event) => {
-      event.stopPropagation();
-      this.emit("pick", segment);
-    });
-    return block;
   }
 
   emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  get width() {
-    return this.root.clientWidth;
+  // Canvas knows no CSS variables: read what they are just now.
+  restyle() {
+    const probe = this.root.appendChild(document.createElement("i"));
+    this.colours = {};
+    for (const name of COLOURS) {
+      probe.style.color = `var(--${name})`;
+      this.colours[name] = getComputedStyle(probe).color;
+    }
+    probe.remove();
+    this.draw();
   }
 
-  x(seconds) {
-    return ((seconds - this.view[0]) / (this.view[1] - this.view[0])) * this.width;
+  resize() {
+    const gutter = parseFloat(getComputedStyle(this.root).getPropertyValue("--gutter")) || 0;
+    this.left = gutter;
+    this.width = Math.max(1, this.root.clientWidth - gutter);
+    this.draw();
+  }
+
+  get view() {
+    const [start, end] = this.span;
+    const { left, width } = this;
+    const scale = width / (end - start);
+    return { start, end, left, width, right: left + width, scale, x: (seconds) => left + (seconds - start) * scale };
   }
 
   time(x) {
-    return this.view[0] + (x / this.width) * (this.view[1] - this.view[0]);
+    const { start, left, scale } = this.view;
+    return Math.min(this.duration, Math.max(0, start + (x - left) / scale));
   }
 
   look(start, end) {
     const length = Math.min(this.duration, Math.max(Math.min(SHORTEST_VIEW, this.duration), end - start));
     const from = Math.min(Math.max(0, start), this.duration - length);
-    this.view = [from, from + length];
+    this.span = [from, from + length];
     this.draw();
+    this.emit("view", this.span);
   }
 
-  zoom(factor, around = (this.view[0] + this.view[1]) / 2) {
-    const [start, end] = this.view;
-    this.look(around - (around - start) * factor, around + (end - around) * factor);
+  zoom(factor, around = this.now) {
+    const [start, end] = this.span;
+    const at = Math.min(end, Math.max(start, around));
+    this.look(at - (at - start) * factor, at + (end - at) * factor);
   }
 
   pan(seconds) {
-    this.look(this.view[0] + seconds, this.view[1] + seconds);
+    this.look(this.span[0] + seconds, this.span[1] + seconds);
   }
 
   fit() {
@@ -95,18 +101,21 @@ export class Timeline extends EventTarget {
 
   setTime(seconds) {
     this.now = seconds;
-    const [start, end] = this.view;
-    if (seconds > end || seconds < start) this.look(seconds - (end - start) * 0.1, seconds + (end - start) * 0.9);
+    const [start, end] = this.span;
+    const length = end - start;
+    const out = seconds > end || seconds < start;
+    if (out && !this.pointers.size) this.look(seconds - length * 0.1, seconds + length * 0.9);
     this.placeCursor();
   }
 
   placeCursor() {
-    this.cursor.style.transform = `translateX(${this.x(this.now ?? 0)}px)`;
+    const x = this.view.x(this.now);
+    this.cursor.hidden = x < this.left - 1 || x > this.left + this.width + 1;
+    this.cursor.style.transform = `translateX(${x}px)`;
   }
 
   draw() {
-    if (!this.result || !this.width) return;
-    if (this.waiting) return;
+    if (!this.findings || this.waiting) return;
     this.waiting = requestAnimationFrame(() => {
       this.waiting = 0;
       this.paint();
@@ -114,150 +123,171 @@ export class Timeline extends EventTarget {
   }
 
   paint() {
-    const scale = devicePixelRatio || 1;
-    const [width, height] = [this.width, this.root.clientHeight];
-    if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
-      this.canvas.width = Math.round(width * scale);
-      this.canvas.height = Math.round(height * scale);
-    }
+    const scale = Math.min(2, devicePixelRatio || 1);
+    const size = [Math.round((this.left + this.width) * scale), Math.round(paint.HEIGHT * scale)];
+    if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) [this.canvas.width, this.canvas.height] = size;
     const pen = this.canvas.getContext("2d");
+    const { view, findings, colours } = this;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    const colour = (name) => getComputedStyle(this.root).getPropertyValue(name);
-    const axis = (height - RULER - FACE_LANE) / 2;
-    const reach = axis - BLOCK_LANE;
-    this.paintSaliency(pen, colour("--saliency"), height - RULER - FACE_LANE);
-    this.paintCurve(pen, this.curves.positive, axis, -reach, colour("--positive"));
-    this.paintCurve(pen, this.curves.negative, axis, reach, colour("--negative"));
-    pen.fillStyle = colour("--line");
-    pen.fillRect(0, axis - 0.5, width, 1);
-    this.paintFaces(pen, colour("--face"), height - RULER - FACE_LANE);
-    this.paintRuler(pen, colour("--ink-soft"), colour("--line"), height);
-    this.placeBlocks();
+    pen.clearRect(0, 0, view.right, paint.HEIGHT);
+    pen.save();
+    pen.beginPath();
+    pen.rect(view.left, 0, view.width, paint.HEIGHT);
+    pen.clip();
+    paint.paintSaliency(pen, view, findings, colours.saliency);
+    paint.paintRuler(pen, view, colours);
+    paint.paintAxis(pen, view, colours);
+    for (const label of LABELS) paint.paintCurve(pen, view, findings, label, colours[label]);
+    paint.paintFaces(pen, view, findings, colours.face);
+    if (this.wave) paint.paintWave(pen, view, this.wave, colours.wave);
+    else paint.paintNote(pen, view, "wave", this.waveNote, colours["ink-soft"]);
+    this.paintThings(pen, view);
+    pen.restore();
     this.placeCursor();
   }
 
-  // First and last snippet in view, and how many fall on one pixel.
-  range() {
-    const { step, positive } = this.result.curve;
-    const first = Math.max(0, Math.floor(this.view[0] / step) - 1);
-    const last = Math.min(positive.length - 1, Math.ceil(this.view[1] / step));
-    return [first, last, Math.max(1, Math.floor((last - first) / (this.width * 2)))];
+  paintThings(pen, view) {
+    const seen = this.segments.filter((one) => one.end > view.start && one.start < view.end);
+    const drawn = (one) => (this.dragged?.segment.key === one.key ? { ...one, ...this.dragged.span } : one);
+    for (const one of seen) paint.paintSegment(pen, view, drawn(one), one.key === this.chosen, this.colours);
+    for (const one of this.points) paint.paintPoint(pen, view, one, one.key === this.chosen, this.colours);
   }
 
-  paintCurve(pen, values, axis, reach, colour) {
-    const { step } = this.result.curve;
-    const [first, last, stride] = this.range();
-    pen.beginPath();
-    pen.moveTo(this.x(first * step), axis);
-    for (let i = first; i <= last; i += stride) {
-      let highest = 0;
-      for (let k = i; k < Math.min(i + stride, last + 1); k++) highest = Math.max(highest, values[k]);
-      pen.lineTo(this.x((i + 0.5) * step), axis + reach * highest);
+  // What lies under a place: { kind: ruler | edge | segment | point | lane, … }.
+  at(x, y, reach = 6) {
+    const { view } = this;
+    if (y < LANES.ruler.bottom) return { kind: "ruler" };
+    const near = (seconds) => Math.abs(view.x(seconds) - x) <= reach;
+    const point = this.points.find((one) => near(one.time) && Math.abs(y - LANES.curve.middle) < 20);
+    if (point) return { kind: "point", point };
+    const inLane = (one) => (y - LANES[one.label].top) * (LANES[one.label].bottom - y) >= 0 || one.key === this.chosen;
+    const candidates = this.segments.filter(inLane).sort((a, b) => (b.key === this.chosen) - (a.key === this.chosen));
+    const edged = candidates.find((one) => (near(one.start) || near(one.end)) && view.x(one.end) - view.x(one.start) > 6);
+    if (edged) {
+      const side = Math.abs(view.x(edged.start) - x) < Math.abs(view.x(edged.end) - x) ? "start" : "end";
+      return { kind: "edge", segment: edged, side };
     }
-    pen.lineTo(this.x((last + 1) * step), axis);
-    pen.closePath();
-    pen.fillStyle = colour;
-    pen.globalAlpha = 0.75;
-    pen.fill();
-    pen.globalAlpha = 1;
+    const over = (one) => x >= view.x(one.start) - 2 && x <= view.x(one.end) + 2;
+    const segment = this.segments.filter((one) => (y - LANES[one.label].top) * (LANES[one.label].bottom - y) >= 0).find(over);
+    return segment ? { kind: "segment", segment } : { kind: "lane" };
   }
 
-  paintSaliency(pen, colour, height) {
-    const { step, saliency } = this.result.curve;
-    const [first, last, stride] = this.range();
-    pen.fillStyle = colour;
-    for (let i = first; i <= last; i += stride) {
-      pen.globalAlpha = saliency[i] * 0.35;
-      const left = this.x(i * step);
-      pen.fillRect(left, 0, this.x((i + stride) * step) - left + 0.5, height);
-    }
-    pen.globalAlpha = 1;
-  }
-
-  paintFaces(pen, colour, top) {
-    const { step, face_present: present } = this.result.curve;
-    const [first, last, stride] = this.range();
-    pen.fillStyle = colour;
-    for (let i = first; i <= last; i += stride) {
-      if (!present[i]) continue;
-      const left = this.x(i * step);
-      pen.fillRect(left, top + 2, this.x((i + stride) * step) - left + 0.5, FACE_LANE - 4);
-    }
-  }
-
-  paintRuler(pen, ink, line, height) {
-    const span = this.view[1] - this.view[0];
-    const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800];
-    const gap = steps.find((seconds) => (seconds / span) * this.width > 70) ?? 3600;
-    pen.font = "11px system-ui, sans-serif";
-    for (let at = Math.ceil(this.view[0] / gap) * gap; at <= this.view[1]; at += gap) {
-      const x = this.x(at);
-      pen.fillStyle = line;
-      pen.fillRect(x, 0, 1, height - RULER);
-      pen.fillStyle = ink;
-      pen.fillText(clock(at), Math.min(x + 3, this.width - 36), height - 5);
-    }
-  }
-
-  placeBlocks() {
-    [...this.blocks.children].forEach((block, i) => {
-      const { start, end } = this.segments[i];
-      const seen = end > this.view[0] && start < this.view[1];
-      block.hidden = !seen;
-      if (!seen) return;
-      const left = Math.max(-4, this.x(start));
-      const width = Math.max(4, Math.min(this.width + 4, this.x(end)) - left);
-      block.style.transform = `translateX(${left}px)`;
-      block.style.width = `${width}px`;
-      block.classList.toggle("narrow", width < 36);
-    });
+  place(event) {
+    const box = this.root.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
   }
 
   listen() {
-    this.root.addEventListener("pointerdown", (event) => this.grab(event));
-    this.root.addEventListener("pointermove", (event) => this.hover(event));
-    this.root.addEventListener("pointerleave", () => (this.readout.textContent = ""));
-    this.root.addEventListener(
-      "wheel",
-      (event) => {
-        event.preventDefault();
-        const at = this.time(event.clientX - this.root.getBoundingClientRect().left);
-        const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey;
-        const distance = ((event.deltaX || event.deltaY) / this.width) * (this.view[1] - this.view[0]);
-        if (sideways) this.pan(distance);
-        else this.zoom(Math.exp(event.deltaY / 400), at);
-      },
-      { passive: false },
-    );
+    const { root } = this;
+    root.addEventListener("pointerdown", (event) => this.press(event));
+    root.addEventListener("pointermove", (event) => this.hover(event));
+    root.addEventListener("pointerleave", () => this.leave());
+    root.addEventListener("dblclick", (event) => this.double(event));
+    root.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    addEventListener("pointermove", (event) => this.drag(event));
+    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, (event) => this.release(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
   }
 
-  // A press that does not move is a jump; one that moves pans.
-  grab(event) {
-    if (event.button !== 0 || event.target.classList.contains("block")) return;
-    const view = [...this.view];
-    const from = event.clientX;
-    let moved = false;
-    const move = (next) => {
-      moved ||= Math.abs(next.clientX - from) > 4;
-      const shift = ((from - next.clientX) / this.width) * (view[1] - view[0]);
-      if (moved) this.look(view[0] + shift, view[1] + shift);
-    };
-    const drop = (last) => {
-      removeEventListener("pointermove", move);
-      removeEventListener("pointerup", drop);
-      if (!moved) this.emit("seek", this.time(last.clientX - this.root.getBoundingClientRect().left));
-    };
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", drop);
+  wheel(event) {
+    if (!this.findings) return;
+    const [x] = this.place(event);
+    const sideways = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
+    if (event.ctrlKey || event.metaKey || event.altKey) this.zoom(Math.exp(event.deltaY / 300), this.time(x));
+    else if (sideways) this.pan((event.deltaX || event.deltaY) / this.view.scale);
+    else return;
+    event.preventDefault();
+  }
+
+  double(event) {
+    const [x, y] = this.place(event);
+    if (!this.findings || this.at(x, y).kind !== "lane" || y > LANES.negative.bottom) return;
+    this.emit("add", { time: this.time(x), label: y < LANES.curve.middle ? "positive" : "negative" });
+  }
+
+  press(event) {
+    if (event.button !== 0 || !this.findings) return;
+    const [x, y] = this.place(event);
+    this.pointers.set(event.pointerId, x);
+    this.leave();
+    if (this.pointers.size === 2) return this.startPinch();
+    const hit = this.at(x, y, event.pointerType === "touch" ? 14 : 6);
+    this.grip = { hit, x, span: [...this.span], moved: false, pointer: event.pointerId };
+    if (hit.kind === "ruler") this.emit("seek", this.time(x));
+  }
+
+  startPinch() {
+    const [a, b] = [...this.pointers.values()];
+    this.grip = null;
+    this.dragged = null;
+    this.pinch = { apart: Math.max(8, Math.abs(a - b)), at: this.time((a + b) / 2), span: [...this.span] };
+  }
+
+  drag(event) {
+    if (!this.pointers.has(event.pointerId)) return;
+    const [x] = this.place(event);
+    this.pointers.set(event.pointerId, x);
+    if (this.pinch && this.pointers.size === 2) return this.spread();
+    const { grip } = this;
+    if (!grip) return;
+    grip.moved ||= Math.abs(x - grip.x) > CLICK;
+    if (!grip.moved) return;
+    const { kind } = grip.hit;
+    if (kind === "ruler") this.emit("seek", this.time(x));
+    else if (kind === "edge") this.dragEdge(grip.hit, x);
+    else this.pull(grip, x);
+  }
+
+  spread() {
+    const [a, b] = [...this.pointers.values()];
+    const { apart, at, span } = this.pinch;
+    const factor = apart / Math.max(8, Math.abs(a - b));
+    this.look(at - (at - span[0]) * factor, at + (span[1] - at) * factor);
+  }
+
+  pull({ x: from, span }, x) {
+    const shift = ((from - x) / this.width) * (span[1] - span[0]);
+    this.look(span[0] + shift, span[1] + shift);
+  }
+
+  dragEdge({ segment, side }, x) {
+    const [low, high] = room(this.segments, segment, this.duration);
+    const span = { start: segment.start, end: segment.end };
+    if (side === "start") span.start = Math.min(Math.max(low, this.time(x)), segment.end - CLEARANCE);
+    else span.end = Math.max(Math.min(high, this.time(x)), segment.start + CLEARANCE);
+    this.dragged = { segment, span };
+    this.emit("scrub", span[side]);
+    this.draw();
+  }
+
+  release(event) {
+    if (!this.pointers.delete(event.pointerId)) return;
+    if (this.pointers.size < 2) this.pinch = null;
+    const { grip, dragged } = this;
+    this.grip = this.dragged = null;
+    if (dragged) return this.emit("moved", { segment: dragged.segment, ...dragged.span });
+    if (grip && !grip.moved && event.type === "pointerup") this.click(grip.hit, this.time(grip.x));
+  }
+
+  click(hit, time) {
+    const thing = hit.segment ?? hit.point;
+    if (thing) this.emit("choose", thing);
+    else if (hit.kind === "lane") this.emit("seek", time);
   }
 
   hover(event) {
-    if (!this.result) return;
-    const at = this.time(event.clientX - this.root.getBoundingClientRect().left);
-    const { step, positive } = this.result.curve;
-    const i = Math.min(positive.length - 1, Math.max(0, Math.floor(at / step)));
-    const percent = (label) => `${text[label]} ${Math.round(this.curves[label][i] * 100)} %`;
-    this.readout.textContent = `${clock(at)} · ${percent("positive")} · ${percent("negative")}`;
+    if (!this.findings || this.pointers.size || event.pointerType === "touch") return;
+    const [x, y] = this.place(event);
+    if (x < this.left) return this.leave();
+    const hit = this.at(x, y);
+    this.root.dataset.under = hit.kind;
+    this.hair.hidden = false;
+    this.hair.style.transform = `translateX(${x}px)`;
+    this.emit("hover", { time: this.time(x), x, segment: hit.segment });
+  }
+
+  leave() {
+    this.hair.hidden = true;
+    this.emit("hover", null);
   }
 }

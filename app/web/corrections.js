@@ -1,0 +1,98 @@
+// What an editor corrects: segments and points with undo and redo. Until the first change it is the model's own segments.
+let lastKey = 0;
+export const keyed = (thing) => ({ ...thing, key: thing.key ?? ++lastKey });
+
+const byTime = (a, b) => (a.start ?? a.time) - (b.start ?? b.time);
+
+export class Corrections extends EventTarget {
+  reset() {
+    this.past = [];
+    this.future = [];
+    this.doc = null;
+    this.savedDoc = null;
+  }
+
+  // Start from what was saved earlier: { segments, points }.
+  load(feedback) {
+    this.reset();
+    this.doc = {
+      segments: feedback.segments && feedback.segments.map(keyed),
+      points: (feedback.points ?? []).map(keyed),
+    };
+    this.savedDoc = this.doc;
+  }
+
+  get active() {
+    return this.doc !== null;
+  }
+
+  get dirty() {
+    return this.doc !== this.savedDoc;
+  }
+
+  // The segments to show, where the model's are `found`.
+  segments(found) {
+    return this.doc?.segments ?? found;
+  }
+
+  get points() {
+    return this.doc?.points ?? [];
+  }
+
+  change(next) {
+    this.past.push(this.doc);
+    this.future = [];
+    this.doc = next;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  setSegments(segments) {
+    this.change({ segments: segments.toSorted(byTime), points: this.points });
+  }
+
+  setPoints(points) {
+    this.change({ segments: this.doc?.segments ?? null, points: points.toSorted(byTime) });
+  }
+
+  move(from, to) {
+    if (!from.length) return;
+    to.push(this.doc);
+    this.doc = from.pop();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  undo() {
+    this.move(this.past, this.future);
+  }
+
+  redo() {
+    this.move(this.future, this.past);
+  }
+
+  discard() {
+    if (this.active) this.change(null);
+  }
+
+  // What the API takes: points alone leave the segments open; discarding all says that the model's `found` were right.
+  feedback(found) {
+    const points = this.points.map(({ time, label }) => ({ time: tidy(time), label }));
+    if (this.doc && !this.doc.segments) return { points };
+    const segments = this.segments(found).map(({ start, end, label }) => ({ start: tidy(start), end: tidy(end), label }));
+    return { segments, points };
+  }
+
+  markSaved() {
+    this.savedDoc = this.doc;
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+const tidy = (seconds) => Math.round(seconds * 1000) / 1000;
+
+// The gap between its neighbours in which a segment (or a moment: { start, end } alike) may lie; segments do not overlap.
+export function room(segments, { start, end, key }, duration) {
+  const others = segments.filter((other) => other.key !== key);
+  const low = Math.max(0, ...others.filter((other) => other.end <= start + 1e-6).map((other) => other.end));
+  const high = Math.min(duration, ...others.filter((other) => other.start >= end - 1e-6).map((other) => other.start));
+  return [low, high];
+}

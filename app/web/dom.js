@@ -1,0 +1,30 @@
+// Small helpers for the page's own elements.
+export const $ = (id) => document.getElementById(id);
+
+// An element with properties (`data`, `aria`, `on` and `class` as expected) and children.
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "class") node.className = value;
+    else if (name.startsWith("aria-")) node.setAttribute(name, value);
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node[name] = value;
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export const percent = (share) => Math.round(share * 100);
+
+export function store(key, value) {
+  try {
+    if (value === undefined) return localStorage.getItem(key);
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
+  } catch {
+    // A browser without storage remembers nothing.
+  }
+  return null;
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -1,0 +1,52 @@
+// The whole video as a strip, with a frame around what the timeline shows.
+import { text } from "./strings.js";
+
+export class Overview {
+  constructor(root, timeline) {
+    this.root = root;
+    this.timeline = timeline;
+    this.canvas = root.querySelector("canvas");
+    this.frame = root.querySelector(".frame");
+    new ResizeObserver(() => this.paint()).observe(root);
+    timeline.addEventListener("view", () => this.place());
+    root.addEventListener("pointerdown", (event) => this.press(event));
+    root.addEventListener("pointermove", (event) => event.buttons === 1 && this.centre(event));
+    root.setAttribute("title", text.overview);
+  }
+
+  press(event) {
+    this.root.setPointerCapture(event.pointerId);
+    this.centre(event);
+  }
+
+  centre(event) {
+    const box = this.root.getBoundingClientRect();
+    const [start, end] = this.timeline.span;
+    const at = ((event.clientX - box.left) / box.width) * this.timeline.duration;
+    this.timeline.look(at - (end - start) / 2, at + (end - start) / 2);
+  }
+
+  place() {
+    const { span, duration } = this.timeline;
+    this.frame.style.left = `${(span[0] / duration) * 100}%`;
+    this.frame.style.width = `${((span[1] - span[0]) / duration) * 100}%`;
+  }
+
+  paint() {
+    const { findings, colours, segments } = this.timeline;
+    if (!findings || !this.root.clientWidth) return;
+    const { clientWidth: width, clientHeight: height } = this.root;
+    const scale = Math.min(2, devicePixelRatio || 1);
+    [this.canvas.width, this.canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
+    const pen = this.canvas.getContext("2d");
+    pen.scale(scale, scale);
+    for (const { start, end, label } of segments) {
+      pen.fillStyle = colours[label];
+      const x = (start / findings.duration) * width;
+      pen.fillRect(x, label === "positive" ? 3 : height / 2 + 1, Math.max(1.5, ((end - start) / findings.duration) * width), height / 2 - 4);
+    }
+    pen.fillStyle = colours.line;
+    pen.fillRect(0, height / 2 - 0.5, width, 1);
+    this.place();
+  }
+}

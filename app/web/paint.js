@@ -1,0 +1,177 @@
+// Draws the timeline's lanes. Only what is in view is read, so two hours cost no more than ten seconds.
+import { clock } from "./clock.js";
+import { text } from "./strings.js";
+
+// Lanes from top to bottom, in CSS pixels.
+const HEIGHTS = { ruler: 22, positive: 28, curve: 136, negative: 28, wave: 40, faces: 14 };
+export const LANES = {};
+let top = 0;
+for (const [name, height] of Object.entries(HEIGHTS)) {
+  LANES[name] = { top, height, middle: top + height / 2, bottom: top + height };
+  top += height + (name === "negative" || name === "wave" ? 4 : 0);
+}
+export const HEIGHT = top + 4;
+const REACH = LANES.curve.height / 2 - 3;
+const STEPS = [0.04, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+const FONT = "system-ui, sans-serif";
+
+// First and last value in view, and how many fall on one pixel.
+function range(view, step, length, width) {
+  const first = Math.max(0, Math.floor(view.start / step) - 1);
+  const last = Math.min(length - 1, Math.ceil(view.end / step));
+  return [first, last, Math.max(1, Math.floor((last - first) / width))];
+}
+
+export function paintSaliency(pen, view, findings, colour) {
+  const [first, last, stride] = range(view, findings.step, findings.length, view.width);
+  const { curve } = LANES;
+  pen.fillStyle = colour;
+  for (let i = first; i <= last; i += stride) {
+    let most = 0;
+    for (let k = i; k < i + stride && k <= last; k++) most = Math.max(most, findings.saliency[k]);
+    pen.globalAlpha = most * most * 0.5;
+    const left = Math.round(view.x(i * findings.step));
+    pen.fillRect(left, curve.top, Math.round(view.x((i + stride) * findings.step)) - left, curve.height);
+  }
+  pen.globalAlpha = 1;
+}
+
+export function paintCurve(pen, view, findings, label, colour) {
+  const values = findings.curves[label];
+  const [first, last, stride] = range(view, findings.step, findings.length, view.width);
+  const axis = LANES.curve.middle;
+  const sign = label === "positive" ? -1 : 1;
+  pen.beginPath();
+  pen.moveTo(view.x(first * findings.step), axis);
+  for (let i = first; i <= last; i += stride) {
+    let highest = 0;
+    for (let k = i; k < i + stride && k <= last; k++) highest = Math.max(highest, values[k]);
+    pen.lineTo(view.x((i + stride / 2) * findings.step), axis + sign * REACH * Math.min(1, highest / findings.scale));
+  }
+  pen.lineTo(view.x((last + 1) * findings.step), axis);
+  pen.fillStyle = colour;
+  pen.globalAlpha = 0.6;
+  pen.fill();
+  pen.globalAlpha = 1;
+  pen.strokeStyle = colour;
+  pen.lineWidth = 1.5;
+  pen.lineJoin = "round";
+  pen.stroke();
+}
+
+export function paintAxis(pen, view, colours) {
+  const { curve } = LANES;
+  pen.fillStyle = colours.line;
+  for (const part of [0.5, 1]) {
+    pen.fillRect(view.left, curve.middle - REACH * part, view.width, 0.5);
+    pen.fillRect(view.left, curve.middle + REACH * part, view.width, 0.5);
+  }
+  pen.fillStyle = colours["ink-soft"];
+  pen.fillRect(view.left, curve.middle - 0.5, view.width, 1);
+}
+
+export function paintRuler(pen, view, colours) {
+  const gap = STEPS.find((seconds) => seconds * view.scale > 76) ?? 7200;
+  pen.font = `11px ${FONT}`;
+  pen.textBaseline = "middle";
+  pen.textAlign = "left";
+  for (let n = Math.ceil(view.start / gap - 1e-9); n * gap <= view.end + 1e-9; n++) {
+    const x = Math.round(view.x(n * gap));
+    pen.fillStyle = colours.line;
+    pen.fillRect(x, LANES.ruler.top + 4, 1, HEIGHT);
+    pen.fillStyle = colours["ink-soft"];
+    if (x + 42 < view.right) pen.fillText(clock(n * gap, gap < 0.1), x + 4, LANES.ruler.middle);
+  }
+}
+
+export function paintFaces(pen, view, findings, colour) {
+  const { faces, step } = findings;
+  const [first, last, stride] = range(view, step, findings.length, view.width);
+  pen.fillStyle = colour;
+  for (let i = first; i <= last; i += stride) {
+    let seen = false;
+    for (let k = i; k < i + stride && k <= last; k++) seen ||= faces[k];
+    if (!seen) continue;
+    const left = Math.round(view.x(i * step));
+    pen.fillRect(left, LANES.faces.top + 3, Math.round(view.x((i + stride) * step)) - left, LANES.faces.height - 6);
+  }
+}
+
+export function paintWave(pen, view, wave, colour) {
+  const level = wave.levels.findLast(({ step }) => step * view.scale <= 1.5) ?? wave.levels[0];
+  const [first, last] = range(view, level.step, level.values.length, view.width);
+  const { middle, height } = LANES.wave;
+  pen.fillStyle = colour;
+  const thick = Math.max(1, level.step * view.scale - (level.step * view.scale > 4 ? 1 : 0));
+  for (let i = first; i <= last; i++) {
+    const tall = Math.max(1, level.values[i] * (height - 4));
+    pen.fillRect(view.x(i * level.step), middle - tall / 2, thick, tall);
+  }
+}
+
+export function paintNote(pen, view, lane, note, colour) {
+  pen.font = `11px ${FONT}`;
+  pen.textBaseline = "middle";
+  pen.textAlign = "left";
+  pen.fillStyle = colour;
+  pen.fillText(note, view.left + 8, LANES[lane].middle);
+}
+
+// One segment as a block in its lane; the chosen one also shades the lanes and has grips.
+export function paintSegment(pen, view, segment, chosen, colours) {
+  const lane = LANES[segment.label];
+  const left = Math.max(view.left - 8, view.x(segment.start));
+  const width = Math.max(3, Math.min(view.right + 8, view.x(segment.end)) - left);
+  const colour = colours[segment.label];
+  if (chosen) {
+    pen.globalAlpha = 0.13;
+    pen.fillStyle = colour;
+    pen.fillRect(left, LANES.positive.top, width, HEIGHT - LANES.positive.top);
+    pen.globalAlpha = 1;
+  }
+  const [blockTop, tall] = [lane.top + 2, lane.height - 4];
+  pen.fillStyle = colour;
+  pen.beginPath();
+  pen.roundRect(left, blockTop, width, tall, Math.min(4, width / 2));
+  pen.fill();
+  if (chosen) {
+    pen.lineWidth = 2;
+    pen.strokeStyle = colours.ink;
+    pen.stroke();
+    if (width > 14) {
+      pen.fillStyle = colours.ink;
+      for (const x of [left + 2.5, left + width - 4.5]) pen.fillRect(x, blockTop + 5, 2, tall - 10);
+    }
+  }
+  paintName(pen, segment, left, width, blockTop + tall / 2, colours);
+}
+
+function paintName(pen, segment, left, width, middle, colours) {
+  const sign = segment.label === "positive" ? "▲" : "▼";
+  const share = segment.confidence === undefined ? "✎" : `${Math.round(segment.confidence * 100)} %`;
+  const long = `${sign} ${text[segment.label]} ${share}`;
+  pen.font = `600 12px ${FONT}`;
+  pen.textBaseline = "middle";
+  pen.textAlign = "center";
+  const name = [long, `${sign} ${share}`, share, sign].find((candidate) => pen.measureText(candidate).width < width - 12);
+  if (!name) return;
+  pen.fillStyle = colours["on-block"];
+  pen.fillText(name, left + width / 2, middle + 0.5);
+}
+
+export function paintPoint(pen, view, point, chosen, colours) {
+  const x = view.x(point.time);
+  const y = LANES.curve.middle + (point.label === "positive" ? -9 : 9);
+  const size = chosen ? 8 : 6;
+  pen.beginPath();
+  pen.moveTo(x, y - size);
+  pen.lineTo(x + size, y);
+  pen.lineTo(x, y + size);
+  pen.lineTo(x - size, y);
+  pen.closePath();
+  pen.fillStyle = colours[point.label];
+  pen.fill();
+  pen.lineWidth = 2;
+  pen.strokeStyle = chosen ? colours.ink : colours.paper;
+  pen.stroke();
+}

@@ -1,0 +1,66 @@
+// The screen of a video on its way: upload, queue, stages. Follows a job by its events, over any number of broken connections.
+import { Problem, events, getJob } from "./api.js";
+import { $, make, pause, percent } from "./dom.js";
+import { say } from "./strings.js";
+
+const FINAL = ["succeeded", "failed", "cancelled"];
+const STEPS = ["upload", "queued", "decoding", "extracting", "localizing"];
+const RETRY = 1000;
+
+export function showProgress(title, step, part, line) {
+  if ($("progress-title").textContent !== title) $("progress-title").textContent = title;
+  const at = STEPS.indexOf(step);
+  if ($("steps").dataset.step !== step) {
+    $("steps").dataset.step = step;
+    $("steps").replaceChildren(...STEPS.map((name, i) => stepItem(name, i, at)));
+  }
+  $("bar").value = part;
+  if ($("stage").textContent !== line) $("stage").textContent = line;
+  document.title = `${percent(part)} % · ${title}`;
+}
+
+function stepItem(name, i, at) {
+  const item = make("li", { class: i < at ? "done" : "" }, say.steps[name]);
+  if (i === at) item.setAttribute("aria-current", "step");
+  return item;
+}
+
+function showJob(job) {
+  const busy = STEPS.includes(job.state) ? job.state : "queued";
+  const left = job.eta_seconds > 2 ? say.leftLine(say.left(job.eta_seconds)) : null;
+  const stage = job.state === "queued" ? say.queued(job.queue_position) : say.stages[job.stage ?? job.state];
+  const again = job.attempt > 1 ? say.attempt(job.attempt) : null;
+  showProgress(job.source.name, busy, job.progress, [stage, left, again].filter(Boolean).join(" · "));
+}
+
+// Resolves to the job in its final state; null when the signal ended it.
+export async function follow(id, signal) {
+  let lastId = null;
+  let job = null;
+  while (!signal.aborted) {
+    try {
+      job = await getJob(id);
+      if (signal.aborted) return null;
+      if (FINAL.includes(job.state)) return job;
+      showJob(job);
+      lastId = await listen(job, lastId, signal);
+    } catch (error) {
+      if (signal.aborted) return null;
+      if (error instanceof Problem && error.status < 500 && error.status !== 429) throw error;
+      const known = job ?? { source: { name: "" }, state: "queued", progress: 0 };
+      showProgress(known.source.name, known.state, known.progress, say.reconnecting);
+    }
+    await pause(RETRY);
+  }
+  return null;
+}
+
+async function listen(job, lastId, signal) {
+  for await (const event of events(job.id, lastId, signal)) {
+    lastId = event.id ?? lastId;
+    Object.assign(job, event.data);
+    if (event.type === "final") return lastId;
+    if (!FINAL.includes(job.state)) showJob(job);
+  }
+  return lastId;
+}
