@@ -76,7 +76,10 @@ class Problem(BaseModel):
     title: str = Field(description="The HTTP status in words")
     status: int
     detail: str = Field(description="One sentence for people")
-    code: str = Field(description="Stable, for programs")
+    code: str = Field(
+        description="Stable, for programs; later versions may add some",
+        examples=sorted({*ProblemCode, *ErrorCode}),
+    )
 
 
 class ProblemError(Exception):

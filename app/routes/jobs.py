@@ -49,6 +49,21 @@ def follow(job_id: JobId, request: Request, services: ServicesDep) -> Response:
     return tagged(request, text, JSON_TYPE, {**_REVALIDATE, **headers})
 
 
+@router.post(
+    "/cancel",
+    summary="Cancel a job",
+    responses={
+        200: {"description": "The job as it is now; unchanged if it was over"},
+        **documented(UNKNOWN, BAD_ID, NO_REDIS),
+    },
+)
+def cancel(job_id: JobId, services: ServicesDep) -> JobBody:
+    """Ends a queued or running job (its worker stops within two seconds). Deletes nothing, so it may be repeated."""
+    find_job(services, job_id)
+    services.store.cancel(job_id)
+    return job_body(find_job(services, job_id), None)
+
+
 @router.delete(
     "",
     summary="Cancel a job, or delete it",
