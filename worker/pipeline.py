@@ -9,9 +9,11 @@ from app.settings import Settings
 from model.cut import cut_segments
 from model.package import ModelPackage, load_package
 from model.result import ModelIdentity, Result, SegmentOptions, make_curve
-from worker.extract import Extraction, Extractor, Report, StageClock, load_extractor
+from worker.extract import Extractor, Report, load_extractor
+from worker.extraction import Extraction
 from worker.localizer import Localizer
 from worker.onnx_session import create_session, device_name
+from worker.stages import StageClock
 
 LOCALIZING_FROM = 0.95
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from model import logmel
@@ -9,25 +11,26 @@ from model.errors import ErrorCode, SentilocError
 from model.logmel import Samples, SpectrogramStream
 from model.segments import BoolArray, FloatArray
 from model.spec import AudioStream
+from worker.rows import Rows
 
 SERVED = AudioStream()
 """The one audio stream that can be served; `tsl300` features are read from files, never extracted here."""
 
 
 class AudioExtractor:
-    """One video's log-mel. Chunks of any length give the same features to the last bit.
+    """One video's log-mel, kept in a file in `folder`. Chunks of any length give the same features to the bit.
 
     Raises `spec_mismatch` for a spec whose audio is not the serving rule.
     """
 
-    def __init__(self, stream: AudioStream = SERVED) -> None:
+    def __init__(self, stream: AudioStream = SERVED, folder: Path | None = None) -> None:
         if stream != SERVED:
             raise SentilocError(
                 ErrorCode.SPEC_MISMATCH, f"audio of {stream} cannot be extracted, only {SERVED}"
             )
         self._spectrogram = SpectrogramStream()
         self._unfinished = np.empty(0, np.float32)
-        self._features: list[FloatArray] = []
+        self._features = Rows((logmel.FRAMES, logmel.MELS), folder)
         self._mean_squares: list[float] = []
 
     def push(self, samples: Samples) -> None:
@@ -50,7 +53,7 @@ class AudioExtractor:
         heard = np.zeros(snippets, np.float64)
         known = self._mean_squares[:snippets]
         heard[: len(known)] = known
-        return logmel.fit_snippets(np.concatenate(self._features), snippets), logmel.snippets_heard(heard)
+        return self._features.take(snippets, logmel.SILENT_VALUE), logmel.snippets_heard(heard)
 
     def _take(self, snippet: FloatArray) -> None:
         self._mean_squares.append(float(np.square(snippet, dtype=np.float64).sum()) / logmel.SNIPPET_SAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,8 +38,8 @@ class VisualExtractor:
             raise SentilocError(ErrorCode.SPEC_MISMATCH, "the visual network does not take frames")
         self.snippet_frames, self.dim = int(frames.shape[1]), int(features.shape[1])
 
-    def extract(self, frames: NDArray[np.uint8]) -> FloatArray:
-        """frames (T, 16, 224, 224, 3) RGB -> features (T, 1024), T >= 0."""
-        batches = (frames[start : start + BATCH] for start in range(0, len(frames), BATCH))
+    def extract(self, frames: Sequence[NDArray[np.uint8]]) -> FloatArray:
+        """T snippets of frames (16, 224, 224, 3) RGB -> features (T, 1024), T >= 0."""
+        batches = (np.stack(frames[start : start + BATCH]) for start in range(0, len(frames), BATCH))
         parts = [self._session.run(["features"], {"frames": batch})[0] for batch in batches]
         return np.concatenate([np.zeros((0, self.dim), np.float32), *parts])

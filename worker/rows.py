@@ -1,0 +1,42 @@
+"""Features while a video is extracted: rows in a file, so that two hours need no more memory than a minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+
+from model.errors import ErrorCode, SentilocError
+from model.segments import FloatArray
+
+
+class Rows:
+    """Float32 rows of one shape, appended to an unnamed file in `folder` (default: the system's)."""
+
+    def __init__(self, shape: tuple[int, ...], folder: Path | None = None) -> None:
+        self._shape = shape
+        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._count = 0
+
+    def append(self, rows: FloatArray) -> None:
+        """Add rows (n, *shape), n >= 0; raises `storage_full`."""
+        left = memoryview(np.ascontiguousarray(rows, np.float32).tobytes())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise SentilocError(ErrorCode.STORAGE_FULL, "There is no space left for features.") from error
+        self._count += len(rows)
+
+    def take(self, count: int, filling: float = 0.0) -> FloatArray:
+        """The first `count` rows (count, *shape), mapped rather than read; missing ones hold `filling`.
+
+        Nothing can be appended afterwards.
+        """
+        if self._count < count:
+            self.append(np.full((count - self._count, *self._shape), filling, np.float32))
+        with self._file as file:
+            if not count:
+                return np.empty((0, *self._shape), np.float32)
+            return np.asarray(np.memmap(file, np.float32, "c", shape=(count, *self._shape)))

@@ -1,0 +1,98 @@
+"""Work on a video that runs beside its decoding: bounded queues, so that memory never grows with the video."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Full, Queue
+from threading import Event, Thread
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+
+
+class StageClock:
+    """Adds up wall seconds per stage. Stages run side by side, so their sum may exceed the whole."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the time that the block takes to `stage`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+
+class Stage(Generic[T]):
+    """Calls `work(item)` in order of `put`, on a thread of its own; one item waits while one is worked on.
+
+    `put` and `finish` wait, calling `on_wait` meanwhile, and raise what `work` raised. Use as a context
+    manager: leaving it drops what waits, lets the item under way end, and ends the thread.
+    """
+
+    def __init__(self, work: Callable[[T], None], on_wait: Callable[[], None]) -> None:
+        self._work, self._on_wait = work, on_wait
+        self._queue: Queue[T | None] = Queue(1)
+        self._dropping = Event()
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def thread_name(self) -> str:
+        """Name of its thread."""
+        return self._thread.name
+
+    def put(self, item: T) -> None:
+        """Hand over an item; waits while another one waits."""
+        self._send(item)
+
+    def finish(self) -> None:
+        """Wait until every item is worked on."""
+        self._send(None)
+        while self._thread.is_alive():
+            self._thread.join(_POLL_SECONDS)
+            self._on_wait()
+        self._raise()
+
+    def _send(self, item: T | None) -> None:
+        while True:
+            self._raise()
+            try:
+                return self._queue.put(item, timeout=_POLL_SECONDS)
+            except Full:
+                self._on_wait()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._dropping.is_set():
+                continue
+            try:
+                self._work(item)
+            except BaseException as error:
+                self._error = error
+                self._dropping.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread.is_alive():
+            self._dropping.set()
+            self._queue.put(None)
+            self._thread.join()
