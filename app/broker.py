@@ -11,7 +11,7 @@ from celery import Celery
 from redis import Redis
 
 from app.job_options import Priority
-from app.job_store import job_key
+from app.job_reads import job_key
 from app.redis_client import broker_url
 from app.settings import Settings
 

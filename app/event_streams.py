@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from app.job_reads import events_key, job_key
 from app.job_record import JobRecord, JobState, parse_record
-from app.job_store import events_key, job_key
 from app.problems import ProblemCode, ProblemError
 from app.redis_client import connect_async
 from app.settings import Settings

@@ -13,7 +13,7 @@ from redis import Redis
 
 from app.callers import current_caller
 from app.job_options import Label
-from app.job_store import job_key
+from app.job_reads import job_key
 
 MAX_ENTRIES = 50
 MAX_MARKS = 2000

@@ -10,7 +10,7 @@ from redis import RedisError
 
 from app.job_options import JobOptions
 from app.job_record import JobRecord, JobState
-from app.job_store import KeyReusedError, Once
+from app.once import KeyReusedError, Once
 from app.problems import ProblemCode, ProblemError
 from app.services import Services
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.job_options import Priority
-from app.job_store import FIRST_BATCH_SEQUENCE, JobStore, job_key
+from app.job_reads import job_key
+from app.job_store import FIRST_BATCH_SEQUENCE, JobStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

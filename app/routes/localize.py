@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from app.intake import KEY_REUSED, submit
 from app.job_record import JobRecord
-from app.job_store import Once
+from app.once import Once
 from app.problems import ProblemCode, ProblemError, documented
 from app.schemas import JobBody, job_body
 from app.services import Services, ServicesDep
