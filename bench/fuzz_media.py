@@ -43,7 +43,7 @@ from worker.decode import (
 from worker.features.audio import AudioExtractor
 from worker.pipeline import Pipeline, load_pipeline
 
-LIMITS = DecodeLimits(threads=1, cpu_seconds=20, wall_seconds=40, stall_seconds=20)
+LIMITS = DecodeLimits(threads=1, max_duration_seconds=60, cpu_seconds=20, wall_seconds=40, stall_seconds=20)
 REQUEST = DecodeRequest(face_samples=(4, 11), visual_size=224, audio_rate=16_000)
 SEEDS = {
     "h264.mp4": ("libx264", "aac", "yuv420p"),
@@ -59,6 +59,7 @@ SEEDS = {
     "mpeg2.ts": ("mpeg2video", "mp2", "yuv420p"),
     "h264.ts": ("libx264", "aac", "yuv420p"),
 }
+SUFFIXES = sorted({Path(name).suffix for name in SEEDS})
 UNTYPED = {ErrorCode.INTERNAL}
 _CRASHED = "decoding it crashed"
 _BATCH = 250
@@ -181,7 +182,9 @@ class Fuzz:
 
     def _mutant(self, number: int) -> tuple[str, bytes]:
         chance = random.Random(number)
-        suffix, data = chance.choice(self.seeds)
+        # Each container gets its share, however many of its mutants have become seeds.
+        suffix = chance.choice(SUFFIXES)
+        data = chance.choice([content for name, content in self.seeds if name == suffix])
         return suffix, mutate(data, chance.choice(self.seeds)[1], chance)
 
     def _learn(self, suffix: str, mutant: bytes, outcome: Outcome) -> bool:
