@@ -51,6 +51,22 @@ class FaceStream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowStream:
+    """Block flow of the aligned face over `skip` frames, shape (frames, 2 * grid * grid), on `size` pixels a side."""
+
+    detector: str = "sentiloc-face"
+    skip: int = 6
+    grid: int = 6
+    size: int = 128
+    margin: float = 0.2
+
+    @property
+    def dim(self) -> int:
+        """Numbers per frame."""
+        return 2 * self.grid * self.grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """Everything that must agree between the features, the weights and the service.
 
@@ -66,6 +82,7 @@ class ModelSpec:
     visual: VisualStream | None = field(default_factory=VisualStream)
     audio: AudioStream | None = field(default_factory=AudioStream)
     face: FaceStream | None = field(default_factory=FaceStream)
+    flow: FlowStream | None = None
     classes: tuple[str, ...] = CLASSES
     proposal_rule: str = "serving"
     confidence_threshold: float = 0.5
@@ -82,18 +99,25 @@ class ModelSpec:
     @property
     def features_hash(self) -> str:
         """SHA-256 (first 16 hex digits) over what extraction depends on, and nothing else."""
-        parts = asdict(self)
-        keys = ("frame_rate", "snippet_frames", "visual", "audio", "face")
-        return _digest({key: parts[key] for key in keys})
+        parts = self._parts()
+        keys = ("frame_rate", "snippet_frames", "visual", "audio", "face", "flow")
+        return _digest({key: parts[key] for key in keys if key in parts})
 
     @property
     def spec_hash(self) -> str:
         """SHA-256 (first 16 hex digits) over the whole spec."""
-        return _digest(asdict(self))
+        return _digest(self._parts())
 
     def to_json(self) -> str:
         """The spec as JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, indent=2)
+        return json.dumps(self._parts(), sort_keys=True, indent=2)
+
+    def _parts(self) -> dict[str, Any]:
+        """All fields; a spec without flow reads and hashes as specs did before there was such a stream."""
+        parts = asdict(self)
+        if self.flow is None:
+            del parts["flow"]
+        return parts
 
 
 def _digest(value: dict[str, Any]) -> str:
@@ -111,6 +135,7 @@ def parse_spec(text: str) -> ModelSpec:
                 "visual": VisualStream(**raw["visual"]) if raw["visual"] else None,
                 "audio": AudioStream(**raw["audio"]) if raw["audio"] else None,
                 "face": FaceStream(**raw["face"]) if raw["face"] else None,
+                "flow": FlowStream(**raw["flow"]) if raw.get("flow") else None,
             }
         )
     except (ValueError, KeyError, TypeError) as error:

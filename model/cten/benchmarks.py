@@ -1,0 +1,126 @@
+"""The video emotion benchmarks of CTEN's section 4.1: their classes, their splits, their folders. Numpy only.
+
+- VideoEmotion-8: 1,101 videos, eight emotions of Plutchik's wheel; ten random splits, 2:1.
+- Ekman-6: 1,637 videos, six basic emotions; 1:1.
+- CAER: 13,201 clips of TV shows; 7:1:2. The paper counts six emotions; the data set's own folders have a seventh,
+  neutral, which `read_class_folders` takes as it finds it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import ErrorCode, SentilocError
+
+SPLITS = ("train", "val", "test")
+_VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".wmv", ".mpg", ".npy"}
+_SYNONYMS = {"happy": "joy", "happiness": "joy", "sad": "sadness", "angry": "anger", "surprised": "surprise"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionBenchmark:
+    """Classes in alphabetical order, shares of train, val and test, and how many random splits are averaged."""
+
+    classes: tuple[str, ...]
+    shares: tuple[float, float, float]
+    runs: int = 10
+
+
+_EKMAN = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
+BENCHMARKS: Mapping[str, EmotionBenchmark] = {
+    "videoemotion-8": EmotionBenchmark(
+        classes=("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust"),
+        shares=(2 / 3, 0.0, 1 / 3),
+    ),
+    "ekman-6": EmotionBenchmark(classes=_EKMAN, shares=(0.5, 0.0, 0.5)),
+    "caer": EmotionBenchmark(classes=_EKMAN, shares=(0.7, 0.1, 0.2)),
+    "caer-7": EmotionBenchmark(
+        classes=("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"), shares=(0.7, 0.1, 0.2)
+    ),
+}
+
+
+def emotion_name(text: str) -> str:
+    """A class name as this project writes it: lower case, one name for "Happy" and "Joy"."""
+    name = text.strip().lower()
+    return _SYNONYMS.get(name, name)
+
+
+def read_class_folders(root: Path) -> dict[str, str]:
+    """Emotion by video, of a folder ROOT/CLASS/VIDEO or ROOT/SPLIT/CLASS/VIDEO; names are paths below ROOT without
+    their suffix. Raises `invalid_data` where there is none.
+    """
+    found = {
+        path.relative_to(root).with_suffix("").as_posix(): emotion_name(path.parent.name)
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in _VIDEO_SUFFIXES and path.parent != root
+    }
+    if not found:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{root}: no folder of an emotion with videos in it")
+    return found
+
+
+def read_label_list(path: Path, classes: Sequence[str]) -> dict[str, str]:
+    """Emotion by video, of a text file with "NAME LABEL" or "NAME,LABEL" on each line; a label is a class or its
+    number, counted from 0. Raises `invalid_data` that names the line.
+    """
+    found = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        parts = line.replace(",", " ").split()
+        if not parts or line.startswith("#"):
+            continue
+        label = emotion_name(parts[-1])
+        if label.isdigit() and int(label) < len(classes):
+            label = classes[int(label)]
+        if len(parts) < 2 or label not in classes:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{path}: line {number}: no video and one of {classes}"
+            )
+        found[Path(parts[0]).with_suffix("").as_posix()] = label
+    return found
+
+
+def make_split(labels: Mapping[str, str], benchmark: EmotionBenchmark, run: int) -> dict[str, list[str]]:
+    """Names of train, val and test of a run: random within each class, the same for the same run."""
+    parts: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for index, emotion in enumerate(sorted(set(labels.values()))):
+        names = sorted(name for name, label in labels.items() if label == emotion)
+        order = np.random.default_rng((run, index)).permutation(len(names))
+        first = round(benchmark.shares[0] * len(names))
+        second = first + round(benchmark.shares[1] * len(names))
+        bounds = {"train": order[:first], "val": order[first:second], "test": order[second:]}
+        for split, chosen in bounds.items():
+            parts[split] += [names[i] for i in chosen]
+    return {split: sorted(names) for split, names in parts.items()}
+
+
+def read_folder_splits(labels: Mapping[str, str]) -> dict[str, list[str]] | None:
+    """The split that the folders' own names state (CAER: train, validation, test); None where they state none."""
+    names = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+    parts: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for name in labels:
+        split = names.get(name.split("/")[0].lower())
+        if split is None:
+            return None
+        parts[split].append(name)
+    return parts
+
+
+def read_segments(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Annotated stretches in seconds by video, of a CSV with the columns video_id, start, end."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    with path.open(newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            try:
+                start, end = float(row["start"]), float(row["end"])
+                if not 0 <= start < end:
+                    raise ValueError("end must be after start")
+                found.setdefault(row["video_id"], []).append((start, end))
+            except (KeyError, TypeError, ValueError) as error:
+                raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: {error}") from error
+    return {name: tuple(rows) for name, rows in found.items()}

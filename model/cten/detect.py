@@ -1,0 +1,100 @@
+"""From CTEN's attention to emotional segments, and their mAP as section 4.5 has it. Numpy only.
+
+The network is trained on one label per video; where it attends is where the emotion is. The paper gives no rule
+that makes segments of the attention; this one is the family's: many thresholds, outer-inner contrast, NMS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.metrics import GroundTruthSegment, evaluate_detections
+from model.nms import suppress
+from model.segments import Proposal
+from model.serving import smooth
+from model.spans import Floats, outer_inner_contrast, threshold_runs
+
+THRESHOLDS = tuple(np.arange(0.1, 0.901, 0.05).round(2).tolist())
+NMS_TIOU = 0.5
+TIOUS = (0.1, 0.2, 0.3, 0.4, 0.5)
+ANY_EMOTION = "emotion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionScores:
+    """CTEN's output for one video of T segments and M classes: video (M,) and segments (T, M) are softmax
+    probabilities, attention (T, 2) is equation 8 of the visual and of the audio modality.
+    """
+
+    video: NDArray[np.floating]
+    segments: NDArray[np.floating]
+    attention: NDArray[np.floating]
+
+    @property
+    def curve(self) -> Floats:
+        """What spans are cut from (T,): attention of both modalities and the evidence for the video's emotion in the
+        segment itself, averaged, and smoothed over three segments.
+        """
+        attention = np.asarray(self.attention, dtype=np.float64).mean(axis=1)
+        evidence = np.asarray(self.segments, dtype=np.float64)[:, int(np.argmax(self.video))]
+        return smooth((attention + evidence) / 2)
+
+
+class EmotionSpan(NamedTuple):
+    """Segments [start, stop) of a video that stand out, and by how much."""
+
+    score: float
+    start: int
+    stop: int
+
+
+def emotion_spans(scores: EmotionScores) -> list[EmotionSpan]:
+    """Stretches of a video that its attention singles out, best first.
+
+    A score is the outer-inner contrast times the probability of the video's class: attention is normalised
+    within its video, so that without the second factor videos could not be ranked against each other.
+    """
+    curve = scores.curve
+    runs = threshold_runs(curve, THRESHOLDS)
+    contrast = outer_inner_contrast(curve, runs) * float(np.max(scores.video))
+    kept = suppress(runs.start.astype(float), runs.stop.astype(float), contrast, NMS_TIOU, 0.0)
+    return [EmotionSpan(float(contrast[i]), int(runs.start[i]), int(runs.stop[i])) for i in kept]
+
+
+def span_class(scores: EmotionScores, span: EmotionSpan) -> int:
+    """The class of a stretch: of the highest probability, averaged over its segments by their attention."""
+    inside = slice(span.start, span.stop)
+    weight = scores.curve[inside] + 1e-9
+    return int(np.argmax(weight @ np.asarray(scores.segments)[inside]))
+
+
+def detection_map(
+    found: Mapping[str, Sequence[EmotionSpan]],
+    truth: Mapping[str, Sequence[tuple[float, float]]],
+    segment_seconds: Mapping[str, float],
+) -> dict[float, float]:
+    """mAP per tIoU of section 4.5: a detection is right if it overlaps an annotated segment enough, whatever the
+    emotion, since several may evoke the video's.
+
+    found: spans by video; truth: (start, end) in seconds by video; segment_seconds: length of a segment.
+    """
+    predictions = {
+        name: [
+            Proposal(
+                ANY_EMOTION, span.score, span.start * segment_seconds[name], span.stop * segment_seconds[name]
+            )
+            for span in spans
+        ]
+        for name, spans in found.items()
+    }
+    annotated = {
+        name: [GroundTruthSegment(ANY_EMOTION, start, end) for start, end in rows]
+        for name, rows in truth.items()
+    }
+    metrics = evaluate_detections(annotated, predictions, TIOUS)
+    return dict(zip(metrics.tious, metrics.mean_ap, strict=True))

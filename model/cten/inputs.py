@@ -1,0 +1,73 @@
+"""What CTEN sees of a video: two modalities of at most `MAX_SEGMENTS` equally long segments. Numpy only.
+
+Serving and training both make their inputs here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from model.errors import ErrorCode, SentilocError
+from model.segments import BoolArray, FloatArray, SnippetFeatures
+from model.spec import ModelSpec
+
+MAX_SEGMENTS = 256
+"""Attention between all pairs of segments; longer videos get longer segments, so cost does not grow."""
+
+
+class SegmentInputs(NamedTuple):
+    """visual (T, visual_dim), audio (T, audio_dim), and how many snippets a segment averages."""
+
+    visual: FloatArray
+    audio: FloatArray
+    snippets: int
+
+
+def modality_dims(spec: ModelSpec) -> tuple[int, int]:
+    """Widths of the visual and audio modality under a spec; raises `spec_mismatch` if it lacks either.
+
+    Visual: scene features, face features or both beside each other (a 3D ResNet counts as scene features).
+    Audio: embedded (frames = 1, e.g. a 2D ResNet), or mean and deviation of each mel band over the snippet.
+    """
+    visual = (spec.visual.dim if spec.visual else 0) + (spec.face.dim if spec.face else 0)
+    audio = 0 if spec.audio is None else spec.audio.mels * (1 if spec.audio.frames == 1 else 2)
+    if not visual or not audio:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: CTEN needs a picture and a sound stream")
+    return visual, audio
+
+
+def segment_inputs(features: SnippetFeatures, spec: ModelSpec, most: int = MAX_SEGMENTS) -> SegmentInputs:
+    """The modalities of a video under a spec, zero where a stream holds nothing, averaged to `most` segments."""
+    parts = []
+    if spec.visual is not None:
+        parts.append(_masked(features.visual, features.visual_present, spec.visual.dim))
+    if spec.face is not None:
+        parts.append(_masked(features.face, features.face_present, spec.face.dim))
+    visual, audio = np.concatenate(parts, axis=1), _audio(features, modality_dims(spec)[1])
+    snippets = -(-len(features) // most)
+    return SegmentInputs(_pooled(visual, snippets), _pooled(audio, snippets), snippets)
+
+
+def _masked(values: FloatArray | None, present: BoolArray, dim: int) -> FloatArray:
+    if values is None:
+        return np.zeros((len(present), dim), np.float32)
+    return (values * present[:, None]).astype(np.float32)
+
+
+def _audio(features: SnippetFeatures, dim: int) -> FloatArray:
+    values = features.audio
+    if values is not None and values.ndim == 3 and values.shape[1] > 1:
+        values = np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1)
+    elif values is not None:
+        values = values.reshape(len(values), -1)
+    return _masked(values, features.audio_present, dim)
+
+
+def _pooled(values: FloatArray, count: int) -> FloatArray:
+    """Means of each `count` neighbours; the last may have fewer."""
+    starts = np.arange(0, len(values), count)
+    sizes = np.diff(np.append(starts, len(values)))
+    pooled: FloatArray = np.add.reduceat(values, starts, axis=0) / sizes[:, None].astype(np.float32)
+    return pooled

@@ -1,0 +1,125 @@
+"""CTEN: two modalities of a video's segments in, class activations and temporal attention out.
+
+Shapes: batch B, segments T, M classes, width C for both modalities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.cten.erasing import banded_attention, normalise
+from model.cten.relation import inter_modal, intra_modal, project
+
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CTENConfig:
+    """Sizes and switches; features of width C need no projection in the paper (2048 for both modalities).
+
+    Not in the paper, chosen here:
+
+    - width: where the features' widths differ or are not C, a linear layer brings both to it.
+    - mix 3: extent of W1 in equation 7, see `model.cten.erasing.banded`.
+    - dropout 0.1 on the projected features.
+    - intra, inter: the rows of Table 2; without inter F'' is F, without intra F' is F.
+    """
+
+    visual_dim: int
+    audio_dim: int
+    classes: int
+    width: int = 2048
+    mix: int = 3
+    dropout: float = 0.1
+    intra: bool = True
+    inter: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mix % 2 == 0 or min(self.visual_dim, self.audio_dim, self.width) < 1 or self.classes < 2:
+            raise ValueError(f"not a CTEN configuration: {self}")
+
+
+class CTENOutput(NamedTuple):
+    """activations (B, M) of the video, segments (B, T, M) of each segment, attention (B, T, 2): eq. 8 of the
+    visual and of the audio modality, in [0, 1].
+    """
+
+    activations: Tensor
+    segments: Tensor
+    attention: Tensor
+
+
+class Modality(nn.Module):
+    """The learnable parts of one modality: theta, phi, g (eq. 1), W_z (4), W (6), W1 and W2 (7)."""
+
+    def __init__(self, inputs: int, config: CTENConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.adapt = nn.Identity() if inputs == width else nn.Linear(inputs, width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.theta, self.phi, self.g = (
+            nn.Parameter(torch.randn(width, width) / width**0.5) for _ in range(3)
+        )
+        self.w_intra = nn.Parameter(torch.zeros(width, width))
+        self.w_inter = nn.Parameter(torch.zeros(width, width))
+        self.w2 = nn.Parameter(torch.randn(1, width) / width**0.5)
+        kernel = torch.full((config.mix,), 0.5 / max(config.mix - 1, 1))
+        kernel[config.mix // 2] = 1.0
+        self.kernel = nn.Parameter(kernel)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features (B, T, inputs) to F (B, T, C)."""
+        embedded: Tensor = self.dropout(self.norm(self.adapt(x)))
+        return embedded
+
+
+class CTEN(nn.Module):
+    """Cross-modal temporal erasing network; erasing itself belongs to training (`model/cten/training.py`)."""
+
+    def __init__(self, config: CTENConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = Modality(config.visual_dim, config)
+        self.audio = Modality(config.audio_dim, config)
+        self.classifier = nn.Linear(2 * config.width, config.classes)
+
+    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor | None = None) -> CTENOutput:
+        """visual (B, T, visual_dim), audio (B, T, audio_dim), valid bool (B, T): segments that are there."""
+        f_visual, f_audio = self.visual.embed(visual), self.audio.embed(audio)
+        p_visual = project(f_visual, self.visual.theta, self.visual.phi, self.visual.g)
+        p_audio = project(f_audio, self.audio.theta, self.audio.phi, self.audio.g)
+        both = []
+        for part, own, other, feature in (
+            (self.visual, p_visual, p_audio, f_visual),
+            (self.audio, p_audio, p_visual, f_audio),
+        ):
+            intra = intra_modal(feature, own, part.w_intra, valid) if self.config.intra else feature
+            inter = inter_modal(feature, own, other, part.w_inter, valid) if self.config.inter else feature
+            both.append(intra + inter)
+        raw = [
+            banded_attention(enhanced, part.kernel, part.w2, valid)
+            for enhanced, part in zip(both, (self.visual, self.audio), strict=True)
+        ]
+        pooled = [attend(enhanced, weight, valid) for enhanced, weight in zip(both, raw, strict=True)]
+        activations = self.classifier(torch.cat(pooled, dim=-1))
+        segments = self.classifier(torch.cat(both, dim=-1))
+        attention = torch.stack([normalise(weight, valid) for weight in raw], dim=-1)
+        return CTENOutput(activations, segments, attention)
+
+
+def attend(features: Tensor, attention: Tensor, valid: Tensor | None = None) -> Tensor:
+    """One vector (B, C) per video: the mean of features (B, T, C) weighted by attention (B, T).
+
+    The paper leaves the pooling to VAANet, which it follows; weights that sum to one make it independent of T.
+    A video whose attention is zero throughout is averaged plainly.
+    """
+    weight = attention + _EPSILON
+    if valid is not None:
+        weight = weight * valid
+    weight = weight / weight.sum(1, keepdim=True).clamp(min=_EPSILON)
+    return (weight.unsqueeze(1) @ features).squeeze(1)

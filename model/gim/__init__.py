@@ -1,0 +1,1 @@
+"""GIM: macro- and micro-expressions spotted in face videos, learned from one labelled frame each."""

@@ -1,0 +1,146 @@
+"""Annotation tables of the expression benchmarks: SAMM-LV, CAS(ME)2 and CAS(ME)3. Numpy only.
+
+The data sets come with spreadsheets; save them as CSV. Columns are found by their names, whatever their order:
+onset, apex and offset in frames, who is seen, which video, and whether the expression is macro or micro. Frames are
+brought to the rate that the features have: SAMM-LV's 200 a second are thinned seven times, as the paper does.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import ErrorCode, SentilocError
+from model.gim.items import Expression
+from model.gim.labels import MACRO, MICRO, Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationLayout:
+    """Names of a table's columns (the first that is there is taken), its frame rate, and the thinning to about 30."""
+
+    subject: tuple[str, ...]
+    video: tuple[str, ...]
+    kind: tuple[str, ...]
+    frame_rate: float
+    thinning: int = 1
+    default_kind: int | None = None
+
+    @property
+    def thinned_rate(self) -> float:
+        """Frames per second after thinning."""
+        return self.frame_rate / self.thinning
+
+
+LAYOUTS: Mapping[str, AnnotationLayout] = {
+    "samm-lv": AnnotationLayout(
+        subject=("subject",), video=("filename",), kind=("type",), frame_rate=200.0, thinning=7
+    ),
+    "casme2": AnnotationLayout(
+        subject=("subject", "subject_number", "participant"),
+        video=("filename", "video_code", "video", "file_name"),
+        kind=("type", "expression_type"),
+        frame_rate=30.0,
+    ),
+    "casme3": AnnotationLayout(
+        subject=("subject",), video=("filename",), kind=("type",), frame_rate=30.0, default_kind=MICRO
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatedVideo:
+    """Expressions of one video in thinned frames, in order of onset."""
+
+    subject: str
+    name: str
+    expressions: tuple[Expression, ...]
+
+
+def read_expressions(path: Path, layout: AnnotationLayout) -> list[AnnotatedVideo]:
+    """Every video of a table; raises `invalid_data` with the line that cannot be read.
+
+    Apex 0 means not annotated: the middle is taken. Offset 0 means that the expression outlasts the video or its end
+    could not be told: it is placed as far after the apex as the onset is before it. A table of one kind only
+    (CAS(ME)3 keeps micro and macro in two files) needs no type column.
+    """
+    videos: dict[tuple[str, str], list[Expression]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = {_plain(name): name for name in reader.fieldnames or ()}
+        for number, row in enumerate(reader, 2):
+            try:
+                key = (_cell(row, columns, layout.subject), _cell(row, columns, layout.video))
+                videos.setdefault(key, []).append(_expression(row, columns, layout))
+            except (KeyError, ValueError) as error:
+                raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: {error}") from error
+    return [
+        AnnotatedVideo(subject=subject, name=name, expressions=tuple(sorted(rows)))
+        for (subject, name), rows in sorted(videos.items())
+    ]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+
+
+def _cell(row: Mapping[str, str], columns: Mapping[str, str], names: Sequence[str]) -> str:
+    for name in names:
+        if name in columns and row[columns[name]].strip():
+            return row[columns[name]].strip()
+    raise KeyError(f"no value for {' or '.join(names)}")
+
+
+def _expression(row: Mapping[str, str], columns: Mapping[str, str], layout: AnnotationLayout) -> Expression:
+    onset, apex, offset = (_frame(row, columns, name) for name in ("onset", "apex", "offset"))
+    if offset <= 0:
+        offset = 2 * apex - onset if apex > onset else onset
+    if apex <= 0:
+        apex = (onset + offset) // 2
+    if not 0 <= onset <= apex <= offset:
+        raise ValueError(f"onset {onset}, apex {apex} and offset {offset} are out of order")
+    return Expression(
+        *(frame // layout.thinning for frame in (onset, apex, offset)), _kind(row, columns, layout)
+    )
+
+
+def _frame(row: Mapping[str, str], columns: Mapping[str, str], stem: str) -> int:
+    found = next(
+        (name for plain, name in columns.items() if re.fullmatch(f"{stem}(_frame|_index)?", plain)), None
+    )
+    if found is None:
+        raise KeyError(f"no column {stem}")
+    return int(float(row[found] or 0))
+
+
+def _kind(row: Mapping[str, str], columns: Mapping[str, str], layout: AnnotationLayout) -> int:
+    try:
+        text = _cell(row, columns, layout.kind).lower()
+    except KeyError:
+        if layout.default_kind is None:
+            raise
+        return layout.default_kind
+    if "macro" in text:
+        return MACRO
+    if "micro" in text:
+        return MICRO
+    raise ValueError(f"{text!r} is neither macro nor micro")
+
+
+def draw_points(expressions: Sequence[Expression], seed: int, deviation: float = 0.12) -> tuple[Point, ...]:
+    """One labelled frame per expression, from a Gaussian around its apex, within the expression (section 4.1).
+
+    The paper gives no deviation; here it is a share of the expression's length.
+    """
+    points = []
+    for number, expression in enumerate(expressions):
+        length = expression.offset - expression.onset + 1
+        drawn = np.random.default_rng((seed, number)).normal(expression.apex, deviation * length)
+        frame = int(np.clip(round(drawn), expression.onset, expression.offset))
+        points.append(Point(frame, expression.class_index))
+    return tuple(points)

@@ -1,0 +1,74 @@
+"""A folder of flow features and points to items.
+
+FOLDER/spec.json              the ModelSpec with its flow stream, as `sentiloc extract` states it
+FOLDER/flow/NAME.npy          block flow (T, grid * grid * 2)
+FOLDER/points.csv             columns video_id, subject, frame, class (macro or micro); a video without an
+                              expression has a row with an empty frame
+FOLDER/expressions.csv        columns video_id, onset, apex, offset, class; optional, for evaluation
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+from model.errors import ErrorCode, SentilocError
+from model.feature_store import load_array
+from model.gim.flow import stack_flows
+from model.gim.items import Expression, ExpressionItem
+from model.gim.labels import EXPRESSIONS, Point
+from model.spec import FlowStream
+
+FLOW_FOLDER, POINT_FILE, TRUTH_FILE = "flow", "points.csv", "expressions.csv"
+
+
+def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionItem]:
+    """All videos of a folder; raises `invalid_data` that names the file and line that cannot be read."""
+    subjects: dict[str, str] = {}
+    points: defaultdict[str, list[Point]] = defaultdict(list)
+    for place, row in _rows(folder / POINT_FILE):
+        try:
+            subjects[row["video_id"]] = row["subject"]
+            if row["frame"].strip():
+                points[row["video_id"]].append(Point(int(row["frame"]), EXPRESSIONS.index(row["class"])))
+        except (KeyError, ValueError) as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
+    truth = _truth(folder / TRUTH_FILE)
+    items = []
+    for name, subject in sorted(subjects.items()):
+        flow = load_array(folder / FLOW_FOLDER / f"{name}.npy")
+        if flow.ndim != 2 or flow.shape[1] != stream.dim:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{name}: flow {flow.shape}, needs (T, {stream.dim})")
+        try:
+            items.append(
+                ExpressionItem(
+                    name=name,
+                    subject=subject,
+                    flow=stack_flows(flow.astype("float32"), stream.skip),
+                    points=tuple(points[name]),
+                    expressions=tuple(truth[name]),
+                )
+            )
+        except ValueError as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, str(error)) from error
+    return items
+
+
+def _truth(path: Path) -> defaultdict[str, list[Expression]]:
+    found: defaultdict[str, list[Expression]] = defaultdict(list)
+    for place, row in _rows(path) if path.exists() else ():
+        try:
+            frames = [int(row[name]) for name in ("onset", "apex", "offset")]
+            found[row["video_id"]].append(Expression(*frames, EXPRESSIONS.index(row["class"])))
+        except (KeyError, ValueError) as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
+    return found
+
+
+def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+    try:
+        with path.open(newline="") as file:
+            return [(f"{path}: line {number}", row) for number, row in enumerate(csv.DictReader(file), 2)]
+    except OSError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {error.strerror}") from error

@@ -1,0 +1,69 @@
+"""Optical flow of an aligned face, block by block: what GIM sees. OpenCV and numpy; serving and training share it.
+
+The front end of the optical-flow methods that the paper builds on: flow over `skip` frames within the same face
+box, the head's own motion taken out, each block's main direction kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.segments import FloatArray
+
+GreyImage = NDArray[np.uint8]
+_DIRECTIONS = 8
+
+
+def face_flow(before: GreyImage, after: GreyImage) -> FloatArray:
+    """Displacement in pixels (height, width, 2: x, y) from one aligned face to another, less the head's.
+
+    The head's motion is the median over the face: most of a face stands still in an expression.
+    """
+    empty: Any = None
+    flow: FloatArray = cv2.calcOpticalFlowFarneback(before, after, empty, 0.5, 3, 15, 2, 5, 1.1, 0)
+    moved: FloatArray = flow - np.median(flow.reshape(-1, 2), axis=0).astype(np.float32)
+    return moved
+
+
+def main_directions(flow: FloatArray, grid: int) -> FloatArray:
+    """Main-direction mean of each block (grid * grid * 2,): flow (height, width, 2) is cut into grid x grid blocks;
+    of a block's vectors those in its fullest of eight directions are averaged.
+    """
+    side = min(flow.shape[:2]) // grid
+    cells = flow[: side * grid, : side * grid].reshape(grid, side, grid, side, 2)
+    vectors = cells.transpose(0, 2, 1, 3, 4).reshape(grid * grid, side * side, 2)
+    angle = np.arctan2(vectors[..., 1], vectors[..., 0])
+    place = ((angle + np.pi) / (2 * np.pi) * _DIRECTIONS).astype(np.int64) % _DIRECTIONS
+    member = place[..., None] == np.arange(_DIRECTIONS)
+    fullest = member.sum(axis=1).argmax(axis=1)
+    chosen = (place == fullest[:, None]).astype(np.float32)
+    total = (vectors * chosen[..., None]).sum(axis=1)
+    mean: FloatArray = total / chosen.sum(axis=1)[:, None]
+    return mean.reshape(-1).astype(np.float32)
+
+
+def block_flow(before: GreyImage, after: GreyImage, grid: int) -> FloatArray:
+    """One frame's flow features (grid * grid * 2,), from the face `skip` frames before it."""
+    return main_directions(face_flow(before, after), grid)
+
+
+def stack_flows(flow: FloatArray, skip: int) -> FloatArray:
+    """How each frame was reached and how it is left: flow (T, n) over `skip` frames -> (T, 2 n).
+
+    At an apex the first half points away from neutral and the second back to it; the last frames are left by none.
+    """
+    leaving = np.zeros_like(flow)
+    leaving[: max(len(flow) - skip, 0)] = flow[skip:]
+    return np.concatenate([flow, leaving], axis=1)
+
+
+def sequence_flow(faces: NDArray[np.uint8], skip: int, grid: int) -> FloatArray:
+    """Flow features (T, grid * grid * 2) of aligned grey faces (T, size, size); zero for the first `skip` frames."""
+    flow = np.zeros((len(faces), grid * grid * 2), np.float32)
+    for index in range(skip, len(faces)):
+        flow[index] = block_flow(faces[index - skip], faces[index], grid)
+    return flow

@@ -1,0 +1,146 @@
+"""From intensity to expressions, and their F1 as MEGC2021 counts it. Numpy only; frames are inclusive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.nms import suppress
+from model.spans import Floats, outer_inner_contrast, threshold_runs
+
+EXPRESSIONS = ("macro", "micro")
+MATCH_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpottingRule:
+    """Section 3.6.3; what the paper leaves open: the thresholds, NMS's overlap, and the least contrast that is
+    kept, without which F1 would count every ripple as a false alarm.
+    """
+
+    thresholds: tuple[float, ...] = tuple(np.arange(0.2, 0.801, 0.05).round(2).tolist())
+    class_threshold: float = 0.5
+    nms_tiou: float = 0.1
+    min_contrast: float = 0.3
+    min_frames: int = 3
+
+
+DEFAULT_RULE = SpottingRule()
+
+
+class SpottedExpression(NamedTuple):
+    """An expression found: onset, pseudo-apex and offset frame (inclusive), class, and its OIC score."""
+
+    onset: int
+    apex: int
+    offset: int
+    class_index: int
+    score: float
+
+
+def spot(
+    intensity: NDArray[np.floating], actions: NDArray[np.floating], rule: SpottingRule = DEFAULT_RULE
+) -> list[SpottedExpression]:
+    """Expressions of one video from intensity (T,) and action scores (T, C), in order of onset.
+
+    A proposal's classes are those whose action score at its pseudo-apex reaches the threshold, or the likelier one
+    where none does.
+    """
+    curve: Floats = np.asarray(intensity, dtype=np.float64)
+    runs = threshold_runs(curve, rule.thresholds)
+    contrast = outer_inner_contrast(curve, runs)
+    found = []
+    for start, stop, score in zip(runs.start.tolist(), runs.stop.tolist(), contrast.tolist(), strict=True):
+        if score < rule.min_contrast or stop - start < rule.min_frames:
+            continue
+        apex = start + int(curve[start:stop].argmax())
+        found += [
+            SpottedExpression(start, apex, stop - 1, index, score)
+            for index in _classes(actions[apex], rule.class_threshold)
+        ]
+    return sorted(_without_overlap(found, rule.nms_tiou))
+
+
+def _classes(scores: NDArray[np.floating], threshold: float) -> list[int]:
+    shown = np.flatnonzero(scores >= threshold).tolist()
+    return shown or [int(np.argmax(scores))]
+
+
+def _without_overlap(found: Sequence[SpottedExpression], tiou: float) -> list[SpottedExpression]:
+    """Class-wise non-maximum suppression by OIC score."""
+    kept: list[SpottedExpression] = []
+    for index in sorted({row.class_index for row in found}):
+        rows = [row for row in found if row.class_index == index]
+        starts, stops = np.array([float(r.onset) for r in rows]), np.array([r.offset + 1.0 for r in rows])
+        chosen = suppress(starts, stops, np.array([r.score for r in rows]), tiou, 0.0)
+        kept += [rows[i] for i in chosen]
+    return kept
+
+
+def interval_iou(onset: int, offset: int, other_onset: int, other_offset: int) -> float:
+    """Equation 17: frames in both over frames in either; bounds inclusive."""
+    shared = max(0, min(offset, other_offset) - max(onset, other_onset) + 1)
+    return shared / (offset - onset + other_offset - other_onset + 2 - shared)
+
+
+class Counts(NamedTuple):
+    """Right detections, all detections, all annotated expressions: they add up over videos and subjects."""
+
+    right: int
+    found: int
+    annotated: int
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (found + annotated); 0 where there is neither."""
+        return 2 * self.right / max(self.found + self.annotated, 1)
+
+    @property
+    def precision(self) -> float:
+        """TP / found; 0 where nothing was found."""
+        return self.right / max(self.found, 1)
+
+    @property
+    def recall(self) -> float:
+        """TP / annotated; 0 where nothing was annotated."""
+        return self.right / max(self.annotated, 1)
+
+
+def add_counts(counts: Iterable[Counts]) -> Counts:
+    """The whole of several videos."""
+    rows = list(counts)
+    return Counts(*(sum(row[i] for row in rows) for i in range(3)))
+
+
+def count_matches(
+    found: Sequence[tuple[int, int, float]], annotated: Sequence[tuple[int, int]], iou: float = MATCH_IOU
+) -> Counts:
+    """One video and class: (onset, offset, score) against (onset, offset); an expression is found once, by the best
+    scored detection that overlaps it by at least `iou`.
+    """
+    free = set(range(len(annotated)))
+    right = 0
+    for onset, offset, _ in sorted(found, key=lambda row: -row[2]):
+        best = max(free, key=lambda i: interval_iou(onset, offset, *annotated[i]), default=None)
+        if best is not None and interval_iou(onset, offset, *annotated[best]) >= iou:
+            free.remove(best)
+            right += 1
+    return Counts(right, len(found), len(annotated))
+
+
+def video_counts(
+    found: Sequence[SpottedExpression], annotated: Sequence[tuple[int, int, int]]
+) -> dict[str, Counts]:
+    """Counts by class and `overall` of one video; annotated: (onset, offset, class)."""
+    counts = {
+        name: count_matches(
+            [(row.onset, row.offset, row.score) for row in found if row.class_index == index],
+            [(onset, offset) for onset, offset, kind in annotated if kind == index],
+        )
+        for index, name in enumerate(EXPRESSIONS)
+    }
+    return counts | {"overall": add_counts(counts.values())}

@@ -1,0 +1,170 @@
+"""GIM's equations on numbers worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model.gim.contrast import contrast_loss, neutral_count, pair_weights, pseudo_neutral
+from model.gim.gaussian import (
+    frames_within,
+    gaussian_labels,
+    proposal_frames,
+    pseudo_apex,
+    rough_duration,
+    soft_labels,
+    spread,
+)
+from model.gim.labels import MACRO, MICRO, LabelConfig, Point, pseudo_labels
+from model.gim.losses import (
+    CAS_ME_2,
+    LossWeights,
+    action_loss,
+    intensity_loss,
+    norm_loss,
+    refined_scores,
+    smooth_loss,
+    total_loss,
+)
+from model.spans import Runs, outer_inner_contrast, threshold_runs
+
+INTENSITY = torch.tensor([0.1, 0.2, 0.6, 0.9, 0.7, 0.3, 0.95, 0.1])
+
+
+def test_a_range_is_inclusive_and_stays_in_the_video() -> None:
+    assert frames_within(4, 2, 10) == (2, 6)
+    assert frames_within(4, 1.5, 10) == (3, 5)
+    assert frames_within(0, 3, 10) == (0, 3)
+    assert frames_within(9, 0.4, 10) == (9, 9)
+
+
+def test_equation_1_looks_a_quarter_of_the_duration_to_either_side() -> None:
+    assert pseudo_apex(INTENSITY, 4, 8) == 6
+    assert pseudo_apex(INTENSITY, 4, 4) == 3
+    assert pseudo_apex(INTENSITY, 4, 3) == 4
+
+
+def test_equation_3_counts_what_exceeds_the_threshold() -> None:
+    assert rough_duration(INTENSITY, 3, 4, 0.5) == 3
+    assert rough_duration(INTENSITY, 3, 8, 0.5) == 4
+    assert rough_duration(INTENSITY, 0, 2, 0.5) == 1
+    assert proposal_frames(3, 3, 1.2, 8) == (2, 4)
+
+
+def test_equations_2_4_and_5_are_a_gaussian_over_feature_distance() -> None:
+    features = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 5.0], [0.0, 0.0]])
+    sigma = spread(features, features[0], (0, 2), 2.0)
+    assert float(sigma) == pytest.approx(5.0)
+    labels = soft_labels(features, features[0], sigma, (0, 2))
+    assert labels.tolist() == pytest.approx([1.0, math.exp(-0.5), math.exp(-0.5)])
+    assert gaussian_labels(features, 0, (0, 2), 2.0).tolist() == labels.tolist()
+    assert gaussian_labels(features, 0, (3, 3), 1.0).tolist() == [1.0]
+
+
+def test_equation_6_and_the_choice_of_neutral_frames() -> None:
+    assert (neutral_count(3, 10), neutral_count(8, 10)) == (3, 2)
+    labelled = torch.tensor([False, False, True, True, True, False, False, False])
+    assert pseudo_neutral(INTENSITY, labelled).nonzero().flatten().tolist() == [0, 1, 7]
+
+
+def test_equation_8_weighs_pairs_by_their_intensities() -> None:
+    weights = pair_weights(torch.tensor([0.9, 0.6, 0.0]), torch.tensor([0, 0, 2]))
+    assert torch.allclose(weights, torch.tensor([[1.0, 0.7, 0.9], [0.7, 1.0, 0.6], [0.9, 0.6, 1.0]]))
+
+
+def test_equation_7_on_three_frames() -> None:
+    features = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])
+    labels, classes = torch.tensor([0.9, 0.6, 0.0]), torch.tensor([0, 0, 2])
+    e = math.e
+    first = -math.log(0.7 * e / (0.7 * e + 0.9))
+    second = -math.log(0.7 * e / (0.7 * e + 0.6))
+    assert float(contrast_loss(features, labels, classes, 1.0)) == pytest.approx(first + second, rel=1e-5)
+
+
+def test_equation_9_squares_and_averages_the_classes_of_a_frame() -> None:
+    intensity = torch.tensor([0.5, 0.2, 0.9])
+    labels = torch.tensor([[1.0, 0.7], [0.0, 0.0], [0.4, 0.0]])
+    counted = torch.tensor([[True, True], [True, False], [False, False]])
+    expected = ((0.25 + 0.04) / 2 + 0.04) / 2
+    assert float(intensity_loss(intensity, labels, counted)) == pytest.approx(expected)
+    single = torch.tensor([[True], [False], [False]])
+    bce = intensity_loss(intensity, torch.tensor([[1.0], [0.0], [0.0]]), single, "bce")
+    assert float(bce) == pytest.approx(math.log(2))
+
+
+def test_equations_10_and_11() -> None:
+    intensity = torch.tensor([0.1, 0.4, 0.2])
+    assert float(norm_loss(intensity, "sum")) == pytest.approx(0.7)
+    assert float(norm_loss(intensity)) == pytest.approx(0.7 / 3)
+    assert float(smooth_loss(intensity)) == pytest.approx(0.25)
+    assert float(smooth_loss(intensity[:1])) == 0.0
+
+
+def test_equations_12_and_13() -> None:
+    refined = refined_scores(torch.tensor([[0.8, 0.4], [0.5, 0.25]]), torch.tensor([0.5, 0.4]))
+    assert torch.allclose(refined, torch.tensor([[0.4, 0.2], [0.2, 0.1]]))
+    loss = action_loss(
+        refined,
+        torch.tensor([[1.0, 0.0], [0.0, 0.0]]),
+        torch.tensor([True, False]),
+        torch.tensor([False, True]),
+    )
+    assert float(loss) == pytest.approx(-math.log(0.4) - (math.log(0.8) + math.log(0.9)) / 2)
+
+
+def test_equation_14_and_the_papers_weights() -> None:
+    one = torch.ones(())
+    assert float(total_loss(one, one, one, one, one, LossWeights())) == pytest.approx(2.40002)
+    assert (CAS_ME_2.smooth, CAS_ME_2.norm, CAS_ME_2.contrast) == (0.1, 2.5, 1.4e-4)
+
+
+def test_equations_15_and_16_on_a_step() -> None:
+    curve = np.array([0.2, 0.2, 0.8, 1.0, 0.6, 0.8, 0.4, 0.0])
+    runs = threshold_runs(curve, (0.5,))
+    assert (runs.start.tolist(), runs.stop.tolist()) == ([2], [6])
+    assert outer_inner_contrast(curve, runs).tolist() == pytest.approx([0.8 - (0.2 + 0.4) / 2])
+    edge = Runs(np.array([0]), np.array([8]))
+    assert outer_inner_contrast(curve, edge).tolist() == pytest.approx([0.5])
+
+
+def test_equal_runs_of_two_thresholds_are_one() -> None:
+    runs = threshold_runs(np.array([0.0, 0.9, 0.7, 0.0, 0.4]), (0.3, 0.5, 0.8, 0.95))
+    assert sorted(zip(runs.start.tolist(), runs.stop.tolist(), strict=True)) == [(1, 2), (1, 3), (4, 5)]
+
+
+def test_the_three_stages_and_the_falling_threshold() -> None:
+    config = LabelConfig()
+    assert [config.stage(epoch) for epoch in (0, 1, 4, 5, 99)] == [1, 2, 2, 3, 3]
+    assert config.epochs == 100
+    assert [config.theta(e) for e in (0, 5, 20, 35, 99)] == pytest.approx([0.8, 0.8, 0.65, 0.5, 0.5])
+
+
+def test_stage_one_labels_neighbours_hard_and_stage_two_softly() -> None:
+    features = torch.arange(40.0)[:, None]
+    points = [Point(10, MICRO), Point(30, MACRO)]
+    first = pseudo_labels(torch.zeros(40), features, points, 0, LabelConfig())
+    assert first.expression[:, MICRO].nonzero().flatten().tolist() == list(range(7, 14))
+    assert first.expression[:, MACRO].nonzero().flatten().tolist() == list(range(25, 36))
+    assert set(first.labels[first.expression].tolist()) == {1.0}
+    assert int(first.neutral.sum()) == 18
+    second = pseudo_labels(torch.zeros(40), features, points, 2, LabelConfig())
+    sigma = math.sqrt((4 + 1 + 0 + 1 + 4) / 5)
+    expected = [math.exp(-(n**2) / (2 * sigma**2)) for n in (-2, -1, 0, 1, 2)]
+    assert second.labels[8:13, MICRO].tolist() == pytest.approx(expected)
+
+
+def test_stage_three_moves_to_the_apex_and_keeps_one_of_two_claims() -> None:
+    intensity = torch.exp(-((torch.arange(60.0) - 22) ** 2) / 50)
+    features = intensity[:, None]
+    found = pseudo_labels(intensity, features, [Point(19, MICRO)], 50, LabelConfig())
+    assert found.apexes == [22]
+    assert float(found.labels[22, MICRO]) == 1.0
+    assert found.labels[22:26, MICRO].diff().max() < 0
+    hard = pseudo_labels(intensity, features, [Point(19, MICRO)], 50, LabelConfig(strategy="hard"))
+    assert set(hard.labels[hard.expression].tolist()) == {1.0}
+    claimed = [Point(19, MICRO), Point(24, MICRO)]
+    both = pseudo_labels(intensity, features, claimed, 2, LabelConfig(soft_reach=(4, 4)))
+    assert bool(both.expression[20:24, MICRO].all())
