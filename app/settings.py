@@ -61,9 +61,19 @@ class Settings(BaseSettings):
     outbound_allow: list[str] = Field(
         [], description="Networks (CIDR, as a JSON list) that URLs may lead to although they are not public"
     )
+    upload_expiry_seconds: float = Field(
+        86_400, gt=0, description="A resumable upload that rests for so long is removed"
+    )
+    max_open_uploads: int = Field(1000, gt=0, description="Resumable uploads under way; more get a 503")
     upload_idle_seconds: float = Field(
         30.0, gt=0, description="An upload that sends nothing for so long ends"
     )
+
+    keep_uploads_seconds: float = Field(
+        7 * 86_400, ge=0, description="Videos are deleted so long after their job's end; 0: never"
+    )
+    keep_results_seconds: float = Field(30 * 86_400, ge=0, description="Likewise results and thumbnails")
+    keep_records_seconds: float = Field(90 * 86_400, ge=0, description="Likewise all that is left of the job")
 
     lease_seconds: float = Field(30.0, gt=0)
     max_attempts: int = Field(3, ge=1, description="Workers that a job may kill before it fails as poison")
@@ -75,6 +85,10 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(1, ge=1, description="Jobs at a time in one worker; each loads the model")
     worker_max_jobs: int = Field(200, ge=1, description="Jobs after which a worker's child is replaced")
     worker_max_memory_bytes: int = Field(6 * 1024**3, gt=0, description="Likewise, checked after each job")
+    feature_cache_bytes: int = Field(
+        2 * 1024**3, ge=0, description="Disk for features of videos seen before, so that they are quick; 0: off"
+    )
+    feature_cache_seconds: float = Field(86_400, gt=0, description="Features unused for so long are removed")
     job_time_limit_seconds: int = Field(8 * 3600, gt=0)
     visibility_timeout_seconds: int = Field(3600, gt=0, description="When Redis redelivers an unread message")
     shutdown_grace_seconds: float = Field(5.0, ge=0, description="Then a stopping worker gives its job back")

@@ -5,17 +5,18 @@ Serving, `sentiloc localize` and `sentiloc extract` (training data) all run this
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.settings import Settings
 from model.errors import ErrorCode, SentilocError
 from model.package import extractor_id, shipped_models_dir
 from model.spec import FaceStream, ModelSpec
-from model.weights import cached_weights, require_weights
+from model.weights import cached_weights, require_weights, sha256
 from worker.cpu import available_cpus
 from worker.decode import DecodeLimits, DecodeRequest, Event, decode
 from worker.extraction import Extraction, Run
@@ -32,6 +33,8 @@ It may raise `SentilocError(cancelled)`, which stops the work and the decoder at
 FACE_DETECTOR_PACKAGE, EXPRESSION_PACKAGE = "face-detector", "expression"
 FACE_MAX_SIDE = 640
 VISUAL_SIZE = 224
+REVISION = 1
+"""To be raised with any change of code that changes features: cached ones are extracted anew then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,15 @@ class Extractor:
     limits: DecodeLimits
     face: FaceExtractor | None
     visual: VisualExtractor | None
+    networks: tuple[str, ...]
     folder: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """All that features depend on besides the file, as JSON: `networks` holds graphs' digests and device."""
+        limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
+        parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
+        return json.dumps(parts, sort_keys=True)
 
     def extract(self, path: Path, report: Report) -> Extraction:
         """Features of one video; raises what `worker.decode.decode` and `report` raise.
@@ -72,14 +83,19 @@ class Extractor:
         )
 
 
-def load_extractor(spec: ModelSpec, settings: Settings) -> Extractor:
+def load_extractor(spec: ModelSpec, settings: Settings, folder: Path | None = None) -> Extractor:
     """Load what the spec needs; raises `spec_mismatch`, `weights_missing` or `model_unavailable`."""
     threads = settings.threads or available_cpus()
+    face = _load_face(spec.face, threads) if spec.face else None
+    visual = _load_visual(spec, settings) if spec.visual else None
+    i3d = [settings.device, sha256(require_weights("i3d"))] if visual else []
     return Extractor(
         spec=spec,
         limits=DecodeLimits.from_settings(settings, threads),
-        face=_load_face(spec.face, threads) if spec.face else None,
-        visual=_load_visual(spec, settings) if spec.visual else None,
+        face=face,
+        visual=visual,
+        networks=(*([face.name, face.digest] if face else []), *i3d),
+        folder=folder,
     )
 
 

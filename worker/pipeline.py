@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.settings import Settings
@@ -11,6 +11,7 @@ from model.package import ModelPackage, load_package
 from model.result import ModelIdentity, Result, SegmentOptions, make_curve
 from worker.extract import Extractor, Report, load_extractor
 from worker.extraction import Extraction
+from worker.feature_cache import FeatureCache, cache_key
 from worker.localizer import Localizer
 from worker.onnx_session import create_session, device_name
 from worker.stages import StageClock
@@ -26,6 +27,7 @@ class Pipeline:
     extractor: Extractor
     localizer: Localizer
     device: str
+    cache: FeatureCache | None = None
 
     @property
     def model_name(self) -> str:
@@ -44,9 +46,22 @@ class Pipeline:
 
     def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> Result:
         """Find the sentiment segments of a video file; raises `SentilocError` where that is not possible."""
-        extraction = self.extractor.extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
+        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
         report("localizing", LOCALIZING_FROM)
         return self._localize(extraction, options or self.default_options)
+
+    def _extract(self, path: Path, report: Report) -> Extraction:
+        if self.cache is None:
+            return self.extractor.extract(path, report)
+        clock = StageClock()
+        with clock.time("cache"):
+            key = cache_key(path, self.extractor.identity)
+            extraction = self.cache.load(key)
+        if extraction is None:
+            extraction = self.extractor.extract(path, report)
+            with clock.time("cache"):
+                self.cache.store(key, extraction)
+        return replace(extraction, timings={**extraction.timings, **clock.seconds})
 
     def _localize(self, extraction: Extraction, options: SegmentOptions) -> Result:
         spec, features = self.package.spec, extraction.features
@@ -70,13 +85,27 @@ class Pipeline:
         )
 
 
-def load_pipeline(settings: Settings, model_name: str | None = None) -> Pipeline:
-    """Load a package and everything that its spec needs; raises `SentilocError` that names what is missing."""
+def load_pipeline(
+    settings: Settings, model_name: str | None = None, features_dir: Path | None = None
+) -> Pipeline:
+    """Load a package and everything that its spec needs; raises `SentilocError` that names what is missing.
+
+    Features under way lie in `features_dir`, and so do those of videos seen before, if the settings want that.
+    """
+    if features_dir is not None:
+        features_dir.mkdir(parents=True, exist_ok=True)
     package = load_package(model_name or settings.model, settings.models_dir)
     session = create_session(package.network, settings.device, settings.threads)
     return Pipeline(
         package=package,
-        extractor=load_extractor(package.spec, settings),
+        extractor=load_extractor(package.spec, settings, features_dir),
         localizer=Localizer(package, session),
         device=device_name(session),
+        cache=_load_cache(settings, features_dir),
     )
+
+
+def _load_cache(settings: Settings, folder: Path | None) -> FeatureCache | None:
+    if folder is None or not settings.feature_cache_bytes:
+        return None
+    return FeatureCache(folder, settings.feature_cache_bytes, settings.feature_cache_seconds)

@@ -52,7 +52,7 @@ def _load_pipeline(settings: Settings, name: str, is_news: bool) -> Pipeline:
     try:
         from worker.pipeline import load_pipeline
 
-        return load_pipeline(settings, name)
+        return load_pipeline(settings, name, settings.data_dir / "features")
     except SentilocError:
         raise
     except Exception as error:

@@ -86,6 +86,11 @@ class FaceExtractor:
         """The detector's name, for results and logs."""
         return self._detector.name
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the detector's network; the encoder's is in the ModelSpec."""
+        return self._detector.digest
+
     def extract(
         self, snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], previous: FloatArray | None = None
     ) -> FaceFeatures:

@@ -30,11 +30,13 @@ _MULTIPLE = 32
 class Detector(Protocol):
     """Finds faces: `detect` gives rows (n, 5) of score, x1, y1, x2, y2 in the image's pixels, best first.
 
-    Boxes may reach beyond the image. Only boxes at or above `threshold` are returned.
+    Boxes may reach beyond the image. Only boxes at or above `threshold` are returned. `digest` is the network's
+    SHA-256.
     """
 
     name: str
     threshold: float
+    digest: str
 
     def detect(self, image: Image) -> FloatArray:
         """Faces (n, 5) of an RGB image (height, width, 3) of any size."""
@@ -58,7 +60,7 @@ class StarterDetector:
 
     def __init__(self, package: Path, *, threads: int = 1) -> None:
         spec = read_spec(package)
-        self.name = str(spec["name"])
+        self.name, self.digest = str(spec["name"]), str(spec["sha256"])
         self.threshold = float(spec["threshold"])
         self._max_iou = float(spec["max_iou"])
         self._first_side, self._second_side = (int(side) for side in spec["input"]["long_sides"])
@@ -90,6 +92,7 @@ class YuNet:
 
     def __init__(self, weights: Path, *, threads: int = 1) -> None:
         self._session = create_session(weights, threads=threads)
+        self.digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         side = self._session.get_inputs()[0].shape[2]
         self._fixed_side = side if isinstance(side, int) else None
         self._outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in YUNET_STRIDES]

@@ -1,0 +1,159 @@
+"""A video seen before gives the same result without being decoded; nothing else ever comes from the cache."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.settings import Settings
+from model.segments import SnippetFeatures, VideoInfo
+from tests.media import make_clip
+from worker.extraction import Extraction
+from worker.feature_cache import FeatureCache, cache_key
+from worker.pipeline import Pipeline, load_pipeline
+
+KEY, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
+ANY_AGE, ANY_SIZE = 1e9, 10**9
+
+
+def _extraction(snippets: int = 3, seed: int = 0) -> Extraction:
+    rng = np.random.default_rng(seed)
+    features = SnippetFeatures(
+        visual=None,
+        audio=rng.random((snippets, 32, 60), np.float32),
+        face=rng.random((snippets, 256), np.float32),
+        visual_present=np.zeros(snippets, np.bool_),
+        audio_present=np.ones(snippets, np.bool_),
+        face_present=rng.random(snippets) > 0.5,
+    )
+    info = VideoInfo(
+        duration=1.92, fps=25.0, width=640, height=360, has_audio=True, start_timecode="01:00:00:00"
+    )
+    return Extraction(info=info, features=features, timings={"decoding": 1.0})
+
+
+def _entries(folder: Path) -> set[str]:
+    return {path.name.split(".")[0] for path in folder.iterdir()}
+
+
+def _same(found: Extraction | None, stored: Extraction) -> bool:
+    if found is None or found.info != stored.info:
+        return False
+    names = ("audio", "face", "visual_present", "audio_present", "face_present")
+    ours, theirs = found.features, stored.features
+    return ours.visual is None and all(np.array_equal(getattr(ours, n), getattr(theirs, n)) for n in names)
+
+
+def test_gives_back_what_was_stored_to_the_bit(tmp_path: Path) -> None:
+    cache, stored = FeatureCache(tmp_path, ANY_SIZE, ANY_AGE), _extraction()
+    assert cache.load(KEY) is None
+    cache.store(KEY, stored)
+    assert _same(cache.load(KEY), stored)
+    assert cache.load(OTHER) is None
+    assert _entries(tmp_path) == {KEY}
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "bit", "other"])
+def test_a_damaged_entry_is_a_miss_and_is_removed(tmp_path: Path, damage: str) -> None:
+    cache = FeatureCache(tmp_path, ANY_SIZE, ANY_AGE)
+    cache.store(KEY, _extraction())
+    (path,) = tmp_path.iterdir()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    half = bytes(data[: len(data) // 2])
+    damaged = {"empty": b"", "half": half, "bit": bytes(data), "other": b"no archive"}
+    path.write_bytes(damaged[damage])
+    assert cache.load(KEY) is None
+    assert not _entries(tmp_path)
+    cache.store(KEY, _extraction())
+    assert _same(cache.load(KEY), _extraction())
+
+
+def test_above_its_size_the_longest_unused_go_first(tmp_path: Path) -> None:
+    FeatureCache(tmp_path, ANY_SIZE, ANY_AGE).store(KEY, _extraction())
+    (entry,) = tmp_path.iterdir()
+    cache = FeatureCache(tmp_path, round(2.5 * entry.stat().st_size), ANY_AGE)
+    cache.store(OTHER, _extraction())
+    for age, key in ((20, OTHER), (30, KEY)):
+        os.utime(tmp_path / f"{key}.features", (0, time.time() - age))
+    assert cache.load(KEY) is not None
+    cache.store(THIRD, _extraction())
+    assert _entries(tmp_path) == {KEY, THIRD}
+
+
+def test_an_entry_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 100, ANY_AGE)
+    cache.store(KEY, _extraction())
+    assert not _entries(tmp_path)
+
+
+def test_what_is_unused_for_too_long_goes_and_so_does_what_killed_processes_left(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, ANY_SIZE, 60)
+    cache.store(KEY, _extraction())
+    cache.store(OTHER, _extraction())
+    for path in (*tmp_path.iterdir(), tmp_path / f"{THIRD}.1.part"):
+        path.touch()
+        os.utime(path, (0, time.time() - 7200))
+    assert cache.load(KEY) is None
+    cache.store(KEY, _extraction())
+    assert _entries(tmp_path) == {KEY}
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cache = FeatureCache(tmp_path / "file" / "folder", ANY_SIZE, ANY_AGE)
+    cache.store(KEY, _extraction())
+    assert cache.load(KEY) is None
+
+
+def test_the_key_is_of_the_bytes_and_of_all_else(tmp_path: Path) -> None:
+    one, copy, other = (tmp_path / name for name in ("one", "copy", "other"))
+    for path, text in ((one, "video"), (copy, "video"), (other, "Video")):
+        path.write_text(text)
+    assert cache_key(one, "x") == cache_key(copy, "x")
+    assert len({cache_key(one, "x"), cache_key(other, "x"), cache_key(one, "y"), cache_key(one, "")}) == 4
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return load_pipeline(Settings(threads=1), features_dir=tmp_path_factory.mktemp("features"))
+
+
+def test_the_second_time_nothing_is_decoded_and_the_result_is_the_same(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    make_clip(tmp_path / "clip.mp4", seconds=3.0, audio="aac", beeps=((0.5, 1.5),))
+    (tmp_path / "again.bin").write_bytes((tmp_path / "clip.mp4").read_bytes())
+    stages: list[str] = []
+    first = pipeline.localize(tmp_path / "clip.mp4", lambda _stage, _done: None)
+    second = pipeline.localize(tmp_path / "again.bin", lambda stage, _done: stages.append(stage))
+    assert "decoding" in first.timings
+    assert "decoding" not in second.timings
+    assert stages == ["localizing"]
+    assert replace(second, timings={}).to_dict() == replace(first, timings={}).to_dict()
+
+
+def test_whatever_changes_features_changes_the_identity(pipeline: Pipeline) -> None:
+    extractor = pipeline.extractor
+    others = (
+        replace(extractor, spec=replace(extractor.spec, frame_rate=30.0)),
+        replace(extractor, spec=replace(extractor.spec, audio=None)),
+        replace(extractor, limits=replace(extractor.limits, max_duration_seconds=1.0)),
+        replace(extractor, networks=("other",)),
+    )
+    assert len({extractor.identity, *(other.identity for other in others)}) == 5
+    for same in (
+        replace(extractor, spec=replace(extractor.spec, version="2.0.0", confidence_threshold=0.7)),
+        replace(extractor, limits=replace(extractor.limits, threads=7)),
+    ):
+        assert same.identity == extractor.identity
+
+
+def test_without_a_folder_or_with_no_room_there_is_no_cache(tmp_path: Path) -> None:
+    assert load_pipeline(Settings(threads=1)).cache is None
+    assert load_pipeline(Settings(threads=1, feature_cache_bytes=0), features_dir=tmp_path).cache is None
