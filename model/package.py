@@ -1,4 +1,7 @@
-"""Model packages: a folder with `fsenet.onnx`, `spec.json` and `calibration.json` under `exported/`."""
+"""Model packages: a folder with a network, `spec.json` and `calibration.json` under `exported/`.
+
+The network's file tells the task: `fsenet.onnx` finds sentiment, `cten.onnx` emotions, `gim.onnx` expressions.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from model.errors import ErrorCode, SentilocError
 from model.spec import ModelSpec, load_spec
 
 NETWORK_FILE = "fsenet.onnx"
+NETWORK_FILES = {"sentiment": NETWORK_FILE, "emotion": "cten.onnx", "expression": "gim.onnx"}
+"""File of the network by the spec's task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,7 @@ class ModelPackage:
     @property
     def network(self) -> Path:
         """Path of the ONNX graph."""
-        return self.folder / NETWORK_FILE
+        return self.folder / NETWORK_FILES[self.spec.task]
 
 
 def shipped_models_dir() -> Path:
@@ -39,16 +44,23 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
     if name not in list_packages(root):
         known = ", ".join(list_packages(root)) or "none"
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"no model package {name!r}; available: {known}")
-    return ModelPackage(
-        folder=folder,
-        spec=load_spec(folder / "spec.json"),
-        calibration=parse_calibration((folder / "calibration.json").read_text()),
-    )
+    spec = load_spec(folder / "spec.json")
+    if not (folder / NETWORK_FILES.get(spec.task, "")).is_file():
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{name}: no network for the task {spec.task!r}")
+    return ModelPackage(folder=folder, spec=spec, calibration=_calibration(folder, spec))
+
+
+def _calibration(folder: Path, spec: ModelSpec) -> Calibration:
+    """How scores become probabilities; a package of another task than sentiment may do without."""
+    path = folder / "calibration.json"
+    if spec.task != "sentiment" and not path.exists():
+        return Calibration()
+    return parse_calibration(path.read_text())
 
 
 def list_packages(root: Path) -> list[str]:
     """Names of the localizer packages in a folder, sorted."""
-    return sorted(path.parent.name for path in root.glob(f"*/{NETWORK_FILE}"))
+    return sorted({path.parent.name for file in NETWORK_FILES.values() for path in root.glob(f"*/{file}")})
 
 
 def extractor_id(folder: Path) -> str:

@@ -1,0 +1,97 @@
+"""CTEN -> ONNX and a package that serves it. Inputs `visual` and `audio` (B, T, dim); outputs `video` (B, M),
+`segments` (B, T, M), both softmax probabilities, and `attention` (B, T, 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import load_checkpoint, save_atomic
+from model.cten.inputs import modality_dims
+from model.cten.losses import class_probabilities
+from model.cten.network import CTEN, CTENConfig
+from model.errors import ErrorCode, SentilocError
+from model.graph_export import Graph, export_graph
+from model.package import NETWORK_FILES
+from model.spec import ModelSpec
+
+TASK = "emotion"
+CONFIDENCE_THRESHOLD = 0.3
+"""Least confidence of a served stretch where a package says nothing else."""
+
+
+class _Serving(nn.Module):
+    """The network without erasing: the original video, section 4.2."""
+
+    def __init__(self, network: CTEN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """visual and audio (B, T, dim) -> video (B, M), segments (B, T, M), attention (B, T, 2)."""
+        output = self.network(visual, audio)
+        return class_probabilities(output.activations), class_probabilities(output.segments), output.attention
+
+
+def emotion_spec(spec: ModelSpec, classes: tuple[str, ...], name: str, version: str) -> ModelSpec:
+    """The spec of a package whose features are those of `spec`."""
+    return replace(
+        spec,
+        name=name,
+        version=version,
+        task=TASK,
+        classes=classes,
+        proposal_rule="cten",
+        confidence_threshold=CONFIDENCE_THRESHOLD,
+    )
+
+
+def export_cten(network: CTEN, spec: ModelSpec, package: Path) -> float:
+    """Write a package's network and spec; returns the largest difference from PyTorch.
+
+    Raises `spec_mismatch` if the network does not fit the spec.
+    """
+    config = network.config
+    fits = (config.visual_dim, config.audio_dim) == modality_dims(spec) and config.classes == len(
+        spec.classes
+    )
+    if not fits or spec.task != TASK:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: the network is not of this spec")
+
+    def examples(batch: int, time: int, seed: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        sizes = (config.visual_dim, config.audio_dim)
+        return [torch.randn(batch, time, size, generator=generator) for size in sizes]
+
+    graph = Graph(
+        module=_Serving(network),
+        inputs=("visual", "audio"),
+        outputs=("video", "segments", "attention"),
+        examples=examples,
+    )
+    worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
+    (package / "spec.json").write_text(spec.to_json() + "\n")
+    return worst
+
+
+def save_cten(network: CTEN, classes: tuple[str, ...], path: Path) -> None:
+    """A checkpoint that `load_cten` reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"task": TASK, "network": asdict(network.config), "weights": network.state_dict()}
+    save_atomic({**content, "classes": list(classes)}, path)
+
+
+def load_cten(path: Path) -> tuple[CTEN, tuple[str, ...]]:
+    """The network and its classes; raises `model_unavailable` for another kind of checkpoint."""
+    content: dict[str, Any] = load_checkpoint(path)
+    try:
+        network = CTEN(CTENConfig(**content["network"]))
+        network.load_state_dict(content["weights"])
+        return network.eval(), tuple(content["classes"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path} holds no CTEN: {error}") from error

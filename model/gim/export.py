@@ -1,0 +1,91 @@
+"""GIM -> ONNX and a package that serves it. Input `flow` (B, T, 4 grid²), how each frame is reached and left;
+outputs `intensity` (B, T) and `actions` (B, T, C).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import load_checkpoint, save_atomic
+from model.errors import ErrorCode, SentilocError
+from model.gim.network import GIM, GIMConfig
+from model.gim.spotting import EXPRESSIONS
+from model.graph_export import Graph, export_graph
+from model.package import NETWORK_FILES
+from model.spec import FlowStream, ModelSpec
+
+TASK = "expression"
+FRAME_RATE = 30.0
+"""Frames per second that the paper's durations are counted in."""
+CONFIDENCE_THRESHOLD = 0.3
+
+
+class _Serving(nn.Module):
+    def __init__(self, network: GIM) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """flow (B, T, inputs) -> intensity (B, T), actions (B, T, C)."""
+        output = self.network(flow)
+        return output.intensity, output.actions
+
+
+def expression_spec(name: str, version: str, flow: FlowStream | None = None) -> ModelSpec:
+    """The spec of a package: flow alone, at 30 frames a second."""
+    return ModelSpec(
+        name=name,
+        version=version,
+        task=TASK,
+        frame_rate=FRAME_RATE,
+        visual=None,
+        audio=None,
+        face=None,
+        flow=flow or FlowStream(),
+        classes=EXPRESSIONS,
+        proposal_rule="gim",
+        confidence_threshold=CONFIDENCE_THRESHOLD,
+    )
+
+
+def export_gim(network: GIM, spec: ModelSpec, package: Path) -> float:
+    """Write a package's network and spec; returns the largest difference from PyTorch.
+
+    Raises `spec_mismatch` if the network does not fit the spec.
+    """
+    if spec.task != TASK or spec.flow is None or network.config.inputs != 2 * spec.flow.dim:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: the network is not of this spec")
+
+    def examples(batch: int, time: int, seed: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.randn(batch, time, network.config.inputs, generator=generator)]
+
+    graph = Graph(
+        module=_Serving(network), inputs=("flow",), outputs=("intensity", "actions"), examples=examples
+    )
+    worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
+    (package / "spec.json").write_text(spec.to_json() + "\n")
+    return worst
+
+
+def save_gim(network: GIM, path: Path) -> None:
+    """A checkpoint that `load_gim` reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_atomic({"task": TASK, "network": asdict(network.config), "weights": network.state_dict()}, path)
+
+
+def load_gim(path: Path) -> GIM:
+    """The network; raises `model_unavailable` for another kind of checkpoint."""
+    content: dict[str, Any] = load_checkpoint(path)
+    try:
+        raw = content["network"]
+        network = GIM(GIMConfig(**{**raw, "dilations": tuple(raw["dilations"])}))
+        network.load_state_dict(content["weights"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path} holds no GIM: {error}") from error
+    return network.eval()

@@ -1,0 +1,73 @@
+"""CTEN and GIM as ONNX: the same numbers as PyTorch at any length, and only under the spec they were trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.cten.export import emotion_spec, export_cten, load_cten, save_cten
+from model.cten.network import CTEN, CTENConfig
+from model.errors import ErrorCode, SentilocError
+from model.gim.export import export_gim, expression_spec, load_gim, save_gim
+from model.gim.network import GIM, GIMConfig
+from model.package import list_packages, load_package
+from model.spec import AudioStream, FaceStream, FlowStream, ModelSpec, parse_spec
+
+FEATURES = ModelSpec(
+    name="tiny", version="1", visual=None, audio=AudioStream(frames=4, mels=3), face=FaceStream(dim=5)
+)
+EMOTIONS = emotion_spec(FEATURES, ("fear", "joy", "sadness"), "cten-tiny", "1")
+EXPRESSIONS = expression_spec("gim-tiny", "1", FlowStream(grid=2))
+
+
+def tiny_cten() -> CTEN:
+    torch.manual_seed(0)
+    network = CTEN(CTENConfig(visual_dim=5, audio_dim=6, classes=3, width=8))
+    for part in (network.visual, network.audio):
+        torch.nn.init.normal_(part.w_intra)
+        torch.nn.init.normal_(part.w_inter)
+    return network
+
+
+def test_both_networks_become_packages_with_pytorchs_numbers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cten, gim = tiny_cten(), GIM(GIMConfig(inputs=16, width=8))
+    save_cten(cten, EMOTIONS.classes, tmp_path / "runs" / "cten.pt")
+    save_gim(gim, tmp_path / "runs" / "gim.pt")
+    loaded, classes = load_cten(tmp_path / "runs" / "cten.pt")
+    assert classes == EMOTIONS.classes
+    root = tmp_path / "packages"
+    assert export_cten(loaded, EMOTIONS, root / "cten-tiny") <= 1e-4
+    assert export_gim(load_gim(tmp_path / "runs" / "gim.pt"), EXPRESSIONS, root / "gim-tiny") <= 1e-4
+    assert list_packages(root) == ["cten-tiny", "gim-tiny"]
+    assert load_package("cten-tiny", root).network.name == "cten.onnx"
+    assert load_package("gim-tiny", root).spec == EXPRESSIONS
+    assert str(Path(__file__).parents[2]).encode() not in (root / "gim-tiny" / "gim.onnx").read_bytes()
+
+
+def test_a_network_is_not_exported_under_another_spec(tmp_path: Path) -> None:
+    for attempt in (
+        lambda: export_cten(tiny_cten(), replace(EMOTIONS, classes=("fear", "joy")), tmp_path),
+        lambda: export_cten(tiny_cten(), FEATURES, tmp_path),
+        lambda: export_gim(GIM(GIMConfig(inputs=12, width=8)), EXPRESSIONS, tmp_path),
+    ):
+        with pytest.raises(SentilocError) as error:
+            attempt()
+        assert error.value.code is ErrorCode.SPEC_MISMATCH
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_are_not_confused(tmp_path: Path) -> None:
+    save_gim(GIM(GIMConfig(inputs=16, width=8)), tmp_path / "gim.pt")
+    with pytest.raises(SentilocError):
+        load_cten(tmp_path / "gim.pt")
+
+
+def test_a_flow_stream_is_part_of_the_spec_and_its_hash_and_no_burden_to_others() -> None:
+    assert parse_spec(EXPRESSIONS.to_json()) == EXPRESSIONS
+    assert "flow" not in FEATURES.to_json()
+    other = replace(EXPRESSIONS, flow=FlowStream(grid=3))
+    assert other.features_hash != EXPRESSIONS.features_hash
