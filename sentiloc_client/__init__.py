@@ -1,0 +1,78 @@
+"""The Python client of a Sentiloc server: upload a video, follow its job, read the result.
+
+    with Client("http://127.0.0.1:8000") as client:
+        for segment in client.localize("holiday.mp4").segments:
+            print(segment.start, segment.end, segment.label, segment.confidence)
+
+`AsyncClient` has the same methods to await. Needs nothing but httpx.
+"""
+
+from sentiloc_client.asynchronous import AsyncClient
+from sentiloc_client.errors import (
+    ApiError,
+    AuthenticationError,
+    ClientError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    JobFailedError,
+    NotFoundError,
+    RateLimitedError,
+    ResultGoneError,
+    ResultNotReadyError,
+    ServerError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from sentiloc_client.models import (
+    Curve,
+    Cut,
+    Event,
+    Feedback,
+    FeedbackPoint,
+    FeedbackSegment,
+    Filters,
+    InstalledModel,
+    Job,
+    JobOptions,
+    JobPage,
+    JobState,
+    Limits,
+    Result,
+    Segment,
+)
+from sentiloc_client.retries import Retry
+from sentiloc_client.synchronous import Client
+
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "AuthenticationError",
+    "Client",
+    "ClientError",
+    "ConnectionFailedError",
+    "Curve",
+    "Cut",
+    "Event",
+    "Feedback",
+    "FeedbackPoint",
+    "FeedbackSegment",
+    "Filters",
+    "InstalledModel",
+    "InvalidRequestError",
+    "Job",
+    "JobFailedError",
+    "JobOptions",
+    "JobPage",
+    "JobState",
+    "Limits",
+    "NotFoundError",
+    "RateLimitedError",
+    "Result",
+    "ResultGoneError",
+    "ResultNotReadyError",
+    "Retry",
+    "Segment",
+    "ServerError",
+    "UnexpectedAnswerError",
+    "WaitTimeoutError",
+]

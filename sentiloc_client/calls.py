@@ -1,0 +1,224 @@
+"""Every request that the clients make, and how its answer is read: shared by the sync and the async one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from sentiloc_client.decoding import decode, encode
+from sentiloc_client.errors import ConnectionFailedError, UnexpectedAnswerError
+from sentiloc_client.models import (
+    Curve,
+    Cut,
+    Feedback,
+    FeedbackList,
+    Filters,
+    InstalledModel,
+    Job,
+    JobOptions,
+    JobPage,
+    KeptFeedback,
+    Limits,
+    Readiness,
+    Result,
+    ResultFormat,
+)
+from sentiloc_client.retries import parse_retry_after
+from sentiloc_client.uploads import Progress, UploadBody, Video
+
+T = TypeVar("T")
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One request. `repeatable`: doing it twice is the same as once. `accepted`: statuses that are no error."""
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    body: UploadBody | None = None
+    repeatable: bool = True
+    accepted: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A job as it is now (None: as it was), its ETag, and when to ask again."""
+
+    job: Job | None
+    etag: str
+    wait: float
+
+
+def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
+    """Arguments of the httpx client; what is not given comes from SENTILOC_SERVER and SENTILOC_API_KEY."""
+    url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
+    key = api_key or os.environ.get("SENTILOC_API_KEY")
+    headers = {"User-Agent": "sentiloc-client"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        return {"base_url": httpx.URL(url if "://" in url else f"http://{url}"), "headers": headers}
+    except httpx.InvalidURL as error:
+        raise ConnectionFailedError(f"{url!r} is no address: {error}") from error
+
+
+def submit(
+    video: Video,
+    options: JobOptions | None,
+    name: str | None,
+    idempotency_key: str | None,
+    progress: Progress | None,
+) -> Call[Job]:
+    """Sent with a key, so that a retry is the same job."""
+    body = UploadBody(video, options, name, progress)
+    headers = {**body.headers, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Call(method="POST", path="/localize", parse=_one(Job), headers=headers, body=body)
+
+
+def status(job_id: str) -> Call[Job]:
+    """The job as it is now."""
+    return Call(method="GET", path=_job(job_id), parse=_one(Job))
+
+
+def poll(job_id: str, etag: str) -> Call[Polled]:
+    """The job if it has changed since the answer with this ETag."""
+    headers = {"If-None-Match": etag} if etag else {}
+    return Call(method="GET", path=_job(job_id), parse=_polled, headers=headers, accepted=(304,))
+
+
+def cancel(job_id: str) -> Call[Job]:
+    """Ends the job if it is not over; never deletes."""
+    return Call(method="POST", path=_job(job_id, "/cancel"), parse=_one(Job))
+
+
+def delete(job_id: str) -> Call[bool]:
+    """True when it is gone; False when it was only cancelled and the next call deletes it."""
+    return Call(
+        method="DELETE",
+        path=_job(job_id),
+        parse=lambda response: response.status_code != 200,
+        accepted=(200, 204, 404),
+    )
+
+
+def result(job_id: str, cut: Cut | None) -> Call[Result]:
+    """The result as JSON."""
+    params = {**_cut(cut), "format": "json"}
+    return Call(method="GET", path=_job(job_id, "/result"), parse=_one(Result), params=params)
+
+
+def render(job_id: str, name: str, cut: Cut | None) -> Call[bytes]:
+    """The result in a format."""
+    params = {**_cut(cut), "format": name}
+    return Call(method="GET", path=_job(job_id, "/result"), parse=lambda r: r.content, params=params)
+
+
+def curve(job_id: str) -> Call[Curve]:
+    """The scores of every snippet."""
+    return Call(method="GET", path=_job(job_id, "/curve"), parse=_one(Curve))
+
+
+def page(limit: int, cursor: str | None, filters: Filters) -> Call[JobPage]:
+    """One page of the list of jobs."""
+    after, before = filters.get("created_after"), filters.get("created_before")
+    params = {
+        "state": [str(one) for one in filters.get("state", ())],
+        "label": filters.get("label"),
+        "created_after": after.isoformat() if after else None,
+        "created_before": before.isoformat() if before else None,
+        "metadata": [f"{key}={value}" for key, value in filters.get("metadata", {}).items()],
+        "limit": limit,
+        "cursor": cursor,
+    }
+    given = {key: value for key, value in params.items() if value not in (None, [])}
+    return Call(method="GET", path="/jobs", parse=_one(JobPage), params=given)
+
+
+def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
+    """Keep a correction; sent again only when it surely did not arrive."""
+    return Call(
+        method="POST",
+        path=_job(job_id, "/feedback"),
+        parse=_one(KeptFeedback),
+        json=encode(feedback),
+        repeatable=False,
+    )
+
+
+def feedback(job_id: str) -> Call[FeedbackList]:
+    """All corrections of a job."""
+    return Call(method="GET", path=_job(job_id, "/feedback"), parse=_one(FeedbackList))
+
+
+def limits() -> Call[Limits]:
+    """What the server takes."""
+    return Call(method="GET", path="/limits", parse=_one(Limits))
+
+
+def models() -> Call[tuple[InstalledModel, ...]]:
+    """The models that a job can name."""
+    return Call(method="GET", path="/models", parse=_many(InstalledModel))
+
+
+def formats() -> Call[tuple[ResultFormat, ...]]:
+    """The formats that a result can be rendered in, besides JSON."""
+    return Call(method="GET", path="/formats", parse=_many(ResultFormat))
+
+
+def ready() -> Call[Readiness]:
+    """Whether a video that is uploaded now will be localized."""
+    return Call(method="GET", path="/readyz", parse=_one(Readiness), accepted=(200, 503))
+
+
+def events_path(job_id: str) -> str:
+    """Where a job's events are."""
+    return _job(job_id, "/events")
+
+
+def _job(job_id: str, rest: str = "") -> str:
+    return f"/jobs/{quote(job_id, safe='')}{rest}"
+
+
+def _cut(cut: Cut | None) -> dict[str, Any]:
+    return {} if cut is None else {**encode(cut)}
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        detail = f"{response.url} answered {response.status_code} with no JSON: no Sentiloc?"
+        raise UnexpectedAnswerError(detail) from error
+
+
+def _one(kind: type[T]) -> Callable[[httpx.Response], T]:
+    return lambda response: decode(kind, _json(response))
+
+
+def _many(kind: type[T]) -> Callable[[httpx.Response], tuple[T, ...]]:
+    def parse(response: httpx.Response) -> tuple[T, ...]:
+        found = _json(response)
+        if not isinstance(found, list):
+            raise UnexpectedAnswerError(f"{response.url}: expected a list")
+        return tuple(decode(kind, item) for item in found)
+
+    return parse
+
+
+def _polled(response: httpx.Response) -> Polled:
+    wait = parse_retry_after(response.headers.get("retry-after"), 1.0) or 1.0
+    job = None if response.status_code == 304 else decode(Job, _json(response))
+    return Polled(job, response.headers.get("etag", ""), wait)

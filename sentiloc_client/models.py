@@ -1,0 +1,336 @@
+"""What the server answers and what it is asked: frozen dataclasses with the names of `/openapi.json`.
+
+A test compares every field, state and code with the document. Fields that a newer server adds are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, TypedDict
+
+Label = Literal["negative", "positive"]
+Stream = Literal["visual", "audio", "face"]
+
+
+class JobState(StrEnum):
+    """The closed set of states."""
+
+    QUEUED = "queued"
+    DECODING = "decoding"
+    EXTRACTING = "extracting"
+    LOCALIZING = "localizing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the job will never change again."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How segments are cut from the curve; None stands for the default."""
+
+    threshold: float | None = None
+    min_length: float | None = None
+    merge_gap: float | None = None
+    labels: tuple[Label, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions(Cut):
+    """What a job can be asked beside the video; None stands for the server's default."""
+
+    model: str | None = None
+    priority: Literal["interactive", "batch"] = "interactive"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where to go on; paths relative to the server."""
+
+    self: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What was sent: its name and its size."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job failed: a stable `code`, and a sentence for people."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it was when the server answered."""
+
+    id: str
+    state: JobState
+    stage: str | None
+    progress: float
+    queue_position: int | None
+    attempt: int
+    model: str
+    options: JobOptions
+    source: Source
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    labels_found: tuple[Label, ...] | None
+    error: Failure | None
+    links: Links
+
+
+class Filters(TypedDict, total=False):
+    """What jobs a list takes: in any of the states, and all of the rest; times must have an offset."""
+
+    state: tuple[JobState, ...]
+    label: Label
+    created_after: datetime
+    created_before: datetime
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Jobs, newest first; `next_cursor` is None on the last page."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video:
+    """What the decoder found: seconds, frames per second, pixels as displayed, snippets with a face."""
+
+    duration: float
+    fps: float
+    width: int
+    height: int
+    has_audio: bool
+    faces_seen: int
+    start_timecode: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """How much each stream contributed to a segment; the shares add up to 1."""
+
+    visual: float
+    audio: float
+    face: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A stretch of video that conveys one sentiment: seconds, and the probability that it is right."""
+
+    start: float
+    end: float
+    label: Label
+    confidence: float
+    peak: float
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Without:
+    """The label curves when the network is told that one stream is absent."""
+
+    negative: tuple[float, ...]
+    positive: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Scores over time: value i covers [i * step, (i + 1) * step) seconds."""
+
+    step: float
+    negative: tuple[float, ...]
+    positive: tuple[float, ...]
+    non_sentiment: tuple[float, ...]
+    saliency: tuple[float, ...]
+    face_present: tuple[bool, ...]
+    without: Mapping[Stream, Without]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultModel:
+    """What computed the result."""
+
+    name: str
+    version: str
+    spec_hash: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutWith:
+    """What the segments were cut with."""
+
+    threshold: float
+    min_length: float
+    merge_gap: float
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How a segment's score became its confidence."""
+
+    method: Literal["identity", "isotonic", "platt"]
+    knots: tuple[tuple[float, float], ...]
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """When the video conveys which sentiment; segments are sorted by start, timings are seconds by stage."""
+
+    schema_version: str
+    video: Video
+    segments: tuple[Segment, ...]
+    curve: Curve
+    model: ResultModel
+    timings: Mapping[str, float]
+    options: CutWith
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the server takes."""
+
+    max_upload_bytes: int
+    max_duration_seconds: float
+    max_side_pixels: int
+    max_frame_pixels: int
+    max_frame_rate: float
+    max_options_bytes: int
+    max_metadata_bytes: int
+    max_event_streams: int
+    upload_idle_seconds: float
+    idempotency_seconds: int
+    containers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledModel:
+    """A model that a job can ask for by name."""
+
+    name: str
+    version: str
+    is_default: bool
+    streams: tuple[str, ...]
+    classes: tuple[str, ...]
+    confidence_threshold: float
+    snippet_seconds: float
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFormat:
+    """A format that a result can be rendered in."""
+
+    name: str
+    title: str
+    media_type: str
+    extension: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSegment:
+    """Where the sentiment is, in seconds."""
+
+    start: float
+    end: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackPoint:
+    """A moment at which there is sentiment, in seconds."""
+
+    time: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """An editor's truth: `segments` replace the result's, `points` only say that there is some."""
+
+    segments: tuple[FeedbackSegment, ...] | None = None
+    points: tuple[FeedbackPoint, ...] | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFeedback:
+    """Feedback as the server keeps it; `at` is in Unix seconds."""
+
+    job_id: str
+    at: float
+    fps: float
+    duration: float
+    feedback: Feedback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackList:
+    """All feedback on a job, oldest first; the last one counts."""
+
+    feedback: tuple[KeptFeedback, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker that was heard of lately; `device` is None while no model is loaded."""
+
+    model: str
+    model_version: str | None
+    device: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether a video that is uploaded now will be localized, and why not."""
+
+    ready: bool
+    redis: bool
+    workers: tuple[Worker, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a job: `state`, `progress`, `position`, or `final`, which is the last one.
+
+    Those with an `id` can be resumed after; a `position` has only `queue_position`.
+    """
+
+    kind: str
+    id: str | None = None
+    state: JobState | None = None
+    stage: str | None = None
+    progress: float | None = None
+    attempt: int | None = None
+    at: float | None = None
+    eta_seconds: float | None = None
+    queue_position: int | None = None
