@@ -55,6 +55,12 @@ class JobReads:
         now = seconds + micros / 1e6
         return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", "-inf", now))
 
+    def leased_beyond(self, seconds: float) -> list[str]:
+        """Ids of running jobs whose lease ends later than in so many seconds."""
+        now, micros = self.redis.time()
+        after = f"({now + micros / 1e6 + seconds}"
+        return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", after, "+inf"))
+
     def leased(self) -> list[str]:
         """Ids of all running jobs."""
         return _strings(self.redis.zrange(f"{self.prefix}leases", 0, -1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 _PRELUDE = """
 local job, queue, leases, events, jobs = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id = string.match(job, '[^:]+$')
+local prefix = string.sub(job, 1, -#id - 5)
 local function clock()
   local t = redis.call('TIME')
   return tonumber(t[1]) + tonumber(t[2]) / 1000000
@@ -32,12 +33,24 @@ local function enqueue()
   redis.call('ZADD', queue, get('seq'), id)
   announce('state')
 end
+local function keep(what)
+  local seconds = tonumber(redis.call('HGET', prefix .. 'retention', what) or '0')
+  if seconds > 0 then
+    redis.call('HSET', job, what .. '_until', stamp(now + seconds))
+    redis.call('ZADD', prefix .. 'kept:' .. what, stamp(now + seconds), id)
+  end
+end
 local function close(state, code, detail, result)
   put('state', state, 'stage', '', 'error_code', code, 'error_detail', detail, 'result_key', result,
     'finished_at', stamp(now), 'lease_until', '')
   if state == 'succeeded' then redis.call('HSET', job, 'progress', '1') end
   redis.call('ZREM', leases, id)
   redis.call('ZREM', queue, id)
+  keep('uploads')
+  if result ~= '' then keep('results') end
+  keep('records')
+  redis.call('HINCRBY', prefix .. 'figures', 'jobs ' .. state, 1)
+  if get('webhook') ~= '' then redis.call('ZADD', prefix .. 'webhooks', stamp(now), id) end
   announce('final')
 end
 """
@@ -93,7 +106,9 @@ local target, allowed, stage, progress = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local state = get('state')
 if not held(owner, attempt) or not is_one_of(state, running) then return 0 end
 local changed = get('stage') ~= stage or get('progress') ~= progress
-if changed or tonumber(get('lease_until')) - now < seconds * 2 / 3 then
+-- More than a whole lease is left only when the clock was set back.
+local left = tonumber(get('lease_until')) - now
+if changed or left < seconds * 2 / 3 or left > seconds then
   put('lease_until', stamp(now + seconds))
   redis.call('ZADD', leases, stamp(now + seconds), id)
 end
@@ -119,7 +134,7 @@ if get('state') == target and get('result_key') == ARGV[7] then return 1 end
 if not is_one_of(get('state'), allowed) then return 0 end
 redis.call('HSET', job, 'labels_found', ARGV[8])
 if target == 'succeeded' and get('key_id') ~= '' then
-  local usage = string.sub(job, 1, -#id - 5) .. 'usage:' .. get('key_id') .. ':' .. ARGV[10]
+  local usage = prefix .. 'usage:' .. get('key_id') .. ':' .. ARGV[10]
   redis.call('INCRBY', usage, ARGV[9])
   redis.call('EXPIRE', usage, ARGV[11])
 end
@@ -178,9 +193,33 @@ if get('state') ~= 'queued' then
 end
 local wait = tonumber(ARGV[1])
 if ARGV[2] ~= '1' then wait = wait * math.pow(2, math.min(tonumber(get('sent')), 6)) end
-if now - tonumber(get('sent_at')) < wait then return 0 end
+local age = now - tonumber(get('sent_at'))
+if age >= 0 and age < wait then return 0 end
 redis.call('HINCRBY', job, 'sent', 1)
 redis.call('HSET', job, 'sent_at', stamp(now))
+return 1
+"""
+)
+
+# ARGV: what is kept, until when. For jobs that ended before there was retention.
+KEEP = (
+    _PRELUDE
+    + """
+if redis.call('EXISTS', job) == 0 then return 0 end
+redis.call('HSET', job, ARGV[1] .. '_until', ARGV[2])
+redis.call('ZADD', prefix .. 'kept:' .. ARGV[1], ARGV[2], id)
+return 1
+"""
+)
+
+# ARGV: lease seconds. A lease that ends later than any can was given before the clock was set back.
+SHORTEN = (
+    _PRELUDE
+    + """
+local seconds = tonumber(ARGV[1])
+if (tonumber(get('lease_until')) or 0) - now <= seconds then return 0 end
+redis.call('HSET', job, 'lease_until', stamp(now + seconds))
+redis.call('ZADD', leases, 'XX', stamp(now + seconds), id)
 return 1
 """
 )
@@ -193,9 +232,20 @@ local fields = redis.call('HGETALL', job)
 if #fields == 0 or not is_one_of(get('state'), ARGV[1]) then return {} end
 redis.call('ZREM', jobs, id)
 redis.call('ZREM', jobs .. ':' .. get('key_id'), id)
-local prefix = string.sub(job, 1, -#id - 5)
-redis.call('ZREM', prefix .. 'feedback', id)
-redis.call('DEL', job, events, prefix .. 'feedback:' .. id)
+for _, index in ipairs({'feedback', 'webhooks', 'kept:uploads', 'kept:results', 'kept:records'}) do
+  redis.call('ZREM', prefix .. index, id)
+end
+redis.call('DEL', job, events, prefix .. 'feedback:' .. id, prefix .. 'webhook:' .. id, prefix .. 'webhooklog:' .. id)
 return fields
+"""
+)
+
+# ARGV: owner, attempt, bytes of the video.
+FETCHED = (
+    _PRELUDE
+    + """
+if not held(ARGV[1], ARGV[2]) then return 0 end
+put('source_bytes', ARGV[3])
+return 1
 """
 )

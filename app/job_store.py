@@ -52,6 +52,7 @@ class JobStore(JobReads):
         model: str,
         options: JobOptions = DEFAULTS,
         once: Once | None = None,
+        source_url: str = "",
     ) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns.
 
@@ -65,10 +66,12 @@ class JobStore(JobReads):
             "source_key": source_key,
             "source_name": source_name,
             "source_bytes": str(source_bytes),
+            "source_url": source_url,
             "model": model,
             "priority": options.priority,
             "options": options.canonical(),
             "key_id": current_caller().key_id or "",
+            "webhook": "" if options.webhook is None else "1",
         }
         pairs = [item for pair in fields.items() for item in pair]
         digest, seconds = ("", 0) if once is None else (once.digest, once.seconds)
@@ -92,6 +95,10 @@ class JobStore(JobReads):
         target = JobState(stage) if stage in RUNNING else JobState.DECODING
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
         return bool(self._run(job_scripts.RENEW, lease.job_id, lease.owner, lease.attempt, *argv))
+
+    def fetched(self, lease: Lease, source_bytes: int) -> bool:
+        """The video behind the job's URL is stored; False when the job was given to another worker."""
+        return bool(self._run(job_scripts.FETCHED, lease.job_id, lease.owner, lease.attempt, source_bytes))
 
     def succeed(
         self, lease: Lease, result_key: str, labels_found: Iterable[str] = (), media_seconds: float = 0.0
@@ -127,6 +134,10 @@ class JobStore(JobReads):
         """Forget a terminal job and its events; returns what it was, None if it is not terminal."""
         return read_record(_pairs(self._run(job_scripts.DELETE, job_id, _listed(TERMINAL))))
 
+    def keep_until(self, job_id: str, what: str, moment: float) -> bool:
+        """Note when the `uploads`, `results` or `records` part of a finished job goes; False when it is gone."""
+        return bool(self._run(job_scripts.KEEP, job_id, what, f"{moment:.6f}"))
+
     def expire(self, job_id: str, max_attempts: int, dead_owner: str = "") -> JobState | None:
         """Take a job from a worker whose lease ran out or who is known to be dead.
 
@@ -135,6 +146,11 @@ class JobStore(JobReads):
         argv = (_listed(RUNNING), max_attempts, dead_owner, ErrorCode.POISON, POISON_DETAIL)
         state = str(self._run(job_scripts.EXPIRE, job_id, *argv))
         return JobState(state) if state else None
+
+    def shorten_leases(self, most_seconds: float) -> None:
+        """Let no lease end later than in so many seconds: it was given before Redis's clock was set back."""
+        for job_id in self.leased_beyond(most_seconds):
+            self._run(job_scripts.SHORTEN, job_id, most_seconds)
 
     def should_announce(self, job_id: str, wait_seconds: float, broker_is_empty: bool) -> bool:
         """True once per waiting time for a job that is still queued: its message should be sent (again).

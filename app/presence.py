@@ -46,9 +46,9 @@ def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
     found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
     workers = [WorkerPresence(**json.loads(text)) for text in found.values()]
     for worker in workers:
-        if now - worker.seen_at > 10 * STALE_SECONDS:
+        if abs(now - worker.seen_at) > 10 * STALE_SECONDS:
             leave(redis, prefix, worker.name)
-    return [worker for worker in workers if now - worker.seen_at <= STALE_SECONDS]
+    return [worker for worker in workers if abs(now - worker.seen_at) <= STALE_SECONDS]
 
 
 def _redis_time(redis: Redis) -> float:

@@ -5,8 +5,12 @@ Runs as a thread in every API process; a lock in Redis lets one of them sweep at
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -14,28 +18,56 @@ from redis import RedisError
 from app.broker import Dispatcher
 from app.job_record import JobState
 from app.job_store import JobStore
+from app.retention import Retention
 from app.settings import Settings
 from app.storage import Storage, source_owner
+from app.upload_record import upload_key
 
 logger = logging.getLogger(__name__)
 
 _UNFINISHED_SECONDS = 3600.0
 _ORPHAN_INTERVAL_SECONDS = 600.0
+_INDEX_INTERVAL_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something else to do every so many seconds, by one API process."""
+
+    name: str
+    seconds: float
+    do: Callable[[], object]
 
 
 class Reaper:
     """Sweeps every `reaper_interval_seconds` until stopped."""
 
-    def __init__(self, settings: Settings, store: JobStore, storage: Storage, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        storage: Storage,
+        dispatcher: Dispatcher,
+        chores: Sequence[Chore] = (),
+    ) -> None:
+        self._chores = (
+            Chore("retention:turn", _INDEX_INTERVAL_SECONDS, self._index),
+            Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
+            Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.forget_orphans),
+            *chores,
+        )
         self._settings = settings
         self._store = store
         self._storage = storage
         self._dispatcher = dispatcher
+        self._retention = Retention(settings, store, storage)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reaper", daemon=True)
 
     def start(self) -> None:
         """Begin to sweep."""
+        with contextlib.suppress(RedisError):
+            self._retention.announce_times()
         self._thread.start()
 
     def stop(self) -> None:
@@ -45,27 +77,39 @@ class Reaper:
 
     def _loop(self) -> None:
         while not self._stop.wait(self._settings.reaper_interval_seconds):
-            try:
-                if self._have_turn("reaper", self._settings.reaper_interval_seconds * 0.9):
-                    self.sweep()
-                if self._have_turn("orphans", _ORPHAN_INTERVAL_SECONDS):
-                    self.forget_orphans()
-            except (RedisError, OperationalError) as error:
-                logger.warning("reaper cannot reach Redis: %s", error)
-            except Exception:
-                # A reaper that ends silently would leave jobs lying for ever.
-                logger.exception("reaper: this sweep failed")
+            for chore in self._chores:
+                self._attempt(chore)
 
-    def _have_turn(self, chore: str, seconds: float) -> bool:
-        milliseconds = max(1, int(seconds * 1000))
-        return bool(self._store.redis.set(f"{self._store.prefix}{chore}", "1", nx=True, px=milliseconds))
+    def _attempt(self, chore: Chore) -> None:
+        try:
+            if self._have_turn(chore):
+                chore.do()
+        except (RedisError, OperationalError) as error:
+            logger.warning("reaper cannot reach Redis: %s", error)
+        except Exception:
+            # A reaper that ends silently would leave jobs lying for ever.
+            logger.exception("reaper: %s failed", chore.name)
+
+    def _index(self) -> None:
+        self._retention.announce_times()
+        self._retention.index_older_jobs()
+
+    def _have_turn(self, chore: Chore) -> bool:
+        milliseconds = max(1, int(chore.seconds * 1000))
+        turn, redis = f"{self._store.prefix}{chore.name}", self._store.redis
+        # A turn that lasts longer than turns do was taken before Redis's clock was set back.
+        if cast("int", redis.pttl(turn)) > 2 * milliseconds:
+            redis.delete(turn)
+        return bool(redis.set(turn, "1", nx=True, px=milliseconds))
 
     def sweep(self) -> None:
         """Expire what has run out, announce what nobody was told of, remove uploads that broke off."""
+        self._store.shorten_leases(2 * self._settings.lease_seconds)
         # After a restart of Redis the workers first get one lease's time to renew.
         if self._store.uptime_seconds() > self._settings.lease_seconds:
             self._expire()
         self._announce()
+        self._retention.sweep()
         self._storage.sweep(_UNFINISHED_SECONDS)
 
     def forget_orphans(self) -> None:
@@ -76,10 +120,13 @@ class Reaper:
         for key in orphans:
             logger.warning("no job claims %s: it is removed", key)
             self._storage.delete(key)
+        self._retention.forget_orphans(_UNFINISHED_SECONDS)
 
     def _is_orphan(self, key: str) -> bool:
-        job_id = source_owner(key)
-        return job_id is not None and self._store.get(job_id) is None
+        owner = source_owner(key)
+        if owner is None or self._store.redis.exists(upload_key(self._store.prefix, owner)):
+            return False
+        return self._store.get(owner) is None
 
     def _expire(self) -> None:
         for job_id in self._store.expired():

@@ -1,0 +1,127 @@
+"""Redis's clock is set forward or back: to move all stored times has the same effect as to move the clock."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from redis import Redis
+
+from app.broker import Dispatcher
+from app.job_record import JobState
+from app.job_store import JobStore
+from app.presence import WorkerPresence, alive_workers, beat
+from app.reaper import Chore, Reaper
+from app.settings import Settings
+from app.storage import LocalStorage
+from tests.app.conftest import submit
+from tests.services import wait_for
+
+HOUR = 3600.0
+LEASE = 30.0
+
+
+def set_clock(redis: Redis, prefix: str, by: float) -> None:
+    """As if Redis's clock had jumped by so many seconds."""
+    for key in redis.scan_iter(f"{prefix}job:*"):
+        for name, value in redis.hgetall(key).items():
+            if name.endswith(("_at", "lease_until")) and value:
+                redis.hset(key, name, f"{float(value) - by:.6f}")
+    for name in ("leases", "jobs"):
+        for member, score in redis.zrange(f"{prefix}{name}", 0, -1, withscores=True):
+            redis.zadd(f"{prefix}{name}", {member: float(score) - by})
+    for name, text in redis.hgetall(f"{prefix}workers").items():
+        seen = json.loads(text)
+        redis.hset(f"{prefix}workers", name, json.dumps({**seen, "seen_at": seen["seen_at"] - by}))
+
+
+@pytest.fixture
+def reaper(settings: Settings, store: JobStore, redis: Redis) -> Reaper:
+    quick = settings.model_copy(update={"lease_seconds": 0.2})
+    wait_for(lambda: store.uptime_seconds() > 1.0)
+    return Reaper(quick, store, LocalStorage(quick.data_dir), Dispatcher(quick, redis))
+
+
+def test_a_living_worker_keeps_its_job_over_a_jump_back(store: JobStore, redis: Redis) -> None:
+    job = store.claim(submit(store).id, "a", LEASE)
+    assert job is not None
+    set_clock(redis, store.prefix, -HOUR)
+    assert store.renew(job.lease, LEASE, "decoding", 0.0)
+    record = store.get(job.id)
+    assert record is not None
+    assert record.lease_until is not None
+    assert record.lease_until - time.time() <= LEASE + 1
+
+
+def test_a_dead_workers_job_is_not_held_for_the_length_of_a_jump_back(
+    store: JobStore, redis: Redis, reaper: Reaper
+) -> None:
+    job = store.claim(submit(store).id, "a", LEASE)
+    assert job is not None
+    set_clock(redis, store.prefix, -HOUR)
+    reaper.sweep()
+    wait_for(lambda: store.expired() == [job.id], 5)
+    reaper.sweep()
+    record = store.get(job.id)
+    assert record is not None
+    assert (record.state, record.crashes) == (JobState.QUEUED, 1)
+
+
+def test_a_jump_forward_gives_the_job_away_once_and_fences_the_first_worker(
+    store: JobStore, redis: Redis, reaper: Reaper
+) -> None:
+    first = store.claim(submit(store).id, "a", LEASE)
+    assert first is not None
+    set_clock(redis, store.prefix, HOUR)
+    reaper.sweep()
+    second = store.claim(first.id, "b", LEASE)
+    assert second is not None
+    assert not store.renew(first.lease, LEASE, "decoding", 0.5)
+    assert not store.succeed(first.lease, "results/abcdefgh.1.json")
+    assert store.succeed(second.lease, "results/abcdefgh.2.json")
+    assert [fields["state"] for _, fields in store.events(first.id) if fields["kind"] == "final"] == [
+        "succeeded"
+    ]
+
+
+def test_a_living_worker_that_renews_first_keeps_its_job_over_a_jump_forward(
+    store: JobStore, redis: Redis, reaper: Reaper
+) -> None:
+    job = store.claim(submit(store).id, "a", LEASE)
+    assert job is not None
+    set_clock(redis, store.prefix, HOUR)
+    assert store.renew(job.lease, LEASE, "decoding", 0.0)
+    assert store.expired() == []
+    reaper.sweep()
+    record = store.get(job.id)
+    assert record is not None
+    assert (record.state, record.attempt) == (JobState.DECODING, 1)
+
+
+def test_a_queued_job_is_announced_again_after_a_jump_back(store: JobStore, redis: Redis) -> None:
+    job = submit(store)
+    assert not store.should_announce(job.id, 60.0, broker_is_empty=True)
+    set_clock(redis, store.prefix, -HOUR)
+    assert store.should_announce(job.id, 60.0, broker_is_empty=True)
+    assert not store.should_announce(job.id, 60.0, broker_is_empty=True)
+
+
+def test_a_worker_of_the_future_is_not_alive(store: JobStore, redis: Redis) -> None:
+    beat(redis, store.prefix, WorkerPresence(name="w", seen_at=0, model="m", device="cpu"))
+    assert len(alive_workers(redis, store.prefix)) == 1
+    set_clock(redis, store.prefix, -HOUR)
+    assert alive_workers(redis, store.prefix) == []
+
+
+def test_the_reaper_takes_its_turn_after_a_jump_back(
+    settings: Settings, store: JobStore, redis: Redis
+) -> None:
+    swept: list[str] = []
+    chores = [Chore("test:turn", 5.0, lambda: swept.append("x"))]
+    quick = settings.model_copy(update={"reaper_interval_seconds": 0.05})
+    redis.set(f"{store.prefix}test:turn", "1", px=3_600_000)
+    reaper = Reaper(quick, store, LocalStorage(quick.data_dir), Dispatcher(quick, redis), chores)
+    reaper.start()
+    wait_for(lambda: swept, 10)
+    reaper.stop()
