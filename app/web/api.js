@@ -61,7 +61,7 @@ export const deleteJob = (id) => checked(`/jobs/${id}`, { method: "DELETE" });
 export const formatNames = () => read("/formats");
 export const getFeedback = (id) => read(`/jobs/${id}/feedback`);
 export const sendFeedback = (id, feedback) => post(`/jobs/${id}/feedback`, feedback);
-export const localizeUrl = (url) => post("/localize", { url });
+export const startJob = (source) => post("/localize", source);
 
 export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`;
 export const getResult = (id) => read(resultPath(id, { format: "json" }));

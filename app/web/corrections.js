@@ -12,11 +12,12 @@ export class Corrections extends EventTarget {
     this.savedDoc = null;
   }
 
-  // Start from what was saved earlier: { segments, points }.
-  load(feedback) {
+  // Start from what was saved earlier: { segments, points }. Segments of the `model` that were left alone stay its own.
+  load(feedback, model) {
     this.reset();
+    const same = (one) => (own) => own.label === one.label && Math.abs(own.start - one.start) + Math.abs(own.end - one.end) < 0.003;
     this.doc = {
-      segments: feedback.segments && feedback.segments.map(keyed),
+      segments: feedback.segments && feedback.segments.map((one) => keyed({ ...model.find(same(one)), ...one })),
       points: (feedback.points ?? []).map(keyed),
     };
     this.savedDoc = this.doc;

@@ -14,6 +14,9 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
+// A probability below one is never shown as certainty.
+export const sureness = (share) => (share < 1 ? Math.min(99, percent(share)) : 100);
+
 export const percent = (share) => Math.round(share * 100);
 
 export function store(key, value) {

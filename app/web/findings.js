@@ -55,8 +55,14 @@ export class Findings {
 
   // Shares by stream of what holds a label's curve up between two moments; null where no single stream does.
   evidence(label, start, end) {
-    const first = this.index(start);
-    const last = Math.max(first, this.index(end - 1e-6));
+    // Snippets whose centre lies inside, as the server counts them.
+    const first = Math.ceil(start / this.step - 0.5);
+    const last = Math.min(this.length - 1, Math.floor(end / this.step - 0.5));
+    if (first > last) return this.evidenceOf(label, this.index((start + end) / 2));
+    return this.evidenceOf(label, first, last);
+  }
+
+  evidenceOf(label, first, last = first) {
     const mean = (values) => {
       let total = 0;
       for (let i = first; i <= last; i++) total += values[i];

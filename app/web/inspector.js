@@ -1,6 +1,6 @@
 // What is chosen, with its evidence and the means to correct it; and the card that follows the mouse.
 import { clock, parseClock } from "./clock.js";
-import { $, make, percent } from "./dom.js";
+import { $, make, percent, sureness } from "./dom.js";
 import { say, text } from "./strings.js";
 
 export const tag = (label) => make("span", { class: `tag ${label}` }, `${label === "positive" ? "▲" : "▼"} ${text[label]}`);
@@ -27,7 +27,7 @@ export function inspect(thing, findings, fps, edit) {
   if (!thing) box.replaceChildren(make("p", {}, text.nothingSelected));
   else if (thing.time !== undefined) box.replaceChildren(tag(thing.label), make("p", {}, say.point(text[thing.label], clock(thing.time, true))), ...buttons(thing, edit));
   else {
-    const sure = thing.confidence === undefined ? say.byHand : say.confidence(percent(thing.confidence));
+    const sure = thing.confidence === undefined ? say.byHand : say.confidence(sureness(thing.confidence));
     const evidence = findings.evidence(thing.label, thing.start, thing.end);
     const fields = ["start", "end"].map((side) => field(thing, side, fps, edit));
     box.replaceChildren(tag(thing.label), make("b", {}, sure), ...fields, ...buttons(thing, edit), why(evidence, thing.label));

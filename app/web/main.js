@@ -1,12 +1,12 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { deleteJob, localizeUrl, onKeyNeeded } from "./api.js";
+import { deleteJob, onKeyNeeded, startJob } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { pressKey } from "./keys.js";
 import { follow, showProgress } from "./progress.js";
 import { help, say, text } from "./strings.js";
-import { upload } from "./upload.js";
+import { Upload } from "./upload.js";
 import { View } from "./view.js";
 
 for (const node of document.querySelectorAll("[data-text]")) node.textContent = text[node.dataset.text];
@@ -46,32 +46,62 @@ async function send(file) {
   const signal = begin();
   showOnly("progress");
   const title = say.uploading(file.name);
-  showProgress(title, "upload", 0, "");
-  const began = performance.now();
-  const sending = upload(file, (bytes) => {
-    const [part, seconds] = [bytes / file.size, (performance.now() - began) / 1000];
-    const left = seconds * (1 / part - 1);
-    showProgress(title, "upload", part, say.uploaded(part, seconds > 1 ? say.speed(bytes / seconds) : "", left > 3 && seconds > 1 ? say.left(left) : ""));
-  });
+  const sending = new Upload(file, meter(title, file.size));
+  showPause(sending);
   stop = () => {
-    sending.abort();
+    sending.cancel();
     goHome();
   };
+  signal.addEventListener("abort", () => sending.cancel());
   try {
-    const job = await sending.done;
+    const id = await sending.done;
     if (signal.aborted) return;
-    sent = { id: job.id, file };
-    location.hash = job.id;
+    sent = { id, file };
+    location.hash = id;
   } catch (error) {
     if (!signal.aborted && error.name !== "AbortError") fail(error);
   }
+}
+
+// Reports of an upload as lines; speed and time left count from the last break.
+function meter(title, size) {
+  let [began, from, now] = [performance.now(), null, 0];
+  const show = (line) => showProgress(title, "upload", size ? now / size : 0, line);
+  const restart = (line) => {
+    from = null;
+    show(line);
+  };
+  show("");
+  return {
+    progress(bytes) {
+      now = bytes;
+      if (from === null) [began, from] = [performance.now(), bytes];
+      const seconds = (performance.now() - began) / 1000;
+      const speed = seconds > 1 ? (bytes - from) / seconds : 0;
+      const left = speed ? (size - bytes) / speed : 0;
+      show(say.uploaded(bytes / size, speed ? say.speed(speed) : "", left > 3 ? say.left(left) : ""));
+    },
+    retrying: () => restart(say.retrying),
+    paused: () => restart(say.pausedAt(size ? now / size : 0)),
+  };
+}
+
+function showPause(sending) {
+  const button = $("pause");
+  button.hidden = false;
+  button.textContent = text.pause;
+  button.onclick = () => {
+    if (sending.held) sending.resume();
+    else sending.pause();
+    button.textContent = sending.held ? text.resume : text.pause;
+  };
 }
 
 async function sendUrl(event) {
   event.preventDefault();
   begin();
   try {
-    location.hash = (await localizeUrl($("url").value.trim())).id;
+    location.hash = (await startJob({ url: $("url").value.trim() })).id;
     $("url").value = "";
   } catch (error) {
     fail(error);
@@ -83,6 +113,7 @@ async function sendUrl(event) {
 async function openJob(id, link) {
   const signal = begin();
   showOnly("progress");
+  $("pause").hidden = true;
   showProgress("", "queued", 0, "");
   stop = () => deleteJob(id).then(goHome, fail);
   try {

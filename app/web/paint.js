@@ -1,5 +1,6 @@
 // Draws the timeline's lanes. Only what is in view is read, so two hours cost no more than ten seconds.
 import { clock } from "./clock.js";
+import { sureness } from "./dom.js";
 import { text } from "./strings.js";
 
 // Lanes from top to bottom, in CSS pixels.
@@ -148,7 +149,7 @@ export function paintSegment(pen, view, segment, chosen, colours) {
 
 function paintName(pen, segment, left, width, middle, colours) {
   const sign = segment.label === "positive" ? "▲" : "▼";
-  const share = segment.confidence === undefined ? "✎" : `${Math.round(segment.confidence * 100)} %`;
+  const share = segment.confidence === undefined ? "✎" : `${sureness(segment.confidence)} %`;
   const long = `${sign} ${text[segment.label]} ${share}`;
   pen.font = `600 12px ${FONT}`;
   pen.textBaseline = "middle";

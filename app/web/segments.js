@@ -1,6 +1,6 @@
 // The list of segments beside the video, and the summary above it.
 import { clock } from "./clock.js";
-import { $, make, percent } from "./dom.js";
+import { $, make, percent, sureness } from "./dom.js";
 import { LABELS } from "./findings.js";
 import { meter, tag } from "./inspector.js";
 import { say, text } from "./strings.js";
@@ -19,13 +19,13 @@ function row(segment, isChosen, findings, thumbs, choose) {
   const evidence = findings.evidence(label, start, end);
   const reasons = Object.entries(evidence ?? {}).filter(([, share]) => share >= 0.05).sort(([, a], [, b]) => b - a);
   const why = reasons.map(([stream, share]) => `${say.evidence[stream]} ${percent(share)} %`).join(" · ") || say.noEvidence;
-  const shot = make("img", { class: "shot", alt: "" });
+  const shot = make("img", { alt: "" });
   thumbs.fill(shot, segment.peak ?? findings.peak(label, start, end));
   const sure = confidence === undefined
     ? make("span", { class: "sure" }, say.byHand)
-    : make("span", { class: "sure" }, say.confidence(percent(confidence)), meter(confidence, label));
+    : make("span", { class: "sure" }, say.confidence(sureness(confidence)), meter(confidence, label));
   const when = make("span", { class: "when" }, tag(label), ` ${clock(start)} – ${clock(end)}`);
-  const button = make("button", { type: "button", onclick: () => choose(segment) }, shot, when, sure, make("span", { class: "why" }, why));
+  const button = make("button", { type: "button", onclick: () => choose(segment) }, make("span", { class: "shot" }, shot), when, sure, make("span", { class: "why" }, why));
   button.dataset.key = segment.key;
   if (isChosen) button.setAttribute("aria-current", "true");
   return make("li", {}, button);

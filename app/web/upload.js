@@ -1,22 +1,144 @@
-// Sends a file in one request. Returns { done, abort }.
-import { Problem, apiKey } from "./api.js";
+// Sends a file in pieces that may break off and go on (tus 1.0.0): pause, a lost connection or a closed tab lose nothing.
+import { Problem, apiKey, asProblem, request, startJob } from "./api.js";
+import { pause as wait, store } from "./dom.js";
 
-export function upload(file, onProgress) {
-  const request = new XMLHttpRequest();
-  const done = new Promise((resolve, reject) => {
-    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded);
-    request.onerror = () => reject(new Error("broken"));
-    request.onabort = () => reject(new DOMException("", "AbortError"));
-    request.onload = () => {
-      const body = JSON.parse(request.responseText);
-      if (request.status === 202) resolve(body);
-      else reject(new Problem(body, request.status));
+const VERSION = { "Tus-Resumable": "1.0.0" };
+const PIECE = 32 * 1024 * 1024;
+const RETRIES = [500, 1000, 2000, 4000];
+
+const base64 = (text) => btoa(String.fromCodePoint(...new TextEncoder().encode(text)));
+
+// `report.progress(bytes)`, `report.retrying()` and `report.paused()` say how it goes; `done` resolves to the job's id.
+export class Upload {
+  constructor(file, report) {
+    this.file = file;
+    this.report = report;
+    this.memory = `sentiloc.upload ${file.name} ${file.size} ${file.lastModified}`;
+    this.offset = 0;
+    this.failures = 0;
+    this.done = this.run();
+  }
+
+  pause() {
+    if (this.held) return;
+    this.held = new Promise((resolve) => (this.goOn = resolve));
+    this.sending?.abort();
+    this.report.paused(this.offset);
+  }
+
+  resume() {
+    this.held = null;
+    this.goOn?.();
+  }
+
+  async cancel() {
+    if (this.finished) return;
+    this.cancelled = true;
+    this.sending?.abort();
+    this.resume();
+    store(this.memory, null);
+    if (this.path) await request(this.path, { method: "DELETE", headers: VERSION }).catch(() => {});
+  }
+
+  async run() {
+    this.path = store(this.memory);
+    let known = false;
+    while (!this.cancelled) {
+      try {
+        if (!this.path) await this.create();
+        else if (!known) await this.ask();
+        known = true;
+        while (this.offset < this.file.size && !this.cancelled && !this.held) await this.sendPiece();
+        if (this.held) known = await this.held.then(() => false);
+        else if (!this.cancelled) return await this.finish();
+      } catch (error) {
+        known = false;
+        if (!this.held) await this.recover(error);
+      }
+    }
+    throw new DOMException("", "AbortError");
+  }
+
+  async recover(error) {
+    if (this.cancelled) return;
+    const lost = error instanceof Problem && [404, 410].includes(error.status);
+    const passing = !(error instanceof Problem) || error.status >= 500 || [401, 409, 423, 429].includes(error.status);
+    if (!lost && !passing) throw error;
+    if (lost && !this.path) throw error;
+    if (lost) this.forget();
+    this.report.retrying();
+    await wait(RETRIES[Math.min(this.failures++, RETRIES.length - 1)]);
+  }
+
+  forget() {
+    this.path = null;
+    this.offset = 0;
+    store(this.memory, null);
+  }
+
+  async create() {
+    const { name, size, type } = this.file;
+    const about = [["filename", name], ["filetype", type], ["localize", "{}"]].filter(([, value]) => value);
+    const headers = {
+      ...VERSION,
+      "Upload-Length": String(size),
+      "Upload-Metadata": about.map(([key, value]) => `${key} ${base64(value)}`).join(","),
     };
-    request.open("POST", "/localize");
-    if (apiKey()) request.setRequestHeader("Authorization", `Bearer ${apiKey()}`);
-    const form = new FormData();
-    form.append("video", file, file.name);
-    request.send(form);
-  });
-  return { done, abort: () => request.abort() };
+    const response = await request("/uploads", { method: "POST", headers });
+    if (response.status !== 201) throw await asProblem(response);
+    this.path = new URL(response.headers.get("Location"), location.origin).pathname;
+    this.offset = 0;
+    store(this.memory, this.path);
+  }
+
+  // How far the server has got.
+  async ask() {
+    const response = await request(this.path, { method: "HEAD", headers: VERSION });
+    if (!response.ok) throw new Problem({}, response.status);
+    this.offset = Number(response.headers.get("Upload-Offset"));
+    this.job = response.headers.get("Sentiloc-Job");
+    this.report.progress(this.offset);
+  }
+
+  // XMLHttpRequest, because fetch tells nothing about how much has left.
+  sendPiece() {
+    const from = this.offset;
+    const piece = this.file.slice(from, from + PIECE);
+    return new Promise((resolve, reject) => {
+      const sending = (this.sending = new XMLHttpRequest());
+      sending.open("PATCH", this.path);
+      const headers = { ...VERSION, "Upload-Offset": from, "Content-Type": "application/offset+octet-stream" };
+      if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+      for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value);
+      sending.upload.onprogress = (event) => this.report.progress(from + event.loaded);
+      sending.onerror = () => reject(new TypeError("broken"));
+      sending.onabort = () => reject(new DOMException("", "AbortError"));
+      sending.onload = () => {
+        if (sending.status !== 204) return reject(new Problem(parse(sending.responseText), sending.status));
+        this.offset = Number(sending.getResponseHeader("Upload-Offset"));
+        this.job = sending.getResponseHeader("Sentiloc-Job");
+        this.failures = 0;
+        this.report.progress(this.offset);
+        return resolve();
+      };
+      sending.send(piece);
+    });
+  }
+
+  // The server begins by itself when it has all bytes (`localize`); asking again makes no second job.
+  async finish() {
+    const id = this.path.split("/").pop();
+    if (!this.job) await startJob({ upload: id });
+    store(this.memory, null);
+    this.finished = true;
+    return (this.job ?? id).split("/").pop();
+  }
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
 }

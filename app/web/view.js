@@ -34,7 +34,7 @@ export class View {
     on("scrub", (seconds) => this.player.seek(seconds));
     on("choose", (thing) => this.choose(thing));
     on("moved", ({ segment, start, end }) => this.move(segment, { start, end }));
-    on("add", ({ time, label }) => this.add(time - NEW_SEGMENT / 2, label));
+    on("add", ({ time, label }) => this.add(time - NEW_SEGMENT / 2, label, time));
     on("hover", (place) => this.hover(place));
     this.player.addEventListener("time", () => this.tell());
     this.player.addEventListener("state", () => $("play").classList.toggle("playing", this.player.playing));
@@ -52,7 +52,7 @@ export class View {
     this.findings = new Findings(result);
     this.corrections.reset();
     if (feedback.length) {
-      this.corrections.load(feedback.at(-1).feedback);
+      this.corrections.load(feedback.at(-1).feedback, [...result.segments, ...candidates]);
       this.savedAt = feedback.at(-1).at;
     }
     $("result-title").textContent = job.source.name;
@@ -240,16 +240,16 @@ export class View {
     if (thing?.start !== undefined) this.move(thing, { [side]: this.player.now });
   }
 
-  add(at, label) {
-    const start = this.snap(at);
-    const spot = { start, end: start, key: null };
-    const taken = this.segments.find((one) => one.start <= start && one.end > start);
-    const [low, high] = room(this.segments, taken ? { ...spot, start: taken.end, end: taken.end } : spot, this.findings.duration);
-    const from = Math.max(start, low);
-    const end = Math.min(this.snap(from + NEW_SEGMENT), high);
-    if (end - from < SHORTEST) return;
-    const kind = label ?? this.findings.strongest(from + NEW_SEGMENT / 2).label;
-    const segment = keyed({ start: from, end, label: kind, peak: this.findings.peak(kind, from, end) });
+  // A segment from `at` on, which holds the moment `point`; where one is already, that is chosen.
+  add(at, label, point = at) {
+    const taken = this.segments.find((one) => one.start <= point && one.end > point);
+    if (taken) return this.choose(taken, false);
+    const [low, high] = room(this.segments, { start: point, end: point, key: null }, this.findings.duration);
+    const start = Math.max(low, this.snap(Math.min(at, high - NEW_SEGMENT)));
+    const end = Math.min(high, this.snap(start + NEW_SEGMENT));
+    if (end - start < SHORTEST) return;
+    const kind = label ?? this.findings.strongest((start + end) / 2).label;
+    const segment = keyed({ start, end, label: kind, peak: this.findings.peak(kind, start, end) });
     this.chosen = segment.key;
     this.corrections.setSegments([...this.segments, segment]);
   }
