@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from app.webhook_secrets import check_webhook_secret
 from model.result import SegmentOptions
 
 MAX_METADATA_BYTES = 4096
 Label = Literal["negative", "positive"]
+AnyLabel = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
+"""A class of any model's; which ones a model has, `GET /models` says."""
+WebhookEvent = Literal["job.succeeded", "job.failed", "job.cancelled"]
 
 EXAMPLE_OPTIONS: dict[str, Any] = {
     "threshold": 0.6,
@@ -21,6 +25,7 @@ EXAMPLE_OPTIONS: dict[str, Any] = {
     "labels": ["positive"],
     "model": None,
     "priority": "batch",
+    "webhook": None,
     "metadata": {"project": "holiday", "reel": 3},
 }
 
@@ -40,7 +45,9 @@ class CutOptions(BaseModel):
     threshold: float | None = Field(None, ge=0, le=1, description="Least confidence of a segment")
     min_length: float | None = Field(None, ge=0, le=3600, description="Seconds")
     merge_gap: float | None = Field(None, ge=0, le=3600, description="Join neighbours at most so far apart")
-    labels: list[Label] | None = Field(None, description="Show only these; may be repeated")
+    labels: list[AnyLabel] | None = Field(
+        None, description="Show only these of the model's classes; may be repeated"
+    )
 
     def cut(self, default: SegmentOptions) -> SegmentOptions:
         """`default` with what is asked for."""
@@ -49,6 +56,31 @@ class CutOptions(BaseModel):
         if "labels" in changes:
             changes["labels"] = tuple(sorted(set(changes["labels"])))
         return replace(default, **changes)
+
+
+class Webhook(BaseModel):
+    """A POST to `url` at the job's end, after the Standard Webhooks specification."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(max_length=2048, description="http or https, at a public address")
+    secret: str | None = Field(
+        None,
+        max_length=200,
+        description="`whsec_` and 24 to 64 bytes in base64, to sign with; default: the API key's. Never shown again",
+    )
+    events: list[WebhookEvent] | None = Field(None, description="Which ends to tell; null: all")
+
+    @field_validator("secret")
+    @classmethod
+    def _signs(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_webhook_secret(value)
+        return value
+
+    def wants(self, event: str) -> bool:
+        """True when this event is to be sent."""
+        return self.events is None or event in self.events
 
 
 class JobOptions(CutOptions):
@@ -60,6 +92,7 @@ class JobOptions(CutOptions):
 
     model: str | None = Field(None, max_length=128, description="A name of `GET /models`; null: the default")
     priority: Priority = Priority.INTERACTIVE
+    webhook: Webhook | None = None
     metadata: dict[str, JsonValue] = Field(
         default_factory=dict, description="Yours, passed through; at most 4096 bytes of JSON"
     )
@@ -78,6 +111,12 @@ class JobOptions(CutOptions):
             return False
         found = self.metadata[key]
         return value == (found if isinstance(found, str) else json.dumps(found))
+
+    def shown(self) -> JobOptions:
+        """Without what the client gave in confidence."""
+        if self.webhook is None or self.webhook.secret is None:
+            return self
+        return self.model_copy(update={"webhook": self.webhook.model_copy(update={"secret": None})})
 
     def canonical(self) -> str:
         """The same text for the same wishes."""

@@ -85,6 +85,7 @@ class JobRecord:
     """One job as Redis holds it. Times are Unix seconds of Redis's clock; keys are names in the storage.
 
     `attempt` counts claims and fences late workers; `crashes` counts workers lost while they held the job.
+    `source_url` is where a worker fetches the video from before anything else; `source_bytes` is 0 until then.
     `key_id` names the API key that the job was submitted with; None: without one.
     """
 
@@ -110,6 +111,11 @@ class JobRecord:
     labels_found: tuple[str, ...] | None = None
     error: JobError | None = None
     key_id: str | None = None
+    source_url: str | None = None
+    thumbnails: int = 0
+    video_expires_at: float | None = None
+    result_expires_at: float | None = None
+    record_expires_at: float | None = None
 
     @property
     def lease(self) -> Lease:
@@ -144,6 +150,11 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         labels_found=_labels(fields),
         error=_error(fields),
         key_id=fields.get("key_id") or None,
+        source_url=fields.get("source_url") or None,
+        thumbnails=int(fields.get("thumbnails") or 0),
+        video_expires_at=_time(fields, "uploads_until"),
+        result_expires_at=_time(fields, "results_until"),
+        record_expires_at=_time(fields, "records_until"),
     )
 
 

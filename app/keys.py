@@ -6,7 +6,6 @@ secrets to try against the hash, so a slow hash would only slow the service down
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -19,6 +18,7 @@ from redis import Redis
 
 from app.callers import Caller, Scope
 from app.usage import used_minutes
+from app.webhook_secrets import new_webhook_secret
 
 _MARK = "sentiloc"
 _ID_BYTES = 6
@@ -156,11 +156,6 @@ class KeyStore:
         kept = [new, *self.webhook_secrets(key_id)][:_WEBHOOK_SECRETS]
         self._redis.hset(place, "webhook_secrets", " ".join(kept))
         return new
-
-
-def new_webhook_secret() -> str:
-    """256 random bits as Standard Webhooks writes them."""
-    return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
 
 
 def _parse(fields: Mapping[str, str]) -> ApiKey:

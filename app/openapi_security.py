@@ -25,6 +25,8 @@ def add_security(document: dict[str, Any], keys_required: bool) -> None:
         if is_open(path):
             continue
         for method, operation in operations.items():
+            if method == "options":
+                continue
             _add_answers(operation["responses"], makes_jobs(method.upper(), path))
             if keys_required:
                 operation["security"] = [{name: []} for name in _SCHEMES]

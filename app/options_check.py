@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from pydantic import ValidationError
 
-from app.job_options import JobOptions, parse_options
+from app.callers import current_caller
+from app.job_options import JobOptions, Webhook, parse_options
+from app.outbound import Outbound
 from app.problems import ProblemCode, ProblemError
 from app.settings import Settings
+from model.errors import SentilocError
 from model.package import list_packages, shipped_models_dir
+from model.spec import CLASSES, load_spec
 
 
 def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
@@ -18,10 +24,47 @@ def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
         places = [(".".join(map(str, ("options", *item["loc"]))), item["msg"]) for item in error.errors()]
         detail = "; ".join(f"{place}: {message}" for place, message in places)
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail) from error
+    require_known_model(options, settings)
+    return options
+
+
+def require_known_model(options: JobOptions, settings: Settings) -> None:
+    """Raises the 422 problem `unknown_model`."""
+    if options.webhook is not None:
+        _check_webhook(options.webhook, settings)
     if options.model is not None and options.model not in known_models(settings):
         detail = f"There is no model {options.model!r}; `GET /models` lists those that there are."
         raise ProblemError(422, ProblemCode.UNKNOWN_MODEL, detail)
-    return options
+    if options.labels is not None:
+        check_labels(options.labels, classes_of(options.model or settings.model, settings), "options.labels")
+
+
+def check_labels(labels: Iterable[str], classes: Sequence[str], place: str) -> None:
+    """Raise the 422 problem `invalid_request` for labels that are none of the model's classes."""
+    unknown = sorted({*labels} - {*classes})
+    if unknown:
+        detail = f"{place}: this model has no {', '.join(unknown)}; its classes are {', '.join(classes)}"
+        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
+
+
+def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
+    """Classes of an installed package; those of sentiment where the API cannot read it (only the worker can)."""
+    try:
+        return load_spec((settings.models_dir or shipped_models_dir()) / model / "spec.json").classes
+    except SentilocError:
+        return CLASSES
+
+
+def _check_webhook(webhook: Webhook, settings: Settings) -> None:
+    """Refuse what could never be sent; addresses are checked again when it is."""
+    try:
+        Outbound(allow=settings.outbound_allow).check(webhook.url)
+    except SentilocError as error:
+        raise ProblemError(422, error.code, f"options.webhook.url: {error.detail}") from error
+    has_secret = webhook.secret or settings.webhook_secret or current_caller().key_id
+    if not has_secret:
+        detail = "options.webhook.secret: give one; this server has none of its own to sign with."
+        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
 
 
 def known_models(settings: Settings) -> list[str]:

@@ -35,6 +35,17 @@ class ProblemCode(StrEnum):
     UPLOAD_TIMEOUT = "upload_timeout"
     UPLOAD_INCOMPLETE = "upload_incomplete"
     UPLOAD_TOO_LARGE = "upload_too_large"
+    UPLOAD_NOT_FOUND = "upload_not_found"
+    UPLOAD_GONE = "upload_gone"
+    UPLOAD_BUSY = "upload_busy"
+    UPLOAD_UNFINISHED = "upload_unfinished"
+    UPLOAD_USED = "upload_used"
+    OFFSET_MISMATCH = "offset_mismatch"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    INVALID_TUS_HEADER = "invalid_tus_header"
+    TUS_VERSION = "unsupported_tus_version"
+    NOT_A_PIECE = "not_a_piece"
+    TOO_MANY_UPLOADS = "too_many_uploads"
     NOT_MULTIPART = "not_multipart"
     MALFORMED_MULTIPART = "malformed_multipart"
     MISSING_FIELD = "missing_field"
@@ -45,7 +56,10 @@ class ProblemCode(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     UNKNOWN_MODEL = "unknown_model"
     RESULT_NOT_READY = "result_not_ready"
+    WRONG_TASK = "wrong_task"
+    RESULT_EXPIRED = "result_expired"
     TOO_MANY_STREAMS = "too_many_streams"
+    NO_WEBHOOK = "no_webhook"
     REDIS_UNAVAILABLE = "redis_unavailable"
     REQUEST_TIMEOUT = "request_timeout"
     BUSY = "busy"
@@ -115,6 +129,10 @@ STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
 }
 
 
+# What tus 1.0.0 adds to HTTP's statuses.
+_OWN_PHRASES = {460: "Checksum Mismatch"}
+
+
 def problem_response(
     status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -126,11 +144,15 @@ def problem_response(
 def _problem(status: int, code: str, detail: str) -> Problem:
     return Problem(
         type=f"urn:sentiloc:problem:{code}",
-        title=HTTPStatus(status).phrase,
+        title=_phrase(status),
         status=status,
         detail=detail,
         code=code,
     )
+
+
+def _phrase(status: int) -> str:
+    return _OWN_PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def documented(*answers: tuple[int, ProblemCode | ErrorCode, str]) -> dict[int | str, dict[str, object]]:
@@ -147,7 +169,7 @@ def documented(*answers: tuple[int, ProblemCode | ErrorCode, str]) -> dict[int |
 def _documented_status(status: int) -> dict[str, object]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        "description": HTTPStatus(status).phrase,
+        "description": _phrase(status),
         "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}},
     }
 

@@ -51,7 +51,7 @@ class Reaper:
         chores: Sequence[Chore] = (),
     ) -> None:
         self._chores = (
-            Chore("retention:turn", _INDEX_INTERVAL_SECONDS, self._index),
+            Chore("retention", _INDEX_INTERVAL_SECONDS, self._index),
             Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
             Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.forget_orphans),
             *chores,
@@ -96,7 +96,7 @@ class Reaper:
 
     def _have_turn(self, chore: Chore) -> bool:
         milliseconds = max(1, int(chore.seconds * 1000))
-        turn, redis = f"{self._store.prefix}{chore.name}", self._store.redis
+        turn, redis = f"{self._store.prefix}turn:{chore.name}", self._store.redis
         # A turn that lasts longer than turns do was taken before Redis's clock was set back.
         if cast("int", redis.pttl(turn)) > 2 * milliseconds:
             redis.delete(turn)

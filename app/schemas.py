@@ -7,11 +7,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from app.job_options import EXAMPLE_OPTIONS, JobOptions, Label
+from app.job_options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
 from app.job_record import JobRecord, JobState
 from app.schema_base import Body
-
-LABELS: tuple[Label, ...] = ("negative", "positive")
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
 
@@ -24,12 +22,14 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "attempt": 1,
     "model": "fsenet-starter",
     "options": EXAMPLE_OPTIONS,
-    "source": {"name": "holiday.mp4", "bytes": 1048576},
+    "source": {"name": "holiday.mp4", "bytes": 1048576, "url": None},
     "created_at": "2026-01-31T12:00:00Z",
     "started_at": "2026-01-31T12:00:01Z",
     "finished_at": None,
     "labels_found": None,
     "error": None,
+    "expires_at": None,
+    "video_expires_at": None,
     "links": {"self": f"/jobs/{EXAMPLE_ID}", "result": f"/jobs/{EXAMPLE_ID}/result"},
 }
 
@@ -47,6 +47,7 @@ EXAMPLE_FAILED: dict[str, Any] = {
     "stage": None,
     "finished_at": "2026-01-31T12:00:02Z",
 }
+EXAMPLE_FAILED |= {"expires_at": "2026-05-01T12:00:02Z", "video_expires_at": "2026-02-07T12:00:02Z"}
 EXAMPLE_FAILED |= {"error": {"code": "corrupt_media", "detail": "The file ends in the middle of the video."}}
 
 
@@ -58,10 +59,11 @@ class Links(Body):
 
 
 class Source(Body):
-    """What was uploaded: the client's name for it and its size."""
+    """The video: the client's name for it and its size."""
 
     name: str
-    bytes: int
+    bytes: int | None = Field(description="null until it is fetched from `url`")
+    url: str | None = Field(description="Where it is fetched from, without the query; null for an upload")
 
 
 class Failure(Body):
@@ -90,8 +92,12 @@ class JobBody(Body):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    labels_found: list[Label] | None = Field(description="Labels of the segments; null until it succeeded")
+    labels_found: list[AnyLabel] | None = Field(description="Labels of the segments; null until it succeeded")
     error: Failure | None
+    expires_at: datetime | None = Field(
+        None, description="The result is deleted then (410 from then on); of a job without one, its record"
+    )
+    video_expires_at: datetime | None = Field(None, description="The uploaded video is deleted then")
     links: Links
 
 
@@ -106,21 +112,32 @@ def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
         queue_position=queue_position,
         attempt=record.attempt,
         model=record.model,
-        options=record.options,
-        source=Source(name=record.source_name, bytes=record.source_bytes),
+        options=record.options.shown(),
+        source=_source(record),
         created_at=_moment(record.created_at),
         started_at=None if record.started_at is None else _moment(record.started_at),
         finished_at=None if record.finished_at is None else _moment(record.finished_at),
         labels_found=_labels(record),
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
+        expires_at=_optional(record.result_expires_at or record.record_expires_at),
+        video_expires_at=_optional(record.video_expires_at),
         links=Links(self=path, result=f"{path}/result"),
     )
 
 
-def _labels(record: JobRecord) -> list[Label] | None:
-    return (
-        None if record.labels_found is None else [label for label in LABELS if label in record.labels_found]
-    )
+def _source(record: JobRecord) -> Source:
+    """A URL's query may hold what gives access, so it is not shown."""
+    url = record.source_url and record.source_url.partition("?")[0].partition("#")[0]
+    is_awaited = url is not None and not record.source_bytes
+    return Source(name=record.source_name, bytes=None if is_awaited else record.source_bytes, url=url)
+
+
+def _labels(record: JobRecord) -> list[str] | None:
+    return None if record.labels_found is None else sorted(record.labels_found)
+
+
+def _optional(seconds: float | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)
 
 
 def _moment(seconds: float) -> datetime:

@@ -7,8 +7,10 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.webhook_secrets import check_webhook_secret
 
 
 class Settings(BaseSettings):
@@ -75,6 +77,15 @@ class Settings(BaseSettings):
     keep_results_seconds: float = Field(30 * 86_400, ge=0, description="Likewise results and thumbnails")
     keep_records_seconds: float = Field(90 * 86_400, ge=0, description="Likewise all that is left of the job")
 
+    webhook_secret: SecretStr | None = Field(
+        None, description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key"
+    )
+    webhook_senders: int = Field(8, ge=0, description="Threads that send webhooks, per API process")
+    webhook_timeout_seconds: float = Field(10.0, gt=0)
+    webhook_max_attempts: int = Field(15, ge=1, description="Then the event is given up: after about a day")
+    webhook_backoff_seconds: float = Field(10.0, gt=0, description="After the first try; doubled each time")
+    webhook_backoff_max_seconds: float = Field(6 * 3600, gt=0)
+
     lease_seconds: float = Field(30.0, gt=0)
     max_attempts: int = Field(3, ge=1, description="Workers that a job may kill before it fails as poison")
     reaper_interval_seconds: float = Field(5.0, gt=0)
@@ -97,6 +108,13 @@ class Settings(BaseSettings):
     def keys_required(self) -> bool:
         """True when requests need an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_webhook_secret(value.get_secret_value())
+        return value
 
     @field_validator("outbound_allow")
     @classmethod

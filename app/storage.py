@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol, Self
 
 from model.errors import ErrorCode, SentilocError
 
-_KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,2}")
+_KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,3}")
 _PART = ".part"
 
 
@@ -36,7 +36,14 @@ def result_key(job_id: str, attempt: int) -> str:
     return f"results/{job_id}.{attempt}.json"
 
 
+def thumbnail_key(job_id: str, attempt: int, index: int) -> str:
+    """Where the picture of a result's segment lies, beside the result."""
+    return f"results/{job_id}.{attempt}.{index}.jpg"
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+RESERVE_BYTES = 64 << 20
+"""Free space that uploads leave, so that the job store's log and the results of accepted jobs still fit."""
 
 
 class Writer(Protocol):
@@ -121,7 +128,7 @@ class LocalStorage:
     def adopt(self, path: Path, key: str) -> None:
         """Rename the file, which must lie on the same volume."""
         target = self._path(key)
-        with _full_is_typed():
+        with full_is_typed():
             target.parent.mkdir(parents=True, exist_ok=True)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -164,7 +171,7 @@ class LocalWriter:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        with _full_is_typed():
+        with full_is_typed():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("xb", buffering=0)
         return self
@@ -179,13 +186,15 @@ class LocalWriter:
     def write(self, data: bytes) -> None:
         """Append; raises `storage_full`."""
         left = memoryview(data)
-        with _full_is_typed():
+        with full_is_typed():
+            if self._path.parent.name == "uploads":
+                leave_reserve(self._open().fileno())
             while left:
                 left = left[self._open().write(left) :]
 
     def commit(self) -> None:
         """Sync, rename, sync the folder."""
-        with _full_is_typed():
+        with full_is_typed():
             os.fsync(self._open().fileno())
             self._open().close()
             self._part.replace(self._path)
@@ -199,13 +208,21 @@ class LocalWriter:
 
 
 @contextmanager
-def _full_is_typed() -> Iterator[None]:
+def full_is_typed() -> Iterator[None]:
+    """Makes `storage_full` of what the system says when a disk or a quota is full."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.") from error
         raise
+
+
+def leave_reserve(descriptor: int) -> None:
+    """Raises `storage_full` when the volume of this open file has but the reserve left."""
+    volume = os.fstatvfs(descriptor)
+    if volume.f_bavail * volume.f_frsize < RESERVE_BYTES:
+        raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,9 +10,9 @@ from app.callers import current_caller
 from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError, documented
+from app.retention import delete_files
 from app.schemas import EXAMPLE_ID, JobBody, job_body
 from app.services import Services, ServicesDep
-from app.storage import result_key
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
 
@@ -83,9 +83,7 @@ def cancel_or_delete(job_id: JobId, services: ServicesDep) -> JobBody | Response
     record = services.store.delete(job_id)
     if record is None:
         raise ProblemError(*UNKNOWN)
-    results = [result_key(record.id, attempt) for attempt in range(1, record.attempt + 1)]
-    for key in (record.source_key, *results):
-        services.storage.delete(key)
+    delete_files(services.storage, record)
     return Response(status_code=204)
 
 

@@ -1,0 +1,147 @@
+"""What is kept how long: files go, answers say so, and nothing goes before its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.job_record import JobRecord
+from app.job_store import JobStore
+from app.main import create_app
+from app.result_schemas import EXAMPLE_RESULT
+from app.retention import Retention, keep_seconds
+from app.settings import Settings
+from app.storage import LocalStorage, result_key, thumbnail_key
+from tests.app.asking import assert_problem, finish, upload
+
+RESULT = json.dumps(EXAMPLE_RESULT).encode()
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(
+        update={"keep_uploads_seconds": 100, "keep_results_seconds": 200, "keep_records_seconds": 300}
+    )
+
+
+@pytest.fixture
+def retention(settings: Settings, store: JobStore) -> Retention:
+    retention = Retention(settings, store, LocalStorage(settings.data_dir))
+    retention.announce_times()
+    return retention
+
+
+@pytest.fixture
+def client(settings: Settings, retention: Retention) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def files(settings: Settings) -> list[str]:
+    return sorted(str(path.relative_to(settings.data_dir)) for path in settings.data_dir.glob("*/*"))
+
+
+def done(client: TestClient, store: JobStore, settings: Settings) -> JobRecord:
+    job_id = upload(client).json()["id"]
+    finish(store, job_id, settings, RESULT)
+    record = store.get(job_id)
+    assert record is not None
+    return record
+
+
+def let_pass(store: JobStore, record: JobRecord, what: str) -> None:
+    """Bring the time of one part forward to a second ago."""
+    assert store.keep_until(record.id, what, time.time() - 1)
+
+
+def test_nothing_outlives_its_record() -> None:
+    def kept(**seconds: float) -> list[float]:
+        return list(keep_seconds(Settings(**{f"keep_{k}_seconds": v for k, v in seconds.items()})).values())  # type: ignore[arg-type]
+
+    assert kept(uploads=10, results=20, records=15) == [10, 15, 15]
+    assert kept(uploads=0, results=0, records=15) == [15, 15, 15]
+    assert kept(uploads=0, results=20, records=0) == [0, 20, 0]
+
+
+def test_a_job_says_until_when(client: TestClient, store: JobStore, settings: Settings) -> None:
+    job_id = upload(client).json()["id"]
+    waiting = client.get(f"/jobs/{job_id}").json()
+    assert waiting["expires_at"] is waiting["video_expires_at"] is None
+    finish(store, job_id, settings, RESULT)
+    record = store.get(job_id)
+    assert record is not None and record.finished_at is not None
+    times = (record.video_expires_at, record.result_expires_at, record.record_expires_at)
+    assert times == pytest.approx([record.finished_at + seconds for seconds in (100, 200, 300)], abs=0.01)
+    body = client.get(f"/jobs/{job_id}").json()
+    assert body["video_expires_at"] < body["expires_at"]
+
+
+def test_parts_go_one_after_the_other(
+    client: TestClient, store: JobStore, settings: Settings, retention: Retention
+) -> None:
+    record = done(client, store, settings)
+    path = f"/jobs/{record.id}"
+    retention.sweep()
+    assert len(files(settings)) == 2
+    let_pass(store, record, "uploads")
+    retention.sweep()
+    assert files(settings) == [result_key(record.id, 1)]
+    assert_problem(client.get(f"{path}/video"), 410, "source_missing")
+    assert client.get(f"{path}/result").status_code == 200
+    let_pass(store, record, "results")
+    assert_problem(client.get(f"{path}/result"), 410, "result_expired")
+    assert_problem(client.get(f"{path}/curve"), 410, "result_expired")
+    assert_problem(client.post(f"{path}/feedback", json={"segments": []}), 410, "result_expired")
+    retention.sweep()
+    assert files(settings) == []
+    assert client.get(path).json()["state"] == "succeeded"
+    let_pass(store, record, "records")
+    retention.sweep()
+    assert_problem(client.get(path), 404, "job_not_found")
+    left = {key for key in store.redis.scan_iter(f"{store.prefix}*") if record.id in key}
+    assert left == set()
+    assert not store.redis.exists(f"{store.prefix}kept:records")
+
+
+def test_jobs_that_ended_without_retention_get_their_time(store: JobStore, settings: Settings) -> None:
+    old = [
+        store.submit(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m") for _ in "ab"
+    ]
+    store.cancel(old[0].id)
+    retention = Retention(settings, store, LocalStorage(settings.data_dir))
+    retention.index_older_jobs()
+    records = [store.get(job.id) for job in old]
+    assert records[0] and records[0].finished_at and records[0].record_expires_at
+    assert records[0].record_expires_at == pytest.approx(records[0].finished_at + 300, abs=0.01)
+    assert records[1] and records[1].record_expires_at is None
+
+
+def test_results_that_nobody_claims_go(
+    client: TestClient, store: JobStore, settings: Settings, retention: Retention
+) -> None:
+    record = done(client, store, settings)
+    storage = LocalStorage(settings.data_dir)
+    lost = [result_key("goneGoneGone", 1), result_key(record.id, 7), thumbnail_key("goneGoneGone", 1, 0)]
+    kept = [thumbnail_key(record.id, 1, 0)]
+    for key in (*lost, *kept):
+        with storage.writer(key) as writer:
+            writer.write(b"x")
+            writer.commit()
+    retention.forget_orphans(60)
+    assert set(lost) <= set(files(settings))
+    for key in files(settings):
+        os.utime(settings.data_dir / key, (time.time() - 100,) * 2)
+    retention.forget_orphans(60)
+    assert set(files(settings)) == {record.source_key, result_key(record.id, 1), *kept}
+
+
+def test_a_deleted_job_leaves_no_file(client: TestClient, store: JobStore, settings: Settings) -> None:
+    record = done(client, store, settings)
+    assert client.delete(f"/jobs/{record.id}").status_code == 204
+    assert not [path for path in Path(settings.data_dir).rglob("*") if path.is_file()]

@@ -1,0 +1,288 @@
+"""Webhooks against a real receiver: one event id over all tries, signed so that the documented check holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+from redis import Redis
+
+from app.callers import Scope
+from app.job_options import JobOptions
+from app.job_store import JobStore
+from app.keys import KeyStore
+from app.main import create_app
+from app.settings import Settings
+from app.webhook_secrets import new_webhook_secret
+from app.webhook_sender import WebhookSender
+from app.webhooks import signed_headers
+from tests.app.asking import VIDEO, assert_problem
+from tests.services import ROOT, wait_for
+
+SECRET = new_webhook_secret()
+
+
+class Receiver:
+    """A server that answers with the given statuses in turn, then with 204, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.headers: dict[str, str] = {}
+        self.seen: list[tuple[dict[str, str], bytes]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.seen.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def ids(self) -> set[str]:
+        return {headers["webhook-id"] for headers, _ in self.seen}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Sends to loopback, soon again, and only when the test says so."""
+    return settings.model_copy(
+        update={
+            "outbound_allow": ["127.0.0.0/8"],
+            "webhook_backoff_seconds": 0.001,
+            "webhook_backoff_max_seconds": 0.004,
+            "webhook_senders": 0,
+        }
+    )
+
+
+@pytest.fixture
+def sender(settings: Settings, store: JobStore) -> WebhookSender:
+    return WebhookSender(settings, store)
+
+
+@pytest.fixture
+def check() -> Callable[..., dict[str, Any]]:
+    """The receiver's check as `docs/api.md` gives it."""
+    code = re.search(r"```python\n(def check_webhook.*?)```", (ROOT / "docs" / "api.md").read_text(), re.S)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec("import base64, hashlib, hmac, json, time\n" + code[1], names)
+    found: Callable[..., dict[str, Any]] = names["check_webhook"]
+    return found
+
+
+def cancelled_job(store: JobStore, url: str, **more: Any) -> str:
+    """A job with a webhook that has come to its end."""
+    options = JobOptions.model_validate({"webhook": {"url": url, "secret": SECRET, **more}})
+    job = store.submit(
+        source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=options
+    )
+    assert store.cancel(job.id)
+    return job.id
+
+
+def send_until_settled(sender: WebhookSender) -> None:
+    """Send whatever is due until nothing is any more."""
+    wait_for(lambda: not sender.send_one() and sender._webhooks._redis.zcard(sender._webhooks.due) == 0)
+
+
+def test_ten_failures_then_one_accepted_event(
+    receiver: Receiver, sender: WebhookSender, store: JobStore, client: TestClient, check: Callable[..., Any]
+) -> None:
+    receiver.statuses = [500, 503, 429, 302, 404, 500, 500, 500, 500, 500]
+    job_id = cancelled_job(store, receiver.url)
+    send_until_settled(sender)
+    assert len(receiver.seen) == 11
+    assert receiver.ids() == {f"msg_{job_id}"}
+    headers, body = receiver.seen[-1]
+    event = check([SECRET], headers, body)
+    assert (event["type"], event["data"]["id"]) == ("job.cancelled", job_id)
+    assert SECRET not in body.decode()
+    log = client.get(f"/jobs/{job_id}/webhooks").json()
+    assert (log["state"], log["attempts"], log["next_attempt_at"]) == ("delivered", 11, None)
+    assert [one["status"] for one in log["deliveries"]] == [500, 503, 429, 302, 404] + [500] * 5 + [204]
+
+
+def test_the_documented_check_refuses_what_it_should(check: Callable[..., Any]) -> None:
+    body = b'{"type": "job.succeeded"}'
+    now = int(time.time())
+    good = signed_headers([SECRET], "job", now, body)
+    assert check([SECRET], good, body) == json.loads(body)
+    two = signed_headers([new_webhook_secret(), SECRET], "job", now, body)
+    assert check([SECRET], two, body)
+    old, early = (signed_headers([SECRET], "job", now + shift, body) for shift in (-301, 301))
+    for secret, headers, sent in (
+        (SECRET, good, body + b" "),
+        (SECRET, {**good, "webhook-id": "msg_other"}, body),
+        (SECRET, {**good, "webhook-timestamp": str(now - 1)}, body),
+        (SECRET, old, body),
+        (SECRET, early, body),
+        (new_webhook_secret(), good, body),
+        (SECRET, {**good, "webhook-signature": "v1,AAAA"}, body),
+    ):
+        with pytest.raises(ValueError):
+            check([secret], headers, sent)
+
+
+def test_another_implementation_accepts_it(
+    receiver: Receiver, sender: WebhookSender, store: JobStore
+) -> None:
+    library = pytest.importorskip("standardwebhooks", reason="needs the package standardwebhooks")
+    cancelled_job(store, receiver.url)
+    send_until_settled(sender)
+    headers, body = receiver.seen[0]
+    assert library.Webhook(SECRET).verify(body.decode(), headers)["type"] == "job.cancelled"
+    with pytest.raises(library.WebhookVerificationError):
+        library.Webhook(SECRET).verify(body.decode() + " ", headers)
+
+
+def test_redelivery_keeps_the_event(
+    receiver: Receiver, sender: WebhookSender, store: JobStore, client: TestClient
+) -> None:
+    job_id = cancelled_job(store, receiver.url)
+    send_until_settled(sender)
+    again = client.post(f"/jobs/{job_id}/webhooks")
+    assert (again.status_code, again.json()["state"]) == (202, "pending")
+    send_until_settled(sender)
+    assert len(receiver.seen) == 2 and len(receiver.ids()) == 1
+    assert len(client.get(f"/jobs/{job_id}/webhooks").json()["deliveries"]) == 2
+
+
+def test_it_is_given_up_in_the_end_or_when_the_receiver_is_gone(
+    receiver: Receiver, settings: Settings, store: JobStore, client: TestClient
+) -> None:
+    sender = WebhookSender(settings.model_copy(update={"webhook_max_attempts": 3}), store)
+    receiver.statuses = [500] * 3
+    first = cancelled_job(store, receiver.url)
+    send_until_settled(sender)
+    receiver.statuses = [410]
+    second = cancelled_job(store, receiver.url)
+    send_until_settled(sender)
+    logs = [client.get(f"/jobs/{job_id}/webhooks").json() for job_id in (first, second)]
+    assert [(log["state"], log["attempts"]) for log in logs] == [("failed", 3), ("failed", 1)]
+
+
+def test_an_address_that_is_not_public_is_never_asked(
+    receiver: Receiver, settings: Settings, store: JobStore, client: TestClient
+) -> None:
+    job_id = cancelled_job(store, receiver.url)
+    closed = settings.model_copy(update={"outbound_allow": [], "webhook_max_attempts": 1})
+    send_until_settled(WebhookSender(closed, store))
+    assert receiver.seen == []
+    log = client.get(f"/jobs/{job_id}/webhooks").json()
+    assert [(one["status"], one["error"]) for one in log["deliveries"]] == [(None, "url_forbidden")]
+
+
+def test_only_wanted_events_are_sent(receiver: Receiver, sender: WebhookSender, store: JobStore) -> None:
+    cancelled_job(store, receiver.url, events=["job.succeeded"])
+    send_until_settled(sender)
+    assert receiver.seen == []
+
+
+def test_a_deleted_job_is_forgotten(sender: WebhookSender, store: JobStore, client: TestClient) -> None:
+    job_id = cancelled_job(store, "http://127.0.0.1:9/closed")
+    assert sender.send_one()
+    assert client.get(f"/jobs/{job_id}/webhooks").json()["deliveries"][0]["error"] == "url_unreachable"
+    client.delete(f"/jobs/{job_id}")
+    assert not [
+        key for key in store.redis.scan_iter(f"{store.prefix}*") if job_id in key or "webhooks" in key
+    ]
+
+
+def test_the_wait_doubles_and_the_receiver_may_ask_for_more(settings: Settings, store: JobStore) -> None:
+    slow = settings.model_copy(
+        update={"webhook_backoff_seconds": 10.0, "webhook_backoff_max_seconds": 1000.0}
+    )
+    sender = WebhookSender(slow, store)
+    waits = [sender.wait_seconds(attempt, {}) for attempt in (1, 2, 3, 20)]
+    for wait, middle in zip(waits, (10, 20, 40, 1000), strict=True):
+        assert 0.8 * middle <= wait <= 1.2 * middle
+    assert sender.wait_seconds(1, {"retry-after": "300"}) == 300
+    assert sender.wait_seconds(1, {"retry-after": "999999"}) == 1000
+    assert sender.wait_seconds(1, {"retry-after": "soon"}) <= 12
+
+
+def post(client: TestClient, webhook: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
+    data = {"options": json.dumps({"webhook": webhook})}
+    return client.post("/localize", files={"video": ("a.mp4", VIDEO)}, data=data, headers=headers)
+
+
+def test_what_cannot_be_sent_is_refused_at_once(client: TestClient) -> None:
+    url = "https://edit.example/hook"
+    assert_problem(post(client, {"url": "http://10.0.0.1/x", "secret": SECRET}), 422, "url_forbidden")
+    assert_problem(post(client, {"url": "file:///etc/passwd", "secret": SECRET}), 422, "url_forbidden")
+    assert_problem(post(client, {"url": url}), 422, "invalid_request")
+    assert_problem(post(client, {"url": url, "secret": "whsec_c2hvcnQ="}), 422, "invalid_request")
+    job = post(client, {"url": url, "secret": SECRET}).json()
+    assert job["options"]["webhook"] == {"url": url, "secret": None, "events": None}
+    assert SECRET not in client.get(f"/jobs/{job['id']}").text + client.get("/jobs").text
+    assert client.get(f"/jobs/{job['id']}/webhooks").json()["state"] is None
+    assert_problem(client.post(f"/jobs/{job['id']}/webhooks"), 409, "no_webhook")
+
+
+def test_a_key_signs_its_own_jobs(
+    receiver: Receiver, settings: Settings, sender: WebhookSender, redis: Redis, store: JobStore,
+    check: Callable[..., Any],
+) -> None:  # fmt: skip
+    keys = KeyStore(redis, settings.redis_prefix)
+    new = keys.create("test", [Scope.WRITE], rate_per_minute=0)
+    with TestClient(create_app(settings.model_copy(update={"api_keys": "on"}))) as guarded:
+        job_id = post(guarded, {"url": receiver.url}, {"X-API-Key": new.text}).json()["id"]
+    store.cancel(job_id)
+    fresh = keys.rotate_webhook_secret(new.key.id)
+    send_until_settled(sender)
+    headers, body = receiver.seen[0]
+    for secret in (fresh, new.webhook_secret):
+        assert check([secret], headers, body)["data"]["id"] == job_id
+
+
+def test_the_server_s_own_secret(receiver: Receiver, settings: Settings, store: JobStore) -> None:
+    with pytest.raises(ValidationError):
+        Settings(webhook_secret="secret")
+    own = Settings(**{**settings.model_dump(), "webhook_secret": SECRET})
+    assert SECRET not in repr(own)
+    with TestClient(create_app(own)) as client:
+        job_id = post(client, {"url": receiver.url}).json()["id"]
+    store.cancel(job_id)
+    assert WebhookSender(own, store).send_one()
+    assert receiver.ids() == {f"msg_{job_id}"}
+
+
+def test_threads_send_by_themselves(
+    receiver: Receiver, settings: Settings, store: JobStore, tmp_path: Path
+) -> None:
+    running = WebhookSender(settings.model_copy(update={"webhook_senders": 2}), store)
+    running.start()
+    try:
+        job_ids = [cancelled_job(store, receiver.url) for _ in range(5)]
+        wait_for(lambda: len(receiver.seen) >= 5)
+    finally:
+        running.stop()
+    assert receiver.ids() == {f"msg_{job_id}" for job_id in job_ids}
+    assert len(receiver.seen) == 5
