@@ -25,12 +25,13 @@ KEY_REUSED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A video for the job `job_id`: where it lies, the client's name for it, its size."""
+    """A video for the job `job_id`: where it lies, or will lie once it is fetched from `url`; its name and size."""
 
     job_id: str
     key: str
     name: str
     bytes: int
+    url: str = ""
 
 
 def submit(services: Services, source: Source, options: JobOptions, once: Once | None) -> JobRecord:
@@ -45,6 +46,7 @@ def submit(services: Services, source: Source, options: JobOptions, once: Once |
             source_key=source.key,
             source_name=source.name,
             source_bytes=source.bytes,
+            source_url=source.url,
             model=options.model or services.settings.model,
             options=options,
             once=once,

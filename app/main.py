@@ -8,17 +8,35 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from app import tus
 from app.access import KeyGuard
 from app.docs_page import add_docs
 from app.openapi import complete_openapi
 from app.problems import install_handlers
-from app.reaper import Reaper
-from app.routes import about, curve, events, feedback, health, jobs, key, listing, localize, metrics, results
+from app.reaper import Chore, Reaper
+from app.routes import (
+    about,
+    curve,
+    events,
+    feedback,
+    health,
+    jobs,
+    key,
+    listing,
+    localize,
+    metrics,
+    results,
+    webhooks,
+)
+from app.routes import uploads as upload_routes
 from app.routes.page import add_page
 from app.services import Services
 from app.settings import Settings, get_settings
+from app.upload_jobs import sweep_uploads
 from app.version import version
+from app.webhook_sender import WebhookSender
 
+_UPLOADS_SECONDS = 60.0
 _DESCRIPTION = (
     "Finds *when* a video conveys positive or negative sentiment. "
     "Upload a video, follow the job, fetch the segments. "
@@ -44,6 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_handlers(app)
     for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)
+    app.include_router(upload_routes.router)
+    app.include_router(webhooks.router)
     add_docs(app)
     add_page(app)
     complete_openapi(app, services.settings.keys_required)
@@ -55,21 +75,28 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
-                *("Last-Event-ID", "Range", "X-API-Key"),
+                *("Last-Event-ID", "Range", "X-API-Key", *tus.ASKED_HEADERS),
             ],
-            expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed", "Content-Disposition"],
+            expose_headers=[
+                *("ETag", "Location", "Retry-After", "Idempotent-Replayed", "Content-Disposition"),
+                *tus.ANSWERED_HEADERS,
+            ],
         )
 
 
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher)
+        chores = [Chore("uploads", _UPLOADS_SECONDS, lambda: sweep_uploads(services))]
+        reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
+        sender = WebhookSender(services.settings, services.store)
         reaper.start()
+        sender.start()
         yield
+        sender.stop()
         reaper.stop()
         await services.events.close()
 

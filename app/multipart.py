@@ -89,7 +89,7 @@ class VideoPart:
         self._seen.add(field)
         self._field = field
         if field == "video":
-            self.name = _display_name(_text(options.get(b"filename")))
+            self.name = display_name(_text(options.get(b"filename")))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field == "options":
@@ -135,6 +135,7 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
-def _display_name(name: str) -> str:
+def display_name(name: str) -> str:
+    """A client's name for a file, without folders and what cannot be shown."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from app.feedback import Feedback
 from app.health_schemas import HealthBody, ReadyBody
 from app.job_options import JobOptions
+from app.localize_request import LocalizeRequest
 from app.openapi_security import add_security
 from app.problems import Problem
 from app.result_schemas import ResultBody
@@ -33,7 +34,7 @@ def complete_openapi(app: FastAPI, keys_required: bool = False) -> None:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = Problem.model_json_schema()
-        for asked in (Feedback, JobOptions):
+        for asked in (Feedback, JobOptions, LocalizeRequest):
             schemas[asked.__name__] = _as_asked(asked)
         for model in (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody):
             schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]

@@ -13,28 +13,36 @@ from app.job_store import JobStore
 from app.redis_client import connect
 from app.settings import Settings
 from app.storage import LocalStorage, Storage
+from app.upload_pieces import Pieces
+from app.upload_store import UploadStore
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Settings and the four things that hold state."""
+    """Settings and the things that hold state."""
 
     settings: Settings
     store: JobStore
     storage: Storage
     dispatcher: Dispatcher
     events: EventStreams
+    uploads: UploadStore
+    pieces: Pieces
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Connects to nothing yet."""
         redis = connect(settings)
+        storage = LocalStorage(settings.data_dir)
+        uploads = UploadStore(settings, redis, storage)
         return cls(
             settings=settings,
             store=JobStore(redis, settings.redis_prefix),
-            storage=LocalStorage(settings.data_dir),
+            storage=storage,
             dispatcher=Dispatcher(settings, redis),
             events=EventStreams(settings),
+            uploads=uploads,
+            pieces=Pieces(settings, uploads),
         )
 
 

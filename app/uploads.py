@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from anyio import to_thread
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from app.intake import Source
 from app.job_options import JobOptions
 from app.job_record import new_job_id
 from app.multipart import VideoPart, too_large
 from app.options_check import check_options
-from app.problems import STATUS_OF_ERROR, ProblemCode, ProblemError
+from app.problems import STATUS_OF_ERROR, ProblemError
+from app.request_body import FLUSH_BYTES, body_chunks
 from app.settings import Settings
 from app.storage import Storage, Writer, source_key
 from model.errors import ErrorCode, SentilocError
 
-_FLUSH_BYTES = 1 << 20
 _FORM_OVERHEAD = 1 << 16
 
 
@@ -63,9 +60,9 @@ async def _receive(request: Request, writer: Writer, settings: Settings, hasher:
     content_type = request.headers.get("content-type", "")
     _refuse_by_length(request, settings.max_upload_bytes)
     part = VideoPart(content_type, settings.max_upload_bytes, buffer.extend)
-    async for chunk in _chunks(request, settings.upload_idle_seconds):
+    async for chunk in body_chunks(request, settings.upload_idle_seconds):
         part.feed(chunk)
-        if len(buffer) >= _FLUSH_BYTES:
+        if len(buffer) >= FLUSH_BYTES:
             await _flush(writer, buffer, hasher)
     part.finish()
     if part.bytes == 0:
@@ -83,21 +80,6 @@ async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> No
         writer.write(data)
 
     await to_thread.run_sync(keep)
-
-
-async def _chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
-    stream = aiter(request.stream())
-    while True:
-        try:
-            chunk = await asyncio.wait_for(anext(stream), idle_seconds)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            detail = f"The upload sent nothing for {idle_seconds:g} seconds."
-            raise ProblemError(408, ProblemCode.UPLOAD_TIMEOUT, detail) from error
-        except ClientDisconnect as error:
-            raise ProblemError(400, ProblemCode.UPLOAD_INCOMPLETE, "The upload was cut off.") from error
-        yield chunk
 
 
 def _refuse_by_length(request: Request, limit: int) -> None:

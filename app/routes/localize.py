@@ -7,14 +7,23 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from app.intake import KEY_REUSED, submit
-from app.job_record import JobRecord
+from app.intake import KEY_REUSED, Source, submit
+from app.job_options import JobOptions
+from app.job_record import JobRecord, new_job_id
+from app.json_body import parse_body, read_body
+from app.localize_request import MAX_REQUEST_BYTES, LocalizeRequest
 from app.once import Once
+from app.options_check import require_known_model
+from app.outbound import Outbound
 from app.problems import ProblemCode, ProblemError, documented
+from app.routes.uploads import UNKNOWN as UNKNOWN_UPLOAD
+from app.routes.uploads import find_upload
 from app.schemas import JobBody, job_body
 from app.services import Services, ServicesDep
+from app.storage import source_key
+from app.upload_jobs import GONE, UNFINISHED, USED, localize_upload
 from app.uploads import Upload, receive_video
-from model.errors import ErrorCode
+from model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["jobs"])
 
@@ -40,7 +49,8 @@ _FORM: dict[str, Any] = {
                     },
                 },
                 "encoding": {"options": {"contentType": "application/json"}},
-            }
+            },
+            "application/json": {"schema": {"$ref": "#/components/schemas/LocalizeRequest"}},
         },
     }
 }
@@ -54,7 +64,7 @@ _LOCATION = {
 }
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
-        "description": "The video is stored and the job is queued; it will not be lost.",
+        "description": "The job is queued and will not be lost.",
         "headers": _LOCATION,
     }
 }
@@ -69,6 +79,11 @@ IdempotencyKey = Annotated[
 _PROBLEMS = documented(
     (400, ProblemCode.MALFORMED_MULTIPART, "The multipart body is malformed or cut off."),
     (408, ProblemCode.UPLOAD_TIMEOUT, "The upload sent nothing for 30 seconds."),
+    UNKNOWN_UPLOAD,
+    UNFINISHED,
+    USED,
+    GONE,
+    (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_REQUEST_BYTES} bytes."),
     (413, ProblemCode.UPLOAD_TOO_LARGE, "The video is larger than 2147483648 bytes, which is the most …"),
     (415, ProblemCode.NOT_MULTIPART, "Send the video as multipart/form-data, in a file field named `video`."),
     (422, ProblemCode.MISSING_FIELD, "The form has no field `video`."),
@@ -80,6 +95,7 @@ _PROBLEMS = documented(
     (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
     (422, ProblemCode.UNKNOWN_MODEL, "There is no model 'x'; `GET /models` lists those that there are."),
     KEY_REUSED,
+    (422, ErrorCode.URL_FORBIDDEN, "The URL leads to an address that this server does not connect to."),
     (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
     (
         503,
@@ -93,26 +109,37 @@ _PROBLEMS = documented(
 @router.post(
     "/localize",
     status_code=202,
-    summary="Upload a video and queue it",
+    summary="Upload a video, or name one, and queue it",
     responses={**_ACCEPTED, **_PROBLEMS},
     openapi_extra=_FORM,
 )
 async def localize(
     request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyKey = None
 ) -> JobBody:
-    """The video is streamed to disk, stored under a generated name and queued for localization."""
+    """A form's video is streamed to disk, stored under a generated name and queued for localization.
+
+    JSON names a video instead: by `url`, which a worker fetches, or by a complete `upload`, which has one job at most.
+    """
     await to_thread.run_sync(services.store.redis.ping)
-    upload = await receive_video(request, services.storage, services.settings)
-    once = idempotency_key and Once(idempotency_key, upload.digest, services.settings.idempotency_seconds)
-    record, position = await to_thread.run_sync(_submit, services, upload, once or None)
-    if record.id != upload.source.job_id:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        record, is_new = await _from_json(request, services, idempotency_key)
+    else:
+        upload = await receive_video(request, services.storage, services.settings)
+        once = _once(services, idempotency_key, upload.digest)
+        record = await to_thread.run_sync(_submit, services, upload, once)
+        is_new = record.id == upload.source.job_id
+    if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{record.id}"
     response.headers["Cache-Control"] = "no-store"
-    return job_body(record, position)
+    return job_body(record, await to_thread.run_sync(services.store.queue_position, record.id))
 
 
-def _submit(services: Services, upload: Upload, once: Once | None) -> tuple[JobRecord, int | None]:
+def _once(services: Services, key: str | None, digest: str) -> Once | None:
+    return Once(key, digest, services.settings.idempotency_seconds) if key else None
+
+
+def _submit(services: Services, upload: Upload, once: Once | None) -> JobRecord:
     source = upload.source
     try:
         record = submit(services, source, upload.options, once)
@@ -121,4 +148,35 @@ def _submit(services: Services, upload: Upload, once: Once | None) -> tuple[JobR
         raise
     if record.id != source.job_id:
         services.storage.delete(source.key)
-    return record, services.store.queue_position(record.id)
+    return record
+
+
+async def _from_json(request: Request, services: Services, key: str | None) -> tuple[JobRecord, bool]:
+    """The job that a JSON body asks for, and whether it is a new one."""
+    body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
+    asked = parse_body(LocalizeRequest, body)
+    require_known_model(asked.options, services.settings)
+    once = _once(services, key, asked.digest())
+    if asked.upload is not None:
+        return await to_thread.run_sync(_of_upload, services, asked.upload, asked.options, once)
+    return await to_thread.run_sync(_of_url, services, asked, once)
+
+
+def _of_upload(
+    services: Services, upload_id: str, options: JobOptions, once: Once | None
+) -> tuple[JobRecord, bool]:
+    upload = find_upload(services, upload_id)
+    is_known = services.store.get(upload_id) is not None
+    record = localize_upload(services, upload, options, once)
+    return record, record.id == upload_id and not is_known
+
+
+def _of_url(services: Services, asked: LocalizeRequest, once: Once | None) -> tuple[JobRecord, bool]:
+    try:
+        url = Outbound(services.settings.outbound_allow).check(asked.url or "")
+    except SentilocError as error:
+        raise ProblemError(422, error.code, error.detail) from error
+    job_id = new_job_id()
+    source = Source(job_id=job_id, key=source_key(job_id), name=asked.source_name(url), bytes=0, url=str(url))
+    record = submit(services, source, asked.options, once)
+    return record, record.id == job_id

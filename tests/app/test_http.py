@@ -198,7 +198,8 @@ BAD_FORMS = {
     "garbage": (b"\x00\xff" * 50, None, 400, "malformed_multipart"),
     "huge header": (form((f'name="video"; x="{"y" * 70_000}"', b"x")), None, 400, "malformed_multipart"),
     "not multipart": (b"x" * 10, "video/mp4", 415, "not_multipart"),
-    "json": (b"{}", "application/json", 415, "not_multipart"),
+    "empty json": (b"{}", "application/json", 422, "invalid_request"),
+    "json list": (b"[]", "application/json", 422, "invalid_request"),
     "no boundary": (b"x", "multipart/form-data", 415, "not_multipart"),
     "long boundary": (b"x", f"multipart/form-data; boundary={'b' * 300}", 400, "malformed_multipart"),
 }

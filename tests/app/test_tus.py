@@ -1,0 +1,339 @@
+"""Resumable uploads as tus 1.0.0 has them: pieces, breaks, two writers, wrong headers, one job in the end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from app.job_store import JobStore
+from app.main import create_app
+from app.services import Services
+from app.settings import Settings
+from app.upload_jobs import sweep_uploads
+from app.upload_store import INCOMING
+from tests.app.asking import VIDEO, assert_problem
+from tests.services import wait_for
+
+VERSION = {"Tus-Resumable": "1.0.0"}
+PIECE = {**VERSION, "Content-Type": "application/offset+octet-stream"}
+HALF = len(VIDEO) // 2
+
+
+def metadata(**pairs: str) -> str:
+    return ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in pairs.items())
+
+
+def create(client: TestClient, length: int = len(VIDEO), /, **headers: str) -> Response:
+    named = {"Upload-Metadata": metadata(filename="clip.mp4"), **headers}
+    response: Response = client.post("/uploads", headers={**VERSION, "Upload-Length": str(length), **named})
+    return response
+
+
+def begin(client: TestClient, **headers: str) -> str:
+    response = create(client, **headers)
+    assert response.status_code == 201, response.text
+    return str(response.headers["location"])
+
+
+def send(client: TestClient, path: str, offset: int, data: Any, **headers: str) -> Response:
+    response: Response = client.patch(
+        path, content=data, headers={**PIECE, "Upload-Offset": str(offset), **headers}
+    )
+    return response
+
+
+def offset(client: TestClient, path: str) -> int:
+    response = client.head(path, headers=VERSION)
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    return int(response.headers["upload-offset"])
+
+
+def localize(client: TestClient, path: str, **options: Any) -> Response:
+    body = {"upload": path.rpartition("/")[2], **({"options": options} if options else {})}
+    response: Response = client.post("/localize", json=body)
+    return response
+
+
+def services(client: TestClient) -> Services:
+    found = client.app.state.services  # type: ignore[attr-defined]
+    assert isinstance(found, Services)
+    return found
+
+
+def test_the_server_says_what_it_can(client: TestClient, settings: Settings) -> None:
+    headers = client.options("/uploads").headers
+    assert headers["tus-version"] == headers["tus-resumable"] == "1.0.0"
+    assert headers["tus-max-size"] == str(settings.max_upload_bytes)
+    assert {"creation", "expiration", "termination", "checksum"} <= {*headers["tus-extension"].split(",")}
+
+
+def test_pieces_become_one_job(client: TestClient, settings: Settings, store: JobStore) -> None:
+    path = begin(client)
+    assert_problem(localize(client, path), 409, "upload_unfinished")
+    first = send(client, path, 0, VIDEO[:HALF])
+    assert (first.status_code, first.headers["upload-offset"]) == (204, str(HALF))
+    assert "upload-expires" in first.headers
+    assert "sentiloc-job" not in send(client, path, HALF, VIDEO[HALF:]).headers
+    assert (offset(client, path), store.queued()) == (len(VIDEO), [])
+    assert client.get(path).json()["state"] == "complete"
+
+    accepted = localize(client, path, labels=["positive"])
+    assert accepted.status_code == 202, accepted.text
+    job = accepted.json()
+    assert (job["source"]["name"], job["source"]["bytes"]) == ("clip.mp4", len(VIDEO))
+    assert job["options"]["labels"] == ["positive"]
+    again = localize(client, path, labels=["positive"])
+    assert (again.json()["id"], again.headers["idempotent-replayed"]) == (job["id"], "true")
+    assert_problem(localize(client, path), 409, "upload_used")
+    assert store.queued() == [job["id"]]
+    assert client.head(path, headers=VERSION).headers["sentiloc-job"] == job["links"]["self"]
+    assert client.get(path).json()["job"] == job["links"]["self"]
+    assert client.get(f"{job['links']['self']}/video").content == VIDEO
+    assert list((settings.data_dir / INCOMING).iterdir()) == []
+
+
+def test_a_job_can_begin_by_itself(client: TestClient, store: JobStore) -> None:
+    wishes = metadata(filename="a.mp4", localize=json.dumps({"threshold": 0.7}))
+    path = begin(client, **{"Upload-Metadata": wishes})
+    last = send(client, path, 0, VIDEO)
+    job = client.get(last.headers["sentiloc-job"]).json()
+    assert (job["state"], job["options"]["threshold"]) == ("queued", 0.7)
+    assert store.queued() == [job["id"]]
+    assert client.head(path, headers=VERSION).headers["upload-metadata"] == wishes
+    bad = metadata(localize='{"threshold": 7}')
+    assert_problem(create(client, **{"Upload-Metadata": bad}), 422, "invalid_request")
+
+
+def test_creation_may_bring_the_first_piece(client: TestClient, store: JobStore) -> None:
+    headers = {**PIECE, "Upload-Length": str(len(VIDEO))}
+    response = client.post("/uploads", content=VIDEO[:100], headers=headers)
+    assert (response.status_code, response.headers["upload-offset"]) == (201, "100")
+    wishes = {**headers, "Upload-Metadata": "localize"}
+    whole = client.post("/uploads", content=VIDEO, headers=wishes)
+    assert store.queued() == [whole.headers["sentiloc-job"].rpartition("/")[2]]
+
+
+def test_the_length_may_come_later(client: TestClient) -> None:
+    response = client.post("/uploads", headers={**VERSION, "Upload-Defer-Length": "1"})
+    path = response.headers["location"]
+    assert client.head(path, headers=VERSION).headers["upload-defer-length"] == "1"
+    send(client, path, 0, VIDEO[:HALF])
+    assert_problem(
+        send(client, path, HALF, b"", **{"Upload-Length": str(HALF - 1)}), 400, "invalid_tus_header"
+    )
+    done = send(client, path, HALF, VIDEO[HALF:], **{"Upload-Length": str(len(VIDEO))})
+    assert done.status_code == 204
+    assert client.get(path).json()["state"] == "complete"
+
+
+def test_a_restarted_server_goes_on(settings: Settings) -> None:
+    with TestClient(create_app(settings)) as client:
+        path = begin(client)
+        send(client, path, 0, VIDEO[:HALF])
+    with TestClient(create_app(settings)) as client:
+        assert offset(client, path) == HALF
+        assert send(client, path, HALF, VIDEO[HALF:]).status_code == 204
+        assert localize(client, path).status_code == 202
+
+
+def test_what_came_before_a_break_is_kept(client: TestClient) -> None:
+    def broken() -> Iterator[bytes]:
+        yield VIDEO[:HALF]
+        raise OSError
+
+    path = begin(client)
+    with suppress(OSError):
+        send(client, path, 0, broken())
+    assert send(client, path, offset(client, path), VIDEO[offset(client, path) :]).status_code == 204
+    assert client.get(f"/jobs/{localize(client, path).json()['id']}/video").content == VIDEO
+
+
+def test_two_writers_do_not_mix(client: TestClient) -> None:
+    path, release, held = begin(client), threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        yield VIDEO[:HALF]
+        held.set()
+        release.wait(30)
+        yield VIDEO[HALF:]
+
+    answers: list[Response] = []
+    first = threading.Thread(target=lambda: answers.append(send(client, path, 0, slow())))
+    store, record = services(client).uploads, services(client).uploads.find(path.rpartition("/")[2])
+    assert record is not None
+    with store.lock(record):
+        busy = send(client, path, 0, b"x" * len(VIDEO))
+        assert_problem(busy, 423, "upload_busy")
+        assert busy.headers["retry-after"] == "1"
+        assert client.delete(path, headers=VERSION).status_code == 423
+    first.start()
+    held.wait(30)
+    release.set()
+    first.join(30)
+    assert answers[0].status_code == 204
+    assert_problem(send(client, path, 0, VIDEO), 409, "offset_mismatch")
+    assert client.get(f"/jobs/{localize(client, path).json()['id']}/video").content == VIDEO
+
+
+def test_a_wrong_checksum_throws_the_piece_away(client: TestClient) -> None:
+    def checksum(data: bytes, algorithm: str = "sha1") -> dict[str, str]:
+        digest = base64.b64encode(hashlib.new(algorithm, data).digest()).decode()
+        return {"Upload-Checksum": f"{algorithm} {digest}"}
+
+    path = begin(client)
+    assert send(client, path, 0, VIDEO[:HALF], **checksum(VIDEO[:HALF])).status_code == 204
+    assert_problem(send(client, path, HALF, VIDEO[HALF:], **checksum(b"x")), 460, "checksum_mismatch")
+    assert offset(client, path) == HALF
+    assert_problem(
+        send(client, path, HALF, VIDEO[HALF:], **{"Upload-Checksum": "crc32 AAAA"}), 400, "invalid_tus_header"
+    )
+    assert send(client, path, HALF, VIDEO[HALF:], **checksum(VIDEO[HALF:], "sha256")).status_code == 204
+
+
+def test_bytes_that_no_checksum_covered_do_not_survive_a_kill(client: TestClient, settings: Settings) -> None:
+    path = begin(client)
+    send(client, path, 0, VIDEO[:100])
+    upload_id = path.rpartition("/")[2]
+    services(client).uploads.set_verified(upload_id, 100)
+    with (settings.data_dir / INCOMING / upload_id).open("ab") as file:
+        file.write(b"torn")
+    assert offset(client, path) == 100
+    assert send(client, path, 100, VIDEO[100:]).status_code == 204
+    assert client.get(f"/jobs/{localize(client, path).json()['id']}/video").content == VIDEO
+
+
+def test_too_much_is_refused_and_leaves_the_upload_as_it_was(client: TestClient, settings: Settings) -> None:
+    assert_problem(create(client, settings.max_upload_bytes + 1), 413, "upload_too_large")
+    assert_problem(create(client, 0), 422, "empty_file")
+    path = begin(client)
+    send(client, path, 0, VIDEO[:100])
+    assert_problem(send(client, path, 100, VIDEO), 413, "upload_too_large")
+    assert offset(client, path) == 100
+    deferred = client.post("/uploads", headers={**VERSION, "Upload-Defer-Length": "1"}).headers["location"]
+    assert_problem(send(client, deferred, 0, bytes(settings.max_upload_bytes + 1)), 413, "upload_too_large")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Tus-Resumable": "0.2.2"}, 412, "unsupported_tus_version"),
+        ({"Upload-Length": "-1"}, 400, "invalid_tus_header"),
+        ({"Upload-Length": "1e3"}, 400, "invalid_tus_header"),
+        ({"Upload-Defer-Length": "1"}, 400, "invalid_tus_header"),
+        ({"Upload-Metadata": "a b c"}, 400, "invalid_tus_header"),
+        ({"Upload-Metadata": "a YQ==,a YQ=="}, 400, "invalid_tus_header"),
+        ({"Upload-Metadata": "filename !!"}, 400, "invalid_tus_header"),
+    ],
+)
+def test_wrong_headers_are_refused(
+    client: TestClient, headers: dict[str, str], status: int, code: str
+) -> None:
+    assert_problem(create(client, **headers), status, code)
+
+
+def test_pieces_need_their_headers(client: TestClient) -> None:
+    path = begin(client)
+    assert client.head(path).status_code == 412
+    assert_problem(client.patch(path, content=b"x", headers=VERSION), 415, "not_a_piece")
+    assert_problem(client.patch(path, content=b"x", headers=PIECE), 400, "invalid_tus_header")
+    assert_problem(send(client, path, 5, b"x"), 409, "offset_mismatch")
+    assert_problem(send(client, "/uploads/unknown0", 0, b"x"), 404, "upload_not_found")
+    post = {**PIECE, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+    assert client.post(path, content=VIDEO, headers=post).status_code == 204
+    assert client.post(path, headers=VERSION).status_code == 405
+
+
+def test_an_upload_can_be_ended(client: TestClient, settings: Settings) -> None:
+    path, done = begin(client), begin(client)
+    send(client, path, 0, VIDEO[:100])
+    send(client, done, 0, VIDEO)
+    for each in (path, done):
+        assert client.delete(each, headers=VERSION).status_code == 204
+        assert client.head(each, headers=VERSION).status_code == 410
+        assert_problem(localize(client, each), 410, "upload_gone")
+    assert [
+        file for file in settings.data_dir.rglob("*") if file.is_file() and "redis" not in str(file)
+    ] == []
+    used = begin(client)
+    send(client, used, 0, VIDEO)
+    job = localize(client, used).json()["links"]["self"]
+    assert_problem(client.delete(used, headers=VERSION), 409, "upload_used")
+    client.delete(job)
+    client.delete(job)
+    assert_problem(localize(client, used), 410, "upload_gone")
+
+
+def test_time_runs_out(settings: Settings) -> None:
+    soon = settings.model_copy(update={"upload_expiry_seconds": 0.5})
+    with TestClient(create_app(soon)) as client:
+        paths = begin(client), begin(client)
+        send(client, paths[0], 0, VIDEO[:100])
+        send(client, paths[1], 0, VIDEO)
+        wait_for(lambda: client.get(paths[1]).status_code == 410)
+        assert_problem(send(client, paths[0], 100, VIDEO[100:]), 410, "upload_gone")
+        sweep_uploads(services(client))
+        assert services(client).uploads.open_count() == 0
+        assert [*(settings.data_dir / INCOMING).iterdir(), *(settings.data_dir / "uploads").iterdir()] == []
+
+
+def test_a_crash_before_the_job_is_made_good(client: TestClient, settings: Settings, store: JobStore) -> None:
+    left = begin(client, **{"Upload-Metadata": metadata(localize="{}")})
+    moved = begin(client)
+    folder = settings.data_dir / INCOMING
+    (folder / left.rpartition("/")[2]).write_bytes(VIDEO)
+    upload_id = moved.rpartition("/")[2]
+    (settings.data_dir / "uploads").mkdir(exist_ok=True)
+    (folder / upload_id).unlink()
+    (settings.data_dir / "uploads" / f"{upload_id}.src").write_bytes(VIDEO)
+    sweep_uploads(services(client))
+    assert store.queued() == [left.rpartition("/")[2]]
+    assert offset(client, moved) == len(VIDEO)
+    assert localize(client, moved).status_code == 202
+
+
+def test_files_without_a_record_go(client: TestClient, settings: Settings) -> None:
+    begin(client)
+    stray = settings.data_dir / INCOMING / "stray"
+    stray.write_bytes(b"x")
+    past = time.time() - settings.upload_expiry_seconds - 10
+    for path in (settings.data_dir / INCOMING).iterdir():
+        os.utime(path, (past, past))
+    sweep_uploads(services(client))
+    assert len(list(Path(settings.data_dir / INCOMING).iterdir())) == 1
+    assert not stray.exists()
+
+
+def test_there_is_an_end_to_open_uploads(settings: Settings) -> None:
+    with TestClient(create_app(settings.model_copy(update={"max_open_uploads": 1}))) as client:
+        begin(client)
+        assert_problem(create(client), 503, "too_many_uploads")
+
+
+def test_another_origin_may_use_it(settings: Settings) -> None:
+    origin = "https://edit.example"
+    with TestClient(create_app(settings.model_copy(update={"cors_origins": [origin]}))) as client:
+        asked = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "PATCH",
+            "Access-Control-Request-Headers": "tus-resumable,upload-offset,content-type",
+        }
+        preflight = client.options("/uploads/abcdefgh", headers=asked)
+        assert preflight.status_code == 200
+        assert "PATCH" in preflight.headers["access-control-allow-methods"]
+        answer = create(client, Origin=origin)
+        assert {"Upload-Offset", "Location", "Sentiloc-Job"} <= {
+            name.strip() for name in answer.headers["access-control-expose-headers"].split(",")
+        }
