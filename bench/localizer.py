@@ -1,0 +1,107 @@
+"""FSENet as it is served, beside a 91-million-parameter transformer in PyTorch; and how its time grows with length.
+
+    python -m bench.localizer [--threads 2] [--repeats 5] [--folder FOLDER]
+
+Full spec (pictures, log-mel, faces) with random weights, one video, random features. Both networks in turn in the same
+process with the same threads; medians. Lengths go through `worker.localizer.Localizer`, in windows, as in serving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.random_models import NAME, make_models
+from bench.train_step import ReferenceTransformer
+from model.fsenet import FSENetConfig
+from model.package import load_package
+from model.segments import SnippetFeatures
+from worker.localizer import Localizer
+from worker.onnx_session import create_session
+
+RESULTS = Path(__file__).parent / "results" / "localizer.json"
+SHORT, MIDDLE, LONG = 390, 1_100, 11_000
+
+
+def features(length: int) -> SnippetFeatures:
+    """Noise of `length` snippets, every stream present."""
+    rng, present = np.random.default_rng(0), np.ones(length, np.bool_)
+    return SnippetFeatures(
+        visual=rng.standard_normal((length, 1024), np.float32),
+        audio=rng.standard_normal((length, 32, 60), np.float32),
+        face=rng.standard_normal((length, 256), np.float32),
+        visual_present=present,
+        audio_present=present,
+        face_present=present,
+    )
+
+
+def reference(length: int) -> Callable[[], object]:
+    """A forward pass of the transformer on embedded audio, which spares it the spectrogram."""
+    network = ReferenceTransformer(FSENetConfig(audio_shape=(512,))).eval()
+    inputs = [torch.randn(1, length, dim) for dim in (1024, 512, 256)]
+
+    def forward() -> object:
+        with torch.inference_mode():
+            return network(*inputs)
+
+    return forward
+
+
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
+    """Median wall and processor seconds of each call, all in turn after a first round that does not count."""
+    rounds = [{name: timed(call) for name, call in calls.items()} for _ in range(repeats + 1)][1:]
+    return {
+        name: {"wall": median(r[name][0] for r in rounds), "cpu": median(r[name][1] for r in rounds)}
+        for name in calls
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    models, _ = make_models(options.folder)
+    package = load_package(NAME, models)
+    localizer = Localizer(package, create_session(package.network, "cpu", options.threads))
+    inputs = {length: features(length) for length in (SHORT, MIDDLE, LONG)}
+    calls: dict[str, Callable[[], object]] = {
+        f"FSENet, ONNX, T={length}": partial(localizer.score, given) for length, given in inputs.items()
+    }
+    calls[f"transformer 91M, PyTorch, T={SHORT}"] = reference(SHORT)
+    rows = interleaved(calls, options.repeats)
+    ours, middle, long, theirs = rows.values()
+    ratios: dict[str, Any] = {
+        kind: {"faster": theirs[kind] / ours[kind], "long_to_middle": long[kind] / middle[kind]}
+        for kind in ("wall", "cpu")
+    }
+    for name, row in rows.items():
+        print(f"{name:34}{row['wall']:9.3f} s{row['cpu']:9.3f} CPU s")
+    print(json.dumps(ratios))
+    settings = {"threads": options.threads, "repeats": options.repeats}
+    options.out.write_text(json.dumps({**settings, "rows": rows, "ratios": ratios}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

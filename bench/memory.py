@@ -1,0 +1,63 @@
+"""Peak memory of the whole service (supervisor, API, worker, decoder, Redis) against the video's length.
+
+    python -m bench.memory --minutes 10 120 [--height 144] [--clips FOLDER]
+
+PSS of all processes, sampled twice a second from upload to result; every length has a service of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.clips import make_clip
+from bench.service import Service
+
+RESULTS = Path(__file__).parent / "results" / "memory.json"
+
+
+def measure(clips: Path, minutes: float, height: int, model: str) -> dict[str, Any]:
+    """One upload of a video of so many minutes: seconds and MiB."""
+    video = make_clip(clips, "h264", height, 60 * minutes)
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), model=model) as service:
+        idle, busy = service.tree.peak_mib, service.tree.cpu_seconds()
+        service.tree.forget()
+        start = time.perf_counter()
+        result = service.wait(service.submit(video), 1.0)
+        return {
+            "minutes": result["video"]["duration"] / 60,
+            "height": height,
+            "model": model,
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": service.tree.cpu_seconds() - busy,
+            "starting_mib": idle,
+            "peak_mib": service.tree.peak_mib,
+            "parts_mib": service.tree.peak_parts,
+            "timings": result["timings"],
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 120])
+    parser.add_argument("--height", type=int, default=144)
+    parser.add_argument("--model", default="fsenet-starter")
+    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    rows = []
+    for minutes in options.minutes:
+        rows.append(measure(options.clips, minutes, options.height, options.model))
+        print(
+            f"{rows[-1]['minutes']:7.1f} min {options.height}p: {rows[-1]['peak_mib']:6.0f} MiB", flush=True
+        )
+        ratio = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
+        options.out.write_text(json.dumps({"rows": rows, "last_to_first": ratio}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

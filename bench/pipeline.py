@@ -1,0 +1,161 @@
+"""Seconds, memory and real-time factor of whole jobs through a real service, beside bare decoding and the recipe.
+
+    python -m bench.pipeline [--specs starter i3d] [--heights 360 720 1080] [--codecs h264 hevc] [--seconds 10 60]
+                             [--device cpu] [--repeats 3] [--recipe] [--clips FOLDER] [--video FILE ...]
+
+Every case: a job through `sentiloc serve` (feature cache off) and `ffmpeg -i x -f null -`, in turn, medians.
+`wall` is from the upload's first byte to the fetched result; `cpu` is what all processes of the service used. The
+I3D spec runs with random weights: right for speed, meaningless else. `--recipe` adds the published recipe on the
+first clip of each spec. On a busy machine trust ratios of processor seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.clips import make_clip
+from bench.service import ROOT, Service, environment
+from worker.cpu import available_cpus
+
+RESULTS = Path(__file__).parent / "results" / "pipeline.json"
+Row = dict[str, Any]
+
+
+def one_job(service: Service, video: Path) -> Row:
+    """One upload to its result."""
+    service.tree.forget()
+    before, start = service.tree.cpu_seconds(), time.perf_counter()
+    result = service.wait(service.submit(video))
+    wall, cpu = time.perf_counter() - start, service.tree.cpu_seconds() - before
+    stages = {f"stage {name}": seconds for name, seconds in result["timings"].items()}
+    numbers = {"wall": wall, "cpu": cpu, "peak_mib": service.tree.peak_mib, **stages}
+    return {"video_seconds": result["video"]["duration"], "device": result["model"]["device"], **numbers}
+
+
+def bare_decode(video: Path, threads: int) -> Row:
+    """`ffmpeg -i x -f null -` with as many threads."""
+    before, start = os.times(), time.perf_counter()
+    words = ["ffmpeg", "-v", "error", "-threads", str(threads), "-i", str(video), "-f", "null", "-"]
+    subprocess.run(words, check=True)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"wall": time.perf_counter() - start, "cpu": cpu}
+
+
+def recipe(video: Path, with_i3d: bool, threads: int) -> Row:
+    """The published recipe in a process of its own: stages, and their sums."""
+    words = [sys.executable, "-m", "bench.recipe", str(video), "--threads", str(threads)]
+    done = subprocess.run(
+        [*words, *(["--i3d"] if with_i3d else [])],
+        env=environment(),
+        check=True,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    stages = json.loads(done.stdout)
+    return {"stages": stages, **{kind: sum(s[kind] for s in stages.values()) for kind in ("wall", "cpu")}}
+
+
+def medians(rows: list[Row]) -> Row:
+    """The median of every number; other values as in the first row."""
+    first = rows[0]
+    return {k: median(r[k] for r in rows) if isinstance(v, int | float) else v for k, v in first.items()}
+
+
+def measure(service: Service, video: Path, repeats: int, threads: int) -> Row:
+    """Jobs and bare decodes in turn."""
+    jobs, bares = [], []
+    for _ in range(repeats):
+        bares.append(bare_decode(video, threads))
+        jobs.append(one_job(service, video))
+    job, bare = medians(jobs), medians(bares)
+    ratios = {f"to_bare_{kind}": job[kind] / bare[kind] for kind in ("wall", "cpu")}
+    return {**job, "bare": bare, **ratios, "real_time_factor": job["video_seconds"] / job["wall"]}
+
+
+def videos(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    """Names and paths of the cases, short and small first."""
+    if options.video:
+        return [(path.name, path) for path in options.video]
+    cases = [(s, h, c) for s in options.seconds for h in options.heights for c in options.codecs]
+    return [(f"{c} {h}p {s:g} s", make_clip(options.clips, c, h, s)) for s, h, c in cases]
+
+
+def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> None:
+    """All cases of one spec; every row is written as soon as it is known."""
+    settings: dict[str, object] = {
+        "device": options.device,
+        "threads": options.threads,
+        "feature_cache_bytes": 0,
+    }
+    if spec == "i3d":
+        from bench.random_models import NAME, make_models
+
+        models, cache = make_models(options.clips)
+        settings |= {"models_dir": models, "cache_dir": cache, "model": NAME}
+    cases = videos(options)
+    if options.recipe:
+        name, video = cases[0]
+        row = recipe(video, spec == "i3d", options.threads)
+        report["recipe"].append({"spec": spec, "case": name, **row})
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), **settings) as service:
+        one_job(service, cases[0][1])
+        for name, video in cases:
+            row = measure(service, video, options.repeats, options.threads)
+            report["rows"].append({"spec": spec, "case": name, **row})
+            print(line(report["rows"][-1]), flush=True)
+            options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def line(row: Row) -> str:
+    """One line of the table."""
+    return (
+        f"{row['spec']:8}{row['case']:18}{row['wall']:8.1f} s{row['cpu']:8.1f} CPU s{row['real_time_factor']:8.1f}x"
+        f"{row['to_bare_wall']:7.2f} of bare wall{row['to_bare_cpu']:6.2f} of bare CPU{row['peak_mib']:7.0f} MiB"
+    )
+
+
+def compare_with_recipe(report: dict[str, Any]) -> None:
+    """How many times faster the service was on the recipe's clip."""
+    for row in report["recipe"]:
+        ours = next(r for r in report["rows"] if (r["spec"], r["case"]) == (row["spec"], row["case"]))
+        row["faster"] = {kind: row[kind] / ours[kind] for kind in ("wall", "cpu")}
+        print(
+            f"{row['spec']:8}{row['case']:18} recipe {row['wall']:.1f} s, {row['cpu']:.1f} CPU s: {row['faster']}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--specs", nargs="+", choices=("starter", "i3d"), default=["starter"])
+    parser.add_argument("--heights", type=int, nargs="+", default=[720])
+    parser.add_argument("--codecs", nargs="+", choices=("h264", "hevc"), default=["h264"])
+    parser.add_argument("--seconds", type=float, nargs="+", default=[10, 60])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=available_cpus())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--recipe", action="store_true")
+    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
+    parser.add_argument("--video", type=Path, nargs="+", help="measure these files instead of drawn ones")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    settings = {name: getattr(options, name) for name in ("device", "threads", "repeats")}
+    report: dict[str, Any] = {**settings, "rows": [], "recipe": []}
+    for spec in options.specs:
+        run_spec(spec, options, report)
+    compare_with_recipe(report)
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

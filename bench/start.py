@@ -1,0 +1,74 @@
+"""Cold start of `sentiloc localize` on a two-second clip; and a second upload of the same video.
+
+python -m bench.start [--repeats 5] [--clips FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.clips import make_clip
+from bench.service import ROOT, Service, command, environment
+from tests.media import make_clip as make_small_clip
+
+RESULTS = Path(__file__).parent / "results" / "start.json"
+
+
+def cold_start(video: Path, repeats: int) -> dict[str, float]:
+    """Median wall and processor seconds of the command, file caches warm."""
+    rows = []
+    for _ in range(repeats + 1):
+        before, start = os.times(), time.perf_counter()
+        words = command("localize", str(video))
+        subprocess.run(words, env=environment(), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        after = os.times()
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        rows.append((time.perf_counter() - start, cpu))
+    return {"wall": median(row[0] for row in rows[1:]), "cpu": median(row[1] for row in rows[1:])}
+
+
+def second_upload(video: Path, folder: Path) -> dict[str, Any]:
+    """A video twice through one service, after a warm-up: wall and processor seconds of both."""
+    rows: list[dict[str, float]] = []
+    with Service(folder) as service:
+        service.wait(service.submit(make_clip(video.parent, "h264", 144, 10)))
+        for _ in range(2):
+            before, start = service.tree.cpu_seconds(), time.perf_counter()
+            service.wait(service.submit(video), 0.05)
+            wall = time.perf_counter() - start
+            rows.append({"wall": wall, "cpu": service.tree.cpu_seconds() - before})
+    share = {kind: rows[1][kind] / rows[0][kind] for kind in ("wall", "cpu")}
+    return {"video": video.name, "first": rows[0], "second": rows[1], "share": share}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="length of the video that is uploaded twice"
+    )
+    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    video = make_clip(options.clips, "h264", 720, options.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.mp4"
+        make_small_clip(small, seconds=2.0, size=(640, 360), audio="aac")
+        report = {
+            "cold_start": cold_start(small, options.repeats),
+            "second_upload": second_upload(video, Path(folder) / "service"),
+        }
+    print(json.dumps(report, indent=1))
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
