@@ -45,10 +45,14 @@ class _Child:
     started_at: float = 0.0
     short_lives: int = 0
     restart_at: float = 0.0
+    is_proven: bool = False
 
 
 class Supervisor:
-    """Keeps its children alive until `stop`, or until one of them dies again and again."""
+    """Keeps its children alive until `stop`, or until one of them dies again and again from its start on.
+
+    One that has run for a while is restarted for ever: what ends it now (a full disk, say) may pass.
+    """
 
     def __init__(self) -> None:
         self._children: list[_Child] = []
@@ -121,13 +125,14 @@ class Supervisor:
         is_short = now - child.started_at < _SHORT_LIFE_SECONDS
         child.short_lives = child.short_lives + 1 if is_short else 0
         limit = _MAX_SHORT_LIVES if process.returncode >= 0 else _MAX_SHORT_LIVES_KILLED
-        if child.short_lives >= limit:
+        child.is_proven = child.is_proven or not is_short
+        if child.short_lives >= limit and not child.is_proven:
             raise SentilocError(
                 ErrorCode.INTERNAL,
                 f"the {child.spec.name} ended {child.short_lives} times just after its start "
                 f"(last: {_ending(process.returncode)}); {child.spec.log}",
             )
-        wait = min(_MAX_BACKOFF_SECONDS, 0.25 * 2.0**child.short_lives)
+        wait = min(_MAX_BACKOFF_SECONDS, 0.25 * 2.0 ** min(child.short_lives, 10))
         child.restart_at = now + wait
         logger.error("%s ended (%s); restart in %.2g s", child.spec.name, _ending(process.returncode), wait)
 

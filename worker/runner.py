@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from redis import RedisError
 
+from app.figures import JobFigures, count_job
 from app.job_record import JobError, JobRecord, JobState
 from app.job_store import JobStore
+from app.keys import KeyStore
 from app.logs import job_id_context
 from app.settings import Settings
-from app.storage import Storage, result_key
+from app.storage import Storage, full_is_typed, result_key, thumbnail_key
+from app.tracing import flush, span
 from model.errors import ErrorCode, SentilocError
+from worker.fetch import fetch_source
 from worker.lease_keeper import LeaseKeeper, StopReason
 from worker.owner import is_dead, new_owner
 from worker.pipelines import Pipelines
 from worker.process import is_draining
+from worker.thumbnails import make_thumbnails, save_thumbnails
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,8 +49,12 @@ class JobRunner:
             logger.info("nothing to do: the job is done, gone, or another worker has it")
             return True
         logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
+        about = {"job.id": record.id, "job.attempt": record.attempt, "job.model": record.model}
         with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
-            return self._work(record, keeper)
+            with span("job", record.trace, about):
+                is_done = self._work(record, keeper)
+            flush()
+            return is_done
 
     def _claim(self, job_id: str) -> JobRecord | None:
         owner = new_owner()
@@ -69,20 +78,60 @@ class JobRunner:
         return True
 
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
+        began = time.monotonic()
+        self._require_quota(record)
         pipeline = self._pipelines.get(record.model)
-        with self._storage.local_path(record.source_key) as path:
+        self._fetch(record, keeper)
+        with full_is_typed(), self._storage.local_path(record.source_key) as path:
             options = record.options.cut(pipeline.default_options)
-            result = pipeline.localize(path, keeper.report, options)
-        labels = {segment.label for segment in result.segments}
+            with span("localize"):
+                result = pipeline.localize(path, keeper.report, options)
+            with span("thumbnails"):
+                peaks = [segment.peak for segment in result.segments]
+                pictures = make_thumbnails(path, peaks, self._settings, keeper.check)
+            size = path.stat().st_size
+        figures = JobFigures(result.timings, result.video.duration, time.monotonic() - began, size)
+        self._save(record, result, pictures, figures)
+
+    def _save(
+        self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures
+    ) -> None:
         key = result_key(record.id, record.attempt)
         with self._storage.writer(key) as writer:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
             writer.commit()
-        if self._insist(lambda: self._store.succeed(record.lease, key, labels)):
+        count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
+        labels = {segment.label for segment in result.segments}
+        media = figures.media_seconds
+        if self._insist(
+            lambda: self._store.succeed(record.lease, key, labels, media_seconds=media, thumbnails=count)
+        ):
             logger.info("succeeded with %d segments", len(result.segments))
+            self._count(figures)
         else:
-            self._storage.delete(key)
+            for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
+                self._storage.delete(lost)
             logger.info("the result is discarded: the job was cancelled or given to another worker")
+
+    def _require_quota(self, record: JobRecord) -> None:
+        """Jobs that were accepted together may be more than their key has minutes for."""
+        keys = KeyStore(self._store.redis, self._store.prefix)
+        if record.key_id is not None and keys.is_used_up(record.key_id):
+            detail = "The minutes of the API key were used up before this job began."
+            raise SentilocError(ErrorCode.QUOTA_EXCEEDED, detail)
+
+    def _count(self, figures: JobFigures) -> None:
+        try:
+            count_job(self._store.redis, self._store.prefix, figures)
+        except RedisError as error:
+            logger.warning("the job's figures are not counted: %s", error)
+
+    def _fetch(self, record: JobRecord, keeper: LeaseKeeper) -> None:
+        """Bring the video here if the job names a URL; an attempt before this one may have done so."""
+        if record.source_url is None or self._storage.size(record.source_key) is not None:
+            return
+        size = fetch_source(record, self._storage, self._settings, keeper.report)
+        self._insist(lambda: self._store.fetched(record.lease, size))
 
     def _fail(self, record: JobRecord, error: JobError) -> None:
         kept = self._insist(lambda: self._store.fail(record.lease, error))

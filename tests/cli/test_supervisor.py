@@ -52,6 +52,27 @@ def test_what_fails_again_and_again_ends_everything_with_a_clear_line() -> None:
     supervisor.stop()
 
 
+def test_what_has_run_for_a_while_is_restarted_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.supervisor._SHORT_LIFE_SECONDS", 0.4)
+    monkeypatch.setattr("cli.supervisor._MAX_BACKOFF_SECONDS", 0.05)
+    starts = tmp_path / "starts"
+    script = f"""
+import pathlib, time
+starts = pathlib.Path({str(starts)!r})
+first = not starts.exists()
+with starts.open("a") as file:
+    file.write("x")
+time.sleep(0.5 if first else 0)
+raise SystemExit(1)
+"""
+    supervisor = Supervisor()
+    supervisor.start(spec("unlucky part", script))
+    assert supervisor.watch(until=lambda: starts.exists() and len(starts.read_text()) > 7)
+    supervisor.stop()
+
+
 def test_a_child_that_ignores_the_signal_is_killed_with_its_own_children(tmp_path: Path) -> None:
     script = f"""
 import pathlib, signal, subprocess, sys, time

@@ -17,7 +17,7 @@ from app.job_store import JobStore
 from tests.services import sentiloc_command, sentiloc_environment, wait_for
 
 START_SECONDS = 180.0
-JOB_SECONDS = 90.0
+JOB_SECONDS = 240.0
 QUICK = {
     "lease_seconds": 4,
     "reaper_interval_seconds": 1,
@@ -70,7 +70,7 @@ class RunningService:
         lines = [line.split() for line in self.output.splitlines()]
         return next(words[1] for words in lines if words[:1] == ["page:"])
 
-    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 20.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Signal the supervisor and wait until it ends; returns its exit status."""
         assert self._process is not None
         self._process.send_signal(number)

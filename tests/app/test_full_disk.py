@@ -1,0 +1,66 @@
+"""A volume that runs full: nothing half is left, and what was accepted is still there when room is back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis, RedisError
+
+from app.main import create_app
+from app.settings import Settings
+from app.storage import RESERVE_BYTES, LocalStorage
+from model.errors import ErrorCode, SentilocError
+from tests.full_disk import fill, small_volume
+from tests.services import PrivateRedis
+
+
+def test_an_upload_without_room_is_a_507_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+    with small_volume(tmp_path / "small", 80) as folder:
+        full = settings.model_copy(update={"data_dir": folder, "max_upload_bytes": 1 << 20})
+        with TestClient(create_app(full)) as client:
+            assert client.post("/localize", files={"video": b"x" * 1000}).status_code == 202
+            ballast = fill(folder, leave=RESERVE_BYTES - 1)
+            for size in (1000, 1 << 19):
+                answer = client.post("/localize", files={"video": b"x" * size})
+                assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+            assert list(folder.rglob("*.part")) == []
+            assert client.get("/jobs").status_code == 200
+            ballast.unlink()
+            assert client.post("/localize", files={"video": b"x" * 1000}).status_code == 202
+
+
+def test_a_result_may_use_what_uploads_leave_and_says_when_that_is_gone(tmp_path: Path) -> None:
+    with small_volume(tmp_path / "small", 2) as folder:
+        storage = LocalStorage(folder)
+        with storage.writer("results/abcdefgh.1.json") as writer:
+            writer.write(b"{}")
+            writer.commit()
+        fill(folder)
+        with pytest.raises(SentilocError) as caught, storage.writer("results/abcdefgh.2.json") as writer:
+            writer.write(bytes(100_000))
+            writer.commit()
+        assert caught.value.code == ErrorCode.STORAGE_FULL
+        assert [path.name for path in (folder / "results").iterdir()] == ["abcdefgh.1.json"]
+
+
+def test_a_job_store_that_ends_on_a_full_disk_has_all_it_ever_acknowledged(tmp_path: Path) -> None:
+    with small_volume(tmp_path / "small", 8) as folder:
+        server = PrivateRedis(folder / "redis")
+        server.start()
+        acknowledged = 0
+        with Redis.from_url(server.url, retry=None) as redis:
+            fill(folder, leave=200_000)
+            with pytest.raises(RedisError):
+                while True:
+                    redis.rpush("list", bytes(1000))
+                    acknowledged += 1
+        assert server.process is not None
+        server.process.wait(10)
+        (folder / "ballast").unlink()
+        server.start()
+        with Redis.from_url(server.url) as redis:
+            assert redis.llen("list") in (acknowledged, acknowledged + 1)
+        server.kill()
+    assert acknowledged > 10
