@@ -28,9 +28,14 @@ class Settings(BaseSettings):
     models_dir: Path | None = Field(None, description="Folder of model packages; default: the shipped ones")
     model: str = Field("fsenet-starter", description="Package used when a job names none")
     device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Of the visual network: bfloat16 on openvino, float16 on tensorrt; see benchmarks"
+    )
+    gpu_memory_bytes: int | None = Field(None, gt=0, description="Most that the visual network takes of a GPU")
     threads: int | None = Field(None, ge=1, description="Inference threads; default: the CPU quota")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+    tracing: bool = Field(False, description="Send OpenTelemetry traces, as the OTEL_… variables say")
 
     max_upload_bytes: int = Field(2 * 1024**3, gt=0)
     max_duration_seconds: float = Field(4 * 3600, gt=0)
@@ -63,6 +68,7 @@ class Settings(BaseSettings):
     outbound_allow: list[str] = Field(
         [], description="Networks (CIDR, as a JSON list) that URLs may lead to although they are not public"
     )
+    fetch_seconds: float = Field(1800.0, gt=0, description="A video must be fetched from its URL by then")
     upload_expiry_seconds: float = Field(
         86_400, gt=0, description="A resumable upload that rests for so long is removed"
     )
@@ -76,6 +82,11 @@ class Settings(BaseSettings):
     )
     keep_results_seconds: float = Field(30 * 86_400, ge=0, description="Likewise results and thumbnails")
     keep_records_seconds: float = Field(90 * 86_400, ge=0, description="Likewise all that is left of the job")
+
+    thumbnail_side_pixels: int = Field(320, ge=0, le=2048, description="Longer side; 0: make none")
+    thumbnail_quality: int = Field(80, ge=1, le=100, description="Of the JPEG")
+    max_thumbnails: int = Field(100, ge=0, description="Segments of a job that get a picture")
+    thumbnail_seconds: float = Field(20.0, gt=0, description="What a job's pictures may take")
 
     webhook_secret: SecretStr | None = Field(
         None, description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key"

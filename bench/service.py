@@ -57,9 +57,10 @@ class Tree:
 
     def _watch(self) -> None:
         while not self._end.wait(_SAMPLE_SECONDS):
-            parts = {f"{name(pid)} {pid}": proportional_mib(pid) for pid in descendants(self._pid)}
+            parts = {pid: proportional_mib(pid) for pid in descendants(self._pid)}
             if sum(parts.values()) > self.peak_mib:
-                self.peak_mib, self.peak_parts = sum(parts.values()), parts
+                self.peak_mib = sum(parts.values())
+                self.peak_parts = {f"{name(pid)} {pid}": mib for pid, mib in parts.items()}
 
 
 def descendants(pid: int) -> list[int]:

@@ -21,7 +21,7 @@ from worker.cpu import available_cpus
 from worker.decode import DecodeLimits, DecodeRequest, Event, decode
 from worker.extraction import Extraction, Run
 from worker.features.face import FaceExtractor, load_face_extractor
-from worker.features.visual import VisualExtractor
+from worker.features.visual import GPU_BATCH, VisualExtractor
 from worker.onnx_session import create_session
 from worker.stages import StageClock
 
@@ -61,7 +61,7 @@ class Extractor:
         Decoding, faces and pictures run side by side. Whatever of them is slowest makes the others wait.
         """
         report("decoding", 0.0)
-        on_wait = _throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
+        on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
         run = Run(self.spec, self.face, self.visual, self.folder, on_wait)
         with run, closing(decode(path, self.request, self.limits, on_wait)) as events:
             for event in _timed(events, run.clock):
@@ -88,7 +88,7 @@ def load_extractor(spec: ModelSpec, settings: Settings, folder: Path | None = No
     threads = settings.threads or available_cpus()
     face = _load_face(spec.face, threads) if spec.face else None
     visual = _load_visual(spec, settings) if spec.visual else None
-    i3d = [settings.device, sha256(require_weights("i3d"))] if visual else []
+    i3d = [settings.device, settings.precision, sha256(require_weights("i3d"))] if visual else []
     return Extractor(
         spec=spec,
         limits=DecodeLimits.from_settings(settings, threads),
@@ -122,7 +122,16 @@ def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
 def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
     if spec.visual is None or spec.visual.extractor != "i3d-rgb":
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name} wants an unknown visual extractor")
-    return VisualExtractor(create_session(require_weights("i3d"), settings.device, settings.threads))
+    session = create_session(
+        require_weights("i3d"),
+        settings.device,
+        settings.threads,
+        settings.precision,
+        settings.gpu_memory_bytes,
+    )
+    extractor = VisualExtractor(session, GPU_BATCH if settings.device in {"cuda", "tensorrt"} else None)
+    extractor.warm_up()
+    return extractor
 
 
 def _timed(events: Generator[Event, None, None], clock: StageClock) -> Iterator[Event]:
@@ -135,7 +144,7 @@ def _timed(events: Generator[Event, None, None], clock: StageClock) -> Iterator[
         yield event
 
 
-def _throttled(call: Callable[[], None], seconds: float = 0.25) -> Callable[[], None]:
+def throttled(call: Callable[[], None], seconds: float = 0.25) -> Callable[[], None]:
     """`call`, at most every `seconds`."""
     last = -seconds
 

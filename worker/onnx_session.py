@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
 from pathlib import Path
 from typing import Any, Literal
@@ -10,9 +10,11 @@ from typing import Any, Literal
 import onnxruntime as ort
 
 from model.errors import ErrorCode, SentilocError
+from model.weights import cache_dir
 from worker.cpu import available_cpus
 
 Device = Literal["cpu", "openvino", "cuda", "tensorrt"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 _CPU = "CPUExecutionProvider"
 _PROVIDERS: dict[Device, str] = {
@@ -27,22 +29,38 @@ _BUILDS: dict[Device, str] = {
     "cuda": "onnxruntime-gpu",
     "tensorrt": "onnxruntime-gpu",
 }
+_PRECISIONS: dict[Device, tuple[Precision, ...]] = {
+    "cpu": ("float32",),
+    "openvino": ("float32", "bfloat16"),
+    "cuda": ("float32",),
+    "tensorrt": ("float32", "float16"),
+}
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
-def create_session(network: Path, device: Device = "cpu", threads: int | None = None) -> ort.InferenceSession:
+def create_session(
+    network: Path,
+    device: Device = "cpu",
+    threads: int | None = None,
+    precision: Precision = "float32",
+    gpu_memory_bytes: int | None = None,
+) -> ort.InferenceSession:
     """Open a graph on `device`, with `threads` threads (default: the processors this process may use).
 
-    Raises device_unavailable, with what to do, if the device's provider is not installed or does not start:
-    ONNX Runtime alone would go on with the CPU. Raises model_unavailable for a missing or broken file.
+    Raises device_unavailable, with what to do, if the device's provider is not installed or does not start, or
+    does not compute in `precision`: ONNX Runtime alone would go on with the CPU. Raises model_unavailable for a
+    missing or broken file.
     """
+    _check_precision(device, precision)
     wanted = _PROVIDERS[device]
     if wanted not in ort.get_available_providers():
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_installed(device))
     threads = threads or available_cpus()
     try:
-        session = ort.InferenceSession(str(network), _options(threads), providers=_chain(device, threads))
+        chain = _chain(device, threads, precision, gpu_memory_bytes)
+        session = ort.InferenceSession(str(network), _options(threads), providers=chain)
     except Exception as error:
         if device != "cpu" and network.is_file():
             raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_started(device)) from error
@@ -64,15 +82,60 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _chain(device: Device, threads: int) -> list[str | tuple[str, dict[str, Any]]]:
+def _chain(
+    device: Device, threads: int, precision: Precision, gpu_memory_bytes: int | None
+) -> list[str | tuple[str, dict[str, Any]]]:
     if device == "cpu":
         return [_CPU]
     if device == "openvino":
-        return [(_PROVIDERS[device], {"device_type": "CPU", "num_of_threads": str(threads)}), _CPU]
-    cuda = (_PROVIDERS["cuda"], {"arena_extend_strategy": "kSameAsRequested"})
+        hint = {"CPU": {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}}
+        options = {"device_type": "CPU", "num_of_threads": str(threads), "load_config": json.dumps(hint)}
+        return [(_PROVIDERS[device], options), _CPU]
+    cuda = (_PROVIDERS["cuda"], _cuda_options(gpu_memory_bytes))
     if device == "cuda":
         return [cuda, _CPU]
-    return [(_PROVIDERS[device], {"trt_fp16_enable": True, "trt_engine_cache_enable": False}), cuda, _CPU]
+    return [(_PROVIDERS[device], _tensorrt_options(precision, gpu_memory_bytes)), cuda, _CPU]
+
+
+def _cuda_options(gpu_memory_bytes: int | None) -> dict[str, Any]:
+    """float32 means float32 (no TF32); convolutions are chosen by rule, as trying all would delay new shapes."""
+    limit = {} if gpu_memory_bytes is None else {"gpu_mem_limit": gpu_memory_bytes}
+    return {
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": 0,
+        **limit,
+    }
+
+
+def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dict[str, Any]:
+    """Engines take minutes to build: they are kept, by graph, shape and card, beside the weights."""
+    engines = cache_dir() / "tensorrt"
+    limit = {} if gpu_memory_bytes is None else {"trt_max_workspace_size": gpu_memory_bytes}
+    return {
+        "trt_fp16_enable": precision == "float16",
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(engines),
+        "trt_timing_cache_enable": True,
+        "trt_timing_cache_path": str(engines),
+        **limit,
+    }
+
+
+def _check_precision(device: Device, precision: Precision) -> None:
+    if precision not in _PRECISIONS[device]:
+        known = ", ".join(_PRECISIONS[device])
+        detail = f"SENTILOC_DEVICE={device} computes in {known}, not SENTILOC_PRECISION={precision}"
+        raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, detail)
+    if precision == "bfloat16" and not _BFLOAT16_FLAGS & _cpu_flags():
+        detail = (
+            "this processor has no bfloat16 (avx512_bf16, amx_bf16) and would be slower: float32 is better"
+        )
+        raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, f"SENTILOC_PRECISION=bfloat16: {detail}")
+
+
+def _cpu_flags() -> set[str]:
+    return set(_cpu_info("flags").split())
 
 
 def _not_installed(device: Device) -> str:
@@ -99,13 +162,16 @@ def device_name(session: ort.InferenceSession) -> str:
 
 
 def _cpu_name() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info(name: str) -> str:
+    """A line of the kernel's description of the first processor; empty where there is none."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), os.uname().machine
-    )
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
 def _gpu_name(session: ort.InferenceSession, provider: str) -> str:

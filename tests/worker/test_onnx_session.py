@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from model.errors import ErrorCode, SentilocError
 from worker.cpu import available_cpus
-from worker.onnx_session import Device, create_session, device_name
+from worker.onnx_session import Device, Precision, create_session, device_name
 
 ABSENT: list[tuple[Device, str]] = [
     ("openvino", "OpenVINOExecutionProvider"),
@@ -49,6 +49,25 @@ def test_a_device_that_is_not_there_is_an_error_that_says_what_to_do(
     assert caught.value.code == ErrorCode.DEVICE_UNAVAILABLE
     assert "pip install onnxruntime-" in caught.value.detail
     assert device in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [
+        ("cpu", "bfloat16"),
+        ("cpu", "float16"),
+        ("openvino", "float16"),
+        ("cuda", "bfloat16"),
+        ("tensorrt", "bfloat16"),
+    ],
+)
+def test_a_precision_that_the_device_does_not_compute_in_is_an_error(
+    network: Path, device: Device, precision: Precision
+) -> None:
+    with pytest.raises(SentilocError) as caught:
+        create_session(network, device, precision=precision)
+    assert caught.value.code == ErrorCode.DEVICE_UNAVAILABLE
+    assert "float32" in caught.value.detail
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a graph"])
