@@ -18,7 +18,7 @@ from app.multipart import too_large
 from app.problems import STATUS_OF_ERROR, ProblemCode, ProblemError
 from app.request_body import FLUSH_BYTES, body_chunks
 from app.settings import Settings
-from app.storage import full_is_typed, leave_reserve, leave_reserve
+from app.storage import full_is_typed, leave_reserve
 from app.tus import Checksum
 from app.upload_record import UploadRecord
 from app.upload_store import UploadBusyError, UploadStore
@@ -194,7 +194,6 @@ class _Piece:
             self.hasher.update(data)
         left = memoryview(data)
         with full_is_typed():
-            leave_reserve(self.file.fileno())
             leave_reserve(self.file.fileno())
             while left:
                 written = self.file.write(left)

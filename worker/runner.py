@@ -93,9 +93,7 @@ class JobRunner:
         figures = JobFigures(result.timings, result.video.duration, time.monotonic() - began, size)
         self._save(record, result, pictures, figures)
 
-    def _save(
-        self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures
-    ) -> None:
+    def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures) -> None:
         key = result_key(record.id, record.attempt)
         with self._storage.writer(key) as writer:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())

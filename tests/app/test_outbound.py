@@ -7,9 +7,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -17,8 +15,8 @@ import trustme
 from app.outbound import Outbound, is_public
 from app.settings import Settings
 from model.errors import ErrorCode, SentilocError
+from tests.listeners import listening
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 CONNECTED: list[str] = []
 
@@ -29,59 +27,6 @@ def _hear(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_hear)
-
-
-@dataclass
-class Listener:
-    """A server on loopback that answers everything with the same bytes and remembers what it was asked."""
-
-    answer: bytes | Callable[[socket.socket], None]
-    tls: ssl.SSLContext | None = None
-    requests: list[bytes] = field(default_factory=list)
-    connections: int = 0
-
-    def __post_init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        try:
-            with self.tls.wrap_socket(client, server_side=True) if self.tls else client as stream:
-                stream.settimeout(10)
-                request = b""
-                while b"\r\n\r\n" not in request and (piece := stream.recv(65_536)):
-                    request += piece
-                self.requests.append(request)
-                if isinstance(self.answer, bytes):
-                    stream.sendall(self.answer)
-                else:
-                    self.answer(stream)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@contextmanager
-def listening(
-    answer: bytes | Callable[[socket.socket], None] = ANSWER, tls: ssl.SSLContext | None = None
-) -> Iterator[Listener]:
-    listener = Listener(answer, tls)
-    try:
-        yield listener
-    finally:
-        listener.close()
 
 
 def resolver(*answers: list[str]) -> Callable[[str, int], list[str]]:

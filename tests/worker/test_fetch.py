@@ -1,0 +1,128 @@
+"""Fetching a job's video from its URL: real servers that behave, redirect, lie, drip and hang."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.job_options import JobOptions
+from app.job_record import JobRecord, JobState
+from app.settings import Settings
+from app.storage import LocalStorage
+from model.errors import ErrorCode, SentilocError
+from tests.listeners import listening
+from worker.fetch import fetch_source
+
+KEY = "uploads/abcdefgh.src"
+VIDEO = bytes(range(256)) * 4000
+Answer = bytes | Callable[[socket.socket], None]
+
+
+def ok(*headers: bytes, body: bytes = VIDEO) -> bytes:
+    return b"\r\n".join((b"HTTP/1.1 200 OK", *headers, b"", body))
+
+
+def record_of(port: int) -> JobRecord:
+    return JobRecord(
+        id="abcdefgh",
+        state=JobState.DECODING,
+        created_at=0.0,
+        updated_at=0.0,
+        source_key=KEY,
+        source_name="a.mp4",
+        source_bytes=0,
+        model="m",
+        options=JobOptions(),
+        source_url=f"http://127.0.0.1:{port}/a.mp4",
+    )
+
+
+def settings_of(folder: Path, **changes: object) -> Settings:
+    quick = {"outbound_allow": ["127.0.0.0/8"], "max_upload_bytes": 2_000_000, "upload_idle_seconds": 5.0}
+    return Settings(data_dir=folder).model_copy(update={**quick, **changes})
+
+
+def fetch(folder: Path, answer: Answer, **changes: object) -> int:
+    with listening(answer) as server:
+        settings = settings_of(folder, **changes)
+        return fetch_source(record_of(server.port), LocalStorage(folder), settings, lambda stage, done: None)
+
+
+def failure(folder: Path, answer: Answer, **changes: object) -> ErrorCode:
+    with pytest.raises(SentilocError) as caught:
+        fetch(folder, answer, **changes)
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    return caught.value.code
+
+
+def test_the_bytes_arrive(tmp_path: Path) -> None:
+    assert fetch(tmp_path, ok(b"Content-Length: %d" % len(VIDEO))) == len(VIDEO)
+    assert LocalStorage(tmp_path).read(KEY) == VIDEO
+
+
+def test_a_body_without_a_length_ends_with_the_connection(tmp_path: Path) -> None:
+    assert fetch(tmp_path, ok(b"Connection: close")) == len(VIDEO)
+
+
+def test_what_is_too_large_is_not_kept(tmp_path: Path) -> None:
+    assert failure(tmp_path, ok(b"Content-Length: 3000000000")) is ErrorCode.UPLOAD_TOO_LARGE
+    endless = ok(b"Connection: close", body=bytes(3_000_000))
+    assert failure(tmp_path, endless) is ErrorCode.UPLOAD_TOO_LARGE
+
+
+def test_a_body_that_breaks_off_is_not_kept(tmp_path: Path) -> None:
+    assert failure(tmp_path, ok(b"Content-Length: %d" % (len(VIDEO) + 1))) is ErrorCode.URL_UNREACHABLE
+
+
+@pytest.mark.parametrize("status", [b"301 Moved", b"404 Not Found", b"206 Partial Content", b"500 Oh"])
+def test_other_answers_are_no_video(tmp_path: Path, status: bytes) -> None:
+    with listening(ok()) as inner:
+        head = b"HTTP/1.1 %b\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 5\r\n\r\nvideo"
+        assert failure(tmp_path, head % (status, inner.port)) is ErrorCode.URL_UNREACHABLE
+        assert inner.connections == 0
+
+
+def test_an_empty_body_and_garbage_are_typed(tmp_path: Path) -> None:
+    assert failure(tmp_path, ok(b"Content-Length: 0", body=b"")) is ErrorCode.EMPTY_FILE
+    assert failure(tmp_path, b"this is no HTTP at all\r\n\r\n") is ErrorCode.URL_UNREACHABLE
+    assert failure(tmp_path, b"") is ErrorCode.URL_UNREACHABLE
+
+
+def test_loopback_is_not_asked_unless_it_is_allowed(tmp_path: Path) -> None:
+    assert failure(tmp_path, ok(), outbound_allow=[]) is ErrorCode.URL_FORBIDDEN
+
+
+def _drip(stream: socket.socket) -> None:
+    stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    stop = threading.Event()
+    while not stop.wait(0.02):
+        stream.sendall(b"x")
+
+
+def test_a_body_that_drips_is_left(tmp_path: Path) -> None:
+    pace = {"slow_body_seconds": 0.3, "slow_body_bytes_per_second": 1000}
+    assert failure(tmp_path, _drip, **pace) is ErrorCode.URL_UNREACHABLE
+    assert failure(tmp_path, _drip, fetch_seconds=0.5) is ErrorCode.URL_UNREACHABLE
+
+
+def test_a_job_that_is_cancelled_does_not_wait_for_its_server(tmp_path: Path) -> None:
+    asked, finished = threading.Event(), threading.Event()
+
+    def hang(stream: socket.socket) -> None:
+        asked.set()
+        finished.wait(60)
+
+    def report(stage: str, done: float) -> None:
+        assert stage == "fetching"
+        if asked.is_set():
+            raise SentilocError(ErrorCode.CANCELLED, "stop")
+
+    with listening(hang) as server, pytest.raises(SentilocError) as caught:
+        fetch_source(record_of(server.port), LocalStorage(tmp_path), settings_of(tmp_path), report)
+    assert caught.value.code is ErrorCode.CANCELLED
+    assert not finished.is_set()
+    finished.set()
