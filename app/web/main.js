@@ -203,6 +203,11 @@ const BUTTONS = {
 for (const [id, act] of Object.entries(BUTTONS)) $(id).addEventListener("click", act);
 for (const type of ["dragover", "dragleave", "drop"]) addEventListener(type, dropped);
 $("file").addEventListener("change", () => $("file").files[0] && send($("file").files[0]));
+$("file").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  $("file").click();
+});
 $("url-form").addEventListener("submit", sendUrl);
 $("help-box").querySelector("dl").append(...help.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
 addEventListener("keydown", (event) => {
