@@ -31,16 +31,18 @@ def threshold_runs(curve: Floats, thresholds: Sequence[float]) -> Runs:
     return Runs(unique[:, 0], unique[:, 1])
 
 
-def outer_inner_contrast(curve: Floats, runs: Runs) -> Floats:
+def outer_inner_contrast(curve: Floats, runs: Runs, least_margin: int = 0) -> Floats:
     """GIM's equations 15 and 16: mean inside less the sum of L/4 frames on either side over L/2, (N,).
 
     What lies beyond the video counts as 0, as the printed sum has it; of a fraction of a frame nothing counts.
+    Runs of a few long segments instead of many frames need a `least_margin` of 1: without it a run shorter than
+    four has nothing around it, and every peak beats the stretch that it belongs to.
     """
     total = np.concatenate([[0.0], np.cumsum(np.asarray(curve, dtype=np.float64))])
     length = runs.stop - runs.start
-    margin = length // 4
+    margin = np.maximum(length // 4, least_margin)
     left, right = np.maximum(runs.start - margin, 0), np.minimum(runs.stop + margin, len(total) - 1)
     inside = (total[runs.stop] - total[runs.start]) / length
     outside = total[runs.start] - total[left] + total[right] - total[runs.stop]
-    contrast: Floats = inside - outside / (length / 2)
+    contrast: Floats = inside - outside / (2 * margin if least_margin else length / 2)
     return contrast

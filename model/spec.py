@@ -58,7 +58,7 @@ class FlowStream:
     skip: int = 6
     grid: int = 6
     size: int = 128
-    margin: float = 0.2
+    margin: float = 1.1
 
     @property
     def dim(self) -> int:

@@ -20,12 +20,11 @@ LOCALIZING_FROM = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
-    """One package's extractors and network, loaded and warm; used by one thread at a time."""
+class PackagePipeline:
+    """One package's extractors, loaded and warm; used by one thread at a time."""
 
     package: ModelPackage
     extractor: Extractor
-    localizer: Localizer
     device: str
     cache: FeatureCache | None = None
 
@@ -40,15 +39,18 @@ class Pipeline:
         return self.package.spec.version
 
     @property
+    def identity(self) -> ModelIdentity:
+        """What a result says about where it comes from."""
+        spec = self.package.spec
+        return ModelIdentity(
+            name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
+        )
+
+    @property
     def default_options(self) -> SegmentOptions:
         """How this package's segments are cut where nothing else is asked for."""
-        return SegmentOptions(threshold=self.package.spec.confidence_threshold)
-
-    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> Result:
-        """Find the sentiment segments of a video file; raises `SentilocError` where that is not possible."""
-        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
-        report("localizing", LOCALIZING_FROM)
-        return self._localize(extraction, options or self.default_options)
+        spec = self.package.spec
+        return SegmentOptions(threshold=spec.confidence_threshold, labels=spec.classes)
 
     def _extract(self, path: Path, report: Report) -> Extraction:
         if self.cache is None:
@@ -63,6 +65,19 @@ class Pipeline:
                 self.cache.store(key, extraction)
         return replace(extraction, timings={**extraction.timings, **clock.seconds})
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline(PackagePipeline):
+    """A package that finds sentiment, with its network."""
+
+    localizer: Localizer
+
+    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> Result:
+        """Find the sentiment segments of a video file; raises `SentilocError` where that is not possible."""
+        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
+        report("localizing", LOCALIZING_FROM)
+        return self._localize(extraction, options or self.default_options)
+
     def _localize(self, extraction: Extraction, options: SegmentOptions) -> Result:
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
@@ -76,9 +91,7 @@ class Pipeline:
             faces_seen=extraction.faces_seen,
             segments=cut_segments(curve, extraction.info.duration, calibration, options),
             curve=curve,
-            model=ModelIdentity(
-                name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
-            ),
+            model=self.identity,
             timings={**extraction.timings, **clock.seconds},
             options=options,
             calibration=calibration,
@@ -101,11 +114,12 @@ def load_pipeline(
         extractor=load_extractor(package.spec, settings, features_dir),
         localizer=Localizer(package, session),
         device=device_name(session),
-        cache=_load_cache(settings, features_dir),
+        cache=load_cache(settings, features_dir),
     )
 
 
-def _load_cache(settings: Settings, folder: Path | None) -> FeatureCache | None:
+def load_cache(settings: Settings, folder: Path | None) -> FeatureCache | None:
+    """Where features of videos seen before lie, if the settings want that."""
     if folder is None or not settings.feature_cache_bytes:
         return None
     return FeatureCache(folder, settings.feature_cache_bytes, settings.feature_cache_seconds)

@@ -10,7 +10,7 @@ from app.settings import Settings
 from model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
-    from worker.pipeline import Pipeline
+    from worker.task_pipelines import AnyPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -20,22 +20,22 @@ class Pipelines:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loaded: dict[str, Pipeline] = {}
+        self._loaded: dict[str, AnyPipeline] = {}
         self._lock = threading.Lock()
         self.error: SentilocError | None = None
 
-    def get(self, name: str) -> Pipeline:
+    def get(self, name: str) -> AnyPipeline:
         """The pipeline, loaded if need be; raises `SentilocError` when that is not possible."""
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
             return self._loaded[name]
 
-    def default(self) -> Pipeline | None:
+    def default(self) -> AnyPipeline | None:
         """The default model's pipeline, if it is loaded."""
         return self._loaded.get(self._settings.model)
 
-    def _load(self, name: str) -> Pipeline:
+    def _load(self, name: str) -> AnyPipeline:
         is_default = name == self._settings.model
         try:
             pipeline = _load_pipeline(self._settings, name, is_news=self.error is None)
@@ -47,12 +47,12 @@ class Pipelines:
         return pipeline
 
 
-def _load_pipeline(settings: Settings, name: str, is_news: bool) -> Pipeline:
+def _load_pipeline(settings: Settings, name: str, is_news: bool) -> AnyPipeline:
     # Only a worker's child may load what runs models: their threads do not survive the fork.
     try:
-        from worker.pipeline import load_pipeline
+        from worker.task_pipelines import load_task_pipeline
 
-        return load_pipeline(settings, name, settings.data_dir / "features")
+        return load_task_pipeline(settings, name, settings.data_dir / "features")
     except SentilocError:
         raise
     except Exception as error:

@@ -10,11 +10,10 @@ from app.formats.timeline import Timeline
 from model.segments import Segment
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_TYPE = "sentiment"
 
 
 def eaf(timeline: Timeline) -> str:
-    """An annotation document with a tier `positive` and a tier `negative`; values are the confidences."""
+    """An annotation document with a tier for each label; values are the confidences."""
     root = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -31,13 +30,13 @@ def eaf(timeline: Timeline) -> str:
     slots = ET.SubElement(root, "TIME_ORDER")
     by_label = sorted(enumerate(timeline.segments), key=lambda item: item[1].label)
     for label, items in groupby(by_label, key=lambda item: item[1].label):
-        tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": _TYPE, "TIER_ID": label})
+        tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": timeline.kind, "TIER_ID": label})
         for number, segment in items:
             _annotate(tier, slots, number, segment)
     ET.SubElement(
         root,
         "LINGUISTIC_TYPE",
-        {"LINGUISTIC_TYPE_ID": _TYPE, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"},
+        {"LINGUISTIC_TYPE_ID": timeline.kind, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"},
     )
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 

@@ -78,7 +78,7 @@ def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
             "start": _time(timeline, timeline.start + marker.start),
             "duration": _time(timeline, marker.end - marker.start),
             "value": marker.name,
-            "note": f"{marker.label} sentiment, confidence {marker.confidence:.2f}",
+            "note": f"{marker.label} {timeline.kind}, confidence {marker.confidence:.2f}",
         },
     )
 

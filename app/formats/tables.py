@@ -35,7 +35,7 @@ def premiere_markers(timeline: Timeline) -> str:
     rows = (
         (
             marker.name,
-            f"{marker.label} sentiment",
+            f"{marker.label} {timeline.kind}",
             code(timeline.start + marker.start),
             code(timeline.start + marker.end),
             code(marker.end - marker.start),

@@ -79,13 +79,17 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """A titled video with its segments, in seconds and in frames; `start` is its first frame's number."""
+    """A titled video with its segments, in seconds and in frames; `start` is its first frame's number.
+
+    `kind` is what the labels are of: sentiment, emotion or expression.
+    """
 
     title: str
     base: Timebase
     start: int
     video: VideoInfo
     segments: tuple[Segment, ...]
+    kind: str = "sentiment"
 
     @property
     def frames(self) -> int:
@@ -116,12 +120,16 @@ def timebase(fps: float, start_timecode: str | None = None) -> Timebase:
 
 
 def make_timeline(
-    title: str, video: VideoInfo, segments: Iterable[Segment], default_start: str = "00:00:00:00"
+    title: str,
+    video: VideoInfo,
+    segments: Iterable[Segment],
+    default_start: str = "00:00:00:00",
+    kind: str = "sentiment",
 ) -> Timeline:
     """Put segments on the source's frame grid; the source's own start timecode wins over `default_start`."""
     base = timebase(video.fps, video.start_timecode)
     start = base.parse(video.start_timecode or default_start)
-    return Timeline(title=title, base=base, start=start, video=video, segments=tuple(segments))
+    return Timeline(title=title, base=base, start=start, video=video, segments=tuple(segments), kind=kind)
 
 
 def without_overlap(markers: Iterable[Marker]) -> list[Marker]:

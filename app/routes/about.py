@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["operation"])
 
 CONTAINERS = ["mp4", "mov", "webm", "mkv", "avi", "ts"]
-_STREAMS = ("visual", "audio", "face")
+_STREAMS = ("visual", "audio", "face", "flow")
 _LIMITS: dict[str, Any] = {
     "max_upload_bytes": 2147483648,
     "max_duration_seconds": 14400.0,
@@ -38,7 +38,8 @@ _MODEL: dict[str, Any] = {
     "name": "fsenet-starter",
     "version": "1.0.0",
     "is_default": True,
-    "streams": list(_STREAMS),
+    "task": "sentiment",
+    "streams": list(_STREAMS[:3]),
     "classes": ["negative", "positive"],
     "confidence_threshold": 0.5,
     "snippet_seconds": 0.64,
@@ -72,6 +73,7 @@ class InstalledModel(BaseModel):
     name: str
     version: str
     is_default: bool = Field(description="Used by jobs that name none")
+    task: str = Field(description="What it finds: `sentiment`, `emotion` or `expression`")
     streams: list[str] = Field(description="What it looks at")
     classes: list[str]
     confidence_threshold: float
@@ -110,6 +112,7 @@ def _installed(name: str, spec: ModelSpec, settings: Settings) -> InstalledModel
         name=name,
         version=spec.version,
         is_default=name == settings.model,
+        task=spec.task,
         streams=[stream for stream in _STREAMS if getattr(spec, stream) is not None],
         classes=list(spec.classes),
         confidence_threshold=spec.confidence_threshold,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,8 +15,10 @@ from app.result_schemas import EXAMPLE_RESULT, CurveBody
 from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
 from app.routes.results import read_result
 from app.services import ServicesDep
+from app.task_schemas import SeriesCurveBody
 from model.errors import ErrorCode
 from model.result import Curve, parse_result
+from model.task_result import SeriesCurve
 
 router = APIRouter(tags=["results"])
 
@@ -24,12 +27,17 @@ _HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 _SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
 
 
-def as_csv(curve: Curve) -> str:
-    """One row per snippet: its time in seconds, its scores, and whether a face was found (0 or 1)."""
+def as_csv(curve: Curve | SeriesCurve) -> str:
+    """One row per value: its time in seconds, its scores, and whether a face was found (0 or 1)."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["start", "end", *_SERIES])
-    for index, values in enumerate(zip(*(getattr(curve, name) for name in _SERIES), strict=True)):
+    columns: dict[str, Sequence[float]]
+    if isinstance(curve, Curve):
+        columns = {name: getattr(curve, name) for name in _SERIES}
+    else:
+        columns = {**curve.series, "face_present": curve.face_present}
+    rows.writerow(["start", "end", *columns])
+    for index, values in enumerate(zip(*columns.values(), strict=True)):
         start, end = round(index * curve.step, 6), round((index + 1) * curve.step, 6)
         rows.writerow([start, end, *(int(value) if isinstance(value, bool) else value for value in values)])
     return text.getvalue()
@@ -50,7 +58,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/jobs/{job_id}/curve",
     summary="Fetch the scores over time",
-    response_model=CurveBody,
+    response_model=CurveBody | SeriesCurveBody,
     responses={
         **_ANSWER,
         **NOT_MODIFIED,
@@ -75,6 +83,6 @@ def curve(
     found = read_result(services, find_job(services, job_id)).curve
     if kind == "csv" or (kind is None and CSV_TYPE in request.headers.get("accept", "")):
         return tagged(request, as_csv(found), CSV_TYPE, _HEADERS)
-    return tagged(
-        request, CurveBody.model_validate(found, from_attributes=True).model_dump_json(), JSON_TYPE, _HEADERS
-    )
+    body = CurveBody if isinstance(found, Curve) else SeriesCurveBody
+    text = body.model_validate(found, from_attributes=True).model_dump_json()
+    return tagged(request, text, JSON_TYPE, _HEADERS)

@@ -16,6 +16,7 @@ from app.routes.results import read_result
 from app.schemas import EXAMPLE_ID
 from app.services import Services, ServicesDep
 from model.errors import ErrorCode
+from model.result import Result
 
 router = APIRouter(tags=["feedback"])
 
@@ -55,6 +56,7 @@ class FeedbackList(BaseModel):
             UNKNOWN,
             (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
             (409, ProblemCode.FEEDBACK_FULL, "There is no room for more feedback on this job."),
+            (409, ProblemCode.WRONG_TASK, "Feedback is on sentiment; this job's model finds emotions."),
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes."),
             (422, ProblemCode.INVALID_REQUEST, "segments.0: Value error, end must be after start"),
@@ -121,7 +123,11 @@ def _parse(body: bytes) -> Feedback:
 
 
 def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
-    video = read_result(services, find_job(services, job_id)).video
+    result = read_result(services, find_job(services, job_id))
+    if not isinstance(result, Result):
+        detail = f"Feedback is on sentiment; this job's model finds {result.task}s."
+        raise ProblemError(409, ProblemCode.WRONG_TASK, detail)
+    video = result.video
     if feedback.latest() > video.duration + 1 / video.fps:
         detail = f"The video ends after {video.duration:.3f} seconds; the feedback goes beyond it."
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)

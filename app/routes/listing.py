@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.job_list import JobFilter, list_jobs
-from app.job_options import Label
+from app.job_options import AnyLabel
 from app.job_record import JobState
 from app.problems import ProblemCode, documented
 from app.routes.jobs import NO_REDIS, NO_STORE
@@ -27,7 +27,7 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: list[JobState] | None = Field(None, description="In one of these states; may be repeated")
-    label: Label | None = Field(None, description="Succeeded with a segment of this label")
+    label: AnyLabel | None = Field(None, description="Succeeded with a segment of this label")
     created_after: AwareDatetime | None = Field(
         None, description="ISO 8601 with an offset, or Unix seconds; exclusive"
     )

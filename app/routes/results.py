@@ -17,13 +17,16 @@ from app.formats import FORMATS
 from app.formats.timeline import make_timeline
 from app.job_options import CutOptions
 from app.job_record import JobRecord, JobState
+from app.options_check import check_labels
 from app.problems import ProblemCode, ProblemError, documented
 from app.result_schemas import EXAMPLE_RESULT, ResultBody
 from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
 from app.services import Services, ServicesDep
-from model.cut import given_segments, recut
+from app.task_schemas import EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS, EmotionResultBody, ExpressionResultBody
+from model.cut import given_segments
 from model.errors import ErrorCode, SentilocError
 from model.result import Result, parse_result
+from model.task_result import AnyResult, labels_of, parse_any, recut_any, task_of
 
 router = APIRouter(tags=["results"])
 
@@ -41,7 +44,8 @@ def _examples() -> dict[str, Any]:
     """What each format makes of the example result."""
     example = parse_result(EXAMPLE_RESULT)
     timeline = make_timeline("holiday.mp4", example.video, example.segments)
-    return {
+    documents = {"sentiment": EXAMPLE_RESULT, "emotion": EXAMPLE_EMOTIONS, "expression": EXAMPLE_EXPRESSIONS}
+    return {JSON_TYPE: {"examples": {task: {"value": value} for task, value in documents.items()}}} | {
         known.media_type: {"schema": {"type": "string"}, "example": known.render(timeline)}
         for known in FORMATS.values()
     }
@@ -70,7 +74,7 @@ class Cut(CutOptions):
 @router.get(
     "/jobs/{job_id}/result",
     summary="Fetch the result",
-    response_model=ResultBody,
+    response_model=ResultBody | EmotionResultBody | ExpressionResultBody,
     responses={
         **_RESULT,
         **NOT_MODIFIED,
@@ -81,6 +85,11 @@ class Cut(CutOptions):
             (409, ErrorCode.CANCELLED, "The job was cancelled."),
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             BAD_ID,
+            (
+                422,
+                ProblemCode.INVALID_REQUEST,
+                "labels: this model has no joy; its classes are negative, positive",
+            ),
             NO_REDIS,
         ),
     },
@@ -92,9 +101,11 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
     """
     record = find_job(services, job_id)
     stored = read_result(services, record)
+    check_labels(cut.labels or (), labels_of(stored), "labels")
     given = _corrections(services, record) if cut.corrected else None
-    if given is None:
-        found = recut(stored, cut.cut(stored.options))
+    found: AnyResult
+    if given is None or not isinstance(stored, Result):
+        found = recut_any(stored, cut.cut(stored.options))
     else:
         found = replace(stored, segments=given_segments(stored.curve, stored.video.duration, given))
     name = cut.format or negotiate(request.headers.get("accept", ""))
@@ -135,7 +146,7 @@ def _corrections(services: Services, record: JobRecord) -> list[tuple[float, flo
     return [(one.start, one.end, one.label) for one in given[-1]] if given else None
 
 
-def read_result(services: Services, record: JobRecord) -> Result:
+def read_result(services: Services, record: JobRecord) -> AnyResult:
     """A job's stored result; raises the problem that says why there is none."""
     if record.state is not JobState.SUCCEEDED or record.result_key is None:
         raise _no_result(record)
@@ -143,7 +154,7 @@ def read_result(services: Services, record: JobRecord) -> Result:
         data = services.storage.read(record.result_key)
     except SentilocError as error:
         raise ProblemError(410, error.code, "The result is no longer stored.") from error
-    return parse_result(json.loads(data))
+    return parse_any(json.loads(data))
 
 
 class FormatBody(BaseModel):
@@ -178,9 +189,9 @@ def negotiate(accept: str) -> str:
     return next((names[kind] for kind in wanted if kind in names), "json")
 
 
-def _rendered(request: Request, found: Result, name: str, source_name: str) -> Response:
+def _rendered(request: Request, found: AnyResult, name: str, source_name: str) -> Response:
     known = FORMATS[name]
-    text = known.render(make_timeline(source_name, found.video, found.segments))
+    text = known.render(make_timeline(source_name, found.video, found.segments, kind=task_of(found)))
     file_name = quote(f"{source_name.rsplit('.', 1)[0]}.{known.extension}")
     disposition = {"Content-Disposition": f"attachment; filename*=UTF-8''{file_name}"}
     return tagged(request, text, known.media_type, {**_HEADERS, **disposition})

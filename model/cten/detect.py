@@ -61,7 +61,7 @@ def emotion_spans(scores: EmotionScores) -> list[EmotionSpan]:
     """
     curve = scores.curve
     runs = threshold_runs(curve, THRESHOLDS)
-    contrast = outer_inner_contrast(curve, runs) * float(np.max(scores.video))
+    contrast = outer_inner_contrast(curve, runs, least_margin=1) * float(np.max(scores.video))
     kept = suppress(runs.start.astype(float), runs.stop.astype(float), contrast, NMS_TIOU, 0.0)
     return [EmotionSpan(float(contrast[i]), int(runs.start[i]), int(runs.stop[i])) for i in kept]
 

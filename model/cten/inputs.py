@@ -69,5 +69,4 @@ def _pooled(values: FloatArray, count: int) -> FloatArray:
     """Means of each `count` neighbours; the last may have fewer."""
     starts = np.arange(0, len(values), count)
     sizes = np.diff(np.append(starts, len(values)))
-    pooled: FloatArray = np.add.reduceat(values, starts, axis=0) / sizes[:, None].astype(np.float32)
-    return pooled
+    return np.asarray(np.add.reduceat(values, starts, axis=0) / sizes[:, None], np.float32)

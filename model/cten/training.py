@@ -103,7 +103,7 @@ def step_loss(network: CTEN, batch: EmotionBatch, config: CTENTrainConfig) -> Te
     terms = [cross_entropy(output.activations, batch.classes)]
     valid, attention = batch.valid, output.attention
     for _ in range(config.rounds if config.erasing else 0):
-        erased = erasing_mask(*attention.detach().unbind(-1), config.theta) & valid
+        erased = erasing_mask(attention[..., 0].detach(), attention[..., 1].detach(), config.theta) & valid
         terms.append(_part_loss(network, batch, erased, erased.any(1)))
         left = valid & ~erased
         counted = left.any(1) & erased.any(1)

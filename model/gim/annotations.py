@@ -104,9 +104,8 @@ def _expression(row: Mapping[str, str], columns: Mapping[str, str], layout: Anno
         apex = (onset + offset) // 2
     if not 0 <= onset <= apex <= offset:
         raise ValueError(f"onset {onset}, apex {apex} and offset {offset} are out of order")
-    return Expression(
-        *(frame // layout.thinning for frame in (onset, apex, offset)), _kind(row, columns, layout)
-    )
+    onset, apex, offset = (frame // layout.thinning for frame in (onset, apex, offset))
+    return Expression(onset, apex, offset, _kind(row, columns, layout))
 
 
 def _frame(row: Mapping[str, str], columns: Mapping[str, str], stem: str) -> int:

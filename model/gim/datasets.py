@@ -59,8 +59,9 @@ def _truth(path: Path) -> defaultdict[str, list[Expression]]:
     found: defaultdict[str, list[Expression]] = defaultdict(list)
     for place, row in _rows(path) if path.exists() else ():
         try:
-            frames = [int(row[name]) for name in ("onset", "apex", "offset")]
-            found[row["video_id"]].append(Expression(*frames, EXPRESSIONS.index(row["class"])))
+            onset, apex, offset = (int(row[name]) for name in ("onset", "apex", "offset"))
+            kind = EXPRESSIONS.index(row["class"])
+            found[row["video_id"]].append(Expression(onset, apex, offset, kind))
         except (KeyError, ValueError) as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
     return found

@@ -24,7 +24,9 @@ def face_flow(before: GreyImage, after: GreyImage) -> FloatArray:
     The head's motion is the median over the face: most of a face stands still in an expression.
     """
     empty: Any = None
-    flow: FloatArray = cv2.calcOpticalFlowFarneback(before, after, empty, 0.5, 3, 15, 2, 5, 1.1, 0)
+    flow = np.asarray(
+        cv2.calcOpticalFlowFarneback(before, after, empty, 0.5, 3, 15, 2, 5, 1.1, 0), np.float32
+    )
     moved: FloatArray = flow - np.median(flow.reshape(-1, 2), axis=0).astype(np.float32)
     return moved
 

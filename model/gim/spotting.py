@@ -26,7 +26,8 @@ class SpottingRule:
     class_threshold: float = 0.5
     nms_tiou: float = 0.1
     min_contrast: float = 0.3
-    min_frames: int = 3
+    min_frames: int = 4
+    """Around a shorter run equation 15 looks at nothing, and every peak would beat its own expression."""
 
 
 DEFAULT_RULE = SpottingRule()

@@ -63,9 +63,12 @@ class GIMTrainConfig:
     seed: int = 0
 
     def quick(self) -> GIMTrainConfig:
-        """The same for a CPU: 1 + 4 + 35 epochs, larger steps, less decay."""
+        """The same for a CPU: 1 + 4 + 35 epochs of larger steps with less decay; lambda_2 between the paper's two."""
         labels = replace(self.labels, stages=(1, 4, 35), theta_epochs=10)
-        return replace(self, labels=labels, learning_rate=3e-3, weight_decay=1e-4, batch_size=2)
+        weights = replace(self.weights, norm=1.0)
+        return replace(
+            self, labels=labels, weights=weights, learning_rate=1e-3, weight_decay=1e-3, batch_size=2
+        )
 
 
 @dataclass(slots=True)

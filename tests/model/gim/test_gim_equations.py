@@ -126,6 +126,9 @@ def test_equations_15_and_16_on_a_step() -> None:
     runs = threshold_runs(curve, (0.5,))
     assert (runs.start.tolist(), runs.stop.tolist()) == ([2], [6])
     assert outer_inner_contrast(curve, runs).tolist() == pytest.approx([0.8 - (0.2 + 0.4) / 2])
+    short = Runs(np.array([3]), np.array([4]))
+    assert outer_inner_contrast(curve, short).tolist() == pytest.approx([1.0])
+    assert outer_inner_contrast(curve, short, least_margin=1).tolist() == pytest.approx([0.3])
     edge = Runs(np.array([0]), np.array([8]))
     assert outer_inner_contrast(curve, edge).tolist() == pytest.approx([0.5])
 

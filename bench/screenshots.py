@@ -1,0 +1,69 @@
+"""Pictures of the page for README and docs: `python -m bench.screenshots [-o docs/pictures]`.
+
+Needs Chromium and `.[test]`. Shows a clip of a drawn person, so of nobody, with what the shipped model finds in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser
+
+from bench.drawn_clip import draw_clip
+from tests.page.browsing import Visit, chromium
+from tests.service.running import RunningService
+
+Scheme = Literal["light", "dark"]
+# Waits until every thumbnail in the list is there.
+_SHOTS = "[...document.querySelectorAll('#rows img')].every((image) => image.complete && image.naturalWidth)"
+_WAVE = 1500
+
+
+def show(browser: Browser, url: str, job_id: str, size: tuple[int, int], scheme: Scheme) -> Visit:
+    """The result with its first segment chosen, by mouse."""
+    visit = Visit(browser, url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    visit.open_result(job_id).page.wait_for_function(_SHOTS)
+    visit.rows().first.click()
+    visit.page.wait_for_timeout(_WAVE)
+    return visit
+
+
+def take(browser: Browser, url: str, job_id: str, folder: Path) -> None:
+    """Wide in light, wide in dark with the card at the mouse, and a phone."""
+    show(browser, url, job_id, (1440, 900), "light").page.screenshot(path=folder / "page-light.png")
+    dark = show(browser, url, job_id, (1440, 900), "dark")
+    dark.rows().nth(1).click()
+    dark.page.mouse.move(*dark.timeline_place(17.0, 170))
+    dark.page.wait_for_timeout(_WAVE)
+    dark.page.screenshot(path=folder / "page-dark.png")
+    phone = show(browser, url, job_id, (390, 844), "light")
+    phone.page.screenshot(path=folder / "page-phone.png")
+
+
+def main() -> None:
+    """Draw, localize, take the pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/pictures"))
+    folder = parser.parse_args().output
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        clip = Path(place) / "drawn person.mp4"
+        draw_clip(clip)
+        service = RunningService(Path(place))
+        try:
+            service.start()
+            job_id = service.submit(clip)
+            service.wait_ended(job_id)
+            with chromium() as browser:
+                take(browser, service.url, job_id, folder)
+        finally:
+            service.stop()
+
+
+if __name__ == "__main__":
+    main()

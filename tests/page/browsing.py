@@ -1,0 +1,101 @@
+"""A real headless Chromium, and the result page as a person handles it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Download,
+    Locator,
+    Page,
+    sync_playwright,
+)
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required")
+_GUTTER = "parseFloat(getComputedStyle(document.querySelector('.desk')).getPropertyValue('--gutter'))"
+PATIENCE = 90_000  # milliseconds: a busy machine may take its time
+
+
+def find_chromium() -> str | None:
+    """Path of an installed Chromium or Chrome."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """One browser; raises where none is installed."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visit:
+    """One person's visit: a page, and everything that it logged or asked for."""
+
+    def __init__(self, browser: Browser, url: str, **context: object) -> None:
+        self.url = url
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.context: BrowserContext = browser.new_context(accept_downloads=True, **context)  # type: ignore[arg-type]
+        self.context.set_default_timeout(PATIENCE)
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def _note(self, line: ConsoleMessage) -> None:
+        if line.type in ("error", "warning"):
+            self.errors.append(line.text)
+
+    def go(self, path: str = "/") -> Visit:
+        self.page.goto(self.url + path)
+        return self
+
+    def open_result(self, job_id: str, query: str = "") -> Visit:
+        self.go(f"/#{job_id}{query}")
+        return self.wait_result()
+
+    def wait_result(self) -> Visit:
+        """Until the timeline shows what was found."""
+        self.page.wait_for_selector("#result:not([hidden]) #made:not(:empty)")
+        self.page.wait_for_selector("#timeline[aria-valuetext]")
+        return self
+
+    def strangers(self) -> list[str]:
+        """What was asked of any other host."""
+        home = urlsplit(self.url).netloc
+        urls = [urlsplit(url) for url in self.requests]
+        return [url.geturl() for url in urls if url.scheme in ("http", "https", "ws") and url.netloc != home]
+
+    def rows(self) -> Locator:
+        return self.page.locator("#rows button")
+
+    def timeline_place(self, seconds: float, below: float) -> tuple[float, float]:
+        """Where a moment is on the screen, `below` pixels under the timeline's upper edge."""
+        box = self.page.locator("#timeline").bounding_box()
+        duration = float(self.page.get_attribute("#timeline", "aria-valuemax") or 0)
+        left = float(self.page.evaluate(_GUTTER))
+        assert box is not None
+        return box["x"] + left + seconds / duration * (box["width"] - left), box["y"] + below
+
+    def download(self, act: str) -> str:
+        """Press the keys or click the selector `act`; the text of the file that comes."""
+        with self.page.expect_download() as coming:
+            self.page.click(act)
+        return read(coming.value)
+
+
+def read(download: Download) -> str:
+    path = Path(download.path())
+    return path.read_text()

@@ -1,0 +1,96 @@
+"""One Chromium and one service for all tests of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.drawn_clip import draw_clip
+from tests.media import make_clip
+from tests.service.running import RunningService
+
+pytest.importorskip("playwright", reason="playwright is not installed (it is part of [test])")
+
+from playwright.sync_api import Browser
+
+from tests.page.browsing import Visit, chromium, find_chromium
+
+CLIP_SECONDS = 8.0
+
+
+class SteadyService(RunningService):
+    """Starts again at the address that it had, as a service in real life does."""
+
+    port = 0
+
+    def launch(self, *flags: str) -> None:
+        super().launch(*flags, "--port", str(self.port))
+
+    def start(self) -> float:
+        seconds = super().start()
+        self.port = int(self.url.rpartition(":")[2])
+        return seconds
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if find_chromium() is None:
+        pytest.skip("no Chromium is installed (`apt-get install chromium`)")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyService]:
+    service = SteadyService(tmp_path_factory.mktemp("page"))
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+    assert service.left_over() == []
+
+
+@pytest.fixture(scope="package")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn person who smiles and frowns."""
+    path = tmp_path_factory.mktemp("clip") / "drawn person.mp4"
+    draw_clip(path, CLIP_SECONDS)
+    return path
+
+
+@pytest.fixture(scope="package")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Takes some seconds to localize."""
+    path = tmp_path_factory.mktemp("clip") / "long.mp4"
+    make_clip(path, seconds=240.0, fps=5.0, size=(64, 48), audio="aac")
+    return path
+
+
+@pytest.fixture(scope="package")
+def job(service: SteadyService, clip: Path) -> str:
+    """A finished job of the drawn clip."""
+    job_id = service.submit(clip)
+    assert service.wait_ended(job_id)["state"] == "succeeded"
+    return job_id
+
+
+Visitor = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser, service: SteadyService) -> Iterator[Visitor]:
+    """Opens visits, and at the end asks that none logged an error or asked another host."""
+    visits: list[Visit] = []
+
+    def start(**context: object) -> Visit:
+        visits.append(Visit(browser, service.url, **context))
+        return visits[-1]
+
+    yield start
+    for one in visits:
+        one.context.close()
+    assert [one.errors for one in visits] == [[] for _ in visits]
+    assert [one.strangers() for one in visits] == [[] for _ in visits]

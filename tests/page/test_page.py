@@ -1,0 +1,252 @@
+"""The page as a person uses it, in a real browser against a real service."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from bench.page import PAN, TWO_HOURS, plant_long_result
+from tests.page.browsing import Visit, read
+from tests.page.conftest import SteadyService, Visitor
+
+MAX_GZIPPED = 300_000
+
+
+def edl_markers(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "|M:" in line]
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move((start[0] + end[0]) / 2, end[1], steps=3)
+    page.mouse.move(*end, steps=3)
+    page.mouse.up()
+
+
+def test_from_a_file_to_markers_in_resolve_by_mouse(visit: Visitor, clip: Path) -> None:
+    person = visit().go()
+    page = person.page
+    with page.expect_file_chooser() as chooser:
+        page.click("text=Choose a video")
+    chooser.value.set_files(clip)
+    person.wait_result()
+    assert page.inner_text("#result-title") == clip.name
+    found = person.rows().count()
+
+    page.mouse.dblclick(*person.timeline_place(7.0, 150))
+    assert person.rows().count() == found + 1
+    added = page.locator("#rows button[aria-current=true]")
+    assert "Negative" in added.inner_text()
+    end = page.input_value("#inspector input[name=end]")
+    edge = person.timeline_place(float(end.split(":")[1]), 205)
+    drag(page, edge, (edge[0] - 40, edge[1]))
+    assert page.input_value("#inspector input[name=end]") < end
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    page.click("#export")
+    assert "corrections" in page.inner_text("#export-note")
+    edl = person.download("[data-format=edl]")
+    assert len(edl_markers(edl)) == found + 1
+
+
+def tab_to(page: Page, wanted: str) -> None:
+    """Press Tab until the element has the focus, as somebody without a mouse does."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", wanted):
+            return
+    raise AssertionError(f"Tab never reached {wanted}")
+
+
+def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, clip: Path) -> None:
+    person = visit().go()
+    page = person.page
+    tab_to(page, "#file")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(clip)
+    person.wait_result()
+    assert page.evaluate("document.activeElement.id") == "timeline"
+    found = person.rows().count()
+
+    for key in ("End", "ArrowLeft", "a", "x", "Shift+ArrowRight", "Shift+ArrowRight", "i", "m", "Control+s"):
+        page.keyboard.press(key)
+    page.wait_for_selector("#save:disabled")
+    tab_to(page, "#export")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.format") == "edl"
+    with page.expect_download() as coming:
+        page.keyboard.press("Enter")
+    assert len(edl_markers(read(coming.value))) == found + 1
+
+
+def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyService, clip: Path) -> None:
+    job = service.submit(clip)
+    service.wait_ended(job)
+    person = visit().open_result(job)
+    page = person.page
+    before = person.rows().all_inner_texts()
+    for key in ("Home", "a", "m", "x"):
+        page.keyboard.press(key)
+    assert page.is_disabled("#threshold")
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    assert person.rows().all_inner_texts() == before
+    assert page.is_disabled("#undo")
+    for _ in range(3):
+        page.click("#redo")
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    kept = service.client.get(f"/jobs/{job}/feedback").json()["feedback"][-1]["feedback"]
+    assert len(kept["segments"]) >= 1 and len(kept["points"]) == 1
+    assert kept["segments"][0]["start"] == 0
+
+    again = visit().open_result(job)
+    assert again.rows().all_inner_texts() == person.rows().all_inner_texts()
+    again.page.click("#rows li:first-child button")
+    again.page.keyboard.press("Delete")
+    assert again.rows().count() == len(kept["segments"]) - 1
+    again.page.click("#discard")
+    assert again.rows().all_inner_texts() == before
+
+
+def test_sliders_cut_as_the_server_does(visit: Visitor, service: SteadyService, job: str) -> None:
+    person = visit().open_result(job)
+    for threshold, min_length, merge_gap in (
+        (0.0, 0.0, 0.0),
+        (0.2, 1.0, 5.0),
+        (0.9, 0.4, 0.64),
+        (1.0, 3.0, 2.0),
+    ):
+        options = {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap}
+        expected = service.client.get(f"/jobs/{job}/result", params=options).json()["segments"]
+        for name, value in options.items():
+            person.page.locator(f"#{name}").fill(str(value))
+        person.page.wait_for_function(
+            "count => document.querySelectorAll('#rows button').length === count", arg=len(expected)
+        )
+        shown = person.page.evaluate(
+            "[...document.querySelectorAll('#rows .tag')].map(tag => tag.textContent.slice(2).toLowerCase())"
+        )
+        assert shown == [row["label"] for row in expected]
+
+
+def test_a_shared_link_brings_its_moment_and_settings(visit: Visitor, job: str) -> None:
+    person = visit(permissions=["clipboard-read", "clipboard-write"]).open_result(job)
+    person.page.locator("#threshold").fill("0.31")
+    person.page.mouse.click(*person.timeline_place(5.0, 10))
+    person.page.click("#share")
+    link = person.page.evaluate("navigator.clipboard.readText()")
+    other = visit()
+    other.page.goto(link)
+    other.wait_result()
+    assert other.page.input_value("#threshold") == "0.31"
+    assert float(other.page.get_attribute("#timeline", "aria-valuenow") or 0) == pytest.approx(5.0, abs=0.1)
+
+
+def test_moving_about_by_keys_and_loop(visit: Visitor, job: str) -> None:
+    person = visit().open_result(job)
+    page = person.page
+
+    def now() -> float:
+        return float(page.get_attribute("#timeline", "aria-valuenow") or 0)
+
+    page.keyboard.press("ArrowRight")
+    assert now() == pytest.approx(1.0, abs=0.06)
+    page.keyboard.press("End")
+    assert now() == pytest.approx(8.0, abs=0.1)
+    page.keyboard.press("Home")
+    page.keyboard.press("a")
+    page.keyboard.press("l")
+    page.keyboard.press(" ")
+    assert page.get_attribute("#loop", "aria-pressed") == "true"
+    page.wait_for_function("document.querySelector('#video').currentTime > 1.2")
+    page.wait_for_function("document.querySelector('#video').currentTime < 0.8")
+    page.keyboard.press(" ")
+    assert page.evaluate("document.querySelector('#video').paused")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit: Visitor, job: str, scheme: str) -> None:
+    person = visit(color_scheme=scheme).go()
+    person.page.wait_for_selector("#job-list li")
+    assert serious(person) == []
+    person.open_result(job).page.keyboard.press("a")
+    person.page.click("#export")
+    assert serious(person) == []
+    person.page.keyboard.press("Escape")
+    person.page.keyboard.press("?")
+    assert serious(person) == []
+
+
+def serious(person: Visit) -> list[str]:
+    found = Axe().run(person.page).response["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_the_list_is_searched_and_its_jobs_are_deleted(
+    visit: Visitor, service: SteadyService, clip: Path
+) -> None:
+    job = service.submit(clip, "holiday in Ystad.mp4")
+    service.wait_ended(job)
+    person = visit().go()
+    page = person.page
+    page.fill("#search", "ystad")
+    page.wait_for_function("document.querySelectorAll('#job-list li').length === 1")
+    page.fill("#search", "no such name")
+    page.wait_for_selector("#no-jobs:not([hidden])")
+    page.fill("#search", "ystad")
+    page.click("#job-list button")
+    page.click("#job-list button")
+    page.wait_for_selector("#no-jobs:not([hidden])")
+    assert service.client.get(f"/jobs/{job}").status_code == 404
+
+
+def test_a_job_survives_a_restart_of_the_server(
+    visit: Visitor, service: SteadyService, long_clip: Path
+) -> None:
+    job = service.submit(long_clip)
+    person = visit().go(f"/#{job}")
+    service.wait_running(job)
+    service.end()
+    person.page.wait_for_selector("text=The server does not answer")
+    service.start()
+    person.wait_result()
+    assert person.page.inner_text("#result-title") == long_clip.name
+    broken = [line for line in person.errors if "ERR_" not in line]
+    assert broken == []
+    person.errors.clear()
+
+
+def test_the_first_screen_is_light(visit: Visitor) -> None:
+    person = visit().go()
+    person.page.wait_for_load_state("networkidle")
+    urls = [url for url in person.requests if not url.startswith("blob:")]
+    bodies = [person.context.request.get(url).body() for url in urls]
+    assert sum(len(gzip.compress(body)) for body in bodies) < MAX_GZIPPED
+    paint = person.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+    assert paint is not None
+
+
+def test_nothing_may_run_but_the_page_itself(service: SteadyService) -> None:
+    policy = service.client.get("/").headers["Content-Security-Policy"]
+    assert "unsafe" not in policy and "default-src 'none'" in policy and "script-src 'self'" in policy
+
+
+def test_two_hours_pan_smoothly(visit: Visitor, service: SteadyService, clip: Path) -> None:
+    job = service.submit(clip, "two hours.mp4")
+    service.wait_ended(job)
+    plant_long_result(service, job, TWO_HOURS)
+    person = visit().open_result(job)
+    figures = json.loads(person.page.evaluate(PAN, 40))
+    assert figures["frames"] == 40
+    assert figures["work_ms_median"] < 20
