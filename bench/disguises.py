@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -99,13 +99,15 @@ class Watch:
                 client.close()
 
 
-def try_all(watch: Watch, folder: Path, attempt: Callable[[Path], str]) -> Row:
+def try_all(
+    watch: Watch, folder: Path, attempt: Callable[[Path], str], suffixes: Sequence[str] = SUFFIXES
+) -> Row:
     """Every text under every name; how the attempts ended and what was seen meanwhile."""
     ends: Counter[str] = Counter()
     opened = []
     watch.seen()
     for name, text in watch.texts.items():
-        for suffix in SUFFIXES:
+        for suffix in suffixes:
             path = folder / f"clip{suffix}"
             path.write_bytes(text)
             end = attempt(path)

@@ -160,7 +160,7 @@ class Fuzz:
         families: Counter[str] = Counter()
         whole: Counter[str] = Counter()
         for number in range(first, first + count):
-            suffix, mutant = self._mutant(number)
+            suffix, mutant = self.mutant(number)
             self._path.write_bytes(mutant)
             families[suffix] += 1
             try:
@@ -180,7 +180,8 @@ class Fuzz:
                 self._keep(number, suffix, mutant, row, repr(error))
         return {**row, "codes": codes, "families": families, "whole": whole, "signatures": len(self._seen)}
 
-    def _mutant(self, number: int) -> tuple[str, bytes]:
+    def mutant(self, number: int) -> tuple[str, bytes]:
+        """Suffix and content of a mutant."""
         chance = random.Random(number)
         # Each container gets its share, however many of its mutants have become seeds.
         suffix = chance.choice(SUFFIXES)

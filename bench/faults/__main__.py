@@ -5,6 +5,7 @@
     python -m bench.faults poison       a job that kills its worker (row 3)
     python -m bench.faults visibility   three visibility timeouts (row 4)
     python -m bench.faults sigterm      the worker is told to stop (row 5)
+    python -m bench.faults disk         a volume that runs full (row 6); needs root
     python -m bench.faults limits       the decoder's limits (row 10)
     python -m bench.faults gpu          a device that is not there (row 15)
 
@@ -17,7 +18,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.faults import leases, limits, outages, worker_kills
+from bench.faults import disk, leases, limits, outages, worker_kills
 from bench.faults.rig import Row, save
 
 PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
@@ -27,6 +28,7 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "poison": (3, leases.prove_poison),
     "visibility": (3, leases.prove_visibility),
     "sigterm": (20, leases.prove_sigterm),
+    "disk": (1, disk.prove_disk),
     "limits": (1, limits.prove_limits),
     "gpu": (1, limits.prove_gpu),
 }

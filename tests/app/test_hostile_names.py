@@ -1,0 +1,38 @@
+"""Hostile file names: a job or a typed error, a harmless name to show, and no path that they decide."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+
+from app.settings import Settings
+from bench.upload_abuse import hostile_names
+
+HEADERS = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def body(name: str) -> bytes:
+    raw = name.encode("utf-8", "surrogatepass").replace(b'"', b"%22").replace(b"\r", b"").replace(b"\n", b"")
+    start = b'--x\r\nContent-Disposition: form-data; name="video"; filename="' + raw + b'"\r\n\r\n'
+    return start + b"not a video\r\n--x--\r\n"
+
+
+def test_a_name_never_decides_a_path(client: TestClient, settings: Settings) -> None:
+    assert len(hostile_names()) >= 100
+    outside = {path for path in settings.data_dir.parent.rglob("*") if settings.data_dir not in path.parents}
+    accepted = 0
+    for name in hostile_names():
+        answer = client.post("/localize", content=body(name), headers=HEADERS)
+        assert answer.status_code in (202, 400, 422), (name, answer.text)
+        if answer.status_code == 202:
+            accepted += 1
+            shown = answer.json()["source"]["name"]
+            assert "/" not in shown
+            assert "\\" not in shown
+            assert shown.isprintable()
+            assert 0 < len(shown) <= 255
+    assert accepted > 90
+    now = {path for path in settings.data_dir.parent.rglob("*") if settings.data_dir not in path.parents}
+    assert now == outside
+    stored = list((settings.data_dir / "uploads").iterdir())
+    assert len(stored) == accepted
+    assert all(path.name.isascii() and len(path.name) < 100 for path in stored)
