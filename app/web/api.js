@@ -63,7 +63,7 @@ export const getFeedback = (id) => read(`/jobs/${id}/feedback`);
 export const sendFeedback = (id, feedback) => post(`/jobs/${id}/feedback`, feedback);
 export const startJob = (source) => post("/localize", source);
 
-export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`;
+export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");
 export const getResult = (id) => read(resultPath(id, { format: "json" }));
 export const videoPath = (id) => `/jobs/${id}/video`;
 

@@ -28,7 +28,7 @@ function stepItem(name, i, at) {
 function showJob(job) {
   const busy = STEPS.includes(job.state) ? job.state : "queued";
   const left = job.eta_seconds > 2 ? say.leftLine(say.left(job.eta_seconds)) : null;
-  const stage = job.state === "queued" ? say.queued(job.queue_position) : say.stages[job.stage ?? job.state];
+  const stage = job.state === "queued" ? say.queued(job.queue_position) : (say.stages[job.stage] ?? say.stages[job.state]);
   const again = job.attempt > 1 ? say.attempt(job.attempt) : null;
   showProgress(job.source.name, busy, job.progress, [stage, left, again].filter(Boolean).join(" · "));
 }

@@ -58,6 +58,7 @@ export const text = {
   waveNone: "no sound",
   waveTooLong: "not drawn for files this large",
 
+  otherTask: "This job answers another question than sentiment. The page draws sentiment only; its result is at ",
   segments: "Segments",
   none: "No sentiment stands out at these settings. A lower confidence shows more.",
   tune: "Fine-tune",

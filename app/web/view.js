@@ -1,5 +1,5 @@
 // The result screen: keeps player, timeline, list, inspector and sliders in step, and turns what the editor does into corrections.
-import { getCandidates, getFeedback, getResult, sendFeedback } from "./api.js";
+import { getBlob, getCandidates, getFeedback, getResult, resultPath, sendFeedback } from "./api.js";
 import { clock } from "./clock.js";
 import { Corrections, keyed, room } from "./corrections.js";
 import { $, percent } from "./dom.js";
@@ -46,6 +46,7 @@ export class View {
 
   async open(job, file, link) {
     const result = await getResult(job.id);
+    if (!result.curve?.positive) throw new Error(`${text.otherTask}${resultPath(job.id)}`);
     const [candidates, { feedback }] = await Promise.all([getCandidates(job.id, RULE_MIN_LENGTH), getFeedback(job.id)]);
     Object.assign(this, { job, result, candidates, found: [], chosen: null, savedAt: null });
     this.candidatesFrom = RULE_MIN_LENGTH;
@@ -58,7 +59,7 @@ export class View {
     $("result-title").textContent = job.source.name;
     $("made").textContent = say.made(result.model.name, result.model.version, result.model.device);
     document.title = `${job.source.name} · Sentiloc`;
-    this.thumbs.open(await this.player.open(job, result.video.duration, file));
+    this.thumbs.open(await this.player.open(job, result.video.duration, file), serverPictures(result));
     this.timeline.show(this.findings);
     const asked = Object.fromEntries(OPTIONS.filter((name) => link.has(name)).map((name) => [name, Number(link.get(name))]));
     this.setOptions({ ...result.options, ...asked });
@@ -306,4 +307,14 @@ export class View {
     const query = parts.toString();
     return `${location.origin}${location.pathname}#${this.job.id}${query && `?${query}`}`;
   }
+}
+
+// Pictures that the server has: for the peaks of the model's own segments.
+function serverPictures({ segments, thumbnails = [] }) {
+  const paths = new Map(segments.map(({ peak }, i) => [peak.toFixed(2), thumbnails[i]]));
+  return async (seconds) => {
+    const path = paths.get(seconds.toFixed(2));
+    const picture = path && (await getBlob(path).catch(() => null));
+    return picture ? URL.createObjectURL(picture.blob) : null;
+  };
 }
