@@ -59,13 +59,12 @@ def _while_running(service: RunningService, video: Path) -> Row:
 
 def _all_of_it(service: RunningService, video: Path) -> Row:
     """Not a byte is left: the job store stops, clients get 503 or 507, and it returns when there is room."""
-    job_id = service.submit(video)
+    job_id, redis = service.submit(video), service.process("redis")
     ballast = fill(service.data)
     answers = sorted({service.post(video).status_code for _ in range(20)})
-    redis = service.process("redis")
     statuses = sorted({service.client.get(f"/jobs/{job_id}").status_code for _ in range(20)})
     ballast.unlink()
-    wait_for(lambda: service.client.get(f"/jobs/{job_id}").status_code == 200, 60)
+    wait_for(lambda: service.client.get(f"/jobs/{job_id}").status_code == 200, 180)
     done = outcome(service, job_id)
     clear = set(answers) <= {503, 507} and set(statuses) <= {200, 503}
     return {
