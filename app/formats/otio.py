@@ -16,15 +16,16 @@ _COLOURS = {
 
 def otio_json(timeline: Timeline) -> str:
     """`.otio`: a timeline with the video as one clip and the segments as markers of the clip."""
-    return str(oti.adapters.write_to_string(_build(timeline), "otio_json"))
+    return str(oti.adapters.write_to_string(_build(timeline, timeline.start), "otio_json"))
 
 
 def fcp7_xml(timeline: Timeline) -> str:
-    """`xmeml` 5 with the segments as markers of the sequence's clip."""
-    return str(oti.adapters.write_to_string(_build(timeline), "fcp_xml"))
+    """`xmeml` with the segments as markers of the sequence's clip: counted from its first frame, not by timecode."""
+    return str(oti.adapters.write_to_string(_build(timeline, 0), "fcp_xml"))
 
 
-def _build(timeline: Timeline) -> oti.schema.Timeline:
+def _build(timeline: Timeline, first: int) -> oti.schema.Timeline:
+    """One clip with its markers, whose first frame has the number `first` there."""
     rate = float(timeline.base.rate)
     available = _range(timeline.start, timeline.frames, rate)
     clip = oti.schema.Clip(
@@ -33,7 +34,7 @@ def _build(timeline: Timeline) -> oti.schema.Timeline:
             target_url=quote(timeline.title), available_range=available
         ),
         source_range=available,
-        markers=[_marker(timeline, marker, rate) for marker in timeline.markers],
+        markers=[_marker(marker, first, rate) for marker in timeline.markers],
     )
     track = oti.schema.Track(name="V1", kind=oti.schema.TrackKind.Video, children=[clip])
     built = oti.schema.Timeline(name=timeline.title, global_start_time=available.start_time)
@@ -41,10 +42,10 @@ def _build(timeline: Timeline) -> oti.schema.Timeline:
     return built
 
 
-def _marker(timeline: Timeline, marker: Marker, rate: float) -> oti.schema.Marker:
+def _marker(marker: Marker, first: int, rate: float) -> oti.schema.Marker:
     return oti.schema.Marker(
         name=marker.name,
-        marked_range=_range(timeline.start + marker.start, marker.end - marker.start, rate),
+        marked_range=_range(first + marker.start, marker.end - marker.start, rate),
         color=_COLOURS.get(marker.label, oti.schema.MarkerColor.YELLOW),
         metadata={"sentiloc": {"label": marker.label, "confidence": round(marker.confidence, 4)}},
     )

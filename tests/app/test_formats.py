@@ -18,6 +18,7 @@ from pympi.Elan import Eaf
 
 from app.formats import FORMATS
 from app.formats.timeline import Timeline, make_timeline, timebase, without_overlap
+from bench.formats import measure
 from model.segments import Segment, VideoInfo
 
 RATES = {"23.976": 24000 / 1001, "25": 25.0, "29.97": 30000 / 1001, "59.94": 60000 / 1001, "60": 60.0}
@@ -56,9 +57,10 @@ def assert_boundaries(found: list[tuple[float, float]], made: Timeline, toleranc
 
 
 @pytest.mark.parametrize("fps", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("start", [None, "01:00:00:00"])
 @pytest.mark.parametrize("name", ["otio", "fcp7", "fcpxml"])
-def test_opentimelineio_reads_back(name: str, fps: float) -> None:
-    made = timeline(fps)
+def test_opentimelineio_reads_back(name: str, start: str | None, fps: float) -> None:
+    made = timeline(fps, start)
     adapter = {"otio": "otio_json", "fcp7": "fcp_xml", "fcpxml": "fcpx_xml"}[name]
     read = oti.adapters.read_from_string(FORMATS[name].render(made), adapter)
     clip = next(iter(read.find_clips())) if hasattr(read, "find_clips") else clip_in(read)
@@ -153,6 +155,12 @@ def test_elan_reads_back(tmp_path: Path) -> None:
         for start, end, *_ in read.get_annotation_data_for_tier(tier)
     ]
     assert_boundaries(found, made, tolerance=0.0006)
+
+
+def test_no_boundary_is_off_by_more_than_half_a_frame_at_any_rate() -> None:
+    errors = measure()
+    assert set(errors) == set(FORMATS)
+    assert all(error <= 0.5 for row in errors.values() for error in row.values()), errors
 
 
 @pytest.mark.parametrize("name", FORMATS)
