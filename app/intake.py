@@ -47,7 +47,7 @@ def submit(services: Services, source: Source, options: JobOptions, once: Once |
             source_name=source.name,
             source_bytes=source.bytes,
             source_url=source.url,
-            model=options.model or services.settings.model,
+            model=options.model_name or services.settings.model,
             options=options,
             once=once,
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from app.webhook_secrets import check_webhook_secret
 from model.result import SegmentOptions
@@ -24,6 +24,7 @@ EXAMPLE_OPTIONS: dict[str, Any] = {
     "merge_gap": None,
     "labels": ["positive"],
     "model": None,
+    "time_range": None,
     "priority": "batch",
     "webhook": None,
     "metadata": {"project": "holiday", "reel": 3},
@@ -83,6 +84,21 @@ class Webhook(BaseModel):
         return self.events is None or event in self.events
 
 
+class TimeRange(BaseModel):
+    """A part of the video, in its own seconds; results keep to it as exactly as snippets (0.64 s) do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    start: float = Field(0.0, ge=0, description="Seconds")
+    end: float | None = Field(None, gt=0, description="Seconds; null: the video's end")
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+
 class JobOptions(CutOptions):
     """The form's field `options`: one JSON object. Everything may be left out."""
 
@@ -90,12 +106,29 @@ class JobOptions(CutOptions):
         extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra={"examples": [EXAMPLE_OPTIONS]}
     )
 
-    model: str | None = Field(None, max_length=128, description="A name of `GET /models`; null: the default")
+    model: str | None = Field(
+        None,
+        max_length=128,
+        description="A name of `GET /models`, or `name@version` to be answered by no other version; null: the default",
+    )
+    time_range: TimeRange | None = Field(
+        None, description="Find segments in this part only; null: everywhere"
+    )
     priority: Priority = Priority.INTERACTIVE
     webhook: Webhook | None = None
     metadata: dict[str, JsonValue] = Field(
         default_factory=dict, description="Yours, passed through; at most 4096 bytes of JSON"
     )
+
+    @property
+    def model_name(self) -> str | None:
+        """The model asked for, without its version."""
+        return None if self.model is None else self.model.partition("@")[0]
+
+    @property
+    def model_version(self) -> str | None:
+        """The version that the model must have, if one is asked for."""
+        return None if self.model is None else self.model.partition("@")[2] or None
 
     @field_validator("metadata")
     @classmethod

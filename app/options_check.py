@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -24,19 +25,31 @@ def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
         places = [(".".join(map(str, ("options", *item["loc"]))), item["msg"]) for item in error.errors()]
         detail = "; ".join(f"{place}: {message}" for place, message in places)
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail) from error
-    require_known_model(options, settings)
+    require_possible(options, settings)
     return options
 
 
-def require_known_model(options: JobOptions, settings: Settings) -> None:
-    """Raises the 422 problem `unknown_model`."""
+def require_possible(options: JobOptions, settings: Settings) -> None:
+    """Raises the 422 problem `unknown_model`, and those of labels and a webhook that could never be."""
     if options.webhook is not None:
         _check_webhook(options.webhook, settings)
-    if options.model is not None and options.model not in known_models(settings):
+    model = options.model_name or settings.model
+    if options.model is not None and not _is_installed(options, settings):
         detail = f"There is no model {options.model!r}; `GET /models` lists those that there are."
         raise ProblemError(422, ProblemCode.UNKNOWN_MODEL, detail)
     if options.labels is not None:
-        check_labels(options.labels, classes_of(options.model or settings.model, settings), "options.labels")
+        check_labels(options.labels, classes_of(model, settings), "options.labels")
+
+
+def _is_installed(options: JobOptions, settings: Settings) -> bool:
+    name, version = options.model_name, options.model_version
+    if name not in known_models(settings):
+        return False
+    try:
+        return version in (None, load_spec(_models_dir(settings) / name / "spec.json").version)
+    except SentilocError:
+        # The API need not hold the package: the worker compares the version then.
+        return True
 
 
 def check_labels(labels: Iterable[str], classes: Sequence[str], place: str) -> None:
@@ -50,7 +63,7 @@ def check_labels(labels: Iterable[str], classes: Sequence[str], place: str) -> N
 def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
     """Classes of an installed package; those of sentiment where the API cannot read it (only the worker can)."""
     try:
-        return load_spec((settings.models_dir or shipped_models_dir()) / model / "spec.json").classes
+        return load_spec(_models_dir(settings) / model / "spec.json").classes
     except SentilocError:
         return CLASSES
 
@@ -69,4 +82,8 @@ def _check_webhook(webhook: Webhook, settings: Settings) -> None:
 
 def known_models(settings: Settings) -> list[str]:
     """Names that a job may ask for, sorted: the installed packages and the default."""
-    return sorted({*list_packages(settings.models_dir or shipped_models_dir()), settings.model})
+    return sorted({*list_packages(_models_dir(settings)), settings.model})
+
+
+def _models_dir(settings: Settings) -> Path:
+    return settings.models_dir or shipped_models_dir()

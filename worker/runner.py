@@ -6,11 +6,12 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import RedisError
 
 from app.figures import JobFigures, count_job
+from app.job_options import JobOptions
 from app.job_record import JobError, JobRecord, JobState
 from app.job_store import JobStore
 from app.keys import KeyStore
@@ -19,12 +20,16 @@ from app.settings import Settings
 from app.storage import Storage, full_is_typed, result_key, thumbnail_key
 from app.tracing import flush, span
 from model.errors import ErrorCode, SentilocError
+from model.time_range import within
 from worker.fetch import fetch_source
 from worker.lease_keeper import LeaseKeeper, StopReason
 from worker.owner import is_dead, new_owner
 from worker.pipelines import Pipelines
 from worker.process import is_draining
 from worker.thumbnails import make_thumbnails, save_thumbnails
+
+if TYPE_CHECKING:
+    from worker.task_pipelines import AnyPipeline
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,9 +54,8 @@ class JobRunner:
             logger.info("nothing to do: the job is done, gone, or another worker has it")
             return True
         logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
-        about = {"job.id": record.id, "job.attempt": record.attempt, "job.model": record.model}
         with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
-            with span("job", record.trace, about):
+            with span("job", record.trace, {"job.id": record.id, "job.attempt": record.attempt}):
                 is_done = self._work(record, keeper)
             flush()
             return is_done
@@ -81,11 +85,14 @@ class JobRunner:
         began = time.monotonic()
         self._require_quota(record)
         pipeline = self._pipelines.get(record.model)
+        _require_version(record.options, pipeline)
         self._fetch(record, keeper)
         with full_is_typed(), self._storage.local_path(record.source_key) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
                 result = pipeline.localize(path, keeper.report, options)
+                if (part := record.options.time_range) is not None:
+                    result = within(result, part.start, part.end)
             with span("thumbnails"):
                 peaks = [segment.peak for segment in result.segments]
                 pictures = make_thumbnails(path, peaks, self._settings, keeper.check)
@@ -152,6 +159,13 @@ class JobRunner:
                     raise
                 logger.warning("waiting for Redis: %s", error)
                 time.sleep(0.5)
+
+
+def _require_version(options: JobOptions, pipeline: AnyPipeline) -> None:
+    wanted = options.model_version
+    if wanted is not None and wanted != pipeline.version:
+        detail = f"This worker has version {pipeline.version} of the model, not {wanted}."
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail)
 
 
 def take_from_dead_owner(store: JobStore, job_id: str, max_attempts: int) -> bool:

@@ -13,7 +13,7 @@ from app.job_record import JobRecord, new_job_id
 from app.json_body import parse_body, read_body
 from app.localize_request import MAX_REQUEST_BYTES, LocalizeRequest
 from app.once import Once
-from app.options_check import require_known_model
+from app.options_check import require_possible
 from app.outbound import Outbound
 from app.problems import ProblemCode, ProblemError, documented
 from app.routes.uploads import UNKNOWN as UNKNOWN_UPLOAD
@@ -155,7 +155,7 @@ async def _from_json(request: Request, services: Services, key: str | None) -> t
     """The job that a JSON body asks for, and whether it is a new one."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(LocalizeRequest, body)
-    require_known_model(asked.options, services.settings)
+    require_possible(asked.options, services.settings)
     once = _once(services, key, asked.digest())
     if asked.upload is not None:
         return await to_thread.run_sync(_of_upload, services, asked.upload, asked.options, once)

@@ -14,14 +14,19 @@ from app.broker import BATCH_QUEUE, LOCALIZE_QUEUE
 from app.job_options import MAX_METADATA_BYTES
 from app.job_store import JobStore
 from app.settings import Settings
+from model.package import shipped_models_dir
+from model.spec import load_spec
 from tests.app.asking import VIDEO, assert_problem
 
+VERSION = load_spec(shipped_models_dir() / "fsenet-starter" / "spec.json").version
 FULL: dict[str, Any] = {
     "threshold": 0.6,
     "min_length": 2.0,
     "merge_gap": 0.0,
     "labels": ["positive"],
-    "model": "fsenet-starter",
+    "model": f"fsenet-starter@{VERSION}",
+    "time_range": {"start": 1.5, "end": 60.0},
+    "webhook": None,
     "priority": "batch",
     "metadata": {"project": "a b", "reel": 3, "tags": ["x"], "💥": None},
 }
@@ -71,6 +76,9 @@ BAD = {
     "nan": '{"threshold": NaN}',
     "label": '{"labels": ["happy"]}',
     "priority": '{"priority": "now"}',
+    "range backwards": '{"time_range": {"start": 5, "end": 5}}',
+    "range before": '{"time_range": {"start": -1}}',
+    "range key": '{"time_range": {"from": 1}}',
     "metadata kind": '{"metadata": [1]}',
     "metadata nan": '{"metadata": {"a": NaN}}',
     "metadata infinity": '{"metadata": {"a": [1e999]}}',

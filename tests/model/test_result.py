@@ -13,6 +13,7 @@ from model.cut import cut_segments, given_segments, recut
 from model.errors import ErrorCode, SentilocError
 from model.result import ModelIdentity, Result, SegmentOptions, make_curve, parse_result
 from model.segments import FloatArray, FrameScores, VideoInfo
+from model.time_range import within
 
 STEP = 0.64
 SNIPPETS = 100
@@ -105,3 +106,24 @@ def test_anything_else_is_refused(broken: dict[str, object]) -> None:
     with pytest.raises(SentilocError) as caught:
         parse_result(broken)
     assert caught.value.code is ErrorCode.INVALID_DATA
+
+
+def test_a_part_of_a_video_holds_what_lies_in_it_in_the_videos_own_time(result: Result) -> None:
+    positive, negative = result.segments
+    assert within(result, 0.0, 32.0).segments == (positive,)
+    assert [segment.label for segment in within(result, 32.0, None).segments] == ["negative"]
+    (part,) = within(result, 12.8, 32.0).segments
+    assert part.start == pytest.approx(12.8, abs=STEP)
+    assert part.end == positive.end
+    assert within(result, 20.5, 30.0).segments == ()
+    assert within(result, 100.0, 200.0).segments == ()
+    assert within(result, 0.0, None) == result
+
+
+def test_a_part_stays_a_part_when_it_is_cut_again(result: Result) -> None:
+    part = within(result, 32.0, None)
+    assert isinstance(part, Result)
+    again = recut(part, replace(part.options, threshold=0.0, min_length=0.0))
+    assert all(segment.start >= 32.0 - STEP for segment in again.segments)
+    assert len(part.curve.positive) == SNIPPETS
+    assert parse_result(json.loads(json.dumps(part.to_dict()))).segments == part.segments

@@ -1,0 +1,46 @@
+"""A result of a part of a video: what lies outside is as if nothing had been found there. Numpy only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from model.cut import cut_segments
+from model.result import Curve, Result
+from model.task_result import AnyResult, SeriesCurve
+
+
+def within(result: AnyResult, start: float, end: float | None) -> AnyResult:
+    """The result of [start, end) seconds, to whole snippets; end None is the video's. Times stay the video's own.
+
+    Outside, the stored curve says that there is nothing, so that later cuts with other options agree.
+    """
+    step = result.curve.step
+    first, last = math.floor(start / step), math.inf if end is None else math.ceil(end / step)
+    if isinstance(result, Result):
+        curve = _masked(result.curve, first, last)
+        segments = cut_segments(curve, result.video.duration, result.calibration, result.options)
+        return replace(result, curve=curve, segments=segments)
+    series = {name: _mask(values, first, last, 0.0) for name, values in result.curve.series.items()}
+    masked = SeriesCurve(step=step, series=series, face_present=result.curve.face_present)
+    return replace(result, curve=masked).recut(result.options)
+
+
+def _masked(curve: Curve, first: int, last: float) -> Curve:
+    without = {
+        stream: {label: _mask(values, first, last, 0.0) for label, values in labels.items()}
+        for stream, labels in curve.without.items()
+    }
+    return replace(
+        curve,
+        negative=_mask(curve.negative, first, last, 0.0),
+        positive=_mask(curve.positive, first, last, 0.0),
+        saliency=_mask(curve.saliency, first, last, 0.0),
+        non_sentiment=_mask(curve.non_sentiment, first, last, 1.0),
+        without=without,
+    )
+
+
+def _mask(values: Sequence[float], first: int, last: float, outside: float) -> tuple[float, ...]:
+    return tuple(value if first <= index < last else outside for index, value in enumerate(values))
