@@ -87,4 +87,8 @@ class Dispatcher:
 
     def is_empty(self) -> bool:
         """True when no message waits for a worker."""
-        return not any(self._redis.llen(f"{self._prefix}{name}") for name in _QUEUES.values())
+        return not any(self.depths().values())
+
+    def depths(self) -> dict[str, int]:
+        """Messages that wait, by the name of their queue."""
+        return {name: self._redis.llen(f"{self._prefix}{name}") for name in _QUEUES.values()}

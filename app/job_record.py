@@ -113,6 +113,7 @@ class JobRecord:
     key_id: str | None = None
     source_url: str | None = None
     thumbnails: int = 0
+    trace: str | None = None
     video_expires_at: float | None = None
     result_expires_at: float | None = None
     record_expires_at: float | None = None
@@ -152,6 +153,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         key_id=fields.get("key_id") or None,
         source_url=fields.get("source_url") or None,
         thumbnails=int(fields.get("thumbnails") or 0),
+        trace=fields.get("trace") or None,
         video_expires_at=_time(fields, "uploads_until"),
         result_expires_at=_time(fields, "results_until"),
         record_expires_at=_time(fields, "records_until"),

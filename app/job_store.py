@@ -23,6 +23,7 @@ from app.job_record import (
     sources,
 )
 from app.once import KeyReusedError, Once
+from app.tracing import current_traceparent
 from app.usage import KEPT_SECONDS, this_month
 from model.errors import ErrorCode
 
@@ -72,6 +73,7 @@ class JobStore(JobReads):
             "options": options.canonical(),
             "key_id": current_caller().key_id or "",
             "webhook": "" if options.webhook is None else "1",
+            "trace": current_traceparent(),
         }
         pairs = [item for pair in fields.items() for item in pair]
         digest, seconds = ("", 0) if once is None else (once.digest, once.seconds)
@@ -101,24 +103,29 @@ class JobStore(JobReads):
         return bool(self._run(job_scripts.FETCHED, lease.job_id, lease.owner, lease.attempt, source_bytes))
 
     def succeed(
-        self, lease: Lease, result_key: str, labels_found: Iterable[str] = (), media_seconds: float = 0.0
+        self,
+        lease: Lease,
+        result_key: str,
+        labels_found: Iterable[str] = (),
+        *,
+        media_seconds: float = 0.0,
+        thumbnails: int = 0,
     ) -> bool:
         """Finish with a result; False when the job was cancelled or given to another worker.
 
         `media_seconds` are charged to the job's API key, once however often this is repeated.
         """
         labels = _listed(sorted(set(labels_found)))
-        return self._finish(
-            lease, JobState.SUCCEEDED, "", "", result_key, labels, round(1000 * media_seconds)
-        )
+        outcome = ("", "", result_key, labels, round(1000 * media_seconds))
+        return self._finish(lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails)
 
     def fail(self, lease: Lease, error: JobError) -> bool:
         """Finish with an error; False when the job was cancelled or given to another worker."""
         return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "", 0)
 
-    def _finish(self, lease: Lease, target: JobState, *outcome: str | int) -> bool:
+    def _finish(self, lease: Lease, target: JobState, *outcome: str | int, thumbnails: int = 0) -> bool:
         allowed = _listed(sources(target))
-        argv = (lease.owner, lease.attempt, target, allowed, *outcome, this_month(), KEPT_SECONDS)
+        argv = (lease.owner, lease.attempt, target, allowed, *outcome, this_month(), KEPT_SECONDS, thumbnails)
         return bool(self._run(job_scripts.FINISH, lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:

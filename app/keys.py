@@ -142,6 +142,11 @@ class KeyStore:
         """What it had localized this month, in minutes of media."""
         return used_minutes(self._redis, self._prefix, key_id)
 
+    def is_used_up(self, key_id: str) -> bool:
+        """True when the key has a quota and no minutes left of it."""
+        key = self.get(key_id)
+        return key is not None and 0 < key.quota_minutes <= self.used_minutes(key_id)
+
     def webhook_secrets(self, key_id: str) -> list[str]:
         """What webhooks of this key's jobs are signed with, newest first."""
         kept = cast("str | None", self._redis.hget(key_place(self._prefix, key_id), "webhook_secrets"))

@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import tus
 from app.access import KeyGuard
 from app.docs_page import add_docs
+from app.http_figures import HttpFigures, Measured
 from app.openapi import complete_openapi
 from app.problems import install_handlers
 from app.reaper import Chore, Reaper
@@ -26,12 +27,14 @@ from app.routes import (
     localize,
     metrics,
     results,
+    thumbnails,
     webhooks,
 )
 from app.routes import uploads as upload_routes
 from app.routes.page import add_page
 from app.services import Services
 from app.settings import Settings, get_settings
+from app.tracing import configure_tracing, stop_tracing
 from app.upload_jobs import sweep_uploads
 from app.version import version
 from app.webhook_sender import WebhookSender
@@ -59,11 +62,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if services.settings.keys_required:
         app.add_middleware(KeyGuard, settings=services.settings)
     _allow_origins(app, services.settings.cors_origins)
+    app.state.http_figures = HttpFigures()
+    app.add_middleware(Measured, figures=app.state.http_figures)
     install_handlers(app)
     for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)
     app.include_router(upload_routes.router)
     app.include_router(webhooks.router)
+    app.include_router(thumbnails.router)
     add_docs(app)
     add_page(app)
     complete_openapi(app, services.settings.keys_required)
@@ -93,11 +99,13 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
         chores = [Chore("uploads", _UPLOADS_SECONDS, lambda: sweep_uploads(services))]
         reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
         sender = WebhookSender(services.settings, services.store)
+        configure_tracing(services.settings, "api")
         reaper.start()
         sender.start()
         yield
         sender.stop()
         reaper.stop()
+        stop_tracing()
         await services.events.close()
 
     return lifespan

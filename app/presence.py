@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import cast
 
 from redis import Redis
@@ -22,6 +23,7 @@ class WorkerPresence:
     model_version: str | None = None
     device: str | None = None
     error: str | None = None
+    load_seconds: float | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -44,11 +46,17 @@ def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
     """Workers heard of lately; those that fell silent are forgotten."""
     now = _redis_time(redis)
     found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
-    workers = [WorkerPresence(**json.loads(text)) for text in found.values()]
+    workers = [_parse(text) for text in found.values()]
     for worker in workers:
         if abs(now - worker.seen_at) > 10 * STALE_SECONDS:
             leave(redis, prefix, worker.name)
     return [worker for worker in workers if abs(now - worker.seen_at) <= STALE_SECONDS]
+
+
+def _parse(text: str) -> WorkerPresence:
+    """A worker of another version may say more than is known here."""
+    known = {one.name for one in dataclass_fields(WorkerPresence)}
+    return WorkerPresence(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
 def _redis_time(redis: Redis) -> float:

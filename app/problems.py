@@ -58,6 +58,7 @@ class ProblemCode(StrEnum):
     RESULT_NOT_READY = "result_not_ready"
     WRONG_TASK = "wrong_task"
     RESULT_EXPIRED = "result_expired"
+    THUMBNAIL_NOT_FOUND = "thumbnail_not_found"
     TOO_MANY_STREAMS = "too_many_streams"
     NO_WEBHOOK = "no_webhook"
     REDIS_UNAVAILABLE = "redis_unavailable"

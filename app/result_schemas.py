@@ -126,6 +126,12 @@ class CalibrationBody(Body):
     intercept: float
 
 
+Thumbnails = Annotated[
+    list[str | None],
+    Field(description="Paths of the pictures of the segments, in their order; null where there is none"),
+]
+
+
 class ResultBody(Body):
     """When the video conveys which sentiment. Segments are sorted by start."""
 
@@ -139,3 +145,4 @@ class ResultBody(Body):
     timings: dict[str, float] = Field(description="Seconds by stage")
     options: OptionsBody
     calibration: CalibrationBody
+    thumbnails: Thumbnails = Field(default=[])

@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     models_dir: Path | None = Field(None, description="Folder of model packages; default: the shipped ones")
     model: str = Field("fsenet-starter", description="Package used when a job names none")
     device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Of the visual network: bfloat16 on openvino, float16 on tensorrt; see benchmarks"
+    precision: Literal["float32", "bfloat16", "float16", "int8"] = Field(
+        "float32", description="Of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt"
     )
     gpu_memory_bytes: int | None = Field(None, gt=0, description="Most that the visual network takes of a GPU")
     threads: int | None = Field(None, ge=1, description="Inference threads; default: the CPU quota")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.figures import CountedFigures, read_counts
 from app.job_options import Priority
 from app.job_reads import job_key
+from app.job_record import RUNNING, JobState
 from app.job_store import FIRST_BATCH_SEQUENCE, JobStore
 
 
@@ -15,29 +17,42 @@ class StoreFigures:
 
     queued: dict[Priority, int]
     oldest_queued_seconds: float
-    running: int
+    running: dict[JobState, int]
     kept: int
+    webhooks_waiting: int
+    counts: CountedFigures
 
 
 def read_figures(store: JobStore) -> StoreFigures:
-    """As of now, in two round trips."""
+    """As of now, in three round trips."""
     queue, batch = f"{store.prefix}queue", f"{FIRST_BATCH_SEQUENCE}"
     pipe = store.redis.pipeline(transaction=False)
     pipe.zcount(queue, "-inf", f"({batch}")
     pipe.zcount(queue, batch, "+inf")
-    pipe.zcard(f"{store.prefix}leases")
+    pipe.zrange(f"{store.prefix}leases", 0, -1)
     pipe.zcard(f"{store.prefix}jobs")
+    pipe.zcard(f"{store.prefix}webhooks")
     pipe.zrange(queue, 0, 0)
     pipe.zrangebyscore(queue, batch, "+inf", start=0, num=1)
     pipe.time()
-    interactive, batches, running, kept, first, first_batch, (seconds, micros) = pipe.execute()
+    interactive, batches, leased, kept, webhooks, first, first_batch, (seconds, micros) = pipe.execute()
     created = _created(store, [*first, *first_batch])
     return StoreFigures(
         queued={Priority.INTERACTIVE: interactive, Priority.BATCH: batches},
         oldest_queued_seconds=max([0.0, *(seconds + micros / 1e6 - at for at in created)]),
-        running=running,
+        running=_running(store, leased),
         kept=kept,
+        webhooks_waiting=webhooks,
+        counts=read_counts(store.redis, store.prefix),
     )
+
+
+def _running(store: JobStore, job_ids: list[str]) -> dict[JobState, int]:
+    pipe = store.redis.pipeline(transaction=False)
+    for job_id in job_ids:
+        pipe.hget(job_key(store.prefix, job_id), "state")
+    states = pipe.execute()
+    return {state: states.count(state) for state in RUNNING}
 
 
 def _created(store: JobStore, job_ids: list[str]) -> list[float]:

@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     SPEC_MISMATCH = "spec_mismatch"
     DEVICE_UNAVAILABLE = "device_unavailable"
     INVALID_DATA = "invalid_data"
+    QUOTA_EXCEEDED = "quota_exceeded"
     CANCELLED = "cancelled"
     POISON = "poison"
     INTERNAL = "internal"

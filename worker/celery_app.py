@@ -14,6 +14,7 @@ from app.logs import configure_logging
 from app.redis_client import connect
 from app.settings import get_settings
 from app.storage import LocalStorage
+from app.tracing import configure_tracing
 from worker.pipelines import Pipelines
 from worker.presence import PresenceThread
 from worker.process import drain_after, end_with_parent
@@ -43,6 +44,7 @@ def _on_child_start(**_: Any) -> None:
     """Load the model before the first job, and say what is loaded."""
     global _runner
     end_with_parent()
+    configure_tracing(settings, "worker")
     pipelines = Pipelines(settings)
     store = JobStore(connect(settings), settings.redis_prefix)
     _runner = JobRunner(settings, store, LocalStorage(settings.data_dir), pipelines)

@@ -6,7 +6,7 @@ Time 0 of everything is the first video frame that decodes, whatever timestamp i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "VideoInfo",
     "decode",
     "grab_frame",
+    "grab_frames",
 ]
 
 Pictures = NDArray[np.uint8]
@@ -132,16 +133,30 @@ def grab_frame(path: Path, seconds: float, max_side: int, limits: DecodeLimits) 
 
     Raises SentilocError as `decode` does.
     """
+    with closing(grab_frames(path, [seconds], max_side, limits)) as frames:
+        return next(frames)
+
+
+def grab_frames(
+    path: Path,
+    times: Sequence[float],
+    max_side: int,
+    limits: DecodeLimits,
+    on_wait: Callable[[], None] | None = None,
+) -> Generator[Pictures, None, None]:
+    """The frames on screen at `times` (seconds) in their order, from one decoder; as `decode` otherwise."""
     request = DecodeRequest(face_samples=(0,), face_max_side=max_side)
     with (
         _open(path) as (file, container_format),
-        DecoderProcess(file, container_format, request, limits, grab_seconds=seconds) as process,
+        DecoderProcess(
+            file, container_format, request, limits, grab_seconds=list(times), on_wait=on_wait
+        ) as process,
         closing(_events(process, request)) as events,
     ):
-        event = next(events)
-    if not isinstance(event, SnippetFrames):
-        raise SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is damaged and could not be read.")
-    return np.array(event.faces[0])
+        for _, event in zip(times, events, strict=False):
+            if not isinstance(event, SnippetFrames):
+                raise SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is damaged and could not be read.")
+            yield np.array(event.faces[0])
 
 
 class _open:  # noqa: N801

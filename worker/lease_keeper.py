@@ -42,6 +42,10 @@ class LeaseKeeper:
     def report(self, stage: str, progress: float) -> None:
         """Say how far the work is (0-1 over all stages); raises `cancelled` when it should stop."""
         self._state = (stage, min(1.0, max(self._state[1], progress)))
+        self.check()
+
+    def check(self) -> None:
+        """Raises `cancelled` when the work should stop."""
         if self.stop_reason is not None:
             raise SentilocError(ErrorCode.CANCELLED, f"The job stopped: {self.stop_reason}.")
 

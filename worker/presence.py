@@ -30,6 +30,7 @@ class PresenceThread:
         self._pipelines = pipelines
         self._name = f"{os.uname().nodename}/{new_owner()}"
         self._loaded_at = time.monotonic()
+        self._load_seconds: float | None = None
 
     def start(self) -> None:
         """Begin to beat."""
@@ -41,6 +42,7 @@ class PresenceThread:
         known = self._pipelines.error
         try:
             self._pipelines.get(self._model)
+            self._load_seconds = time.monotonic() - self._loaded_at
         except SentilocError as error:
             if known is None or known.detail != error.detail:
                 logger.error("model %s cannot be loaded: %s", self._model, error.detail)
@@ -64,4 +66,5 @@ class PresenceThread:
             model_version=pipeline.version if pipeline else None,
             device=pipeline.device if pipeline else None,
             error=f"{error.code}: {error.detail}" if error else None,
+            load_seconds=self._load_seconds,
         )

@@ -32,6 +32,9 @@ _LIMITS: dict[str, Any] = {
     "max_event_streams": 200,
     "upload_idle_seconds": 30.0,
     "idempotency_seconds": 86400,
+    "keep_uploads_seconds": 604800.0,
+    "keep_results_seconds": 2592000.0,
+    "keep_records_seconds": 7776000.0,
     "containers": CONTAINERS,
 }
 _MODEL: dict[str, Any] = {
@@ -62,6 +65,9 @@ class LimitsBody(BaseModel):
     max_event_streams: int = Field(description="Listeners to events at a time, per API process")
     upload_idle_seconds: float = Field(description="An upload that sends nothing for so long ends")
     idempotency_seconds: int = Field(description="How long an Idempotency-Key is remembered")
+    keep_uploads_seconds: float = Field(description="From a job's end to its video's; 0: kept")
+    keep_results_seconds: float = Field(description="From a job's end to its result's; 0: kept")
+    keep_records_seconds: float = Field(description="From a job's end to its record's; 0: kept")
     containers: list[str]
 
 

@@ -13,7 +13,7 @@ from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from app.problems import ProblemCode, documented
 from app.result_schemas import EXAMPLE_RESULT, CurveBody
 from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from app.routes.results import read_result
+from app.routes.results import EXPIRED, read_result
 from app.services import ServicesDep
 from app.task_schemas import SeriesCurveBody
 from model.errors import ErrorCode
@@ -65,6 +65,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
         **documented(
             UNKNOWN,
             (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
+            EXPIRED,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             BAD_ID,
             NO_REDIS,

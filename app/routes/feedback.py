@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.feedback import EXAMPLE_FEEDBACK, Feedback, FeedbackStore, KeptFeedback, training_zip
 from app.problems import ProblemCode, ProblemError, documented
 from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from app.routes.results import read_result
+from app.routes.results import EXPIRED, read_result
 from app.schemas import EXAMPLE_ID
 from app.services import Services, ServicesDep
 from model.errors import ErrorCode
@@ -57,6 +57,7 @@ class FeedbackList(BaseModel):
             (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
             (409, ProblemCode.FEEDBACK_FULL, "There is no room for more feedback on this job."),
             (409, ProblemCode.WRONG_TASK, "Feedback is on sentiment; this job's model finds emotions."),
+            EXPIRED,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes."),
             (422, ProblemCode.INVALID_REQUEST, "segments.0: Value error, end must be after start"),

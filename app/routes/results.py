@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -38,6 +39,9 @@ _VIDEO_HEADERS = {
     "Content-Security-Policy": "sandbox",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+EXPIRED = (410, ProblemCode.RESULT_EXPIRED, "The result was kept until its `expires_at` and is deleted.")
 
 
 def _examples() -> dict[str, Any]:
@@ -83,6 +87,7 @@ class Cut(CutOptions):
             (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
             (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
             (409, ErrorCode.CANCELLED, "The job was cancelled."),
+            EXPIRED,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             BAD_ID,
             (
@@ -110,7 +115,10 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
         found = replace(stored, segments=given_segments(stored.curve, stored.video.duration, given))
     name = cut.format or negotiate(request.headers.get("accept", ""))
     if name == "json":
-        return tagged(request, json.dumps(found.to_dict(), allow_nan=False), JSON_TYPE, _HEADERS)
+        document = found.to_dict()
+        if record.thumbnails:
+            document["thumbnails"] = _thumbnails(record, stored, found)
+        return tagged(request, json.dumps(document, allow_nan=False), JSON_TYPE, _HEADERS)
     return _rendered(request, found, name, record.source_name)
 
 
@@ -148,13 +156,30 @@ def _corrections(services: Services, record: JobRecord) -> list[tuple[float, flo
 
 def read_result(services: Services, record: JobRecord) -> AnyResult:
     """A job's stored result; raises the problem that says why there is none."""
-    if record.state is not JobState.SUCCEEDED or record.result_key is None:
-        raise _no_result(record)
+    key = require_result(record)
     try:
-        data = services.storage.read(record.result_key)
+        data = services.storage.read(key)
     except SentilocError as error:
         raise ProblemError(410, error.code, "The result is no longer stored.") from error
     return parse_any(json.loads(data))
+
+
+def require_result(record: JobRecord) -> str:
+    """Where the result lies; raises the problem that says why there is none, also before an expired one is swept."""
+    if record.state is not JobState.SUCCEEDED or record.result_key is None:
+        raise _no_result(record)
+    if record.result_expires_at is not None and time.time() >= record.result_expires_at:
+        raise ProblemError(*EXPIRED)
+    return record.result_key
+
+
+def _thumbnails(record: JobRecord, stored: AnyResult, found: AnyResult) -> list[str | None]:
+    """Paths of the pictures of `found`'s segments: those with the peak and label of one that has a picture."""
+    paths = {
+        (segment.label, segment.peak): f"/jobs/{record.id}/thumbnails/{index}"
+        for index, segment in enumerate(stored.segments[: record.thumbnails])
+    }
+    return [paths.get((segment.label, segment.peak)) for segment in found.segments]
 
 
 class FormatBody(BaseModel):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.storage import LocalStorage
 from model.errors import ErrorCode, SentilocError
 from model.result import SegmentOptions
+from model.segments import Segment, VideoInfo
 from tests.services import private_redis, wait_for
 from worker import process
 from worker.owner import is_dead, new_owner
@@ -35,7 +36,9 @@ Work = Callable[[Path, Callable[[str, float], None]], Any]
 class Answer:
     """What the runner needs of a result."""
 
-    segments = ()
+    segments: tuple[Segment, ...] = ()
+    video = VideoInfo(duration=90.0, fps=25.0, width=64, height=48, has_audio=False, start_timecode=None)
+    timings: ClassVar = {"decoding": 0.2, "localizing": 40.0}
 
     def to_dict(self) -> dict[str, Any]:
         return {"answer": 42}

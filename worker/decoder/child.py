@@ -10,7 +10,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import ModuleType
@@ -39,7 +39,7 @@ _TRACE_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the parent asks for, as JSON on the command line. `grab_seconds` asks for one frame alone."""
+    """What the parent asks for, as JSON on the command line. `grab_seconds` asks for single frames instead."""
 
     media_fd: int
     frames_fd: int
@@ -50,14 +50,17 @@ class Task:
     container_format: str
     request: DecodeRequest
     limits: DecodeLimits
-    grab_seconds: float | None
+    grab_seconds: tuple[float, ...] | None
 
 
 def read_task(text: str) -> Task:
     """The task that `text` describes."""
     raw = json.loads(text)
     request = DecodeRequest(**{**raw["request"], "face_samples": tuple(raw["request"]["face_samples"])})
-    return Task(**{**raw, "request": request, "limits": DecodeLimits(**raw["limits"])})
+    times = None if raw["grab_seconds"] is None else tuple(raw["grab_seconds"])
+    return Task(
+        **{**raw, "request": request, "limits": DecodeLimits(**raw["limits"]), "grab_seconds": times}
+    )
 
 
 class Output:
@@ -173,22 +176,30 @@ def _raise_if_out_of_memory(error: av.error.FFmpegError) -> None:
         raise MemoryError from error
 
 
-def grab(media: Media, task: Task, seconds: float, output: Output) -> None:
-    """The frame on screen at `seconds`, as a snippet of one face picture."""
+def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> None:
+    """The frames on screen at `times` (seconds, rising), each as a snippet of one face picture."""
     clock = Clock(media.rate, task.limits)
-    chosen = next(_video_frames(media))
-    clock.read(media.stamp(chosen))
-    if media.video.time_base and seconds > 0:
-        target = int(((clock.origin or 0.0) + seconds) / media.video.time_base)
-        media.container.seek(max(0, target), stream=media.video)
-        for count, frame in enumerate(_video_frames(media)):
-            stamp = media.stamp(frame)
-            late = stamp is not None and stamp - (clock.origin or 0.0) > seconds + ROUNDING_SECONDS
-            chosen = frame if count == 0 or not late else chosen
-            if late:
-                break
-    shape = shape_of(chosen, pixel_aspect(media.video))
-    output.snippet(0, [Scaler(shape, *fit(shape, task.request.face_max_side))(chosen)], [])
+    first = next(_video_frames(media))
+    clock.read(media.stamp(first))
+    for index, seconds in enumerate(times):
+        chosen = _frame_at(media, clock.origin or 0.0, first, seconds)
+        shape = shape_of(chosen, pixel_aspect(media.video))
+        output.snippet(index, [Scaler(shape, *fit(shape, task.request.face_max_side))(chosen)], [])
+
+
+def _frame_at(media: Media, origin: float, first: VideoFrame, seconds: float) -> VideoFrame:
+    """The frame on screen `seconds` after the one stamped `origin`; the last one if there is none so late."""
+    if not media.video.time_base or seconds <= 0:
+        return first
+    chosen = first
+    media.container.seek(max(0, int((origin + seconds) / media.video.time_base)), stream=media.video)
+    for count, frame in enumerate(_video_frames(media)):
+        stamp = media.stamp(frame)
+        late = stamp is not None and stamp - origin > seconds + ROUNDING_SECONDS
+        chosen = frame if count == 0 or not late else chosen
+        if late:
+            break
+    return chosen
 
 
 def _video_frames(media: Media) -> Iterator[VideoFrame]:

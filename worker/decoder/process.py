@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from mmap import mmap
@@ -66,7 +66,7 @@ class DecoderProcess:
         request: DecodeRequest,
         limits: DecodeLimits,
         *,
-        grab_seconds: float | None = None,
+        grab_seconds: Sequence[float] | None = None,
         on_wait: Callable[[], None] | None = None,
     ) -> None:
         self._request, self._limits, self._on_wait = request, limits, on_wait
@@ -80,7 +80,7 @@ class DecoderProcess:
             raise
 
     def _start(
-        self, media: BinaryIO, container_format: str, grab_seconds: float | None, lent: ExitStack
+        self, media: BinaryIO, container_format: str, grab_seconds: Sequence[float] | None, lent: ExitStack
     ) -> None:
         """Start the child; `lent` closes the ends that only the child keeps."""
         size = SLOTS * self._request.slot_bytes

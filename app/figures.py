@@ -1,0 +1,94 @@
+"""Counts that workers keep in Redis for `/metrics`: stages, real time, bytes, webhooks. Whole numbers only.
+
+One hash, whose fields are words with spaces between: few of them, however many jobs there are.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from redis import Redis
+
+STAGE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+FACTOR_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+_LAST = "inf"
+_THOUSAND = 1000
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Observations by bucket: counts of those at most so large, the last of all; and their sum."""
+
+    buckets: list[tuple[str, float]]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobFigures:
+    """What one job did: seconds by stage, seconds of media, seconds of work, bytes of video."""
+
+    stages: Mapping[str, float]
+    media_seconds: float
+    work_seconds: float
+    video_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFigures:
+    """All that was counted so far."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def get(self, *words: str) -> int:
+        """One count; 0 where nothing was counted."""
+        return self.counts.get(" ".join(words), 0)
+
+    def stages(self) -> list[str]:
+        """Stages that were timed."""
+        return sorted({name.split(" ")[1] for name in self.counts if name.startswith("stage ")})
+
+    def histogram(self, bounds: Sequence[float], *words: str) -> Histogram:
+        """Buckets as Prometheus counts them: each holds those before it."""
+        running, buckets = 0, []
+        for bound in (*map(str, bounds), _LAST):
+            running += self.get(*words, bound)
+            buckets.append((bound if bound != _LAST else "+Inf", float(running)))
+        return Histogram(buckets, self.get(*words, "sum") / _THOUSAND)
+
+
+def place(prefix: str) -> str:
+    """Where the counts are."""
+    return f"{prefix}figures"
+
+
+def read_counts(redis: Redis, prefix: str) -> CountedFigures:
+    """As of now."""
+    found = cast("dict[str, str]", redis.hgetall(place(prefix)))
+    return CountedFigures({name: int(count) for name, count in found.items()})
+
+
+def count_job(redis: Redis, prefix: str, job: JobFigures) -> None:
+    """Add a finished job's figures, in one write."""
+    pipe = redis.pipeline()
+    for name, amount in _changes(job):
+        pipe.hincrby(place(prefix), name, amount)
+    pipe.execute()
+
+
+def _changes(job: JobFigures) -> Iterator[tuple[str, int]]:
+    for stage, seconds in job.stages.items():
+        yield from _observed(STAGE_BUCKETS, seconds, f"stage {stage}")
+    if job.media_seconds > 0:
+        yield from _observed(FACTOR_BUCKETS, job.work_seconds / job.media_seconds, "factor")
+    yield "media_milliseconds", round(job.media_seconds * _THOUSAND)
+    yield "work_milliseconds", round(job.work_seconds * _THOUSAND)
+    yield "video_bytes", job.video_bytes
+
+
+def _observed(bounds: Sequence[float], value: float, name: str) -> Iterator[tuple[str, int]]:
+    index = bisect_left(bounds, value)
+    yield f"{name} {bounds[index] if index < len(bounds) else _LAST}", 1
+    yield f"{name} sum", round(value * _THOUSAND)

@@ -1,0 +1,46 @@
+"""Pictures of segments over HTTP: named by the result, gone with it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from fastapi.testclient import TestClient
+
+from app.job_store import JobStore
+from app.result_schemas import EXAMPLE_RESULT
+from app.settings import Settings
+from app.storage import LocalStorage, result_key, thumbnail_key
+from tests.app.asking import assert_problem, upload
+
+PICTURE = b"\xff\xd8 a picture \xff\xd9"
+
+
+def test_pictures_come_with_the_result(client: TestClient, store: JobStore, settings: Settings) -> None:
+    job_id = upload(client).json()["id"]
+    assert_problem(client.get(f"/jobs/{job_id}/thumbnails/0"), 409, "result_not_ready")
+    record = store.claim(job_id, "worker", 30.0)
+    assert record is not None
+    files = {
+        result_key(job_id, 1): json.dumps(EXAMPLE_RESULT).encode(),
+        thumbnail_key(job_id, 1, 0): PICTURE,
+    }
+    for key, data in files.items():
+        with LocalStorage(settings.data_dir).writer(key) as writer:
+            writer.write(data)
+            writer.commit()
+    assert store.succeed(record.lease, result_key(job_id, 1), thumbnails=1)
+    path = f"/jobs/{job_id}/thumbnails/0"
+    assert client.get(f"/jobs/{job_id}/result").json()["thumbnails"] == [path]
+    none = client.get(f"/jobs/{job_id}/result", params={"labels": "negative"}).json()
+    assert none["thumbnails"] == none["segments"] == []
+    picture = client.get(path)
+    assert (picture.content, picture.headers["content-type"]) == (PICTURE, "image/jpeg")
+    assert client.get(path, headers={"If-None-Match": picture.headers["etag"]}).status_code == 304
+    assert_problem(client.get(f"/jobs/{job_id}/thumbnails/1"), 404, "thumbnail_not_found")
+    assert_problem(client.get(f"/jobs/{job_id}/thumbnails/-1"), 422, "invalid_request")
+    assert_problem(client.get("/jobs/unknown/thumbnails/0"), 404, "job_not_found")
+    assert store.keep_until(job_id, "results", time.time() - 1)
+    assert_problem(client.get(path), 410, "result_expired")
+    client.delete(f"/jobs/{job_id}")
+    assert not [file for file in settings.data_dir.rglob("*") if file.is_file()]

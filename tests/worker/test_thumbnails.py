@@ -1,0 +1,68 @@
+"""Pictures of segments: the right frames, small, made by one decoder, and never worth a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.settings import Settings
+from app.storage import LocalStorage, thumbnail_key
+from model.errors import ErrorCode, SentilocError
+from tests.media import make_clip
+from worker.decode import DecodeLimits, grab_frame, grab_frames
+from worker.thumbnails import make_thumbnails, save_thumbnails
+
+LIMITS = DecodeLimits(threads=1)
+PEAKS = (0.5, 2.25, 1.0, 99.0)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    make_clip(path, seconds=3.0, size=(160, 96))
+    return path
+
+
+def nothing() -> None:
+    """Let the work go on."""
+
+
+def test_one_decoder_gives_the_frames_that_single_ones_give(clip: Path) -> None:
+    together = list(grab_frames(clip, PEAKS, 160, LIMITS))
+    assert len(together) == len(PEAKS)
+    for seconds, frame in zip(PEAKS[:2], together[:2], strict=True):
+        assert np.array_equal(frame, grab_frame(clip, seconds, 160, LIMITS))
+    assert not np.array_equal(together[0], together[1])
+
+
+def test_thumbnails_are_small_pictures_of_their_moments(clip: Path, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, thumbnail_side_pixels=80, max_thumbnails=3)
+    pictures = make_thumbnails(clip, PEAKS, settings, nothing)
+    assert len(pictures) == 3
+    storage = LocalStorage(tmp_path)
+    assert save_thumbnails(storage, "abcdefgh", 2, pictures) == 3
+    data = np.frombuffer(storage.read(thumbnail_key("abcdefgh", 2, 1)), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert image is not None and image.shape == (48, 80, 3)
+    frame = next(grab_frames(clip, [PEAKS[1]], 80, LIMITS))
+    assert np.abs(image[:, :, ::-1].astype(int) - frame).mean() < 8
+
+
+def test_what_cannot_be_seen_costs_no_job(clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip.read_bytes()[:1000])
+    assert make_thumbnails(broken, PEAKS, Settings(), nothing) == []
+    assert make_thumbnails(clip, (), Settings(), nothing) == []
+    assert make_thumbnails(clip, PEAKS, Settings(thumbnail_side_pixels=0), nothing) == []
+    assert len(make_thumbnails(clip, PEAKS, Settings(thumbnail_seconds=1e-6), nothing)) == 1
+
+
+def test_a_cancelled_job_stops_here_too(clip: Path) -> None:
+    def stop() -> None:
+        raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
+
+    with pytest.raises(SentilocError, match="stopped"):
+        make_thumbnails(clip, PEAKS, Settings(), stop)
