@@ -10,7 +10,16 @@ from typing import Annotated
 import typer
 
 from model.errors import ErrorCode, SentilocError
-from model.weights import WEIGHTS, Weights, cached_weights, find_weights, verify, weights_path
+from model.weights import (
+    WEIGHTS,
+    Weights,
+    cached_weights,
+    find_weights,
+    int8_path,
+    require_weights,
+    verify,
+    weights_path,
+)
 
 weights_app = typer.Typer(help="Fetch weights that cannot be shipped.", no_args_is_help=True)
 
@@ -36,6 +45,23 @@ def pull(
     weights = find_weights(name)
     path = pull_weights(weights, source, url)
     typer.echo(f"{weights.name}: {path}  ({weights.terms})")
+
+
+@weights_app.command("quantize")
+def quantize(
+    videos: Annotated[list[Path], typer.Argument(help="A few typical videos: they set the ranges.")],
+) -> None:
+    """Make the 8-bit I3D for SENTILOC_PRECISION=int8 from the pulled one, and state its error."""
+    from app.settings import get_settings
+    from worker.decode import DecodeLimits
+    from worker.quantize import quantize as make
+    from worker.quantize import sample_snippets
+
+    source, limits = require_weights("i3d"), DecodeLimits.from_settings(get_settings())
+    error = make(source, int8_path(), sample_snippets(videos, limits))
+    typer.echo(
+        f"{int8_path()}: features err by {error.relative:.2%} of the largest, cosine >= {error.cosine:.5f}"
+    )
 
 
 def pull_weights(weights: Weights, source: Path | None = None, url: str | None = None) -> Path:

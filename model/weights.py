@@ -89,6 +89,24 @@ def require_weights(name: str) -> Path:
     )
 
 
+def int8_path() -> Path:
+    """Where I3D in 8-bit integers is kept, whether it is there or not."""
+    return cache_dir() / "i3d-rgb-int8.onnx"
+
+
+def require_i3d(precision: str) -> Path:
+    """The cached I3D for a precision; raises `weights_missing` that says how to get it."""
+    if precision != "int8":
+        return require_weights("i3d")
+    if not int8_path().is_file():
+        raise SentilocError(
+            ErrorCode.WEIGHTS_MISSING,
+            "the 8-bit I3D is missing. Run (once, where sentiloc[train] is installed): sentiloc weights pull i3d && "
+            "sentiloc weights quantize VIDEO...",
+        )
+    return int8_path()
+
+
 def verify(weights: Weights, path: Path) -> None:
     """Raise `invalid_data` unless the file is, bit for bit, one that is accepted."""
     found = git_blob_sha1(path) if weights.git_blob_sha1 else sha256(path)

@@ -16,7 +16,7 @@ from app.settings import Settings
 from model.errors import ErrorCode, SentilocError
 from model.package import extractor_id, shipped_models_dir
 from model.spec import FaceStream, ModelSpec
-from model.weights import cached_weights, require_weights, sha256
+from model.weights import cached_weights, require_i3d, sha256
 from worker.cpu import available_cpus
 from worker.decode import DecodeLimits, DecodeRequest, Event, decode
 from worker.extraction import Extraction, Run
@@ -88,7 +88,7 @@ def load_extractor(spec: ModelSpec, settings: Settings, folder: Path | None = No
     threads = settings.threads or available_cpus()
     face = _load_face(spec.face, threads) if spec.face else None
     visual = _load_visual(spec, settings) if spec.visual else None
-    i3d = [settings.device, settings.precision, sha256(require_weights("i3d"))] if visual else []
+    i3d = [settings.device, settings.precision, sha256(require_i3d(settings.precision))] if visual else []
     return Extractor(
         spec=spec,
         limits=DecodeLimits.from_settings(settings, threads),
@@ -123,7 +123,7 @@ def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
     if spec.visual is None or spec.visual.extractor != "i3d-rgb":
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name} wants an unknown visual extractor")
     session = create_session(
-        require_weights("i3d"),
+        require_i3d(settings.precision),
         settings.device,
         settings.threads,
         settings.precision,

@@ -14,7 +14,7 @@ from model.weights import cache_dir
 from worker.cpu import available_cpus
 
 Device = Literal["cpu", "openvino", "cuda", "tensorrt"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
 _CPU = "CPUExecutionProvider"
 _PROVIDERS: dict[Device, str] = {
@@ -31,7 +31,7 @@ _BUILDS: dict[Device, str] = {
 }
 _PRECISIONS: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("float32",),
-    "openvino": ("float32", "bfloat16"),
+    "openvino": ("float32", "bfloat16", "int8"),
     "cuda": ("float32",),
     "tensorrt": ("float32", "float16"),
 }

@@ -1,0 +1,90 @@
+"""I3D in 8-bit integers: its ranges are learned from videos of one's own, its error is measured on others of them.
+
+For processors with VNNI or AMX, through OpenVINO. Needs the package `onnx`, which sentiloc[train] brings.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ErrorCode, SentilocError
+from worker.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
+from worker.features.visual import VISUAL_SIZE, VisualExtractor
+from worker.onnx_session import create_session
+
+QUANTIZED = ("Conv", "MaxPool", "Concat")
+EVERY, PER_VIDEO = 5, 8
+Snippet = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationError:
+    """Over held-out snippets: largest feature error by the largest feature; least cosine with float32."""
+
+    relative: float
+    cosine: float
+
+
+def sample_snippets(videos: Sequence[Path], limits: DecodeLimits) -> list[Snippet]:
+    """Every fifth snippet (16, 224, 224, 3) of each video, at most eight of one."""
+    return [snippet for video in videos for snippet in _sample(video, limits)]
+
+
+def _sample(video: Path, limits: DecodeLimits) -> Iterator[Snippet]:
+    with closing(decode(video, DecodeRequest(visual_size=VISUAL_SIZE), limits)) as events:
+        for event in events:
+            if not isinstance(event, SnippetFrames) or event.visual is None:
+                continue
+            if event.index % EVERY == 0:
+                yield event.visual
+            if event.index >= EVERY * (PER_VIDEO - 1):
+                return
+
+
+def quantize(source: Path, target: Path, snippets: Sequence[Snippet]) -> QuantizationError:
+    """Write the 8-bit twin of graph `source`: even snippets set the ranges, odd ones measure the error.
+
+    Raises `invalid_data` for fewer than two snippets. `target` appears whole or not at all.
+    """
+    if len(snippets) < 2:
+        raise SentilocError(ErrorCode.INVALID_DATA, "calibration needs videos of at least four seconds")
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(snippets[::2])
+
+        def get_next(self) -> dict[str, Any] | None:
+            snippet = next(self._left, None)
+            return None if snippet is None else {"frames": snippet[None]}
+
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        part = Path(folder) / target.name
+        quantize_static(
+            str(source),
+            str(part),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            op_types_to_quantize=list(QUANTIZED),
+        )
+        error = _compare(source, part, snippets[1::2])
+        part.replace(target)
+    return error
+
+
+def _compare(source: Path, quantized: Path, snippets: Sequence[Snippet]) -> QuantizationError:
+    exact, ours = (VisualExtractor(create_session(path)).extract(snippets) for path in (source, quantized))
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(ours, axis=1)
+    return QuantizationError(
+        relative=float(np.abs(exact - ours).max() / np.abs(exact).max()),
+        cosine=float(((exact * ours).sum(axis=1) / norms).min()),
+    )
