@@ -58,7 +58,7 @@ def _run(
     stop_seconds = settings.shutdown_grace_seconds + 10.0
     supervisor.start(_sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds))
     url = _public_url(settings, listener)
-    reporter = _ReadinessReporter(url)
+    reporter = _ReadinessReporter(url, settings.keys_required)
     if supervisor.watch(until=reporter):
         supervisor.watch()
 
@@ -158,8 +158,9 @@ def _public_url(settings: Settings, listener: socket.socket) -> str:
 class _ReadinessReporter:
     """Prints the address as soon as the API answers, and once more when a worker is ready."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keys_required: bool) -> None:
         self._url = url
+        self._keys_required = keys_required
         self._said = ""
         self._next_at = 0.0
 
@@ -179,12 +180,15 @@ class _ReadinessReporter:
         return body.ready
 
     def _greet(self, state: str) -> None:
+        shown = "-H 'Authorization: Bearer KEY' " if self._keys_required else ""
         lines = [
             state,
             f"  page:    {self._url}",
-            f"  upload:  curl -F video=@VIDEO.mp4 {self._url}/localize",
+            f"  upload:  curl {shown}-F video=@VIDEO.mp4 {self._url}/localize",
             f"  docs:    {self._url}/docs",
         ]
+        if self._keys_required:
+            lines.append("  keys:    sentiloc keys create --name NAME")
         typer.echo("\n".join(lines))
         sys.stdout.flush()
 
