@@ -34,6 +34,8 @@ class FSENetConfig:
     - sentiment_prior, non_sentiment_prior: where the scores start. Equation 8 reads the model's own scores, so
       the first pseudo-labels should say "non-sentiment, unless a point is near", not noise around one half.
     - fusion "cas": equation 9 is what the paper calls the frame-level score; "global" serves equation 10.
+    - centred False: as in the paper. True gives every stream a second time less its mean over the video, so that
+      a face or voice is judged against the person's own; a resting face can look negative beside others.
     - attention_window None: the whole video; a number of snippets limits |t - s| and makes the cost linear.
     """
 
@@ -45,6 +47,7 @@ class FSENetConfig:
     heads: int = 8
     dropout: float = 0.1
     projection_kernel: int = 3
+    centred: bool = False
     position: Literal["none", "rotary"] = "none"
     attention_window: int | None = None
     saliency_width: int = 256
@@ -128,6 +131,7 @@ class FSENet(nn.Module):
                 kernel=config.projection_kernel,
                 dropout=config.dropout,
                 from_face=name != "face",
+                centred=config.centred,
             )
             for name, size in sizes.items()
         )

@@ -55,7 +55,7 @@ class StreamProjection(nn.Module):
 
     With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and
     2 use the face as query only, so without this the face of a silent video without visual features would
-    never reach a class score.
+    never reach a class score. With `centred`, the features enter a second time less their own mean.
     """
 
     def __init__(
@@ -66,11 +66,13 @@ class StreamProjection(nn.Module):
         kernel: int = 1,
         dropout: float = 0.0,
         from_face: bool = False,
+        centred: bool = False,
     ) -> None:
         super().__init__()
         self.absent = nn.Parameter(0.02 * torch.randn(width))
         self.from_face = nn.Linear(width, width, bias=False) if from_face else None
-        self.conv = TimeConv(inputs, width, kernel) if inputs is not None else None
+        self.centred = centred
+        self.conv = TimeConv(inputs * (1 + centred), width, kernel) if inputs is not None else None
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
@@ -83,5 +85,13 @@ class StreamProjection(nn.Module):
             absent = absent + self.from_face(face)
         if x is None or self.conv is None:
             return absent
+        if self.centred:
+            x = torch.cat([x, x - present_mean(x, present)], dim=-1)
         projected = self.dropout(functional.relu(self.norm(self.conv(x, present))))
         return torch.where(present.unsqueeze(-1), projected, absent.to(projected.dtype))
+
+
+def present_mean(x: Tensor, present: Tensor) -> Tensor:
+    """Mean over the present steps: x (B, T, n), present (B, T) -> (B, 1, n); 0 where nothing is present."""
+    mask = present.unsqueeze(-1).to(x.dtype)
+    return (x * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)

@@ -198,3 +198,25 @@ def test_a_network_trained_on_embedded_audio_is_served_with_its_encoder() -> Non
     embedded = encoder(raw * mask[..., None, None], mask)
     expected = network(**{**inputs, "audio": embedded}).scores
     assert torch.allclose(whole(**{**inputs, "audio": raw}).scores, expected, atol=1e-6)
+
+
+def test_centred_streams_also_enter_less_their_mean_over_present_steps() -> None:
+    given = streams(2, 9)
+    network = tiny(centred=True)
+    assert network.face.conv is not None and network.face.conv.conv.in_channels == 2 * 4
+    with torch.no_grad():
+        for projection in (network.visual, network.audio, network.face):
+            assert projection.conv is not None
+            projection.conv.conv.weight[:, : projection.conv.conv.in_channels // 2] = 0
+    moved = {name: x + 3.0 if x.dtype == torch.float32 else x for name, x in given.items()}
+    for before, after in zip(network(**given), network(**moved), strict=True):
+        assert torch.allclose(before, after, atol=1e-5), "only differences from the mean are left"
+    assert not torch.allclose(tiny()(**given).scores, tiny()(**moved).scores, atol=1e-3)
+
+
+def test_centred_streams_ignore_padding_and_absent_steps() -> None:
+    given, network = streams(1, 6), tiny(centred=True)
+    longer = {name: torch.cat([x, x[:, :3]], 1) for name, x in given.items()}
+    longer["face"] = torch.where(longer["face_present"][..., None], longer["face"], 100.0)
+    valid = torch.arange(9)[None] < 6
+    assert torch.allclose(network(**given).scores, network(**longer, valid=valid).scores[:, :6], atol=1e-5)
