@@ -63,6 +63,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "bspg_threshold": {"loss": {"pseudo_label": "threshold"}},
     "bspg_step": {"loss": {"pseudo_label": "step"}},
     "bspg_none": {"loss": {"pseudo_label": "none"}},
+    "bspg_gaussian": {"loss": {"pseudo_label": "gaussian"}},
     "no_gsp": {"network": {"gsp": False}},
     "no_stage1": {"network": {"stage1": False}},
     "no_stage2": {"network": {"stage2": False}},
@@ -73,6 +74,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "audio_face": {"network": {"visual_dim": None}},
     "visual_face": {"network": {"audio_shape": None}},
     "video_supervision": {"loss": {"supervision": "video"}},
+    "video_erasing": {"loss": {"supervision": "video", "erasing": 0.7}},
     "full_supervision": {"loss": {"supervision": "full", "base": "paper"}},
 }
 

@@ -10,7 +10,7 @@ import typer
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="best.pt of a run.")],
-    package: Annotated[Path, typer.Argument(help="Package folder to write fsenet.onnx and spec.json into.")],
+    package: Annotated[Path, typer.Argument(help="Package folder to write the network and spec.json into.")],
     spec: Annotated[
         Path, typer.Option(help="What the network was trained on: spec.json, or a folder that holds one.")
     ],
@@ -22,13 +22,26 @@ def export(
     """Write a package's network; its numbers are checked against PyTorch first."""
     from dataclasses import replace
 
-    from model.checkpoint import load_fsenet
+    from model.checkpoint import load_checkpoint, load_fsenet
     from model.export import export_onnx
     from model.feature_store import parse_stored_spec
-    from model.package import NETWORK_FILE
+    from model.package import NETWORK_FILE, NETWORK_FILES
 
     found = parse_stored_spec(spec / "spec.json" if spec.is_dir() else spec)
-    found = replace(found, name=name or found.name, version=version or found.version)
-    difference = export_onnx(load_fsenet(checkpoint), found, package / NETWORK_FILE)
-    (package / "spec.json").write_text(found.to_json() + "\n")
-    typer.echo(f"{package / NETWORK_FILE}: differs from PyTorch by at most {difference:.1e}")
+    task = load_checkpoint(checkpoint).get("task", "sentiment")
+    found = replace(
+        found, name=name or _own_name(found.name, task, package), version=version or found.version
+    )
+    if task != "sentiment":
+        from cli.train_systems import export_system
+
+        difference = export_system(task, checkpoint, found, package)
+    else:
+        difference = export_onnx(load_fsenet(checkpoint), found, package / NETWORK_FILE)
+        (package / "spec.json").write_text(found.to_json() + "\n")
+    typer.echo(f"{package / NETWORK_FILES[task]}: differs from PyTorch by at most {difference:.1e}")
+
+
+def _own_name(name: str, task: str, package: Path) -> str:
+    """A package of another task than its features' must not carry the name of the one they were extracted for."""
+    return name if task == "sentiment" else package.name

@@ -15,7 +15,7 @@ def extract(
     videos: Annotated[list[Path], typer.Argument(help="Video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; made if missing.")],
     spec: Annotated[
-        str, typer.Option(help="A model package's name, or the path of a spec.json.")
+        str, typer.Option(help="A package's name, the path of a spec.json, or `flow`: what GIM trains on.")
     ] = "fsenet-starter",
     split: Annotated[str, typer.Option(help="Which split the videos belong to.")] = "train",
 ) -> None:
@@ -29,7 +29,12 @@ def extract(
     from worker.extract import load_extractor
 
     settings = get_settings()
-    extractor = load_extractor(_load(spec, settings.models_dir), settings)
+    wanted = _load(spec, settings.models_dir)
+    if wanted.flow is not None:
+        from cli.extract_flow import extract_flows
+
+        raise typer.Exit(code=extract_flows(videos, output, wanted, settings))
+    extractor = load_extractor(wanted, settings)
     console = Console(stderr=True)
     output.mkdir(parents=True, exist_ok=True)
     write_spec(output, extractor.spec)
@@ -52,4 +57,8 @@ def _load(spec: str, models_dir: Path | None) -> ModelSpec:
     from model.package import load_package
     from model.spec import load_spec
 
+    if spec == "flow":
+        from model.gim.spec import expression_spec
+
+        return expression_spec("flow", "1")
     return load_spec(Path(spec)) if spec.endswith(".json") else load_package(spec, models_dir).spec

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Option = typer.Option
 Data = Annotated[Path, typer.Argument(help="Folder of features and labels (see docs/training.md).")]
 Run = Annotated[Path, Option("--output", "-o", help="Run folder: config, log, best.pt, last.pt.")]
+Task = Annotated[
+    Literal["fsenet", "cten", "gim"],
+    Option(help="Which system: sentiment, emotions or expressions (docs/other_systems.md)."),
+]
 Recipe = Annotated[
     Literal["paper", "quick", "starter"],
     Option(
@@ -33,7 +37,8 @@ Stage1 = Annotated[bool, Option(help="Face-guided attention, eq. 1 (Table 5).")]
 Stage2 = Annotated[bool, Option(help="Audio-visual attention, eq. 2 (Table 5).")]
 Gsp = Annotated[bool, Option(help="Global sentiment perception, eq. 3 and 10 (Table 5).")]
 PseudoLabel = Annotated[
-    Literal["full", "threshold", "step", "none"], Option(help="Eq. 8 or part of it (Table 6).")
+    Literal["full", "threshold", "step", "none", "gaussian"],
+    Option(help="Eq. 8 or part of it (Table 6); gaussian: GIM's soft labels in place of eq. 7."),
 ]
 Frame = Annotated[bool, Option(help="L_frame, eq. 11 (Table 7).")]
 FrameGlo = Annotated[bool, Option(help="L_frame of the global scores, eq. 11 (Table 7).")]
@@ -48,6 +53,9 @@ Lambda2 = Annotated[float, Option(min=0, help="Weight of the contrast, eq. 12 (F
 Gamma = Annotated[float, Option(min=0, help="Exponent of the focal loss.")]
 Base = Annotated[Literal["paper", "bce"] | None, Option(help="Base loss, if not by supervision.")]
 Inside = Annotated[bool, Option(help="Eq. 8's sum inside windows too, as printed.")]
+Erasing = Annotated[
+    float | None, Option(min=0, max=1, help="With video supervision: CTEN's erasing, at this theta (0.7).")
+]
 Prototype = Annotated[Literal["anchor", "own"], Option(help="Prototype of the negatives in eq. 6.")]
 Served = Annotated[
     Literal["cas", "global", "mean"], Option(help="Scores that inference uses: eq. 9, 10 or both.")
@@ -71,6 +79,7 @@ Resume = Annotated[bool, Option("--resume", help="Go on with the run in the fold
 def train(
     data: Data,
     run: Run,
+    task: Task = "fsenet",
     recipe: Recipe = "paper",
     supervision: Supervision = "point",
     spec: Spec = None,
@@ -94,6 +103,7 @@ def train(
     base: Base = None,
     add_inside: Inside = False,
     contrast: Prototype = "anchor",
+    erasing: Erasing = None,
     fusion: Served = "cas",
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -110,6 +120,11 @@ def train(
 
     With --recipe starter, DATA is the folder of faces, voices and clips that the shipped package is built from.
     """
+    if task != "fsenet":
+        from cli.train_systems import train_system
+
+        train_system(task, data, run, quick=recipe == "quick", epochs=epochs, width=width, seed=seed or 0)
+        return
     if recipe == "starter":
         _rebuild_starter(data, run, seed or 0)
         return

@@ -36,6 +36,7 @@ class LossConfig:
     - add_inside False: eq. 8's sum is taken outside the windows; inside, non-sentiment is 1 - s alone. Added
       there as printed, its label is never below the model's own score and drives it to one everywhere
       (`bench/readings.py` measures both).
+    - erasing None: CTEN's erasing under video supervision, by its theta (`model/erasing.py`); not FSENet's.
     """
 
     supervision: Supervision = "point"
@@ -55,6 +56,7 @@ class LossConfig:
     base: Literal["paper", "bce"] | None = None
     pool: Literal["mean", "topk"] | None = None
     add_inside: bool = False
+    erasing: float | None = None
 
     def resolve(self) -> tuple[Literal["paper", "bce"], Literal["mean", "topk"]]:
         """Form and pooling of the base loss where they are None."""
@@ -214,7 +216,7 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     """
     valid = valid if labels.used is None else valid & labels.used
     scores, overall = output.scores.float(), output.global_scores.float()
-    target = frame_targets(scores, labels, config)
+    target = frame_targets(scores, labels, config, output.fused)
     form, pool = config.resolve()
     classes = scores[..., :-1]
     predicted = time_mean(classes, valid) if pool == "mean" else top_mean(classes, valid, config.k)
@@ -231,8 +233,12 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     return LossTerms(total=total, base=base, frame=frame, frame_glo=glo, sc=sc)
 
 
-def frame_targets(scores: Tensor, labels: Labels, config: LossConfig) -> Tensor:
-    """Frame labels (B, T, C + 1): given under full supervision, else equation 8."""
+def frame_targets(
+    scores: Tensor, labels: Labels, config: LossConfig, features: Tensor | None = None
+) -> Tensor:
+    """Frame labels (B, T, C + 1): given under full supervision, else equation 8; features (B, T, D) are for
+    `gaussian` pseudo-labels.
+    """
     if labels.frames is not None:
         return labels.frames
     return pseudo_labels(
@@ -244,6 +250,7 @@ def frame_targets(scores: Tensor, labels: Labels, config: LossConfig) -> Tensor:
         beta=config.beta,
         tau=config.tau,
         add_inside=config.add_inside,
+        features=features,
     )
 
 

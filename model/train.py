@@ -21,6 +21,7 @@ from torch import nn
 
 from model.batching import Batch, collate, epoch_batches
 from model.checkpoint import load_checkpoint, network_state
+from model.erasing import erasing_loss
 from model.errors import ErrorCode, SentilocError
 from model.fsenet import FSENet, FSENetConfig
 from model.items import Item
@@ -211,7 +212,10 @@ class _Trainer:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
             output = self.network(**batch.inputs())
-        return total_loss(output, batch.labels, batch.valid, self.loss)
+            erases = self.loss.erasing is not None and self.loss.supervision == "video"
+            erasing = erasing_loss(self.network, batch, output, self.loss) if erases else None
+        terms = total_loss(output, batch.labels, batch.valid, self.loss)
+        return terms if erasing is None else replace(terms, total=terms.total + erasing)
 
     def _learning_rate(self, step: int, steps: int) -> float:
         if self.config.schedule == "constant":

@@ -18,9 +18,8 @@ from model.feature_store import load_array
 from model.gim.flow import stack_flows
 from model.gim.items import Expression, ExpressionItem
 from model.gim.labels import EXPRESSIONS, Point
+from model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
 from model.spec import FlowStream
-
-FLOW_FOLDER, POINT_FILE, TRUTH_FILE = "flow", "points.csv", "expressions.csv"
 
 
 def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionItem]:

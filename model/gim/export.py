@@ -14,15 +14,10 @@ from torch import Tensor, nn
 from model.checkpoint import load_checkpoint, save_atomic
 from model.errors import ErrorCode, SentilocError
 from model.gim.network import GIM, GIMConfig
-from model.gim.spotting import EXPRESSIONS
+from model.gim.spec import TASK
 from model.graph_export import Graph, export_graph
 from model.package import NETWORK_FILES
-from model.spec import FlowStream, ModelSpec
-
-TASK = "expression"
-FRAME_RATE = 30.0
-"""Frames per second that the paper's durations are counted in."""
-CONFIDENCE_THRESHOLD = 0.3
+from model.spec import ModelSpec
 
 
 class _Serving(nn.Module):
@@ -34,23 +29,6 @@ class _Serving(nn.Module):
         """flow (B, T, inputs) -> intensity (B, T), actions (B, T, C)."""
         output = self.network(flow)
         return output.intensity, output.actions
-
-
-def expression_spec(name: str, version: str, flow: FlowStream | None = None) -> ModelSpec:
-    """The spec of a package: flow alone, at 30 frames a second."""
-    return ModelSpec(
-        name=name,
-        version=version,
-        task=TASK,
-        frame_rate=FRAME_RATE,
-        visual=None,
-        audio=None,
-        face=None,
-        flow=flow or FlowStream(),
-        classes=EXPRESSIONS,
-        proposal_rule="gim",
-        confidence_threshold=CONFIDENCE_THRESHOLD,
-    )
 
 
 def export_gim(network: GIM, spec: ModelSpec, package: Path) -> float:

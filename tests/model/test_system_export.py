@@ -11,8 +11,9 @@ import torch
 from model.cten.export import emotion_spec, export_cten, load_cten, save_cten
 from model.cten.network import CTEN, CTENConfig
 from model.errors import ErrorCode, SentilocError
-from model.gim.export import export_gim, expression_spec, load_gim, save_gim
+from model.gim.export import export_gim, load_gim, save_gim
 from model.gim.network import GIM, GIMConfig
+from model.gim.spec import expression_spec
 from model.package import list_packages, load_package
 from model.spec import AudioStream, FaceStream, FlowStream, ModelSpec, parse_spec
 

@@ -17,8 +17,9 @@ from model.cten.export import emotion_spec, export_cten
 from model.cten.network import CTENConfig
 from model.cten.synthetic import PlantedEmotions, planted_emotions
 from model.cten.training import CTENTrainConfig, train_cten
-from model.gim.export import export_gim, expression_spec
+from model.gim.export import export_gim
 from model.gim.network import GIMConfig
+from model.gim.spec import expression_spec
 from model.gim.synthetic import PlantedExpressions, planted_expressions
 from model.gim.training import GIMTrainConfig, train_gim
 from model.package import shipped_models_dir
@@ -77,6 +78,7 @@ def finish(service: RunningService, clip: Path, model: str) -> str:
     return str(job["id"])
 
 
+@pytest.mark.timeout(900)
 def test_a_job_of_each_task_gives_its_own_document(tasks: RunningService, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     make_clip(clip, seconds=6.0, audio="aac", beeps=((2.0, 3.0),))

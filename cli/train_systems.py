@@ -1,0 +1,108 @@
+"""The other two systems on the command line: `sentiloc train --task cten|gim` and the export of what it leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from model.errors import ErrorCode, SentilocError
+
+if TYPE_CHECKING:
+    from model.spec import ModelSpec
+
+CHECKPOINT = "best.pt"
+
+
+def train_system(
+    task: str, data: Path, run: Path, *, quick: bool, epochs: int | None, width: int | None, seed: int
+) -> None:
+    """Train CTEN or GIM on a folder; `quick` starts from the recipe for a CPU instead of the paper's."""
+    if (run / CHECKPOINT).exists():
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{run} holds a run; name another folder")
+    run.mkdir(parents=True, exist_ok=True)
+    train = _train_cten if task == "cten" else _train_gim
+    figures = train(data, run / CHECKPOINT, quick, epochs, width, seed)
+    (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n")
+    typer.echo(
+        f"{run / CHECKPOINT}: " + ", ".join(f"{name} {value}" for name, value in figures["test"].items())
+    )
+
+
+def _train_cten(
+    data: Path, checkpoint: Path, quick: bool, epochs: int | None, width: int | None, seed: int
+) -> dict[str, Any]:
+    """CTEN on `emotions.csv`; accuracy and mAP on the split "test", where the folder has one."""
+    from model.cten.datasets import folder_spec, load_emotion_items, read_labels
+    from model.cten.export import save_cten
+    from model.cten.inputs import modality_dims
+    from model.cten.network import CTENConfig
+    from model.cten.training import CTENTrainConfig, accuracy, detection, train_cten
+
+    classes = tuple(sorted(set(read_labels(data).values())))
+    visual, audio = modality_dims(folder_spec(data))
+    size = {"width": width or (64 if quick else 2048)}
+    config = CTENTrainConfig(
+        network=CTENConfig(visual_dim=visual, audio_dim=audio, classes=len(classes), **size), seed=seed
+    )
+    config = config.quick() if quick else config
+    config = replace(config, epochs=epochs or config.epochs)
+    result = train_cten(config, load_emotion_items(data, "train", classes))
+    save_cten(result.network, classes, checkpoint)
+    test: dict[str, float] = {}
+    if (data / "split_test.txt").exists():
+        items = load_emotion_items(data, "test", classes)
+        test["accuracy"] = round(accuracy(result.network, items), 4)
+        if any(item.segments for item in items):
+            test |= {f"mAP@{tiou}": round(v, 4) for tiou, v in detection(result.network, items).items()}
+    return {"config": asdict(config), "classes": classes, "losses": result.losses, "test": test}
+
+
+def _train_gim(
+    data: Path, checkpoint: Path, quick: bool, epochs: int | None, width: int | None, seed: int
+) -> dict[str, Any]:
+    """GIM on `points.csv`; leave-one-subject-out F1 first, where the folder has the truth, then on all subjects."""
+    from model.feature_store import parse_stored_spec
+    from model.gim.datasets import load_expression_items
+    from model.gim.export import save_gim
+    from model.gim.network import GIMConfig
+    from model.gim.training import GIMTrainConfig, leave_one_subject_out, train_gim
+
+    spec = parse_stored_spec(data / "spec.json")
+    if spec.flow is None:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{data / 'spec.json'}: has no flow stream")
+    items = load_expression_items(data, spec.flow)
+    config = GIMTrainConfig(network=GIMConfig(inputs=2 * spec.flow.dim, width=width or 64), seed=seed)
+    config = config.quick() if quick else config
+    if epochs is not None:
+        stages = (1, min(4, max(epochs - 2, 1)), max(epochs - 5, 1))
+        config = replace(config, labels=replace(config.labels, stages=stages))
+    test: dict[str, float] = {}
+    if len({item.subject for item in items}) > 1 and any(item.expressions for item in items):
+        counts, _ = leave_one_subject_out(config, items)
+        test = {f"F1 {name}": round(row.f1, 4) for name, row in counts.items()}
+    result = train_gim(config, items)
+    save_gim(result.network, checkpoint)
+    return {
+        "config": asdict(config),
+        "losses": result.losses,
+        "apex_errors": result.apex_errors,
+        "test": test,
+    }
+
+
+def export_system(task: str, checkpoint: Path, spec: ModelSpec, package: Path) -> float:
+    """Turn such a checkpoint into a package under the name and version of `spec`; the largest difference."""
+    if task == "emotion":
+        from model.cten.export import emotion_spec, export_cten, load_cten
+
+        network, classes = load_cten(checkpoint)
+        return export_cten(network, emotion_spec(spec, classes, spec.name, spec.version), package)
+    from model.gim.export import export_gim, load_gim
+    from model.gim.spec import expression_spec
+
+    named = expression_spec(spec.name, spec.version, spec.flow)
+    return export_gim(load_gim(checkpoint), named, package)

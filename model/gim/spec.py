@@ -1,0 +1,29 @@
+"""The spec of what GIM sees: one for every package and every folder of flow. Numpy only."""
+
+from __future__ import annotations
+
+from model.gim.spotting import EXPRESSIONS
+from model.spec import FlowStream, ModelSpec
+
+TASK = "expression"
+FRAME_RATE = 30.0
+"""Frames per second that the paper's durations are counted in."""
+CONFIDENCE_THRESHOLD = 0.3
+"""Least confidence of a served expression where a package says nothing else."""
+
+
+def expression_spec(name: str, version: str, flow: FlowStream | None = None) -> ModelSpec:
+    """The spec of a package: flow alone, at 30 frames a second."""
+    return ModelSpec(
+        name=name,
+        version=version,
+        task=TASK,
+        frame_rate=FRAME_RATE,
+        visual=None,
+        audio=None,
+        face=None,
+        flow=flow or FlowStream(),
+        classes=EXPRESSIONS,
+        proposal_rule="gim",
+        confidence_threshold=CONFIDENCE_THRESHOLD,
+    )

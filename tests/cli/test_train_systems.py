@@ -1,0 +1,113 @@
+"""`sentiloc train --task cten|gim` and the packages that come of it, as a researcher runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.main import main
+from model.feature_store import write_features, write_spec
+from model.gim.export import load_gim
+from model.gim.spec import expression_spec
+from model.package import load_package
+from model.segments import SnippetFeatures
+from model.spec import AudioStream, FaceStream, FlowStream, ModelSpec
+
+SPEC = ModelSpec(
+    name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)
+)
+FLOW = FlowStream(grid=2)
+Sentiloc = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sentiloc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sentiloc:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["sentiloc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def emotion_folder(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_spec(folder, SPEC)
+    rows, segments = ["video_id,label"], ["video_id,start,end"]
+    for index in range(8):
+        present = np.ones(12, bool)
+        features = SnippetFeatures(
+            visual=None,
+            audio=rng.standard_normal((12, 8, 6), np.float32),
+            face=rng.standard_normal((12, 4), np.float32),
+            visual_present=~present,
+            audio_present=present,
+            face_present=present,
+        )
+        write_features(folder, ("train", "test")[index % 2], f"v{index}", features, fps=25.0, duration=7.6)
+        rows.append(f"v{index},{('Joy', 'Fear')[index // 2 % 2]}")
+        segments.append(f"v{index},1.5,4.0")
+    (folder / "emotions.csv").write_text("\n".join(rows) + "\n")
+    (folder / "emotion_segments.csv").write_text("\n".join(segments) + "\n")
+    return folder
+
+
+def flow_folder(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_spec(folder, replace(expression_spec("flow", "1"), flow=FLOW))
+    (folder / "flow").mkdir()
+    points, truth = ["video_id,subject,frame,class"], ["video_id,onset,apex,offset,class"]
+    for index in range(3):
+        np.save(folder / "flow" / f"v{index}.npy", rng.standard_normal((80, FLOW.dim), np.float32))
+        points.append(f"v{index},s{index % 2},{20 + index},{('macro', 'micro')[index % 2]}")
+        truth.append(f"v{index},10,{21 + index},32,{('macro', 'micro')[index % 2]}")
+    points.append("v2,s0,,")
+    (folder / "points.csv").write_text("\n".join(points) + "\n")
+    (folder / "expressions.csv").write_text("\n".join(truth) + "\n")
+    return folder
+
+
+def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    data, run, package = emotion_folder(tmp_path / "data"), tmp_path / "run", tmp_path / "models" / "cten-own"
+    options = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8)
+    code, out, err = sentiloc("train", data, "-o", run, *options)
+    assert code == 0, err
+    assert "accuracy" in out
+    assert "mAP@0.5" in json.loads((run / "result.json").read_text())["test"]
+    code, _, err = sentiloc("export", run / "best.pt", package, "--spec", data / "spec.json")
+    assert code == 0, err
+    spec = load_package("cten-own", tmp_path / "models").spec
+    assert (spec.name, spec.task, spec.classes) == ("cten-own", "emotion", ("fear", "joy"))
+    assert spec.features_hash == SPEC.features_hash
+    code, _, err = sentiloc("train", data, "-o", run, *options)
+    assert code == 1
+    assert "holds a run" in err
+
+
+def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    data, run = flow_folder(tmp_path / "data"), tmp_path / "run"
+    options = ("--task", "gim", "--recipe", "quick", "--epochs", 3, "--width", 8)
+    code, out, err = sentiloc("train", data, "-o", run, *options)
+    assert code == 0, err
+    assert "F1 overall" in out
+    assert load_gim(run / "best.pt").config.inputs == 2 * FLOW.dim
+
+
+def test_what_is_wrong_with_a_folder_is_said(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    data = emotion_folder(tmp_path)
+    (data / "emotions.csv").write_text("video_id,label\nv0,joy\nv1,fear\n")
+    code, _, err = sentiloc("train", data, "-o", tmp_path / "run", "--task", "cten", "--recipe", "quick")
+    assert code == 1
+    assert "v2 has no emotion" in err
+    code, _, err = sentiloc("train", data, "-o", tmp_path / "run", "--task", "gim")
+    assert code == 1
+    assert "no flow stream" in err
