@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Response
 from redis import RedisError
 
@@ -38,11 +40,18 @@ def _readiness(services: Services) -> ReadyBody:
         workers = alive_workers(services.store.redis, services.store.prefix)
     except RedisError:
         return ReadyBody(ready=False, redis=False, workers=[], reasons=["Redis cannot be reached."])
+    if services.settings.keys_required:
+        workers = [_discreet(worker) for worker in workers]
     ready = any(worker.is_ready for worker in workers)
     reasons = [] if ready else _reasons(workers)
     return ReadyBody(
         ready=ready, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
     )
+
+
+def _discreet(worker: WorkerPresence) -> WorkerPresence:
+    """Without details, since this is open to those who have no key: the error's code alone."""
+    return worker if worker.error is None else replace(worker, error=worker.error.partition(":")[0])
 
 
 def _reasons(workers: list[WorkerPresence]) -> list[str]:

@@ -17,6 +17,7 @@ from app.callers import Scope
 from app.job_store import JobStore
 from app.keys import KeyStore, check_key, split_key
 from app.main import create_app
+from app.presence import WorkerPresence, beat
 from app.rates import Buckets
 from app.result_schemas import EXAMPLE_RESULT
 from app.settings import Settings
@@ -250,3 +251,14 @@ def test_a_webhook_secret_turns_over(keys: KeyStore) -> None:
     assert keys.webhook_secrets(new.key.id) == [third, second]
     assert keys.rotate_webhook_secret("000000000000") is None
     check_webhook_secret(str(third))
+
+
+def test_strangers_see_no_details_of_workers(
+    guarded: TestClient, client: TestClient, store: JobStore
+) -> None:
+    worker = WorkerPresence(
+        name="host/1", seen_at=0, model="m", error="spec_mismatch: of a package in a folder"
+    )
+    beat(store.redis, store.prefix, worker)
+    assert guarded.get("/readyz").json()["reasons"] == ["spec_mismatch"]
+    assert client.get("/readyz").json()["reasons"] == [worker.error]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import os
 import secrets
@@ -15,15 +16,19 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
+from app.callers import Scope, set_caller
+from app.figures import read_counts
 from app.job_options import JobOptions
 from app.job_record import JobRecord, JobState
 from app.job_store import JobStore
+from app.keys import KeyStore
 from app.redis_client import connect
 from app.settings import Settings
-from app.storage import LocalStorage
+from app.storage import LocalStorage, thumbnail_key
 from model.errors import ErrorCode, SentilocError
 from model.result import SegmentOptions
 from model.segments import Segment, VideoInfo
+from tests.media import make_clip
 from tests.services import private_redis, wait_for
 from worker import process
 from worker.owner import is_dead, new_owner
@@ -226,3 +231,36 @@ def test_a_dead_owner_is_known_and_a_living_one_is_not_robbed(settings: Settings
     runner(settings, store, lambda *_: Answer()).run(orphaned.id)
     record = get(store, orphaned)
     assert (record.state, record.attempt, record.crashes) == (JobState.SUCCEEDED, 2, 1)
+
+
+def test_a_job_s_media_is_charged_and_ends_its_key_s_quota(settings: Settings, store: JobStore) -> None:
+    keys = KeyStore(store.redis, settings.redis_prefix)
+    key = keys.create("test", [Scope.WRITE], rate_per_minute=0, quota_minutes=1.0).key
+
+    def submit_with_key() -> JobRecord:
+        set_caller(key.caller)
+        return submit(store, settings)
+
+    first, second = (contextvars.copy_context().run(submit_with_key) for _ in range(2))
+    work = runner(settings, store, lambda *_: Answer())
+    assert work.run(first.id)
+    assert keys.used_minutes(key.id) == 1.5
+    assert work.run(second.id)
+    failed = get(store, second)
+    assert failed.error is not None and failed.error.code is ErrorCode.QUOTA_EXCEEDED
+    counts = read_counts(store.redis, settings.redis_prefix)
+    assert (counts.get("media_milliseconds"), counts.get("stage", "decoding", "0.25")) == (90_000, 1)
+    assert (counts.get("jobs", "succeeded"), counts.get("jobs", "failed")) == (1, 1)
+
+
+def test_segments_get_their_pictures(settings: Settings, store: JobStore) -> None:
+    class Found(Answer):
+        segments = (Segment(start=0.2, end=0.8, label="positive", confidence=0.9, peak=0.5),)
+
+    job = submit(store, settings)
+    make_clip(settings.data_dir / "clip.mp4", seconds=1.0)
+    (settings.data_dir / "clip.mp4").replace(settings.data_dir / job.source_key)
+    assert runner(settings, store, lambda *_: Found()).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.thumbnails) == (JobState.SUCCEEDED, 1)
+    assert LocalStorage(settings.data_dir).read(thumbnail_key(job.id, 1, 0)).startswith(b"\xff\xd8")
