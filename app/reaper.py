@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -98,7 +97,7 @@ class Reaper:
         milliseconds = max(1, int(chore.seconds * 1000))
         turn, redis = f"{self._store.prefix}turn:{chore.name}", self._store.redis
         # A turn that lasts longer than turns do was taken before Redis's clock was set back.
-        if cast("int", redis.pttl(turn)) > 2 * milliseconds:
+        if redis.pttl(turn) > 2 * milliseconds:
             redis.delete(turn)
         return bool(redis.set(turn, "1", nx=True, px=milliseconds))
 

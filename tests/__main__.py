@@ -1,4 +1,4 @@
-"""Lint, types, tests, stopping at the first that fails: `python -m tests [pytest arguments]`."""
+"""Lint, types, audit, tests, stopping at the first that fails: `python -m tests [pytest arguments]`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     """Run every check with this interpreter's tools; the exit status is the first failure's."""
-    checks = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", *sys.argv[1:]])
+    checks = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["tests.audit"], ["pytest", *sys.argv[1:]])
     for check in checks:
         status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT).returncode
         if status:

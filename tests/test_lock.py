@@ -1,0 +1,46 @@
+"""The lock file: it locks what `pyproject.toml` asks for, by hash, above the versions with known holes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+LOCK = (ROOT / "requirements.lock").read_text()
+LOCKED = {
+    canonicalize_name(name): Version(version)
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", LOCK, re.MULTILINE)
+}
+# First versions without: CVE-2025-62727 and CVE-2025-54121; a denial of service by part headers; CVE-2025-43859.
+FLOORS = {"starlette": "0.49.1", "python-multipart": "0.0.27", "h11": "0.16.0", "kombu": "5.5.0"}
+
+
+def required() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [Requirement(text) for text in project["dependencies"]]
+
+
+@pytest.mark.parametrize("requirement", required(), ids=lambda requirement: str(requirement.name))
+def test_what_is_asked_for_is_locked(requirement: Requirement) -> None:
+    locked = LOCKED.get(canonicalize_name(requirement.name))
+    assert locked is not None, "run the command that docs/security.md names"
+    assert locked in requirement.specifier
+
+
+def test_every_version_has_a_hash_and_no_index_is_named() -> None:
+    entries = re.split(r"\n(?=\S)", LOCK.strip())
+    assert len(entries) >= len(LOCKED) > 40
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in LOCK
+    assert "index-url" not in LOCK
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_known_holes_are_below_what_is_locked(name: str) -> None:
+    assert LOCKED[canonicalize_name(name)] >= Version(FLOORS[name])
