@@ -26,6 +26,7 @@ from app.routes import (
     listing,
     localize,
     metrics,
+    presign,
     results,
     thumbnails,
     webhooks,
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_handlers(app)
     for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)
+    app.include_router(presign.router)
     app.include_router(upload_routes.router)
     app.include_router(webhooks.router)
     app.include_router(thumbnails.router)

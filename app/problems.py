@@ -45,6 +45,7 @@ class ProblemCode(StrEnum):
     INVALID_TUS_HEADER = "invalid_tus_header"
     TUS_VERSION = "unsupported_tus_version"
     NOT_A_PIECE = "not_a_piece"
+    NOT_PRESIGNED = "not_presigned"
     TOO_MANY_UPLOADS = "too_many_uploads"
     NOT_MULTIPART = "not_multipart"
     MALFORMED_MULTIPART = "malformed_multipart"
@@ -123,6 +124,7 @@ STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
     ErrorCode.LIMIT_EXCEEDED: 422,
     ErrorCode.INVALID_DATA: 422,
     ErrorCode.STORAGE_FULL: 507,
+    ErrorCode.STORAGE_UNAVAILABLE: 503,
     ErrorCode.SOURCE_MISSING: 410,
     ErrorCode.MODEL_UNAVAILABLE: 503,
     ErrorCode.WEIGHTS_MISSING: 503,

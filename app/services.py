@@ -12,7 +12,8 @@ from app.event_streams import EventStreams
 from app.job_store import JobStore
 from app.redis_client import connect
 from app.settings import Settings
-from app.storage import LocalStorage, Storage
+from app.storage import Storage
+from app.storages import make_storage
 from app.upload_pieces import Pieces
 from app.upload_store import UploadStore
 
@@ -33,7 +34,7 @@ class Services:
     def from_settings(cls, settings: Settings) -> Self:
         """Connects to nothing yet."""
         redis = connect(settings)
-        storage = LocalStorage(settings.data_dir)
+        storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
         return cls(
             settings=settings,

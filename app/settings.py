@@ -21,6 +21,11 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
     data_dir: Path = Path("sentiloc-data")
+    storage_url: str | None = Field(
+        None, description="s3://bucket/prefix for videos and results; default: the data folder"
+    )
+    storage_endpoint: str | None = Field(None, description="URL of an S3-compatible server; default: AWS")
+    storage_region: str = "us-east-1"
     redis_url: str | None = Field(
         None, description="redis://, rediss:// or unix://; default: a private Redis"
     )

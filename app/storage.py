@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -46,6 +47,12 @@ RESERVE_BYTES = 64 << 20
 """Free space that uploads leave, so that the job store's log and the results of accepted jobs still fit."""
 
 
+def check_key(key: str) -> None:
+    """Raises `ValueError` for a key that could lead anywhere else."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"not a storage key: {key!r}")
+
+
 class Writer(Protocol):
     """A file being written, invisible until `commit`; leaving the context without it leaves nothing."""
 
@@ -60,6 +67,14 @@ class Writer(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Presigned:
+    """A form that a client sends its file with: the fields first, the file as `file` last."""
+
+    url: str
+    fields: dict[str, str]
 
 
 class Storage(Protocol):
@@ -82,6 +97,12 @@ class Storage(Protocol):
 
         May be repeated after a crash. Raises `storage_full`.
         """
+
+    def link(self, key: str) -> str | None:
+        """Where a client can fetch the file without us; None where it cannot."""
+
+    def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:
+        """Let a client put a file of at most `max_bytes` without us; None where it cannot."""
 
     def delete(self, key: str) -> None:
         """Remove the file if it is there."""
@@ -135,6 +156,14 @@ class LocalStorage:
             path.replace(target)
             _sync_folder(target.parent)
 
+    def link(self, key: str) -> str | None:  # noqa: ARG002
+        """Files of this machine go through the API."""
+        return None
+
+    def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:  # noqa: ARG002
+        """Likewise."""
+        return None
+
     def delete(self, key: str) -> None:
         """Remove the file if it is there."""
         self._path(key).unlink(missing_ok=True)
@@ -156,8 +185,7 @@ class LocalStorage:
         return len(old)
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"not a storage key: {key!r}")
+        check_key(key)
         return self._root / key
 
 

@@ -139,6 +139,8 @@ class UploadStore:
 
     def settle(self, record: UploadRecord) -> UploadRecord:
         """Complete an upload whose last byte came just before the server ended."""
+        if record.presigned and record.state is UploadState.OPEN:
+            return self._settle_presigned(record)
         is_whole = record.length is not None and self.offset(record) == record.length
         if record.state is not UploadState.OPEN or not is_whole:
             return record
@@ -147,6 +149,10 @@ class UploadStore:
         with suppress(UploadBusyError), self.lock(record):
             return self.complete(record)
         return record
+
+    def _settle_presigned(self, record: UploadRecord) -> UploadRecord:
+        size = self._storage.size(record.source_key)
+        return record if size is None else self.complete(self.set_length(record, size))
 
     def use(self, record: UploadRecord) -> None:
         """It has become a job, which owns the bytes now; the record is kept for a while to say so."""

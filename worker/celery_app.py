@@ -13,7 +13,7 @@ from app.job_store import JobStore
 from app.logs import configure_logging
 from app.redis_client import connect
 from app.settings import get_settings
-from app.storage import LocalStorage
+from app.storages import make_storage
 from app.tracing import configure_tracing
 from worker.pipelines import Pipelines
 from worker.presence import PresenceThread
@@ -47,7 +47,7 @@ def _on_child_start(**_: Any) -> None:
     configure_tracing(settings, "worker")
     pipelines = Pipelines(settings)
     store = JobStore(connect(settings), settings.redis_prefix)
-    _runner = JobRunner(settings, store, LocalStorage(settings.data_dir), pipelines)
+    _runner = JobRunner(settings, store, make_storage(settings), pipelines)
     presence = PresenceThread(settings, store, pipelines)
     presence.start()
     presence.load()

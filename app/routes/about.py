@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from app import tus
 from app.job_options import MAX_METADATA_BYTES
 from app.multipart import MAX_OPTIONS_BYTES
 from app.services import ServicesDep
@@ -31,6 +32,12 @@ _LIMITS: dict[str, Any] = {
     "max_metadata_bytes": 4096,
     "max_event_streams": 200,
     "upload_idle_seconds": 30.0,
+    "upload_expiry_seconds": 86400.0,
+    "max_open_uploads": 1000,
+    "fetch_seconds": 1800.0,
+    "presigned_uploads": False,
+    "tus_versions": [tus.VERSION],
+    "tus_extensions": tus.EXTENSIONS.split(","),
     "idempotency_seconds": 86400,
     "keep_uploads_seconds": 604800.0,
     "keep_results_seconds": 2592000.0,
@@ -64,6 +71,12 @@ class LimitsBody(BaseModel):
     max_metadata_bytes: int
     max_event_streams: int = Field(description="Listeners to events at a time, per API process")
     upload_idle_seconds: float = Field(description="An upload that sends nothing for so long ends")
+    upload_expiry_seconds: float = Field(description="A resumable upload that rests for so long is removed")
+    max_open_uploads: int = Field(description="Resumable uploads under way, of all clients together")
+    fetch_seconds: float = Field(description="A video must be fetched from its URL by then")
+    presigned_uploads: bool = Field(description="Whether `POST /uploads/presign` gives forms")
+    tus_versions: list[str] = Field(description="Of the protocol of `/uploads`")
+    tus_extensions: list[str]
     idempotency_seconds: int = Field(description="How long an Idempotency-Key is remembered")
     keep_uploads_seconds: float = Field(description="From a job's end to its video's; 0: kept")
     keep_results_seconds: float = Field(description="From a job's end to its result's; 0: kept")
@@ -90,9 +103,15 @@ class InstalledModel(BaseModel):
 @router.get("/limits", summary="What the server takes")
 def limits(services: ServicesDep) -> LimitsBody:
     """The settings that a client can run into."""
-    fixed = {"max_options_bytes": MAX_OPTIONS_BYTES, "max_metadata_bytes": MAX_METADATA_BYTES}
+    fixed = {
+        "max_options_bytes": MAX_OPTIONS_BYTES,
+        "max_metadata_bytes": MAX_METADATA_BYTES,
+        "presigned_uploads": services.settings.storage_url is not None,
+        "tus_versions": [tus.VERSION],
+        "tus_extensions": tus.EXTENSIONS.split(","),
+    }
     known = services.settings.model_dump(include=set(LimitsBody.model_fields))
-    return LimitsBody(**known, **fixed, containers=CONTAINERS)
+    return LimitsBody(**{**known, **fixed}, containers=CONTAINERS)
 
 
 @router.get(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
 from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
@@ -129,6 +129,7 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
     responses={
         200: {"description": "The file as it was uploaded", "content": {"video/*": _BYTES}},
         206: {"description": "The range asked for", "content": {"video/*": _BYTES}},
+        307: {"description": "It lies in an object store: `Location` leads to it for a quarter of an hour"},
         **documented(
             UNKNOWN, (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored."), BAD_ID, NO_REDIS
         ),
@@ -138,6 +139,9 @@ def video(job_id: JobId, services: ServicesDep) -> Response:
     """The upload, with byte ranges, for a player. What browser can play it depends on its codec."""
     record = find_job(services, job_id)
     suffix = record.source_name.rpartition(".")[2].lower()
+    link = services.storage.link(record.source_key)
+    if link is not None and services.storage.size(record.source_key) is not None:
+        return RedirectResponse(link, headers=NO_STORE)
     try:
         with services.storage.local_path(record.source_key) as path:
             return FileResponse(

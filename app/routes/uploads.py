@@ -54,7 +54,7 @@ _NO_PIECE = (
     ProblemCode.NOT_A_PIECE,
     "Send the bytes with `Content-Type: application/offset+octet-stream`.",
 )
-_MANY = (503, ProblemCode.TOO_MANY_UPLOADS, "Too many uploads are under way; try again later.")
+MANY = (503, ProblemCode.TOO_MANY_UPLOADS, "Too many uploads are under way; try again later.")
 _NEW_PROBLEMS = (
     (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
     (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
@@ -137,7 +137,7 @@ def capabilities(services: ServicesDep) -> Response:
             "description": "The upload may begin; it may hold the first piece already",
             "headers": {"Location": _header("The upload's path"), **_STATE_HEADERS},
         },
-        **documented(*_PIECE_PROBLEMS, *_NEW_PROBLEMS, _MANY, NO_REDIS),
+        **documented(*_PIECE_PROBLEMS, *_NEW_PROBLEMS, MANY, NO_REDIS),
     },
     openapi_extra={
         "requestBody": _PIECE,
@@ -182,8 +182,6 @@ def _create(services: Services, request: Request) -> UploadRecord:
     if len(wishes or b"") > MAX_OPTIONS_BYTES:
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, f"The options exceed {MAX_OPTIONS_BYTES} bytes.")
     options = None if wishes is None else check_options(wishes, settings).canonical()
-    if services.uploads.open_count() >= settings.max_open_uploads:
-        raise ProblemError(*_MANY, {"Retry-After": "60"})
     now = time.time()
     record = UploadRecord(
         id=new_job_id(),
@@ -196,8 +194,7 @@ def _create(services: Services, request: Request) -> UploadRecord:
         created_at=now,
         expires_at=now + settings.upload_expiry_seconds,
     )
-    services.uploads.create(record)
-    return record
+    return new_upload(services, record)
 
 
 @router.head(
@@ -321,6 +318,14 @@ async def overridden(upload_id: UploadId, request: Request, services: ServicesDe
     if method == "DELETE":
         return await terminate(upload_id, request, services)
     raise ProblemError(405, ProblemCode.METHOD_NOT_ALLOWED, "This path does not answer to this method.")
+
+
+def new_upload(services: Services, record: UploadRecord) -> UploadRecord:
+    """Register an upload, unless too many are under way."""
+    if services.uploads.open_count() >= services.settings.max_open_uploads:
+        raise ProblemError(*MANY, {"Retry-After": "60"})
+    services.uploads.create(record)
+    return record
 
 
 def find_upload(services: Services, upload_id: str) -> UploadRecord:

@@ -1,60 +1,141 @@
-"""Files appear whole or not at all, under keys that cannot lead anywhere else."""
+"""One suite for both storages: files appear whole or not at all, under keys that cannot lead anywhere else."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from app.storage import LocalStorage
+from app.settings import Settings
+from app.storage import LocalStorage, Storage
+from app.storages import make_storage
 from model.errors import ErrorCode, SentilocError
+from tests.s3_server import s3_server, s3_settings
 
 KEY = "uploads/abcdefgh"
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return make_storage(Settings(data_dir=tmp_path))
+    return make_storage(s3_settings(request.getfixturevalue("s3_url"), tmp_path))
 
 
 def files(root: Path) -> list[str]:
     return sorted(path.name for path in root.rglob("*") if path.is_file())
 
 
-def test_a_file_is_seen_only_once_it_is_whole(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
+def put(storage: Storage, key: str, data: bytes) -> None:
+    with storage.writer(key) as writer:
+        writer.write(data)
+        writer.commit()
+
+
+def test_a_file_is_seen_only_once_it_is_whole(storage: Storage, tmp_path: Path) -> None:
     with storage.writer(KEY) as writer:
         writer.write(b"one")
         with pytest.raises(SentilocError):
             storage.read(KEY)
+        assert storage.size(KEY) is None
         writer.write(b"two")
         writer.commit()
     assert storage.read(KEY) == b"onetwo"
+    assert storage.size(KEY) == 6
     with storage.local_path(KEY) as path:
         assert path.read_bytes() == b"onetwo"
     storage.delete(KEY)
     storage.delete(KEY)
+    assert storage.size(KEY) is None
     assert files(tmp_path) == []
 
 
-def test_an_abandoned_file_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), LocalStorage(tmp_path).writer(KEY) as writer:
+def test_an_abandoned_file_leaves_nothing(storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), storage.writer(KEY) as writer:
         writer.write(b"half")
         raise RuntimeError
     assert files(tmp_path) == []
+    assert storage.size(KEY) is None
 
 
-def test_a_missing_file_is_typed(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
-    with pytest.raises(SentilocError) as caught, storage.local_path(KEY):
-        pass
-    assert caught.value.code is ErrorCode.SOURCE_MISSING
+def test_two_writers_of_one_key_do_not_mix(storage: Storage) -> None:
+    with storage.writer(KEY) as first, storage.writer(KEY) as second:
+        first.write(b"first")
+        second.write(b"second")
+        first.commit()
+        second.commit()
+    assert storage.read(KEY) == b"second"
+
+
+def test_a_missing_file_is_typed(storage: Storage) -> None:
+    for ask in (storage.read, lambda key: storage.local_path(key).__enter__()):
+        with pytest.raises(SentilocError) as caught:
+            ask(KEY)
+        assert caught.value.code is ErrorCode.SOURCE_MISSING
 
 
 @pytest.mark.parametrize(
     "key",
     ["../x", "uploads/../../etc/passwd", "/etc/passwd", "uploads/a/b", "other/abcdefgh", "uploads/", ""],
 )
-def test_other_keys_are_refused(tmp_path: Path, key: str) -> None:
+def test_other_keys_are_refused(storage: Storage, key: str) -> None:
     with pytest.raises(ValueError, match="not a storage key"):
-        LocalStorage(tmp_path).delete(key)
+        storage.delete(key)
+    with pytest.raises(ValueError, match="not a storage key"):
+        storage.writer(key).__enter__()
+
+
+def test_a_complete_file_is_taken_over(storage: Storage, tmp_path: Path) -> None:
+    path = tmp_path / "incoming"
+    path.write_bytes(b"video")
+    storage.adopt(path, KEY)
+    assert not path.exists()
+    assert storage.read(KEY) == b"video"
+    with pytest.raises(FileNotFoundError):
+        storage.adopt(path, KEY)
+
+
+def test_files_are_listed_by_age(storage: Storage) -> None:
+    put(storage, KEY, b"x")
+    put(storage, "results/abcdefgh.1.json", b"x")
+    assert list(storage.older_than("uploads", 3600)) == []
+    assert list(storage.older_than("uploads", -3600)) == [KEY]
+    assert list(storage.older_than("results", -3600)) == ["results/abcdefgh.1.json"]
+
+
+def test_where_a_client_can_fetch_a_file_itself(storage: Storage) -> None:
+    put(storage, KEY, bytes(range(256)))
+    link = storage.link(KEY)
+    if isinstance(storage, LocalStorage):
+        assert link is None
+        return
+    assert link is not None
+    assert httpx.get(link, headers={"Range": "bytes=2-4"}).content == bytes((2, 3, 4))
+
+
+def test_an_object_store_that_does_not_answer_is_typed(s3_url: str, tmp_path: Path) -> None:
+    storage = make_storage(s3_settings("http://127.0.0.1:9", tmp_path))
+    with pytest.raises(SentilocError) as caught:
+        storage.read(KEY)
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("url", ["bucket/prefix", "https://bucket", "s3://"])
+def test_a_storage_url_must_name_a_bucket(tmp_path: Path, url: str) -> None:
+    pytest.importorskip("boto3")
+    with pytest.raises(SentilocError) as caught:
+        make_storage(Settings(data_dir=tmp_path, storage_url=url))
+    assert caught.value.code is ErrorCode.INVALID_DATA
 
 
 def test_only_old_unfinished_files_are_swept(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""`/uploads/presign`: a form with which a client sends its video to the object store, past the API."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.callers import current_caller
+from app.job_record import new_job_id
+from app.multipart import display_name
+from app.problems import ProblemCode, ProblemError, documented
+from app.routes.jobs import NO_REDIS
+from app.routes.uploads import EXAMPLE_ID, MANY, new_upload
+from app.schema_base import Body
+from app.services import ServicesDep
+from app.upload_record import UploadRecord, UploadState
+from model.errors import ErrorCode
+
+router = APIRouter(prefix="/uploads", tags=["uploads"])
+
+_VALID_SECONDS = 3600
+_EXAMPLE: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "url": "https://media.s3.example/",
+    "fields": {"key": f"uploads/{EXAMPLE_ID}.src", "policy": "eyJleHBpcmF0aW9uIjog…"},
+    "expires_at": "2026-01-31T13:00:00Z",
+}
+_NOT_PRESIGNED = (
+    409,
+    ProblemCode.NOT_PRESIGNED,
+    "This server has no object store: send the video to itself.",
+)
+_DOWN = (503, ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.")
+
+
+class PresignRequest(BaseModel):
+    """What the client calls its video."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "holiday.mp4"}]})
+
+    name: str = Field("video", min_length=1, max_length=255)
+
+
+class PresignBody(Body):
+    """A form: POST `fields`, then the video as `file`, to `url` as multipart/form-data."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: str = Field(description="For `POST /localize`, once the video is sent")
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime = Field(description="The form is refused from then on")
+
+
+@router.post(
+    "/presign",
+    status_code=201,
+    summary="Get a form to send a video to the object store",
+    responses=documented(
+        _NOT_PRESIGNED, (422, ProblemCode.INVALID_REQUEST, "body.name: …"), MANY, _DOWN, NO_REDIS
+    ),
+)
+def presign(asked: PresignRequest, services: ServicesDep) -> PresignBody:
+    """The store refuses a video that is too large. `POST /localize` with the `id` then makes the job, one at most."""
+    settings, upload_id, now = services.settings, new_job_id(), time.time()
+    record = UploadRecord(
+        id=upload_id,
+        state=UploadState.OPEN,
+        key_id=current_caller().key_id,
+        name=display_name(asked.name),
+        metadata="",
+        length=None,
+        options=None,
+        created_at=now,
+        expires_at=now + settings.upload_expiry_seconds,
+        presigned=True,
+    )
+    seconds = int(min(_VALID_SECONDS, settings.upload_expiry_seconds))
+    form = services.storage.presign(record.source_key, settings.max_upload_bytes, seconds)
+    if form is None:
+        raise ProblemError(*_NOT_PRESIGNED)
+    new_upload(services, record)
+    return PresignBody(
+        id=upload_id, url=form.url, fields=form.fields, expires_at=datetime.fromtimestamp(now + seconds, UTC)
+    )

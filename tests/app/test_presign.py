@@ -1,0 +1,72 @@
+"""Videos that go past the API: a form for the object store, then a job of what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from app.job_store import JobStore
+from app.main import create_app
+from app.settings import Settings
+from tests.app.asking import VIDEO, assert_problem
+from tests.s3_server import s3_server, s3_settings
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def stored_away(settings: Settings, s3_url: str, tmp_path: Path) -> Iterator[TestClient]:
+    place = s3_settings(s3_url, tmp_path)
+    changes = {"storage_url": place.storage_url, "storage_endpoint": place.storage_endpoint}
+    with TestClient(create_app(settings.model_copy(update=changes)), follow_redirects=False) as client:
+        yield client
+
+
+def test_without_an_object_store_there_is_no_form(client: TestClient) -> None:
+    assert_problem(client.post("/uploads/presign", json={}), 409, "not_presigned")
+    assert client.get("/limits").json()["presigned_uploads"] is False
+
+
+def test_what_was_sent_past_the_api_becomes_one_job(stored_away: TestClient, store: JobStore) -> None:
+    assert stored_away.get("/limits").json()["presigned_uploads"] is True
+    form = stored_away.post("/uploads/presign", json={"name": "a.mp4"})
+    assert form.status_code == 201, form.text
+    upload_id = form.json()["id"]
+    assert_problem(stored_away.post("/localize", json={"upload": upload_id}), 409, "upload_unfinished")
+    sent = httpx.post(form.json()["url"], data=form.json()["fields"], files={"file": ("a.mp4", VIDEO)})
+    assert sent.status_code == 204, sent.text
+
+    job = stored_away.post("/localize", json={"upload": upload_id})
+    assert job.status_code == 202, job.text
+    assert (job.json()["source"]["name"], job.json()["source"]["bytes"]) == ("a.mp4", len(VIDEO))
+    again = stored_away.post("/localize", json={"upload": upload_id})
+    assert again.json()["id"] == job.json()["id"]
+    assert store.queued() == [job.json()["id"]]
+    video = stored_away.get(f"/jobs/{upload_id}/video")
+    assert video.status_code == 307
+    assert httpx.get(video.headers["location"]).content == VIDEO
+    for _ in range(2):
+        stored_away.delete(f"/jobs/{upload_id}")
+    assert httpx.get(video.headers["location"]).status_code == 404
+
+
+def test_pieces_end_in_the_object_store(stored_away: TestClient, tmp_path: Path) -> None:
+    headers = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+    created = stored_away.post(
+        "/uploads",
+        content=VIDEO,
+        headers={**headers, "Upload-Length": str(len(VIDEO)), "Upload-Metadata": "localize"},
+    )
+    path = created.headers["sentiloc-job"]
+    assert httpx.get(stored_away.get(f"{path}/video").headers["location"]).content == VIDEO
+    form = stored_away.post("/localize", files={"video": ("a.mp4", VIDEO)})
+    assert form.status_code == 202
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
