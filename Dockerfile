@@ -21,6 +21,7 @@ COPY app app
 COPY cli cli
 COPY exported exported
 COPY model model
+COPY sentiloc_client sentiloc_client
 COPY worker worker
 RUN python3 -m venv /opt/sentiloc && /opt/sentiloc/bin/pip install --no-cache-dir .
 

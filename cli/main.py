@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from app.version import version
 from model.errors import SentilocError
@@ -18,7 +20,14 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "api": ("cli.api", "api", "Run the HTTP API alone; needs SENTILOC_REDIS_URL."),
     "worker": ("cli.worker", "worker", "Run one worker alone; needs SENTILOC_REDIS_URL."),
     "keys": ("cli.keys", "keys_app", "Make, list and revoke the API keys of a service."),
-    "localize": ("cli.localize", "localize", "Localize one video here, without a server."),
+    "submit": ("cli.submit", "submit", "Send videos to a server."),
+    "status": ("cli.jobs", "status", "Show jobs of a server."),
+    "watch": ("cli.jobs", "watch", "Follow a job of a server."),
+    "result": ("cli.jobs", "result", "Fetch the result of a server's job."),
+    "cancel": ("cli.jobs", "cancel", "Cancel jobs of a server."),
+    "localize": ("cli.localize", "localize", "Localize videos here, without a server."),
+    "plot": ("cli.plot", "plot", "Draw a result's timeline as a picture."),
+    "doctor": ("cli.doctor", "doctor", "Check this installation, by localizing a clip if it can."),
     "extract": ("cli.extract", "extract", "Turn videos into feature files for training."),
     "train": ("cli.train", "train", "Train FSENet on extracted features."),
     "evaluate": ("cli.evaluate", "evaluate", "Score predictions by the benchmark's protocol."),
@@ -26,13 +35,21 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "weights": ("cli.weights", "weights_app", "Fetch weights that cannot be shipped."),
 }
 
-_LOOSE = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+class LazyVerbs(TyperGroup):
+    """Lists the verbs without loading them; what a verb takes, also for completion, is asked of its module."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb's own command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, (_load(name, *VERBS[name][:2]) if name in VERBS else command), rest
+
 
 root = typer.Typer(
     name="sentiloc",
+    cls=LazyVerbs,
     help="Finds when a video conveys positive or negative sentiment.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -57,26 +74,24 @@ def _version() -> None:
     _show_version(True)
 
 
-def _register(verb: str, module: str, attribute: str, help_text: str) -> None:
-    def run(context: typer.Context) -> None:
-        _load(verb, module, attribute)(args=context.args, prog_name=f"sentiloc {verb}")
+def _register(verb: str, help_text: str) -> None:
+    @root.command(verb, help=help_text)
+    def _listed() -> None:
+        pass
 
-    root.command(verb, help=help_text, add_help_option=False, context_settings=dict(_LOOSE))(run)
 
-
-def _load(verb: str, module: str, attribute: str) -> typer.Typer:
+def _load(verb: str, module: str, attribute: str) -> Any:
+    """The verb's command, from its module."""
     try:
         found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
         _stop(f"`sentiloc {verb}` is not part of this installation")
-    if isinstance(found, typer.Typer):
-        found.pretty_exceptions_enable = False
-        return found
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(help=found.__doc__)(found)
-    return single
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command(help=function.__doc__)(function)
+    return get_command(found)
 
 
 def _stop(line: str) -> NoReturn:
@@ -85,7 +100,7 @@ def _stop(line: str) -> NoReturn:
 
 
 for _verb, _place in VERBS.items():
-    _register(_verb, *_place)
+    _register(_verb, _place[2])
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ from sentiloc_client.models import (
     Limits,
     Result,
     Segment,
+    TimeRange,
+    Webhook,
 )
 from sentiloc_client.retries import Retry
 from sentiloc_client.synchronous import Client
@@ -73,6 +75,8 @@ __all__ = [
     "Retry",
     "Segment",
     "ServerError",
+    "TimeRange",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
+    "Webhook",
 ]

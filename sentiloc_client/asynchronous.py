@@ -88,6 +88,12 @@ class AsyncClient:
         """
         return await self._send(calls.submit(video, options, name, idempotency_key, progress))
 
+    async def submit_url(
+        self, url: str, options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> Job:
+        """Let the server fetch the video from a public address."""
+        return await self._send(calls.submit_url(url, options, idempotency_key))
+
     async def status(self, job_id: str) -> Job:
         """The job as it is now."""
         return await self._send(calls.status(job_id))

@@ -88,6 +88,13 @@ def submit(
     return Call(method="POST", path="/localize", parse=_one(Job), headers=headers, body=body)
 
 
+def submit_url(url: str, options: JobOptions | None, idempotency_key: str | None) -> Call[Job]:
+    """The server fetches the video; sent with a key, too."""
+    asked = {"url": url} if options is None else {"url": url, "options": encode(options)}
+    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Call(method="POST", path="/localize", parse=_one(Job), headers=headers, json=asked)
+
+
 def status(job_id: str) -> Call[Job]:
     """The job as it is now."""
     return Call(method="GET", path=_job(job_id), parse=_one(Job))
@@ -117,7 +124,7 @@ def delete(job_id: str) -> Call[bool]:
 def result(job_id: str, cut: Cut | None) -> Call[Result]:
     """The result as JSON."""
     params = {**_cut(cut), "format": "json"}
-    return Call(method="GET", path=_job(job_id, "/result"), parse=_one(Result), params=params)
+    return Call(method="GET", path=_job(job_id, "/result"), parse=_sentiment, params=params)
 
 
 def render(job_id: str, name: str, cut: Cut | None) -> Call[bytes]:
@@ -202,6 +209,14 @@ def _json(response: httpx.Response) -> Any:
     except ValueError as error:
         detail = f"{response.url} answered {response.status_code} with no JSON: no Sentiloc?"
         raise UnexpectedAnswerError(detail) from error
+
+
+def _sentiment(response: httpx.Response) -> Result:
+    raw = _json(response)
+    if isinstance(raw, dict) and "task" in raw and raw["task"] != "sentiment":
+        detail = f"the job's model answers another task, {raw['task']}: read it as render(job_id, 'json')"
+        raise UnexpectedAnswerError(detail)
+    return decode(Result, raw)
 
 
 def _one(kind: type[T]) -> Callable[[httpx.Response], T]:

@@ -39,7 +39,24 @@ class Cut:
     threshold: float | None = None
     min_length: float | None = None
     merge_gap: float | None = None
-    labels: tuple[Label, ...] | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRange:
+    """A part of a video, in seconds; `end` None: to its end."""
+
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where a job's end is told by a signed POST; `events` None: every end."""
+
+    url: str
+    secret: str | None = None
+    events: tuple[Literal["job.succeeded", "job.failed", "job.cancelled"], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +66,8 @@ class JobOptions(Cut):
     model: str | None = None
     priority: Literal["interactive", "batch"] = "interactive"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    time_range: TimeRange | None = None
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +80,11 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What was sent: its name and its size."""
+    """The video: its name, its size (None until it is fetched), and where it is fetched from, if it is."""
 
     name: str
-    bytes: int
+    bytes: int | None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +111,11 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    labels_found: tuple[Label, ...] | None
+    labels_found: tuple[str, ...] | None
     error: Failure | None
     links: Links
+    video_expires_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 class Filters(TypedDict, total=False):
@@ -211,6 +233,7 @@ class Result:
     timings: Mapping[str, float]
     options: CutWith
     calibration: Calibration
+    thumbnails: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +251,15 @@ class Limits:
     upload_idle_seconds: float
     idempotency_seconds: int
     containers: tuple[str, ...]
+    keep_uploads_seconds: float
+    keep_results_seconds: float
+    keep_records_seconds: float
+    upload_expiry_seconds: float
+    max_open_uploads: int
+    fetch_seconds: float
+    presigned_uploads: bool
+    tus_versions: tuple[str, ...]
+    tus_extensions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +268,7 @@ class InstalledModel:
 
     name: str
     version: str
+    task: str
     is_default: bool
     streams: tuple[str, ...]
     classes: tuple[str, ...]

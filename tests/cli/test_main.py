@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from cli.main import VERBS
+from cli.main import VERBS, root
 from tests.services import ROOT, sentiloc_command, sentiloc_environment
 
 
@@ -70,3 +71,14 @@ def test_a_missing_library_only_breaks_its_verb(tmp_path: Path) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr.strip().endswith("this needs torch; install it with: pip install 'sentiloc[train]'")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("sentiloc sub", "submit"), ("sentiloc serve --da", "--data-dir"), ("sentiloc weights pu", "pull")],
+)
+def test_the_shell_completes_verbs_and_their_options(words: str, expected: str) -> None:
+    count = len(words.split()) - 1
+    env = {"_SENTILOC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    completed = CliRunner().invoke(root, [], prog_name="sentiloc", env=env)
+    assert completed.stdout.split() == [expected]

@@ -1,0 +1,66 @@
+"""Where a result goes: drawn on a terminal, or written as text, to a file or to standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from model.errors import ErrorCode, SentilocError
+from sentiloc_client import Result
+from sentiloc_client.decoding import decode
+from sentiloc_client.errors import UnexpectedAnswerError
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf; or text",
+    ),
+]
+PICTURE = "text"
+
+
+def wants_picture(output_format: str | None, output: Path | None, as_json: bool) -> bool:
+    """True when the result is to be drawn: asked for, or nothing else is, and a person is looking."""
+    if output_format is not None or as_json:
+        return output_format == PICTURE and not as_json and output is None
+    return output is None and sys.stdout.isatty()
+
+
+def show_result(result: Result | Mapping[str, Any], title: str) -> None:
+    """Draw the timeline and list the segments; a result is also taken as it is stored."""
+    from rich.console import Console
+
+    from cli.drawing import draw
+
+    console = Console(highlight=False)
+    drawn = result if isinstance(result, Result) else read_result(result)
+    console.print(draw(drawn, title, console.width, console.encoding))
+
+
+def read_result(raw: Mapping[str, Any]) -> Result:
+    """A stored result; raises `invalid_data` for anything else."""
+    try:
+        return decode(Result, json.loads(json.dumps(raw)))
+    except UnexpectedAnswerError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no result of sentiment: {error}") from error
+
+
+def print_or_write(data: bytes, output: Path | None) -> None:
+    """Write to a file, which appears whole or not at all, or to standard output."""
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    partial = output.with_name(f".{output.name}.part")
+    partial.write_bytes(data)
+    partial.replace(output)

@@ -1,0 +1,75 @@
+"""Which files a command line means: files, folders and globs; and which of a folder's files are new and whole."""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts", ".mts"})
+LOOK_SECONDS = 1.0
+
+
+def find_videos(names: list[str]) -> list[Path]:
+    """The files, in the order given; a folder or glob stands for its videos by name, folders below included."""
+    found = [path for name in names for path in _expand(name)]
+    return list(dict.fromkeys(found))
+
+
+def _expand(name: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        videos = videos_in(path)
+    elif path.exists() or not glob.has_magic(name):
+        videos = [path]
+    else:
+        matches = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207 - patterns may be absolute
+        videos = sorted(match for match in matches if match.is_file())
+    if not videos:
+        raise typer.BadParameter(f"there is no video in {name}", param_hint="VIDEO")
+    if not path.is_dir() and not videos[0].exists():
+        raise typer.BadParameter(f"there is no file {name}", param_hint="VIDEO")
+    return videos
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Files with a video's suffix, hidden ones left out, sorted."""
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
+class NewFiles:
+    """A folder's videos as they appear; one is taken when it has stopped growing, and once for each content."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sizes: dict[Path, tuple[int, int]] = {}
+        self._taken: dict[Path, tuple[int, int]] = {}
+
+    def look(self) -> list[Path]:
+        """Files that were the same at the last look and have not been returned as they are now."""
+        before, self._sizes = self._sizes, dict(self._stamps())
+        ready = [
+            path
+            for path, stamp in self._sizes.items()
+            if before.get(path) == stamp != self._taken.get(path) and stamp[0] > 0
+        ]
+        self._taken |= {path: self._sizes[path] for path in ready}
+        return ready
+
+    def forever(self) -> Iterator[Path]:
+        """Each new file, until the process is interrupted."""
+        while True:
+            yield from self.look()
+            time.sleep(LOOK_SECONDS)
+
+    def _stamps(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        for path in videos_in(self._folder):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            yield path, (status.st_size, status.st_mtime_ns)

@@ -1,0 +1,108 @@
+"""What is drawn of a result: on a terminal by letters, and as a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from app.result_schemas import EXAMPLE_RESULT
+from cli.drawing import clock, draw, percent
+from cli.main import root
+from cli.output import read_result
+from model.errors import SentilocError
+
+RAMP = [i / 19 for i in range(20)]
+SEGMENTS = [
+    {"start": 0.0, "end": 6.4, "label": "negative", "confidence": 0.55, "peak": 1.0, "evidence": None},
+    {"start": 6.4, "end": 12.8, "label": "positive", "confidence": 0.999, "peak": 12.0, "evidence": None},
+]
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    """Positive rises to the end, negative falls from the start."""
+    flat = {name: [0.1] * 20 for name in ("non_sentiment", "saliency")}
+    curve = {**flat, "step": 0.64, "positive": RAMP, "negative": RAMP[::-1]}
+    curve |= {"face_present": [True] * 20, "without": {}}
+    video = {**EXAMPLE_RESULT["video"], "duration": 12.8}
+    return {**EXAMPLE_RESULT, "video": video, "curve": curve, "segments": SEGMENTS, **changes}
+
+
+def lines(
+    raw: dict[str, Any], *, colour: bool = False, encoding: str = "utf-8", width: int = 62
+) -> list[str]:
+    text = io.StringIO()
+    system: Any = "truecolor" if colour else None
+    console = Console(file=text, width=width, color_system=system, force_terminal=colour, highlight=False)
+    console.print(draw(read_result(raw), "holiday.mp4", width, encoding))
+    return text.getvalue().splitlines()
+
+
+def test_positive_is_above_and_negative_below() -> None:
+    drawn = lines(result())
+    assert drawn[0] == "holiday.mp4  2 segments in 0:12.8"
+    above, axis, below = drawn[1:4], drawn[4], drawn[5:8]
+    assert [row.count("█") for row in above] == sorted(row.count("█") for row in above)
+    assert [row.count("█") for row in below] == sorted((row.count("█") for row in below), reverse=True)
+    assert above[2].rstrip().endswith("█")
+    assert below[0].startswith(" █")
+    assert axis.strip() == "╌" * 30 + "━" * 30
+    assert max(map(len, drawn)) <= 62
+
+
+def test_confidence_is_never_certainty_and_the_unsure_is_drawn_as_such() -> None:
+    rows = [line.split() for line in lines(result()) if "%" in line]
+    assert rows[0] == ["0:00.0", "0:06.4", "negative", "55%"]
+    assert rows[1] == ["0:06.4", "0:12.8", "positive", ">99%"]
+    assert [percent(value) for value in (0.0, 0.994, 0.995, 1.0)] == ["0%", "99%", ">99%", ">99%"]
+
+
+def test_colour_only_where_there_is_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[" in "".join(lines(result(), colour=True))
+    assert "\x1b[" not in "".join(lines(result()))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[38" not in "".join(lines(result(), colour=True))
+
+
+def test_a_terminal_without_unicode_gets_plain_letters() -> None:
+    assert "".join(lines(result(), encoding="ascii")).isascii()
+
+
+@pytest.mark.parametrize("width", [1, 20, 500])
+def test_any_width_and_a_video_of_one_snippet(width: int) -> None:
+    curve = {**result()["curve"], "positive": [0.4], "negative": [0.0]}
+    video = {**EXAMPLE_RESULT["video"], "duration": 0.04}
+    assert lines(result(curve=curve, video=video, segments=[]), width=width)
+
+
+def test_clock() -> None:
+    assert [clock(s) for s in (0, 59.96, 61.25, 3600, 7322.04)] == [
+        *("0:00.0", "1:00.0", "1:01.2", "1:00:00.0", "2:02:02.0"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_plot(tmp_path: Path, suffix: str) -> None:
+    stored, picture = tmp_path / "result.json", tmp_path / f"timeline.{suffix}"
+    stored.write_text(json.dumps(result()))
+    made = CliRunner().invoke(root, ["plot", str(stored), "-o", str(picture)])
+    assert made.exit_code == 0, made.output
+    first = picture.read_bytes()
+    assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix])
+    if suffix == "svg":
+        assert ElementTree.fromstring(first).tag.endswith("svg")
+
+
+def test_plot_refuses_what_it_cannot_read_or_write(tmp_path: Path) -> None:
+    stored = tmp_path / "result.json"
+    stored.write_text("{}")
+    assert CliRunner().invoke(root, ["plot", str(stored), "-o", "timeline.docx"]).exit_code == 2
+    for name in (str(stored), str(tmp_path / "none.json")):
+        refused = CliRunner().invoke(root, ["plot", name, "-o", str(tmp_path / "a.png")])
+        assert isinstance(refused.exception, SentilocError)

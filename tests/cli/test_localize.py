@@ -1,0 +1,126 @@
+"""`sentiloc localize` on files, folders and globs, and `sentiloc doctor`: the real pipeline, no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.main import root
+from cli.videos import NewFiles, find_videos
+from tests.media import make_clip
+from tests.services import sentiloc_command, sentiloc_environment, wait_for
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips, one of them below, a file that only says that it is one, and a text."""
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "below").mkdir()
+    make_clip(folder / "b.mp4", seconds=1.0)
+    make_clip(folder / "below" / "a.mp4", seconds=1.0, audio="aac")
+    (folder / "c.mp4").write_text("no video")
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def test_names_folders_and_globs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(*patterns: str) -> list[str]:
+        return [path.name for path in find_videos(list(patterns))]
+
+    assert names(str(folder)) == ["b.mp4", "a.mp4", "c.mp4"]
+    assert names(str(folder / "**" / "*.mp4")) == ["b.mp4", "a.mp4", "c.mp4"]
+    assert names(str(folder / "c.mp4"), str(folder / "?.mp4")) == ["c.mp4", "b.mp4"]
+    monkeypatch.chdir(folder)
+    assert names("notes.txt", "below") == ["notes.txt", "a.mp4"]
+    for nothing in ("*.mov", "none.mp4"):
+        with pytest.raises(typer.BadParameter):
+            find_videos([nothing])
+
+
+def test_a_new_file_is_taken_when_it_is_whole_and_once(tmp_path: Path) -> None:
+    files = NewFiles(tmp_path)
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"1")
+    assert files.look() == []
+    video.write_bytes(b"12")
+    assert files.look() == []
+    assert files.look() == [video]
+    assert files.look() == []
+    os.utime(video, ns=(1, 1))
+    assert [files.look(), files.look()] == [[], [video]]
+    video.unlink()
+    assert files.look() == []
+
+
+def test_every_video_of_a_folder_and_one_that_fails(folder: Path) -> None:
+    done = CliRunner().invoke(root, ["localize", str(folder), "--json"])
+    assert done.exit_code == 1
+    found = {Path(row["file"]).name: row for row in map(json.loads, done.stdout.splitlines())}
+    assert found["a.mp4"]["result"]["video"]["has_audio"]
+    assert found["b.mp4"]["result"]["video"]["duration"] == pytest.approx(1.0, abs=0.05)
+    assert found["c.mp4"]["error"]["code"]
+    assert "c.mp4: " in done.stderr
+
+
+def test_formats_go_to_a_folder_or_a_file(folder: Path, tmp_path: Path) -> None:
+    video, several = str(folder / "b.mp4"), [str(folder / "b.mp4"), str(folder / "below")]
+    drawn = CliRunner().invoke(root, ["localize", video, "--format", "text"])
+    assert drawn.stdout.startswith("b.mp4  ")
+    done = CliRunner().invoke(root, ["localize", *several, "--format", "vtt", "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.vtt", "b.vtt"]
+    for wrong in (
+        [*several, "--format", "vtt"],
+        [video, "--format", "docx"],
+        [],
+        [video, "--watch", str(tmp_path)],
+    ):
+        assert CliRunner().invoke(root, ["localize", *wrong]).exit_code == 2
+
+
+def test_a_watched_folder(folder: Path, tmp_path: Path) -> None:
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    command = sentiloc_command("localize", "--watch", str(inbox), "-o", str(out))
+    with subprocess.Popen(command, env=sentiloc_environment(), stdout=subprocess.PIPE) as process:
+        try:
+            (inbox / "late.mp4").write_bytes((folder / "b.mp4").read_bytes())
+            wait_for(lambda: (out / "late.json").exists(), 120)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+    assert json.loads((out / "late.json").read_text())["video"]["width"] == 128
+
+
+def test_doctor_says_what_is_there_and_tries_it(tmp_path: Path) -> None:
+    healthy = CliRunner().invoke(root, ["doctor", "--json"], env={"SENTILOC_DATA_DIR": str(tmp_path)})
+    assert healthy.exit_code == 0, healthy.output
+    report = json.loads(healthy.stdout)
+    found = {finding["name"]: finding for finding in report["findings"]}
+    assert report["ok"]
+    assert {"libraries", "device", "models", "redis", "disk", "self-test", "limits"} <= set(found)
+    assert "localized in" in found["self-test"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "broken"),
+    [
+        ({"SENTILOC_MODEL": "none"}, {"device", "models"}),
+        ({"SENTILOC_REDIS_URL": "redis://127.0.0.1:1/0"}, {"redis"}),
+        ({"SENTILOC_DEVICE": "tensorrt"}, {"device"}),
+    ],
+)
+def test_doctor_finds_what_is_broken(settings: dict[str, str], broken: set[str], tmp_path: Path) -> None:
+    env = {"SENTILOC_DATA_DIR": str(tmp_path), **settings}
+    done = CliRunner().invoke(root, ["doctor", "--json", "--skip-test"], env=env)
+    assert done.exit_code == 1
+    findings = json.loads(done.stdout)["findings"]
+    assert {finding["name"] for finding in findings if finding["ok"] is False} == broken

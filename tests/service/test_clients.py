@@ -1,0 +1,129 @@
+"""The Python client and the commands built on it, against a real service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import root
+from sentiloc_client import (
+    AsyncClient,
+    Client,
+    Cut,
+    Feedback,
+    FeedbackPoint,
+    FeedbackSegment,
+    JobOptions,
+    JobState,
+    NotFoundError,
+    ResultNotReadyError,
+)
+from tests.service.running import RunningService
+
+
+def test_the_client_goes_all_the_way(service: RunningService, clips: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path, options = clips / "short.mp4", JobOptions(threshold=0.0, metadata={"tour": "all the way"})
+    with Client(service.url) as client:
+        assert client.ready().ready
+        assert client.limits().max_upload_bytes == 100 << 20
+        assert any(model.is_default for model in client.models())
+        job = client.submit(path, options, idempotency_key="tour", progress=lambda *at: told.append(at))
+        assert client.submit(path, options, idempotency_key="tour").id == job.id
+        assert told[-1] == (path.stat().st_size, path.stat().st_size)
+        events = list(client.watch(job.id))
+        assert events[-1].state is JobState.SUCCEEDED
+        assert [event.id for event in client.watch(job.id, after=events[0].id)][-1] == events[-1].id
+        job = client.wait(job.id, timeout=30)
+        assert (job.source.name, job.options.metadata) == ("short.mp4", {"tour": "all the way"})
+        result = client.result(job.id)
+        assert result.curve == client.curve(job.id)
+        assert client.result(job.id, Cut(threshold=1.0, labels=("positive",))).options.threshold == 1.0
+        for known in client.formats():
+            client.render(job.id, known.name)
+        assert json.loads(client.render(job.id, "json"))["video"]["duration"] == result.video.duration
+        correction = Feedback(
+            segments=(FeedbackSegment(start=0.5, end=1.0, label="positive"),),
+            points=(FeedbackPoint(time=0.7, label="positive"),),
+        )
+        assert client.give_feedback(job.id, correction).feedback == correction
+        assert [kept.feedback for kept in client.feedback(job.id)] == [correction]
+        listed = list(client.list_jobs(state=(JobState.SUCCEEDED,), metadata={"tour": "all the way"}))
+        assert [found.id for found in listed] == [job.id]
+        assert client.cancel(job.id).state is JobState.SUCCEEDED
+        client.delete(job.id)
+        with pytest.raises(NotFoundError):
+            client.status(job.id)
+
+
+async def _tour(url: str, clips: Path) -> None:
+    async with AsyncClient(url) as client:
+        result, running = await asyncio.gather(
+            client.localize(clips / "short.mp4", timeout=90), client.submit(clips / "long.mp4")
+        )
+        assert result.video.width == 128
+        with pytest.raises(ResultNotReadyError):
+            await client.result(running.id)
+        async for event in client.watch(running.id):
+            if event.state is JobState.EXTRACTING:
+                assert (await client.cancel(running.id)).state is JobState.CANCELLED
+        assert event.kind == "final"
+        assert (await client.wait(running.id)).state is JobState.CANCELLED
+        await client.delete(running.id)
+
+
+def test_the_async_client_does_things_at_the_same_time(service: RunningService, clips: Path) -> None:
+    asyncio.run(_tour(service.url, clips))
+
+
+def sentiloc(service: RunningService, *arguments: str) -> Result:
+    return CliRunner().invoke(root, [*arguments, "--server", service.url])
+
+
+def test_commands_send_follow_and_fetch(service: RunningService, clips: Path, tmp_path: Path) -> None:
+    sent = sentiloc(service, "submit", str(clips / "short.mp4"), "--wait", "--json", "--threshold", "0")
+    assert sent.exit_code == 0, sent.output
+    job = json.loads(sent.stdout)
+    assert (job["state"], job["options"]["threshold"]) == ("succeeded", 0.0)
+    assert job["id"] in sentiloc(service, "status").stdout
+    assert sentiloc(service, "status", job["id"]).stdout == f"{job['id']}  short.mp4: succeeded\n"
+    watched = sentiloc(service, "watch", job["id"], "--json")
+    assert json.loads(watched.stdout.splitlines()[-1])["kind"] == "final"
+    path = tmp_path / "segments.vtt"
+    assert sentiloc(service, "result", job["id"], "--format", "vtt", "-o", str(path)).exit_code == 0
+    assert path.read_text().startswith("WEBVTT")
+    piped = sentiloc(service, "result", job["id"], "--threshold", "1", "--label", "positive")
+    assert json.loads(piped.stdout)["options"]["labels"] == ["positive"]
+    drawn = sentiloc(service, "result", job["id"], "--format", "text")
+    assert drawn.stdout.startswith("short.mp4  ")
+    assert "0:02.0" in drawn.stdout
+
+
+def test_commands_tell_by_their_status_what_went_wrong(service: RunningService, clips: Path) -> None:
+    (clips / "broken.mp4").write_bytes(b"This is no video.")
+    failed = sentiloc(service, "submit", str(clips / "broken.mp4"), "--wait")
+    assert (failed.exit_code, "broken.mp4: failed: " in failed.stdout) == (1, True)
+    running = sentiloc(service, "submit", str(clips / "long.mp4")).stdout.strip()
+    waiting = sentiloc(service, "result", running)
+    assert (waiting.exit_code, waiting.stdout) == (3, "")
+    assert json.loads(sentiloc(service, "cancel", running, "--json").stdout)["state"] == "cancelled"
+    assert sentiloc(service, "watch", running).exit_code == 1
+    unknown = sentiloc(service, "status", "nobody")
+    assert (unknown.exit_code, unknown.stderr.count("\n")) == (4, 1)
+    assert sentiloc(service, "result", running, "--format", "docx").exit_code == 2
+    assert sentiloc(service, "submit", "none.mp4").exit_code == 2
+
+
+def test_an_absent_server_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = CliRunner().invoke(root, ["status"], env={"SENTILOC_SERVER": address})
+    assert done.exit_code == 5
+    assert address in done.stderr
+    assert "sentiloc serve" in done.stderr
