@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -124,9 +125,12 @@ def measure(service: RunningService, clip: Path) -> dict[str, Any]:
         for visit in visits[1:]:
             visit.context.close()
         opened = visits[0].open_result(job_id)
+        before = opened.main_thread_seconds()
         pan = json.loads(opened.page.evaluate(PAN, FRAMES))
+        pan["main_thread_ms_per_frame"] = (opened.main_thread_seconds() - before) / pan["frames"] * 1000
         return {
             "browser": browser.version,
+            "machine": {"processors": os.cpu_count(), "load_average": os.getloadavg()[0]},
             "first_contentful_paint_ms": {"median": statistics.median(paints), "all": paints},
             "weight": size,
             "two_hours": {"segments": segments, **pan},

@@ -20,13 +20,21 @@ Scheme = Literal["light", "dark"]
 # Waits until every thumbnail in the list is there.
 _SHOTS = "[...document.querySelectorAll('#rows img')].every((image) => image.complete && image.naturalWidth)"
 _WAVE = 1500
+# A smile and a frown, in seconds; pixels under the timeline's upper edge.
+_MOMENTS = (7.2, 17.3)
+_SOUND_LANE = 240
 
 
-def show(browser: Browser, url: str, job_id: str, size: tuple[int, int], scheme: Scheme) -> Visit:
-    """The result with its first segment chosen, by mouse."""
+def show(
+    browser: Browser, url: str, job_id: str, size: tuple[int, int], scheme: Scheme, row: int = 0
+) -> Visit:
+    """The result with one segment chosen, by mouse, and its expression in the player."""
     visit = Visit(browser, url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    visit.open_result(job_id).page.wait_for_function(_SHOTS)
-    visit.rows().first.click()
+    visit.open_result(job_id).rows().nth(row).click()
+    visit.page.wait_for_function(_SHOTS)
+    visit.page.evaluate("scrollTo(0, 0)")
+    visit.page.mouse.click(*visit.timeline_place(_MOMENTS[row], _SOUND_LANE))
+    visit.page.mouse.move(0, 0)
     visit.page.wait_for_timeout(_WAVE)
     return visit
 
@@ -34,9 +42,8 @@ def show(browser: Browser, url: str, job_id: str, size: tuple[int, int], scheme:
 def take(browser: Browser, url: str, job_id: str, folder: Path) -> None:
     """Wide in light, wide in dark with the card at the mouse, and a phone."""
     show(browser, url, job_id, (1440, 900), "light").page.screenshot(path=folder / "page-light.png")
-    dark = show(browser, url, job_id, (1440, 900), "dark")
-    dark.rows().nth(1).click()
-    dark.page.mouse.move(*dark.timeline_place(17.0, 170))
+    dark = show(browser, url, job_id, (1440, 900), "dark", row=1)
+    dark.page.mouse.move(*dark.timeline_place(_MOMENTS[1], _SOUND_LANE))
     dark.page.wait_for_timeout(_WAVE)
     dark.page.screenshot(path=folder / "page-dark.png")
     phone = show(browser, url, job_id, (390, 844), "light")

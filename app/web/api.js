@@ -1,4 +1,6 @@
 // The HTTP API as the page uses it. Problems (RFC 9457) become errors with their own sentence.
+import { text } from "./strings.js";
+
 const KEY = "sentiloc.key";
 
 export class Problem extends Error {
@@ -31,11 +33,15 @@ async function renewKey(used) {
   sessionStorage.setItem(KEY, await asking);
 }
 
+function offline(error) {
+  throw error.name === "AbortError" ? error : new Error(text.offline);
+}
+
 // Like fetch, but a 401 asks for a key and tries again.
 export async function request(path, init = {}) {
   for (;;) {
     const used = apiKey();
-    const response = await fetch(path, withKey(init));
+    const response = await fetch(path, withKey(init)).catch(offline);
     if (response.status !== 401) return response;
     await renewKey(used);
   }

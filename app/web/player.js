@@ -1,6 +1,6 @@
 // The video and its clock. Without a playable video, time still moves where the timeline is clicked.
 // Events: time (seconds), state.
-import { apiKey, getBlob, videoPath } from "./api.js";
+import { apiKey, getBlob, request, videoPath } from "./api.js";
 import { $ } from "./dom.js";
 import { text } from "./strings.js";
 
@@ -50,7 +50,7 @@ export class Player extends EventTarget {
   async fail() {
     this.video.hidden = true;
     $("no-video").hidden = false;
-    const there = await fetch(this.source, { headers: { Range: "bytes=0-0" } }).then((response) => response.ok, () => false);
+    const there = await request(this.source, { headers: { Range: "bytes=0-0" } }).then((response) => response.ok, () => false);
     $("no-video").textContent = there ? text.videoUnplayable : text.videoGone;
   }
 

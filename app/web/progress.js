@@ -47,6 +47,10 @@ export async function follow(id, signal) {
     } catch (error) {
       if (signal.aborted) return null;
       if (error instanceof Problem && error.status < 500 && error.status !== 429) throw error;
+      if (error.code === "too_many_streams") {
+        await pause(RETRY);
+        continue;
+      }
       const known = job ?? { source: { name: "" }, state: "queued", progress: 0 };
       showProgress(known.source.name, known.state, known.progress, say.reconnecting);
     }

@@ -30,6 +30,7 @@ export const text = {
   problemTitle: "That did not work",
   steps: "Steps",
 
+  offline: "The server does not answer. Is it running?",
   keyTitle: "This server asks for an API key",
   keyLabel: "API key",
   keyHint: "It is kept in this tab only, until you close it.",

@@ -7,6 +7,7 @@ import * as paint from "./paint.js";
 const { LANES } = paint;
 const SHORTEST_VIEW = 1;
 const CLICK = 4;
+const JUMP = 0.4;
 const CLEARANCE = 0.04;
 const COLOURS = ["positive", "negative", "saliency", "face", "wave", "line", "ink", "ink-soft", "paper", "on-block"];
 
@@ -99,12 +100,13 @@ export class Timeline extends EventTarget {
     this.look(0, this.duration);
   }
 
+  // Playing turns the page when the playhead leaves it; who looks elsewhere is left there. A jump is always shown.
   setTime(seconds) {
-    this.now = seconds;
     const [start, end] = this.span;
-    const length = end - start;
-    const out = seconds > end || seconds < start;
-    if (out && !this.pointers.size) this.look(seconds - length * 0.1, seconds + length * 0.9);
+    const within = (time) => time >= start && time <= end;
+    const follow = within(this.now) || Math.abs(seconds - this.now) > JUMP;
+    this.now = seconds;
+    if (!within(seconds) && follow && !this.pointers.size) this.look(seconds - (end - start) * 0.1, seconds + (end - start) * 0.9);
     this.placeCursor();
   }
 

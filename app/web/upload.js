@@ -44,13 +44,16 @@ export class Upload {
     this.path = store(this.memory);
     let known = false;
     while (!this.cancelled) {
+      if (this.held) {
+        known = await this.held.then(() => false);
+        continue;
+      }
       try {
         if (!this.path) await this.create();
         else if (!known) await this.ask();
         known = true;
         while (this.offset < this.file.size && !this.cancelled && !this.held) await this.sendPiece();
-        if (this.held) known = await this.held.then(() => false);
-        else if (!this.cancelled) return await this.finish();
+        if (!this.held && !this.cancelled) return await this.finish();
       } catch (error) {
         known = false;
         if (!this.held) await this.recover(error);

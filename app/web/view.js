@@ -2,7 +2,7 @@
 import { getBlob, getCandidates, getFeedback, getResult, resultPath, sendFeedback } from "./api.js";
 import { clock } from "./clock.js";
 import { Corrections, keyed, room } from "./corrections.js";
-import { $, percent } from "./dom.js";
+import { $, make, percent } from "./dom.js";
 import { Findings, RULE_MIN_LENGTH } from "./findings.js";
 import { hoverCard, inspect } from "./inspector.js";
 import { Overview } from "./overview.js";
@@ -72,15 +72,18 @@ export class View {
   }
 
   async drawWave(job, file) {
-    const say = (note) => ((this.timeline.waveNote = note), this.timeline.draw());
-    if (!this.findings.hasAudio) return say(text.waveNone);
+    const note = (words) => {
+      this.timeline.waveNote = words;
+      this.timeline.draw();
+    };
+    if (!this.findings.hasAudio) return note(text.waveNone);
     const bytes = file?.size ?? job.source.bytes;
-    if (!canDecode(bytes, this.findings.duration, Boolean(file))) return say(text.waveTooLong);
-    say(text.waveWaits);
+    if (!canDecode(bytes, this.findings.duration, Boolean(file))) return note(text.waveTooLong);
+    note(text.waveWaits);
     const wave = await readWave(job, file).catch(() => null);
     if (this.job !== job) return;
     this.timeline.wave = wave;
-    say(wave ? "" : text.waveNone);
+    note(wave ? "" : text.waveNone);
   }
 
   // Options and what they cut
@@ -199,10 +202,14 @@ export class View {
     if (!this.findings) return;
     this.timeline.setTime(now);
     const short = clock(now, true);
-    $("time").innerHTML = "";
-    const bold = document.createElement("b");
-    bold.textContent = short;
-    $("time").append(bold, ` / ${clock(duration)}`);
+    $("time").replaceChildren(make("b", {}, short), ` / ${clock(duration)}`);
+    if (!this.player.playing || Math.floor(now) !== this.told) this.tellTimeline();
+    this.told = Math.floor(now);
+  }
+
+  // For screen readers: every step by hand, but once a second while it plays.
+  tellTimeline() {
+    const { now, duration } = this.player;
     const under = this.segments?.find((one) => one.start <= now && one.end > now);
     const line = $("timeline");
     line.setAttribute("aria-valuemax", duration.toFixed(1));
