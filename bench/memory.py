@@ -27,7 +27,7 @@ def measure(clips: Path, minutes: float, height: int, model: str) -> dict[str, A
         idle, busy = service.tree.peak_mib, service.tree.cpu_seconds()
         service.tree.forget()
         start = time.perf_counter()
-        result = service.wait(service.submit(video), 1.0)
+        result = service.wait(service.submit(video))
         return {
             "minutes": result["video"]["duration"] / 60,
             "height": height,

@@ -143,16 +143,16 @@ class Service:
         answer.raise_for_status()
         return str(answer.json()["id"])
 
-    def wait(self, job: str, poll_seconds: float = 0.2) -> dict[str, Any]:
-        """The result of a job when it is done; RuntimeError if it did not succeed."""
-        while True:
-            record = self.client.get(f"/jobs/{job}").json()
-            if record["state"] == "succeeded":
-                result: dict[str, Any] = self.client.get(f"/jobs/{job}/result").json()
-                return result
-            if record["state"] in {"failed", "cancelled"}:
-                raise RuntimeError(f"the job ended as {record}")
-            time.sleep(poll_seconds)
+    def wait(self, job: str) -> dict[str, Any]:
+        """The result of a job when its events say that it is done; RuntimeError if it did not succeed."""
+        with self.client.stream("GET", f"/jobs/{job}/events", timeout=None) as events:
+            for _ in events.iter_lines():
+                continue
+        record = self.client.get(f"/jobs/{job}").json()
+        if record["state"] != "succeeded":
+            raise RuntimeError(f"the job ended as {record}")
+        result: dict[str, Any] = self.client.get(f"/jobs/{job}/result").json()
+        return result
 
     def _await_url(self) -> str:
         deadline = time.monotonic() + _READY_SECONDS

@@ -1,0 +1,88 @@
+"""Seconds per snippet of I3D, random weights, by device and precision; and how far each is from float32.
+
+    python -m bench.visual [--repeats 3] [--threads 2]
+
+Runs what this installation and processor can run, PyTorch included; needs `sentiloc weights pull i3d`, and for int8
+`sentiloc weights quantize VIDEO...` (or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.errors import SentilocError
+from model.i3d import I3D
+from model.weights import require_i3d
+from worker.features.visual import VisualExtractor
+from worker.onnx_session import Device, Precision, create_session
+
+RESULTS = Path(__file__).parent / "results" / "visual.json"
+SNIPPETS = 2
+Extract = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
+
+
+def in_torch(snippets: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """PyTorch float32, weights of its own: seconds alone."""
+    clips = torch.from_numpy(np.stack(snippets)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    with torch.inference_mode():
+        return np.asarray(I3D().eval()(clips).numpy(), np.float32)
+
+
+def runnable(threads: int) -> dict[str, Extract]:
+    """What can run here, by name."""
+    found: dict[str, Extract] = {"pytorch float32": in_torch}
+    for device in get_args(Device):
+        for precision in get_args(Precision):
+            try:
+                session = create_session(require_i3d(precision), device, threads, precision)
+            except SentilocError as error:
+                print(f"left out: {device} {precision}: {error.detail}")
+                continue
+            found[f"{device} {precision}"] = VisualExtractor(session).extract
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rng = np.random.default_rng(0)
+    snippets = [rng.integers(0, 256, (16, 224, 224, 3), dtype=np.uint8) for _ in range(SNIPPETS)]
+    rounds: dict[str, list[tuple[float, float]]] = {}
+    outputs: dict[str, NDArray[np.float32]] = {}
+    extractors = runnable(options.threads)
+    for turn in range(options.repeats + 1):
+        for name, extract in extractors.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            outputs[name] = extract(snippets)
+            spent = (time.perf_counter() - wall) / SNIPPETS, (time.process_time() - cpu) / SNIPPETS
+            if turn:
+                rounds.setdefault(name, []).append(spent)
+    reference = next(outputs[name] for name in outputs if name in {"cpu float32", "openvino float32"})
+    rows: dict[str, dict[str, Any]] = {}
+    for name, times in rounds.items():
+        error = np.abs(outputs[name] - reference).max() / np.abs(reference).max()
+        rows[name] = {
+            "wall": median(pair[0] for pair in times),
+            "cpu": median(pair[1] for pair in times),
+            "error": None if name.startswith("pytorch") else float(error),
+        }
+        print(f"{name:20}", rows[name])
+    options.out.write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
