@@ -100,7 +100,7 @@ export class Upload {
     if (!response.ok) throw new Problem({}, response.status);
     this.offset = Number(response.headers.get("Upload-Offset"));
     this.job = response.headers.get("Sentiloc-Job");
-    this.report.progress(this.offset);
+    if (!this.held) this.report.progress(this.offset);
   }
 
   // XMLHttpRequest, because fetch tells nothing about how much has left.

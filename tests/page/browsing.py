@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    CDPSession,
     ConsoleMessage,
     Download,
     Locator,
     Page,
+    Request,
     sync_playwright,
 )
+
+from tests.services import wait_for
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required")
@@ -47,12 +51,20 @@ class Visit:
         self.url = url
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self.asked: list[tuple[str, str]] = []
+        self._session: CDPSession | None = None
         self.context: BrowserContext = browser.new_context(accept_downloads=True, **context)  # type: ignore[arg-type]
         self.context.set_default_timeout(PATIENCE)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("request", self._count)
+        # From the start: a chooser that opens before its interception is set up would be missed.
+        self.page.on("filechooser", lambda _: None)
+
+    def _count(self, request: Request) -> None:
+        self.requests.append(request.url)
+        self.asked.append((request.method, urlsplit(request.url).path))
 
     def _note(self, line: ConsoleMessage) -> None:
         if line.type in ("error", "warning"):
@@ -77,6 +89,21 @@ class Visit:
         home = urlsplit(self.url).netloc
         urls = [urlsplit(url) for url in self.requests]
         return [url.geturl() for url in urls if url.scheme in ("http", "https", "ws") and url.netloc != home]
+
+    def until(self, expression: str, argument: object = None) -> None:
+        """Wait until a JavaScript expression (or function of `argument`) holds.
+
+        Playwright's own waiting evaluates text in the page, which the page's policy forbids.
+        """
+        wait_for(lambda: bool(self.page.evaluate(expression, argument)), PATIENCE / 1000)
+
+    def main_thread_seconds(self) -> float:
+        """Processor seconds that the page's main thread has used: scripts, layout and painting."""
+        if self._session is None:
+            self._session = self.context.new_cdp_session(self.page)
+            self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return next(float(one["value"]) for one in metrics if one["name"] == "TaskDuration")
 
     def rows(self) -> Locator:
         return self.page.locator("#rows button")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tests.page.browsing import Visit, read
 from tests.page.conftest import SteadyService, Visitor
 
 MAX_GZIPPED = 300_000
+# Pixels under the timeline's upper edge.
+BELOW_AXIS, NEGATIVE_LANE = 150, 200
 
 
 def edl_markers(text: str) -> list[str]:
@@ -38,21 +41,30 @@ def test_from_a_file_to_markers_in_resolve_by_mouse(visit: Visitor, clip: Path) 
     person.wait_result()
     assert page.inner_text("#result-title") == clip.name
     found = person.rows().count()
+    assert found > 0
 
-    page.mouse.dblclick(*person.timeline_place(7.0, 150))
-    assert person.rows().count() == found + 1
-    added = page.locator("#rows button[aria-current=true]")
-    assert "Negative" in added.inner_text()
-    end = page.input_value("#inspector input[name=end]")
-    edge = person.timeline_place(float(end.split(":")[1]), 205)
+    person.rows().last.click()
+    start, end = page.input_value("[name=start]"), page.input_value("[name=end]")
+    middle = (seconds(start) + seconds(end)) / 2
+    page.click("[name=remove]")
+    assert person.rows().count() == found - 1
+    page.mouse.dblclick(*person.timeline_place(middle, BELOW_AXIS))
+    assert "Negative" in page.locator("#rows button[aria-current=true]").inner_text()
+    end = page.input_value("[name=end]")
+    edge = person.timeline_place(seconds(end), NEGATIVE_LANE)
     drag(page, edge, (edge[0] - 40, edge[1]))
-    assert page.input_value("#inspector input[name=end]") < end
+    assert seconds(page.input_value("[name=end]")) < seconds(end)
     page.click("#save")
     page.wait_for_selector("#save:disabled")
     page.click("#export")
     assert "corrections" in page.inner_text("#export-note")
     edl = person.download("[data-format=edl]")
-    assert len(edl_markers(edl)) == found + 1
+    assert len(edl_markers(edl)) == found
+
+
+def seconds(clock: str) -> float:
+    minutes, _, rest = clock.partition(":")
+    return 60 * int(minutes) + float(rest)
 
 
 def tab_to(page: Page, wanted: str) -> None:
@@ -75,7 +87,18 @@ def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, cli
     assert page.evaluate("document.activeElement.id") == "timeline"
     found = person.rows().count()
 
-    for key in ("End", "ArrowLeft", "a", "x", "Shift+ArrowRight", "Shift+ArrowRight", "i", "m", "Control+s"):
+    for key in (
+        "End",
+        "[",
+        "Delete",
+        "a",
+        "x",
+        "Shift+ArrowRight",
+        "Shift+ArrowRight",
+        "i",
+        "m",
+        "Control+s",
+    ):
         page.keyboard.press(key)
     page.wait_for_selector("#save:disabled")
     tab_to(page, "#export")
@@ -84,7 +107,31 @@ def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, cli
     assert page.evaluate("document.activeElement.dataset.format") == "edl"
     with page.expect_download() as coming:
         page.keyboard.press("Enter")
-    assert len(edl_markers(read(coming.value))) == found + 1
+    assert len(edl_markers(read(coming.value))) == found > 0
+
+
+def test_an_upload_is_paused_and_goes_on_after_the_tab_was_closed(
+    visit: Visitor, clip: Path, tmp_path: Path
+) -> None:
+    padding = 2_000_000
+    large = tmp_path / "large.mp4"
+    large.write_bytes(clip.read_bytes() + struct.pack(">I4s", padding, b"free") + bytes(padding - 8))
+    person = visit().go()
+    page = person.page
+    network = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 600_000}
+    session = person.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", network)
+    page.set_input_files("#file", large)
+    person.until("document.querySelector('#bar').value > 0.1")
+    page.click("#pause")
+    page.wait_for_selector("text=Paused at")
+    page.reload()
+    before = len(person.asked)
+    page.set_input_files("#file", large)
+    person.wait_result()
+    uploads = [method for method, path in person.asked[before:] if path.startswith("/uploads")]
+    assert uploads[0] == "HEAD" and "POST" not in uploads
 
 
 def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyService, clip: Path) -> None:
@@ -93,14 +140,15 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     person = visit().open_result(job)
     page = person.page
     before = person.rows().all_inner_texts()
-    for key in ("Home", "a", "m", "x"):
+    person.rows().first.click()
+    for key in ("Delete", "Home", "a", "m", "x"):
         page.keyboard.press(key)
     assert page.is_disabled("#threshold")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("Control+z")
     assert person.rows().all_inner_texts() == before
     assert page.is_disabled("#undo")
-    for _ in range(3):
+    for _ in range(4):
         page.click("#redo")
     page.click("#save")
     page.wait_for_selector("#save:disabled")
@@ -129,9 +177,7 @@ def test_sliders_cut_as_the_server_does(visit: Visitor, service: SteadyService, 
         expected = service.client.get(f"/jobs/{job}/result", params=options).json()["segments"]
         for name, value in options.items():
             person.page.locator(f"#{name}").fill(str(value))
-        person.page.wait_for_function(
-            "count => document.querySelectorAll('#rows button').length === count", arg=len(expected)
-        )
+        person.until("count => document.querySelectorAll('#rows button').length === count", len(expected))
         shown = person.page.evaluate(
             "[...document.querySelectorAll('#rows .tag')].map(tag => tag.textContent.slice(2).toLowerCase())"
         )
@@ -162,24 +208,25 @@ def test_moving_about_by_keys_and_loop(visit: Visitor, job: str) -> None:
     assert now() == pytest.approx(1.0, abs=0.06)
     page.keyboard.press("End")
     assert now() == pytest.approx(8.0, abs=0.1)
-    page.keyboard.press("Home")
-    page.keyboard.press("a")
+    page.keyboard.press("[")
+    end = seconds(page.input_value("[name=end]"))
     page.keyboard.press("l")
-    page.keyboard.press(" ")
     assert page.get_attribute("#loop", "aria-pressed") == "true"
-    page.wait_for_function("document.querySelector('#video').currentTime > 1.2")
-    page.wait_for_function("document.querySelector('#video').currentTime < 0.8")
+    page.evaluate("time => { document.querySelector('#video').currentTime = time }", end - 0.2)
+    page.keyboard.press(" ")
+    person.until("time => document.querySelector('#video').currentTime < time", end - 0.3)
     page.keyboard.press(" ")
     assert page.evaluate("document.querySelector('#video').paused")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visit: Visitor, job: str, scheme: str) -> None:
-    person = visit(color_scheme=scheme).go()
+def test_axe_finds_nothing_serious(visit: Visitor, job: str) -> None:
+    person = visit(color_scheme="light").go()
     person.page.wait_for_selector("#job-list li")
     assert serious(person) == []
-    person.open_result(job).page.keyboard.press("a")
+    person.open_result(job).page.keyboard.press("m")
     person.page.click("#export")
+    assert serious(person) == []
+    person.page.emulate_media(color_scheme="dark")
     assert serious(person) == []
     person.page.keyboard.press("Escape")
     person.page.keyboard.press("?")
@@ -201,7 +248,7 @@ def test_the_list_is_searched_and_its_jobs_are_deleted(
     person = visit().go()
     page = person.page
     page.fill("#search", "ystad")
-    page.wait_for_function("document.querySelectorAll('#job-list li').length === 1")
+    person.until("document.querySelectorAll('#job-list li').length === 1")
     page.fill("#search", "no such name")
     page.wait_for_selector("#no-jobs:not([hidden])")
     page.fill("#search", "ystad")
@@ -247,6 +294,7 @@ def test_two_hours_pan_smoothly(visit: Visitor, service: SteadyService, clip: Pa
     service.wait_ended(job)
     plant_long_result(service, job, TWO_HOURS)
     person = visit().open_result(job)
+    before = person.main_thread_seconds()
     figures = json.loads(person.page.evaluate(PAN, 40))
-    assert figures["frames"] == 40
-    assert figures["work_ms_median"] < 20
+    # Processor time, as a busy machine leaves the page waiting; `bench/page.py` measures frames.
+    assert (person.main_thread_seconds() - before) / figures["frames"] < 0.020

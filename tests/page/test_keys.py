@@ -1,0 +1,58 @@
+"""The page of a server that asks for an API key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from app.callers import Scope
+from app.keys import KeyStore
+from app.main import create_app
+from app.redis_client import connect
+from app.settings import Settings
+from tests.page.conftest import SteadyService, Visitor
+from tests.services import wait_for
+
+
+@pytest.fixture
+def settings(service: SteadyService) -> Settings:
+    """A second API beside the service's own, that asks for keys."""
+    return Settings(redis_url=f"unix://{service.data}/redis/redis.sock", data_dir=service.data, api_keys="on")
+
+
+@pytest.fixture
+def closed_url(settings: Settings) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_the_page_asks_for_the_key_and_plays_with_it(
+    visit: Visitor, settings: Settings, closed_url: str, job: str
+) -> None:
+    with connect(settings) as redis:
+        keys = KeyStore(redis, settings.redis_prefix)
+        key = keys.create("editor", [Scope.ADMIN], rate_per_minute=1000).text
+    person = visit()
+    person.url = closed_url
+    page = person.go(f"/#{job}").page
+    page.fill("#key", "not-a-key")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=does not accept this key")
+    page.fill("#key", key)
+    page.keyboard.press("Enter")
+    person.wait_result()
+    person.until("document.querySelector('#video').readyState > 0")
+    assert page.get_attribute("#video", "src", timeout=1000) != f"/jobs/{job}/video"
+    refused = [line for line in person.errors if "401" in line]
+    assert refused == person.errors
+    person.errors.clear()
