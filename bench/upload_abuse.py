@@ -198,7 +198,6 @@ def requests(service: RunningService) -> Row:
         with _connection(service) as client:
             with contextlib.suppress(OSError):
                 client.sendall(raw)
-                client.shutdown(socket.SHUT_WR)
             answer = read_all(client)
         rows[name] = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
     alive = service.client.get("/jobs").status_code == 200

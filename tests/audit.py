@@ -14,7 +14,7 @@ from pathlib import Path
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 _SECONDS = 300
-_UNREACHABLE = ("ConnectionError", "ServiceError", "timed out", "Max retries", "NameResolution", "ProxyError")
+_FOUND = "known vulnerabilit"
 
 
 def main() -> int:
@@ -29,8 +29,9 @@ def main() -> int:
     except subprocess.TimeoutExpired:
         return _say("audit: the advisory service does not answer; versions are not looked up")
     output = done.stdout + done.stderr
-    if done.returncode and any(mark in output for mark in _UNREACHABLE):
-        return _say("audit: the advisory service cannot be reached; versions are not looked up")
+    if done.returncode and _FOUND not in output:
+        last = (output.strip().splitlines() or [""])[-1]
+        return _say(f"audit: pip-audit could not look the versions up: {last}")
     _say(output.strip())
     return min(done.returncode, 1)
 

@@ -170,6 +170,20 @@ def test_a_missing_upload_is_recorded(settings: Settings, store: JobStore) -> No
     assert error.code is ErrorCode.SOURCE_MISSING
 
 
+def test_a_message_that_is_delivered_again_finds_nothing_to_do(settings: Settings, store: JobStore) -> None:
+    """A job that outlasts the broker's visibility timeout is delivered to a second worker while the first has it."""
+    again: list[bool] = []
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        again.append(runner(settings, store, work_until_stopped).run(job.id))
+        return Answer()
+
+    job = submit(store, settings)
+    assert runner(settings, store, work).run(job.id)
+    record = get(store, job)
+    assert (again, record.state, record.attempt) == ([True], JobState.SUCCEEDED, 1)
+
+
 def test_a_long_job_keeps_its_lease(settings: Settings, store: JobStore) -> None:
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
         time.sleep(2 * settings.lease_seconds)
