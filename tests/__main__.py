@@ -11,7 +11,13 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     """Run every check with this interpreter's tools; the exit status is the first failure's."""
-    checks = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["tests.audit"], ["pytest", *sys.argv[1:]])
+    checks = (
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["tests.audit"],
+        ["pytest", *sys.argv[1:]],
+    )
     for check in checks:
         status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT).returncode
         if status:
