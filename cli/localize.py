@@ -78,8 +78,10 @@ class _Writer:
             output.mkdir(parents=True, exist_ok=True)
 
     def write(self, video: Path, result: AnyResult) -> None:
-        """Draw, print or save one result."""
-        if self._draws:
+        """Draw, print or save one result; there is a drawing of sentiment only."""
+        from model.result import Result
+
+        if self._draws and isinstance(result, Result):
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
             path = (

@@ -44,10 +44,9 @@ def _train_cten(
 
     classes = tuple(sorted(set(read_labels(data).values())))
     visual, audio = modality_dims(folder_spec(data))
-    size = {"width": width or (64 if quick else 2048)}
-    config = CTENTrainConfig(
-        network=CTENConfig(visual_dim=visual, audio_dim=audio, classes=len(classes), **size), seed=seed
-    )
+    wide = width or (64 if quick else 2048)
+    network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=len(classes), width=wide)
+    config = CTENTrainConfig(network=network, seed=seed)
     config = config.quick() if quick else config
     config = replace(config, epochs=epochs or config.epochs)
     result = train_cten(config, load_emotion_items(data, "train", classes))

@@ -32,6 +32,7 @@ NUMPY_ONLY = (
         "calibration",
     ),
     *("result", "package", "errors"),
+    *("task_result", "spans", "cten/detect", "cten/inputs", "cten/benchmarks", "gim/spotting", "gim/spec"),
 )
 
 

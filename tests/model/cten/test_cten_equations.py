@@ -107,7 +107,7 @@ def test_padding_changes_nothing_and_every_weight_learns(intra: bool, inter: boo
     assert torch.allclose(whole.activations, cut.activations, atol=1e-5)
     assert torch.allclose(whole.attention, cut.attention[:, :6], atol=1e-5)
     assert torch.allclose(whole.segments, cut.segments[:, :6], atol=1e-5)
-    cross_entropy(whole.activations, torch.tensor([1])).backward()
+    torch.autograd.backward(cross_entropy(whole.activations, torch.tensor([1])))
     unused = {name.split(".")[1] for name, weight in network.named_parameters() if weight.grad is None}
     neither = {"theta", "phi", "g"} if not (intra or inter) else set()
     assert unused == neither | ({"w_intra"} if not intra else set()) | ({"w_inter"} if not inter else set())

@@ -1,0 +1,119 @@
+"""Inputs, benchmarks' folders and splits, detection by hand, and learning from one label per video."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.cten.benchmarks import (
+    BENCHMARKS,
+    make_split,
+    read_class_folders,
+    read_folder_splits,
+    read_label_list,
+)
+from model.cten.detect import EmotionScores, EmotionSpan, detection_map, emotion_spans, span_class
+from model.cten.inputs import modality_dims, segment_inputs
+from model.cten.network import CTENConfig
+from model.cten.synthetic import PlantedEmotions, planted_emotions
+from model.cten.training import CTENTrainConfig, accuracy, detection, train_cten
+from model.errors import SentilocError
+from model.segments import SnippetFeatures
+from model.spec import AudioStream, FaceStream, ModelSpec, VisualStream
+
+
+def test_streams_become_two_modalities_of_bounded_length() -> None:
+    spec = ModelSpec(
+        name="a", version="1", visual=None, audio=AudioStream(frames=2, mels=3), face=FaceStream(dim=4)
+    )
+    present = np.array([True, True, False, True, True])
+    features = SnippetFeatures(
+        visual=None,
+        audio=np.arange(30, dtype=np.float32).reshape(5, 2, 3),
+        face=np.ones((5, 4), np.float32),
+        visual_present=~present,
+        audio_present=present,
+        face_present=present,
+    )
+    inputs = segment_inputs(features, spec, most=3)
+    assert modality_dims(spec) == (4, 6)
+    assert inputs.snippets == 2
+    assert inputs.visual[:, 0].tolist() == [1.0, 0.5, 1.0]
+    assert inputs.audio[0].tolist() == [4.5, 5.5, 6.5, 1.5, 1.5, 1.5]
+    resnets = ModelSpec(
+        name="b",
+        version="1",
+        visual=VisualStream(extractor="resnet3d-101", dim=2048),
+        audio=AudioStream(frames=1, mels=2048),
+        face=None,
+    )
+    assert modality_dims(resnets) == (2048, 2048)
+    with pytest.raises(SentilocError):
+        modality_dims(replace(spec, audio=None))
+
+
+def test_class_folders_lists_and_splits(tmp_path: Path) -> None:
+    for split, emotion, name in (
+        ("train", "Happy", "a.avi"),
+        ("test", "Sad", "b.avi"),
+        ("validation", "Sad", "c.avi"),
+    ):
+        (tmp_path / split / emotion).mkdir(parents=True)
+        (tmp_path / split / emotion / name).touch()
+    labels = read_class_folders(tmp_path)
+    assert labels == {"train/Happy/a": "joy", "test/Sad/b": "sadness", "validation/Sad/c": "sadness"}
+    assert read_folder_splits(labels) == {
+        "train": ["train/Happy/a"],
+        "val": ["validation/Sad/c"],
+        "test": ["test/Sad/b"],
+    }
+    listed = tmp_path / "list.txt"
+    listed.write_text("joy/x.mp4 3\nfear/y.mp4,Fear\n")
+    assert read_label_list(listed, BENCHMARKS["ekman-6"].classes) == {"joy/x": "joy", "fear/y": "fear"}
+    listed.write_text("joy/x.mp4 9\n")
+    with pytest.raises(SentilocError, match="line 1"):
+        read_label_list(listed, BENCHMARKS["ekman-6"].classes)
+
+
+def test_splits_have_the_benchmarks_shares_and_differ_by_run() -> None:
+    labels = {f"v{i}": BENCHMARKS["videoemotion-8"].classes[i % 8] for i in range(240)}
+    first, second = (make_split(labels, BENCHMARKS["videoemotion-8"], run) for run in (0, 1))
+    assert (len(first["train"]), len(first["val"]), len(first["test"])) == (160, 0, 80)
+    assert first == make_split(labels, BENCHMARKS["videoemotion-8"], 0) != second
+    assert not {*first["train"]} & {*first["test"]}
+    halves = make_split(labels, BENCHMARKS["ekman-6"], 0)
+    assert len(halves["train"]) == len(halves["test"]) == 120
+
+
+def test_a_stretch_is_found_and_named() -> None:
+    attention = np.zeros((12, 2))
+    attention[3:8] = 1.0
+    segments = np.tile([0.8, 0.2], (12, 1))
+    segments[3:8] = (0.1, 0.9)
+    scores = EmotionScores(video=np.array([0.2, 0.8]), segments=segments, attention=attention)
+    best = emotion_spans(scores)[0]
+    assert (best.start, best.stop) == (2, 9), "smoothing takes in one segment on either side"
+    assert span_class(scores, best) == 1
+
+
+def test_detection_is_right_whatever_the_emotion() -> None:
+    found = {"a": [EmotionSpan(0.9, 0, 4), EmotionSpan(0.5, 10, 12)], "b": [EmotionSpan(0.8, 5, 6)]}
+    truth = {"a": [(0.0, 8.0)], "b": [(0.0, 2.0)]}
+    figures = detection_map(found, truth, {"a": 1.0, "b": 1.0})
+    assert figures == {0.1: 0.5, 0.2: 0.5, 0.3: 0.5, 0.4: 0.5, 0.5: 0.5}
+    wide = detection_map({"a": [EmotionSpan(0.9, 0, 2)], "b": []}, truth, {"a": 1.0, "b": 1.0})
+    assert (wide[0.2], wide[0.3]) == (0.5, 0.0)
+
+
+def test_emotions_are_learned_from_one_label_per_video() -> None:
+    world = PlantedEmotions(classes=3, visual_dim=24, audio_dim=16, ambiguous=0.2)
+    network = CTENConfig(visual_dim=24, audio_dim=16, classes=3, width=16)
+    config = replace(CTENTrainConfig(network=network).quick(), epochs=12, learning_rate=3e-3)
+    result = train_cten(config, planted_emotions(world, 96, "train"))
+    test = planted_emotions(world, 40, "test")
+    assert result.losses[-1] < result.losses[0]
+    assert accuracy(result.network, test) >= 0.7
+    assert detection(result.network, test)[0.1] >= 0.5

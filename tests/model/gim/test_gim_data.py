@@ -1,0 +1,128 @@
+"""Flow of moving pictures, annotation tables, F1 by hand, and learning from points alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from model.errors import SentilocError
+from model.gim.annotations import LAYOUTS, draw_points, read_expressions
+from model.gim.flow import block_flow, sequence_flow, stack_flows
+from model.gim.items import Expression
+from model.gim.labels import MACRO, MICRO
+from model.gim.network import GIMConfig
+from model.gim.spotting import Counts, SpottedExpression, count_matches, interval_iou, spot, video_counts
+from model.gim.synthetic import PlantedExpressions, planted_expressions
+from model.gim.training import GIMTrainConfig, evaluate_items, train_gim
+
+
+def picture() -> np.ndarray:
+    noise = np.random.default_rng(0).normal(128, 60, (96, 96))
+    return cv2.GaussianBlur(noise, (0, 0), 2.0)
+
+
+def moved(image: np.ndarray, x: float, y: float, rows: slice, columns: slice) -> np.ndarray:
+    """The picture with one block displaced by (x, y) pixels and the whole by (2, -1), as a head moves."""
+    height, width = image.shape
+    grid_y, grid_x = np.mgrid[:height, :width].astype(np.float32)
+    shift = np.zeros((2, height, width), np.float32)
+    shift[:, rows, columns] = np.array([x, y], np.float32)[:, None, None]
+    shift = np.stack([cv2.GaussianBlur(part, (0, 0), 2.0) for part in shift])
+    warped = cv2.remap(
+        image.astype(np.float32),
+        grid_x - shift[0] - 2,
+        grid_y - shift[1] + 1,
+        cv2.INTER_LINEAR,
+        None,
+        cv2.BORDER_REFLECT,
+    )
+    return np.clip(warped, 0, 255).astype(np.uint8)
+
+
+def test_a_block_that_moves_is_seen_and_the_heads_motion_is_not() -> None:
+    image = picture()
+    before = np.clip(image, 0, 255).astype(np.uint8)
+    after = moved(image, 1.5, 0.0, slice(32, 64), slice(32, 64))
+    flow = block_flow(before, after, 3).reshape(3, 3, 2)
+    assert flow[1, 1] == pytest.approx([1.5, 0.0], abs=0.4)
+    assert np.abs(flow[[0, 0, 2, 2], [0, 2, 0, 2]]).max() < 0.4
+
+
+def test_flow_of_a_sequence_begins_after_the_skip_and_tells_how_a_frame_is_left() -> None:
+    image = picture()
+    still = np.clip(image, 0, 255).astype(np.uint8)
+    smiling = moved(image, 0.0, 1.5, slice(64, 96), slice(32, 64))
+    flow = sequence_flow(np.stack([still, still, smiling, smiling]), skip=1, grid=3)
+    strength = np.abs(flow).max(axis=1)
+    assert strength[0] == 0.0
+    assert strength[2] > 1.0 > 5 * max(strength[1], strength[3])
+    stacked = stack_flows(flow, 1)
+    assert np.array_equal(stacked[1, 18:], flow[2])
+    assert not stacked[-1, 18:].any()
+
+
+def test_annotation_tables_are_read_thinned_and_completed(tmp_path: Path) -> None:
+    samm = tmp_path / "samm.csv"
+    samm.write_text(
+        "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units\n"
+        "6,006_1,1,700,749,840,140,Macro,4\n6,006_1,1,70,84,140,70,Micro - 1/2,12\n"
+    )
+    videos = read_expressions(samm, LAYOUTS["samm-lv"])
+    assert [(v.subject, v.name) for v in videos] == [("6", "006_1")]
+    assert videos[0].expressions == (Expression(10, 12, 20, MICRO), Expression(100, 107, 120, MACRO))
+    assert LAYOUTS["samm-lv"].thinned_rate == pytest.approx(200 / 7)
+    casme = tmp_path / "casme.csv"
+    casme.write_text("Subject,Video code,onset,apex,offset,type\ns1,anger1,10,20,0,macro-expression\n")
+    assert read_expressions(casme, LAYOUTS["casme2"])[0].expressions == (Expression(10, 20, 30, MACRO),)
+    casme3 = tmp_path / "casme3.csv"
+    casme3.write_text("Subject,Filename,Onset,Apex,Offset\nspNO.1,a,10,0,20\n")
+    assert read_expressions(casme3, LAYOUTS["casme3"])[0].expressions == (Expression(10, 15, 20, MICRO),)
+    casme.write_text("Subject,Video code,onset,apex,offset,type\ns1,anger1,10,5,30,macro\n")
+    with pytest.raises(SentilocError, match="line 2"):
+        read_expressions(casme, LAYOUTS["casme2"])
+
+
+def test_points_lie_in_their_expressions_and_repeat() -> None:
+    expressions = [Expression(10, 20, 30, MACRO), Expression(50, 51, 53, MICRO)]
+    points = draw_points(expressions, seed=3)
+    assert points == draw_points(expressions, seed=3)
+    for point, expression in zip(points, expressions, strict=True):
+        assert expression.onset <= point.frame <= expression.offset
+        assert point.class_index == expression.class_index
+
+
+def test_f1_counts_each_expression_once_and_by_class() -> None:
+    assert interval_iou(0, 9, 5, 14) == pytest.approx(5 / 15)
+    assert interval_iou(3, 3, 3, 3) == 1.0
+    counts = count_matches([(0, 9, 0.5), (0, 9, 0.9), (40, 49, 0.8)], [(0, 9), (100, 110)])
+    assert counts == Counts(1, 3, 2)
+    assert counts.f1 == pytest.approx(2 / 5)
+    found = [SpottedExpression(0, 5, 9, MACRO, 0.9), SpottedExpression(20, 22, 25, MICRO, 0.9)]
+    rows = video_counts(found, [(0, 9, MICRO), (20, 25, MICRO)])
+    assert (rows["macro"], rows["micro"], rows["overall"]) == (
+        Counts(0, 1, 0),
+        Counts(1, 1, 2),
+        Counts(1, 2, 2),
+    )
+
+
+def test_bursts_of_intensity_become_expressions_of_their_class() -> None:
+    frames = np.arange(200.0)
+    intensity = 0.9 * np.exp(-((frames - 60) ** 2) / 128) + 0.7 * np.exp(-((frames - 140) ** 2) / 18)
+    actions = np.stack([1.0 * (frames < 100), 1.0 * (frames >= 100)], axis=1)
+    found = spot(intensity, actions)
+    assert [(row.apex, row.class_index) for row in found] == [(60, MACRO), (140, MICRO)]
+
+
+def test_expressions_are_learned_from_points_alone() -> None:
+    world = PlantedExpressions(grid=4, blinks=1.0, jerks=0.0)
+    items = planted_expressions(world, 2, 5)
+    config = GIMTrainConfig(network=GIMConfig(inputs=items[0].flow.shape[1], width=16)).quick()
+    config = replace(config, labels=replace(config.labels, stages=(1, 3, 10)), learning_rate=3e-3)
+    result = train_gim(config, items[:7])
+    assert result.losses[-1] < result.losses[0]
+    assert evaluate_items(result.network, items[7:])["overall"].f1 >= 0.5
