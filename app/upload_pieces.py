@@ -76,7 +76,7 @@ class Pieces:
         except UploadBusyError:
             raise _unread(ProblemError(*BUSY, {"Retry-After": "1"})) from None
         except SentilocError as error:
-            raise _unread(ProblemError(STATUS_OF_ERROR[error.code], error.code, error.detail)) from error
+            raise _unread(ProblemError(STATUS_OF_ERROR.get(error.code, 500), error.code, error.detail)) from error
         except ProblemError as problem:
             raise _unread(problem) from problem.__cause__
 

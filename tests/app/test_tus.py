@@ -13,12 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from httpx import Response
 
 from app.job_store import JobStore
 from app.main import create_app
+from app.request_body import FLUSH_BYTES
 from app.services import Services
 from app.settings import Settings
 from app.upload_jobs import sweep_uploads
@@ -26,42 +29,44 @@ from app.upload_store import INCOMING
 from tests.app.asking import VIDEO, assert_problem
 from tests.services import wait_for
 
+Client = httpx.Client | TestClient
 VERSION = {"Tus-Resumable": "1.0.0"}
 PIECE = {**VERSION, "Content-Type": "application/offset+octet-stream"}
 HALF = len(VIDEO) // 2
+LARGE = VIDEO * (3 * FLUSH_BYTES // len(VIDEO))
 
 
 def metadata(**pairs: str) -> str:
     return ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in pairs.items())
 
 
-def create(client: TestClient, length: int = len(VIDEO), /, **headers: str) -> Response:
+def create(client: Client, length: int = len(VIDEO), /, **headers: str) -> Response:
     named = {"Upload-Metadata": metadata(filename="clip.mp4"), **headers}
     response: Response = client.post("/uploads", headers={**VERSION, "Upload-Length": str(length), **named})
     return response
 
 
-def begin(client: TestClient, **headers: str) -> str:
+def begin(client: Client, **headers: str) -> str:
     response = create(client, **headers)
     assert response.status_code == 201, response.text
     return str(response.headers["location"])
 
 
-def send(client: TestClient, path: str, offset: int, data: Any, **headers: str) -> Response:
+def send(client: Client, path: str, offset: int, data: Any, **headers: str) -> Response:
     response: Response = client.patch(
         path, content=data, headers={**PIECE, "Upload-Offset": str(offset), **headers}
     )
     return response
 
 
-def offset(client: TestClient, path: str) -> int:
+def offset(client: Client, path: str) -> int:
     response = client.head(path, headers=VERSION)
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-store"
     return int(response.headers["upload-offset"])
 
 
-def localize(client: TestClient, path: str, **options: Any) -> Response:
+def localize(client: Client, path: str, **options: Any) -> Response:
     body = {"upload": path.rpartition("/")[2], **({"options": options} if options else {})}
     response: Response = client.post("/localize", json=body)
     return response
@@ -149,29 +154,74 @@ def test_a_restarted_server_goes_on(settings: Settings) -> None:
         assert localize(client, path).status_code == 202
 
 
-def test_what_came_before_a_break_is_kept(client: TestClient) -> None:
+@pytest.fixture
+def live(settings: Settings) -> Iterator[httpx.Client]:
+    """The application behind real sockets, so that a body comes in while the test goes on."""
+    app = create_app(settings.model_copy(update={"upload_idle_seconds": 60.0, "max_upload_bytes": 10**7}))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    port = wait_for(lambda: server.started and server.servers[0].sockets[0].getsockname()[1], 60)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        yield client
+    server.should_exit = True
+    thread.join(30)
+
+
+def video_of(client: Client, path: str) -> bytes:
+    return bytes(client.get(f"/jobs/{localize(client, path).json()['id']}/video").content)
+
+
+def go_on(client: httpx.Client, path: str) -> bool:
+    """Send what the server does not have; True once it has everything."""
+    at = offset(client, path)
+    return send(client, path, at, LARGE[at:]).status_code == 204
+
+
+def test_what_came_before_a_break_is_kept(live: httpx.Client) -> None:
+    path = str(create(live, len(LARGE)).headers["location"])
+
     def broken() -> Iterator[bytes]:
-        yield VIDEO[:HALF]
+        yield LARGE[: 2 * FLUSH_BYTES]
+        wait_for(lambda: offset(live, path) >= FLUSH_BYTES)
         raise OSError
 
-    path = begin(client)
-    with suppress(OSError):
-        send(client, path, 0, broken())
-    assert send(client, path, offset(client, path), VIDEO[offset(client, path) :]).status_code == 204
-    assert client.get(f"/jobs/{localize(client, path).json()['id']}/video").content == VIDEO
+    with pytest.raises(OSError):
+        send(live, path, 0, broken())
+    assert FLUSH_BYTES <= offset(live, path) < len(LARGE)
+    wait_for(lambda: go_on(live, path))
+    assert video_of(live, path) == LARGE
 
 
-def test_two_writers_do_not_mix(client: TestClient) -> None:
-    path, release, held = begin(client), threading.Event(), threading.Event()
+def test_two_writers_do_not_mix(live: httpx.Client) -> None:
+    path = str(create(live, len(LARGE)).headers["location"])
+    release = threading.Event()
+    answers: list[Response] = []
 
     def slow() -> Iterator[bytes]:
-        yield VIDEO[:HALF]
-        held.set()
-        release.wait(30)
-        yield VIDEO[HALF:]
+        yield LARGE[: 2 * FLUSH_BYTES]
+        release.wait(60)
+        yield LARGE[2 * FLUSH_BYTES :]
 
-    answers: list[Response] = []
-    first = threading.Thread(target=lambda: answers.append(send(client, path, 0, slow())))
+    def send_slowly() -> None:
+        with suppress(httpx.HTTPError):
+            answers.append(send(live, path, 0, slow()))
+
+    sender = threading.Thread(target=send_slowly)
+    sender.start()
+    wait_for(lambda: offset(live, path) >= FLUSH_BYTES)
+    other = send(live, path, 0, b"x" * len(LARGE))
+    assert other.status_code in (409, 423), other.text
+    # A request that has sent nothing for a while makes way.
+    wait_for(lambda: go_on(live, path))
+    release.set()
+    sender.join(60)
+    assert [answer.status_code for answer in answers] in ([], [423])
+    assert video_of(live, path) == LARGE
+
+
+def test_an_upload_that_is_written_to_is_busy(client: TestClient) -> None:
+    path = begin(client)
     store, record = services(client).uploads, services(client).uploads.find(path.rpartition("/")[2])
     assert record is not None
     with store.lock(record):
@@ -179,13 +229,8 @@ def test_two_writers_do_not_mix(client: TestClient) -> None:
         assert_problem(busy, 423, "upload_busy")
         assert busy.headers["retry-after"] == "1"
         assert client.delete(path, headers=VERSION).status_code == 423
-    first.start()
-    held.wait(30)
-    release.set()
-    first.join(30)
-    assert answers[0].status_code == 204
+    assert send(client, path, 0, VIDEO).status_code == 204
     assert_problem(send(client, path, 0, VIDEO), 409, "offset_mismatch")
-    assert client.get(f"/jobs/{localize(client, path).json()['id']}/video").content == VIDEO
 
 
 def test_a_wrong_checksum_throws_the_piece_away(client: TestClient) -> None:
