@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.access import FORBIDDEN, QUOTA_EXCEEDED, RATE_LIMITED, UNAUTHORIZED, is_open, makes_jobs
-from app.problems import documented
+from app.problems import NO_REDIS_DETAIL, ProblemCode, documented
 
 _SCHEMES: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of `sentiloc keys create`"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key"},
 }
+_NO_REDIS = (503, ProblemCode.REDIS_UNAVAILABLE, NO_REDIS_DETAIL)
 _RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "string"}}
 _CHALLENGE = {"description": "RFC 6750", "schema": {"type": "string"}}
 
@@ -34,7 +35,7 @@ def add_security(document: dict[str, Any], keys_required: bool) -> None:
 
 def _add_answers(responses: dict[str, Any], with_quota: bool) -> None:
     refused = (RATE_LIMITED, QUOTA_EXCEEDED) if with_quota else (RATE_LIMITED,)
-    for status, answer in documented(UNAUTHORIZED, FORBIDDEN, *refused).items():
+    for status, answer in documented(UNAUTHORIZED, FORBIDDEN, *refused, _NO_REDIS).items():
         responses.setdefault(str(status), answer)
     responses["401"]["headers"] = {"WWW-Authenticate": _CHALLENGE}
     responses["429"]["headers"] = {"Retry-After": _RETRY_AFTER}
