@@ -132,7 +132,10 @@ def _premiere(text: str, timeline: Timeline) -> Spans:
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
 
     def seconds(code: str) -> Fraction:
-        return (round(oti.opentime.from_timecode(code, counted).value) - timeline.start) / timeline.base.rate
+        return (
+            Fraction(round(oti.opentime.from_timecode(code, counted).value) - timeline.start)
+            / timeline.base.rate
+        )
 
     return [(seconds(row["In"]), seconds(row["Out"])) for row in rows]
 

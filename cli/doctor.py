@@ -144,8 +144,8 @@ def _redis(settings: Settings) -> str:
         return f"private, by `sentiloc serve`: {find_redis_server()}"
     with connect(settings) as client:
         info = client.info("server")
-        aof = client.config_get("appendonly").get("appendonly", "?")  # type: ignore[union-attr]
-    return f"{info['redis_version']} answers at SENTILOC_REDIS_URL; appendonly {aof}"  # type: ignore[index]
+        aof = client.config_get("appendonly").get("appendonly", "?")
+    return f"{info['redis_version']} answers at SENTILOC_REDIS_URL; appendonly {aof}"
 
 
 def _disk(settings: Settings) -> str:
