@@ -16,6 +16,7 @@ import numpy as np
 
 from model.segments import SnippetFeatures, VideoInfo
 from worker.extraction import Extraction
+from worker.rows import let_go
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class FeatureCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as file:
                 np.savez(file, allow_pickle=False, **_arrays(extraction))
+            for stream in STREAMS:
+                let_go(getattr(extraction.features, stream))
             part.replace(self._path(key))
             self._evict()
         except OSError as error:

@@ -13,6 +13,7 @@ from model.errors import ErrorCode, SentilocError
 from model.package import ModelPackage
 from model.segments import FloatArray, FrameScores, SnippetFeatures
 from model.spec import ModelSpec, parse_spec
+from worker.rows import let_go
 
 STREAMS = ("visual", "audio", "face")
 WINDOW = 512
@@ -78,6 +79,8 @@ class Localizer:
             for name, kind in self._input_types.items()
         }
         scores, saliency = self._session.run(["scores", "saliency"], inputs)
+        for stream in self.streams:
+            let_go(getattr(features, stream))
         return FrameScores(scores=scores[0], saliency=saliency[0, :, 0])
 
 

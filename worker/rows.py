@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -39,4 +40,16 @@ class Rows:
         with self._file as file:
             if not count:
                 return np.empty((0, *self._shape), np.float32)
-            return np.asarray(np.memmap(file, np.float32, "c", shape=(count, *self._shape)))
+            size = count * int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, np.float32).reshape(count, *self._shape)
+
+
+def let_go(rows: FloatArray | None) -> None:
+    """Give back the memory that reading rows of a file took; they are read again when they are needed."""
+    owner: object = rows
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    owner = owner.obj if isinstance(owner, memoryview) else owner
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

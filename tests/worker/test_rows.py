@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from worker.rows import Rows
+from worker.rows import Rows, let_go
 
 
 @pytest.mark.parametrize(
@@ -24,13 +25,33 @@ def test_cut_or_filled(count: int, expected: list[int], tmp_path: Path) -> None:
     assert type(taken) is np.ndarray
 
 
-def test_leaves_no_file_and_can_be_changed_without_harm(tmp_path: Path) -> None:
+def test_leaves_no_file_and_lasts_after_its_writer(tmp_path: Path) -> None:
     rows = Rows((1,), tmp_path)
     rows.append(np.ones((3, 1), np.float32))
     taken = rows.take(3)
-    taken[:] = 2
-    assert taken.sum() == 6
+    del rows
+    assert taken.sum() == 3
     assert not list(tmp_path.iterdir())
+
+
+def _resident_kilobytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return sum(int(status.split(f"{kind}:")[1].split()[0]) for kind in ("RssFile", "RssShmem"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: reads the process's memory from /proc")
+def test_rows_that_were_read_can_be_let_go_and_read_again() -> None:
+    rows = Rows((1024,))
+    for _ in range(8):
+        rows.append(np.ones((1024, 1024), np.float32))
+    taken = rows.take(8 * 1024)
+    assert taken.sum() == taken.size
+    read = _resident_kilobytes()
+    let_go(taken[5:])
+    assert read - _resident_kilobytes() > 16 * 1024
+    assert taken.sum() == taken.size
+    let_go(None)
+    let_go(np.ones(3, np.float32))
 
 
 def test_strided_and_other_types_are_stored_as_float32() -> None:
