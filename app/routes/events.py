@@ -24,6 +24,8 @@ router = APIRouter(tags=["jobs"])
 EVENT_STREAM = "text/event-stream"
 _ID = re.compile(r"\d{1,20}-\d{1,20}")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# No type: to some readers a stream is a text, to others each of its events is an object.
+_LINES = {"description": "Events: lines `id`, `event` and `data` (JSON), and an empty one after each"}
 _RETRY = "retry: 2000\n\n"
 _EXAMPLE = _RETRY + "".join(
     event.encode()
@@ -52,7 +54,7 @@ _EXAMPLE = _RETRY + "".join(
     responses={
         200: {
             "description": "Events `state`, `progress`, `position`, and `final` at the end",
-            "content": {EVENT_STREAM: {"schema": {"type": "string"}, "example": _EXAMPLE}},
+            "content": {EVENT_STREAM: {"schema": _LINES, "example": _EXAMPLE}},
         },
         204: {"description": "The final event was already sent: stop listening"},
         **documented(
