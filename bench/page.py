@@ -1,7 +1,7 @@
 """How quick the page is in a real browser: `python -m bench.page [-o bench/results/page.json]`.
 
 Needs Chromium and `.[test]`. It starts a service of its own, localizes a drawn clip, and plants a result of two
-hours (363 segments, 11,250 snippets) beside a job, as if a video of that length had been localized.
+hours (some hundred segments, 11,250 snippets) beside a job, as if a video of that length had been localized.
 """
 
 from __future__ import annotations
