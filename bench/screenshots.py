@@ -31,6 +31,7 @@ def show(
     """The result with one segment chosen, by mouse, and its expression in the player."""
     visit = Visit(browser, url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     visit.open_result(job_id).rows().nth(row).click()
+    visit.rows().last.scroll_into_view_if_needed()
     visit.until(_SHOTS)
     visit.page.evaluate("scrollTo(0, 0)")
     visit.page.mouse.click(*visit.timeline_place(_MOMENTS[row], _SOUND_LANE))
