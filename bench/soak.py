@@ -9,6 +9,7 @@ command waits until retention (`SENTILOC_KEEP_*_SECONDS`) has taken files and re
 from __future__ import annotations
 
 import argparse
+import struct
 import time
 from collections import Counter
 from pathlib import Path
@@ -32,7 +33,7 @@ def soak(service: RunningService, videos: list[Path], jobs: int) -> Row:
     started = time.monotonic()
     for index in range(jobs + _AHEAD):
         if index < jobs:
-            waiting.append(service.submit(videos[index % len(videos)]))
+            waiting.append(service.submit(_unseen(service, videos[index % len(videos)], index)))
         if index >= _AHEAD:
             states[service.wait_ended(waiting.pop(0), PATIENCE_SECONDS)["state"]] += 1
             resident.append(memory(child))
@@ -48,6 +49,13 @@ def soak(service: RunningService, videos: list[Path], jobs: int) -> Row:
         "open_files": {"first": files[0], "last": files[-1]},
         "same_child": service.worker_child() == child,
     }
+
+
+def _unseen(service: RunningService, video: Path, index: int) -> Path:
+    """The video with a box that nobody reads, so that no features of it are known yet."""
+    path = service.folder / "unseen.mp4"
+    path.write_bytes(video.read_bytes() + struct.pack(">I4sQ", 16, b"free", index))
+    return path
 
 
 def left(service: RunningService) -> Row:

@@ -100,11 +100,12 @@ def test_a_header_that_does_not_end_is_cut_off(
 ) -> None:
     if first and not start:
         pytest.skip("that is an idle connection")
+    began = time.monotonic()
     with connection(server[1]) as client:
         if first:
             client.sendall(first)
             assert read_answer(client).startswith(b"HTTP/1.1 200")
-        began = time.monotonic()
+            began = time.monotonic()
         ended = threading.Event()
         threading.Thread(target=_drip, args=(client, start, ended)).start()
         answer = read_all(client)
