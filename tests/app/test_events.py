@@ -17,6 +17,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.asking import assert_problem
 from tests.app.conftest import submit
+from tests.services import wait_for
 
 
 def parse(text: str) -> list[dict[str, Any]]:
@@ -27,6 +28,17 @@ def parse(text: str) -> list[dict[str, Any]]:
         if "data" in fields:
             found.append({**fields, "data": json.loads(fields["data"])})
     return found
+
+
+def is_listened_to(store: JobStore) -> bool:
+    """True once a stream waits for events, as Redis sees it."""
+    clients: Any = store.redis.client_list()
+    return any(client["cmd"] == "xread" for client in clients)
+
+
+def run_once_heard(store: JobStore, job_id: str) -> None:
+    wait_for(lambda: is_listened_to(store))
+    run_job(store, job_id)
 
 
 def run_job(store: JobStore, job_id: str, pause: float = 0.05) -> None:
@@ -40,7 +52,7 @@ def run_job(store: JobStore, job_id: str, pause: float = 0.05) -> None:
 
 def test_a_listener_gets_everything_as_it_happens(client: TestClient, store: JobStore) -> None:
     job = submit(store)
-    worker = threading.Timer(0.5, run_job, (store, job.id))
+    worker = threading.Thread(target=run_once_heard, args=(store, job.id))
     worker.start()
     response = client.get(f"/jobs/{job.id}/events")
     worker.join()
@@ -81,9 +93,10 @@ def test_a_deleted_job_ends_the_stream(client: TestClient, store: JobStore) -> N
     job = submit(store)
 
     def forget() -> None:
+        wait_for(lambda: is_listened_to(store))
         store.redis.delete(f"{store.prefix}job:{job.id}", f"{store.prefix}events:{job.id}")
 
-    threading.Timer(0.5, forget).start()
+    threading.Thread(target=forget).start()
     assert [event["event"] for event in parse(client.get(f"/jobs/{job.id}/events").text)][-1] != "final"
 
 
@@ -96,7 +109,7 @@ def test_listeners_are_bounded(settings: Settings, store: JobStore) -> None:
     with TestClient(create_app(settings.model_copy(update={"max_event_streams": 1}))) as client:
         first = threading.Thread(target=client.get, args=(f"/jobs/{job.id}/events",))
         first.start()
-        time.sleep(0.5)
+        wait_for(lambda: is_listened_to(store))
         refused = client.get(f"/jobs/{job.id}/events")
         assert_problem(refused, 503, "too_many_streams")
         store.cancel(job.id)
