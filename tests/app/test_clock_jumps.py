@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -25,13 +26,15 @@ LEASE = 30.0
 def set_clock(redis: Redis, prefix: str, by: float) -> None:
     """As if Redis's clock had jumped by so many seconds."""
     for key in redis.scan_iter(f"{prefix}job:*"):
-        for name, value in redis.hgetall(key).items():
+        for name, value in cast("dict[str, str]", redis.hgetall(key)).items():
             if name.endswith(("_at", "lease_until")) and value:
                 redis.hset(key, name, f"{float(value) - by:.6f}")
     for name in ("leases", "jobs"):
-        for member, score in redis.zrange(f"{prefix}{name}", 0, -1, withscores=True):
+        scores: Any = redis.zrange(f"{prefix}{name}", 0, -1, withscores=True)
+        for member, score in scores:
             redis.zadd(f"{prefix}{name}", {member: float(score) - by})
-    for name, text in redis.hgetall(f"{prefix}workers").items():
+    workers = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
+    for name, text in workers.items():
         seen = json.loads(text)
         redis.hset(f"{prefix}workers", name, json.dumps({**seen, "seen_at": seen["seen_at"] - by}))
 
