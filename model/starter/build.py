@@ -33,6 +33,7 @@ from model.starter.face_bank import file_digest
 from model.starter.fit import RECIPE, Fitted, finish, fit, write_package
 from model.starter.judge import by_kind, crossed_probabilities, judge, outcomes
 from model.starter.plots import plot_reliability, plot_timeline
+from model.starter.shifts import shift_items
 from model.train import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def make_training_items(
         store = material.cache / f"sound-{file_digest(material.speech_encoder)}"
         parts.append(embed_sound(items, encoder, store))
         logger.info("%s: %d sequences", part, len(items))
-    return parts[0], parts[1]
+    return shift_items(parts[0], seed=seed), parts[1]
 
 
 def _train_extractors(material: Material, models: Path, seed: int) -> None:

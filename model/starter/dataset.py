@@ -38,6 +38,8 @@ KINDS: dict[str, Callable[[np.random.Generator, Sources, float], Draft]] = {
     "scenery": scenery,
 }
 SHORTEST, LONGEST = 20.0, 90.0
+SCRAPS, SCRAP_SECONDS = 0.15, (4.0, 12.0)
+"""Share of short sequences and their lengths: of somebody who shows one sentiment all the time."""
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
 _AUDIO_BATCH = 8
 
@@ -81,12 +83,13 @@ def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
 
 
 def make_items(sources: Sources, counts: dict[str, int], *, seed: int, spoil: bool) -> list[Item]:
-    """Sequences of each kind, 20-90 s long; item i of a kind depends on the seed and i only."""
+    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only."""
     items = []
     for place, (kind, count) in enumerate(sorted(counts.items())):
         for number in range(count):
             rng = np.random.default_rng((seed, place, number))
-            draft = KINDS[kind](rng, sources, float(rng.uniform(SHORTEST, LONGEST)))
+            lengths = SCRAP_SECONDS if rng.random() < SCRAPS else (SHORTEST, LONGEST)
+            draft = KINDS[kind](rng, sources, float(rng.uniform(*lengths)))
             items.append(finish(rng, f"{kind}{number:04d}", draft, sources, spoil=spoil))
     return items
 

@@ -21,7 +21,7 @@ from model.train import TrainConfig, TrainResult, train
 logger = logging.getLogger(__name__)
 
 NAME, VERSION = "fsenet-starter", "1.0.0"
-MOST_NEUTRAL_MARKED = 0.2
+MOST_NEUTRAL_MARKED = 0.15
 AUDIO_DIM = 512
 
 NETWORK = FSENetConfig(
@@ -33,6 +33,7 @@ NETWORK = FSENetConfig(
     dropout=0.2,
     saliency_width=128,
     class_width=32,
+    centred=True,
 )
 RECIPE = TrainConfig(
     network=NETWORK,

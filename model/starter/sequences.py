@@ -25,6 +25,8 @@ from model.starter.timelines import Span, draw_points, sample_timeline
 from model.starter.voice_bank import channel, heard, to_log_mel, to_power
 
 NO_VOICE, LIVELY = -2, IGNORED
+DUBBED = 0.15
+"""Share of training clips with another clip's voice: the encoder is too often right about voices it has heard."""
 
 
 def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
@@ -41,7 +43,10 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
         label = _next_label(rng, label, calm)
         pool = [i for i, c in enumerate(sources.clips) if c.actor in cast and c.sentiment == label]
         chosen = int(rng.choice(pool))
-        _show_clip(draft, sources, chosen, time, (look, sound), disguises[sources.clips[chosen].actor])
+        voice = _dub(rng, sources, chosen)
+        _show_clip(
+            draft, sources, (chosen, voice), time, (look, sound), disguises[sources.clips[chosen].actor]
+        )
         length = _clip_seconds(sources, chosen)
         _mark(draft, time, time + length, label)
         time += length
@@ -199,22 +204,35 @@ def _disguise(rng: np.random.Generator, sources: Sources, actor: str, look: int)
     return np.asarray((stranger - np.mean(own, 0)) * rng.uniform(0.2, 1.0), np.float32)
 
 
+def _dub(rng: np.random.Generator, sources: Sources, chosen: int) -> int:
+    """The clip that is heard while `chosen` is seen: itself, or now and then another one of the same actor."""
+    if not sources.disguise or rng.random() >= DUBBED:
+        return chosen
+    clip = sources.clips[chosen]
+    others = [
+        i for i, c in enumerate(sources.clips) if c.actor == clip.actor and c.sentiment != clip.sentiment
+    ]
+    return int(rng.choice(others or [chosen]))
+
+
 def _show_clip(
     draft: Draft,
     sources: Sources,
-    chosen: int,
+    seen_and_heard: tuple[int, int],
     start: float,
     version: tuple[int, int],
     disguise: FloatArray,
 ) -> None:
-    faces = sources.clip_faces[chosen]
-    where = draft.between(start, start + _clip_seconds(sources, chosen))
+    chosen, voice = seen_and_heard
+    faces, seconds = sources.clip_faces[chosen], _clip_seconds(sources, chosen)
+    where = draft.between(start, start + seconds)
     samples = np.arange(where.start, min(where.stop, len(draft.seen)))
     frames = (((samples + 0.5) * FACE_STEP - start) * FRAME_RATE / FRAME_STEP).astype(int)
     frames = frames.clip(0, len(faces.seen) - 1)
     draft.face[samples] = faces.embeddings[version[0], frames] + disguise
     draft.seen[samples] = faces.seen[frames]
-    draft.say(start, to_power(sources.clip_sounds[chosen][version[1]]))
+    power = to_power(sources.clip_sounds[voice][version[1]])
+    draft.say(start, power if voice == chosen else power[: round(seconds / SOUND_STEP)])
 
 
 def _mark(draft: Draft, start: float, end: float, label: int) -> None:

@@ -15,7 +15,9 @@ import numpy as np
 from model.items import Item
 from model.segments import BoolArray, FloatArray
 
-SHIFTED = 0.5
+SHIFTED = {"face": 0.5, "audio": 0.3}
+KEPT = "scenery"
+"""Sequences without people stay: what is no face and no voice must remain recognisable as such."""
 LARGEST = 1.0
 LEAST_SNIPPETS = 25
 """Shorter sequences stay: who shows one thing all the time can only be judged by what it looks like."""
@@ -23,7 +25,7 @@ _STRETCH = 6
 
 
 def shift_items(items: Sequence[Item], *, seed: int) -> list[Item]:
-    """Items of which a share `SHIFTED` has its faces (T, 256), and as many their embedded voices (T, 512), moved.
+    """Items of which shares `SHIFTED` have their faces (T, 256) and their embedded voices (T, 512) moved.
 
     A step leads from what one other item shows for a few seconds to what another shows, times up to `LARGEST`.
     """
@@ -32,7 +34,7 @@ def shift_items(items: Sequence[Item], *, seed: int) -> list[Item]:
 
 def _shifted(item: Item, items: Sequence[Item], rng: np.random.Generator) -> Item:
     features = item.features
-    if len(features) < LEAST_SNIPPETS:
+    if len(features) < LEAST_SNIPPETS or item.name.startswith(KEPT):
         return item
     face, audio = (_moved(rng, item, items, name) for name in ("face", "audio"))
     return replace(item, features=replace(features, face=face, audio=audio))
@@ -40,7 +42,7 @@ def _shifted(item: Item, items: Sequence[Item], rng: np.random.Generator) -> Ite
 
 def _moved(rng: np.random.Generator, item: Item, items: Sequence[Item], name: str) -> FloatArray:
     own: FloatArray = getattr(item.features, name)
-    if rng.random() >= SHIFTED:
+    if rng.random() >= SHIFTED[name]:
         return own
     return np.asarray(own + _step(rng, items, name), np.float32)
 
