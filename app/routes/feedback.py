@@ -7,9 +7,10 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from app.feedback import EXAMPLE_FEEDBACK, Feedback, FeedbackStore, KeptFeedback, training_zip
+from app.json_body import parse_body, read_body
 from app.problems import ProblemCode, ProblemError, documented
 from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
 from app.routes.results import EXPIRED, read_result
@@ -68,7 +69,8 @@ class FeedbackList(BaseModel):
 )
 async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFeedback:
     """Segments replace the result's; points say only that there is sentiment at that moment."""
-    feedback = _parse(await _body(request))
+    body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
+    feedback = parse_body(Feedback, body)
     return await to_thread.run_sync(_keep, services, job_id, feedback)
 
 
@@ -100,27 +102,6 @@ def export(services: ServicesDep) -> Response:
 
 def _store(services: Services) -> FeedbackStore:
     return FeedbackStore(services.store.redis, services.store.prefix)
-
-
-async def _body(request: Request) -> bytes:
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY_BYTES:
-            detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
-            problem = ProblemError(413, ProblemCode.BODY_TOO_LARGE, detail)
-            problem.body_is_unread = True
-            raise problem
-    return bytes(data)
-
-
-def _parse(body: bytes) -> Feedback:
-    try:
-        return Feedback.model_validate_json(body)
-    except ValidationError as error:
-        places = [(".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors()]
-        detail = "; ".join(f"{place}: {message}" for place, message in places[:10])
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail) from error
 
 
 def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -330,7 +328,7 @@ def test_every_documented_answer_has_an_example_that_fits(client: TestClient) ->
                     if content["schema"].get("format") == "binary":
                         continue
                     if "$ref" not in content["schema"]:
-                        assert content["example"], (path, method, status)
+                        assert content.get("example") or content.get("examples"), (path, method, status)
                         continue
                     name = content["schema"]["$ref"].rpartition("/")[2]
                     schema = document["components"]["schemas"][name]
@@ -340,20 +338,3 @@ def test_every_documented_answer_has_an_example_that_fits(client: TestClient) ->
                     assert found, (path, method, status)
                     for example in found:
                         models.get(name, dict)(**example)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
-def test_a_full_disk_is_507_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=False)
-    if mount.returncode != 0:
-        pytest.skip("may not mount a small file system here")
-    try:
-        roomy = settings.model_copy(update={"data_dir": small, "max_upload_bytes": 10**6})
-        with TestClient(create_app(roomy), raise_server_exceptions=False) as client:
-            assert_problem(upload(client, b"x" * 200_000), 507, "storage_full")
-            assert [path for path in small.rglob("*") if path.is_file()] == []
-            assert upload(client, b"x" * 20_000).status_code == 202
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
