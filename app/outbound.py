@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 import httpcore
 import httpx
 
+from app.addresses import is_public, parse_address
 from model.errors import ErrorCode, SentilocError
 
 Resolver = Callable[[str, int], Sequence[str]]
@@ -31,18 +31,6 @@ MAX_URL = 2048
 _CONNECT_SECONDS = 10.0
 _SLICE_SECONDS = 0.5
 
-# IANA's special-purpose registry, multicast, reserved space, and the metadata address that Azure has in public space.
-_CLOSED_V4 = [
-    IPv4Network(network)
-    for network in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
-        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"),
-    )
-]
-# Outside of global unicast nothing is public; inside, what is special or carries an IPv4 address is not.
-_GLOBAL_V6 = IPv6Network("2000::/3")
-_CLOSED_V6 = [IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 
 
@@ -155,17 +143,9 @@ class Outbound:
             raise SentilocError(ErrorCode.URL_FORBIDDEN, detail)
 
     def _is_allowed(self, address: str) -> bool:
-        place = _address(address)
+        place = parse_address(address)
         networks = [ipaddress.ip_network(network, strict=False) for network in self.allow]
         return place is not None and any(place in net for net in networks if net.version == place.version)
-
-
-def is_public(address: str) -> bool:
-    """True for an address on the open internet that belongs to no special range."""
-    place = _address(address)
-    if isinstance(place, IPv4Address):
-        return not any(place in network for network in _CLOSED_V4)
-    return place is not None and place in _GLOBAL_V6 and not any(place in network for network in _CLOSED_V6)
 
 
 def header_texts(response: httpcore.Response) -> dict[str, str]:
@@ -188,20 +168,13 @@ def _parse(url: str) -> httpx.URL:
     if parsed.userinfo:
         raise _forbidden("The URL may not hold a user name or a password.")
     is_number = _NUMBER.match(host.rstrip(".").rpartition(".")[2])
-    if not host or "%" in host or (is_number and _address(host) is None):
+    if not host or "%" in host or (is_number and parse_address(host) is None):
         raise _forbidden("The URL's host is neither a name nor a plain address.")
     return parsed
 
 
 def _literal(host: str) -> str | None:
-    return host if _address(host) is not None else None
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
+    return host if parse_address(host) is not None else None
 
 
 def _forbidden(detail: str) -> SentilocError:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import pytest
 import trustme
 
-from app.outbound import Outbound, is_public
+from app.addresses import is_public
+from app.outbound import Outbound
 from app.settings import Settings
 from model.errors import ErrorCode, SentilocError
 from tests.listeners import listening

@@ -109,7 +109,7 @@ def test_anything_else_is_refused(broken: dict[str, object]) -> None:
 
 
 def test_a_part_of_a_video_holds_what_lies_in_it_in_the_videos_own_time(result: Result) -> None:
-    positive, negative = result.segments
+    positive, _ = result.segments
     assert within(result, 0.0, 32.0).segments == (positive,)
     assert [segment.label for segment in within(result, 32.0, None).segments] == ["negative"]
     (part,) = within(result, 12.8, 32.0).segments

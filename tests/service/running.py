@@ -18,7 +18,7 @@ from tests.services import sentiloc_command, sentiloc_environment, wait_for
 
 START_SECONDS = 180.0
 JOB_SECONDS = 240.0
-QUICK = {
+QUICK: dict[str, Any] = {
     "lease_seconds": 4,
     "reaper_interval_seconds": 1,
     "shutdown_grace_seconds": 0.2,
