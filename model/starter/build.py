@@ -3,7 +3,7 @@
     python -m model.starter.build --data SENTILOC_DATA --run RUN
 
 Extractors that the models folder already holds are used as they are; without them they are trained first
-(on two cores: expression net about 1 h, face detector 1 h, speech encoder 1 h, the rest 40 minutes).
+(on two cores: expression net about 2 h, face detector 1 h, speech encoder 1 h, the rest 40 minutes).
 """
 
 from __future__ import annotations
