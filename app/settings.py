@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     precision: Literal["float32", "bfloat16", "float16", "int8"] = Field(
         "float32", description="Of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt"
     )
-    gpu_memory_bytes: int | None = Field(None, gt=0, description="Most that the visual network takes of a GPU")
+    gpu_memory_bytes: int | None = Field(
+        None, gt=0, description="Most that the visual network takes of a GPU"
+    )
     threads: int | None = Field(None, ge=1, description="Inference threads; default: the CPU quota")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -94,7 +96,8 @@ class Settings(BaseSettings):
     thumbnail_seconds: float = Field(20.0, gt=0, description="What a job's pictures may take")
 
     webhook_secret: SecretStr | None = Field(
-        None, description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key"
+        None,
+        description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key",
     )
     webhook_senders: int = Field(8, ge=0, description="Threads that send webhooks, per API process")
     webhook_timeout_seconds: float = Field(10.0, gt=0)
@@ -113,7 +116,9 @@ class Settings(BaseSettings):
     worker_max_jobs: int = Field(200, ge=1, description="Jobs after which a worker's child is replaced")
     worker_max_memory_bytes: int = Field(6 * 1024**3, gt=0, description="Likewise, checked after each job")
     feature_cache_bytes: int = Field(
-        2 * 1024**3, ge=0, description="Disk for features of videos seen before, so that they are quick; 0: off"
+        2 * 1024**3,
+        ge=0,
+        description="Disk for features of videos seen before, so that they are quick; 0: off",
     )
     feature_cache_seconds: float = Field(86_400, gt=0, description="Features unused for so long are removed")
     job_time_limit_seconds: int = Field(8 * 3600, gt=0)

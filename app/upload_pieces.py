@@ -76,7 +76,9 @@ class Pieces:
         except UploadBusyError:
             raise _unread(ProblemError(*BUSY, {"Retry-After": "1"})) from None
         except SentilocError as error:
-            raise _unread(ProblemError(STATUS_OF_ERROR.get(error.code, 500), error.code, error.detail)) from error
+            raise _unread(
+                ProblemError(STATUS_OF_ERROR.get(error.code, 500), error.code, error.detail)
+            ) from error
         except ProblemError as problem:
             raise _unread(problem) from problem.__cause__
 

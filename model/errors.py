@@ -15,6 +15,7 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "limit_exceeded"
     RESOURCE_LIMIT = "resource_limit"
     STORAGE_FULL = "storage_full"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
     SOURCE_MISSING = "source_missing"
     URL_FORBIDDEN = "url_forbidden"
     URL_UNREACHABLE = "url_unreachable"

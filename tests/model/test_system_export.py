@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,11 +51,12 @@ def test_both_networks_become_packages_with_pytorchs_numbers(tmp_path: Path) -> 
 
 
 def test_a_network_is_not_exported_under_another_spec(tmp_path: Path) -> None:
-    for attempt in (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: export_cten(tiny_cten(), replace(EMOTIONS, classes=("fear", "joy")), tmp_path),
         lambda: export_cten(tiny_cten(), FEATURES, tmp_path),
         lambda: export_gim(GIM(GIMConfig(inputs=12, width=8)), EXPRESSIONS, tmp_path),
-    ):
+    )
+    for attempt in attempts:
         with pytest.raises(SentilocError) as error:
             attempt()
         assert error.value.code is ErrorCode.SPEC_MISMATCH

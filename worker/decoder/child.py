@@ -58,9 +58,7 @@ def read_task(text: str) -> Task:
     raw = json.loads(text)
     request = DecodeRequest(**{**raw["request"], "face_samples": tuple(raw["request"]["face_samples"])})
     times = None if raw["grab_seconds"] is None else tuple(raw["grab_seconds"])
-    return Task(
-        **{**raw, "request": request, "limits": DecodeLimits(**raw["limits"]), "grab_seconds": times}
-    )
+    return Task(**{**raw, "request": request, "limits": DecodeLimits(**raw["limits"]), "grab_seconds": times})
 
 
 class Output:
