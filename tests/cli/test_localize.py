@@ -85,11 +85,18 @@ def test_formats_go_to_a_folder_or_a_file(folder: Path, tmp_path: Path) -> None:
         assert CliRunner().invoke(root, ["localize", *wrong]).exit_code == 2
 
 
+def _heed_interrupts() -> None:
+    """Whoever runs the tests in the background may have told its children to ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_watched_folder(folder: Path, tmp_path: Path) -> None:
     inbox, out = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     command = sentiloc_command("localize", "--watch", str(inbox), "-o", str(out))
-    with subprocess.Popen(command, env=sentiloc_environment(), stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, env=sentiloc_environment(), stdout=subprocess.PIPE, preexec_fn=_heed_interrupts
+    ) as process:
         try:
             (inbox / "late.mp4").write_bytes((folder / "b.mp4").read_bytes())
             wait_for(lambda: (out / "late.json").exists(), 120)
