@@ -1,4 +1,7 @@
-"""Lint, types, audit, tests, stopping at the first that fails: `python -m tests [pytest arguments]`."""
+"""Lint, types, audit, tests, stopping at the first that fails: `python -m tests [pytest arguments]`.
+
+Tests run in two processes, a file at a time: many of them wait for a server, a worker or a browser.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def main() -> int:
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["tests.audit"],
-        ["pytest", *sys.argv[1:]],
+        ["pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]],
     )
     for check in checks:
         status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT).returncode
