@@ -68,12 +68,12 @@ def forked_decoders() -> Iterator[None]:
         socket.send_fds(ours, [json.dumps(task).encode()], [fds[name] for name in _FDS])
         return ForkedChild(ours)
 
-    original = DecoderProcess.start_child
+    original = DecoderProcess.__dict__["start_child"]
     DecoderProcess.start_child = staticmethod(start)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        DecoderProcess.start_child = original  # type: ignore[method-assign]
+        setattr(DecoderProcess, "start_child", original)  # noqa: B010
         ours.close()
         server.wait()
 
