@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 from bench.page import PAN, TWO_HOURS, plant_long_result
 from tests.page.browsing import Visit, read
 from tests.page.conftest import SteadyService, Visitor
+from tests.services import wait_for
 
 MAX_GZIPPED = 300_000
 # Pixels under the timeline's upper edge.
@@ -47,7 +48,7 @@ def test_from_a_file_to_markers_in_resolve_by_mouse(visit: Visitor, clip: Path) 
     start, end = page.input_value("[name=start]"), page.input_value("[name=end]")
     middle = (seconds(start) + seconds(end)) / 2
     page.click("[name=remove]")
-    assert person.rows().count() == found - 1
+    wait_for(lambda: person.rows().count() == found - 1)
     page.mouse.dblclick(*person.timeline_place(middle, BELOW_AXIS))
     assert "Negative" in page.locator("#rows button[aria-current=true]").inner_text()
     end = page.input_value("[name=end]")
@@ -146,7 +147,7 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     assert page.is_disabled("#threshold")
     for _ in range(4):
         page.keyboard.press("Control+z")
-    assert person.rows().all_inner_texts() == before
+    wait_for(lambda: person.rows().all_inner_texts() == before)
     assert page.is_disabled("#undo")
     for _ in range(4):
         page.click("#redo")
@@ -157,12 +158,12 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     assert kept["segments"][0]["start"] == 0
 
     again = visit().open_result(job)
-    assert again.rows().all_inner_texts() == person.rows().all_inner_texts()
+    wait_for(lambda: again.rows().all_inner_texts() == person.rows().all_inner_texts())
     again.page.click("#rows li:first-child button")
     again.page.keyboard.press("Delete")
-    assert again.rows().count() == len(kept["segments"]) - 1
+    wait_for(lambda: again.rows().count() == len(kept["segments"]) - 1)
     again.page.click("#discard")
-    assert again.rows().all_inner_texts() == before
+    wait_for(lambda: again.rows().all_inner_texts() == before)
 
 
 def test_sliders_cut_as_the_server_does(visit: Visitor, service: SteadyService, job: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import ErrorCode, SentilocError
+from tests.services import wait_for
 from worker.decode import DecodeLimits, DecodeRequest, decode
 
 LIMITS = DecodeLimits(threads=1)
@@ -68,4 +69,5 @@ def leaves_nothing_behind() -> Iterator[None]:
     before = open_files()
     yield
     assert child_pids() == []
-    assert open_files() <= before
+    # A thread of an earlier test may hold a file for a moment; what leaked stays open.
+    wait_for(lambda: open_files() <= before, 10)
