@@ -43,10 +43,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="how often; the default is what the documents state")
     parser.add_argument("--work", type=Path, default=Path("runs") / "faults")
     args = parser.parse_args()
+    work = args.work.resolve()
     for name in PROOFS if "all" in args.proofs else args.proofs:
         default, prove = PROOFS[name]
         count = args.count or default
-        save(f"faults_{name}", f"python -m bench.faults {name} --count {count}", prove(args.work, count))
+        save(f"faults_{name}", f"python -m bench.faults {name} --count {count}", prove(work, count))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running
+from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running, undisturbed_seconds
 from tests.service.running import RunningService, children, kill
 from tests.services import wait_for
 
@@ -84,13 +84,15 @@ def _hold(service: RunningService, job_id: str, seconds: float) -> float:
 def prove_sigterm(work: Path, stops: int) -> Row:
     """SIGTERM to the worker at random moments of a job, with a short and a longer time of grace."""
     ledger = Ledger(work / "sigterm.jsonl")
-    video = clip(work, "kills.mp4", 4.0)
+    video = clip(work, "minute.mp4", 60.0, size=(160, 120))
     for grace in (0.2, 5.0):
         done = [row for row in ledger.rows() if row["grace_seconds"] == grace]
         if len(done) < stops // 2:
             with running(work, f"sigterm_{grace:g}", shutdown_grace_seconds=grace) as service:
+                undisturbed = undisturbed_seconds(service, video)
                 for index in range(len(done), stops // 2):
-                    ledger.add({"grace_seconds": grace, **_stop_worker(service, video, index)})
+                    after = random.Random(index).uniform(0, undisturbed)
+                    ledger.add({"grace_seconds": grace, **_stop_worker(service, video, after)})
     rows = ledger.rows()
     lost = [row for row in rows if row["state"] != "succeeded" or not is_whole(row) or row["crashes"]]
     return {
@@ -104,12 +106,13 @@ def prove_sigterm(work: Path, stops: int) -> Row:
     }
 
 
-def _stop_worker(service: RunningService, video: Path, index: int) -> Row:
+def _stop_worker(service: RunningService, video: Path, after: float) -> Row:
+    """One job, whose worker is told to stop so many seconds after it has begun."""
     worker = service.process("worker")
     service.worker_child()
     job_id = service.submit(video)
     service.wait_running(job_id)
-    time.sleep(random.Random(index).uniform(0, 2))
+    time.sleep(after)
     started = time.monotonic()
     os.kill(worker, signal.SIGTERM)
     wait_for(lambda: not Path(f"/proc/{worker}").exists(), 60)

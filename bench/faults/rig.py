@@ -86,6 +86,14 @@ def outcome(service: RunningService, job_id: str) -> Row:
     }
 
 
+def undisturbed_seconds(service: RunningService, video: Path) -> float:
+    """How long a warm worker takes over this video: what random moments are drawn from."""
+    service.wait_ended(service.submit(video), PATIENCE_SECONDS)
+    started = time.monotonic()
+    service.wait_ended(service.submit(video), PATIENCE_SECONDS)
+    return time.monotonic() - started
+
+
 def is_whole(row: Row) -> bool:
     """One terminal state, one final event that says the same, one result if and only if it succeeded."""
     return bool(row["finals"] == [row["state"]]) and row["results"] == (row["state"] == "succeeded")

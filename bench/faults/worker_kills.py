@@ -7,31 +7,33 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running
+from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running, undisturbed_seconds
 from tests.service.running import RunningService, kill
 
 STAGES = ("queued", "decoding", "extracting", "localizing", "any")
-_SPREAD_SECONDS = {"queued": 0.02, "decoding": 0.5, "extracting": 2.0, "localizing": 0.05, "any": 6.0}
+_SPREAD = {"queued": 0.005, "decoding": 0.2, "extracting": 0.9, "localizing": 0.02, "any": 1.1}
+"""How long after a stage has begun the kill may come, as a part of the time that an undisturbed job takes."""
 
 
 def prove(work: Path, kills: int, seed: int = 0) -> Row:
     """Kill the worker `kills` times, alternately the parent and the child that runs the job."""
     ledger = Ledger(work / "worker_kills.jsonl")
-    video = clip(work, "kills.mp4", 4.0)
+    video = clip(work, "minute.mp4", 60.0, size=(160, 120))
     if len(ledger.rows()) < kills:
         with running(work, "worker_kills", reaper_interval_seconds=1) as service:
+            undisturbed = undisturbed_seconds(service, video)
             for index in range(len(ledger.rows()), kills):
-                ledger.add(_one(service, video, index, random.Random(seed + index)))
+                ledger.add(_one(service, video, index, undisturbed, random.Random(seed + index)))
     return _summary(ledger.rows()[:kills])
 
 
-def _one(service: RunningService, video: Path, index: int, chance: random.Random) -> Row:
+def _one(service: RunningService, video: Path, index: int, undisturbed: float, chance: random.Random) -> Row:
     wanted = STAGES[index % len(STAGES)]
     victim = "worker" if index // len(STAGES) % 2 else "child"
     pid = service.worker_child() if victim == "child" else service.process("worker")
     job_id = service.submit(video)
     _wait_for_stage(service, job_id, wanted)
-    time.sleep(chance.uniform(0, _SPREAD_SECONDS[wanted]))
+    time.sleep(chance.uniform(0, _SPREAD[wanted] * undisturbed))
     record = service.record(job_id)
     kill(pid)
     return {
