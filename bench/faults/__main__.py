@@ -8,6 +8,8 @@
     python -m bench.faults disk         a volume that runs full (row 6); needs root
     python -m bench.faults limits       the decoder's limits (row 10)
     python -m bench.faults gpu          a device that is not there (row 15)
+    python -m bench.faults releases     workers of two releases (row 18); needs the history
+    python -m bench.faults replacement  a model package that is replaced under load (row 18)
 
 `--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
 """
@@ -18,7 +20,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.faults import disk, leases, limits, outages, worker_kills
+from bench.faults import disk, leases, limits, outages, releases, worker_kills
 from bench.faults.rig import Row, save
 
 PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
@@ -31,6 +33,8 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "disk": (1, disk.prove_disk),
     "limits": (1, limits.prove_limits),
     "gpu": (1, limits.prove_gpu),
+    "releases": (12, releases.prove_releases),
+    "replacement": (40, releases.prove_replacement),
 }
 
 
