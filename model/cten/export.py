@@ -32,9 +32,9 @@ class _Serving(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """visual and audio (B, T, dim) -> video (B, M), segments (B, T, M), attention (B, T, 2)."""
-        output = self.network(visual, audio)
+        output = self.network(*inputs)
         return class_probabilities(output.activations), class_probabilities(output.segments), output.attention
 
 

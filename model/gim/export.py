@@ -25,9 +25,9 @@ class _Serving(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """flow (B, T, inputs) -> intensity (B, T), actions (B, T, C)."""
-        output = self.network(flow)
+        output = self.network(*inputs)
         return output.intensity, output.actions
 
 

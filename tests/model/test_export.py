@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from model.errors import ErrorCode, SentilocError
-from model.export import SPEC_KEY, check_spec, example_inputs, export_onnx, input_names
+from model.export import check_spec, example_inputs, export_onnx, input_names
 from model.fsenet import FSENet, FSENetConfig
+from model.graph_export import SPEC_KEY
 from model.spec import AudioStream, FaceStream, ModelSpec, VisualStream, parse_spec
 
 SMALL = {"width": 16, "heads": 2, "saliency_width": 8, "class_width": 8}
@@ -74,7 +75,7 @@ def test_a_network_that_does_not_fit_the_spec_is_refused(tmp_path: Path) -> None
 
 
 def test_a_graph_with_other_numbers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.export.PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr("model.graph_export.PARITY_TOLERANCE", -1.0)
     spec = replace(SPEC, visual=None, audio=None)
     options = {**SMALL, "gsp": False, "stage1": False, "stage2": False}
     with pytest.raises(SentilocError, match="differ"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 
@@ -34,6 +35,11 @@ def tiny_cten() -> CTEN:
     return network
 
 
+def axes(path: Path) -> dict[str, list[str | int]]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}
+
+
 def test_both_networks_become_packages_with_pytorchs_numbers(tmp_path: Path) -> None:
     torch.manual_seed(0)
     cten, gim = tiny_cten(), GIM(GIMConfig(inputs=16, width=8))
@@ -47,6 +53,13 @@ def test_both_networks_become_packages_with_pytorchs_numbers(tmp_path: Path) -> 
     assert list_packages(root) == ["cten-tiny", "gim-tiny"]
     assert load_package("cten-tiny", root).network.name == "cten.onnx"
     assert load_package("gim-tiny", root).spec == EXPRESSIONS
+    assert axes(root / "cten-tiny" / "cten.onnx") == {
+        "visual": ["batch", "time", 5],
+        "audio": ["batch", "time", 6],
+        "video": ["batch", 3],
+        "segments": ["batch", "time", 3],
+        "attention": ["batch", "time", 2],
+    }
     assert str(Path(__file__).parents[2]).encode() not in (root / "gim-tiny" / "gim.onnx").read_bytes()
 
 
