@@ -46,6 +46,7 @@ EXAMPLE_RESULT: dict[str, Any] = {
     "timings": {"decoding": 0.41, "face": 1.1, "audio": 0.2, "localizing": 0.02},
     "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
     "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4},
+    "sound": {"step": 0.16, "loudness": [0.1, 0.12, 0.3, 0.44, 0.9, 1.0, 0.73, 0.5, 0.2, 0.2, 0.1, 0.1]},
 }
 
 
@@ -126,6 +127,13 @@ class CalibrationBody(Body):
     intercept: float
 
 
+class SoundBody(Body):
+    """Loudness over time: value i covers [i·step, (i+1)·step) seconds."""
+
+    step: float = Field(gt=0, description="Seconds per value")
+    loudness: list[Share] = Field(description="0 is silence, 1 the loudest moment of the video")
+
+
 Thumbnails = Annotated[
     list[str | None],
     Field(description="Paths of the pictures of the segments, in their order; null where there is none"),
@@ -145,4 +153,5 @@ class ResultBody(Body):
     timings: dict[str, float] = Field(description="Seconds by stage")
     options: OptionsBody
     calibration: CalibrationBody
+    sound: SoundBody | None = Field(None, description="null without sound, and in results of older versions")
     thumbnails: Thumbnails = Field(default=[])

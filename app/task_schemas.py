@@ -13,6 +13,7 @@ from app.result_schemas import (
     ModelBody,
     Seconds,
     Share,
+    SoundBody,
     Thumbnails,
     VideoBody,
 )
@@ -42,6 +43,7 @@ EXAMPLE_EMOTIONS: dict[str, Any] = {
     },
     "model": {"name": "cten-mine", "version": "1", "spec_hash": "1b2c4e81d07ab635", "device": "cpu"},
     "options": {"threshold": 0.3, "min_length": 1.0, "merge_gap": 0.64, "labels": ["joy", "sadness"]},
+    "sound": {"step": 0.16, "loudness": [0.1, 0.12, 0.3, 0.44, 0.9, 1.0, 0.73, 0.5, 0.2, 0.2, 0.1, 0.1]},
 }
 EXAMPLE_EXPRESSIONS: dict[str, Any] = {
     **_SHARED,
@@ -55,6 +57,7 @@ EXAMPLE_EXPRESSIONS: dict[str, Any] = {
     },
     "model": {"name": "gim-mine", "version": "1", "spec_hash": "5c2c4e81d07ab635", "device": "cpu"},
     "options": {"threshold": 0.3, "min_length": 0.1, "merge_gap": 0.0, "labels": ["macro", "micro"]},
+    "sound": None,
 }
 
 
@@ -100,6 +103,10 @@ class _TaskBody(Body):
     timings: dict[str, float] = Field(description="Seconds by stage")
     options: TaskOptionsBody
     calibration: CalibrationBody
+    sound: SoundBody | None = Field(
+        None,
+        description="null without sound, where the model does not listen, and in results of older versions",
+    )
     thumbnails: Thumbnails = Field(default=[])
 
 

@@ -14,6 +14,7 @@ from model.calibration import Calibration, parse_calibration
 from model.errors import ErrorCode, SentilocError
 from model.segments import Evidence, FrameScores, Segment, VideoInfo
 from model.serving import DEFAULT_RULE, fuse
+from model.sound import Sound, parse_sound
 from model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 SCHEMA_VERSION = "1.0"
@@ -69,6 +70,7 @@ class Result:
     """Everything a client can ask about a localized video; `timings` are seconds per stage.
 
     `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
+    `sound` is None where there is none, and in results of older versions.
     """
 
     video: VideoInfo
@@ -79,6 +81,7 @@ class Result:
     timings: Mapping[str, float]
     options: SegmentOptions
     calibration: Calibration
+    sound: Sound | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, as the API returns and stores it."""
@@ -91,6 +94,7 @@ class Result:
             "timings": dict(self.timings),
             "options": asdict(self.options),
             "calibration": asdict(self.calibration),
+            "sound": self.sound and asdict(self.sound),
         }
 
 
@@ -107,6 +111,7 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
             timings=raw["timings"],
             options=SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
             calibration=parse_calibration(json.dumps(raw["calibration"])),
+            sound=parse_sound(raw.get("sound")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error

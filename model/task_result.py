@@ -22,6 +22,7 @@ from model.gim.spotting import SpottingRule, spot
 from model.nms import disjoint
 from model.result import ModelIdentity, Result, SegmentOptions, parse_result
 from model.segments import Segment, VideoInfo
+from model.sound import Sound, parse_sound
 
 SCHEMA_VERSION = "1.0"
 _DECIMALS = 4
@@ -52,6 +53,7 @@ class _TaskResult:
     timings: Mapping[str, float]
     options: SegmentOptions
     calibration: Calibration
+    sound: Sound | None = None
 
     def _shared(self, task: str) -> dict[str, Any]:
         return {
@@ -63,6 +65,7 @@ class _TaskResult:
             "timings": dict(self.timings),
             "options": asdict(self.options),
             "calibration": asdict(self.calibration),
+            "sound": self.sound and asdict(self.sound),
         }
 
 
@@ -274,4 +277,5 @@ def _parse_shared(raw: Mapping[str, Any]) -> dict[str, Any]:
         "timings": raw["timings"],
         "options": SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
         "calibration": parse_calibration(json.dumps(raw["calibration"])),
+        "sound": parse_sound(raw.get("sound")),
     }

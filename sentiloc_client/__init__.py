@@ -39,6 +39,7 @@ from sentiloc_client.models import (
     Limits,
     Result,
     Segment,
+    Sound,
     TimeRange,
     Webhook,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Retry",
     "Segment",
     "ServerError",
+    "Sound",
     "TimeRange",
     "UnexpectedAnswerError",
     "WaitTimeoutError",

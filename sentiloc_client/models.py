@@ -222,6 +222,14 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """Loudness over time: value i covers [i * step, (i + 1) * step) seconds; 1 is the loudest moment."""
+
+    step: float
+    loudness: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """When the video conveys which sentiment; segments are sorted by start, timings are seconds by stage."""
 
@@ -233,6 +241,7 @@ class Result:
     timings: Mapping[str, float]
     options: CutWith
     calibration: Calibration
+    sound: Sound | None = None
     thumbnails: tuple[str | None, ...] = ()
 
 

@@ -68,6 +68,7 @@ class EmotionPipeline(PackagePipeline):
             timings={**extraction.timings, **clock.seconds},
             options=options,
             calibration=calibration,
+            sound=self._sound(extraction),
             probabilities=probabilities,
         )
 

@@ -9,6 +9,7 @@ from app.settings import Settings
 from model.cut import cut_segments
 from model.package import ModelPackage, load_package
 from model.result import ModelIdentity, Result, SegmentOptions, make_curve
+from model.sound import Sound, measure_sound
 from worker.extract import Extractor, Report, load_extractor
 from worker.extraction import Extraction
 from worker.feature_cache import FeatureCache, cache_key
@@ -65,6 +66,13 @@ class PackagePipeline:
                 self.cache.store(key, extraction)
         return replace(extraction, timings={**extraction.timings, **clock.seconds})
 
+    def _sound(self, extraction: Extraction) -> Sound | None:
+        """The loudness of a video that has sound, where the package listens."""
+        audio = extraction.features.audio
+        if audio is None or not extraction.info.has_audio:
+            return None
+        return measure_sound(audio, self.package.spec.snippet_seconds)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline(PackagePipeline):
@@ -95,6 +103,7 @@ class Pipeline(PackagePipeline):
             timings={**extraction.timings, **clock.seconds},
             options=options,
             calibration=calibration,
+            sound=self._sound(extraction),
         )
 
 

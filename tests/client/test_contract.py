@@ -42,6 +42,7 @@ KINDS: dict[str, type] = {
     "ReadyBody": models.Readiness,
     "ResultBody": models.Result,
     "SegmentBody": models.Segment,
+    "SoundBody": models.Sound,
     "Source": models.Source,
     "TimeRange": models.TimeRange,
     "VideoBody": models.Video,
