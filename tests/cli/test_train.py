@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cli.main import main
 from cli.train import _config, _network
-from model.feature_store import write_features, write_spec
+from model.feature_store import write_spec
 from model.fsenet import FSENetConfig
-from model.segments import SnippetFeatures
-from model.spec import AudioStream, FaceStream, ModelSpec, load_spec
+from model.spec import load_spec
+from tests.cli.extracted import SPEC, Sentiloc, write_video
 
-SPEC = ModelSpec(
-    name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)
-)
 DEFAULTS = {"recipe": "paper", "supervision": "point"}
 
 
@@ -28,38 +23,12 @@ def folder(tmp_path: Path) -> Path:
     write_spec(tmp_path, SPEC)
     database, points = {}, ["class,class_index,start_frame,stop_frame,video_id,point"]
     for index in range(6):
-        present = np.ones(24, bool)
-        features = SnippetFeatures(
-            visual=None,
-            audio=rng.standard_normal((24, 8, 6), np.float32),
-            face=rng.standard_normal((24, 4), np.float32),
-            visual_present=~present,
-            audio_present=present,
-            face_present=present,
-        )
-        write_features(tmp_path, "train", f"v{index}", features, fps=25.0, duration=15.4)
+        write_video(tmp_path, "train", f"v{index}", rng, 24)
         database[f"v{index}"] = {"annotations": [{"segment": ["3.2", "8.0"], "label": "pn"[index % 2]}]}
         points.append(f"{'pn'[index % 2]},{1 - index % 2},0,0,v{index},140")
     (tmp_path / "videosenti_gt.json").write_text(json.dumps({"database": database}))
     (tmp_path / "point_label.csv").write_text("\n".join(points) + "\n")
     return tmp_path
-
-
-Sentiloc = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def sentiloc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sentiloc:
-    """The command's own entry point: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["sentiloc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from cli.main import main
-from model.feature_store import write_features, write_spec
+from model.feature_store import write_spec
 from model.gim.export import load_gim
 from model.gim.spec import expression_spec
 from model.package import load_package
-from model.segments import SnippetFeatures
-from model.spec import AudioStream, FaceStream, FlowStream, ModelSpec
+from model.spec import FlowStream
+from tests.cli.extracted import SPEC, Sentiloc, write_video
 
-SPEC = ModelSpec(
-    name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)
-)
 FLOW = FlowStream(grid=2)
-Sentiloc = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def sentiloc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sentiloc:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["sentiloc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def emotion_folder(folder: Path) -> Path:
@@ -42,16 +23,7 @@ def emotion_folder(folder: Path) -> Path:
     write_spec(folder, SPEC)
     rows, segments = ["video_id,label"], ["video_id,start,end"]
     for index in range(8):
-        present = np.ones(12, bool)
-        features = SnippetFeatures(
-            visual=None,
-            audio=rng.standard_normal((12, 8, 6), np.float32),
-            face=rng.standard_normal((12, 4), np.float32),
-            visual_present=~present,
-            audio_present=present,
-            face_present=present,
-        )
-        write_features(folder, ("train", "test")[index % 2], f"v{index}", features, fps=25.0, duration=7.6)
+        write_video(folder, ("train", "test")[index % 2], f"v{index}", rng, 12)
         rows.append(f"v{index},{('Joy', 'Fear')[index // 2 % 2]}")
         segments.append(f"v{index},1.5,4.0")
     (folder / "emotions.csv").write_text("\n".join(rows) + "\n")

@@ -1,0 +1,22 @@
+"""The command line as a person at a shell sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.main import main
+from tests.cli.extracted import Sentiloc
+
+
+@pytest.fixture
+def sentiloc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sentiloc:
+    """The command's own entry point: exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["sentiloc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call

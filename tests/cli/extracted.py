@@ -1,0 +1,31 @@
+"""A folder as `sentiloc extract` leaves it, with drawn features of a tiny spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from model.feature_store import write_features
+from model.segments import SnippetFeatures
+from model.spec import AudioStream, FaceStream, ModelSpec
+
+SPEC = ModelSpec(
+    name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)
+)
+Sentiloc = Callable[..., tuple[int, str, str]]
+
+
+def write_video(folder: Path, split: str, name: str, rng: np.random.Generator, snippets: int) -> None:
+    """Features of one video of so many snippets, at 25 frames a second."""
+    present = np.ones(snippets, bool)
+    features = SnippetFeatures(
+        visual=None,
+        audio=rng.standard_normal((snippets, 8, 6), np.float32),
+        face=rng.standard_normal((snippets, 4), np.float32),
+        visual_present=~present,
+        audio_present=present,
+        face_present=present,
+    )
+    write_features(folder, split, name, features, fps=25.0, duration=0.64 * snippets)
