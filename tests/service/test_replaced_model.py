@@ -1,0 +1,12 @@
+"""A model package that is replaced under load: every result names the version whose scores it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.faults.releases import prove_replacement
+
+
+def test_results_name_the_version_that_scored_them(tmp_path: Path) -> None:
+    found = prove_replacement(tmp_path, 6)
+    assert found["passed"], found
