@@ -24,7 +24,6 @@ from sentiloc_client.errors import (
     WaitTimeoutError,
 )
 from sentiloc_client.models import (
-    Curve,
     Cut,
     Event,
     Feedback,
@@ -37,12 +36,10 @@ from sentiloc_client.models import (
     JobPage,
     JobState,
     Limits,
-    Result,
-    Segment,
-    Sound,
     TimeRange,
     Webhook,
 )
+from sentiloc_client.results import Curve, Result, Segment, Sound
 from sentiloc_client.retries import Retry
 from sentiloc_client.synchronous import Client
 

@@ -15,7 +15,6 @@ from sentiloc_client import calls
 from sentiloc_client.errors import JobFailedError, WaitTimeoutError
 from sentiloc_client.events import EventLines
 from sentiloc_client.models import (
-    Curve,
     Cut,
     Event,
     Feedback,
@@ -28,9 +27,9 @@ from sentiloc_client.models import (
     KeptFeedback,
     Limits,
     Readiness,
-    Result,
     ResultFormat,
 )
+from sentiloc_client.results import Curve, Result
 from sentiloc_client.retries import Attempts, Retry
 from sentiloc_client.uploads import Progress, Video
 

@@ -14,7 +14,6 @@ import httpx
 from sentiloc_client.decoding import decode, encode
 from sentiloc_client.errors import ConnectionFailedError, UnexpectedAnswerError
 from sentiloc_client.models import (
-    Curve,
     Cut,
     Feedback,
     FeedbackList,
@@ -26,9 +25,9 @@ from sentiloc_client.models import (
     KeptFeedback,
     Limits,
     Readiness,
-    Result,
     ResultFormat,
 )
+from sentiloc_client.results import Curve, Result
 from sentiloc_client.retries import parse_retry_after
 from sentiloc_client.uploads import Progress, UploadBody, Video
 

@@ -15,17 +15,17 @@ from app.main import create_app
 from app.problems import ProblemCode
 from app.settings import Settings
 from model.errors import ErrorCode
-from sentiloc_client import errors, models
+from sentiloc_client import errors, models, results
 from sentiloc_client.decoding import decode, encode
 
 DOCUMENT = create_app(Settings(redis_url="redis://localhost:1/0")).openapi()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 KINDS: dict[str, type] = {
-    "CalibrationBody": models.Calibration,
+    "CalibrationBody": results.Calibration,
     "CorrectPoint": models.FeedbackPoint,
     "CorrectSegment": models.FeedbackSegment,
-    "CurveBody": models.Curve,
-    "EvidenceBody": models.Evidence,
+    "CurveBody": results.Curve,
+    "EvidenceBody": results.Evidence,
     "Failure": models.Failure,
     "Feedback": models.Feedback,
     "FeedbackList": models.FeedbackList,
@@ -37,17 +37,17 @@ KINDS: dict[str, type] = {
     "KeptFeedback": models.KeptFeedback,
     "LimitsBody": models.Limits,
     "Links": models.Links,
-    "ModelBody": models.ResultModel,
-    "OptionsBody": models.CutWith,
+    "ModelBody": results.ResultModel,
+    "OptionsBody": results.CutWith,
     "ReadyBody": models.Readiness,
-    "ResultBody": models.Result,
-    "SegmentBody": models.Segment,
-    "SoundBody": models.Sound,
+    "ResultBody": results.Result,
+    "SegmentBody": results.Segment,
+    "SoundBody": results.Sound,
     "Source": models.Source,
     "TimeRange": models.TimeRange,
-    "VideoBody": models.Video,
+    "VideoBody": results.Video,
     "Webhook": models.Webhook,
-    "WithoutBody": models.Without,
+    "WithoutBody": results.Without,
     "WorkerBody": models.Worker,
 }
 
