@@ -1,0 +1,76 @@
+"""What serving imports is what `pyproject.toml` asks for, not what happens to be installed beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+# Extras bring what these import: s3, train.
+OF_EXTRAS = {"app.s3_storage", "worker.quantize"}
+IMPORT = """
+import importlib, sys
+forbidden = set(sys.argv[1].split())
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in forbidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def required() -> set[str]:
+    """Every distribution that the project's own list brings, by the metadata of those that are installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = set[str]()
+    left = [Requirement(text) for text in project["dependencies"]]
+    while left:
+        wanted = left.pop()
+        name = canonicalize_name(wanted.name)
+        is_here = wanted.marker is None or any(
+            wanted.marker.evaluate({"extra": extra}) for extra in wanted.extras or {""}
+        )
+        if name in found or not is_here:
+            continue
+        found.add(name)
+        try:
+            left += [Requirement(text) for text in metadata.requires(name) or ()]
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def test_serving_needs_nothing_that_is_not_asked_for() -> None:
+    allowed = required()
+    owners = metadata.packages_distributions()
+    forbidden = [
+        module
+        for module, names in owners.items()
+        if not any(canonicalize_name(name) in allowed for name in names)
+    ]
+    packages = [
+        path for package in ("app", "worker", "sentiloc_client") for path in (ROOT / package).rglob("*.py")
+    ]
+    commands = [
+        ROOT / "cli" / f"{name}.py" for name in ("main", "api", "worker", "serve", "keys", "submit", "jobs")
+    ]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (*packages, *commands)}
+    modules = {name.removesuffix(".__init__") for name in modules} - OF_EXTRAS
+    own = {"app", "cli", "model", "worker", "sentiloc_client", "exported"}
+    absent = " ".join(name for name in forbidden if name not in own and name.isidentifier())
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, absent, *sorted(modules)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
