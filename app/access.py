@@ -5,19 +5,15 @@ It stands before all routes, so that a route added later is closed, too. It says
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
-import logging
 import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from fastapi.responses import Response
 from redis import RedisError
-from redis.asyncio import Redis
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,13 +21,11 @@ from app.callers import Scope as KeyScope
 from app.callers import set_caller
 from app.keys import ApiKey, check_key, key_place, split_key
 from app.lingering import LingeringResponse
-from app.problems import NO_REDIS_DETAIL, ProblemCode, ProblemError, problem_response
+from app.problems import ProblemCode, ProblemError, refusal
 from app.rates import Buckets
-from app.redis_client import connect_async
 from app.settings import Settings
+from app.shared_connection import SharedConnection
 from app.usage import as_minutes, month_ends, usage_place
-
-logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
 OPEN_FOLDERS = ("/web/", "/docs/")
@@ -78,11 +72,10 @@ def shown_key(headers: Mapping[str, str]) -> str | None:
 class KeyGuard:
     """ASGI middleware. Revoked is revoked at once: a key is looked up for each request."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, shared: SharedConnection) -> None:
         self._app = app
         self._settings = settings
-        self._redis: Redis | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._shared = shared
         self._guesses = Buckets()
         self._requests = Buckets()
         self._used_at: dict[str, float] = {}
@@ -92,16 +85,8 @@ class KeyGuard:
         if scope["type"] == "http" and scope["method"] != "OPTIONS" and not is_open(scope["path"]):
             try:
                 await self._admit(scope)
-            except ProblemError as problem:
-                response = problem_response(problem.status, problem.code, problem.detail, problem.headers)
-                await _refuse(response, scope, receive, send)
-                return
-            except RedisError as error:
-                logger.error("no key can be looked up: %s", error)
-                response = problem_response(
-                    503, ProblemCode.REDIS_UNAVAILABLE, NO_REDIS_DETAIL, {"Retry-After": "2"}
-                )
-                await _refuse(response, scope, receive, send)
+            except (ProblemError, RedisError) as error:
+                await _refuse(refusal(error), scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -127,7 +112,7 @@ class KeyGuard:
         if text is None:
             raise ProblemError(*UNAUTHORIZED, {"WWW-Authenticate": _CHALLENGE})
         key_id, digest = split_key(text)
-        fields = await self._read(key_place(self._settings.redis_prefix, key_id))
+        fields = await self._shared.hash(key_place(self._settings.redis_prefix, key_id))
         key = check_key(fields, digest)
         if key is None:
             self._guesses.take(address, limit)
@@ -139,7 +124,7 @@ class KeyGuard:
     async def _require_quota(self, key: ApiKey) -> None:
         if not key.quota_minutes:
             return
-        used = await self._client().get(usage_place(self._settings.redis_prefix, key.id))
+        (used,) = await self._shared.ask(("GET", usage_place(self._settings.redis_prefix, key.id)))
         if as_minutes(used) >= key.quota_minutes:
             detail = f"The key's {key.quota_minutes:g} minutes of this month are used up."
             wait = (month_ends() - datetime.now(UTC)).total_seconds()
@@ -151,16 +136,7 @@ class KeyGuard:
             return
         self._used_at[key.id] = now
         place = key_place(self._settings.redis_prefix, key.id)
-        await cast("Any", self._client().hset(place, "last_used_at", repr(now)))
-
-    async def _read(self, place: str) -> dict[str, str]:
-        return cast("dict[str, str]", await cast("Any", self._client().hgetall(place)))
-
-    def _client(self) -> Redis:
-        loop = asyncio.get_running_loop()
-        if self._redis is None or self._loop is not loop:
-            self._redis, self._loop = connect_async(self._settings), loop
-        return self._redis
+        await self._shared.ask(("HSET", place, "last_used_at", repr(now)))
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,11 +13,12 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from app.job_reads import events_key, job_key
-from app.job_record import JobRecord, JobState, parse_record
+from app.job_reads import events_key
+from app.job_record import JobRecord, JobState
 from app.problems import ProblemCode, ProblemError
 from app.redis_client import connect_async
 from app.settings import Settings
+from app.shared_connection import SharedConnection
 
 HEARTBEAT_SECONDS = 10.0
 _LOOK_SECONDS = 2.0
@@ -41,10 +42,11 @@ class JobEvent:
 
 
 class EventStreams:
-    """Bounds how many listen at a time; `redis` belongs to one event loop."""
+    """Bounds how many listen at a time; belongs to one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shared: SharedConnection) -> None:
         self._settings = settings
+        self._shared = shared
         self._redis: Redis | None = None
         self._listeners = 0
 
@@ -66,14 +68,15 @@ class EventStreams:
         Ends without a final event when the job is deleted.
         """
         last, place = after, None
-        while (record := await self.record(job_id)) is not None:
+        record, position = await self._shared.job(job_id)
+        while record is not None:
             events = await self._read(job_id, last, _LOOK_SECONDS)
             for event_id, fields in events:
                 last = event_id
                 yield JobEvent(fields["kind"], _data(fields, record), event_id)
                 if fields["kind"] == "final":
                     return
-            position = await self._position(job_id)
+            record, position = await self._shared.job(job_id)
             if position is not None and position != place:
                 yield JobEvent("position", {"queue_position": position})
             elif not events:
@@ -88,9 +91,7 @@ class EventStreams:
 
     async def record(self, job_id: str) -> JobRecord | None:
         """The record, read without a thread."""
-        hash_key = job_key(self._settings.redis_prefix, job_id)
-        fields = await cast("Any", self._client().hgetall(hash_key))
-        return parse_record(fields) if fields else None
+        return (await self._shared.job(job_id))[0]
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -102,10 +103,6 @@ class EventStreams:
         block = None if seconds is None else int(seconds * 1000)
         answer = await cast("Any", self._client()).xread({key: after}, count=_BATCH, block=block)
         return cast("list[_Entry]", answer[0][1]) if answer else []
-
-    async def _position(self, job_id: str) -> int | None:
-        rank = await cast("Any", self._client().zrank(f"{self._settings.redis_prefix}queue", job_id))
-        return None if rank is None else rank + 1
 
     def _client(self) -> Redis:
         if self._redis is None:

@@ -20,6 +20,11 @@ def events_key(prefix: str, job_id: str) -> str:
     return f"{prefix}events:{job_id}"
 
 
+def queue_key(prefix: str) -> str:
+    """Where the ids of queued jobs are, in their order."""
+    return f"{prefix}queue"
+
+
 class JobReads:
     """Reads job records. Raises `redis.RedisError` when Redis cannot be reached."""
 
@@ -42,7 +47,7 @@ class JobReads:
         """`queue_position` of many, in one round trip."""
         pipe = self.redis.pipeline(transaction=False)
         for job_id in job_ids:
-            pipe.zrank(f"{self.prefix}queue", job_id)
+            pipe.zrank(queue_key(self.prefix), job_id)
         return [None if rank is None else rank + 1 for rank in pipe.execute()]
 
     def queue_position(self, job_id: str) -> int | None:
@@ -67,7 +72,7 @@ class JobReads:
 
     def queued(self, limit: int = 1000) -> list[str]:
         """Ids of the jobs that start next, in order."""
-        return _strings(self.redis.zrange(f"{self.prefix}queue", 0, limit - 1))
+        return _strings(self.redis.zrange(queue_key(self.prefix), 0, limit - 1))
 
     def events(self, job_id: str, after: str = "-") -> list[tuple[str, dict[str, str]]]:
         """What happened to the job, oldest first: (event id, fields); exactly one is of kind `final`."""

@@ -13,6 +13,7 @@ from app.access import KeyGuard
 from app.docs_page import add_docs
 from app.http_figures import HttpFigures, Measured
 from app.openapi import complete_openapi
+from app.polls import Polls
 from app.problems import install_handlers
 from app.reaper import Chore, Reaper
 from app.routes import (
@@ -60,8 +61,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(services),
     )
     app.state.services = services
+    app.add_middleware(Polls, services=services)
     if services.settings.keys_required:
-        app.add_middleware(KeyGuard, settings=services.settings)
+        app.add_middleware(KeyGuard, settings=services.settings, shared=services.shared)
     _allow_origins(app, services.settings.cors_origins)
     app.state.http_figures = HttpFigures()
     app.add_middleware(Measured, figures=app.state.http_figures)
@@ -109,5 +111,6 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
         reaper.stop()
         stop_tracing()
         await services.events.close()
+        await services.shared.close()
 
     return lifespan

@@ -188,7 +188,12 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def _on_problem(_: Request, error: Exception) -> Response:
+def refusal(error: ProblemError | RedisError) -> Response:
+    """The answer to an error, for what stands before the framework's own handlers."""
+    return _on_problem(None, error) if isinstance(error, ProblemError) else _on_redis_error(None, error)
+
+
+def _on_problem(_: Request | None, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101
     response = problem_response(error.status, error.code, error.detail, error.headers)
     return LingeringResponse(response) if error.body_is_unread else response
@@ -216,7 +221,7 @@ def _on_invalid(_: Request, error: Exception) -> Response:
     return problem_response(422, ProblemCode.INVALID_REQUEST, "; ".join(parts))
 
 
-def _on_redis_error(_: Request, error: Exception) -> Response:
+def _on_redis_error(_: Request | None, error: Exception) -> Response:
     logger.error("Redis cannot be reached: %s", error)
     return problem_response(503, ProblemCode.REDIS_UNAVAILABLE, NO_REDIS_DETAIL, {"Retry-After": "2"})
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
@@ -51,3 +54,17 @@ def connect_async(settings: Settings) -> AsyncRedis:
         retry=AsyncRetry(ConstantBackoff(0.05), 1),
     )
     return client
+
+
+def new_connection(settings: Settings) -> AbstractConnection:
+    """For a coroutine that bounds by itself how long it waits for an answer; hashes come as flat lists."""
+    pool: Any = ConnectionPool.from_url(
+        redis_url(settings),
+        decode_responses=True,
+        protocol=2,
+        socket_timeout=None,
+        socket_connect_timeout=2.0,
+        retry=AsyncRetry(ConstantBackoff(0.05), 1),
+    )
+    connection: AbstractConnection = pool.make_connection()
+    return connection

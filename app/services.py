@@ -12,6 +12,7 @@ from app.event_streams import EventStreams
 from app.job_store import JobStore
 from app.redis_client import connect
 from app.settings import Settings
+from app.shared_connection import SharedConnection
 from app.storage import Storage
 from app.storages import make_storage
 from app.upload_pieces import Pieces
@@ -24,6 +25,7 @@ class Services:
 
     settings: Settings
     store: JobStore
+    shared: SharedConnection
     storage: Storage
     dispatcher: Dispatcher
     events: EventStreams
@@ -34,14 +36,16 @@ class Services:
     def from_settings(cls, settings: Settings) -> Self:
         """Connects to nothing yet."""
         redis = connect(settings)
+        shared = SharedConnection(settings)
         storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
         return cls(
             settings=settings,
             store=JobStore(redis, settings.redis_prefix),
+            shared=shared,
             storage=storage,
             dispatcher=Dispatcher(settings, redis),
-            events=EventStreams(settings),
+            events=EventStreams(settings, shared),
             uploads=uploads,
             pieces=Pieces(settings, uploads),
         )

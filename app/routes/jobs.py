@@ -16,7 +16,8 @@ from app.services import Services, ServicesDep
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
 
-JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=[EXAMPLE_ID])]
+JOB_ID = "[A-Za-z0-9_-]{1,64}"
+JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]
 
 POLL_SECONDS = "1"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -40,13 +41,19 @@ _FOLLOWED: dict[int | str, dict[str, Any]] = {
     response_model=JobBody,
     responses={**_FOLLOWED, **NOT_MODIFIED, **documented(UNKNOWN, BAD_ID, NO_REDIS)},
 )
-def follow(job_id: JobId, request: Request, services: ServicesDep) -> Response:
+async def follow(job_id: JobId, request: Request, services: ServicesDep) -> Response:
     """State, stage, progress, place in the queue, and the error if it failed."""
-    record = find_job(services, job_id)
-    position = services.store.queue_position(job_id) if record.state is JobState.QUEUED else None
+    return await followed(services, job_id, request)
+
+
+async def followed(services: Services, job_id: str, request: Request) -> Response:
+    """What `follow` answers; raises the 404 problem, and `RedisError`."""
+    record, position = await services.shared.job(job_id)
+    if record is None or not current_caller().may_see(record.key_id):
+        raise ProblemError(*UNKNOWN)
+    body = job_body(record, position if record.state is JobState.QUEUED else None)
     headers = {} if record.state.is_terminal else {"Retry-After": POLL_SECONDS}
-    text = job_body(record, position).model_dump_json()
-    return tagged(request, text, JSON_TYPE, {**_REVALIDATE, **headers})
+    return tagged(request, body.model_dump_json(), JSON_TYPE, {**_REVALIDATE, **headers})
 
 
 @router.post(
