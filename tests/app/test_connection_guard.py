@@ -93,7 +93,7 @@ def test_a_request_and_a_second_one_on_the_same_connection(server: tuple[uvicorn
             time.sleep(2 * HEADER_SECONDS)
 
 
-@pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: test\r\nX: "])
+@pytest.mark.parametrize("start", [b"", b"GET /a", b"GET / HTTP/1.1\r\nHost: test\r\nX: "])
 @pytest.mark.parametrize("first", [b"", GET])
 def test_a_header_that_does_not_end_is_cut_off(
     server: tuple[uvicorn.Server, int], first: bytes, start: bytes
@@ -117,12 +117,12 @@ def test_a_header_that_does_not_end_is_cut_off(
         assert answer == b""
 
 
-def _drip(client: socket.socket, start: bytes, ended: threading.Event) -> None:
+def _drip(client: socket.socket, start: bytes, ended: threading.Event, piece: bytes = b"x") -> None:
     """Send the start, then a byte ten times a second, as a slow loris does."""
     with contextlib.suppress(OSError):
         client.sendall(start)
         while start and not ended.wait(0.1):
-            client.sendall(b"x")
+            client.sendall(piece)
 
 
 def test_a_body_that_drips_is_cut_off(server: tuple[uvicorn.Server, int]) -> None:
@@ -143,10 +143,21 @@ def test_a_body_at_a_pace_is_taken(server: tuple[uvicorn.Server, int]) -> None:
         assert read_answer(client, b"1200000").startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [b"\x16\x03\x01\x02\0\1\0", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"x" * 2_000_000],
+LONG = b"x" * 2_000_000
+NO_HTTP = (
+    b"\x16\x03\x01\x02\0\1\0",
+    b"GET\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nA: " + LONG,
+    b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 20_000,
+    b"GET /" + LONG + b" HTTP/1.1\r\nHost: a",
+    b"GET / HTTP/1.1",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
 )
+
+
+@pytest.mark.parametrize("text", NO_HTTP, ids=range(len(NO_HTTP)))
 def test_what_is_not_http_is_a_problem(server: tuple[uvicorn.Server, int], text: bytes) -> None:
     with connection(server[1]) as client:
         with contextlib.suppress(ConnectionError):
@@ -162,6 +173,58 @@ def test_a_body_that_is_not_http_ends_the_connection(server: tuple[uvicorn.Serve
     with connection(server[1]) as client:
         client.sendall(GET)
         assert read_answer(client).startswith(b"HTTP/1.1 200")
+
+
+CHUNKED = b"POST /size HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("endless", [b"1;", b"1\r\nx\r\n0\r\nA: ", b"1\r\nx\r\n0\r\n"])
+def test_what_surrounds_a_body_is_bounded(server: tuple[uvicorn.Server, int], endless: bytes) -> None:
+    with connection(server[1]) as client:
+        client.sendall(CHUNKED + endless)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                client.sendall(b"A: b\r\n" * 1000 if endless.endswith(b"\n") else b"x" * 6000)
+            raise AssertionError("6 MB were taken")
+        answer = read_all(client)
+        assert not answer or problem(answer) == (b"HTTP/1.1 400 Bad Request", "bad_request")
+
+
+def test_requests_sent_ahead_are_answered_in_order_and_bounded(server: tuple[uvicorn.Server, int]) -> None:
+    with connection(server[1]) as client:
+        client.sendall(GET * 8)
+        answer = b""
+        while answer.count(b"HTTP/1.1 200") < 8 or not answer.endswith(b"0"):
+            answer += client.recv(65_536)
+    with connection(server[1]) as client:
+        client.sendall(GET * 1000)
+        assert read_all(client).count(b"HTTP/1.1 200") < 100
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"POST /nothing HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n",
+        GET + b"POST /size HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n",
+    ],
+)
+def test_what_drips_around_answers_is_cut_off(server: tuple[uvicorn.Server, int], before: bytes) -> None:
+    """A body that nobody reads, and one behind another request."""
+    with connection(server[1]) as client:
+        ended = threading.Event()
+        threading.Thread(target=_drip, args=(client, before, ended)).start()
+        assert read_all(client).count(b"HTTP/1.1 ") == 1
+        ended.set()
+
+
+def test_blank_lines_are_no_way_to_stay(server: tuple[uvicorn.Server, int]) -> None:
+    with connection(server[1]) as client:
+        client.sendall(GET)
+        assert read_answer(client).startswith(b"HTTP/1.1 200")
+        ended = threading.Event()
+        threading.Thread(target=_drip, args=(client, b"\r\n", ended, b"\r\n")).start()
+        assert read_all(client) == b""
+        ended.set()
 
 
 def test_more_connections_than_the_bound_are_refused(server: tuple[uvicorn.Server, int]) -> None:
