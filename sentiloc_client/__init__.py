@@ -25,6 +25,7 @@ from sentiloc_client.errors import (
 )
 from sentiloc_client.models import (
     Cut,
+    Delivery,
     Event,
     Feedback,
     FeedbackPoint,
@@ -38,6 +39,7 @@ from sentiloc_client.models import (
     Limits,
     TimeRange,
     Webhook,
+    WebhookLog,
 )
 from sentiloc_client.results import Curve, Result, Segment, Sound
 from sentiloc_client.retries import Retry
@@ -52,6 +54,7 @@ __all__ = [
     "ConnectionFailedError",
     "Curve",
     "Cut",
+    "Delivery",
     "Event",
     "Feedback",
     "FeedbackPoint",
@@ -78,4 +81,5 @@ __all__ = [
     "UnexpectedAnswerError",
     "WaitTimeoutError",
     "Webhook",
+    "WebhookLog",
 ]

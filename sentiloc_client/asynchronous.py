@@ -11,8 +11,8 @@ from typing import Self, TypeVar, Unpack
 
 import httpx
 
-from sentiloc_client import calls
-from sentiloc_client.errors import JobFailedError, WaitTimeoutError
+from sentiloc_client import calls, sending
+from sentiloc_client.errors import ClientError, JobFailedError, WaitTimeoutError
 from sentiloc_client.events import EventLines
 from sentiloc_client.models import (
     Cut,
@@ -28,6 +28,7 @@ from sentiloc_client.models import (
     Limits,
     Readiness,
     ResultFormat,
+    WebhookLog,
 )
 from sentiloc_client.results import Curve, Result
 from sentiloc_client.retries import Attempts, Retry
@@ -92,6 +93,46 @@ class AsyncClient:
     ) -> Job:
         """Let the server fetch the video from a public address."""
         return await self._send(calls.submit_url(url, options, idempotency_key))
+
+    async def submit_resumable(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        upload: str | None = None,
+        piece_bytes: int = sending.PIECE_BYTES,
+        progress: Progress | None = None,
+        on_begin: Callable[[str], None] | None = None,
+    ) -> Job:
+        """Upload a video in pieces, by tus 1.0.0: what breaks off goes on where it was.
+
+        `on_begin` is told the upload's id; give that as `upload`, with the same video, to go on after a restart of
+        your program. An upload is one job at most.
+        """
+        return await self._follow(
+            sending.resumable(
+                video,
+                options,
+                name=name,
+                upload=upload,
+                piece_bytes=piece_bytes,
+                progress=progress,
+                on_begin=on_begin,
+                retry=self._retry,
+            )
+        )
+
+    async def submit_presigned(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Upload a video past the API, into the server's object store; `limits().presigned_uploads` says if it can."""
+        return await self._follow(sending.presigned(video, options, name=name, progress=progress))
 
     async def status(self, job_id: str) -> Job:
         """The job as it is now."""
@@ -211,6 +252,14 @@ class AsyncClient:
         """All corrections, oldest first."""
         return (await self._send(calls.feedback(job_id))).feedback
 
+    async def webhook_log(self, job_id: str) -> WebhookLog:
+        """How the deliveries of the job's event went."""
+        return await self._send(calls.webhooks(job_id, again=False))
+
+    async def deliver_again(self, job_id: str) -> WebhookLog:
+        """Send the job's event once more, under the same id, whether it was accepted before or not."""
+        return await self._send(calls.webhooks(job_id, again=True))
+
     async def limits(self) -> Limits:
         """What the server takes."""
         return await self._send(calls.limits())
@@ -227,18 +276,29 @@ class AsyncClient:
         """Whether a video that is uploaded now will be localized."""
         return await self._send(calls.ready())
 
+    async def _follow(self, steps: sending.Steps) -> Job:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = None
+                    if isinstance(step, float):
+                        await asyncio.sleep(step)
+                    else:
+                        answer = await self._send(step)
+                except ClientError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            job: Job = end.value
+            return job
+
     async def _send(self, call: calls.Call[T]) -> T:
         attempts = Attempts(self._retry, repeatable=call.repeatable)
         while True:
             try:
-                response = await self._http.request(
-                    call.method,
-                    call.path,
-                    params=call.params,
-                    headers=call.headers,
-                    json=call.json,
-                    content=None if call.body is None else call.body.achunks(),
-                )
+                response = await self._request(call)
             except httpx.TransportError as error:
                 delay = attempts.after_error(error)
             else:
@@ -247,3 +307,17 @@ class AsyncClient:
                     return call.parse(response)
                 delay = wait
             await asyncio.sleep(delay)
+
+    async def _request(self, call: calls.Call[T]) -> httpx.Response:
+        content = None if call.body is None else call.body.achunks()
+        if call.foreign:
+            async with httpx.AsyncClient(timeout=self._http.timeout) as http:
+                return await http.request(call.method, call.path, headers=call.headers, content=content)
+        return await self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            headers=call.headers,
+            json=call.json,
+            content=content,
+        )

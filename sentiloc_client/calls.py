@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -26,10 +27,11 @@ from sentiloc_client.models import (
     Limits,
     Readiness,
     ResultFormat,
+    WebhookLog,
 )
 from sentiloc_client.results import Curve, Result
 from sentiloc_client.retries import parse_retry_after
-from sentiloc_client.uploads import Progress, UploadBody, Video
+from sentiloc_client.uploads import Body, FormBody, Progress, Video, VideoFile
 
 T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -39,7 +41,10 @@ EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T]):
-    """One request. `repeatable`: doing it twice is the same as once. `accepted`: statuses that are no error."""
+    """One request. `repeatable`: doing it twice is the same as once. `accepted`: statuses that are no error.
+
+    `foreign`: `path` is an address elsewhere, which is not told the API key.
+    """
 
     method: str
     path: str
@@ -47,9 +52,10 @@ class Call(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
-    body: UploadBody | None = None
+    body: Body | None = None
     repeatable: bool = True
-    accepted: tuple[int, ...] = ()
+    accepted: Container[int] = ()
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +88,28 @@ def submit(
     progress: Progress | None,
 ) -> Call[Job]:
     """Sent with a key, so that a retry is the same job."""
-    body = UploadBody(video, options, name, progress)
+    asked = {} if options is None else {"options": ("application/json", json.dumps(encode(options)))}
+    body = FormBody(VideoFile(video, name, progress), "video", asked)
     headers = {**body.headers, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-    return Call(method="POST", path="/localize", parse=_one(Job), headers=headers, body=body)
+    return Call(method="POST", path="/localize", parse=one(Job), headers=headers, body=body)
 
 
 def submit_url(url: str, options: JobOptions | None, idempotency_key: str | None) -> Call[Job]:
     """The server fetches the video; sent with a key, too."""
     asked = {"url": url} if options is None else {"url": url, "options": encode(options)}
     headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-    return Call(method="POST", path="/localize", parse=_one(Job), headers=headers, json=asked)
+    return Call(method="POST", path="/localize", parse=one(Job), headers=headers, json=asked)
+
+
+def localize_upload(upload: str, options: JobOptions | None) -> Call[Job]:
+    """Make an upload a job, one at most."""
+    asked = {"upload": upload} if options is None else {"upload": upload, "options": encode(options)}
+    return Call(method="POST", path="/localize", parse=one(Job), json=asked)
 
 
 def status(job_id: str) -> Call[Job]:
     """The job as it is now."""
-    return Call(method="GET", path=_job(job_id), parse=_one(Job))
+    return Call(method="GET", path=_job(job_id), parse=one(Job))
 
 
 def poll(job_id: str, etag: str) -> Call[Polled]:
@@ -107,7 +120,7 @@ def poll(job_id: str, etag: str) -> Call[Polled]:
 
 def cancel(job_id: str) -> Call[Job]:
     """Ends the job if it is not over; never deletes."""
-    return Call(method="POST", path=_job(job_id, "/cancel"), parse=_one(Job))
+    return Call(method="POST", path=_job(job_id, "/cancel"), parse=one(Job))
 
 
 def delete(job_id: str) -> Call[bool]:
@@ -134,7 +147,7 @@ def render(job_id: str, name: str, cut: Cut | None) -> Call[bytes]:
 
 def curve(job_id: str) -> Call[Curve]:
     """The scores of every snippet."""
-    return Call(method="GET", path=_job(job_id, "/curve"), parse=_one(Curve))
+    return Call(method="GET", path=_job(job_id, "/curve"), parse=one(Curve))
 
 
 def page(limit: int, cursor: str | None, filters: Filters) -> Call[JobPage]:
@@ -150,7 +163,7 @@ def page(limit: int, cursor: str | None, filters: Filters) -> Call[JobPage]:
         "cursor": cursor,
     }
     given = {key: value for key, value in params.items() if value not in (None, [])}
-    return Call(method="GET", path="/jobs", parse=_one(JobPage), params=given)
+    return Call(method="GET", path="/jobs", parse=one(JobPage), params=given)
 
 
 def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
@@ -158,7 +171,7 @@ def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
     return Call(
         method="POST",
         path=_job(job_id, "/feedback"),
-        parse=_one(KeptFeedback),
+        parse=one(KeptFeedback),
         json=encode(feedback),
         repeatable=False,
     )
@@ -166,12 +179,17 @@ def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
 
 def feedback(job_id: str) -> Call[FeedbackList]:
     """All corrections of a job."""
-    return Call(method="GET", path=_job(job_id, "/feedback"), parse=_one(FeedbackList))
+    return Call(method="GET", path=_job(job_id, "/feedback"), parse=one(FeedbackList))
+
+
+def webhooks(job_id: str, *, again: bool) -> Call[WebhookLog]:
+    """How the deliveries of a job's event went; `again` asks for one more, which has the same event id."""
+    return Call(method="POST" if again else "GET", path=_job(job_id, "/webhooks"), parse=one(WebhookLog))
 
 
 def limits() -> Call[Limits]:
     """What the server takes."""
-    return Call(method="GET", path="/limits", parse=_one(Limits))
+    return Call(method="GET", path="/limits", parse=one(Limits))
 
 
 def models() -> Call[tuple[InstalledModel, ...]]:
@@ -186,7 +204,7 @@ def formats() -> Call[tuple[ResultFormat, ...]]:
 
 def ready() -> Call[Readiness]:
     """Whether a video that is uploaded now will be localized."""
-    return Call(method="GET", path="/readyz", parse=_one(Readiness), accepted=(200, 503))
+    return Call(method="GET", path="/readyz", parse=one(Readiness), accepted=(200, 503))
 
 
 def events_path(job_id: str) -> str:
@@ -218,7 +236,8 @@ def _sentiment(response: httpx.Response) -> Result:
     return decode(Result, raw)
 
 
-def _one(kind: type[T]) -> Callable[[httpx.Response], T]:
+def one(kind: type[T]) -> Callable[[httpx.Response], T]:
+    """Reads an answer as a dataclass."""
     return lambda response: decode(kind, _json(response))
 
 

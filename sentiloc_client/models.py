@@ -117,6 +117,40 @@ class Job:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One try to deliver an event: the receiver's status, or the code of why there was none."""
+
+    at: datetime
+    seconds: float
+    attempt: int
+    status: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookLog:
+    """A job's event and its deliveries, oldest first; all is None or empty where there is none."""
+
+    url: str | None = None
+    event_id: str | None = None
+    type: str | None = None
+    state: Literal["pending", "delivered", "failed"] | None = None
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedForm:
+    """A form that puts a video into the object store; `id` then makes the job."""
+
+    id: str
+    url: str
+    fields: Mapping[str, str]
+    expires_at: datetime
+
+
 class Filters(TypedDict, total=False):
     """What jobs a list takes: in any of the states, and all of the rest; times must have an offset."""
 

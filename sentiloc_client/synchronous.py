@@ -9,8 +9,8 @@ from typing import Self, TypeVar, Unpack
 
 import httpx
 
-from sentiloc_client import calls
-from sentiloc_client.errors import JobFailedError, WaitTimeoutError
+from sentiloc_client import calls, sending
+from sentiloc_client.errors import ClientError, JobFailedError, WaitTimeoutError
 from sentiloc_client.events import EventLines
 from sentiloc_client.models import (
     Cut,
@@ -26,6 +26,7 @@ from sentiloc_client.models import (
     Limits,
     Readiness,
     ResultFormat,
+    WebhookLog,
 )
 from sentiloc_client.results import Curve, Result
 from sentiloc_client.retries import Attempts, Retry
@@ -88,6 +89,46 @@ class Client:
     ) -> Job:
         """Let the server fetch the video from a public address."""
         return self._send(calls.submit_url(url, options, idempotency_key))
+
+    def submit_resumable(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        upload: str | None = None,
+        piece_bytes: int = sending.PIECE_BYTES,
+        progress: Progress | None = None,
+        on_begin: Callable[[str], None] | None = None,
+    ) -> Job:
+        """Upload a video in pieces, by tus 1.0.0: what breaks off goes on where it was.
+
+        `on_begin` is told the upload's id; give that as `upload`, with the same video, to go on after a restart of
+        your program. An upload is one job at most.
+        """
+        return self._follow(
+            sending.resumable(
+                video,
+                options,
+                name=name,
+                upload=upload,
+                piece_bytes=piece_bytes,
+                progress=progress,
+                on_begin=on_begin,
+                retry=self._retry,
+            )
+        )
+
+    def submit_presigned(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Upload a video past the API, into the server's object store; `limits().presigned_uploads` says if it can."""
+        return self._follow(sending.presigned(video, options, name=name, progress=progress))
 
     def status(self, job_id: str) -> Job:
         """The job as it is now."""
@@ -200,6 +241,14 @@ class Client:
         """All corrections, oldest first."""
         return self._send(calls.feedback(job_id)).feedback
 
+    def webhook_log(self, job_id: str) -> WebhookLog:
+        """How the deliveries of the job's event went."""
+        return self._send(calls.webhooks(job_id, again=False))
+
+    def deliver_again(self, job_id: str) -> WebhookLog:
+        """Send the job's event once more, under the same id, whether it was accepted before or not."""
+        return self._send(calls.webhooks(job_id, again=True))
+
     def limits(self) -> Limits:
         """What the server takes."""
         return self._send(calls.limits())
@@ -216,18 +265,29 @@ class Client:
         """Whether a video that is uploaded now will be localized."""
         return self._send(calls.ready())
 
+    def _follow(self, steps: sending.Steps) -> Job:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = None
+                    if isinstance(step, float):
+                        time.sleep(step)
+                    else:
+                        answer = self._send(step)
+                except ClientError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            job: Job = end.value
+            return job
+
     def _send(self, call: calls.Call[T]) -> T:
         attempts = Attempts(self._retry, repeatable=call.repeatable)
         while True:
             try:
-                response = self._http.request(
-                    call.method,
-                    call.path,
-                    params=call.params,
-                    headers=call.headers,
-                    json=call.json,
-                    content=None if call.body is None else call.body.chunks(),
-                )
+                response = self._request(call)
             except httpx.TransportError as error:
                 delay = attempts.after_error(error)
             else:
@@ -236,3 +296,17 @@ class Client:
                     return call.parse(response)
                 delay = wait
             time.sleep(delay)
+
+    def _request(self, call: calls.Call[T]) -> httpx.Response:
+        content = None if call.body is None else call.body.chunks()
+        if call.foreign:
+            with httpx.Client(timeout=self._http.timeout) as http:
+                return http.request(call.method, call.path, headers=call.headers, content=content)
+        return self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            headers=call.headers,
+            json=call.json,
+            content=content,
+        )

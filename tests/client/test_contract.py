@@ -26,6 +26,7 @@ KINDS: dict[str, type] = {
     "CorrectSegment": models.FeedbackSegment,
     "CurveBody": results.Curve,
     "EvidenceBody": results.Evidence,
+    "DeliveryBody": models.Delivery,
     "Failure": models.Failure,
     "Feedback": models.Feedback,
     "FeedbackList": models.FeedbackList,
@@ -39,6 +40,7 @@ KINDS: dict[str, type] = {
     "Links": models.Links,
     "ModelBody": results.ResultModel,
     "OptionsBody": results.CutWith,
+    "PresignBody": models.PresignedForm,
     "ReadyBody": models.Readiness,
     "ResultBody": results.Result,
     "SegmentBody": results.Segment,
@@ -47,6 +49,7 @@ KINDS: dict[str, type] = {
     "TimeRange": models.TimeRange,
     "VideoBody": results.Video,
     "Webhook": models.Webhook,
+    "WebhookLog": models.WebhookLog,
     "WithoutBody": results.Without,
     "WorkerBody": models.Worker,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import root
 from sentiloc_client import (
+    ApiError,
     AsyncClient,
     Client,
     Cut,
@@ -22,8 +24,15 @@ from sentiloc_client import (
     JobState,
     NotFoundError,
     ResultNotReadyError,
+    TimeRange,
+    Webhook,
 )
+from sentiloc_client.errors import Code
+from tests.listeners import listening
 from tests.service.running import RunningService
+from tests.services import wait_for
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 def test_the_client_goes_all_the_way(service: RunningService, clips: Path) -> None:
@@ -61,10 +70,44 @@ def test_the_client_goes_all_the_way(service: RunningService, clips: Path) -> No
             client.status(job.id)
 
 
+def test_an_upload_goes_on_after_its_program_and_a_webhook_is_sent_again(
+    service: RunningService, clips: Path
+) -> None:
+    path, begun = clips / "short.mp4", list[str]()
+    told: list[tuple[int, int]] = []
+
+    def stop(sent: int, total: int) -> None:
+        if sent == total:
+            raise KeyboardInterrupt
+
+    with listening() as receiver, Client(service.url) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.submit_resumable(path, piece_bytes=4000, progress=stop, on_begin=begun.append)
+        url = f"http://127.0.0.1:{receiver.port}/hook"
+        options = JobOptions(webhook=Webhook(url=url, secret=SECRET))
+        job = client.submit_resumable(path, options, upload=begun[0], progress=lambda *at: told.append(at))
+        assert 0 < told[0][0] < told[-1][0] == path.stat().st_size
+        assert client.submit_resumable(path, options, upload=begun[0]).id == job.id == begun[0]
+        assert client.wait(job.id, timeout=90).state is JobState.SUCCEEDED
+        wait_for(lambda: client.webhook_log(job.id).state == "delivered")
+        assert client.deliver_again(job.id).event_id == f"msg_{job.id}"
+        wait_for(lambda: len(client.webhook_log(job.id).deliveries) == 2)
+    assert len(receiver.requests) == 2
+    assert all(
+        f"webhook-id: msg_{job.id}".lower().encode() in request.lower() for request in receiver.requests
+    )
+
+
 async def _tour(url: str, clips: Path) -> None:
     async with AsyncClient(url) as client:
         results = await asyncio.gather(*(client.localize(clips / "short.mp4", timeout=90) for _ in range(2)))
         assert [result.video.width for result in results] == [128, 128]
+        resumed = await client.submit_resumable(clips / "short.mp4", piece_bytes=5000)
+        assert resumed.source.bytes == (clips / "short.mp4").stat().st_size
+        assert (await client.webhook_log(resumed.id)).deliveries == ()
+        with pytest.raises(ApiError) as caught:
+            await client.submit_presigned(clips / "short.mp4")
+        assert caught.value.code == Code.NOT_PRESIGNED
         running = await client.submit(clips / "long.mp4")
         with pytest.raises(ResultNotReadyError):
             await client.result(running.id)
@@ -101,6 +144,20 @@ def test_commands_send_follow_and_fetch(service: RunningService, clips: Path, tm
     drawn = sentiloc(service, "result", job["id"], "--format", "text")
     assert drawn.stdout.startswith("short.mp4  ")
     assert "0:02.0" in drawn.stdout
+
+
+def test_commands_send_in_pieces_or_name_a_url(service: RunningService, clips: Path) -> None:
+    video = (clips / "short.mp4").read_bytes()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(video)
+    with listening(head + video) as elsewhere:
+        url = f"http://127.0.0.1:{elsewhere.port}/short.mp4"
+        ids = sentiloc(service, "submit", url, str(clips / "short.mp4"), "--resumable", "--end", "1")
+        assert ids.exit_code == 0, ids.output
+        with Client(service.url) as client:
+            jobs = [client.wait(job, timeout=90) for job in ids.stdout.split()]
+    assert [job.source.url for job in jobs] == [url, None]
+    assert [job.state for job in jobs] == [JobState.SUCCEEDED] * 2
+    assert {job.options.time_range for job in jobs} == {TimeRange(start=0.0, end=1.0)}
 
 
 def test_commands_tell_by_their_status_what_went_wrong(service: RunningService, clips: Path) -> None:
