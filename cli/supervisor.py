@@ -51,7 +51,8 @@ class _Child:
 class Supervisor:
     """Keeps its children alive until `stop`, or until one of them dies again and again from its start on.
 
-    One that has run for a while is restarted for ever: what ends it now (a full disk, say) may pass.
+    What has run for a while, or when a `watch` came true, is restarted for ever: what ends it now (a full disk, say)
+    may pass.
     """
 
     def __init__(self) -> None:
@@ -80,17 +81,22 @@ class Supervisor:
         return found[0] if found else None
 
     def watch(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Restart what dies until `until` is true or a signal came; False for the signal.
+        """Restart what dies until `until` is true, which proves the children, or a signal came; False for the signal.
 
-        Raises when a child died too often.
+        Raises when a child that has proven nothing died too often.
         """
         while not self._stopping:
             for child in self._children:
                 self._tend(child)
             if until():
+                self._trust()
                 return True
             time.sleep(_POLL_SECONDS)
         return False
+
+    def _trust(self) -> None:
+        for child in self._children:
+            child.is_proven = True
 
     def stop(self) -> None:
         """End all children, the first one last; what does not end in time is killed."""

@@ -73,6 +73,17 @@ raise SystemExit(1)
     supervisor.stop()
 
 
+def test_what_was_ready_once_is_restarted_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.supervisor._MAX_BACKOFF_SECONDS", 0.05)
+    starts = tmp_path / "starts"
+    script = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(1)"
+    supervisor = Supervisor()
+    supervisor.start(spec("unlucky part", script))
+    assert supervisor.watch(until=starts.exists)
+    assert supervisor.watch(until=lambda: len(starts.read_text()) > 7)
+    supervisor.stop()
+
+
 def test_a_child_that_ignores_the_signal_is_killed_with_its_own_children(tmp_path: Path) -> None:
     script = f"""
 import pathlib, signal, subprocess, sys, time
