@@ -28,6 +28,11 @@ class JobFilter:
     created_before: float | None = None
     metadata: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_choosy(self) -> bool:
+        """True when jobs of the time asked for may have to be left out."""
+        return bool(self.states or self.metadata or self.label)
+
     def keeps(self, record: JobRecord) -> bool:
         """True for a job to be listed; the times are looked after by the index."""
         if self.states and record.state not in self.states:
@@ -52,7 +57,8 @@ def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None
     """
     found: list[JobRecord] = []
     place = None if cursor is None else _decode(cursor)
-    for scanned, (at, job_id, record) in enumerate(_walk(store, wanted, place), 1):
+    batch = _BATCH if wanted.is_choosy else min(limit, _BATCH)
+    for scanned, (at, job_id, record) in enumerate(_walk(store, wanted, place, batch), 1):
         if record is not None and wanted.keeps(record):
             found.append(record)
         if len(found) == limit or scanned == MAX_SCANNED:
@@ -61,20 +67,22 @@ def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None
 
 
 def _walk(
-    store: JobStore, wanted: JobFilter, place: tuple[float, str] | None
+    store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, batch_size: int
 ) -> Iterator[tuple[float, str, JobRecord | None]]:
     """Every job of the time asked for, newest first, from after `place` on."""
     while True:
-        batch = _batch(store, wanted, place)
+        batch = _batch(store, wanted, place, batch_size)
         records = store.get_many([job_id for _, job_id in batch])
         for (at, job_id), record in zip(batch, records, strict=True):
             place = (at, job_id)
             yield at, job_id, record
-        if len(batch) < _BATCH:
+        if len(batch) < batch_size:
             return
 
 
-def _batch(store: JobStore, wanted: JobFilter, place: tuple[float, str] | None) -> list[tuple[float, str]]:
+def _batch(
+    store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, size: int
+) -> list[tuple[float, str]]:
     newest = "+inf" if wanted.created_before is None else f"({wanted.created_before!r}"
     oldest = "-inf" if wanted.created_after is None else f"({wanted.created_after!r}"
     jobs = _index(store.prefix)
@@ -83,8 +91,8 @@ def _batch(store: JobStore, wanted: JobFilter, place: tuple[float, str] | None) 
         newest = f"({place[0]!r}"
         # Jobs of one microsecond are in descending order of their ids.
         twins = cast("list[str]", store.redis.zrevrangebyscore(jobs, place[0], place[0]))
-        same = [(place[0], job_id) for job_id in twins if job_id < place[1]][:_BATCH]
-    rest = _BATCH - len(same)
+        same = [(place[0], job_id) for job_id in twins if job_id < place[1]][:size]
+    rest = size - len(same)
     rows = (
         store.redis.zrevrangebyscore(jobs, newest, oldest, start=0, num=rest, withscores=True) if rest else []
     )

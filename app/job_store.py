@@ -61,8 +61,7 @@ class JobStore(JobReads):
         `source_key`. Raises `KeyReusedError` when the key came with another request. When the answer of Redis is
         lost, the job may be recorded: `job_id`, chosen beforehand, tells.
         """
-        sequence = int(self.redis.incr(f"{self.prefix}sequence"))
-        sequence += FIRST_BATCH_SEQUENCE if options.priority is Priority.BATCH else 0
+        offset = FIRST_BATCH_SEQUENCE if options.priority is Priority.BATCH else 0
         fields = {
             "source_key": source_key,
             "source_name": source_name,
@@ -79,12 +78,10 @@ class JobStore(JobReads):
         digest, seconds = ("", 0) if once is None else (once.digest, once.seconds)
         extra = [] if once is None else [f"{self.prefix}idempotency:{once.place}"]
         new_id = job_id or new_job_id()
-        found = str(self._run(job_scripts.SUBMIT, new_id, sequence, digest, seconds, *pairs, extra=extra))
-        if not found:
-            raise KeyReusedError
-        record = self.get(found)
+        found = self._run(job_scripts.SUBMIT, new_id, offset, digest, seconds, *pairs, extra=extra)
+        record = read_record(_pairs(found))
         if record is None:
-            raise RuntimeError(f"job {found} vanished while it was submitted")
+            raise KeyReusedError
         return record
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:

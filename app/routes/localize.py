@@ -120,7 +120,7 @@ async def localize(
 
     JSON names a video instead: by `url`, which a worker fetches, or by a complete `upload`, which has one job at most.
     """
-    await to_thread.run_sync(services.store.redis.ping)
+    await services.shared.ask(("PING",))
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         record, is_new = await _from_json(request, services, idempotency_key)
     else:
@@ -132,7 +132,7 @@ async def localize(
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{record.id}"
     response.headers["Cache-Control"] = "no-store"
-    return job_body(record, await to_thread.run_sync(services.store.queue_position, record.id))
+    return job_body(record, (await services.shared.job(record.id))[1])
 
 
 def _once(services: Services, key: str | None, digest: str) -> Once | None:
