@@ -40,18 +40,30 @@ class S3Storage:
         self._prefix = f"{place.path.strip('/')}/".lstrip("/")
         self._staging = settings.data_dir / "staging"
         self._staged = LocalStorage(self._staging)
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=settings.storage_endpoint,
-            region_name=settings.storage_region,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"mode": "standard", "max_attempts": 3},
-                s3={"addressing_style": "path" if settings.storage_endpoint else "auto"},
-            ),
-        )
+        self._client = _connect(settings, settings.storage_endpoint)
+        public = settings.storage_public_endpoint
+        self._signer = _connect(settings, public) if public else self._client
+
+    def create_bucket(self) -> bool:
+        """Make the bucket; False when it was there. Raises `storage_unavailable`."""
+        with _typed():
+            if self._has_bucket():
+                return False
+            region = self._client.meta.region_name
+            place = {} if region == "us-east-1" else {"LocationConstraint": region}
+            self._client.create_bucket(
+                Bucket=self._bucket, **({"CreateBucketConfiguration": place} if place else {})
+            )
+            return True
+
+    def _has_bucket(self) -> bool:
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _MISSING:
+                return False
+            raise
+        return True
 
     def writer(self, key: str) -> S3Writer:
         """Start a new file, in the folder first."""
@@ -104,11 +116,11 @@ class S3Storage:
     def link(self, key: str) -> str | None:
         """A URL that gives the object for a quarter of an hour."""
         target = {"Bucket": self._bucket, "Key": self._name(key)}
-        return str(self._client.generate_presigned_url("get_object", target, ExpiresIn=_LINK_SECONDS))
+        return str(self._signer.generate_presigned_url("get_object", target, ExpiresIn=_LINK_SECONDS))
 
     def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:
         """Let a client put the object itself; the store refuses more than `max_bytes`, and nothing at all."""
-        form = self._client.generate_presigned_post(
+        form = self._signer.generate_presigned_post(
             self._bucket,
             self._name(key),
             Conditions=[["content-length-range", 1, max_bytes]],
@@ -140,6 +152,21 @@ class S3Storage:
     def _name(self, key: str) -> str:
         check_key(key)
         return f"{self._prefix}{key}"
+
+
+def _connect(settings: Settings, endpoint: str | None) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.storage_region,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": 3},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+        ),
+    )
 
 
 class S3Writer:

@@ -16,7 +16,7 @@ from app.webhook_secrets import check_webhook_secret
 class Settings(BaseSettings):
     """Limits and places. Sizes in bytes, times in seconds, unless a name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="SENTILOC_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
@@ -25,6 +25,9 @@ class Settings(BaseSettings):
         None, description="s3://bucket/prefix for videos and results; default: the data folder"
     )
     storage_endpoint: str | None = Field(None, description="URL of an S3-compatible server; default: AWS")
+    storage_public_endpoint: str | None = Field(
+        None, description="The same server as clients reach it, for presigned links; default: as above"
+    )
     storage_region: str = "us-east-1"
     redis_url: str | None = Field(
         None, description="redis://, rediss:// or unix://; default: a private Redis"

@@ -19,6 +19,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "serve": ("cli.serve", "serve", "Run everything on this machine: API, worker and a private Redis."),
     "api": ("cli.api", "api", "Run the HTTP API alone; needs SENTILOC_REDIS_URL."),
     "worker": ("cli.worker", "worker", "Run one worker alone; needs SENTILOC_REDIS_URL."),
+    "create-bucket": (
+        "cli.create_bucket",
+        "create_bucket",
+        "Make the bucket that SENTILOC_STORAGE_URL names.",
+    ),
     "keys": ("cli.keys", "keys_app", "Make, list and revoke the API keys of a service."),
     "submit": ("cli.submit", "submit", "Send videos to a server."),
     "status": ("cli.jobs", "status", "Show jobs of a server."),

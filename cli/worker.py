@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Annotated
 
 import typer
 
 from app.redis_client import redis_url
-from app.settings import get_settings
+from app.settings import Settings, get_settings
 from cli.options import override
+from model.errors import ErrorCode, SentilocError
 
 
 def worker(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time  [SENTILOC_WORKER_CONCURRENCY, 1]")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell whether the worker of this machine is ready.")
+    ] = False,
 ) -> None:
-    """Run one worker; Redis, the data folder and the model come from the SENTILOC_* settings."""
+    """Run one worker; Redis, the data folder and the model come from the SENTILOC_* settings.
+
+    With --check, the exit status is 0 when a worker of this machine has its model loaded, else 1.
+    """
     override(worker_concurrency=concurrency)
     settings = get_settings()
     redis_url(settings)
+    if check:
+        _check(settings)
+        return
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
 
     from celery.utils.nodenames import default_nodename
@@ -38,3 +49,24 @@ def worker(
     )
     program.start()
     raise SystemExit(program.exitcode)
+
+
+def _check(settings: Settings) -> None:
+    """What the worker itself tells Redis every other second."""
+    from redis import RedisError
+
+    from app.presence import alive_workers
+    from app.redis_client import connect
+
+    try:
+        with connect(settings) as redis:
+            workers = alive_workers(redis, settings.redis_prefix)
+    except RedisError as error:
+        raise SentilocError(ErrorCode.INTERNAL, f"Redis does not answer: {error}") from error
+    ours = [worker for worker in workers if worker.name.startswith(f"{os.uname().nodename}/")]
+    if not any(worker.is_ready for worker in ours):
+        reason = next(
+            (worker.error for worker in ours if worker.error), "no worker here has its model loaded"
+        )
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, str(reason))
+    typer.echo(f"ready on {', '.join(sorted({str(worker.device) for worker in ours if worker.is_ready}))}")

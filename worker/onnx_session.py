@@ -58,6 +58,8 @@ def create_session(
     if wanted not in ort.get_available_providers():
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_installed(device))
     threads = threads or available_cpus()
+    if device in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
     try:
         chain = _chain(device, threads, precision, gpu_memory_bytes)
         session = ort.InferenceSession(str(network), _options(threads), providers=chain)
@@ -147,7 +149,8 @@ def _not_installed(device: Device) -> str:
 
 
 def _not_started(device: Device) -> str:
-    hint = "the libraries of OpenVINO" if device == "openvino" else "the NVIDIA driver, CUDA 12 and cuDNN 9"
+    cuda = "the NVIDIA driver, CUDA and cuDNN (pip install 'onnxruntime-gpu[cuda,cudnn]' brings the last two)"
+    hint = "the libraries of OpenVINO" if device == "openvino" else cuda
     return (
         f"SENTILOC_DEVICE={device} was asked for but does not start. Check {hint}, or set SENTILOC_DEVICE=cpu"
     )
