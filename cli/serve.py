@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -56,7 +57,8 @@ def _run(
         supervisor.start(redis)
     supervisor.start(_sentiloc_child("API", ["api", "--fd", str(listener.fileno())], env, listener))
     stop_seconds = settings.shutdown_grace_seconds + 10.0
-    supervisor.start(_sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds))
+    worker = _sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds)
+    supervisor.start(replace(worker, niceness=settings.worker_niceness))
     url = _public_url(settings, listener)
     reporter = _ReadinessReporter(url, settings.keys_required)
     if supervisor.watch(until=reporter):

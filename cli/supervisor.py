@@ -27,12 +27,16 @@ _MAX_BACKOFF_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """How to run a child. `stop_seconds`: how long it may take to end by itself after SIGTERM."""
+    """How to run a child. `stop_seconds`: how long it may take to end by itself after SIGTERM.
+
+    `niceness`: how far behind others it stands when there is too little processor time.
+    """
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
     pass_fds: tuple[int, ...] = ()
+    niceness: int = 0
     stop_seconds: float = 5.0
     ready: Callable[[], bool] = lambda: True
     log: str = "its output is above"
@@ -114,7 +118,7 @@ class Supervisor:
             pass_fds=spec.pass_fds,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=lambda: _prepare(spec.niceness),
         )
 
     def _tend(self, child: _Child) -> None:
@@ -170,6 +174,8 @@ def _ending(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-def _end_with_parent() -> None:
+def _prepare(niceness: int) -> None:
+    """In the child, before its program: end with the supervisor, and stand back."""
+    os.nice(niceness)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_what_is_killed_is_restarted_and_stopped_at_the_end() -> None:
     assert second is not None
     supervisor.stop()
     assert not is_running(second)
+
+
+def test_a_child_stands_as_far_back_as_it_should() -> None:
+    supervisor = Supervisor()
+    supervisor.start(replace(spec("worker", SLEEP), niceness=3))
+    pid = supervisor.pid("worker")
+    assert pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)
+    supervisor.stop()
 
 
 def test_what_fails_again_and_again_ends_everything_with_a_clear_line() -> None:
