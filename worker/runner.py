@@ -112,11 +112,17 @@ class JobRunner:
             lambda: self._store.succeed(record.lease, key, labels, media_seconds=media, thumbnails=count)
         ):
             logger.info("succeeded with %d segments", len(result.segments))
+            self._forget_lost_attempts(record)
             self._count(figures)
         else:
             for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
                 self._storage.delete(lost)
             logger.info("the result is discarded: the job was cancelled or given to another worker")
+
+    def _forget_lost_attempts(self, record: JobRecord) -> None:
+        """One that was killed between its result and its record left the result behind."""
+        for attempt in range(1, record.attempt):
+            self._storage.delete(result_key(record.id, attempt))
 
     def _require_quota(self, record: JobRecord) -> None:
         """Jobs that were accepted together may be more than their key has minutes for."""
