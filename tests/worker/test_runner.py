@@ -24,7 +24,7 @@ from app.job_store import JobStore
 from app.keys import KeyStore
 from app.redis_client import connect
 from app.settings import Settings
-from app.storage import LocalStorage, thumbnail_key
+from app.storage import LocalStorage, result_key, thumbnail_key
 from model.errors import ErrorCode, SentilocError
 from model.result import SegmentOptions
 from model.segments import Segment, VideoInfo
@@ -216,6 +216,22 @@ def test_a_result_that_comes_too_late_is_thrown_away(settings: Settings, store: 
     runner(settings, store, work).run(job.id)
     assert get(store, job).state is JobState.CANCELLED
     assert results(settings) == []
+
+
+def test_what_a_killed_attempt_left_goes_when_the_next_one_succeeds(
+    settings: Settings, store: JobStore
+) -> None:
+    job = submit(store, settings)
+    killed = store.claim(job.id, new_owner(), 1.5)
+    assert killed is not None
+    with LocalStorage(settings.data_dir).writer(result_key(job.id, killed.attempt)) as writer:
+        writer.write(b"{}")
+        writer.commit()
+    store.release(killed.lease)
+    runner(settings, store, lambda path, report: Answer()).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.attempt) == (JobState.SUCCEEDED, 2)
+    assert [path.name for path in results(settings)] == [f"{job.id}.2.json"]
 
 
 def test_a_stopping_worker_gives_its_job_back(settings: Settings, store: JobStore) -> None:
