@@ -26,7 +26,7 @@ from worker.lease_keeper import LeaseKeeper, StopReason
 from worker.owner import is_dead, new_owner
 from worker.pipelines import Pipelines
 from worker.process import is_draining
-from worker.thumbnails import make_thumbnails, save_thumbnails
+from worker.thumbnails import Owner, make_thumbnails, save_thumbnails
 
 if TYPE_CHECKING:
     from worker.task_pipelines import AnyPipeline
@@ -95,7 +95,8 @@ class JobRunner:
                     result = within(result, part.start, part.end)
             with span("thumbnails"):
                 peaks = [segment.peak for segment in result.segments]
-                pictures = make_thumbnails(path, peaks, self._settings, keeper.check)
+                owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt)
+                pictures = make_thumbnails(path, peaks, self._settings, keeper.check, owner)
             size = path.stat().st_size
         figures = JobFigures(result.timings, result.video.duration, time.monotonic() - began, size)
         self._save(record, result, pictures, figures)

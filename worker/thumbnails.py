@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,25 +14,64 @@ import numpy as np
 from app.settings import Settings
 from app.storage import Storage, thumbnail_key
 from model.errors import SentilocError
+from worker.array_cache import Array, ArrayCache, cache_key
 from worker.decode import Pictures, grab_frames
 from worker.decoder.request import DecodeLimits
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The job that pictures are made for, and the storage in which they will lie."""
+
+    storage: Storage
+    job_id: str
+    attempt: int
+
+
 def make_thumbnails(
-    path: Path, peaks: Sequence[float], settings: Settings, go_on: Callable[[], None]
+    path: Path,
+    peaks: Sequence[float],
+    settings: Settings,
+    go_on: Callable[[], None],
+    owner: Owner | None = None,
 ) -> list[bytes]:
     """JPEGs of the frames at `peaks` (seconds), in their order; fewer where time or the video runs out.
 
     A video that could be localized may still fail here (it is sought in now): that costs pictures, not the job.
-    What `go_on` raises goes through.
+    What `go_on` raises goes through. With an `owner`, the pictures of another job of the same video are copied.
     """
     wanted = peaks[: settings.max_thumbnails] if settings.thumbnail_side_pixels else ()
+    if not wanted:
+        return []
+    if owner is None or not settings.feature_cache_bytes:
+        return _grab(path, wanted, settings, go_on)
+    # Only whose they are is remembered: a picture must not outlive the job that it belongs to.
+    folder = settings.data_dir / "features"
+    cache = ArrayCache(folder, settings.feature_cache_bytes, settings.feature_cache_seconds)
+    shown = (list(wanted), settings.thumbnail_side_pixels, settings.thumbnail_quality)
+    key = cache_key(path, f"thumbnails {shown}")
+    made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, settings, go_on)
+    if len(made) == len(wanted):
+        cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})
+    return made
+
+
+def _copies(storage: Storage, seen: Mapping[str, Array] | None, count: int) -> list[bytes]:
+    """All pictures of the job that `seen` names, or none."""
+    if seen is None:
+        return []
+    names = (thumbnail_key(str(seen["job"]), int(seen["attempt"]), index) for index in range(count))
+    try:
+        return [storage.read(name) for name in names]
+    except SentilocError:
+        return []
+
+
+def _grab(path: Path, wanted: Sequence[float], settings: Settings, go_on: Callable[[], None]) -> list[bytes]:
     deadline = time.monotonic() + settings.thumbnail_seconds
     made: list[bytes] = []
-    if not wanted:
-        return made
     limits = DecodeLimits.from_settings(settings)
     frames = grab_frames(path, wanted, settings.thumbnail_side_pixels, limits, go_on)
     try:

@@ -80,7 +80,7 @@ def test_above_its_size_the_longest_unused_go_first(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, round(2.5 * entry.stat().st_size), ANY_AGE)
     cache.store(OTHER, _extraction())
     for age, key in ((20, OTHER), (30, KEY)):
-        os.utime(tmp_path / f"{key}.features", (0, time.time() - age))
+        os.utime(tmp_path / f"{key}.arrays", (0, time.time() - age))
     assert cache.load(KEY) is not None
     cache.store(THIRD, _extraction())
     assert _entries(tmp_path) == {KEY, THIRD}

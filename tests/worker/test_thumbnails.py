@@ -13,7 +13,7 @@ from app.storage import LocalStorage, thumbnail_key
 from model.errors import ErrorCode, SentilocError
 from tests.media import make_clip
 from worker.decode import DecodeLimits, grab_frame, grab_frames
-from worker.thumbnails import make_thumbnails, save_thumbnails
+from worker.thumbnails import Owner, make_thumbnails, save_thumbnails
 
 LIMITS = DecodeLimits(threads=1)
 PEAKS = (0.5, 2.25, 1.0, 99.0)
@@ -49,6 +49,28 @@ def test_thumbnails_are_small_pictures_of_their_moments(clip: Path, tmp_path: Pa
     assert image is not None and image.shape == (48, 80, 3)
     frame = next(grab_frames(clip, [PEAKS[1]], 80, LIMITS))
     assert np.abs(image[:, :, ::-1].astype(int) - frame).mean() < 8
+
+
+def test_pictures_of_a_video_seen_before_are_those_of_its_job_as_long_as_it_has_them(
+    clip: Path, tmp_path: Path
+) -> None:
+    settings, storage = Settings(data_dir=tmp_path), LocalStorage(tmp_path)
+    again = tmp_path / "again.mp4"
+    again.write_bytes(clip.read_bytes())
+
+    def make(path: Path, job_id: str, peaks: tuple[float, ...] = PEAKS[:2]) -> list[bytes]:
+        owner = Owner(storage=storage, job_id=job_id, attempt=1)
+        return make_thumbnails(path, peaks, settings, nothing, owner)
+
+    drawn = make(clip, "first-job")
+    save_thumbnails(storage, "first-job", 1, [b"one", b"two"])
+    assert make(again, "other-job") == [b"one", b"two"]
+    # The other job has no pictures yet, and the first one is no longer asked.
+    assert make(again, "third-job") == drawn
+    save_thumbnails(storage, "third-job", 1, [b"one", b"two"])
+    assert make(again, "third-job", PEAKS[1:3]) != [b"one", b"two"]
+    storage.delete(thumbnail_key("third-job", 1, 1))
+    assert make(again, "last-job") == drawn
 
 
 def test_what_cannot_be_seen_costs_no_job(clip: Path, tmp_path: Path) -> None:
