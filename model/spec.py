@@ -52,18 +52,27 @@ class FaceStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowStream:
-    """Block flow of the aligned face over `skip` frames, shape (frames, 2 * grid * grid), on `size` pixels a side."""
+    """Block flow of the aligned face over `skip` frames, shape (frames, 2 * grid * grid), on `size` pixels a side.
+
+    A network sees it at `resolutions` of time: over skip, 2 skip, ... frames.
+    """
 
     detector: str = "sentiloc-face"
     skip: int = 6
     grid: int = 6
     size: int = 128
     margin: float = 1.1
+    resolutions: int = 1
 
     @property
     def dim(self) -> int:
         """Numbers per frame."""
         return 2 * self.grid * self.grid
+
+    @property
+    def inputs(self) -> int:
+        """Numbers per frame that a network sees: how it was reached and how it is left, at every resolution."""
+        return 2 * self.resolutions * self.dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ from model.package import ModelPackage, shipped_models_dir
 from model.result import ModelIdentity, SegmentOptions
 from model.segments import BoolArray, FloatArray, VideoInfo
 from model.spec import FlowStream, ModelSpec
-from model.task_result import ExpressionResult, cut_expressions, make_series
+from model.task_result import AnyResult, ExpressionResult, cut_expressions, make_series
+from model.time_range import within
 from model.weights import cached_weights
 from worker.cpu import available_cpus
 from worker.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
@@ -103,7 +104,7 @@ class ExpressionScorer:
 
     def score(self, flow: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Intensity (T,) and actions (T, C) of flow (T, dim), in windows that see what surrounds them."""
-        stacked = stack_flows(flow, self._stream.skip)
+        stacked = stack_flows(flow, self._stream.skip, self._stream.resolutions)
         parts = []
         for start in range(0, len(stacked), WINDOW):
             first, stop = max(start - MARGIN, 0), min(start + WINDOW, len(stacked))
@@ -145,6 +146,12 @@ class ExpressionPipeline:
             merge_gap=MERGE_GAP,
             labels=spec.classes,
         )
+
+    def localize_part(
+        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
+    ) -> AnyResult:
+        """The same of [start, end) seconds; all of the video is decoded."""
+        return within(self.localize(path, report, options), start, end)
 
     def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> ExpressionResult:
         """The expressions in a video file; raises `SentilocError` where that is not possible."""

@@ -44,7 +44,7 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
                 ExpressionItem(
                     name=name,
                     subject=subject,
-                    flow=stack_flows(flow.astype("float32"), stream.skip),
+                    flow=stack_flows(flow.astype("float32"), stream.skip, stream.resolutions),
                     points=tuple(points[name]),
                     expressions=tuple(truth[name]),
                 )

@@ -1,4 +1,4 @@
-"""GIM -> ONNX and a package that serves it. Input `flow` (B, T, 4 grid²), how each frame is reached and left;
+"""GIM -> ONNX and a package that serves it. Input `flow` (B, T, inputs), how each frame is reached and left;
 outputs `intensity` (B, T) and `actions` (B, T, C).
 """
 
@@ -36,7 +36,7 @@ def export_gim(network: GIM, spec: ModelSpec, package: Path) -> float:
 
     Raises `spec_mismatch` if the network does not fit the spec.
     """
-    if spec.task != TASK or spec.flow is None or network.config.inputs != 2 * spec.flow.dim:
+    if spec.task != TASK or spec.flow is None or network.config.inputs != spec.flow.inputs:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: the network is not of this spec")
 
     def examples(batch: int, time: int, seed: int) -> list[Tensor]:

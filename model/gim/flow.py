@@ -53,14 +53,27 @@ def block_flow(before: GreyImage, after: GreyImage, grid: int) -> FloatArray:
     return main_directions(face_flow(before, after), grid)
 
 
-def stack_flows(flow: FloatArray, skip: int) -> FloatArray:
-    """How each frame was reached and how it is left: flow (T, n) over `skip` frames -> (T, 2 n).
+def stack_flows(flow: FloatArray, skip: int, resolutions: int = 1) -> FloatArray:
+    """How each frame was reached and how it is left: flow (T, n) over `skip` frames -> (T, 2 n resolutions).
 
     At an apex the first half points away from neutral and the second back to it; the last frames are left by none.
+    Resolution k is over k skip frames, which is the sum of the k short flows on the way. Over few frames a slow
+    expression is seen where it is fastest, on both sides of its apex; over many, where it is strongest.
     """
-    leaving = np.zeros_like(flow)
-    leaving[: max(len(flow) - skip, 0)] = flow[skip:]
-    return np.concatenate([flow, leaving], axis=1)
+    parts, reached = [], np.zeros_like(flow)
+    for resolution in range(resolutions):
+        reached = reached + _later(flow, resolution * skip)
+        leaving = np.zeros_like(flow)
+        reach = (resolution + 1) * skip
+        leaving[: max(len(flow) - reach, 0)] = reached[reach:]
+        parts += [reached, leaving]
+    return np.concatenate(parts, axis=1)
+
+
+def _later(flow: FloatArray, frames: int) -> FloatArray:
+    moved = np.zeros_like(flow)
+    moved[frames:] = flow[: max(len(flow) - frames, 0)]
+    return moved
 
 
 def sequence_flow(faces: NDArray[np.uint8], skip: int, grid: int) -> FloatArray:

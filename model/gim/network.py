@@ -34,12 +34,22 @@ class GIMConfig:
 
 
 class GIMOutput(NamedTuple):
-    """intensity a (B, T) and actions S (B, T, C) in [0, 1]; features X and embedded F, both (B, T, D)."""
+    """intensity a (B, T) and actions S (B, T, C) in [0, 1]; features X and embedded F, both (B, T, D); logits
+    (B, T), whose sigmoid a is.
+    """
 
     intensity: Tensor
     actions: Tensor
     features: Tensor
     embedded: Tensor
+    logits: Tensor
+
+    @property
+    def fine_intensity(self) -> Tensor:
+        """a (B, T) in float64. Strong expressions reach 1 in float32 over many frames, and equation 1 would take the
+        first of them for the apex; here the highest frame stays the highest.
+        """
+        return torch.sigmoid(self.logits.double())
 
 
 class GIM(nn.Module):
@@ -70,9 +80,11 @@ class GIM(nn.Module):
         embedded = self.dropout(hidden)
         features = functional.relu(self.intensity_hidden(embedded))
         actions = functional.relu(self.action_hidden(embedded))
+        logits = self.intensity_score(features).squeeze(1)
         return GIMOutput(
-            torch.sigmoid(self.intensity_score(features)).squeeze(1),
+            torch.sigmoid(logits),
             torch.softmax(self.action_score(actions), dim=1).mT,
             features.mT,
             embedded.mT,
+            logits,
         )

@@ -10,6 +10,8 @@ FRAME_RATE = 30.0
 """Frames per second that the paper's durations are counted in."""
 CONFIDENCE_THRESHOLD = 0.3
 """Least confidence of a served expression where a package says nothing else."""
+RESOLUTIONS = 3
+"""Flow over 0.2, 0.4 and 0.6 s: a micro-expression, and from a slow macro-expression's onset towards its apex."""
 
 
 def expression_spec(name: str, version: str, flow: FlowStream | None = None) -> ModelSpec:
@@ -22,7 +24,7 @@ def expression_spec(name: str, version: str, flow: FlowStream | None = None) -> 
         visual=None,
         audio=None,
         face=None,
-        flow=flow or FlowStream(),
+        flow=flow or FlowStream(resolutions=RESOLUTIONS),
         classes=EXPRESSIONS,
         proposal_rule="gim",
         confidence_threshold=CONFIDENCE_THRESHOLD,

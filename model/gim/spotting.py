@@ -58,12 +58,18 @@ def spot(
     for start, stop, score in zip(runs.start.tolist(), runs.stop.tolist(), contrast.tolist(), strict=True):
         if score < rule.min_contrast or stop - start < rule.min_frames:
             continue
-        apex = start + int(curve[start:stop].argmax())
+        apex = start + _highest(curve[start:stop])
         found += [
             SpottedExpression(start, apex, stop - 1, index, score)
             for index in _classes(actions[apex], rule.class_threshold)
         ]
     return sorted(_without_overlap(found, rule.nms_tiou))
+
+
+def _highest(curve: Floats) -> int:
+    """The highest frame, or the middle one of several: strong expressions reach 1 in float32 over many frames."""
+    ties = np.flatnonzero(curve == curve.max())
+    return int(ties[len(ties) // 2])
 
 
 def _classes(scores: NDArray[np.floating], threshold: float) -> list[int]:

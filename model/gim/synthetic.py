@@ -27,6 +27,7 @@ class PlantedExpressions:
 
     grid: int = 6
     skip: int = 6
+    resolutions: int = 3
     frames: tuple[int, int] = (300, 420)
     macro_count: tuple[int, int] = (2, 4)
     micro_count: tuple[int, int] = (1, 2)
@@ -94,7 +95,7 @@ def _video(world: PlantedExpressions, subject: str, number: int, kinds: Floats, 
     return ExpressionItem(
         name=f"{subject}-{number}",
         subject=subject,
-        flow=stack_flows(flow.astype(np.float32), world.skip),
+        flow=stack_flows(flow.astype(np.float32), world.skip, world.resolutions),
         points=tuple(points),
         expressions=tuple(expressions),
     )

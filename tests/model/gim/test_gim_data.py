@@ -65,6 +65,16 @@ def test_flow_of_a_sequence_begins_after_the_skip_and_tells_how_a_frame_is_left(
     assert not stacked[-1, 18:].any()
 
 
+def test_longer_flow_is_the_sum_of_the_short_on_the_way() -> None:
+    displacement = np.array([0.0, 1.0, 3.0, 6.0, 6.0], np.float32)
+    flow = np.diff(displacement, prepend=0.0).astype(np.float32)[:, None]
+    stacked = stack_flows(flow, 1, 2)
+    assert np.array_equal(stacked[:, :2], stack_flows(flow, 1))
+    assert stacked[:, 2].tolist() == [0.0, 1.0, 3.0, 5.0, 3.0]
+    assert stacked[:, 3].tolist() == [3.0, 5.0, 3.0, 0.0, 0.0]
+    assert not stack_flows(flow[:2], 3, 2)[:, [1, 3]].any()
+
+
 def test_annotation_tables_are_read_thinned_and_completed(tmp_path: Path) -> None:
     samm = tmp_path / "samm.csv"
     samm.write_text(
@@ -108,6 +118,12 @@ def test_f1_counts_each_expression_once_and_by_class() -> None:
         Counts(1, 1, 2),
         Counts(1, 2, 2),
     )
+
+
+def test_of_a_plateau_the_middle_is_the_apex() -> None:
+    intensity = np.zeros(60)
+    intensity[20:31] = 1.0
+    assert [row.apex for row in spot(intensity, np.ones((60, 2)) * (0.9, 0.1))] == [25]
 
 
 def test_bursts_of_intensity_become_expressions_of_their_class() -> None:

@@ -29,6 +29,7 @@ from model.gim.losses import (
     smooth_loss,
     total_loss,
 )
+from model.gim.network import GIMOutput
 from model.spans import Runs, outer_inner_contrast, threshold_runs
 
 INTENSITY = torch.tensor([0.1, 0.2, 0.6, 0.9, 0.7, 0.3, 0.95, 0.1])
@@ -45,6 +46,14 @@ def test_equation_1_looks_a_quarter_of_the_duration_to_either_side() -> None:
     assert pseudo_apex(INTENSITY, 4, 8) == 6
     assert pseudo_apex(INTENSITY, 4, 4) == 3
     assert pseudo_apex(INTENSITY, 4, 3) == 4
+
+
+def test_equation_1_tells_strong_frames_apart_that_float32_cannot() -> None:
+    logits = torch.tensor([[17.0, 18.0, 20.0, 19.0]])
+    nothing = torch.zeros(0)
+    output = GIMOutput(torch.sigmoid(logits), nothing, nothing, nothing, logits)
+    assert output.intensity.tolist() == [[1.0] * 4]
+    assert pseudo_apex(output.fine_intensity[0], 1, 8) == 2
 
 
 def test_equation_3_counts_what_exceeds_the_threshold() -> None:
