@@ -121,9 +121,10 @@ def train(
     With --recipe starter, DATA is the folder of faces, voices and clips that the shipped package is built from.
     """
     if task != "fsenet":
-        from cli.train_systems import train_system
+        from cli.train_systems import Sizes, train_system
 
-        train_system(task, data, run, quick=recipe == "quick", epochs=epochs, width=width, seed=seed or 0)
+        sizes = Sizes(quick=recipe == "quick", epochs=epochs, width=width, seed=seed or 0)
+        train_system(task, data, run, sizes, resume=resume)
         return
     if recipe == "starter":
         _rebuild_starter(data, run, seed or 0)

@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cli.progress import training_progress
 from model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from model.epochs import Progress
     from model.spec import ModelSpec
 
 CHECKPOINT = "best.pt"
 
 
-def train_system(
-    task: str, data: Path, run: Path, *, quick: bool, epochs: int | None, width: int | None, seed: int
-) -> None:
-    """Train CTEN or GIM on a folder; `quick` starts from the recipe for a CPU instead of the paper's."""
-    if (run / CHECKPOINT).exists():
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{run} holds a run; name another folder")
-    run.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What the command line says of a run; `quick` starts from the recipe for a CPU instead of the paper's."""
+
+    quick: bool
+    epochs: int | None
+    width: int | None
+    seed: int
+
+
+def train_system(task: str, data: Path, run: Path, sizes: Sizes, *, resume: bool = False) -> None:
+    """Train CTEN or GIM on a folder; with `resume` go on with the run that was begun there."""
     train = _train_cten if task == "cten" else _train_gim
-    figures = train(data, run / CHECKPOINT, quick, epochs, width, seed)
+    with training_progress() as progress:
+        figures = train(data, run, sizes, resume, progress)
     (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n")
-    typer.echo(
-        f"{run / CHECKPOINT}: " + ", ".join(f"{name} {value}" for name, value in figures["test"].items())
-    )
+    said = ", ".join(f"{name} {value}" for name, value in figures["test"].items())
+    typer.echo(f"{run / CHECKPOINT}: {said or 'nothing to test on'}")
 
 
-def _train_cten(
-    data: Path, checkpoint: Path, quick: bool, epochs: int | None, width: int | None, seed: int
-) -> dict[str, Any]:
+def _train_cten(data: Path, run: Path, sizes: Sizes, resume: bool, progress: Progress) -> dict[str, Any]:
     """CTEN on `emotions.csv`; accuracy and mAP on the split "test", where the folder has one."""
     from model.cten.datasets import folder_spec, load_emotion_items, read_labels
     from model.cten.export import save_cten
@@ -44,13 +49,14 @@ def _train_cten(
 
     classes = tuple(sorted(set(read_labels(data).values())))
     visual, audio = modality_dims(folder_spec(data))
-    wide = width or (64 if quick else 2048)
+    wide = sizes.width or (64 if sizes.quick else 2048)
     network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=len(classes), width=wide)
-    config = CTENTrainConfig(network=network, seed=seed)
-    config = config.quick() if quick else config
-    config = replace(config, epochs=epochs or config.epochs)
-    result = train_cten(config, load_emotion_items(data, "train", classes))
-    save_cten(result.network, classes, checkpoint)
+    config = CTENTrainConfig(network=network, seed=sizes.seed)
+    config = config.quick() if sizes.quick else config
+    config = replace(config, epochs=sizes.epochs or config.epochs)
+    items = load_emotion_items(data, "train", classes)
+    result = train_cten(config, items, progress, run_dir=run, resume=resume)
+    save_cten(result.network, classes, run / CHECKPOINT)
     test: dict[str, float] = {}
     if (data / "split_test.txt").exists():
         items = load_emotion_items(data, "test", classes)
@@ -60,10 +66,8 @@ def _train_cten(
     return {"config": asdict(config), "classes": classes, "losses": result.losses, "test": test}
 
 
-def _train_gim(
-    data: Path, checkpoint: Path, quick: bool, epochs: int | None, width: int | None, seed: int
-) -> dict[str, Any]:
-    """GIM on `points.csv`; leave-one-subject-out F1 first, where the folder has the truth, then on all subjects."""
+def _train_gim(data: Path, run: Path, sizes: Sizes, resume: bool, progress: Progress) -> dict[str, Any]:
+    """GIM on `points.csv`: on all subjects, and before, where the folder has the truth, with each left out."""
     from model.feature_store import parse_stored_spec
     from model.gim.datasets import load_expression_items
     from model.gim.export import save_gim
@@ -74,17 +78,21 @@ def _train_gim(
     if spec.flow is None:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{data / 'spec.json'}: has no flow stream")
     items = load_expression_items(data, spec.flow)
-    config = GIMTrainConfig(network=GIMConfig(inputs=2 * spec.flow.dim, width=width or 64), seed=seed)
-    config = config.quick() if quick else config
-    if epochs is not None:
-        stages = (1, min(4, max(epochs - 2, 1)), max(epochs - 5, 1))
+    config = GIMTrainConfig(
+        network=GIMConfig(inputs=spec.flow.inputs, width=sizes.width or 64), seed=sizes.seed
+    )
+    config = config.quick() if sizes.quick else config
+    if sizes.epochs is not None:
+        stages = (1, min(4, max(sizes.epochs - 2, 1)), max(sizes.epochs - 5, 1))
         config = replace(config, labels=replace(config.labels, stages=stages))
     test: dict[str, float] = {}
     if len({item.subject for item in items}) > 1 and any(item.expressions for item in items):
-        counts, _ = leave_one_subject_out(config, items)
+        counts, _ = leave_one_subject_out(
+            config, items, progress=progress, run_dir=run / "left_out", resume=resume
+        )
         test = {f"F1 {name}": round(row.f1, 4) for name, row in counts.items()}
-    result = train_gim(config, items)
-    save_gim(result.network, checkpoint)
+    result = train_gim(config, items, progress, run_dir=run, resume=resume)
+    save_gim(result.network, run / CHECKPOINT)
     return {
         "config": asdict(config),
         "losses": result.losses,

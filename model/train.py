@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from torch import nn
 
 from model.batching import Batch, collate, epoch_batches
 from model.checkpoint import load_checkpoint, network_state
+from model.epochs import Progress, step_seed
 from model.erasing import erasing_loss
 from model.errors import ErrorCode, SentilocError
 from model.fsenet import FSENet, FSENetConfig
@@ -33,7 +34,6 @@ from model.scoring import evaluate_items
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Progress = Callable[[int, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class _Trainer:
 
     def _train_step(self, batch: Batch, steps: int) -> dict[str, float]:
         config = self.config
-        seed = int(np.random.SeedSequence((config.seed, self.epoch, self.step)).generate_state(1)[0])
+        seed = step_seed(config.seed, self.epoch, self.step)
         torch.manual_seed(seed)
         if config.stream_dropout > 0:
             batch = batch.without_streams(config.stream_dropout, torch.Generator().manual_seed(seed))

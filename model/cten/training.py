@@ -1,14 +1,14 @@
 """Training CTEN from one label per video: section 3.4, with and without the erasing module.
 
-Seeded: a run is a function of its configuration and its items.
+Seeded: a run is a function of its configuration and its items, also when it was killed and resumed.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +19,9 @@ from model.cten.erasing import erasing_mask
 from model.cten.items import EmotionBatch, EmotionItem, collate
 from model.cten.losses import cross_entropy, total_loss
 from model.cten.network import CTEN, CTENConfig
+from model.epochs import EpochRun, Progress, step_seed
 from model.errors import ErrorCode, SentilocError
-
-logger = logging.getLogger(__name__)
-Progress = Callable[[int, int, dict[str, float]], None]
+from model.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,7 @@ class CTENTrainConfig:
     - epochs 100: no number is printed.
     - momentum 0.9: "mini-batch SGD"; the usual one. optimizer "adam" reaches the same in fewer epochs.
     - rounds 1: erasings per step. Equation 12 has one; more erase again from what is left, a loss term each.
-    - standardise: features of each modality are scaled by the training set's mean and deviation.
+    - checkpoint_seconds 60: least time between two saved states of a run; they are saved between epochs.
     """
 
     network: CTENConfig
@@ -45,12 +44,11 @@ class CTENTrainConfig:
     weight_decay: float = 0.0
     batch_size: int = 32
     epochs: int = 100
+    checkpoint_seconds: float = 60.0
     seed: int = 0
 
     def quick(self) -> CTENTrainConfig:
         """The same for a CPU: Adam at 1e-3, 40 epochs."""
-        from dataclasses import replace
-
         return replace(self, optimizer="adam", learning_rate=1e-3, weight_decay=1e-4, epochs=40)
 
 
@@ -63,34 +61,57 @@ class CTENResult:
 
 
 def train_cten(
-    config: CTENTrainConfig, items: Sequence[EmotionItem], progress: Progress | None = None
+    config: CTENTrainConfig,
+    items: Sequence[EmotionItem],
+    progress: Progress | None = None,
+    *,
+    run_dir: Path | None = None,
+    resume: bool = False,
 ) -> CTENResult:
-    """Train on items in memory; raises `invalid_data` for nothing to train on or a loss that is not finite."""
+    """Train on items in memory; raises `invalid_data` for nothing to train on or a loss that is not finite.
+
+    run_dir: configuration, log, TensorBoard scalars and last.pt go there; with `resume` a run found there goes on.
+    """
     if not items:
         raise SentilocError(ErrorCode.INVALID_DATA, "no video to train on")
+    folder = RunFolder(run_dir, asdict(config), resume=resume)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = CTEN(config.network).train()
+        network = CTEN(config.network)
         optimizer = _optimizer(network, config)
-        result = CTENResult(network)
-        steps = math.ceil(len(items) / config.batch_size)
-        for epoch in range(config.epochs):
-            order = np.random.default_rng((config.seed, epoch)).permutation(len(items))
-            losses = []
-            for step in range(steps):
-                chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-                loss = step_loss(network, collate([items[i] for i in chosen]), config)
-                if not bool(torch.isfinite(loss)):
-                    raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {loss.item()} in epoch {epoch}")
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                optimizer.step()
-                losses.append(loss.item())
-                if progress is not None:
-                    progress(epoch * steps + step + 1, config.epochs * steps, {"total": losses[-1]})
-            result.losses.append(float(np.mean(losses)))
-    network.eval()
-    return result
+        run = EpochRun(network, optimizer, folder, config.checkpoint_seconds)
+        history = run.run(
+            config.epochs, lambda epoch: _epoch(network, optimizer, items, epoch, config, progress)
+        )
+    return CTENResult(network.eval(), [figures["total"] for figures in history])
+
+
+def _epoch(
+    network: CTEN,
+    optimizer: torch.optim.Optimizer,
+    items: Sequence[EmotionItem],
+    epoch: int,
+    config: CTENTrainConfig,
+    progress: Progress | None,
+) -> dict[str, float]:
+    """One pass over the videos; its mean loss."""
+    network.train()
+    steps = math.ceil(len(items) / config.batch_size)
+    order = np.random.default_rng((config.seed, epoch)).permutation(len(items))
+    losses = []
+    for step in range(steps):
+        torch.manual_seed(step_seed(config.seed, epoch, step))
+        chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
+        loss = step_loss(network, collate([items[i] for i in chosen]), config)
+        if not bool(torch.isfinite(loss)):
+            raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {loss.item()} in epoch {epoch}")
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+        if progress is not None:
+            progress(epoch * steps + step + 1, config.epochs * steps, {"total": losses[-1]})
+    return {"total": float(np.mean(losses))}
 
 
 def step_loss(network: CTEN, batch: EmotionBatch, config: CTENTrainConfig) -> Tensor:

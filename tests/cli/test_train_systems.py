@@ -62,6 +62,11 @@ def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path)
     code, _, err = sentiloc("train", data, "-o", run, *options)
     assert code == 1
     assert "holds a run" in err
+    whole = (run / "result.json").read_text()
+    (run / "result.json").unlink()
+    code, again, err = sentiloc("train", data, "-o", run, *options, "--resume")
+    assert code == 0, err
+    assert (again, (run / "result.json").read_text()) == (out, whole)
 
 
 def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path: Path) -> None:
@@ -72,6 +77,12 @@ def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path:
     assert code == 0, err
     assert "F1 overall" in out
     assert load_gim(run / "best.pt").config.inputs == 2 * FLOW.dim
+    assert (run / "left_out" / "subject-01" / "last.pt").exists()
+    (run / "best.pt").unlink()
+    code, again, err = sentiloc("train", data, "-o", run, *options, "--resume")
+    assert code == 0, err
+    assert again == out
+    assert (run / "best.pt").exists()
 
 
 def test_what_is_wrong_with_a_folder_is_said(sentiloc: Sentiloc, tmp_path: Path) -> None:

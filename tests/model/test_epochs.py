@@ -1,0 +1,70 @@
+"""A training of CTEN or GIM that is killed goes on where it stopped and ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import load_checkpoint
+from model.errors import SentilocError
+from model.gim.synthetic import planted_expressions
+from model.gim.training import leave_one_subject_out, train_gim
+from tests.model.resumable_runs import FACES, GIM_RUN, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def killed_at(folder: Path, system: str, step: int) -> None:
+    command = [sys.executable, "-m", "tests.model.resumable_runs", str(folder), system, str(step)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == str(step)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("system", "step"), [("cten", 11), ("gim", 4)])
+def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path, system: str, step: int) -> None:
+    whole = train(system, tmp_path / "whole")
+    killed_at(tmp_path / "killed", system, step)
+    stopped = len(load_checkpoint(tmp_path / "killed/last.pt")["history"])
+    assert stopped == 3, "the kill came in the fourth of six epochs"
+    steps: list[int] = []
+    resumed = train(system, tmp_path / "killed", resume=True, progress=lambda step, *_: steps.append(step))
+    assert steps[0] == (10 if system == "cten" else 4), "it began at the start"
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    logs = [(tmp_path / run / "log.jsonl").read_text() for run in ("whole", "killed")]
+    assert logs[0] == logs[1]
+    assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [0, 1, 2, 3, 4, 5]
+
+
+def test_subjects_that_are_done_are_not_trained_again(tmp_path: Path) -> None:
+    items = planted_expressions(FACES, 2, 2)
+    steps: list[int] = []
+    config = replace(GIM_RUN, labels=replace(GIM_RUN.labels, stages=(1, 1, 1)))
+
+    def spot(run_dir: Path, *, resume: bool) -> object:
+        steps.clear()
+        counts, runs = leave_one_subject_out(
+            config, items, progress=lambda step, *_: steps.append(step), run_dir=run_dir, resume=resume
+        )
+        return counts, [run.losses for run in runs]
+
+    whole = spot(tmp_path, resume=False)
+    assert steps == [1, 2, 3, 1, 2, 3]
+    (tmp_path / "subject-01" / "last.pt").unlink()
+    assert spot(tmp_path, resume=True) == whole
+    assert steps == [1, 2, 3]
+    with pytest.raises(SentilocError, match="resume it"):
+        spot(tmp_path, resume=False)
+    with pytest.raises(SentilocError, match="differs"):
+        train_gim(replace(config, seed=1), items, run_dir=tmp_path / "subject-00", resume=True)
