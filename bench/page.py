@@ -22,6 +22,7 @@ from model.cut import cut_segments
 from model.package import load_package
 from model.result import Curve, ModelIdentity, Result, SegmentOptions, make_curve
 from model.segments import FrameScores, VideoInfo
+from model.sound import VALUES_PER_SNIPPET, Sound
 from model.spec import SNIPPET_FRAMES
 from tests.page.browsing import Visit, chromium
 from tests.service.running import RunningService
@@ -74,6 +75,15 @@ def long_curve(seconds: float) -> Curve:
     return make_curve(scores(1.0), SNIPPET_SECONDS, faces, {"audio": scores(0.7), "face": scores(0.5)})
 
 
+def long_sound(seconds: float) -> Sound:
+    """A tenth of silence, then speech that comes and goes."""
+    rng = np.random.default_rng(9)
+    step = SNIPPET_SECONDS / VALUES_PER_SNIPPET
+    loudness = (0.35 + 0.65 * rng.random(int(seconds / step))).round(2)
+    loudness[: len(loudness) // 10] = 0.0
+    return Sound(step=step, loudness=tuple(loudness.tolist()))
+
+
 def long_result(seconds: float) -> Result:
     """A result of that many seconds, with segments cut by the shipped model's rule."""
     curve, options = long_curve(seconds), SegmentOptions(threshold=0.3)
@@ -87,6 +97,7 @@ def long_result(seconds: float) -> Result:
         timings={},
         options=options,
         calibration=calibration,
+        sound=long_sound(seconds),
     )
 
 

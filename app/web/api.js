@@ -64,13 +64,14 @@ const post = (path, body) => read(path, { method: "POST", headers: JSON_BODY, bo
 export const getJob = (id) => read(`/jobs/${id}`);
 export const listJobs = (query) => read(`/jobs?${new URLSearchParams(query)}`);
 export const deleteJob = (id) => checked(`/jobs/${id}`, { method: "DELETE" });
+export const listModels = () => read("/models");
 export const formatNames = () => read("/formats");
 export const getFeedback = (id) => read(`/jobs/${id}/feedback`);
 export const sendFeedback = (id, feedback) => post(`/jobs/${id}/feedback`, feedback);
 export const startJob = (source) => post("/localize", source);
 
 export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");
-export const getResult = (id) => read(resultPath(id, { format: "json" }));
+export const getResult = (id, cut = {}) => read(resultPath(id, { ...cut, format: "json" }));
 export const videoPath = (id) => `/jobs/${id}/video`;
 
 // Everything that might be a segment, before threshold and merging: rows of the CSV result.

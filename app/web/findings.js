@@ -1,4 +1,8 @@
-// A result's numbers as the page needs them: the fused curves, evidence, and segments cut again without asking the server.
+// A sentiment result's numbers as the page needs them: the fused curves, evidence, and segments cut again without asking the server.
+import { percent } from "./dom.js";
+import { nameOf } from "./labels.js";
+import { say, text } from "./strings.js";
+
 export const LABELS = ["positive", "negative"];
 export const STREAMS = ["face", "audio", "visual"];
 
@@ -6,7 +10,7 @@ export const STREAMS = ["face", "audio", "visual"];
 export const RULE_MIN_LENGTH = 1;
 
 // The curves fill their lane, unless even their highest is lower than this.
-const LEAST_SCALE = 0.4;
+export const LEAST_SCALE = 0.4;
 
 // The curve that segments are cut from: the mean of class × (1 − non-sentiment) and class × saliency.
 function fuse(curve, label) {
@@ -21,6 +25,10 @@ function smooth(curve) {
 export class Findings {
   constructor(result) {
     const { curve, video } = result;
+    this.task = "sentiment";
+    this.editable = true;
+    this.layout = "split";
+    this.labels = LABELS;
     this.step = curve.step;
     this.length = curve.positive.length;
     this.duration = video.duration;
@@ -32,6 +40,26 @@ export class Findings {
     this.scale = LABELS.reduce((most, label) => this.curves[label].reduce((a, b) => Math.max(a, b), most), LEAST_SCALE);
     this.without = curve.without;
     this.streams = STREAMS.filter((stream) => stream in curve.without);
+  }
+
+  side(label) {
+    return label === "positive" ? "up" : "down";
+  }
+
+  get gutter() {
+    return { up: nameOf("positive"), upTone: "positive", down: nameOf("negative"), downTone: "negative", shade: text.saliency };
+  }
+
+  // Shares to show at a moment.
+  shares(i) {
+    return { positive: this.curves.positive[i], negative: this.curves.negative[i] };
+  }
+
+  // What a segment is made of, in a line.
+  why({ label, start, end }) {
+    const shares = Object.entries(this.evidence(label, start, end) ?? {}).filter(([, share]) => share >= 0.05);
+    const lines = shares.sort(([, a], [, b]) => b - a).map(([stream, share]) => `${say.streams[stream]} ${percent(share)} %`);
+    return lines.join(" · ") || say.noEvidence;
   }
 
   index(seconds) {

@@ -1,8 +1,11 @@
 // The list of jobs on the first screen: newest first, searched by name, filtered by state.
 import { deleteJob, listJobs } from "./api.js";
 import { $, make, percent } from "./dom.js";
+import { nameOf } from "./labels.js";
+import { isDefault, setUpModels } from "./models.js";
 import { say, text } from "./strings.js";
 
+const MOMENT = { dateStyle: "medium", timeStyle: "short" };
 const PAGE = 50;
 const REFRESH = 4000;
 const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
@@ -24,6 +27,8 @@ export function setUpJobs() {
 export async function showJobs() {
   clearTimeout(timer);
   await load();
+  await setUpModels();
+  draw();
 }
 
 export const hideJobs = () => clearTimeout(timer);
@@ -55,16 +60,19 @@ function draw() {
 }
 
 function item(job) {
-  const when = make("time", { dateTime: job.created_at }, new Date(job.created_at).toLocaleString());
-  const name = make("div", {}, make("a", { href: `#${job.id}` }, job.source.name), make("small", {}, when));
+  const when = new Date(job.created_at);
+  const time = make("time", { dateTime: job.created_at, title: when.toLocaleString() }, when.toLocaleString([], MOMENT));
+  const more = [job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.error?.detail];
+  const about = make("small", {}, time, more.filter(Boolean).map((words) => ` · ${words}`).join(""));
+  const name = make("div", {}, make("a", { href: `#${job.id}` }, job.source.name), about);
   return make("li", {}, name, chip(job), removal(job));
 }
 
 function chip(job) {
   const labels = job.state === "succeeded" ? (job.labels_found ?? []) : [];
-  const marks = labels.map((label) => make("i", { class: label }));
+  const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
   const working = !["succeeded", "failed", "cancelled", "queued"].includes(job.state);
-  const words = job.state === "succeeded" ? say.found(labels) : say.states[job.state] ?? job.state;
+  const words = job.state === "succeeded" ? say.found(labels.map(nameOf)) : say.states[job.state] ?? job.state;
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
 }
 

@@ -1,11 +1,12 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { deleteJob, onKeyNeeded, startJob } from "./api.js";
+import { Problem, deleteJob, onKeyNeeded, startJob } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { pressKey } from "./keys.js";
+import { jobOptions } from "./models.js";
 import { follow, showProgress } from "./progress.js";
-import { help, say, text } from "./strings.js";
+import { help, hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
 import { View } from "./view.js";
 
@@ -13,11 +14,13 @@ for (const node of document.querySelectorAll("[data-text]")) node.textContent = 
 for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", text[node.dataset.label]);
 for (const node of document.querySelectorAll("button[data-label]")) node.title = text[node.dataset.label];
 $("url").placeholder = text.urlPlaceholder;
+$("url").title = text.urlPattern;
 
 const view = new View();
 let running = new AbortController();
 let sent = null;
 let stop = () => {};
+let uploading = null;
 
 function showOnly(name) {
   for (const id of ["intake", "progress", "problem", "result"]) $(id).hidden = id !== name;
@@ -27,9 +30,12 @@ function showOnly(name) {
   if (name !== "result") view.close();
 }
 
-function fail(error) {
+// `name` is that of the video, where one is to blame.
+function fail(error, name = "") {
   showOnly("problem");
+  $("problem-title").textContent = say.problem(name);
   $("problem-detail").textContent = error.message;
+  $("problem-hint").textContent = hints[error.code] ?? "";
   $("again").focus();
 }
 
@@ -46,20 +52,23 @@ async function send(file) {
   const signal = begin();
   showOnly("progress");
   const title = say.uploading(file.name);
-  const sending = new Upload(file, meter(title, file.size));
+  const sending = new Upload(file, jobOptions(), meter(title, file.size));
   showPause(sending);
   stop = () => {
     sending.cancel();
     goHome();
   };
   signal.addEventListener("abort", () => sending.cancel());
+  uploading = sending;
   try {
     const id = await sending.done;
     if (signal.aborted) return;
     sent = { id, file };
     location.hash = id;
   } catch (error) {
-    if (!signal.aborted && error.name !== "AbortError") fail(error);
+    if (!signal.aborted && error.name !== "AbortError") fail(error, file.name);
+  } finally {
+    uploading = null;
   }
 }
 
@@ -101,7 +110,7 @@ async function sendUrl(event) {
   event.preventDefault();
   begin();
   try {
-    location.hash = (await startJob({ url: $("url").value.trim() })).id;
+    location.hash = (await startJob({ url: $("url").value.trim(), options: jobOptions() })).id;
     $("url").value = "";
   } catch (error) {
     fail(error);
@@ -120,7 +129,7 @@ async function openJob(id, link) {
     const job = await follow(id, signal);
     if (!job) return;
     if (job.state === "cancelled") return goHome();
-    if (job.state === "failed") return fail(new Error(job.error.detail));
+    if (job.state === "failed") return fail(new Problem(job.error), job.source.name);
     showOnly("result");
     await view.open(job, sent?.id === id ? sent.file : null, link);
     $("timeline").focus({ preventScroll: true });
@@ -146,7 +155,7 @@ function route() {
 
 // Wiring
 
-const save = () => view.save().catch((error) => ($("edited").textContent = error.message));
+const save = () => view.editor.save().catch((error) => ($("edited").textContent = error.message));
 
 function askForKey(wrong) {
   $("key").value = "";
@@ -176,7 +185,6 @@ function switchTheme() {
   root.dataset.theme = dark ? "light" : "dark";
   store("sentiloc.theme", root.dataset.theme);
   view.timeline.restyle();
-  view.overview.paint();
 }
 
 const BUTTONS = {
@@ -191,8 +199,8 @@ const BUTTONS = {
   "zoom-out": () => view.timeline.zoom(2),
   "zoom-fit": () => view.timeline.fit(),
   help: () => $("help-box").showModal(),
-  add: () => view.add(view.player.now),
-  mark: () => view.mark(),
+  add: () => view.editor.add(view.player.now),
+  mark: () => view.editor.mark(),
   undo: () => view.corrections.undo(),
   redo: () => view.corrections.redo(),
   discard: () => view.corrections.discard(),
@@ -209,6 +217,8 @@ $("file").addEventListener("keydown", (event) => {
   $("file").click();
 });
 $("url-form").addEventListener("submit", sendUrl);
+// Pasted addresses often have blanks around them, which the field would call wrong.
+$("url").addEventListener("input", () => ($("url").value = $("url").value.trim()));
 $("help-box").querySelector("dl").append(...help.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
 addEventListener("keydown", (event) => {
   if ($("result").hidden || document.querySelector("dialog[open]")) return;
@@ -216,7 +226,11 @@ addEventListener("keydown", (event) => {
   else if (!pressKey(view, event, save)) return;
   event.preventDefault();
 });
-addEventListener("beforeunload", (event) => !$("result").hidden && view.corrections.dirty && event.preventDefault());
+addEventListener("beforeunload", (event) => {
+  const unsaved = !$("result").hidden && view.corrections.dirty;
+  const underWay = uploading && !uploading.held;
+  if (unsaved || underWay) event.preventDefault();
+});
 addEventListener("hashchange", route);
 addEventListener("popstate", (event) => event.state === null && !location.hash && route());
 

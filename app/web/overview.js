@@ -1,4 +1,5 @@
 // The whole video as a strip, with a frame around what the timeline shows.
+import { toneOf } from "./labels.js";
 import { text } from "./strings.js";
 
 export class Overview {
@@ -9,6 +10,7 @@ export class Overview {
     this.frame = root.querySelector(".frame");
     new ResizeObserver(() => this.paint()).observe(root);
     timeline.addEventListener("view", () => this.place());
+    timeline.addEventListener("restyle", () => this.paint());
     root.addEventListener("pointerdown", (event) => this.press(event));
     root.addEventListener("pointermove", (event) => event.buttons === 1 && this.centre(event));
     root.setAttribute("title", text.overview);
@@ -33,7 +35,7 @@ export class Overview {
   }
 
   paint() {
-    const { findings, colours, segments } = this.timeline;
+    const { findings, colours, segments, layout } = this.timeline;
     if (!findings || !this.root.clientWidth) return;
     const { clientWidth: width, clientHeight: height } = this.root;
     const scale = Math.min(2, devicePixelRatio || 1);
@@ -41,12 +43,14 @@ export class Overview {
     const pen = this.canvas.getContext("2d");
     pen.scale(scale, scale);
     for (const { start, end, label } of segments) {
-      pen.fillStyle = colours[label];
+      pen.fillStyle = colours[toneOf(label)];
       const x = (start / findings.duration) * width;
-      pen.fillRect(x, label === "positive" ? 3 : height / 2 + 1, Math.max(1.5, ((end - start) / findings.duration) * width), height / 2 - 4);
+      const wide = Math.max(1.5, ((end - start) / findings.duration) * width);
+      if (layout.mirrored) pen.fillRect(x, findings.side(label) === "up" ? 3 : height / 2 + 1, wide, height / 2 - 4);
+      else pen.fillRect(x, 5, wide, height - 10);
     }
     pen.fillStyle = colours.line;
-    pen.fillRect(0, height / 2 - 0.5, width, 1);
+    if (layout.mirrored) pen.fillRect(0, height / 2 - 0.5, width, 1);
     this.place();
   }
 }

@@ -1,18 +1,22 @@
 // Draws the timeline's lanes. Only what is in view is read, so two hours cost no more than ten seconds.
 import { clock } from "./clock.js";
 import { sureness } from "./dom.js";
-import { text } from "./strings.js";
+import { nameOf, signOf, toneOf } from "./labels.js";
 
-// Lanes from top to bottom, in CSS pixels.
-const HEIGHTS = { ruler: 22, positive: 28, curve: 136, negative: 28, wave: 40, faces: 14 };
-export const LANES = {};
-let top = 0;
-for (const [name, height] of Object.entries(HEIGHTS)) {
-  LANES[name] = { top, height, middle: top + height / 2, bottom: top + height };
-  top += height + (name === "negative" || name === "wave" ? 4 : 0);
+// Lanes from top to bottom, in CSS pixels. Curves rise and hang from an axis in the middle, or all rise from the bottom.
+function layOut(curve, down) {
+  const lanes = {};
+  let top = 0;
+  for (const [name, height] of Object.entries({ ruler: 22, up: 28, curve, down, wave: 40, faces: 14 })) {
+    lanes[name] = { top, height, middle: top + height / 2, bottom: top + height };
+    top += height + (name === "down" || name === "wave" ? 4 : 0);
+  }
+  const axis = down ? lanes.curve.middle : lanes.curve.bottom - 2;
+  return { lanes, axis, reach: axis - lanes.curve.top - (down ? 3 : 6), mirrored: down > 0, height: top + 4 };
 }
-export const HEIGHT = top + 4;
-const REACH = LANES.curve.height / 2 - 3;
+
+export const LAYOUTS = { split: layOut(136, 28), stack: layOut(164, 0) };
+export const HEIGHT = LAYOUTS.split.height;
 const STEPS = [0.04, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const FONT = "system-ui, sans-serif";
 
@@ -25,7 +29,7 @@ function range(view, step, length, width) {
 
 export function paintSaliency(pen, view, findings, colour) {
   const [first, last, stride] = range(view, findings.step, findings.length, view.width);
-  const { curve } = LANES;
+  const { curve } = view.layout.lanes;
   pen.fillStyle = colour;
   for (let i = first; i <= last; i += stride) {
     let most = 0;
@@ -37,21 +41,22 @@ export function paintSaliency(pen, view, findings, colour) {
   pen.globalAlpha = 1;
 }
 
-export function paintCurve(pen, view, findings, label, colour) {
+export function paintCurve(pen, view, findings, label, colours) {
+  const { axis, reach, mirrored } = view.layout;
+  const colour = colours[toneOf(label)];
   const values = findings.curves[label];
   const [first, last, stride] = range(view, findings.step, findings.length, view.width);
-  const axis = LANES.curve.middle;
-  const sign = label === "positive" ? -1 : 1;
+  const sign = findings.side(label) === "up" ? -1 : 1;
   pen.beginPath();
   pen.moveTo(view.x(first * findings.step), axis);
   for (let i = first; i <= last; i += stride) {
     let highest = 0;
     for (let k = i; k < i + stride && k <= last; k++) highest = Math.max(highest, values[k]);
-    pen.lineTo(view.x((i + stride / 2) * findings.step), axis + sign * REACH * Math.min(1, highest / findings.scale));
+    pen.lineTo(view.x((i + stride / 2) * findings.step), axis + sign * reach * Math.min(1, highest / findings.scale));
   }
   pen.lineTo(view.x((last + 1) * findings.step), axis);
   pen.fillStyle = colour;
-  pen.globalAlpha = 0.6;
+  pen.globalAlpha = mirrored ? 0.6 : 0.15;
   pen.fill();
   pen.globalAlpha = 1;
   pen.strokeStyle = colour;
@@ -61,17 +66,18 @@ export function paintCurve(pen, view, findings, label, colour) {
 }
 
 export function paintAxis(pen, view, colours) {
-  const { curve } = LANES;
+  const { axis, reach, mirrored } = view.layout;
   pen.fillStyle = colours.line;
   for (const part of [0.5, 1]) {
-    pen.fillRect(view.left, curve.middle - REACH * part, view.width, 0.5);
-    pen.fillRect(view.left, curve.middle + REACH * part, view.width, 0.5);
+    pen.fillRect(view.left, axis - reach * part, view.width, 0.5);
+    if (mirrored) pen.fillRect(view.left, axis + reach * part, view.width, 0.5);
   }
   pen.fillStyle = colours["ink-soft"];
-  pen.fillRect(view.left, curve.middle - 0.5, view.width, 1);
+  pen.fillRect(view.left, axis - 0.5, view.width, 1);
 }
 
 export function paintRuler(pen, view, colours) {
+  const { ruler } = view.layout.lanes;
   const gap = STEPS.find((seconds) => seconds * view.scale > 76) ?? 7200;
   pen.font = `11px ${FONT}`;
   pen.textBaseline = "middle";
@@ -79,29 +85,30 @@ export function paintRuler(pen, view, colours) {
   for (let n = Math.ceil(view.start / gap - 1e-9); n * gap <= view.end + 1e-9; n++) {
     const x = Math.round(view.x(n * gap));
     pen.fillStyle = colours.line;
-    pen.fillRect(x, LANES.ruler.top + 4, 1, HEIGHT);
+    pen.fillRect(x, ruler.top + 4, 1, HEIGHT);
     pen.fillStyle = colours["ink-soft"];
-    if (x + 42 < view.right) pen.fillText(clock(n * gap, gap < 0.1), x + 4, LANES.ruler.middle);
+    if (x + 42 < view.right) pen.fillText(clock(n * gap, gap < 0.1), x + 4, ruler.middle);
   }
 }
 
 export function paintFaces(pen, view, findings, colour) {
   const { faces, step } = findings;
   const [first, last, stride] = range(view, step, findings.length, view.width);
+  const lane = view.layout.lanes.faces;
   pen.fillStyle = colour;
   for (let i = first; i <= last; i += stride) {
     let seen = false;
     for (let k = i; k < i + stride && k <= last; k++) seen ||= faces[k];
     if (!seen) continue;
     const left = Math.round(view.x(i * step));
-    pen.fillRect(left, LANES.faces.top + 3, Math.round(view.x((i + stride) * step)) - left, LANES.faces.height - 6);
+    pen.fillRect(left, lane.top + 3, Math.round(view.x((i + stride) * step)) - left, lane.height - 6);
   }
 }
 
 export function paintWave(pen, view, wave, colour) {
   const level = wave.levels.findLast(({ step }) => step * view.scale <= 1.5) ?? wave.levels[0];
   const [first, last] = range(view, level.step, level.values.length, view.width);
-  const { middle, height } = LANES.wave;
+  const { middle, height } = view.layout.lanes.wave;
   pen.fillStyle = colour;
   const thick = Math.max(1, level.step * view.scale - (level.step * view.scale > 4 ? 1 : 0));
   for (let i = first; i <= last; i++) {
@@ -115,19 +122,20 @@ export function paintNote(pen, view, lane, note, colour) {
   pen.textBaseline = "middle";
   pen.textAlign = "left";
   pen.fillStyle = colour;
-  pen.fillText(note, view.left + 8, LANES[lane].middle);
+  pen.fillText(note, view.left + 8, view.layout.lanes[lane].middle);
 }
 
 // One segment as a block in its lane; the chosen one also shades the lanes and has grips.
 export function paintSegment(pen, view, segment, chosen, colours) {
-  const lane = LANES[segment.label];
+  const { lanes } = view.layout;
+  const lane = lanes[view.side(segment.label)];
   const left = Math.max(view.left - 8, view.x(segment.start));
   const width = Math.max(3, Math.min(view.right + 8, view.x(segment.end)) - left);
-  const colour = colours[segment.label];
+  const colour = colours[toneOf(segment.label)];
   if (chosen) {
     pen.globalAlpha = 0.13;
     pen.fillStyle = colour;
-    pen.fillRect(left, LANES.positive.top, width, HEIGHT - LANES.positive.top);
+    pen.fillRect(left, lanes.up.top, width, HEIGHT - lanes.up.top);
     pen.globalAlpha = 1;
   }
   const [blockTop, tall] = [lane.top + 2, lane.height - 4];
@@ -139,40 +147,63 @@ export function paintSegment(pen, view, segment, chosen, colours) {
     pen.lineWidth = 2;
     pen.strokeStyle = colours.ink;
     pen.stroke();
-    if (width > 14) {
+    if (width > 14 && view.editable) {
       pen.fillStyle = colours.ink;
       for (const x of [left + 2.5, left + width - 4.5]) pen.fillRect(x, blockTop + 5, 2, tall - 10);
     }
   }
-  paintName(pen, segment, left, width, blockTop + tall / 2, colours);
+  paintName(pen, segment, left, width, blockTop + tall / 2, colours, !view.layout.mirrored);
 }
 
-function paintName(pen, segment, left, width, middle, colours) {
-  const sign = segment.label === "positive" ? "▲" : "▼";
-  const share = segment.confidence === undefined ? "✎" : `${sureness(segment.confidence)} %`;
-  const long = `${sign} ${text[segment.label]} ${share}`;
+// `named`: the label itself comes before its confidence, since the lane does not tell it.
+function paintName(pen, segment, left, width, middle, colours, named) {
+  const { label, confidence } = segment;
+  const share = confidence === undefined ? "✎" : `${sureness(confidence)} %`;
+  const isSentiment = label in colours;
+  const long = `${isSentiment ? `${signOf(label)} ` : ""}${nameOf(label)} ${share}`;
+  const names = [long, ...(named ? [nameOf(label)] : []), share, share.replace(" %", "")];
   pen.font = `600 12px ${FONT}`;
   pen.textBaseline = "middle";
   pen.textAlign = "center";
-  const name = [long, `${sign} ${share}`, share, sign].find((candidate) => pen.measureText(candidate).width < width - 12);
+  const name = names.find((candidate) => pen.measureText(candidate).width < width - 8);
   if (!name) return;
   pen.fillStyle = colours["on-block"];
   pen.fillText(name, left + width / 2, middle + 0.5);
 }
 
-export function paintPoint(pen, view, point, chosen, colours) {
-  const x = view.x(point.time);
-  const y = LANES.curve.middle + (point.label === "positive" ? -9 : 9);
-  const size = chosen ? 8 : 6;
+// Where an expression is strongest: a line through the curve, and a diamond at the edge of its block.
+export function paintApex(pen, view, segment, chosen, colours) {
+  const { lanes, axis } = view.layout;
+  const up = view.side(segment.label) === "up";
+  const x = view.x(segment.peak);
+  const edge = up ? lanes.up.bottom - 1 : lanes.down.top + 1;
+  pen.strokeStyle = chosen ? colours.ink : colours[toneOf(segment.label)];
+  pen.lineWidth = 1.5;
+  pen.setLineDash(chosen ? [] : [3, 3]);
+  pen.beginPath();
+  pen.moveTo(x, edge);
+  pen.lineTo(x, axis);
+  pen.stroke();
+  pen.setLineDash([]);
+  diamond(pen, x, edge, 5, colours.ink, colours.card);
+}
+
+function diamond(pen, x, y, size, fill, rim) {
   pen.beginPath();
   pen.moveTo(x, y - size);
   pen.lineTo(x + size, y);
   pen.lineTo(x, y + size);
   pen.lineTo(x - size, y);
   pen.closePath();
-  pen.fillStyle = colours[point.label];
+  pen.fillStyle = fill;
   pen.fill();
   pen.lineWidth = 2;
-  pen.strokeStyle = chosen ? colours.ink : colours.paper;
+  pen.strokeStyle = rim;
   pen.stroke();
+}
+
+export function paintPoint(pen, view, point, chosen, colours) {
+  const x = view.x(point.time);
+  const y = view.layout.axis + (point.label === "positive" ? -9 : 9);
+  diamond(pen, x, y, chosen ? 8 : 6, colours[point.label], chosen ? colours.ink : colours.paper);
 }

@@ -1,8 +1,8 @@
 // The list of segments beside the video, and the summary above it.
 import { clock } from "./clock.js";
 import { $, make, percent, sureness } from "./dom.js";
-import { LABELS } from "./findings.js";
 import { meter, tag } from "./inspector.js";
+import { toneOf } from "./labels.js";
 import { say, text } from "./strings.js";
 
 export function listSegments(segments, chosen, findings, thumbs, choose) {
@@ -16,27 +16,32 @@ export function listSegments(segments, chosen, findings, thumbs, choose) {
 
 function row(segment, isChosen, findings, thumbs, choose) {
   const { label, start, end, confidence } = segment;
-  const evidence = findings.evidence(label, start, end);
-  const reasons = Object.entries(evidence ?? {}).filter(([, share]) => share >= 0.05).sort(([, a], [, b]) => b - a);
-  const why = reasons.map(([stream, share]) => `${say.evidence[stream]} ${percent(share)} %`).join(" · ") || say.noEvidence;
   const shot = make("img", { alt: "" });
   thumbs.fill(shot, segment.peak ?? findings.peak(label, start, end));
   const sure = confidence === undefined
     ? make("span", { class: "sure" }, say.byHand)
-    : make("span", { class: "sure" }, say.confidence(sureness(confidence)), meter(confidence, label));
-  const when = make("span", { class: "when" }, tag(label), ` ${clock(start)} – ${clock(end)}`);
-  const button = make("button", { type: "button", onclick: () => choose(segment) }, make("span", { class: "shot" }, shot), when, sure, make("span", { class: "why" }, why));
+    : make("span", { class: "sure" }, say.confidence(sureness(confidence)), meter(confidence, toneOf(label)));
+  const when = make("span", { class: "when" }, tag(label), ` ${clock(start, findings.fine)} – ${clock(end, findings.fine)}`);
+  const button = make("button", { type: "button", onclick: () => choose(segment) }, make("span", { class: "shot" }, shot), when, sure, make("span", { class: "why" }, findings.why(segment)));
   button.dataset.key = segment.key;
   if (isChosen) button.setAttribute("aria-current", "true");
   return make("li", {}, button);
 }
 
-export function summarize(segments, duration) {
-  const parts = LABELS.map((label) => {
-    const mine = segments.filter((segment) => segment.label === label);
-    const seconds = mine.reduce((sum, { start, end }) => sum + end - start, 0);
-    const line = say.share(text[label].toLowerCase(), mine.length, clock(seconds), percent(seconds / duration));
-    return make("span", { class: label }, make("b", {}, line));
-  });
-  $("summary").replaceChildren(...parts, make("span", {}, say.length(clock(duration))));
+// What was found in all: how much of the video each label has; of emotions, the video's own.
+export function summarize(segments, findings) {
+  const { duration, headline } = findings;
+  const parts = headline
+    ? headline.map(({ label, words }) => bold(label, words))
+    : findings.labels.map((label) => bold(label, share(label, segments, duration)));
+  const count = headline ? say.segments(segments.length) : "";
+  $("summary").replaceChildren(...parts, make("span", {}, `${count} ${say.length(clock(duration))}`));
 }
+
+function share(label, segments, duration) {
+  const mine = segments.filter((segment) => segment.label === label);
+  const seconds = mine.reduce((sum, { start, end }) => sum + end - start, 0);
+  return say.share(label, mine.length, clock(seconds), percent(seconds / duration));
+}
+
+const bold = (label, words) => make("span", { class: `mark ${toneOf(label)}` }, make("b", {}, words));

@@ -1,15 +1,13 @@
-// The sentiment timeline: what is in view, and what mouse, touch and wheel do. Drawing is in paint.js.
+// The timeline: what is in view, and what lies under a place. Drawing is in paint.js, mouse and touch in gestures.js.
 // Events: seek (seconds), choose (thing or null), moved ({ segment, start, end }), add ({ time, label }), view.
-import { room } from "./corrections.js";
-import { LABELS } from "./findings.js";
+import { Gestures } from "./gestures.js";
+import { fillGutter } from "./gutter.js";
+import { TONES } from "./labels.js";
 import * as paint from "./paint.js";
 
-const { LANES } = paint;
 const SHORTEST_VIEW = 1;
-const CLICK = 4;
 const JUMP = 0.4;
-const CLEARANCE = 0.04;
-const COLOURS = ["positive", "negative", "saliency", "face", "wave", "line", "ink", "ink-soft", "paper", "on-block"];
+const COLOURS = [...TONES, "saliency", "card", "face", "wave", "line", "ink", "ink-soft", "paper", "on-block"];
 
 export class Timeline extends EventTarget {
   constructor(root) {
@@ -22,10 +20,10 @@ export class Timeline extends EventTarget {
     this.span = [0, 1];
     this.segments = [];
     this.points = [];
-    this.pointers = new Map();
     this.now = 0;
     new ResizeObserver(() => this.resize()).observe(root);
-    this.listen();
+    this.gestures = new Gestures(this);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
     this.restyle();
   }
 
@@ -34,6 +32,8 @@ export class Timeline extends EventTarget {
     this.wave = null;
     this.waveNote = "";
     this.duration = findings.duration;
+    this.layout = paint.LAYOUTS[findings.layout];
+    fillGutter(this.root.querySelector(".gutter"), findings);
     this.span = [0, this.duration];
     this.resize();
   }
@@ -57,6 +57,7 @@ export class Timeline extends EventTarget {
     }
     probe.remove();
     this.draw();
+    this.emit("restyle");
   }
 
   resize() {
@@ -68,9 +69,11 @@ export class Timeline extends EventTarget {
 
   get view() {
     const [start, end] = this.span;
-    const { left, width } = this;
+    const { left, width, layout } = this;
     const scale = width / (end - start);
-    return { start, end, left, width, right: left + width, scale, x: (seconds) => left + (seconds - start) * scale };
+    const side = (label) => this.findings.side(label);
+    const editable = Boolean(this.findings?.editable);
+    return { start, end, left, width, right: left + width, scale, layout, side, editable, x: (seconds) => left + (seconds - start) * scale };
   }
 
   time(x) {
@@ -106,7 +109,7 @@ export class Timeline extends EventTarget {
     const within = (time) => time >= start && time <= end;
     const follow = within(this.now) || Math.abs(seconds - this.now) > JUMP;
     this.now = seconds;
-    if (!within(seconds) && follow && !this.pointers.size) this.look(seconds - (end - start) * 0.1, seconds + (end - start) * 0.9);
+    if (!within(seconds) && follow && !this.gestures.busy) this.look(seconds - (end - start) * 0.1, seconds + (end - start) * 0.9);
     this.placeCursor();
   }
 
@@ -136,10 +139,10 @@ export class Timeline extends EventTarget {
     pen.beginPath();
     pen.rect(view.left, 0, view.width, paint.HEIGHT);
     pen.clip();
-    paint.paintSaliency(pen, view, findings, colours.saliency);
+    if (findings.saliency) paint.paintSaliency(pen, view, findings, colours.saliency);
     paint.paintRuler(pen, view, colours);
     paint.paintAxis(pen, view, colours);
-    for (const label of LABELS) paint.paintCurve(pen, view, findings, label, colours[label]);
+    for (const label of findings.labels) paint.paintCurve(pen, view, findings, label, colours);
     paint.paintFaces(pen, view, findings, colours.face);
     if (this.wave) paint.paintWave(pen, view, this.wave, colours.wave);
     else paint.paintNote(pen, view, "wave", this.waveNote, colours["ink-soft"]);
@@ -150,146 +153,31 @@ export class Timeline extends EventTarget {
 
   paintThings(pen, view) {
     const seen = this.segments.filter((one) => one.end > view.start && one.start < view.end);
-    const drawn = (one) => (this.dragged?.segment.key === one.key ? { ...one, ...this.dragged.span } : one);
+    const { dragged } = this.gestures;
+    const drawn = (one) => (dragged?.segment.key === one.key ? { ...one, ...dragged.span } : one);
     for (const one of seen) paint.paintSegment(pen, view, drawn(one), one.key === this.chosen, this.colours);
+    if (this.findings.apexes) for (const one of seen) paint.paintApex(pen, view, one, one.key === this.chosen, this.colours);
     for (const one of this.points) paint.paintPoint(pen, view, one, one.key === this.chosen, this.colours);
   }
 
   // What lies under a place: { kind: ruler | edge | segment | point | lane, … }.
   at(x, y, reach = 6) {
     const { view } = this;
-    if (y < LANES.ruler.bottom) return { kind: "ruler" };
+    const { lanes, axis } = this.layout;
+    if (y < lanes.ruler.bottom) return { kind: "ruler" };
     const near = (seconds) => Math.abs(view.x(seconds) - x) <= reach;
-    const point = this.points.find((one) => near(one.time) && Math.abs(y - LANES.curve.middle) < 20);
+    const point = this.points.find((one) => near(one.time) && Math.abs(y - axis) < 20);
     if (point) return { kind: "point", point };
-    const inLane = (one) => (y - LANES[one.label].top) * (LANES[one.label].bottom - y) >= 0 || one.key === this.chosen;
-    const candidates = this.segments.filter(inLane).sort((a, b) => (b.key === this.chosen) - (a.key === this.chosen));
-    const edged = candidates.find((one) => (near(one.start) || near(one.end)) && view.x(one.end) - view.x(one.start) > 6);
+    const inLane = ({ label }) => (y - lanes[view.side(label)].top) * (lanes[view.side(label)].bottom - y) >= 0;
+    const candidates = this.segments.filter((one) => inLane(one) || one.key === this.chosen);
+    candidates.sort((a, b) => (b.key === this.chosen) - (a.key === this.chosen));
+    const edged = this.findings.editable && candidates.find((one) => (near(one.start) || near(one.end)) && view.x(one.end) - view.x(one.start) > 6);
     if (edged) {
       const side = Math.abs(view.x(edged.start) - x) < Math.abs(view.x(edged.end) - x) ? "start" : "end";
       return { kind: "edge", segment: edged, side };
     }
     const over = (one) => x >= view.x(one.start) - 2 && x <= view.x(one.end) + 2;
-    const segment = this.segments.filter((one) => (y - LANES[one.label].top) * (LANES[one.label].bottom - y) >= 0).find(over);
+    const segment = this.segments.filter(inLane).find(over);
     return segment ? { kind: "segment", segment } : { kind: "lane" };
-  }
-
-  place(event) {
-    const box = this.root.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  }
-
-  listen() {
-    const { root } = this;
-    root.addEventListener("pointerdown", (event) => this.press(event));
-    root.addEventListener("pointermove", (event) => this.hover(event));
-    root.addEventListener("pointerleave", () => this.leave());
-    root.addEventListener("dblclick", (event) => this.double(event));
-    root.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    addEventListener("pointermove", (event) => this.drag(event));
-    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, (event) => this.release(event));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
-  }
-
-  wheel(event) {
-    if (!this.findings) return;
-    const [x] = this.place(event);
-    const sideways = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
-    if (event.ctrlKey || event.metaKey || event.altKey) this.zoom(Math.exp(event.deltaY / 300), this.time(x));
-    else if (sideways) this.pan((event.deltaX || event.deltaY) / this.view.scale);
-    else return;
-    event.preventDefault();
-  }
-
-  double(event) {
-    const [x, y] = this.place(event);
-    if (!this.findings || this.at(x, y).kind !== "lane" || y > LANES.negative.bottom) return;
-    this.emit("add", { time: this.time(x), label: y < LANES.curve.middle ? "positive" : "negative" });
-  }
-
-  press(event) {
-    if (event.button !== 0 || !this.findings) return;
-    const [x, y] = this.place(event);
-    this.pointers.set(event.pointerId, x);
-    this.leave();
-    if (this.pointers.size === 2) return this.startPinch();
-    const hit = this.at(x, y, event.pointerType === "touch" ? 14 : 6);
-    this.grip = { hit, x, span: [...this.span], moved: false, pointer: event.pointerId };
-    if (hit.kind === "ruler") this.emit("seek", this.time(x));
-  }
-
-  startPinch() {
-    const [a, b] = [...this.pointers.values()];
-    this.grip = null;
-    this.dragged = null;
-    this.pinch = { apart: Math.max(8, Math.abs(a - b)), at: this.time((a + b) / 2), span: [...this.span] };
-  }
-
-  drag(event) {
-    if (!this.pointers.has(event.pointerId)) return;
-    const [x] = this.place(event);
-    this.pointers.set(event.pointerId, x);
-    if (this.pinch && this.pointers.size === 2) return this.spread();
-    const { grip } = this;
-    if (!grip) return;
-    grip.moved ||= Math.abs(x - grip.x) > CLICK;
-    if (!grip.moved) return;
-    const { kind } = grip.hit;
-    if (kind === "ruler") this.emit("seek", this.time(x));
-    else if (kind === "edge") this.dragEdge(grip.hit, x);
-    else this.pull(grip, x);
-  }
-
-  spread() {
-    const [a, b] = [...this.pointers.values()];
-    const { apart, at, span } = this.pinch;
-    const factor = apart / Math.max(8, Math.abs(a - b));
-    this.look(at - (at - span[0]) * factor, at + (span[1] - at) * factor);
-  }
-
-  pull({ x: from, span }, x) {
-    const shift = ((from - x) / this.width) * (span[1] - span[0]);
-    this.look(span[0] + shift, span[1] + shift);
-  }
-
-  dragEdge({ segment, side }, x) {
-    const [low, high] = room(this.segments, segment, this.duration);
-    const span = { start: segment.start, end: segment.end };
-    if (side === "start") span.start = Math.min(Math.max(low, this.time(x)), segment.end - CLEARANCE);
-    else span.end = Math.max(Math.min(high, this.time(x)), segment.start + CLEARANCE);
-    this.dragged = { segment, span };
-    this.emit("scrub", span[side]);
-    this.draw();
-  }
-
-  release(event) {
-    if (!this.pointers.delete(event.pointerId)) return;
-    if (this.pointers.size < 2) this.pinch = null;
-    const { grip, dragged } = this;
-    this.grip = this.dragged = null;
-    if (dragged) return this.emit("moved", { segment: dragged.segment, ...dragged.span });
-    if (grip && !grip.moved && event.type === "pointerup") this.click(grip.hit, this.time(grip.x));
-  }
-
-  click(hit, time) {
-    const thing = hit.segment ?? hit.point;
-    if (thing) this.emit("choose", thing);
-    else if (hit.kind === "lane") this.emit("seek", time);
-  }
-
-  hover(event) {
-    if (!this.findings || this.pointers.size || event.pointerType === "touch") return;
-    const [x, y] = this.place(event);
-    if (x < this.left) return this.leave();
-    const hit = this.at(x, y);
-    this.root.dataset.under = hit.kind;
-    this.hair.hidden = false;
-    this.hair.style.transform = `translateX(${x}px)`;
-    this.emit("hover", { time: this.time(x), x, segment: hit.segment });
-  }
-
-  leave() {
-    this.hair.hidden = true;
-    this.emit("hover", null);
   }
 }

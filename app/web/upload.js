@@ -10,10 +10,11 @@ const base64 = (text) => btoa(String.fromCodePoint(...new TextEncoder().encode(t
 
 // `report.progress(bytes)`, `report.retrying()` and `report.paused()` say how it goes; `done` resolves to the job's id.
 export class Upload {
-  constructor(file, report) {
+  constructor(file, options, report) {
     this.file = file;
+    this.options = options;
     this.report = report;
-    this.memory = `sentiloc.upload ${file.name} ${file.size} ${file.lastModified}`;
+    this.memory = `sentiloc.upload ${file.name} ${file.size} ${file.lastModified} ${options.model ?? ""}`;
     this.offset = 0;
     this.failures = 0;
     this.done = this.run();
@@ -81,7 +82,7 @@ export class Upload {
 
   async create() {
     const { name, size, type } = this.file;
-    const about = [["filename", name], ["filetype", type], ["localize", "{}"]].filter(([, value]) => value);
+    const about = [["filename", name], ["filetype", type], ["localize", JSON.stringify(this.options)]].filter(([, value]) => value);
     const headers = {
       ...VERSION,
       "Upload-Length": String(size),
@@ -131,7 +132,7 @@ export class Upload {
   // The server begins by itself when it has all bytes (`localize`); asking again makes no second job.
   async finish() {
     const id = this.path.split("/").pop();
-    if (!this.job) await startJob({ upload: id });
+    if (!this.job) await startJob({ upload: id, options: this.options });
     store(this.memory, null);
     this.finished = true;
     return (this.job ?? id).split("/").pop();

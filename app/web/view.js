@@ -1,21 +1,22 @@
 // The result screen: keeps player, timeline, list, inspector and sliders in step, and turns what the editor does into corrections.
-import { getBlob, getCandidates, getFeedback, getResult, resultPath, sendFeedback } from "./api.js";
+import { getBlob, getFeedback, getResult } from "./api.js";
 import { clock } from "./clock.js";
-import { Corrections, keyed, room } from "./corrections.js";
+import { Corrections } from "./corrections.js";
+import { openCut } from "./cuts.js";
 import { $, make, percent } from "./dom.js";
-import { Findings, RULE_MIN_LENGTH } from "./findings.js";
+import { Editor } from "./editor.js";
 import { hoverCard, inspect } from "./inspector.js";
+import { nameOf, setLabels } from "./labels.js";
 import { Overview } from "./overview.js";
 import { Player } from "./player.js";
 import { listSegments, summarize } from "./segments.js";
 import { say, text } from "./strings.js";
+import { findingsOf, segmentsOf } from "./task_findings.js";
 import { Thumbs } from "./thumbs.js";
 import { Timeline } from "./timeline.js";
-import { canDecode, readWave } from "./wave.js";
+import { canDecode, readWave, servedWave } from "./wave.js";
 
 const OPTIONS = ["threshold", "min_length", "merge_gap"];
-const NEW_SEGMENT = 2;
-const SHORTEST = 0.04;
 
 export class View {
   constructor() {
@@ -24,6 +25,7 @@ export class View {
     this.player = new Player();
     this.corrections = new Corrections();
     this.corrections.reset();
+    this.editor = new Editor(this);
     this.thumbs = new Thumbs();
     this.wire();
   }
@@ -33,8 +35,8 @@ export class View {
     on("seek", (seconds) => this.seekFree(seconds));
     on("scrub", (seconds) => this.player.seek(seconds));
     on("choose", (thing) => this.choose(thing));
-    on("moved", ({ segment, start, end }) => this.move(segment, { start, end }));
-    on("add", ({ time, label }) => this.add(time - NEW_SEGMENT / 2, label, time));
+    on("moved", ({ segment, start, end }) => this.editor.move(segment, { start, end }));
+    on("add", ({ time, label }) => this.editor.addAround(time, label));
     on("hover", (place) => this.hover(place));
     this.player.addEventListener("time", () => this.tell());
     this.player.addEventListener("state", () => $("play").classList.toggle("playing", this.player.playing));
@@ -46,21 +48,22 @@ export class View {
 
   async open(job, file, link) {
     const result = await getResult(job.id);
-    if (!result.curve?.positive) throw new Error(`${text.otherTask}${resultPath(job.id)}`);
-    const [candidates, { feedback }] = await Promise.all([getCandidates(job.id, RULE_MIN_LENGTH), getFeedback(job.id)]);
-    Object.assign(this, { job, result, candidates, found: [], chosen: null, savedAt: null });
-    this.candidatesFrom = RULE_MIN_LENGTH;
-    this.findings = new Findings(result);
+    const findings = findingsOf(result);
+    const [cut, { feedback }] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [] }]);
+    Object.assign(this, { job, result, findings, cut, found: [], chosen: null, savedAt: null });
+    setLabels(findings.labels);
     this.corrections.reset();
     if (feedback.length) {
-      this.corrections.load(feedback.at(-1).feedback, [...result.segments, ...candidates]);
+      this.corrections.load(feedback.at(-1).feedback, [...result.segments, ...cut.candidates]);
       this.savedAt = feedback.at(-1).at;
     }
+    $("result").dataset.task = findings.task;
+    $("editing").hidden = !findings.editable;
     $("result-title").textContent = job.source.name;
     $("made").textContent = say.made(result.model.name, result.model.version, result.model.device);
     document.title = `${job.source.name} · Sentiloc`;
     this.thumbs.open(await this.player.open(job, result.video.duration, file), serverPictures(result));
-    this.timeline.show(this.findings);
+    this.timeline.show(findings);
     const asked = Object.fromEntries(OPTIONS.filter((name) => link.has(name)).map((name) => [name, Number(link.get(name))]));
     this.setOptions({ ...result.options, ...asked });
     this.player.seek(Number(link.get("t")) || 0);
@@ -71,19 +74,19 @@ export class View {
     this.player.close();
   }
 
+  // What the server measured is drawn at once; a file that this browser can decode is drawn finer.
   async drawWave(job, file) {
-    const note = (words) => {
-      this.timeline.waveNote = words;
+    const show = (wave, words = "") => {
+      Object.assign(this.timeline, { wave, waveNote: words });
       this.timeline.draw();
     };
-    if (!this.findings.hasAudio) return note(text.waveNone);
-    const bytes = file?.size ?? job.source.bytes;
-    if (!canDecode(bytes, this.findings.duration, Boolean(file))) return note(text.waveTooLong);
-    note(text.waveWaits);
+    if (!this.findings.hasAudio) return show(null, text.waveNone);
+    const { sound } = this.result;
+    const served = sound?.loudness.length ? servedWave(sound) : null;
+    if (!canDecode(file?.size ?? job.source.bytes, this.findings.duration, Boolean(file))) return show(served, text.waveTooLong);
+    show(served, text.waveWaits);
     const wave = await readWave(job, file).catch(() => null);
-    if (this.job !== job) return;
-    this.timeline.wave = wave;
-    note(wave ? "" : text.waveNone);
+    if (this.job === job) show(wave ?? served, text.waveUnread);
   }
 
   // Options and what they cut
@@ -101,28 +104,19 @@ export class View {
   }
 
   async tune() {
+    const { cut } = this;
     this.refresh();
-    const wanted = Math.min(RULE_MIN_LENGTH, this.options.min_length);
-    if (wanted === this.candidatesFrom || this.fetching) return;
-    this.fetching = true;
-    try {
-      const { job } = this;
-      const candidates = await getCandidates(job.id, wanted);
-      if (job === this.job) Object.assign(this, { candidates, candidatesFrom: wanted });
-    } finally {
-      this.fetching = false;
-    }
-    this.tune();
+    if ((await cut.prepare(this.options).catch(() => false)) && cut === this.cut) this.tune();
   }
 
   refresh() {
-    this.found = this.findings.cut(this.candidates, this.options);
+    this.found = this.cut.segments(this.options);
     this.segments = this.corrections.segments(this.found);
     const { timeline, chosen } = this;
     timeline.setThings(this.segments, this.corrections.points, chosen);
     this.overview.paint();
     listSegments(this.segments, chosen, this.findings, this.thumbs, (segment) => this.choose(segment));
-    summarize(this.segments, this.findings.duration);
+    summarize(this.segments, this.findings);
     this.inspect();
     this.showOptions();
     this.showCorrections();
@@ -132,9 +126,9 @@ export class View {
     const thing = this.thing;
     if (this.player.loop && thing?.start !== undefined) this.player.loop = thing;
     inspect(thing, this.findings, this.result.video.fps, {
-      move: (one, changes) => this.move(one, changes),
-      flip: () => this.flip(),
-      remove: () => this.remove(),
+      move: (one, changes) => this.editor.move(one, changes),
+      flip: () => this.editor.flip(),
+      remove: () => this.editor.remove(),
     });
   }
 
@@ -214,83 +208,12 @@ export class View {
     const line = $("timeline");
     line.setAttribute("aria-valuemax", duration.toFixed(1));
     line.setAttribute("aria-valuenow", now.toFixed(1));
-    line.setAttribute("aria-valuetext", say.here(clock(now), under && text[under.label]));
+    line.setAttribute("aria-valuetext", say.here(clock(now), under && nameOf(under.label)));
   }
 
   hover(place) {
     const peak = place?.segment && (place.segment.peak ?? this.findings.peak(place.segment.label, place.segment.start, place.segment.end));
     hoverCard(place, this.timeline, this.findings, peak && this.thumbs.at(peak));
-  }
-
-  // Corrections
-
-  snap(seconds) {
-    const { fps } = this.result.video;
-    return Math.min(this.findings.duration, Math.max(0, Math.round(seconds * fps) / fps));
-  }
-
-  replace(thing, changes) {
-    const list = this.segments.map((one) => (one.key === thing.key ? { ...one, ...changes, confidence: undefined } : one));
-    this.corrections.setSegments(list);
-  }
-
-  move(segment, changes) {
-    const [low, high] = room(this.segments, segment, this.findings.duration);
-    const start = Math.max(low, changes.start === undefined ? segment.start : this.snap(changes.start));
-    const end = Math.min(high, changes.end === undefined ? segment.end : this.snap(changes.end));
-    if (end - start < SHORTEST - 1e-6) return this.refresh();
-    this.chosen = segment.key;
-    this.replace(segment, { start, end, peak: this.findings.peak(segment.label, start, end) });
-  }
-
-  moveEdge(side) {
-    const { thing } = this;
-    if (thing?.start !== undefined) this.move(thing, { [side]: this.player.now });
-  }
-
-  // A segment from `at` on, which holds the moment `point`; where one is already, that is chosen.
-  add(at, label, point = at) {
-    const taken = this.segments.find((one) => one.start <= point && one.end > point);
-    if (taken) return this.choose(taken, false);
-    const [low, high] = room(this.segments, { start: point, end: point, key: null }, this.findings.duration);
-    const start = Math.max(low, this.snap(Math.min(at, high - NEW_SEGMENT)));
-    const end = Math.min(high, this.snap(start + NEW_SEGMENT));
-    if (end - start < SHORTEST) return;
-    const kind = label ?? this.findings.strongest((start + end) / 2).label;
-    const segment = keyed({ start, end, label: kind, peak: this.findings.peak(kind, start, end) });
-    this.chosen = segment.key;
-    this.corrections.setSegments([...this.segments, segment]);
-  }
-
-  mark() {
-    const time = this.snap(this.player.now);
-    const point = keyed({ time, label: this.findings.strongest(time).label });
-    this.chosen = point.key;
-    this.corrections.setPoints([...this.corrections.points, point]);
-  }
-
-  flip() {
-    const { thing } = this;
-    if (!thing) return;
-    const label = thing.label === "positive" ? "negative" : "positive";
-    if (thing.time === undefined) this.replace(thing, { label, peak: this.findings.peak(label, thing.start, thing.end) });
-    else this.corrections.setPoints(this.corrections.points.map((one) => (one.key === thing.key ? { ...one, label } : one)));
-  }
-
-  remove() {
-    const { thing } = this;
-    if (!thing) return;
-    const without = (list) => list.filter((one) => one.key !== thing.key);
-    if (thing.time === undefined) this.corrections.setSegments(without(this.segments));
-    else this.corrections.setPoints(without(this.corrections.points));
-    $("timeline").focus({ preventScroll: true });
-  }
-
-  async save() {
-    if (!this.corrections.dirty) return;
-    const kept = await sendFeedback(this.job.id, this.corrections.feedback(this.found));
-    this.savedAt = kept.at;
-    this.corrections.markSaved();
   }
 
   // What leaves the page
@@ -317,8 +240,9 @@ export class View {
 }
 
 // Pictures that the server has: for the peaks of the model's own segments.
-function serverPictures({ segments, thumbnails = [] }) {
-  const paths = new Map(segments.map(({ peak }, i) => [peak.toFixed(2), thumbnails[i]]));
+function serverPictures(result) {
+  const { thumbnails = [] } = result;
+  const paths = new Map(segmentsOf(result).map(({ peak }, i) => [peak.toFixed(2), thumbnails[i]]));
   return async (seconds) => {
     const path = paths.get(seconds.toFixed(2));
     const picture = path && (await getBlob(path).catch(() => null));

@@ -1,4 +1,4 @@
-// The sound's envelope: decoded in the browser, from the file at hand or from the server's copy.
+// The sound's envelope: as the server measured it at once, and finer where the browser can decode the file.
 import { getBlob, videoPath } from "./api.js";
 
 const RATE = 8000;
@@ -12,11 +12,14 @@ const MOST_FETCHED = 60e6;
 
 export const canDecode = (bytes, seconds, local) => seconds <= MOST_SECONDS && bytes <= (local ? MOST_BYTES : MOST_FETCHED);
 
+// What the result says about the sound of any video, however long.
+export const servedWave = ({ step, loudness }) => ({ levels: pyramid(Float32Array.from(loudness), step) });
+
 export async function readWave(job, file) {
   const blob = file ?? (await getBlob(videoPath(job.id))).blob;
   const context = new OfflineAudioContext(1, 1, RATE);
   const sound = await context.decodeAudioData(await blob.arrayBuffer());
-  return { levels: pyramid(peaks(sound.getChannelData(0))) };
+  return { levels: pyramid(peaks(sound.getChannelData(0)), STEP) };
 }
 
 function peaks(samples) {
@@ -30,13 +33,13 @@ function peaks(samples) {
   return values.map((value) => Math.sqrt(value / loudest));
 }
 
-function pyramid(values) {
+function pyramid(values, step) {
   return COARSER.map((factor) => {
     const coarse = new Float32Array(Math.ceil(values.length / factor));
     values.forEach((value, i) => {
       const at = Math.floor(i / factor);
       coarse[at] = Math.max(coarse[at], value);
     });
-    return { step: STEP * factor, values: coarse };
+    return { step: step * factor, values: coarse };
   });
 }

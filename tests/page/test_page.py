@@ -296,11 +296,29 @@ def test_nothing_may_run_but_the_page_itself(service: SteadyService) -> None:
     assert "unsafe" not in policy and "default-src 'none'" in policy and "script-src 'self'" in policy
 
 
+# Shares of columns in which the sound lane is painted, some pixels above its middle, over a tenth each of the width.
+SOUND_LANE = """() => {
+    const canvas = document.querySelector("#timeline canvas");
+    const scale = canvas.width / canvas.clientWidth;
+    const gutter = getComputedStyle(document.querySelector(".desk")).getPropertyValue("--gutter");
+    const left = Math.round(parseFloat(gutter) * scale);
+    const wide = Math.floor((canvas.width - left) / 10);
+    const pen = canvas.getContext("2d");
+    return Array.from({ length: 10 }, (_, tenth) => {
+        const { data } = pen.getImageData(left + tenth * wide, Math.round(232 * scale), wide, 1);
+        return data.filter((value, i) => i % 4 === 3 && value > 200).length / wide;
+    });
+}"""
+
+
 def test_two_hours_pan_smoothly(visit: Visitor, service: SteadyService, clip: Path) -> None:
     job = service.submit(clip, "two hours.mp4")
     service.wait_ended(job)
     plant_long_result(service, job, TWO_HOURS)
     person = visit().open_result(job)
+    person.until(f"({SOUND_LANE})()[5] > 0.9")
+    silent, *heard = person.page.evaluate(SOUND_LANE)
+    assert silent < 0.1 and min(heard) > 0.9
     before = person.main_thread_seconds()
     figures = json.loads(person.page.evaluate(PAN, 40))
     # Processor time, as a busy machine leaves the page waiting; `bench/page.py` measures frames.

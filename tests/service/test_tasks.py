@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from model.package import shipped_models_dir
 from model.spec import FlowStream, load_spec
 from tests.media import make_clip
 from tests.service.running import RunningService
+from tests.services import sentiloc_command, sentiloc_environment
 
 CLASSES = ("fear", "joy", "sadness")
 
@@ -94,6 +96,10 @@ def test_a_job_of_each_task_gives_its_own_document(tasks: RunningService, tmp_pa
     assert len(found.curve.series["joy"]) == 10
     assert found.segments
     assert all(0 <= s.start <= s.peak <= s.end <= found.video.duration for s in found.segments)
+    assert found.sound is not None
+    loud = [i * found.sound.step for i, value in enumerate(found.sound.loudness) if value > 0.5]
+    assert loud[0] == pytest.approx(2.0, abs=0.2)
+    assert loud[-1] == pytest.approx(3.0, abs=0.2)
     label = found.segments[0].label
     assert tasks.client.get(emotion).json()["labels_found"] == sorted({s.label for s in found.segments})
     vtt = tasks.client.get(f"{emotion}/result", params={"format": "vtt"}).text
@@ -111,7 +117,9 @@ def test_a_job_of_each_task_gives_its_own_document(tasks: RunningService, tmp_pa
     assert all(e.onset <= e.apex <= e.offset for e in spotted.expressions)
 
     sentiment = f"/jobs/{finish(tasks, clip, 'fsenet-starter')}"
-    ResultBody.model_validate(tasks.client.get(f"{sentiment}/result").json())
+    known = ResultBody.model_validate(tasks.client.get(f"{sentiment}/result").json())
+    assert known.sound == found.sound
+    assert spotted.sound is None
 
     for wrong in (
         post(tasks, clip, model="cten-tiny", labels=["positive"]),
@@ -121,3 +129,32 @@ def test_a_job_of_each_task_gives_its_own_document(tasks: RunningService, tmp_pa
         assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
     refused = tasks.client.post(f"{emotion}/feedback", json={"segments": []})
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_task")
+
+
+def sentiloc(tasks: RunningService, folder: Path, *arguments: object) -> str:
+    environment = sentiloc_environment(models_dir=folder.parent / "models", server=tasks.url)
+    run = subprocess.run(
+        sentiloc_command(*map(str, arguments)), env=environment, capture_output=True, text=True, cwd=folder
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_a_terminal_draws_each_task_of_a_server_and_without_one(
+    tasks: RunningService, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    make_clip(clip, seconds=4.0, audio="aac", beeps=((2.0, 3.0),))
+    folder = tasks.data
+    drawn = sentiloc(tasks, folder, "localize", clip, "--model", "cten-tiny", "--format", "text")
+    assert drawn.startswith("clip.mp4  ")
+    assert {line.split()[0] for line in drawn.splitlines()} >= {*CLASSES, "attention", "found"}
+    job = finish(tasks, clip, "gim-tiny")
+    drawn = sentiloc(tasks, folder, "result", job, "--format", "text")
+    assert [name for name in ("intensity", "macro", "micro") if name in drawn] == [
+        *("intensity", "macro", "micro")
+    ]
+    stored = tmp_path / "result.json"
+    stored.write_text(sentiloc(tasks, folder, "result", job))
+    sentiloc(tasks, folder, "plot", stored, "-o", tmp_path / "timeline.png")
+    assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")

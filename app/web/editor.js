@@ -1,0 +1,103 @@
+// What an editor does to segments and points: move, add, delete, relabel. Every change goes through `view.corrections`.
+import { sendFeedback } from "./api.js";
+import { keyed, room } from "./corrections.js";
+import { $ } from "./dom.js";
+
+const NEW_SEGMENT = 2;
+const SHORTEST = 0.04;
+
+export class Editor {
+  constructor(view) {
+    this.view = view;
+  }
+
+  get able() {
+    return Boolean(this.view.findings?.editable);
+  }
+
+  get duration() {
+    return this.view.findings.duration;
+  }
+
+  peak(label, start, end) {
+    return this.view.findings.peak(label, start, end);
+  }
+
+  snap(seconds) {
+    const { fps } = this.view.result.video;
+    return Math.min(this.duration, Math.max(0, Math.round(seconds * fps) / fps));
+  }
+
+  replace(thing, changes) {
+    const list = this.view.segments.map((one) => (one.key === thing.key ? { ...one, ...changes, confidence: undefined } : one));
+    this.view.corrections.setSegments(list);
+  }
+
+  move(segment, changes) {
+    const [low, high] = room(this.view.segments, segment, this.duration);
+    const start = Math.max(low, changes.start === undefined ? segment.start : this.snap(changes.start));
+    const end = Math.min(high, changes.end === undefined ? segment.end : this.snap(changes.end));
+    if (end - start < SHORTEST - 1e-6) return this.view.refresh();
+    this.view.chosen = segment.key;
+    this.replace(segment, { start, end, peak: this.peak(segment.label, start, end) });
+  }
+
+  moveEdge(side) {
+    const { thing, player } = this.view;
+    if (this.able && thing?.start !== undefined) this.move(thing, { [side]: player.now });
+  }
+
+  // A segment from `at` on, which holds the moment `point`; where one is already, that is chosen.
+  add(at, label, point = at) {
+    const { view } = this;
+    if (!this.able) return;
+    const taken = view.segments.find((one) => one.start <= point && one.end > point);
+    if (taken) return view.choose(taken, false);
+    const [low, high] = room(view.segments, { start: point, end: point, key: null }, this.duration);
+    const start = Math.max(low, this.snap(Math.min(at, high - NEW_SEGMENT)));
+    const end = Math.min(high, this.snap(start + NEW_SEGMENT));
+    if (end - start < SHORTEST) return;
+    const kind = label ?? view.findings.strongest((start + end) / 2).label;
+    const segment = keyed({ start, end, label: kind, peak: this.peak(kind, start, end) });
+    view.chosen = segment.key;
+    view.corrections.setSegments([...view.segments, segment]);
+  }
+
+  addAround(time, label) {
+    this.add(time - NEW_SEGMENT / 2, label, time);
+  }
+
+  mark() {
+    const { view } = this;
+    if (!this.able) return;
+    const time = this.snap(view.player.now);
+    const point = keyed({ time, label: view.findings.strongest(time).label });
+    view.chosen = point.key;
+    view.corrections.setPoints([...view.corrections.points, point]);
+  }
+
+  flip() {
+    const { thing, corrections } = this.view;
+    if (!this.able || !thing) return;
+    const label = thing.label === "positive" ? "negative" : "positive";
+    if (thing.time === undefined) this.replace(thing, { label, peak: this.peak(label, thing.start, thing.end) });
+    else corrections.setPoints(corrections.points.map((one) => (one.key === thing.key ? { ...one, label } : one)));
+  }
+
+  remove() {
+    const { thing, corrections, segments } = this.view;
+    if (!this.able || !thing) return;
+    const without = (list) => list.filter((one) => one.key !== thing.key);
+    if (thing.time === undefined) corrections.setSegments(without(segments));
+    else corrections.setPoints(without(corrections.points));
+    $("timeline").focus({ preventScroll: true });
+  }
+
+  async save() {
+    const { view } = this;
+    if (!view.corrections.dirty) return;
+    const kept = await sendFeedback(view.job.id, view.corrections.feedback(view.found));
+    view.savedAt = kept.at;
+    view.corrections.markSaved();
+  }
+}

@@ -1,0 +1,22 @@
+// What a label is called, its sign and its colour: two sentiments, two kinds of expression, or a model's own emotions.
+import { labelNames } from "./strings.js";
+
+const SIGNS = { positive: "▲", negative: "▼" };
+const COLOURS = 8;
+
+let order = [];
+
+// The labels of the result that is shown; their order gives their colours.
+export function setLabels(labels) {
+  order = labels;
+}
+
+export const signOf = (label) => SIGNS[label] ?? "●";
+export const nameOf = (label) => labelNames[label] ?? label.charAt(0).toUpperCase() + label.slice(1).replaceAll("_", " ");
+
+// The name of a CSS colour, and of the class that sets it.
+export function toneOf(label) {
+  return label in SIGNS ? label : `class-${Math.max(0, order.indexOf(label)) % COLOURS}`;
+}
+
+export const TONES = [...Object.keys(SIGNS), ...Array.from({ length: COLOURS }, (_, i) => `class-${i}`)];

@@ -1,0 +1,172 @@
+"""Emotions and expressions on the page, from packages that were trained a moment ago on planted data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from bench.drawn_clip import draw_clip
+from model.calibration import Calibration
+from model.result import SegmentOptions
+from model.task_result import cut_emotions, cut_expressions, parse_any
+from tests.page.browsing import Visit
+from tests.page.conftest import SteadyService
+from tests.page.test_page import edl_markers, serious
+from tests.service.test_tasks import CLASSES, train_packages
+from tests.services import wait_for
+
+ATTENTION_BELOW, BLOCKS_BELOW = 120, 36
+
+
+@pytest.fixture(scope="module")
+def tasks(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyService]:
+    """A service with a model of each task."""
+    folder = tmp_path_factory.mktemp("tasks")
+    train_packages(folder / "models")
+    service = SteadyService(folder, models_dir=folder / "models")
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+    assert service.left_over() == []
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Long enough for a few snippets; of expressions every frame is looked at."""
+    path = tmp_path_factory.mktemp("clip") / "a mood.mp4"
+    draw_clip(path, 4.0)
+    return path
+
+
+@pytest.fixture
+def person(browser: Browser, tasks: SteadyService) -> Iterator[Visit]:
+    visit = Visit(browser, tasks.url)
+    yield visit
+    visit.context.close()
+    assert visit.errors == []
+    assert visit.strangers() == []
+
+
+def send(person: Visit, clip: Path, model: str) -> str:
+    """Choose what to look for, send the clip, see the result; returns the job's id."""
+    page = person.go().page
+    page.select_option("#model", model)
+    page.set_input_files("#file", clip)
+    person.wait_result()
+    return page.url.partition("#")[2]
+
+
+def rewrite(service: SteadyService, job: str, **changes: Any) -> dict[str, Any]:
+    """Put a stored result in the place of what a moment's training found, which may be nothing."""
+    key = service.record(job).result_key
+    assert key is not None
+    path = service.data / key
+    document = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps(parse_any(document).to_dict()))
+    return document
+
+
+def bump(length: int, at: int, width: int, height: float = 0.9) -> list[float]:
+    return [max(0.0, height * (1 - abs(i - at) / width)) for i in range(length)]
+
+
+def test_emotions_are_lanes_of_their_own_classes(person: Visit, tasks: SteadyService, clip: Path) -> None:
+    job = send(person, clip, "cten-tiny")
+    page = person.page
+    assert tasks.job(job)["model"] == "cten-tiny"
+    names = [name.capitalize() for name in CLASSES]
+    assert page.locator("#timeline .gutter .line").all_inner_texts() == [*names, "Attention"]
+    assert page.is_hidden("#editing")
+
+    found = tasks.client.get(f"/jobs/{job}/result").json()
+    length = len(found["curve"]["series"]["joy"])
+    joy = bump(length, length // 2, 4)
+    series = {"attention_visual": joy, "attention_audio": joy, "joy": joy, "fear": [0.02] * length}
+    series["sadness"] = [0.98 - value for value in joy]
+    curve = {**found["curve"], "series": series}
+    chances = {"fear": 0.02, "joy": 0.9, "sadness": 0.08}
+    rewrite(tasks, job, probabilities=chances, curve=curve, segments=[])
+    options = SegmentOptions(threshold=0.05, labels=CLASSES)
+    document = parse_any(tasks.client.get(f"/jobs/{job}/result").json())
+    cut = cut_emotions(document.curve, chances, document.video.duration, Calibration(), options)  # type: ignore[arg-type]
+    assert cut
+
+    page.reload()
+    person.wait_result()
+    assert page.inner_text("#summary").startswith("Joy 90 %")
+    page.locator("#threshold").fill("0.05")
+    wait_for(lambda: person.rows().count() == len(cut))
+    assert "Joy" in person.rows().first.inner_text()
+    person.rows().first.click()
+    assert "Strongest" in page.inner_text("#inspector")
+    page.mouse.move(*person.timeline_place(document.video.duration / 2, ATTENTION_BELOW))
+    assert {"Joy", "Attention"} <= set(page.locator("#card dt").all_inner_texts())
+    page.keyboard.press("a")
+    page.keyboard.press("Delete")
+    assert person.rows().count() == len(cut)
+    page.click("#export")
+    assert len(edl_markers(person.download("[data-format=edl]"))) == len(cut)
+    assert serious(person) == []
+
+
+def test_expressions_have_onset_apex_and_offset(person: Visit, tasks: SteadyService, clip: Path) -> None:
+    job = send(person, clip, "gim-tiny")
+    page = person.page
+    found = tasks.client.get(f"/jobs/{job}/result").json()
+    length = len(found["curve"]["series"]["intensity"])
+    large, small = bump(length, 30, 15), bump(length, 90, 8)
+    intensity = [max(pair) for pair in zip(large, small, strict=True)]
+    is_large = [1.0 if i < 60 else 0.0 for i in range(length)]
+    series = {"intensity": intensity, "macro": is_large, "micro": [1 - value for value in is_large]}
+    curve = {**found["curve"], "series": series}
+    document = parse_any(rewrite(tasks, job, curve=curve, expressions=[]))
+    options = SegmentOptions(threshold=0.3, min_length=0.1, merge_gap=0.0, labels=("macro", "micro"))
+    duration = document.video.duration
+    cut = cut_expressions(document.curve, ("macro", "micro"), duration, Calibration(), options)  # type: ignore[arg-type]
+    assert [one.label for one in cut] == ["macro", "micro"]
+    rows = [
+        {"onset": s.start, "apex": s.peak, "offset": s.end, "label": s.label, "confidence": s.confidence}
+        for s in cut
+    ]
+    rewrite(tasks, job, curve=curve, expressions=rows)
+
+    page.reload()
+    person.wait_result()
+    wait_for(lambda: person.rows().count() == 2)
+    assert "1 macro-expression" in page.inner_text("#summary")
+    x, y = person.timeline_place((cut[0].start + cut[0].end) / 2, BLOCKS_BELOW)
+    page.mouse.move(x, y)
+    assert "Apex at" in page.inner_text("#card")
+    page.mouse.click(x, y)
+    facts = page.locator("#inspector dt").all_inner_texts()
+    assert facts == ["Onset", "Apex", "Offset", "Length"]
+    values = page.locator("#inspector dd").all_inner_texts()
+    assert [float(value.partition(":")[2]) for value in values[:3]] == pytest.approx(
+        [cut[0].start, cut[0].peak, cut[0].end], abs=0.011
+    )
+    person.page.keyboard.press("]")
+    assert "Micro" in page.inner_text("#rows button[aria-current=true]")
+    assert serious(person) == []
+
+
+def test_the_list_names_what_each_model_found(person: Visit, tasks: SteadyService, clip: Path) -> None:
+    with clip.open("rb") as file:
+        answer = tasks.client.post(
+            "/localize",
+            files={"video": ("another mood.mp4", file)},
+            data={"options": '{"model": "cten-tiny", "threshold": 0}'},
+        )
+    job = tasks.wait_ended(answer.json()["id"])
+    page = person.go().page
+    row = page.locator("#job-list li", has_text="another mood.mp4")
+    row.wait_for()
+    person.until("!document.querySelector('#model-choice').hidden")
+    assert "cten-tiny" in row.inner_text()
+    assert all(label in row.inner_text() for label in job["labels_found"])

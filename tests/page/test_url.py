@@ -1,0 +1,64 @@
+"""A pasted address: fetched by the worker, refused by the rules of addresses, or not to be had."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.page.conftest import Visitor
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def files_url(clip: Path) -> Iterator[str]:
+    """The clip's folder, served on loopback, which the service's settings allow."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(clip.parent))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_pasted_address_becomes_a_timeline(visit: Visitor, files_url: str, clip: Path) -> None:
+    person = visit().go()
+    person.page.fill("#url", f"  {files_url}/{clip.name.replace(' ', '%20')} ")
+    person.page.keyboard.press("Enter")
+    person.wait_result()
+    assert person.page.inner_text("#result-title") == clip.name
+    assert person.rows().count() > 0
+    person.until("document.querySelector('#video').readyState > 0")
+
+
+def test_an_address_with_nothing_behind_it_is_named_with_its_reason(visit: Visitor, files_url: str) -> None:
+    page = visit().go().page
+    page.fill("#url", f"{files_url}/nothing.mp4")
+    page.click("#url-form button")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.inner_text("#problem h2") == "nothing.mp4 could not be localized"
+    assert "404" in page.inner_text("#problem-detail")
+
+
+def test_a_forbidden_address_is_refused_before_anything_is_asked(visit: Visitor) -> None:
+    person = visit().go()
+    person.page.fill("#url", "http://169.254.169.254/latest/meta-data")
+    person.page.keyboard.press("Enter")
+    person.page.wait_for_selector("#problem:not([hidden])")
+    assert "does not connect to" in person.page.inner_text("#problem-detail")
+    assert person.page.is_visible("#problem-hint")
+    person.page.keyboard.press("Enter")
+    person.page.wait_for_selector("#url", state="visible")
+    refused = [line for line in person.errors if "422" in line]
+    assert refused == person.errors
+    person.errors.clear()
