@@ -22,7 +22,12 @@ from cli.options import override
 from model.errors import SentilocError
 
 _LIBRARIES = ("av", "celery", "fastapi", "kombu", "numpy", "onnxruntime", "opencv-python-headless", "redis")
-_OPTIONAL = ("matplotlib", "onnxruntime-gpu", "onnxruntime-openvino", "torch")
+_OPTIONAL = {
+    "matplotlib": "for plot",
+    "onnxruntime-gpu": "for CUDA",
+    "onnxruntime-openvino": "for OpenVINO",
+    "torch": "to train",
+}
 _LEAST_DISK = 2 * 1024**3
 
 
@@ -47,10 +52,12 @@ def doctor(
         findings.append(finding)
         if not as_json:
             _print(finding)
-    healthy = all(finding.ok is not False for finding in findings)
+    broken = [finding.name for finding in findings if finding.ok is False]
     if as_json:
-        typer.echo(json.dumps({"ok": healthy, "findings": [asdict(finding) for finding in findings]}))
-    if not healthy:
+        typer.echo(json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        typer.echo(f"Broken: {', '.join(broken)}." if broken else "All is well: `sentiloc serve` starts it.")
+    if broken:
         raise typer.Exit(1)
 
 
@@ -78,7 +85,7 @@ def _findings(settings: Settings, skip_test: bool) -> Iterator[Finding]:
         detail=f"{version()}, Python {platform.python_version()}, {platform.platform()}",
     )
     yield _libraries()
-    yield Finding(name="optional", ok=None, detail=_versions(_OPTIONAL) or "none installed")
+    yield Finding(name="optional", ok=None, detail=_optional())
     yield Finding(name="limits", ok=None, detail=_limits(settings))
     for name, check in checks.items():
         yield _try(name, check, settings)
@@ -98,8 +105,18 @@ def _libraries() -> Finding:
     # Other builds of ONNX Runtime bring the same import.
     if "onnxruntime" in missing and any(_version(f"onnxruntime-{build}") for build in ("gpu", "openvino")):
         missing.remove("onnxruntime")
-    detail = f"missing: {', '.join(missing)}; pip install sentiloc" if missing else _versions(_LIBRARIES)
+    detail = (
+        f"missing: {', '.join(missing)}; run in Sentiloc's folder: pip install ."
+        if missing
+        else _versions(_LIBRARIES)
+    )
     return Finding(name="libraries", ok=not missing, detail=detail)
+
+
+def _optional() -> str:
+    missing = [f"{name} ({_OPTIONAL[name]})" for name in _OPTIONAL if not _version(name)]
+    absent = f"not installed: {', '.join(missing)}" if missing else ""
+    return "; ".join(part for part in (_versions(tuple(_OPTIONAL)), absent) if part)
 
 
 def _versions(names: tuple[str, ...]) -> str:
@@ -162,7 +179,7 @@ def _disk(settings: Settings) -> str:
 def _limits(settings: Settings) -> str:
     size, hours = settings.max_upload_bytes / 1024**3, settings.max_duration_seconds / 3600
     side, rate = settings.max_side_pixels, settings.max_frame_rate
-    return f"{size:g} GiB, {hours:g} h, {side} pixels a side, {rate:g} frames per second"
+    return f"videos up to {size:g} GiB, {hours:g} h, {side} pixels a side, {rate:g} frames per second"
 
 
 def _self_test(settings: Settings) -> str:

@@ -16,7 +16,7 @@ Label = Literal["negative", "positive"]
 COLOURS: dict[Label, str] = {"positive": "dodger_blue1", "negative": "dark_orange"}
 _ROWS = 3
 _UNSURE = 0.6
-_WIDEST = 160
+WIDEST = 160
 
 
 class _Marks:
@@ -30,14 +30,14 @@ class _Marks:
 
 def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> RenderableType:
     """The timeline, its scale, and the segments; `width` in letters."""
-    columns, marks = max(20, min(width, _WIDEST) - 2), _Marks(encoding)
+    columns, marks = max(20, min(width, WIDEST) - 2), _Marks(encoding)
     above = _levels(result.curve.positive, result, columns)
     below = _levels(result.curve.negative, result, columns)
     rows: list[RenderableType] = [_heading(result, title)]
     rows += [_row(above, row, marks, "positive") for row in reversed(range(_ROWS))]
     rows.append(_axis(result, columns, marks))
     rows += [_row(below, row, marks, "negative") for row in range(_ROWS)]
-    rows += [_scale(result.video.duration, columns), _table(result), _note(result)]
+    rows += [scale(result.video.duration, columns), _table(result), _note(result)]
     return Group(*rows)
 
 
@@ -87,7 +87,7 @@ def _at(segments: Sequence[Segment], time: float, width: float) -> Segment | Non
     return max(touching, key=lambda segment: segment.confidence, default=None)
 
 
-def _scale(duration: float, columns: int) -> Text:
+def scale(duration: float, columns: int) -> Text:
     """Times under the axis, as many as fit."""
     line = ""
     parts = max(1, columns // 16)
@@ -141,10 +141,10 @@ def _note(result: Result) -> Text:
     return Text(words, style="dim")
 
 
-def clock(seconds: float) -> str:
-    """`1:02:03.4`, without what is not needed in front."""
-    tenths = round(seconds * 10)
-    minutes, tenths = divmod(tenths, 600)
+def clock(seconds: float, *, fine: bool = False) -> str:
+    """`1:02:03.4`, without what is not needed in front; `fine` gives hundredths."""
+    digits = 2 if fine else 1
+    minutes, ticks = divmod(round(seconds * 10**digits), 60 * 10**digits)
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{head}:{tenths // 10:02}.{tenths % 10}"
+    return f"{head}:{ticks // 10**digits:02}.{ticks % 10**digits:0{digits}}"

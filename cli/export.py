@@ -9,8 +9,11 @@ import typer
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a run.")],
-    package: Annotated[Path, typer.Argument(help="Package folder to write the network and spec.json into.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="best.pt of a run.")],
+    package: Annotated[
+        Path,
+        typer.Argument(metavar="PACKAGE", help="Package folder to write the network and spec.json into."),
+    ],
     spec: Annotated[
         Path, typer.Option(help="What the network was trained on: spec.json, or a folder that holds one.")
     ],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; made if missing.")],
     spec: Annotated[
         str, typer.Option(help="A package's name, the path of a spec.json, or `flow`: what GIM trains on.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
 def status(
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids; default: the last 20.")
+        list[str] | None, typer.Argument(metavar="JOB", help="Ids; default: the last 20.")
     ] = None,
     server: Server = None,
     api_key: ApiKey = None,
@@ -71,14 +72,14 @@ def result(
     with connected(server, api_key) as client:
         if wants_picture(output_format, output, as_json):
             title = client.status(job).source.name
-            show_result(client.result(job, cut), title)
+            show_result(json.loads(client.render(job, "json", cut)), title)
             return
         name = "json" if as_json or output_format is None else output_format
         print_or_write(client.render(job, _known(client, name), cut), output)
 
 
 def cancel(
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids.")],
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Ids.")],
     server: Server = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,

@@ -23,7 +23,7 @@ JSON = "json"
 
 def localize(
     videos: Annotated[
-        list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Files, folders or globs.")
+        list[str] | None, typer.Argument(metavar="VIDEO", help="Files, folders or globs.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -78,10 +78,8 @@ class _Writer:
             output.mkdir(parents=True, exist_ok=True)
 
     def write(self, video: Path, result: AnyResult) -> None:
-        """Draw, print or save one result; there is a drawing of sentiment only."""
-        from model.result import Result
-
-        if self._draws and isinstance(result, Result):
+        """Draw, print or save one result."""
+        if self._draws:
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
             path = (

@@ -14,6 +14,15 @@ from typer.main import get_command
 from app.version import version
 from model.errors import SentilocError
 
+_LOCAL, _SERVER, _CLIENT = "Without a server", "Run a server", "Talk to a server"
+_SCIENCE = "Train and evaluate"
+PANELS = {
+    **dict.fromkeys(("localize", "plot", "doctor"), _LOCAL),
+    **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
+    **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
+    **dict.fromkeys(("extract", "train", "evaluate", "export", "weights"), _SCIENCE),
+}
+
 # verb: (module, its typer app or function, what it does)
 VERBS: dict[str, tuple[str, str, str]] = {
     "serve": ("cli.serve", "serve", "Run everything on this machine: API, worker and a private Redis."),
@@ -34,7 +43,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "plot": ("cli.plot", "plot", "Draw a result's timeline as a picture."),
     "doctor": ("cli.doctor", "doctor", "Check this installation, by localizing a clip if it can."),
     "extract": ("cli.extract", "extract", "Turn videos into feature files for training."),
-    "train": ("cli.train", "train", "Train FSENet on extracted features."),
+    "train": ("cli.train", "train", "Train FSENet, CTEN or GIM on extracted features."),
     "evaluate": ("cli.evaluate", "evaluate", "Score predictions by the benchmark's protocol."),
     "export": ("cli.export", "export", "Turn a checkpoint into a model package."),
     "weights": ("cli.weights", "weights_app", "Fetch weights that cannot be shipped."),
@@ -54,6 +63,7 @@ root = typer.Typer(
     name="sentiloc",
     cls=LazyVerbs,
     help="Finds when a video conveys positive or negative sentiment.",
+    epilog="Begin with `sentiloc serve` and a browser, or with `sentiloc localize VIDEO`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -74,13 +84,13 @@ def _root(
     pass
 
 
-@root.command("version", help="Show the version.")
+@root.command("version", help="Show the version.", rich_help_panel=_LOCAL)
 def _version() -> None:
     _show_version(True)
 
 
 def _register(verb: str, help_text: str) -> None:
-    @root.command(verb, help=help_text)
+    @root.command(verb, help=help_text, rich_help_panel=PANELS[verb])
     def _listed() -> None:
         pass
 
@@ -115,7 +125,9 @@ def main() -> None:
     except SentilocError as error:
         _raise_or_stop(error, error.detail)
     except ModuleNotFoundError as error:
-        _raise_or_stop(error, f"this needs {error.name}; install it with: pip install 'sentiloc[train]'")
+        _raise_or_stop(
+            error, f"this needs {error.name}; run this in Sentiloc's folder: pip install '.[train]'"
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

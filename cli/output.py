@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from model.errors import ErrorCode, SentilocError
 from sentiloc_client import Result
 from sentiloc_client.decoding import decode
 from sentiloc_client.errors import UnexpectedAnswerError
+
+if TYPE_CHECKING:
+    from model.task_result import EmotionResult, ExpressionResult
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
@@ -36,23 +39,35 @@ def wants_picture(output_format: str | None, output: Path | None, as_json: bool)
     return output is None and sys.stdout.isatty()
 
 
-def show_result(result: Result | Mapping[str, Any], title: str) -> None:
-    """Draw the timeline and list the segments; a result is also taken as it is stored."""
+def show_result(raw: Mapping[str, Any], title: str) -> None:
+    """Draw the timeline of a stored result and list what was found, whatever the task."""
     from rich.console import Console
 
     from cli.drawing import draw
+    from cli.task_drawing import draw_task
 
     console = Console(highlight=False)
-    drawn = result if isinstance(result, Result) else read_result(result)
-    console.print(draw(drawn, title, console.width, console.encoding))
+    result, size = read_any_result(raw), (console.width, console.encoding)
+    console.print(
+        draw(result, title, *size) if isinstance(result, Result) else draw_task(result, title, *size)
+    )
+
+
+def read_any_result(raw: Mapping[str, Any]) -> Result | EmotionResult | ExpressionResult:
+    """A stored result of any task; raises `invalid_data` for anything else."""
+    from model import result, task_result
+
+    is_task = isinstance(raw, Mapping) and raw.get("task", "sentiment") != "sentiment"
+    found = task_result.parse_any(raw) if is_task else None
+    return read_result(raw) if found is None or isinstance(found, result.Result) else found
 
 
 def read_result(raw: Mapping[str, Any]) -> Result:
-    """A stored result; raises `invalid_data` for anything else."""
+    """A stored result of sentiment; raises `invalid_data` for anything else."""
     try:
         return decode(Result, json.loads(json.dumps(raw)))
     except UnexpectedAnswerError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"no result of sentiment: {error}") from error
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no result of `sentiloc`: {error}") from error
 
 
 def print_or_write(data: bytes, output: Path | None) -> None:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.drawing import clock, percent
-from cli.output import read_result
+from cli.output import read_any_result
 from model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from model.task_result import EmotionResult, ExpressionResult
     from sentiloc_client import Result
+
+    AnyRead = Result | EmotionResult | ExpressionResult
 
 _COLOURS = {"positive": "#1f77d0", "negative": "#d9730d"}
 _SUFFIXES = (".png", ".svg", ".pdf")
@@ -26,36 +29,61 @@ def plot(
     title: Annotated[str | None, typer.Option(help="Over the picture; default: the file's name.")] = None,
     width: Annotated[float, typer.Option(min=3, max=40, help="Inches.")] = 11.0,
 ) -> None:
-    """Draw a result: scores above (positive) and below (negative) the axis, segments with their confidence."""
+    """Draw a result: curves, and what was found with its confidence. Of a task's own kind, if it is another's."""
     if output.suffix.lower() not in _SUFFIXES:
         raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}", param_hint="--output")
     heading = title if title is not None else ("" if result == "-" else Path(result).stem)
     _save(_read(result), heading, output, width)
 
 
-def _read(name: str) -> Result:
+def _read(name: str) -> AnyRead:
     try:
         raw = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
     except (OSError, ValueError) as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{name} is no JSON result: {error}") from error
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{name}: {_why(error)}") from error
     if isinstance(raw, dict):
         raw = raw.get("result", raw)
-    return read_result(raw)
+    return read_any_result(raw)
 
 
-def _save(result: Result, title: str, output: Path, width: float) -> None:
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "no JSON result; `sentiloc localize VIDEO -o result.json` makes one"
+
+
+def _save(result: AnyRead, title: str, output: Path, width: float) -> None:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        detail = "this needs matplotlib; install it with: pip install 'sentiloc[plot]'"
+        detail = "this needs matplotlib; run this in Sentiloc's folder: pip install '.[plot]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
 
     figure = Figure(figsize=(width, 3.2), layout="constrained")
     axes = figure.subplots()
+    _label(axes, result, title, _draw(axes, result))
+    figure.savefig(output, dpi=150, metadata=_no_date(output))
+
+
+def _draw(axes: Any, result: AnyRead) -> str:
+    """Curve and what was found; returns what the picture says about itself."""
+    from cli.task_plot import describe, draw_emotions, draw_expressions
+    from model.task_result import EmotionResult, ExpressionResult
+
+    if isinstance(result, EmotionResult):
+        draw_emotions(axes, result)
+        return describe(result)
+    if isinstance(result, ExpressionResult):
+        draw_expressions(axes, result)
+        return describe(result)
     _draw_curve(axes, result)
     _draw_segments(axes, result)
-    _label(axes, result, title)
-    figure.savefig(output, dpi=150, metadata=_no_date(output))
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(ylim=(-1.3, 1.3), yticks=(-1, -0.5, 0, 0.5, 1))
+    axes.set_yticklabels(["1", "0.5", "0", "0.5", "1"])
+    axes.set_ylabel("negative  ·  positive")
+    model, threshold = result.model, result.options.threshold
+    return f"{model.name} {model.version}; blocks: segments with their confidence, from {threshold:.0%} on"
 
 
 def _no_date(output: Path) -> dict[str, Any]:
@@ -99,18 +127,11 @@ def _draw_segments(axes: Any, result: Result) -> None:
             )
 
 
-def _label(axes: Any, result: Result, title: str) -> None:
+def _label(axes: Any, result: AnyRead, title: str, note: str) -> None:
     from matplotlib.ticker import FuncFormatter
 
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(xlim=(0, result.video.duration), ylim=(-1.3, 1.3), yticks=(-1, -0.5, 0, 0.5, 1))
-    axes.set_yticklabels(["1", "0.5", "0", "0.5", "1"])
+    axes.set_xlim(0, result.video.duration)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds).removesuffix(".0")))
-    axes.set_ylabel("negative  ·  positive")
-    model, cut = result.model, result.options
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
-    note = (
-        f"{model.name} {model.version}; blocks: segments with their confidence, from {cut.threshold:.0%} on"
-    )
     axes.set_title(note, loc="right", fontsize=8, color="#555555")
     axes.spines[["top", "right"]].set_visible(False)

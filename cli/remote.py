@@ -39,7 +39,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least confidence of a segment.")]
 MinLength = Annotated[float | None, typer.Option(min=0, help="Least seconds of a segment.")]
 MergeGap = Annotated[float | None, typer.Option(min=0, help="Join neighbours at most so many seconds apart.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="positive or negative; may be repeated.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Only these: positive, negative, or classes of the model; may be repeated."),
+]
 
 
 @contextmanager
@@ -78,9 +81,6 @@ def cut_options(
     threshold: float | None, min_length: float | None, merge_gap: float | None, labels: list[str] | None
 ) -> dict[str, Any]:
     """The options that say how segments are cut, for `Cut` and `JobOptions`."""
-    for label in labels or ():
-        if label not in ("negative", "positive"):
-            raise typer.BadParameter(f"{label!r} is neither positive nor negative", param_hint="--label")
     shown = tuple(labels) if labels else None
     return {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap, "labels": shown}
 

@@ -21,7 +21,9 @@ from model.weights import (
     weights_path,
 )
 
-weights_app = typer.Typer(help="Fetch weights that cannot be shipped.", no_args_is_help=True)
+weights_app = typer.Typer(
+    help="Fetch weights that cannot be shipped.", no_args_is_help=True, add_completion=False
+)
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -93,8 +95,8 @@ def _require_converter(weights: Weights) -> None:
     except ImportError as error:
         raise SentilocError(
             ErrorCode.WEIGHTS_MISSING,
-            f"{weights.name} is converted once, with PyTorch. Run: pip install 'sentiloc[train]'; or copy "
-            f"{weights.cached} from the cache of a machine that has it to {weights_path(weights)}",
+            f"{weights.name} is converted once, with PyTorch. Run in Sentiloc's folder: pip install '.[train]'; or "
+            f"copy {weights.cached} from the cache of a machine that has it to {weights_path(weights)}",
         ) from error
 
 

@@ -70,7 +70,9 @@ def test_a_missing_library_only_breaks_its_verb(tmp_path: Path) -> None:
     command = sentiloc_command("export", "run/best.pt", "package", "--spec", "spec.json")
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("this needs torch; install it with: pip install 'sentiloc[train]'")
+    assert done.stderr.strip().endswith(
+        "this needs torch; run this in Sentiloc's folder: pip install '.[train]'"
+    )
 
 
 @pytest.mark.parametrize(
