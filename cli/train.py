@@ -130,18 +130,25 @@ def train(
         _rebuild_starter(data, run, seed or 0)
         return
     options = {name: value for name, value in locals().items() if value is not None}
+    _train_fsenet(data, run, _network(data, spec, modalities, options), points, options)
+
+
+def _train_fsenet(
+    data: Path, run: Path, network: FSENetConfig, points: Path | None, options: dict[str, Any]
+) -> None:
     from cli.progress import training_progress
     from model.datasets import load_items
     from model.train import split_items
     from model.train import train as run_training
 
-    network = _network(data, spec, modalities, options)
-    config = _config(network, options)
-    items = load_items(data, "train", network, points_file=points, need_points=supervision != "full")
+    config, is_full = _config(network, options), options["supervision"] == "full"
+    items = load_items(data, "train", network, points_file=points, need_points=not is_full)
     kept, held_out = split_items(items, config.val_fraction, config.seed)
     typer.echo(f"{len(kept)} videos to train on, {len(held_out)} held out", err=True)
     with training_progress() as progress:
-        result = run_training(config, kept, held_out, run_dir=run, resume=resume, progress=progress)
+        result = run_training(
+            config, kept, held_out, run_dir=run, resume=options["resume"], progress=progress
+        )
     if held_out:
         typer.echo(f"{run / 'best.pt'}: mAP {result.best_map:.4f} held out, epoch {result.best_epoch}")
     else:
