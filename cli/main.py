@@ -20,7 +20,7 @@ PANELS = {
     **dict.fromkeys(("localize", "plot", "doctor"), _LOCAL),
     **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
     **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
-    **dict.fromkeys(("extract", "train", "evaluate", "export", "weights"), _SCIENCE),
+    **dict.fromkeys(("extract", "labels", "train", "evaluate", "export", "weights"), _SCIENCE),
 }
 
 # verb: (module, its typer app or function, what it does)
@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "plot": ("cli.plot", "plot", "Draw a result's timeline as a picture."),
     "doctor": ("cli.doctor", "doctor", "Check this installation, by localizing a clip if it can."),
     "extract": ("cli.extract", "extract", "Turn videos into feature files for training."),
+    "labels": ("cli.labels", "labels", "Label extracted features with a benchmark's annotations."),
     "train": ("cli.train", "train", "Train FSENet, CTEN or GIM on extracted features."),
     "evaluate": ("cli.evaluate", "evaluate", "Score predictions by the benchmark's protocol."),
     "export": ("cli.export", "export", "Turn a checkpoint into a model package."),

@@ -1,7 +1,7 @@
 """A folder of extracted features and emotion labels to items.
 
 FOLDER/spec.json, features/SPLIT/…   as `sentiloc extract` or any writer of `model/feature_store.py` leaves them
-FOLDER/split_SPLIT.txt               names, one a line
+FOLDER/split_SPLIT.txt               names, one a line; their features may also lie in the split "all"
 FOLDER/emotions.csv                  columns video_id, label
 FOLDER/emotion_segments.csv          columns video_id, start, end in seconds; optional, for evaluation
 """
@@ -15,9 +15,10 @@ from model.cten.benchmarks import emotion_name, read_segments
 from model.cten.inputs import segment_inputs
 from model.cten.items import EmotionItem
 from model.errors import ErrorCode, SentilocError
-from model.feature_store import read_features, read_spec
+from model.feature_store import has_features, read_features, read_spec
 from model.spec import ModelSpec
 
+ALL = "all"
 LABEL_FILE, SEGMENT_FILE = "emotions.csv", "emotion_segments.csv"
 
 
@@ -56,7 +57,8 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
-        inputs = segment_inputs(read_features(folder, split, name), spec)
+        stored = split if has_features(folder, split, name) else ALL
+        inputs = segment_inputs(read_features(folder, stored, name), spec)
         items.append(
             EmotionItem(
                 name=name,

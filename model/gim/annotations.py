@@ -1,8 +1,10 @@
 """Annotation tables of the expression benchmarks: SAMM-LV, CAS(ME)2 and CAS(ME)3. Numpy only.
 
 The data sets come with spreadsheets; save them as CSV. Columns are found by their names, whatever their order:
-onset, apex and offset in frames, who is seen, which video, and whether the expression is macro or micro. Frames are
-brought to the rate that the features have: SAMM-LV's 200 a second are thinned seven times, as the paper does.
+onset, apex and offset in frames, who is seen, which video, and whether the expression is macro or micro. Lines before
+the header are passed over, and CAS(ME)2's sheet, which has none, is read in its published order. Frames are brought to
+the rate that the features have: SAMM-LV's 200 a second are thinned seven times, as the paper does, or counted at a
+rate that is asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ from model.gim.labels import MACRO, MICRO, Point
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationLayout:
-    """Names of a table's columns (the first that is there is taken), its frame rate, and the thinning to about 30."""
+    """Names of a table's columns (the first that is there is taken), its frame rate, and the thinning to about 30.
+
+    headerless: the columns of a sheet without a header. video_name: group 1 is the video, where a row's name also
+    counts its expressions ("006_1_2": the second of 006_1). alone: the video's name tells the subject ("006_1").
+    """
 
     subject: tuple[str, ...]
     video: tuple[str, ...]
@@ -30,6 +36,9 @@ class AnnotationLayout:
     frame_rate: float
     thinning: int = 1
     default_kind: int | None = None
+    headerless: tuple[str, ...] = ()
+    video_name: str = "(.+)"
+    alone: bool = False
 
     @property
     def thinned_rate(self) -> float:
@@ -39,13 +48,21 @@ class AnnotationLayout:
 
 LAYOUTS: Mapping[str, AnnotationLayout] = {
     "samm-lv": AnnotationLayout(
-        subject=("subject",), video=("filename",), kind=("type",), frame_rate=200.0, thinning=7
+        subject=("subject",),
+        video=("filename",),
+        kind=("type",),
+        frame_rate=200.0,
+        thinning=7,
+        video_name=r"(\d+_\d+)(?:_\d+)?",
+        alone=True,
     ),
     "casme2": AnnotationLayout(
         subject=("subject", "subject_number", "participant"),
         video=("filename", "video_code", "video", "file_name"),
         kind=("type", "expression_type"),
         frame_rate=30.0,
+        headerless=("subject", "video", "onset", "apex", "offset", "action_units", "emotion", "type"),
+        video_name=r"([A-Za-z]+\d*)(?:_\d+)?",
     ),
     "casme3": AnnotationLayout(
         subject=("subject",), video=("filename",), kind=("type",), frame_rate=30.0, default_kind=MICRO
@@ -55,71 +72,103 @@ LAYOUTS: Mapping[str, AnnotationLayout] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatedVideo:
-    """Expressions of one video in thinned frames, in order of onset."""
+    """Expressions of one video in order of onset; `file` is what its flow is called, SUBJECT_VIDEO."""
 
     subject: str
     name: str
     expressions: tuple[Expression, ...]
+    file: str = ""
 
 
-def read_expressions(path: Path, layout: AnnotationLayout) -> list[AnnotatedVideo]:
-    """Every video of a table; raises `invalid_data` with the line that cannot be read.
+def read_expressions(path: Path, layout: AnnotationLayout, rate: float | None = None) -> list[AnnotatedVideo]:
+    """Every video of a table, in thinned frames or in frames at `rate` a second; raises `invalid_data` with the line
+    that cannot be read.
 
     Apex 0 means not annotated: the middle is taken. Offset 0 means that the expression outlasts the video or its end
     could not be told: it is placed as far after the apex as the onset is before it. A table of one kind only
     (CAS(ME)3 keeps micro and macro in two files) needs no type column.
     """
     videos: dict[tuple[str, str], list[Expression]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = {_plain(name): name for name in reader.fieldnames or ()}
-        for number, row in enumerate(reader, 2):
-            try:
-                key = (_cell(row, columns, layout.subject), _cell(row, columns, layout.video))
-                videos.setdefault(key, []).append(_expression(row, columns, layout))
-            except (KeyError, ValueError) as error:
-                raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: {error}") from error
+    number, columns, rows = _table(path, layout)
+    for line, cells in enumerate(rows, number):
+        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
+        if not any(row.values()):
+            continue
+        try:
+            key = (_cell(row, layout.subject), _video(row, layout))
+            videos.setdefault(key, []).append(_expression(row, layout, rate))
+        except (KeyError, ValueError) as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {line}: {error}") from error
     return [
-        AnnotatedVideo(subject=subject, name=name, expressions=tuple(sorted(rows)))
+        AnnotatedVideo(
+            subject=subject,
+            name=name,
+            expressions=tuple(sorted(rows)),
+            file=name if layout.alone else f"{subject}_{name}",
+        )
         for (subject, name), rows in sorted(videos.items())
     ]
+
+
+def _table(path: Path, layout: AnnotationLayout) -> tuple[int, list[str], list[list[str]]]:
+    """Line number of the first row, plain column names, and the rows."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = list(csv.reader(file))
+    for index, cells in enumerate(lines):
+        names = [_plain(cell) for cell in cells]
+        if any(_is_frame(name, "onset") for name in names):
+            return index + 2, names, lines[index + 1 :]
+    if not layout.headerless:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: no column onset")
+    return 1, list(layout.headerless), lines
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
 
 
-def _cell(row: Mapping[str, str], columns: Mapping[str, str], names: Sequence[str]) -> str:
+def _is_frame(name: str, stem: str) -> bool:
+    return re.fullmatch(f"{stem}(_frame|_index)?", name) is not None
+
+
+def _cell(row: Mapping[str, str], names: Sequence[str]) -> str:
     for name in names:
-        if name in columns and row[columns[name]].strip():
-            return row[columns[name]].strip()
+        if row.get(name):
+            return row[name]
     raise KeyError(f"no value for {' or '.join(names)}")
 
 
-def _expression(row: Mapping[str, str], columns: Mapping[str, str], layout: AnnotationLayout) -> Expression:
-    onset, apex, offset = (_frame(row, columns, name) for name in ("onset", "apex", "offset"))
+def _video(row: Mapping[str, str], layout: AnnotationLayout) -> str:
+    name = _cell(row, layout.video)
+    found = re.fullmatch(layout.video_name, name)
+    return found[1] if found else name
+
+
+def _expression(row: Mapping[str, str], layout: AnnotationLayout, rate: float | None) -> Expression:
+    onset, apex, offset = (_frame(row, name) for name in ("onset", "apex", "offset"))
     if offset <= 0:
         offset = 2 * apex - onset if apex > onset else onset
     if apex <= 0:
         apex = (onset + offset) // 2
     if not 0 <= onset <= apex <= offset:
         raise ValueError(f"onset {onset}, apex {apex} and offset {offset} are out of order")
-    onset, apex, offset = (frame // layout.thinning for frame in (onset, apex, offset))
-    return Expression(onset, apex, offset, _kind(row, columns, layout))
-
-
-def _frame(row: Mapping[str, str], columns: Mapping[str, str], stem: str) -> int:
-    found = next(
-        (name for plain, name in columns.items() if re.fullmatch(f"{stem}(_frame|_index)?", plain)), None
+    onset, apex, offset = (
+        frame // layout.thinning if rate is None else int(frame * rate / layout.frame_rate)
+        for frame in (onset, apex, offset)
     )
+    return Expression(onset, apex, offset, _kind(row, layout))
+
+
+def _frame(row: Mapping[str, str], stem: str) -> int:
+    found = next((name for name in row if _is_frame(name, stem)), None)
     if found is None:
         raise KeyError(f"no column {stem}")
     return int(float(row[found] or 0))
 
 
-def _kind(row: Mapping[str, str], columns: Mapping[str, str], layout: AnnotationLayout) -> int:
+def _kind(row: Mapping[str, str], layout: AnnotationLayout) -> int:
     try:
-        text = _cell(row, columns, layout.kind).lower()
+        text = _cell(row, layout.kind).lower()
     except KeyError:
         if layout.default_kind is None:
             raise

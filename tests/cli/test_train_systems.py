@@ -85,6 +85,32 @@ def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path:
     assert (run / "best.pt").exists()
 
 
+def test_a_benchmarks_folders_label_what_was_extracted(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    source, data, rng = tmp_path / "CAER", tmp_path / "data", np.random.default_rng(0)
+    write_spec(data, SPEC)
+    for split, emotion, index in [
+        (split, emotion, index)
+        for split in ("train", "validation", "test")
+        for emotion in ("Happy", "Fear")
+        for index in range(2)
+    ]:
+        (source / split / emotion).mkdir(parents=True, exist_ok=True)
+        (source / split / emotion / f"000{index}.avi").touch()
+        if (split, index) != ("test", 1):
+            write_video(data, "all", f"{split}_{emotion}_000{index}", rng, 8)
+    code, _, err = sentiloc("labels", "caer", source, data)
+    assert code == 0
+    assert "2 annotated videos are not in" in err
+    assert (data / "split_test.txt").read_text().split() == ["test_Fear_0000", "test_Happy_0000"]
+    options = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8)
+    code, out, err = sentiloc("train", data, "-o", tmp_path / "run", *options)
+    assert code == 0, err
+    assert "accuracy" in out
+    code, _, err = sentiloc("labels", "casme2", source / "no.csv", data)
+    assert code == 2
+    assert "there is no" in err
+
+
 def test_what_is_wrong_with_a_folder_is_said(sentiloc: Sentiloc, tmp_path: Path) -> None:
     data = emotion_folder(tmp_path)
     (data / "emotions.csv").write_text("video_id,label\nv0,joy\nv1,fear\n")

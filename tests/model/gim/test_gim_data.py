@@ -11,13 +11,16 @@ import pytest
 
 from model.errors import SentilocError
 from model.gim.annotations import LAYOUTS, draw_points, read_expressions
+from model.gim.datasets import load_expression_items
 from model.gim.flow import block_flow, sequence_flow, stack_flows
+from model.gim.folder_labels import write_labels
 from model.gim.items import Expression
 from model.gim.labels import MACRO, MICRO
 from model.gim.network import GIMConfig
 from model.gim.spotting import Counts, SpottedExpression, count_matches, interval_iou, spot, video_counts
 from model.gim.synthetic import PlantedExpressions, planted_expressions
 from model.gim.training import GIMTrainConfig, evaluate_items, train_gim
+from model.spec import FlowStream
 
 
 def picture() -> np.ndarray:
@@ -94,6 +97,49 @@ def test_annotation_tables_are_read_thinned_and_completed(tmp_path: Path) -> Non
     casme.write_text("Subject,Video code,onset,apex,offset,type\ns1,anger1,10,5,30,macro\n")
     with pytest.raises(SentilocError, match="line 2"):
         read_expressions(casme, LAYOUTS["casme2"])
+
+
+def test_tables_are_read_in_the_form_that_they_are_published_in(tmp_path: Path) -> None:
+    samm = tmp_path / "samm.csv"
+    samm.write_text(
+        "SAMM Long Videos,,,,,,,,,\n,,,,,,,,,\n"
+        "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units,Notes\n"
+        '6,006_1_2,1,700,749,840,141,Macro,"4,7",\n6,006_1_1,1,70,84,140,71,Micro - 1/2,12,\n,,,,,,,,,\n'
+    )
+    (video,) = read_expressions(samm, LAYOUTS["samm-lv"], 30.0)
+    assert (video.file, video.subject) == ("006_1", "6")
+    assert video.expressions == (Expression(10, 12, 21, MICRO), Expression(105, 112, 126, MACRO))
+    casme = tmp_path / "casme2.csv"
+    casme.write_text(
+        "1,anger1_1,557,572,608,4+10,negative,macro-expression,anger\n"
+        "1,anger1_2,2854,2862,2871,4,negative,micro-expression,anger\n"
+    )
+    (video,) = read_expressions(casme, LAYOUTS["casme2"])
+    assert (video.file, video.name) == ("1_anger1", "anger1")
+    assert video.expressions == (Expression(557, 572, 608, MACRO), Expression(2854, 2862, 2871, MICRO))
+    samm.write_text("Subject,Filename\n6,006_1\n")
+    with pytest.raises(SentilocError, match="no column onset"):
+        read_expressions(samm, LAYOUTS["samm-lv"])
+
+
+def test_a_table_labels_the_flow_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "flow").mkdir()
+    for name, length in (("1_anger1", 700), ("1_calm1", 90), ("2_joy1", 300)):
+        np.save(tmp_path / "flow" / f"{name}.npy", np.zeros((length, 8), np.float32))
+    table = tmp_path / "casme2.csv"
+    rows = ["1,anger1_1,557,572,608,4,negative,macro-expression", "2,joy1_1,290,296,310,12,positive,macro"]
+    table.write_text("\n".join([*rows, "3,joy1_1,1,2,3,12,positive,micro"]) + "\n")
+    assert write_labels(tmp_path, read_expressions(table, LAYOUTS["casme2"]), seed=0) == ["3_joy1"]
+    items = load_expression_items(tmp_path, FlowStream(grid=2))
+    assert [(item.name, item.subject, len(item.points)) for item in items] == [
+        ("1_anger1", "1", 1),
+        ("1_calm1", "1", 0),
+        ("2_joy1", "2", 1),
+    ]
+    assert items[2].expressions == (Expression(290, 296, 299, MACRO),)
+    table.write_text("1,calm1_1,100,110,120,4,negative,macro-expression\n")
+    with pytest.raises(SentilocError, match="frame 100 of 90"):
+        write_labels(tmp_path, read_expressions(table, LAYOUTS["casme2"]), seed=0)
 
 
 def test_points_lie_in_their_expressions_and_repeat() -> None:

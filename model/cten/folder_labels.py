@@ -1,0 +1,50 @@
+"""A benchmark's folders or label list to what training reads: emotions.csv and the splits of a folder of features."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from model.cten.benchmarks import (
+    EmotionBenchmark,
+    make_split,
+    read_class_folders,
+    read_folder_splits,
+    read_label_list,
+)
+from model.cten.datasets import ALL, LABEL_FILE
+from model.errors import ErrorCode, SentilocError
+
+
+def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: int) -> list[str]:
+    """Label what `sentiloc extract --split all` left in the folder, and split it: as the source's folders say, or by
+    random run `run`. Returns the labelled videos that have no features; raises `invalid_data` where none has.
+
+    A video's features are called like its file, or like its path with "_" in place of "/".
+    """
+    listed = folder / f"split_{ALL}.txt"
+    extracted = set(listed.read_text().split()) if listed.exists() else set()
+    labels = read_class_folders(source) if source.is_dir() else read_label_list(source, benchmark.classes)
+    names = {path: name for path in labels if (name := _extracted_name(path, extracted)) is not None}
+    if not names:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"{listed}: has none of the {len(labels)} labelled videos"
+        )
+    if len(set(names.values())) < len(names):
+        detail = (
+            f"{source}: several videos have one name; extract them under their paths, with _ in place of /"
+        )
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
+    found = {path: labels[path] for path in names}
+    splits = read_folder_splits(found) or make_split(found, benchmark, run)
+    for split, paths in splits.items():
+        (folder / f"split_{split}.txt").write_text("".join(f"{names[path]}\n" for path in paths))
+    with (folder / LABEL_FILE).open("w", newline="") as file:
+        rows = [(names[path], label) for path, label in found.items()]
+        csv.writer(file).writerows([("video_id", "label"), *rows])
+    return sorted(labels.keys() - names.keys())
+
+
+def _extracted_name(path: str, extracted: set[str]) -> str | None:
+    candidates = (path.replace("/", "_"), path.rpartition("/")[2])
+    return next((name for name in candidates if name in extracted), None)

@@ -1,0 +1,58 @@
+"""A benchmark's table to the labels that training reads: points.csv and expressions.csv of a folder of flow."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from model.errors import ErrorCode, SentilocError
+from model.feature_store import load_array
+from model.gim.annotations import AnnotatedVideo, draw_points
+from model.gim.items import Expression
+from model.gim.labels import EXPRESSIONS
+from model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
+
+
+def write_labels(folder: Path, videos: Sequence[AnnotatedVideo], seed: int) -> list[str]:
+    """Label every video that has flow in the folder; the names of annotated videos that have none.
+
+    A video of the folder without an expression is one of nothing but neutral frames; its subject is what its name
+    begins with. Raises `invalid_data` where no video of the table is there, or an expression begins after its end.
+    """
+    lengths = {path.stem: len(load_array(path)) for path in sorted((folder / FLOW_FOLDER).glob("*.npy"))}
+    annotated = {video.file: video for video in videos}
+    if not lengths.keys() & annotated.keys():
+        wanted = ", ".join(sorted(annotated)[:3])
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{folder / FLOW_FOLDER}: holds none of {wanted}, ...: name videos like that",
+        )
+    points: list[tuple[object, ...]] = []
+    truth: list[tuple[object, ...]] = []
+    for number, (name, length) in enumerate(lengths.items()):
+        video = annotated.get(name)
+        expressions = [] if video is None else [_inside(name, row, length) for row in video.expressions]
+        subject = name.split("_")[0] if video is None or video.file == video.name else video.subject
+        drawn = draw_points(expressions, seed=seed * len(lengths) + number)
+        points += [(name, subject, point.frame, EXPRESSIONS[point.class_index]) for point in drawn]
+        if not expressions:
+            points.append((name, subject, "", ""))
+        truth += [(name, *row[:3], EXPRESSIONS[row.class_index]) for row in expressions]
+    _write(folder / POINT_FILE, ("video_id", "subject", "frame", "class"), points)
+    _write(folder / TRUTH_FILE, ("video_id", "onset", "apex", "offset", "class"), truth)
+    return sorted(annotated.keys() - lengths.keys())
+
+
+def _inside(name: str, row: Expression, length: int) -> Expression:
+    if row.onset >= length:
+        detail = (
+            f"{name}: an expression begins at frame {row.onset} of {length}: is it the video's own speed?"
+        )
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
+    return row._replace(apex=min(row.apex, length - 1), offset=min(row.offset, length - 1))
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
