@@ -1,27 +1,30 @@
-"""Requests per second and latency of the API: polling idle and while a job runs, submitting, listening to events.
+"""What requests cost: polling idle and while a job runs, unchanged, refused, with a key; lists, uploads, events.
 
     python -m bench.api [--seconds 10] [--rate 330] [--clips FOLDER]
 
-One real service. Polling is measured twice: four connections that ask as fast as they are answered (requests per
-second), and requests sent at a fixed rate whether or not earlier ones are answered late (latency counts from the
-planned moment). Beside them stand the API's own processor seconds per request, which hold on a busy machine.
+Real services. Requests come over four connections, as fast as they are answered (requests per second) or at a fixed
+rate whether or not earlier ones are answered late (latency counts from the planned moment). Beside them stand the
+processor milliseconds that the API and its Redis spent on each, which hold on a busy machine, and the client's own.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
+import asyncio
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvloop
+from redis import Redis
 
+from app.callers import Scope
+from app.keys import KeyStore
 from bench.clips import make_clip
+from bench.load import Connection
 from bench.service import Service, descendants, name, process_cpu_seconds
 
 RESULTS = Path(__file__).parent / "results" / "api.json"
@@ -29,70 +32,68 @@ CONNECTIONS = 4
 Row = dict[str, Any]
 
 
-class Poller:
-    """One connection that asks for one path."""
-
-    def __init__(self, service: Service, path: str) -> None:
-        url = service.client.base_url
-        self._connection = http.client.HTTPConnection(url.host, url.port or 80, timeout=60)
-        self._path = path
-
-    def ask(self) -> None:
-        """One request and its whole answer; RuntimeError unless it is 200."""
-        self._connection.request("GET", self._path)
-        answer = self._connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{self._path}: {answer.status}")
-
-
-def as_fast_as_answered(poller: Poller, _: int, seconds: float) -> list[float]:
+async def as_fast_as_answered(connection: Connection, head: str, status: int, seconds: float) -> list[float]:
     """Latencies (s) of requests that follow one another for so long."""
     latencies, end = [], time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
-        poller.ask()
+        await _ask(connection, head, status)
         latencies.append(time.perf_counter() - start)
     return latencies
 
 
-def at_a_rate(rate: float) -> Callable[[Poller, int, float], list[float]]:
-    """Latencies (s) since the planned moment, each connection with its share of `rate` per second."""
-
-    def ask(poller: Poller, index: int, seconds: float) -> list[float]:
-        step, latencies = CONNECTIONS / rate, []
-        begin = time.perf_counter() + index * step / CONNECTIONS
-        for count in range(round(seconds / step)):
-            planned = begin + count * step
-            time.sleep(max(0.0, planned - time.perf_counter()))
-            poller.ask()
-            latencies.append(time.perf_counter() - planned)
-        return latencies
-
-    return ask
+async def at_a_rate(
+    connection: Connection, head: str, status: int, seconds: float, step: float, first: float
+) -> list[float]:
+    """Latencies (s) since the planned moments, `step` seconds apart."""
+    latencies = []
+    begin = time.perf_counter() + first
+    for count in range(round(seconds / step)):
+        planned = begin + count * step
+        await asyncio.sleep(max(0.0, planned - time.perf_counter()))
+        await _ask(connection, head, status)
+        latencies.append(time.perf_counter() - planned)
+    return latencies
 
 
-def poll(
-    service: Service, path: str, seconds: float, ask: Callable[[Poller, int, float], list[float]]
+async def _ask(connection: Connection, head: str, status: int) -> None:
+    found, body = await connection.ask(head)
+    if found != status:
+        raise RuntimeError(f"{head}: {found} {body!r}")
+
+
+def requests(
+    service: Service,
+    path: str,
+    seconds: float,
+    *,
+    rate: float | None = None,
+    status: int = 200,
+    header: str = "",
 ) -> Row:
-    """CONNECTIONS threads of `ask` at the same time."""
-    found: list[list[float]] = [[] for _ in range(CONNECTIONS)]
+    """CONNECTIONS clients at the same time; raises RuntimeError for another status."""
+    head = f"GET {path} HTTP/1.1{header}"
 
-    def work(index: int) -> None:
-        found[index] = ask(Poller(service, path), index, seconds)
+    async def all_of_them() -> list[list[float]]:
+        connections = [Connection(str(service.client.base_url)) for _ in range(CONNECTIONS)]
+        if rate is None:
+            work = [as_fast_as_answered(one, head, status, seconds) for one in connections]
+        else:
+            step = CONNECTIONS / rate
+            starts = [index / rate for index in range(CONNECTIONS)]
+            work = [
+                at_a_rate(one, head, status, seconds, step, first)
+                for one, first in zip(connections, starts, strict=True)
+            ]
+        found = await asyncio.gather(*work)
+        for connection in connections:
+            connection.close()
+        return found
 
-    before, start = _api_seconds(service), time.perf_counter()
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    wall, cpu = time.perf_counter() - start, _api_seconds(service) - before
+    before, start = _cpu_seconds(service), time.perf_counter()
+    found = uvloop.run(all_of_them())
+    wall, after = time.perf_counter() - start, _cpu_seconds(service)
     latencies = [latency for part in found for latency in part]
-    return {
-        **summary(latencies),
-        "per_second": len(latencies) / wall,
-        "cpu_ms_each": 1000 * cpu / len(latencies),
-    }
+    return {**summary(latencies), "per_second": len(latencies) / wall, **_each(before, after, len(latencies))}
 
 
 def summary(latencies: list[float]) -> Row:
@@ -101,30 +102,88 @@ def summary(latencies: list[float]) -> Row:
     return {"requests": len(latencies), "p50_ms": float(p50), "p99_ms": float(p99)}
 
 
-def _api_seconds(service: Service) -> float:
-    """Processor seconds of the API, and of the Redis that it asks."""
-    pids = [pid for pid in descendants(service.pid) if name(pid) in {"api", "redis-server"}]
-    return sum(map(process_cpu_seconds, pids))
+def _cpu_seconds(service: Service) -> dict[str, float]:
+    """Processor seconds of the API, of the Redis that it asks, and of this process."""
+    found = {"api": 0.0, "redis": 0.0, "client": time.process_time()}
+    for pid in descendants(service.pid):
+        part = name(pid).removesuffix("-server")
+        if part in found:
+            found[part] += process_cpu_seconds(pid)
+    return found
+
+
+def _each(before: dict[str, float], after: dict[str, float], count: int) -> Row:
+    spent = {part: 1000 * (after[part] - before[part]) / count for part in after}
+    return {
+        "cpu_ms_each": spent["api"] + spent["redis"],
+        **{f"{part}_cpu_ms": spent[part] for part in spent},
+    }
 
 
 def submits(service: Service, video: Path, count: int) -> tuple[Row, list[str]]:
     """`count` uploads one after another."""
     latencies, jobs = [], []
-    before = _api_seconds(service)
+    before = _cpu_seconds(service)
     for _ in range(count):
         start = time.perf_counter()
         jobs.append(service.submit(video))
         latencies.append(time.perf_counter() - start)
-    cpu = 1000 * (_api_seconds(service) - before) / count
-    return {**summary(latencies), "per_second": count / sum(latencies), "cpu_ms_each": cpu}, jobs
+    each = _each(before, _cpu_seconds(service), count)
+    return {**summary(latencies), "per_second": count / sum(latencies), **each}, jobs
 
 
-def first_event(service: Service, job: str) -> float:
-    """Seconds from asking for a job's events to the first one."""
-    start = time.perf_counter()
-    with service.client.stream("GET", f"/jobs/{job}/events") as stream:
-        next(line for line in stream.iter_lines() if line.startswith("data:"))
-        return time.perf_counter() - start
+def first_events(service: Service, job: str, count: int) -> Row:
+    """From asking for a job's events to the first one, `count` times."""
+    latencies = []
+    before = _cpu_seconds(service)
+    for _ in range(count):
+        start = time.perf_counter()
+        with service.client.stream("GET", f"/jobs/{job}/events") as stream:
+            next(line for line in stream.iter_lines() if line.startswith("data:"))
+            latencies.append(time.perf_counter() - start)
+    return {**summary(latencies), **_each(before, _cpu_seconds(service), count)}
+
+
+def open_service(folder: Path, small: Path, long: Path, options: argparse.Namespace) -> dict[str, Row]:
+    """Rows of a service that asks for no keys."""
+    seconds, rows = options.seconds, dict[str, Row]()
+    with Service(folder, feature_cache_bytes=0) as service:
+        done = service.submit(small)
+        service.wait(done)
+        poll = f"/jobs/{done}"
+        rows["poll, no job runs"] = requests(service, poll, seconds)
+        tag = service.client.get(poll).headers["etag"]
+        same = f"\r\nIf-None-Match: {tag}"
+        rows["poll, unchanged (304)"] = requests(service, poll, seconds, status=304, header=same)
+        rows["poll, no such job (404)"] = requests(service, "/jobs/none", seconds, status=404)
+        rows["list of 20"] = requests(service, "/jobs", seconds)
+        running = service.submit(long)
+        while service.client.get(f"/jobs/{running}").json()["state"] != "extracting":
+            time.sleep(0.1)
+        poll = f"/jobs/{running}"
+        rows["poll, a job runs"] = requests(service, poll, seconds)
+        rows[f"poll, a job runs, {options.rate:g}/s"] = requests(service, poll, seconds, rate=options.rate)
+        rows["first event, a job runs"] = first_events(service, running, options.submits)
+        still = service.client.get(poll).json()["state"]
+        rows["upload of 160 KB, a job runs"], jobs = submits(service, small, options.submits)
+        for job in (*jobs, running):
+            service.client.post(f"/jobs/{job}/cancel")
+    if still != "extracting":
+        raise RuntimeError(f"the job that should run all the while is {still}")
+    return rows
+
+
+def guarded_service(folder: Path, small: Path, seconds: float) -> dict[str, Row]:
+    """The row of a service that asks for keys."""
+    with Service(folder, api_keys="on") as service:
+        with Redis(unix_socket_path=str(folder / "data" / "redis" / "redis.sock")) as redis:
+            scopes = (Scope.READ, Scope.WRITE)
+            key = KeyStore(redis, "sentiloc:").create("bench", scopes, rate_per_minute=0).text
+        service.client.headers["Authorization"] = f"Bearer {key}"
+        job = service.submit(small)
+        service.wait(job)
+        header = f"\r\nAuthorization: Bearer {key}"
+        return {"poll with a key": requests(service, f"/jobs/{job}", seconds, header=header)}
 
 
 def main() -> None:
@@ -136,32 +195,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     small, long = (make_clip(options.clips, "h264", 144, seconds) for seconds in (10, 7200))
-    rows: dict[str, Row] = {}
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), feature_cache_bytes=0) as service:
-        done = service.submit(small)
-        service.wait(done)
-        rows["polling, idle, as fast as answered"] = poll(
-            service, f"/jobs/{done}", options.seconds, as_fast_as_answered
-        )
-        running = service.submit(long)
-        while service.client.get(f"/jobs/{running}").json()["state"] != "extracting":
-            time.sleep(0.1)
-        for title, ask in (
-            ("as fast as answered", as_fast_as_answered),
-            ("at a rate", at_a_rate(options.rate)),
-        ):
-            rows[f"polling, a job runs, {title}"] = poll(service, f"/jobs/{running}", options.seconds, ask)
-        rows["first event, a job runs"] = summary(
-            [first_event(service, running) for _ in range(options.submits)]
-        )
-        state = service.client.get(f"/jobs/{running}").json()["state"]
-        rows["upload of a small video, a job runs"], jobs = submits(service, small, options.submits)
-        for job in (*jobs, running):
-            service.client.post(f"/jobs/{job}/cancel")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = open_service(Path(folder) / "open", small, long, options)
+        rows |= guarded_service(Path(folder) / "keys", small, options.seconds)
     for title, row in rows.items():
-        print(f"{title:40}" + "  ".join(f"{key} {value:.2f}" for key, value in row.items()))
-    report = {"rate": options.rate, "still": state, "rows": rows}
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"{title:30}" + "  ".join(f"{key} {value:.2f}" for key, value in row.items()))
+    options.out.write_text(json.dumps({"rate": options.rate, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
