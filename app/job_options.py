@@ -112,7 +112,7 @@ class JobOptions(CutOptions):
         description="A name of `GET /models`, or `name@version` to be answered by no other version; null: the default",
     )
     time_range: TimeRange | None = Field(
-        None, description="Find segments in this part only; null: everywhere"
+        None, description="Find segments in this part only, and decode little else; null: everywhere"
     )
     priority: Priority = Priority.INTERACTIVE
     webhook: Webhook | None = None

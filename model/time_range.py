@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from model.cut import cut_segments
 from model.result import Curve, Result
+from model.sound import VALUES_PER_SNIPPET
 from model.task_result import AnyResult, SeriesCurve
 
 
@@ -25,6 +26,37 @@ def within(result: AnyResult, start: float, end: float | None) -> AnyResult:
     series = {name: _mask(values, first, last, 0.0) for name, values in result.curve.series.items()}
     masked = SeriesCurve(step=step, series=series, face_present=result.curve.face_present)
     return replace(result, curve=masked).recut(result.options)
+
+
+def placed(result: Result, first: int, total: int) -> Result:
+    """The result of a part of a video, put where it belongs: at snippet `first` of `total`. Its segments are dropped.
+
+    Around it, the curve says that there is nothing, and no sound.
+    """
+    curve = result.curve
+    before, after = min(first, total), max(0, total - first - len(curve.saliency))
+    without = {
+        stream: {label: _padded(values, before, after, 0.0) for label, values in labels.items()}
+        for stream, labels in curve.without.items()
+    }
+    curve = replace(
+        curve,
+        negative=_padded(curve.negative, before, after, 0.0),
+        positive=_padded(curve.positive, before, after, 0.0),
+        saliency=_padded(curve.saliency, before, after, 0.0),
+        non_sentiment=_padded(curve.non_sentiment, before, after, 1.0),
+        face_present=(False,) * before + curve.face_present + (False,) * after,
+        without=without,
+    )
+    sound = result.sound
+    if sound is not None:
+        quiet = (before * VALUES_PER_SNIPPET, after * VALUES_PER_SNIPPET)
+        sound = replace(sound, loudness=_padded(sound.loudness, *quiet, 0.0))
+    return replace(result, curve=curve, sound=sound, segments=())
+
+
+def _padded(values: tuple[float, ...], before: int, after: int, filling: float) -> tuple[float, ...]:
+    return (filling,) * before + values + (filling,) * after
 
 
 def _masked(curve: Curve, first: int, last: float) -> Curve:

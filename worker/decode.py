@@ -56,7 +56,11 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class EndOfMedia:
-    """The whole: `duration` in seconds as decoded, snippets, decoded source frames, audio samples."""
+    """The whole: `duration` in seconds as decoded, snippets, decoded source frames, audio samples.
+
+    Of a part that ends before the video does, `duration` is the container's claim; snippets and samples count from
+    the video's start, and at most to the part's end.
+    """
 
     duration: float
     snippets: int

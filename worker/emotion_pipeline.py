@@ -13,7 +13,8 @@ from model.cten.inputs import modality_dims, segment_inputs
 from model.package import ModelPackage
 from model.result import SegmentOptions
 from model.segments import SnippetFeatures
-from model.task_result import EmotionResult, cut_emotions, make_series
+from model.task_result import AnyResult, EmotionResult, cut_emotions, make_series
+from model.time_range import within
 from worker.extract import Report, load_extractor
 from worker.localizer import Session, check_spec
 from worker.onnx_session import create_session, device_name
@@ -43,6 +44,12 @@ class EmotionPipeline(PackagePipeline):
     """A package that recognises and localizes emotions."""
 
     scorer: EmotionScorer
+
+    def localize_part(
+        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
+    ) -> AnyResult:
+        """The same of [start, end) seconds; all of the video is decoded."""
+        return within(self.localize(path, report, options), start, end)
 
     def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> EmotionResult:
         """The emotions of a video file; raises `SentilocError` where that is not possible."""

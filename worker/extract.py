@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from app.settings import Settings
@@ -19,7 +19,7 @@ from model.spec import FaceStream, ModelSpec
 from model.weights import cached_weights, require_i3d, sha256
 from worker.cpu import available_cpus
 from worker.decode import DecodeLimits, DecodeRequest, Event, decode
-from worker.extraction import Extraction, Run
+from worker.extraction import WHOLE, Extraction, Part, Run
 from worker.features.face import FaceExtractor, load_face_extractor
 from worker.features.visual import GPU_BATCH, VisualExtractor
 from worker.onnx_session import create_session
@@ -55,15 +55,16 @@ class Extractor:
         parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
         return json.dumps(parts, sort_keys=True)
 
-    def extract(self, path: Path, report: Report) -> Extraction:
-        """Features of one video; raises what `worker.decode.decode` and `report` raise.
+    def extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
+        """Features of one video, or of a part of it; raises what `worker.decode.decode` and `report` raise.
 
         Decoding, faces and pictures run side by side. Whatever of them is slowest makes the others wait.
         """
         report("decoding", 0.0)
         on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
-        run = Run(self.spec, self.face, self.visual, self.folder, on_wait)
-        with run, closing(decode(path, self.request, self.limits, on_wait)) as events:
+        run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part)
+        request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
+        with run, closing(decode(path, request, self.limits, on_wait)) as events:
             for event in _timed(events, run.clock):
                 run.take(event)
                 on_wait()

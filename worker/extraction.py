@@ -24,13 +24,41 @@ BATCH = 8
 """Snippets that go from the decoder to the networks at a time: about five seconds of video."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Snippets `first` up to but without `end` of a video; `end` None is the video's."""
+
+    first: int = 0
+    end: int | None = None
+
+
+WHOLE = Part()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """One video's features, what the decoder learned about it, and seconds spent per stage."""
+    """One video's features, what the decoder learned about it, and seconds spent per stage.
+
+    Of a part of a video, the features are those from its snippet `first` on.
+    """
 
     info: VideoInfo
     features: SnippetFeatures
     timings: dict[str, float]
+    first: int = 0
+
+    def cut(self, part: Part) -> Extraction:
+        """The same of a part of this video."""
+        whole, inside = self.features, slice(part.first, part.end)
+        features = SnippetFeatures(
+            visual=None if whole.visual is None else whole.visual[inside],
+            audio=None if whole.audio is None else whole.audio[inside],
+            face=None if whole.face is None else whole.face[inside],
+            visual_present=whole.visual_present[inside],
+            audio_present=whole.audio_present[inside],
+            face_present=whole.face_present[inside],
+        )
+        return replace(self, features=features, first=part.first)
 
     @property
     def faces_seen(self) -> int:
@@ -48,8 +76,9 @@ class Run:
         visual: VisualExtractor | None,
         folder: Path | None,
         on_wait: Callable[[], None],
+        part: Part = WHOLE,
     ) -> None:
-        self._spec = spec
+        self._spec, self._part = spec, part
         self.clock = StageClock()
         self.info: VideoInfo | None = None
         self.snippets = 0
@@ -71,10 +100,12 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """Share of the announced duration that has been extracted."""
+        """Share of the announced duration, or of the part, that has been extracted."""
         if self.info is None or self.info.duration <= 0:
             return 0.0
-        return min(1.0, self.snippets * self._spec.snippet_seconds / self.info.duration)
+        end = self.info.duration / self._spec.snippet_seconds
+        wanted = min(end, self._part.end or end) - self._part.first
+        return min(1.0, self.snippets / wanted) if wanted > 0 else 0.0
 
     def take(self, event: Event) -> None:
         """Work on one event of the decoder."""
@@ -104,8 +135,8 @@ class Run:
             stage.put(batch)
 
     def finish(self) -> Extraction:
-        """The features of the whole video."""
-        if self.info is None or not self.snippets:
+        """The features of the video, or of the part; of a part that lies behind the video's end there are none."""
+        if self.info is None or not (self.snippets or self._part.first):
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
         total, absent = self.snippets, np.zeros(self.snippets, np.bool_)
         with self.clock.time("audio"):
@@ -116,9 +147,10 @@ class Run:
             face=self._face.rows.take(total) if self._face else None,
             visual_present=~absent if self._visual else absent,
             audio_present=heard if self._spec.audio else absent,
-            face_present=np.concatenate(self._face.present) if self._face else absent,
+            face_present=np.concatenate(self._face.present) if self._face and total else absent,
         )
-        return Extraction(info=self.info, features=features, timings=dict(self.clock.seconds))
+        timings = dict(self.clock.seconds)
+        return Extraction(info=self.info, features=features, timings=timings, first=self._part.first)
 
 
 class _FaceRun:

@@ -94,7 +94,8 @@ def check_spec(spec: ModelSpec, session: Session) -> None:
 def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterator[slice]:
     """Slices that cover `total` snippets, each at most `length` long, neighbours sharing >= `overlap`."""
     if total <= length:
-        yield slice(0, total)
+        if total:
+            yield slice(0, total)
         return
     count = -(-(total - overlap) // (length - overlap))
     for start in np.linspace(0, total - length, count).round().astype(int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,14 +11,20 @@ from model.cut import cut_segments
 from model.package import ModelPackage, load_package
 from model.result import ModelIdentity, Result, SegmentOptions, make_curve
 from model.sound import Sound, measure_sound
+from model.spec import ModelSpec
+from model.task_result import AnyResult
+from model.time_range import placed, within
+from worker.decoder.frames import ROUNDING_SECONDS
 from worker.extract import Extractor, Report, load_extractor
-from worker.extraction import Extraction
+from worker.extraction import WHOLE, Extraction, Part
 from worker.feature_cache import FeatureCache, cache_key
 from worker.localizer import Localizer
 from worker.onnx_session import create_session, device_name
 from worker.stages import StageClock
 
 LOCALIZING_FROM = 0.95
+CONTEXT = 192
+"""Snippets before and after a part of a video that the network sees, too: what it says of one depends on others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +60,16 @@ class PackagePipeline:
         spec = self.package.spec
         return SegmentOptions(threshold=spec.confidence_threshold, labels=spec.classes)
 
-    def _extract(self, path: Path, report: Report) -> Extraction:
+    def _extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
+        """From the cache, if it has the whole video; a part alone is not kept."""
         if self.cache is None:
-            return self.extractor.extract(path, report)
+            return self.extractor.extract(path, report, part)
         clock = StageClock()
         with clock.time("cache"):
             key = cache_key(path, self.extractor.identity)
-            extraction = self.cache.load(key)
-        if extraction is None:
-            extraction = self.extractor.extract(path, report)
+            known = self.cache.load(key)
+        extraction = known.cut(part) if known else self.extractor.extract(path, report, part)
+        if known is None and part == WHOLE:
             with clock.time("cache"):
                 self.cache.store(key, extraction)
         return replace(extraction, timings={**extraction.timings, **clock.seconds})
@@ -86,6 +94,19 @@ class Pipeline(PackagePipeline):
         report("localizing", LOCALIZING_FROM)
         return self._localize(extraction, options or self.default_options)
 
+    def localize_part(
+        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
+    ) -> AnyResult:
+        """The same of [start, end) seconds, to whole snippets; only these and `CONTEXT` around them are decoded."""
+        step = self.package.spec.snippet_seconds
+        first = max(0, math.floor(start / step) - CONTEXT)
+        part = Part(first, None if end is None else max(math.ceil(end / step) + CONTEXT, first + 1))
+        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part)
+        report("localizing", LOCALIZING_FROM)
+        total = snippet_count(extraction.info.duration, self.package.spec)
+        found = self._localize(extraction, options)
+        return within(placed(found, extraction.first, total), start, end)
+
     def _localize(self, extraction: Extraction, options: SegmentOptions) -> Result:
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
@@ -97,7 +118,9 @@ class Pipeline(PackagePipeline):
         return Result(
             video=extraction.info,
             faces_seen=extraction.faces_seen,
-            segments=cut_segments(curve, extraction.info.duration, calibration, options),
+            segments=cut_segments(curve, extraction.info.duration, calibration, options)
+            if len(features)
+            else (),
             curve=curve,
             model=self.identity,
             timings={**extraction.timings, **clock.seconds},
@@ -105,6 +128,13 @@ class Pipeline(PackagePipeline):
             calibration=calibration,
             sound=self._sound(extraction),
         )
+
+
+def snippet_count(duration: float, spec: ModelSpec) -> int:
+    """Snippets of a video of `duration` seconds, as the decoder counts them."""
+    frame = spec.snippet_seconds / spec.snippet_frames
+    frames = math.ceil(round((duration - ROUNDING_SECONDS) / frame, 6))
+    return max(1, math.ceil(frames / spec.snippet_frames))
 
 
 def load_pipeline(

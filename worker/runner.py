@@ -20,7 +20,6 @@ from app.settings import Settings
 from app.storage import Storage, full_is_typed, result_key, thumbnail_key
 from app.tracing import flush, span
 from model.errors import ErrorCode, SentilocError
-from model.time_range import within
 from worker.fetch import fetch_source
 from worker.lease_keeper import LeaseKeeper, StopReason
 from worker.owner import is_dead, new_owner
@@ -29,6 +28,12 @@ from worker.process import is_draining
 from worker.thumbnails import Owner, make_thumbnails, save_thumbnails
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.job_options import TimeRange
+    from model.result import SegmentOptions
+    from model.task_result import AnyResult
+    from worker.extract import Report
     from worker.task_pipelines import AnyPipeline
 
 logger = logging.getLogger(__name__)
@@ -90,9 +95,7 @@ class JobRunner:
         with full_is_typed(), self._storage.local_path(record.source_key) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
-                result = pipeline.localize(path, keeper.report, options)
-                if (part := record.options.time_range) is not None:
-                    result = within(result, part.start, part.end)
+                result = _localize_file(pipeline, path, keeper.report, options, record.options.time_range)
             with span("thumbnails"):
                 peaks = [segment.peak for segment in result.segments]
                 owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt)
@@ -166,6 +169,14 @@ class JobRunner:
                     raise
                 logger.warning("waiting for Redis: %s", error)
                 time.sleep(0.5)
+
+
+def _localize_file(
+    pipeline: AnyPipeline, path: Path, report: Report, options: SegmentOptions, part: TimeRange | None
+) -> AnyResult:
+    if part is None:
+        return pipeline.localize(path, report, options)
+    return pipeline.localize_part(path, report, options, part.start, part.end)
 
 
 def _require_version(options: JobOptions, pipeline: AnyPipeline) -> None:

@@ -35,6 +35,10 @@ from worker.decoder.soundtrack import Samples, Soundtrack
 
 _MAX_RATE_DENOMINATOR = 1001
 _TRACE_CHARACTERS = 2000
+_PREROLL_SECONDS = 1.0
+"""Sound that is decoded before a part of a video, as decoders of sound need some to begin with."""
+_INTERLEAVED_SECONDS = 10.0
+"""How far the packets of one stream may lie behind those of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +88,89 @@ class Output:
 
 
 class Decoding:
-    """One pass over a container: video into snippets, audio into the sound track."""
+    """One pass over a container, or over a part of it: video into snippets, audio into the sound track."""
 
     def __init__(self, media: Media, task: Task, sender: Sender, output: Output) -> None:
         self._media, self._task, self._sender, self._output = media, task, sender, output
         self._clock = Clock(media.rate, task.limits)
         self._builder: SnippetBuilder | None = None
         self._last: VideoFrame | None = None
+        self._begins, self._ends = _span(task.request, media)
+        # Without a declared duration only the end itself tells it.
+        self._may_stop = self._ends is not None and media.duration > 0
         rate = task.request.audio_rate
         wanted = rate is not None and media.audio is not None
-        limit = task.limits.max_duration_seconds
-        self._sound = Soundtrack(rate, limit, output.audio) if rate and wanted else None
+        limit = min(task.limits.max_duration_seconds, self._ends or task.limits.max_duration_seconds)
+        self._sound = Soundtrack(rate, limit, output.audio, self._begins) if rate and wanted else None
 
     def run(self) -> None:
-        """Decode all of it and report the end. Raises corrupt_media if no frame decodes."""
-        streams = [self._media.video, *([self._media.audio] if self._sound and self._media.audio else [])]
-        for packet in _packets(self._media, streams):
-            for frame in _decode(packet):
-                if isinstance(frame, VideoFrame):
-                    self._take(frame)
-                elif self._sound is not None and isinstance(frame, AudioFrame):
-                    self._sound.push(frame)
+        """Decode what is asked for and report the end. Raises corrupt_media if no frame decodes."""
+        media = self._media
+        if self._begins > _PREROLL_SECONDS and media.is_seekable:
+            self._skip_ahead()
+        streams = [media.video, *([media.audio] if self._sound and media.audio else [])]
+        for packet in _packets(media, streams):
+            if self._is_past(packet):
+                break
+            self._decode(packet)
             self._sender.tick()
+        self._report()
+
+    def _skip_ahead(self) -> None:
+        """Learn where time 0 is, then go to the last keyframe before the part, with room for the sound to begin."""
+        first = next(_video_frames(self._media), None)
+        if first is None:
+            return
+        self._take(first)
+        if not self._land(self._begins - _PREROLL_SECONDS):
+            self._media.seek(self._clock.origin or 0.0)
+
+    def _land(self, seconds: float) -> bool:
+        """True when the container was brought to a frame that is not after `seconds`."""
+        stamp = (self._clock.origin or 0.0) + seconds
+        try:
+            self._media.seek(stamp)
+            found = next(_video_frames(self._media), None)
+            there = self._media.stamp(found) if found is not None else None
+            self._media.seek(stamp)
+        except av.error.FFmpegError as error:
+            _raise_if_out_of_memory(error)
+            return False
+        return there is not None and there <= stamp
+
+    def _is_past(self, packet: Packet[Any]) -> bool:
+        """True when nothing from this packet on can belong to what is wanted."""
+        if not self._has_all_frames:
+            return False
+        if self._sound is None or self._sound.is_full:
+            return True
+        if packet.dts is None or not packet.time_base:
+            return False
+        seconds = float(packet.dts * packet.time_base) - (self._clock.origin or 0.0)
+        return seconds > (self._ends or 0.0) + _INTERLEAVED_SECONDS
+
+    @property
+    def _has_all_frames(self) -> bool:
+        return self._may_stop and self._builder is not None and self._builder.is_full
+
+    def _decode(self, packet: Packet[Any]) -> None:
+        if self._has_all_frames and packet.stream.index == self._media.video.index:
+            return
+        for frame in _decode(packet):
+            if isinstance(frame, VideoFrame):
+                self._take(frame)
+            elif self._sound is not None and isinstance(frame, AudioFrame):
+                self._sound.push(frame)
+
+    def _report(self) -> None:
         if self._builder is None or self._last is None:
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
         duration = self._clock.end(self._last, self._media.declared_end)
         snippets = self._builder.finish(min(duration, self._task.limits.max_duration_seconds))
+        if self._has_all_frames:
+            end = self._media.declared_end
+            declared = self._media.duration if end is None else end - (self._clock.origin or 0.0)
+            duration = round(max(duration, declared), 6)
         if self._sound is not None:
             self._sound.finish()
         samples = self._sound.samples if self._sound is not None else 0
@@ -140,6 +201,12 @@ class Decoding:
             self._sound.start(self._media.sound_origin(self._clock.origin))
         request, limits = self._task.request, self._task.limits
         return SnippetBuilder(request, limits, _grid_rate(request, self._media), shape, self._output.snippet)
+
+
+def _span(request: DecodeRequest, media: Media) -> tuple[float, float | None]:
+    """Seconds at which the wanted snippets begin and end; None is the video's end."""
+    step = request.snippet_frames / float(_grid_rate(request, media))
+    return request.first_snippet * step, None if request.end_snippet is None else request.end_snippet * step
 
 
 def _grid_rate(request: DecodeRequest, media: Media) -> Fraction:

@@ -158,9 +158,15 @@ class SnippetBuilder:
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}
-        self._slot = 0
+        self._slot = request.first_snippet * request.snippet_frames
+        self._end = None if request.end_snippet is None else request.end_snippet * request.snippet_frames
         self._faces: list[Image] = []
         self._frames: list[Image] = []
+
+    @property
+    def is_full(self) -> bool:
+        """True when all that is wanted is there."""
+        return self._end is not None and self._slot >= self._end
 
     def push(self, frame: VideoFrame, seconds: float) -> None:
         """Hold `frame` from `seconds` on; the one held so far fills the grid up to there."""
@@ -169,7 +175,7 @@ class SnippetBuilder:
         self._held, self._made = frame, {}
 
     def finish(self, end: float) -> int:
-        """Fill up to `end`, complete the last snippet by its last frame; returns the number of snippets."""
+        """Fill up to `end`, complete the last snippet by its last frame; returns its number, counted from 1."""
         self._fill(end)
         if self._slot == 0 and self._held is not None:
             self._place()
@@ -178,7 +184,9 @@ class SnippetBuilder:
         return self._slot // self._request.snippet_frames
 
     def _fill(self, until: float) -> None:
-        while self._held is not None and self._slot / self._rate < until - ROUNDING_SECONDS:
+        while (
+            self._held is not None and self._slot / self._rate < until - ROUNDING_SECONDS and not self.is_full
+        ):
             self._place()
 
     def _place(self) -> None:

@@ -27,6 +27,7 @@ AUDIO_CODECS = (
     "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8"
 )
 _DECODERS = "libdav1d,libvpx,libvpx-vp9,libopus,libvorbis,libspeex,amrnb,amrwb,mp3float,mp2float,mp1float"
+_INDEXED = {"mov", "mp4", "matroska", "webm"}
 _MAX_ASPECT = 8
 _DEFAULT_RATE = Fraction(25)
 _READ_BYTES = 128 * 1024
@@ -60,6 +61,16 @@ class Media:
         if not stream.duration or stream.start_time is None or not stream.time_base:
             return None
         return float((stream.start_time + stream.duration) * stream.time_base)
+
+    @property
+    def is_seekable(self) -> bool:
+        """Whether the container has an index of keyframes by time."""
+        return bool(self.video.time_base and _INDEXED & set(self.container.format.name.split(",")))
+
+    def seek(self, seconds: float) -> None:
+        """Go on from the last keyframe up to a timestamp; raises libav's errors."""
+        assert self.video.time_base  # noqa: S101
+        self.container.seek(max(0, int(seconds / self.video.time_base)), stream=self.video)
 
     def stamp(self, frame: VideoFrame) -> float | None:
         """Timestamp of a frame in seconds. AVI stores none: there the order of packets is the only clock."""

@@ -21,6 +21,7 @@ class DecodeRequest:
     `face_samples` are positions within a snippet whose frames are wanted at up to `face_max_side` pixels.
     `visual_size`, if given, asks for all frames of a snippet: short side scaled to 8/7 of it, centre cropped.
     `audio_rate`, if given, asks for mono audio at that many samples per second.
+    `first_snippet` up to but without `end_snippet` (None: all that follow) are wanted, with their sound.
     """
 
     frame_rate: float | None = 25.0
@@ -29,12 +30,16 @@ class DecodeRequest:
     face_max_side: int = 640
     visual_size: int | None = None
     audio_rate: int | None = None
+    first_snippet: int = 0
+    end_snippet: int | None = None
 
     def __post_init__(self) -> None:
         if any(not 0 <= sample < self.snippet_frames for sample in self.face_samples):
             raise ValueError(f"face samples {self.face_samples} lie outside 0..{self.snippet_frames - 1}")
         if list(self.face_samples) != sorted(set(self.face_samples)):
             raise ValueError(f"face samples {self.face_samples} must rise")
+        if not 0 <= self.first_snippet < (self.end_snippet or self.first_snippet + 1):
+            raise ValueError(f"no snippets in {self.first_snippet}..{self.end_snippet}")
         if not 0 < self.face_max_side <= MAX_FACE_SIDE:
             raise ValueError(f"face_max_side must be in 1..{MAX_FACE_SIDE}")
 

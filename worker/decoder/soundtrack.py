@@ -24,23 +24,31 @@ class Soundtrack:
     """Resamples to `rate`, fills gaps and a late start with silence, drops what precedes time 0 or overlaps.
 
     Timestamps decide the position; deviations under `JITTER_SECONDS` are taken for rounding.
-    `emit(start, samples)` receives chunks (n,) of about half a second, `start` counted in samples.
+    `emit(start, samples)` receives chunks (n,) of about half a second, `start` counted in samples; what lies before
+    `begins` seconds is left out.
     """
 
-    def __init__(self, rate: int, max_seconds: float, emit: Callable[[int, Samples], None]) -> None:
+    def __init__(
+        self, rate: int, max_seconds: float, emit: Callable[[int, Samples], None], begins: float = 0.0
+    ) -> None:
         self._rate, self._max_samples, self._emit = rate, int(max_seconds * rate), emit
         self._origin: float | None = None
         self._waiting: list[AudioFrame] = []
         self._resampler: AudioResampler | None = None
-        self._position = 0  # samples handed to the buffer or emitted since time 0
+        self._position = round(begins * rate)  # the next sample, counted since time 0
         self._expected: float | None = None  # seconds at which the next frame should start
         self._drop = 0
         self._buffer: list[Samples] = []
 
     @property
     def samples(self) -> int:
-        """Samples emitted or waiting to be."""
+        """Samples since time 0 that are emitted or waiting to be, or left out."""
         return self._position
+
+    @property
+    def is_full(self) -> bool:
+        """True when no more is taken."""
+        return self._position >= self._max_samples
 
     def start(self, origin: float) -> None:
         """Set time 0, in the container's seconds; frames that came before are taken now."""
