@@ -2,7 +2,7 @@
 FROM debian:bookworm-slim AS base
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 ca-certificates \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && useradd --system --uid 10001 --home-dir /data sentiloc \
     && install -d -o sentiloc -g sentiloc /data
 ENV PATH=/opt/sentiloc/bin:$PATH \

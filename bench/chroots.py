@@ -236,11 +236,22 @@ class Container:
         ]
 
     @property
-    def pid(self) -> int:
-        """The container's first process, as it is numbered outside."""
+    def pid(self) -> int | None:
+        """The container's first process, as it is numbered outside; None when there is none."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0])
+        try:
+            path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            return int(path.read_text().split()[0])
+        except (OSError, IndexError):
+            return None
+
+    @property
+    def is_inside(self) -> bool:
+        """True when that process is in its own root and has given up what it may do."""
+        try:
+            return "NoNewPrivs:\t1" in Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return False
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """As `docker compose exec`: a command in the running container, as its user."""
@@ -251,8 +262,8 @@ class Container:
     def stop(self, seconds: float) -> int | None:
         """SIGTERM to its first process, and its exit status; None when it had to be killed."""
         assert self.process is not None
-        if self.process.poll() is None:
-            os.kill(self.pid, signal.SIGTERM)
+        if self.process.poll() is None and (pid := self.pid) is not None:
+            os.kill(pid, signal.SIGTERM)
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:

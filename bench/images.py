@@ -133,7 +133,7 @@ def await_health(running: Container, service: dict[str, Any]) -> float:
     while time.monotonic() - began < _SECONDS:
         if running.process is None or running.process.poll() is not None:
             break
-        if running.run(test[1:]).returncode == 0:
+        if running.is_inside and running.run(test[1:]).returncode == 0:
             return round(time.monotonic() - began, 1)
         time.sleep(0.5)
     raise RuntimeError(f"{running.name} is not healthy: {running.log.read_text()[-3000:]}")
@@ -190,7 +190,7 @@ def use(api: Container, clip: Path) -> dict[str, Any]:
             job = client.get(f"/jobs/{job['id']}").json()
         took = round(time.monotonic() - began, 1)
         result = client.get(f"/jobs/{job['id']}/result").json()
-        exported = client.get(f"/jobs/{job['id']}/result", params={"format": "fcp7xml"})
+        exported = client.get(f"/jobs/{job['id']}/result", params={"format": "fcp7"})
     return {
         "without_key": refused,
         "state": job["state"],
@@ -199,7 +199,7 @@ def use(api: Container, clip: Path) -> dict[str, Any]:
         "video": result.get("video"),
         "segments": len(result.get("segments", ())),
         "model": result.get("model"),
-        "fcp7xml": exported.status_code,
+        "fcp7": exported.status_code,
     }
 
 
@@ -214,6 +214,8 @@ def try_gpu(images: dict[str, Image], folder: Path, services: dict[str, Any]) ->
         test, deadline, said = services["gpu-worker"]["healthcheck"]["test"][1:], time.monotonic() + 90, ""
         while time.monotonic() < deadline and "SENTILOC_DEVICE" not in said:
             time.sleep(1)
+            if not worker.is_inside:
+                continue
             done = worker.run(test)
             said = (done.stdout + done.stderr).strip()
             if done.returncode == 0:
