@@ -28,6 +28,8 @@ class SpottingRule:
     min_contrast: float = 0.3
     min_frames: int = 4
     """Around a shorter run equation 15 looks at nothing, and every peak would beat its own expression."""
+    class_wise: bool = True
+    """False: an expression also removes overlapping ones of the other class."""
 
 
 DEFAULT_RULE = SpottingRule()
@@ -63,7 +65,12 @@ def spot(
             SpottedExpression(start, apex, stop - 1, index, score)
             for index in _classes(actions[apex], rule.class_threshold)
         ]
-    return sorted(_without_overlap(found, rule.nms_tiou))
+    groups = [[row for row in found if row.class_index == index] for index in range(actions.shape[1])]
+    return sorted(
+        row
+        for rows in (groups if rule.class_wise else [found])
+        for row in _without_overlap(rows, rule.nms_tiou)
+    )
 
 
 def _highest(curve: Floats) -> int:
@@ -77,15 +84,10 @@ def _classes(scores: NDArray[np.floating], threshold: float) -> list[int]:
     return shown or [int(np.argmax(scores))]
 
 
-def _without_overlap(found: Sequence[SpottedExpression], tiou: float) -> list[SpottedExpression]:
-    """Class-wise non-maximum suppression by OIC score."""
-    kept: list[SpottedExpression] = []
-    for index in sorted({row.class_index for row in found}):
-        rows = [row for row in found if row.class_index == index]
-        starts, stops = np.array([float(r.onset) for r in rows]), np.array([r.offset + 1.0 for r in rows])
-        chosen = suppress(starts, stops, np.array([r.score for r in rows]), tiou, 0.0)
-        kept += [rows[i] for i in chosen]
-    return kept
+def _without_overlap(rows: Sequence[SpottedExpression], tiou: float) -> list[SpottedExpression]:
+    """Non-maximum suppression by OIC score."""
+    starts, stops = np.array([float(r.onset) for r in rows]), np.array([r.offset + 1.0 for r in rows])
+    return [rows[i] for i in suppress(starts, stops, np.array([r.score for r in rows]), tiou, 0.0)]
 
 
 def interval_iou(onset: int, offset: int, other_onset: int, other_offset: int) -> float:

@@ -17,7 +17,15 @@ from model.gim.folder_labels import write_labels
 from model.gim.items import Expression
 from model.gim.labels import MACRO, MICRO
 from model.gim.network import GIMConfig
-from model.gim.spotting import Counts, SpottedExpression, count_matches, interval_iou, spot, video_counts
+from model.gim.spotting import (
+    DEFAULT_RULE,
+    Counts,
+    SpottedExpression,
+    count_matches,
+    interval_iou,
+    spot,
+    video_counts,
+)
 from model.gim.synthetic import PlantedExpressions, planted_expressions
 from model.gim.training import GIMTrainConfig, evaluate_items, train_gim
 from model.spec import FlowStream
@@ -170,6 +178,15 @@ def test_of_a_plateau_the_middle_is_the_apex() -> None:
     intensity = np.zeros(60)
     intensity[20:31] = 1.0
     assert [row.apex for row in spot(intensity, np.ones((60, 2)) * (0.9, 0.1))] == [25]
+
+
+def test_nms_is_class_wise_unless_asked_otherwise() -> None:
+    frames = np.arange(80.0)
+    intensity = 0.5 * np.exp(-((frames - 40) ** 2) / 200) + 0.5 * np.exp(-((frames - 40) ** 2) / 8)
+    actions = np.stack([np.full(80, 0.6), np.full(80, 0.7)], axis=1)
+    found = spot(intensity, actions)
+    assert [row.class_index for row in found] == [MACRO, MICRO]
+    assert len(spot(intensity, actions, replace(DEFAULT_RULE, class_wise=False))) == 1
 
 
 def test_bursts_of_intensity_become_expressions_of_their_class() -> None:
