@@ -69,7 +69,7 @@ def _repeat(mutant: bytearray, _: bytes, chance: random.Random) -> None:
 
 
 def _splice(mutant: bytearray, other: bytes, chance: random.Random) -> None:
-    start = chance.randrange(len(other))
+    start = chance.randrange(max(1, len(other)))
     length = chance.choice((16, 500, 5000))
     at = _place(mutant, chance)
     mutant[at : at + chance.choice((0, length))] = other[start : start + length]
