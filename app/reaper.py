@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _UNFINISHED_SECONDS = 3600.0
 _ORPHAN_INTERVAL_SECONDS = 600.0
 _INDEX_INTERVAL_SECONDS = 3600.0
+_FRONT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class Reaper:
     def _announce(self) -> None:
         empty = self._dispatcher.is_empty()
         wait = self._settings.reaper_interval_seconds if empty else self._settings.resend_seconds
-        for job_id in self._store.queued():
+        # While messages wait, a job far behind the front is late by its place, not for want of a message.
+        for job_id in self._store.queued() if empty else self._store.queued(_FRONT):
             if self._store.should_announce(job_id, wait, broker_is_empty=empty):
                 self._dispatcher.send(job_id)

@@ -61,6 +61,24 @@ def test_a_queued_job_whose_message_is_gone_is_announced_again(
     assert messages(redis, quick) == [job.id]
 
 
+def test_while_messages_wait_only_the_jobs_at_the_front_are_announced(
+    quick: Settings, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.reaper._FRONT", 2)
+    eager = quick.model_copy(update={"resend_seconds": 0.1})
+    dispatcher = Dispatcher(eager, redis)
+    reaper = Reaper(eager, store, LocalStorage(quick.data_dir), dispatcher)
+    jobs = [submit(store).id for _ in range(4)]
+    dispatcher.send(jobs[3])
+    time.sleep(0.25)
+    reaper.sweep()
+    assert sorted(messages(redis, quick)) == sorted([*jobs[:2], jobs[3]])
+    redis.delete(f"{quick.redis_prefix}{LOCALIZE_QUEUE}")
+    time.sleep(0.25)
+    reaper.sweep()
+    assert sorted(messages(redis, quick)) == sorted(jobs)
+
+
 def test_an_expired_lease_puts_the_job_back_and_wakes_a_worker(
     reaper: Reaper, redis: Redis, quick: Settings, store: JobStore
 ) -> None:
