@@ -45,7 +45,7 @@ def train_packages(root: Path) -> None:
     items = planted_expressions(faces, 1, 2)
     expressions = GIMTrainConfig(network=GIMConfig(inputs=items[0].flow.shape[1], width=8)).quick()
     expressions = replace(expressions, labels=replace(expressions.labels, stages=(1, 1, 1)))
-    spec = expression_spec("gim-tiny", "1", FlowStream(grid=4))
+    spec = expression_spec("gim-tiny", "1", FlowStream(grid=4, resolutions=faces.resolutions))
     export_gim(train_gim(expressions, items).network, spec, root / "gim-tiny")
     (root / "fsenet-starter").symlink_to(shipped_models_dir() / "fsenet-starter")
 
