@@ -16,6 +16,7 @@ Image = NDArray[np.uint8]
 FPS = 25
 SIZE = (640, 360)
 RATE = 16_000
+SECONDS = 24.0
 SKIN, SHADE, HAIR, LIPS = (150, 184, 232), (120, 152, 206), (38, 44, 66), (86, 82, 186)
 
 
@@ -105,7 +106,7 @@ def hum(length: float) -> NDArray[np.float32]:
     return np.asarray(tone * loud, np.float32)
 
 
-def draw_clip(path: Path, length: float = 24.0) -> None:
+def draw_clip(path: Path, length: float = SECONDS) -> None:
     """Write the clip as H.264 and AAC; `length` in seconds."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})

@@ -1,18 +1,22 @@
 """Pictures of the page for README and docs: `python -m bench.screenshots [-o docs/pictures]`.
 
-Needs Chromium and `.[test]`. Shows a clip of a drawn person, so of nobody, with what the shipped model finds in it.
+Needs Chromium and `.[test]`. Shows a clip of a drawn person, so of nobody, with what the shipped model finds in it;
+and, for the other tasks, what networks trained on planted features find in such features, beside the same clip.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import Browser
 
-from bench.drawn_clip import draw_clip
+from bench.drawn_clip import SECONDS, draw_clip
+from bench.planted_results import planted_emotion_result, planted_expression_result
+from model.task_result import EmotionResult, ExpressionResult
 from tests.page.browsing import Visit, chromium
 from tests.service.running import RunningService
 
@@ -51,6 +55,28 @@ def take(browser: Browser, url: str, job_id: str, folder: Path) -> None:
     phone.page.screenshot(path=folder / "page-phone.png")
 
 
+def plant(service: RunningService, clip: Path, result: EmotionResult | ExpressionResult) -> str:
+    """A job of the clip with that result in the place of its own."""
+    job_id = service.submit(clip)
+    service.wait_ended(job_id)
+    key = service.record(job_id).result_key
+    assert key is not None
+    (service.data / key).write_text(json.dumps(result.to_dict()))
+    return job_id
+
+
+def take_tasks(browser: Browser, service: RunningService, clip: Path, folder: Path) -> None:
+    """Emotions in light, expressions in dark, one of them chosen."""
+    tasks: tuple[tuple[str, Scheme, EmotionResult | ExpressionResult], ...] = (
+        ("emotions", "light", planted_emotion_result(SECONDS)),
+        ("expressions", "dark", planted_expression_result(SECONDS)),
+    )
+    for name, scheme, result in tasks:
+        job_id = plant(service, clip, result)
+        shown = show(browser, service.url, job_id, (1440, 900), scheme)
+        shown.page.screenshot(path=folder / f"page-{name}.png")
+
+
 def main() -> None:
     """Draw, localize, take the pictures."""
     parser = argparse.ArgumentParser(
@@ -69,6 +95,7 @@ def main() -> None:
             service.wait_ended(job_id)
             with chromium() as browser:
                 take(browser, service.url, job_id, folder)
+                take_tasks(browser, service, clip, folder)
         finally:
             service.stop()
 

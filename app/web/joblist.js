@@ -55,8 +55,10 @@ function draw() {
   const found = jobs.filter((job) => job.source.name.toLowerCase().includes(wanted));
   $("job-list").replaceChildren(...found.map(item));
   $("more").hidden = !cursor;
+  const isEmpty = !jobs.length && !$("job-state").value;
+  for (const id of ["search", "job-state"]) $(id).hidden = isEmpty;
   $("no-jobs").hidden = found.length > 0;
-  $("no-jobs").textContent = jobs.length || $("job-state").value ? text.noMatch : text.noJobs;
+  $("no-jobs").textContent = isEmpty ? text.noJobs : text.noMatch;
 }
 
 function item(job) {
