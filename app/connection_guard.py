@@ -90,9 +90,10 @@ class _GuardedHTTP(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the header, or of what follows a body; raises when they become too long."""
+        """A field of the header, or of what follows a body, which is left out; raises when they become too long."""
         self._count(len(name) + len(value) + _FIELD_BYTES)
-        super().on_header(name, value)
+        if self._in_header:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Raises for a header that does not name one host, and for too many requests at once."""

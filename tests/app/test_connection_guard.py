@@ -37,6 +37,11 @@ def application() -> FastAPI:
     async def size(request: Request) -> int:
         return len(await request.body())
 
+    @app.post("/late")
+    async def late(request: Request) -> int:
+        await request.body()
+        return dict(request.scope["headers"]).get(b"x-late", b"").count(b"x")
+
     return app
 
 
@@ -188,6 +193,13 @@ def test_what_surrounds_a_body_is_bounded(server: tuple[uvicorn.Server, int], en
             raise AssertionError("6 MB were taken")
         answer = read_all(client)
         assert not answer or problem(answer) == (b"HTTP/1.1 400 Bad Request", "bad_request")
+
+
+def test_what_follows_a_body_is_no_header(server: tuple[uvicorn.Server, int]) -> None:
+    with connection(server[1]) as client:
+        client.sendall(CHUNKED.replace(b"/size", b"/late"))
+        client.sendall(b"1\r\nx\r\n0\r\nX-Late: xxx\r\n\r\n")
+        assert read_answer(client).startswith(b"HTTP/1.1 200")
 
 
 def test_requests_sent_ahead_are_answered_in_order_and_bounded(server: tuple[uvicorn.Server, int]) -> None:
