@@ -17,7 +17,7 @@ from model.task_result import cut_emotions, cut_expressions, parse_any
 from tests.page.browsing import Visit
 from tests.page.conftest import SteadyService
 from tests.page.test_page import edl_markers, serious
-from tests.service.test_tasks import CLASSES, train_packages
+from tests.service.test_tasks import CLASSES, trained_packages
 from tests.services import wait_for
 
 ATTENTION_BELOW, BLOCKS_BELOW = 120, 36
@@ -26,9 +26,8 @@ ATTENTION_BELOW, BLOCKS_BELOW = 120, 36
 @pytest.fixture(scope="module")
 def tasks(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyService]:
     """A service with a model of each task."""
-    folder = tmp_path_factory.mktemp("tasks")
-    train_packages(folder / "models")
-    service = SteadyService(folder, models_dir=folder / "models")
+    models = trained_packages(tmp_path_factory)
+    service = SteadyService(tmp_path_factory.mktemp("tasks"), models_dir=models)
     try:
         service.start()
         yield service

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -50,11 +52,28 @@ def train_packages(root: Path) -> None:
     (root / "fsenet-starter").symlink_to(shipped_models_dir() / "fsenet-starter")
 
 
+def trained_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages, trained and exported once for all processes of a test run; both take most of the time."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    own = tmp_path_factory.mktemp("packages")
+    root = own if run is None else tmp_path_factory.getbasetemp().parent / f"packages-{run}"
+    root.mkdir(exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "models").exists():
+            train_packages(root / "unfinished")
+            (root / "unfinished").rename(root / "models")
+    return root / "models"
+
+
 @pytest.fixture(scope="module")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("tasks")
-    train_packages(folder / "models")
-    service = RunningService(folder, models_dir=folder / "models")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained_packages(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def tasks(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    service = RunningService(tmp_path_factory.mktemp("tasks"), models_dir=models)
     try:
         service.start()
         yield service
@@ -131,30 +150,27 @@ def test_a_job_of_each_task_gives_its_own_document(tasks: RunningService, tmp_pa
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_task")
 
 
-def sentiloc(tasks: RunningService, folder: Path, *arguments: object) -> str:
-    environment = sentiloc_environment(models_dir=folder.parent / "models", server=tasks.url)
+def sentiloc(tasks: RunningService, models: Path, *arguments: object) -> str:
+    environment = sentiloc_environment(models_dir=models, server=tasks.url)
     run = subprocess.run(
-        sentiloc_command(*map(str, arguments)), env=environment, capture_output=True, text=True, cwd=folder
+        sentiloc_command(*map(str, arguments)), env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
 
 
 def test_a_terminal_draws_each_task_of_a_server_and_without_one(
-    tasks: RunningService, tmp_path: Path
+    tasks: RunningService, models: Path, tmp_path: Path
 ) -> None:
     clip = tmp_path / "clip.mp4"
     make_clip(clip, seconds=4.0, audio="aac", beeps=((2.0, 3.0),))
-    folder = tasks.data
-    drawn = sentiloc(tasks, folder, "localize", clip, "--model", "cten-tiny", "--format", "text")
+    drawn = sentiloc(tasks, models, "localize", clip, "--model", "cten-tiny", "--format", "text")
     assert drawn.startswith("clip.mp4  ")
     assert {line.split()[0] for line in drawn.splitlines()} >= {*CLASSES, "attention", "found"}
     job = finish(tasks, clip, "gim-tiny")
-    drawn = sentiloc(tasks, folder, "result", job, "--format", "text")
-    assert [name for name in ("intensity", "macro", "micro") if name in drawn] == [
-        *("intensity", "macro", "micro")
-    ]
+    drawn = sentiloc(tasks, models, "result", job, "--format", "text")
+    assert all(name in drawn for name in ("intensity", "macro", "micro"))
     stored = tmp_path / "result.json"
-    stored.write_text(sentiloc(tasks, folder, "result", job))
-    sentiloc(tasks, folder, "plot", stored, "-o", tmp_path / "timeline.png")
+    stored.write_text(sentiloc(tasks, models, "result", job))
+    sentiloc(tasks, models, "plot", stored, "-o", tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
