@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from app.job_store import JobStore
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, get_settings
+from app.storages import make_storage
+from cli.main import root
+from sentiloc_client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
 from tests.s3_server import s3_server, s3_settings
 
@@ -70,3 +75,30 @@ def test_pieces_end_in_the_object_store(stored_away: TestClient, tmp_path: Path)
     form = stored_away.post("/localize", files={"video": ("a.mp4", VIDEO)})
     assert form.status_code == 202
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_the_client_sends_past_the_api(stored_away: TestClient, store: JobStore) -> None:
+    with Client("http://testserver", transport=stored_away._transport) as client:
+        job = client.submit_presigned(io.BytesIO(VIDEO), JobOptions(threshold=0.5), name="b.mp4")
+    assert (job.source.name, job.source.bytes, job.options.threshold) == ("b.mp4", len(VIDEO), 0.5)
+    assert job.id in store.queued()
+
+
+def test_forms_and_links_name_the_address_of_clients(s3_url: str, tmp_path: Path) -> None:
+    place = s3_settings(s3_url, tmp_path)
+    storage = make_storage(place.model_copy(update={"storage_public_endpoint": "https://media.example:9000"}))
+    form = storage.presign("uploads/abcdefgh.src", 1000, 60)
+    assert form is not None
+    assert form.url.startswith("https://media.example:9000/")
+    assert str(storage.link("uploads/abcdefgh.src")).startswith("https://media.example:9000/")
+
+
+def test_the_bucket_is_made_once(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTILOC_STORAGE_URL", "s3://made-by-the-command/videos")
+    monkeypatch.setenv("SENTILOC_STORAGE_ENDPOINT", s3_url)
+    # As the compose file passes on what is not set.
+    monkeypatch.setenv("SENTILOC_STORAGE_PUBLIC_ENDPOINT", "")
+    said = [CliRunner().invoke(root, ["create-bucket"]) for _ in range(2)]
+    get_settings.cache_clear()
+    assert [one.exit_code for one in said] == [0, 0], said
+    assert [one.stdout.rpartition(": ")[2].strip() for one in said] == ["made", "there already"]

@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         script = self.server.script
         (script.pop(0) if len(script) > 1 else script[0])(self)
 
-    do_GET = do_POST = do_DELETE = _handle  # noqa: N815
+    do_GET = do_POST = do_DELETE = do_PATCH = _handle  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""

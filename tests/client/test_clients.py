@@ -208,6 +208,80 @@ def test_an_open_file_is_sent_from_where_it_stands(kind: type[Client]) -> None:
         assert parts(request.headers, request.body)["video"].get_payload(decode=True) == b"video"
 
 
+def test_a_piece_that_breaks_off_goes_on_where_the_server_is(kind: type[Client]) -> None:
+    told: list[tuple[int, int]] = []
+    script = (
+        answer(201, Location="/uploads/u1", Upload_Offset="0"),
+        answer(204, Upload_Offset="4"),
+        hang_up,
+        BUSY,
+        answer(200, {"offset": 6}),
+        problem(423, "upload_busy"),
+        answer(200, {"offset": 6}),
+        answer(204, Upload_Offset="9"),
+        answer(202, JOB),
+    )
+    with scripted(*script) as server, kind(server.url, retry=QUICK) as client:
+        options, begun = JobOptions(threshold=0.5), list[str]()
+        file = io.BytesIO(b"headvideo byt")
+        file.seek(4)
+        made = client.submit_resumable(
+            file,
+            options,
+            name="ü.mp4",
+            piece_bytes=4,
+            progress=lambda *at: told.append(at),
+            on_begin=begun.append,
+        )
+    assert (made.id, begun) == (JOB["id"], ["u1"])
+    sent = [(request.headers["Upload-Offset"], request.body) for request in server.requests[1:8]]
+    assert sent[:2] == [("0", b"vide"), ("4", b"o by")]
+    assert sent[4] == sent[6] == ("6", b"byt")
+    assert server.requests[0].headers["Upload-Metadata"] == "filename w7wubXA0"
+    assert json.loads(server.requests[-1].body)["upload"] == "u1"
+    assert told[-1] == (9, 9)
+
+
+def test_an_upload_that_cannot_go_on_ends(kind: type[Client]) -> None:
+    begun = answer(201, Location="/uploads/u1")
+    for script, error in (
+        ((begun, problem(410, "upload_gone")), ApiError),
+        ((begun, hang_up, answer(200, {"offset": 0}), hang_up, answer(200)), UnexpectedAnswerError),
+        ((begun, hang_up, problem(404, "upload_not_found")), NotFoundError),
+        ((answer(201),), UnexpectedAnswerError),
+    ):
+        with scripted(*script) as server, kind(server.url, retry=QUICK) as client, pytest.raises(error):
+            client.submit_resumable(io.BytesIO(b"video"))
+
+
+def test_a_form_for_the_store_is_sent_there_without_the_key(kind: type[Client]) -> None:
+    with scripted(hang_up, answer(204)) as store:
+        form = {"id": "u1", "url": f"{store.url}/bucket", "fields": {"key": "k", "policy": "p"}}
+        given = answer(201, {**form, "expires_at": "2026-01-31T13:00:00Z"})
+        with (
+            scripted(given, answer(202, JOB)) as server,
+            kind(server.url, api_key="k1", retry=QUICK) as client,
+        ):
+            assert client.submit_presigned(io.BytesIO(b"video"), name="a.mp4").id == JOB["id"]
+    assert store.sent("Authorization") == [None, None]
+    assert server.sent("Authorization") == ["Bearer k1", "Bearer k1"]
+    form_sent = parts(store.requests[-1].headers, store.requests[-1].body)
+    assert list(form_sent) == ["key", "policy", "file"]
+    assert form_sent["file"].get_payload(decode=True) == b"video"
+
+
+def test_what_the_store_refuses_is_told(kind: type[Client]) -> None:
+    refusal = answer(400, "<Error><Code>EntityTooLarge</Code></Error>", "application/xml")
+    with scripted(refusal) as store:
+        form = {"id": "u1", "url": store.url, "fields": {}, "expires_at": "2026-01-31T13:00:00Z"}
+        with (
+            scripted(answer(201, form)) as server,
+            kind(server.url, retry=QUICK) as client,
+            pytest.raises(UnexpectedAnswerError, match="EntityTooLarge"),
+        ):
+            client.submit_presigned(io.BytesIO(b"video"))
+
+
 def test_waiting_asks_for_changes_only(kind: type[Client]) -> None:
     seen: list[Job] = []
     script = (

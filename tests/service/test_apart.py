@@ -16,9 +16,15 @@ from tests.services import private_redis, sentiloc_command, sentiloc_environment
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def url(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
     with private_redis(tmp_path / "redis") as redis:
         env = sentiloc_environment(redis_url=redis.url, data_dir=tmp_path / "data", log_format="json")
+        environment.update(env)
         log = tmp_path / "log"
         with log.open("wb") as output:
             commands = [sentiloc_command("api", "--port", "0"), sentiloc_command("worker")]
@@ -32,9 +38,20 @@ def url(tmp_path: Path) -> Iterator[str]:
         assert [part.wait(20) for part in parts] == [-signal.SIGTERM, 0]
 
 
-def test_api_and_worker_run_apart(url: str, clips: Path) -> None:
+def check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The health check of a worker's container."""
+    return subprocess.run(
+        sentiloc_command("worker", "--check"), env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_api_and_worker_run_apart(url: str, clips: Path, environment: dict[str, str]) -> None:
     with httpx.Client(base_url=url, timeout=30) as client:
         wait_for(lambda: client.get("/readyz").status_code == 200, 60)
+        healthy = check(environment)
+        assert (healthy.returncode, healthy.stdout[:9]) == (0, "ready on "), healthy.stderr
+        missing = check({**environment, "SENTILOC_REDIS_PREFIX": "another:"})
+        assert (missing.returncode, "no worker here" in missing.stderr) == (1, True)
         with (clips / "short.mp4").open("rb") as video:
             job = client.post("/localize", files={"video": video}).json()
         deadline = time.monotonic() + 60
