@@ -1,0 +1,128 @@
+"""A part of a video: what is decoded of it, and how far its scores are from those of the whole.
+
+    python -m bench.time_range --clips FOLDER [-o bench/results/time_range.json]
+
+Scores: features of the FOLDER's longest clips, strung together three times in different orders, 40 parts of 4 to 60
+snippets, with so many snippets of context around each. Decoding: a drawn video of ten minutes, and one minute of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from app.settings import Settings
+from model.segments import SnippetFeatures
+from tests.media import make_clip
+from worker.decode import DecodeLimits, DecodeRequest, EndOfMedia, decode
+from worker.extraction import WHOLE, Extraction, Part
+from worker.pipeline import CONTEXT, Pipeline, load_pipeline
+
+CONTEXTS = (0, 32, 64, 128, CONTEXT, 256)
+STREAMS = ("visual", "audio", "face")
+
+
+def longest(folder: Path, count: int) -> list[Path]:
+    """The clips that can be opened, by their declared length."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        try:
+            with av.open(str(path)) as container:
+                found.append((container.duration or 0, path))
+        except (OSError, ValueError):
+            continue
+    return [path for _, path in sorted(found, reverse=True)[:count]]
+
+
+def strung(pipeline: Pipeline, clips: list[Path]) -> Extraction:
+    """One video's features out of many's."""
+    single = [pipeline.extractor.extract(path, lambda *_: None) for path in clips]
+    order, parts = random.Random(3), list[SnippetFeatures]()
+    for _ in range(3):
+        parts += [one.features for one in single]
+        order.shuffle(single)
+    rows: dict[str, Any] = {
+        name: None
+        if getattr(parts[0], name) is None
+        else np.concatenate([getattr(one, name) for one in parts])
+        for name in (*STREAMS, *(f"{stream}_present" for stream in STREAMS))
+    }
+    return replace(single[0], features=SnippetFeatures(**rows))
+
+
+def differences(pipeline: Pipeline, video: Extraction) -> list[dict[str, float]]:
+    """Of scores inside parts, by context."""
+    total, draw = len(video.features), np.random.default_rng(1)
+    whole = pipeline.localizer.score(video.features).scores
+    parts = [
+        (start, start + int(draw.integers(4, 60))) for start in draw.integers(0, total - 60, 40).tolist()
+    ]
+    rows = []
+    for context in CONTEXTS:
+        found = []
+        for start, end in parts:
+            first = max(0, start - context)
+            cut = video.cut(Part(first, end + context))
+            scores = pipeline.localizer.score(cut.features).scores
+            found.append(np.abs(scores[start - first : end - first] - whole[start:end]))
+        rows.append(
+            {
+                "context_snippets": context,
+                "greatest": round(max(float(one.max()) for one in found), 4),
+                "mean": round(float(np.mean([one.mean() for one in found])), 4),
+            }
+        )
+    return rows
+
+
+def decoding() -> dict[str, Any]:
+    """Frames and seconds of the whole, and of a minute with its context."""
+    step, limits = 0.64, DecodeLimits(threads=1)
+    parts = {"whole": WHOLE, "minute": Part(int(300 / step) - CONTEXT, int(360 / step) + CONTEXT)}
+    parts["minute_alone"] = Part(int(300 / step), int(360 / step))
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.mp4"
+        options = (("preset", "ultrafast"), ("g", "250"))
+        make_clip(path, seconds=600.0, size=(640, 360), audio="aac", options=options)
+        for name, part in parts.items():
+            request = DecodeRequest(
+                face_samples=(4, 12), audio_rate=16_000, first_snippet=part.first, end_snippet=part.end
+            )
+            began = time.monotonic()
+            for event in decode(path, request, limits):
+                if isinstance(event, EndOfMedia):
+                    found[name] = {"frames": event.frames, "seconds": round(time.monotonic() - began, 2)}
+    return found
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/time_range.json"))
+    arguments = parser.parse_args()
+    pipeline = load_pipeline(Settings())
+    video = strung(pipeline, longest(arguments.clips, 14))
+    result = {
+        "snippets": len(video.features),
+        "scores": differences(pipeline, video),
+        "decoding_ten_minutes": decoding(),
+    }
+    print(json.dumps(result, indent=2))
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
