@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,15 +43,22 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="package")
-def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyService]:
-    service = SteadyService(tmp_path_factory.mktemp("page"))
+@contextmanager
+def steady_service(folder: Path, **settings: object) -> Iterator[SteadyService]:
+    """A service that runs, and leaves nothing behind."""
+    service = SteadyService(folder, **settings)
     try:
         service.start()
         yield service
     finally:
         service.stop()
     assert service.left_over() == []
+
+
+@pytest.fixture(scope="package")
+def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyService]:
+    with steady_service(tmp_path_factory.mktemp("page")) as service:
+        yield service
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,7 @@ from model.calibration import Calibration
 from model.result import SegmentOptions
 from model.task_result import cut_emotions, cut_expressions, parse_any
 from tests.page.browsing import Visit
-from tests.page.conftest import SteadyService
+from tests.page.conftest import SteadyService, steady_service
 from tests.page.test_page import edl_markers, serious
 from tests.service.test_tasks import CLASSES, trained_packages
 from tests.services import wait_for
@@ -27,13 +27,8 @@ ATTENTION_BELOW, BLOCKS_BELOW = 120, 36
 def tasks(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyService]:
     """A service with a model of each task."""
     models = trained_packages(tmp_path_factory)
-    service = SteadyService(tmp_path_factory.mktemp("tasks"), models_dir=models)
-    try:
-        service.start()
+    with steady_service(tmp_path_factory.mktemp("tasks"), models_dir=models) as service:
         yield service
-    finally:
-        service.stop()
-    assert service.left_over() == []
 
 
 @pytest.fixture(scope="module")
