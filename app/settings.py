@@ -117,7 +117,10 @@ class Settings(BaseSettings):
 
     worker_concurrency: int = Field(1, ge=1, description="Jobs at a time in one worker; each loads the model")
     worker_niceness: int = Field(
-        5, ge=0, le=19, description="Of the worker that `serve` starts: the API on the same machine goes first"
+        5,
+        ge=0,
+        le=19,
+        description="Of the worker that `serve` starts: the API on the same machine goes first",
     )
     worker_max_jobs: int = Field(200, ge=1, description="Jobs after which a worker's child is replaced")
     worker_max_memory_bytes: int = Field(6 * 1024**3, gt=0, description="Likewise, checked after each job")
