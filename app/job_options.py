@@ -98,6 +98,10 @@ class TimeRange(BaseModel):
             raise ValueError("end must be after start")
         return self
 
+    def seconds(self, duration: float) -> float:
+        """How much of a video of `duration` seconds this is."""
+        return max(0.0, min(duration, self.end or duration) - self.start)
+
 
 class JobOptions(CutOptions):
     """The form's field `options`: one JSON object. Everything may be left out."""

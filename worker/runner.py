@@ -101,7 +101,9 @@ class JobRunner:
                 owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt)
                 pictures = make_thumbnails(path, peaks, self._settings, keeper.check, owner)
             size = path.stat().st_size
-        figures = JobFigures(result.timings, result.video.duration, time.monotonic() - began, size)
+        part, duration = record.options.time_range, result.video.duration
+        media_seconds = duration if part is None else part.seconds(duration)
+        figures = JobFigures(result.timings, media_seconds, time.monotonic() - began, size)
         self._save(record, result, pictures, figures)
 
     def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures) -> None:

@@ -11,7 +11,7 @@ from httpx import Response
 from redis import Redis
 
 from app.broker import BATCH_QUEUE, LOCALIZE_QUEUE
-from app.job_options import MAX_METADATA_BYTES
+from app.job_options import MAX_METADATA_BYTES, TimeRange
 from app.job_store import JobStore
 from app.settings import Settings
 from model.package import shipped_models_dir
@@ -121,3 +121,12 @@ def test_jobs_are_found_by_their_metadata(client: TestClient) -> None:
     assert found("project=a b") == found("reel=3") == found("reel=3", "project=a b") == [job]
     assert found("project=a b", "reel=4") == found("reel=") == found("other=1") == []
     assert_problem(client.get("/jobs", params={"metadata": "project"}), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "seconds"), [(0.0, 4.0, 4.0), (8.0, None, 2.0), (8.0, 60.0, 2.0), (11.0, 12.0, 0.0)]
+)
+def test_a_part_is_charged_by_what_it_is_of_the_video(
+    start: float, end: float | None, seconds: float
+) -> None:
+    assert TimeRange(start=start, end=end).seconds(10.0) == seconds
