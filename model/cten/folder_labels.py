@@ -18,13 +18,15 @@ from model.errors import ErrorCode, SentilocError
 
 def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: int) -> list[str]:
     """Label what `sentiloc extract --split all` left in the folder, and split it: as the source's folders say, or by
-    random run `run`. Returns the labelled videos that have no features; raises `invalid_data` where none has.
+    random run `run`. Videos of other emotions (CAER's neutral, unless it is "caer-7") are passed over. Returns the
+    labelled videos that have no features; raises `invalid_data` where none has.
 
     A video's features are called like its file, or like its path with "_" in place of "/".
     """
     listed = folder / f"split_{ALL}.txt"
     extracted = set(listed.read_text().split()) if listed.exists() else set()
     labels = read_class_folders(source) if source.is_dir() else read_label_list(source, benchmark.classes)
+    labels = {path: emotion for path, emotion in labels.items() if emotion in benchmark.classes}
     names = {path: name for path in labels if (name := _extracted_name(path, extracted)) is not None}
     if not names:
         raise SentilocError(

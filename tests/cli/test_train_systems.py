@@ -98,10 +98,14 @@ def test_a_benchmarks_folders_label_what_was_extracted(sentiloc: Sentiloc, tmp_p
         (source / split / emotion / f"000{index}.avi").touch()
         if (split, index) != ("test", 1):
             write_video(data, "all", f"{split}_{emotion}_000{index}", rng, 8)
+    (source / "train" / "Neutral").mkdir()
+    (source / "train" / "Neutral" / "0000.avi").touch()
+    write_video(data, "all", "train_Neutral_0000", rng, 8)
     code, _, err = sentiloc("labels", "caer", source, data)
     assert code == 0
     assert "2 annotated videos are not in" in err
     assert (data / "split_test.txt").read_text().split() == ["test_Fear_0000", "test_Happy_0000"]
+    assert "neutral" not in (data / "emotions.csv").read_text()
     options = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8)
     code, out, err = sentiloc("train", data, "-o", tmp_path / "run", *options)
     assert code == 0, err
