@@ -35,9 +35,7 @@ def required() -> set[str]:
     while left:
         wanted = left.pop()
         name = canonicalize_name(wanted.name)
-        is_here = wanted.marker is None or any(
-            wanted.marker.evaluate({"extra": extra}) for extra in wanted.extras or {""}
-        )
+        is_here = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
         if name in found or not is_here:
             continue
         found.add(name)
