@@ -164,7 +164,7 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     fitted = build(data, run, shipped_models_dir() / PACKAGE, seed)
-    typer.echo(f"{shipped_models_dir() / PACKAGE}: mAP {fitted.best_map:.4f} held out")
+    typer.echo(f"{shipped_models_dir() / PACKAGE}: calibration error {fitted.calibration_error:.3f} held out")
 
 
 def _network(data: Path, spec: Path | None, modalities: str, options: dict[str, Any]) -> FSENetConfig:

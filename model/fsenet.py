@@ -6,7 +6,7 @@ Shapes: batch B, time T in snippets, width d, C sentiment classes plus one for n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -113,8 +113,8 @@ class FSENetOutput(NamedTuple):
 class FSENet(nn.Module):
     """Face-guided sentiment discovery and its class heads.
 
-    `audio_encoder` maps (B, T, frames, mels) and a present mask (B, T) to (B, T, 512); a raw-audio config
-    without one gets `LogMelEncoder`.
+    `audio_encoder` maps (B, T, frames, mels) and a present mask (B, T) to (B, T, `outputs`), 512 where it does not
+    say; a raw-audio config without one gets `LogMelEncoder`.
     """
 
     def __init__(self, config: FSENetConfig, audio_encoder: nn.Module | None = None) -> None:
@@ -141,7 +141,8 @@ class FSENet(nn.Module):
     def _audio_width(self) -> int | None:
         if self.config.audio_shape is None:
             return None
-        return EMBEDDED_AUDIO if self.audio_encoder is not None else self.config.audio_shape[0]
+        encoder = self.audio_encoder
+        return self.config.audio_shape[0] if encoder is None else embedded_width(encoder)
 
     def _build_interaction(self) -> None:
         """Four cross attentions: two of stage I (eq. 1), two of stage II (eq. 2)."""
@@ -249,13 +250,42 @@ def _mask(stream: Tensor | None, present: Tensor | None, valid: Tensor | None, n
 
 
 def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple[int, int]) -> FSENet:
-    """The network on raw log-mel: trained on audio that `encoder` had embedded (audio_shape (512,)), served
+    """The network on raw log-mel: trained on audio that `encoder` had embedded (audio_shape (outputs,)), served
     with it.
     """
-    if network.config.audio_shape != (EMBEDDED_AUDIO,):
-        raise ValueError(f"the network takes audio {network.config.audio_shape}, not ({EMBEDDED_AUDIO},)")
+    if network.config.audio_shape != (embedded_width(encoder),):
+        raise ValueError(
+            f"the network takes audio {network.config.audio_shape}, not ({embedded_width(encoder)},)"
+        )
     whole = FSENet(replace(network.config, audio_shape=audio_shape), encoder)
     missing = whole.load_state_dict(network.state_dict(), strict=False)
     if missing.unexpected_keys or any(not key.startswith("audio_encoder.") for key in missing.missing_keys):
         raise ValueError(f"weights do not fit: {missing}")
+    return whole.eval()
+
+
+def embedded_width(encoder: nn.Module) -> int:
+    """Values a snippet that an audio encoder gives."""
+    return int(getattr(encoder, "outputs", EMBEDDED_AUDIO))
+
+
+def attach_reading(network: FSENet, stream: Literal["audio", "face"], reading: Tensor) -> FSENet:
+    """The network on whole features (B, T, dim) of a stream: trained on `reading` (n, dim) @ features, served with
+    it inside.
+
+    A linear reading before a convolution is a convolution, and centring commutes with it, so nothing is added.
+    """
+    count, dim = reading.shape
+    if network.config.stream_shapes.get(stream) != (count,):
+        raise ValueError(
+            f"the network's {stream} is {network.config.stream_shapes.get(stream)}, not ({count},)"
+        )
+    sizes: dict[str, Any] = {"face_dim": dim} if stream == "face" else {"audio_shape": (dim,)}
+    whole = FSENet(replace(network.config, **sizes), network.audio_encoder)
+    weights = dict(network.state_dict())
+    name = f"{stream}.conv.conv.weight"
+    width, _, kernel = weights[name].shape
+    halves = weights[name].reshape(width, -1, count, kernel)
+    weights[name] = torch.einsum("ohck,cd->ohdk", halves, reading).reshape(width, -1, kernel)
+    whole.load_state_dict(weights)
     return whole.eval()

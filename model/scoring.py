@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from model.batching import collate
+from model.committee import Committee
 from model.fsenet import FSENet
 from model.items import Item
 from model.metrics import DetectionMetrics, GroundTruthSegment, evaluate_detections
@@ -15,7 +16,7 @@ from model.segments import FrameScores, Proposal
 from model.tsl300 import LABELS, video_scores
 
 
-def score_items(network: FSENet, items: Sequence[Item]) -> dict[str, FrameScores]:
+def score_items(network: FSENet | Committee, items: Sequence[Item]) -> dict[str, FrameScores]:
     """Frame scores of each item by name: scores (T, C + 1) by the config's fusion, saliency (T,)."""
     device = next(network.parameters()).device
     training = network.training

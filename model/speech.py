@@ -20,6 +20,8 @@ LEVEL_SNIPPETS = 6
 LEVEL_FLOOR = 1e-5
 """Mean band power below which sound is no longer turned up: hiss stays hiss."""
 RANGE_DB = 60.0
+AROUND_SNIPPETS = 3
+"""A snippet is read together with this many (1.9 s) to either side, about an utterance."""
 DB_UNIT = 20.0
 
 
@@ -139,3 +141,39 @@ class SpeechHeads(nn.Module):
         """Logits (..., 4) of negative, positive, neutral voice and no voice, from embeddings (..., dim)."""
         logits: Tensor = self.snippet(self.dropout(F.relu(snippets)))
         return logits
+
+
+class VoiceReader(nn.Module):
+    """Log-mel (batch, time, 32, 60), presence (batch, time) -> what a voice sounds like (batch, time, outputs).
+
+    Log-probabilities of the heads: sentiment of the snippet (4), its sentiment (3) and emotion as if it were an
+    utterance, and both of the 4.5 s around it; zeros where no sound is present. Unlike embeddings they mean the
+    same whichever encoder gave them, so a network may learn from an encoder that has not heard the training
+    voices and be served with one that has heard them all. With `whole`, the embeddings stand before them.
+    """
+
+    def __init__(self, encoder: SpeechEncoder, heads: SpeechHeads, *, whole: bool = False) -> None:
+        super().__init__()
+        self.encoder, self.heads, self.whole = encoder, heads, whole
+        per_utterance = heads.sentiment.out_features + heads.emotion.out_features
+        self.outputs = whole * encoder.config.dim + heads.snippet.out_features + 2 * per_utterance
+
+    def forward(self, audio: Tensor, present: Tensor) -> Tensor:
+        present = present.to(audio.dtype)
+        embedding = self.encoder(audio, present)
+        active = F.relu(embedding)
+        weight = torch.exp(self.heads.attention(embedding).clamp(-8, 8)) * present[:, :, None]
+        around = _around(weight * active) / _around(weight).clamp(min=1e-6)
+        logits = [self.heads.snippet(active), *self._utterance(active), *self._utterance(around)]
+        read = [F.log_softmax(x, dim=-1) * present[:, :, None] for x in logits]
+        return torch.cat([embedding, *read] if self.whole else read, dim=-1)
+
+    def _utterance(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Sentiment (..., 3) and emotion logits of pooled embeddings (..., dim)."""
+        return self.heads.sentiment(pooled), self.heads.emotion(pooled)
+
+
+def _around(x: Tensor) -> Tensor:
+    """Mean of each snippet and its neighbours: (batch, time, n) of the same shape."""
+    mean: Tensor = F.avg_pool1d(x.transpose(1, 2), 2 * AROUND_SNIPPETS + 1, 1, AROUND_SNIPPETS)
+    return mean.transpose(1, 2)

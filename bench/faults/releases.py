@@ -27,7 +27,7 @@ from tests.services import ROOT, sentiloc_command, wait_for
 OLDER_RELEASE = "6c5e0d7"
 """The first commit that was released; any commit since then can be set by `SENTILOC_OLDER_RELEASE`."""
 
-_NEXT_VERSION = "1.0.1"
+_NEXT_VERSION = "9.9.9"
 _CAN_READ = ("json", "csv", "vtt", "otio", "fcpxml")
 
 

@@ -19,21 +19,31 @@ from pathlib import Path
 import cv2
 import torch
 
+from model.committee import Committee
 from model.fsenet import FSENet
 from model.items import Item
-from model.losses import Supervision
 from model.package import extractor_id, shipped_models_dir
 from model.scoring import score_items
+from model.segments import FloatArray
 from model.serving import select_segments
 from model.spec import FaceStream
-from model.speech import SpeechEncoder
-from model.starter.dataset import Material, embed_sound, load_speech_encoder, make_items, open_sources
-from model.starter.draft import SNIPPET, Sources
-from model.starter.face_bank import file_digest
-from model.starter.fit import RECIPE, Fitted, finish, fit, write_package
+from model.starter.dataset import (
+    Material,
+    embed_sound,
+    make_items,
+    open_sources,
+    read_faces_of,
+    read_voices_of,
+    with_audio_columns,
+)
+from model.starter.draft import SNIPPET
+from model.starter.face_bank import face_reading, file_digest
+from model.starter.fit import READING_RECIPE, RECIPE, VOICE, Fitted, finish, fit, seat, write_package
 from model.starter.judge import by_kind, crossed_probabilities, judge, outcomes
 from model.starter.plots import plot_reliability, plot_timeline
 from model.starter.shifts import shift_items
+from model.starter.speech_net import load_speech_net, load_voice_reader
+from model.starter.splits import FOLDS
 from model.train import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -52,8 +62,8 @@ class Plan:
     held_out: dict[str, int] = field(
         default_factory=lambda: {"joined": 50, "acted": 50, "composed": 40, "scenery": 10}
     )
-    recipe: TrainConfig = RECIPE
-    supervision: Supervision = "full"
+    whole: TrainConfig = RECIPE
+    reading: TrainConfig = READING_RECIPE
 
 
 def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = None) -> Fitted:
@@ -63,37 +73,46 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
         data=data, run=run, expression=out.parent / "expression" / "expression.onnx", speech=run / "speech"
     )
     _train_extractors(material, out.parent, seed)
-    encoder = load_speech_encoder(material.speech_encoder)
-    items, held_out = make_training_items(material, encoder, plan, seed)
-    result = fit(
-        items,
-        held_out,
-        run=run / f"fsenet-{plan.supervision}-{_stamp(material, seed)}",
-        seed=seed,
-        supervision=plan.supervision,
-        recipe=plan.recipe,
-    )
-    fitted = finish(result, encoder, held_out)
+    held_out = make_held_out(material, plan, seed)
+    faces = face_reading(material.expression)
+    whole = fit_whole(material, plan, held_out, seed)
+    committee = seat(whole, fit_reading(material, plan, held_out, faces, seed), faces)
+    fitted = finish(committee, load_voice_reader(material.speech_encoder, whole=True), held_out)
     out.mkdir(parents=True, exist_ok=True)
     face = FaceStream(encoder=extractor_id(material.expression.parent))
     write_package(fitted, face, out)
-    draw(result.network, fitted, held_out, out)
-    _report(result.network, fitted, held_out, run / "scores.json")
+    draw(committee, fitted, held_out, out)
+    _report(committee, fitted, held_out, run / "scores.json")
     return fitted
 
 
-def make_training_items(
-    material: Material, encoder: SpeechEncoder, plan: Plan, seed: int
-) -> tuple[list[Item], list[Item]]:
-    """Training and held-out sequences with embedded sound."""
-    parts = []
-    for part, counts, offset in (("train", plan.train, 0), ("held_out", plan.held_out, HELD_OUT_SEED)):
-        sources: Sources = open_sources(material, held_out=part == "held_out", seed=seed)
-        items = make_items(sources, counts, seed=seed + offset, spoil=True)
-        store = material.cache / f"sound-{file_digest(material.speech_encoder)}"
-        parts.append(embed_sound(items, encoder, store))
-        logger.info("%s: %d sequences", part, len(items))
-    return shift_items(parts[0], seed=seed), parts[1]
+def make_held_out(material: Material, plan: Plan, seed: int) -> list[Item]:
+    """Sequences of people that training never saw: face embeddings, voices embedded and read (T, 512 + 24)."""
+    strangers = open_sources(material, held_out=True, seed=seed)
+    items = make_items(strangers, plan.held_out, seed=seed + HELD_OUT_SEED, spoil=True)
+    path = material.speech_encoder
+    return embed_sound(items, load_voice_reader(path, whole=True), material.store(path, "whole"))
+
+
+def fit_whole(material: Material, plan: Plan, held_out: list[Item], seed: int) -> FSENet:
+    """The network that learns from whole embeddings: it knows most, of the training people most of all."""
+    sources = open_sources(material, held_out=False, seed=seed)
+    path = material.speech_encoder
+    items = make_items(sources, plan.train, seed=seed, spoil=True)
+    items = embed_sound(items, load_speech_net(path).encoder, material.store(path, "sound"))
+    folder = material.run / f"fsenet-whole-{_stamp(material, seed)}"
+    strangers = with_audio_columns(held_out, slice(VOICE))
+    return fit(shift_items(items, seed=seed), strangers, run=folder, seed=seed, recipe=plan.whole).network
+
+
+def fit_reading(material: Material, plan: Plan, held_out: list[Item], faces: FloatArray, seed: int) -> FSENet:
+    """The network that learns from readings, half of the time of voices that their reader has not heard."""
+    folds = [open_sources(material, held_out=False, seed=seed, fold=fold) for fold in range(FOLDS)]
+    items = read_voices_of(make_items(folds, plan.train, seed=seed, spoil=True), material, seed=seed)
+    items = shift_items(read_faces_of(items, faces), seed=seed)
+    strangers = read_faces_of(with_audio_columns(held_out, slice(VOICE, None)), faces)
+    folder = material.run / f"fsenet-reading-{_stamp(material, seed)}"
+    return fit(items, strangers, run=folder, seed=seed, recipe=plan.reading).network
 
 
 def _train_extractors(material: Material, models: Path, seed: int) -> None:
@@ -106,6 +125,18 @@ def _train_extractors(material: Material, models: Path, seed: int) -> None:
         _module("train_detector", *data, "--run", str(run / "detector"), "--package", package)
     if not material.speech_encoder.exists():
         _module("train_speech", *data, "--run", str(material.speech))
+    for fold in range(FOLDS):
+        path = material.fold_encoder(fold)
+        if not path.exists():
+            options = [
+                "--fold",
+                str(fold),
+                "--seed",
+                str(fold + 1),
+                "--cache",
+                str(material.speech / "cache"),
+            ]
+            _module("train_speech", *data, "--run", str(path.parent), *options)
 
 
 def _module(name: str, *arguments: str) -> None:
@@ -114,10 +145,11 @@ def _module(name: str, *arguments: str) -> None:
 
 
 def _stamp(material: Material, seed: int) -> str:
-    return f"{file_digest(material.expression)[:6]}{file_digest(material.speech_encoder)[:6]}-{seed}"
+    voices = (material.speech_encoder, *map(material.fold_encoder, range(FOLDS)))
+    return "".join(file_digest(path)[:4] for path in (material.expression, *voices)) + f"-{seed}"
 
 
-def _report(network: FSENet, fitted: Fitted, held_out: list[Item], path: Path) -> None:
+def _report(network: Committee, fitted: Fitted, held_out: list[Item], path: Path) -> None:
     """Scores on held-out sequences, all and by kind, as JSON and in the log."""
     scores = score_items(network, held_out)
     kinds = {"all": held_out, **by_kind(held_out)}
@@ -133,7 +165,7 @@ def _report(network: FSENet, fitted: Fitted, held_out: list[Item], path: Path) -
     logger.info("held-out sequences: %s", json.dumps(summary))
 
 
-def draw(network: FSENet, fitted: Fitted, held_out: list[Item], out: Path) -> None:
+def draw(network: Committee, fitted: Fitted, held_out: list[Item], out: Path) -> None:
     """The card's plots: reliability (each half under the other's calibration) and one composed sequence."""
     scores = score_items(network, held_out)
     score, right, owner = outcomes(held_out, scores)

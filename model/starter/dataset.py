@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from model.items import Item
 from model.logmel import FRAMES
 from model.segments import FloatArray, SnippetFeatures
-from model.speech import SpeechConfig, SpeechEncoder
 from model.starter.clips import Clip, read_clips, teacher_detector
 from model.starter.draft import Draft, Sources
 from model.starter.face_bank import StillBank, cached, clip_faces, file_digest, open_encoder, still_bank
 from model.starter.faces import FaceSet, read_faces
 from model.starter.sequences import acted, composed, finish, joined, scenery
-from model.starter.splits import VALIDATION_ACTORS
+from model.starter.speech_net import load_voice_reader
+from model.starter.splits import FOLDS, VALIDATION_ACTORS, WHOLE_CORPORA
 from model.starter.timelines import read_statistics
 from model.starter.voice_bank import clip_voices, open_voices
 
@@ -41,6 +42,9 @@ SHORTEST, LONGEST = 20.0, 90.0
 SCRAPS, SCRAP_SECONDS = 0.15, (4.0, 12.0)
 """Share of short sequences and their lengths: of somebody who shows one sentiment all the time."""
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
+KNOWN_VOICES = 0.5
+"""Share of training sequences that are heard by the encoder that knows their voices: what is served knows nobody."""
+ENCODER_FILE = "speech_encoder.pt"
 _AUDIO_BATCH = 8
 
 
@@ -61,11 +65,19 @@ class Material:
     @property
     def speech_encoder(self) -> Path:
         """The pretrained audio front end."""
-        return self.speech / "speech_encoder.pt"
+        return self.speech / ENCODER_FILE
+
+    def store(self, encoder: Path, what: str = "voice") -> Path:
+        """Folder of what an encoder makes of sound."""
+        return self.cache / f"{what}-{file_digest(encoder)}"
+
+    def fold_encoder(self, fold: int) -> Path:
+        """The audio front end that has not heard the training speakers of a fold."""
+        return self.speech / f"fold{fold}" / ENCODER_FILE
 
 
-def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
-    """Clips, faces and voices of training people, or of held-out ones."""
+def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | None = None) -> Sources:
+    """Clips, faces and voices of training people (voices of one fold, if given), or of held-out ones."""
     data, cache = material.data, material.cache
     part = "held_out" if held_out else "train"
     digest = file_digest(material.expression)
@@ -76,26 +88,65 @@ def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
         clip_faces=clip_faces(clips, encode, cache / f"clip_faces-{part}-{digest}.npz", seed=seed),
         clip_sounds=clip_voices(clips, cache / f"clip_sounds-{part}.npz", seed=seed),
         stills=_stills(material, encode, held_out, cache / f"stills-{part}-{digest}.npz", seed),
-        voices=open_voices(data / "speech", material.speech / "cache", held_out=held_out),
+        voices=open_voices(data / "speech", material.speech / "cache", held_out=held_out, fold=fold),
         statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
         disguise=not held_out,
     )
 
 
-def make_items(sources: Sources, counts: dict[str, int], *, seed: int, spoil: bool) -> list[Item]:
-    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only."""
+def make_items(
+    sources: Sources | Sequence[Sources], counts: dict[str, int], *, seed: int, spoil: bool
+) -> list[Item]:
+    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only.
+
+    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says.
+    """
+    banks = [sources] if isinstance(sources, Sources) else sources
     items = []
     for place, (kind, count) in enumerate(sorted(counts.items())):
         for number in range(count):
             rng = np.random.default_rng((seed, place, number))
             lengths = SCRAP_SECONDS if rng.random() < SCRAPS else (SHORTEST, LONGEST)
-            draft = KINDS[kind](rng, sources, float(rng.uniform(*lengths)))
-            items.append(finish(rng, f"{kind}{number:04d}", draft, sources, spoil=spoil))
+            name = f"{kind}{number:04d}"
+            bank = banks[fold_of(name) % len(banks)]
+            draft = KINDS[kind](rng, bank, float(rng.uniform(*lengths)))
+            items.append(finish(rng, name, draft, bank, spoil=spoil))
     return items
 
 
-def embed_sound(items: list[Item], encoder: SpeechEncoder, cache: Path | None = None) -> list[Item]:
-    """Items whose log-mels (T, 32, 60) are replaced by the encoder's embeddings (T, 512).
+def fold_of(name: str) -> int:
+    """The fold whose voices an item of this name holds: joined clips are `javanese`, of others every second is."""
+    return WHOLE_CORPORA["javanese"] if name.startswith("joined") else int(name[-1]) % FOLDS
+
+
+def read_voices_of(items: list[Item], material: Material, *, seed: int) -> list[Item]:
+    """Training items with their voices read (T, 24), by the encoder that knows them or by one that does not."""
+    path = material.speech_encoder
+    known = embed_sound(items, load_voice_reader(path), material.store(path))
+    unknown: dict[str, Item] = {}
+    for fold in range(FOLDS):
+        path = material.fold_encoder(fold)
+        part = [item for item in items if fold_of(item.name) == fold]
+        found = embed_sound(part, load_voice_reader(path), material.store(path))
+        unknown |= {item.name: item for item in found}
+    knows = np.random.default_rng(seed).random(len(items)) < KNOWN_VOICES
+    return [item if knew else unknown[item.name] for item, knew in zip(known, knows, strict=True)]
+
+
+def with_audio_columns(items: list[Item], columns: slice) -> list[Item]:
+    """Items with a part of their audio (T, n)."""
+    return [
+        replace(i, features=_with_audio(i.features, np.asarray(i.features.audio)[:, columns])) for i in items
+    ]
+
+
+def read_faces_of(items: list[Item], reading: FloatArray) -> list[Item]:
+    """Items whose face embeddings (T, 256) are replaced by `reading` (n, 256) of them (T, n)."""
+    return [replace(item, features=_with_face(item.features, reading)) for item in items]
+
+
+def embed_sound(items: list[Item], encoder: nn.Module, cache: Path | None = None) -> list[Item]:
+    """Items whose log-mels (T, 32, 60) are replaced by what the encoder makes of them (T, n).
 
     `cache` is a folder whose name stands for the encoder; a file in it stands for the items' sound.
     """
@@ -120,15 +171,6 @@ def sound_digest(items: list[Item]) -> str:
     return digest.hexdigest()[:12]
 
 
-def load_speech_encoder(path: Path) -> SpeechEncoder:
-    """The pretrained audio front end in evaluation mode."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    raw = content["config"]
-    encoder = SpeechEncoder(SpeechConfig(**{**raw, "dilations": tuple(raw["dilations"])}))
-    encoder.load_state_dict(content["encoder"])
-    return encoder.eval()
-
-
 def _clips(material: Material, held_out: bool) -> list[Clip]:
     find = teacher_detector(material.data / "weights" / "yunet_n_dynamic.onnx")
     clips = read_clips(material.data / "javanese_av", material.cache / "clips", find)
@@ -147,8 +189,8 @@ def _stills(
     return still_bank(faces, encode, store, per_class=count, seed=seed)
 
 
-def _embedded(items: list[Item], encoder: SpeechEncoder) -> Any:
-    """Embeddings of each item (T, 512); items of similar length go through the encoder together."""
+def _embedded(items: list[Item], encoder: nn.Module) -> Any:
+    """Embeddings of each item (T, n); items of similar length go through the encoder together."""
     order = np.argsort([len(item.features) for item in items], kind="stable")
     found: dict[int, FloatArray] = {}
     with torch.inference_mode():
@@ -168,3 +210,9 @@ def _embedded(items: list[Item], encoder: SpeechEncoder) -> Any:
 
 def _with_audio(features: SnippetFeatures, audio: FloatArray) -> SnippetFeatures:
     return replace(features, audio=audio.astype(np.float32))
+
+
+def _with_face(features: SnippetFeatures, reading: FloatArray) -> SnippetFeatures:
+    held = np.asarray(features.face) * features.face_present[:, None]
+    face = held @ reading.T
+    return replace(features, face=face.astype(np.float32))

@@ -14,10 +14,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from model.expression import EMBEDDING_DIM, EMOTIONS
 from model.face_crop import CROP_MARGIN, FACE_SIZE, crop_face
 from model.segments import BoolArray, FloatArray
 from model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
@@ -35,6 +37,7 @@ STILL_VERSIONS = 3
 CLIP_VERSIONS = 4
 JUNK = 400
 CLEAR_SHARE = 0.6
+READING_SHAPE = (len(EMOTIONS), EMBEDDING_DIM)
 _BATCH = 64
 _CROP_WIDER = 1.25
 # In the order of FER+: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt.
@@ -76,6 +79,15 @@ def open_encoder(network: Path) -> Encode:
         return np.concatenate(parts)
 
     return encode
+
+
+def face_reading(network: Path) -> FloatArray:
+    """Rows (8, 256) that turn an embedding into logits of emotions, but for a constant: the net's own classifier."""
+    graph = onnx.load(str(network)).graph
+    held = [onnx.numpy_helper.to_array(x) for x in graph.initializer if tuple(x.dims) == READING_SHAPE]
+    if len(held) != 1:
+        raise ValueError(f"{network} has {len(held)} classifiers of shape {READING_SHAPE}, not one")
+    return np.array(held[0], np.float32)
 
 
 def file_digest(path: Path) -> str:

@@ -7,26 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from model.calibration import Calibration
+from model.committee import Committee
 from model.export import export_onnx
-from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder
+from model.expression import EMOTIONS
+from model.fsenet import FSENet, FSENetConfig, attach_reading
 from model.items import Item
 from model.losses import LossConfig, Supervision
 from model.scoring import score_items
+from model.segments import FloatArray
 from model.spec import AudioStream, FaceStream, ModelSpec
-from model.speech import SpeechEncoder
+from model.speech import VoiceReader
 from model.starter.judge import calibrate, pick_threshold
 from model.train import TrainConfig, TrainResult, train
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-starter", "1.0.0"
+NAME, VERSION = "fsenet-starter", "1.1.0"
 MOST_NEUTRAL_MARKED = 0.15
-AUDIO_DIM = 512
+VOICE, VOICE_READING, FACE_READING = 512, 24, len(EMOTIONS)
+"""Values of a snippet: the voice's embedding; what is read in it; what is read in a face."""
 
 NETWORK = FSENetConfig(
     visual_dim=None,
-    audio_shape=(AUDIO_DIM,),
+    audio_shape=(VOICE,),
     face_dim=256,
     width=128,
     heads=4,
@@ -47,17 +53,23 @@ RECIPE = TrainConfig(
     validate_every=14,
     precision="fp32",
 )
+READING_RECIPE = replace(
+    RECIPE,
+    network=replace(NETWORK, audio_shape=(VOICE_READING,), face_dim=FACE_READING),
+    epochs=10,
+    validate_every=10,
+)
+"""For the network that learns from readings: few values, which mean the same whoever is seen or heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
     """A trained starter (audio encoder inside), its calibration, threshold and cross-validated ECE."""
 
-    network: FSENet
+    network: Committee
     calibration: Calibration
     threshold: float
     calibration_error: float
-    best_map: float
 
 
 def fit(
@@ -76,18 +88,32 @@ def fit(
     return train(config, items, held_out, run_dir=run, resume=True, device="cpu")
 
 
-def finish(result: TrainResult, encoder: SpeechEncoder, held_out: Sequence[Item]) -> Fitted:
-    """Calibrate on held-out sequences (embedded sound) and choose the default threshold there."""
-    scores = score_items(result.network, held_out)
+def seat(whole: FSENet, reading: FSENet, faces: FloatArray) -> Committee:
+    """Both networks on the same streams: voices (T, 512 + 24) embedded and read, face embeddings (T, 256).
+
+    `faces` (8, 256) reads a face embedding.
+    """
+    columns = torch.eye(VOICE + VOICE_READING)
+    seeing = attach_reading(reading, "face", torch.from_numpy(faces))
+    return Committee(
+        [attach_reading(whole, "audio", columns[:VOICE]), attach_reading(seeing, "audio", columns[VOICE:])]
+    ).eval()
+
+
+def finish(committee: Committee, voices: VoiceReader, held_out: Sequence[Item]) -> Fitted:
+    """Calibrate on held-out sequences (voices embedded and read) and choose the default threshold there; put what
+    reads voices into the network.
+    """
+    scores = score_items(committee, held_out)
     calibration, error = calibrate(held_out, scores)
     threshold = pick_threshold(held_out, scores, calibration, most_neutral_marked=MOST_NEUTRAL_MARKED)
     sound = AudioStream()
+    members = [member for member in committee.members if isinstance(member, FSENet)]
     return Fitted(
-        network=attach_audio_encoder(result.network, encoder, (sound.frames, sound.mels)),
+        network=Committee(members, voices, (sound.frames, sound.mels)).eval(),
         calibration=calibration,
         threshold=threshold,
         calibration_error=error,
-        best_map=result.best_map,
     )
 
 

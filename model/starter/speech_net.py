@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.speech import SpeechConfig, SpeechEncoder, SpeechHeads
+from model.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
 from model.starter.speech_data import EMOTIONS
 from model.starter.speech_sequences import SpeechBatch
 
@@ -46,3 +46,9 @@ def load_speech_net(path: Path) -> SpeechNet:
     net.encoder.load_state_dict(state["encoder"])
     net.heads.load_state_dict(state["heads"])
     return net.eval()
+
+
+def load_voice_reader(path: Path, *, whole: bool = False) -> VoiceReader:
+    """What reads voices for FSENet, from a `speech_encoder.pt`, in evaluation mode."""
+    net = load_speech_net(path)
+    return VoiceReader(net.encoder, net.heads, whole=whole).eval()

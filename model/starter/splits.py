@@ -7,7 +7,7 @@ recording), so an actor is unseen in both or in neither.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 VALIDATION_ACTORS = frozenset({"actor04", "actor07"})
@@ -27,3 +27,19 @@ VALIDATION_SPEAKERS: Mapping[str, frozenset[str]] = MappingProxyType(
 def is_validation_speaker(corpus: str, speaker: str) -> bool:
     """Whether this speaker of `speech/` is kept out of training; an unknown corpus raises KeyError."""
     return speaker in VALIDATION_SPEAKERS[corpus]
+
+
+FOLDS = 2
+WHOLE_CORPORA: Mapping[str, int] = MappingProxyType({"javanese": 0, "emodb": 0, "ravdess": 1})
+"""Corpora whose training speakers are all in one fold; of the others every second speaker is."""
+
+
+def folds_of(speakers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Fold of each training speaker (corpus, speaker): the encoder of a fold is trained without its speakers.
+
+    FSENet hears a training voice half of the time through an encoder that has not, so it learns how much voices of
+    people never met are worth. Three corpora are left out whole, as other recordings would be.
+    """
+    trained = sorted({pair for pair in speakers if not is_validation_speaker(*pair)})
+    places = {c: [s for corpus, s in trained if corpus == c] for c, _ in trained}
+    return {(c, s): WHOLE_CORPORA.get(c, places[c].index(s) % FOLDS) for c, s in trained}

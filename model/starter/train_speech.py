@@ -23,27 +23,39 @@ import numpy as np
 import torch
 from torch import nn
 
+from model.speech import SpeechConfig
 from model.starter.speech_data import LogMels, Utterance, load_versions, read_index
 from model.starter.speech_net import SpeechNet
 from model.starter.speech_scores import held_out_items, predict, recalls, unweighted_recall
 from model.starter.speech_sequences import SpeechBatch, SpeechComposer
+from model.starter.splits import FOLDS, folds_of
 
 AVERAGE_DECAY = 0.995
 WARM_UP = 60
 COOL_DOWN = 0.35
+FOLD_STEPS = 500
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechTraining:
-    """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed."""
+    """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed.
+
+    `fold`: the training speakers of this fold are left out.
+    """
 
     steps: int = 2000
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     seed: int = 0
     save_every: int = 200
+    fold: int | None = None
+
+    @property
+    def config(self) -> SpeechConfig:
+        """Sizes of the encoder: those of a fold hear fewer voices and are smaller."""
+        return SpeechConfig() if self.fold is None else SpeechConfig(dim=256, bands=8, hidden=128)
 
 
 class _Run:
@@ -52,7 +64,7 @@ class _Run:
     def __init__(self, folder: Path, training: SpeechTraining) -> None:
         torch.manual_seed(training.seed)
         self.folder, self.training, self.step = folder, training, 0
-        self.net, self.average = SpeechNet(), SpeechNet()
+        self.net, self.average = SpeechNet(training.config), SpeechNet(training.config)
         self.average.load_state_dict(self.net.state_dict())
         self.average.eval()
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
@@ -143,13 +155,20 @@ def _evaluate(run: _Run, utterances: Sequence[Utterance], versions: Sequence[Log
         logger.info("step %d %s %.3f %s", run.step, name, unweighted_recall(report), json.dumps(means))
 
 
-def train(data: Path, folder: Path, training: SpeechTraining) -> Path:
+def _training_items(utterances: Sequence[Utterance], fold: int | None) -> list[int]:
+    """Utterances of the speakers that training may hear, without those of `fold`."""
+    folds = folds_of((u.corpus, u.speaker) for u in utterances)
+    places = [folds.get((u.corpus, u.speaker)) for u in utterances]
+    return [i for i, place in enumerate(places) if place is not None and place != fold]
+
+
+def train(data: Path, folder: Path, training: SpeechTraining, cache: Path | None = None) -> Path:
     """Train, or go on with, the run in `folder`; returns the path of the averaged weights."""
     torch.set_num_threads(1)
     utterances = read_index(data / "speech")
-    versions, noise = load_versions(data / "speech", folder / "cache", training.seed)
+    versions, noise = load_versions(data / "speech", cache or folder / "cache")
     run = _Run(folder, training)
-    training_items = [i for i, utterance in enumerate(utterances) if not utterance.held_out]
+    training_items = _training_items(utterances, training.fold)
     composer = SpeechComposer(utterances, versions, noise, training_items)
     batches: Iterator[SpeechBatch] = composer.batches(training.seed, run.step)
     losses: list[float] = []
@@ -168,11 +187,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds speech/")
     parser.add_argument("--run", type=Path, required=True, help="folder for cache, checkpoint and weights")
-    parser.add_argument("--steps", type=int, default=SpeechTraining().steps)
+    parser.add_argument("--cache", type=Path, help="folder of the log-mels, if another run made them")
+    parser.add_argument("--fold", type=int, choices=range(FOLDS), help="leave out the speakers of a fold")
+    parser.add_argument("--steps", type=int, help=f"default {SpeechTraining().steps}, of a fold {FOLD_STEPS}")
     parser.add_argument("--seed", type=int, default=SpeechTraining().seed)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(arguments.data, arguments.run, SpeechTraining(steps=arguments.steps, seed=arguments.seed))
+    usual = SpeechTraining().steps if arguments.fold is None else FOLD_STEPS
+    training = SpeechTraining(steps=arguments.steps or usual, seed=arguments.seed, fold=arguments.fold)
+    train(arguments.data, arguments.run, training, arguments.cache)
 
 
 if __name__ == "__main__":

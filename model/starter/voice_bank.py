@@ -29,6 +29,7 @@ from model.starter.clips import Clip
 from model.starter.face_bank import cached
 from model.starter.speech_augment import CHANGES, Wave, speed
 from model.starter.speech_data import LogMels, frames_of, load_versions, read_index
+from model.starter.splits import folds_of
 
 SOUND_VERSIONS = 4
 _HANN_POWER = 0.375 * N_FFT
@@ -51,14 +52,17 @@ class VoiceBank:
         return to_power(version[own[int(rng.integers(len(own)))]])
 
 
-def open_voices(folder: Path, cache: Path, *, held_out: bool) -> VoiceBank:
-    """The speakers of `speech/` that training may hear, or those kept out of it."""
+def open_voices(folder: Path, cache: Path, *, held_out: bool, fold: int | None = None) -> VoiceBank:
+    """The speakers of `speech/` that training may hear (those of one fold, if given), or those kept out of it."""
     versions, noise = load_versions(folder, cache)
     speakers: defaultdict[tuple[str, str], defaultdict[int, list[int]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for number, utterance in enumerate(read_index(folder)):
-        if utterance.held_out == held_out:
+    utterances = read_index(folder)
+    folds = folds_of((u.corpus, u.speaker) for u in utterances)
+    for number, utterance in enumerate(utterances):
+        place = folds.get((utterance.corpus, utterance.speaker))
+        if utterance.held_out == held_out and fold in (None, place):
             speakers[utterance.corpus, utterance.speaker][utterance.sentiment].append(number)
     groups = tuple(dict(speakers[key]) for key in sorted(speakers))
     return VoiceBank(versions=versions, noise=noise, speakers=groups)

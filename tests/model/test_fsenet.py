@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.attention import CrossAttention, band_attention
-from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder
+from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder, attach_reading
 from model.spec import AudioStream, FaceStream, ModelSpec
 from model.streams import LogMelEncoder
 
@@ -198,6 +198,17 @@ def test_a_network_trained_on_embedded_audio_is_served_with_its_encoder() -> Non
     embedded = encoder(raw * mask[..., None, None], mask)
     expected = network(**{**inputs, "audio": embedded}).scores
     assert torch.allclose(whole(**{**inputs, "audio": raw}).scores, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_network_trained_on_a_reading_of_faces_is_served_with_whole_ones(centred: bool) -> None:
+    network, reading = tiny(centred=centred), torch.randn(4, 11)
+    whole = attach_reading(network, "face", reading)
+    inputs, faces = streams(2, 5), torch.randn(2, 5, 11)
+    expected = network(**{**inputs, "face": faces @ reading.T}).scores
+    assert torch.allclose(whole(**{**inputs, "face": faces}).scores, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="face is"):
+        attach_reading(network, "face", torch.randn(3, 11))
 
 
 def test_centred_streams_also_enter_less_their_mean_over_present_steps() -> None:

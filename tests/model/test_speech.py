@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.logmel import SILENT_VALUE, serving_log_mel
-from model.speech import SpeechConfig, SpeechEncoder
+from model.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
 
 SMALL = SpeechConfig(dim=16, bands=4, hidden=12, dilations=(1, 2))
 
@@ -112,3 +112,16 @@ def test_onnx_runtime_agrees_with_torch(exported: tuple[SpeechEncoder, Path], ba
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     told = session.run(None, {"audio": audio.numpy(), "present": present.numpy()})[0]
     np.testing.assert_allclose(told, encoder(audio, present).numpy(), rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_reader_gives_log_probabilities_that_silence_does_not_change() -> None:
+    reader = VoiceReader(_encoder(SMALL), SpeechHeads(16, 7)).eval()
+    audio, present = _audio(1, 9), torch.ones(1, 9)
+    present[0, 4:] = 0
+    read = reader(audio, present)
+    assert read.shape == (1, 9, reader.outputs) and reader.outputs == 24
+    sums = [part.exp().sum(-1) for part in read[:, :4].split([4, 3, 7, 3, 7], dim=-1)]
+    torch.testing.assert_close(torch.stack(sums), torch.ones(5, 1, 4))
+    assert not read[:, 4:].any()
+    torch.testing.assert_close(reader(audio[:, :4], present[:, :4]), read[:, :4], rtol=1e-4, atol=1e-5)

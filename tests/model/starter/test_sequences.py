@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from model.items import Item
 from model.logmel import FRAMES
 from model.spec import NON_SENTIMENT
-from model.starter.dataset import KINDS, make_items
+from model.starter.dataset import KINDS, fold_of, make_items, read_faces_of
 from model.starter.draft import SNIPPET, Draft, Sources
 from model.starter.person import Person
 from model.starter.sequences import finish, joined, scenery
+from model.starter.speech_data import LogMels
 from model.starter.timelines import Span
 from tests.model.starter.synthetic_sources import make_sources
 
@@ -46,6 +49,31 @@ def test_items_are_well_formed_and_repeatable(sources: Sources, kind: str) -> No
         assert np.array_equal(features.audio, twin.features.audio) and item.segments == twin.segments
         assert len(item.points) == len(item.segments)
         assert all(0 <= s.start < s.end <= len(features) * SNIPPET + 1e-6 for s in item.segments)
+
+
+def test_an_item_is_made_of_the_voices_of_its_fold(sources: Sources) -> None:
+    """Only then can an encoder that has not heard them embed all of it."""
+    mute = replace(
+        sources, voices=replace(sources.voices, versions=[_silenced(v) for v in sources.voices.versions])
+    )
+    with_banks = make_items([sources, mute], {"acted": 4}, seed=1, spoil=False)
+    for item, voiced in zip(with_banks, make_items(sources, {"acted": 4}, seed=1, spoil=False), strict=True):
+        assert item.features.audio is not None and voiced.features.audio is not None
+        assert np.array_equal(item.features.audio, voiced.features.audio) == (fold_of(item.name) == 0)
+
+
+def test_a_reading_of_faces_leaves_absent_ones_empty(sources: Sources) -> None:
+    items = make_items(sources, {"composed": 1}, seed=2, spoil=True)
+    reading = np.random.default_rng(0).normal(size=(8, 256)).astype(np.float32)
+    features = read_faces_of(items, reading)[0].features
+    assert features.face is not None and items[0].features.face is not None
+    seen = features.face_present
+    assert not features.face[~seen].any()
+    assert np.allclose(features.face[seen], items[0].features.face[seen] @ reading.T, atol=1e-4)
+
+
+def _silenced(mels: LogMels) -> LogMels:
+    return LogMels(np.full_like(mels.frames, -0.6), mels.offsets)
 
 
 def test_joined_clips_show_what_the_truth_says(sources: Sources) -> None:

@@ -11,8 +11,14 @@ import torch
 from model.starter import speech_augment
 from model.starter.speech_data import EMOTIONS, LogMels, Utterance, read_index
 from model.starter.speech_sequences import SpeechBatch, SpeechComposer
-from model.starter.splits import VALIDATION_ACTORS, VALIDATION_SPEAKERS, is_validation_speaker
-from model.starter.train_speech import SpeechTraining, _Run
+from model.starter.splits import (
+    FOLDS,
+    VALIDATION_ACTORS,
+    VALIDATION_SPEAKERS,
+    folds_of,
+    is_validation_speaker,
+)
+from model.starter.train_speech import SpeechTraining, _Run, _training_items
 from tests.shared_files import data_folder
 
 UTTERANCES = [
@@ -47,6 +53,21 @@ def test_every_corpus_has_every_sentiment_on_both_sides() -> None:
     assert seen == {(c, side, s) for c in VALIDATION_SPEAKERS for side in (False, True) for s in range(3)}
     for corpus, speakers in VALIDATION_SPEAKERS.items():
         assert speakers <= {u.speaker for u in utterances if u.corpus == corpus}
+
+
+def test_every_training_speaker_is_unheard_in_one_fold_and_no_other_speaker_is_in_any() -> None:
+    pairs = [("nemo", f"N{i}") for i in range(5)] + [("javanese", f"actor0{i}") for i in range(1, 8)]
+    folds = folds_of([*pairs, ("nemo", "KD0")])
+    assert set(folds) == {pair for pair in pairs if not is_validation_speaker(*pair)}
+    assert {folds["nemo", f"N{i}"] for i in range(5)} == set(range(FOLDS))
+    assert len({fold for (corpus, _), fold in folds.items() if corpus == "javanese"}) == 1
+    utterances = [
+        Utterance(file=speaker, corpus=corpus, speaker=speaker, emotion=0) for corpus, speaker in pairs
+    ]
+    for fold in range(FOLDS):
+        heard = {(utterances[i].corpus, utterances[i].speaker) for i in _training_items(utterances, fold)}
+        assert heard == {pair for pair, place in folds_of(pairs).items() if place != fold}
+    assert len(_training_items(utterances, None)) == len(folds)
 
 
 @pytest.mark.parametrize("long", [False, True])
