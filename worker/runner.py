@@ -112,13 +112,13 @@ class JobRunner:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
             writer.commit()
         count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
+        self._forget_lost_attempts(record)
         labels = {segment.label for segment in result.segments}
         media = figures.media_seconds
         if self._insist(
             lambda: self._store.succeed(record.lease, key, labels, media_seconds=media, thumbnails=count)
         ):
             logger.info("succeeded with %d segments", len(result.segments))
-            self._forget_lost_attempts(record)
             self._count(figures)
         else:
             for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
@@ -126,7 +126,7 @@ class JobRunner:
             logger.info("the result is discarded: the job was cancelled or given to another worker")
 
     def _forget_lost_attempts(self, record: JobRecord) -> None:
-        """One that was killed between its result and its record left the result behind."""
+        """One that was killed between its result and its record left the result behind; none of them can still win."""
         for attempt in range(1, record.attempt):
             self._storage.delete(result_key(record.id, attempt))
 
