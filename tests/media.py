@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -87,7 +89,7 @@ def read_time(image: Image) -> float:
 def make_clip(path: Path, clip: Clip | None = None, **changes: Any) -> Clip:
     """Write a clip to `path` (its suffix chooses the container); returns what was made."""
     made = replace(clip or Clip(), **changes)
-    with av.open(str(path), "w", options=_muxer_options(path)) as container:
+    with _scheduled_as_before(), av.open(str(path), "w", options=_muxer_options(path)) as container:
         container.metadata.update(dict(made.metadata))
         video = _add_video(container, made, path)
         sound = _add_audio(container, made)
@@ -106,6 +108,19 @@ def make_clip(path: Path, clip: Clip | None = None, **changes: Any) -> Clip:
     if made.matrix != _IDENTITY:
         _set_matrix(path, made.matrix)
     return made
+
+
+@contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """Where root runs it, SVT-AV1 gives its caller real-time priority: all that starts later would starve the rest."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def _muxer_options(path: Path) -> dict[str, str]:
