@@ -63,7 +63,10 @@ def rewrite(service: SteadyService, job: str, **changes: Any) -> dict[str, Any]:
     assert key is not None
     path = service.data / key
     document = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps(parse_any(document).to_dict()))
+    written = path.with_suffix(".written")
+    written.write_text(json.dumps(parse_any(document).to_dict()))
+    # The page may be reading it.
+    written.replace(path)
     return document
 
 
