@@ -1,4 +1,4 @@
-"""Packages compared on videos that no choice was made by: other seeds than `bench.starter`'s, the same unseen people.
+"""Packages compared on other videos than `bench.starter`'s: other seeds, the same unseen people.
 
     python -m bench.fresh_videos --data DATA --videos FOLDER [--models MODELS ...]
 
