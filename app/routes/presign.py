@@ -6,22 +6,25 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter
+from anyio import to_thread
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.callers import current_caller
 from app.job_record import new_job_id
+from app.json_body import parse_body, read_body
 from app.multipart import display_name
 from app.problems import ProblemCode, ProblemError, documented
 from app.routes.jobs import NO_REDIS
 from app.routes.uploads import EXAMPLE_ID, MANY, new_upload
 from app.schema_base import Body
-from app.services import ServicesDep
+from app.services import Services, ServicesDep
 from app.upload_record import UploadRecord, UploadState
 from model.errors import ErrorCode
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
+MAX_BODY_BYTES = 4096
 _VALID_SECONDS = 3600
 _EXAMPLE: dict[str, Any] = {
     "id": EXAMPLE_ID,
@@ -45,6 +48,14 @@ class PresignRequest(BaseModel):
     name: str = Field("video", min_length=1, max_length=255)
 
 
+_ASKED = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": PresignRequest.model_json_schema()}},
+    }
+}
+
+
 class PresignBody(Body):
     """A form: POST `fields`, then the video as `file`, to `url` as multipart/form-data."""
 
@@ -60,12 +71,23 @@ class PresignBody(Body):
     "/presign",
     status_code=201,
     summary="Get a form to send a video to the object store",
+    openapi_extra=_ASKED,
     responses=documented(
-        _NOT_PRESIGNED, (422, ProblemCode.INVALID_REQUEST, "body.name: …"), MANY, _DOWN, NO_REDIS
+        _NOT_PRESIGNED,
+        (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes."),
+        (422, ProblemCode.INVALID_REQUEST, "name: …"),
+        MANY,
+        _DOWN,
+        NO_REDIS,
     ),
 )
-def presign(asked: PresignRequest, services: ServicesDep) -> PresignBody:
+async def presign(request: Request, services: ServicesDep) -> PresignBody:
     """The store refuses a video that is too large. `POST /localize` with the `id` then makes the job, one at most."""
+    body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
+    return await to_thread.run_sync(_presign, services, parse_body(PresignRequest, body))
+
+
+def _presign(services: Services, asked: PresignRequest) -> PresignBody:
     settings, upload_id, now = services.settings, new_job_id(), time.time()
     record = UploadRecord(
         id=upload_id,

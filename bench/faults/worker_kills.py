@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running, undisturbed_seconds
@@ -30,18 +31,27 @@ def prove(work: Path, kills: int, seed: int = 0) -> Row:
 def _one(service: RunningService, video: Path, index: int, undisturbed: float, chance: random.Random) -> Row:
     wanted = STAGES[index % len(STAGES)]
     victim = "worker" if index // len(STAGES) % 2 else "child"
-    pid = service.worker_child() if victim == "child" else service.process("worker")
+    service.worker_child()
     job_id = service.submit(video)
     _wait_for_stage(service, job_id, wanted)
     time.sleep(chance.uniform(0, _SPREAD[wanted] * undisturbed))
     record = service.record(job_id)
-    kill(pid)
+    _kill(service, victim)
     return {
         "victim": victim,
         "killed_at": record.stage or str(record.state),
         "progress": record.progress,
         **outcome(service, job_id),
     }
+
+
+def _kill(service: RunningService, victim: str) -> None:
+    """Whichever process of that kind runs; one that a former kill has ended may just be going."""
+    while True:
+        pid = service.worker_child() if victim == "child" else service.process("worker")
+        with suppress(ProcessLookupError):
+            kill(pid)
+            return
 
 
 def _wait_for_stage(service: RunningService, job_id: str, wanted: str) -> None:

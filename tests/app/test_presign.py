@@ -40,6 +40,12 @@ def test_without_an_object_store_there_is_no_form(client: TestClient) -> None:
     assert client.get("/limits").json()["presigned_uploads"] is False
 
 
+def test_a_body_that_cannot_be_read_is_refused(client: TestClient) -> None:
+    assert_problem(client.post("/uploads/presign", content=b"\xff"), 422, "invalid_request")
+    assert_problem(client.post("/uploads/presign", json={"name": ""}), 422, "invalid_request")
+    assert_problem(client.post("/uploads/presign", json={"name": "a" * 5000}), 413, "body_too_large")
+
+
 def test_what_was_sent_past_the_api_becomes_one_job(stored_away: TestClient, store: JobStore) -> None:
     assert stored_away.get("/limits").json()["presigned_uploads"] is True
     form = stored_away.post("/uploads/presign", json={"name": "a.mp4"})
