@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from model.fsenet import FSENet, FSENetOutput
+from model.fsenet import FSENet, FSENetOutput, encode_audio, present_steps
 
 
 class Committee(nn.Module):
@@ -44,9 +44,9 @@ class Committee(nn.Module):
     ) -> FSENetOutput:
         """As `FSENet.forward`; every part of the output is the members' mean."""
         if audio is not None and self.audio_encoder is not None:
-            heard = torch.ones_like(audio[..., 0, 0]) if audio_present is None else audio_present
-            heard = heard.to(audio.dtype) if valid is None else (heard.bool() & valid).to(audio.dtype)
-            audio = self.audio_encoder(audio * heard[..., None, None], heard)
+            nothing = torch.zeros_like(audio[..., 0, 0], dtype=torch.bool)
+            heard = present_steps(audio, audio_present, valid, nothing)
+            audio = encode_audio(self.audio_encoder, audio, heard)
         masks = (visual_present, audio_present, face_present, valid)
         outputs = [member(visual, audio, face, *masks) for member in self.members]
         return FSENetOutput(*(torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True)))

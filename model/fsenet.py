@@ -193,11 +193,11 @@ class FSENet(nn.Module):
         """
         first = next(x for x in (visual, audio, face) if x is not None)
         nothing = torch.zeros_like(first.flatten(2)[..., 0], dtype=torch.bool)
-        visual_mask = _mask(visual, visual_present, valid, nothing)
-        audio_mask = _mask(audio, audio_present, valid, nothing)
+        visual_mask = present_steps(visual, visual_present, valid, nothing)
+        audio_mask = present_steps(audio, audio_present, valid, nothing)
         if audio is not None and self.audio_encoder is not None:
-            audio = self.audio_encoder(audio * audio_mask[..., None, None], audio_mask)
-        f_face = self.face(face, _mask(face, face_present, valid, nothing))
+            audio = encode_audio(self.audio_encoder, audio, audio_mask)
+        f_face = self.face(face, present_steps(face, face_present, valid, nothing))
         f_visual = self.visual(visual, visual_mask, f_face)
         f_audio = self.audio(audio, audio_mask, f_face)
         fused = self._interact(f_visual, f_audio, f_face, valid)
@@ -241,7 +241,15 @@ class FSENet(nn.Module):
         return torch.cat([saliency * sentiment, (1 - saliency) * rest], dim=-1)
 
 
-def _mask(stream: Tensor | None, present: Tensor | None, valid: Tensor | None, nothing: Tensor) -> Tensor:
+def encode_audio(encoder: nn.Module, audio: Tensor, present: Tensor) -> Tensor:
+    """Log-mel (B, T, frames, mels) embedded (B, T, width); of absent steps, by the mask (B, T), nothing is heard."""
+    embedded: Tensor = encoder(audio * present[..., None, None], present)
+    return embedded
+
+
+def present_steps(
+    stream: Tensor | None, present: Tensor | None, valid: Tensor | None, nothing: Tensor
+) -> Tensor:
     """Steps (B, T) where a stream holds something and the sequence has not ended."""
     if stream is None:
         return nothing
