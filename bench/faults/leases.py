@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running, undisturbed_seconds
+from bench.faults.rig import Ledger, Row, clip, ended_well, is_whole, outcome, running, undisturbed_seconds
 from tests.service.running import RunningService, children, kill
 from tests.services import wait_for
 
@@ -52,7 +52,7 @@ def prove_visibility(work: Path, jobs: int) -> Row:
             row = outcome(service, job_id)
             again = service.output.count(_NOTHING_TO_DO) - before
             rows.append({**row, "held_seconds": held, "delivered_again": again})
-    once = [row for row in rows if row["attempts"] == 1 and row["state"] == "succeeded" and is_whole(row)]
+    once = [row for row in rows if row["attempts"] == 1 and ended_well(row)]
     return {
         "visibility_timeout_seconds": VISIBILITY_SECONDS,
         "jobs": jobs,
@@ -94,7 +94,7 @@ def prove_sigterm(work: Path, stops: int) -> Row:
                     after = random.Random(index).uniform(0, undisturbed)
                     ledger.add({"grace_seconds": grace, **_stop_worker(service, video, after)})
     rows = ledger.rows()
-    lost = [row for row in rows if row["state"] != "succeeded" or not is_whole(row) or row["crashes"]]
+    lost = [row for row in rows if not ended_well(row) or row["crashes"]]
     return {
         "stops": len(rows),
         "ended_by_itself": sum(row["ended_by_itself"] for row in rows),

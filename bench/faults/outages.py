@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running
+from bench.faults.rig import Ledger, Row, clip, ended_well, outcome, running
 from tests.service.running import RunningService, kill
 
 CLIENTS = 2
@@ -105,7 +105,7 @@ def _round(work: Path, victim: str, kills: int) -> Row:
         "kills": kills,
         "accepted": len(jobs),
         "known_to_redis": known,
-        "lost": [row for row in jobs if row["state"] != "succeeded" or not is_whole(row)],
+        "lost": [row for row in jobs if not ended_well(row)],
         "answers": answers,
         "gave_up": sum(client.gave_up for client in clients),
         "unfinished_files": parts,

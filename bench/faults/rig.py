@@ -94,6 +94,11 @@ def undisturbed_seconds(service: RunningService, video: Path) -> float:
     return time.monotonic() - started
 
 
+def ended_well(row: Row) -> bool:
+    """Succeeded, once and whole: neither lost nor doubled."""
+    return bool(row["state"] == "succeeded") and is_whole(row)
+
+
 def is_whole(row: Row) -> bool:
     """One terminal state, one final event that says the same, one result if and only if it succeeded."""
     return bool(row["finals"] == [row["state"]]) and row["results"] == (row["state"] == "succeeded")

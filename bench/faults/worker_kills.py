@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from bench.faults.rig import Ledger, Row, clip, is_whole, outcome, running, undisturbed_seconds
+from bench.faults.rig import Ledger, Row, clip, ended_well, outcome, running, undisturbed_seconds
 from tests.service.running import RunningService, kill
 
 STAGES = ("queued", "decoding", "extracting", "localizing", "any")
@@ -64,7 +64,7 @@ def _wait_for_stage(service: RunningService, job_id: str, wanted: str) -> None:
 
 
 def _summary(rows: list[Row]) -> Row:
-    lost = [row for row in rows if row["state"] != "succeeded" or not is_whole(row)]
+    lost = [row for row in rows if not ended_well(row)]
     return {
         "kills": len(rows),
         "killed_at": dict(Counter(row["killed_at"] for row in rows)),
