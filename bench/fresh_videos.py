@@ -14,25 +14,14 @@ import logging
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from app.settings import Settings
-from bench.starter import ROOT, video_lines
-from model.calibration import expected_calibration_error
+from bench.starter import ROOT, calibration_error, make_videos, video_lines
 from model.package import shipped_models_dir
-from model.starter.compose_video import compose_videos, held_out_cast, held_out_takes, join_videos
-from model.starter.timelines import read_statistics
 from worker.pipeline import load_pipeline
 
 COUNT = 14
 COMPOSED_SEED, JOINED_SEED = 107, 108
-
-
-def make(data: Path, videos: Path) -> None:
-    """Write the videos that are not there yet."""
-    statistics = read_statistics(data / "tsl300" / "videosenti_gt.json")
-    compose_videos(videos / "composed", held_out_cast(data), statistics, count=COUNT, seed=COMPOSED_SEED)
-    join_videos(videos / "joined", held_out_takes(data / "javanese_av"), count=COUNT, seed=JOINED_SEED)
 
 
 def measure(models: Path, videos: Path) -> dict[str, float]:
@@ -44,8 +33,7 @@ def measure(models: Path, videos: Path) -> dict[str, float]:
         lines, more = video_lines(pipeline, videos / kind, kind, 0)
         rows.update({line.what: round(line.value, 1) for line in lines})
         graded += more
-    confidence, right = np.array(graded, np.float64).T
-    rows["ECE"] = round(expected_calibration_error(confidence, right), 3)
+    rows["ECE"] = round(calibration_error(graded), 3)
     return rows
 
 
@@ -60,7 +48,9 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
-    make(arguments.data, arguments.videos)
+    make_videos(
+        arguments.data, arguments.videos, composed=(COUNT, COMPOSED_SEED), joined=(COUNT, JOINED_SEED)
+    )
     found = {folder.name: measure(folder, arguments.videos) for folder in arguments.models}
     text = json.dumps(found, indent=1)
     print(text)

@@ -238,21 +238,33 @@ def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
     return lines
 
 
+def make_videos(data: Path, videos: Path, *, composed: tuple[int, int], joined: tuple[int, int]) -> None:
+    """Write the evaluation MP4s that are not there yet; of each kind, how many and their seed."""
+    statistics = read_statistics(data / "tsl300" / "videosenti_gt.json")
+    count, seed = composed
+    compose_videos(videos / "composed", held_out_cast(data), statistics, count=count, seed=seed)
+    count, seed = joined
+    join_videos(videos / "joined", held_out_takes(data / "javanese_av"), count=count, seed=seed)
+
+
+def calibration_error(graded: Sequence[tuple[float, bool]]) -> float:
+    """Expected calibration error of segments, by confidence and right or not."""
+    confidence, right = np.array(graded, np.float64).T
+    return expected_calibration_error(confidence, right)
+
+
 def measure(data: Path, videos: Path, results: Path) -> list[Line]:
     """Every line of the table."""
-    statistics = read_statistics(data / "tsl300" / "videosenti_gt.json")
-    compose_videos(videos / "composed", held_out_cast(data), statistics, count=COMPOSED, seed=COMPOSED_SEED)
-    join_videos(videos / "joined", held_out_takes(data / "javanese_av"), count=JOINED, seed=JOINED_SEED)
+    make_videos(data, videos, composed=(COMPOSED, COMPOSED_SEED), joined=(JOINED, JOINED_SEED))
     pipeline = load_pipeline(Settings())
     lines = encoder_lines(data, ROOT / "exported" / "expression", results)
     lines.append(speech_line(pipeline, data / "speech"))
     composed, graded = video_lines(pipeline, videos / "composed", "composed MP4s", 55)
     joined, more = video_lines(pipeline, videos / "joined", "joined MP4s, unseen actors", 60)
     labelled, neutral = labelled_lines(pipeline, data / "clips_labelled")
-    confidence, right = np.array(graded + more, np.float64).T
     error = Line(
         what="ECE on both kinds of MP4",
-        value=expected_calibration_error(confidence, right),
+        value=calibration_error(graded + more),
         target=0.05,
         least=False,
     )
