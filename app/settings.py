@@ -135,6 +135,11 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(5.0, ge=0, description="Then a stopping worker gives its job back")
 
     @property
+    def features_dir(self) -> Path:
+        """Where a worker keeps what it learned of videos that it has seen."""
+        return self.data_dir / "features"
+
+    @property
     def keys_required(self) -> bool:
         """True when requests need an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))

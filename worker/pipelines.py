@@ -52,7 +52,7 @@ def _load_pipeline(settings: Settings, name: str, is_news: bool) -> AnyPipeline:
     try:
         from worker.task_pipelines import load_task_pipeline
 
-        return load_task_pipeline(settings, name, settings.data_dir / "features")
+        return load_task_pipeline(settings, name, settings.features_dir)
     except SentilocError:
         raise
     except Exception as error:

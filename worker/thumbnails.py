@@ -48,8 +48,7 @@ def make_thumbnails(
     if owner is None or not settings.feature_cache_bytes:
         return _grab(path, wanted, settings, go_on)
     # Only whose they are is remembered: a picture must not outlive the job that it belongs to.
-    folder = settings.data_dir / "features"
-    cache = ArrayCache(folder, settings.feature_cache_bytes, settings.feature_cache_seconds)
+    cache = ArrayCache(settings.features_dir, settings.feature_cache_bytes, settings.feature_cache_seconds)
     shown = (list(wanted), settings.thumbnail_side_pixels, settings.thumbnail_quality)
     key = cache_key(path, f"thumbnails {shown}")
     made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, settings, go_on)
