@@ -22,7 +22,7 @@ from worker.decode import DecodeLimits, DecodeRequest, Event, decode
 from worker.extraction import WHOLE, Extraction, Part, Run
 from worker.features.face import FaceExtractor, load_face_extractor
 from worker.features.visual import GPU_BATCH, VisualExtractor
-from worker.onnx_session import create_session
+from worker.onnx_session import check_precision, create_session
 from worker.stages import StageClock
 
 Report = Callable[[str, float], None]
@@ -123,6 +123,7 @@ def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
 def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
     if spec.visual is None or spec.visual.extractor != "i3d-rgb":
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name} wants an unknown visual extractor")
+    check_precision(settings.device, settings.precision)
     session = create_session(
         require_i3d(settings.precision),
         settings.device,
@@ -130,7 +131,8 @@ def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
         settings.precision,
         settings.gpu_memory_bytes,
     )
-    extractor = VisualExtractor(session, GPU_BATCH if settings.device in {"cuda", "tensorrt"} else None)
+    on_gpu = settings.device in {"cuda", "tensorrt"}
+    extractor = VisualExtractor(session, GPU_BATCH, "cuda") if on_gpu else VisualExtractor(session)
     extractor.warm_up()
     return extractor
 

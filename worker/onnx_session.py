@@ -53,7 +53,7 @@ def create_session(
     does not compute in `precision`: ONNX Runtime alone would go on with the CPU. Raises model_unavailable for a
     missing or broken file.
     """
-    _check_precision(device, precision)
+    check_precision(device, precision)
     wanted = _PROVIDERS[device]
     if wanted not in ort.get_available_providers():
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_installed(device))
@@ -124,7 +124,8 @@ def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dic
     }
 
 
-def _check_precision(device: Device, precision: Precision) -> None:
+def check_precision(device: Device, precision: Precision) -> None:
+    """Raise `device_unavailable` unless the device, and this processor, compute in `precision`."""
     if precision not in _PRECISIONS[device]:
         known = ", ".join(_PRECISIONS[device])
         detail = f"SENTILOC_DEVICE={device} computes in {known}, not SENTILOC_PRECISION={precision}"

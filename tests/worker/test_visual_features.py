@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from model.segments import FloatArray
+from tests.worker.tiny_networks import write_visual
 from worker.features.visual import BATCH, VisualExtractor
 from worker.onnx_session import create_session
 
@@ -44,3 +45,17 @@ def test_every_snippet_in_order_whatever_the_batch(network: Path, fixed: int | N
     extractor = VisualExtractor(create_session(network), fixed)
     extractor.warm_up()
     np.testing.assert_allclose(_means(extractor, count), 10.0 * np.arange(count), rtol=1e-4)
+
+
+def test_bound_buffers_give_the_same_features_to_the_bit_and_keep_nothing_between_calls(
+    tmp_path: Path,
+) -> None:
+    session = create_session(write_visual(tmp_path / "tiny.onnx"))
+    rng = np.random.default_rng(0)
+    snippets = [rng.integers(0, 256, (16, 224, 224, 3), dtype=np.uint8) for _ in range(BATCH + 1)]
+    plain, bound = VisualExtractor(session), VisualExtractor(session, BATCH)
+    first = bound.extract(snippets)
+    assert np.array_equal(first, plain.extract(snippets))
+    kept = first.copy()
+    assert np.array_equal(bound.extract(snippets[::-1]), plain.extract(snippets[::-1]))
+    assert np.array_equal(first, kept)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model.errors import ErrorCode, SentilocError
@@ -15,50 +17,71 @@ BATCH = 4
 GPU_BATCH = 8
 """As many snippets as the decoder hands over at a time."""
 VISUAL_SIZE = 224
-
-
-class Session(Protocol):
-    """The part of `onnxruntime.InferenceSession` that is used here."""
-
-    def run(self, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """Named inputs to named outputs."""
-
-    def get_inputs(self) -> list[Any]:
-        """Declared inputs."""
-
-    def get_outputs(self) -> list[Any]:
-        """Declared outputs."""
+CALIBRATED_ON = "sentiloc.calibrated_on"
+"""Metadata of an 8-bit network: SHA-256 of the videos that set its ranges, as a JSON list."""
+Frames = NDArray[np.uint8]
+Memory = Literal["cpu", "cuda"]
 
 
 class VisualExtractor:
     """Snippets of frames in, (time, 1024) out. Keeps nothing between calls.
 
-    With `fixed_batch` every call of the network has that many snippets, filled up with black ones: a GPU plans
-    once for a shape, and its memory does not grow.
+    With `fixed_batch` every call of the network has that many snippets, filled up with black ones, in buffers that
+    stay in `memory`: a GPU plans once for a shape, nothing is allocated for a batch, and its memory does not grow.
     """
 
-    def __init__(self, session: Session, fixed_batch: int | None = None) -> None:
-        self._session, self._fixed_batch = session, fixed_batch
+    def __init__(
+        self, session: ort.InferenceSession, fixed_batch: int | None = None, memory: Memory = "cpu"
+    ) -> None:
         frames, features = session.get_inputs()[0], session.get_outputs()[0]
         if (frames.name, frames.type, features.name) != ("frames", "tensor(uint8)", "features"):
             raise SentilocError(ErrorCode.SPEC_MISMATCH, "the visual network does not take frames")
         self.snippet_frames, self.dim = int(frames.shape[1]), int(features.shape[1])
+        self.calibrated_on = _calibrated_on(session)
+        self._session, self._size = session, fixed_batch or BATCH
+        shape = (self._size, self.snippet_frames, VISUAL_SIZE, VISUAL_SIZE, 3)
+        self._buffers = _Buffers(session, shape, self.dim, memory) if fixed_batch else None
 
     def warm_up(self) -> None:
         """Let a device plan and allocate now rather than in the first job; nothing on a CPU."""
-        if self._fixed_batch:
+        if self._buffers:
             shape = (self.snippet_frames, VISUAL_SIZE, VISUAL_SIZE, 3)
             self.extract([np.zeros(shape, np.uint8)])
 
-    def extract(self, frames: Sequence[NDArray[np.uint8]]) -> FloatArray:
+    def extract(self, frames: Sequence[Frames]) -> FloatArray:
         """T snippets of frames (16, 224, 224, 3) RGB -> features (T, 1024), T >= 0."""
-        size = self._fixed_batch or BATCH
-        parts = [self._run(np.stack(frames[start : start + size])) for start in range(0, len(frames), size)]
+        run = self._buffers.run if self._buffers else self._run
+        parts = [run(frames[start : start + self._size]) for start in range(0, len(frames), self._size)]
         return np.concatenate([np.zeros((0, self.dim), np.float32), *parts])
 
-    def _run(self, batch: NDArray[np.uint8]) -> FloatArray:
-        count, missing = len(batch), max(0, (self._fixed_batch or 0) - len(batch))
-        filled = (
-            np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.uint8)]) if missing else batch
-        )
-        return self._session.run(["features"], {"frames": filled})[0][:count]
+    def _run(self, batch: Sequence[Frames]) -> FloatArray:
+        found: FloatArray = self._session.run(["features"], {"frames": np.stack(batch)})[0]
+        return found
+
+
+class _Buffers:
+    """A network's input (batch, 16, 224, 224, 3) and output (batch, dim), on its device, bound once for all calls."""
+
+    def __init__(
+        self, session: ort.InferenceSession, shape: tuple[int, ...], dim: int, memory: Memory
+    ) -> None:
+        self._session, self._filled = session, np.zeros(shape, np.uint8)
+        self._input = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, memory, 0)
+        self._output = ort.OrtValue.ortvalue_from_shape_and_type((shape[0], dim), np.float32, memory, 0)
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input("frames", self._input)
+        self._binding.bind_ortvalue_output("features", self._output)
+
+    def run(self, batch: Sequence[Frames]) -> FloatArray:
+        """Features (len(batch), dim) of at most as many snippets as there are places; the others are black."""
+        for place, snippet in zip(self._filled, batch, strict=False):
+            place[...] = snippet
+        self._filled[len(batch) :] = 0
+        self._input.update_inplace(self._filled)
+        self._session.run_with_iobinding(self._binding)
+        return np.array(self._output.numpy()[: len(batch)])
+
+
+def _calibrated_on(session: ort.InferenceSession) -> frozenset[str]:
+    stored: Any = json.loads(session.get_modelmeta().custom_metadata_map.get(CALIBRATED_ON, "[]"))
+    return frozenset(stored)
