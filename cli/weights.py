@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.compare_precision import compare
 from model.errors import ErrorCode, SentilocError
 from model.weights import (
     WEIGHTS,
@@ -24,6 +25,8 @@ from model.weights import (
 weights_app = typer.Typer(
     help="Fetch weights that cannot be shipped.", no_args_is_help=True, add_completion=False
 )
+
+weights_app.command("compare")(compare)
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -60,10 +63,11 @@ def quantize(
     from worker.quantize import sample_snippets
 
     source, limits = require_weights("i3d"), DecodeLimits.from_settings(get_settings())
-    error = make(source, int8_path(), sample_snippets(videos, limits))
+    error = make(source, int8_path(), sample_snippets(videos, limits), videos)
     typer.echo(
         f"{int8_path()}: features err by {error.relative:.2%} of the largest, cosine >= {error.cosine:.5f}"
     )
+    typer.echo("What that does to segments, on other videos: sentiloc weights compare VIDEO...", err=True)
 
 
 def pull_weights(weights: Weights, source: Path | None = None, url: str | None = None) -> Path:

@@ -92,7 +92,7 @@ class Pipeline(PackagePipeline):
         """Find the sentiment segments of a video file; raises `SentilocError` where that is not possible."""
         extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
         report("localizing", LOCALIZING_FROM)
-        return self._localize(extraction, options or self.default_options)
+        return self.localize_features(extraction, options or self.default_options)
 
     def localize_part(
         self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
@@ -104,10 +104,11 @@ class Pipeline(PackagePipeline):
         extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part)
         report("localizing", LOCALIZING_FROM)
         total = snippet_count(extraction.info.duration, self.package.spec)
-        found = self._localize(extraction, options)
+        found = self.localize_features(extraction, options)
         return within(placed(found, extraction.first, total), start, end)
 
-    def _localize(self, extraction: Extraction, options: SegmentOptions) -> Result:
+    def localize_features(self, extraction: Extraction, options: SegmentOptions) -> Result:
+        """Find the sentiment segments of a video of which only the features are left."""
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
         with clock.time("localizing"):

@@ -5,6 +5,7 @@ For processors with VNNI or AMX, through OpenVINO. Needs the package `onnx`, whi
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ErrorCode, SentilocError
+from model.weights import sha256
 from worker.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
-from worker.features.visual import VISUAL_SIZE, VisualExtractor
+from worker.features.visual import CALIBRATED_ON, VISUAL_SIZE, VisualExtractor
 from worker.onnx_session import create_session
 
 QUANTIZED = ("Conv", "MaxPool", "Concat")
@@ -49,10 +51,13 @@ def _sample(video: Path, limits: DecodeLimits) -> Iterator[Snippet]:
                 return
 
 
-def quantize(source: Path, target: Path, snippets: Sequence[Snippet]) -> QuantizationError:
+def quantize(
+    source: Path, target: Path, snippets: Sequence[Snippet], videos: Sequence[Path] = ()
+) -> QuantizationError:
     """Write the 8-bit twin of graph `source`: even snippets set the ranges, odd ones measure the error.
 
-    Raises `invalid_data` for fewer than two snippets. `target` appears whole or not at all.
+    `target` knows the digests of the `videos` that the snippets are of, so that it is not judged on them. Raises
+    `invalid_data` for fewer than two snippets. `target` appears whole or not at all.
     """
     if len(snippets) < 2:
         raise SentilocError(ErrorCode.INVALID_DATA, "calibration needs videos of at least four seconds")
@@ -76,9 +81,19 @@ def quantize(source: Path, target: Path, snippets: Sequence[Snippet]) -> Quantiz
             per_channel=True,
             op_types_to_quantize=list(QUANTIZED),
         )
+        _remember(part, videos)
         error = _compare(source, part, snippets[1::2])
         part.replace(target)
     return error
+
+
+def _remember(network: Path, videos: Sequence[Path]) -> None:
+    import onnx
+
+    graph = onnx.load(network)
+    digests = sorted({sha256(video) for video in videos})
+    graph.metadata_props.add(key=CALIBRATED_ON, value=json.dumps(digests))
+    onnx.save(graph, network)
 
 
 def _compare(source: Path, quantized: Path, snippets: Sequence[Snippet]) -> QuantizationError:

@@ -7,34 +7,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from model.errors import ErrorCode, SentilocError
+from model.weights import sha256
 from tests.media import make_clip
+from tests.worker.tiny_networks import write_visual
 from worker.decode import DecodeLimits
+from worker.features.visual import VisualExtractor
+from worker.onnx_session import create_session
 from worker.quantize import quantize, sample_snippets
 
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     """I3D's inputs and outputs around one convolution."""
-    rng = np.random.default_rng(0)
-    frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["batch", 16, 224, 224, 3])
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 8])
-    weights = numpy_helper.from_array(
-        rng.standard_normal((8, 3, 1, 8, 8)).astype(np.float32) / 1000, "weights"
-    )
-    axes = numpy_helper.from_array(np.array([2, 3, 4]), "axes")
-    nodes = [
-        helper.make_node("Cast", ["frames"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["real"], ["clips"], perm=[0, 4, 1, 2, 3]),
-        helper.make_node("Conv", ["clips", "weights"], ["maps"], strides=[4, 8, 8]),
-        helper.make_node("ReduceMean", ["maps", "axes"], ["features"], keepdims=0),
-    ]
-    graph = helper.make_graph(nodes, "tiny", [frames], [features], [weights, axes])
-    path = tmp_path / "tiny.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
-    return path
+    return write_visual(tmp_path / "tiny.onnx")
 
 
 def test_quantizes_and_states_the_error(network: Path, tmp_path: Path) -> None:
@@ -46,6 +33,14 @@ def test_quantizes_and_states_the_error(network: Path, tmp_path: Path) -> None:
     assert 0 < error.relative < 0.05
     assert 0.99 < error.cosine <= 1.0001
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.onnx", "int8.onnx"}
+
+
+def test_remembers_the_videos_that_set_its_ranges(network: Path, tmp_path: Path) -> None:
+    video = tmp_path / "clip.mp4"
+    make_clip(video, seconds=5.0)
+    quantize(network, tmp_path / "int8.onnx", sample_snippets([video], DecodeLimits(threads=1)), [video])
+    assert VisualExtractor(create_session(tmp_path / "int8.onnx")).calibrated_on == {sha256(video)}
+    assert not VisualExtractor(create_session(network)).calibrated_on
 
 
 def test_one_snippet_is_too_little_to_calibrate_and_measure(network: Path, tmp_path: Path) -> None:
