@@ -1,12 +1,14 @@
 """Seconds, memory and real-time factor of whole jobs through a real service, beside bare decoding and the recipe.
 
     python -m bench.pipeline [--specs starter i3d] [--heights 360 720 1080] [--codecs h264 hevc] [--seconds 10 60]
-                             [--device cpu] [--repeats 3] [--recipe] [--clips FOLDER] [--video FILE ...]
+                             [--device cpu] [--precision float32 int8] [--repeats 3] [--recipe] [--clips FOLDER]
+                             [--video FILE ...]
 
 Every case: a job through `sentiloc serve` (feature cache off) and `ffmpeg -i x -f null -`, in turn, medians.
 `wall` is from the upload's first byte to the fetched result; `cpu` is what all processes of the service used. The
-I3D spec runs with random weights: right for speed, meaningless else. `--recipe` adds the published recipe on the
-first clip of each spec. On a busy machine trust ratios of processor seconds.
+I3D spec runs with random weights: right for speed, meaningless else; in each `--precision` (int8: ranges set by drawn
+shots that are no part of the clips). `--recipe` adds the published recipe on the first clip of each spec. On a busy
+machine trust ratios of processor seconds.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 from bench.clips import make_clip
 from bench.service import ROOT, Service, environment
 from worker.cpu import available_cpus
+from worker.onnx_session import Precision
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
 Row = dict[str, Any]
@@ -91,7 +94,26 @@ def videos(options: argparse.Namespace) -> list[tuple[str, Path]]:
 
 
 def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> None:
-    """All cases of one spec; every row is written as soon as it is known."""
+    """All cases of one spec, in each precision that it has; every row is written as soon as it is known."""
+    cases = videos(options)
+    if options.recipe:
+        name, video = cases[0]
+        row = recipe(video, spec == "i3d", options.threads)
+        report["recipe"].append({"spec": spec, "case": name, **row})
+    for precision in options.precision if spec == "i3d" else ["float32"]:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = service_settings(spec, precision, options)
+            with Service(Path(folder), **settings) as service:
+                one_job(service, cases[0][1])
+                for name, video in cases:
+                    row = measure(service, video, options.repeats, options.threads)
+                    report["rows"].append({"spec": spec, "precision": precision, "case": name, **row})
+                    print(line(report["rows"][-1]), flush=True)
+                    options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def service_settings(spec: str, precision: str, options: argparse.Namespace) -> dict[str, object]:
+    """What the service is started with; of the I3D spec, with networks that are made unless they are there."""
     settings: dict[str, object] = {
         "device": options.device,
         "threads": options.threads,
@@ -100,35 +122,24 @@ def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> 
     if spec == "i3d":
         from bench.random_models import NAME, make_models
 
-        models, cache = make_models(options.clips)
-        settings |= {"models_dir": models, "cache_dir": cache, "model": NAME}
-    cases = videos(options)
-    if options.recipe:
-        name, video = cases[0]
-        row = recipe(video, spec == "i3d", options.threads)
-        report["recipe"].append({"spec": spec, "case": name, **row})
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), **settings) as service:
-        one_job(service, cases[0][1])
-        for name, video in cases:
-            row = measure(service, video, options.repeats, options.threads)
-            report["rows"].append({"spec": spec, "case": name, **row})
-            print(line(report["rows"][-1]), flush=True)
-            options.out.write_text(json.dumps(report, indent=1) + "\n")
+        models, cache = make_models(options.clips, with_int8=precision == "int8")
+        settings |= {"models_dir": models, "cache_dir": cache, "model": NAME, "precision": precision}
+    return settings
 
 
 def line(row: Row) -> str:
     """One line of the table."""
-    return (
-        f"{row['spec']:8}{row['case']:18}{row['wall']:8.1f} s{row['cpu']:8.1f} CPU s{row['real_time_factor']:8.1f}x"
-        f"{row['to_bare_wall']:7.2f} of bare wall{row['to_bare_cpu']:6.2f} of bare CPU{row['peak_mib']:7.0f} MiB"
-    )
+    times = f"{row['wall']:8.1f} s{row['cpu']:8.1f} CPU s{row['real_time_factor']:8.1f}x"
+    ratios = f"{row['to_bare_wall']:7.2f} of bare wall{row['to_bare_cpu']:6.2f} of bare CPU"
+    return f"{row['spec']:8}{row['precision']:9}{row['case']:18}{times}{ratios}{row['peak_mib']:7.0f} MiB"
 
 
 def compare_with_recipe(report: dict[str, Any]) -> None:
-    """How many times faster the service was on the recipe's clip."""
+    """How many times faster the service was on the recipe's clip, by precision."""
     for row in report["recipe"]:
-        ours = next(r for r in report["rows"] if (r["spec"], r["case"]) == (row["spec"], row["case"]))
-        row["faster"] = {kind: row[kind] / ours[kind] for kind in ("wall", "cpu")}
+        ours = [r for r in report["rows"] if (r["spec"], r["case"]) == (row["spec"], row["case"])]
+        kinds = ("wall", "cpu")
+        row["faster"] = {one["precision"]: {kind: row[kind] / one[kind] for kind in kinds} for one in ours}
         print(
             f"{row['spec']:8}{row['case']:18} recipe {row['wall']:.1f} s, {row['cpu']:.1f} CPU s: {row['faster']}"
         )
@@ -141,6 +152,7 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", choices=("h264", "hevc"), default=["h264"])
     parser.add_argument("--seconds", type=float, nargs="+", default=[10, 60])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=["float32"])
     parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--recipe", action="store_true")
@@ -149,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    settings = {name: getattr(options, name) for name in ("device", "threads", "repeats")}
+    settings = {name: getattr(options, name) for name in ("device", "precision", "threads", "repeats")}
     report: dict[str, Any] = {**settings, "rows": [], "recipe": []}
     for spec in options.specs:
         run_spec(spec, options, report)

@@ -33,8 +33,10 @@ def bars() -> list[tuple[str, float, str]]:
         lengths = {(row["spec"], row["case"]): row["video_seconds"] / 60 for row in report["rows"]}
         for row in report["rows"]:
             minutes = row["video_seconds"] / 60
-            found.append((f"bare decode, {row['case']}", row["bare"]["cpu"] / minutes, "0.7"))
-            device = row["device"].split(" (")[0]
+            if row.get("precision", "float32") == "float32":
+                found.append((f"bare decode, {row['case']}", row["bare"]["cpu"] / minutes, "0.7"))
+            device = " ".join([row["device"].split(" (")[0], row.get("precision", "float32")])
+            device = device.removesuffix(" float32")
             found.append((f"{row['spec']} on {device}, {row['case']}", row["cpu"] / minutes, "tab:blue"))
         for row in report["recipe"]:
             cpu = row["cpu"] / lengths[row["spec"], row["case"]]

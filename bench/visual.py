@@ -2,8 +2,9 @@
 
     python -m bench.visual [--repeats 3] [--threads 2]
 
-Runs what this installation and processor can run, PyTorch included; needs `sentiloc weights pull i3d`, and for int8
-`sentiloc weights quantize VIDEO...` (or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
+Runs what this installation and processor can run, PyTorch included, on drawn snippets: two at a time as they come, then
+in bound batches of 1, 2, 4 and 8. Needs `sentiloc weights pull i3d`, and for int8 `sentiloc weights quantize VIDEO...`
+(or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.precision_world import draw_shot
 from model.errors import SentilocError
 from model.i3d import I3D
 from model.weights import require_i3d
-from worker.features.visual import VisualExtractor
+from worker.features.visual import Memory, VisualExtractor
 from worker.onnx_session import Device, Precision, create_session
 
 RESULTS = Path(__file__).parent / "results" / "visual.json"
-SNIPPETS = 2
-Extract = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
+SNIPPETS, BATCHES = 2, (1, 2, 4, 8)
+Snippet = NDArray[np.uint8]
+Extract = Callable[[list[Snippet]], NDArray[np.float32]]
 
 
-def in_torch(snippets: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def in_torch(snippets: list[Snippet]) -> NDArray[np.float32]:
     """PyTorch float32, weights of its own: seconds alone."""
     clips = torch.from_numpy(np.stack(snippets)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
     with torch.inference_mode():
@@ -49,7 +52,18 @@ def runnable(threads: int) -> dict[str, Extract]:
                 print(f"left out: {device} {precision}: {error.detail}")
                 continue
             found[f"{device} {precision}"] = VisualExtractor(session).extract
+            memory: Memory = "cuda" if device in {"cuda", "tensorrt"} else "cpu"
+            for size in BATCHES:
+                extractor = VisualExtractor(session, size, memory)
+                found[f"{device} {precision}, batch {size}"] = extractor.extract
     return found
+
+
+def timed(extract: Extract, snippets: list[Snippet]) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """Features, and wall and processor seconds for a snippet."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = extract(snippets)
+    return found, ((time.perf_counter() - wall) / len(snippets), (time.process_time() - cpu) / len(snippets))
 
 
 def main() -> None:
@@ -59,28 +73,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rng = np.random.default_rng(0)
-    snippets = [rng.integers(0, 256, (16, 224, 224, 3), dtype=np.uint8) for _ in range(SNIPPETS)]
+    snippets = [draw_shot(index % 3, np.random.default_rng((9, index)))[0] for index in range(max(BATCHES))]
     rounds: dict[str, list[tuple[float, float]]] = {}
     outputs: dict[str, NDArray[np.float32]] = {}
     extractors = runnable(options.threads)
     for turn in range(options.repeats + 1):
         for name, extract in extractors.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            outputs[name] = extract(snippets)
-            spent = (time.perf_counter() - wall) / SNIPPETS, (time.process_time() - cpu) / SNIPPETS
+            given = snippets if "batch" in name else snippets[:SNIPPETS]
+            outputs[name], spent = timed(extract, given)
             if turn:
                 rounds.setdefault(name, []).append(spent)
     reference = next(outputs[name] for name in outputs if name in {"cpu float32", "openvino float32"})
     rows: dict[str, dict[str, Any]] = {}
     for name, times in rounds.items():
-        error = np.abs(outputs[name] - reference).max() / np.abs(reference).max()
+        error = np.abs(outputs[name][:SNIPPETS] - reference).max() / np.abs(reference).max()
         rows[name] = {
             "wall": median(pair[0] for pair in times),
             "cpu": median(pair[1] for pair in times),
             "error": None if name.startswith("pytorch") else float(error),
         }
-        print(f"{name:20}", rows[name])
+        print(f"{name:28}", rows[name])
     options.out.write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=1) + "\n")
 
 
