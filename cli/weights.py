@@ -65,7 +65,8 @@ def quantize(
     source, limits = require_weights("i3d"), DecodeLimits.from_settings(get_settings())
     error = make(source, int8_path(), sample_snippets(videos, limits), videos)
     typer.echo(
-        f"{int8_path()}: features err by {error.relative:.2%} of the largest, cosine >= {error.cosine:.5f}"
+        f"{int8_path()}: on {error.device}, features err by {error.relative:.2%} of the largest, "
+        f"cosine >= {error.cosine:.5f}"
     )
     typer.echo("What that does to segments, on other videos: sentiloc weights compare VIDEO...", err=True)
 

@@ -133,6 +133,9 @@ def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
     )
     on_gpu = settings.device in {"cuda", "tensorrt"}
     extractor = VisualExtractor(session, GPU_BATCH, "cuda") if on_gpu else VisualExtractor(session)
+    if settings.precision == "int8" and extractor.calibrated_on is None:
+        detail = "the 8-bit I3D is of a version whose features OpenVINO computed wrongly: make it anew by "
+        raise SentilocError(ErrorCode.WEIGHTS_MISSING, f"{detail}sentiloc weights quantize VIDEO...")
     extractor.warm_up()
     return extractor
 

@@ -55,7 +55,7 @@ def create_session(
     """
     check_precision(device, precision)
     wanted = _PROVIDERS[device]
-    if wanted not in ort.get_available_providers():
+    if not is_installed(device):
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_installed(device))
     threads = threads or available_cpus()
     if device in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
@@ -122,6 +122,11 @@ def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dic
         "trt_timing_cache_path": str(engines),
         **limit,
     }
+
+
+def is_installed(device: Device) -> bool:
+    """Whether this ONNX Runtime was built for the device; it may still fail to start."""
+    return _PROVIDERS[device] in ort.get_available_providers()
 
 
 def check_precision(device: Device, precision: Precision) -> None:

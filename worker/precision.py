@@ -20,27 +20,13 @@ from model.segments import FloatArray, Segment
 from model.weights import sha256
 from worker.extract import Extractor, load_extractor
 from worker.extraction import Extraction
+from worker.features.effect import FeatureEffect, feature_effect
 from worker.onnx_session import Precision, check_precision
 from worker.pipeline import Pipeline, load_pipeline
 
 SAME_TIOU = 0.5
 """Segments that share half of their time are the same one, in both runs."""
 Pair = tuple[Segment, Segment]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureEffect:
-    """Differences of features (T, dim) over all snippets.
-
-    largest: by the largest feature. mean: by the mean feature. cosine: the least of a snippet.
-    of_variation: root mean square by that of the features about their mean over all snippets, which is all that
-    tells one snippet from another: 1 is as much error as there is to know. None if all are alike.
-    """
-
-    largest: float
-    mean: float
-    cosine: float
-    of_variation: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,25 +117,11 @@ def compare(
 
 def check_held_out(other: Extractor, videos: Sequence[Path]) -> None:
     """Raise `invalid_data` if there is no video, or one that set the ranges of the network."""
-    learned = other.visual.calibrated_on if other.visual else frozenset()
-    known = [video.name for video in videos if video.is_file() and sha256(video) in learned]
+    learned = other.visual and other.visual.calibrated_on
+    known = [video.name for video in videos if learned and video.is_file() and sha256(video) in learned]
     if known or not videos:
         detail = f"these videos set the 8-bit network's ranges, judge it on others: {', '.join(known)}"
         raise SentilocError(ErrorCode.INVALID_DATA, detail if known else "there is no video to compare on")
-
-
-def feature_effect(exact: FloatArray, ours: FloatArray) -> FeatureEffect:
-    """Of features (T, dim), T >= 1, in float32 and in another precision."""
-    error = np.abs(exact - ours)
-    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(ours, axis=1)
-    variation = float(np.sqrt(np.square(exact - exact.mean(axis=0)).mean()))
-    tiny = float(np.finfo(np.float32).tiny)
-    return FeatureEffect(
-        largest=float(error.max() / max(float(np.abs(exact).max()), tiny)),
-        mean=float(error.mean() / max(float(np.abs(exact).mean()), tiny)),
-        cosine=float(((exact * ours).sum(axis=1) / np.maximum(norms, tiny)).min()),
-        of_variation=float(np.sqrt(np.square(error).mean())) / variation if variation else None,
-    )
 
 
 def segment_effect(lists: Sequence[tuple[Sequence[Segment], Sequence[Segment]]]) -> SegmentEffect:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from app.settings import Settings, get_settings
@@ -21,12 +20,12 @@ from tests.media import make_clip
 from tests.worker.tiny_networks import SPEC, write_package, write_visual
 from worker.decode import DecodeLimits
 from worker.extract import Extractor
+from worker.features.effect import feature_effect
 from worker.features.visual import VisualExtractor
-from worker.onnx_session import create_session
+from worker.onnx_session import create_session, is_installed
 from worker.pipeline import Pipeline
 from worker.precision import (
     compare,
-    feature_effect,
     load_both,
     pair_segments,
     segment_effect,
@@ -128,7 +127,7 @@ def test_the_command_refuses_what_the_device_cannot_do(work: Path, sentiloc: Sen
 
 
 def test_the_command(work: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "OpenVINOExecutionProvider" not in ort.get_available_providers():
+    if not is_installed("openvino"):
         pytest.skip("8 bits run on OpenVINO, and this ONNX Runtime is another build")
     monkeypatch.setenv("SENTILOC_DEVICE", "openvino")
     get_settings.cache_clear()
@@ -163,3 +162,27 @@ def test_segments_are_matched_by_time() -> None:
 
 def _segment(start: float, end: float, label: str = "negative", confidence: float = 0.7) -> Segment:
     return Segment(start=start, end=end, label=label, confidence=confidence, peak=start)
+
+
+def test_a_signed_8_bit_network_of_an_older_version_is_refused(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_installed("openvino"):
+        pytest.skip("8 bits run on OpenVINO, and this ONNX Runtime is another build")
+    for name in ("i3d-rgb.onnx", "i3d-rgb-int8.onnx"):
+        (tmp_path / name).write_bytes((work / "cache" / "i3d-rgb.onnx").read_bytes())
+    monkeypatch.setenv("SENTILOC_CACHE_DIR", str(tmp_path))
+    with pytest.raises(SentilocError, match="make it anew") as caught:
+        load_both(Settings(device="openvino"), SPEC.name, "int8")
+    assert caught.value.code == ErrorCode.WEIGHTS_MISSING
+
+
+def test_openvino_computes_the_8_bit_network_as_the_plain_processor_does(work: Path) -> None:
+    if not is_installed("openvino"):
+        pytest.skip("8 bits run on OpenVINO, and this ONNX Runtime is another build")
+    rng = np.random.default_rng(0)
+    snippets = [rng.integers(0, 256, (16, 224, 224, 3), dtype=np.uint8) for _ in range(2)]
+    path = work / "cache" / "i3d-rgb-int8.onnx"
+    served = VisualExtractor(create_session(path, "openvino", precision="int8")).extract(snippets)
+    plain = VisualExtractor(create_session(path)).extract(snippets)
+    assert feature_effect(plain, served).largest < 0.02

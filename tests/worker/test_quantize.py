@@ -39,8 +39,8 @@ def test_remembers_the_videos_that_set_its_ranges(network: Path, tmp_path: Path)
     video = tmp_path / "clip.mp4"
     make_clip(video, seconds=5.0)
     quantize(network, tmp_path / "int8.onnx", sample_snippets([video], DecodeLimits(threads=1)), [video])
-    assert VisualExtractor(create_session(tmp_path / "int8.onnx")).calibrated_on == {sha256(video)}
-    assert not VisualExtractor(create_session(network)).calibrated_on
+    assert VisualExtractor(create_session(tmp_path / "int8.onnx")).calibrated_on == frozenset([sha256(video)])
+    assert VisualExtractor(create_session(network)).calibrated_on is None
 
 
 def test_one_snippet_is_too_little_to_calibrate_and_measure(network: Path, tmp_path: Path) -> None:

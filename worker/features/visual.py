@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -82,6 +82,7 @@ class _Buffers:
         return np.array(self._output.numpy()[: len(batch)])
 
 
-def _calibrated_on(session: ort.InferenceSession) -> frozenset[str]:
-    stored: Any = json.loads(session.get_modelmeta().custom_metadata_map.get(CALIBRATED_ON, "[]"))
-    return frozenset(stored)
+def _calibrated_on(session: ort.InferenceSession) -> frozenset[str] | None:
+    """The digests of the videos that set an 8-bit network's ranges; None for a network that says nothing of it."""
+    stored: str | None = session.get_modelmeta().custom_metadata_map.get(CALIBRATED_ON)
+    return None if stored is None else frozenset(json.loads(stored))
