@@ -1,7 +1,7 @@
-"""A planted task that only pictures solve well: dark streaks fall in negative stretches, bright discs rise in positive.
+"""A planted task that pictures solve: dark streaks fall in negative stretches, bright discs rise in positive.
 
 Snippets are drawn, I3D sees them, and videos are strung together from what it saw: a bank of shots for training and
-another for judging. Sound and faces are drawn as features and tell a little. Nothing of it looks like a film.
+another for judging. Nothing of it looks like a film, and there is neither sound nor a face.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE, SERVING_FRAME_RATE, SN
 
 SIZE, SHOT_SNIPPETS = 224, 3
 STEP = SNIPPET_FRAMES / SERVING_FRAME_RATE
-AUDIO, FACE = (32, 60), 256
-WEAK = 0.15
-"""How far sound and faces move along a direction of their class, in units of their own noise."""
 Snippets = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -103,40 +100,30 @@ def string_video(name: str, bank: Bank, rng: Generator) -> Item:
         if shown != NON_SENTIMENT:
             segments.append(SegmentLabel(first * STEP, end * STEP, shown))
             points.append(PointLabel(int(rng.integers(first, end)), shown))
-    classes = np.repeat([bank.classes[shot] for shot in shots], SHOT_SNIPPETS)
     return Item(
         name=name,
-        features=_features(np.concatenate(bank.visual[shots]), classes, rng),
+        features=only_pictures(np.concatenate(bank.visual[shots])),
         fps=SERVING_FRAME_RATE,
         points=tuple(points),
         segments=tuple(segments),
     )
 
 
-def _features(visual: Floats, shown: NDArray[np.int64], rng: Generator) -> SnippetFeatures:
-    """Beside the pictures: sound everywhere, a face in most snippets, both with a weak trace of the class."""
-    audio = rng.standard_normal((len(shown), *AUDIO), np.float32)
-    face = rng.standard_normal((len(shown), FACE), np.float32)
-    traces = np.random.default_rng(0)
-    for stream in (audio, face):
-        signs = traces.standard_normal((3, *stream.shape[1:]), np.float32)
-        signs[NON_SENTIMENT] = 0
-        stream += WEAK * signs[shown]
-    present = rng.random(len(shown)) < 0.8
-    face[~present] = 0
-    everywhere = np.ones(len(shown), np.bool_)
+def only_pictures(visual: Floats) -> SnippetFeatures:
+    """Features (T, dim) of a video without sound and faces."""
+    everywhere = np.ones(len(visual), np.bool_)
     return SnippetFeatures(
         visual=visual,
-        audio=audio,
-        face=face,
+        audio=None,
+        face=None,
         visual_present=everywhere,
-        audio_present=everywhere,
-        face_present=present,
+        audio_present=~everywhere,
+        face_present=~everywhere,
     )
 
 
 def string_videos(bank: Bank, count: int, seed: int) -> list[Item]:
-    """`count` videos; the same labels, sound and faces for the same seed, whatever the bank saw."""
+    """`count` videos; the same shots and labels for the same seed, whatever the bank saw."""
     return [
         string_video(f"{seed}-{index}", bank, np.random.default_rng((seed, index))) for index in range(count)
     ]

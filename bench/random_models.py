@@ -28,7 +28,8 @@ def make_models(folder: Path, with_int8: bool = False) -> tuple[Path, Path]:
     """
     torch.manual_seed(0)
     models, cache = folder / "models", folder / "cache"
-    spec = face_spec()
+    encoder = extractor_id(shipped_models_dir() / "expression")
+    spec = ModelSpec(name=NAME, version="0.0.0", face=FaceStream(encoder=encoder))
     if not (cache / "i3d-rgb.onnx").exists():
         export_i3d(I3D().state_dict(), cache / "i3d-rgb.onnx")
     if with_int8 and not (cache / "i3d-rgb-int8.onnx").exists():
@@ -41,12 +42,6 @@ def make_models(folder: Path, with_int8: bool = False) -> tuple[Path, Path]:
         (models / NAME / "calibration.json").write_text(json.dumps(shipped))
         written.write_text(spec.to_json())
     return models, cache
-
-
-def face_spec() -> ModelSpec:
-    """The full spec, with the shipped expression network."""
-    encoder = extractor_id(shipped_models_dir() / "expression")
-    return ModelSpec(name=NAME, version="0.0.0", face=FaceStream(encoder=encoder))
 
 
 def make_lively_i3d(path: Path, snippets: Sequence[NDArray[np.uint8]]) -> Path:
