@@ -78,7 +78,9 @@ class _Buffers:
             place[...] = snippet
         self._filled[len(batch) :] = 0
         self._input.update_inplace(self._filled)
+        self._binding.synchronize_inputs()
         self._session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
         return np.array(self._output.numpy()[: len(batch)])
 
 
