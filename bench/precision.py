@@ -164,7 +164,7 @@ def on_videos(work: Path, network: FSENet, options: argparse.Namespace) -> Row:
     if options.precision == "int8":
         snippets = sample_snippets(options.calibrate, DecodeLimits.from_settings(settings))
         quantize(cache / "i3d-rgb.onnx", cache / "i3d-rgb-int8.onnx", snippets, options.calibrate)
-    return asdict(compare(*load_both(settings, NAME, options.precision), options.videos))
+    return compare(*load_both(settings, NAME, options.precision), options.videos).to_dict()
 
 
 def write_package(folder: Path, spec: ModelSpec) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -43,7 +42,7 @@ def compare(
     options = options if threshold is None else replace(options, threshold=threshold)
     effect = measure(pipeline, other, videos, options)
     if as_json:
-        typer.echo(json.dumps({"precision": precision, "threshold": options.threshold, **asdict(effect)}))
+        typer.echo(json.dumps({"precision": precision, "threshold": options.threshold, **effect.to_dict()}))
         return
     for line in describe(effect, precision, options.threshold):
         typer.echo(line)
@@ -52,9 +51,7 @@ def compare(
 def describe(effect: Effect, precision: str, threshold: float) -> list[str]:
     """The figures as lines for a person."""
     features, segments = effect.features, effect.segments
-    noise = (
-        "" if features.of_variation is None else f"; {features.of_variation:.1%} of what tells snippets apart"
-    )
+    noise = "" if features.of_variation is None else f"; error {features.of_variation:.0%} of their variation"
     lines = [
         f"float32 → {precision}, {effect.videos} videos, {effect.snippets} snippets",
         f"features    off by at most {features.largest:.2%} of the largest, {features.mean:.2%} of the mean on "

@@ -6,8 +6,9 @@ Everything but the visual network is the same in both runs: sound, faces, FSENet
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,12 @@ class Effect:
     score_largest: float
     score_mean: float
     segments: SegmentEffect
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, as JSON takes them."""
+        found = asdict(self)
+        found["segments"] |= {"vanished": self.segments.vanished, "appeared": self.segments.appeared}
+        return found
 
 
 def load_both(settings: Settings, model: str, precision: Precision) -> tuple[Pipeline, Extractor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,7 @@ def test_eight_bits_change_a_little(work: Path, both: tuple[Pipeline, Extractor]
     lines = describe(effect, "int8", 0.0)
     assert "float32 → int8, 1 videos, 7 snippets" in lines[0]
     assert f"{effect.score_largest:.4f}" in lines[2]
+    assert json.loads(json.dumps(effect.to_dict()))["segments"]["vanished"] == effect.segments.vanished
 
 
 def test_videos_that_set_the_ranges_are_no_judges(work: Path, both: tuple[Pipeline, Extractor]) -> None:
