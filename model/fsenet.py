@@ -6,7 +6,7 @@ Shapes: batch B, time T in snippets, width d, C sentiment classes plus one for n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ class FSENetConfig:
     - fusion "cas": equation 9 is what the paper calls the frame-level score; "global" serves equation 10.
     - centred False: as in the paper. True gives every stream a second time less its mean over the video, so that
       a face or voice is judged against the person's own; a resting face can look negative beside others.
+    - standardized False: as in the paper. True gives every stream once more less its mean, divided by its
+      deviation over the video (+ 0.3): how far somebody's face and voice go is somebody's own as well.
     - attention_window None: the whole video; a number of snippets limits |t - s| and makes the cost linear.
     """
 
@@ -48,6 +50,7 @@ class FSENetConfig:
     dropout: float = 0.1
     projection_kernel: int = 3
     centred: bool = False
+    standardized: bool = False
     position: Literal["none", "rotary"] = "none"
     attention_window: int | None = None
     saliency_width: int = 256
@@ -132,6 +135,7 @@ class FSENet(nn.Module):
                 dropout=config.dropout,
                 from_face=name != "face",
                 centred=config.centred,
+                standardized=config.standardized,
             )
             for name, size in sizes.items()
         )
@@ -275,25 +279,3 @@ def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple
 def embedded_width(encoder: nn.Module) -> int:
     """Values a snippet that an audio encoder gives."""
     return int(getattr(encoder, "outputs", EMBEDDED_AUDIO))
-
-
-def attach_reading(network: FSENet, stream: Literal["audio", "face"], reading: Tensor) -> FSENet:
-    """The network on whole features (B, T, dim) of a stream: trained on `reading` (n, dim) @ features, served with
-    it inside.
-
-    A linear reading before a convolution is a convolution, and centring commutes with it, so nothing is added.
-    """
-    count, dim = reading.shape
-    if network.config.stream_shapes.get(stream) != (count,):
-        raise ValueError(
-            f"the network's {stream} is {network.config.stream_shapes.get(stream)}, not ({count},)"
-        )
-    sizes: dict[str, Any] = {"face_dim": dim} if stream == "face" else {"audio_shape": (dim,)}
-    whole = FSENet(replace(network.config, **sizes), network.audio_encoder)
-    weights = dict(network.state_dict())
-    name = f"{stream}.conv.conv.weight"
-    width, _, kernel = weights[name].shape
-    halves = weights[name].reshape(width, -1, count, kernel)
-    weights[name] = torch.einsum("ohck,cd->ohdk", halves, reading).reshape(width, -1, kernel)
-    whole.load_state_dict(weights)
-    return whole.eval()

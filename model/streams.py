@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 EMBEDDED_AUDIO = 512
+LEAST_DEVIATION = 0.3
+"""Added to a stream's deviation: what hardly changes over a video is not blown up."""
+_TINY = 1e-8
 
 
 class TimeConv(nn.Module):
@@ -55,7 +58,8 @@ class StreamProjection(nn.Module):
 
     With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and
     2 use the face as query only, so without this the face of a silent video without visual features would
-    never reach a class score. With `centred`, the features enter a second time less their own mean.
+    never reach a class score. With `centred`, the features enter a second time less their own mean, with
+    `standardized` once more so, in units of their own deviation.
     """
 
     def __init__(
@@ -67,12 +71,14 @@ class StreamProjection(nn.Module):
         dropout: float = 0.0,
         from_face: bool = False,
         centred: bool = False,
+        standardized: bool = False,
     ) -> None:
         super().__init__()
         self.absent = nn.Parameter(0.02 * torch.randn(width))
         self.from_face = nn.Linear(width, width, bias=False) if from_face else None
-        self.centred = centred
-        self.conv = TimeConv(inputs * (1 + centred), width, kernel) if inputs is not None else None
+        self.centred, self.standardized = centred, standardized
+        copies = 1 + centred + standardized
+        self.conv = TimeConv(inputs * copies, width, kernel) if inputs is not None else None
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
@@ -85,10 +91,17 @@ class StreamProjection(nn.Module):
             absent = absent + self.from_face(face)
         if x is None or self.conv is None:
             return absent
-        if self.centred:
-            x = torch.cat([x, x - present_mean(x, present)], dim=-1)
-        projected = self.dropout(functional.relu(self.norm(self.conv(x, present))))
+        projected = self.dropout(functional.relu(self.norm(self.conv(self._copies(x, present), present))))
         return torch.where(present.unsqueeze(-1), projected, absent.to(projected.dtype))
+
+    def _copies(self, x: Tensor, present: Tensor) -> Tensor:
+        """The features (B, T, n) as they are and against the rest of the video, (B, T, n * copies)."""
+        if not (self.centred or self.standardized):
+            return x
+        rest = x - present_mean(x, present)
+        deviation = present_mean(rest.square(), present).clamp(min=_TINY).sqrt()
+        standard = rest / (deviation + LEAST_DEVIATION)
+        return torch.cat([x, *[rest] * self.centred, *[standard] * self.standardized], dim=-1)
 
 
 def present_mean(x: Tensor, present: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Plan:
         default_factory=lambda: {"joined": 260, "acted": 280, "composed": 200, "scenery": 60}
     )
     held_out: dict[str, int] = field(
-        default_factory=lambda: {"joined": 50, "acted": 50, "composed": 40, "scenery": 10}
+        default_factory=lambda: {"joined": 150, "acted": 150, "composed": 120, "scenery": 30}
     )
     whole: TrainConfig = RECIPE
     reading: TrainConfig = READING_RECIPE

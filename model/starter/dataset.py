@@ -50,12 +50,16 @@ _AUDIO_BATCH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Where things are: the data folder, the run folder with its caches, the expression net, the speech run."""
+    """Where things are: the data folder, the run folder with its caches, the expression net, the speech run.
+
+    `unseen` are the actors of `javanese_av` that training never sees nor hears.
+    """
 
     data: Path
     run: Path
     expression: Path
     speech: Path
+    unseen: frozenset[str] = VALIDATION_ACTORS
 
     @property
     def cache(self) -> Path:
@@ -71,6 +75,11 @@ class Material:
         """Folder of what an encoder makes of sound."""
         return self.cache / f"{what}-{file_digest(encoder)}"
 
+    def part(self, held_out: bool) -> str:
+        """Name in caches of the training people, or of the held-out ones."""
+        others = "" if self.unseen == VALIDATION_ACTORS else "-but-" + "-".join(sorted(self.unseen))
+        return f"held_out{others}" if held_out else f"train{others}"
+
     def fold_encoder(self, fold: int) -> Path:
         """The audio front end that has not heard the training speakers of a fold."""
         return self.speech / f"fold{fold}" / ENCODER_FILE
@@ -79,7 +88,7 @@ class Material:
 def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | None = None) -> Sources:
     """Clips, faces and voices of training people (voices of one fold, if given), or of held-out ones."""
     data, cache = material.data, material.cache
-    part = "held_out" if held_out else "train"
+    part, usual = material.part(held_out), "held_out" if held_out else "train"
     digest = file_digest(material.expression)
     encode = open_encoder(material.expression)
     clips = _clips(material, held_out)
@@ -87,8 +96,14 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
         clips=clips,
         clip_faces=clip_faces(clips, encode, cache / f"clip_faces-{part}-{digest}.npz", seed=seed),
         clip_sounds=clip_voices(clips, cache / f"clip_sounds-{part}.npz", seed=seed),
-        stills=_stills(material, encode, held_out, cache / f"stills-{part}-{digest}.npz", seed),
-        voices=open_voices(data / "speech", material.speech / "cache", held_out=held_out, fold=fold),
+        stills=_stills(material, encode, held_out, cache / f"stills-{usual}-{digest}.npz", seed),
+        voices=open_voices(
+            data / "speech",
+            material.speech / "cache",
+            held_out=held_out,
+            fold=fold,
+            but=frozenset() if held_out else material.unseen,
+        ),
         statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
         disguise=not held_out,
     )
@@ -174,7 +189,7 @@ def sound_digest(items: list[Item]) -> str:
 def _clips(material: Material, held_out: bool) -> list[Clip]:
     find = teacher_detector(material.data / "weights" / "yunet_n_dynamic.onnx")
     clips = read_clips(material.data / "javanese_av", material.cache / "clips", find)
-    return [c for c in clips if c.sentiment >= 0 and (c.actor in VALIDATION_ACTORS) == held_out]
+    return [c for c in clips if c.sentiment >= 0 and (c.actor in material.unseen) == held_out]
 
 
 def _stills(

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from model.calibration import Calibration
-from model.committee import Committee
+from model.committee import Committee, Reading
 from model.export import export_onnx
 from model.expression import EMOTIONS
-from model.fsenet import FSENet, FSENetConfig, attach_reading
+from model.fsenet import FSENet, FSENetConfig
 from model.items import Item
 from model.losses import LossConfig, Supervision
 from model.scoring import score_items
@@ -25,7 +25,7 @@ from model.train import TrainConfig, TrainResult, train
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-starter", "1.1.0"
+NAME, VERSION = "fsenet-starter", "1.2.0"
 MOST_NEUTRAL_MARKED = 0.15
 VOICE, VOICE_READING, FACE_READING = 512, 24, len(EMOTIONS)
 """Values of a snippet: the voice's embedding; what is read in it; what is read in a face."""
@@ -40,6 +40,7 @@ NETWORK = FSENetConfig(
     saliency_width=128,
     class_width=32,
     centred=True,
+    standardized=True,
 )
 RECIPE = TrainConfig(
     network=NETWORK,
@@ -93,10 +94,12 @@ def seat(whole: FSENet, reading: FSENet, faces: FloatArray) -> Committee:
 
     `faces` (8, 256) reads a face embedding.
     """
-    columns = torch.eye(VOICE + VOICE_READING)
-    seeing = attach_reading(reading, "face", torch.from_numpy(faces))
+    columns, face = torch.eye(VOICE + VOICE_READING), torch.from_numpy(faces)
     return Committee(
-        [attach_reading(whole, "audio", columns[:VOICE]), attach_reading(seeing, "audio", columns[VOICE:])]
+        [
+            Reading(whole, audio=columns[:VOICE], face=torch.eye(face.shape[1])),
+            Reading(reading, audio=columns[VOICE:], face=face),
+        ]
     ).eval()
 
 
@@ -108,9 +111,8 @@ def finish(committee: Committee, voices: VoiceReader, held_out: Sequence[Item]) 
     calibration, error = calibrate(held_out, scores)
     threshold = pick_threshold(held_out, scores, calibration, most_neutral_marked=MOST_NEUTRAL_MARKED)
     sound = AudioStream()
-    members = [member for member in committee.members if isinstance(member, FSENet)]
     return Fitted(
-        network=Committee(members, voices, (sound.frames, sound.mels)).eval(),
+        network=committee.hearing(voices, (sound.frames, sound.mels)),
         calibration=calibration,
         threshold=threshold,
         calibration_error=error,

@@ -52,8 +52,17 @@ class VoiceBank:
         return to_power(version[own[int(rng.integers(len(own)))]])
 
 
-def open_voices(folder: Path, cache: Path, *, held_out: bool, fold: int | None = None) -> VoiceBank:
-    """The speakers of `speech/` that training may hear (those of one fold, if given), or those kept out of it."""
+def open_voices(
+    folder: Path,
+    cache: Path,
+    *,
+    held_out: bool,
+    fold: int | None = None,
+    but: frozenset[str] = frozenset(),
+) -> VoiceBank:
+    """The speakers of `speech/` that training may hear (those of one fold, if given), or those kept out of it;
+    without the Javanese actors `but`.
+    """
     versions, noise = load_versions(folder, cache)
     speakers: defaultdict[tuple[str, str], defaultdict[int, list[int]]] = defaultdict(
         lambda: defaultdict(list)
@@ -62,7 +71,8 @@ def open_voices(folder: Path, cache: Path, *, held_out: bool, fold: int | None =
     folds = folds_of((u.corpus, u.speaker) for u in utterances)
     for number, utterance in enumerate(utterances):
         place = folds.get((utterance.corpus, utterance.speaker))
-        if utterance.held_out == held_out and fold in (None, place):
+        left_out = utterance.corpus == "javanese" and utterance.speaker in but
+        if utterance.held_out == held_out and fold in (None, place) and not left_out:
             speakers[utterance.corpus, utterance.speaker][utterance.sentiment].append(number)
     groups = tuple(dict(speakers[key]) for key in sorted(speakers))
     return VoiceBank(versions=versions, noise=noise, speakers=groups)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from model.committee import Committee
+from model.committee import Committee, Reading
 from model.export import export_onnx
 from model.fsenet import FSENet, FSENetConfig
 from model.spec import AudioStream, FaceStream, ModelSpec
@@ -19,9 +20,11 @@ CONFIG = FSENetConfig(
 FRAMES, MELS = 32, 60
 
 
-def _member(seed: int) -> FSENet:
+def _member(seed: int, *, audio: int = 12, face: int = 4, whole_face: int = 6) -> Reading:
+    """A network that knows `audio` values read in 512, and `face` in `whole_face`."""
     torch.manual_seed(seed)
-    return FSENet(CONFIG).eval()
+    network = FSENet(replace(CONFIG, audio_shape=(audio,), face_dim=face, standardized=seed > 0))
+    return Reading(network, audio=torch.randn(audio, 512) / 22, face=torch.randn(face, whole_face)).eval()
 
 
 @torch.inference_mode()
@@ -33,16 +36,25 @@ def test_a_committee_says_the_mean_of_what_its_members_say_of_encoded_audio() ->
     audio[~heard] = 1e9
     found = committee(None, audio, face, audio_present=heard)
     encoded = encoder(audio * heard[..., None, None], heard)
-    each = [member(None, encoded, face, audio_present=heard) for member in members]
+    each = [member(None, encoded, face, None, heard) for member in members]
     torch.testing.assert_close(found.scores, (each[0].scores + each[1].scores) / 2)
     torch.testing.assert_close(found.saliency, (each[0].saliency + each[1].saliency) / 2)
     assert committee.config.audio_shape == (FRAMES, MELS)
 
 
 def test_members_of_different_streams_are_refused() -> None:
-    other = FSENet(FSENetConfig(visual_dim=None, audio_shape=(512,), face_dim=7, width=16, heads=2))
     with pytest.raises(ValueError, match="same streams"):
-        Committee([_member(0), other])
+        Committee([_member(0), _member(1, whole_face=7)])
+
+
+@torch.inference_mode()
+def test_a_reading_hears_and_sees_only_what_its_maps_read() -> None:
+    member = _member(0)
+    audio, face = torch.randn(2, 5, 512), torch.randn(2, 5, 6)
+    expected = member.network(None, audio @ member.audio.T, face @ member.face.T)
+    torch.testing.assert_close(member(None, audio, face).scores, expected.scores)
+    with pytest.raises(ValueError, match="not what is read"):
+        Reading(member.network, audio=member.audio, face=torch.randn(5, 6))
 
 
 def test_an_exported_committee_computes_what_it_computes_here(tmp_path: Path) -> None:

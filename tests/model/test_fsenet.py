@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.attention import CrossAttention, band_attention
-from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder, attach_reading
+from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder
 from model.spec import AudioStream, FaceStream, ModelSpec
 from model.streams import LogMelEncoder
 
@@ -200,17 +200,6 @@ def test_a_network_trained_on_embedded_audio_is_served_with_its_encoder() -> Non
     assert torch.allclose(whole(**{**inputs, "audio": raw}).scores, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("centred", [False, True])
-def test_a_network_trained_on_a_reading_of_faces_is_served_with_whole_ones(centred: bool) -> None:
-    network, reading = tiny(centred=centred), torch.randn(4, 11)
-    whole = attach_reading(network, "face", reading)
-    inputs, faces = streams(2, 5), torch.randn(2, 5, 11)
-    expected = network(**{**inputs, "face": faces @ reading.T}).scores
-    assert torch.allclose(whole(**{**inputs, "face": faces}).scores, expected, atol=1e-5)
-    with pytest.raises(ValueError, match="face is"):
-        attach_reading(network, "face", torch.randn(3, 11))
-
-
 def test_centred_streams_also_enter_less_their_mean_over_present_steps() -> None:
     given = streams(2, 9)
     network = tiny(centred=True)
@@ -225,8 +214,31 @@ def test_centred_streams_also_enter_less_their_mean_over_present_steps() -> None
     assert not torch.allclose(tiny()(**given).scores, tiny()(**moved).scores, atol=1e-3)
 
 
-def test_centred_streams_ignore_padding_and_absent_steps() -> None:
-    given, network = streams(1, 6), tiny(centred=True)
+def test_standardized_streams_also_enter_in_units_of_their_own_deviation() -> None:
+    given, network = streams(2, 9), tiny(standardized=True)
+    assert network.face.conv is not None and network.face.conv.conv.in_channels == 2 * 4
+    with torch.no_grad():
+        for projection in (network.visual, network.audio, network.face):
+            assert projection.conv is not None
+            projection.conv.conv.weight[:, : projection.conv.conv.in_channels // 2] = 0
+    far, moved = (
+        {name: change(x) if x.dtype == torch.float32 else x for name, x in given.items()}  # type: ignore[no-untyped-call]
+        for change in (lambda x: x * 1000, lambda x: x * 2000 + 3)
+    )
+    for before, after in zip(network(**far), network(**moved), strict=True):
+        assert torch.allclose(before, after, atol=1e-3), "neither level nor range is left"
+
+
+def test_a_stream_that_never_changes_has_gradients_under_standardization() -> None:
+    given, network = streams(1, 6), tiny(standardized=True).train()
+    given["face"] = torch.ones_like(given["face"]).requires_grad_()
+    network(**given).scores.sum().backward()
+    assert given["face"].grad is not None and torch.isfinite(given["face"].grad).all()
+
+
+@pytest.mark.parametrize("option", ["centred", "standardized"])
+def test_relative_streams_ignore_padding_and_absent_steps(option: str) -> None:
+    given, network = streams(1, 6), tiny(**{option: True})
     longer = {name: torch.cat([x, x[:, :3]], 1) for name, x in given.items()}
     longer["face"] = torch.where(longer["face_present"][..., None], longer["face"], 100.0)
     valid = torch.arange(9)[None] < 6

@@ -1,0 +1,113 @@
+"""How the starter's network on readings does with actors that it has not seen, each actor of `javanese_av` in turn.
+
+    python -m bench.leave_actors_out --data DATA --run RUN [--seeds 0] [--changes NAME ...]
+
+RUN is the run folder of a finished `model.starter.build`: its encoders and caches are used. Four splits leave two
+actors out each. Voices of the left-out actors are read by the encoder that has heard no Javanese at all, as those of
+anybody's own videos will be. Each of `--changes` (default: the recipe as it is) is trained on 590 sequences, 8 epochs,
+about 70 s of one core a split, and judged by the average mAP@0.1:0.3 of 60 joined sequences a split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from model.items import Item
+from model.package import shipped_models_dir
+from model.scoring import score_items
+from model.segments import FloatArray
+from model.serving import serving_proposals
+from model.starter.build import HELD_OUT_SEED
+from model.starter.dataset import (
+    Material,
+    embed_sound,
+    make_items,
+    open_sources,
+    read_faces_of,
+    read_voices_of,
+)
+from model.starter.draft import SNIPPET
+from model.starter.face_bank import face_reading
+from model.starter.fit import READING_RECIPE, fit
+from model.starter.judge import mean_average_precision, truth_of
+from model.starter.shifts import shift_items
+from model.starter.speech_net import load_voice_reader
+from model.starter.splits import FOLDS, WHOLE_CORPORA
+from model.train import TrainConfig
+
+RESULTS = Path(__file__).parent / "results" / "leave_actors_out.json"
+SPLITS = (("actor04", "actor07"), ("actor01", "actor06"), ("actor02", "actor05"), ("actor03", "actor06"))
+TRAIN = {"joined": 200, "acted": 200, "composed": 150, "scenery": 40}
+HELD_OUT = {"joined": 60}
+SHORT = replace(READING_RECIPE, epochs=8, validate_every=8, learning_rate=1.5e-3)
+CHANGES: dict[str, TrainConfig] = {
+    "as shipped": SHORT,
+    "not standardized": replace(SHORT, network=replace(SHORT.network, standardized=False)),
+    "not centred": replace(SHORT, network=replace(SHORT.network, centred=False)),
+    "neither": replace(SHORT, network=replace(SHORT.network, centred=False, standardized=False)),
+    "rotary": replace(SHORT, network=replace(SHORT.network, position="rotary")),
+}
+
+
+def people(material: Material, faces: FloatArray) -> tuple[list[Item], list[Item]]:
+    """Training sequences without the unseen actors, and sequences of nobody else; faces and voices read."""
+    folds = [open_sources(material, held_out=False, seed=0, fold=fold) for fold in range(FOLDS)]
+    items = read_voices_of(make_items(folds, TRAIN, seed=0, spoil=True), material, seed=0)
+    strangers = open_sources(material, held_out=True, seed=0)
+    held_out = make_items(strangers, HELD_OUT, seed=HELD_OUT_SEED, spoil=False)
+    path = material.fold_encoder(WHOLE_CORPORA["javanese"])
+    held_out = embed_sound(held_out, load_voice_reader(path), material.store(path))
+    return shift_items(read_faces_of(items, faces), seed=0), read_faces_of(held_out, faces)
+
+
+def measure(items: Sequence[Item], held_out: Sequence[Item], recipe: TrainConfig, seed: int) -> float:
+    """Average mAP@0.1:0.3 of all proposals, in per cent."""
+    network = fit(items, held_out, run=None, seed=seed, recipe=recipe).network
+    found = {
+        name: serving_proposals(frames.scores, frames.saliency, SNIPPET)
+        for name, frames in score_items(network, held_out).items()
+    }
+    return 100 * mean_average_precision(truth_of(held_out), found)
+
+
+def main() -> None:
+    """Measure every change in every split, print, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="run folder of a finished build")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=["as shipped"])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    expression = shipped_models_dir() / "expression" / "expression.onnx"
+    faces = face_reading(expression)
+    rows: dict[str, list[list[float]]] = {name: [] for name in arguments.changes}
+    for split in SPLITS:
+        material = Material(
+            data=arguments.data,
+            run=arguments.run,
+            expression=expression,
+            speech=arguments.run / "speech",
+            unseen=frozenset(split),
+        )
+        items, held_out = people(material, faces)
+        for name in arguments.changes:
+            rows[name].append([measure(items, held_out, CHANGES[name], seed) for seed in arguments.seeds])
+            print(
+                f"without {', '.join(split)}: {name:18}", *(f"{x:5.1f}" for x in rows[name][-1]), flush=True
+            )
+    for name, found in rows.items():
+        print(f"{name:18} {mean(mean(seeds) for seeds in found):5.1f}")
+    report = {"seeds": arguments.seeds, "splits": SPLITS, "average_map": rows}
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
