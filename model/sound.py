@@ -35,7 +35,7 @@ def measure_sound(log_mel: FloatArray, snippet_seconds: float) -> Sound:
     parts = [_amplitudes(log_mel[start : start + _SNIPPETS_AT_A_TIME]) for start in blocks]
     amplitude = np.concatenate(parts) if parts else np.empty(0)
     loudest = max(float(amplitude.max(initial=0.0)), FAINT)
-    values = np.sqrt(amplitude / loudest).round(_DECIMALS)
+    values = np.sqrt(amplitude.astype(np.float64) / loudest).round(_DECIMALS)
     return Sound(step=snippet_seconds / VALUES_PER_SNIPPET, loudness=tuple(values.tolist()))
 
 

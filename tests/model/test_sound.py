@@ -27,6 +27,14 @@ def test_loud_is_one_and_a_quarter_of_its_amplitude_a_half() -> None:
     assert silent == pytest.approx(0.0, abs=0.01)
 
 
+def test_values_are_written_with_two_decimals() -> None:
+    loudness = measure_sound(
+        serving_log_mel(tone(0.8, 4) * np.linspace(0, 1, 4 * SNIPPET_SAMPLES)), STEP
+    ).loudness
+    assert len({*loudness}) > 5
+    assert all(value == round(value, 2) for value in loudness)
+
+
 def test_a_whisper_is_not_blown_up() -> None:
     assert max(measure_sound(serving_log_mel(tone(0.004, 4)), STEP).loudness) < 0.5
 
