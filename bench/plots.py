@@ -1,4 +1,4 @@
-"""Draws docs/pictures/speed.svg from bench/results/{pipeline,pipeline_i3d,pipeline_10min,pipeline_hour}.json.
+"""Draws docs/pictures/speed.svg from bench/results/pipeline*.json.
 
 python -m bench.plots
 """
@@ -20,7 +20,8 @@ RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "speed.svg"
 BARE, OURS, RECIPE = "0.75", "tab:blue", "tab:red"
 CODECS = {"h264": "H.264", "hevc": "HEVC"}
-LENGTHS = {"10 s": "10 s", "60 s": "1 min", "600 s": "10 min", "3600 s": "1 h"}
+LENGTHS = {"10 s": "10 s", "60 s": "1 min", "600 s": "10 min", "3600 s": "1 h", "7200 s": "2 h"}
+LONG = ("pipeline_2h", "pipeline_10min", "pipeline_hour", "pipeline")
 Row = dict[str, Any]
 
 
@@ -63,7 +64,7 @@ def draw_recipe(axes: Axes) -> None:
 
 def draw_lengths(axes: Axes) -> None:
     """A minute of H.264 720p in videos of each length."""
-    rows = [row for name in ("pipeline", "pipeline_10min", "pipeline_hour") for row in read(name)["rows"]]
+    rows = [row for name in LONG for row in read(name)["rows"]]
     known = {
         row["case"].removeprefix("h264 720p "): row for row in rows if row["case"].startswith("h264 720p")
     }
