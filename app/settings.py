@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.webhook_secrets import check_webhook_secret
+from sentiloc.app.signing import check_webhook_secret
 
 
 class Settings(BaseSettings):

@@ -21,11 +21,11 @@ import numpy as np
 import uvloop
 from redis import Redis
 
-from app.callers import Scope
-from app.keys import KeyStore
 from bench.clips import make_clip
-from bench.load import Connection
 from bench.service import Service, descendants, name, process_cpu_seconds
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.keys import KeyStore
+from tests.proofs.load import Connection
 
 RESULTS = Path(__file__).parent / "results" / "api.json"
 CONNECTIONS = 4

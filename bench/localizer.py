@@ -3,7 +3,8 @@
     python -m bench.localizer [--threads 2] [--repeats 5] [--folder FOLDER]
 
 Full spec (pictures, log-mel, faces) with random weights, one video, random features. Both networks in turn in the same
-process with the same threads; medians. Lengths go through `worker.localizer.Localizer`, in windows, as in serving.
+process with the same threads; medians. Lengths go through the
+`Localizer` that serves, in windows.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.random_models import NAME, make_models
 from bench.train_step import ReferenceTransformer
-from model.fsenet import FSENetConfig
-from model.package import load_package
-from model.segments import SnippetFeatures
-from worker.localizer import Localizer
-from worker.onnx_session import create_session
+from experiments.random_models import NAME, make_models
+from sentiloc.model.fsenet.network import FSENetConfig
+from sentiloc.model.package import load_package
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.worker.pipelines.localizer import Localizer
+from sentiloc.worker.runtime.onnx_session import create_session
 
 RESULTS = Path(__file__).parent / "results" / "localizer.json"
 SHORT, MIDDLE, LONG = 390, 1_100, 11_000

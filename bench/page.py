@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.drawn_clip import draw_clip
-from model.cut import cut_segments
-from model.package import load_package
-from model.result import Curve, ModelIdentity, Result, SegmentOptions, make_curve
-from model.segments import FrameScores, VideoInfo
-from model.sound import VALUES_PER_SNIPPET, Sound
-from model.spec import SNIPPET_FRAMES
+from docs.tools.drawn_clip import draw_clip
+from sentiloc.model.package import load_package
+from sentiloc.model.results.cut import cut_segments
+from sentiloc.model.results.result import Curve, ModelIdentity, Result, SegmentOptions, make_curve
+from sentiloc.model.results.sound import VALUES_PER_SNIPPET, Sound
+from sentiloc.model.segments import FrameScores, VideoInfo
+from sentiloc.model.spec import SNIPPET_FRAMES
 from tests.page.browsing import Visit, chromium
 from tests.service.running import RunningService
 

@@ -26,8 +26,8 @@ from typing import Any, get_args
 
 from bench.clips import make_clip
 from bench.service import ROOT, Service, environment
-from worker.cpu import available_cpus
-from worker.onnx_session import Precision
+from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.onnx_session import Precision
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
 Row = dict[str, Any]
@@ -120,7 +120,7 @@ def service_settings(spec: str, precision: str, options: argparse.Namespace) -> 
         "feature_cache_bytes": 0,
     }
     if spec == "i3d":
-        from bench.random_models import NAME, make_models
+        from experiments.random_models import NAME, make_models
 
         models, cache = make_models(options.clips, with_int8=precision == "int8")
         settings |= {"models_dir": models, "cache_dir": cache, "model": NAME, "precision": precision}

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.diagnosis import error_breakdown
-from model.evaluate import read_ground_truth, read_predictions
-from model.metrics import evaluate_detections
-from model.segments import FrameScores
-from model.serving import select_segments
-from model.tsl300 import tsl300_proposals, video_scores
+from sentiloc.model.evaluation.diagnosis import error_breakdown
+from sentiloc.model.evaluation.evaluate import read_ground_truth, read_predictions
+from sentiloc.model.evaluation.metrics import evaluate_detections
+from sentiloc.model.proposals.rule import select_segments
+from sentiloc.model.proposals.tsl300 import tsl300_proposals, video_scores
+from sentiloc.model.segments import FrameScores
 
 RESULTS = Path(__file__).parent / "results" / "protocol.json"
 STEP = 0.64

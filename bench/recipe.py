@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.face_crop import crop_face
-from model.fsenet import FSENet, FSENetConfig
-from model.i3d import I3D
-from model.package import shipped_models_dir
-from worker.features.face import FaceEncoder, choose_face
-from worker.features.face_detection import load_detector
+from sentiloc.model.extractors.face_crop import crop_face
+from sentiloc.model.extractors.i3d import I3D
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.package import shipped_models_dir
+from sentiloc.worker.features.face import FaceEncoder, choose_face
+from sentiloc.worker.features.face_detection import load_detector
 
 SNIPPET = 16
 Stages = dict[str, dict[str, float]]

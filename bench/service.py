@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def command(*words: str) -> list[str]:
     """The `sentiloc` command of this checkout, whether it is installed or not."""
-    return [sys.executable, "-c", "from cli.main import main; main()", *words]
+    return [sys.executable, "-c", "from sentiloc.cli.main import main; main()", *words]
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -81,7 +81,7 @@ def name(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return "ended"
-    known = ("worker.decoder.child", "redis-server", "api", "worker", "serve")
+    known = ("sentiloc.worker.decoder.child", "redis-server", "api", "worker", "serve")
     return next((part for part in known if any(part in word for word in words[:6])), words[0])
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.clips import make_clip
 from bench.service import ROOT, Service, command, environment
-from tests.media import make_clip as make_small_clip
+from tests.support.media import make_clip as make_small_clip
 
 RESULTS = Path(__file__).parent / "results" / "start.json"
 

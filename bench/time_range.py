@@ -20,12 +20,12 @@ from typing import Any
 import av
 import numpy as np
 
-from app.settings import Settings
-from model.segments import SnippetFeatures
-from tests.media import make_clip
-from worker.decode import DecodeLimits, DecodeRequest, EndOfMedia, decode
-from worker.extraction import WHOLE, Extraction, Part
-from worker.pipeline import CONTEXT, Pipeline, load_pipeline
+from sentiloc.app.settings import Settings
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, decode
+from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
+from sentiloc.worker.pipelines.sentiment import CONTEXT, Pipeline, load_pipeline
+from tests.support.media import make_clip
 
 CONTEXTS = (0, 32, 64, 128, CONTEXT, 256)
 STREAMS = ("visual", "audio", "face")

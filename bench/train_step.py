@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.batching import Batch, collate
-from model.fsenet import FSENet, FSENetConfig
-from model.items import Item, PointLabel, SegmentLabel
-from model.losses import LossConfig, total_loss
-from model.segments import SnippetFeatures
+from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
+from sentiloc.model.fsenet.batching import Batch, collate
+from sentiloc.model.fsenet.losses import LossConfig, total_loss
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.segments import SnippetFeatures
 
 RESULTS = Path(__file__).parent / "results" / "train_step.json"
 NETWORKS = ("fsenet-log-mel", "fsenet-embedded", "transformer-91M")

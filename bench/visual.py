@@ -4,7 +4,7 @@
 
 Runs what this installation and processor can run, PyTorch included, on drawn snippets: two at a time as they come, then
 in bound batches of 1, 2, 4 and 8. Needs `sentiloc weights pull i3d`, and for int8 `sentiloc weights quantize VIDEO...`
-(or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
+(or the random weights of `experiments.random_models`, by SENTILOC_CACHE_DIR).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.precision_world import draw_shot
-from model.errors import SentilocError
-from model.i3d import I3D
-from model.weights import require_i3d
-from worker.features.visual import Memory, VisualExtractor
-from worker.onnx_session import Device, Precision, create_session
+from experiments.precision_world import draw_shot
+from experiments.random_models import as_clips
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.extractors.i3d import I3D
+from sentiloc.model.weights import require_i3d
+from sentiloc.worker.features.visual import Memory, VisualExtractor
+from sentiloc.worker.precision.effect import feature_effect
+from sentiloc.worker.runtime.onnx_session import GPUS, Device, Precision, create_session
 
 RESULTS = Path(__file__).parent / "results" / "visual.json"
 SNIPPETS, BATCHES = 2, (1, 2, 4, 8)
@@ -36,9 +38,8 @@ Extract = Callable[[list[Snippet]], NDArray[np.float32]]
 
 def in_torch(snippets: list[Snippet]) -> NDArray[np.float32]:
     """PyTorch float32, weights of its own: seconds alone."""
-    clips = torch.from_numpy(np.stack(snippets)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
     with torch.inference_mode():
-        return np.asarray(I3D().eval()(clips).numpy(), np.float32)
+        return np.asarray(I3D().eval()(as_clips(snippets)).numpy(), np.float32)
 
 
 def runnable(threads: int) -> dict[str, Extract]:
@@ -52,7 +53,7 @@ def runnable(threads: int) -> dict[str, Extract]:
                 print(f"left out: {device} {precision}: {error.detail}")
                 continue
             found[f"{device} {precision}"] = VisualExtractor(session).extract
-            memory: Memory = "cuda" if device in {"cuda", "tensorrt"} else "cpu"
+            memory: Memory = "cuda" if device in GPUS else "cpu"
             for size in BATCHES:
                 extractor = VisualExtractor(session, size, memory)
                 found[f"{device} {precision}, batch {size}"] = extractor.extract
@@ -86,11 +87,11 @@ def main() -> None:
     reference = next(outputs[name] for name in outputs if name in {"cpu float32", "openvino float32"})
     rows: dict[str, dict[str, Any]] = {}
     for name, times in rounds.items():
-        error = np.abs(outputs[name][:SNIPPETS] - reference).max() / np.abs(reference).max()
+        error = feature_effect(reference, outputs[name][:SNIPPETS]).largest
         rows[name] = {
             "wall": median(pair[0] for pair in times),
             "cpu": median(pair[1] for pair in times),
-            "error": None if name.startswith("pytorch") else float(error),
+            "error": None if name.startswith("pytorch") else error,
         }
         print(f"{name:28}", rows[name])
     options.out.write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=1) + "\n")

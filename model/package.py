@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.calibration import Calibration, parse_calibration
-from model.errors import ErrorCode, SentilocError
-from model.spec import ModelSpec, load_spec
+import sentiloc
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.calibration import Calibration, parse_calibration
+from sentiloc.model.spec import ModelSpec, load_spec
 
 NETWORK_FILE = "fsenet.onnx"
 NETWORK_FILES = {"sentiment": NETWORK_FILE, "emotion": "cten.onnx", "expression": "gim.onnx"}
@@ -34,7 +35,7 @@ class ModelPackage:
 
 def shipped_models_dir() -> Path:
     """Folder of the packages that come with Sentiloc."""
-    return Path(__file__).resolve().parents[1] / "exported"
+    return Path(sentiloc.__file__).parent / "exported"
 
 
 def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:

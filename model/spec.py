@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 SNIPPET_FRAMES = 16
 SERVING_FRAME_RATE = 25.0
@@ -30,7 +30,7 @@ class VisualStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStream:
-    """Log-mel spectrogram, shape (time, frames, mels); `rule` names a preprocessing of `model/logmel.py`."""
+    """Log-mel spectrogram, shape (time, frames, mels); `rule` names a preprocessing of `model/extractors/logmel.py`."""
 
     rule: str = "serving"
     sample_rate: int = 16_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 _CHUNK = 1024 * 1024
 

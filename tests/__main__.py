@@ -18,7 +18,7 @@ def main() -> int:
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
-        ["tests.audit"],
+        ["tests.support.audit"],
         ["pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]],
     )
     for check in checks:

@@ -1,66 +1,146 @@
-"""The house rules that a machine can check: imports go one way, heavy libraries stay where they belong."""
+"""The rules of the house that a machine can check: one package name, one-way imports, folders without circles."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+CODE = (
+    "app",
+    "worker",
+    "model",
+    "sentiloc/cli",
+    "clients/python",
+    "recipes",
+    "experiments",
+    "bench",
+    "tests",
+)
+BARE = {"app", "worker", "model", "cli", "exported", "sentiloc_client"}
 FORBIDDEN = {
-    "model": {"app", "worker", "cli", "fastapi", "celery", "redis"},
-    "app": {"worker", "cli", "torch", "onnxruntime", "av", "cv2"},
-    "worker": {"cli", "torch", "fastapi"},
-    "sentiloc_client": {"app", "worker", "model", "cli", "pydantic", "numpy"},
+    "model": {"sentiloc.app", "sentiloc.worker", "sentiloc.cli", "fastapi", "celery", "redis"},
+    "app": {"sentiloc.worker", "sentiloc.cli", "torch", "onnxruntime", "av", "cv2"},
+    "worker": {"sentiloc.cli", "torch", "fastapi"},
+    "clients/python": {"sentiloc", "pydantic", "numpy"},
+    "bench": {"tests", "recipes", "experiments"},
+    "tests": {"bench"},
 }
-LONGEST_FUNCTION = 80  # lines, with its signature: a command-line verb declares its options there
+LONGEST_FUNCTION = 60
+LARGEST_FOLDER = 18
 NUMPY_ONLY = (
-    *(
-        "spec",
-        "segments",
-        "proposals",
-        "serving",
-        "tsl300",
-        "nms",
-        "metrics",
-        "diagnosis",
-        "evaluate",
-        "calibration",
-    ),
-    *("result", "package", "errors"),
-    *("task_result", "spans", "cten/detect", "cten/inputs", "cten/benchmarks", "gim/spotting", "gim/spec"),
+    "spec.py",
+    "segments.py",
+    "package.py",
+    "errors.py",
+    "proposals",
+    "evaluation",
+    "results",
+    "cten/detect.py",
+    "cten/inputs.py",
+    "cten/benchmarks.py",
+    "gim/spotting.py",
+    "gim/spec.py",
 )
 
 
-def imported_roots(path: Path) -> Iterator[str]:
+def imported(path: Path) -> Iterator[str]:
+    """Absolute names that a file imports; `from a import b` counts as `a.b`, so that modules are seen."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("layer", FORBIDDEN)
-def test_imports_go_one_way(layer: str) -> None:
+def files(folder: str) -> list[Path]:
+    path = ROOT / folder
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+
+
+def is_within(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("folder", CODE)
+def test_imports_go_by_the_one_name(folder: str) -> None:
+    bare = BARE - {"sentiloc_client"} if folder in {"tests", "clients/python"} else BARE
     found = {
-        f"{path.relative_to(ROOT)} imports {root}"
-        for path in (ROOT / layer).rglob("*.py")
-        for root in set(imported_roots(path)) & FORBIDDEN[layer]
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files(folder)
+        for name in imported(path)
+        if is_within(name, bare)
     }
     assert not found
 
 
-def test_pure_model_modules_stay_pure() -> None:
-    heavy = {"torch", "onnx", "onnxruntime", "av", "cv2"}
-    found = {name for name in NUMPY_ONLY if heavy & set(imported_roots(ROOT / "model" / f"{name}.py"))}
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_imports_go_one_way(folder: str) -> None:
+    found = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files(folder)
+        for name in imported(path)
+        if is_within(name, FORBIDDEN[folder])
+    }
     assert not found
 
 
-@pytest.mark.parametrize("entry", ["app.main", "worker.celery_app", "worker.tasks", "cli.main"])
+def room(module: str, package: str) -> str | None:
+    """The node of a module among a package's folders: its folder, or itself where it lies at the package's root."""
+    parts = module.split(".")
+    if parts[:2] != ["sentiloc", package] or len(parts) < 3:
+        return None
+    path = ROOT / package / parts[2]
+    return parts[2] if path.is_dir() or path.with_suffix(".py").is_file() else None
+
+
+@pytest.mark.parametrize("package", ["app", "worker", "model"])
+def test_folders_import_each_other_without_a_circle(package: str) -> None:
+    graph: dict[str, set[str]] = {}
+    for path in files(package):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        own = parts[1]
+        others = {room(name, package) for name in imported(path)} - {None, own}
+        graph.setdefault(own, set()).update(other for other in others if other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle among folders of {package}/: {' -> '.join(error.args[1])}")
+
+
+def test_no_folder_is_crowded() -> None:
+    sizes = Counter(
+        path.parent.relative_to(ROOT)
+        for package in ("app", "worker", "model", "sentiloc/cli")
+        for path in files(package)
+        if path.name != "__init__.py"
+    )
+    assert {str(folder): size for folder, size in sizes.items() if size > LARGEST_FOLDER} == {}
+
+
+def test_pure_model_modules_stay_pure() -> None:
+    heavy = {"torch", "onnx", "onnxruntime", "av", "cv2"}
+    found = {
+        str(path.relative_to(ROOT))
+        for name in NUMPY_ONLY
+        for path in files(f"model/{name}")
+        for module in imported(path)
+        if is_within(module, heavy)
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "entry", ["sentiloc.app.main", "sentiloc.worker.celery_app", "sentiloc.worker.tasks", "sentiloc.cli.main"]
+)
 def test_serving_does_not_load_torch(entry: str) -> None:
     script = f"import sys, {entry}; sys.exit('torch' in sys.modules)"
     done = subprocess.run(
@@ -70,12 +150,14 @@ def test_serving_does_not_load_torch(entry: str) -> None:
 
 
 def test_functions_stay_small() -> None:
-    long = [
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for layer in ("app", "cli", "model", "sentiloc_client", "worker")
-        for path in (ROOT / layer).rglob("*.py")
+    lengths = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": (node.end_lineno or node.lineno)
+        - node.lineno
+        + 1
+        for folder in CODE
+        for path in files(folder)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or node.lineno) - node.lineno >= LONGEST_FUNCTION
-    ]
-    assert not long
+    }
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+    assert median(lengths.values()) <= 8

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 # Extras bring what these import: s3, train.
-OF_EXTRAS = {"app.s3_storage", "worker.quantize"}
+OF_EXTRAS = {"sentiloc.app.storage.s3", "sentiloc.worker.precision.quantize"}
 IMPORT = """
 import importlib, sys
 forbidden = set(sys.argv[1].split())
@@ -46,6 +46,13 @@ def required() -> set[str]:
     return found
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] == "clients":
+        return ".".join(("sentiloc", "client", *parts[3:]))
+    return ".".join(parts if parts[0] == "sentiloc" else ("sentiloc", *parts))
+
+
 def test_serving_needs_nothing_that_is_not_asked_for() -> None:
     allowed = required()
     owners = metadata.packages_distributions()
@@ -54,16 +61,11 @@ def test_serving_needs_nothing_that_is_not_asked_for() -> None:
         for module, names in owners.items()
         if not any(canonicalize_name(name) in allowed for name in names)
     ]
-    packages = [
-        path for package in ("app", "worker", "sentiloc_client") for path in (ROOT / package).rglob("*.py")
-    ]
-    commands = [
-        ROOT / "cli" / f"{name}.py" for name in ("main", "api", "worker", "serve", "keys", "submit", "jobs")
-    ]
-    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (*packages, *commands)}
-    modules = {name.removesuffix(".__init__") for name in modules} - OF_EXTRAS
-    own = {"app", "cli", "model", "worker", "sentiloc_client", "exported"}
-    absent = " ".join(name for name in forbidden if name not in own and name.isidentifier())
+    folders = ("app", "worker", "client", "cli/server", "cli/remote")
+    paths = [path for folder in folders for path in (ROOT / "sentiloc" / folder).resolve().rglob("*.py")]
+    names = {module_name(path) for path in (*paths, ROOT / "sentiloc" / "cli" / "main.py")}
+    modules = {name.removesuffix(".__init__") for name in names} - OF_EXTRAS
+    absent = " ".join(name for name in forbidden if name != "sentiloc" and name.isidentifier())
     done = subprocess.run(
         [sys.executable, "-c", IMPORT, absent, *sorted(modules)],
         cwd=ROOT,

@@ -1,6 +1,6 @@
 """What the images are built from is what the package is made of; the compose file is one, and as it is said to be.
 
-`python -m bench.images` builds and runs them, without a container engine.
+`python -m tests.proofs.images` builds and runs them, without a container engine.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.chroots import DEFAULT_PATH, Builder, Image
-from bench.dockerfile import (
+from tests.proofs.chroots import DEFAULT_PATH, Builder, Image
+from tests.proofs.dockerfile import (
     DockerfileError,
     Step,
     copied_from,
@@ -27,7 +27,7 @@ from bench.dockerfile import (
     pairs,
     parse,
 )
-from bench.images import compose
+from tests.proofs.images import compose
 
 ROOT = Path(__file__).parents[1]
 STAGES = parse((ROOT / "Dockerfile").read_text())

@@ -8,23 +8,23 @@ from typing import Any
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
 from redis import RedisError
 
-from app.broker import Dispatcher, make_celery
-from app.job_store import JobStore
-from app.logs import configure_logging
-from app.redis_client import connect
-from app.settings import get_settings
-from app.storages import make_storage
-from app.tracing import configure_tracing
-from worker.pipelines import Pipelines
-from worker.presence import PresenceThread
-from worker.process import drain_after, end_with_parent
-from worker.runner import JobRunner, take_from_dead_owner
+from sentiloc.app.jobs.broker import Dispatcher, make_celery
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import get_settings
+from sentiloc.app.storage.factory import make_storage
+from sentiloc.app.telemetry.logs import configure_logging
+from sentiloc.app.telemetry.tracing import configure_tracing
+from sentiloc.worker.jobs.presence import PresenceThread
+from sentiloc.worker.jobs.process import drain_after, end_with_parent
+from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
+from sentiloc.worker.pipelines.registry import Pipelines
 
 logger = logging.getLogger(__name__)
 
 settings = get_settings()
 celery_app = make_celery(settings)
-celery_app.conf.include = ["worker.tasks"]
+celery_app.conf.include = ["sentiloc.worker.tasks"]
 
 _runner: JobRunner | None = None
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from celery.exceptions import Reject
 
-from app.broker import LOCALIZE_TASK
-from worker.celery_app import celery_app, runner
+from sentiloc.app.jobs.broker import LOCALIZE_TASK
+from sentiloc.worker.celery_app import celery_app, runner
 
 
 @celery_app.task(name=LOCALIZE_TASK, bind=True)  # type: ignore[untyped-decorator]

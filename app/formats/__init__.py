@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from app.formats import edl, elan, fcpxml, otio, subtitles, tables
-from app.formats.timeline import Timeline
+from sentiloc.app.formats import edl, elan, fcpxml, otio, subtitles, tables
+from sentiloc.app.formats.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

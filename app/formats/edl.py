@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.formats.timeline import Marker, Timeline, without_overlap
+from sentiloc.app.formats.timeline import Marker, Timeline, without_overlap
 
 COLOURS = {"positive": "ResolveColorBlue", "negative": "ResolveColorRed"}
 _OTHER_COLOUR = "ResolveColorYellow"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
-from app.formats.timeline import Timeline
-from model.segments import Segment
+from sentiloc.app.formats.timeline import Timeline
+from sentiloc.model.segments import Segment
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from xml.etree import ElementTree as ET
 
-from app.formats.timeline import Marker, Timeline
+from sentiloc.app.formats.timeline import Marker, Timeline
 
 _VERSION = "1.10"
 

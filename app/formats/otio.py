@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import opentimelineio as oti
 
-from app.formats.timeline import Marker, Timeline
+from sentiloc.app.formats.timeline import Marker, Timeline
 
 _COLOURS = {
     "positive": oti.schema.MarkerColor.BLUE,

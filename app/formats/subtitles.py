@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.formats.timeline import Timeline
+from sentiloc.app.formats.timeline import Timeline
 
 
 def webvtt(timeline: Timeline) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from app.formats.timeline import Timeline
+from sentiloc.app.formats.timeline import Timeline
 
 CSV_HEADER = ("start", "end", "label", "confidence", "peak", "start_timecode", "end_timecode")
 PREMIERE_HEADER = ("Marker Name", "Description", "In", "Out", "Duration", "Marker Type")

@@ -8,14 +8,14 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import tus
-from app.job_options import MAX_METADATA_BYTES
-from app.multipart import MAX_OPTIONS_BYTES
-from app.services import ServicesDep
-from app.settings import Settings
-from model.errors import SentilocError
-from model.package import list_packages, shipped_models_dir
-from model.spec import ModelSpec, load_spec
+from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES
+from sentiloc.app.jobs.options import MAX_METADATA_BYTES
+from sentiloc.app.services import ServicesDep
+from sentiloc.app.settings import Settings
+from sentiloc.app.uploads import tus
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.package import list_packages, shipped_models_dir
+from sentiloc.model.spec import ModelSpec, load_spec
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["operation"])

@@ -9,16 +9,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
-from app.problems import ProblemCode, documented
-from app.result_schemas import EXAMPLE_RESULT, CurveBody
-from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from app.routes.results import EXPIRED, read_result
-from app.services import ServicesDep
-from app.task_schemas import SeriesCurveBody
-from model.errors import ErrorCode
-from model.result import Curve, parse_result
-from model.task_result import SeriesCurve
+from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
+from sentiloc.app.http.problems import ProblemCode, documented
+from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
+from sentiloc.app.routes.results import EXPIRED, read_result
+from sentiloc.app.schemas.results import EXAMPLE_RESULT, CurveBody
+from sentiloc.app.schemas.tasks import SeriesCurveBody
+from sentiloc.app.services import ServicesDep
+from sentiloc.model.errors import ErrorCode
+from sentiloc.model.results.result import Curve, parse_result
+from sentiloc.model.results.task_result import SeriesCurve
 
 router = APIRouter(tags=["results"])
 

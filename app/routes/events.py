@@ -12,11 +12,11 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from redis import RedisError
 
-from app.callers import current_caller
-from app.event_streams import HEARTBEAT_SECONDS, EventStreams, JobEvent
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId
-from app.services import ServicesDep
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.events import HEARTBEAT_SECONDS, EventStreams, JobEvent
+from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId
+from sentiloc.app.services import ServicesDep
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])

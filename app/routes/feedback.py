@@ -9,15 +9,15 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.feedback import EXAMPLE_FEEDBACK, Feedback, FeedbackStore, KeptFeedback, training_zip
-from app.json_body import parse_body, read_body
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from app.routes.results import EXPIRED, read_result
-from app.schemas import EXAMPLE_ID
-from app.services import Services, ServicesDep
-from model.errors import ErrorCode
-from model.result import Result
+from sentiloc.app.http.json_body import parse_body, read_body
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Feedback, FeedbackStore, KeptFeedback, training_zip
+from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
+from sentiloc.app.routes.results import EXPIRED, read_result
+from sentiloc.app.schemas.jobs import EXAMPLE_ID
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.model.errors import ErrorCode
+from sentiloc.model.results.result import Result
 
 router = APIRouter(tags=["feedback"])
 

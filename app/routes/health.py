@@ -7,10 +7,10 @@ from dataclasses import replace
 from fastapi import APIRouter, Response
 from redis import RedisError
 
-from app.health_schemas import HealthBody, ReadyBody, WorkerBody
-from app.presence import WorkerPresence, alive_workers
-from app.services import Services, ServicesDep
-from app.version import version
+from sentiloc.app.jobs.presence import WorkerPresence, alive_workers
+from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.version import version
 
 router = APIRouter(tags=["operation"])
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.callers import current_caller
-from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
-from app.job_record import JobRecord, JobState
-from app.problems import ProblemCode, ProblemError, documented
-from app.retention import delete_files
-from app.schemas import EXAMPLE_ID, JobBody, job_body
-from app.services import Services, ServicesDep
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.schemas.jobs import EXAMPLE_ID, JobBody, job_body
+from sentiloc.app.services import Services, ServicesDep
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
 

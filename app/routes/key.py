@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.callers import Scope, current_caller
-from app.keys import ApiKey, KeyStore
-from app.problems import documented
-from app.routes.jobs import NO_REDIS, NO_STORE
-from app.services import ServicesDep
-from app.usage import month_ends
+from sentiloc.app.access.caller import Scope, current_caller
+from sentiloc.app.access.keys import ApiKey, KeyStore
+from sentiloc.app.access.usage import month_ends
+from sentiloc.app.http.problems import documented
+from sentiloc.app.routes.jobs import NO_REDIS, NO_STORE
+from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["operation"])
 

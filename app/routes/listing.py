@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.job_list import JobFilter, list_jobs
-from app.job_options import AnyLabel
-from app.job_record import JobState
-from app.problems import ProblemCode, documented
-from app.routes.jobs import NO_REDIS, NO_STORE
-from app.schemas import JobListBody, job_body
-from app.services import ServicesDep
+from sentiloc.app.http.problems import ProblemCode, documented
+from sentiloc.app.jobs.listing import JobFilter, list_jobs
+from sentiloc.app.jobs.options import AnyLabel
+from sentiloc.app.jobs.record import JobState
+from sentiloc.app.routes.jobs import NO_REDIS, NO_STORE
+from sentiloc.app.schemas.jobs import JobListBody, job_body
+from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["jobs"])
 

@@ -7,23 +7,23 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from app.intake import KEY_REUSED, Source, submit
-from app.job_options import JobOptions
-from app.job_record import JobRecord, new_job_id
-from app.json_body import parse_body, read_body
-from app.localize_request import MAX_REQUEST_BYTES, LocalizeRequest
-from app.once import Once
-from app.options_check import require_possible
-from app.outbound import Outbound
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.uploads import UNKNOWN as UNKNOWN_UPLOAD
-from app.routes.uploads import find_upload
-from app.schemas import JobBody, job_body
-from app.services import Services, ServicesDep
-from app.storage import source_key
-from app.upload_jobs import GONE, UNFINISHED, USED, localize_upload
-from app.uploads import Upload, receive_video
-from model.errors import ErrorCode, SentilocError
+from sentiloc.app.http.json_body import parse_body, read_body
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.idempotency import Once
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.options_check import require_possible
+from sentiloc.app.jobs.record import JobRecord, new_job_id
+from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest
+from sentiloc.app.jobs.submit import KEY_REUSED, Source, submit
+from sentiloc.app.outbound.client import Outbound
+from sentiloc.app.routes.uploads import UNKNOWN as UNKNOWN_UPLOAD
+from sentiloc.app.routes.uploads import find_upload
+from sentiloc.app.schemas.jobs import JobBody, job_body
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.storage.local import source_key
+from sentiloc.app.uploads.form import Upload, receive_video
+from sentiloc.app.uploads.jobs import GONE, UNFINISHED, USED, localize_upload
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["jobs"])
 

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from app.presence import alive_workers
-from app.problems import documented
-from app.routes.jobs import NO_REDIS
-from app.services import ServicesDep
-from app.snapshot import Snapshot
-from app.store_figures import read_figures
+from sentiloc.app.http.problems import documented
+from sentiloc.app.jobs.presence import alive_workers
+from sentiloc.app.metrics.collector import Snapshot
+from sentiloc.app.metrics.queue import read_figures
+from sentiloc.app.routes.jobs import NO_REDIS
+from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["operation"])
 

@@ -10,17 +10,17 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.callers import current_caller
-from app.job_record import new_job_id
-from app.json_body import parse_body, read_body
-from app.multipart import display_name
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.jobs import NO_REDIS
-from app.routes.uploads import EXAMPLE_ID, MANY, new_upload
-from app.schema_base import Body
-from app.services import Services, ServicesDep
-from app.upload_record import UploadRecord, UploadState
-from model.errors import ErrorCode
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.json_body import parse_body, read_body
+from sentiloc.app.http.multipart import display_name
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.record import new_job_id
+from sentiloc.app.routes.jobs import NO_REDIS
+from sentiloc.app.routes.uploads import EXAMPLE_ID, MANY, new_upload
+from sentiloc.app.schemas.base import Body
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.uploads.record import UploadRecord, UploadState
+from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 

@@ -12,22 +12,27 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
-from app.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
-from app.feedback import FeedbackStore
-from app.formats import FORMATS
-from app.formats.timeline import make_timeline
-from app.job_options import CutOptions
-from app.job_record import JobRecord, JobState
-from app.options_check import check_labels
-from app.problems import ProblemCode, ProblemError, documented
-from app.result_schemas import EXAMPLE_RESULT, ResultBody
-from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
-from app.services import Services, ServicesDep
-from app.task_schemas import EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS, EmotionResultBody, ExpressionResultBody
-from model.cut import given_segments
-from model.errors import ErrorCode, SentilocError
-from model.result import Result, parse_result
-from model.task_result import AnyResult, labels_of, parse_any, recut_any, task_of
+from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.feedback import FeedbackStore
+from sentiloc.app.jobs.options import CutOptions
+from sentiloc.app.jobs.options_check import check_labels
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
+from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
+from sentiloc.app.schemas.tasks import (
+    EXAMPLE_EMOTIONS,
+    EXAMPLE_EXPRESSIONS,
+    EmotionResultBody,
+    ExpressionResultBody,
+)
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.results.cut import given_segments
+from sentiloc.model.results.result import Result, parse_result
+from sentiloc.model.results.task_result import AnyResult, labels_of, parse_any, recut_any, task_of
 
 router = APIRouter(tags=["results"])
 

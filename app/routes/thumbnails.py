@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.etags import ETAG_HEADER, NOT_MODIFIED, tagged
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from app.routes.results import EXPIRED, require_result
-from app.services import ServicesDep
-from app.storage import thumbnail_key
-from model.errors import ErrorCode, SentilocError
+from sentiloc.app.http.etags import ETAG_HEADER, NOT_MODIFIED, tagged
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
+from sentiloc.app.routes.results import EXPIRED, require_result
+from sentiloc.app.services import ServicesDep
+from sentiloc.app.storage.local import thumbnail_key
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["results"])
 

@@ -10,19 +10,19 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import ConfigDict, Field
 
-from app import tus
-from app.callers import current_caller
-from app.job_record import new_job_id
-from app.multipart import MAX_OPTIONS_BYTES, display_name, too_large
-from app.options_check import check_options
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.jobs import NO_REDIS
-from app.schema_base import Body
-from app.services import Services, ServicesDep
-from app.upload_jobs import GONE, USED, begin_by_itself
-from app.upload_pieces import BUSY, CHECKSUM, OFFSET
-from app.upload_record import UploadRecord, UploadState
-from model.errors import ErrorCode
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, display_name, too_large
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.options_check import check_options
+from sentiloc.app.jobs.record import new_job_id
+from sentiloc.app.routes.jobs import NO_REDIS
+from sentiloc.app.schemas.base import Body
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.uploads import tus
+from sentiloc.app.uploads.jobs import GONE, USED, begin_by_itself
+from sentiloc.app.uploads.record import UploadRecord, UploadState
+from sentiloc.app.uploads.writer import BUSY, CHECKSUM, OFFSET
+from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 

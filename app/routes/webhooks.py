@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.job_record import JobRecord
-from app.problems import ProblemCode, ProblemError, documented
-from app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, UNKNOWN, JobId, find_job
-from app.schemas import EXAMPLE_ID
-from app.services import Services, ServicesDep
-from app.webhook_sender import is_wanted
-from app.webhooks import WebhookState, WebhookStatus, WebhookStore, event_id
+from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, UNKNOWN, JobId, find_job
+from sentiloc.app.schemas.jobs import EXAMPLE_ID
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.webhooks.sender import is_wanted
+from sentiloc.app.webhooks.store import WebhookState, WebhookStatus, WebhookStore, event_id
 
 router = APIRouter(tags=["webhooks"])
 

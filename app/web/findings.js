@@ -103,7 +103,7 @@ export class Findings {
     return Object.fromEntries(this.streams.map((stream, i) => [stream, drops[i] / total]));
   }
 
-  // The same segments as the server's for these options (model/serving.py): filter, join, filter.
+  // The same segments as the server's for these options (model/proposals/rule.py): filter, join, filter.
   cut(candidates, { threshold, min_length: minLength, merge_gap: gap, labels = LABELS }) {
     const merged = [];
     for (const row of candidates) {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 SPLITS = ("train", "val", "test")
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".wmv", ".mpg", ".npy"}

@@ -1,6 +1,6 @@
 """A folder of extracted features and emotion labels to items.
 
-FOLDER/spec.json, features/SPLIT/…   as `sentiloc extract` or any writer of `model/feature_store.py` leaves them
+FOLDER/spec.json, features/SPLIT/…   as `sentiloc extract` or any writer of `model/data/feature_store.py` leaves them
 FOLDER/split_SPLIT.txt               names, one a line; their features may also lie in the split "all"
 FOLDER/emotions.csv                  columns video_id, label
 FOLDER/emotion_segments.csv          columns video_id, start, end in seconds; optional, for evaluation
@@ -11,12 +11,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from model.cten.benchmarks import emotion_name, read_segments
-from model.cten.inputs import segment_inputs
-from model.cten.items import EmotionItem
-from model.errors import ErrorCode, SentilocError
-from model.feature_store import has_features, read_features, read_spec
-from model.spec import ModelSpec
+from sentiloc.model.cten.benchmarks import emotion_name, read_segments
+from sentiloc.model.cten.inputs import segment_inputs
+from sentiloc.model.cten.items import EmotionItem
+from sentiloc.model.data.feature_store import has_features, read_features, read_spec
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.spec import ModelSpec
 
 ALL = "all"
 LABEL_FILE, SEGMENT_FILE = "emotions.csv", "emotion_segments.csv"

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.metrics import GroundTruthSegment, evaluate_detections
-from model.nms import suppress
-from model.segments import Proposal
-from model.serving import smooth
-from model.spans import Floats, outer_inner_contrast, threshold_runs
+from sentiloc.model.evaluation.metrics import GroundTruthSegment, evaluate_detections
+from sentiloc.model.proposals.nms import suppress
+from sentiloc.model.proposals.rule import smooth
+from sentiloc.model.proposals.spans import Floats, outer_inner_contrast, threshold_runs
+from sentiloc.model.segments import Proposal
 
 THRESHOLDS = tuple(np.arange(0.1, 0.901, 0.05).round(2).tolist())
 NMS_TIOU = 0.5

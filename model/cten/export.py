@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import load_checkpoint, save_atomic
-from model.cten.inputs import modality_dims
-from model.cten.losses import class_probabilities
-from model.cten.network import CTEN, CTENConfig
-from model.errors import ErrorCode, SentilocError
-from model.graph_export import Graph, export_graph
-from model.package import NETWORK_FILES
-from model.spec import ModelSpec
+from sentiloc.model.cten.inputs import modality_dims
+from sentiloc.model.cten.losses import class_probabilities
+from sentiloc.model.cten.network import CTEN, CTENConfig
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.checkpoint import load_checkpoint, save_atomic
+from sentiloc.model.package import NETWORK_FILES
+from sentiloc.model.spec import ModelSpec
+from sentiloc.model.training.graph_export import Graph, export_graph
 
 TASK = "emotion"
 CONFIDENCE_THRESHOLD = 0.3

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from model.cten.benchmarks import (
+from sentiloc.model.cten.benchmarks import (
     EmotionBenchmark,
     make_split,
     read_class_folders,
     read_folder_splits,
     read_label_list,
 )
-from model.cten.datasets import ALL, LABEL_FILE
-from model.errors import ErrorCode, SentilocError
+from sentiloc.model.cten.datasets import ALL, LABEL_FILE
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: int) -> list[str]:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.errors import ErrorCode, SentilocError
-from model.segments import BoolArray, FloatArray, SnippetFeatures
-from model.spec import ModelSpec
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
+from sentiloc.model.spec import ModelSpec
 
 MAX_SEGMENTS = 256
 """Attention between all pairs of segments; longer videos get longer segments, so cost does not grow."""

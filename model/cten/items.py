@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.segments import FloatArray
+from sentiloc.model.segments import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

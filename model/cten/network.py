@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.cten.erasing import banded_attention, normalise
-from model.cten.relation import inter_modal, intra_modal, project
+from sentiloc.model.cten.erasing import banded_attention, normalise
+from sentiloc.model.cten.relation import inter_modal, intra_modal, project
 
 _EPSILON = 1e-6
 
@@ -24,7 +24,7 @@ class CTENConfig:
     Not in the paper, chosen here:
 
     - width: where the features' widths differ or are not C, a linear layer brings both to it.
-    - mix 3: extent of W1 in equation 7, see `model.cten.erasing.banded`.
+    - mix 3: extent of W1 in equation 7, see `sentiloc.model.cten.erasing.banded`.
     - dropout 0.1 on the projected features.
     - intra, inter: the rows of Table 2; without inter F'' is F, without intra F' is F.
     """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cten.items import EmotionItem
+from sentiloc.model.cten.items import EmotionItem
 
 Floats = NDArray[np.float64]
 

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.cten.detect import EmotionScores, detection_map, emotion_spans
-from model.cten.erasing import erasing_mask
-from model.cten.items import EmotionBatch, EmotionItem, collate
-from model.cten.losses import cross_entropy, total_loss
-from model.cten.network import CTEN, CTENConfig
-from model.epochs import EpochRun, Progress, step_seed
-from model.errors import ErrorCode, SentilocError
-from model.run_folder import RunFolder
+from sentiloc.model.cten.detect import EmotionScores, detection_map, emotion_spans
+from sentiloc.model.cten.erasing import erasing_mask
+from sentiloc.model.cten.items import EmotionBatch, EmotionItem, collate
+from sentiloc.model.cten.losses import cross_entropy, total_loss
+from sentiloc.model.cten.network import CTEN, CTENConfig
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.training.epochs import EpochRun, Progress, step_seed
+from sentiloc.model.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.errors import ErrorCode, SentilocError
-from model.gim.items import Expression
-from model.gim.labels import MACRO, MICRO, Point
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.items import Expression
+from sentiloc.model.gim.labels import MACRO, MICRO, Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

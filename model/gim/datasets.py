@@ -13,13 +13,13 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from model.errors import ErrorCode, SentilocError
-from model.feature_store import load_array
-from model.gim.flow import stack_flows
-from model.gim.items import Expression, ExpressionItem
-from model.gim.labels import EXPRESSIONS, Point
-from model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
-from model.spec import FlowStream
+from sentiloc.model.data.feature_store import load_array
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.flow import stack_flows
+from sentiloc.model.gim.items import Expression, ExpressionItem
+from sentiloc.model.gim.labels import EXPRESSIONS, Point
+from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
+from sentiloc.model.spec import FlowStream
 
 
 def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionItem]:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import load_checkpoint, save_atomic
-from model.errors import ErrorCode, SentilocError
-from model.gim.network import GIM, GIMConfig
-from model.gim.spec import TASK
-from model.graph_export import Graph, export_graph
-from model.package import NETWORK_FILES
-from model.spec import ModelSpec
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.checkpoint import load_checkpoint, save_atomic
+from sentiloc.model.gim.network import GIM, GIMConfig
+from sentiloc.model.gim.spec import TASK
+from sentiloc.model.package import NETWORK_FILES
+from sentiloc.model.spec import ModelSpec
+from sentiloc.model.training.graph_export import Graph, export_graph
 
 
 class _Serving(nn.Module):

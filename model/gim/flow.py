@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.segments import FloatArray
+from sentiloc.model.segments import FloatArray
 
 GreyImage = NDArray[np.uint8]
 _DIRECTIONS = 8

@@ -6,12 +6,12 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from model.errors import ErrorCode, SentilocError
-from model.feature_store import load_array
-from model.gim.annotations import AnnotatedVideo, draw_points
-from model.gim.items import Expression
-from model.gim.labels import EXPRESSIONS
-from model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
+from sentiloc.model.data.feature_store import load_array
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.annotations import AnnotatedVideo, draw_points
+from sentiloc.model.gim.items import Expression
+from sentiloc.model.gim.labels import EXPRESSIONS
+from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
 
 
 def write_labels(folder: Path, videos: Sequence[AnnotatedVideo], seed: int) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from model.gim.labels import Point
-from model.segments import FloatArray
+from sentiloc.model.gim.labels import Point
+from sentiloc.model.segments import FloatArray
 
 
 class Expression(NamedTuple):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.gim.contrast import pseudo_neutral
-from model.gim.gaussian import (
+from sentiloc.model.gim.contrast import pseudo_neutral
+from sentiloc.model.gim.gaussian import (
     frames_within,
     gaussian_labels,
     proposal_frames,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from model.gim.spotting import EXPRESSIONS
-from model.spec import FlowStream, ModelSpec
+from sentiloc.model.gim.spotting import EXPRESSIONS
+from sentiloc.model.spec import FlowStream, ModelSpec
 
 TASK = "expression"
 FRAME_RATE = 30.0

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.nms import suppress
-from model.spans import Floats, outer_inner_contrast, threshold_runs
+from sentiloc.model.proposals.nms import suppress
+from sentiloc.model.proposals.spans import Floats, outer_inner_contrast, threshold_runs
 
 EXPRESSIONS = ("macro", "micro")
 MATCH_IOU = 0.5

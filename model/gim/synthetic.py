@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.gim.flow import stack_flows
-from model.gim.items import Expression, ExpressionItem
-from model.gim.labels import MACRO, MICRO, Point
+from sentiloc.model.gim.flow import stack_flows
+from sentiloc.model.gim.items import Expression, ExpressionItem
+from sentiloc.model.gim.labels import MACRO, MICRO, Point
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.epochs import EpochRun, Progress, step_seed
-from model.errors import ErrorCode, SentilocError
-from model.gim.contrast import contrast_loss
-from model.gim.items import ExpressionItem
-from model.gim.labels import EXPRESSIONS, LabelConfig, PseudoLabels, pseudo_labels
-from model.gim.losses import (
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.contrast import contrast_loss
+from sentiloc.model.gim.items import ExpressionItem
+from sentiloc.model.gim.labels import EXPRESSIONS, LabelConfig, PseudoLabels, pseudo_labels
+from sentiloc.model.gim.losses import (
     LossWeights,
     action_loss,
     intensity_loss,
@@ -28,8 +27,8 @@ from model.gim.losses import (
     smooth_loss,
     total_loss,
 )
-from model.gim.network import GIM, GIMConfig, GIMOutput
-from model.gim.spotting import (
+from sentiloc.model.gim.network import GIM, GIMConfig, GIMOutput
+from sentiloc.model.gim.spotting import (
     DEFAULT_RULE,
     Counts,
     SpottedExpression,
@@ -38,7 +37,8 @@ from model.gim.spotting import (
     spot,
     video_counts,
 )
-from model.run_folder import RunFolder
+from sentiloc.model.training.epochs import EpochRun, Progress, step_seed
+from sentiloc.model.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from app.job_record import JobRecord
-from app.job_store import JobStore
-from app.problems import MEDIA_TYPE
-from app.settings import Settings
-from app.storage import LocalStorage
+from sentiloc.app.http.problems import MEDIA_TYPE
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
 
 VIDEO = bytes(range(256)) * 20
 

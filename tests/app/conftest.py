@@ -10,12 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from app.job_record import JobRecord
-from app.job_store import JobStore
-from app.main import create_app
-from app.redis_client import connect
-from app.settings import Settings
-from tests.services import PrivateRedis, private_redis
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
+from tests.support.services import PrivateRedis, private_redis
 
 
 @pytest.fixture(scope="package")

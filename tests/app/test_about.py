@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi.testclient import TestClient
 
-from app.settings import Settings
-from model.package import list_packages, shipped_models_dir
+from sentiloc.app.settings import Settings
+from sentiloc.model.package import list_packages, shipped_models_dir
 from tests.app.asking import upload
 
 

@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from app.job_store import JobStore
-from app.settings import Settings
-from app.storage import LocalStorage
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
 from tests.app.asking import assert_problem
 
 URL = "https://media.example/a%20b/holiday.mp4?token=secret"

@@ -9,15 +9,15 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from app.broker import Dispatcher
-from app.job_record import JobState
-from app.job_store import JobStore
-from app.presence import WorkerPresence, alive_workers, beat
-from app.reaper import Chore, Reaper
-from app.settings import Settings
-from app.storage import LocalStorage
+from sentiloc.app.housekeeping.reaper import Chore, Reaper
+from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, beat
+from sentiloc.app.jobs.record import JobState
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
 from tests.app.conftest import submit
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 HOUR = 3600.0
 LEASE = 30.0

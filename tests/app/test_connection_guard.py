@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 
-from app.connection_guard import guarded_protocol
-from app.settings import Settings
-from tests.services import wait_for
+from sentiloc.app.http.connection_guard import guarded_protocol
+from sentiloc.app.settings import Settings
+from tests.support.services import wait_for
 
 MOST = 4
 HEADER_SECONDS = 0.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi.testclient import TestClient
 
-from app.main import create_app
-from app.settings import Settings
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
 
 HERE, ELSEWHERE = "https://edit.example", "https://other.example"
 

@@ -1,6 +1,6 @@
 """Every operation, asked what its own document allows and what it does not: each answer is one that is documented.
 
-The long form, by a tool that this project did not write, is `bench/schemathesis.sh`.
+The long form, by a tool that this project did not write, is `tests/proofs/schemathesis.sh`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from app.job_store import JobStore
-from app.main import create_app
-from app.redis_client import connect
-from app.result_schemas import EXAMPLE_RESULT
-from app.settings import Settings
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.redis.client import connect
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
 from tests.app.asking import finish, upload
-from tests.services import PrivateRedis
+from tests.support.services import PrivateRedis
 
 DOCUMENT: dict[str, Any] = create_app(Settings(redis_url="redis://localhost:1/0")).openapi()
 SCHEMAS = DOCUMENT["components"]["schemas"]

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.event_streams import eta_seconds
-from app.job_record import JobState
-from app.job_store import JobStore
-from app.main import create_app
-from app.settings import Settings
+from sentiloc.app.jobs.events import eta_seconds
+from sentiloc.app.jobs.record import JobState
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
 from tests.app.asking import assert_problem
 from tests.app.conftest import submit
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 
 def parse(text: str) -> list[dict[str, Any]]:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.feedback import MAX_ENTRIES
-from app.job_store import JobStore
-from app.result_schemas import EXAMPLE_RESULT
-from app.settings import Settings
-from model.datasets import Problems, read_annotations
+from sentiloc.app.jobs.feedback import MAX_ENTRIES
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
+from sentiloc.model.fsenet.datasets import Problems, read_annotations
 from tests.app.asking import assert_problem, finish, upload
 
 SEGMENTS = [{"start": 1.0, "end": 2.5, "label": "negative"}, {"start": 3.2, "end": 9.6, "label": "positive"}]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.figures import JobFigures, count_job, read_counts
-from app.job_store import JobStore
-from app.presence import WorkerPresence, beat
+from sentiloc.app.jobs.presence import WorkerPresence, beat
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.metrics.job_counters import JobFigures, count_job, read_counts
 from tests.app.asking import upload
 from tests.app.conftest import submit
 from tests.app.test_metrics import figures

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
-from app.formats import FORMATS
-from app.formats.timeline import Timeline, make_timeline, timebase, without_overlap
-from bench.formats import measure
-from model.segments import Segment, VideoInfo
+from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.timeline import Timeline, make_timeline, timebase, without_overlap
+from sentiloc.model.segments import Segment, VideoInfo
+from tests.proofs.formats import measure
 
 RATES = {"23.976": 24000 / 1001, "25": 25.0, "29.97": 30000 / 1001, "59.94": 60000 / 1001, "60": 60.0}
 

@@ -8,12 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis, RedisError
 
-from app.main import create_app
-from app.settings import Settings
-from app.storage import RESERVE_BYTES, LocalStorage
-from model.errors import ErrorCode, SentilocError
-from tests.full_disk import fill, small_volume
-from tests.services import PrivateRedis
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import RESERVE_BYTES, LocalStorage
+from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.support.full_disk import fill, small_volume
+from tests.support.services import PrivateRedis
 
 
 def test_an_upload_without_room_is_a_507_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi.testclient import TestClient
 
-from app.settings import Settings
-from bench.upload_abuse import hostile_names
+from sentiloc.app.settings import Settings
+from tests.proofs.upload_abuse import hostile_names
 
 HEADERS = {"Content-Type": "multipart/form-data; boundary=x"}
 

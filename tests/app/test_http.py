@@ -11,16 +11,16 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from app.formats import FORMATS
-from app.health_schemas import ReadyBody
-from app.job_record import JobError
-from app.job_store import JobStore
-from app.main import create_app
-from app.presence import WorkerPresence, beat
-from app.result_schemas import EXAMPLE_RESULT, ResultBody
-from app.schemas import JobBody, JobListBody
-from app.settings import Settings
-from model.errors import ErrorCode
+from sentiloc.app.formats import FORMATS
+from sentiloc.app.jobs.presence import WorkerPresence, beat
+from sentiloc.app.jobs.record import JobError
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.schemas.health import ReadyBody
+from sentiloc.app.schemas.jobs import JobBody, JobListBody
+from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode
 from tests.app.asking import VIDEO, assert_problem, finish, upload
 
 BOUNDARY = "b0undary"

@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from app.job_store import JobStore
-from app.main import create_app
-from app.settings import Settings
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
 from tests.app.asking import VIDEO, assert_problem
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.broker import Dispatcher
-from app.job_store import JobStore
-from app.main import create_app
-from app.reaper import Reaper
-from app.settings import Settings
-from app.storage import LocalStorage
+from sentiloc.app.housekeeping.reaper import Reaper
+from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
 from tests.app.asking import VIDEO, assert_problem, upload
-from tests.services import PrivateRedis
+from tests.support.services import PrivateRedis
 
 
 class DeafProxy:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
-from app.job_list import MAX_SCANNED, JobFilter, list_jobs
-from app.job_store import JobStore
+from sentiloc.app.jobs.listing import MAX_SCANNED, JobFilter, list_jobs
+from sentiloc.app.jobs.store import JobStore
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
 

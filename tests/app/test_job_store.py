@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from app.job_record import RUNNING, TERMINAL, TRANSITIONS, JobError, JobRecord, JobState, can_follow
-from app.job_store import JobStore
-from model.errors import ErrorCode
+from sentiloc.app.jobs.record import RUNNING, TERMINAL, TRANSITIONS, JobError, JobRecord, JobState, can_follow
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
 
 LEASE = 30.0

@@ -12,19 +12,19 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from app.access import is_open
-from app.callers import Scope
-from app.job_store import JobStore
-from app.keys import KeyStore, check_key, split_key
-from app.main import create_app
-from app.presence import WorkerPresence, beat
-from app.rates import Buckets
-from app.result_schemas import EXAMPLE_RESULT
-from app.settings import Settings
-from app.usage import usage_place
-from app.webhook_secrets import check_webhook_secret
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.guard import is_open
+from sentiloc.app.access.keys import KeyStore, check_key, split_key
+from sentiloc.app.access.rate_limit import Buckets
+from sentiloc.app.access.usage import usage_place
+from sentiloc.app.jobs.presence import WorkerPresence, beat
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
+from sentiloc.app.signing import check_webhook_secret
 from tests.app.asking import VIDEO, assert_problem, finish, upload
-from tests.services import PrivateRedis
+from tests.support.services import PrivateRedis
 
 BOTH = (Scope.READ, Scope.WRITE)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.logs import configure_logging, job_id_context
-from app.settings import Settings
+from sentiloc.app.settings import Settings
+from sentiloc.app.telemetry.logs import configure_logging, job_id_context
 
 
 @pytest.fixture(autouse=True)

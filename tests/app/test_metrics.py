@@ -7,9 +7,9 @@ import time
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.job_options import JobOptions, Priority
-from app.job_store import JobStore
-from app.presence import WorkerPresence, beat
+from sentiloc.app.jobs.options import JobOptions, Priority
+from sentiloc.app.jobs.presence import WorkerPresence, beat
+from sentiloc.app.jobs.store import JobStore
 from tests.app.conftest import submit
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import httpx
 
-from app.job_store import JobStore
-from app.main import create_app
-from app.settings import Settings
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
 
 
 def test_one_key_is_one_job_however_many_post_at_once(settings: Settings, store: JobStore) -> None:

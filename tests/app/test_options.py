@@ -10,12 +10,12 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from redis import Redis
 
-from app.broker import BATCH_QUEUE, LOCALIZE_QUEUE
-from app.job_options import MAX_METADATA_BYTES, TimeRange
-from app.job_store import JobStore
-from app.settings import Settings
-from model.package import shipped_models_dir
-from model.spec import load_spec
+from sentiloc.app.jobs.broker import BATCH_QUEUE, LOCALIZE_QUEUE
+from sentiloc.app.jobs.options import MAX_METADATA_BYTES, TimeRange
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.model.package import shipped_models_dir
+from sentiloc.model.spec import load_spec
 from tests.app.asking import VIDEO, assert_problem
 
 VERSION = load_spec(shipped_models_dir() / "fsenet-starter" / "spec.json").version

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import pytest
 import trustme
 
-from app.addresses import is_public
-from app.outbound import Outbound
-from app.settings import Settings
-from model.errors import ErrorCode, SentilocError
-from tests.listeners import listening
+from sentiloc.app.outbound.addresses import is_public
+from sentiloc.app.outbound.client import Outbound
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.support.listeners import listening
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 CONNECTED: list[str] = []

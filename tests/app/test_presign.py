@@ -11,14 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from app.job_store import JobStore
-from app.main import create_app
-from app.settings import Settings, get_settings
-from app.storages import make_storage
-from cli.main import root
-from sentiloc_client import Client, JobOptions
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.storage.factory import make_storage
+from sentiloc.cli.main import root
+from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
-from tests.s3_server import s3_server, s3_settings
+from tests.support.s3_server import s3_server, s3_settings
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ import time
 import pytest
 from redis import Redis
 
-from app.broker import LOCALIZE_QUEUE, LOCALIZE_TASK, Dispatcher
-from app.job_record import JobState
-from app.job_store import JobStore
-from app.reaper import Reaper
-from app.settings import Settings
-from app.storage import LocalStorage
+from sentiloc.app.housekeeping.reaper import Reaper
+from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, LOCALIZE_TASK, Dispatcher
+from sentiloc.app.jobs.record import JobState
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
 from tests.app.conftest import submit
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_queued_job_whose_message_is_gone_is_announced_again(
 def test_while_messages_wait_only_the_jobs_at_the_front_are_announced(
     quick: Settings, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.reaper._FRONT", 2)
+    monkeypatch.setattr("sentiloc.app.housekeeping.reaper._FRONT", 2)
     eager = quick.model_copy(update={"resend_seconds": 0.1})
     dispatcher = Dispatcher(eager, redis)
     reaper = Reaper(eager, store, LocalStorage(quick.data_dir), dispatcher)

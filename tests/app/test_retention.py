@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.job_record import JobRecord
-from app.job_store import JobStore
-from app.main import create_app
-from app.result_schemas import EXAMPLE_RESULT
-from app.retention import Retention, keep_seconds
-from app.settings import Settings
-from app.storage import LocalStorage, result_key, thumbnail_key
+from sentiloc.app.housekeeping.retention import Retention, keep_seconds
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
 from tests.app.asking import assert_problem, finish, upload
 
 RESULT = json.dumps(EXAMPLE_RESULT).encode()

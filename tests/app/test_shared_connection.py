@@ -11,12 +11,12 @@ import pytest
 from redis import RedisError
 from redis import TimeoutError as RedisTimeoutError
 
-from app import shared_connection
-from app.job_store import JobStore
-from app.settings import Settings
-from app.shared_connection import SharedConnection
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.redis import shared_connection
+from sentiloc.app.redis.shared_connection import SharedConnection
+from sentiloc.app.settings import Settings
 from tests.app.conftest import submit
-from tests.services import private_redis
+from tests.support.services import private_redis
 
 
 def test_who_asks_together_gets_their_own_answers(settings: Settings, store: JobStore) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.settings import Settings
-from app.storage import LocalStorage, Storage
-from app.storages import make_storage
-from model.errors import ErrorCode, SentilocError
-from tests.s3_server import s3_server, s3_settings
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.factory import make_storage
+from sentiloc.app.storage.local import LocalStorage, Storage
+from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.support.s3_server import s3_server, s3_settings
 
 KEY = "uploads/abcdefgh"
 

@@ -7,10 +7,10 @@ import time
 
 from fastapi.testclient import TestClient
 
-from app.job_store import JobStore
-from app.result_schemas import EXAMPLE_RESULT
-from app.settings import Settings
-from app.storage import LocalStorage, result_key, thumbnail_key
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
 from tests.app.asking import assert_problem, upload
 
 PICTURE = b"\xff\xd8 a picture \xff\xd9"

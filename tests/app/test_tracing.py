@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app import tracing
-from app.job_store import JobStore
-from app.main import create_app
-from app.settings import Settings
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from sentiloc.app.telemetry import tracing
 from tests.app.asking import upload
-from tests.services import ROOT
+from tests.support.services import ROOT
 
 memory = pytest.importorskip(
     "opentelemetry.sdk.trace.export.in_memory_span_exporter", reason="needs the extra `otel`"
@@ -65,7 +65,7 @@ def test_nothing_is_traced_or_loaded_by_default(client: TestClient, store: JobSt
     job = store.get(upload(client).json()["id"])
     assert job is not None and job.trace is None
     script = (
-        "import sys, app.main; from app.settings import Settings; from app import tracing\n"
+        "import sys, sentiloc.app.main; from sentiloc.app.settings import Settings; from app import tracing\n"
         "tracing.configure_tracing(Settings(), 'api')\n"
         "with tracing.span('x') as found: assert found is None\n"
         "sys.exit(any(name.startswith('opentelemetry.exporter') for name in sys.modules))"

@@ -19,15 +19,15 @@ import uvicorn
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from app.job_store import JobStore
-from app.main import create_app
-from app.request_body import FLUSH_BYTES
-from app.services import Services
-from app.settings import Settings
-from app.upload_jobs import sweep_uploads
-from app.upload_store import INCOMING
+from sentiloc.app.http.request_body import FLUSH_BYTES
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.services import Services
+from sentiloc.app.settings import Settings
+from sentiloc.app.uploads.jobs import sweep_uploads
+from sentiloc.app.uploads.store import INCOMING
 from tests.app.asking import VIDEO, assert_problem
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 Client = httpx.Client | TestClient
 VERSION = {"Tus-Resumable": "1.0.0"}

@@ -16,17 +16,17 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from redis import Redis
 
-from app.callers import Scope
-from app.job_options import JobOptions
-from app.job_store import JobStore
-from app.keys import KeyStore
-from app.main import create_app
-from app.settings import Settings
-from app.webhook_secrets import new_webhook_secret
-from app.webhook_sender import WebhookSender
-from app.webhooks import signed_headers
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from sentiloc.app.signing import new_webhook_secret
+from sentiloc.app.webhooks.sender import WebhookSender
+from sentiloc.app.webhooks.store import signed_headers
 from tests.app.asking import VIDEO, assert_problem
-from tests.services import ROOT, wait_for
+from tests.support.services import ROOT, wait_for
 
 SECRET = new_webhook_secret()
 

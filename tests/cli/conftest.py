@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.main import main
+from sentiloc.cli.main import main
 from tests.cli.extracted import Sentiloc
 
 

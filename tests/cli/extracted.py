@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.feature_store import write_features
-from model.segments import SnippetFeatures
-from model.spec import AudioStream, FaceStream, ModelSpec
+from sentiloc.model.data.feature_store import write_features
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 SPEC = ModelSpec(
     name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)

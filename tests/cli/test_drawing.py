@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from app.result_schemas import EXAMPLE_RESULT
-from cli.drawing import clock, draw, percent
-from cli.main import root
-from cli.output import read_result
-from model.errors import SentilocError
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.cli.drawing.drawing import clock, draw, percent
+from sentiloc.cli.main import root
+from sentiloc.cli.output import read_result
+from sentiloc.model.errors import SentilocError
 
 RAMP = [i / 19 for i in range(20)]
 SEGMENTS = [

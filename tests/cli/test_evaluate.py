@@ -10,9 +10,9 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from cli.evaluate import TABLE_1, evaluate
-from model.errors import ErrorCode, SentilocError
-from tests.shared_files import data_folder, golden_folder
+from sentiloc.cli.training.evaluate import TABLE_1, evaluate
+from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.support.shared_files import data_folder, golden_folder
 
 TRUTH = {
     "database": {

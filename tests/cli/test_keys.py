@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.settings import get_settings
-from cli.keys import keys_app
-from tests.services import private_redis
+from sentiloc.app.settings import get_settings
+from sentiloc.cli.server.keys import keys_app
+from tests.support.services import private_redis
 
 
 @pytest.fixture

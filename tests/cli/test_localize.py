@@ -12,10 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli.main import root
-from cli.videos import NewFiles, find_videos
-from tests.media import make_clip
-from tests.services import sentiloc_command, sentiloc_environment, wait_for
+from sentiloc.cli.main import root
+from sentiloc.cli.videos import NewFiles, find_videos
+from tests.support.media import make_clip
+from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
 
 
 @pytest.fixture(scope="module")

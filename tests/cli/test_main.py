@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import VERBS, root
-from tests.services import ROOT, sentiloc_command, sentiloc_environment
+from sentiloc.cli.main import VERBS, root
+from tests.support.services import ROOT, sentiloc_command, sentiloc_environment
 
 
 def sentiloc(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -25,9 +25,8 @@ def sentiloc(*arguments: str, **settings: object) -> subprocess.CompletedProcess
 
 
 def test_help_names_every_verb_and_loads_none() -> None:
-    script = (
-        "import sys, cli.main; sys.exit(any(m in sys.modules for m in ('fastapi', 'celery', 'torch', 'av')))"
-    )
+    heavy = "('fastapi', 'celery', 'torch', 'av')"
+    script = f"import sys, sentiloc.cli.main; sys.exit(any(m in sys.modules for m in {heavy}))"
     command = [*sentiloc_command()[:2], "-c", script]
     assert subprocess.run(command, env=sentiloc_environment(), check=False).returncode == 0
     done = sentiloc("--help")

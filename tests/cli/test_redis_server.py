@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.services import private_redis
+from tests.support.services import private_redis
 
 
 def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:

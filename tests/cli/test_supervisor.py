@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.supervisor import ChildSpec, Supervisor
-from model.errors import SentilocError
-from tests.services import ROOT, wait_for
+from sentiloc.cli.server.supervisor import ChildSpec, Supervisor
+from sentiloc.model.errors import SentilocError
+from tests.support.services import ROOT, wait_for
 
 
 def spec(name: str, script: str, stop_seconds: float = 2.0) -> ChildSpec:
@@ -65,8 +65,8 @@ def test_what_fails_again_and_again_ends_everything_with_a_clear_line() -> None:
 def test_what_has_run_for_a_while_is_restarted_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.supervisor._SHORT_LIFE_SECONDS", 0.4)
-    monkeypatch.setattr("cli.supervisor._MAX_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr("sentiloc.cli.server.supervisor._SHORT_LIFE_SECONDS", 0.4)
+    monkeypatch.setattr("sentiloc.cli.server.supervisor._MAX_BACKOFF_SECONDS", 0.05)
     starts = tmp_path / "starts"
     script = f"""
 import pathlib, time
@@ -84,7 +84,7 @@ raise SystemExit(1)
 
 
 def test_what_was_ready_once_is_restarted_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.supervisor._MAX_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr("sentiloc.cli.server.supervisor._MAX_BACKOFF_SECONDS", 0.05)
     starts = tmp_path / "starts"
     script = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(1)"
     supervisor = Supervisor()
@@ -116,7 +116,7 @@ time.sleep(60)
 def test_children_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     script = f"""
 import os, sys
-from cli.supervisor import ChildSpec, Supervisor
+from sentiloc.cli.server.supervisor import ChildSpec, Supervisor
 supervisor = Supervisor()
 command = [sys.executable, "-c", {SLEEP!r}]
 supervisor.start(ChildSpec(name="child", command=command, env=dict(os.environ)))

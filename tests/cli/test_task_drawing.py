@@ -11,16 +11,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli.main import root
-from cli.output import read_any_result
-from cli.task_drawing import draw_task
-from tests.model.test_task_result import (
-    EMOTION_OPTIONS,
-    EXPRESSION_OPTIONS,
-    as_json,
-    emotions,
-    expressions,
-)
+from sentiloc.cli.drawing.task_drawing import draw_task
+from sentiloc.cli.main import root
+from sentiloc.cli.output import read_any_result
+from tests.model.test_task_result import EMOTION_OPTIONS, EXPRESSION_OPTIONS, as_json, emotions, expressions
 
 DOCUMENTS = {
     "emotion": as_json(emotions(EMOTION_OPTIONS).to_dict()),

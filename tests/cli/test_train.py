@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.train import _config, _network
-from model.feature_store import write_spec
-from model.fsenet import FSENetConfig
-from model.spec import load_spec
+from sentiloc.cli.training.train import _config, _network
+from sentiloc.model.data.feature_store import write_spec
+from sentiloc.model.fsenet.network import FSENetConfig
+from sentiloc.model.spec import load_spec
 from tests.cli.extracted import SPEC, Sentiloc, write_video
 
 DEFAULTS = {"recipe": "paper", "supervision": "point"}

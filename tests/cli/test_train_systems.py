@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from model.feature_store import write_spec
-from model.gim.export import load_gim
-from model.gim.spec import expression_spec
-from model.package import load_package
-from model.spec import FlowStream
+from sentiloc.model.data.feature_store import write_spec
+from sentiloc.model.gim.export import load_gim
+from sentiloc.model.gim.spec import expression_spec
+from sentiloc.model.package import load_package
+from sentiloc.model.spec import FlowStream
 from tests.cli.extracted import SPEC, Sentiloc, write_video
 
 FLOW = FlowStream(grid=2)

@@ -16,11 +16,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cli.weights import pull_weights, weights_app
-from model.errors import ErrorCode, SentilocError
-from model.i3d import I3D
-from model.weights import WEIGHTS, Weights, cached_weights, git_blob_sha1, require_weights
-from tests.shared_files import data_folder
+from sentiloc.cli.weights import pull_weights, weights_app
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.extractors.i3d import I3D
+from sentiloc.model.weights import WEIGHTS, Weights, cached_weights, git_blob_sha1, require_weights
+from tests.support.shared_files import data_folder
 
 CONTENT = b"some weights" * 1000
 SAMPLE = replace(WEIGHTS["yunet"], sha256=(hashlib.sha256(CONTENT).hexdigest(),))

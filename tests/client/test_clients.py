@@ -16,8 +16,8 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from app.schemas import EXAMPLE_QUEUED
-from sentiloc_client import (
+from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
+from sentiloc.client import (
     ApiError,
     AsyncClient,
     AuthenticationError,
@@ -38,9 +38,9 @@ from sentiloc_client import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
-from sentiloc_client.errors import Code
-from sentiloc_client.events import EventLines
-from sentiloc_client.retries import parse_retry_after
+from sentiloc.client.errors import Code
+from sentiloc.client.events import EventLines
+from sentiloc.client.retries import parse_retry_after
 from tests.client.scripted import Answer, answer, events, hang_up, problem, scripted
 
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from app.main import create_app
-from app.problems import ProblemCode
-from app.settings import Settings
-from model.errors import ErrorCode
-from sentiloc_client import errors, models, results
-from sentiloc_client.decoding import decode, encode
+from sentiloc.app.http.problems import ProblemCode
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from sentiloc.client import errors, models, results
+from sentiloc.client.decoding import decode, encode
+from sentiloc.model.errors import ErrorCode
 
 DOCUMENT = create_app(Settings(redis_url="redis://localhost:1/0")).openapi()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.cten.network import CTENConfig
-from model.cten.synthetic import PlantedEmotions, planted_emotions
-from model.cten.training import CTENTrainConfig, train_cten
-from model.epochs import Progress
-from model.gim.labels import LabelConfig
-from model.gim.network import GIMConfig
-from model.gim.synthetic import PlantedExpressions, planted_expressions
-from model.gim.training import GIMTrainConfig, train_gim
+from sentiloc.model.cten.network import CTENConfig
+from sentiloc.model.cten.synthetic import PlantedEmotions, planted_emotions
+from sentiloc.model.cten.training import CTENTrainConfig, train_cten
+from sentiloc.model.gim.labels import LabelConfig
+from sentiloc.model.gim.network import GIMConfig
+from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
+from sentiloc.model.gim.training import GIMTrainConfig, train_gim
+from sentiloc.model.training.epochs import Progress
 
 EMOTIONS = PlantedEmotions(classes=3, visual_dim=8, audio_dim=6)
 CTEN_RUN = replace(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calibration import (
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.calibration import (
     Calibration,
     Method,
     expected_calibration_error,
@@ -15,7 +16,6 @@ from model.calibration import (
     parse_calibration,
     pool_adjacent_violators,
 )
-from model.errors import ErrorCode, SentilocError
 
 samples = st.lists(st.tuples(st.floats(-2, 2), st.booleans()), min_size=1, max_size=60)
 methods = st.sampled_from(["isotonic", "platt"])

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.committee import Committee, Reading
-from model.export import export_onnx
-from model.fsenet import FSENet, FSENetConfig
-from model.spec import AudioStream, FaceStream, ModelSpec
-from model.streams import LogMelEncoder
+from sentiloc.model.fsenet.ensemble import Committee, Reading
+from sentiloc.model.fsenet.export import export_onnx
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.fsenet.streams import LogMelEncoder
+from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 CONFIG = FSENetConfig(
     visual_dim=None, audio_shape=(512,), face_dim=6, width=16, heads=2, saliency_width=8, class_width=4

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.batching import collate
-from model.erasing import erased_steps, erasing_loss
-from model.fsenet import FSENet, FSENetOutput
-from model.losses import LossConfig, total_loss
-from model.pseudo_labels import gaussian_scores, pseudo_labels
+from sentiloc.model.fsenet.batching import collate
+from sentiloc.model.fsenet.erasing import erased_steps, erasing_loss
+from sentiloc.model.fsenet.losses import LossConfig, total_loss
+from sentiloc.model.fsenet.network import FSENet, FSENetOutput
+from sentiloc.model.fsenet.pseudo_labels import gaussian_scores, pseudo_labels
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
 
 CONFIG = TINY_TRAINING.network

@@ -11,13 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.datasets import Problems, folder_config, load_items, read_annotations
-from model.errors import ErrorCode, SentilocError
-from model.feature_store import has_features, read_features, read_spec, write_features, write_spec
-from model.items import PointLabel, SegmentLabel
-from model.segments import SnippetFeatures
-from model.spec import AudioStream, FaceStream, ModelSpec, VisualStream
-from tests.shared_files import data_folder
+from sentiloc.model.data.feature_store import (
+    has_features,
+    read_features,
+    read_spec,
+    write_features,
+    write_spec,
+)
+from sentiloc.model.data.items import PointLabel, SegmentLabel
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.datasets import Problems, folder_config, load_items, read_annotations
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec, VisualStream
+from tests.support.shared_files import data_folder
 
 NAMES = ("a", "b")
 SNIPPETS = {"a": 20, "b": 13}

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint
-from model.errors import SentilocError
-from model.gim.synthetic import planted_expressions
-from model.gim.training import leave_one_subject_out, train_gim
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.fsenet.checkpoint import load_checkpoint
+from sentiloc.model.gim.synthetic import planted_expressions
+from sentiloc.model.gim.training import leave_one_subject_out, train_gim
 from tests.model.resumable_runs import FACES, GIM_RUN, train
 
 ROOT = Path(__file__).parents[2]

@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 import torch
 
-from model.errors import ErrorCode, SentilocError
-from model.export import check_spec, example_inputs, export_onnx, input_names
-from model.fsenet import FSENet, FSENetConfig
-from model.graph_export import SPEC_KEY
-from model.spec import AudioStream, FaceStream, ModelSpec, VisualStream, parse_spec
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.export import check_spec, example_inputs, export_onnx, input_names
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec, VisualStream, parse_spec
+from sentiloc.model.training.graph_export import SPEC_KEY
 
 SMALL = {"width": 16, "heads": 2, "saliency_width": 8, "class_width": 8}
 SPEC = ModelSpec(
@@ -75,7 +75,7 @@ def test_a_network_that_does_not_fit_the_spec_is_refused(tmp_path: Path) -> None
 
 
 def test_a_graph_with_other_numbers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.graph_export.PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr("sentiloc.model.training.graph_export.PARITY_TOLERANCE", -1.0)
     spec = replace(SPEC, visual=None, audio=None)
     options = {**SMALL, "gsp": False, "stage1": False, "stage2": False}
     with pytest.raises(SentilocError, match="differ"):

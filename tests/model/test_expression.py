@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
-from model.expression import EMOTIONS, FACE_SIZE, ServedExpression, build_net
-from model.starter.export_expression import export_onnx, export_package, load_net
-from model.starter.face_augment import augment, move
-from model.starter.faces import FaceSet, read_expressions, read_ferplus, vote_targets
-from model.starter.train_expression import ExpressionRecipe, ExpressionTrainer, accuracy, make_recipe
-from tests.shared_files import data_folder
+from recipes.starter.faces.augment import augment, move
+from recipes.starter.faces.export import export_onnx, export_package, load_net
+from recipes.starter.faces.faces import FaceSet, read_expressions, read_ferplus, vote_targets
+from recipes.starter.faces.train import ExpressionRecipe, ExpressionTrainer, accuracy, make_recipe
+from sentiloc.model.extractors.expression import EMOTIONS, FACE_SIZE, ServedExpression, build_net
+from tests.support.shared_files import data_folder
 
 SHIPPED = Path(__file__).parents[2] / "exported" / "expression"
 SMALL = ExpressionRecipe(sides=((2, 16),), cycles=((2, 0.02),), batch=16)

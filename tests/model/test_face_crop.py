@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.face_crop import crop_face
+from sentiloc.model.extractors.face_crop import crop_face
 
 
 def gradient(height: int, width: int) -> np.ndarray:

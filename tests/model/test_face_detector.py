@@ -9,11 +9,18 @@ import onnxruntime
 import pytest
 import torch
 
-from model.face_boxes import box_iou, match_faces, suppress
-from model.face_detector import FaceDetector, Targets, assign, cell_centres, detection_loss, export_onnx
-from model.starter.detector_compose import Composer
-from model.starter.detector_data import Material
-from model.starter.detector_people import silhouette
+from recipes.starter.detector.compose import Composer
+from recipes.starter.detector.data import Material
+from recipes.starter.detector.people import silhouette
+from sentiloc.model.extractors.face_boxes import box_iou, match_faces, suppress
+from sentiloc.model.extractors.face_detector import (
+    FaceDetector,
+    Targets,
+    assign,
+    cell_centres,
+    detection_loss,
+    export_onnx,
+)
 
 HEIGHT, WIDTH = 128, 160
 

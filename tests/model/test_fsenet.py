@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.attention import CrossAttention, band_attention
-from model.fsenet import FSENet, FSENetConfig, attach_audio_encoder
-from model.spec import AudioStream, FaceStream, ModelSpec
-from model.streams import LogMelEncoder
+from sentiloc.model.fsenet.attention import CrossAttention, band_attention
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig, attach_audio_encoder
+from sentiloc.model.fsenet.streams import LogMelEncoder
+from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 TINY = {"visual_dim": 6, "audio_shape": (5,), "face_dim": 4, "width": 16, "heads": 2}
 TINY |= {"saliency_width": 8, "class_width": 8}

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.errors import ErrorCode, SentilocError
-from model.i3d import I3D, PARITY_TOLERANCE, export_i3d, load_i3d, pad_same, read_state
-from tests.shared_files import golden_folder
-from worker.features.visual import VisualExtractor
-from worker.onnx_session import create_session
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.extractors.i3d import I3D, PARITY_TOLERANCE, export_i3d, load_i3d, pad_same, read_state
+from sentiloc.worker.features.visual import VisualExtractor
+from sentiloc.worker.runtime.onnx_session import create_session
+from tests.support.shared_files import golden_folder
 
 
 def filled_state() -> dict[str, Tensor]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.items import Item, PointLabel, SegmentLabel
-from model.segments import SnippetFeatures
+from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
+from sentiloc.model.segments import SnippetFeatures
 
 
 def item(**labels: object) -> Item:

@@ -10,9 +10,9 @@ import librosa
 import numpy as np
 import pytest
 
-from model import logmel
-from model.segments import FloatArray
-from tests.shared_files import data_folder, golden_folder
+from sentiloc.model.extractors import logmel
+from sentiloc.model.segments import FloatArray
+from tests.support.shared_files import data_folder, golden_folder
 
 TSL300_TOLERANCE_DB = 0.02
 

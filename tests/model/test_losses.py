@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from model.fsenet import FSENetOutput
-from model.losses import (
+from sentiloc.model.fsenet.losses import (
     Labels,
     LossConfig,
     Supervision,
@@ -23,6 +22,7 @@ from model.losses import (
     top_mean,
     total_loss,
 )
+from sentiloc.model.fsenet.network import FSENetOutput
 
 
 def test_time_averages_leave_padding_out() -> None:

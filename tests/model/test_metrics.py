@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from model.diagnosis import KINDS, error_breakdown
-from model.evaluate import read_ground_truth, read_predictions, to_json
-from model.metrics import (
+from sentiloc.model.evaluation.diagnosis import KINDS, error_breakdown
+from sentiloc.model.evaluation.evaluate import read_ground_truth, read_predictions, to_json
+from sentiloc.model.evaluation.metrics import (
     GroundTruth,
     GroundTruthSegment,
     Predictions,
@@ -19,8 +19,8 @@ from model.metrics import (
     match_video,
     segment_tiou,
 )
-from model.segments import Proposal
-from tests.shared_files import data_folder, golden_folder
+from sentiloc.model.segments import Proposal
+from tests.support.shared_files import data_folder, golden_folder
 
 TRUTH: GroundTruth = {
     "a": [GroundTruthSegment("p", 0.0, 10.0), GroundTruthSegment("p", 20.0, 30.0)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.pseudo_labels import boundary_scores, combine, pseudo_labels, threshold_scores
+from sentiloc.model.fsenet.pseudo_labels import boundary_scores, combine, pseudo_labels, threshold_scores
 
 
 def points_at(time: int, *places: tuple[int, int]) -> torch.Tensor:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.calibration import Calibration
-from model.cut import cut_segments, given_segments, recut
-from model.errors import ErrorCode, SentilocError
-from model.result import ModelIdentity, Result, SegmentOptions, make_curve, parse_result
-from model.segments import FloatArray, FrameScores, VideoInfo
-from model.time_range import within
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.results.cut import cut_segments, given_segments, recut
+from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions, make_curve, parse_result
+from sentiloc.model.results.time_range import within
+from sentiloc.model.segments import FloatArray, FrameScores, VideoInfo
 
 STEP = 0.64
 SNIPPETS = 100

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.calibration import Calibration
-from model.errors import ErrorCode, SentilocError
-from model.proposals import propose
-from model.segments import FrameScores, Segment
-from model.serving import DEFAULT_RULE, fuse, select_segments, serving_proposals, smooth
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.proposals.proposals import propose
+from sentiloc.model.proposals.rule import DEFAULT_RULE, fuse, select_segments, serving_proposals, smooth
+from sentiloc.model.segments import FrameScores, Segment
 
 STEP = 0.64
 

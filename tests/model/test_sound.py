@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.logmel import FRAMES, MELS, SAMPLE_RATE, SILENT_VALUE, SNIPPET_SAMPLES, serving_log_mel
-from model.segments import FloatArray
-from model.sound import VALUES_PER_SNIPPET, measure_sound, parse_sound
+from sentiloc.model.extractors.logmel import (
+    FRAMES,
+    MELS,
+    SAMPLE_RATE,
+    SILENT_VALUE,
+    SNIPPET_SAMPLES,
+    serving_log_mel,
+)
+from sentiloc.model.results.sound import VALUES_PER_SNIPPET, measure_sound, parse_sound
+from sentiloc.model.segments import FloatArray
 
 STEP = 0.64
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.logmel import SILENT_VALUE, serving_log_mel
-from model.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
+from sentiloc.model.extractors.logmel import SILENT_VALUE, serving_log_mel
+from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
 
 SMALL = SpeechConfig(dim=16, bands=4, hidden=12, dilations=(1, 2))
 

@@ -10,14 +10,14 @@ import onnxruntime
 import pytest
 import torch
 
-from model.cten.export import emotion_spec, export_cten, load_cten, save_cten
-from model.cten.network import CTEN, CTENConfig
-from model.errors import ErrorCode, SentilocError
-from model.gim.export import export_gim, load_gim, save_gim
-from model.gim.network import GIM, GIMConfig
-from model.gim.spec import expression_spec
-from model.package import list_packages, load_package
-from model.spec import AudioStream, FaceStream, FlowStream, ModelSpec, parse_spec
+from sentiloc.model.cten.export import emotion_spec, export_cten, load_cten, save_cten
+from sentiloc.model.cten.network import CTEN, CTENConfig
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.export import export_gim, load_gim, save_gim
+from sentiloc.model.gim.network import GIM, GIMConfig
+from sentiloc.model.gim.spec import expression_spec
+from sentiloc.model.package import list_packages, load_package
+from sentiloc.model.spec import AudioStream, FaceStream, FlowStream, ModelSpec, parse_spec
 
 FEATURES = ModelSpec(
     name="tiny", version="1", visual=None, audio=AudioStream(frames=4, mels=3), face=FaceStream(dim=5)

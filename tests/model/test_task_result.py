@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.formats import FORMATS
-from app.formats.timeline import make_timeline
-from app.task_schemas import EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS, EmotionResultBody, ExpressionResultBody
-from model.calibration import Calibration
-from model.errors import SentilocError
-from model.result import ModelIdentity, SegmentOptions
-from model.segments import VideoInfo
-from model.task_result import (
+from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.app.schemas.tasks import (
+    EXAMPLE_EMOTIONS,
+    EXAMPLE_EXPRESSIONS,
+    EmotionResultBody,
+    ExpressionResultBody,
+)
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.results.result import ModelIdentity, SegmentOptions
+from sentiloc.model.results.task_result import (
     EmotionResult,
     ExpressionResult,
     cut_emotions,
@@ -25,6 +29,7 @@ from model.task_result import (
     parse_any,
     recut_any,
 )
+from sentiloc.model.segments import VideoInfo
 
 VIDEO = VideoInfo(duration=20.0, fps=30.0, width=64, height=48, has_audio=True)
 SHARED: dict[str, Any] = {

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.batching import collate, epoch_batches
-from model.checkpoint import load_checkpoint, load_fsenet
-from model.errors import SentilocError
-from model.items import Item, SegmentLabel
-from model.losses import LossConfig
-from model.scoring import evaluate_items, score_items
-from model.train import RECIPES, pick_precision, split_items, train
+from sentiloc.model.data.items import Item, SegmentLabel
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.fsenet.batching import collate, epoch_batches
+from sentiloc.model.fsenet.checkpoint import load_checkpoint, load_fsenet
+from sentiloc.model.fsenet.losses import LossConfig
+from sentiloc.model.fsenet.scoring import evaluate_items, score_items
+from sentiloc.model.fsenet.train import RECIPES, pick_precision, split_items, train
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ RUNNER = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from model.train import train
+from sentiloc.model.fsenet.train import train
 from tests.model.tiny_items import LONG_TRAINING, tiny_items
 items = tiny_items(12, seed=4)
 print("ready", flush=True)

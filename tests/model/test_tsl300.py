@@ -7,11 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from model.errors import ErrorCode, SentilocError
-from model.proposals import propose
-from model.tsl300 import find_runs, present_classes, tsl300_proposals, upsample, video_scores
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.proposals import propose
+from sentiloc.model.proposals.tsl300 import (
+    find_runs,
+    present_classes,
+    tsl300_proposals,
+    upsample,
+    video_scores,
+)
 from tests.model.tsl300_loop import loop_proposals
-from tests.shared_files import golden_folder
+from tests.support.shared_files import golden_folder
 
 
 def test_proposals_equal_the_reference_programs() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.fsenet import FSENetConfig
-from model.items import Item, PointLabel, SegmentLabel
-from model.segments import SnippetFeatures
-from model.train import TrainConfig
+from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
+from sentiloc.model.fsenet.network import FSENetConfig
+from sentiloc.model.fsenet.train import TrainConfig
+from sentiloc.model.segments import SnippetFeatures
 
 WIDTHS = {"visual": 6, "audio": 5, "face": 4}
 TINY_TRAINING = TrainConfig(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from model.segments import Proposal
+from sentiloc.model.segments import Proposal
 
 Floats = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.drawn_clip import draw_clip
-from tests.media import make_clip
+from docs.tools.drawn_clip import draw_clip
 from tests.service.running import RunningService
+from tests.support.media import make_clip
 
 pytest.importorskip("playwright", reason="playwright is not installed (it is part of [test])")
 

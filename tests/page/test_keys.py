@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
-from app.callers import Scope
-from app.keys import KeyStore
-from app.main import create_app
-from app.redis_client import connect
-from app.settings import Settings
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.main import create_app
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
 from tests.page.conftest import SteadyService, Visitor
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 
 @pytest.fixture

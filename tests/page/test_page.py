@@ -11,11 +11,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from app.routes.page import WEB
 from bench.page import PAN, TWO_HOURS, plant_long_result
+from sentiloc.app.routes.page import WEB
 from tests.page.browsing import Visit, read
 from tests.page.conftest import SteadyService, Visitor
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 MAX_GZIPPED = 300_000
 # Pixels under the timeline's upper edge.

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from bench.drawn_clip import draw_clip
-from model.calibration import Calibration
-from model.result import SegmentOptions
-from model.task_result import cut_emotions, cut_expressions, parse_any
+from docs.tools.drawn_clip import draw_clip
+from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.results.task_result import cut_emotions, cut_expressions, parse_any
 from tests.page.browsing import Visit
 from tests.page.conftest import SteadyService, steady_service
 from tests.page.test_page import edl_markers, serious
 from tests.service.test_tasks import CLASSES, trained_packages
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 ATTENTION_BELOW, BLOCKS_BELOW = 120, 36
 

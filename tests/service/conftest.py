@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.media import make_clip
 from tests.service.running import RunningService
+from tests.support.media import make_clip
 
 
 @pytest.fixture(scope="package")

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 from redis import Redis
 
-from app.job_record import JobRecord
-from app.job_store import JobStore
-from tests.services import sentiloc_command, sentiloc_environment, wait_for
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore
+from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
 
 START_SECONDS = 180.0
 JOB_SECONDS = 240.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.services import private_redis, sentiloc_command, sentiloc_environment, wait_for
+from tests.support.services import private_redis, sentiloc_command, sentiloc_environment, wait_for
 
 
 @pytest.fixture

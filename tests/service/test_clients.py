@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import root
-from sentiloc_client import (
+from sentiloc.cli.main import root
+from sentiloc.client import (
     ApiError,
     AsyncClient,
     Client,
@@ -27,10 +27,10 @@ from sentiloc_client import (
     TimeRange,
     Webhook,
 )
-from sentiloc_client.errors import Code
-from tests.listeners import listening
+from sentiloc.client.errors import Code
 from tests.service.running import RunningService
-from tests.services import wait_for
+from tests.support.listeners import listening
+from tests.support.services import wait_for
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from tests.service.running import RunningService, kill
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 
 def assert_finished_once(service: RunningService, job_id: str, attempts: int) -> None:

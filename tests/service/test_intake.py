@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.listeners import listening
 from tests.service.running import RunningService, kill
-from tests.services import wait_for
+from tests.support.listeners import listening
+from tests.support.services import wait_for
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 PIECE = {**VERSION, "Content-Type": "application/offset+octet-stream"}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.result_schemas import ResultBody
-from app.schemas import JobBody
-from tests.media import make_clip
+from sentiloc.app.schemas.jobs import JobBody
+from sentiloc.app.schemas.results import ResultBody
 from tests.service.running import RunningService
-from tests.shared_files import data_folder
+from tests.support.media import make_clip
+from tests.support.shared_files import data_folder
 
 
 def assert_result(service: RunningService, job_id: str) -> ResultBody:

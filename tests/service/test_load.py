@@ -1,11 +1,11 @@
-"""A short run of `bench.load`: clients that upload and poll side by side see no error."""
+"""A short run of `tests.proofs.load`: clients that upload and poll side by side see no error."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-from bench.load import run, summary
+from tests.proofs.load import run, summary
 from tests.service.running import RunningService
 
 

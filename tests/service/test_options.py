@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from app.result_schemas import ResultBody
+from sentiloc.app.schemas.results import ResultBody
 from tests.service.running import RunningService
 
 

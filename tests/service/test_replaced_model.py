@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.faults.releases import prove_replacement
+from tests.proofs.faults.releases import prove_replacement
 
 
 def test_results_name_the_version_that_scored_them(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.service.running import RunningService
-from tests.services import sentiloc_command, sentiloc_environment, wait_for
+from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
 
 
 def serve_again(*flags: str) -> subprocess.CompletedProcess[str]:

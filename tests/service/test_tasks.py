@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 import torch
 
-from app.result_schemas import ResultBody
-from app.task_schemas import EmotionResultBody, ExpressionResultBody
-from model.cten.export import emotion_spec, export_cten
-from model.cten.network import CTENConfig
-from model.cten.synthetic import PlantedEmotions, planted_emotions
-from model.cten.training import CTENTrainConfig, train_cten
-from model.gim.export import export_gim
-from model.gim.network import GIMConfig
-from model.gim.spec import expression_spec
-from model.gim.synthetic import PlantedExpressions, planted_expressions
-from model.gim.training import GIMTrainConfig, train_gim
-from model.package import shipped_models_dir
-from model.spec import FlowStream, load_spec
-from tests.media import make_clip
+from sentiloc.app.schemas.results import ResultBody
+from sentiloc.app.schemas.tasks import EmotionResultBody, ExpressionResultBody
+from sentiloc.model.cten.export import emotion_spec, export_cten
+from sentiloc.model.cten.network import CTENConfig
+from sentiloc.model.cten.synthetic import PlantedEmotions, planted_emotions
+from sentiloc.model.cten.training import CTENTrainConfig, train_cten
+from sentiloc.model.gim.export import export_gim
+from sentiloc.model.gim.network import GIMConfig
+from sentiloc.model.gim.spec import expression_spec
+from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
+from sentiloc.model.gim.training import GIMTrainConfig, train_gim
+from sentiloc.model.package import shipped_models_dir
+from sentiloc.model.spec import FlowStream, load_spec
 from tests.service.running import RunningService
-from tests.services import sentiloc_command, sentiloc_environment
+from tests.support.media import make_clip
+from tests.support.services import sentiloc_command, sentiloc_environment
 
 CLASSES = ("fear", "joy", "sadness")
 

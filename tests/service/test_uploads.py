@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.service.running import QUICK, RunningService
-from tests.services import wait_for
+from tests.support.services import wait_for
 
 BOUNDARY = "b0undary"
 HEAD = (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from model.errors import ErrorCode, SentilocError
-from tests.services import wait_for
-from worker.decode import DecodeLimits, DecodeRequest, decode
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, decode
+from tests.support.services import wait_for
 
 LIMITS = DecodeLimits(threads=1)
 REQUEST = DecodeRequest(face_samples=(4, 11), audio_rate=16_000)
@@ -44,7 +44,7 @@ def child_pids() -> list[int]:
 def _is_decoder(pid: int) -> bool:
     """A child that ended and was not waited for has no command line left, and counts."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return not command or b"worker.decoder.child" in command
+    return not command or b"sentiloc.worker.decoder.child" in command
 
 
 def processor_ticks(pid: int) -> int:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.errors import ErrorCode, SentilocError
-from model.logmel import SAMPLE_RATE, SILENT_VALUE, SNIPPET_SAMPLES, serving_log_mel
-from model.segments import BoolArray, FloatArray
-from model.spec import AudioStream
-from worker.features.audio import AudioExtractor
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.extractors.logmel import SAMPLE_RATE, SILENT_VALUE, SNIPPET_SAMPLES, serving_log_mel
+from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.model.spec import AudioStream
+from sentiloc.worker.features.audio import AudioExtractor
 
 
 def _noise(samples: int, amplitude: float = 0.1) -> FloatArray:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from worker.decoder.confine import MEASURES
+from sentiloc.worker.decoder.confine import MEASURES
 
 ROOT = Path(__file__).parents[2]
 
 PROBE = """
 import ctypes, json, os, signal, socket, sys, threading
-from worker.decoder.confine import confine
-from worker.decoder.request import DecodeLimits
+from sentiloc.worker.decoder.confine import confine
+from sentiloc.worker.decoder.request import DecodeLimits
 
 def tried(action):
     try:

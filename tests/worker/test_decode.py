@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.segments import VideoInfo
-from tests.media import MATRICES, Clip, make_clip, read_time
-from tests.shared_files import data_folder
-from worker.decode import (
+from sentiloc.model.segments import VideoInfo
+from sentiloc.worker.decoder.decode import (
     AudioChunk,
     DecodeLimits,
     DecodeRequest,
@@ -23,6 +21,8 @@ from worker.decode import (
     decode,
     grab_frame,
 )
+from tests.support.media import MATRICES, Clip, make_clip, read_time
+from tests.support.shared_files import data_folder
 
 RATE = 16_000
 EVERY_FRAME = DecodeRequest(face_samples=tuple(range(16)), audio_rate=RATE)

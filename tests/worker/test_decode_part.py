@@ -10,12 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.settings import Settings
-from model.result import Result
-from model.time_range import within
-from tests.media import Clip, make_clip, read_time
-from worker.decode import AudioChunk, DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
-from worker.pipeline import load_pipeline
+from sentiloc.app.settings import Settings
+from sentiloc.model.results.result import Result
+from sentiloc.model.results.time_range import within
+from sentiloc.worker.decoder.decode import (
+    AudioChunk,
+    DecodeLimits,
+    DecodeRequest,
+    EndOfMedia,
+    SnippetFrames,
+    decode,
+)
+from sentiloc.worker.pipelines.sentiment import load_pipeline
+from tests.support.media import Clip, make_clip, read_time
 
 RATE = 16_000
 SNIPPET = 10_240  # samples
@@ -106,7 +113,7 @@ def test_a_result_of_a_part_is_that_of_the_whole_there(
     part = pipeline.localize_part(path, lambda *_: None, options, 6.0, 8.0)
     assert isinstance(part, Result)
     assert (part.video, part.curve, part.segments) == (cut.video, cut.curve, cut.segments)
-    monkeypatch.setattr("worker.pipeline.CONTEXT", 2)
+    monkeypatch.setattr("sentiloc.worker.pipelines.sentiment.CONTEXT", 2)
     less = pipeline.localize_part(path, lambda *_: None, options, 6.0, 8.0)
     assert isinstance(less, Result)
     assert less.video.duration == pytest.approx(whole.video.duration, abs=0.05)

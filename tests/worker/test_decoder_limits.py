@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from model.errors import ErrorCode, SentilocError
-from tests.media import make_clip
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode, grab_frame
+from tests.support.media import make_clip
 from tests.worker.decoding import (
     BOMB,
     HEAVY,
@@ -30,7 +31,6 @@ from tests.worker.decoding import (
     peak_kilobytes,
     processor_ticks,
 )
-from worker.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode, grab_frame
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""Playlists and pointers in disguise, as `bench.disguises` tries them: not opened, nothing else read, nobody called."""
+"""Playlists and pointers in disguise (`tests.proofs.disguises`): not opened, nothing else read, nobody called."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import av.logging
 import pytest
 
-from bench.disguises import Watch, as_served, by_options_alone, is_closed, try_all
-from bench.forked_decoder import forked_decoders
+from tests.proofs.disguises import Watch, as_served, by_options_alone, is_closed, try_all
+from tests.proofs.forked_decoder import forked_decoders
 from tests.worker.decoding import leaves_nothing_behind
 
 _clean = pytest.fixture(autouse=True)(leaves_nothing_behind)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.errors import ErrorCode, SentilocError
-from model.face_boxes import box_iou
-from tests.shared_files import data_folder
-from worker.features.face import FaceExtractor, choose_face, load_face_extractor
-from worker.features.face_detection import StarterDetector, YuNet, fit, load_detector
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.extractors.face_boxes import box_iou
+from sentiloc.worker.features.face import FaceExtractor, choose_face, load_face_extractor
+from sentiloc.worker.features.face_detection import StarterDetector, YuNet, fit, load_detector
+from tests.support.shared_files import data_folder
 
 EXPORTED = Path(__file__).parents[2] / "exported"
 DETECTOR, ENCODER = EXPORTED / "face-detector", EXPORTED / "expression"
@@ -114,8 +114,8 @@ def test_a_snippet_is_the_mean_of_its_frames(extractor: FaceExtractor) -> None:
 
 
 def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
-    """A slice of bench/face_detector.py, which states the figures; false boxes are bounded a little above them."""
-    from bench.face_detector import Reference, Tally, measure_clip
+    """A slice of experiments/face_detector.py: it states the figures; false boxes are bounded a little above them."""
+    from experiments.face_detector import Reference, Tally, measure_clip
 
     reference = Reference(data_folder("weights") / YUNET)
     total = Tally()
@@ -128,7 +128,7 @@ def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
 
 
 def test_yunet_is_run_as_opencv_runs_it() -> None:
-    from bench.face_detector import Reference
+    from experiments.face_detector import Reference
 
     weights = data_folder("weights") / YUNET
     frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.settings import Settings
-from model.segments import SnippetFeatures, VideoInfo
-from tests.media import make_clip
-from worker.extraction import Extraction
-from worker.feature_cache import FeatureCache, cache_key
-from worker.pipeline import Pipeline, load_pipeline
+from sentiloc.app.settings import Settings
+from sentiloc.model.segments import SnippetFeatures, VideoInfo
+from sentiloc.worker.extraction.extraction import Extraction
+from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
+from sentiloc.worker.pipelines.sentiment import Pipeline, load_pipeline
+from tests.support.media import make_clip
 
 KEY, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 ANY_AGE, ANY_SIZE = 1e9, 10**9

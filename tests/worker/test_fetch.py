@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from app.job_options import JobOptions
-from app.job_record import JobRecord, JobState
-from app.settings import Settings
-from app.storage import LocalStorage
-from model.errors import ErrorCode, SentilocError
-from tests.listeners import listening
-from worker.fetch import fetch_source
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.jobs.fetch import fetch_source
+from tests.support.listeners import listening
 
 KEY = "uploads/abcdefgh.src"
 VIDEO = bytes(range(256)) * 4000

@@ -1,4 +1,4 @@
-"""A short run of `bench.fuzz_media`: damaged videos end as a success or a typed error, and leave nothing."""
+"""A short run of `tests.proofs.fuzz_media`: damaged videos end as a success or a typed error, and leave nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.forked_decoder import forked_decoders
-from bench.fuzz_media import Fuzz
-from bench.mutations import mutate
+from tests.proofs.forked_decoder import forked_decoders
+from tests.proofs.fuzz_media import Fuzz
+from tests.proofs.mutations import mutate
 from tests.worker.decoding import leaves_nothing_behind
 
 _clean = pytest.fixture(autouse=True)(leaves_nothing_behind)

@@ -12,12 +12,12 @@ import av
 import numpy as np
 import pytest
 
-from model.errors import ErrorCode, SentilocError
-from tests.media import make_clip
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.containers import sniff_container
+from sentiloc.worker.decoder.decode import DecodeLimits, EndOfMedia, decode
+from sentiloc.worker.decoder.process import DecoderProcess
+from tests.support.media import make_clip
 from tests.worker.decoding import BOMB, LIMITS, REQUEST, failure, leaves_nothing_behind, refused_within
-from worker.decode import DecodeLimits, EndOfMedia, decode
-from worker.decoder.containers import sniff_container
-from worker.decoder.process import DecoderProcess
 
 _clean = pytest.fixture(autouse=True)(leaves_nothing_behind)
 

@@ -11,9 +11,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from model.errors import ErrorCode, SentilocError
-from worker.cpu import available_cpus
-from worker.onnx_session import Device, Precision, create_session, device_name
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.onnx_session import Device, Precision, create_session, device_name
 
 ABSENT: list[tuple[Device, str]] = [
     ("openvino", "OpenVINOExecutionProvider"),

@@ -10,28 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.settings import Settings, get_settings
-from cli.compare_precision import describe
-from model.errors import ErrorCode, SentilocError
-from model.result import SegmentOptions
-from model.segments import Segment
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.cli.compare_precision import describe
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.segments import Segment
+from sentiloc.worker.decoder.decode import DecodeLimits
+from sentiloc.worker.extraction.extract import Extractor
+from sentiloc.worker.features.visual import VisualExtractor
+from sentiloc.worker.pipelines.sentiment import Pipeline
+from sentiloc.worker.precision.effect import feature_effect
+from sentiloc.worker.precision.precision import compare, load_both, pair_segments, segment_effect
+from sentiloc.worker.precision.quantize import quantize, sample_snippets
+from sentiloc.worker.runtime.onnx_session import create_session, is_installed
 from tests.cli.conftest import sentiloc
 from tests.cli.extracted import Sentiloc
-from tests.media import make_clip
+from tests.support.media import make_clip
 from tests.worker.tiny_networks import SPEC, write_package, write_visual
-from worker.decode import DecodeLimits
-from worker.extract import Extractor
-from worker.features.effect import feature_effect
-from worker.features.visual import VisualExtractor
-from worker.onnx_session import create_session, is_installed
-from worker.pipeline import Pipeline
-from worker.precision import (
-    compare,
-    load_both,
-    pair_segments,
-    segment_effect,
-)
-from worker.quantize import quantize, sample_snippets
 
 __all__ = ["sentiloc"]
 SHOW_ALL = SegmentOptions(threshold=0.0)

@@ -8,14 +8,14 @@ import numpy as np
 import onnx
 import pytest
 
-from model.errors import ErrorCode, SentilocError
-from model.weights import sha256
-from tests.media import make_clip
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.weights import sha256
+from sentiloc.worker.decoder.decode import DecodeLimits
+from sentiloc.worker.features.visual import VisualExtractor
+from sentiloc.worker.precision.quantize import quantize, sample_snippets
+from sentiloc.worker.runtime.onnx_session import create_session
+from tests.support.media import make_clip
 from tests.worker.tiny_networks import write_visual
-from worker.decode import DecodeLimits
-from worker.features.visual import VisualExtractor
-from worker.onnx_session import create_session
-from worker.quantize import quantize, sample_snippets
 
 
 @pytest.fixture

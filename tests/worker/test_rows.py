@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.rows import Rows, let_go
+from sentiloc.worker.features.feature_file import Rows, let_go
 
 
 @pytest.mark.parametrize(

@@ -16,24 +16,24 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from app.callers import Scope, set_caller
-from app.figures import read_counts
-from app.job_options import JobOptions
-from app.job_record import JobRecord, JobState
-from app.job_store import JobStore
-from app.keys import KeyStore
-from app.redis_client import connect
-from app.settings import Settings
-from app.storage import LocalStorage, result_key, thumbnail_key
-from model.errors import ErrorCode, SentilocError
-from model.result import SegmentOptions
-from model.segments import Segment, VideoInfo
-from tests.media import make_clip
-from tests.services import private_redis, wait_for
-from worker import process
-from worker.owner import is_dead, new_owner
-from worker.pipelines import Pipelines
-from worker.runner import JobRunner, take_from_dead_owner
+from sentiloc.app.access.caller import Scope, set_caller
+from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.metrics.job_counters import read_counts
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.worker.jobs import process
+from sentiloc.worker.jobs.owner import is_dead, new_owner
+from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
+from sentiloc.worker.pipelines.registry import Pipelines
+from tests.support.media import make_clip
+from tests.support.services import private_redis, wait_for
 
 Work = Callable[[Path, Callable[[str, float], None]], Any]
 
@@ -248,7 +248,7 @@ def test_a_stopping_worker_gives_its_job_back(settings: Settings, store: JobStor
 def test_a_dead_owner_is_known_and_a_living_one_is_not_robbed(settings: Settings, store: JobStore) -> None:
     assert not is_dead(new_owner())
     assert not is_dead("another-machine/1/1/1/1/x")
-    script = "from worker.owner import new_owner; print(new_owner())"
+    script = "from sentiloc.worker.jobs.owner import new_owner; print(new_owner())"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ}
     )

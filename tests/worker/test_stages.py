@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from worker.stages import Stage, StageClock
+from sentiloc.worker.extraction.stages import Stage, StageClock
 
 
 def _nothing() -> None:

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from app.settings import Settings
-from app.storage import LocalStorage, thumbnail_key
-from model.errors import ErrorCode, SentilocError
-from tests.media import make_clip
-from worker.decode import DecodeLimits, grab_frame, grab_frames
-from worker.thumbnails import Owner, make_thumbnails, save_thumbnails
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, thumbnail_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
+from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
+from tests.support.media import make_clip
 
 LIMITS = DecodeLimits(threads=1)
 PEAKS = (0.5, 2.25, 1.0, 99.0)

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from model.segments import FloatArray
+from sentiloc.model.segments import FloatArray
+from sentiloc.worker.features.visual import BATCH, VisualExtractor
+from sentiloc.worker.runtime.onnx_session import create_session
 from tests.worker.tiny_networks import write_visual
-from worker.features.visual import BATCH, VisualExtractor
-from worker.onnx_session import create_session
 
 
 @pytest.fixture(scope="module")

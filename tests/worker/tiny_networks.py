@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from model.spec import ModelSpec, VisualStream
+from sentiloc.model.spec import ModelSpec, VisualStream
 
 DIM = 8
 SPEC = ModelSpec(name="tiny", version="1", visual=VisualStream(dim=DIM), audio=None, face=None)

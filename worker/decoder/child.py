@@ -1,4 +1,4 @@
-"""The confined process: `python -m worker.decoder.child TASK`, started by `worker.decoder.process` only."""
+"""The confined process: `python -m worker.decoder.child TASK`, started by `sentiloc.worker.decoder.process` only."""
 
 from __future__ import annotations
 
@@ -24,14 +24,22 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from model.errors import ErrorCode, SentilocError
-from worker.decoder import channel
-from worker.decoder.channel import Sender
-from worker.decoder.confine import confine
-from worker.decoder.frames import ROUNDING_SECONDS, Clock, Image, Scaler, SnippetBuilder, fit, shape_of
-from worker.decoder.media import Media, open_media, pixel_aspect
-from worker.decoder.request import DecodeLimits, DecodeRequest
-from worker.decoder.soundtrack import Samples, Soundtrack
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder import channel
+from sentiloc.worker.decoder.channel import Sender
+from sentiloc.worker.decoder.confine import confine
+from sentiloc.worker.decoder.frames import (
+    ROUNDING_SECONDS,
+    Clock,
+    Image,
+    Scaler,
+    SnippetBuilder,
+    fit,
+    shape_of,
+)
+from sentiloc.worker.decoder.media import Media, open_media, pixel_aspect
+from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.soundtrack import Samples, Soundtrack
 
 _MAX_RATE_DENOMINATOR = 1001
 _TRACE_CHARACTERS = 2000

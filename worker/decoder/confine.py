@@ -15,7 +15,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-from worker.decoder.request import DecodeLimits
+from sentiloc.worker.decoder.request import DecodeLimits
 
 MEASURES = ("limits", "dies_with_parent", "no_network", "no_privileges", "no_new_files")
 

@@ -17,8 +17,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from worker.decoder.media import check_size, too_fast, too_long, too_many_frames
-from worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.media import check_size, too_fast, too_long, too_many_frames
+from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
 Image = NDArray[np.uint8]
 

@@ -13,8 +13,8 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from model.errors import ErrorCode, SentilocError
-from worker.decoder.request import DecodeLimits
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.request import DecodeLimits
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
 VIDEO_CODECS = (

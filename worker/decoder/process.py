@@ -19,17 +19,18 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
-from model.errors import ErrorCode, SentilocError
-from worker.decoder import channel
-from worker.decoder.confine import MEASURES
-from worker.decoder.request import DecodeLimits, DecodeRequest
+import sentiloc
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder import channel
+from sentiloc.worker.decoder.confine import MEASURES
+from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
 log = logging.getLogger(__name__)
 
 SLOTS = 3
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(sentiloc.__file__).resolve().parents[1]
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 _OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
 
@@ -110,7 +111,7 @@ class DecoderProcess:
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
         """A fresh interpreter that performs the task; proofs that decode by the thousand fork one instead."""
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-s", "-P", "-m", "worker.decoder.child", json.dumps(task)],
+            [sys.executable, "-s", "-P", "-m", "sentiloc.worker.decoder.child", json.dumps(task)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

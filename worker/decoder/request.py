@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worker.cpu import available_cpus
+from sentiloc.worker.runtime.cpu import available_cpus
 
 if TYPE_CHECKING:
-    from app.settings import Settings
+    from sentiloc.app.settings import Settings
 
 MAX_FACE_SIDE = 4096
 

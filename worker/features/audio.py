@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from model import logmel
-from model.errors import ErrorCode, SentilocError
-from model.logmel import Samples, SpectrogramStream
-from model.segments import BoolArray, FloatArray
-from model.spec import AudioStream
-from worker.rows import Rows
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.extractors import logmel
+from sentiloc.model.extractors.logmel import Samples, SpectrogramStream
+from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.model.spec import AudioStream
+from sentiloc.worker.features.feature_file import Rows
 
 SERVED = AudioStream()
 """The one audio stream that can be served; `tsl300` features are read from files, never extracted here."""

@@ -16,11 +16,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from model.face_boxes import box_iou
-from model.face_crop import crop_face
-from model.segments import BoolArray, FloatArray
-from worker.features.face_detection import Detector, Image, load_detector, read_spec
-from worker.onnx_session import create_session
+from sentiloc.model.extractors.face_boxes import box_iou
+from sentiloc.model.extractors.face_crop import crop_face
+from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.worker.features.face_detection import Detector, Image, load_detector, read_spec
+from sentiloc.worker.runtime.onnx_session import create_session
 
 ENCODE_BATCH = 32
 SMALLEST_FACE = 16.0

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ErrorCode, SentilocError
-from model.face_boxes import suppress
-from model.segments import FloatArray
-from worker.onnx_session import create_session
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.extractors.face_boxes import suppress
+from sentiloc.model.segments import FloatArray
+from sentiloc.worker.runtime.onnx_session import create_session
 
 Image = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
@@ -53,7 +53,7 @@ def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1)
 
 
 class StarterDetector:
-    """The network of `model/face_detector.py`, exported.
+    """The network of `model/extractors/face_detector.py`, exported.
 
     A large frame is looked at twice: shrunk for large faces, and again, larger, for small ones.
     """

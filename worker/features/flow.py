@@ -7,12 +7,12 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from model.face_crop import crop_face
-from model.gim.flow import block_flow
-from model.segments import BoolArray, FloatArray
-from model.spec import FlowStream
-from worker.features.face import choose_face
-from worker.features.face_detection import Detector
+from sentiloc.model.extractors.face_crop import crop_face
+from sentiloc.model.gim.flow import block_flow
+from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.model.spec import FlowStream
+from sentiloc.worker.features.face import choose_face
+from sentiloc.worker.features.face_detection import Detector
 
 LOOK_EVERY = 8
 """Frames between two looks for the face: about a quarter of a second."""

@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from model.errors import ErrorCode, SentilocError
-from model.segments import FloatArray
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.segments import FloatArray
 
 BATCH = 4
 GPU_BATCH = 8

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.cten.benchmarks import (
+from sentiloc.model.cten.benchmarks import (
     BENCHMARKS,
     make_split,
     read_class_folders,
     read_folder_splits,
     read_label_list,
 )
-from model.cten.detect import EmotionScores, EmotionSpan, detection_map, emotion_spans, span_class
-from model.cten.inputs import modality_dims, segment_inputs
-from model.cten.network import CTENConfig
-from model.cten.synthetic import PlantedEmotions, planted_emotions
-from model.cten.training import CTENTrainConfig, accuracy, detection, train_cten
-from model.errors import SentilocError
-from model.segments import SnippetFeatures
-from model.spec import AudioStream, FaceStream, ModelSpec, VisualStream
+from sentiloc.model.cten.detect import EmotionScores, EmotionSpan, detection_map, emotion_spans, span_class
+from sentiloc.model.cten.inputs import modality_dims, segment_inputs
+from sentiloc.model.cten.network import CTENConfig
+from sentiloc.model.cten.synthetic import PlantedEmotions, planted_emotions
+from sentiloc.model.cten.training import CTENTrainConfig, accuracy, detection, train_cten
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec, VisualStream
 
 
 def test_streams_become_two_modalities_of_bounded_length() -> None:

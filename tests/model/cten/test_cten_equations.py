@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from model.cten.erasing import banded, banded_attention, erasing_mask, normalise, temporal_attention
-from model.cten.losses import class_probabilities, cross_entropy, total_loss
-from model.cten.network import CTEN, CTENConfig, attend
-from model.cten.relation import add_residual, correlation, gather, inter_modal, intra_modal, project
+from sentiloc.model.cten.erasing import banded, banded_attention, erasing_mask, normalise, temporal_attention
+from sentiloc.model.cten.losses import class_probabilities, cross_entropy, total_loss
+from sentiloc.model.cten.network import CTEN, CTENConfig, attend
+from sentiloc.model.cten.relation import add_residual, correlation, gather, inter_modal, intra_modal, project
 
 EYE = torch.eye(2)
 FEATURES = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])

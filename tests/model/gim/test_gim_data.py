@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from model.errors import SentilocError
-from model.gim.annotations import LAYOUTS, draw_points, read_expressions
-from model.gim.datasets import load_expression_items
-from model.gim.flow import block_flow, sequence_flow, stack_flows
-from model.gim.folder_labels import write_labels
-from model.gim.items import Expression
-from model.gim.labels import MACRO, MICRO
-from model.gim.network import GIMConfig
-from model.gim.spotting import (
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.gim.annotations import LAYOUTS, draw_points, read_expressions
+from sentiloc.model.gim.datasets import load_expression_items
+from sentiloc.model.gim.flow import block_flow, sequence_flow, stack_flows
+from sentiloc.model.gim.folder_labels import write_labels
+from sentiloc.model.gim.items import Expression
+from sentiloc.model.gim.labels import MACRO, MICRO
+from sentiloc.model.gim.network import GIMConfig
+from sentiloc.model.gim.spotting import (
     DEFAULT_RULE,
     Counts,
     SpottedExpression,
@@ -26,9 +26,9 @@ from model.gim.spotting import (
     spot,
     video_counts,
 )
-from model.gim.synthetic import PlantedExpressions, planted_expressions
-from model.gim.training import GIMTrainConfig, evaluate_items, train_gim
-from model.spec import FlowStream
+from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
+from sentiloc.model.gim.training import GIMTrainConfig, evaluate_items, train_gim
+from sentiloc.model.spec import FlowStream
 
 
 def picture() -> np.ndarray:

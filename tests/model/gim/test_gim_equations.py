@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.gim.contrast import contrast_loss, neutral_count, pair_weights, pseudo_neutral
-from model.gim.gaussian import (
+from sentiloc.model.gim.contrast import contrast_loss, neutral_count, pair_weights, pseudo_neutral
+from sentiloc.model.gim.gaussian import (
     frames_within,
     gaussian_labels,
     proposal_frames,
@@ -18,8 +18,8 @@ from model.gim.gaussian import (
     soft_labels,
     spread,
 )
-from model.gim.labels import MACRO, MICRO, LabelConfig, Point, pseudo_labels
-from model.gim.losses import (
+from sentiloc.model.gim.labels import MACRO, MICRO, LabelConfig, Point, pseudo_labels
+from sentiloc.model.gim.losses import (
     CAS_ME_2,
     LossWeights,
     action_loss,
@@ -29,8 +29,8 @@ from model.gim.losses import (
     smooth_loss,
     total_loss,
 )
-from model.gim.network import GIMOutput
-from model.spans import Runs, outer_inner_contrast, threshold_runs
+from sentiloc.model.gim.network import GIMOutput
+from sentiloc.model.proposals.spans import Runs, outer_inner_contrast, threshold_runs
 
 INTENSITY = torch.tensor([0.1, 0.2, 0.6, 0.9, 0.7, 0.3, 0.95, 0.1])
 

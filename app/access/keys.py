@@ -1,0 +1,181 @@
+"""API keys in Redis: made, listed, revoked, and looked up for each request.
+
+A key is `sentiloc_ID_SECRET` with 256 random bits of secret, of which one SHA-256 is kept: there is no list of likely
+secrets to try against the hash, so a slow hash would only slow the service down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis import Redis
+
+from sentiloc.app.access.caller import Caller, Scope
+from sentiloc.app.access.usage import used_minutes
+from sentiloc.app.signing import new_webhook_secret
+
+_MARK = "sentiloc"
+_ID_BYTES = 6
+_SECRET_BYTES = 32
+_WEBHOOK_SECRETS = 2
+_NO_DIGEST = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is known of a key; never its secret. Times are Unix seconds; limits of 0 are none."""
+
+    id: str
+    name: str
+    scopes: frozenset[Scope]
+    rate_per_minute: int
+    quota_minutes: float
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """True while it opens anything."""
+        return self.revoked_at is None and (self.expires_at is None or time.time() < self.expires_at)
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks with this key."""
+        return Caller(key_id=self.id, scopes=self.scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key as its holder gets it, once."""
+
+    key: ApiKey
+    text: str
+    webhook_secret: str
+
+
+def key_place(prefix: str, key_id: str) -> str:
+    """Where a key's record is."""
+    return f"{prefix}key:{key_id}"
+
+
+def split_key(text: str) -> tuple[str, str]:
+    """Id and digest of the secret; of what is no key an id that no key has."""
+    mark, _, rest = text.partition("_")
+    key_id, _, secret = rest.partition("_")
+    is_key = mark == _MARK and len(key_id) == 2 * _ID_BYTES and key_id.isalnum() and key_id.isascii()
+    return (key_id if is_key else "", hashlib.sha256(secret.encode()).hexdigest())
+
+
+def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
+    """The key whose record this is, if the digest is its own; takes as long when there is no record."""
+    is_right = hmac.compare_digest(fields.get("digest", _NO_DIGEST), digest)
+    if not fields or not is_right:
+        return None
+    key = _parse(fields)
+    return key if key.is_valid else None
+
+
+class KeyStore:
+    """All keys. Raises `redis.RedisError` when Redis cannot be reached."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    def create(
+        self,
+        name: str,
+        scopes: Iterable[Scope],
+        *,
+        rate_per_minute: int,
+        quota_minutes: float = 0.0,
+        expires_at: float | None = None,
+    ) -> NewKey:
+        """Make a key; its text cannot be had again."""
+        key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+        webhook_secret = new_webhook_secret()
+        fields = {
+            "id": key_id,
+            "name": name,
+            "digest": hashlib.sha256(secret.encode()).hexdigest(),
+            "scopes": ",".join(sorted(set(scopes))),
+            "rate_per_minute": str(rate_per_minute),
+            "quota_minutes": repr(quota_minutes),
+            "created_at": repr(time.time()),
+            "expires_at": "" if expires_at is None else repr(expires_at),
+            "webhook_secrets": webhook_secret,
+        }
+        pipe = self._redis.pipeline()
+        pipe.hset(key_place(self._prefix, key_id), mapping=cast("dict[Any, Any]", fields))
+        pipe.zadd(f"{self._prefix}keys", {key_id: float(fields["created_at"])})
+        pipe.execute()
+        return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", webhook_secret)
+
+    def all(self) -> list[ApiKey]:
+        """Every key, revoked ones too, oldest first."""
+        ids = cast("list[str]", self._redis.zrange(f"{self._prefix}keys", 0, -1))
+        found = (self.get(key_id) for key_id in ids)
+        return [key for key in found if key is not None]
+
+    def get(self, key_id: str) -> ApiKey | None:
+        """One key by its id."""
+        fields = cast("dict[str, str]", self._redis.hgetall(key_place(self._prefix, key_id)))
+        return _parse(fields) if fields else None
+
+    def revoke(self, key_id: str) -> bool:
+        """Close a key for good, at once; False when there is none. Its jobs and its record stay."""
+        place = key_place(self._prefix, key_id)
+        if not self._redis.exists(place):
+            return False
+        self._redis.hsetnx(place, "revoked_at", repr(time.time()))
+        return True
+
+    def used_minutes(self, key_id: str) -> float:
+        """What it had localized this month, in minutes of media."""
+        return used_minutes(self._redis, self._prefix, key_id)
+
+    def is_used_up(self, key_id: str) -> bool:
+        """True when the key has a quota and no minutes left of it."""
+        key = self.get(key_id)
+        return key is not None and 0 < key.quota_minutes <= self.used_minutes(key_id)
+
+    def webhook_secrets(self, key_id: str) -> list[str]:
+        """What webhooks of this key's jobs are signed with, newest first."""
+        kept = cast("str | None", self._redis.hget(key_place(self._prefix, key_id), "webhook_secrets"))
+        return (kept or "").split()
+
+    def rotate_webhook_secret(self, key_id: str) -> str | None:
+        """A new secret to sign with; the one before still signs, too, until the next turn. None: no such key."""
+        place = key_place(self._prefix, key_id)
+        if not self._redis.exists(place):
+            return None
+        new = new_webhook_secret()
+        kept = [new, *self.webhook_secrets(key_id)][:_WEBHOOK_SECRETS]
+        self._redis.hset(place, "webhook_secrets", " ".join(kept))
+        return new
+
+
+def _parse(fields: Mapping[str, str]) -> ApiKey:
+    return ApiKey(
+        id=fields["id"],
+        name=fields["name"],
+        scopes=frozenset(Scope(name) for name in fields["scopes"].split(",") if name),
+        rate_per_minute=int(fields["rate_per_minute"]),
+        quota_minutes=float(fields["quota_minutes"]),
+        created_at=float(fields["created_at"]),
+        expires_at=_time(fields, "expires_at"),
+        revoked_at=_time(fields, "revoked_at"),
+        last_used_at=_time(fields, "last_used_at"),
+    )
+
+
+def _time(fields: Mapping[str, str], name: str) -> float | None:
+    return float(fields[name]) if fields.get(name) else None

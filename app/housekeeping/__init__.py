@@ -1,0 +1,1 @@
+"""Background sweeps: orphaned jobs and expired files."""

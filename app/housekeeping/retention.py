@@ -1,0 +1,122 @@
+"""How long things are kept: videos, results and records of finished jobs, and the files that nobody claims.
+
+When a job ends, the scripts of `app.jobs.scripts` note in its record until when each part is kept, by the times that
+`announce_times` has put into Redis. So what a job says of itself stays true when the settings change.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from itertools import islice
+from typing import Any, cast
+
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage, result_key, thumbnail_key
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 200
+_RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
+
+
+def keep_seconds(settings: Settings) -> dict[str, float]:
+    """Seconds after a job's end, by what is kept; 0 is for ever. Nothing outlives its record."""
+    records = settings.keep_records_seconds
+
+    def at_most(seconds: float) -> float:
+        return min((value for value in (seconds, records) if value), default=0.0)
+
+    return {
+        "uploads": at_most(settings.keep_uploads_seconds),
+        "results": at_most(settings.keep_results_seconds),
+        "records": records,
+    }
+
+
+def delete_files(storage: Storage, record: JobRecord) -> None:
+    """Remove all files of a job."""
+    storage.delete(record.source_key)
+    delete_results(storage, record)
+
+
+def delete_results(storage: Storage, record: JobRecord) -> None:
+    """Remove the results of all attempts at a job, and its thumbnails."""
+    for attempt in range(1, record.attempt + 1):
+        storage.delete(result_key(record.id, attempt))
+    for index in range(record.thumbnails):
+        storage.delete(thumbnail_key(record.id, record.attempt, index))
+
+
+class Retention:
+    """The part of the reaper that frees the disk. Every step may be repeated."""
+
+    def __init__(self, settings: Settings, store: JobStore, storage: Storage) -> None:
+        self._settings = settings
+        self._store = store
+        self._storage = storage
+
+    def announce_times(self) -> None:
+        """Tell the scripts how long the parts of a job that ends now are kept."""
+        times = {what: repr(float(seconds)) for what, seconds in keep_seconds(self._settings).items()}
+        self._store.redis.hset(f"{self._store.prefix}retention", mapping=cast("dict[Any, Any]", times))
+
+    def sweep(self) -> None:
+        """Delete what is due, at most a batch of each kind."""
+        for job_id in self._due("records"):
+            record = self._store.delete(job_id)
+            if record is not None:
+                delete_files(self._storage, record)
+                logger.info("job %s has expired", job_id)
+            self._done("records", job_id)
+        for job_id in self._due("results"):
+            record = self._store.get(job_id)
+            if record is not None:
+                delete_results(self._storage, record)
+            self._done("results", job_id)
+        for job_id in self._due("uploads"):
+            record = self._store.get(job_id)
+            if record is not None:
+                self._storage.delete(record.source_key)
+            self._done("uploads", job_id)
+
+    def index_older_jobs(self) -> None:
+        """Give jobs that ended under a version without retention their time, counted from their end."""
+        jobs = self._store.redis.zscan_iter(f"{self._store.prefix}jobs")
+        for batch in iter(lambda: [job_id for job_id, _ in islice(jobs, _BATCH)], []):
+            for record in self._store.get_many(batch):
+                if record is not None and record.record_expires_at is None:
+                    self._index(record)
+
+    def _index(self, record: JobRecord) -> None:
+        for what, seconds in keep_seconds(self._settings).items():
+            if seconds and record.finished_at is not None:
+                self._store.keep_until(record.id, what, record.finished_at + seconds)
+
+    def forget_orphans(self, seconds: float) -> None:
+        """Remove results that no record names: of attempts that were lost, and of jobs that are gone."""
+        for key in list(self._storage.older_than("results", seconds)):
+            if self._is_orphan(key):
+                logger.warning("no job claims %s: it is removed", key)
+                self._storage.delete(key)
+
+    def _is_orphan(self, key: str) -> bool:
+        found = _RESULT.fullmatch(key)
+        if found is None:
+            return False
+        record = self._store.get(found[1])
+        if record is None:
+            return True
+        # A running job's own files may be there before it says so.
+        return record.state.is_terminal and record.result_key != result_key(record.id, int(found[2]))
+
+    def _due(self, what: str) -> list[str]:
+        seconds, micros = self._store.redis.time()
+        now = seconds + micros / 1e6
+        place = f"{self._store.prefix}kept:{what}"
+        return cast("list[str]", self._store.redis.zrangebyscore(place, "-inf", now, start=0, num=_BATCH))
+
+    def _done(self, what: str, job_id: str) -> None:
+        self._store.redis.zrem(f"{self._store.prefix}kept:{what}", job_id)

@@ -1,0 +1,1 @@
+"""What HTTP needs beneath the routes: connections, bodies, ETags, problems."""

@@ -1,0 +1,1 @@
+"""Jobs: the record, its store, events, idempotency keys and the message broker."""

@@ -1,0 +1,94 @@
+"""The Celery app that the API sends with and the worker consumes with: one configuration for both.
+
+A message only says "look at job N": records, leases and the reaper make jobs safe, not the broker.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from celery import Celery
+from redis import Redis
+
+from sentiloc.app.jobs.options import Priority
+from sentiloc.app.jobs.reads import job_key
+from sentiloc.app.redis.client import broker_url
+from sentiloc.app.settings import Settings
+
+LOCALIZE_TASK = "sentiloc.localize"
+LOCALIZE_QUEUE = "localize"
+BATCH_QUEUE = "localize_batch"
+_QUEUES = {Priority.INTERACTIVE: LOCALIZE_QUEUE, Priority.BATCH: BATCH_QUEUE}
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Configured for at-least-once delivery on Redis; results are not kept in Celery.
+
+    Without a Redis URL it can be imported, not run: `sentiloc worker` says so before it starts.
+    """
+    broker = broker_url(settings) if settings.redis_url else None
+    celery = Celery("sentiloc", broker=broker, set_as_current=False)
+    celery.conf.update(
+        task_default_queue=LOCALIZE_QUEUE,
+        task_queues={name: {"exchange": name, "routing_key": name} for name in _QUEUES.values()},
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.worker_concurrency,
+        worker_max_tasks_per_child=settings.worker_max_jobs,
+        worker_max_memory_per_child=settings.worker_max_memory_bytes // 1024,
+        worker_proc_alive_timeout=120.0,
+        worker_soft_shutdown_timeout=settings.shutdown_grace_seconds,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_time_limit=settings.job_time_limit_seconds,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(settings),
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0.05},
+        enable_utc=True,
+    )
+    return celery
+
+
+def _transport_options(settings: Settings) -> dict[str, object]:
+    return {
+        "visibility_timeout": settings.visibility_timeout_seconds,
+        # The queues are asked in their order: batch only when no interactive job waits.
+        "queue_order_strategy": "priority",
+        "unacked_restore_limit": 100,
+        "global_keyprefix": settings.redis_prefix,
+        "socket_timeout": 30.0,
+        "socket_connect_timeout": 2.0,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": True,
+    }
+
+
+class Dispatcher:
+    """Sends the messages that wake a worker."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._celery = make_celery(settings)
+        self._redis = redis
+        self._prefix = settings.redis_prefix
+
+    def send(self, job_id: str) -> None:
+        """Tell one worker to look at the job; raises kombu's OperationalError when it cannot."""
+        priority = cast("str | None", self._redis.hget(job_key(self._prefix, job_id), "priority"))
+        queue = _QUEUES[Priority(priority or Priority.INTERACTIVE)]
+        self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=queue)
+
+    def is_empty(self) -> bool:
+        """True when no message waits for a worker."""
+        return not any(self.depths().values())
+
+    def depths(self) -> dict[str, int]:
+        """Messages that wait, by the name of their queue."""
+        return {name: self._redis.llen(f"{self._prefix}{name}") for name in _QUEUES.values()}

@@ -1,0 +1,168 @@
+"""What editors say the segments should be: kept beside the job, exported in the layout that training reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from redis import Redis
+
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.jobs.options import Label
+from sentiloc.app.jobs.reads import job_key
+
+MAX_ENTRIES = 50
+MAX_MARKS = 2000
+_LETTERS = {"negative": "n", "positive": "p"}
+_CLASSES = {"negative": 0, "positive": 1}
+Moment = Annotated[float, Field(ge=0, allow_inf_nan=False, description="Seconds from the video's start")]
+
+EXAMPLE_FEEDBACK: dict[str, Any] = {
+    "segments": [{"start": 3.2, "end": 6.08, "label": "positive"}],
+    "points": [{"time": 4.5, "label": "positive"}],
+    "note": "The laugh ends earlier.",
+}
+
+
+class _Marks(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CorrectSegment(_Marks):
+    """Where the sentiment is."""
+
+    start: Moment
+    end: Moment
+    label: Label
+
+    @model_validator(mode="after")
+    def _in_order(self) -> CorrectSegment:
+        if self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+
+class CorrectPoint(_Marks):
+    """A moment at which there is sentiment."""
+
+    time: Moment
+    label: Label
+
+
+class Feedback(_Marks):
+    """The whole truth about a video as an editor sees it; no segments at all is an answer, too."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_FEEDBACK]})
+
+    segments: list[CorrectSegment] | None = Field(None, max_length=MAX_MARKS)
+    points: list[CorrectPoint] | None = Field(None, max_length=MAX_MARKS)
+    note: str | None = Field(None, max_length=2000)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Feedback:
+        if self.segments is None and self.points is None:
+            raise ValueError("give segments, points or both")
+        return self
+
+    def latest(self) -> float:
+        """The last moment that is spoken of, in seconds."""
+        ends = [segment.end for segment in self.segments or ()]
+        return max([0.0, *ends, *(point.time for point in self.points or ())])
+
+
+class KeptFeedback(_Marks):
+    """Feedback with what training needs to know of its video."""
+
+    job_id: str
+    at: float
+    fps: float
+    duration: float
+    feedback: Feedback
+
+
+# KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id.
+_ADD = """
+if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
+return 1
+"""
+
+
+class FeedbackStore:
+    """Feedback in Redis: a list for each job, and an index of the jobs that have some."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._add = redis.register_script(_ADD)
+
+    def add(self, kept: KeptFeedback) -> bool:
+        """Keep it as the job's latest; False when the job has had `MAX_ENTRIES`, or was deleted meanwhile."""
+        keys = [self._key(kept.job_id), f"{self._prefix}feedback", job_key(self._prefix, kept.job_id)]
+        return bool(
+            self._add(keys=keys, args=[MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id])
+        )
+
+    def of_job(self, job_id: str) -> list[KeptFeedback]:
+        """Oldest first."""
+        texts = cast("list[str]", self._redis.lrange(self._key(job_id), 0, -1))
+        return [KeptFeedback.model_validate_json(text) for text in texts]
+
+    def latest(self) -> list[KeptFeedback]:
+        """The last word on each job that the caller may see, in the order of their times."""
+        ids = cast("list[str]", self._redis.zrange(f"{self._prefix}feedback", 0, -1))
+        pipe = self._redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.lindex(self._key(job_id), -1)
+            pipe.hget(job_key(self._prefix, job_id), "key_id")
+        answers = pipe.execute()
+        caller = current_caller()
+        seen = [
+            text for text, owner in zip(answers[::2], answers[1::2], strict=True) if caller.may_see(owner)
+        ]
+        return [KeptFeedback.model_validate_json(text) for text in seen if text]
+
+    def _key(self, job_id: str) -> str:
+        return f"{self._prefix}feedback:{job_id}"
+
+
+def training_files(all_kept: list[KeptFeedback]) -> dict[str, str]:
+    """The annotation files of `docs/training.md` by name; a video's name is its job's id."""
+    by_segments = [kept for kept in all_kept if kept.feedback.segments is not None]
+    return {
+        "split_train.txt": "".join(f"{kept.job_id}\n" for kept in all_kept),
+        "fps_dict.json": json.dumps({kept.job_id: kept.fps for kept in all_kept}),
+        "len_duration_dict.json": json.dumps({kept.job_id: kept.duration for kept in all_kept}),
+        "gt.json": json.dumps({"database": {kept.job_id: _annotations(kept) for kept in by_segments}}),
+        "point_gaussian/point_labels.csv": _points(all_kept),
+    }
+
+
+def training_zip(all_kept: list[KeptFeedback]) -> bytes:
+    """`training_files` in one archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in training_files(all_kept).items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return buffer.getvalue()
+
+
+def _annotations(kept: KeptFeedback) -> dict[str, object]:
+    segments = kept.feedback.segments or []
+    rows = [{"segment": [str(row.start), str(row.end)], "label": _LETTERS[row.label]} for row in segments]
+    return {"annotations": rows}
+
+
+def _points(all_kept: list[KeptFeedback]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["video_id", "point", "class_index"])
+    for kept in all_kept:
+        for point in kept.feedback.points or ():
+            rows.writerow([kept.job_id, int(point.time * kept.fps), _CLASSES[point.label]])
+    return text.getvalue()

@@ -1,0 +1,121 @@
+"""Lists jobs, newest first, page by page: the cursor is a place in time, so that new jobs move nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.store import JobStore
+
+_BATCH = 100
+MAX_SCANNED = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list; None and the empty tuple let everything through. Times are Unix seconds."""
+
+    states: tuple[JobState, ...] = ()
+    label: str | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_choosy(self) -> bool:
+        """True when jobs of the time asked for may have to be left out."""
+        return bool(self.states or self.metadata or self.label)
+
+    def keeps(self, record: JobRecord) -> bool:
+        """True for a job to be listed; the times are looked after by the index."""
+        if self.states and record.state not in self.states:
+            return False
+        if not all(record.options.has_metadata(key, value) for key, value in self.metadata):
+            return False
+        return self.label is None or self.label in (record.labels_found or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs and where the next page begins; None at the end."""
+
+    records: tuple[JobRecord, ...]
+    next_cursor: str | None
+
+
+def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
+    """One page of at most `limit` jobs. It looks at `MAX_SCANNED` jobs at most, so a page can be short.
+
+    Raises the 422 problem `invalid_cursor`.
+    """
+    found: list[JobRecord] = []
+    place = None if cursor is None else _decode(cursor)
+    batch = _BATCH if wanted.is_choosy else min(limit, _BATCH)
+    for scanned, (at, job_id, record) in enumerate(_walk(store, wanted, place, batch), 1):
+        if record is not None and wanted.keeps(record):
+            found.append(record)
+        if len(found) == limit or scanned == MAX_SCANNED:
+            return Page(tuple(found), _encode(at, job_id))
+    return Page(tuple(found), None)
+
+
+def _walk(
+    store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, batch_size: int
+) -> Iterator[tuple[float, str, JobRecord | None]]:
+    """Every job of the time asked for, newest first, from after `place` on."""
+    while True:
+        batch = _batch(store, wanted, place, batch_size)
+        records = store.get_many([job_id for _, job_id in batch])
+        for (at, job_id), record in zip(batch, records, strict=True):
+            place = (at, job_id)
+            yield at, job_id, record
+        if len(batch) < batch_size:
+            return
+
+
+def _batch(
+    store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, size: int
+) -> list[tuple[float, str]]:
+    newest = "+inf" if wanted.created_before is None else f"({wanted.created_before!r}"
+    oldest = "-inf" if wanted.created_after is None else f"({wanted.created_after!r}"
+    jobs = _index(store.prefix)
+    same: list[tuple[float, str]] = []
+    if place is not None:
+        newest = f"({place[0]!r}"
+        # Jobs of one microsecond are in descending order of their ids.
+        twins = cast("list[str]", store.redis.zrevrangebyscore(jobs, place[0], place[0]))
+        same = [(place[0], job_id) for job_id in twins if job_id < place[1]][:size]
+    rest = size - len(same)
+    rows = (
+        store.redis.zrevrangebyscore(jobs, newest, oldest, start=0, num=rest, withscores=True) if rest else []
+    )
+    return same + [(score, job_id) for job_id, score in cast("list[tuple[str, float]]", rows)]
+
+
+def _index(prefix: str) -> str:
+    """All jobs, or those of the key that asks."""
+    caller = current_caller()
+    return f"{prefix}jobs" if caller.sees_all else f"{prefix}jobs:{caller.key_id}"
+
+
+def _encode(at: float, job_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{at!r} {job_id}".encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[float, str]:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        at, job_id = text.split(" ")
+        if not math.isfinite(float(at)):
+            raise ValueError(at)
+        return float(at), job_id
+    except (ValueError, binascii.Error) as error:
+        detail = "This is not a cursor of this list; begin without one."
+        raise ProblemError(422, ProblemCode.INVALID_CURSOR, detail) from error

@@ -1,0 +1,176 @@
+"""The job record: what it holds, which states there are and which may follow which. No Redis in here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sentiloc.app.jobs.options import JobOptions, parse_options
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+
+class JobState(StrEnum):
+    """The closed set of states; part of the public contract."""
+
+    QUEUED = "queued"
+    DECODING = "decoding"
+    EXTRACTING = "extracting"
+    LOCALIZING = "localizing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the job will never change again."""
+        return self in TERMINAL
+
+    @property
+    def is_running(self) -> bool:
+        """True while a worker holds the job."""
+        return self in RUNNING
+
+
+RUNNING = (JobState.DECODING, JobState.EXTRACTING, JobState.LOCALIZING)
+TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+# A running job may stay in its state, skip one, or go back to the queue; a terminal one never moves.
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.DECODING, JobState.CANCELLED}),
+    JobState.DECODING: frozenset({*RUNNING, *TERMINAL, JobState.QUEUED}),
+    JobState.EXTRACTING: frozenset({*RUNNING[1:], *TERMINAL, JobState.QUEUED}),
+    JobState.LOCALIZING: frozenset({*RUNNING[2:], *TERMINAL, JobState.QUEUED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+
+def can_follow(state: JobState, target: JobState) -> bool:
+    """True when a job in `state` may become `target`."""
+    return target in TRANSITIONS[state]
+
+
+def sources(target: JobState) -> tuple[JobState, ...]:
+    """The states from which a job may become `target`."""
+    return tuple(state for state in JobState if target in TRANSITIONS[state])
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess: 128 random bits, safe in a URL and in a file name."""
+    return secrets.token_urlsafe(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job failed; `detail` is safe to show."""
+
+    code: ErrorCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A worker's hold on a job: whoever shows this owner and attempt may write, nobody else."""
+
+    job_id: str
+    owner: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One job as Redis holds it. Times are Unix seconds of Redis's clock; keys are names in the storage.
+
+    `attempt` counts claims and fences late workers; `crashes` counts workers lost while they held the job.
+    `source_url` is where a worker fetches the video from before anything else; `source_bytes` is 0 until then.
+    `key_id` names the API key that the job was submitted with; None: without one.
+    """
+
+    id: str
+    state: JobState
+    created_at: float
+    updated_at: float
+    source_key: str
+    source_name: str
+    source_bytes: int
+    model: str
+    options: JobOptions
+    stage: str | None = None
+    progress: float = 0.0
+    attempt: int = 0
+    crashes: int = 0
+    owner: str | None = None
+    lease_until: float | None = None
+    started_at: float | None = None
+    claimed_at: float | None = None
+    finished_at: float | None = None
+    result_key: str | None = None
+    labels_found: tuple[str, ...] | None = None
+    error: JobError | None = None
+    key_id: str | None = None
+    source_url: str | None = None
+    thumbnails: int = 0
+    trace: str | None = None
+    video_expires_at: float | None = None
+    result_expires_at: float | None = None
+    record_expires_at: float | None = None
+
+    @property
+    def lease(self) -> Lease:
+        """The hold of the worker that has the job now."""
+        if self.owner is None:
+            raise SentilocError(ErrorCode.INTERNAL, f"job {self.id} is not leased")
+        return Lease(job_id=self.id, owner=self.owner, attempt=self.attempt)
+
+
+def parse_record(fields: Mapping[str, str]) -> JobRecord:
+    """Read the hash that the job scripts write; empty strings stand for None."""
+    return JobRecord(
+        id=fields["id"],
+        state=JobState(fields["state"]),
+        created_at=float(fields["created_at"]),
+        updated_at=float(fields["updated_at"]),
+        source_key=fields["source_key"],
+        source_name=fields["source_name"],
+        source_bytes=int(fields["source_bytes"]),
+        model=fields["model"],
+        options=parse_options(fields.get("options", "")),
+        stage=fields.get("stage") or None,
+        progress=float(fields.get("progress") or 0),
+        attempt=int(fields.get("attempt") or 0),
+        crashes=int(fields.get("crashes") or 0),
+        owner=fields.get("owner") or None,
+        lease_until=_time(fields, "lease_until"),
+        started_at=_time(fields, "started_at"),
+        claimed_at=_time(fields, "claimed_at"),
+        finished_at=_time(fields, "finished_at"),
+        result_key=fields.get("result_key") or None,
+        labels_found=_labels(fields),
+        error=_error(fields),
+        key_id=fields.get("key_id") or None,
+        source_url=fields.get("source_url") or None,
+        thumbnails=int(fields.get("thumbnails") or 0),
+        trace=fields.get("trace") or None,
+        video_expires_at=_time(fields, "uploads_until"),
+        result_expires_at=_time(fields, "results_until"),
+        record_expires_at=_time(fields, "records_until"),
+    )
+
+
+def _time(fields: Mapping[str, str], name: str) -> float | None:
+    value = fields.get(name)
+    return float(value) if value else None
+
+
+def _labels(fields: Mapping[str, str]) -> tuple[str, ...] | None:
+    if fields["state"] != JobState.SUCCEEDED:
+        return None
+    return tuple(filter(None, fields.get("labels_found", "").split(",")))
+
+
+def _error(fields: Mapping[str, str]) -> JobError | None:
+    code = fields.get("error_code")
+    return JobError(code=ErrorCode(code), detail=fields.get("error_detail", "")) if code else None

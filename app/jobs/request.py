@@ -1,0 +1,61 @@
+"""A job asked for in JSON: a video at a URL, or an upload that is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Self
+from urllib.parse import unquote
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sentiloc.app.http.multipart import display_name
+from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, JobOptions
+from sentiloc.app.outbound.client import MAX_URL
+
+MAX_REQUEST_BYTES = 64 * 1024
+_BY_URL: dict[str, Any] = {"url": "https://media.example/holiday.mp4", "options": EXAMPLE_OPTIONS}
+_BY_UPLOAD: dict[str, Any] = {"upload": "b1kT0Vt8Qm2c9sZr5yXw4A"}
+
+
+class LocalizeRequest(BaseModel):
+    """Either `url` or `upload`, and options, as in the form's field `options`."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [_BY_URL, _BY_UPLOAD], "minProperties": 1}
+    )
+
+    url: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_URL,
+        description="http or https, at a public address; redirects are not followed. The worker fetches it.",
+    )
+    upload: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"
+    )
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="With `url`: what to call the video; default: its path's end",
+    )
+    options: JobOptions = Field(default_factory=JobOptions)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.url is None) == (self.upload is None):
+            raise ValueError("send either `url` or `upload`")
+        if self.name is not None and self.url is None:
+            raise ValueError("`name` belongs to `url`")
+        return self
+
+    def digest(self) -> str:
+        """The same for the same wishes."""
+        wishes = [self.url, self.upload, self.name, self.options.canonical()]
+        return hashlib.sha256(json.dumps(wishes).encode()).hexdigest()
+
+    def source_name(self, url: httpx.URL) -> str:
+        """What to call the video."""
+        return display_name(self.name or unquote(url.path.rpartition("/")[2]))

@@ -1,0 +1,1 @@
+"""HTTP client for user-supplied URLs (SSRF-safe)."""

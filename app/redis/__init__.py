@@ -1,0 +1,1 @@
+"""Redis clients and the shared, reconnecting connection."""

@@ -1,0 +1,114 @@
+"""What requests ask of Redis at the same time goes there together: over one connection, without a thread.
+
+A client's `pipeline` would do as well, at twice the processor time: this is the path of every poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis import ConnectionError as RedisConnectionError
+from redis import RedisError
+from redis import TimeoutError as RedisTimeoutError
+from redis.asyncio.connection import AbstractConnection
+
+from sentiloc.app.jobs.reads import job_key, queue_key, read_record
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.redis.client import new_connection
+from sentiloc.app.settings import Settings
+
+_ANSWER_SECONDS = 5.0
+_RETRY_SECONDS = 0.05
+Command = tuple[str, ...]
+_Asked = tuple[Sequence[Command], asyncio.Future[list[Any]]]
+
+
+class SharedConnection:
+    """Serves one event loop at a time. Commands may be sent twice, so they must bear that."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.redis_prefix
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: AbstractConnection | None = None
+        self._waiting: list[_Asked] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, *commands: Command) -> list[Any]:
+        """Redis's answers, lists where they are hashes; raises `redis.RedisError` within seconds."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._connection, self._waiting, self._task = loop, None, [], None
+        future: asyncio.Future[list[Any]] = loop.create_future()
+        self._waiting.append((commands, future))
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._serve())
+        return await future
+
+    async def hash(self, place: str) -> dict[str, str]:
+        """The fields of a hash; empty when there is none."""
+        return _pairs((await self.ask(("HGETALL", place)))[0])
+
+    async def job(self, job_id: str) -> tuple[JobRecord | None, int | None]:
+        """A job's record and its place in the queue, 1 for the next; None for what there is not."""
+        place, queue = job_key(self._prefix, job_id), queue_key(self._prefix)
+        fields, rank = await self.ask(("HGETALL", place), ("ZRANK", queue, job_id))
+        return read_record(_pairs(fields)), None if rank is None else rank + 1
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            await self._connection.disconnect()
+
+    async def _serve(self) -> None:
+        """Send what waits, as long as something does."""
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                answers = await self._ask_twice([one for commands, _ in batch for one in commands])
+            except Exception as error:
+                # Whatever it is, whoever waits must hear of it.
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                _hand_out(batch, answers)
+
+    async def _ask_twice(self, commands: list[Command]) -> list[Any]:
+        """Once more over a new connection: the old one may have been lost long ago."""
+        try:
+            return await self._ask_once(commands)
+        except RedisConnectionError:
+            await asyncio.sleep(_RETRY_SECONDS)
+            return await self._ask_once(commands)
+
+    async def _ask_once(self, commands: list[Command]) -> list[Any]:
+        if self._connection is None:
+            self._connection = new_connection(self._settings)
+        connection = self._connection
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                return [await connection.read_response() for _ in commands]
+        except TimeoutError as error:
+            await connection.disconnect(nowait=True)
+            raise RedisTimeoutError("Redis does not answer") from error
+        except RedisError:
+            # Answers that were not read must not be taken for those of the next batch.
+            await connection.disconnect(nowait=True)
+            raise
+
+
+def _hand_out(batch: Sequence[_Asked], answers: Sequence[Any]) -> None:
+    begin = 0
+    for commands, future in batch:
+        end = begin + len(commands)
+        if not future.done():
+            future.set_result(list(answers[begin:end]))
+        begin = end
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,54 @@
+"""The public contract of health and readiness, with examples."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from sentiloc.app.schemas.base import Body
+
+
+class HealthBody(Body):
+    """The process answers."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"status": "ok", "version": "0.1.0"}]}
+    )
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class WorkerBody(Body):
+    """A worker that was heard of lately."""
+
+    model: str
+    model_version: str | None
+    device: str | None = Field(description="What executes, by name; null while no model is loaded")
+    error: str | None
+
+
+class ReadyBody(Body):
+    """Whether a video that is uploaded now will be localized."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "ready": True,
+                    "redis": True,
+                    "workers": [
+                        {"model": "fsenet-starter", "model_version": "1", "device": "cpu", "error": None}
+                    ],
+                    "reasons": [],
+                }
+            ]
+        },
+    )
+
+    ready: bool
+    redis: bool
+    workers: list[WorkerBody]
+    reasons: list[str] = Field(description="Why it is not ready; empty when it is")

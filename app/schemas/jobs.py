@@ -1,0 +1,160 @@
+"""The public contract of jobs: what the API answers, with examples."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.schemas.base import Body
+
+EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
+
+_EXAMPLE_JOB: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "state": "extracting",
+    "stage": "extracting",
+    "progress": 0.42,
+    "queue_position": None,
+    "attempt": 1,
+    "model": "fsenet-starter",
+    "options": EXAMPLE_OPTIONS,
+    "source": {"name": "holiday.mp4", "bytes": 1048576, "url": None},
+    "created_at": "2026-01-31T12:00:00Z",
+    "started_at": "2026-01-31T12:00:01Z",
+    "finished_at": None,
+    "labels_found": None,
+    "error": None,
+    "expires_at": None,
+    "video_expires_at": None,
+    "links": {"self": f"/jobs/{EXAMPLE_ID}", "result": f"/jobs/{EXAMPLE_ID}/result"},
+}
+
+EXAMPLE_QUEUED: dict[str, Any] = {
+    **_EXAMPLE_JOB,
+    "state": "queued",
+    "stage": None,
+    "progress": 0.0,
+    "queue_position": 1,
+}
+EXAMPLE_QUEUED |= {"attempt": 0, "started_at": None}
+EXAMPLE_FAILED: dict[str, Any] = {
+    **_EXAMPLE_JOB,
+    "state": "failed",
+    "stage": None,
+    "finished_at": "2026-01-31T12:00:02Z",
+}
+EXAMPLE_FAILED |= {"expires_at": "2026-05-01T12:00:02Z", "video_expires_at": "2026-02-07T12:00:02Z"}
+EXAMPLE_FAILED |= {"error": {"code": "corrupt_media", "detail": "The file ends in the middle of the video."}}
+
+
+class Links(Body):
+    """Where to go on; paths relative to the server."""
+
+    self: str
+    result: str
+
+
+class Source(Body):
+    """The video: the client's name for it and its size."""
+
+    name: str
+    bytes: int | None = Field(description="null until it is fetched from `url`")
+    url: str | None = Field(description="Where it is fetched from, without the query; null for an upload")
+
+
+class Failure(Body):
+    """Why a job failed."""
+
+    code: str = Field(description="Stable, for programs")
+    detail: str = Field(description="One sentence for people")
+
+
+class JobBody(Body):
+    """A job as a client sees it."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [_EXAMPLE_JOB, EXAMPLE_QUEUED, EXAMPLE_FAILED]}
+    )
+
+    id: str
+    state: JobState = Field(description="`succeeded`, `failed` and `cancelled` are final")
+    stage: str | None = Field(description="What the worker does now; null while nobody works on the job")
+    progress: float = Field(ge=0, le=1, description="Over all stages")
+    queue_position: int | None = Field(ge=1, description="1 starts next; null when not queued")
+    attempt: int = Field(ge=0, description="How often a worker has begun the job")
+    model: str
+    options: JobOptions = Field(description="As asked for; null stands for the model's default")
+    source: Source
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    labels_found: list[AnyLabel] | None = Field(description="Labels of the segments; null until it succeeded")
+    error: Failure | None
+    expires_at: datetime | None = Field(
+        None, description="The result is deleted then (410 from then on); of a job without one, its record"
+    )
+    video_expires_at: datetime | None = Field(None, description="The uploaded video is deleted then")
+    links: Links
+
+
+def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
+    """The record, less what is nobody's business."""
+    path = f"/jobs/{record.id}"
+    return JobBody(
+        id=record.id,
+        state=record.state,
+        stage=record.stage,
+        progress=record.progress,
+        queue_position=queue_position,
+        attempt=record.attempt,
+        model=record.model,
+        options=record.options.shown(),
+        source=_source(record),
+        created_at=_moment(record.created_at),
+        started_at=None if record.started_at is None else _moment(record.started_at),
+        finished_at=None if record.finished_at is None else _moment(record.finished_at),
+        labels_found=_labels(record),
+        error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
+        expires_at=_optional(record.result_expires_at or record.record_expires_at),
+        video_expires_at=_optional(record.video_expires_at),
+        links=Links(self=path, result=f"{path}/result"),
+    )
+
+
+def _source(record: JobRecord) -> Source:
+    """A URL's query may hold what gives access, so it is not shown."""
+    url = record.source_url and record.source_url.partition("?")[0].partition("#")[0]
+    is_awaited = url is not None and not record.source_bytes
+    return Source(name=record.source_name, bytes=None if is_awaited else record.source_bytes, url=url)
+
+
+def _labels(record: JobRecord) -> list[str] | None:
+    return None if record.labels_found is None else sorted(record.labels_found)
+
+
+def _optional(seconds: float | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class JobListBody(Body):
+    """A page of jobs, newest first."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"jobs": [_EXAMPLE_JOB], "next_cursor": "MTc2OTg2MDgwMC41IHhKM2swY1EyWXcxdUg4bTVWdEI3Tnc"}
+            ]
+        },
+    )
+
+    jobs: list[JobBody]
+    next_cursor: str | None = Field(description="Ask for the next page with it; null when this is the last")

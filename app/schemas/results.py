@@ -1,0 +1,157 @@
+"""The public contract of results, with an example."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from sentiloc.app.jobs.options import Label
+from sentiloc.app.schemas.base import Body
+
+Seconds = Annotated[float, Field(ge=0, description="Seconds from the video's start")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+_EXAMPLE_SEGMENT: dict[str, Any] = {
+    "start": 3.2,
+    "end": 6.4,
+    "label": "positive",
+    "confidence": 0.83,
+    "peak": 4.48,
+    "evidence": {"visual": 0.0, "audio": 0.36, "face": 0.64},
+}
+
+EXAMPLE_RESULT: dict[str, Any] = {
+    "schema_version": "1.0",
+    "video": {
+        "duration": 9.6,
+        "fps": 29.97,
+        "width": 1280,
+        "height": 720,
+        "has_audio": True,
+        "faces_seen": 14,
+        "start_timecode": None,
+    },
+    "segments": [_EXAMPLE_SEGMENT],
+    "curve": {
+        "step": 0.64,
+        "negative": [0.08, 0.05, 0.04],
+        "positive": [0.21, 0.64, 0.88],
+        "non_sentiment": [0.7, 0.31, 0.09],
+        "saliency": [0.3, 0.71, 0.9],
+        "face_present": [False, True, True],
+        "without": {"face": {"negative": [0.09, 0.07, 0.06], "positive": [0.2, 0.33, 0.41]}},
+    },
+    "model": {"name": "fsenet-starter", "version": "1", "spec_hash": "9f2c4e81d07ab635", "device": "cpu"},
+    "timings": {"decoding": 0.41, "face": 1.1, "audio": 0.2, "localizing": 0.02},
+    "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
+    "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4},
+    "sound": {"step": 0.16, "loudness": [0.1, 0.12, 0.3, 0.44, 0.9, 1.0, 0.73, 0.5, 0.2, 0.2, 0.1, 0.1]},
+}
+
+
+class VideoBody(Body):
+    """What the decoder found."""
+
+    duration: Seconds
+    fps: float = Field(gt=0, description="Average frames per second of the source")
+    width: int = Field(gt=0, description="Pixels as displayed")
+    height: int = Field(gt=0, description="Pixels as displayed")
+    has_audio: bool
+    faces_seen: int = Field(ge=0, description="Snippets in which a face was found")
+    start_timecode: str | None = Field(None, description="HH:MM:SS:FF, where the file carries one")
+
+
+class EvidenceBody(Body):
+    """How much each stream contributed to a segment; the shares add up to 1."""
+
+    visual: Share
+    audio: Share
+    face: Share
+
+
+class SegmentBody(Body):
+    """A stretch of video that conveys one sentiment."""
+
+    start: Seconds
+    end: Seconds
+    label: Label
+    confidence: float = Field(ge=0, le=1, description="Probability that the segment is right")
+    peak: Seconds
+    evidence: EvidenceBody | None = None
+
+
+class WithoutBody(Body):
+    """The fused label curves when the network is told that one stream is absent: what evidence comes from."""
+
+    negative: list[Share]
+    positive: list[Share]
+
+
+class CurveBody(Body):
+    """Scores over time: value i covers [i·step, (i+1)·step) seconds."""
+
+    step: float = Field(gt=0, description="Seconds per value")
+    negative: list[Share]
+    positive: list[Share]
+    non_sentiment: list[Share]
+    saliency: list[Share] = Field(description="How much sentiment of either kind")
+    face_present: list[bool]
+    without: dict[Literal["visual", "audio", "face"], WithoutBody]
+
+
+class ModelBody(Body):
+    """What computed the result."""
+
+    name: str
+    version: str
+    spec_hash: str
+    device: str = Field(description="What really executed")
+
+
+class OptionsBody(Body):
+    """What the segments were cut with."""
+
+    threshold: Share = Field(description="Least confidence of a segment")
+    min_length: Seconds
+    merge_gap: Seconds = Field(description="Neighbours of one label at most so far apart are joined")
+    labels: list[Label]
+
+
+class CalibrationBody(Body):
+    """How a segment's score became its confidence."""
+
+    method: Literal["identity", "isotonic", "platt"]
+    knots: list[tuple[float, float]]
+    slope: float
+    intercept: float
+
+
+class SoundBody(Body):
+    """Loudness over time: value i covers [i·step, (i+1)·step) seconds."""
+
+    step: float = Field(gt=0, description="Seconds per value")
+    loudness: list[Share] = Field(description="0 is silence, 1 the loudest moment of the video")
+
+
+Thumbnails = Annotated[
+    list[str | None],
+    Field(description="Paths of the pictures of the segments, in their order; null where there is none"),
+]
+
+
+class ResultBody(Body):
+    """When the video conveys which sentiment. Segments are sorted by start."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RESULT]})
+
+    schema_version: Literal["1.0"]
+    video: VideoBody
+    segments: list[SegmentBody]
+    curve: CurveBody
+    model: ModelBody
+    timings: dict[str, float] = Field(description="Seconds by stage")
+    options: OptionsBody
+    calibration: CalibrationBody
+    sound: SoundBody | None = Field(None, description="null without sound, and in results of older versions")
+    thumbnails: Thumbnails = Field(default=[])

@@ -1,0 +1,212 @@
+"""An S3-compatible object store as the place for files. An object appears whole or not at all.
+
+Files are written to a folder of this machine first, so that an upload that breaks off never reaches the store.
+Credentials come the usual way of AWS clients (environment, profile, instance role).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.client import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, check_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+_LINK_SECONDS = 900
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+
+
+class S3Storage:
+    """A bucket, or a part of one (`s3://bucket/prefix`), and a folder for files on their way."""
+
+    def __init__(self, settings: Settings) -> None:
+        place = urlsplit(settings.storage_url or "")
+        if place.scheme != "s3" or not place.hostname:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL must be like s3://bucket/prefix"
+            )
+        self._bucket = place.hostname
+        self._prefix = f"{place.path.strip('/')}/".lstrip("/")
+        self._staging = settings.data_dir / "staging"
+        self._staged = LocalStorage(self._staging)
+        self._client = _connect(settings, settings.storage_endpoint)
+        public = settings.storage_public_endpoint
+        self._signer = _connect(settings, public) if public else self._client
+
+    def create_bucket(self) -> bool:
+        """Make the bucket; False when it was there. Raises `storage_unavailable`."""
+        with _typed():
+            if self._has_bucket():
+                return False
+            region = self._client.meta.region_name
+            place = {} if region == "us-east-1" else {"LocationConstraint": region}
+            self._client.create_bucket(
+                Bucket=self._bucket, **({"CreateBucketConfiguration": place} if place else {})
+            )
+            return True
+
+    def _has_bucket(self) -> bool:
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _MISSING:
+                return False
+            raise
+        return True
+
+    def writer(self, key: str) -> S3Writer:
+        """Start a new file, in the folder first."""
+        return S3Writer(self, self._staged.writer(key), self._staging / key, key)
+
+    @contextmanager
+    def local_path(self, key: str) -> Iterator[Path]:
+        """A copy that is removed with the context; raises `source_missing`."""
+        folder = self._staging / "copies"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / secrets.token_hex(8)
+        try:
+            with _typed():
+                self._client.download_file(self._bucket, self._name(key), str(path))
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def read(self, key: str) -> bytes:
+        """The whole object; raises `source_missing`."""
+        with _typed():
+            data: bytes = self._client.get_object(Bucket=self._bucket, Key=self._name(key))["Body"].read()
+            return data
+
+    def size(self, key: str) -> int | None:
+        """Bytes of the object; None when it is not there."""
+        try:
+            with _typed():
+                return int(
+                    self._client.head_object(Bucket=self._bucket, Key=self._name(key))["ContentLength"]
+                )
+        except SentilocError as error:
+            if error.code is ErrorCode.SOURCE_MISSING:
+                return None
+            raise
+
+    def adopt(self, path: Path, key: str) -> None:
+        """Upload the file, then remove it here."""
+        if not path.exists():
+            raise FileNotFoundError(path)
+        with _typed():
+            self._client.upload_file(str(path), self._bucket, self._name(key))
+        path.unlink()
+
+    def delete(self, key: str) -> None:
+        """Remove the object if it is there."""
+        with _typed():
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def link(self, key: str) -> str | None:
+        """A URL that gives the object for a quarter of an hour."""
+        target = {"Bucket": self._bucket, "Key": self._name(key)}
+        return str(self._signer.generate_presigned_url("get_object", target, ExpiresIn=_LINK_SECONDS))
+
+    def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:
+        """Let a client put the object itself; the store refuses more than `max_bytes`, and nothing at all."""
+        form = self._signer.generate_presigned_post(
+            self._bucket,
+            self._name(key),
+            Conditions=[["content-length-range", 1, max_bytes]],
+            ExpiresIn=seconds,
+        )
+        return Presigned(url=form["url"], fields=form["fields"])
+
+    def older_than(self, folder: str, seconds: float) -> Iterator[str]:
+        """By the time of the last write."""
+        limit = datetime.now(UTC) - timedelta(seconds=seconds)
+        with _typed():
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
+                for item in page.get("Contents", ()):
+                    if item["LastModified"] < limit:
+                        yield item["Key"].removeprefix(self._prefix)
+
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove what broken-off processes left in the folder, here alone."""
+        left = [
+            key
+            for name in ("uploads", "results")
+            for key in self._staged.older_than(name, older_than_seconds)
+        ]
+        for key in left:
+            self._staged.delete(key)
+        return len(left) + self._staged.sweep(older_than_seconds)
+
+    def _name(self, key: str) -> str:
+        check_key(key)
+        return f"{self._prefix}{key}"
+
+
+def _connect(settings: Settings, endpoint: str | None) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=settings.storage_region,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": 3},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+        ),
+    )
+
+
+class S3Writer:
+    """Writes a file, then uploads it."""
+
+    def __init__(self, storage: S3Storage, inner: LocalWriter, path: Path, key: str) -> None:
+        self._storage = storage
+        self._inner = inner
+        self._path = path
+        self._key = key
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._inner.__exit__(kind, error, trace)
+
+    def write(self, data: bytes) -> None:
+        """Append; raises `storage_full`."""
+        self._inner.write(data)
+
+    def commit(self) -> None:
+        """Upload; raises `storage_unavailable`."""
+        self._inner.commit()
+        try:
+            self._storage.adopt(self._path, self._key)
+        finally:
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _MISSING:
+            raise SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.") from error
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request.") from error
+    except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.") from error

@@ -1,0 +1,66 @@
+"""Logging for every process: one line an event, as text or JSON, with the job's id where there is one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextvars import ContextVar
+
+from sentiloc.app.settings import Settings
+
+job_id_context: ContextVar[str | None] = ContextVar("job_id", default=None)
+
+
+class _Formatter(logging.Formatter):
+    def _fields(self, record: logging.LogRecord) -> dict[str, str]:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        fields = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        job_id = job_id_context.get()
+        if job_id is not None:
+            fields["job"] = job_id
+        fields["message"] = record.getMessage()
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return fields
+
+
+class TextFormatter(_Formatter):
+    """`time=… level=… logger=… job=… message="…"`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; a traceback follows on its own lines."""
+        fields = self._fields(record)
+        traceback = fields.pop("traceback", None)
+        fields["message"] = json.dumps(fields["message"], ensure_ascii=False)
+        line = " ".join(f"{key}={value}" for key, value in fields.items())
+        return f"{line}\n{traceback}" if traceback else line
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        return json.dumps(self._fields(record), ensure_ascii=False)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send all loggers to stderr in the configured form; call once per process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error", "celery"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # A job that is given back is no error, but Celery warns of it with a traceback.
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

@@ -1,0 +1,90 @@
+"""OpenTelemetry traces, where they are asked for; otherwise this does nothing and loads nothing.
+
+Where spans go is told by OpenTelemetry's own `OTEL_…` variables. A job's record carries the context of the request
+that made it, so that the worker's spans belong to the same trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sentiloc.app.settings import Settings
+from sentiloc.app.version import version
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+_TRACEPARENT = "traceparent"
+_FLUSH_MILLISECONDS = 2000
+
+_provider: Any = None
+
+
+def configure_tracing(settings: Settings, role: str, processor: Any = None) -> None:
+    """Begin to trace this process (`role` names it) if the settings say so; raises where the libraries are missing.
+
+    Without a `processor`, spans are sent in batches by OTLP over HTTP.
+    """
+    global _provider
+    if not settings.tracing:
+        return
+    try:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError as error:
+        detail = "SENTILOC_TRACING needs more libraries: pip install 'sentiloc[otel]'"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
+    names = {"service.name": f"sentiloc-{role}", "service.version": version()}
+    _provider = TracerProvider(resource=Resource.create(names))
+    _provider.add_span_processor(processor or _otlp_processor())
+
+
+def _otlp_processor() -> Any:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    return BatchSpanProcessor(OTLPSpanExporter())
+
+
+def stop_tracing() -> None:
+    """Send what is left and trace no more."""
+    global _provider
+    if _provider is not None:
+        _provider.shutdown()
+    _provider = None
+
+
+def flush() -> None:
+    """Send what is finished now: a worker's child may end without notice."""
+    if _provider is not None:
+        _provider.force_flush(_FLUSH_MILLISECONDS)
+
+
+@contextmanager
+def span(
+    name: str, parent: str | None = None, attributes: Mapping[str, str | int | float] | None = None
+) -> Iterator[Any]:
+    """A span around what is done within, under `parent` (a `traceparent` text) or the span it lies in.
+
+    Gives OpenTelemetry's span, or None where nothing is traced.
+    """
+    if _provider is None:
+        yield None
+        return
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    context = TraceContextTextMapPropagator().extract({_TRACEPARENT: parent}) if parent else None
+    tracer = _provider.get_tracer("sentiloc", version())
+    with tracer.start_as_current_span(name, context=context, attributes=dict(attributes or {})) as found:
+        yield found
+
+
+def current_traceparent() -> str:
+    """The context of the span that this lies in, as the W3C writes it; empty where nothing is traced."""
+    if _provider is None:
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get(_TRACEPARENT, "")

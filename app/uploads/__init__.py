@@ -1,0 +1,1 @@
+"""Uploads: multipart forms and the tus protocol."""

@@ -1,0 +1,88 @@
+"""Receives an upload: from the request's body to a stored file, with bounded memory and bounded patience."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from anyio import to_thread
+from fastapi import Request
+
+from sentiloc.app.http.multipart import VideoPart, too_large
+from sentiloc.app.http.problems import STATUS_OF_ERROR, ProblemError
+from sentiloc.app.http.request_body import FLUSH_BYTES, body_chunks
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.options_check import check_options
+from sentiloc.app.jobs.record import new_job_id
+from sentiloc.app.jobs.submit import Source
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage, Writer, source_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+_FORM_OVERHEAD = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A stored upload; `digest` is the SHA-256 of the video followed by the options."""
+
+    source: Source
+    options: JobOptions
+    digest: str
+
+
+async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
+    """Stream the multipart field `video` into the storage; on any error nothing is left there."""
+    job_id = new_job_id()
+    key = source_key(job_id)
+    hasher = hashlib.sha256()
+    writer = await to_thread.run_sync(storage.writer(key).__enter__)
+    try:
+        part = await _receive(request, writer, settings, hasher)
+        options = check_options(part.options, settings)
+        hasher.update(options.canonical().encode())
+        await to_thread.run_sync(writer.commit)
+    except ProblemError as problem:
+        problem.body_is_unread = True
+        raise
+    except SentilocError as error:
+        full = ProblemError(STATUS_OF_ERROR[error.code], error.code, error.detail)
+        full.body_is_unread = True
+        raise full from error
+    finally:
+        writer.__exit__(None, None, None)
+    source = Source(job_id=job_id, key=key, name=part.name, bytes=part.bytes)
+    return Upload(source=source, options=options, digest=hasher.hexdigest())
+
+
+async def _receive(request: Request, writer: Writer, settings: Settings, hasher: hashlib._Hash) -> VideoPart:
+    buffer = bytearray()
+    content_type = request.headers.get("content-type", "")
+    _refuse_by_length(request, settings.max_upload_bytes)
+    part = VideoPart(content_type, settings.max_upload_bytes, buffer.extend)
+    async for chunk in body_chunks(request, settings.upload_idle_seconds):
+        part.feed(chunk)
+        if len(buffer) >= FLUSH_BYTES:
+            await _flush(writer, buffer, hasher)
+    part.finish()
+    if part.bytes == 0:
+        raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
+    await _flush(writer, buffer, hasher)
+    return part
+
+
+async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> None:
+    data = bytes(buffer)
+    buffer.clear()
+
+    def keep() -> None:
+        hasher.update(data)
+        writer.write(data)
+
+    await to_thread.run_sync(keep)
+
+
+def _refuse_by_length(request: Request, limit: int) -> None:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit + _FORM_OVERHEAD:
+        raise too_large(limit)

@@ -1,0 +1,77 @@
+"""An upload that comes in pieces, as Redis holds it: what is known of it beside its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from sentiloc.app.storage.local import source_key
+
+
+def upload_key(prefix: str, upload_id: str) -> str:
+    """Where an upload's record is."""
+    return f"{prefix}upload:{upload_id}"
+
+
+class UploadState(StrEnum):
+    """`open` takes bytes, `complete` waits for its job, `used` has one, `gone` was ended or has expired."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    USED = "used"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRecord:
+    """One upload. Its id becomes the id of its job, so that it can have one only. Times are Unix seconds.
+
+    `length` is None until the client says it. `options` (JSON) is not None when the job is to begin by itself.
+    `verified` is the offset up to which the bytes were checked, while a piece with a checksum comes in.
+    `presigned` uploads go past the API, into an object store.
+    """
+
+    id: str
+    state: UploadState
+    key_id: str | None
+    name: str
+    metadata: str
+    length: int | None
+    options: str | None
+    created_at: float
+    expires_at: float
+    verified: int | None = None
+    presigned: bool = False
+
+    @property
+    def source_key(self) -> str:
+        """Where the complete upload lies in the storage."""
+        return source_key(self.id)
+
+
+def write_fields(record: UploadRecord) -> dict[str, str]:
+    """The record as a hash; None is left out."""
+    fields = {**asdict(record), "presigned": "1" if record.presigned else None}
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def read_fields(fields: Mapping[str, str]) -> UploadRecord:
+    """What `write_fields` wrote."""
+    return UploadRecord(
+        id=fields["id"],
+        state=UploadState(fields["state"]),
+        key_id=fields.get("key_id"),
+        name=fields["name"],
+        metadata=fields["metadata"],
+        length=_number(fields, "length"),
+        options=fields.get("options"),
+        created_at=float(fields["created_at"]),
+        expires_at=float(fields["expires_at"]),
+        verified=_number(fields, "verified"),
+        presigned="presigned" in fields,
+    )
+
+
+def _number(fields: Mapping[str, str], name: str) -> int | None:
+    return int(fields[name]) if name in fields else None

@@ -1,0 +1,204 @@
+"""Uploads that come in pieces: records in Redis, bytes in a file, complete ones in the storage.
+
+The file's size is the offset. It survives a kill of the server, and of the machine: a piece is synced before it is
+acknowledged. Whoever writes holds a lock on the file, which ends with the process that holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from redis import Redis
+
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage
+from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+INCOMING = "incoming"
+_REMEMBER_GONE_SECONDS = 86_400
+
+
+class UploadBusyError(Exception):
+    """Somebody else writes to the upload."""
+
+
+class UploadStore:
+    """Knows every upload in pieces. Raises `redis.RedisError` when Redis cannot be reached."""
+
+    def __init__(self, settings: Settings, redis: Redis, storage: Storage) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._storage = storage
+        self._folder = settings.data_dir / INCOMING
+
+    def create(self, record: UploadRecord) -> None:
+        """Begin an upload; raises `storage_full` when its bytes will not fit."""
+        if not record.presigned:
+            self._make_file(record)
+        pipe = self._redis.pipeline()
+        pipe.hset(self._key(record.id), mapping=dict[Any, Any](write_fields(record)))
+        pipe.zadd(self._index, {record.id: record.expires_at})
+        pipe.execute()
+
+    def open_count(self) -> int:
+        """Uploads that have not become jobs yet."""
+        return self._redis.zcard(self._index)
+
+    def find(self, upload_id: str) -> UploadRecord | None:
+        """The upload as it is now; one that has run out of time is `gone`."""
+        fields = cast("dict[str, str]", self._redis.hgetall(self._key(upload_id)))
+        if not fields:
+            return None
+        record = read_fields(fields)
+        is_late = record.expires_at < time.time() and record.state is not UploadState.USED
+        return replace(record, state=UploadState.GONE) if is_late else record
+
+    def offset(self, record: UploadRecord) -> int:
+        """Bytes that the server has for good."""
+        if record.state is not UploadState.OPEN:
+            return record.length or 0
+        if record.verified is not None:
+            return record.verified
+        try:
+            return self._path(record.id).stat().st_size
+        except FileNotFoundError:
+            # It was moved to the storage, and the server ended before it could say so.
+            return self._storage.size(record.source_key) or 0
+
+    @contextmanager
+    def lock(self, record: UploadRecord) -> Iterator[BinaryIO]:
+        """The upload's file, to append to; what a checksum did not cover is cut off first.
+
+        Raises `UploadBusyError`.
+        """
+        path = self._path(record.id)
+        if not path.exists() and self._storage.size(record.source_key) is not None:
+            raise UploadBusyError
+        try:
+            file = path.open("r+b", buffering=0)
+        except FileNotFoundError as error:
+            raise SentilocError(
+                ErrorCode.SOURCE_MISSING, "The upload's bytes are no longer stored."
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UploadBusyError from error
+            current = self.find(record.id)
+            is_moved = not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino
+            if current is None or current.state is not UploadState.OPEN or is_moved:
+                raise UploadBusyError
+            if current.verified is not None:
+                file.truncate(current.verified)
+                self.set_verified(record.id, None)
+            file.seek(0, os.SEEK_END)
+            yield file
+
+    def set_verified(self, upload_id: str, offset: int | None) -> None:
+        """Remember that bytes beyond `offset` are not checked yet; None: all that there are, are."""
+        if offset is None:
+            self._redis.hdel(self._key(upload_id), "verified")
+        else:
+            self._redis.hset(self._key(upload_id), "verified", str(offset))
+
+    def set_length(self, record: UploadRecord, length: int) -> UploadRecord:
+        """The client now knows how long the upload is."""
+        self._redis.hset(self._key(record.id), "length", str(length))
+        return replace(record, length=length)
+
+    def touch(self, record: UploadRecord) -> UploadRecord:
+        """The time until it expires begins anew."""
+        later = replace(record, expires_at=time.time() + self._settings.upload_expiry_seconds)
+        pipe = self._redis.pipeline()
+        pipe.hset(self._key(record.id), "expires_at", str(later.expires_at))
+        pipe.zadd(self._index, {record.id: later.expires_at}, xx=True)
+        pipe.execute()
+        return later
+
+    def complete(self, record: UploadRecord) -> UploadRecord:
+        """All bytes are there: hand the file to the storage. May be repeated after a crash.
+
+        Raises `source_missing` when it was removed meanwhile.
+        """
+        with suppress(FileNotFoundError):
+            self._storage.adopt(self._path(record.id), record.source_key)
+        if self._storage.size(record.source_key) != record.length:
+            raise SentilocError(ErrorCode.SOURCE_MISSING, "The upload's bytes are no longer stored.")
+        self._redis.hset(self._key(record.id), "state", UploadState.COMPLETE)
+        return replace(record, state=UploadState.COMPLETE)
+
+    def settle(self, record: UploadRecord) -> UploadRecord:
+        """Complete an upload whose last byte came just before the server ended."""
+        if record.presigned and record.state is UploadState.OPEN:
+            return self._settle_presigned(record)
+        is_whole = record.length is not None and self.offset(record) == record.length
+        if record.state is not UploadState.OPEN or not is_whole:
+            return record
+        if not self._path(record.id).exists():
+            return self.complete(record)
+        with suppress(UploadBusyError), self.lock(record):
+            return self.complete(record)
+        return record
+
+    def _settle_presigned(self, record: UploadRecord) -> UploadRecord:
+        size = self._storage.size(record.source_key)
+        return record if size is None else self.complete(self.set_length(record, size))
+
+    def use(self, record: UploadRecord) -> None:
+        """It has become a job, which owns the bytes now; the record is kept for a while to say so."""
+        self._close(record.id, UploadState.USED)
+
+    def end(self, record: UploadRecord) -> None:
+        """Remove an upload that no job was made of."""
+        self._path(record.id).unlink(missing_ok=True)
+        self._storage.delete(record.source_key)
+        self._close(record.id, UploadState.GONE)
+
+    def expired(self) -> list[str]:
+        """Ids of the uploads whose time has run out."""
+        return list(cast("list[str]", self._redis.zrangebyscore(self._index, "-inf", time.time())))
+
+    def waiting(self, limit: int = 1000) -> list[str]:
+        """Ids of the uploads that are not jobs yet, those that expire first before the others."""
+        return list(cast("list[str]", self._redis.zrange(self._index, 0, limit - 1)))
+
+    def sweep_files(self) -> None:
+        """Remove files that no record knows, once they are as old as an upload can be."""
+        limit = time.time() - self._settings.upload_expiry_seconds
+        for path in self._folder.glob("*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < limit and not self._redis.exists(self._key(path.name)):
+                    path.unlink()
+
+    def _close(self, upload_id: str, state: UploadState) -> None:
+        pipe = self._redis.pipeline()
+        pipe.hset(self._key(upload_id), "state", state)
+        pipe.expire(self._key(upload_id), _REMEMBER_GONE_SECONDS)
+        pipe.zrem(self._index, upload_id)
+        pipe.execute()
+
+    def _make_file(self, record: UploadRecord) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if (record.length or 0) > shutil.disk_usage(self._folder).free:
+            raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
+        self._path(record.id).touch(exist_ok=False)
+
+    def _key(self, upload_id: str) -> str:
+        return upload_key(self._settings.redis_prefix, upload_id)
+
+    @property
+    def _index(self) -> str:
+        return f"{self._settings.redis_prefix}uploads"
+
+    def _path(self, upload_id: str) -> Path:
+        return self._folder / upload_id

@@ -1,0 +1,1 @@
+"""Webhook deliveries: their store and their sender."""

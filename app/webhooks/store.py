@@ -1,0 +1,203 @@
+"""Webhooks after the Standard Webhooks specification: what is sent, how it is signed, and what became of it.
+
+A job's end puts its id into a sorted set of its own, by the same script that closes the record, so no event is
+lost and none waits behind jobs. Senders (`app.webhooks.sender`) take what is due and put it back with a later time
+until it is accepted. A job has one event, whose id stays the same however often it is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, cast
+
+from redis import Redis
+
+from sentiloc.app.jobs.reads import job_key
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.schemas.jobs import job_body
+
+KEPT_DELIVERIES = 100
+_LEASE_SECONDS = 120.0
+
+_CLOCK = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+"""
+# KEYS: due. ARGV: seconds that a sender may take.
+_CLAIM = (
+    _CLOCK
+    + """
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)
+if #due == 0 then return '' end
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), due[1])
+return due[1]
+"""
+)
+# KEYS: due, webhook, log, job, figures.
+# ARGV: job id, round, state, attempts, seconds to the next, entry, entries kept.
+_SETTLE = (
+    _CLOCK
+    + """
+if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) return 0 end
+redis.call('RPUSH', KEYS[3], ARGV[6])
+redis.call('LTRIM', KEYS[3], -tonumber(ARGV[7]), -1)
+redis.call('HINCRBY', KEYS[5], 'webhooks ' .. ARGV[3], 1)
+if (redis.call('HGET', KEYS[2], 'round') or '0') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[2], 'state', ARGV[3], 'attempts', ARGV[4])
+if ARGV[3] ~= 'pending' then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+else
+  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[5]), ARGV[1])
+end
+return 1
+"""
+)
+# KEYS: due, webhook, job. ARGV: job id.
+_AGAIN = (
+    _CLOCK
+    + """
+if redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
+redis.call('HINCRBY', KEYS[2], 'round', 1)
+redis.call('HSET', KEYS[2], 'state', 'pending', 'attempts', '0')
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return 1
+"""
+)
+
+
+class WebhookState(StrEnum):
+    """Where a job's event is."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One try: when (Unix seconds), how long it took, and what came of it: a status or an error code."""
+
+    at: float
+    seconds: float
+    attempt: int
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookStatus:
+    """What is known of a job's event. `round` counts the redeliveries that were asked for."""
+
+    state: WebhookState
+    attempts: int
+    round: int
+    next_at: float | None
+    deliveries: tuple[Delivery, ...]
+
+
+def event_id(job_id: str) -> str:
+    """The id of a job's event, by which a receiver knows it again."""
+    return f"msg_{job_id}"
+
+
+def event_body(record: JobRecord) -> bytes:
+    """The event of a finished job."""
+    moment = datetime.fromtimestamp(record.finished_at or record.updated_at, UTC)
+    body = {
+        "type": f"job.{record.state}",
+        "timestamp": moment.isoformat().replace("+00:00", "Z"),
+        "data": job_body(record, None).model_dump(mode="json"),
+    }
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def signed_headers(secrets: Sequence[str], job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers of Standard Webhooks; one signature for each secret, while secrets are exchanged."""
+    signed = f"{event_id(job_id)}.{timestamp}.".encode() + body
+    return {
+        "webhook-id": event_id(job_id),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(_sign(secret, signed) for secret in secrets),
+    }
+
+
+def _sign(secret: str, signed: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
+
+
+class WebhookStore:
+    """Which events are due, and how the deliveries went. Raises `redis.RedisError`."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._claim, self._settle, self._again = map(redis.register_script, (_CLAIM, _SETTLE, _AGAIN))
+
+    @property
+    def due(self) -> str:
+        """Where the ids of jobs lie whose event is to be sent, by the time of the next try."""
+        return f"{self._prefix}webhooks"
+
+    def claim(self) -> str | None:
+        """A job whose event is due, kept from other senders for two minutes; None when there is none."""
+        return str(self._claim(keys=[self.due], args=[_LEASE_SECONDS])) or None
+
+    def drop(self, job_id: str) -> None:
+        """There is nothing to send for this job."""
+        self._redis.zrem(self.due, job_id)
+
+    def settle(
+        self, job_id: str, before: WebhookStatus, state: WebhookState, delivery: Delivery, wait: float
+    ) -> None:
+        """Write a try down, and when the next one is due if the event is still pending."""
+        keys = [
+            self.due,
+            self._place(job_id),
+            self._log(job_id),
+            job_key(self._prefix, job_id),
+            f"{self._prefix}figures",
+        ]
+        entry = json.dumps(asdict(delivery))
+        self._settle(
+            keys=keys, args=[job_id, before.round, state, delivery.attempt, wait, entry, KEPT_DELIVERIES]
+        )
+
+    def send_again(self, job_id: str) -> bool:
+        """Make the event due now, with all its tries before it; False when the job is gone."""
+        keys = [self.due, self._place(job_id), job_key(self._prefix, job_id)]
+        return bool(self._again(keys=keys, args=[job_id]))
+
+    def status(self, job_id: str) -> WebhookStatus:
+        """Of an event that was never tried as well."""
+        pipe = self._redis.pipeline()
+        pipe.hgetall(self._place(job_id))
+        pipe.lrange(self._log(job_id), 0, -1)
+        pipe.zscore(self.due, job_id)
+        fields, entries, score = pipe.execute()
+        state = WebhookState(fields.get("state", WebhookState.PENDING))
+        return WebhookStatus(
+            state=state,
+            attempts=int(fields.get("attempts", 0)),
+            round=int(fields.get("round", 0)),
+            next_at=cast("float | None", score) if state is WebhookState.PENDING else None,
+            deliveries=tuple(_delivery(entry) for entry in entries),
+        )
+
+    def _place(self, job_id: str) -> str:
+        return f"{self._prefix}webhook:{job_id}"
+
+    def _log(self, job_id: str) -> str:
+        return f"{self._prefix}webhooklog:{job_id}"
+
+
+def _delivery(text: str) -> Delivery:
+    fields = cast("dict[str, Any]", json.loads(text))
+    return Delivery(**fields)

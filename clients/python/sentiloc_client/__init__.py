@@ -1,0 +1,85 @@
+"""The Python client of a Sentiloc server: upload a video, follow its job, read the result.
+
+    with Client("http://127.0.0.1:8000") as client:
+        for segment in client.localize("holiday.mp4").segments:
+            print(segment.start, segment.end, segment.label, segment.confidence)
+
+`AsyncClient` has the same methods to await. Needs nothing but httpx.
+"""
+
+from .asynchronous import AsyncClient
+from .errors import (
+    ApiError,
+    AuthenticationError,
+    ClientError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    JobFailedError,
+    NotFoundError,
+    RateLimitedError,
+    ResultGoneError,
+    ResultNotReadyError,
+    ServerError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from .models import (
+    Cut,
+    Delivery,
+    Event,
+    Feedback,
+    FeedbackPoint,
+    FeedbackSegment,
+    Filters,
+    InstalledModel,
+    Job,
+    JobOptions,
+    JobPage,
+    JobState,
+    Limits,
+    TimeRange,
+    Webhook,
+    WebhookLog,
+)
+from .results import Curve, Result, Segment, Sound
+from .retries import Retry
+from .synchronous import Client
+
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "AuthenticationError",
+    "Client",
+    "ClientError",
+    "ConnectionFailedError",
+    "Curve",
+    "Cut",
+    "Delivery",
+    "Event",
+    "Feedback",
+    "FeedbackPoint",
+    "FeedbackSegment",
+    "Filters",
+    "InstalledModel",
+    "InvalidRequestError",
+    "Job",
+    "JobFailedError",
+    "JobOptions",
+    "JobPage",
+    "JobState",
+    "Limits",
+    "NotFoundError",
+    "RateLimitedError",
+    "Result",
+    "ResultGoneError",
+    "ResultNotReadyError",
+    "Retry",
+    "Segment",
+    "ServerError",
+    "Sound",
+    "TimeRange",
+    "UnexpectedAnswerError",
+    "WaitTimeoutError",
+    "Webhook",
+    "WebhookLog",
+]

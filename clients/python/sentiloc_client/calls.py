@@ -1,0 +1,257 @@
+"""Every request that the clients make, and how its answer is read: shared by the sync and the async one."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from .decoding import decode, encode
+from .errors import ConnectionFailedError, UnexpectedAnswerError
+from .models import (
+    Cut,
+    Feedback,
+    FeedbackList,
+    Filters,
+    InstalledModel,
+    Job,
+    JobOptions,
+    JobPage,
+    KeptFeedback,
+    Limits,
+    Readiness,
+    ResultFormat,
+    WebhookLog,
+)
+from .results import Curve, Result
+from .retries import parse_retry_after
+from .uploads import Body, FormBody, Progress, Video, VideoFile
+
+T = TypeVar("T")
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One request. `repeatable`: doing it twice is the same as once. `accepted`: statuses that are no error.
+
+    `foreign`: `path` is an address elsewhere, which is not told the API key.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    body: Body | None = None
+    repeatable: bool = True
+    accepted: Container[int] = ()
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A job as it is now (None: as it was), its ETag, and when to ask again."""
+
+    job: Job | None
+    etag: str
+    wait: float
+
+
+def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
+    """Arguments of the httpx client; what is not given comes from SENTILOC_SERVER and SENTILOC_API_KEY."""
+    url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
+    key = api_key or os.environ.get("SENTILOC_API_KEY")
+    headers = {"User-Agent": "sentiloc-client"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        return {"base_url": httpx.URL(url if "://" in url else f"http://{url}"), "headers": headers}
+    except httpx.InvalidURL as error:
+        raise ConnectionFailedError(f"{url!r} is no address: {error}") from error
+
+
+def submit(
+    video: Video,
+    options: JobOptions | None,
+    name: str | None,
+    idempotency_key: str | None,
+    progress: Progress | None,
+) -> Call[Job]:
+    """Sent with a key, so that a retry is the same job."""
+    asked = {} if options is None else {"options": ("application/json", json.dumps(encode(options)))}
+    body = FormBody(VideoFile(video, name, progress), "video", asked)
+    headers = {**body.headers, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Call(method="POST", path="/localize", parse=one(Job), headers=headers, body=body)
+
+
+def submit_url(url: str, options: JobOptions | None, idempotency_key: str | None) -> Call[Job]:
+    """The server fetches the video; sent with a key, too."""
+    asked = {"url": url} if options is None else {"url": url, "options": encode(options)}
+    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Call(method="POST", path="/localize", parse=one(Job), headers=headers, json=asked)
+
+
+def localize_upload(upload: str, options: JobOptions | None) -> Call[Job]:
+    """Make an upload a job, one at most."""
+    asked = {"upload": upload} if options is None else {"upload": upload, "options": encode(options)}
+    return Call(method="POST", path="/localize", parse=one(Job), json=asked)
+
+
+def status(job_id: str) -> Call[Job]:
+    """The job as it is now."""
+    return Call(method="GET", path=_job(job_id), parse=one(Job))
+
+
+def poll(job_id: str, etag: str) -> Call[Polled]:
+    """The job if it has changed since the answer with this ETag."""
+    headers = {"If-None-Match": etag} if etag else {}
+    return Call(method="GET", path=_job(job_id), parse=_polled, headers=headers, accepted=(304,))
+
+
+def cancel(job_id: str) -> Call[Job]:
+    """Ends the job if it is not over; never deletes."""
+    return Call(method="POST", path=_job(job_id, "/cancel"), parse=one(Job))
+
+
+def delete(job_id: str) -> Call[bool]:
+    """True when it is gone; False when it was only cancelled and the next call deletes it."""
+    return Call(
+        method="DELETE",
+        path=_job(job_id),
+        parse=lambda response: response.status_code != 200,
+        accepted=(200, 204, 404),
+    )
+
+
+def result(job_id: str, cut: Cut | None) -> Call[Result]:
+    """The result as JSON."""
+    params = {**_cut(cut), "format": "json"}
+    return Call(method="GET", path=_job(job_id, "/result"), parse=_sentiment, params=params)
+
+
+def render(job_id: str, name: str, cut: Cut | None) -> Call[bytes]:
+    """The result in a format."""
+    params = {**_cut(cut), "format": name}
+    return Call(method="GET", path=_job(job_id, "/result"), parse=lambda r: r.content, params=params)
+
+
+def curve(job_id: str) -> Call[Curve]:
+    """The scores of every snippet."""
+    return Call(method="GET", path=_job(job_id, "/curve"), parse=one(Curve))
+
+
+def page(limit: int, cursor: str | None, filters: Filters) -> Call[JobPage]:
+    """One page of the list of jobs."""
+    after, before = filters.get("created_after"), filters.get("created_before")
+    params = {
+        "state": [str(one) for one in filters.get("state", ())],
+        "label": filters.get("label"),
+        "created_after": after.isoformat() if after else None,
+        "created_before": before.isoformat() if before else None,
+        "metadata": [f"{key}={value}" for key, value in filters.get("metadata", {}).items()],
+        "limit": limit,
+        "cursor": cursor,
+    }
+    given = {key: value for key, value in params.items() if value not in (None, [])}
+    return Call(method="GET", path="/jobs", parse=one(JobPage), params=given)
+
+
+def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
+    """Keep a correction; sent again only when it surely did not arrive."""
+    return Call(
+        method="POST",
+        path=_job(job_id, "/feedback"),
+        parse=one(KeptFeedback),
+        json=encode(feedback),
+        repeatable=False,
+    )
+
+
+def feedback(job_id: str) -> Call[FeedbackList]:
+    """All corrections of a job."""
+    return Call(method="GET", path=_job(job_id, "/feedback"), parse=one(FeedbackList))
+
+
+def webhooks(job_id: str, *, again: bool) -> Call[WebhookLog]:
+    """How the deliveries of a job's event went; `again` asks for one more, which has the same event id."""
+    return Call(method="POST" if again else "GET", path=_job(job_id, "/webhooks"), parse=one(WebhookLog))
+
+
+def limits() -> Call[Limits]:
+    """What the server takes."""
+    return Call(method="GET", path="/limits", parse=one(Limits))
+
+
+def models() -> Call[tuple[InstalledModel, ...]]:
+    """The models that a job can name."""
+    return Call(method="GET", path="/models", parse=_many(InstalledModel))
+
+
+def formats() -> Call[tuple[ResultFormat, ...]]:
+    """The formats that a result can be rendered in, besides JSON."""
+    return Call(method="GET", path="/formats", parse=_many(ResultFormat))
+
+
+def ready() -> Call[Readiness]:
+    """Whether a video that is uploaded now will be localized."""
+    return Call(method="GET", path="/readyz", parse=one(Readiness), accepted=(200, 503))
+
+
+def events_path(job_id: str) -> str:
+    """Where a job's events are."""
+    return _job(job_id, "/events")
+
+
+def _job(job_id: str, rest: str = "") -> str:
+    return f"/jobs/{quote(job_id, safe='')}{rest}"
+
+
+def _cut(cut: Cut | None) -> dict[str, Any]:
+    return {} if cut is None else {**encode(cut)}
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        detail = f"{response.url} answered {response.status_code} with no JSON: no Sentiloc?"
+        raise UnexpectedAnswerError(detail) from error
+
+
+def _sentiment(response: httpx.Response) -> Result:
+    raw = _json(response)
+    if isinstance(raw, dict) and "task" in raw and raw["task"] != "sentiment":
+        detail = f"the job's model answers another task, {raw['task']}: read it as render(job_id, 'json')"
+        raise UnexpectedAnswerError(detail)
+    return decode(Result, raw)
+
+
+def one(kind: type[T]) -> Callable[[httpx.Response], T]:
+    """Reads an answer as a dataclass."""
+    return lambda response: decode(kind, _json(response))
+
+
+def _many(kind: type[T]) -> Callable[[httpx.Response], tuple[T, ...]]:
+    def parse(response: httpx.Response) -> tuple[T, ...]:
+        found = _json(response)
+        if not isinstance(found, list):
+            raise UnexpectedAnswerError(f"{response.url}: expected a list")
+        return tuple(decode(kind, item) for item in found)
+
+    return parse
+
+
+def _polled(response: httpx.Response) -> Polled:
+    wait = parse_retry_after(response.headers.get("retry-after"), 1.0) or 1.0
+    job = None if response.status_code == 304 else decode(Job, _json(response))
+    return Polled(job, response.headers.get("etag", ""), wait)

@@ -1,0 +1,167 @@
+"""What can go wrong, by what a program would do about it. Codes are the server's and stay."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .models import Failure, Job
+
+
+class Code(StrEnum):
+    """Every `code` that the server documents. A newer server may send others: compare, do not convert."""
+
+    BAD_REQUEST = "bad_request"
+    INVALID_REQUEST = "invalid_request"
+    JOB_NOT_FOUND = "job_not_found"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UPLOAD_TIMEOUT = "upload_timeout"
+    UPLOAD_INCOMPLETE = "upload_incomplete"
+    UPLOAD_TOO_LARGE = "upload_too_large"
+    UPLOAD_NOT_FOUND = "upload_not_found"
+    UPLOAD_GONE = "upload_gone"
+    UPLOAD_BUSY = "upload_busy"
+    UPLOAD_UNFINISHED = "upload_unfinished"
+    UPLOAD_USED = "upload_used"
+    OFFSET_MISMATCH = "offset_mismatch"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    INVALID_TUS_HEADER = "invalid_tus_header"
+    TUS_VERSION = "unsupported_tus_version"
+    NOT_A_PIECE = "not_a_piece"
+    NOT_PRESIGNED = "not_presigned"
+    TOO_MANY_UPLOADS = "too_many_uploads"
+    NOT_MULTIPART = "not_multipart"
+    MALFORMED_MULTIPART = "malformed_multipart"
+    MISSING_FIELD = "missing_field"
+    UNEXPECTED_FIELD = "unexpected_field"
+    INVALID_CURSOR = "invalid_cursor"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    FEEDBACK_FULL = "feedback_full"
+    BODY_TOO_LARGE = "body_too_large"
+    UNKNOWN_MODEL = "unknown_model"
+    RESULT_NOT_READY = "result_not_ready"
+    WRONG_TASK = "wrong_task"
+    RESULT_EXPIRED = "result_expired"
+    THUMBNAIL_NOT_FOUND = "thumbnail_not_found"
+    TOO_MANY_STREAMS = "too_many_streams"
+    NO_WEBHOOK = "no_webhook"
+    REDIS_UNAVAILABLE = "redis_unavailable"
+    REQUEST_TIMEOUT = "request_timeout"
+    BUSY = "busy"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    EMPTY_FILE = "empty_file"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    CORRUPT_MEDIA = "corrupt_media"
+    NO_VIDEO = "no_video"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    RESOURCE_LIMIT = "resource_limit"
+    STORAGE_FULL = "storage_full"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    SOURCE_MISSING = "source_missing"
+    URL_FORBIDDEN = "url_forbidden"
+    URL_UNREACHABLE = "url_unreachable"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    WEIGHTS_MISSING = "weights_missing"
+    SPEC_MISMATCH = "spec_mismatch"
+    DEVICE_UNAVAILABLE = "device_unavailable"
+    INVALID_DATA = "invalid_data"
+    CANCELLED = "cancelled"
+    POISON = "poison"
+    INTERNAL = "internal"
+
+
+class ClientError(Exception):
+    """The base of everything that this package raises."""
+
+
+class ConnectionFailedError(ClientError):
+    """The server cannot be reached, or stopped answering; tried as often as the `Retry` says."""
+
+
+class UnexpectedAnswerError(ClientError):
+    """The answer is none that this client understands: another program, a proxy, or a newer contract."""
+
+
+class WaitTimeoutError(ClientError):
+    """The job did not end in the time that was given; it goes on. `job` is its last known state."""
+
+    def __init__(self, job: Job, seconds: float) -> None:
+        super().__init__(f"job {job.id} is still {job.state} after {seconds:g} seconds")
+        self.job = job
+
+
+class JobFailedError(ClientError):
+    """The job ended without a result; `code` is the job's own, or `cancelled`."""
+
+    def __init__(self, job: Job) -> None:
+        error: Failure | None = job.error
+        super().__init__(error.detail if error else f"job {job.id} was {job.state}")
+        self.job = job
+        self.code: str = error.code if error else Code.CANCELLED
+
+
+class ApiError(ClientError):
+    """The server answered with an RFC 9457 problem: `status`, stable `code`, `detail` for people.
+
+    `retry_after` are the seconds that the server asks to wait, where it does.
+    """
+
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{detail} ({code})")
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(ApiError):
+    """400, 408, 413, 415, 422: the request or the video is not what this server takes."""
+
+
+class AuthenticationError(ApiError):
+    """401, 403: the API key is missing, wrong, or not allowed to do this."""
+
+
+class NotFoundError(ApiError):
+    """404: no such job (or another key's)."""
+
+
+class ResultNotReadyError(ApiError):
+    """409 `result_not_ready`: ask again later."""
+
+
+class ResultGoneError(ApiError):
+    """410: the result, or what else was asked for, is no longer stored."""
+
+
+class RateLimitedError(ApiError):
+    """429: too many requests, or the key's quota is used up."""
+
+
+class ServerError(ApiError):
+    """5xx: the server could not answer; nothing is wrong with the request."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    **dict.fromkeys((400, 408, 413, 415, 422), InvalidRequestError),
+    **dict.fromkeys((401, 403), AuthenticationError),
+    404: NotFoundError,
+    410: ResultGoneError,
+    429: RateLimitedError,
+}
+
+
+def api_error(status: int, code: str, title: str, detail: str, retry_after: float | None = None) -> ApiError:
+    """The error class for a status and code."""
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
+    if code == Code.RESULT_NOT_READY:
+        kind = ResultNotReadyError
+    return kind(status, code, title, detail, retry_after)

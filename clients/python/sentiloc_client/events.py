@@ -1,0 +1,64 @@
+"""Server-sent events: lines in, events out, and what is needed to go on after a broken connection."""
+
+from __future__ import annotations
+
+import json
+
+from .decoding import decode
+from .errors import UnexpectedAnswerError
+from .models import Event
+
+
+class EventLines:
+    """Reads `text/event-stream`; `last_id` and `wait` (seconds before the next connection) outlive a connection.
+
+    `ended` is True after the final event.
+    """
+
+    def __init__(self, after: str | None = None) -> None:
+        self.last_id = after
+        self.wait = 2.0
+        self.ended = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._kind, self._id = "message", ""
+        self._data: list[str] = []
+
+    def begin(self) -> dict[str, str]:
+        """Headers for a new connection; what the last one left unfinished is forgotten."""
+        self._reset()
+        resume = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
+        return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
+
+    def feed(self, line: str) -> Event | None:
+        """An event when this line, without its end, completes one."""
+        if line:
+            name, _, value = line.partition(":")
+            self._field(name, value.removeprefix(" "))
+            return None
+        if not self._data:
+            self._reset()
+            return None
+        event = self._event()
+        self.last_id = event.id or self.last_id
+        self.ended = event.kind == "final"
+        self._reset()
+        return event
+
+    def _field(self, name: str, value: str) -> None:
+        if name == "event":
+            self._kind = value
+        elif name == "data":
+            self._data.append(value)
+        elif name == "id":
+            self._id = value
+        elif name == "retry" and value.isdigit():
+            self.wait = int(value) / 1000
+
+    def _event(self) -> Event:
+        try:
+            raw = json.loads("\n".join(self._data))
+        except ValueError as error:
+            raise UnexpectedAnswerError(f"an event's data is no JSON: {self._data!r}") from error
+        return decode(Event, {**raw, "kind": self._kind, "id": self._id or None})

@@ -1,0 +1,302 @@
+"""What the server answers and what it is asked: frozen dataclasses with the names of `/openapi.json`.
+
+A test compares every field, state and code with the document. Fields that a newer server adds are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, TypedDict
+
+from .results import Label
+
+
+class JobState(StrEnum):
+    """The closed set of states."""
+
+    QUEUED = "queued"
+    DECODING = "decoding"
+    EXTRACTING = "extracting"
+    LOCALIZING = "localizing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the job will never change again."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How segments are cut from the curve; None stands for the default."""
+
+    threshold: float | None = None
+    min_length: float | None = None
+    merge_gap: float | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRange:
+    """A part of a video, in seconds; `end` None: to its end."""
+
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where a job's end is told by a signed POST; `events` None: every end."""
+
+    url: str
+    secret: str | None = None
+    events: tuple[Literal["job.succeeded", "job.failed", "job.cancelled"], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions(Cut):
+    """What a job can be asked beside the video; None stands for the server's default."""
+
+    model: str | None = None
+    priority: Literal["interactive", "batch"] = "interactive"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    time_range: TimeRange | None = None
+    webhook: Webhook | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where to go on; paths relative to the server."""
+
+    self: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The video: its name, its size (None until it is fetched), and where it is fetched from, if it is."""
+
+    name: str
+    bytes: int | None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job failed: a stable `code`, and a sentence for people."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it was when the server answered."""
+
+    id: str
+    state: JobState
+    stage: str | None
+    progress: float
+    queue_position: int | None
+    attempt: int
+    model: str
+    options: JobOptions
+    source: Source
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    labels_found: tuple[str, ...] | None
+    error: Failure | None
+    links: Links
+    video_expires_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One try to deliver an event: the receiver's status, or the code of why there was none."""
+
+    at: datetime
+    seconds: float
+    attempt: int
+    status: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookLog:
+    """A job's event and its deliveries, oldest first; all is None or empty where there is none."""
+
+    url: str | None = None
+    event_id: str | None = None
+    type: str | None = None
+    state: Literal["pending", "delivered", "failed"] | None = None
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedForm:
+    """A form that puts a video into the object store; `id` then makes the job."""
+
+    id: str
+    url: str
+    fields: Mapping[str, str]
+    expires_at: datetime
+
+
+class Filters(TypedDict, total=False):
+    """What jobs a list takes: in any of the states, and all of the rest; times must have an offset."""
+
+    state: tuple[JobState, ...]
+    label: Label
+    created_after: datetime
+    created_before: datetime
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Jobs, newest first; `next_cursor` is None on the last page."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the server takes."""
+
+    max_upload_bytes: int
+    max_duration_seconds: float
+    max_side_pixels: int
+    max_frame_pixels: int
+    max_frame_rate: float
+    max_options_bytes: int
+    max_metadata_bytes: int
+    max_event_streams: int
+    upload_idle_seconds: float
+    idempotency_seconds: int
+    containers: tuple[str, ...]
+    keep_uploads_seconds: float
+    keep_results_seconds: float
+    keep_records_seconds: float
+    upload_expiry_seconds: float
+    max_open_uploads: int
+    fetch_seconds: float
+    presigned_uploads: bool
+    tus_versions: tuple[str, ...]
+    tus_extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledModel:
+    """A model that a job can ask for by name."""
+
+    name: str
+    version: str
+    task: str
+    is_default: bool
+    streams: tuple[str, ...]
+    classes: tuple[str, ...]
+    confidence_threshold: float
+    snippet_seconds: float
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFormat:
+    """A format that a result can be rendered in."""
+
+    name: str
+    title: str
+    media_type: str
+    extension: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSegment:
+    """Where the sentiment is, in seconds."""
+
+    start: float
+    end: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackPoint:
+    """A moment at which there is sentiment, in seconds."""
+
+    time: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """An editor's truth: `segments` replace the result's, `points` only say that there is some."""
+
+    segments: tuple[FeedbackSegment, ...] | None = None
+    points: tuple[FeedbackPoint, ...] | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFeedback:
+    """Feedback as the server keeps it; `at` is in Unix seconds."""
+
+    job_id: str
+    at: float
+    fps: float
+    duration: float
+    feedback: Feedback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackList:
+    """All feedback on a job, oldest first; the last one counts."""
+
+    feedback: tuple[KeptFeedback, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker that was heard of lately; `device` is None while no model is loaded."""
+
+    model: str
+    model_version: str | None
+    device: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether a video that is uploaded now will be localized, and why not."""
+
+    ready: bool
+    redis: bool
+    workers: tuple[Worker, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a job: `state`, `progress`, `position`, or `final`, which is the last one.
+
+    Those with an `id` can be resumed after; a `position` has only `queue_position`.
+    """
+
+    kind: str
+    id: str | None = None
+    state: JobState | None = None
+    stage: str | None = None
+    progress: float | None = None
+    attempt: int | None = None
+    at: float | None = None
+    eta_seconds: float | None = None
+    queue_position: int | None = None

@@ -1,0 +1,105 @@
+"""When to try again, and after how long. Nothing here sleeps or sends."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from .errors import ApiError, ConnectionFailedError, UnexpectedAnswerError, api_error
+
+_TRANSIENT = frozenset({429, 502, 503, 504})
+_PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """At most `attempts` in all; waits `first_wait`, doubled each time up to `longest_wait` seconds, with jitter.
+
+    The server's `Retry-After` wins; one above `longest_wait` is not waited for but raised.
+    """
+
+    attempts: int = 5
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+    def wait(self, attempt: int) -> float:
+        """Seconds after the attempt of this number, which counts from 1."""
+        longest = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
+        return float(random.uniform(0.5, 1.0) * longest)  # noqa: S311
+
+
+class Attempts:
+    """The tries of one request. What is not `repeatable` is only sent again when it surely never arrived."""
+
+    def __init__(self, retry: Retry, *, repeatable: bool) -> None:
+        self._retry = retry
+        self._repeatable = repeatable
+        self._made = 0
+
+    def begin_again(self) -> None:
+        """It worked for a while: count from the start."""
+        self._made = 0
+
+    def after_error(self, error: httpx.TransportError) -> float:
+        """Seconds to wait before the next try; raises `ConnectionFailedError` when there is none."""
+        self._made += 1
+        never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        hopeless = isinstance(error, httpx.UnsupportedProtocol)
+        may = (self._repeatable or never_arrived) and not hopeless
+        if not may or self._made >= self._retry.attempts:
+            raise ConnectionFailedError(_explain(error)) from error
+        return self._retry.wait(self._made)
+
+    def after(self, response: httpx.Response) -> float | None:
+        """None when the answer is no error, else seconds to wait; raises the `ApiError` when it is final."""
+        if response.status_code < 400:
+            return None
+        self._made += 1
+        error = read_problem(response)
+        delay = self._retry.wait(self._made) if error.retry_after is None else error.retry_after
+        transient = response.status_code in _TRANSIENT and (self._repeatable or response.status_code == 429)
+        if not transient or self._made >= self._retry.attempts or delay > self._retry.longest_wait:
+            raise error
+        return delay
+
+
+def _explain(error: httpx.TransportError) -> str:
+    try:
+        url: httpx.URL | str = error.request.url
+    except RuntimeError:
+        url = "the server"
+    return f"no answer from {url}: {str(error) or type(error).__name__}"
+
+
+def read_problem(response: httpx.Response) -> ApiError:
+    """The error that a response carries; raises `UnexpectedAnswerError` for one that Sentiloc did not write."""
+    retry_after = parse_retry_after(response.headers.get("retry-after"))
+    status = response.status_code
+    if response.headers.get("content-type", "").split(";")[0] == _PROBLEM:
+        try:
+            body = response.json()
+            return api_error(status, body["code"], body["title"], body["detail"], retry_after)
+        except (ValueError, KeyError, TypeError):
+            pass
+    if status in _TRANSIENT:
+        detail = f"the server or a proxy answered {status} {response.reason_phrase}"
+        return api_error(status, f"http_{status}", response.reason_phrase, detail, retry_after)
+    raise UnexpectedAnswerError(f"{response.url} answered {status} without a problem document: no Sentiloc?")
+
+
+def parse_retry_after(value: str | None, default: float | None = None) -> float | None:
+    """Seconds of a `Retry-After` header: a number or an HTTP date."""
+    if not value:
+        return default
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return default

@@ -1,0 +1,135 @@
+"""Uploads of more than one request, step by step; the clients do what is yielded, and answer.
+
+A step is a `Call`, answered by what it parses or by its `ClientError`, or a number of seconds to wait.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+
+from .calls import Call, localize_upload, one
+from .errors import ApiError, ClientError, Code, ConnectionFailedError, UnexpectedAnswerError
+from .models import Job, JobOptions, PresignedForm
+from .retries import Retry
+from .uploads import FormBody, PieceBody, Progress, Video, VideoFile
+
+Steps = Generator[Call[Any] | float, Any, Job]
+PIECE_BYTES = 16 * 1024**2
+
+_TUS = {"Tus-Resumable": "1.0.0"}
+_TO_BE_RESUMED = {Code.OFFSET_MISMATCH, Code.UPLOAD_BUSY, Code.UPLOAD_INCOMPLETE, Code.UPLOAD_TIMEOUT}
+
+
+def resumable(
+    video: Video,
+    options: JobOptions | None,
+    *,
+    name: str | None,
+    upload: str | None,
+    piece_bytes: int,
+    progress: Progress | None,
+    on_begin: Callable[[str], None] | None,
+    retry: Retry,
+) -> Steps:
+    """By tus 1.0.0. A piece that breaks off goes on where the server says; `retry` counts failures in a row."""
+    file = VideoFile(video, name, progress)
+    offset, failures = 0, 0
+    if upload is None:
+        upload = str((yield _begin(file)))
+        if on_begin is not None:
+            on_begin(upload)
+    else:
+        offset = yield _where(upload)
+    while offset < file.total:
+        try:
+            offset = yield _piece(upload, PieceBody(file, offset, min(file.total, offset + piece_bytes)))
+            failures = 0
+        except (ConnectionFailedError, ApiError) as error:
+            failures += 1
+            if failures >= retry.attempts or not _may_resume(error):
+                raise
+            yield retry.wait(failures)
+            known, offset = offset, (yield _where(upload))
+            failures = 0 if offset > known else failures
+    job: Job = yield localize_upload(upload, options)
+    return job
+
+
+def presigned(
+    video: Video, options: JobOptions | None, *, name: str | None, progress: Progress | None
+) -> Steps:
+    """Past the API, into the object store, by the form that the server gives for it."""
+    file = VideoFile(video, name, progress)
+    asked = {"name": file.name}
+    form = yield Call(method="POST", path="/uploads/presign", parse=one(PresignedForm), json=asked)
+    body = FormBody(file, "file", {key: (None, text) for key, text in form.fields.items()})
+    yield Call(
+        method="POST",
+        path=form.url,
+        parse=_stored,
+        headers=body.headers,
+        body=body,
+        foreign=True,
+        accepted=range(400, 500),
+    )
+    job: Job = yield localize_upload(form.id, options)
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    offset: int
+
+
+def _begin(file: VideoFile) -> Call[str]:
+    name = base64.b64encode(file.name.encode()).decode()
+    headers = {**_TUS, "Upload-Length": str(file.total), "Upload-Metadata": f"filename {name}"}
+    return Call(method="POST", path="/uploads", parse=_upload_id, headers=headers)
+
+
+def _where(upload: str) -> Call[int]:
+    """By GET: an error that answers HEAD could not say what it is."""
+    return Call(method="GET", path=f"/uploads/{upload}", parse=lambda response: one(_Upload)(response).offset)
+
+
+def _piece(upload: str, body: PieceBody) -> Call[int]:
+    headers = {**_TUS, **body.headers}
+    path = f"/uploads/{upload}"
+    return Call(method="PATCH", path=path, parse=_offset, headers=headers, body=body, repeatable=False)
+
+
+def _may_resume(error: ClientError) -> bool:
+    if isinstance(error, ApiError):
+        return error.code in _TO_BE_RESUMED or error.status in (429, 502, 503, 504)
+    return True
+
+
+def _upload_id(response: httpx.Response) -> str:
+    return str(response.headers.get("location", "")).rpartition("/")[2] or _confused(response)
+
+
+def _offset(response: httpx.Response) -> int:
+    found = str(response.headers.get("upload-offset", ""))
+    return int(found) if found.isdecimal() else int(_confused(response))
+
+
+def _confused(response: httpx.Response) -> str:
+    raise UnexpectedAnswerError(f"{response.url} answered {response.status_code} without the headers of tus")
+
+
+def _stored(response: httpx.Response) -> None:
+    if response.status_code < 300:
+        return
+    try:
+        reason = ElementTree.fromstring(response.content).findtext("Code")  # noqa: S314
+    except ElementTree.ParseError:
+        reason = None
+    raise UnexpectedAnswerError(
+        f"the object store answered {response.status_code}: {reason or 'no reason given'}"
+    )

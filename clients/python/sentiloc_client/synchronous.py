@@ -1,0 +1,312 @@
+"""`Client`: blocking calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import httpx
+
+from . import calls, sending
+from .errors import ClientError, JobFailedError, WaitTimeoutError
+from .events import EventLines
+from .models import (
+    Cut,
+    Event,
+    Feedback,
+    Filters,
+    InstalledModel,
+    Job,
+    JobOptions,
+    JobPage,
+    JobState,
+    KeptFeedback,
+    Limits,
+    Readiness,
+    ResultFormat,
+    WebhookLog,
+)
+from .results import Curve, Result
+from .retries import Attempts, Retry
+from .uploads import Progress, Video
+
+T = TypeVar("T")
+
+
+class Client:
+    """A Sentiloc server. Server and key default to SENTILOC_SERVER and SENTILOC_API_KEY.
+
+    Every method raises a `ClientError`; transient failures are retried as `retry` says.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        retry: Retry | None = None,
+        timeout: httpx.Timeout | float = calls.DEFAULT_TIMEOUT,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(**calls.connection(server, api_key), timeout=timeout, transport=transport)
+        self._retry = retry or Retry()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return str(self._http.base_url)
+
+    def submit(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Upload a video (a path or a seekable binary file); `progress(sent, total)` is told the bytes.
+
+        An idempotency key is made for each call, so that retries are one job; give your own to be safe across
+        restarts of your program.
+        """
+        return self._send(calls.submit(video, options, name, idempotency_key, progress))
+
+    def submit_url(
+        self, url: str, options: JobOptions | None = None, *, idempotency_key: str | None = None
+    ) -> Job:
+        """Let the server fetch the video from a public address."""
+        return self._send(calls.submit_url(url, options, idempotency_key))
+
+    def submit_resumable(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        upload: str | None = None,
+        piece_bytes: int = sending.PIECE_BYTES,
+        progress: Progress | None = None,
+        on_begin: Callable[[str], None] | None = None,
+    ) -> Job:
+        """Upload a video in pieces, by tus 1.0.0: what breaks off goes on where it was.
+
+        `on_begin` is told the upload's id; give that as `upload`, with the same video, to go on after a restart of
+        your program. An upload is one job at most.
+        """
+        return self._follow(
+            sending.resumable(
+                video,
+                options,
+                name=name,
+                upload=upload,
+                piece_bytes=piece_bytes,
+                progress=progress,
+                on_begin=on_begin,
+                retry=self._retry,
+            )
+        )
+
+    def submit_presigned(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Upload a video past the API, into the server's object store; `limits().presigned_uploads` says if it can."""
+        return self._follow(sending.presigned(video, options, name=name, progress=progress))
+
+    def status(self, job_id: str) -> Job:
+        """The job as it is now."""
+        return self._send(calls.status(job_id))
+
+    def wait(
+        self, job_id: str, *, timeout: float | None = None, on_change: Callable[[Job], None] | None = None
+    ) -> Job:
+        """Ask until the job is over, however it ends; raises `WaitTimeoutError` after `timeout` seconds."""
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        etag, job = "", None
+        while True:
+            found = self._send(calls.poll(job_id, etag))
+            etag = found.etag
+            if found.job is not None:
+                job = found.job
+                if on_change is not None:
+                    on_change(job)
+            assert job is not None  # noqa: S101
+            if job.state.is_terminal:
+                return job
+            if ends_at is not None and time.monotonic() + found.wait > ends_at:
+                raise WaitTimeoutError(job, timeout or 0.0)
+            time.sleep(found.wait)
+
+    def watch(self, job_id: str, *, after: str | None = None) -> Iterator[Event]:
+        """The job's events, as they happen, up to the final one; `after` is the id of the last one known.
+
+        A broken connection is taken up again where it broke off.
+        """
+        lines, attempts = EventLines(after), Attempts(self._retry, repeatable=True)
+        while not lines.ended:
+            try:
+                yield from self._listen(job_id, lines, attempts)
+            except httpx.TransportError as error:
+                time.sleep(attempts.after_error(error))
+            else:
+                time.sleep(0.0 if lines.ended else lines.wait)
+
+    def _listen(self, job_id: str, lines: EventLines, attempts: Attempts) -> Iterator[Event]:
+        path, headers = calls.events_path(job_id), lines.begin()
+        with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
+            if response.status_code != 200:
+                response.read()
+                lines.ended = response.status_code == 204
+                time.sleep(attempts.after(response) or 0.0)
+                return
+            for line in response.iter_lines():
+                event = lines.feed(line)
+                if event is not None:
+                    attempts.begin_again()
+                    yield event
+                if lines.ended:
+                    return
+
+    def localize(
+        self,
+        video: Video,
+        options: JobOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Upload, wait, read: raises `JobFailedError` when there is no result in the end."""
+        job = self.wait(self.submit(video, options, progress=progress).id, timeout=timeout)
+        if job.state is not JobState.SUCCEEDED:
+            raise JobFailedError(job)
+        return self.result(job.id)
+
+    def result(self, job_id: str, cut: Cut | None = None) -> Result:
+        """The result; with a `cut`, its segments are cut again from the stored curve."""
+        return self._send(calls.result(job_id, cut))
+
+    def render(self, job_id: str, name: str, cut: Cut | None = None) -> bytes:
+        """The result in one of `formats()`, by its name, as the bytes of a file."""
+        return self._send(calls.render(job_id, name, cut))
+
+    def curve(self, job_id: str) -> Curve:
+        """The scores of every snippet."""
+        return self._send(calls.curve(job_id))
+
+    def cancel(self, job_id: str) -> Job:
+        """End the job if it is not over; returns it as it is then. Never deletes anything."""
+        return self._send(calls.cancel(job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Delete the job with its files, whatever its state; it is no error when it is gone already."""
+        while not self._send(calls.delete(job_id)):
+            pass
+
+    def list_page(self, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[Filters]) -> JobPage:
+        """One page of the jobs, newest first; the filters are those of `list_jobs`."""
+        return self._send(calls.page(limit, cursor, filters))
+
+    def list_jobs(self, **filters: Unpack[Filters]) -> Iterator[Job]:
+        """Every job, newest first: `state` (a tuple), `label`, `created_after`, `created_before`, `metadata`."""
+        cursor = None
+        while True:
+            page = self.list_page(limit=100, cursor=cursor, **filters)
+            yield from page.jobs
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def give_feedback(self, job_id: str, feedback: Feedback) -> KeptFeedback:
+        """Correct a result."""
+        return self._send(calls.give_feedback(job_id, feedback))
+
+    def feedback(self, job_id: str) -> tuple[KeptFeedback, ...]:
+        """All corrections, oldest first."""
+        return self._send(calls.feedback(job_id)).feedback
+
+    def webhook_log(self, job_id: str) -> WebhookLog:
+        """How the deliveries of the job's event went."""
+        return self._send(calls.webhooks(job_id, again=False))
+
+    def deliver_again(self, job_id: str) -> WebhookLog:
+        """Send the job's event once more, under the same id, whether it was accepted before or not."""
+        return self._send(calls.webhooks(job_id, again=True))
+
+    def limits(self) -> Limits:
+        """What the server takes."""
+        return self._send(calls.limits())
+
+    def models(self) -> tuple[InstalledModel, ...]:
+        """The models that a job can name."""
+        return self._send(calls.models())
+
+    def formats(self) -> tuple[ResultFormat, ...]:
+        """The formats for `render`, besides JSON."""
+        return self._send(calls.formats())
+
+    def ready(self) -> Readiness:
+        """Whether a video that is uploaded now will be localized."""
+        return self._send(calls.ready())
+
+    def _follow(self, steps: sending.Steps) -> Job:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = None
+                    if isinstance(step, float):
+                        time.sleep(step)
+                    else:
+                        answer = self._send(step)
+                except ClientError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            job: Job = end.value
+            return job
+
+    def _send(self, call: calls.Call[T]) -> T:
+        attempts = Attempts(self._retry, repeatable=call.repeatable)
+        while True:
+            try:
+                response = self._request(call)
+            except httpx.TransportError as error:
+                delay = attempts.after_error(error)
+            else:
+                wait = None if response.status_code in call.accepted else attempts.after(response)
+                if wait is None:
+                    return call.parse(response)
+                delay = wait
+            time.sleep(delay)
+
+    def _request(self, call: calls.Call[T]) -> httpx.Response:
+        content = None if call.body is None else call.body.chunks()
+        if call.foreign:
+            with httpx.Client(timeout=self._http.timeout) as http:
+                return http.request(call.method, call.path, headers=call.headers, content=content)
+        return self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            headers=call.headers,
+            json=call.json,
+            content=content,
+        )

@@ -1,0 +1,1 @@
+"""Makes the pictures and figures of the docs."""

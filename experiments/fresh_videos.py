@@ -1,0 +1,61 @@
+"""Packages compared on other videos than `experiments.starter`'s: other seeds, the same unseen people.
+
+    python -m experiments.fresh_videos --data DATA --videos FOLDER [--models MODELS ...]
+
+Each `--models` is a folder of packages that holds a `fsenet-starter` and its extractors (default: the shipped one).
+Fourteen composed and fourteen joined MP4s, through the whole pipeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import cv2
+
+from experiments.starter import ROOT, calibration_error, make_videos, video_lines
+from sentiloc.app.settings import Settings
+from sentiloc.model.package import shipped_models_dir
+from sentiloc.worker.pipelines.sentiment import load_pipeline
+
+COUNT = 14
+COMPOSED_SEED, JOINED_SEED = 107, 108
+
+
+def measure(models: Path, videos: Path) -> dict[str, float]:
+    """All figures of one package, by what they say; the last is the calibration error over both kinds."""
+    pipeline = load_pipeline(Settings(models_dir=models))
+    rows: dict[str, float] = {}
+    graded: list[tuple[float, bool]] = []
+    for kind in ("composed", "joined"):
+        lines, more = video_lines(pipeline, videos / kind, kind, 0)
+        rows.update({line.what: round(line.value, 1) for line in lines})
+        graded += more
+    rows["ECE"] = round(calibration_error(graded), 3)
+    return rows
+
+
+def main() -> None:
+    """Measure each package, print, write the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--videos", type=Path, required=True, help="folder for the MP4s")
+    parser.add_argument("--models", type=Path, nargs="+", default=[shipped_models_dir()])
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    cv2.setNumThreads(1)
+    make_videos(
+        arguments.data, arguments.videos, composed=(COUNT, COMPOSED_SEED), joined=(COUNT, JOINED_SEED)
+    )
+    found = {folder.name: measure(folder, arguments.videos) for folder in arguments.models}
+    text = json.dumps(found, indent=1)
+    print(text)
+    (ROOT / "bench" / "results" / "fresh_videos.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

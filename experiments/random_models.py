@@ -1,0 +1,70 @@
+"""A package of the full spec (pictures, sound, faces) with random weights: right for speed, meaningless else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.precision_world import draw_shot
+from sentiloc.model.extractors.i3d import I3D, export_i3d
+from sentiloc.model.fsenet.export import export_onnx
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.package import extractor_id, shipped_models_dir
+from sentiloc.model.spec import FaceStream, ModelSpec
+from sentiloc.worker.precision.quantize import quantize
+
+NAME = "random-i3d"
+SHOTS = 8
+
+
+def make_models(folder: Path, with_int8: bool = False) -> tuple[Path, Path]:
+    """Writes the package NAME, unless it is there as it would be now, and `i3d-rgb.onnx`, if wanted with its 8-bit
+    twin, whose ranges are set by drawn shots; returns models_dir and cache_dir.
+    """
+    torch.manual_seed(0)
+    models, cache = folder / "models", folder / "cache"
+    encoder = extractor_id(shipped_models_dir() / "expression")
+    spec = ModelSpec(name=NAME, version="0.0.0", face=FaceStream(encoder=encoder))
+    if not (cache / "i3d-rgb.onnx").exists():
+        export_i3d(I3D().state_dict(), cache / "i3d-rgb.onnx")
+    if with_int8 and not (cache / "i3d-rgb-int8.onnx").exists():
+        shown = [draw_shot(index % 3, np.random.default_rng(index))[0] for index in range(SHOTS)]
+        quantize(cache / "i3d-rgb.onnx", cache / "i3d-rgb-int8.onnx", shown)
+    written = models / NAME / "spec.json"
+    if not written.exists() or written.read_text() != spec.to_json():
+        export_onnx(FSENet(FSENetConfig.for_spec(spec)), spec, models / NAME / "fsenet.onnx")
+        shipped = json.loads((shipped_models_dir() / "fsenet-starter" / "calibration.json").read_text())
+        (models / NAME / "calibration.json").write_text(json.dumps(shipped))
+        written.write_text(spec.to_json())
+    return models, cache
+
+
+def as_clips(snippets: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """Snippets (16, 224, 224, 3) as PyTorch's I3D takes them: (snippets, 3, 16, 224, 224) in [-1, 1]."""
+    return torch.from_numpy(np.stack(snippets)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+def make_lively_i3d(path: Path, snippets: Sequence[NDArray[np.uint8]]) -> Path:
+    """Writes a random I3D whose batch norms were fitted to `snippets` (16, 224, 224, 3), unless it is there.
+
+    Drawn as PyTorch draws it, activations die away with depth; here each layer's have mean 0 and variance 1 before
+    the ReLU, as a trained network's have.
+    """
+    if path.exists():
+        return path
+    torch.manual_seed(0)
+    network = I3D().train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.momentum = None
+    with torch.inference_mode():
+        network(as_clips(snippets))
+    export_i3d(network.state_dict(), path)
+    return path

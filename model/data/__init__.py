@@ -1,0 +1,1 @@
+"""Labelled videos in memory and snippet features on disk."""

@@ -1,0 +1,1 @@
+"""Metrics and error diagnosis of temporal localization."""

@@ -1,0 +1,147 @@
+"""Read the benchmark's files and score predictions against them: `sentiloc evaluate` without its printing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.evaluation.diagnosis import ErrorBreakdown, error_breakdown
+from sentiloc.model.evaluation.metrics import (
+    DetectionMetrics,
+    GroundTruth,
+    GroundTruthSegment,
+    Predictions,
+    evaluate_detections,
+)
+from sentiloc.model.segments import Proposal
+
+PROTOCOLS = ("tsl300",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Everything that is reported about one set of predictions."""
+
+    metrics: DetectionMetrics
+    errors: ErrorBreakdown
+    videos: int
+    proposals: int
+
+
+def evaluate_files(ground_truth: Path, predictions: Path, subset: str = "test") -> Evaluation:
+    """Score a predictions file against a ground-truth file; raises `invalid_data` for what cannot be read."""
+    truth = read_ground_truth(ground_truth, subset)
+    found = read_predictions(predictions)
+    return Evaluation(
+        metrics=evaluate_detections(truth, found),
+        errors=error_breakdown(truth, found),
+        videos=len(truth),
+        proposals=sum(map(len, found.values())),
+    )
+
+
+def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
+    """One subset's videos of `{"database": {video: {"subset", "annotations": [{"segment", "label"}]}}}`.
+
+    A video that names no subset belongs to every one. Raises `invalid_data` naming the file and the video.
+    """
+    database = _mapping(_load(path), "database", path)
+    truth = {
+        video: [GroundTruthSegment(label, *times) for label, times in _rows(entry, path, video)]
+        for video, entry in database.items()
+        if not isinstance(entry, dict) or entry.get("subset", subset) == subset
+    }
+    if not any(truth.values()):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: no segment in subset {subset!r}")
+    return truth
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Proposals of `{"results": {video: [{"label", "score", "segment"}]}}`; raises `invalid_data`."""
+    results = _mapping(_load(path), "results", path)
+    return {video: _proposals(entry, path, video) for video, entry in results.items()}
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write what `read_predictions` reads, in the benchmark's own layout."""
+    results = {
+        video: [{"label": row.label, "score": row.score, "segment": [row.start, row.end]} for row in rows]
+        for video, rows in predictions.items()
+    }
+    path.write_text(json.dumps({"version": "1.3", "results": results, "external_data": {}}))
+
+
+def to_json(metrics: DetectionMetrics) -> dict[str, Any]:
+    """The figures under the names of the benchmark's own report."""
+    return {
+        "mAP": list(metrics.mean_ap),
+        "average_mAP": metrics.average_map,
+        "precision": list(metrics.precision),
+        "recall": list(metrics.recall),
+        "f2": list(metrics.f2),
+        "ap": [list(row) for row in metrics.ap],
+        "classes": list(metrics.classes),
+        "tious": list(metrics.tious),
+    }
+
+
+def _load(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read {path.name}: {error.strerror}") from error
+    except ValueError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name} is not JSON: {error}") from error
+
+
+def _mapping(value: object, key: str, path: Path) -> dict[str, Any]:
+    inner = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(inner, dict):
+        raise SentilocError(ErrorCode.INVALID_DATA, f'{path.name}: needs an object under "{key}"')
+    return inner
+
+
+def _proposals(entry: object, path: Path, video: str) -> list[Proposal]:
+    segments = list(_segments(entry, path, video))
+    scores = [_number(row.get("score"), path, video) for row in entry] if isinstance(entry, list) else []
+    return [Proposal(label, score, *times) for score, (label, times) in zip(scores, segments, strict=True)]
+
+
+def _rows(entry: object, path: Path, video: str) -> Iterator[tuple[str, tuple[float, float]]]:
+    if not isinstance(entry, dict) or "annotations" not in entry:
+        raise SentilocError(ErrorCode.INVALID_DATA, f'{path.name}: {video} needs a list under "annotations"')
+    return _segments(entry["annotations"], path, video)
+
+
+def _segments(rows: object, path: Path, video: str) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Label and times in seconds of each row, or `invalid_data`."""
+    if not isinstance(rows, list):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} holds no list of segments")
+    for row in rows:
+        label = row.get("label") if isinstance(row, dict) else None
+        times = row.get("segment") if isinstance(row, dict) else None
+        if not isinstance(label, str) or not isinstance(times, list) or len(times) != 2:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{path.name}: {video} needs a label and [start, end], not {row!r:.80}",
+            )
+        start, end = (_number(value, path, video) for value in times)
+        if end < start:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} ends at {end} before {start}")
+        yield label, (start, end)
+
+
+def _number(value: object, path: Path, video: str) -> float:
+    """A finite number; the benchmark writes some as strings."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} holds {value!r:.40}, not a number")
+    return number

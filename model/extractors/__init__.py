@@ -1,0 +1,1 @@
+"""Feature extractors: I3D, expression, face detection, log-mel, speech."""

@@ -1,0 +1,158 @@
+"""Facial expression nets: a small residual net that ships, and the full ResEmoteNet for users with a GPU.
+
+Both map grey faces `(batch, 1, side, side)` in [0, 1] to an embedding `(batch, 256)` and logits `(batch, 8)`
+in the order of `EMOTIONS` (FER+, Barsoum et al. 2016). Pixel normalisation happens inside the nets, so every
+caller hands over plain grey values.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sentiloc.model.extractors.face_crop import CROP_MARGIN as CROP_MARGIN
+from sentiloc.model.extractors.face_crop import FACE_SIZE as FACE_SIZE
+
+EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+EMBEDDING_DIM = 256
+PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
+NETS = ("small", "resemotenet")
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention of Hu et al. 2018: pooled channels pass a bottleneck and gate the feature map."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.excite = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Gate `(batch, channels, height, width)`; the shape stays."""
+        pooled = features.mean((2, 3), keepdim=True)
+        return features * torch.sigmoid(self.excite(torch.relu(self.squeeze(pooled))))
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+    return nn.Sequential(pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with batch norm, optional squeeze-excite, a pooled 1×1 shortcut (He et al.)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, squeeze_excite: bool = False) -> None:
+        super().__init__()
+        last_norm = nn.BatchNorm2d(outputs)
+        nn.init.zeros_(last_norm.weight)  # the block starts as its shortcut alone, which learns faster
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            last_norm,
+            SqueezeExcite(outputs) if squeeze_excite else nn.Identity(),
+        )
+        self.shortcut = _shortcut(inputs, outputs, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(batch, inputs, height, width)` to `(batch, outputs, ⌈height/stride⌉, ⌈width/stride⌉)`."""
+        return torch.relu(self.body(features) + self.shortcut(features))
+
+
+class ExpressionNet(nn.Module):
+    """The net that ships: 2×2 space-to-depth stem, four residual blocks, pooled, batch-normalised embedding.
+
+    Space-to-depth keeps every pixel at a quarter of the stem's cost. The batch norm behind the pooling gives
+    the embedding zero mean and unit variance per channel, which is what nets that read it like.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        stem = nn.Conv2d(4, 48, 3, 1, 1, bias=False)
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), stem, nn.BatchNorm2d(48), nn.ReLU())
+        self.blocks = nn.Sequential(
+            ResidualBlock(48, 48, 1),
+            ResidualBlock(48, 96, 2, squeeze_excite=True),
+            ResidualBlock(96, 192, 2, squeeze_excite=True),
+            ResidualBlock(192, 192, 1, squeeze_excite=True),
+        )
+        head = nn.Conv2d(192, EMBEDDING_DIM, 1, bias=False)
+        self.head = nn.Sequential(head, nn.BatchNorm2d(EMBEDDING_DIM), nn.ReLU())
+        self.normalise = nn.BatchNorm1d(EMBEDDING_DIM)
+        self.classifier = nn.Sequential(nn.Dropout(0.3), nn.Linear(EMBEDDING_DIM, len(EMOTIONS)))
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Faces `(batch, 1, even side, side)` in [0, 1] → embedding `(batch, 256)`, logits `(batch, 8)`."""
+        features = self.stem((faces - PIXEL_MEAN) / PIXEL_STD)
+        pooled = self.head(self.blocks(features)).mean((2, 3))
+        embedding = self.normalise(pooled)
+        return embedding, self.classifier(embedding)
+
+
+def _stem_stage(inputs: int, outputs: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, 1, 1)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2))
+
+
+def _dense(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(0.5))
+
+
+class ResEmoteNet(nn.Module):
+    """ResEmoteNet (Roy et al. 2024), about 80 M parameters, on grey input.
+
+    Convolutional stem 64/128/256, squeeze-excite, three residual blocks to 2048 channels, adaptive average
+    pooling, dense layers 1024/512/256. The embedding is the 256-d layer, standardised for whoever reads it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_stem_stage(1, 64), _stem_stage(64, 128), _stem_stage(128, 256))
+        self.attention = SqueezeExcite(256, reduction=16)
+        widths = (256, 512, 1024, 2048)
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b, 2) for a, b in pairwise(widths)))
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.dense = nn.Sequential(_dense(2048, 1024), _dense(1024, 512), _dense(512, EMBEDDING_DIM))
+        self.normalise = nn.BatchNorm1d(EMBEDDING_DIM, affine=False)
+        self.classifier = nn.Linear(EMBEDDING_DIM, len(EMOTIONS))
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Faces `(batch, 1, side ≥ 8, side)` in [0, 1] → embedding `(batch, 256)`, logits `(batch, 8)`."""
+        features = self.attention(self.stem((faces - PIXEL_MEAN) / PIXEL_STD))
+        penultimate = self.dense(self.pool(self.blocks(features)))
+        return self.normalise(penultimate), self.classifier(penultimate)
+
+
+class ServedExpression(nn.Module):
+    """What is exported: embedding `(batch, 256)` and probabilities `(batch, 8)`.
+
+    With `mirror`, both are averaged over each face and its mirror image: an expression has no side.
+    """
+
+    def __init__(self, net: nn.Module, mirror: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.mirror = mirror
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Faces `(batch, 1, side, side)` in [0, 1] → embedding `(batch, 256)`, probabilities `(batch, 8)`."""
+        embedding, logits = self.net(faces)
+        probabilities = logits.softmax(-1)
+        if not self.mirror:
+            return embedding, probabilities
+        mirrored, mirrored_logits = self.net(faces.flip(-1))
+        return (embedding + mirrored) / 2, (probabilities + mirrored_logits.softmax(-1)) / 2
+
+
+def build_net(name: str) -> nn.Module:
+    """The net called `name`, one of `NETS`; raises ValueError for another name."""
+    if name == "small":
+        return ExpressionNet()
+    if name == "resemotenet":
+        return ResEmoteNet()
+    raise ValueError(f"unknown net {name!r}, expected one of {NETS}")

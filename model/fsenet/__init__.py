@@ -1,0 +1,1 @@
+"""FSENet (CVPR 2026): network, losses, training, export."""

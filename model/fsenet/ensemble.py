@@ -1,0 +1,88 @@
+"""Several FSENets that see the same streams and are served as one: the mean of what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig, FSENetOutput, encode_audio, present_steps
+
+
+class Reading(nn.Module):
+    """An FSENet that knows of whole features only what is read in them, by fixed linear maps.
+
+    `audio` (n, dim) and `face` (m, dim) are those maps; the network was trained on their n and m values.
+    """
+
+    audio: Tensor
+    face: Tensor
+
+    def __init__(self, network: FSENet, *, audio: Tensor, face: Tensor) -> None:
+        super().__init__()
+        taken = network.config.audio_shape, network.config.face_dim
+        if taken != ((len(audio),), len(face)) or network.audio_encoder is not None:
+            raise ValueError(f"the network takes {taken}, not what is read: ({len(audio)},) and {len(face)}")
+        self.network = network
+        self.config = replace(network.config, audio_shape=(audio.shape[1],), face_dim=face.shape[1])
+        self.register_buffer("audio", audio)
+        self.register_buffer("face", face)
+
+    def forward(
+        self, visual: Tensor | None, audio: Tensor, face: Tensor, *masks: Tensor | None
+    ) -> FSENetOutput:
+        """As `FSENet.forward`, on whole features: audio (B, T, dim), face (B, T, dim)."""
+        output: FSENetOutput = self.network(visual, audio @ self.audio.T, face @ self.face.T, *masks)
+        return output
+
+
+class Committee(nn.Module):
+    """Networks that take the same streams, their scores averaged, with one audio encoder for all of them.
+
+    Without `audio_encoder` the members' own audio goes in (B, T, dim), with it log-mel (B, T, *audio_shape).
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Reading],
+        audio_encoder: nn.Module | None = None,
+        audio_shape: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        config = members[0].config
+        if any(_served(member.config) != _served(config) for member in members):
+            raise ValueError("the members of a committee take the same streams")
+        self.config = replace(config, audio_shape=audio_shape) if audio_shape else config
+        self.members = nn.ModuleList(members)
+        self.audio_encoder = audio_encoder
+
+    def forward(
+        self,
+        visual: Tensor | None,
+        audio: Tensor | None,
+        face: Tensor | None,
+        visual_present: Tensor | None = None,
+        audio_present: Tensor | None = None,
+        face_present: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> FSENetOutput:
+        """As `FSENet.forward`; every part of the output is the members' mean."""
+        if audio is not None and self.audio_encoder is not None:
+            nothing = torch.zeros_like(audio[..., 0, 0], dtype=torch.bool)
+            heard = present_steps(audio, audio_present, valid, nothing)
+            audio = encode_audio(self.audio_encoder, audio, heard)
+        masks = (visual_present, audio_present, face_present, valid)
+        outputs = [member(visual, audio, face, *masks) for member in self.members]
+        return FSENetOutput(*(torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True)))
+
+    def hearing(self, audio_encoder: nn.Module, audio_shape: tuple[int, int]) -> Committee:
+        """The same members behind an audio encoder that gives the audio that they take."""
+        members = [member for member in self.members if isinstance(member, Reading)]
+        return Committee(members, audio_encoder, audio_shape).eval()
+
+
+def _served(config: FSENetConfig) -> tuple[object, ...]:
+    """What members must agree on: their streams, classes and which scores are served."""
+    return config.stream_shapes, config.classes, config.fusion

@@ -1,0 +1,113 @@
+"""What stands before FSENet's attention: each stream's features to F (B, T, d), and what takes an absent
+one's place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EMBEDDED_AUDIO = 512
+LEAST_DEVIATION = 0.3
+"""Added to a stream's deviation: what hardly changes over a video is not blown up."""
+_TINY = 1e-8
+
+
+class TimeConv(nn.Module):
+    """1-D convolution over time; steps that are not valid enter as zeros, as beyond the sequence's end."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """x (B, T, inputs), valid (B, T) or None -> (B, T, outputs)."""
+        if valid is not None:
+            x = x * valid.unsqueeze(-1)
+        convolved: Tensor = self.conv(x.transpose(1, 2))
+        return convolved.transpose(1, 2)
+
+
+class LogMelEncoder(nn.Module):
+    """Small 2-D CNN over one snippet's log-mel patch, (B, T, frames, mels) -> (B, T, outputs)."""
+
+    def __init__(self, frames: int, mels: int, outputs: int = EMBEDDED_AUDIO) -> None:
+        super().__init__()
+        channels = (16, 32, 64)
+        layers: list[nn.Module] = []
+        for source, target in zip((1, *channels), channels, strict=False):
+            layers += [nn.Conv2d(source, target, 3, stride=2, padding=1), nn.GroupNorm(1, target), nn.ReLU()]
+            frames, mels = (frames + 1) // 2, (mels + 1) // 2
+        self.layers = nn.Sequential(*layers)
+        self.project = nn.Linear(channels[-1] * frames * mels, outputs)
+        self.outputs = outputs
+
+    def forward(self, x: Tensor, _present: Tensor) -> Tensor:
+        """x (B, T, frames, mels); the mask (B, T) is not needed, since snippets do not see each other
+        here.
+        """
+        batch, time = x.shape[:2]
+        patches = self.layers(x.reshape(batch * time, 1, x.shape[2], x.shape[3]))
+        encoded: Tensor = self.project(patches.flatten(1))
+        return encoded.reshape(batch, time, self.outputs)
+
+
+class StreamProjection(nn.Module):
+    """Raw features of one stream -> F (B, T, d); a learned state where the stream holds nothing.
+
+    With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and
+    2 use the face as query only, so without this the face of a silent video without visual features would
+    never reach a class score. With `centred`, the features enter a second time less their own mean, with
+    `standardized` once more so, in units of their own deviation.
+    """
+
+    def __init__(
+        self,
+        inputs: int | None,
+        width: int,
+        *,
+        kernel: int = 1,
+        dropout: float = 0.0,
+        from_face: bool = False,
+        centred: bool = False,
+        standardized: bool = False,
+    ) -> None:
+        super().__init__()
+        self.absent = nn.Parameter(0.02 * torch.randn(width))
+        self.from_face = nn.Linear(width, width, bias=False) if from_face else None
+        self.centred, self.standardized = centred, standardized
+        copies = 1 + centred + standardized
+        self.conv = TimeConv(inputs * copies, width, kernel) if inputs is not None else None
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor | None, present: Tensor, face: Tensor | None = None) -> Tensor:
+        """x (B, T, inputs), present (B, T), face (B, T, d) -> (B, T, d); x at absent steps does not
+        matter.
+        """
+        absent = self.absent.expand(*present.shape, -1)
+        if self.from_face is not None and face is not None:
+            absent = absent + self.from_face(face)
+        if x is None or self.conv is None:
+            return absent
+        projected = self.dropout(functional.relu(self.norm(self.conv(self._copies(x, present), present))))
+        return torch.where(present.unsqueeze(-1), projected, absent.to(projected.dtype))
+
+    def _copies(self, x: Tensor, present: Tensor) -> Tensor:
+        """The features (B, T, n) as they are and against the rest of the video, (B, T, n * copies)."""
+        if not (self.centred or self.standardized):
+            return x
+        rest, copies = x - present_mean(x, present), [x]
+        if self.centred:
+            copies.append(rest)
+        if self.standardized:
+            deviation = present_mean(rest.square(), present).clamp(min=_TINY).sqrt()
+            copies.append(rest / (deviation + LEAST_DEVIATION))
+        return torch.cat(copies, dim=-1)
+
+
+def present_mean(x: Tensor, present: Tensor) -> Tensor:
+    """Mean over the present steps: x (B, T, n), present (B, T) -> (B, 1, n); 0 where nothing is present."""
+    mask = present.unsqueeze(-1).to(x.dtype)
+    return (x * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)

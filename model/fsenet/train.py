@@ -1,0 +1,266 @@
+"""Training FSENet: seeded, resumable to the bit, selected on held-out training videos.
+
+Every random number is a function of (seed, epoch, step), so the state of a run is its weights, its
+optimiser and where it stands; a run killed at any moment and resumed ends with the weights of one that was
+not.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from sentiloc.model.data.items import Item
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.evaluation.metrics import DetectionMetrics
+from sentiloc.model.fsenet.batching import Batch, collate, epoch_batches
+from sentiloc.model.fsenet.checkpoint import load_checkpoint, network_state
+from sentiloc.model.fsenet.erasing import erasing_loss
+from sentiloc.model.fsenet.losses import LossConfig, LossTerms, total_loss
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.fsenet.scoring import evaluate_items
+from sentiloc.model.training.epochs import Progress, step_seed
+from sentiloc.model.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A whole run. Defaults are the paper's (section 4.1); those that it does not give:
+
+    - schedule "constant": "an initial learning rate" names no decay; "cosine" goes to zero over the run.
+    - clip 0: no gradient clipping.
+    - stream_dropout 0: share of videos whose stream is hidden in a step, to learn the absent state.
+    - val_fraction 0.15: of the training videos, held out for model selection; never the test split.
+    """
+
+    network: FSENetConfig = field(default_factory=FSENetConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    learning_rate: float = 1e-5
+    weight_decay: float = 5e-4
+    batch_size: int = 16
+    epochs: int = 600
+    schedule: Literal["constant", "cosine"] = "constant"
+    clip: float = 0.0
+    stream_dropout: float = 0.0
+    bucket: bool = True
+    val_fraction: float = 0.15
+    validate_every: int = 5
+    checkpoint_seconds: float = 60.0
+    precision: Precision = "auto"
+    seed: int = 0
+
+
+RECIPES = {
+    "paper": TrainConfig(),
+    "quick": TrainConfig(learning_rate=3e-4, epochs=40, schedule="cosine", clip=1.0, validate_every=2),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """The selected network (evaluation mode), its held-out metrics and epoch, and the last epoch's losses."""
+
+    network: FSENet
+    best_epoch: int
+    best_map: float
+    losses: dict[str, float]
+
+
+def split_items(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """Hold out a share of the items for model selection; the same names for the same seed."""
+    ordered = sorted(items, key=lambda item: item.name)
+    held = set(
+        np.random.default_rng(seed).permutation(len(ordered))[: round(fraction * len(ordered))].tolist()
+    )
+    kept = [item for index, item in enumerate(ordered) if index not in held]
+    return kept, [item for index, item in enumerate(ordered) if index in held]
+
+
+def pick_precision(requested: Precision, device: torch.device) -> Precision:
+    """What `auto` means here: bf16 where the device computes in it, fp16 on older GPUs, else fp32."""
+    if requested != "auto":
+        return requested
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
+
+
+def train(
+    config: TrainConfig,
+    train_items: Sequence[Item],
+    val_items: Sequence[Item],
+    *,
+    run_dir: Path | None = None,
+    resume: bool = False,
+    audio_encoder: nn.Module | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train on items in memory and return the network that was best on `val_items` (the last, if there are
+    none).
+
+    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run
+    found there goes on. progress(step, steps, losses) is called after each step.
+    Raises `invalid_data` for nothing to train on, unlabelled `val_items` or a loss that is not finite.
+    """
+    if not train_items or (val_items and not any(item.segments for item in val_items)):
+        raise SentilocError(ErrorCode.INVALID_DATA, "no training videos, or no segments in the held-out ones")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = FSENet(config.network, audio_encoder)
+        trainer = _Trainer(config, network, device, RunFolder(run_dir, asdict(config), resume=resume))
+        return trainer.fit(train_items, val_items, progress or _no_progress)
+
+
+def _no_progress(_step: int, _steps: int, _losses: dict[str, float]) -> None:
+    pass
+
+
+class _Trainer:
+    """The state of one run and the step that advances it."""
+
+    def __init__(self, config: TrainConfig, network: FSENet, device: str | None, folder: RunFolder) -> None:
+        self.config, self.folder = config, folder
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.network = network.to(self.device)
+        self.loss = replace(config.loss, frame_glo=config.loss.frame_glo and config.network.gsp)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, config.learning_rate, weight_decay=config.weight_decay)
+        self.precision = pick_precision(config.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.epoch, self.step, self.best_epoch, self.best_map = 0, 0, -1, -math.inf
+        self.sums: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
+        self.best_state: dict[str, Any] | None = None
+        self.saved_at = time.monotonic()
+
+    def fit(self, items: Sequence[Item], held_out: Sequence[Item], progress: Progress) -> TrainResult:
+        """Train from where the run folder stands to the last epoch."""
+        self._restore()
+        steps = math.ceil(len(items) / self.config.batch_size)
+        for epoch in range(self.epoch, self.config.epochs):
+            self.epoch = epoch
+            self._run_epoch(items, steps, progress)
+            self._finish_epoch(held_out, steps)
+        self._save()
+        self.folder.close()
+        if self.best_state is not None:
+            self.network.load_state_dict(self.best_state)
+        return TrainResult(
+            network=self.network.cpu().eval(),
+            best_epoch=self.best_epoch,
+            best_map=self.best_map,
+            losses=self.losses,
+        )
+
+    def _run_epoch(self, items: Sequence[Item], steps: int, progress: Progress) -> None:
+        config = self.config
+        lengths = [len(item.features) for item in items]
+        batches = epoch_batches(lengths, config.batch_size, config.seed, self.epoch, bucket=config.bucket)
+        self.network.train()
+        while self.step < steps:
+            batch = collate(
+                [items[index] for index in batches[self.step]], config.network, self.loss.supervision
+            )
+            losses = self._train_step(batch.to(self.device), steps)
+            for name, value in losses.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            self.step += 1
+            progress(self.epoch * steps + self.step, config.epochs * steps, losses)
+            if time.monotonic() - self.saved_at >= config.checkpoint_seconds:
+                self._save()
+
+    def _train_step(self, batch: Batch, steps: int) -> dict[str, float]:
+        config = self.config
+        seed = step_seed(config.seed, self.epoch, self.step)
+        torch.manual_seed(seed)
+        if config.stream_dropout > 0:
+            batch = batch.without_streams(config.stream_dropout, torch.Generator().manual_seed(seed))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(self.epoch * steps + self.step, steps)
+        terms = self._losses(batch)
+        losses = terms.items()
+        if not math.isfinite(losses["total"]):
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"loss is {losses['total']} in epoch {self.epoch}, step {self.step}"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.scaler.scale(terms.total))
+        if config.clip > 0:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return losses
+
+    def _losses(self, batch: Batch) -> LossTerms:
+        """Forward in the run's precision, losses in float32."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
+            output = self.network(**batch.inputs())
+            erases = self.loss.erasing is not None and self.loss.supervision == "video"
+            erasing = erasing_loss(self.network, batch, output, self.loss) if erases else None
+        terms = total_loss(output, batch.labels, batch.valid, self.loss)
+        return terms if erasing is None else replace(terms, total=terms.total + erasing)
+
+    def _learning_rate(self, step: int, steps: int) -> float:
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        return self.config.learning_rate * (1 + math.cos(math.pi * step / (self.config.epochs * steps))) / 2
+
+    def _finish_epoch(self, held_out: Sequence[Item], steps: int) -> None:
+        self.losses = {name: value / steps for name, value in self.sums.items()}
+        record: dict[str, float] = {"epoch": self.epoch, **self.losses}
+        last = self.epoch + 1 == self.config.epochs
+        if held_out and (last or (self.epoch + 1) % self.config.validate_every == 0):
+            metrics = evaluate_items(self.network, held_out)
+            record |= {"mAP": metrics.average_map, "recall": float(np.mean(metrics.recall))}
+            record |= {"F2": float(np.mean(metrics.f2))}
+            self._keep_best(metrics)
+        self.folder.log(record)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
+            self._save()
+
+    def _keep_best(self, metrics: DetectionMetrics) -> None:
+        if metrics.average_map > self.best_map:
+            self.best_epoch, self.best_map = self.epoch, metrics.average_map
+            weights = self.network.state_dict()
+            self.best_state = {name: value.detach().cpu().clone() for name, value in weights.items()}
+            self.folder.save_best(network_state(self.network) | {"epoch": self.epoch, "mAP": self.best_map})
+
+    def _save(self) -> None:
+        names = ("epoch", "step", "best_epoch", "best_map", "sums", "losses")
+        state = {name: getattr(self, name) for name in names}
+        state |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        self.folder.save_last(network_state(self.network) | state)
+        self.saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        path = self.folder.resumed_checkpoint()
+        if path is None:
+            return
+        state = load_checkpoint(path)
+        self.network.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        for name in ("epoch", "step", "best_epoch", "best_map", "sums", "losses"):
+            setattr(self, name, state[name])
+        if self.best_epoch >= 0:
+            self.best_state = load_checkpoint(self.folder.best)["weights"]
+        self.folder.forget_after(self.epoch)
+        logger.info("resumed at epoch %d, step %d", self.epoch, self.step)

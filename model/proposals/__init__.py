@@ -1,0 +1,1 @@
+"""From scores to proposals and segments: rules, NMS, calibration."""

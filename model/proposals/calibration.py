@@ -1,0 +1,145 @@
+"""Proposal score → probability that the proposal is right: isotonic or Platt, always monotone. Numpy only."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+Floats = NDArray[np.float64]
+Method = Literal["identity", "isotonic", "platt"]
+
+_NEWTON_STEPS = 100
+_RIDGE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """A monotone map from score to probability.
+
+    identity: the score itself, clipped to [0, 1]. isotonic: straight lines between `knots` of (score,
+    probability), flat outside. platt: 1 / (1 + exp(-(slope · score + intercept))), slope >= 0.
+    """
+
+    method: Method = "identity"
+    knots: tuple[tuple[float, float], ...] = ()
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = np.array(self.knots, dtype=np.float64).reshape(-1, 2)
+        if self.method not in ("identity", "isotonic", "platt") or (self.method == "isotonic") != bool(
+            self.knots
+        ):
+            raise ValueError(f"calibration {self.method!r} with {len(self.knots)} knots")
+        if not np.isfinite([*values.ravel(), self.slope, self.intercept]).all() or self.slope < 0:
+            raise ValueError("calibration needs finite numbers and a slope of 0 or more")
+        if (np.diff(values, axis=0) < 0).any() or (values[:, 1] < 0).any() or (values[:, 1] > 1).any():
+            raise ValueError("calibration knots must rise, with probabilities in [0, 1]")
+
+    def apply(self, score: float) -> float:
+        """Probability of one score."""
+        return float(self.probabilities(np.array([score]))[0])
+
+    def probabilities(self, scores: Floats) -> Floats:
+        """Probabilities of scores (N,)."""
+        if self.method == "isotonic":
+            knots = np.array(self.knots)
+            return np.asarray(np.interp(scores, knots[:, 0], knots[:, 1]), dtype=np.float64)
+        if self.method == "platt":
+            return _sigmoid(self.slope * np.asarray(scores, dtype=np.float64) + self.intercept)
+        return np.clip(scores, 0.0, 1.0)
+
+    def to_json(self) -> str:
+        """The calibration as JSON, which `parse_calibration` reads."""
+        return json.dumps(asdict(self), sort_keys=True, indent=2)
+
+
+def parse_calibration(text: str) -> Calibration:
+    """Read `Calibration.to_json`; raises `spec_mismatch` for anything else."""
+    try:
+        raw = json.loads(text)
+        knots = tuple((float(score), float(probability)) for score, probability in raw.get("knots", ()))
+        return Calibration(**{**raw, "knots": knots})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"not a calibration: {error}") from error
+
+
+def fit_calibration(scores: ArrayLike, correct: ArrayLike, method: Method = "isotonic") -> Calibration:
+    """Fit to scores (N,) and whether each was right (N,); one pair at least, or ValueError."""
+    x, y = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape or not x.size or not np.isfinite(x).all():
+        raise ValueError(f"cannot calibrate scores {x.shape} on outcomes {y.shape}")
+    if method == "isotonic":
+        return _fit_isotonic(x, y)
+    return _fit_platt(x, y) if method == "platt" else Calibration()
+
+
+def expected_calibration_error(probabilities: ArrayLike, correct: ArrayLike, bins: int = 10) -> float:
+    """Mean gap between stated probability and share right over equal-width bins, weighted by their size."""
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if p.shape != y.shape or not p.size:
+        raise ValueError(f"cannot compare probabilities {p.shape} with outcomes {y.shape}")
+    place = np.minimum((p * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, weights=p - y, minlength=bins)
+    return float(np.abs(gaps).sum() / p.size)
+
+
+def _fit_isotonic(scores: Floats, correct: Floats) -> Calibration:
+    """Least-squares rising steps; no step is surer than its sample allows: within [1/(N+2), (N+1)/(N+2)]."""
+    levels, place = np.unique(scores, return_inverse=True)
+    weight = np.bincount(place).astype(np.float64)
+    steps = pool_adjacent_violators(np.bincount(place, weights=correct) / weight, weight)
+    bound = 1 / (scores.size + 2)
+    steps = np.clip(steps, bound, 1 - bound)
+    ends = np.ones(levels.size, dtype=np.bool_)
+    ends[1:-1] = (steps[1:-1] != steps[:-2]) | (steps[1:-1] != steps[2:])
+    knots = zip(levels[ends].tolist(), steps[ends].tolist(), strict=True)
+    return Calibration(method="isotonic", knots=tuple(knots))
+
+
+def pool_adjacent_violators(values: Floats, weights: Floats) -> Floats:
+    """The rising sequence (N,) that is nearest to values (N,) in weighted squares."""
+    means: list[float] = []
+    masses: list[float] = []
+    sizes: list[int] = []
+    for value, mass in zip(values.tolist(), weights.tolist(), strict=True):
+        size = 1
+        while means and means[-1] >= value:
+            total = mass + masses[-1]
+            value = (value * mass + means.pop() * masses.pop()) / total
+            mass, size = total, size + sizes.pop()
+        means.append(value)
+        masses.append(mass)
+        sizes.append(size)
+    return np.repeat(means, sizes)
+
+
+def _fit_platt(scores: Floats, correct: Floats) -> Calibration:
+    """Logistic regression by Newton steps on Platt's softened targets; a falling fit becomes a constant."""
+    right = correct.sum()
+    high, low = (right + 1) / (right + 2), 1 / (scores.size - right + 2)
+    targets = np.where(correct > 0.5, high, low)
+    columns = np.stack([scores, np.ones_like(scores)], axis=1)
+    beta = np.zeros(2)
+    for _ in range(_NEWTON_STEPS):
+        fitted = _sigmoid(columns @ beta)
+        curvature = (columns.T * (fitted * (1 - fitted))) @ columns + _RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, columns.T @ (targets - fitted) - _RIDGE * beta)
+        beta = beta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    if beta[0] < 0 or not np.isfinite(beta).all():
+        mean = float(targets.mean())
+        beta = np.array([0.0, math.log(mean / (1 - mean))])
+    return Calibration(method="platt", slope=float(beta[0]), intercept=float(beta[1]))
+
+
+def _sigmoid(values: Floats) -> Floats:
+    return 0.5 * (1 + np.tanh(0.5 * values))

@@ -1,0 +1,1 @@
+"""The answer for one video, in every task."""

@@ -1,0 +1,149 @@
+"""The answer for one video: segments, the curve they were cut from, and where both came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.calibration import Calibration, parse_calibration
+from sentiloc.model.proposals.rule import DEFAULT_RULE, fuse
+from sentiloc.model.results.sound import Sound, parse_sound
+from sentiloc.model.segments import Evidence, FrameScores, Segment, VideoInfo
+from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
+
+SCHEMA_VERSION = "1.0"
+_DECIMALS = 4
+_SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Scores per snippet: value i holds for [i * step, (i + 1) * step) seconds; all in [0, 1].
+
+    negative, positive and non_sentiment are FSENet's scores (eq. 9), saliency is W_sent (eq. 3). `without` maps a
+    stream ("visual", "audio", "face") to the fused label curves (`proposals.rule.fuse`) that the network gives when
+    it is told that the stream is absent: what evidence is computed from.
+    """
+
+    step: float
+    negative: tuple[float, ...]
+    positive: tuple[float, ...]
+    non_sentiment: tuple[float, ...]
+    saliency: tuple[float, ...]
+    face_present: tuple[bool, ...] = ()
+    without: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+
+    def frame_scores(self) -> FrameScores:
+        """The curve as FSENet's output, as stored."""
+        columns = np.array([self.negative, self.positive, self.non_sentiment], np.float32)
+        return FrameScores(scores=columns.T, saliency=np.array(self.saliency, np.float32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which weights answered, and on what device."""
+
+    name: str
+    version: str
+    spec_hash: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOptions:
+    """How segments are cut from a curve: least confidence, times in seconds, labels to show."""
+
+    threshold: float
+    min_length: float = DEFAULT_RULE.min_length
+    merge_gap: float = DEFAULT_RULE.merge_gap
+    labels: tuple[str, ...] = CLASSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Everything a client can ask about a localized video; `timings` are seconds per stage.
+
+    `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
+    `sound` is None where there is none, and in results of older versions.
+    """
+
+    video: VideoInfo
+    faces_seen: int
+    segments: tuple[Segment, ...]
+    curve: Curve
+    model: ModelIdentity
+    timings: Mapping[str, float]
+    options: SegmentOptions
+    calibration: Calibration
+    sound: Sound | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form, as the API returns and stores it."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "video": {**asdict(self.video), "faces_seen": self.faces_seen},
+            "segments": [asdict(segment) for segment in self.segments],
+            "curve": {part.name: getattr(self.curve, part.name) for part in fields(self.curve)},
+            "model": asdict(self.model),
+            "timings": dict(self.timings),
+            "options": asdict(self.options),
+            "calibration": asdict(self.calibration),
+            "sound": self.sound and asdict(self.sound),
+        }
+
+
+def parse_result(raw: Mapping[str, Any]) -> Result:
+    """Read `Result.to_dict`; raises `invalid_data` for anything else."""
+    try:
+        video = dict(raw["video"])
+        return Result(
+            faces_seen=video.pop("faces_seen"),
+            video=VideoInfo(**video),
+            segments=tuple(_segment(row) for row in raw["segments"]),
+            curve=_curve(raw["curve"]),
+            model=ModelIdentity(**raw["model"]),
+            timings=raw["timings"],
+            options=SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
+            calibration=parse_calibration(json.dumps(raw["calibration"])),
+            sound=parse_sound(raw.get("sound")),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error
+
+
+def _curve(raw: Mapping[str, Any]) -> Curve:
+    series = {name: tuple(raw[name]) for name in _SERIES}
+    return Curve(step=raw["step"], without=raw["without"], **series)
+
+
+def _segment(raw: Mapping[str, Any]) -> Segment:
+    evidence = Evidence(**raw["evidence"]) if raw["evidence"] else None
+    return Segment(**{**raw, "evidence": evidence})
+
+
+def make_curve(
+    scores: FrameScores, step: float, face_present: tuple[bool, ...], without: Mapping[str, FrameScores]
+) -> Curve:
+    """Round FSENet's output to what is stored, so that segments re-derived later are the same segments."""
+    return Curve(
+        step=step,
+        negative=_rounded(scores.scores[:, NEGATIVE]),
+        positive=_rounded(scores.scores[:, POSITIVE]),
+        non_sentiment=_rounded(scores.scores[:, NON_SENTIMENT]),
+        saliency=_rounded(scores.saliency),
+        face_present=face_present,
+        without={
+            stream: dict(zip(CLASSES, map(_rounded, fuse(less.scores, less.saliency).T), strict=True))
+            for stream, less in without.items()
+        },
+    )
+
+
+def _rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(round(float(value), _DECIMALS) for value in values)

@@ -1,0 +1,281 @@
+"""Answers of the tasks besides sentiment: emotions of a video (CTEN) and facial expressions in it (GIM).
+
+Each is a document of its own, told apart by `task`; both keep the curve that they were cut from, so that other
+thresholds are answered without running the network again. Numpy only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiloc.model.cten.detect import EmotionScores, emotion_spans, span_class
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.spotting import SpottingRule, spot
+from sentiloc.model.proposals.calibration import Calibration, parse_calibration
+from sentiloc.model.proposals.nms import disjoint
+from sentiloc.model.results.cut import recut
+from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions, parse_result
+from sentiloc.model.results.sound import Sound, parse_sound
+from sentiloc.model.segments import Segment, VideoInfo
+
+SCHEMA_VERSION = "1.0"
+_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesCurve:
+    """Named series over time: value i of each holds for [i * step, (i + 1) * step) seconds; all in [0, 1]."""
+
+    step: float
+    series: Mapping[str, tuple[float, ...]]
+    face_present: tuple[bool, ...] = ()
+
+    def matrix(self, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """The named series beside each other, (T, len(names))."""
+        return np.array([self.series[name] for name in names], dtype=np.float64).T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TaskResult:
+    """What both documents hold."""
+
+    video: VideoInfo
+    faces_seen: int
+    segments: tuple[Segment, ...]
+    curve: SeriesCurve
+    model: ModelIdentity
+    timings: Mapping[str, float]
+    options: SegmentOptions
+    calibration: Calibration
+    sound: Sound | None = None
+
+    def _shared(self, task: str) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "task": task,
+            "video": {**asdict(self.video), "faces_seen": self.faces_seen},
+            "curve": asdict(self.curve),
+            "model": asdict(self.model),
+            "timings": dict(self.timings),
+            "options": asdict(self.options),
+            "calibration": asdict(self.calibration),
+            "sound": self.sound and asdict(self.sound),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionResult(_TaskResult):
+    """One emotion for the whole video (`probabilities` by class), and the stretches that show one.
+
+    The curve's series are `attention_visual`, `attention_audio` and each class's probability in the segment.
+    """
+
+    task: ClassVar[str] = "emotion"
+    probabilities: Mapping[str, float]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The emotions that the model knows."""
+        return tuple(self.probabilities)
+
+    def recut(self, options: SegmentOptions) -> EmotionResult:
+        """The same video with stretches cut by other options."""
+        segments = cut_emotions(
+            self.curve, self.probabilities, self.video.duration, self.calibration, options
+        )
+        return replace(self, segments=segments, options=options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form, as the API returns and stores it."""
+        best = max(self.probabilities, key=lambda name: self.probabilities[name])
+        return {
+            **self._shared(self.task),
+            "emotion": {"label": best, "confidence": self.probabilities[best]},
+            "probabilities": dict(self.probabilities),
+            "segments": [_plain(segment) for segment in self.segments],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionResult(_TaskResult):
+    """Macro- and micro-expressions of the largest face: a segment's start, peak and end are onset, apex, offset.
+
+    The curve's series are `intensity` and each class's score.
+    """
+
+    task: ClassVar[str] = "expression"
+    classes: tuple[str, ...]
+
+    def recut(self, options: SegmentOptions) -> ExpressionResult:
+        """The same video with expressions cut by other options."""
+        segments = cut_expressions(self.curve, self.classes, self.video.duration, self.calibration, options)
+        return replace(self, segments=segments, options=options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form, as the API returns and stores it."""
+        return {
+            **self._shared(self.task),
+            "classes": list(self.classes),
+            "expressions": [
+                {
+                    "onset": segment.start,
+                    "apex": segment.peak,
+                    "offset": segment.end,
+                    "label": segment.label,
+                    "confidence": segment.confidence,
+                }
+                for segment in self.segments
+            ],
+        }
+
+
+AnyResult = Result | EmotionResult | ExpressionResult
+
+
+def recut_any(result: AnyResult, options: SegmentOptions) -> AnyResult:
+    """The same video cut by other options, whatever the task; the network is not run."""
+    if options == result.options:
+        return result
+    return recut(result, options) if isinstance(result, Result) else result.recut(options)
+
+
+def task_of(result: AnyResult) -> str:
+    """`sentiment`, `emotion` or `expression`."""
+    return "sentiment" if isinstance(result, Result) else result.task
+
+
+def labels_of(result: AnyResult) -> tuple[str, ...]:
+    """Every label that the model could have found."""
+    return ("negative", "positive") if isinstance(result, Result) else result.classes
+
+
+def cut_emotions(
+    curve: SeriesCurve,
+    probabilities: Mapping[str, float],
+    duration: float,
+    calibration: Calibration,
+    options: SegmentOptions,
+) -> tuple[Segment, ...]:
+    """Stretches of a video that show an emotion, in order of time, none overlapping another."""
+    classes = tuple(probabilities)
+    scores = EmotionScores(
+        video=np.array([probabilities[name] for name in classes]),
+        segments=curve.matrix(classes),
+        attention=curve.matrix(("attention_visual", "attention_audio")),
+    )
+    fused = scores.curve
+    found = []
+    for span in emotion_spans(scores):
+        start, end = span.start * curve.step, min(span.stop * curve.step, duration)
+        if end > start:
+            peak = (span.start + int(fused[span.start : span.stop].argmax()) + 0.5) * curve.step
+            label = classes[span_class(scores, span)]
+            found.append(_segment(start, min(peak, end), end, label, calibration.apply(span.score)))
+    return _chosen(found, options, duration)
+
+
+def cut_expressions(
+    curve: SeriesCurve,
+    classes: tuple[str, ...],
+    duration: float,
+    calibration: Calibration,
+    options: SegmentOptions,
+) -> tuple[Segment, ...]:
+    """Expressions in order of onset; those of one class do not overlap."""
+    spotted = spot(curve.matrix(("intensity",))[:, 0], curve.matrix(classes), SpottingRule(min_contrast=0.0))
+    found = []
+    for row in spotted:
+        start, end = row.onset * curve.step, min((row.offset + 1) * curve.step, duration)
+        if end > start:
+            peak = min((row.apex + 0.5) * curve.step, end)
+            found.append(_segment(start, peak, end, classes[row.class_index], calibration.apply(row.score)))
+    by_class = [_chosen([s for s in found if s.label == label], options, duration) for label in classes]
+    return tuple(sorted((s for part in by_class for s in part), key=lambda s: (s.start, s.end)))
+
+
+def _chosen(found: list[Segment], options: SegmentOptions, duration: float) -> tuple[Segment, ...]:
+    """The best of what overlaps, by the options: sure enough, long enough, of the labels asked for."""
+    bounds = np.array([(s.start, s.end, s.confidence) for s in found]).reshape(-1, 3)
+    apart = sorted((found[i] for i in disjoint(*bounds.T)), key=lambda s: s.start)
+    sure = [s for s in apart if s.confidence >= options.threshold and s.label in options.labels]
+    merged: list[Segment] = []
+    for segment in sure:
+        last = merged[-1] if merged else None
+        if last and last.label == segment.label and segment.start - last.end <= options.merge_gap:
+            best = max(last, segment, key=lambda s: s.confidence)
+            merged[-1] = replace(best, start=last.start, end=segment.end)
+        else:
+            merged.append(segment)
+    return tuple(s for s in merged if s.end - s.start >= min(options.min_length, duration))
+
+
+def _segment(start: float, peak: float, end: float, label: str, confidence: float) -> Segment:
+    start, peak, end = (round(value, 6) for value in (start, peak, end))
+    return Segment(start=start, end=end, peak=peak, label=label, confidence=round(confidence, _DECIMALS))
+
+
+def _plain(segment: Segment) -> dict[str, Any]:
+    return {name: value for name, value in asdict(segment).items() if name != "evidence"}
+
+
+def make_series(
+    columns: Mapping[str, NDArray[np.floating]], step: float, faces: tuple[bool, ...] = ()
+) -> SeriesCurve:
+    """Round series (T,) to what is stored, so that what is cut from them later is the same."""
+    series = {
+        name: tuple(round(float(value), _DECIMALS) for value in np.clip(values, 0, 1))
+        for name, values in columns.items()
+    }
+    return SeriesCurve(step=step, series=series, face_present=faces)
+
+
+def parse_any(raw: Mapping[str, Any]) -> AnyResult:
+    """Read `to_dict` of any task's result; raises `invalid_data` for anything else."""
+    task = raw.get("task", "sentiment")
+    if task == "sentiment":
+        return parse_result(raw)
+    try:
+        shared = _parse_shared(raw)
+        if task == EmotionResult.task:
+            segments = tuple(Segment(**row) for row in raw["segments"])
+            return EmotionResult(**shared, segments=segments, probabilities=raw["probabilities"])
+        if task == ExpressionResult.task:
+            rows = tuple(
+                Segment(
+                    start=row["onset"],
+                    peak=row["apex"],
+                    end=row["offset"],
+                    label=row["label"],
+                    confidence=row["confidence"],
+                )
+                for row in raw["expressions"]
+            )
+            return ExpressionResult(**shared, segments=rows, classes=tuple(raw["classes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error
+    raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: unknown task {task!r}")
+
+
+def _parse_shared(raw: Mapping[str, Any]) -> dict[str, Any]:
+    video = dict(raw["video"])
+    curve = raw["curve"]
+    return {
+        "faces_seen": video.pop("faces_seen"),
+        "video": VideoInfo(**video),
+        "curve": SeriesCurve(
+            step=curve["step"],
+            series={name: tuple(values) for name, values in curve["series"].items()},
+            face_present=tuple(curve["face_present"]),
+        ),
+        "model": ModelIdentity(**raw["model"]),
+        "timings": raw["timings"],
+        "options": SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
+        "calibration": parse_calibration(json.dumps(raw["calibration"])),
+        "sound": parse_sound(raw.get("sound")),
+    }

@@ -1,0 +1,1 @@
+"""What all three systems share in training: epochs, run folders, graph export."""

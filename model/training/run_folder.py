@@ -1,0 +1,89 @@
+"""A run's folder: config.json, log.jsonl, TensorBoard scalars, best.pt and last.pt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.checkpoint import save_atomic
+
+
+class RunFolder:
+    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code
+    path.
+
+    With `resume`, a run of the same configuration found there goes on; without, a folder that holds a run
+    is an error.
+    """
+
+    def __init__(self, path: Path | None, config: dict[str, Any], *, resume: bool = False) -> None:
+        self.path = path
+        self._writer: Any = None
+        if path is None:
+            return
+        self.best, self.last, self._log = path / "best.pt", path / "last.pt", path / "log.jsonl"
+        text = json.dumps(config, indent=2, sort_keys=True)
+        self._claim(path / "config.json", text, resume=resume)
+
+    def _claim(self, file: Path, text: str, *, resume: bool) -> None:
+        if file.exists() and not resume:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{file.parent} holds a run; resume it or name another folder"
+            )
+        if file.exists() and file.read_text() != text:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{file} differs from the configuration asked for")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def resumed_checkpoint(self) -> Path | None:
+        """last.pt, if there is one to go on from."""
+        return self.last if self.path is not None and self.last.exists() else None
+
+    def forget_after(self, epoch: int) -> None:
+        """Drop log lines of epochs that will run again."""
+        if self.path is not None and self._log.exists():
+            lines = self._log.read_text().splitlines()
+            kept = [line for line in lines if _epoch_of(line) < epoch]
+            self._log.write_text("".join(line + "\n" for line in kept))
+
+    def log(self, record: dict[str, float]) -> None:
+        """One line per epoch, and the same values as TensorBoard scalars."""
+        if self.path is None:
+            return
+        with self._log.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self._scalars(record, self.path / "tensorboard")
+
+    def _scalars(self, record: dict[str, float], folder: Path) -> None:
+        epoch = int(record["epoch"])
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder), purge_step=epoch)
+        for name, value in record.items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, epoch)
+
+    def save_best(self, content: dict[str, Any]) -> None:
+        """Write best.pt."""
+        if self.path is not None:
+            save_atomic(content, self.best)
+
+    def save_last(self, content: dict[str, Any]) -> None:
+        """Write last.pt."""
+        if self.path is not None:
+            save_atomic(content, self.last)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _epoch_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError):
+        return float("inf")

@@ -1,0 +1,234 @@
+"""The starter's material put together: training people on one side, held-out people on the other.
+
+Everything that is slow (decoding, embedding, degrading sound) is cached in the run folder under a name that holds
+the digest of the network that made it, so that new extractors make new caches by themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from recipes.starter.clips import Clip, read_clips, teacher_detector
+from recipes.starter.faces.bank import StillBank, cached, clip_faces, file_digest, open_encoder, still_bank
+from recipes.starter.faces.draft import Draft, Sources
+from recipes.starter.faces.faces import FaceSet, read_faces
+from recipes.starter.sequences import acted, composed, finish, joined, scenery
+from recipes.starter.splits import FOLDS, VALIDATION_ACTORS, WHOLE_CORPORA
+from recipes.starter.timelines import read_statistics
+from recipes.starter.voices.net import load_voice_reader
+from recipes.starter.voices.voice_bank import clip_voices, open_voices
+from sentiloc.model.data.items import Item
+from sentiloc.model.extractors.logmel import FRAMES
+from sentiloc.model.segments import FloatArray, SnippetFeatures
+
+logger = logging.getLogger(__name__)
+
+KINDS: dict[str, Callable[[np.random.Generator, Sources, float], Draft]] = {
+    "joined": joined,
+    "acted": acted,
+    "composed": composed,
+    "scenery": scenery,
+}
+SHORTEST, LONGEST = 20.0, 90.0
+SCRAPS, SCRAP_SECONDS = 0.15, (4.0, 12.0)
+"""Share of short sequences and their lengths: of somebody who shows one sentiment all the time."""
+STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
+KNOWN_VOICES = 0.5
+"""Share of training sequences that are heard by the encoder that knows their voices: what is served knows nobody."""
+ENCODER_FILE = "speech_encoder.pt"
+_AUDIO_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Where things are: the data folder, the run folder with its caches, the expression net, the speech run.
+
+    `unseen` are the actors of `javanese_av` that training never sees nor hears.
+    """
+
+    data: Path
+    run: Path
+    expression: Path
+    speech: Path
+    unseen: frozenset[str] = VALIDATION_ACTORS
+
+    @property
+    def cache(self) -> Path:
+        """Folder of everything that is made once."""
+        return self.run / "cache"
+
+    @property
+    def speech_encoder(self) -> Path:
+        """The pretrained audio front end."""
+        return self.speech / ENCODER_FILE
+
+    def store(self, encoder: Path, what: str = "voice") -> Path:
+        """Folder of what an encoder makes of sound."""
+        return self.cache / f"{what}-{file_digest(encoder)}"
+
+    @property
+    def others(self) -> str:
+        """What caches of clips add to their name where other actors than usual are unseen."""
+        return "" if self.unseen == VALIDATION_ACTORS else "-but-" + "-".join(sorted(self.unseen))
+
+    def fold_encoder(self, fold: int) -> Path:
+        """The audio front end that has not heard the training speakers of a fold."""
+        return self.speech / f"fold{fold}" / ENCODER_FILE
+
+
+def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | None = None) -> Sources:
+    """Clips, faces and voices of training people (voices of one fold, if given), or of held-out ones."""
+    data, cache = material.data, material.cache
+    part = "held_out" if held_out else "train"
+    actors = part + material.others
+    digest = file_digest(material.expression)
+    encode = open_encoder(material.expression)
+    clips = _clips(material, held_out)
+    return Sources(
+        clips=clips,
+        clip_faces=clip_faces(clips, encode, cache / f"clip_faces-{actors}-{digest}.npz", seed=seed),
+        clip_sounds=clip_voices(clips, cache / f"clip_sounds-{actors}.npz", seed=seed),
+        stills=_stills(material, encode, held_out, cache / f"stills-{part}-{digest}.npz", seed),
+        voices=open_voices(
+            data / "speech",
+            material.speech / "cache",
+            held_out=held_out,
+            fold=fold,
+            but=frozenset() if held_out else material.unseen,
+        ),
+        statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
+        disguise=not held_out,
+    )
+
+
+def make_items(
+    sources: Sources | Sequence[Sources], counts: dict[str, int], *, seed: int, spoil: bool
+) -> list[Item]:
+    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only.
+
+    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says.
+    """
+    banks = [sources] if isinstance(sources, Sources) else sources
+    items = []
+    for place, (kind, count) in enumerate(sorted(counts.items())):
+        for number in range(count):
+            rng = np.random.default_rng((seed, place, number))
+            lengths = SCRAP_SECONDS if rng.random() < SCRAPS else (SHORTEST, LONGEST)
+            name = f"{kind}{number:04d}"
+            bank = banks[fold_of(name) % len(banks)]
+            draft = KINDS[kind](rng, bank, float(rng.uniform(*lengths)))
+            items.append(finish(rng, name, draft, bank, spoil=spoil))
+    return items
+
+
+def fold_of(name: str) -> int:
+    """The fold whose voices an item of this name holds: joined clips are `javanese`, of others every second is."""
+    return WHOLE_CORPORA["javanese"] if name.startswith("joined") else int(name[-1]) % FOLDS
+
+
+def read_voices_of(items: list[Item], material: Material, *, seed: int) -> list[Item]:
+    """Training items with their voices read (T, 24), by the encoder that knows them or by one that does not."""
+    path = material.speech_encoder
+    known = embed_sound(items, load_voice_reader(path), material.store(path))
+    unknown: dict[str, Item] = {}
+    for fold in range(FOLDS):
+        path = material.fold_encoder(fold)
+        part = [item for item in items if fold_of(item.name) == fold]
+        found = embed_sound(part, load_voice_reader(path), material.store(path))
+        unknown |= {item.name: item for item in found}
+    knows = np.random.default_rng(seed).random(len(items)) < KNOWN_VOICES
+    return [item if knew else unknown[item.name] for item, knew in zip(known, knows, strict=True)]
+
+
+def with_audio_columns(items: list[Item], columns: slice) -> list[Item]:
+    """Items with a part of their audio (T, n)."""
+    return [
+        replace(i, features=_with_audio(i.features, np.asarray(i.features.audio)[:, columns])) for i in items
+    ]
+
+
+def read_faces_of(items: list[Item], reading: FloatArray) -> list[Item]:
+    """Items whose face embeddings (T, 256) are replaced by `reading` (n, 256) of them (T, n)."""
+    return [replace(item, features=_with_face(item.features, reading)) for item in items]
+
+
+def embed_sound(items: list[Item], encoder: nn.Module, cache: Path | None = None) -> list[Item]:
+    """Items whose log-mels (T, 32, 60) are replaced by what the encoder makes of them (T, n).
+
+    `cache` is a folder whose name stands for the encoder; a file in it stands for the items' sound.
+    """
+    store = cache / f"{sound_digest(items)}.npz" if cache else None
+
+    def make() -> dict[str, Any]:
+        return {"embedded": np.concatenate(list(_embedded(items, encoder))).astype(np.float16)}
+
+    joined_up = cached(store, make)["embedded"] if store else make()["embedded"]
+    ends = np.cumsum([len(item.features) for item in items])
+    return [
+        replace(item, features=_with_audio(item.features, joined_up[end - len(item.features) : end]))
+        for item, end in zip(items, ends, strict=True)
+    ]
+
+
+def sound_digest(items: list[Item]) -> str:
+    """First 12 hex digits of a SHA-256 over the loudness of every snippet of every item, in order."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(np.asarray(item.features.audio).mean((1, 2)).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _clips(material: Material, held_out: bool) -> list[Clip]:
+    find = teacher_detector(material.data / "weights" / "yunet_n_dynamic.onnx")
+    clips = read_clips(material.data / "javanese_av", material.cache / "clips", find)
+    return [c for c in clips if c.sentiment >= 0 and (c.actor in material.unseen) == held_out]
+
+
+def _stills(
+    material: Material, encode: Callable[..., FloatArray], held_out: bool, store: Path, seed: int
+) -> StillBank:
+    count = HELD_OUT_STILLS_PER_CLASS if held_out else STILLS_PER_CLASS
+
+    def faces() -> FaceSet:
+        train, ferplus, photos = read_faces(material.data)
+        return ferplus.report.join(photos.report) if held_out else train
+
+    return still_bank(faces, encode, store, per_class=count, seed=seed)
+
+
+def _embedded(items: list[Item], encoder: nn.Module) -> Any:
+    """Embeddings of each item (T, n); items of similar length go through the encoder together."""
+    order = np.argsort([len(item.features) for item in items], kind="stable")
+    found: dict[int, FloatArray] = {}
+    with torch.inference_mode():
+        for start in range(0, len(order), _AUDIO_BATCH):
+            chosen = order[start : start + _AUDIO_BATCH]
+            longest = max(len(items[i].features) for i in chosen)
+            audio = np.zeros((len(chosen), longest, FRAMES, 60), np.float32)
+            present = np.zeros((len(chosen), longest), np.float32)
+            for row, i in enumerate(chosen):
+                features = items[i].features
+                audio[row, : len(features)] = features.audio
+                present[row, : len(features)] = features.audio_present
+            output = encoder(torch.from_numpy(audio), torch.from_numpy(present)).numpy()
+            found |= {int(i): output[row, : len(items[i].features)] for row, i in enumerate(chosen)}
+    return (found[i] for i in range(len(items)))
+
+
+def _with_audio(features: SnippetFeatures, audio: FloatArray) -> SnippetFeatures:
+    return replace(features, audio=audio.astype(np.float32))
+
+
+def _with_face(features: SnippetFeatures, reading: FloatArray) -> SnippetFeatures:
+    held = np.asarray(features.face) * features.face_present[:, None]
+    face = held @ reading.T
+    return replace(features, face=face.astype(np.float32))

@@ -1,0 +1,1 @@
+"""The shipped face detector: data, training, export."""

@@ -1,0 +1,318 @@
+"""Composes the face detector's training images: faces and non-faces pasted in the same ways, with their boxes.
+
+A detector trained on pasted faces learns the paste unless everything else is pasted too. So frames, photos and
+distractors go through one and the same placing, masks and lighting, and a body may carry a face or a patch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from recipes.starter.detector.camera import finish
+from recipes.starter.detector.data import CROP_SIDE, Boxes, Grey, Material, as_grey
+from recipes.starter.detector.people import silhouette
+from recipes.starter.detector.scenes import NonFaces
+
+SMALLEST_FACE = 20.0
+_SMALLEST_SIDE = 16.0
+VISIBLE_SHARE = 0.6
+LEAST_CONTRAST = 7.0
+MOST_BOXES = 8
+MOST_COVERED = 0.1
+_FRAME_SHARE, _CLOSE_SHARE = 0.42, 0.62
+_CUT_SHARE = 0.4
+_DISTRACTOR_SHARE, _PHOTO_SHARE = 0.42, 0.75
+_SWAP_SHARE, _ERASE_SHARE = 0.5, 0.62
+
+
+class Scene(NamedTuple):
+    """image (height, width); faces and ignored (n, 4) boxes x1, y1, x2, y2 that may reach beyond the image."""
+
+    image: Grey
+    faces: Boxes
+    ignored: Boxes
+
+
+class _Element(NamedTuple):
+    """A picture to place, its opacity in 0..255, and the box to be scaled to size: a face, or where one would be."""
+
+    picture: Grey
+    opacity: Grey
+    box: Boxes
+    is_face: bool
+
+
+class Composer:
+    """Draws `Scene`s from the material; the same generator state gives the same scene."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self._non_faces = NonFaces(material)
+        self._silhouettes: dict[int, Grey] = {}
+
+    def twins(self, rng: Generator, height: int, width: int) -> tuple[Scene, Scene]:
+        """Two labelled images (height, width): one composition, and its mirror image in another light."""
+        canvas, boxes = self._compose(rng, height, width)
+        turned = [np.array([width - b[2], b[1], width - b[0], b[3]], np.float32) for b in boxes]
+        image, content = finish(rng, canvas)
+        mirrored, other_content = finish(rng, np.ascontiguousarray(canvas[:, ::-1]))
+        return Scene(image, *_sort_out(image, boxes, content)), Scene(
+            mirrored, *_sort_out(mirrored, turned, other_content)
+        )
+
+    def _compose(self, rng: Generator, height: int, width: int) -> tuple[Grey, list[Boxes]]:
+        canvas = self._non_faces.background(rng, height, width).copy()
+        placed: list[tuple[Boxes, bool]] = []
+        shorter, kind = min(height, width), rng.random()
+        if kind < _FRAME_SHARE:
+            side = np.exp(rng.uniform(np.log(24), np.log(1.0 * shorter)))
+            element, fills = self._frame(rng, cut=False), rng.random() < 0.6
+            if rng.random() < _CUT_SHARE:
+                element, fills = self._frame(rng, cut=True), False
+            canvas = _place(rng, canvas, element, side, placed, fills=fills)
+        elif kind < _CLOSE_SHARE:
+            side = shorter * rng.uniform(0.35, 1.2)
+            canvas = _place(rng, canvas, self._photo(rng, whole=True), side, placed, fills=rng.random() < 0.7)
+        for _ in range(rng.integers(0, 5 if kind < _CLOSE_SHARE else 7)):
+            element = self._extra(rng)
+            side = np.exp(rng.uniform(np.log(_SMALLEST_SIDE), np.log(0.7 * shorter)))
+            canvas = _place(rng, canvas, element, side, placed)
+        return canvas, [box for box, is_face in placed if is_face]
+
+    def _extra(self, rng: Generator) -> _Element:
+        chance = rng.random()
+        if chance < _DISTRACTOR_SHARE:
+            return self._distractor(rng)
+        return self._photo(rng) if chance < _PHOTO_SHARE else self._frame(rng, cut=True)
+
+    def _frame(self, rng: Generator, *, cut: bool) -> _Element:
+        """A real frame; often with another person's face, sometimes with no face where one should be."""
+        index = int(rng.integers(len(self._material.frames)))
+        frame, box = self._material.frames[index], self._material.frame_boxes[index]
+        chance = rng.random()
+        is_face = not _SWAP_SHARE < chance < _ERASE_SHARE
+        if chance < _ERASE_SHARE:
+            picture = self._picture(rng) if is_face else self._blank(rng)
+            frame, box = _swap(rng, frame, box, *picture)
+        opacity = self._silhouette(index) if cut else np.full_like(frame, 255)
+        if cut and rng.random() < 0.5:
+            longer = int(rng.integers(60, 240))
+            frame, opacity = (
+                as_grey(cv2.copyMakeBorder(picture, 0, longer, 0, 0, cv2.BORDER_REPLICATE))
+                for picture in (frame, opacity)
+            )
+        return _Element(frame, opacity, box, is_face)
+
+    def _silhouette(self, index: int) -> Grey:
+        if index not in self._silhouettes:
+            frame, box = self._material.frames[index], self._material.frame_boxes[index]
+            self._silhouettes[index] = silhouette(frame, box)
+        return self._silhouettes[index]
+
+    def _photo(self, rng: Generator, *, whole: bool = False) -> _Element:
+        picture, box = self._picture(rng)
+        if not whole and rng.random() < 0.3:
+            picture, box = self._with_body(rng, picture, box)
+        opacity = np.full_like(picture, 255) if whole else _mask(rng, picture.shape, box)
+        return _Element(picture, opacity, box, is_face=True)
+
+    def _distractor(self, rng: Generator) -> _Element:
+        picture, box = self._blank(rng)
+        if rng.random() < 0.3:
+            picture, box = self._with_body(rng, picture, box)
+        return _Element(picture, _mask(rng, picture.shape, box), box, is_face=False)
+
+    def _picture(self, rng: Generator) -> tuple[Grey, Boxes]:
+        small = rng.random() < 0.3
+        faces, boxes = (
+            (self._material.small_faces, self._material.small_boxes)
+            if small
+            else (self._material.photos, self._material.photo_boxes)
+        )
+        index = rng.integers(len(faces))
+        return faces[index], boxes[index]
+
+    def _blank(self, rng: Generator) -> tuple[Grey, Boxes]:
+        picture = self._non_faces.distractor(rng, CROP_SIDE)
+        return picture, self._material.photo_boxes[rng.integers(len(self._material.photo_boxes))]
+
+    def _with_body(self, rng: Generator, picture: Grey, box: Boxes) -> tuple[Grey, Boxes]:
+        """Set the head on a drawn body with hair, neck and shoulders, in a picture of twice the side."""
+        side = picture.shape[0]
+        body = self._non_faces.background(rng, 2 * side, 2 * side).copy()
+        x, y = (box[:2] + box[2:]) / 2 + (side / 2, 0.2 * side)
+        w, h = box[2:] - box[:2]
+        skin, cloth = (
+            int(picture[side // 3 : -side // 3].mean()),
+            self._non_faces.surroundings(rng, 2 * side, 2 * side),
+        )
+        hair = int(rng.integers(256))
+        _oval(body, (x, y - 0.05 * h), (w * rng.uniform(0.55, 0.85), h * rng.uniform(0.6, 0.8)), hair)
+        shoulders = np.zeros_like(body)
+        _oval(shoulders, (x, y + 1.6 * h), (w * rng.uniform(1.0, 1.7), h * rng.uniform(0.8, 1.0)), 255)
+        body = np.where(shoulders > 0, cloth, body)
+        _oval(body, (x, y + 0.6 * h), (0.35 * w, 0.45 * h), skin)
+        shift = np.array([[1, 0, side / 2], [0, 1, 0.2 * side]], np.float32)
+        moved = _warp(picture, shift, body.shape)
+        opacity = _warp(_head(rng, picture.shape, box), shift, body.shape)
+        return _blend(body, moved, opacity), box + np.array([side / 2, 0.2 * side] * 2, np.float32)
+
+
+def _oval(image: Grey, centre: tuple[float, float], axes: tuple[float, float], grey: int) -> None:
+    middle, radii = tuple(round(float(v)) for v in centre), tuple(max(1, round(float(v))) for v in axes)
+    cv2.ellipse(image, middle, radii, 0, 0, 360, grey, -1, cv2.LINE_AA)
+
+
+def _head(rng: Generator, shape: tuple[int, ...], box: Boxes) -> Grey:
+    """Opacity of an oval around the face, feathered."""
+    drawn = np.zeros(shape, np.uint8)
+    size = (box[2:] - box[:2]) * rng.uniform(0.48, 0.62)
+    centre = (box[:2] + box[2:]) / 2
+    _oval(drawn, (centre[0], centre[1]), (size[0], size[1]), 255)
+    return _soft(drawn, rng.uniform(0.02, 0.2) * float(box[2] - box[0]))
+
+
+def _warp(image: Grey, matrix: Any, shape: tuple[int, ...], border: int = cv2.BORDER_CONSTANT) -> Grey:
+    return as_grey(cv2.warpAffine(image, matrix, shape[::-1], borderMode=border))
+
+
+def _soft(opacity: Grey, width: float) -> Grey:
+    """Turn hard edges into ramps of that width."""
+    return as_grey(cv2.blur(opacity, (round(width) | 1, round(width) | 1)))
+
+
+def _mask(rng: Generator, shape: tuple[int, ...], box: Boxes) -> Grey:
+    """An oval, a soft square or a hard square."""
+    kind = rng.random()
+    if kind < 0.45:
+        return _head(rng, shape, box)
+    if kind < 0.7:
+        soft = np.zeros(shape, np.uint8)
+        rim = shape[0] // 12
+        soft[rim:-rim, rim:-rim] = 255
+        return _soft(soft, rim)
+    return np.full(shape, 255, np.uint8)
+
+
+def _swap(rng: Generator, frame: Grey, box: Boxes, picture: Grey, from_box: Boxes) -> tuple[Grey, Boxes]:
+    """Put `picture`'s `from_box` over `frame`'s `box`, feathered and matched in brightness."""
+    scale = (box[2:] - box[:2]) / (from_box[2:] - from_box[:2]) * rng.uniform(0.95, 1.1)
+    scale = scale * np.array([rng.uniform(1.0, 1.25), 1.0])
+    shift = (box[:2] + box[2:]) / 2 - scale * (from_box[:2] + from_box[2:]) / 2
+    matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]], np.float32)
+    opacity = _warp(_head(rng, picture.shape, from_box), matrix, frame.shape)
+    moved = _warp(picture, matrix, frame.shape, cv2.BORDER_REPLICATE)
+    here = opacity > 127
+    if here.any() and rng.random() < 0.7:
+        gain = (frame[here].std() + 8) / (moved[here].std() + 8)
+        moved = as_grey(np.clip((moved - moved[here].mean()) * gain + frame[here].mean(), 0, 255))
+    return _blend(frame, moved, opacity), np.concatenate(
+        [from_box[:2] * scale + shift, from_box[2:] * scale + shift]
+    )
+
+
+def _blend(under: Grey, over: Grey, opacity: Grey) -> Grey:
+    weight = opacity.astype(np.float32) / 255
+    return (under + weight * (over.astype(np.float32) - under)).astype(np.uint8)
+
+
+def _place(
+    rng: Generator,
+    canvas: Grey,
+    element: _Element,
+    side: float,
+    placed: list[tuple[Boxes, bool]],
+    *,
+    fills: bool = False,
+) -> Grey:
+    """Paste `element` so that its box has about `side` pixels, unless it would cover a face that is there.
+
+    With `fills` its border repeats over the whole canvas. Appends to `placed`.
+    """
+    height, width = canvas.shape
+    matrix, box = _pose(rng, element.box, side, width, height)
+    x, y, w, h = (0, 0, width, height) if fills else _extent(matrix, element.picture.shape, canvas.shape)
+    matrix[:, 2] -= (x, y)
+    picture, opacity, matrix = _shrunk(element.picture, element.opacity, matrix)
+    opacity = _warp(opacity, matrix, (h, w))
+    if any(_covered(opacity, other - (x, y, x, y)) > MOST_COVERED for other, _ in placed):
+        return canvas
+    over = _warp(picture, matrix, (h, w), cv2.BORDER_REPLICATE)
+    over = as_grey(cv2.convertScaleAbs(over, alpha=rng.uniform(0.7, 1.3), beta=rng.uniform(-20, 30)))
+    placed.append((box, element.is_face))
+    under = canvas[y : y + h, x : x + w]
+    canvas[y : y + h, x : x + w] = over if fills else _blend(under, over, opacity)
+    return canvas
+
+
+def _extent(
+    matrix: NDArray[np.float64], shape: tuple[int, ...], canvas: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """Left, top, width and height, at least 1, of the part of the canvas that a picture of `shape` comes to cover."""
+    h, w = shape
+    corners = matrix @ np.array([[0, w, 0, w], [0, 0, h, h], [1, 1, 1, 1]])
+    low = np.clip(np.floor(corners.min(1)), 0, [canvas[1] - 1, canvas[0] - 1]).astype(int)
+    high = np.clip(np.ceil(corners.max(1)), low + 1, [canvas[1], canvas[0]]).astype(int)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def _shrunk(
+    picture: Grey, opacity: Grey, matrix: NDArray[np.float64]
+) -> tuple[Grey, Grey, NDArray[np.float64]]:
+    """Shrink by area averaging first where `matrix` shrinks much, so that the warp does not alias."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if scale >= 0.6:
+        return picture, opacity, matrix
+    small = as_grey(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    ratio = picture.shape[1] / small.shape[1], picture.shape[0] / small.shape[0]
+    opacity = as_grey(cv2.resize(opacity, small.shape[::-1], interpolation=cv2.INTER_AREA))
+    return small, opacity, matrix @ np.diag([*ratio, 1.0])
+
+
+def _pose(
+    rng: Generator, box: Boxes, side: float, width: int, height: int
+) -> tuple[NDArray[np.float64], Boxes]:
+    """A random rotation, stretch, mirroring and position: matrix (2, 3) and the box where the face comes to lie."""
+    w, h = box[2:] - box[:2]
+    scale = side / np.sqrt(w * h)
+    stretch = np.exp(rng.normal(0, 0.1))
+    angle = np.deg2rad(rng.normal(0, 9))
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag([scale * stretch * flip, scale / stretch])
+    target = np.array([rng.uniform(0.08, 0.92) * width, rng.uniform(0.1, 0.88) * height])
+    if side > 0.5 * min(width, height):
+        target = 0.5 * target + 0.5 * np.array([width, height]) / 2
+    matrix = np.column_stack([linear, target - linear @ ((box[:2] + box[2:]) / 2)])
+    half = np.array([w * scale * stretch, h * scale / stretch]) / 2
+    return matrix, np.concatenate([target - half, target + half]).astype(np.float32)
+
+
+def _covered(opacity: Grey, box: Boxes) -> float:
+    """Share of `box` that lies under `opacity`."""
+    x1, y1, x2, y2 = np.clip(np.round(box), 0, [*opacity.shape[::-1]] * 2).astype(int)
+    area = float(np.prod(box[2:] - box[:2]))
+    return float(opacity[y1:y2, x1:x2].sum(dtype=np.float64)) / 255 / area if x2 > x1 and y2 > y1 else 0.0
+
+
+def _sort_out(image: Grey, boxes: list[Boxes], content: Boxes) -> tuple[Boxes, Boxes]:
+    """Faces (n, 4) that can be asked for, and those (m, 4) too small, too dim or too cut off to be asked for."""
+    faces: list[Boxes] = []
+    ignored: list[Boxes] = []
+    for box in boxes[:MOST_BOXES]:
+        (faces if _is_clear(image, box, content) else ignored).append(box)
+    return np.array(faces, np.float32).reshape(-1, 4), np.array(ignored, np.float32).reshape(-1, 4)
+
+
+def _is_clear(image: Grey, box: Boxes, content: Boxes) -> bool:
+    low, high = np.maximum(box[:2], content[:2]), np.minimum(box[2:], content[2:])
+    area = float(np.prod(box[2:] - box[:2]))
+    if np.prod(np.maximum(high - low, 0)) < VISIBLE_SHARE * area or area < SMALLEST_FACE**2:
+        return False
+    (x1, y1), (x2, y2) = low.astype(int), high.astype(int)
+    return bool(image[y1:y2, x1:x2].std() >= LEAST_CONTRAST)

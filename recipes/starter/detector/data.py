@@ -1,0 +1,146 @@
+"""What the face detector learns from: grey faces and frames with boxes, gathered once into one file.
+
+The boxes come from a YuNet teacher, so that the detector's idea of where a face ends is a known one. The teacher is
+used here only: neither its weights nor its code are part of the result.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.starter.splits import VALIDATION_ACTORS
+
+Grey = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
+
+TEACHER = Path("weights") / "yunet_n_dynamic.onnx"
+TEACHER_SCORE = 0.7
+CROP_SIDE = 112
+FRAMES_PER_CLIP = 12
+SMALL_FACES = 10_000
+PERSON_HELD_OUT = 10
+_PAD = 24
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Grey images and one box (x1, y1, x2, y2) in each.
+
+    photos (n, 112, 112), small_faces (n, 48, 48), frames (n, 270, 360).
+    """
+
+    photos: Grey
+    photo_boxes: Boxes
+    small_faces: Grey
+    small_boxes: Boxes
+    frames: Grey
+    frame_boxes: Boxes
+
+
+class Teacher:
+    """YuNet as a labeller: the most confident box of an image, or None."""
+
+    def __init__(self, weights: Path) -> None:
+        if not weights.is_file():
+            raise FileNotFoundError(f"the teacher's weights are missing: {weights}")
+        self._net = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), TEACHER_SCORE, 0.3, 100)
+
+    def label(self, grey: Grey, scale: float = 1.0, pad: int = 0) -> Boxes | None:
+        """Box (4,) of `grey` (height, width), found in a copy enlarged by `scale` with a repeated border of `pad`."""
+        large = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        padded = cv2.copyMakeBorder(large, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+        self._net.setInputSize(padded.shape[1::-1])
+        found = self._net.detect(cv2.cvtColor(padded, cv2.COLOR_GRAY2BGR))[1]
+        if found is None:
+            return None
+        x, y, w, h = found[found[:, 14].argmax(), :4]
+        return (np.array([x, y, x + w, y + h], np.float32) - pad) / scale
+
+
+def as_grey(image: Any) -> Grey:
+    """OpenCV's results are typed as any number; here they are always bytes."""
+    return np.asarray(image, np.uint8)
+
+
+def gather(data: Path, cache: Path, *, held_out: bool) -> Material:
+    """Material of the training people, or of the held-out ones; computed once and kept in folder `cache`."""
+    kept = cache / ("held_out.npz" if held_out else "training.npz")
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        teacher = Teacher(data / TEACHER)
+        photos = _labelled(_photos(data / "faces" / "expressions", held_out), teacher, 1.0)
+        small = _labelled(_small_faces(data / "faces" / "ferplus_dev.npz", held_out), teacher, 2.0)
+        frames = _labelled(_frames(data / "javanese_av", held_out), teacher, 1.0, pad=0)
+        arrays: dict[str, Any] = {
+            "photos": photos[0],
+            "photo_boxes": photos[1],
+            "small_faces": small[0],
+            "small_boxes": small[1],
+            "frames": frames[0],
+            "frame_boxes": frames[1],
+        }
+        _log.info("gathered %s", {name: array.shape for name, array in arrays.items()})
+        partial = kept.with_suffix(".partial.npz")
+        np.savez(partial, **arrays)
+        partial.replace(kept)
+    with np.load(kept) as stored:
+        return Material(**{name: stored[name] for name in stored.files})
+
+
+def _labelled(images: Iterator[Grey], teacher: Teacher, scale: float, pad: int = _PAD) -> tuple[Grey, Boxes]:
+    pairs = [(image, box) for image in images if (box := teacher.label(image, scale, pad)) is not None]
+    return np.stack([image for image, _ in pairs]), np.stack([box for _, box in pairs])
+
+
+def _photos(folder: Path, held_out: bool) -> Iterator[Grey]:
+    """One person in ten is held out, by the alphabetical rank of the name before the number."""
+    files = sorted(folder.glob("*.jpg"))
+    people = sorted({file.stem.rsplit("_", 1)[0] for file in files})
+    rank = {person: index for index, person in enumerate(people)}
+    for file in files:
+        if (rank[file.stem.rsplit("_", 1)[0]] % PERSON_HELD_OUT == 0) == held_out:
+            yield _decode(np.fromfile(file, np.uint8))
+
+
+def _small_faces(file: Path, held_out: bool) -> Iterator[Grey]:
+    with np.load(file) as stored:
+        faces = stored["votes"][:, :8].sum(1) >= 8
+        chosen = np.flatnonzero(faces)
+        yield from _fer_images(stored["jpeg"], stored["offsets"], chosen, held_out)
+
+
+def _fer_images(
+    jpeg: NDArray[np.uint8], offsets: NDArray[np.int64], chosen: NDArray[np.int64], held_out: bool
+) -> Iterator[Grey]:
+    mine = chosen[(np.arange(len(chosen)) % PERSON_HELD_OUT == 0) == held_out]
+    for index in mine[:: max(1, len(mine) // SMALL_FACES)]:
+        yield _decode(jpeg[offsets[index] : offsets[index + 1]])
+
+
+def _frames(folder: Path, held_out: bool) -> Iterator[Grey]:
+    with (folder / "index.csv").open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            if (row["actor"] in VALIDATION_ACTORS) == held_out:
+                yield from _spread_frames(folder / row["file"])
+
+
+def _spread_frames(file: Path) -> Iterator[Grey]:
+    with av.open(str(file)) as container:
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    for index in np.linspace(0, len(frames) - 1, FRAMES_PER_CLIP).astype(int):
+        yield frames[index]
+
+
+def _decode(data: NDArray[np.uint8]) -> Grey:
+    return as_grey(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))

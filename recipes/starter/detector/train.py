@@ -1,0 +1,224 @@
+"""Train the face detector: `python -m recipes.starter.detector.train --data DIR --run DIR [--package DIR]`.
+
+`--data` is the folder that holds faces/, javanese_av/ and weights/ (a YuNet teacher, for labels only). The run can be
+stopped and started again: it goes on from its last checkpoint. Every image depends only on the seed and its number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
+from recipes.starter.detector.data import gather
+from recipes.starter.detector.package import write_package
+from sentiloc.model.extractors.face_boxes import match_faces, suppress
+from sentiloc.model.extractors.face_detector import FaceDetector, assign, detection_loss, export_onnx
+
+SHAPES = ((256, 256), (160, 256), (256, 160), (224, 224), (192, 256))
+MAX_IOU = 0.4
+EVALUATION_SHAPE = (288, 320)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Every choice of the run; it is stored beside the weights."""
+
+    seed: int = 20
+    cycles: tuple[int, ...] = (2000, 4000)
+    batch: int = 16
+    rates: tuple[float, ...] = (3e-3, 2e-3)
+    warmup: int = 100
+    weight_decay: float = 1e-3
+    averaging: float = 0.99
+    width: int = 48
+    threads: int = 1
+    held_out_scenes: int = 500
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="folder for material, checkpoints and logs")
+    parser.add_argument(
+        "--package", type=Path, help="where to write detector.onnx, spec.json and MODEL_CARD.md"
+    )
+    parser.add_argument(
+        "--export-only", action="store_true", help="write the package from the last checkpoint"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    recipe = Recipe()
+    model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
+    steps = trained_steps(arguments.run)
+    scores = evaluate(model, arguments.data, arguments.run / "material", recipe)
+    (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2))
+    _log.info("held out: %s", scores["best"])
+    if arguments.package:
+        arguments.package.mkdir(parents=True, exist_ok=True)
+        export_onnx(model, arguments.package / "detector.onnx")
+        parameters = sum(p.numel() for p in model.parameters())
+        write_package(arguments.package, scores, asdict(recipe), parameters, steps)
+
+
+def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
+    """Run or resume the recipe; returns the weight average."""
+    torch.set_num_threads(recipe.threads)
+    cv2.setNumThreads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    composer = Composer(gather(arguments.data, arguments.run / "material", held_out=False))
+    model = FaceDetector(recipe.width)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = _averaged(model, recipe)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rates[0], weight_decay=recipe.weight_decay)
+    first = _resume(arguments.run / "checkpoint.pt", model, average, optimizer)
+    model.train()
+    running = 0.0
+    for step in range(first, sum(recipe.cycles)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(step, recipe)
+        loss = _step(model, optimizer, composer, recipe, step)
+        average.update_parameters(model)
+        running = loss if step == first else 0.98 * running + 0.02 * loss
+        if step % 50 == 49:
+            _log.info("step %d loss %.4f", step + 1, running)
+        if step % 200 == 199 or step + 1 == sum(recipe.cycles):
+            _save(arguments.run / "checkpoint.pt", step + 1, model, average, optimizer)
+    return _inner(average)
+
+
+def load_average(run: Path, recipe: Recipe) -> FaceDetector:
+    """The weight average of the last checkpoint in folder `run`; FileNotFoundError if there is none."""
+    average = _averaged(FaceDetector(recipe.width), recipe)
+    average.load_state_dict(torch.load(run / "checkpoint.pt", weights_only=True)["average"])
+    return _inner(average)
+
+
+def trained_steps(run: Path) -> int:
+    """Steps that the last checkpoint in folder `run` has behind it."""
+    return int(torch.load(run / "checkpoint.pt", weights_only=True)["step"])
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """Learning rate, in each cycle: a linear start, then half a cosine down to a hundredth."""
+    start = 0
+    cycles = list(zip(recipe.cycles, recipe.rates, strict=True))
+    while len(cycles) > 1 and step >= start + cycles[0][0]:
+        start += cycles.pop(0)[0]
+    length, rate = cycles[0]
+    if step - start < recipe.warmup:
+        return rate * (step - start + 1) / recipe.warmup
+    done = min(1.0, (step - start - recipe.warmup) / max(1, length - recipe.warmup))
+    return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def collate(scenes: list[Scene]) -> tuple[Tensor, Tensor, Tensor]:
+    """Scenes of one shape -> luminance (batch, 1, height, width) in [-1, 1], faces and ignored (batch, G, 4)."""
+    images = torch.from_numpy(np.stack([scene.image for scene in scenes]))[:, None].float() / 127.5 - 1
+    boxes = np.zeros((2, len(scenes), MOST_BOXES, 4), np.float32)
+    for index, scene in enumerate(scenes):
+        boxes[0, index, : len(scene.faces)] = scene.faces
+        boxes[1, index, : len(scene.ignored)] = scene.ignored
+    return images, torch.from_numpy(boxes[0]), torch.from_numpy(boxes[1])
+
+
+def evaluate(model: FaceDetector, data: Path, material: Path, recipe: Recipe) -> dict[str, Any]:
+    """Recall and precision at IoU 0.5 on scenes and frames of held-out people, by threshold; the best F1."""
+    composer = Composer(gather(data, material, held_out=True))
+    model.eval()
+    curve = np.zeros((19, 3))
+    for index in range(recipe.held_out_scenes):
+        scene, _ = composer.twins(np.random.default_rng((recipe.seed, 1, index)), *EVALUATION_SHAPE)
+        curve += _counts(model, scene)
+    rows = [
+        {"threshold": round(0.05 * (i + 1), 2), "recall": hit / faces, "precision": hit / max(1, found)}
+        for i, (hit, found, faces) in enumerate(curve.tolist())
+    ]
+    best = max(rows, key=lambda r: r["recall"] * r["precision"] / max(1e-9, r["recall"] + r["precision"]))
+    return {"best": best, "scenes": recipe.held_out_scenes, "max_iou": MAX_IOU, "curve": rows}
+
+
+def _counts(model: FaceDetector, scene: Scene) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """(19, 3): faces hit, boxes found (those on ignored faces left out) and faces there, by threshold."""
+    with torch.inference_mode():
+        logits, boxes = model(collate([scene])[0])
+    found = suppress(torch.cat((logits.sigmoid()[..., None], boxes), -1)[0].numpy(), 0.05, MAX_IOU)
+    on_ignored = match_faces(found[:, 1:], scene.ignored, 0.3) >= 0
+    hit = match_faces(found[:, 1:], scene.faces) >= 0
+    counts = np.zeros((19, 3))
+    for i in range(19):
+        over = found[:, 0] >= 0.05 * (i + 1)
+        counts[i] = (hit & over).sum(), (over & (hit | ~on_ignored)).sum(), len(scene.faces)
+    return counts
+
+
+def _step(
+    model: FaceDetector, optimizer: torch.optim.Optimizer, composer: Composer, recipe: Recipe, step: int
+) -> float:
+    height, width = SHAPES[step % len(SHAPES)]
+    pairs = range(step * recipe.batch // 2, (step + 1) * recipe.batch // 2)
+    generators = [np.random.default_rng((recipe.seed, 0, pair)) for pair in pairs]
+    scenes = [scene for rng in generators for scene in composer.twins(rng, height, width)]
+    images, faces, ignored = collate(scenes)
+    logits, boxes = model(images.contiguous(memory_format=torch.channels_last))
+    loss = detection_loss(logits, boxes, assign(faces, ignored, height, width))
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _averaged(model: FaceDetector, recipe: Recipe) -> AveragedModel:
+    return AveragedModel(
+        model,
+        multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging),  # type: ignore[no-untyped-call]
+        use_buffers=True,
+    )
+
+
+def _inner(average: AveragedModel) -> FaceDetector:
+    inner = average.module
+    if not isinstance(inner, FaceDetector):
+        raise TypeError(f"expected a FaceDetector, got {type(inner).__name__}")
+    return inner
+
+
+def _save(
+    path: Path, step: int, model: FaceDetector, average: AveragedModel, optimizer: torch.optim.Optimizer
+) -> None:
+    partial = path.with_suffix(".partial")
+    states = {
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save({"step": step, **states}, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path, model: FaceDetector, average: AveragedModel, optimizer: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    stored = torch.load(path, weights_only=True)
+    model.load_state_dict(stored["model"])
+    average.load_state_dict(stored["average"])
+    optimizer.load_state_dict(stored["optimizer"])
+    return int(stored["step"])
+
+
+if __name__ == "__main__":
+    main()

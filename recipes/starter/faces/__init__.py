@@ -1,0 +1,1 @@
+"""The shipped expression network: data, training, export."""

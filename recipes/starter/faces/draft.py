@@ -1,0 +1,74 @@
+"""A sequence in the making: what is seen and heard when, before it becomes a training item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.starter.clips import Clip
+from recipes.starter.faces.bank import ClipFaces, StillBank
+from recipes.starter.timelines import Span, TimelineStatistics
+from recipes.starter.voices.voice_bank import VoiceBank
+from sentiloc.model.extractors.logmel import FRAMES, MELS
+from sentiloc.model.segments import BoolArray, FloatArray
+
+SNIPPET = 0.64
+FACES = 2
+FACE_STEP = SNIPPET / FACES
+SOUND_STEP = SNIPPET / FRAMES
+EMBEDDING = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Everything that sequences are made of; all of it from training people, or all from held-out ones.
+
+    `disguise` lets the few actors of the real clips look like other people; for training only.
+    """
+
+    clips: Sequence[Clip]
+    clip_faces: Sequence[ClipFaces]
+    clip_sounds: Sequence[tuple[NDArray[np.float16], ...]]
+    stills: StillBank
+    voices: VoiceBank
+    statistics: TimelineStatistics
+    disguise: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A sequence in the making: `face` (2T, 256), `seen` (2T,), sound `power` (32T, 60), true `spans`."""
+
+    face: FloatArray
+    seen: BoolArray
+    power: FloatArray
+    spans: list[Span] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, seconds: float) -> Draft:
+        """Nothing to see or hear for that long, rounded up to whole snippets."""
+        snippets = max(int(np.ceil(seconds / SNIPPET - 1e-6)), 1)
+        return cls(
+            face=np.zeros((snippets * FACES, EMBEDDING), np.float32),
+            seen=np.zeros(snippets * FACES, bool),
+            power=np.zeros((snippets * FRAMES, MELS), np.float32),
+        )
+
+    @property
+    def snippets(self) -> int:
+        """Length in snippets."""
+        return len(self.seen) // FACES
+
+    def between(self, start: float, end: float) -> slice:
+        """Face samples, taken at the middle of their 0.32 s, that lie within [start, end) seconds."""
+        first, last = np.ceil(np.array([start, end]) / FACE_STEP - 0.5).astype(int)
+        return slice(max(first, 0), max(last, 0))
+
+    def say(self, start: float, power: FloatArray) -> None:
+        """Add sound from `start` seconds on; what reaches beyond the end is lost."""
+        first = round(start / SOUND_STEP)
+        room = self.power[first : first + len(power)]
+        room += power[: len(room)]

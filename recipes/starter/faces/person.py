@@ -1,0 +1,70 @@
+"""Somebody in a composed sequence: expressions over time, from stills and from how real faces move."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, Draft, Sources
+from sentiloc.model.segments import FloatArray
+from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
+
+_TINGED = 0.6
+"""Share of neutral stretches with a trace of an expression, at most 35 %: nobody's neutral is empty."""
+
+
+class Person:
+    """Made of stills: one neutral face, and others of the right expression when it is needed."""
+
+    def __init__(self, rng: np.random.Generator, sources: Sources) -> None:
+        self._rng, self._sources = rng, sources
+        self._neutral = self._still(NON_SENTIMENT)
+
+    def show(self, draft: Draft, start: float, end: float, label: int, *, ramp: float) -> None:
+        """Write the face from `start` to `end` seconds: neutral, rising to the expression and falling again."""
+        where = draft.between(start, end)
+        count = len(draft.seen[where])
+        if not count:
+            return
+        face = self._alive(self._neutral, count)
+        if label != NON_SENTIMENT:
+            strength = self._envelope(count, ramp, (0.7, 1.0))[:, None]
+            face = face * (1 - strength) + self._expression(label, count) * strength
+        elif self._rng.random() < _TINGED:
+            strength = self._envelope(count, 1.0, (0.05, 0.35))[:, None]
+            tinge = self._expression(int(self._rng.choice((NEGATIVE, POSITIVE))), count)
+            face = face * (1 - strength) + tinge * strength
+        draft.face[where] = face + self._residual(count)
+        draft.seen[where] = self._rng.random(count) > 0.02
+
+    def _still(self, label: int) -> int:
+        return int(self._rng.choice(np.flatnonzero(self._sources.stills.sentiment == label)))
+
+    def _alive(self, still: int, count: int) -> FloatArray:
+        """One still over time (count, 256): its appearances follow each other as mouth and camera move."""
+        looks = self._sources.stills.embeddings[still].astype(np.float32)
+        weights = self._rng.dirichlet(np.full(len(looks), 0.6), count)
+        anchor = self._rng.dirichlet(np.full(len(looks), 0.6))
+        mixed: FloatArray = ((0.5 * weights + 0.5 * anchor) @ looks).astype(np.float32)
+        return mixed
+
+    def _expression(self, label: int, count: int) -> FloatArray:
+        """Stills of one sentiment, a new one every few seconds."""
+        lengths = self._rng.integers(4, 16, count // 4 + 1)
+        parts = [self._alive(self._still(label), int(n)) for n in lengths]
+        return np.concatenate(parts)[:count]
+
+    def _envelope(self, count: int, ramp: float, strength: tuple[float, float]) -> FloatArray:
+        steps = (np.arange(count) + 0.5) * FACE_STEP
+        rise = np.minimum(steps, steps[::-1]) / max(ramp, 1e-3)
+        return np.asarray(np.clip(rise, 0, 1) * self._rng.uniform(*strength), np.float32)
+
+    def _residual(self, count: int) -> FloatArray:
+        """How a real talking face's embedding moves around its mean, borrowed from a real clip."""
+        rng = self._rng
+        faces = self._sources.clip_faces[int(rng.integers(len(self._sources.clip_faces)))]
+        track = faces.embeddings[int(rng.integers(len(faces.embeddings))), faces.seen].astype(np.float32)
+        if len(track) < 4:
+            return np.zeros((count, EMBEDDING), np.float32)
+        moving = np.resize((track - track.mean(0))[::FACES], (count, EMBEDDING))
+        scaled: FloatArray = moving * np.float32(rng.uniform(0.3, 1.0))
+        return scaled

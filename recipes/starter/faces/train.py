@@ -1,0 +1,226 @@
+"""Train the expression net: `python -m recipes.starter.faces.train --data DIR --run DIR [--net small]`.
+
+Soft cross-entropy against the annotators' votes; AdamW with one warm-up, a cosine, and a restart from a lower rate
+(Loshchilov & Hutter 2017); growing image sides, so that the first epochs are cheap; an exponential average of the
+weights is what gets exported. A checkpoint after every epoch
+holds all state, and every epoch draws from its own seed: a resumed run equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recipes.starter.faces.augment import augment
+from recipes.starter.faces.faces import FaceSet, read_faces
+from sentiloc.model.extractors.expression import NETS, build_net
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionRecipe:
+    """Everything a run depends on besides the data.
+
+    `sides` are (epochs, image side) in order, `cycles` (epochs, peak learning rate): each falls to 0 by a cosine.
+    """
+
+    net: str = "small"
+    sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (24, 48))
+    cycles: tuple[tuple[int, float], ...] = ((22, 2e-3), (20, 1.2e-3))
+    batch: int = 128
+    weight_decay: float = 0.05
+    warmup: float = 0.06
+    average: float = 0.995
+    seed: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """All epochs of the run."""
+        return sum(count for count, _ in self.sides)
+
+    def side(self, epoch: int) -> int:
+        """Image side in pixels of an epoch, counted from 0."""
+        for count, side in self.sides:
+            if epoch < count:
+                return side
+            epoch -= count
+        return self.sides[-1][1]
+
+    def rate(self, epoch: float) -> float:
+        """Learning rate at a point of the run in epochs: linear warm-up in the first cycle, cosines down to 0."""
+        for index, (count, peak) in enumerate(self.cycles):
+            if epoch < count or index == len(self.cycles) - 1:
+                warmup = 0.0 if index else self.warmup
+                return _cosine(epoch / count, peak, warmup)
+            epoch -= count
+        raise ValueError("a recipe needs a cycle")
+
+
+def _cosine(progress: float, peak: float, warmup: float) -> float:
+    if progress < warmup:
+        return peak * progress / warmup
+    return peak * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+
+
+class ExpressionTrainer:
+    """Net, averaged net and optimizer of one run; `fit` goes from the last checkpoint to the end."""
+
+    def __init__(self, recipe: ExpressionRecipe, run: Path, device: str = "cpu") -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.run, self.device = recipe, run, torch.device(device)
+        self.net = build_net(recipe.net).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, weight_decay=0.0)
+        self.epoch = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that holds the run's whole state."""
+        return self.run / "last.pt"
+
+    def resume(self) -> None:
+        """Continue from the run's checkpoint, if there is one; raises ValueError if its recipe differs."""
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["recipe"] != json.dumps(asdict(self.recipe)):
+            raise ValueError(f"{self.checkpoint} was made by another recipe: {state['recipe']}")
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+
+    def fit(self, train: FaceSet, watched: dict[str, FaceSet]) -> None:
+        """Train to the last epoch; `watched` sets are scored after every epoch and decide nothing."""
+        self.run.mkdir(parents=True, exist_ok=True)
+        while self.epoch < self.recipe.epochs:
+            started = time.monotonic()
+            loss = self.train_epoch(train)
+            scores = {name: accuracy(self.averaged, faces) for name, faces in watched.items()}
+            self.epoch += 1
+            self._save()
+            seconds = time.monotonic() - started
+            self._log({"epoch": self.epoch, "loss": loss, "seconds": round(seconds, 1), **scores})
+
+    def train_epoch(self, train: FaceSet) -> float:
+        """One pass over the training set; returns the mean loss."""
+        torch.manual_seed(self.recipe.seed * 1000 + self.epoch + 1)
+        self.net.train()
+        total, batches = 0.0, self._draw(train)
+        for step, chosen in enumerate(batches):
+            self._set_rate(self.epoch + step / len(batches))
+            faces = torch.from_numpy(train.images[chosen]).unsqueeze(1).float() / 255
+            targets = torch.from_numpy(train.targets[chosen])
+            total += self.train_step(augment(faces, self.recipe.side(self.epoch)), targets)
+        return total / len(batches)
+
+    def train_step(self, faces: Tensor, targets: Tensor) -> float:
+        """Learn faces `(batch, 1, side, side)`, soft labels `(batch, 8)`; returns the loss."""
+        _, logits = self.net(faces.to(self.device, memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits, targets.to(self.device))
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        self._average()
+        return float(loss.detach())
+
+    def _draw(self, train: FaceSet) -> list[NDArray[np.int64]]:
+        """Indices of an epoch's batches: shuffled, each face present with the chance that its set states."""
+        order = torch.randperm(len(train)).numpy()
+        order = order[torch.rand(len(train)).numpy() < train.shares[order]]
+        whole = len(order) - len(order) % self.recipe.batch
+        return list(order[:whole].reshape(-1, self.recipe.batch))
+
+    def _average(self) -> None:
+        """Exponential average of weights and batch-norm statistics."""
+        with torch.no_grad():
+            pairs = zip(self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True)
+            for mean, value in pairs:
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(value, 1 - self.recipe.average)
+                else:
+                    mean.copy_(value)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Weight decay for matrices and kernels only, not for biases and batch norm."""
+        parameters = list(self.net.parameters())
+        decayed = {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.recipe.weight_decay}
+        return [decayed, {"params": [p for p in parameters if p.ndim <= 1]}]
+
+    def _set_rate(self, epoch: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(epoch)
+
+    def _save(self) -> None:
+        state = {"epoch": self.epoch, "recipe": json.dumps(asdict(self.recipe))}
+        modules = {"net": self.net, "averaged": self.averaged, "optimizer": self.optimizer}
+        partial = self.checkpoint.with_suffix(".part")
+        torch.save({**state, **{name: module.state_dict() for name, module in modules.items()}}, partial)
+        partial.replace(self.checkpoint)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        logger.info("%s", record)
+        with (self.run / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def accuracy(net: nn.Module, faces: FaceSet, batch: int = 256) -> float:
+    """Share of faces `(n, 48, 48)` whose likeliest class is the majority label."""
+    images = torch.from_numpy(faces.images).unsqueeze(1)
+    device = next(net.parameters()).device
+    with torch.inference_mode():
+        parts = torch.split(images, batch)
+        found = [net(part.to(device).float() / 255)[1].argmax(-1).cpu() for part in parts]
+    return float((torch.cat(found) == torch.from_numpy(faces.labels)).float().mean())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train the expression net on FER+ and labelled photos.")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces/")
+    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and log")
+    parser.add_argument("--net", choices=NETS, default="small")
+    parser.add_argument("--epochs", type=int, help="shorter or longer, all at the full side")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def make_recipe(net: str, epochs: int | None, seed: int) -> ExpressionRecipe:
+    """The recipe of a net: growing sides for the small one, full side and a gentler rate for ResEmoteNet."""
+    count = epochs or 80
+    if net == "resemotenet":
+        return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 5e-4),), seed=seed)
+    if epochs:
+        return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 2e-3),), seed=seed)
+    return ExpressionRecipe(net=net, seed=seed)
+
+
+def main() -> None:
+    """Train, or go on training, until the recipe's last epoch."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(arguments.threads)
+    train, ferplus, photos = read_faces(arguments.data)
+    recipe = make_recipe(arguments.net, arguments.epochs, arguments.seed)
+    trainer = ExpressionTrainer(recipe, arguments.run, arguments.device)
+    trainer.resume()
+    trainer.fit(train, {"ferplus_selection": ferplus.selection, "photos_selection": photos.selection})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The shipped voice encoder: data, augmentation, training."""

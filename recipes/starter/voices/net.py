@@ -1,0 +1,54 @@
+"""The audio encoder with the heads that it is pretrained under, and how its weights are read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recipes.starter.voices.data import EMOTIONS
+from recipes.starter.voices.sequences import SpeechBatch
+from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
+
+LABEL_SMOOTHING = 0.1
+EMOTION_WEIGHT, SNIPPET_WEIGHT = 0.5, 0.5
+
+
+class SpeechNet(nn.Module):
+    """Encoder and pretraining heads, trained together and averaged together."""
+
+    def __init__(self, config: SpeechConfig | None = None) -> None:
+        super().__init__()
+        self.encoder = SpeechEncoder(config)
+        self.heads = SpeechHeads(self.encoder.config.dim, len(EMOTIONS))
+
+    def loss(self, batch: SpeechBatch) -> Tensor:
+        """Utterances' sentiment and emotion, snippets' sentiment; unlabelled ones do not count."""
+        embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
+        flat = embedding.flatten(0, 1)
+        sentiment, emotion = self.heads.utterances(flat, torch.from_numpy(batch.weights))
+        targets = torch.from_numpy(batch.targets)
+        snippet = -(targets * F.log_softmax(self.heads.snippets(embedding), dim=-1)).sum() / targets.sum()
+        main = F.cross_entropy(
+            sentiment, torch.from_numpy(batch.sentiment), ignore_index=-1, label_smoothing=LABEL_SMOOTHING
+        )
+        fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
+        return main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
+
+
+def load_speech_net(path: Path) -> SpeechNet:
+    """Encoder and heads of a `speech_encoder.pt`, in evaluation mode."""
+    state = torch.load(path, weights_only=True)
+    config = {**state["config"], "dilations": tuple(state["config"]["dilations"])}
+    net = SpeechNet(SpeechConfig(**config))
+    net.encoder.load_state_dict(state["encoder"])
+    net.heads.load_state_dict(state["heads"])
+    return net.eval()
+
+
+def load_voice_reader(path: Path, *, whole: bool = False) -> VoiceReader:
+    """What reads voices for FSENet, from a `speech_encoder.pt`, in evaluation mode."""
+    net = load_speech_net(path)
+    return VoiceReader(net.encoder, net.heads, whole=whole).eval()

@@ -1,0 +1,1 @@
+"""Sentiloc finds when a video conveys positive or negative sentiment."""

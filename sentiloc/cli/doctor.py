@@ -1,0 +1,200 @@
+"""`sentiloc doctor`: what is installed, what would be used, and whether a clip can be localized here."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.version import version
+from sentiloc.cli.options import override
+from sentiloc.model.errors import SentilocError
+
+_LIBRARIES = ("av", "celery", "fastapi", "kombu", "numpy", "onnxruntime", "opencv-python-headless", "redis")
+_OPTIONAL = {
+    "matplotlib": "for plot",
+    "onnxruntime-gpu": "for CUDA",
+    "onnxruntime-openvino": "for OpenVINO",
+    "torch": "to train",
+}
+_LEAST_DISK = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report; `ok` is None where it only informs."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    skip_test: Annotated[bool, typer.Option("--skip-test", help="Localize no clip.")] = False,
+) -> None:
+    """Check this installation. Exit status: 0 it can localize, 1 something that it needs is broken."""
+    override()
+    settings = get_settings()
+    findings = []
+    for finding in _findings(settings, skip_test):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    broken = [finding.name for finding in findings if finding.ok is False]
+    if as_json:
+        typer.echo(json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        typer.echo(f"Broken: {', '.join(broken)}." if broken else "All is well: `sentiloc serve` starts it.")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _print(finding: Finding) -> None:
+    mark, colour = {
+        True: ("ok", typer.colors.GREEN),
+        False: ("BROKEN", typer.colors.RED),
+        None: ("", None),
+    }[finding.ok]
+    typer.echo(f"{typer.style(f'{mark:>6}', fg=colour)}  {finding.name:<10} {finding.detail}")
+
+
+def _findings(settings: Settings, skip_test: bool) -> Iterator[Finding]:
+    checks: dict[str, Callable[[Settings], str]] = {
+        "device": _device,
+        "models": _models,
+        "redis": _redis,
+        "disk": _disk,
+    }
+    if not skip_test:
+        checks["self-test"] = _self_test
+    yield Finding(
+        name="sentiloc",
+        ok=None,
+        detail=f"{version()}, Python {platform.python_version()}, {platform.platform()}",
+    )
+    yield _libraries()
+    yield Finding(name="optional", ok=None, detail=_optional())
+    yield Finding(name="limits", ok=None, detail=_limits(settings))
+    for name, check in checks.items():
+        yield _try(name, check, settings)
+
+
+def _try(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name=name, ok=True, detail=check(settings))
+    except SentilocError as error:
+        return Finding(name=name, ok=False, detail=f"{error.detail} ({error.code})")
+    except Exception as error:
+        return Finding(name=name, ok=False, detail=f"{type(error).__name__}: {error}")
+
+
+def _libraries() -> Finding:
+    missing = [name for name in _LIBRARIES if not _version(name)]
+    # Other builds of ONNX Runtime bring the same import.
+    if "onnxruntime" in missing and any(_version(f"onnxruntime-{build}") for build in ("gpu", "openvino")):
+        missing.remove("onnxruntime")
+    detail = (
+        f"missing: {', '.join(missing)}; run in Sentiloc's folder: pip install ."
+        if missing
+        else _versions(_LIBRARIES)
+    )
+    return Finding(name="libraries", ok=not missing, detail=detail)
+
+
+def _optional() -> str:
+    missing = [f"{name} ({_OPTIONAL[name]})" for name in _OPTIONAL if not _version(name)]
+    absent = f"not installed: {', '.join(missing)}" if missing else ""
+    return "; ".join(part for part in (_versions(tuple(_OPTIONAL)), absent) if part)
+
+
+def _versions(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} {_version(name)}" for name in names if _version(name))
+
+
+def _version(name: str) -> str:
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _device(settings: Settings) -> str:
+    """The device that is asked for really runs the default model's network."""
+    from sentiloc.model.package import load_package
+    from sentiloc.worker.runtime.onnx_session import create_session, device_name
+
+    package = load_package(settings.model, settings.models_dir)
+    session = create_session(package.network, settings.device, settings.threads)
+    return f"{device_name(session)} (SENTILOC_DEVICE={settings.device})"
+
+
+def _models(settings: Settings) -> str:
+    from sentiloc.model.package import list_packages, shipped_models_dir
+    from sentiloc.model.weights import cache_dir
+
+    root = settings.models_dir or shipped_models_dir()
+    names = [f"{name} (default)" if name == settings.model else name for name in list_packages(root)]
+    if f"{settings.model} (default)" not in names:
+        raise FileNotFoundError(
+            f"no package {settings.model!r} in {root}; there: {', '.join(names) or 'none'}"
+        )
+    return f"{', '.join(names)}; fetched weights in {cache_dir()}"
+
+
+def _redis(settings: Settings) -> str:
+    from sentiloc.app.redis.client import connect
+    from sentiloc.cli.server.redis_server import find_redis_server
+
+    if settings.redis_url is None:
+        return f"private, by `sentiloc serve`: {find_redis_server()}"
+    with connect(settings) as client:
+        info = client.info("server")
+        aof = client.config_get("appendonly").get("appendonly", "?")
+    return f"{info['redis_version']} answers at SENTILOC_REDIS_URL; appendonly {aof}"
+
+
+def _disk(settings: Settings) -> str:
+    folder = settings.data_dir.expanduser().resolve()
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    words = f"{free / 1024**3:.1f} GiB free for {folder}"
+    least = max(_LEAST_DISK, settings.max_upload_bytes)
+    if free < least:
+        raise OSError(f"{words}; an upload may take {least / 1024**3:.1f} GiB")
+    return words
+
+
+def _limits(settings: Settings) -> str:
+    size, hours = settings.max_upload_bytes / 1024**3, settings.max_duration_seconds / 3600
+    side, rate = settings.max_side_pixels, settings.max_frame_rate
+    return f"videos up to {size:g} GiB, {hours:g} h, {side} pixels a side, {rate:g} frames per second"
+
+
+def _self_test(settings: Settings) -> str:
+    """Three seconds of picture and sound, through the whole pipeline."""
+    from sentiloc.cli.clip import write_test_clip
+    from sentiloc.worker.pipelines.tasks import load_task_pipeline
+
+    started = time.monotonic()
+    pipeline = load_task_pipeline(settings)
+    loaded = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sentiloc-doctor-") as folder:
+        path = Path(folder) / "clip.mp4"
+        write_test_clip(path)
+        result = pipeline.localize(path, lambda _stage, _done: None)
+    duration, took = result.video.duration, time.monotonic() - loaded
+    if not 2.9 <= duration <= 3.1 or not result.video.has_audio:
+        raise ValueError(f"a clip of 3 seconds with sound was read as {duration:.2f} s")
+    return f"a 3 s clip was localized in {took:.1f} s; the models were loaded in {loaded - started:.1f} s"

@@ -1,0 +1,1 @@
+"""Results drawn on a terminal or as a picture."""

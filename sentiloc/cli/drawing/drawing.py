@@ -1,0 +1,150 @@
+"""A result as a picture of letters: positive scores rise above the axis, negative ones hang below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sentiloc.client import Result, Segment
+
+Label = Literal["negative", "positive"]
+# Blue and orange are told apart by nearly everybody; the side of the axis says the same without colour.
+COLOURS: dict[Label, str] = {"positive": "dodger_blue1", "negative": "dark_orange"}
+_ROWS = 3
+_UNSURE = 0.6
+WIDEST = 160
+
+
+class _Marks:
+    """Full and half cells, above and below the axis; plain letters where the terminal knows no others."""
+
+    def __init__(self, encoding: str) -> None:
+        plain = "utf" not in encoding.lower()
+        self.full, self.upper, self.lower = ("#", "'", ".") if plain else ("█", "▀", "▄")
+        self.axis, self.solid, self.light = ("-", "=", "~") if plain else ("─", "━", "╌")
+
+
+def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> RenderableType:
+    """The timeline, its scale, and the segments; `width` in letters."""
+    columns, marks = max(20, min(width, WIDEST) - 2), _Marks(encoding)
+    above = _levels(result.curve.positive, result, columns)
+    below = _levels(result.curve.negative, result, columns)
+    rows: list[RenderableType] = [_heading(result, title)]
+    rows += [_row(above, row, marks, "positive") for row in reversed(range(_ROWS))]
+    rows.append(_axis(result, columns, marks))
+    rows += [_row(below, row, marks, "negative") for row in range(_ROWS)]
+    rows += [scale(result.video.duration, columns), _table(result), _note(result)]
+    return Group(*rows)
+
+
+def _heading(result: Result, title: str) -> Text:
+    found = len(result.segments)
+    words = f"{found} segment{'' if found == 1 else 's'} in {clock(result.video.duration)}"
+    return Text.assemble((title, "bold"), f"  {words}")
+
+
+def _levels(scores: Sequence[float], result: Result, columns: int) -> list[int]:
+    """Each column's highest score, in half cells."""
+    seconds = result.video.duration / columns
+    heights = []
+    for column in range(columns):
+        first = int(column * seconds / result.curve.step)
+        last = max(first + 1, int((column + 1) * seconds / result.curve.step))
+        heights.append(round(max(scores[first:last], default=0.0) * 2 * _ROWS))
+    return heights
+
+
+def _row(levels: list[int], row: int, marks: _Marks, label: Label) -> Text:
+    half = marks.lower if label == "positive" else marks.upper
+    cells = (marks.full if n >= 2 * row + 2 else half if n == 2 * row + 1 else " " for n in levels)
+    return Text(" " + "".join(cells), style=COLOURS[label])
+
+
+def _axis(result: Result, columns: int, marks: _Marks) -> Text:
+    """Segments on the axis: solid where they are more likely right than not by far, broken where unsure."""
+    text = Text(" ")
+    for column in range(columns):
+        time = (column + 0.5) * result.video.duration / columns
+        segment = _at(result.segments, time, result.video.duration / columns)
+        if segment is None:
+            text.append(marks.axis, "dim")
+        else:
+            sure = segment.confidence >= _UNSURE
+            text.append(
+                marks.solid if sure else marks.light,
+                f"bold {COLOURS[segment.label]}" if sure else COLOURS[segment.label],
+            )
+    return text
+
+
+def _at(segments: Sequence[Segment], time: float, width: float) -> Segment | None:
+    """The surest segment that this column touches."""
+    touching = [s for s in segments if s.start < time + width / 2 and s.end > time - width / 2]
+    return max(touching, key=lambda segment: segment.confidence, default=None)
+
+
+def scale(duration: float, columns: int) -> Text:
+    """Times under the axis, as many as fit."""
+    line = ""
+    parts = max(1, columns // 16)
+    for part in range(parts + 1):
+        word = clock(duration * part / parts)
+        at = round(part * columns / parts) - (
+            0 if part == 0 else len(word) if part == parts else len(word) // 2
+        )
+        line = line.ljust(1 + at) + word
+    return Text(line, style="dim")
+
+
+def _table(result: Result) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for name in ("start", "end"):
+        table.add_column(name, justify="right")
+    table.add_column("sentiment")
+    table.add_column("confidence", justify="right")
+    table.add_column("from")
+    for segment in result.segments:
+        style = "" if segment.confidence >= _UNSURE else "dim"
+        table.add_row(
+            clock(segment.start),
+            clock(segment.end),
+            Text(segment.label, COLOURS[segment.label]),
+            percent(segment.confidence),
+            _evidence(segment),
+            style=style,
+        )
+    return table
+
+
+def percent(confidence: float) -> str:
+    """Never 100: no model is sure."""
+    return f"{confidence:.0%}" if confidence < 0.995 else ">99%"
+
+
+def _evidence(segment: Segment) -> str:
+    if segment.evidence is None:
+        return ""
+    shares = {name: getattr(segment.evidence, name) for name in ("face", "audio", "visual")}
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.01)
+
+
+def _note(result: Result) -> Text:
+    model, cut = result.model, result.options
+    words = (
+        f"confidence: how often such a segment of {model.name} {model.version} is right; "
+        f"below {cut.threshold:.0%} none is shown"
+    )
+    return Text(words, style="dim")
+
+
+def clock(seconds: float, *, fine: bool = False) -> str:
+    """`1:02:03.4`, without what is not needed in front; `fine` gives hundredths."""
+    digits = 2 if fine else 1
+    minutes, ticks = divmod(round(seconds * 10**digits), 60 * 10**digits)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{head}:{ticks // 10**digits:02}.{ticks % 10**digits:0{digits}}"

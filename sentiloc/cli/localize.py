@@ -1,0 +1,143 @@
+"""`sentiloc localize VIDEO...`: the service's own pipeline on files, without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sentiloc.cli.output import PICTURE, FormatOption, print_or_write, show_result, wants_picture
+from sentiloc.cli.remote.session import progress_bars
+from sentiloc.cli.videos import NewFiles, find_videos
+from sentiloc.model.errors import SentilocError
+
+if TYPE_CHECKING:
+    from sentiloc.model.results.task_result import AnyResult
+    from sentiloc.worker.pipelines.tasks import AnyPipeline
+
+JSON = "json"
+
+
+def localize(
+    videos: Annotated[
+        list[str] | None, typer.Argument(metavar="VIDEO", help="Files, folders or globs.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write here; a folder, where there are several videos."),
+    ] = None,
+    output_format: FormatOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(help="Localize each video that appears in this folder.", exists=True, file_okay=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
+) -> None:
+    """Find the sentiment segments of videos. On a terminal they are drawn, elsewhere they are JSON.
+
+    Exit status: 0 all done, 1 at least one video could not be localized, 2 wrong usage.
+    """
+    check_format(output_format)
+    if bool(videos) == bool(watch):
+        raise typer.BadParameter("give videos, or a folder to --watch", param_hint="VIDEO")
+    found = find_videos(videos or [])
+    several = watch is not None or len(found) > 1
+    writer = _Writer(output, output_format, as_json=as_json, several=several)
+    todo = found if watch is None else NewFiles(watch).forever()
+    if not _localize_all(todo, model, writer):
+        raise typer.Exit(1)
+
+
+def check_format(name: str | None) -> None:
+    """Refuse an unknown format before any work is done."""
+    from sentiloc.app.formats import FORMATS
+
+    known = (JSON, *FORMATS, PICTURE)
+    if name is not None and name not in known:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--format")
+
+
+class _Writer:
+    """Puts each result where it belongs."""
+
+    def __init__(
+        self, output: Path | None, output_format: str | None, *, as_json: bool, several: bool
+    ) -> None:
+        self._output, self._several, self._as_lines = output, several, as_json
+        self._draws = wants_picture(output_format, output, as_json)
+        self._format = JSON if output_format in (None, PICTURE) or as_json else str(output_format)
+        if several and output is None and self._format != JSON:
+            raise typer.BadParameter("several videos need a folder", param_hint="--output")
+        if several and output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+
+    def write(self, video: Path, result: AnyResult) -> None:
+        """Draw, print or save one result."""
+        if self._draws:
+            show_result(result.to_dict(), video.name)
+        elif self._output is not None:
+            path = (
+                self._output / f"{video.stem}.{_extension(self._format)}" if self._several else self._output
+            )
+            print_or_write(render(result, self._format, video.name).encode(), path)
+        elif self._several or self._as_lines:
+            line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
+            print_or_write(f"{line}\n".encode(), None)
+        else:
+            print_or_write(render(result, self._format, video.name).encode(), None)
+
+    def fail(self, video: Path, error: SentilocError) -> None:
+        """Say why there is no result."""
+        typer.echo(f"sentiloc: {video}: {error.detail} ({error.code})", err=True)
+        if self._as_lines:
+            failure = {"code": str(error.code), "detail": error.detail}
+            print_or_write(f"{json.dumps({'file': str(video), 'error': failure})}\n".encode(), None)
+
+
+def _extension(name: str) -> str:
+    from sentiloc.app.formats import FORMATS
+
+    return JSON if name == JSON else FORMATS[name].extension
+
+
+def _localize_all(videos: Iterable[Path], model: str | None, writer: _Writer) -> bool:
+    """Localize one after the other; a video that fails does not stop the rest. False when one did."""
+    from sentiloc.app.settings import get_settings
+    from sentiloc.worker.pipelines.tasks import load_task_pipeline
+
+    pipeline, whole = load_task_pipeline(get_settings(), model), True
+    for video in videos:
+        try:
+            writer.write(video, _run(pipeline, video))
+        except SentilocError as error:
+            writer.fail(video, error)
+            whole = False
+    return whole
+
+
+def _run(pipeline: AnyPipeline, video: Path) -> AnyResult:
+    """Localize a file with a progress bar on standard error."""
+    with progress_bars() as bars:
+        task = bars.add_task("decoding", total=1.0, note=video.name)
+        return pipeline.localize(
+            video, lambda stage, done: bars.update(task, description=stage, completed=done)
+        )
+
+
+def render(result: AnyResult, output_format: str, title: str) -> str:
+    """The result as text in the named format."""
+    from sentiloc.app.formats import FORMATS
+    from sentiloc.app.formats.timeline import make_timeline
+    from sentiloc.model.results.task_result import task_of
+
+    if output_format == JSON:
+        return json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n"
+    return FORMATS[output_format].render(
+        make_timeline(title, result.video, result.segments, kind=task_of(result))
+    )

@@ -1,0 +1,157 @@
+"""The `sentiloc` command. Each verb is a module that is imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from sentiloc.app.version import version
+from sentiloc.model.errors import SentilocError
+
+_LOCAL, _SERVER, _CLIENT = "Without a server", "Run a server", "Talk to a server"
+_SCIENCE = "Train and evaluate"
+PANELS = {
+    **dict.fromkeys(("localize", "plot", "doctor"), _LOCAL),
+    **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
+    **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
+    **dict.fromkeys(("extract", "labels", "train", "evaluate", "export", "weights"), _SCIENCE),
+}
+
+# verb: (module, its typer app or function, what it does)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "serve": (
+        "sentiloc.cli.server.serve",
+        "serve",
+        "Run everything on this machine: API, worker and a private Redis.",
+    ),
+    "api": ("sentiloc.cli.server.api", "api", "Run the HTTP API alone; needs SENTILOC_REDIS_URL."),
+    "worker": ("sentiloc.cli.server.worker", "worker", "Run one worker alone; needs SENTILOC_REDIS_URL."),
+    "create-bucket": (
+        "sentiloc.cli.server.create_bucket",
+        "create_bucket",
+        "Make the bucket that SENTILOC_STORAGE_URL names.",
+    ),
+    "keys": ("sentiloc.cli.server.keys", "keys_app", "Make, list and revoke the API keys of a service."),
+    "submit": ("sentiloc.cli.remote.submit", "submit", "Send videos to a server."),
+    "status": ("sentiloc.cli.remote.jobs", "status", "Show jobs of a server."),
+    "watch": ("sentiloc.cli.remote.jobs", "watch", "Follow a job of a server."),
+    "result": ("sentiloc.cli.remote.jobs", "result", "Fetch the result of a server's job."),
+    "cancel": ("sentiloc.cli.remote.jobs", "cancel", "Cancel jobs of a server."),
+    "localize": ("sentiloc.cli.localize", "localize", "Localize videos here, without a server."),
+    "plot": ("sentiloc.cli.drawing.plot", "plot", "Draw a result's timeline as a picture."),
+    "doctor": ("sentiloc.cli.doctor", "doctor", "Check this installation, by localizing a clip if it can."),
+    "extract": ("sentiloc.cli.training.extract", "extract", "Turn videos into feature files for training."),
+    "labels": (
+        "sentiloc.cli.training.labels",
+        "labels",
+        "Label extracted features with a benchmark's annotations.",
+    ),
+    "train": ("sentiloc.cli.training.train", "train", "Train FSENet, CTEN or GIM on extracted features."),
+    "evaluate": (
+        "sentiloc.cli.training.evaluate",
+        "evaluate",
+        "Score predictions by the benchmark's protocol.",
+    ),
+    "export": ("sentiloc.cli.training.export", "export", "Turn a checkpoint into a model package."),
+    "weights": ("sentiloc.cli.weights", "weights_app", "Fetch weights that cannot be shipped."),
+}
+
+
+class LazyVerbs(TyperGroup):
+    """Lists the verbs without loading them; what a verb takes, also for completion, is asked of its module."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb's own command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, (_load(name, *VERBS[name][:2]) if name in VERBS else command), rest
+
+
+root = typer.Typer(
+    name="sentiloc",
+    cls=LazyVerbs,
+    help="Finds when a video conveys positive or negative sentiment.",
+    epilog="Begin with `sentiloc serve` and a browser, or with `sentiloc localize VIDEO`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sentiloc {version()}")
+        raise typer.Exit
+
+
+@root.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@root.command("version", help="Show the version.", rich_help_panel=_LOCAL)
+def _version() -> None:
+    _show_version(True)
+
+
+def _register(verb: str, help_text: str) -> None:
+    @root.command(verb, help=help_text, rich_help_panel=PANELS[verb])
+    def _listed() -> None:
+        pass
+
+
+def _load(verb: str, module: str, attribute: str) -> Any:
+    """The verb's command, from its module."""
+    try:
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        _stop(f"`sentiloc {verb}` is not part of this installation")
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command(help=function.__doc__)(function)
+    return get_command(found)
+
+
+def _stop(line: str) -> NoReturn:
+    typer.echo(f"sentiloc: {line}", err=True)
+    raise SystemExit(1)
+
+
+for _verb, _place in VERBS.items():
+    _register(_verb, _place[2])
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on stderr; a traceback appears with SENTILOC_DEBUG=1."""
+    try:
+        root()
+    except SentilocError as error:
+        _raise_or_stop(error, error.detail)
+    except ModuleNotFoundError as error:
+        _raise_or_stop(
+            error, f"this needs {error.name}; run this in Sentiloc's folder: pip install '.[train]'"
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        _raise_or_stop(error, f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)")
+
+
+def _raise_or_stop(error: Exception, line: str) -> NoReturn:
+    if os.environ.get("SENTILOC_DEBUG"):
+        raise error
+    _stop(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Options that verbs share. A flag wins over its setting and is passed on to child processes as one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on  [SENTILOC_HOST, 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port  [SENTILOC_PORT, 8000]")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for all that is kept  [SENTILOC_DATA_DIR, sentiloc-data]"),
+]
+
+
+def override(**flags: object) -> None:
+    """Put the flags that were given into the environment, and check that all settings are readable."""
+    for name, value in flags.items():
+        if value is not None:
+            os.environ[f"SENTILOC_{name.upper()}"] = str(value)
+    get_settings.cache_clear()
+    try:
+        get_settings()
+    except ValidationError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, _explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    parts = [f"SENTILOC_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
+    return "bad settings: " + "; ".join(parts)
+
+
+def absolute_data_dir(settings: Settings) -> Path:
+    """The data folder, made if need be, as an absolute path."""
+    folder = settings.data_dir.expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        detail = f"the data folder {folder} cannot be used: {error.strerror}"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
+    return folder

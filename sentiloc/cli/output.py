@@ -1,0 +1,81 @@
+"""Where a result goes: drawn on a terminal, or written as text, to a file or to standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sentiloc.client import Result
+from sentiloc.client.decoding import decode
+from sentiloc.client.errors import UnexpectedAnswerError
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+if TYPE_CHECKING:
+    from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf; or text",
+    ),
+]
+PICTURE = "text"
+
+
+def wants_picture(output_format: str | None, output: Path | None, as_json: bool) -> bool:
+    """True when the result is to be drawn: asked for, or nothing else is, and a person is looking."""
+    if output_format is not None or as_json:
+        return output_format == PICTURE and not as_json and output is None
+    return output is None and sys.stdout.isatty()
+
+
+def show_result(raw: Mapping[str, Any], title: str) -> None:
+    """Draw the timeline of a stored result and list what was found, whatever the task."""
+    from rich.console import Console
+
+    from sentiloc.cli.drawing.drawing import draw
+    from sentiloc.cli.drawing.task_drawing import draw_task
+
+    console = Console(highlight=False)
+    result, size = read_any_result(raw), (console.width, console.encoding)
+    console.print(
+        draw(result, title, *size) if isinstance(result, Result) else draw_task(result, title, *size)
+    )
+
+
+def read_any_result(raw: Mapping[str, Any]) -> Result | EmotionResult | ExpressionResult:
+    """A stored result of any task; raises `invalid_data` for anything else."""
+    from sentiloc.model.results import result, task_result
+
+    is_task = isinstance(raw, Mapping) and raw.get("task", "sentiment") != "sentiment"
+    found = task_result.parse_any(raw) if is_task else None
+    return read_result(raw) if found is None or isinstance(found, result.Result) else found
+
+
+def read_result(raw: Mapping[str, Any]) -> Result:
+    """A stored result of sentiment; raises `invalid_data` for anything else."""
+    try:
+        return decode(Result, json.loads(json.dumps(raw)))
+    except UnexpectedAnswerError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no result of `sentiloc`: {error}") from error
+
+
+def print_or_write(data: bytes, output: Path | None) -> None:
+    """Write to a file, which appears whole or not at all, or to standard output."""
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    partial = output.with_name(f".{output.name}.part")
+    partial.write_bytes(data)
+    partial.replace(output)

@@ -1,0 +1,35 @@
+"""Follows a server's job with a bar on stderr: by its events, or by asking where too many listen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sentiloc.cli.remote.session import progress_bars
+from sentiloc.client import Client, Event, Job, ServerError
+from sentiloc.client.errors import Code
+
+
+def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None = None) -> Job:
+    """Wait for the end of a job; returns it as it is then."""
+    with progress_bars() as bars:
+        task = bars.add_task(job_id, total=1.0, note="")
+
+        def show(state: str | None, progress: float | None, note: str) -> None:
+            bars.update(task, description=state, completed=progress, note=note)
+
+        try:
+            for event in client.watch(job_id):
+                show(event.state, event.progress, _note(event))
+                if on_event is not None:
+                    on_event(event)
+        except ServerError as error:
+            if error.code != Code.TOO_MANY_STREAMS:
+                raise
+            return client.wait(job_id, on_change=lambda job: show(job.state, job.progress, ""))
+    return client.status(job_id)
+
+
+def _note(event: Event) -> str:
+    if event.queue_position is not None:
+        return f"number {event.queue_position} in the queue"
+    return "" if not event.eta_seconds else f"{event.eta_seconds:.0f} s left"

@@ -1,0 +1,105 @@
+"""`sentiloc status`, `watch`, `result`, `cancel`: a server's jobs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from sentiloc.cli.output import FormatOption, OutputOption, print_or_write, show_result, wants_picture
+from sentiloc.cli.remote.following import follow
+from sentiloc.cli.remote.session import (
+    ApiKey,
+    AsJson,
+    Labels,
+    MergeGap,
+    MinLength,
+    Server,
+    Threshold,
+    connected,
+    cut_options,
+    describe,
+    end_by,
+    given,
+    print_json,
+)
+from sentiloc.client import Client, Job
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+
+
+def status(
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="JOB", help="Ids; default: the last 20.")
+    ] = None,
+    server: Server = None,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where jobs are. Exit status: 0 found, 4 no such job, 5 no server, 6 no valid key."""
+    with connected(server, api_key) as client:
+        found = [client.status(job_id) for job_id in jobs] if jobs else list(client.list_page().jobs)
+    _print(found, as_json)
+
+
+def watch(job: JobId, server: Server = None, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+    """Follow a job to its end; with --json, print each event. Exit status: 0 succeeded, 1 failed or cancelled."""
+    with connected(server, api_key) as client:
+        ended = follow(client, job, print_json if as_json else None)
+    if not as_json:
+        typer.echo(describe(ended))
+    end_by([ended])
+
+
+def result(
+    job: JobId,
+    server: Server = None,
+    api_key: ApiKey = None,
+    output: OutputOption = None,
+    output_format: FormatOption = None,
+    threshold: Threshold = None,
+    min_length: MinLength = None,
+    merge_gap: MergeGap = None,
+    labels: Labels = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Fetch a result; other thresholds, lengths or labels cut it again from the stored curve.
+
+    On a terminal it is drawn, elsewhere it is JSON. Exit status: 0 printed, 1 the job failed, 3 not finished yet.
+    """
+    cut = given(cut_options(threshold, min_length, merge_gap, labels))
+    with connected(server, api_key) as client:
+        if wants_picture(output_format, output, as_json):
+            title = client.status(job).source.name
+            show_result(json.loads(client.render(job, "json", cut)), title)
+            return
+        name = "json" if as_json or output_format is None else output_format
+        print_or_write(client.render(job, _known(client, name), cut), output)
+
+
+def cancel(
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Ids.")],
+    server: Server = None,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """End jobs that are not finished; nothing is deleted. Exit status: 0 they are over, 4 no such job."""
+    with connected(server, api_key) as client:
+        ended = [client.cancel(job_id) for job_id in jobs]
+    _print(ended, as_json)
+
+
+def _known(client: Client, name: str) -> str:
+    known = ["json", *(found.name for found in client.formats())]
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--format")
+    return name
+
+
+def _print(jobs: list[Job], as_json: bool) -> None:
+    for job in jobs:
+        if as_json:
+            print_json(job)
+        else:
+            typer.echo(f"{job.id}  {job.source.name}: {describe(job)}")

@@ -1,0 +1,121 @@
+"""What the verbs that talk to a server share: options, errors as exit statuses, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sentiloc.client import Client, Cut, Job
+from sentiloc.client.errors import (
+    ApiError,
+    AuthenticationError,
+    ClientError,
+    Code,
+    ConnectionFailedError,
+    NotFoundError,
+    ResultNotReadyError,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+FAILED, NOT_READY, NOT_FOUND, UNREACHABLE, REFUSED = 1, 3, 4, 5, 6
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", envvar="SENTILOC_SERVER", help="Its address; default: http://127.0.0.1:8000"),
+]
+ApiKey = Annotated[
+    str | None, typer.Option("--api-key", envvar="SENTILOC_API_KEY", help="Better set by the variable")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least confidence of a segment.")]
+MinLength = Annotated[float | None, typer.Option(min=0, help="Least seconds of a segment.")]
+MergeGap = Annotated[float | None, typer.Option(min=0, help="Join neighbours at most so many seconds apart.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Only these: positive, negative, or classes of the model; may be repeated."),
+]
+
+
+@contextmanager
+def connected(server: str | None, api_key: str | None) -> Iterator[Client]:
+    """A client; what goes wrong is one line on stderr and an exit status."""
+    try:
+        with Client(server, api_key=api_key) as client:
+            yield client
+    except ClientError as error:
+        typer.echo(f"sentiloc: {_explain(error)}", err=True)
+        raise typer.Exit(_status(error)) from error
+
+
+def _explain(error: ClientError) -> str:
+    if isinstance(error, ConnectionFailedError):
+        return f"{error}; is `sentiloc serve` running there? (--server or SENTILOC_SERVER names another)"
+    if isinstance(error, AuthenticationError):
+        return f"{error}; --api-key or SENTILOC_API_KEY gives a key"
+    if isinstance(error, ApiError) and error.code == Code.UPLOAD_TOO_LARGE:
+        return f"{error}; its operator can raise SENTILOC_MAX_UPLOAD_BYTES"
+    return str(error)
+
+
+def _status(error: ClientError) -> int:
+    if isinstance(error, ConnectionFailedError | ServerError):
+        return UNREACHABLE
+    kinds: dict[type[ClientError], int] = {
+        AuthenticationError: REFUSED,
+        NotFoundError: NOT_FOUND,
+        ResultNotReadyError: NOT_READY,
+    }
+    return kinds.get(type(error), FAILED)
+
+
+def cut_options(
+    threshold: float | None, min_length: float | None, merge_gap: float | None, labels: list[str] | None
+) -> dict[str, Any]:
+    """The options that say how segments are cut, for `Cut` and `JobOptions`."""
+    shown = tuple(labels) if labels else None
+    return {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap, "labels": shown}
+
+
+def given(options: dict[str, Any]) -> Cut | None:
+    """A cut, or None where nothing is asked for."""
+    return Cut(**options) if any(value is not None for value in options.values()) else None
+
+
+def print_json(value: Any) -> None:
+    """A dataclass as one line."""
+    typer.echo(json.dumps(asdict(value), default=str, ensure_ascii=False))
+
+
+def progress_bars(*, transfer: bool = False) -> Progress:
+    """Bars on stderr, gone when they are done; nothing is drawn where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    tail = (DownloadColumn(), TransferSpeedColumn()) if transfer else (TextColumn("{task.fields[note]}"),)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), *tail)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+
+
+def describe(job: Job) -> str:
+    """One line about where a job is."""
+    if job.state == "queued":
+        return f"queued, number {job.queue_position}" if job.queue_position else "queued"
+    if job.error is not None:
+        return f"{job.state}: {job.error.detail} ({job.error.code})"
+    return str(job.state) if job.state.is_terminal else f"{job.state}, {job.progress:.0%}"
+
+
+def end_by(jobs: list[Job]) -> None:
+    """Exit with a status other than 0 unless all of these succeeded."""
+    if any(job.state != "succeeded" for job in jobs):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,123 @@
+"""`sentiloc submit VIDEO...`: send videos to a server, or have it fetch them, and follow them if asked to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sentiloc.cli.remote.following import follow
+from sentiloc.cli.remote.session import (
+    ApiKey,
+    AsJson,
+    Labels,
+    MergeGap,
+    MinLength,
+    Server,
+    Threshold,
+    connected,
+    cut_options,
+    describe,
+    end_by,
+    print_json,
+    progress_bars,
+)
+from sentiloc.client import Client, Job, JobOptions, TimeRange, Webhook
+
+
+def submit(
+    videos: Annotated[list[str], typer.Argument(help="Video files, or URLs that the server fetches.")],
+    server: Server = None,
+    api_key: ApiKey = None,
+    threshold: Threshold = None,
+    min_length: MinLength = None,
+    merge_gap: MergeGap = None,
+    labels: Labels = None,
+    model: Annotated[str | None, typer.Option(help="A model of the server.")] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Let jobs that somebody waits for go first.")
+    ] = False,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE, kept with the job; may be repeated.")
+    ] = None,
+    start: Annotated[float, typer.Option(min=0, help="Look from this second on.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0, help="Look up to this second.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="A URL that is told of each job's end.")] = None,
+    resumable: Annotated[
+        bool, typer.Option("--resumable", help="Send in pieces, so that a broken connection costs little.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the jobs to their end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send videos to a server; prints each job's id. Sent again after a broken connection, it is one job.
+
+    What begins with http:// or https:// is fetched by the server, so it must be at an address that the server reaches.
+
+    Exit status: 0 accepted (with --wait: succeeded), 1 failed, 2 wrong usage, 5 no server, 6 no valid key.
+    """
+    _require_files(videos)
+    options = JobOptions(
+        **cut_options(threshold, min_length, merge_gap, labels),
+        model=model,
+        priority="batch" if batch else "interactive",
+        metadata=_metadata(metadata),
+        time_range=TimeRange(start=start, end=end) if start or end is not None else None,
+        webhook=Webhook(url=webhook) if webhook else None,
+    )
+    quiet = as_json or not wait
+    with connected(server, api_key) as client:
+        jobs = [_send(client, video, options, resumable=resumable, quiet=quiet) for video in videos]
+        if wait:
+            jobs = [follow(client, job.id) for job in jobs]
+    for job in jobs:
+        if as_json:
+            print_json(job)
+        else:
+            typer.echo(f"{job.id}  {job.source.name}: {describe(job)}" if wait else job.id)
+    if wait:
+        end_by(jobs)
+
+
+def _is_url(video: str) -> bool:
+    return video.lower().startswith(("http://", "https://"))
+
+
+def _require_files(videos: list[str]) -> None:
+    for video in videos:
+        if not _is_url(video) and not Path(video).is_file():
+            raise typer.BadParameter(
+                f"{video!r} is neither a file nor an http(s) URL", param_hint="VIDEOS..."
+            )
+
+
+def _send(client: Client, video: str, options: JobOptions, *, resumable: bool, quiet: bool) -> Job:
+    job = (
+        client.submit_url(video, options)
+        if _is_url(video)
+        else _upload(client, Path(video), options, resumable)
+    )
+    if not quiet:
+        typer.echo(f"{video}: sent as {job.id}", err=True)
+    return job
+
+
+def _upload(client: Client, video: Path, options: JobOptions, resumable: bool) -> Job:
+    with progress_bars(transfer=True) as bars:
+        task = bars.add_task(video.name, total=video.stat().st_size)
+
+        def show(sent: int, _total: int) -> None:
+            bars.update(task, completed=sent)
+
+        send = client.submit_resumable if resumable else client.submit
+        return send(video, options, progress=show)
+
+
+def _metadata(pairs: list[str] | None) -> dict[str, Any]:
+    found = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--metadata")
+        found[key] = value
+    return found

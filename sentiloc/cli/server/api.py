@@ -1,0 +1,47 @@
+"""`sentiloc api`: uvicorn with the HTTP application."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from sentiloc.app.http.connection_guard import guarded_protocol
+from sentiloc.app.redis.client import redis_url
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.telemetry.logs import configure_logging
+from sentiloc.cli.options import Host, Port, override
+
+
+def api(
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that is inherited")] = None,
+) -> None:
+    """Run the HTTP API; Redis and the data folder come from the SENTILOC_* settings."""
+    override(host=host, port=port)
+    settings = get_settings()
+    redis_url(settings)
+    configure_logging(settings)
+    server = uvicorn.Server(_config(settings))
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    if not server.started:
+        raise SystemExit(1)
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "sentiloc.app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        http=guarded_protocol(settings),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=3,
+    )

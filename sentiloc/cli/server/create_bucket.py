@@ -1,0 +1,24 @@
+"""`sentiloc create-bucket`: the bucket of SENTILOC_STORAGE_URL, where it is not there yet."""
+
+from __future__ import annotations
+
+import typer
+
+from sentiloc.app.settings import get_settings
+from sentiloc.app.storage.factory import make_storage
+from sentiloc.cli.options import override
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+
+def create_bucket() -> None:
+    """Make the bucket that SENTILOC_STORAGE_URL names; it is no error when it is there."""
+    override()
+    settings = get_settings()
+    if settings.storage_url is None:
+        raise SentilocError(ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL is not set")
+    storage = make_storage(settings)
+    from sentiloc.app.storage.s3 import S3Storage
+
+    assert isinstance(storage, S3Storage)  # noqa: S101
+    made = storage.create_bucket()
+    typer.echo(f"{settings.storage_url}: {'made' if made else 'there already'}")

@@ -1,0 +1,206 @@
+"""`sentiloc serve`: API, worker and a private Redis on one machine, supervised."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import typer
+
+import sentiloc
+from sentiloc.app.schemas.health import ReadyBody
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.telemetry.logs import configure_logging
+from sentiloc.cli.options import DataDir, Host, Port, absolute_data_dir, override
+from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
+from sentiloc.cli.server.supervisor import ChildSpec, Supervisor
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+_REDIS_START_SECONDS = 60.0
+_PREVIOUS_END_SECONDS = 15.0
+_ASK_SECONDS = 0.3
+
+
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run API, worker and (unless SENTILOC_REDIS_URL is set) a private Redis, until Ctrl-C."""
+    override(host=host, port=port, data_dir=data_dir)
+    settings = get_settings()
+    configure_logging(settings)
+    folder = absolute_data_dir(settings)
+    with _listen(settings) as listener, _lock(folder) as lock:
+        supervisor = Supervisor()
+        supervisor.install_signals()
+        try:
+            _run(supervisor, settings, folder, listener, lock)
+        finally:
+            supervisor.stop()
+    typer.echo("Sentiloc has stopped.", err=True)
+
+
+def _run(
+    supervisor: Supervisor, settings: Settings, folder: Path, listener: socket.socket, lock: IO[str]
+) -> None:
+    env = _environment(folder)
+    if settings.redis_url is None:
+        redis = _redis_child(folder / "redis", env, lock.fileno())
+        env["SENTILOC_REDIS_URL"] = _url(redis)
+        supervisor.start(redis)
+    supervisor.start(_sentiloc_child("API", ["api", "--fd", str(listener.fileno())], env, listener))
+    stop_seconds = settings.shutdown_grace_seconds + 10.0
+    worker = _sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds)
+    supervisor.start(replace(worker, niceness=settings.worker_niceness))
+    url = _public_url(settings, listener)
+    reporter = _ReadinessReporter(url, settings.keys_required)
+    if supervisor.watch(until=reporter):
+        supervisor.watch()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    root = str(Path(sentiloc.__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "SENTILOC_DATA_DIR": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _redis_child(folder: Path, env: dict[str, str], lock_fd: int) -> ChildSpec:
+    folder.mkdir(exist_ok=True, mode=0o700)
+    path = socket_path(folder)
+    url = f"unix://{path}"
+    return ChildSpec(
+        name="Redis",
+        command=redis_command(find_redis_server(), folder, path),
+        env=env,
+        log=f"its log is {folder / 'redis.log'}",
+        # As long as this Redis lives, nobody else may use its files.
+        pass_fds=(lock_fd,),
+        ready=lambda: wait_for_redis(url, _REDIS_START_SECONDS),
+    )
+
+
+def _url(redis: ChildSpec) -> str:
+    return f"unix://{redis.command[list(redis.command).index('--unixsocket') + 1]}"
+
+
+def _sentiloc_child(
+    name: str,
+    arguments: list[str],
+    env: dict[str, str],
+    listener: socket.socket | None = None,
+    stop_seconds: float = 5.0,
+) -> ChildSpec:
+    # -P: the folder in which the command is run must not provide modules.
+    start = [sys.executable, "-P", "-c", "from sentiloc.cli.main import main; main()"]
+    fds = () if listener is None else (listener.fileno(),)
+    return ChildSpec(
+        name=name, command=[*start, *arguments], env=env, pass_fds=fds, stop_seconds=stop_seconds
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The supervisor holds the port, so that clients only wait while the API restarts."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        detail = f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another with --port"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
+    return listener
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Hold the data folder; after a supervisor that was killed, wait for its Redis to end."""
+    file = (folder / "serve.lock").open("a+")
+    deadline = time.monotonic() + _PREVIOUS_END_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = _holder(file)
+            if _is_alive(holder) or time.monotonic() > deadline:
+                file.close()
+                detail = f"the data folder {folder} is in use by another `sentiloc serve` (process {holder})"
+                raise SentilocError(ErrorCode.INVALID_DATA, detail) from None
+            time.sleep(0.1)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _holder(file: IO[str]) -> int:
+    file.seek(0)
+    text = file.read().strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _is_alive(pid: int) -> bool:
+    return pid > 0 and Path(f"/proc/{pid}").exists()
+
+
+def _public_url(settings: Settings, listener: socket.socket) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+class _ReadinessReporter:
+    """Prints the address as soon as the API answers, and once more when a worker is ready."""
+
+    def __init__(self, url: str, keys_required: bool) -> None:
+        self._url = url
+        self._keys_required = keys_required
+        self._said = ""
+        self._next_at = 0.0
+
+    def __call__(self) -> bool:
+        """True once the service is ready."""
+        if time.monotonic() < self._next_at:
+            return False
+        self._next_at = time.monotonic() + _ASK_SECONDS
+        body = _read_readiness(self._url)
+        if body is None:
+            return False
+        if body.ready:
+            self._greet(f"Sentiloc is ready; its model runs on {body.workers[0].device}.")
+        elif any(worker.error for worker in body.workers) and body.reasons[0] != self._said:
+            self._said = body.reasons[0]
+            self._greet(f"Sentiloc is up, but cannot localize yet: {self._said}")
+        return body.ready
+
+    def _greet(self, state: str) -> None:
+        shown = "-H 'Authorization: Bearer KEY' " if self._keys_required else ""
+        lines = [
+            state,
+            f"  page:    {self._url}",
+            f"  upload:  curl {shown}-F video=@VIDEO.mp4 {self._url}/localize",
+            f"  docs:    {self._url}/docs",
+        ]
+        if self._keys_required:
+            lines.append("  keys:    sentiloc keys create --name NAME")
+        typer.echo("\n".join(lines))
+        sys.stdout.flush()
+
+
+def _read_readiness(url: str) -> ReadyBody | None:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1.0) as answer:  # noqa: S310
+            return ReadyBody.model_validate_json(answer.read())
+    except urllib.error.HTTPError as error:
+        return ReadyBody.model_validate_json(error.read()) if error.code == 503 else None
+    except (OSError, ValueError):
+        return None

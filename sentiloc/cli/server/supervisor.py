@@ -1,0 +1,181 @@
+"""Starts child processes, restarts those that die, and leaves none behind."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.1
+_SHORT_LIFE_SECONDS = 20.0
+_MAX_SHORT_LIVES = 5
+# Being killed is rarely the program's own fault, so it is forgiven more often.
+_MAX_SHORT_LIVES_KILLED = 25
+_MAX_BACKOFF_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """How to run a child. `stop_seconds`: how long it may take to end by itself after SIGTERM.
+
+    `niceness`: how far behind others it stands when there is too little processor time.
+    """
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    pass_fds: tuple[int, ...] = ()
+    niceness: int = 0
+    stop_seconds: float = 5.0
+    ready: Callable[[], bool] = lambda: True
+    log: str = "its output is above"
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: ChildSpec
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    short_lives: int = 0
+    restart_at: float = 0.0
+    is_proven: bool = False
+
+
+class Supervisor:
+    """Keeps its children alive until `stop`, or until one of them dies again and again from its start on.
+
+    What has run for a while, or when a `watch` came true, is restarted for ever: what ends it now (a full disk, say)
+    may pass.
+    """
+
+    def __init__(self) -> None:
+        self._children: list[_Child] = []
+        self._stopping = False
+
+    def install_signals(self) -> None:
+        """Let Ctrl-C and SIGTERM stop everything."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self._stopping = True
+
+    def start(self, spec: ChildSpec) -> None:
+        """Start a child and wait until it is ready; raises when it ends at once."""
+        child = _Child(spec)
+        self._children.append(child)
+        self._spawn(child)
+        if not spec.ready() and not self._stopping:
+            raise SentilocError(ErrorCode.INTERNAL, f"the {spec.name} does not start; {spec.log}")
+
+    def pid(self, name: str) -> int | None:
+        """Process id of a child that runs."""
+        found = [child.process.pid for child in self._children if child.spec.name == name and child.process]
+        return found[0] if found else None
+
+    def watch(self, until: Callable[[], bool] = lambda: False) -> bool:
+        """Restart what dies until `until` is true, which proves the children, or a signal came; False for the signal.
+
+        Raises when a child that has proven nothing died too often.
+        """
+        while not self._stopping:
+            for child in self._children:
+                self._tend(child)
+            if until():
+                self._trust()
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _trust(self) -> None:
+        for child in self._children:
+            child.is_proven = True
+
+    def stop(self) -> None:
+        """End all children, the first one last; what does not end in time is killed."""
+        self._stopping = True
+        _end(self._children[1:])
+        _end(self._children[:1])
+
+    def _spawn(self, child: _Child) -> None:
+        spec = child.spec
+        child.started_at = time.monotonic()
+        # One thread only runs in the supervisor, so preexec_fn is safe here.
+        child.process = subprocess.Popen(  # noqa: S603
+            spec.command,
+            env=dict(spec.env),
+            pass_fds=spec.pass_fds,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: _prepare(spec.niceness),
+        )
+
+    def _tend(self, child: _Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.restart_at:
+                self._spawn(child)
+        elif child.process.poll() is not None:
+            self._bury(child, child.process, now)
+
+    def _bury(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
+        _kill_group(process)
+        child.process = None
+        is_short = now - child.started_at < _SHORT_LIFE_SECONDS
+        child.short_lives = child.short_lives + 1 if is_short else 0
+        limit = _MAX_SHORT_LIVES if process.returncode >= 0 else _MAX_SHORT_LIVES_KILLED
+        child.is_proven = child.is_proven or not is_short
+        if child.short_lives >= limit and not child.is_proven:
+            raise SentilocError(
+                ErrorCode.INTERNAL,
+                f"the {child.spec.name} ended {child.short_lives} times just after its start "
+                f"(last: {_ending(process.returncode)}); {child.spec.log}",
+            )
+        wait = min(_MAX_BACKOFF_SECONDS, 0.25 * 2.0 ** min(child.short_lives, 10))
+        child.restart_at = now + wait
+        logger.error("%s ended (%s); restart in %.2g s", child.spec.name, _ending(process.returncode), wait)
+
+
+def _end(children: list[_Child]) -> None:
+    running = [(child, child.process) for child in children if child.process is not None]
+    for _, process in running:
+        process.terminate()
+    started = time.monotonic()
+    for child, process in running:
+        left = child.spec.stop_seconds - (time.monotonic() - started)
+        try:
+            process.wait(max(0.0, left))
+        except subprocess.TimeoutExpired:
+            logger.warning("%s does not end by itself and is killed", child.spec.name)
+        _kill_group(process)
+        process.wait()
+        child.process = None
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+
+def _prepare(niceness: int) -> None:
+    """In the child, before its program: end with the supervisor, and stand back."""
+    os.nice(niceness)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,72 @@
+"""`sentiloc worker`: a Celery worker that localizes the videos of queued jobs."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Annotated
+
+import typer
+
+from sentiloc.app.redis.client import redis_url
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.cli.options import override
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+
+def worker(
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time  [SENTILOC_WORKER_CONCURRENCY, 1]")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell whether the worker of this machine is ready.")
+    ] = False,
+) -> None:
+    """Run one worker; Redis, the data folder and the model come from the SENTILOC_* settings.
+
+    With --check, the exit status is 0 when a worker of this machine has its model loaded, else 1.
+    """
+    override(worker_concurrency=concurrency)
+    settings = get_settings()
+    redis_url(settings)
+    if check:
+        _check(settings)
+        return
+    warnings.filterwarnings("ignore", message=".*superuser privileges.*")
+
+    from celery.utils.nodenames import default_nodename
+
+    from sentiloc.worker.celery_app import celery_app
+
+    program = celery_app.Worker(
+        hostname=default_nodename(None),
+        pool_cls="prefork",
+        loglevel=settings.log_level.upper(),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    program.start()
+    raise SystemExit(program.exitcode)
+
+
+def _check(settings: Settings) -> None:
+    """What the worker itself tells Redis every other second."""
+    from redis import RedisError
+
+    from sentiloc.app.jobs.presence import alive_workers
+    from sentiloc.app.redis.client import connect
+
+    try:
+        with connect(settings) as redis:
+            workers = alive_workers(redis, settings.redis_prefix)
+    except RedisError as error:
+        raise SentilocError(ErrorCode.INTERNAL, f"Redis does not answer: {error}") from error
+    ours = [worker for worker in workers if worker.name.startswith(f"{os.uname().nodename}/")]
+    if not any(worker.is_ready for worker in ours):
+        reason = next(
+            (worker.error for worker in ours if worker.error), "no worker here has its model loaded"
+        )
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, str(reason))
+    typer.echo(f"ready on {', '.join(sorted({str(worker.device) for worker in ours if worker.is_ready}))}")

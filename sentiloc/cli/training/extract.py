@@ -1,0 +1,64 @@
+"""`sentiloc extract VIDEOS... -o FOLDER`: training features, by the code that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sentiloc.model.spec import ModelSpec
+
+
+def extract(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; made if missing.")],
+    spec: Annotated[
+        str, typer.Option(help="A package's name, the path of a spec.json, or `flow`: what GIM trains on.")
+    ] = "fsenet-starter",
+    split: Annotated[str, typer.Option(help="Which split the videos belong to.")] = "train",
+) -> None:
+    """Extract features of videos, in the folder layout that `sentiloc train` reads; finished ones are skipped."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from sentiloc.app.settings import get_settings
+    from sentiloc.model.data.feature_store import has_features, write_features, write_spec
+    from sentiloc.model.errors import SentilocError
+    from sentiloc.worker.extraction.extract import load_extractor
+
+    settings = get_settings()
+    wanted = _load(spec, settings.models_dir)
+    if wanted.flow is not None:
+        from sentiloc.cli.training.extract_flow import extract_flows
+
+        raise typer.Exit(code=extract_flows(videos, output, wanted, settings))
+    extractor = load_extractor(wanted, settings)
+    console = Console(stderr=True)
+    output.mkdir(parents=True, exist_ok=True)
+    write_spec(output, extractor.spec)
+    failed = 0
+    for video in track(videos, description="extracting", console=console):
+        if has_features(output, split, video.stem):
+            continue
+        try:
+            extraction = extractor.extract(video, lambda _stage, _done: None)
+        except SentilocError as error:
+            failed += 1
+            console.print(f"{video}: {error.detail} ({error.code})", style="red")
+            continue
+        info = extraction.info
+        write_features(output, split, video.stem, extraction.features, fps=info.fps, duration=info.duration)
+    raise typer.Exit(code=1 if failed else 0)
+
+
+def _load(spec: str, models_dir: Path | None) -> ModelSpec:
+    from sentiloc.model.package import load_package
+    from sentiloc.model.spec import load_spec
+
+    if spec == "flow":
+        from sentiloc.model.gim.spec import expression_spec
+
+        return expression_spec("flow", "1")
+    return load_spec(Path(spec)) if spec.endswith(".json") else load_package(spec, models_dir).spec

@@ -1,0 +1,38 @@
+"""`sentiloc labels`: a benchmark's own annotations to the files that `sentiloc train` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Benchmark = Literal["samm-lv", "casme2", "casme3", "videoemotion-8", "ekman-6", "caer", "caer-7"]
+
+
+def labels(
+    benchmark: Annotated[Benchmark, typer.Argument(help="Whose annotations they are.")],
+    source: Annotated[
+        Path, typer.Argument(help="Table as CSV (expressions); folder of classes or label list (emotions).")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Folder that `sentiloc extract` left.")],
+    run: Annotated[
+        int, typer.Option(min=0, help="Which random split (emotions) or draw of points (expressions).")
+    ] = 0,
+) -> None:
+    """Label an extracted folder with a benchmark's annotations (docs/other_systems.md)."""
+    if not source.exists():
+        raise typer.BadParameter(f"there is no {source}", param_hint="SOURCE")
+    if benchmark in ("samm-lv", "casme2", "casme3"):
+        from sentiloc.model.gim.annotations import LAYOUTS, read_expressions
+        from sentiloc.model.gim.folder_labels import write_labels
+        from sentiloc.model.gim.spec import FRAME_RATE
+
+        missing = write_labels(folder, read_expressions(source, LAYOUTS[benchmark], FRAME_RATE), run)
+    else:
+        from sentiloc.model.cten import folder_labels
+        from sentiloc.model.cten.benchmarks import BENCHMARKS
+
+        missing = folder_labels.write_labels(folder, source, BENCHMARKS[benchmark], run)
+    if missing:
+        typer.echo(f"{len(missing)} annotated videos are not in {folder}: {', '.join(missing[:5])}", err=True)

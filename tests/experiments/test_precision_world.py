@@ -1,0 +1,57 @@
+"""The planted task says what it shows: labels lie where the shots of their class are, whatever saw them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.pipeline import compare_with_recipe
+from experiments.precision_world import SHOT_SNIPPETS, STEP, Bank, draw_shot, shot_classes, string_videos
+from sentiloc.model.spec import NON_SENTIMENT
+
+CLASSES = shot_classes(12)
+
+
+def _bank(offset: float) -> Bank:
+    """Each shot's features are its own index, and `offset`."""
+    shots = np.arange(len(CLASSES), dtype=np.float32) + offset
+    return Bank(np.tile(shots[:, None, None], (1, SHOT_SNIPPETS, 4)), CLASSES)
+
+
+def test_segments_lie_where_the_shots_of_their_class_are() -> None:
+    for item in string_videos(_bank(0), 3, seed=1):
+        shots = item.features.visual[:, 0].astype(int)  # type: ignore[index]
+        shown = np.array(CLASSES)[shots]
+        labelled = np.full(len(shown), NON_SENTIMENT)
+        for start, end, index in item.segments:
+            labelled[round(start / STEP) : round(end / STEP)] = index
+        assert (labelled == shown).all()
+        assert [shown[snippet] for snippet, _ in item.points] == [index for _, index in item.points]
+
+
+def test_another_look_at_the_same_shots_changes_the_pictures_alone() -> None:
+    for one, other in zip(
+        string_videos(_bank(0), 2, seed=1), string_videos(_bank(0.5), 2, seed=1), strict=True
+    ):
+        assert (one.segments, one.points) == (other.segments, other.points)
+        assert np.allclose(one.features.visual + 0.5, other.features.visual)  # type: ignore[operator, arg-type]
+
+
+def test_classes_look_different_before_the_same_room() -> None:
+    drawn = [draw_shot(shown, np.random.default_rng(0)) for shown in range(3)]
+    assert {shot.shape for shot in drawn} == {(SHOT_SNIPPETS, 16, 224, 224, 3)}
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert 0.005 < (drawn[one] != drawn[other]).any(axis=-1).mean() < 0.5
+
+
+def test_every_precision_is_compared_with_the_recipe_of_its_case() -> None:
+    rows = [
+        {"spec": "i3d", "case": "a", "precision": "float32", "wall": 4.0, "cpu": 8.0},
+        {"spec": "i3d", "case": "a", "precision": "int8", "wall": 2.0, "cpu": 4.0},
+        {"spec": "i3d", "case": "b", "precision": "int8", "wall": 1.0, "cpu": 1.0},
+    ]
+    report = {"rows": rows, "recipe": [{"spec": "i3d", "case": "a", "wall": 20.0, "cpu": 32.0}]}
+    compare_with_recipe(report)
+    assert report["recipe"][0]["faster"] == {
+        "float32": {"wall": 5.0, "cpu": 4.0},
+        "int8": {"wall": 10.0, "cpu": 8.0},
+    }

@@ -1,0 +1,1 @@
+"""Slow proofs of reliability and security, one command each."""

@@ -1,0 +1,58 @@
+"""Proofs under faults; each goes on where it was stopped, prints a summary and writes it to bench/results.
+
+    python -m tests.proofs.faults kills        `kill -9` of the worker (row 1)          100 times, about 20 minutes
+    python -m tests.proofs.faults redis api    `kill -9` of Redis, of the API (row 2)   20 times each
+    python -m tests.proofs.faults poison       a job that kills its worker (row 3)
+    python -m tests.proofs.faults visibility   three visibility timeouts (row 4)
+    python -m tests.proofs.faults sigterm      the worker is told to stop (row 5)
+    python -m tests.proofs.faults disk         a volume that runs full (row 6); needs root
+    python -m tests.proofs.faults limits       the decoder's limits (row 10)
+    python -m tests.proofs.faults gpu          a device that is not there (row 15)
+    python -m tests.proofs.faults releases     workers of two releases (row 18); needs the history
+    python -m tests.proofs.faults replacement  a model package that is replaced under load (row 18)
+
+`--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.proofs.faults import disk, leases, limits, outages, releases, worker_kills
+from tests.proofs.faults.rig import Row, save
+
+PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
+    "kills": (100, worker_kills.prove),
+    "redis": (20, outages.prove_redis),
+    "api": (20, outages.prove_api),
+    "poison": (3, leases.prove_poison),
+    "visibility": (3, leases.prove_visibility),
+    "sigterm": (20, leases.prove_sigterm),
+    "disk": (1, disk.prove_disk),
+    "limits": (1, limits.prove_limits),
+    "gpu": (1, limits.prove_gpu),
+    "releases": (12, releases.prove_releases),
+    "replacement": (40, releases.prove_replacement),
+}
+
+
+def main() -> None:
+    """Run the proofs that were asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("proofs", nargs="+", choices=[*PROOFS, "all"])
+    parser.add_argument("--count", type=int, help="how often; the default is what the documents state")
+    parser.add_argument("--work", type=Path, default=Path("runs") / "faults")
+    args = parser.parse_args()
+    work = args.work.resolve()
+    for name in PROOFS if "all" in args.proofs else args.proofs:
+        default, prove = PROOFS[name]
+        count = args.count or default
+        save(f"faults_{name}", f"python -m tests.proofs.faults {name} --count {count}", prove(work, count))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What the proofs share: a service of their own, a ledger that survives an interruption, and verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.service.running import RunningService
+from tests.support.media import make_clip
+
+RESULTS = Path(__file__).parents[1] / "results"
+PATIENCE_SECONDS = 300.0
+Row = dict[str, Any]
+
+
+class Ledger:
+    """Rows that are kept on disk as they are found, so that a long proof goes on where it was stopped."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+
+    def rows(self) -> list[Row]:
+        """All rows so far."""
+        if not self._path.exists():
+            return []
+        return [json.loads(line) for line in self._path.read_text().splitlines()]
+
+    def add(self, row: Row) -> None:
+        """Keep one row."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def save(name: str, command: str, summary: Row) -> None:
+    """Print a proof's summary and write it to `bench/results/NAME.json`."""
+    machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "system": platform.system()}
+    whole = {"command": command, "at": time.strftime("%Y-%m-%d"), "machine": machine, **summary}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    print(json.dumps(whole, indent=1))
+
+
+@contextmanager
+def running(work: Path, name: str, **settings: object) -> Iterator[RunningService]:
+    """A service in a fresh folder under `work`; its end leaves no process."""
+    folder = work / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    service = RunningService(folder, **settings)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+    assert service.left_over() == []
+
+
+def clip(work: Path, name: str, seconds: float, **look: Any) -> Path:
+    """A video of that many seconds with sound, made once."""
+    path = work / "clips" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_clip(path, seconds=seconds, **{"audio": "aac", **look})
+    return path
+
+
+def outcome(service: RunningService, job_id: str) -> Row:
+    """How a job ended: its state, how often it was claimed, its final events and its result files."""
+    job = service.wait_ended(job_id, PATIENCE_SECONDS)
+    record = service.record(job_id)
+    return {
+        "state": job["state"],
+        "error": (job["error"] or {}).get("code"),
+        "attempts": record.attempt,
+        "crashes": record.crashes,
+        "finals": service.finals(job_id),
+        "results": len(list((service.data / "results").glob(f"{job_id}.*"))),
+    }
+
+
+def undisturbed_seconds(service: RunningService, video: Path) -> float:
+    """How long a warm worker takes over this video: what random moments are drawn from."""
+    service.wait_ended(service.submit(video), PATIENCE_SECONDS)
+    started = time.monotonic()
+    service.wait_ended(service.submit(video), PATIENCE_SECONDS)
+    return time.monotonic() - started
+
+
+def ended_well(row: Row) -> bool:
+    """Succeeded, once and whole: neither lost nor doubled."""
+    return bool(row["state"] == "succeeded") and is_whole(row)
+
+
+def is_whole(row: Row) -> bool:
+    """One terminal state, one final event that says the same, one result if and only if it succeeded."""
+    return bool(row["finals"] == [row["state"]]) and row["results"] == (row["state"] == "succeeded")

@@ -1,0 +1,92 @@
+"""What judges the starter is right on cases that can be worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipes.starter.faces.draft import SNIPPET
+from recipes.starter.judge import calibrate, judge, outcomes, pick_threshold, time_shares
+from sentiloc.model.data.items import Item, SegmentLabel
+from sentiloc.model.evaluation.metrics import GroundTruthSegment
+from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.segments import FrameScores, SnippetFeatures
+
+TIME = 40
+
+
+def make_item(name: str, segments: tuple[SegmentLabel, ...]) -> Item:
+    nothing = np.zeros(TIME, bool)
+    features = SnippetFeatures(
+        visual=None,
+        audio=None,
+        face=None,
+        visual_present=nothing,
+        audio_present=nothing,
+        face_present=nothing,
+    )
+    return Item(name=name, features=features, fps=25.0, segments=segments)
+
+
+def scores_of(spans: list[tuple[int, int, int, float]]) -> FrameScores:
+    """Scores that say the given class, at the given height, from snippet to snippet."""
+    scores = np.tile(np.array([0.02, 0.02, 0.98], np.float32), (TIME, 1))
+    for first, stop, label, height in spans:
+        scores[first:stop, label], scores[first:stop, 2] = height, 1 - height
+    return FrameScores(scores=scores, saliency=1 - scores[:, 2])
+
+
+def many(count: int, seed: int = 0) -> tuple[list[Item], dict[str, FrameScores]]:
+    """Videos with one segment; a prediction of height h is right with probability h."""
+    rng, items, scores = np.random.default_rng(seed), [], {}
+    for number in range(count):
+        height = float(rng.uniform(0.5, 0.95))
+        label = int(rng.random() < height)
+        items.append(make_item(f"v{number}", (SegmentLabel(10 * SNIPPET, 20 * SNIPPET, label),)))
+        scores[f"v{number}"] = scores_of([(10, 20, 1, height)])
+    return items, scores
+
+
+def test_a_perfect_answer_is_perfect() -> None:
+    item = make_item(
+        "v", (SegmentLabel(10 * SNIPPET, 20 * SNIPPET, 1), SegmentLabel(25 * SNIPPET, 35 * SNIPPET, 0))
+    )
+    scores = {"v": scores_of([(10, 20, 1, 0.97), (25, 35, 0, 0.97)])}
+    result = judge([item], scores, Calibration(), 0.5)
+    assert result.proposals_map == result.shown_map == pytest.approx(1.0)
+    assert result.time_right > 0.95 and result.neutral_marked < 0.06
+
+
+def test_time_shares_count_tenths_of_seconds() -> None:
+    truth = {"v": [GroundTruthSegment("positive", 0.0, 4.0)]}
+    shown = {"v": [GroundTruthSegment("positive", 0.0, 2.0), GroundTruthSegment("negative", 8.0, 10.0)]}
+    right, marked = time_shares(truth, shown, {"v": 10.0})  # type: ignore[arg-type]
+    assert right == pytest.approx(0.6) and marked == pytest.approx(2 / 6)
+
+
+def test_outcomes_know_right_from_wrong() -> None:
+    items, scores = many(60)
+    score, right, owner = outcomes(items, scores)
+    assert len(score) == 60 and set(owner) == set(range(60))
+    labels = np.array([item.segments[0].class_index for item in items])
+    assert np.array_equal(right[np.argsort(owner)], labels == 1)
+
+
+def test_calibration_makes_probabilities_of_scores() -> None:
+    items, scores = many(800)
+    calibration, error = calibrate(items, scores)
+    assert error < 0.07
+    fresh_items, fresh_scores = many(800, seed=1)
+    score, right, _ = outcomes(fresh_items, fresh_scores)
+    sure = calibration.probabilities(score)
+    high = sure > np.median(sure)
+    assert sure[high].mean() == pytest.approx(right[high].mean(), abs=0.06)
+
+
+def test_the_threshold_keeps_neutral_time_free() -> None:
+    calm = [make_item(f"n{i}", ()) for i in range(20)]
+    loud = [make_item(f"v{i}", (SegmentLabel(10 * SNIPPET, 20 * SNIPPET, 1),)) for i in range(5)]
+    scores = {item.name: scores_of([(5, 35, 0, 0.55)]) for item in calm}
+    scores |= {item.name: scores_of([(10, 20, 1, 0.95)]) for item in loud}
+    threshold = pick_threshold(calm + loud, scores, Calibration(), most_neutral_marked=0.1)
+    assert judge(calm + loud, scores, Calibration(), threshold).neutral_marked <= 0.1

@@ -1,0 +1,67 @@
+"""The shipped starter is whole: graph, spec, calibration and extractors belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sentiloc.model.package import ModelPackage, extractor_id, load_package, shipped_models_dir
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.worker.pipelines.localizer import Localizer
+from sentiloc.worker.runtime.onnx_session import create_session
+
+TIME = 60
+
+
+@pytest.fixture(scope="module")
+def package() -> ModelPackage:
+    return load_package("fsenet-starter")
+
+
+@pytest.fixture(scope="module")
+def localizer(package: ModelPackage) -> Localizer:
+    return Localizer(package, create_session(package.network, "cpu", 1))
+
+
+def features(*, face: bool, sound: bool) -> SnippetFeatures:
+    """Random content, present or not."""
+    rng = np.random.default_rng(0)
+    return SnippetFeatures(
+        visual=None,
+        audio=rng.normal(0.3, 0.1, (TIME, 32, 60)).astype(np.float32),
+        face=rng.normal(0, 1, (TIME, 256)).astype(np.float32),
+        visual_present=np.zeros(TIME, bool),
+        audio_present=np.full(TIME, sound),
+        face_present=np.full(TIME, face),
+    )
+
+
+def test_the_package_names_the_extractors_that_are_shipped(package: ModelPackage) -> None:
+    assert package.spec.visual is None and package.spec.face is not None
+    assert package.spec.face.encoder == extractor_id(shipped_models_dir() / "expression")
+
+
+def test_the_card_states_terms_and_limits(package: ModelPackage) -> None:
+    card = (package.folder / "MODEL_CARD.md").read_text()
+    for word in ("non-commercial", "FER+", "RAVDESS", "Limits", "reliability.png", "timeline.png"):
+        assert word in card
+    for picture in ("reliability.png", "timeline.png"):
+        assert (package.folder / picture).stat().st_size < 200_000
+
+
+def test_confidence_rises_with_the_score(package: ModelPackage) -> None:
+    sure = package.calibration.probabilities(np.linspace(0, 1, 101))
+    assert (np.diff(sure) >= 0).all() and sure[0] < 0.3 < 0.6 < sure[-1]
+
+
+def test_nobody_seen_and_nothing_heard_conveys_nothing(localizer: Localizer) -> None:
+    scores = localizer.score(features(face=False, sound=False)).scores
+    assert scores[:, 2].min() > 0.5 > scores[:, :2].max()
+
+
+def test_what_an_absent_stream_holds_changes_nothing(localizer: Localizer) -> None:
+    silent = features(face=True, sound=False)
+    assert silent.audio is not None
+    silent.audio[:] = 7.0
+    other = localizer.score(features(face=True, sound=False))
+    assert np.allclose(localizer.score(silent).scores, other.scores, atol=1e-5)

@@ -1,0 +1,69 @@
+"""Real parts for tests: a private Redis, a `sentiloc` process, and patience."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
+
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+class PrivateRedis:
+    """A Redis server of the test's own, as `sentiloc serve` runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = socket_path(folder)
+        self._command = redis_command(find_redis_server(), folder, self._path)
+        self.url = f"unix://{self._path}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command)
+        assert wait_for_redis(self.url, 20)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@contextmanager
+def private_redis(folder: Path) -> Iterator[PrivateRedis]:
+    redis = PrivateRedis(folder)
+    redis.start()
+    try:
+        yield redis
+    finally:
+        redis.kill()
+
+
+def sentiloc_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-c", "from sentiloc.cli.main import main; main()", *arguments]
+
+
+def sentiloc_environment(**settings: object) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SENTILOC_")}
+    named = {f"SENTILOC_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**kept, "PYTHONPATH": str(ROOT), **named}
+
+
+def wait_for(what: Callable[[], T | None], seconds: float = 30.0) -> T:
+    """The first answer that is neither None nor False; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = what()
+        if answer is not None and answer is not False:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:g} s in vain for {what}")

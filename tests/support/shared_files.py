@@ -1,0 +1,26 @@
+"""Where the data sets and the reference outputs lie: beside the repository, or where the environment says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[3] / "shared"
+
+
+def data_folder(name: str) -> Path:
+    """A folder of the data sets, or skip: `SENTILOC_DATA` names their parent."""
+    return _folder(Path(os.environ.get("SENTILOC_DATA", SHARED / "data")) / name)
+
+
+def golden_folder(name: str) -> Path:
+    """A folder of reference inputs and outputs, or skip: `SENTILOC_GOLDEN` names their parent."""
+    return _folder(Path(os.environ.get("SENTILOC_GOLDEN", SHARED / "golden")) / name)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        pytest.skip(f"needs the folder {path.parent.name}/{path.name} (SENTILOC_DATA, SENTILOC_GOLDEN)")
+    return path

@@ -1,0 +1,195 @@
+"""Untrusted video in, snippets and sound out: one pass in a confined child process, streaming, PTS kept.
+
+Time 0 of everything is the first video frame that decodes, whatever timestamp it carries.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.segments import VideoInfo
+from sentiloc.worker.decoder import channel
+from sentiloc.worker.decoder.containers import SNIFF_BYTES, sniff_container
+from sentiloc.worker.decoder.process import SLOTS, DecoderProcess, Message
+from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+
+__all__ = [
+    "AudioChunk",
+    "DecodeLimits",
+    "DecodeRequest",
+    "EndOfMedia",
+    "SnippetFrames",
+    "VideoInfo",
+    "decode",
+    "grab_frame",
+    "grab_frames",
+]
+
+Pictures = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SnippetFrames:
+    """Snippet `index`: `faces` (k, height, width, 3) and `visual` (snippet_frames, size, size, 3), RGB."""
+
+    index: int
+    faces: Pictures
+    visual: Pictures | None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """Mono samples (n,) in about [-1, 1]; the first is sample `start` since time 0. Chunks leave no gap."""
+
+    start: int
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfMedia:
+    """The whole: `duration` in seconds as decoded, snippets, decoded source frames, audio samples.
+
+    Of a part that ends before the video does, `duration` is the container's claim; snippets and samples count from
+    the video's start, and at most to the part's end.
+    """
+
+    duration: float
+    snippets: int
+    frames: int
+    samples: int
+
+
+Event = VideoInfo | SnippetFrames | AudioChunk | EndOfMedia
+
+
+def decode(
+    path: Path, request: DecodeRequest, limits: DecodeLimits, on_wait: Callable[[], None] | None = None
+) -> Generator[Event, None, None]:
+    """Yield VideoInfo, then SnippetFrames and AudioChunks in time order as they come, then EndOfMedia.
+
+    T = ceil(grid frames / snippet_frames), at least 1; the last snippet repeats the last frame. Audio may end
+    before or after the video, or be missing though announced (a damaged track). The duration of VideoInfo is
+    the container's claim; EndOfMedia's is the truth. Closing the generator kills the decoder at once; what
+    `on_wait` raises (called about 4 times a second while waiting) does too. It must be driven by one thread.
+
+    Raises SentilocError: source_missing, empty_file, unsupported_format, no_video, corrupt_media,
+    limit_exceeded, resource_limit.
+    """
+    with (
+        _open(path) as (file, container_format),
+        DecoderProcess(file, container_format, request, limits, on_wait=on_wait) as process,
+    ):
+        yield from _events(process, request)
+
+
+def _events(process: DecoderProcess, request: DecodeRequest) -> Generator[Event, None, None]:
+    for message in process.messages():
+        event = _read_event(message, process, request)
+        yield event
+        if isinstance(event, EndOfMedia):
+            return
+
+
+def _read_event(message: Message, process: DecoderProcess, request: DecodeRequest) -> Event:
+    try:
+        if message.kind == channel.INFO:
+            return VideoInfo(**message.fields)
+        if message.kind == channel.AUDIO:
+            return AudioChunk(int(message.fields["start"]), np.frombuffer(message.payload, np.float32))
+        if message.kind == channel.END:
+            return EndOfMedia(**message.fields)
+        return _take_snippet(message.fields, process, request)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SentilocError(
+            ErrorCode.CORRUPT_MEDIA, "The video is damaged: decoding it went astray."
+        ) from error
+
+
+def _take_snippet(fields: dict[str, Any], process: DecoderProcess, request: DecodeRequest) -> SnippetFrames:
+    """Copy a snippet out of its slot, so that the child can fill it again."""
+    index, slot = int(fields["index"]), int(fields["slot"])
+    count, height, width = (int(n) for n in fields["faces"])
+    sides_fit = 0 < height <= request.face_max_side and 0 < width <= request.face_max_side
+    if not (0 <= slot < SLOTS and count == len(request.face_samples) and sides_fit):
+        raise ValueError("not a snippet of this request")
+    size, start = count * height * width * 3, slot * request.slot_bytes
+    faces = np.frombuffer(process.memory[start : start + size], np.uint8).reshape(count, height, width, 3)
+    visual = None
+    if request.visual_size is not None:
+        raw = process.memory[start + size : start + size + request.visual_bytes]
+        shape = (request.snippet_frames, request.visual_size, request.visual_size, 3)
+        visual = np.frombuffer(raw, np.uint8).reshape(shape)
+    process.release_slot()
+    return SnippetFrames(index, faces, visual)
+
+
+def grab_frame(path: Path, seconds: float, max_side: int, limits: DecodeLimits) -> Pictures:
+    """The frame on screen at `seconds` (the last one if the video is shorter), RGB (height, width, 3).
+
+    Raises SentilocError as `decode` does.
+    """
+    with closing(grab_frames(path, [seconds], max_side, limits)) as frames:
+        return next(frames)
+
+
+def grab_frames(
+    path: Path,
+    times: Sequence[float],
+    max_side: int,
+    limits: DecodeLimits,
+    on_wait: Callable[[], None] | None = None,
+) -> Generator[Pictures, None, None]:
+    """The frames on screen at `times` (seconds) in their order, from one decoder; as `decode` otherwise."""
+    request = DecodeRequest(face_samples=(0,), face_max_side=max_side)
+    with (
+        _open(path) as (file, container_format),
+        DecoderProcess(
+            file, container_format, request, limits, grab_seconds=list(times), on_wait=on_wait
+        ) as process,
+        closing(_events(process, request)) as events,
+    ):
+        for _, event in zip(times, events, strict=False):
+            if not isinstance(event, SnippetFrames):
+                raise SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is damaged and could not be read.")
+            yield np.array(event.faces[0])
+
+
+class _open:  # noqa: N801
+    """Opens a video and tells its container by its first bytes; the child gets the descriptor alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> tuple[BinaryIO, str]:
+        try:
+            self._file = self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise SentilocError(ErrorCode.SOURCE_MISSING, "The video file cannot be opened.") from error
+        try:
+            return self._file, self._sniff()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _sniff(self) -> str:
+        head = os.pread(self._file.fileno(), SNIFF_BYTES, 0)
+        if not head:
+            raise SentilocError(ErrorCode.EMPTY_FILE, "The file is empty.")
+        container_format = sniff_container(head)
+        if container_format is None:
+            raise SentilocError(
+                ErrorCode.UNSUPPORTED_FORMAT, "The file is not a video of an accepted format."
+            )
+        return container_format
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()

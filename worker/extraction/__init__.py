@@ -1,0 +1,1 @@
+"""From a decoded video to snippet features, and their cache."""

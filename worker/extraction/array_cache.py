@@ -1,0 +1,115 @@
+"""Arrays that were worked out before, on disk under a key, within bounds of size and age."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sentiloc.worker.features.feature_file import let_go
+
+logger = logging.getLogger(__name__)
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_CHUNK = 1024 * 1024
+_SUFFIX = ".arrays"
+_ABANDONED_SECONDS = 3600.0
+
+
+class ArrayCache:
+    """A folder of entries, shared by any number of processes.
+
+    An entry is written whole or not at all; one that cannot be read counts as missing and is removed. Above
+    `max_bytes` the entries unused for longest go, and any entry unused for `max_age_seconds` goes.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, max_age_seconds: float) -> None:
+        self._folder, self._max_bytes, self._max_age_seconds = folder, max_bytes, max_age_seconds
+
+    def load(self, key: str) -> dict[str, Array] | None:
+        """The arrays stored under `key`, if there are any."""
+        path = self._path(key)
+        try:
+            if time.time() - path.stat().st_mtime > self._max_age_seconds:
+                path.unlink()
+                return None
+            # Its checksums cover every byte of the arrays.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in arrays.files}
+            os.utime(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except UNREADABLE as error:
+            self.reject(key, error)
+            return None
+        return found
+
+    def reject(self, key: str, error: Exception) -> None:
+        """Remove an entry that turned out not to be readable."""
+        logger.warning("an entry of the cache cannot be read and is made anew: %s", error)
+        self._path(key).unlink(missing_ok=True)
+
+    def store(self, key: str, arrays: Mapping[str, Array]) -> None:
+        """Keep arrays, if there is room; a cache that cannot be written is logged, not an error."""
+        part = self._folder / f"{key}.{os.getpid()}.part"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+            for array in arrays.values():
+                let_go(array)
+            part.replace(self._path(key))
+            self._evict()
+        except OSError as error:
+            logger.warning("an entry of the cache is not kept: %s", error.strerror)
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}{_SUFFIX}"
+
+    def _evict(self) -> None:
+        """Remove what is too old or too much, and what killed processes left."""
+        now, kept = time.time(), 0
+        entries = [(_status(path), path) for path in self._folder.iterdir()]
+        present = [(status, path) for status, path in entries if status is not None]
+        for status, path in sorted(present, key=lambda entry: entry[0].st_mtime, reverse=True):
+            age, is_part = now - status.st_mtime, path.suffix != _SUFFIX
+            kept += 0 if is_part else status.st_size
+            unused = age > (_ABANDONED_SECONDS if is_part else self._max_age_seconds)
+            if unused or (not is_part and kept > self._max_bytes):
+                path.unlink(missing_ok=True)
+
+
+def cache_key(video: Path, identity: str) -> str:
+    """SHA-256 over a file's bytes and `identity`, which names all else that the arrays depend on."""
+    status = video.stat()
+    digest = _digest(video, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return hashlib.sha256(f"{digest}:{identity}".encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=4)
+def _digest(video: Path, *_: int) -> str:
+    """A job asks for several keys of one file, which is read once."""
+    digest = hashlib.sha256()
+    with video.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,164 @@
+"""A video file to snippet features: one decode pass, every stream, nothing kept but features.
+
+Serving, `sentiloc localize` and `sentiloc extract` (training data) all run this code.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import extractor_id, shipped_models_dir
+from sentiloc.model.spec import FaceStream, ModelSpec
+from sentiloc.model.weights import cached_weights, require_i3d, sha256
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, Event, decode
+from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
+from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.features.face import FaceExtractor, load_face_extractor
+from sentiloc.worker.features.visual import GPU_BATCH, VisualExtractor
+from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.onnx_session import GPUS, check_precision, create_session
+
+Report = Callable[[str, float], None]
+"""Called with a stage ("decoding", "extracting", "localizing") and the progress of the whole job, 0 to 1.
+
+It may raise `SentilocError(cancelled)`, which stops the work and the decoder at once."""
+
+FACE_DETECTOR_PACKAGE, EXPRESSION_PACKAGE = "face-detector", "expression"
+FACE_MAX_SIDE = 640
+VISUAL_SIZE = 224
+REVISION = 1
+"""To be raised with any change of code that changes features: cached ones are extracted anew then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extractor:
+    """Extractors of one spec, loaded and warm. Features under way lie in `folder`, default the system's."""
+
+    spec: ModelSpec
+    limits: DecodeLimits
+    face: FaceExtractor | None
+    visual: VisualExtractor | None
+    networks: tuple[str, ...]
+    folder: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """All that features depend on besides the file, as JSON: `networks` holds graphs' digests and device."""
+        limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
+        parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
+        return json.dumps(parts, sort_keys=True)
+
+    def extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
+        """Features of one video, or of a part of it; raises what `worker.decoder.decode.decode` and `report` raise.
+
+        Decoding, faces and pictures run side by side. Whatever of them is slowest makes the others wait.
+        """
+        report("decoding", 0.0)
+        on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
+        run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part)
+        request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
+        with run, closing(decode(path, request, self.limits, on_wait)) as events:
+            for event in _timed(events, run.clock):
+                run.take(event)
+                on_wait()
+        return run.finish()
+
+    @property
+    def request(self) -> DecodeRequest:
+        """What the decoder is asked for."""
+        spec = self.spec
+        return DecodeRequest(
+            frame_rate=spec.frame_rate,
+            snippet_frames=spec.snippet_frames,
+            face_samples=face_samples(spec.face, spec.snippet_frames),
+            face_max_side=FACE_MAX_SIDE,
+            visual_size=VISUAL_SIZE if self.visual else None,
+            audio_rate=spec.audio.sample_rate if spec.audio else None,
+        )
+
+
+def load_extractor(spec: ModelSpec, settings: Settings, folder: Path | None = None) -> Extractor:
+    """Load what the spec needs; raises `spec_mismatch`, `weights_missing` or `model_unavailable`."""
+    threads = settings.threads or available_cpus()
+    face = _load_face(spec.face, threads) if spec.face else None
+    visual = _load_visual(spec, settings) if spec.visual else None
+    i3d = [settings.device, settings.precision, sha256(require_i3d(settings.precision))] if visual else []
+    return Extractor(
+        spec=spec,
+        limits=DecodeLimits.from_settings(settings, threads),
+        face=face,
+        visual=visual,
+        networks=(*([face.name, face.digest] if face else []), *i3d),
+        folder=folder,
+    )
+
+
+def face_samples(face: FaceStream | None, snippet_frames: int) -> tuple[int, ...]:
+    """Frames of a snippet that are looked at: evenly spaced, away from its ends."""
+    if face is None:
+        return ()
+    count = face.samples_per_snippet
+    return tuple((2 * i + 1) * snippet_frames // (2 * count) for i in range(count))
+
+
+def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
+    root = shipped_models_dir()
+    encoder = root / EXPRESSION_PACKAGE
+    if extractor_id(encoder) != face.encoder:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH,
+            f"the model was trained on faces encoded by {face.encoder}, here is {extractor_id(encoder)}",
+        )
+    yunet = cached_weights("yunet")
+    return load_face_extractor(root / FACE_DETECTOR_PACKAGE, encoder, yunet=yunet, threads=threads)
+
+
+def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
+    if spec.visual is None or spec.visual.extractor != "i3d-rgb":
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name} wants an unknown visual extractor")
+    check_precision(settings.device, settings.precision)
+    session = create_session(
+        require_i3d(settings.precision),
+        settings.device,
+        settings.threads,
+        settings.precision,
+        settings.gpu_memory_bytes,
+    )
+    on_gpu = settings.device in GPUS
+    extractor = VisualExtractor(session, GPU_BATCH, "cuda") if on_gpu else VisualExtractor(session)
+    if settings.precision == "int8" and extractor.calibrated_on is None:
+        detail = "the 8-bit I3D is of a version whose features OpenVINO computed wrongly: make it anew by "
+        raise SentilocError(ErrorCode.WEIGHTS_MISSING, f"{detail}sentiloc weights quantize VIDEO...")
+    extractor.warm_up()
+    return extractor
+
+
+def _timed(events: Generator[Event, None, None], clock: StageClock) -> Iterator[Event]:
+    """The decoder's events; the time spent waiting for each counts as decoding."""
+    while True:
+        with clock.time("decoding"):
+            event = next(events, None)
+        if event is None:
+            return
+        yield event
+
+
+def throttled(call: Callable[[], None], seconds: float = 0.25) -> Callable[[], None]:
+    """`call`, at most every `seconds`."""
+    last = -seconds
+
+    def limited() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            last = now
+            call()
+
+    return limited

@@ -1,0 +1,185 @@
+"""One extraction under way: the decoder's events become features, and nothing else is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures, VideoInfo
+from sentiloc.model.spec import ModelSpec
+from sentiloc.worker.decoder.decode import AudioChunk, EndOfMedia, Event, SnippetFrames
+from sentiloc.worker.extraction.stages import Stage, StageClock
+from sentiloc.worker.features.audio import AudioExtractor
+from sentiloc.worker.features.face import FaceExtractor
+from sentiloc.worker.features.feature_file import Rows
+from sentiloc.worker.features.visual import VisualExtractor
+
+BATCH = 8
+"""Snippets that go from the decoder to the networks at a time: about five seconds of video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Snippets `first` up to but without `end` of a video; `end` None is the video's."""
+
+    first: int = 0
+    end: int | None = None
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """One video's features, what the decoder learned about it, and seconds spent per stage.
+
+    Of a part of a video, the features are those from its snippet `first` on.
+    """
+
+    info: VideoInfo
+    features: SnippetFeatures
+    timings: dict[str, float]
+    first: int = 0
+
+    def cut(self, part: Part) -> Extraction:
+        """The same of a part of this video."""
+        whole, inside = self.features, slice(part.first, part.end)
+        features = SnippetFeatures(
+            visual=None if whole.visual is None else whole.visual[inside],
+            audio=None if whole.audio is None else whole.audio[inside],
+            face=None if whole.face is None else whole.face[inside],
+            visual_present=whole.visual_present[inside],
+            audio_present=whole.audio_present[inside],
+            face_present=whole.face_present[inside],
+        )
+        return replace(self, features=features, first=part.first)
+
+    @property
+    def faces_seen(self) -> int:
+        """Snippets that show a face."""
+        return int(self.features.face_present.sum())
+
+
+class Run:
+    """One extraction under way. Sound is worked on as it comes; faces and pictures by a thread each."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        face: FaceExtractor | None,
+        visual: VisualExtractor | None,
+        folder: Path | None,
+        on_wait: Callable[[], None],
+        part: Part = WHOLE,
+    ) -> None:
+        self._spec, self._part = spec, part
+        self.clock = StageClock()
+        self.info: VideoInfo | None = None
+        self.snippets = 0
+        self._audio = AudioExtractor(spec.audio, folder) if spec.audio else AudioExtractor()
+        self._face = _FaceRun(face, folder, self.clock) if face else None
+        self._visual = _VisualRun(visual, folder, self.clock) if visual else None
+        self._pending: list[SnippetFrames] = []
+        self._on_wait = on_wait
+        self._exit = ExitStack()
+        self._stages: list[Stage[list[SnippetFrames]]] = []
+
+    def __enter__(self) -> Self:
+        runs = [run for run in (self._face, self._visual) if run is not None]
+        self._stages = [self._exit.enter_context(Stage(run.take, self._on_wait)) for run in runs]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._exit.close()
+
+    @property
+    def progress(self) -> float:
+        """Share of the announced duration, or of the part, that has been extracted."""
+        if self.info is None or self.info.duration <= 0:
+            return 0.0
+        end = self.info.duration / self._spec.snippet_seconds
+        wanted = min(end, self._part.end or end) - self._part.first
+        return min(1.0, self.snippets / wanted) if wanted > 0 else 0.0
+
+    def take(self, event: Event) -> None:
+        """Work on one event of the decoder."""
+        if isinstance(event, VideoInfo):
+            self.info = event
+        elif isinstance(event, AudioChunk):
+            with self.clock.time("audio"):
+                self._audio.push(event.samples)
+        elif isinstance(event, SnippetFrames):
+            self.snippets += 1
+            self._pending.append(event)
+            if len(self._pending) >= BATCH:
+                self._flush()
+        else:
+            self._end(event)
+
+    def _end(self, event: EndOfMedia) -> None:
+        self._flush()
+        for stage in self._stages:
+            stage.finish()
+        if self.info is not None:
+            self.info = replace(self.info, duration=event.duration)
+
+    def _flush(self) -> None:
+        batch, self._pending = self._pending, []
+        for stage in self._stages if batch else ():
+            stage.put(batch)
+
+    def finish(self) -> Extraction:
+        """The features of the video, or of the part; of a part that lies behind the video's end there are none."""
+        if self.info is None or not (self.snippets or self._part.first):
+            raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
+        total, absent = self.snippets, np.zeros(self.snippets, np.bool_)
+        with self.clock.time("audio"):
+            audio, heard = self._audio.finish(total)
+        features = SnippetFeatures(
+            visual=self._visual.rows.take(total) if self._visual else None,
+            audio=audio if self._spec.audio else None,
+            face=self._face.rows.take(total) if self._face else None,
+            visual_present=~absent if self._visual else absent,
+            audio_present=heard if self._spec.audio else absent,
+            face_present=np.concatenate(self._face.present) if self._face and total else absent,
+        )
+        timings = dict(self.clock.seconds)
+        return Extraction(info=self.info, features=features, timings=timings, first=self._part.first)
+
+
+class _FaceRun:
+    """The face stream of one extraction."""
+
+    def __init__(self, extractor: FaceExtractor, folder: Path | None, clock: StageClock) -> None:
+        self._extractor, self._clock = extractor, clock
+        self.rows = Rows((extractor.dim,), folder)
+        self.present: list[BoolArray] = []
+        self._last: FloatArray | None = None
+
+    def take(self, batch: list[SnippetFrames]) -> None:
+        """Work on snippets that follow those before."""
+        with self._clock.time("face"):
+            found = self._extractor.extract([snippet.faces for snippet in batch], self._last)
+            self.rows.append(found.face)
+            self.present.append(found.present)
+            self._last = found.last
+
+
+class _VisualRun:
+    """The visual stream of one extraction."""
+
+    def __init__(self, extractor: VisualExtractor, folder: Path | None, clock: StageClock) -> None:
+        self._extractor, self._clock = extractor, clock
+        self.rows = Rows((extractor.dim,), folder)
+
+    def take(self, batch: list[SnippetFrames]) -> None:
+        """Work on snippets that follow those before."""
+        with self._clock.time("visual"):
+            frames = [snippet.visual for snippet in batch if snippet.visual is not None]
+            self.rows.append(self._extractor.extract(frames))

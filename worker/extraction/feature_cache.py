@@ -1,0 +1,58 @@
+"""Features of videos seen before, on disk: the same upload again, or another localizer, skips extraction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from sentiloc.model.segments import SnippetFeatures, VideoInfo
+from sentiloc.worker.extraction.array_cache import UNREADABLE, Array, ArrayCache, cache_key
+from sentiloc.worker.extraction.extraction import Extraction
+
+__all__ = ["FeatureCache", "cache_key"]
+
+STREAMS = ("visual", "audio", "face")
+
+
+class FeatureCache:
+    """Extractions in an `ArrayCache`."""
+
+    def __init__(self, folder: Path, max_bytes: int, max_age_seconds: float) -> None:
+        self._arrays = ArrayCache(folder, max_bytes, max_age_seconds)
+
+    def load(self, key: str) -> Extraction | None:
+        """The extraction stored under `key`, if there is one; its timings are empty."""
+        arrays = self._arrays.load(key)
+        try:
+            return None if arrays is None else _extraction(arrays)
+        except UNREADABLE as error:
+            self._arrays.reject(key, error)
+            return None
+
+    def store(self, key: str, extraction: Extraction) -> None:
+        """Keep an extraction, if there is room."""
+        self._arrays.store(key, _as_arrays(extraction))
+
+
+def _as_arrays(extraction: Extraction) -> dict[str, Array]:
+    features = extraction.features
+    streams = {name: getattr(features, name) for name in STREAMS}
+    present = np.stack([getattr(features, f"{name}_present") for name in STREAMS])
+    kept = {name: rows for name, rows in streams.items() if rows is not None}
+    return {"info": np.array(json.dumps(asdict(extraction.info))), "present": present, **kept}
+
+
+def _extraction(arrays: dict[str, Array]) -> Extraction:
+    visual_present, audio_present, face_present = arrays["present"]
+    features = SnippetFeatures(
+        visual=arrays.get("visual"),
+        audio=arrays.get("audio"),
+        face=arrays.get("face"),
+        visual_present=visual_present,
+        audio_present=audio_present,
+        face_present=face_present,
+    )
+    return Extraction(info=VideoInfo(**json.loads(str(arrays["info"]))), features=features, timings={})

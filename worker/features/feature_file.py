@@ -1,0 +1,55 @@
+"""Features while a video is extracted: rows in a file, so that two hours need no more memory than a minute."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.segments import FloatArray
+
+
+class Rows:
+    """Float32 rows of one shape, appended to an unnamed file in `folder` (default: the system's)."""
+
+    def __init__(self, shape: tuple[int, ...], folder: Path | None = None) -> None:
+        self._shape = shape
+        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._count = 0
+
+    def append(self, rows: FloatArray) -> None:
+        """Add rows (n, *shape), n >= 0; raises `storage_full`."""
+        left = memoryview(np.ascontiguousarray(rows, np.float32).tobytes())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise SentilocError(ErrorCode.STORAGE_FULL, "There is no space left for features.") from error
+        self._count += len(rows)
+
+    def take(self, count: int, filling: float = 0.0) -> FloatArray:
+        """The first `count` rows (count, *shape), mapped rather than read; missing ones hold `filling`.
+
+        Nothing can be appended afterwards.
+        """
+        if self._count < count:
+            self.append(np.full((count - self._count, *self._shape), filling, np.float32))
+        with self._file as file:
+            if not count:
+                return np.empty((0, *self._shape), np.float32)
+            size = count * int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, np.float32).reshape(count, *self._shape)
+
+
+def let_go(rows: FloatArray | None) -> None:
+    """Give back the memory that reading rows of a file took; they are read again when they are needed."""
+    owner: object = rows
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    owner = owner.obj if isinstance(owner, memoryview) else owner
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,145 @@
+"""A job's first stage where its video is named by a URL: fetch it into the storage."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import httpcore
+
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.outbound.client import Outbound, header_texts
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+FETCHING_UNTIL = 0.05
+"""Share of the whole job that fetching counts for."""
+_POLL_SECONDS = 0.25
+
+
+def fetch_source(
+    record: JobRecord,
+    storage: Storage,
+    settings: Settings,
+    report: Callable[[str, float], None],
+    outbound: Outbound | None = None,
+) -> int:
+    """Store what `record.source_url` names under `record.source_key`; returns its bytes.
+
+    `report` is called several times a second and ends the work by raising; a resolver or a server that hangs
+    cannot hold it up, because it is a thread of its own that waits for them. Raises `url_forbidden`,
+    `url_unreachable`, `upload_too_large`, `empty_file` and `storage_full`.
+    """
+    fetch = _Fetch(record, storage, settings, outbound or Outbound(settings.outbound_allow))
+    threading.Thread(target=fetch.run, name="fetch", daemon=True).start()
+    try:
+        while not fetch.is_done():
+            report("fetching", fetch.share * FETCHING_UNTIL)
+    finally:
+        fetch.stop.set()
+    if isinstance(fetch.outcome, BaseException):
+        raise fetch.outcome
+    return fetch.outcome
+
+
+@dataclass(slots=True)
+class _Fetch:
+    record: JobRecord
+    storage: Storage
+    settings: Settings
+    outbound: Outbound
+    stop: threading.Event = field(default_factory=threading.Event)
+    share: float = 0.0
+    outcome: int | BaseException = 0
+    _done: queue.SimpleQueue[int | BaseException] = field(default_factory=queue.SimpleQueue)
+
+    def is_done(self) -> bool:
+        """Waits a moment; True once `outcome` is there."""
+        with suppress(queue.Empty):
+            self.outcome = self._done.get(timeout=_POLL_SECONDS)
+            return True
+        return False
+
+    def run(self) -> None:
+        """The thread's work."""
+        try:
+            self._done.put(self._fetch())
+        except BaseException as error:
+            self._done.put(error)
+
+    def _fetch(self) -> int:
+        size = 0
+        with (
+            self.outbound.stream(
+                "GET",
+                self.record.source_url or "",
+                headers={"User-Agent": "Sentiloc", "Accept": "video/*, */*"},
+                total_seconds=self.settings.fetch_seconds,
+                idle_seconds=self.settings.upload_idle_seconds,
+                stopped=self.stop.is_set,
+            ) as response,
+            self.storage.writer(self.record.source_key) as writer,
+        ):
+            for chunk in self._chunks(response):
+                size += len(chunk)
+                writer.write(chunk)
+            if size == 0:
+                raise SentilocError(ErrorCode.EMPTY_FILE, "The video is an empty file.")
+            if self.stop.is_set():
+                raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
+            writer.commit()
+        logger.info("fetched %d bytes", size)
+        return size
+
+    def _chunks(self, response: httpcore.Response) -> Iterator[bytes]:
+        """The body, within the limits on its size and on its pace."""
+        announced = header_texts(response).get("content-length", "")
+        length = int(announced) if announced.isascii() and announced.isdigit() else None
+        self._require(response, length or 0)
+        size, pace = 0, _Pace(self.settings)
+        for chunk in response.iter_stream():
+            size += len(chunk)
+            self._require(response, size)
+            pace.add(len(chunk))
+            self.share = size / length if length else 0.0
+            yield chunk
+
+    def _require(self, response: httpcore.Response, size: int) -> None:
+        if response.status != 200:
+            is_redirect = 300 <= response.status < 400
+            more = "; redirects are not followed" if is_redirect else ""
+            detail = f"The URL could not be fetched: it answered with status {response.status}{more}."
+            raise SentilocError(ErrorCode.URL_UNREACHABLE, detail)
+        limit = self.settings.max_upload_bytes
+        if size > limit:
+            detail = f"The video is larger than {limit} bytes, which is the most this server takes."
+            raise SentilocError(ErrorCode.UPLOAD_TOO_LARGE, detail)
+
+
+class _Pace:
+    """Ends a body that drips."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.slow_body_seconds
+        self._least = settings.slow_body_bytes_per_second * self._seconds
+        self._since = time.monotonic()
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Count what came; raises `url_unreachable`."""
+        self._size += size
+        now = time.monotonic()
+        if now - self._since < self._seconds:
+            return
+        if self._size < self._least:
+            detail = "The URL could not be fetched: it sends too slowly."
+            raise SentilocError(ErrorCode.URL_UNREACHABLE, detail)
+        self._since, self._size = now, 0

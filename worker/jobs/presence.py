@@ -1,0 +1,70 @@
+"""A worker child's thread that says every few seconds which model it holds on which device, or why none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+
+from redis import RedisError
+
+from sentiloc.app.jobs.presence import BEAT_SECONDS, WorkerPresence, beat
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import SentilocError
+from sentiloc.worker.jobs.owner import new_owner
+from sentiloc.worker.pipelines.registry import Pipelines
+
+logger = logging.getLogger(__name__)
+
+_RELOAD_SECONDS = 15.0
+
+
+class PresenceThread:
+    """Beats until the process ends; tries again to load a model that could not be loaded."""
+
+    def __init__(self, settings: Settings, store: JobStore, pipelines: Pipelines) -> None:
+        self._model = settings.model
+        self._store = store
+        self._pipelines = pipelines
+        self._name = f"{os.uname().nodename}/{new_owner()}"
+        self._loaded_at = time.monotonic()
+        self._load_seconds: float | None = None
+
+    def start(self) -> None:
+        """Begin to beat."""
+        threading.Thread(target=self._loop, name="presence", daemon=True).start()
+
+    def load(self) -> None:
+        """Load the default model; a failure is logged, shown by `/readyz` and tried again."""
+        self._loaded_at = time.monotonic()
+        known = self._pipelines.error
+        try:
+            self._pipelines.get(self._model)
+            self._load_seconds = time.monotonic() - self._loaded_at
+        except SentilocError as error:
+            if known is None or known.detail != error.detail:
+                logger.error("model %s cannot be loaded: %s", self._model, error.detail)
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                beat(self._store.redis, self._store.prefix, self._presence())
+            except RedisError as error:
+                logger.warning("presence not told: %s", error)
+            time.sleep(BEAT_SECONDS)
+            if self._pipelines.error and time.monotonic() - self._loaded_at > _RELOAD_SECONDS:
+                self.load()
+
+    def _presence(self) -> WorkerPresence:
+        pipeline, error = self._pipelines.default(), self._pipelines.error
+        return WorkerPresence(
+            name=self._name,
+            seen_at=0.0,
+            model=self._model,
+            model_version=pipeline.version if pipeline else None,
+            device=pipeline.device if pipeline else None,
+            error=f"{error.code}: {error.detail}" if error else None,
+            load_seconds=self._load_seconds,
+        )

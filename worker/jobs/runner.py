@@ -1,0 +1,198 @@
+"""One job from claim to its end: the only place where a worker writes to job records."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis import RedisError
+
+from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.record import JobError, JobRecord, JobState
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.metrics.job_counters import JobFigures, count_job
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage, full_is_typed, result_key, thumbnail_key
+from sentiloc.app.telemetry.logs import job_id_context
+from sentiloc.app.telemetry.tracing import flush, span
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.jobs.fetch import fetch_source
+from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StopReason
+from sentiloc.worker.jobs.owner import is_dead, new_owner
+from sentiloc.worker.jobs.process import is_draining
+from sentiloc.worker.pipelines.registry import Pipelines
+from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sentiloc.app.jobs.options import TimeRange
+    from sentiloc.model.results.result import SegmentOptions
+    from sentiloc.model.results.task_result import AnyResult
+    from sentiloc.worker.extraction.extract import Report
+    from sentiloc.worker.pipelines.tasks import AnyPipeline
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_UNEXPECTED = JobError(code=ErrorCode.INTERNAL, detail="Something went wrong in the worker, which logged it.")
+
+
+class JobRunner:
+    """Runs the jobs that messages name."""
+
+    def __init__(self, settings: Settings, store: JobStore, storage: Storage, pipelines: Pipelines) -> None:
+        self._settings = settings
+        self._store = store
+        self._storage = storage
+        self._pipelines = pipelines
+
+    def run(self, job_id: str) -> bool:
+        """Work on the job if it is there to be worked on; False when it went back to the queue."""
+        job_id_context.set(job_id)
+        record = self._claim(job_id)
+        if record is None:
+            logger.info("nothing to do: the job is done, gone, or another worker has it")
+            return True
+        logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
+        with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
+            with span("job", record.trace, {"job.id": record.id, "job.attempt": record.attempt}):
+                is_done = self._work(record, keeper)
+            flush()
+            return is_done
+
+    def _claim(self, job_id: str) -> JobRecord | None:
+        owner = new_owner()
+        record = self._store.claim(job_id, owner, self._settings.lease_seconds)
+        if record is None and take_from_dead_owner(self._store, job_id, self._settings.max_attempts):
+            record = self._store.claim(job_id, owner, self._settings.lease_seconds)
+        return record
+
+    def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
+        try:
+            self._localize(record, keeper)
+        except SentilocError as error:
+            if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
+                return self._stopped(record, keeper.stop_reason)
+            self._fail(record, JobError(code=error.code, detail=error.detail))
+        except RedisError:
+            raise
+        except Exception:
+            logger.exception("the job failed unexpectedly")
+            self._fail(record, _UNEXPECTED)
+        return True
+
+    def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
+        began = time.monotonic()
+        self._require_quota(record)
+        pipeline = self._pipelines.get(record.model)
+        _require_version(record.options, pipeline)
+        self._fetch(record, keeper)
+        with full_is_typed(), self._storage.local_path(record.source_key) as path:
+            options = record.options.cut(pipeline.default_options)
+            with span("localize"):
+                result = _localize_file(pipeline, path, keeper.report, options, record.options.time_range)
+            with span("thumbnails"):
+                peaks = [segment.peak for segment in result.segments]
+                owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt)
+                pictures = make_thumbnails(path, peaks, self._settings, keeper.check, owner)
+            size = path.stat().st_size
+        part, duration = record.options.time_range, result.video.duration
+        media_seconds = duration if part is None else part.seconds(duration)
+        figures = JobFigures(result.timings, media_seconds, time.monotonic() - began, size)
+        self._save(record, result, pictures, figures)
+
+    def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures) -> None:
+        key = result_key(record.id, record.attempt)
+        with self._storage.writer(key) as writer:
+            writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
+            writer.commit()
+        count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
+        self._forget_lost_attempts(record)
+        labels = {segment.label for segment in result.segments}
+        media = figures.media_seconds
+        if self._insist(
+            lambda: self._store.succeed(record.lease, key, labels, media_seconds=media, thumbnails=count)
+        ):
+            logger.info("succeeded with %d segments", len(result.segments))
+            self._count(figures)
+        else:
+            for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
+                self._storage.delete(lost)
+            logger.info("the result is discarded: the job was cancelled or given to another worker")
+
+    def _forget_lost_attempts(self, record: JobRecord) -> None:
+        """One that was killed between its result and its record left the result behind; none of them can still win."""
+        for attempt in range(1, record.attempt):
+            self._storage.delete(result_key(record.id, attempt))
+
+    def _require_quota(self, record: JobRecord) -> None:
+        """Jobs that were accepted together may be more than their key has minutes for."""
+        keys = KeyStore(self._store.redis, self._store.prefix)
+        if record.key_id is not None and keys.is_used_up(record.key_id):
+            detail = "The minutes of the API key were used up before this job began."
+            raise SentilocError(ErrorCode.QUOTA_EXCEEDED, detail)
+
+    def _count(self, figures: JobFigures) -> None:
+        try:
+            count_job(self._store.redis, self._store.prefix, figures)
+        except RedisError as error:
+            logger.warning("the job's figures are not counted: %s", error)
+
+    def _fetch(self, record: JobRecord, keeper: LeaseKeeper) -> None:
+        """Bring the video here if the job names a URL; an attempt before this one may have done so."""
+        if record.source_url is None or self._storage.size(record.source_key) is not None:
+            return
+        size = fetch_source(record, self._storage, self._settings, keeper.report)
+        self._insist(lambda: self._store.fetched(record.lease, size))
+
+    def _fail(self, record: JobRecord, error: JobError) -> None:
+        kept = self._insist(lambda: self._store.fail(record.lease, error))
+        logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
+
+    def _stopped(self, record: JobRecord, reason: StopReason) -> bool:
+        logger.info("stopped: %s", reason)
+        if reason is StopReason.DRAINING:
+            return not self._insist(lambda: self._store.release(record.lease))
+        return True
+
+    def _insist(self, write: Callable[[], T]) -> T:
+        """Repeat a write until Redis is back, for up to ten leases; a stopping worker does not wait."""
+        deadline = time.monotonic() + 10 * self._settings.lease_seconds
+        while True:
+            try:
+                return write()
+            except RedisError as error:
+                if time.monotonic() > deadline or is_draining():
+                    raise
+                logger.warning("waiting for Redis: %s", error)
+                time.sleep(0.5)
+
+
+def _localize_file(
+    pipeline: AnyPipeline, path: Path, report: Report, options: SegmentOptions, part: TimeRange | None
+) -> AnyResult:
+    if part is None:
+        return pipeline.localize(path, report, options)
+    return pipeline.localize_part(path, report, options, part.start, part.end)
+
+
+def _require_version(options: JobOptions, pipeline: AnyPipeline) -> None:
+    wanted = options.model_version
+    if wanted is not None and wanted != pipeline.version:
+        detail = f"This worker has version {pipeline.version} of the model, not {wanted}."
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail)
+
+
+def take_from_dead_owner(store: JobStore, job_id: str, max_attempts: int) -> bool:
+    """Put a job back whose worker was on this machine and has ended; True when it is queued again."""
+    record = store.get(job_id)
+    if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):
+        return False
+    state = store.expire(job_id, max_attempts, dead_owner=record.owner)
+    logger.warning("job %s lost its worker (attempt %d) and is now %s", job_id, record.attempt, state)
+    return state is JobState.QUEUED

@@ -1,0 +1,1 @@
+"""The whole way of one video, one pipeline for each task."""

@@ -1,0 +1,94 @@
+"""Emotions of a video by a CTEN package: the same decode and features as for sentiment, another network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sentiloc.app.settings import Settings
+from sentiloc.model.cten.detect import EmotionScores
+from sentiloc.model.cten.inputs import modality_dims, segment_inputs
+from sentiloc.model.package import ModelPackage
+from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.results.task_result import AnyResult, EmotionResult, cut_emotions, make_series
+from sentiloc.model.results.time_range import within
+from sentiloc.model.segments import SnippetFeatures
+from sentiloc.worker.extraction.extract import Report, load_extractor
+from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.pipelines.localizer import Session, check_spec
+from sentiloc.worker.pipelines.sentiment import LOCALIZING_FROM, PackagePipeline, load_cache
+from sentiloc.worker.runtime.onnx_session import create_session, device_name
+
+
+class EmotionScorer:
+    """CTEN's graph, after checking that it belongs to the package's spec."""
+
+    def __init__(self, package: ModelPackage, session: Session) -> None:
+        check_spec(package.spec, session)
+        modality_dims(package.spec)
+        self._spec, self._session = package.spec, session
+
+    def score(self, features: SnippetFeatures) -> tuple[EmotionScores, float]:
+        """Scores of a video, and how many seconds one of its segments lasts."""
+        inputs = segment_inputs(features, self._spec)
+        feeds = {"visual": inputs.visual[None], "audio": inputs.audio[None]}
+        video, segments, attention = self._session.run(["video", "segments", "attention"], feeds)
+        scores = EmotionScores(video=video[0], segments=segments[0], attention=attention[0])
+        return scores, inputs.snippets * self._spec.snippet_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmotionPipeline(PackagePipeline):
+    """A package that recognises and localizes emotions."""
+
+    scorer: EmotionScorer
+
+    def localize_part(
+        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
+    ) -> AnyResult:
+        """The same of [start, end) seconds; all of the video is decoded."""
+        return within(self.localize(path, report, options), start, end)
+
+    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> EmotionResult:
+        """The emotions of a video file; raises `SentilocError` where that is not possible."""
+        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
+        report("localizing", LOCALIZING_FROM)
+        options, clock = options or self.default_options, StageClock()
+        classes, features = self.package.spec.classes, extraction.features
+        with clock.time("localizing"):
+            scores, step = self.scorer.score(features)
+        columns = dict(zip(("attention_visual", "attention_audio"), scores.attention.T, strict=True))
+        columns |= dict(zip(classes, scores.segments.T, strict=True))
+        starts = np.arange(0, len(features), round(step / self.package.spec.snippet_seconds))
+        faces = np.logical_or.reduceat(features.face_present, starts)
+        curve = make_series(columns, step, tuple(faces.tolist()))
+        probabilities = {name: round(float(p), 4) for name, p in zip(classes, scores.video, strict=True)}
+        calibration, duration = self.package.calibration, extraction.info.duration
+        return EmotionResult(
+            video=extraction.info,
+            faces_seen=extraction.faces_seen,
+            segments=cut_emotions(curve, probabilities, duration, calibration, options),
+            curve=curve,
+            model=self.identity,
+            timings={**extraction.timings, **clock.seconds},
+            options=options,
+            calibration=calibration,
+            sound=self._sound(extraction),
+            probabilities=probabilities,
+        )
+
+
+def load_emotion_pipeline(
+    settings: Settings, package: ModelPackage, features_dir: Path | None
+) -> EmotionPipeline:
+    """Load what a CTEN package needs; raises `SentilocError` that names what is missing."""
+    session = create_session(package.network, settings.device, settings.threads)
+    return EmotionPipeline(
+        package=package,
+        extractor=load_extractor(package.spec, settings, features_dir),
+        scorer=EmotionScorer(package, session),
+        device=device_name(session),
+        cache=load_cache(settings, features_dir),
+    )

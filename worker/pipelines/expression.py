@@ -1,0 +1,195 @@
+"""Facial expressions of a video by a GIM package: every frame of the face, its flow, intensity, expressions."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.flow import stack_flows
+from sentiloc.model.package import ModelPackage, shipped_models_dir
+from sentiloc.model.results.result import ModelIdentity, SegmentOptions
+from sentiloc.model.results.task_result import AnyResult, ExpressionResult, cut_expressions, make_series
+from sentiloc.model.results.time_range import within
+from sentiloc.model.segments import BoolArray, FloatArray, VideoInfo
+from sentiloc.model.spec import FlowStream, ModelSpec
+from sentiloc.model.weights import cached_weights
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
+from sentiloc.worker.extraction.extract import FACE_DETECTOR_PACKAGE, FACE_MAX_SIDE, Report, throttled
+from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.features.face_detection import Detector, load_detector
+from sentiloc.worker.features.flow import FlowExtractor
+from sentiloc.worker.pipelines.localizer import Session, check_spec
+from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.onnx_session import create_session, device_name
+
+WINDOW, MARGIN = 4096, 64
+"""Frames that go through the network at a time, and those around them that it must see: more than its reach."""
+MIN_LENGTH, MERGE_GAP = 0.1, 0.0
+"""Seconds: micro-expressions are short, and two in a row are two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowExtraction:
+    """One video's flow (T, dim), where a face is seen (T,), and seconds spent per stage."""
+
+    info: VideoInfo
+    flow: FloatArray
+    present: BoolArray
+    timings: dict[str, float]
+
+
+def extract_flow(
+    path: Path, spec: ModelSpec, detector: Detector, limits: DecodeLimits, report: Report
+) -> FlowExtraction:
+    """Decode a video and follow its largest face; raises what `worker.decoder.decode.decode` and `report` raise."""
+    stream, clock = flow_stream(spec), StageClock()
+    request = DecodeRequest(
+        frame_rate=spec.frame_rate,
+        snippet_frames=spec.snippet_frames,
+        face_samples=tuple(range(spec.snippet_frames)),
+        face_max_side=FACE_MAX_SIDE,
+    )
+    extractor = FlowExtractor(detector, stream)
+    info: VideoInfo | None = None
+    parts: list[tuple[FloatArray, BoolArray]] = []
+
+    def progress() -> None:
+        done = len(parts) * spec.snippet_seconds / info.duration if info and info.duration > 0 else 0.0
+        report("extracting" if parts else "decoding", min(1.0, done))
+
+    tell = throttled(progress)
+    with closing(decode(path, request, limits, tell)) as events:
+        for event in events:
+            if isinstance(event, VideoInfo):
+                info = event
+            elif isinstance(event, SnippetFrames):
+                with clock.time("flow"):
+                    parts.append(extractor.take(event.faces))
+            elif isinstance(event, EndOfMedia) and info is not None:
+                info = replace(info, duration=event.duration)
+            tell()
+    if info is None or not parts:
+        raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
+    flow, present = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return FlowExtraction(info=info, flow=flow, present=present, timings=dict(clock.seconds))
+
+
+def flow_stream(spec: ModelSpec) -> FlowStream:
+    """The flow that a spec asks for; raises `spec_mismatch` where it asks for none."""
+    if spec.flow is None or spec.frame_rate is None:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH, f"{spec.name}: expressions need a flow stream at a fixed rate"
+        )
+    return spec.flow
+
+
+def load_flow_detector(threads: int) -> Detector:
+    """The face detector that serving uses."""
+    root = shipped_models_dir() / FACE_DETECTOR_PACKAGE
+    return load_detector(root, yunet=cached_weights("yunet"), threads=threads)
+
+
+class ExpressionScorer:
+    """GIM's graph, after checking that it belongs to the package's spec."""
+
+    def __init__(self, package: ModelPackage, session: Session) -> None:
+        check_spec(package.spec, session)
+        self._stream, self._session = flow_stream(package.spec), session
+
+    def score(self, flow: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Intensity (T,) and actions (T, C) of flow (T, dim), in windows that see what surrounds them."""
+        stacked = stack_flows(flow, self._stream.skip, self._stream.resolutions)
+        parts = []
+        for start in range(0, len(stacked), WINDOW):
+            first, stop = max(start - MARGIN, 0), min(start + WINDOW, len(stacked))
+            feeds = {"flow": stacked[first : stop + MARGIN][None]}
+            intensity, actions = self._session.run(["intensity", "actions"], feeds)
+            inside = slice(start - first, stop - first)
+            parts.append((intensity[0, inside], actions[0, inside]))
+        intensity, actions = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return intensity, actions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionPipeline:
+    """A package that spots expressions, loaded and warm; used by one thread at a time."""
+
+    package: ModelPackage
+    detector: Detector
+    scorer: ExpressionScorer
+    limits: DecodeLimits
+    device: str
+
+    @property
+    def model_name(self) -> str:
+        """Name of the package."""
+        return self.package.spec.name
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        return self.package.spec.version
+
+    @property
+    def default_options(self) -> SegmentOptions:
+        """How expressions are cut where nothing else is asked for."""
+        spec = self.package.spec
+        return SegmentOptions(
+            threshold=spec.confidence_threshold,
+            min_length=MIN_LENGTH,
+            merge_gap=MERGE_GAP,
+            labels=spec.classes,
+        )
+
+    def localize_part(
+        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
+    ) -> AnyResult:
+        """The same of [start, end) seconds; all of the video is decoded."""
+        return within(self.localize(path, report, options), start, end)
+
+    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> ExpressionResult:
+        """The expressions in a video file; raises `SentilocError` where that is not possible."""
+        spec, options, clock = self.package.spec, options or self.default_options, StageClock()
+        report("decoding", 0.0)
+        found = extract_flow(path, spec, self.detector, self.limits, report)
+        report("localizing", 1.0)
+        with clock.time("localizing"):
+            intensity, actions = self.scorer.score(found.flow)
+        intensity = intensity * found.present
+        columns = {"intensity": intensity, **dict(zip(spec.classes, actions.T, strict=True))}
+        step = spec.snippet_seconds / spec.snippet_frames
+        curve = make_series(columns, step, tuple(found.present.tolist()))
+        calibration = self.package.calibration
+        snippets = np.arange(0, len(found.present), spec.snippet_frames)
+        return ExpressionResult(
+            video=found.info,
+            faces_seen=int(np.logical_or.reduceat(found.present, snippets).sum()),
+            segments=cut_expressions(curve, spec.classes, found.info.duration, calibration, options),
+            curve=curve,
+            model=ModelIdentity(
+                name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
+            ),
+            timings={**found.timings, **clock.seconds},
+            options=options,
+            calibration=calibration,
+            classes=spec.classes,
+        )
+
+
+def load_expression_pipeline(settings: Settings, package: ModelPackage) -> ExpressionPipeline:
+    """Load what a GIM package needs; raises `SentilocError` that names what is missing."""
+    threads = settings.threads or available_cpus()
+    session = create_session(package.network, settings.device, settings.threads)
+    return ExpressionPipeline(
+        package=package,
+        detector=load_flow_detector(threads),
+        scorer=ExpressionScorer(package, session),
+        limits=DecodeLimits.from_settings(settings, threads),
+        device=device_name(session),
+    )

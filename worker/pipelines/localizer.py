@@ -1,0 +1,110 @@
+"""FSENet through ONNX Runtime: snippet features in, frame scores out, any length, constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import ModelPackage
+from sentiloc.model.segments import FloatArray, FrameScores, SnippetFeatures
+from sentiloc.model.spec import ModelSpec, parse_spec
+from sentiloc.worker.features.feature_file import let_go
+
+STREAMS = ("visual", "audio", "face")
+WINDOW = 512
+OVERLAP = 128
+_ONNX_TYPES = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
+
+
+class Session(Protocol):
+    """The part of `onnxruntime.InferenceSession` that is used here."""
+
+    def run(self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Named inputs to named outputs."""
+
+    def get_inputs(self) -> list[Any]:
+        """Declared inputs."""
+
+    def get_modelmeta(self) -> Any:
+        """Metadata that was stored at export."""
+
+
+class Localizer:
+    """Scores videos with one package's network, after checking that network and spec belong together."""
+
+    def __init__(self, package: ModelPackage, session: Session) -> None:
+        self._session = session
+        self.spec = package.spec
+        self._input_types = {node.name: _ONNX_TYPES[node.type] for node in session.get_inputs()}
+        check_spec(package.spec, session)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that the network takes."""
+        return tuple(stream for stream in STREAMS if stream in self._input_types)
+
+    def score(self, features: SnippetFeatures) -> FrameScores:
+        """Scores (T, C + 1) and saliency (T,) of a video of T snippets, in windows blended at their seams."""
+        total = len(features)
+        scores = np.zeros((total, len(self.spec.classes) + 1), np.float32)
+        saliency = np.zeros(total, np.float32)
+        weights = np.zeros(total, np.float32)
+        for window in windows(total):
+            part = self._run(features, window)
+            weight = _ramp(window, total)
+            scores[window] += part.scores * weight[:, None]
+            saliency[window] += part.saliency * weight
+            weights[window] += weight
+        return FrameScores(scores=scores / weights[:, None], saliency=saliency / weights)
+
+    def score_without(self, features: SnippetFeatures) -> dict[str, FrameScores]:
+        """What the network says when a stream that the video has is declared absent, for each such stream."""
+        present = {stream: getattr(features, f"{stream}_present") for stream in self.streams}
+        if sum(bool(mask.any()) for mask in present.values()) < 2:
+            return {}
+        return {
+            stream: self.score(replace(features, **{f"{stream}_present": np.zeros_like(mask)}))
+            for stream, mask in present.items()
+            if mask.any()
+        }
+
+    def _run(self, features: SnippetFeatures, window: slice) -> FrameScores:
+        inputs = {
+            name: getattr(features, name)[window][None].astype(kind, copy=False)
+            for name, kind in self._input_types.items()
+        }
+        scores, saliency = self._session.run(["scores", "saliency"], inputs)
+        for stream in self.streams:
+            let_go(getattr(features, stream))
+        return FrameScores(scores=scores[0], saliency=saliency[0, :, 0])
+
+
+def check_spec(spec: ModelSpec, session: Session) -> None:
+    """Raise `spec_mismatch` unless the network was exported under exactly this spec."""
+    stored = session.get_modelmeta().custom_metadata_map.get("sentiloc.spec")
+    if stored is None or parse_spec(stored) != spec:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: spec.json and the network do not agree")
+
+
+def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterator[slice]:
+    """Slices that cover `total` snippets, each at most `length` long, neighbours sharing >= `overlap`."""
+    if total <= length:
+        if total:
+            yield slice(0, total)
+        return
+    count = -(-(total - overlap) // (length - overlap))
+    for start in np.linspace(0, total - length, count).round().astype(int):
+        yield slice(int(start), int(start) + length)
+
+
+def _ramp(window: slice, total: int, overlap: int = OVERLAP) -> FloatArray:
+    """Blending weights (window length,): full inside, falling linearly to the window's inner seams."""
+    steps = np.arange(window.stop - window.start, dtype=np.float32)
+    rise = np.ones_like(steps) if window.start == 0 else np.minimum((steps + 1) / overlap, 1)
+    fall = np.ones_like(steps) if window.stop == total else np.minimum((steps[::-1] + 1) / overlap, 1)
+    return rise * fall

@@ -1,0 +1,107 @@
+"""A small picture of each segment's peak, made once at the job's end and kept beside the result."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage, thumbnail_key
+from sentiloc.model.errors import SentilocError
+from sentiloc.worker.decoder.decode import Pictures, grab_frames
+from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.extraction.array_cache import Array, ArrayCache, cache_key
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The job that pictures are made for, and the storage in which they will lie."""
+
+    storage: Storage
+    job_id: str
+    attempt: int
+
+
+def make_thumbnails(
+    path: Path,
+    peaks: Sequence[float],
+    settings: Settings,
+    go_on: Callable[[], None],
+    owner: Owner | None = None,
+) -> list[bytes]:
+    """JPEGs of the frames at `peaks` (seconds), in their order; fewer where time or the video runs out.
+
+    A video that could be localized may still fail here (it is sought in now): that costs pictures, not the job.
+    What `go_on` raises goes through. With an `owner`, the pictures of another job of the same video are copied.
+    """
+    wanted = peaks[: settings.max_thumbnails] if settings.thumbnail_side_pixels else ()
+    if not wanted:
+        return []
+    if owner is None or not settings.feature_cache_bytes:
+        return _grab(path, wanted, settings, go_on)
+    # Only whose they are is remembered: a picture must not outlive the job that it belongs to.
+    cache = ArrayCache(settings.features_dir, settings.feature_cache_bytes, settings.feature_cache_seconds)
+    shown = (list(wanted), settings.thumbnail_side_pixels, settings.thumbnail_quality)
+    key = cache_key(path, f"thumbnails {shown}")
+    made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, settings, go_on)
+    if len(made) == len(wanted):
+        cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})
+    return made
+
+
+def _copies(storage: Storage, seen: Mapping[str, Array] | None, count: int) -> list[bytes]:
+    """All pictures of the job that `seen` names, or none."""
+    if seen is None:
+        return []
+    names = (thumbnail_key(str(seen["job"]), int(seen["attempt"]), index) for index in range(count))
+    try:
+        return [storage.read(name) for name in names]
+    except SentilocError:
+        return []
+
+
+def _grab(path: Path, wanted: Sequence[float], settings: Settings, go_on: Callable[[], None]) -> list[bytes]:
+    deadline = time.monotonic() + settings.thumbnail_seconds
+    made: list[bytes] = []
+    limits = DecodeLimits.from_settings(settings)
+    frames = grab_frames(path, wanted, settings.thumbnail_side_pixels, limits, go_on)
+    try:
+        for frame in frames:
+            made.append(_jpeg(frame, settings.thumbnail_quality))
+            go_on()
+            if time.monotonic() > deadline:
+                break
+    except (SentilocError, StopIteration, cv2.error) as error:
+        go_on()
+        logger.warning("only %d of %d thumbnails: %s", len(made), len(wanted), error)
+    finally:
+        frames.close()
+    return made
+
+
+def save_thumbnails(storage: Storage, job_id: str, attempt: int, pictures: Sequence[bytes]) -> int:
+    """Store them; returns how many there was room for."""
+    for index, picture in enumerate(pictures):
+        try:
+            with storage.writer(thumbnail_key(job_id, attempt, index)) as writer:
+                writer.write(picture)
+                writer.commit()
+        except SentilocError as error:
+            logger.warning("only %d of %d thumbnails are kept: %s", index, len(pictures), error)
+            return index
+    return len(pictures)
+
+
+def _jpeg(frame: Pictures, quality: int) -> bytes:
+    """An RGB picture (height, width, 3) as JPEG."""
+    bgr = np.ascontiguousarray(frame[:, :, ::-1])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()

@@ -1,0 +1,1 @@
+"""Reduced precision of the visual network and its effect."""

@@ -1,0 +1,38 @@
+"""How far features are from those of float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sentiloc.model.segments import FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureEffect:
+    """Differences of features (T, dim) over all snippets.
+
+    largest: by the largest feature. mean: by the mean feature. cosine: the least of a snippet.
+    of_variation: root mean square by that of the features about their mean over all snippets, which is all that
+    tells one snippet from another: 1 is as much error as there is to know. None if all are alike.
+    """
+
+    largest: float
+    mean: float
+    cosine: float
+    of_variation: float | None
+
+
+def feature_effect(exact: FloatArray, ours: FloatArray) -> FeatureEffect:
+    """Of features (T, dim), T >= 1, in float32 and in another precision."""
+    error = np.abs(exact - ours)
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(ours, axis=1)
+    variation = float(np.sqrt(np.square(exact - exact.mean(axis=0)).mean()))
+    tiny = float(np.finfo(np.float32).tiny)
+    return FeatureEffect(
+        largest=float(error.max() / max(float(np.abs(exact).max()), tiny)),
+        mean=float(error.mean() / max(float(np.abs(exact).mean()), tiny)),
+        cosine=float(((exact * ours).sum(axis=1) / np.maximum(norms, tiny)).min()),
+        of_variation=float(np.sqrt(np.square(error).mean())) / variation if variation else None,
+    )
