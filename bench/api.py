@@ -22,10 +22,10 @@ import uvloop
 from redis import Redis
 
 from bench.clips import make_clip
-from bench.service import Service, descendants, name, process_cpu_seconds
+from bench.harness import Service, descendants, name, process_cpu_seconds
+from bench.load import Connection
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
-from tests.proofs.load import Connection
 
 RESULTS = Path(__file__).parent / "results" / "api.json"
 CONNECTIONS = 4
@@ -106,7 +106,7 @@ def _cpu_seconds(service: Service) -> dict[str, float]:
     """Processor seconds of the API, of the Redis that it asks, and of this process."""
     found = {"api": 0.0, "redis": 0.0, "client": time.process_time()}
     for pid in descendants(service.pid):
-        part = name(pid).removesuffix("-server")
+        part = name(pid)
         if part in found:
             found[part] += process_cpu_seconds(pid)
     return found

@@ -41,24 +41,31 @@ def make_clip(folder: Path, codec: str, height: int, seconds: float) -> Path:
     return path
 
 
+def make_short_clip(path: Path, height: int, seconds: float) -> Path:
+    """A 25 fps mp4 of that many seconds, picture and sound."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, lambda part: _encode(part, "h264", height, seconds))
+    return path
+
+
 def _write(path: Path, make: Any) -> None:
     part = path.with_suffix(".part.mp4")
     make(part)
     part.replace(path)
 
 
-def _encode(path: Path, codec: str, height: int) -> None:
+def _encode(path: Path, codec: str, height: int, seconds: float = LOOP_SECONDS) -> None:
     encoder, options = ENCODERS[codec]
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(encoder, rate=FRAME_RATE, options=dict(options))
         video.width, video.height, video.pix_fmt = WIDTHS[height], height, "yuv420p"
         video.codec_context.thread_count = 1
         sound: Any = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
-        for index in range(round(LOOP_SECONDS * FRAME_RATE)):
+        for index in range(round(seconds * FRAME_RATE)):
             frame = av.VideoFrame.from_ndarray(draw(index, height), format="rgb24")
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        for start in range(0, round(LOOP_SECONDS * SAMPLE_RATE), 1024):
+        for start in range(0, round(seconds * SAMPLE_RATE), 1024):
             samples = tone(np.arange(start, start + 1024) / SAMPLE_RATE)
             audio = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
             audio.sample_rate, audio.pts, audio.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)

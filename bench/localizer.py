@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.random_models import NAME, make_models
 from bench.train_step import ReferenceTransformer
-from experiments.random_models import NAME, make_models
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clips import make_clip
-from bench.service import Service
+from bench.harness import Service
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 

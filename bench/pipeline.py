@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any, get_args
 
 from bench.clips import make_clip
-from bench.service import ROOT, Service, environment
+from bench.harness import ROOT, Service, environment
 from sentiloc.worker.runtime.cpu import available_cpus
 from sentiloc.worker.runtime.onnx_session import Precision
 
@@ -120,7 +120,7 @@ def service_settings(spec: str, precision: str, options: argparse.Namespace) -> 
         "feature_cache_bytes": 0,
     }
     if spec == "i3d":
-        from experiments.random_models import NAME, make_models
+        from bench.random_models import NAME, make_models
 
         models, cache = make_models(options.clips, with_int8=precision == "int8")
         settings |= {"models_dir": models, "cache_dir": cache, "model": NAME, "precision": precision}

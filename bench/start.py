@@ -15,9 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.clips import make_clip
-from bench.service import ROOT, Service, command, environment
-from tests.support.media import make_clip as make_small_clip
+from bench.clips import make_clip, make_short_clip
+from bench.harness import ROOT, Service, command, environment
 
 RESULTS = Path(__file__).parent / "results" / "start.json"
 
@@ -60,8 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     video = make_clip(options.clips, "h264", 720, options.seconds)
     with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "small.mp4"
-        make_small_clip(small, seconds=2.0, size=(640, 360), audio="aac")
+        small = make_short_clip(Path(folder) / "small.mp4", 360, 2.0)
         report = {
             "cold_start": cold_start(small, options.repeats),
             "second_upload": second_upload(video, Path(folder) / "service"),

@@ -20,12 +20,12 @@ from typing import Any
 import av
 import numpy as np
 
+from bench.clips import make_clip
 from sentiloc.app.settings import Settings
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, decode
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
 from sentiloc.worker.pipelines.sentiment import CONTEXT, Pipeline, load_pipeline
-from tests.support.media import make_clip
 
 CONTEXTS = (0, 32, 64, 128, CONTEXT, 256)
 STREAMS = ("visual", "audio", "face")
@@ -91,9 +91,7 @@ def decoding() -> dict[str, Any]:
     parts["minute_alone"] = Part(int(300 / step), int(360 / step))
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "long.mp4"
-        options = (("preset", "ultrafast"), ("g", "250"))
-        make_clip(path, seconds=600.0, size=(640, 360), audio="aac", options=options)
+        path = make_clip(Path(folder), "h264", 360, 600.0)
         for name, part in parts.items():
             request = DecodeRequest(
                 face_samples=(4, 12), audio_rate=16_000, first_snippet=part.first, end_snippet=part.end

@@ -4,7 +4,7 @@
 
 Runs what this installation and processor can run, PyTorch included, on drawn snippets: two at a time as they come, then
 in bound batches of 1, 2, 4 and 8. Needs `sentiloc weights pull i3d`, and for int8 `sentiloc weights quantize VIDEO...`
-(or the random weights of `experiments.random_models`, by SENTILOC_CACHE_DIR).
+(or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.precision_world import draw_shot
-from experiments.random_models import as_clips
+from bench.drawn_shots import draw_shot
+from bench.random_models import as_clips
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.extractors.i3d import I3D
 from sentiloc.model.weights import require_i3d

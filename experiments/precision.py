@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.random_models import make_lively_i3d
 from experiments.precision_world import (
     STEP,
     Bank,
@@ -36,7 +37,6 @@ from experiments.precision_world import (
     shot_classes,
     string_videos,
 )
-from experiments.random_models import make_lively_i3d
 from experiments.simulated_tsl300 import PROTOCOL
 from sentiloc.app.settings import Settings
 from sentiloc.model.data.items import Item

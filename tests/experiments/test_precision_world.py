@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.pipeline import compare_with_recipe
 from experiments.precision_world import SHOT_SNIPPETS, STEP, Bank, draw_shot, shot_classes, string_videos
 from sentiloc.model.spec import NON_SENTIMENT
 
@@ -41,17 +40,3 @@ def test_classes_look_different_before_the_same_room() -> None:
     assert {shot.shape for shot in drawn} == {(SHOT_SNIPPETS, 16, 224, 224, 3)}
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert 0.005 < (drawn[one] != drawn[other]).any(axis=-1).mean() < 0.5
-
-
-def test_every_precision_is_compared_with_the_recipe_of_its_case() -> None:
-    rows = [
-        {"spec": "i3d", "case": "a", "precision": "float32", "wall": 4.0, "cpu": 8.0},
-        {"spec": "i3d", "case": "a", "precision": "int8", "wall": 2.0, "cpu": 4.0},
-        {"spec": "i3d", "case": "b", "precision": "int8", "wall": 1.0, "cpu": 1.0},
-    ]
-    report = {"rows": rows, "recipe": [{"spec": "i3d", "case": "a", "wall": 20.0, "cpu": 32.0}]}
-    compare_with_recipe(report)
-    assert report["recipe"][0]["faster"] == {
-        "float32": {"wall": 5.0, "cpu": 4.0},
-        "int8": {"wall": 10.0, "cpu": 8.0},
-    }

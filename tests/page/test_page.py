@@ -11,10 +11,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from bench.page import PAN, TWO_HOURS, plant_long_result
 from sentiloc.app.routes.page import WEB
 from tests.page.browsing import Visit, read
 from tests.page.conftest import SteadyService, Visitor
+from tests.page.long_result import PAN, TWO_HOURS, plant_long_result
 from tests.support.services import wait_for
 
 MAX_GZIPPED = 300_000
@@ -331,5 +331,5 @@ def test_two_hours_pan_smoothly(visit: Visitor, service: SteadyService, clip: Pa
     assert silent < 0.1 and min(heard) > 0.9
     before = person.main_thread_seconds()
     figures = json.loads(person.page.evaluate(PAN, 40))
-    # Processor time, as a busy machine leaves the page waiting; `bench/page.py` measures frames.
+    # Processor time, as a busy machine leaves the page waiting; `tests/proofs/page_speed.py` measures frames.
     assert (person.main_thread_seconds() - before) / figures["frames"] < 0.020

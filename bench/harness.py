@@ -48,7 +48,7 @@ class Tree:
         self._thread.join()
 
     def forget(self) -> None:
-        """Start anew with the peak."""
+        """Reset the peak."""
         self.peak_mib = 0.0
 
     def cpu_seconds(self) -> float:
@@ -81,7 +81,9 @@ def name(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return "ended"
-    known = ("sentiloc.worker.decoder.child", "redis-server", "api", "worker", "serve")
+    if "--appendonly" in words:
+        return "redis"
+    known = ("sentiloc.worker.decoder.child", "api", "worker", "serve")
     return next((part for part in known if any(part in word for word in words[:6])), words[0])
 
 
@@ -92,6 +94,12 @@ def proportional_mib(pid: int) -> float:
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
     except (OSError, StopIteration):
         return 0.0
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process (RSS)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def process_cpu_seconds(pid: int) -> float:

@@ -1,36 +1,21 @@
-"""How quick the page is in a real browser: `python -m bench.page [-o bench/results/page.json]`.
-
-Needs Chromium and `.[test]`. It starts a service of its own, localizes a drawn clip, and plants a result of two
-hours (some hundred segments, 11,250 snippets) beside a job, as if a video of that length had been localized.
-"""
+"""A made-up result of any length in the place of a finished job's: what a long video's page is tested with."""
 
 from __future__ import annotations
 
-import argparse
-import gzip
 import json
-import os
-import statistics
-import tempfile
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from docs.tools.drawn_clip import draw_clip
 from sentiloc.model.package import load_package
 from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Curve, ModelIdentity, Result, SegmentOptions, make_curve
 from sentiloc.model.results.sound import VALUES_PER_SNIPPET, Sound
 from sentiloc.model.segments import FrameScores, VideoInfo
 from sentiloc.model.spec import SNIPPET_FRAMES
-from tests.page.browsing import Visit, chromium
 from tests.service.running import RunningService
 
 TWO_HOURS = 7200.0
 SNIPPET_SECONDS = SNIPPET_FRAMES / 25
-VISITS = 7
-FRAMES = 300
 
 # Pans by wheel, one step a frame; a message that is posted in a frame arrives after its layout and painting.
 PAN = """async (frames) => {
@@ -108,65 +93,3 @@ def plant_long_result(service: RunningService, job_id: str, seconds: float) -> i
     result = long_result(seconds)
     (service.data / key).write_text(json.dumps(result.to_dict()))
     return len(result.segments)
-
-
-def first_paint(visit: Visit) -> float:
-    """Milliseconds until something was to be seen."""
-    visit.go().page.wait_for_load_state("networkidle")
-    name = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-    return float(visit.page.evaluate(name))
-
-
-def weight(visit: Visit) -> dict[str, int]:
-    """Bytes and requests of the first screen."""
-    bodies = [visit.context.request.get(url).body() for url in dict.fromkeys(visit.requests)]
-    packed = sum(len(gzip.compress(body)) for body in bodies)
-    return {"requests": len(bodies), "bytes": sum(map(len, bodies)), "bytes_gzipped": packed}
-
-
-def measure(service: RunningService, clip: Path) -> dict[str, Any]:
-    """All figures."""
-    job_id = service.submit(clip)
-    service.wait_ended(job_id)
-    segments = plant_long_result(service, job_id, TWO_HOURS)
-    with chromium() as browser:
-        visits = [Visit(browser, service.url) for _ in range(VISITS)]
-        paints = [first_paint(visit) for visit in visits]
-        size = weight(visits[0])
-        for visit in visits[1:]:
-            visit.context.close()
-        opened = visits[0].open_result(job_id)
-        before = opened.main_thread_seconds()
-        pan = json.loads(opened.page.evaluate(PAN, FRAMES))
-        pan["main_thread_ms_per_frame"] = (opened.main_thread_seconds() - before) / pan["frames"] * 1000
-        return {
-            "browser": browser.version,
-            "machine": {"processors": os.cpu_count(), "load_average": os.getloadavg()[0]},
-            "first_contentful_paint_ms": {"median": statistics.median(paints), "all": paints},
-            "weight": size,
-            "two_hours": {"segments": segments, **pan},
-        }
-
-
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/page.json"))
-    output = parser.parse_args().output
-    with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "drawn.mp4"
-        draw_clip(clip, 4.0)
-        service = RunningService(Path(folder))
-        try:
-            service.start()
-            figures = measure(service, clip)
-        finally:
-            service.stop()
-    print(json.dumps(figures, indent=2))
-    output.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.precision_world import draw_shot
+from bench.drawn_shots import draw_shot
 from sentiloc.model.extractors.i3d import I3D, export_i3d
 from sentiloc.model.fsenet.export import export_onnx
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig

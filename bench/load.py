@@ -1,8 +1,8 @@
 """Clients that upload and poll a real service at a steady rate: errors, memory, and how long polls take.
 
-    python -m tests.proofs.load [--seconds 600] [--uploaders 50] [--polls 500] [--work runs/load]
+    python -m bench.load [--seconds 600] [--uploaders 50] [--polls 500] [--work runs/load]
 
-Row 16. Uploads come from `--uploaders` connections, one every ten seconds each; polls (`GET /jobs/ID`) over 25
+Uploads come from `--uploaders` connections, one every ten seconds each; polls (`GET /jobs/ID`) over 25
 connections, each at its own fixed beat, so that a slow answer delays no other. Everything runs on one machine:
 the client and the worker take processor time from the API, and `cores_used` says how much each took. The client's
 own lateness, printed beside the latencies, tells how busy the machine was: where it is tens of milliseconds, the
@@ -19,17 +19,18 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import uvloop
 
-from bench.service import descendants, name, process_cpu_seconds
-from tests.proofs.faults.rig import Row, clip, running, save
-from tests.service.running import RunningService
-from tests.service.test_uploads import memory
+from bench.clips import make_short_clip
+from bench.harness import Service, descendants, name, process_cpu_seconds, resident_bytes
 
+RESULTS = Path(__file__).parent / "results" / "load.json"
 POLLERS = 25
+Row = dict[str, Any]
 UPLOAD_EVERY_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 _SAMPLE_SECONDS = 2.0
@@ -37,7 +38,7 @@ _WARM_UP_SHARE = 0.2
 
 
 @dataclass(slots=True)
-class Figures:
+class Observations:
     """What the clients saw."""
 
     ends_at: float
@@ -98,26 +99,26 @@ class Connection(asyncio.Protocol):
             self._transport = None
 
 
-async def upload(url: str, video: bytes, figures: Figures, delay: float) -> None:
+async def upload(url: str, video: bytes, observed: Observations, delay: float) -> None:
     """One video every ten seconds."""
     connection = Connection(url)
     part = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
     head = "POST /localize HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x"
     await asyncio.sleep(delay)
-    while time.monotonic() < figures.ends_at:
+    while time.monotonic() < observed.ends_at:
         started = time.monotonic()
         try:
             status, content = await connection.ask(head, part + video + b"\r\n--x--\r\n")
-            figures.statuses[f"upload {status}"] += 1
+            observed.statuses[f"upload {status}"] += 1
             if status == 202:
-                figures.jobs.append(json.loads(content)["id"])
+                observed.jobs.append(json.loads(content)["id"])
         except OSError as error:
-            figures.statuses[f"upload {type(error).__name__}"] += 1
+            observed.statuses[f"upload {type(error).__name__}"] += 1
             connection.close()
         await asyncio.sleep(max(0.0, started + UPLOAD_EVERY_SECONDS - time.monotonic()))
 
 
-async def poll(url: str, figures: Figures, beat_seconds: float, delay: float) -> None:
+async def poll(url: str, observed: Observations, beat_seconds: float, delay: float) -> None:
     """A known job, at a fixed beat; after a slow answer the beats that were missed are left out."""
     connection = Connection(url)
     due = time.monotonic() + delay
@@ -125,31 +126,33 @@ async def poll(url: str, figures: Figures, beat_seconds: float, delay: float) ->
         due = max(due + beat_seconds, time.monotonic())
         await asyncio.sleep(due - time.monotonic())
         started = time.monotonic()
-        if started > figures.ends_at:
+        if started > observed.ends_at:
             return
-        if not figures.jobs:
+        if not observed.jobs:
             continue
-        figures.late_seconds.append(started - due)
+        observed.late_seconds.append(started - due)
         try:
-            status, _ = await connection.ask(f"GET /jobs/{figures.jobs[index % len(figures.jobs)]} HTTP/1.1")
-            figures.statuses[f"poll {status}"] += 1
-            figures.poll_seconds.append(time.monotonic() - started)
+            status, _ = await connection.ask(
+                f"GET /jobs/{observed.jobs[index % len(observed.jobs)]} HTTP/1.1"
+            )
+            observed.statuses[f"poll {status}"] += 1
+            observed.poll_seconds.append(time.monotonic() - started)
         except OSError as error:
-            figures.statuses[f"poll {type(error).__name__}"] += 1
+            observed.statuses[f"poll {type(error).__name__}"] += 1
             connection.close()
 
 
-async def watch(service: RunningService, figures: Figures) -> None:
+async def watch(service: Service, observed: Observations) -> None:
     """The API's resident memory over time, and the processor seconds of all."""
-    api, before = service.process("API"), cpu_seconds(service)
-    while time.monotonic() < figures.ends_at:
-        figures.resident.append((time.monotonic(), memory(api)))
+    api, before = next(pid for pid in descendants(service.pid) if name(pid) == "api"), cpu_seconds(service)
+    while time.monotonic() < observed.ends_at:
+        observed.resident.append((time.monotonic(), resident_bytes(api)))
         await asyncio.sleep(_SAMPLE_SECONDS)
     after = cpu_seconds(service)
-    figures.cpu_seconds = {part: after[part] - before.get(part, 0.0) for part in after}
+    observed.cpu_seconds = {part: after[part] - before.get(part, 0.0) for part in after}
 
 
-def cpu_seconds(service: RunningService) -> dict[str, float]:
+def cpu_seconds(service: Service) -> dict[str, float]:
     """Processor seconds so far of the client (this process) and of the service's parts."""
     found = {"client": time.process_time()}
     for pid in descendants(service.pid):
@@ -158,40 +161,40 @@ def cpu_seconds(service: RunningService) -> dict[str, float]:
     return found
 
 
-async def run(service: RunningService, video: bytes, seconds: float, uploaders: int, polls: int) -> Figures:
+async def run(service: Service, video: bytes, seconds: float, uploaders: int, polls: int) -> Observations:
     """All clients at once."""
-    figures = Figures(ends_at=time.monotonic() + seconds)
+    observed = Observations(ends_at=time.monotonic() + seconds)
     beat = POLLERS / polls
     await asyncio.gather(
-        watch(service, figures),
+        watch(service, observed),
         *(
-            upload(service.url, video, figures, n * UPLOAD_EVERY_SECONDS / uploaders)
+            upload(str(service.client.base_url), video, observed, n * UPLOAD_EVERY_SECONDS / uploaders)
             for n in range(uploaders)
         ),
-        *(poll(service.url, figures, beat, n * beat / POLLERS) for n in range(POLLERS)),
+        *(poll(str(service.client.base_url), observed, beat, n * beat / POLLERS) for n in range(POLLERS)),
     )
-    return figures
+    return observed
 
 
-def summary(figures: Figures, seconds: float) -> Row:
+def summary(observed: Observations, seconds: float) -> Row:
     """Percentiles in milliseconds; the memory's slope in MB a minute after the first fifth."""
     errors = {
-        name: count for name, count in figures.statuses.items() if name not in ("upload 202", "poll 200")
+        name: count for name, count in observed.statuses.items() if name not in ("upload 202", "poll 200")
     }
-    times = np.array(figures.resident, float)
+    times = np.array(observed.resident, float)
     warm = times[int(len(times) * _WARM_UP_SHARE) :]
     slope = float(np.polyfit(warm[:, 0], warm[:, 1], 1)[0]) * 60 / (1 << 20) if len(warm) > 2 else 0.0
-    latency = np.percentile(figures.poll_seconds, (50, 95, 99)) * 1000
-    late = np.percentile(figures.late_seconds, (50, 99)) * 1000
-    requests = sum(figures.statuses.values())
+    latency = np.percentile(observed.poll_seconds, (50, 95, 99)) * 1000
+    late = np.percentile(observed.late_seconds, (50, 99)) * 1000
+    requests = sum(observed.statuses.values())
     return {
         "seconds": seconds,
-        "answers": dict(figures.statuses),
-        "polls_per_second": round(len(figures.poll_seconds) / seconds, 1),
+        "answers": dict(observed.statuses),
+        "polls_per_second": round(len(observed.poll_seconds) / seconds, 1),
         "poll_ms": {"p50": round(latency[0], 1), "p95": round(latency[1], 1), "p99": round(latency[2], 1)},
         "client_late_ms": {"p50": round(late[0], 1), "p99": round(late[1], 1)},
-        "cores_used": {part: round(spent / seconds, 3) for part, spent in figures.cpu_seconds.items()},
-        "api_cpu_ms_per_request": round(1000 * figures.cpu_seconds.get("api", 0.0) / requests, 2),
+        "cores_used": {part: round(spent / seconds, 3) for part, spent in observed.cpu_seconds.items()},
+        "api_cpu_ms_per_request": round(1000 * observed.cpu_seconds.get("api", 0.0) / requests, 2),
         "api_memory_mb": {"first": int(times[0, 1]) >> 20, "last": int(times[-1, 1]) >> 20},
         "api_memory_slope_mb_per_minute": round(slope, 2),
         "errors": errors,
@@ -209,14 +212,14 @@ def main() -> None:
     parser.add_argument("--uploaders", type=int, default=50)
     parser.add_argument("--polls", type=int, default=500, help="per second")
     parser.add_argument("--work", type=Path, default=Path("runs") / "load")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    video = clip(args.work, "moment.mp4", 0.4, size=(64, 48)).read_bytes()
-    with running(args.work, "service", upload_idle_seconds=60) as service:
-        figures = uvloop.run(run(service, video, args.seconds, args.uploaders, args.polls))
-        row = summary(figures, args.seconds)
-    options = f"--seconds {args.seconds:g} --uploaders {args.uploaders} --polls {args.polls}"
-    command = f"python -m tests.proofs.load {options}"
-    save("load", command, row)
+    video = make_short_clip(args.work / "moment.mp4", 144, 0.4).read_bytes()
+    with Service(args.work / "service", feature_cache_bytes=0, upload_idle_seconds=60) as service:
+        observed = uvloop.run(run(service, video, args.seconds, args.uploaders, args.polls))
+        row = summary(observed, args.seconds)
+    print(json.dumps(row, indent=1))
+    args.out.write_text(json.dumps(row, indent=1) + "\n")
 
 
 if __name__ == "__main__":
