@@ -15,9 +15,9 @@ from sentiloc.model.cten.inputs import modality_dims
 from sentiloc.model.cten.losses import class_probabilities
 from sentiloc.model.cten.network import CTEN, CTENConfig
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.fsenet.checkpoint import load_checkpoint, save_atomic
 from sentiloc.model.package import NETWORK_FILES
 from sentiloc.model.spec import ModelSpec
+from sentiloc.model.training.checkpoint import load_checkpoint, save_atomic
 from sentiloc.model.training.graph_export import Graph, export_graph
 
 TASK = "emotion"

@@ -1,36 +1,16 @@
-"""Checkpoints that a kill cannot tear, and FSENet weights with their configuration."""
+"""FSENet weights with their configuration."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
-
-
-def save_atomic(content: dict[str, Any], path: Path) -> None:
-    """torch.save that appears whole or not at all, also after a power cut."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint on the CPU; raises `model_unavailable` that names the file."""
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"cannot read checkpoint {path}: {error}") from error
-    return content
+from sentiloc.model.training.checkpoint import load_checkpoint
 
 
 def network_state(network: FSENet) -> dict[str, Any]:

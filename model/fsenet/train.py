@@ -23,11 +23,12 @@ from sentiloc.model.data.items import Item
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.metrics import DetectionMetrics
 from sentiloc.model.fsenet.batching import Batch, collate, epoch_batches
-from sentiloc.model.fsenet.checkpoint import load_checkpoint, network_state
+from sentiloc.model.fsenet.checkpoint import network_state
 from sentiloc.model.fsenet.erasing import erasing_loss
 from sentiloc.model.fsenet.losses import LossConfig, LossTerms, total_loss
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.scoring import evaluate_items
+from sentiloc.model.training.checkpoint import load_checkpoint
 from sentiloc.model.training.epochs import Progress, step_seed
 from sentiloc.model.training.run_folder import RunFolder
 

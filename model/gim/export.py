@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.fsenet.checkpoint import load_checkpoint, save_atomic
 from sentiloc.model.gim.network import GIM, GIMConfig
 from sentiloc.model.gim.spec import TASK
 from sentiloc.model.package import NETWORK_FILES
 from sentiloc.model.spec import ModelSpec
+from sentiloc.model.training.checkpoint import load_checkpoint, save_atomic
 from sentiloc.model.training.graph_export import Graph, export_graph
 
 

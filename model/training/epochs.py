@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from sentiloc.model.fsenet.checkpoint import load_checkpoint
+from sentiloc.model.training.checkpoint import load_checkpoint
 from sentiloc.model.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.fsenet.checkpoint import save_atomic
+from sentiloc.model.training.checkpoint import save_atomic
 
 
 class RunFolder:

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from sentiloc.model.errors import SentilocError
-from sentiloc.model.fsenet.checkpoint import load_checkpoint
 from sentiloc.model.gim.synthetic import planted_expressions
 from sentiloc.model.gim.training import leave_one_subject_out, train_gim
+from sentiloc.model.training.checkpoint import load_checkpoint
 from tests.model.resumable_runs import FACES, GIM_RUN, train
 
 ROOT = Path(__file__).parents[2]

@@ -20,10 +20,11 @@ import torch
 from sentiloc.model.data.items import Item, SegmentLabel
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.fsenet.batching import collate, epoch_batches
-from sentiloc.model.fsenet.checkpoint import load_checkpoint, load_fsenet
+from sentiloc.model.fsenet.checkpoint import load_fsenet
 from sentiloc.model.fsenet.losses import LossConfig
 from sentiloc.model.fsenet.scoring import evaluate_items, score_items
 from sentiloc.model.fsenet.train import RECIPES, pick_precision, split_items, train
+from sentiloc.model.training.checkpoint import load_checkpoint
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
 
 ROOT = Path(__file__).parents[2]

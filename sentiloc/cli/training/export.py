@@ -26,9 +26,10 @@ def export(
     from dataclasses import replace
 
     from sentiloc.model.data.feature_store import parse_stored_spec
-    from sentiloc.model.fsenet.checkpoint import load_checkpoint, load_fsenet
+    from sentiloc.model.fsenet.checkpoint import load_fsenet
     from sentiloc.model.fsenet.export import export_onnx
     from sentiloc.model.package import NETWORK_FILE, NETWORK_FILES
+    from sentiloc.model.training.checkpoint import load_checkpoint
 
     found = parse_stored_spec(spec / "spec.json" if spec.is_dir() else spec)
     task = load_checkpoint(checkpoint).get("task", "sentiment")

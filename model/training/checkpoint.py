@@ -1,0 +1,30 @@
+"""Checkpoints that a kill cannot tear: written whole or not at all, read without running code from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+
+def save_atomic(content: dict[str, Any], path: Path) -> None:
+    """torch.save that appears whole or not at all, also after a power cut."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU; raises `model_unavailable` that names the file."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"cannot read checkpoint {path}: {error}") from error
+    return content
