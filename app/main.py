@@ -37,7 +37,6 @@ from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.tracing import configure_tracing, stop_tracing
 from sentiloc.app.uploads import tus
-from sentiloc.app.uploads.jobs import sweep_uploads
 from sentiloc.app.version import version
 from sentiloc.app.webhooks.sender import WebhookSender
 
@@ -100,9 +99,9 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        chores = [Chore("uploads", _UPLOADS_SECONDS, lambda: sweep_uploads(services))]
+        chores = [Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep)]
         reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
-        sender = WebhookSender(services.settings, services.store)
+        sender = WebhookSender(services.settings, services.store, services.webhooks, services.keys)
         configure_tracing(services.settings, "api")
         reaper.start()
         sender.start()

@@ -1,4 +1,4 @@
-"""What the routes work with, made once per process."""
+"""What the routes work with, created once per process."""
 
 from __future__ import annotations
 
@@ -7,47 +7,68 @@ from typing import Annotated, Self
 
 from fastapi import Depends, Request
 
+from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.events import EventStreams
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.feedback import FeedbackStore
+from sentiloc.app.jobs.store import JobReader, JobStore
+from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.redis.client import connect
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import Storage
+from sentiloc.app.uploads.jobs import UploadJobs
 from sentiloc.app.uploads.store import UploadStore
-from sentiloc.app.uploads.writer import Pieces
+from sentiloc.app.uploads.writer import UploadWriter
+from sentiloc.app.webhooks.store import WebhookStore
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Settings and the things that hold state."""
+    """The settings, and every store and connection of the process."""
 
     settings: Settings
-    store: JobStore
     shared: SharedConnection
+    reader: JobReader
+    store: JobStore
+    keys: KeyStore
+    feedback: FeedbackStore
+    webhooks: WebhookStore
     storage: Storage
     dispatcher: Dispatcher
+    submitter: Submitter
     events: EventStreams
     uploads: UploadStore
-    pieces: Pieces
+    upload_writer: UploadWriter
+    upload_jobs: UploadJobs
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Connects to nothing yet."""
-        redis = connect(settings)
+        """Build everything; connect to nothing yet."""
+        redis, prefix = connect(settings), settings.redis_prefix
         shared = SharedConnection(settings)
+        reader = JobReader(shared, prefix)
+        store = JobStore(redis, prefix)
+        dispatcher = Dispatcher(settings, redis)
+        submitter = Submitter(store, dispatcher)
         storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
         return cls(
             settings=settings,
-            store=JobStore(redis, settings.redis_prefix),
             shared=shared,
+            reader=reader,
+            store=store,
+            keys=KeyStore(redis, prefix),
+            feedback=FeedbackStore(redis, prefix),
+            webhooks=WebhookStore(redis, prefix),
             storage=storage,
-            dispatcher=Dispatcher(settings, redis),
-            events=EventStreams(settings, shared),
+            dispatcher=dispatcher,
+            submitter=submitter,
+            events=EventStreams(settings, reader),
             uploads=uploads,
-            pieces=Pieces(settings, uploads),
+            upload_writer=UploadWriter(settings, uploads),
+            upload_jobs=UploadJobs(settings, submitter, storage, uploads),
         )
 
 

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.jobs.reads import events_key
 from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.store import JobReader
 from sentiloc.app.redis.client import connect_async
-from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 
 HEARTBEAT_SECONDS = 10.0
@@ -44,9 +44,9 @@ class JobEvent:
 class EventStreams:
     """Bounds how many listen at a time; belongs to one event loop."""
 
-    def __init__(self, settings: Settings, shared: SharedConnection) -> None:
+    def __init__(self, settings: Settings, jobs: JobReader) -> None:
         self._settings = settings
-        self._shared = shared
+        self._jobs = jobs
         self._redis: Redis | None = None
         self._listeners = 0
 
@@ -68,7 +68,7 @@ class EventStreams:
         Ends without a final event when the job is deleted.
         """
         last, place = after, None
-        record, position = await self._shared.job(job_id)
+        record, position = await self._jobs.get(job_id)
         while record is not None:
             events = await self._read(job_id, last, _LOOK_SECONDS)
             for event_id, fields in events:
@@ -76,7 +76,7 @@ class EventStreams:
                 yield JobEvent(fields["kind"], _data(fields, record), event_id)
                 if fields["kind"] == "final":
                     return
-            record, position = await self._shared.job(job_id)
+            record, position = await self._jobs.get(job_id)
             if position is not None and position != place:
                 yield JobEvent("position", {"queue_position": position})
             elif not events:
@@ -91,7 +91,7 @@ class EventStreams:
 
     async def record(self, job_id: str) -> JobRecord | None:
         """The record, read without a thread."""
-        return (await self._shared.job(job_id))[0]
+        return (await self._jobs.get(job_id))[0]
 
     async def close(self) -> None:
         """Give the connections back."""

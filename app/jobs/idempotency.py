@@ -1,11 +1,9 @@
-"""Idempotency keys: a request that is sent again makes no second job."""
+"""Idempotency keys: a request that is sent again creates no second job."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-
-from sentiloc.app.access.caller import current_caller
 
 
 class KeyReusedError(Exception):
@@ -13,16 +11,19 @@ class KeyReusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
-    """A client's wish that a request makes one job, however often it is sent."""
+class IdempotencyKey:
+    """A client's `Idempotency-Key` header, the SHA-256 of the request it came with, and the seconds to keep both."""
 
-    key: str
+    text: str
     digest: str
     seconds: int
 
-    @property
-    def place(self) -> str:
-        """The client's key in a form that may be part of a key in Redis; each API key has its own."""
-        asker = current_caller().key_id
-        text = self.key if asker is None else f"{asker} {self.key}"
+    def name(self, key_id: str | None) -> str:
+        """The key as part of a Redis key. Each API key (`key_id`) has its own name space."""
+        text = self.text if key_id is None else f"{key_id} {self.text}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_key(text: str | None, digest: str, seconds: int) -> IdempotencyKey | None:
+    """The key of a request; None for a request without one."""
+    return IdempotencyKey(text, digest, seconds) if text else None

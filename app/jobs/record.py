@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, parse_options
+from sentiloc.app.telemetry.tracing import current_traceparent
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 
@@ -61,6 +64,45 @@ def sources(target: JobState) -> tuple[JobState, ...]:
 def new_job_id() -> str:
     """An id that nobody can guess: 128 random bits, safe in a URL and in a file name."""
     return secrets.token_urlsafe(16)
+
+
+def _current_key() -> str | None:
+    return current_caller().key_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A checked request for a job. It is passed whole from the route to the store.
+
+    `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. A new job belongs to the API
+    key and to the trace of the request that creates it, unless told otherwise.
+    """
+
+    id: str = field(default_factory=new_job_id)
+    source_key: str
+    source_name: str
+    source_bytes: int
+    source_url: str = ""
+    model: str
+    options: JobOptions = field(default_factory=JobOptions)
+    key_id: str | None = field(default_factory=_current_key)
+    trace: str = field(default_factory=current_traceparent)
+    idempotency: IdempotencyKey | None = None
+
+    def fields(self) -> dict[str, str]:
+        """The fields of the record that the client's request decides, as Redis holds them."""
+        return {
+            "source_key": self.source_key,
+            "source_name": self.source_name,
+            "source_bytes": str(self.source_bytes),
+            "source_url": self.source_url,
+            "model": self.model,
+            "priority": self.options.priority,
+            "options": self.options.canonical(),
+            "key_id": self.key_id or "",
+            "webhook": "" if self.options.webhook is None else "1",
+            "trace": self.trace,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

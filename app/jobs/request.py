@@ -11,8 +11,11 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sentiloc.app.http.multipart import display_name
+from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, JobOptions
+from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.outbound.client import MAX_URL
+from sentiloc.app.storage.local import source_key
 
 MAX_REQUEST_BYTES = 64 * 1024
 _BY_URL: dict[str, Any] = {"url": "https://media.example/holiday.mp4", "options": EXAMPLE_OPTIONS}
@@ -52,10 +55,20 @@ class LocalizeRequest(BaseModel):
         return self
 
     def digest(self) -> str:
-        """The same for the same wishes."""
-        wishes = [self.url, self.upload, self.name, self.options.canonical()]
-        return hashlib.sha256(json.dumps(wishes).encode()).hexdigest()
+        """SHA-256 of the request; equal requests have equal digests."""
+        parts = [self.url, self.upload, self.name, self.options.canonical()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def source_name(self, url: httpx.URL) -> str:
-        """What to call the video."""
-        return display_name(self.name or unquote(url.path.rpartition("/")[2]))
+    def new_job(self, url: httpx.URL, default_model: str, key: IdempotencyKey | None) -> NewJob:
+        """The job of a video at `url`, which has been checked. A worker fetches it, so its size is unknown yet."""
+        job_id = new_job_id()
+        return NewJob(
+            id=job_id,
+            source_key=source_key(job_id),
+            source_name=display_name(self.name or unquote(url.path.rpartition("/")[2])),
+            source_bytes=0,
+            source_url=str(url),
+            model=self.options.model_name or default_model,
+            options=self.options,
+            idempotency=key,
+        )

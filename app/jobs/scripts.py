@@ -61,7 +61,19 @@ end
 SUBMIT = (
     _PRELUDE
     + """
-if redis.call('EXISTS', job) == 1 then return redis.call('HGETALL', job) end
+local upload = prefix .. 'upload:' .. id
+local function use_upload()
+  if redis.call('EXISTS', upload) == 1 then
+    redis.call('HSET', upload, 'state', 'used')
+    redis.call('EXPIRE', upload, 86400)
+    redis.call('ZREM', prefix .. 'uploads', id)
+  end
+end
+if redis.call('EXISTS', job) == 1 then
+  use_upload()
+  return redis.call('HGETALL', job)
+end
+if redis.call('HGET', upload, 'state') == 'gone' then return {'upload', 'gone'} end
 local seen = KEYS[6] and redis.call('GET', KEYS[6])
 if seen then
   local digest, other = string.match(seen, '^(%S+) (%S+)$')
@@ -74,6 +86,7 @@ redis.call('HSET', job, 'id', id, 'seq', sequence, 'created_at', stamp(now), 'at
 for i = 4, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', jobs, stamp(now), id)
 if get('key_id') ~= '' then redis.call('ZADD', jobs .. ':' .. get('key_id'), stamp(now), id) end
+use_upload()
 enqueue()
 return redis.call('HGETALL', job)
 """

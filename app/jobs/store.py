@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
 from redis.commands.core import Script
 
-from sentiloc.app.access.caller import current_caller
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
 from sentiloc.app.jobs import scripts as job_scripts
-from sentiloc.app.jobs.idempotency import KeyReusedError, Once
-from sentiloc.app.jobs.options import JobOptions, Priority
-from sentiloc.app.jobs.reads import JobReads, read_record
+from sentiloc.app.jobs.idempotency import KeyReusedError
+from sentiloc.app.jobs.options import Priority
+from sentiloc.app.jobs.reads import JobReads, job_key, queue_key, read_record
 from sentiloc.app.jobs.record import (
     RUNNING,
     TERMINAL,
@@ -21,15 +21,19 @@ from sentiloc.app.jobs.record import (
     JobRecord,
     JobState,
     Lease,
-    new_job_id,
+    NewJob,
     sources,
 )
-from sentiloc.app.telemetry.tracing import current_traceparent
+from sentiloc.app.redis.shared_connection import SharedConnection, pairs
 from sentiloc.model.errors import ErrorCode
 
 POISON_DETAIL = "The job ended its worker every time it was tried; the video was not localized."
-DEFAULTS = JobOptions()
 FIRST_BATCH_SEQUENCE = 10**12
+_UPLOAD_ENDED = ["upload", "gone"]
+
+
+class UploadEndedError(Exception):
+    """The upload that the job was to be made of was ended or has expired."""
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -43,42 +47,23 @@ class JobStore(JobReads):
         super().__init__(redis, prefix)
         self._scripts: dict[str, Script] = {}
 
-    def submit(
-        self,
-        *,
-        job_id: str | None = None,
-        source_key: str,
-        source_name: str,
-        source_bytes: int,
-        model: str,
-        options: JobOptions = DEFAULTS,
-        once: Once | None = None,
-        source_url: str = "",
-    ) -> JobRecord:
-        """Record a new job as queued. The job is accepted once this returns.
+    def submit(self, job: NewJob) -> JobRecord:
+        """Record a new job as queued. The job is accepted once this returns. May be repeated.
 
-        With `once`, the job that the same request made before is returned instead of a second one; it has another
-        `source_key`. Raises `KeyReusedError` when the key came with another request. When the answer of Redis is
-        lost, the job may be recorded: `job_id`, chosen beforehand, tells.
+        If the same request came before with the same idempotency key, its job is returned instead; that job has
+        another id. An upload with the job's id is marked as used in the same atomic step.
+
+        Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone.
+        After a `redis.RedisError` the job may be recorded all the same: look up `job.id`.
         """
-        offset = FIRST_BATCH_SEQUENCE if options.priority is Priority.BATCH else 0
-        fields = {
-            "source_key": source_key,
-            "source_name": source_name,
-            "source_bytes": str(source_bytes),
-            "source_url": source_url,
-            "model": model,
-            "priority": options.priority,
-            "options": options.canonical(),
-            "key_id": current_caller().key_id or "",
-            "webhook": "" if options.webhook is None else "1",
-            "trace": current_traceparent(),
-        }
-        pairs = [item for pair in fields.items() for item in pair]
-        digest, seconds = ("", 0) if once is None else (once.digest, once.seconds)
-        extra = [] if once is None else [f"{self.prefix}idempotency:{once.place}"]
-        new_id = job_id or new_job_id()
-        found = self._run(job_scripts.SUBMIT, new_id, offset, digest, seconds, *pairs, extra=extra)
+        offset = FIRST_BATCH_SEQUENCE if job.options.priority is Priority.BATCH else 0
+        changes = [item for pair in job.fields().items() for item in pair]
+        key = job.idempotency
+        digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
+        extra = [] if key is None else [f"{self.prefix}idempotency:{key.name(job.key_id)}"]
+        found = self._run(job_scripts.SUBMIT, job.id, offset, digest, seconds, *changes, extra=extra)
+        if found == _UPLOAD_ENDED:
+            raise UploadEndedError
         record = read_record(_pairs(found))
         if record is None:
             raise KeyReusedError
@@ -173,6 +158,19 @@ class JobStore(JobReads):
         return known(keys=keys, args=list(argv))
 
 
+@dataclass(frozen=True, slots=True)
+class JobReader:
+    """Reads one job at a time for coroutines: over the shared connection, without a thread."""
+
+    shared: SharedConnection
+    prefix: str
+
+    async def get(self, job_id: str) -> tuple[JobRecord | None, int | None]:
+        """A job's record and its place in the queue (1 starts next); None for what does not exist."""
+        place, queue = job_key(self.prefix, job_id), queue_key(self.prefix)
+        fields, rank = await self.shared.ask(("HGETALL", place), ("ZRANK", queue, job_id))
+        return read_record(pairs(fields)), None if rank is None else rank + 1
+
+
 def _pairs(value: object) -> dict[str, str]:
-    flat = cast("list[str]", value)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    return pairs(cast("list[str]", value))

@@ -1,4 +1,4 @@
-"""From a stored video to a job: exactly one, also when an answer of Redis is lost on the way."""
+"""From a checked request to a recorded job: exactly one, even if Redis's answer is lost."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from sentiloc.app.http.problems import ProblemCode, ProblemError
-from sentiloc.app.jobs.idempotency import KeyReusedError, Once
-from sentiloc.app.jobs.options import JobOptions
-from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.services import Services
+from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.idempotency import KeyReusedError
+from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
+from sentiloc.app.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -23,56 +23,43 @@ KEY_REUSED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A video for the job `job_id`: where it lies, or will lie once it is fetched from `url`; its name and size."""
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Records new jobs and sends their messages. Form, URL and upload all end here."""
 
-    job_id: str
-    key: str
-    name: str
-    bytes: int
-    url: str = ""
+    store: JobStore
+    dispatcher: Dispatcher
 
+    def submit(self, job: NewJob) -> JobRecord:
+        """Record the job and wake a worker.
 
-def submit(services: Services, source: Source, options: JobOptions, once: Once | None) -> JobRecord:
-    """Record the job and wake a worker; with `once` it may be the job that the same request made before.
+        Returns the job that the same idempotency key created before, if there is one. The video is never deleted
+        here: the job may be recorded although Redis's answer was lost. The orphan sweep removes unclaimed videos.
 
-    The video is not deleted here: while it is unknown whether the job was recorded, nobody may do that. What no
-    job claims in the end, the sweep removes. Raises the problem `idempotency_conflict`, and `RedisError`.
-    """
-    try:
-        record = services.store.submit(
-            job_id=source.job_id,
-            source_key=source.key,
-            source_name=source.name,
-            source_bytes=source.bytes,
-            source_url=source.url,
-            model=options.model_name or services.settings.model,
-            options=options,
-            once=once,
-        )
-    except KeyReusedError as error:
-        raise ProblemError(*KEY_REUSED) from error
-    except RedisError:
-        known = _look_up(services, source.job_id)
-        if known is None:
-            raise
-        record = known
-    if record.id == source.job_id and record.state is JobState.QUEUED:
-        _wake_worker(services, record.id)
-    return record
+        Raises the problem `idempotency_conflict`, and `redis.RedisError`.
+        """
+        try:
+            record = self.store.submit(job)
+        except KeyReusedError as error:
+            raise ProblemError(*KEY_REUSED) from error
+        except RedisError:
+            known = self._look_up(job.id)
+            if known is None:
+                raise
+            record = known
+        if record.id == job.id and record.state is JobState.QUEUED:
+            self._wake_worker(record.id)
+        return record
 
+    def _look_up(self, job_id: str) -> JobRecord | None:
+        try:
+            return self.store.get(job_id)
+        except RedisError:
+            return None
 
-def _look_up(services: Services, job_id: str) -> JobRecord | None:
-    try:
-        return services.store.get(job_id)
-    except RedisError:
-        return None
-
-
-def _wake_worker(services: Services, job_id: str) -> None:
-    try:
-        services.dispatcher.send(job_id)
-    except (RedisError, OperationalError) as error:
-        # The job is recorded, so it is accepted; the reaper will announce it.
-        logger.warning("job %s: no message could be sent yet: %s", job_id, error)
+    def _wake_worker(self, job_id: str) -> None:
+        try:
+            self.dispatcher.send(job_id)
+        except (RedisError, OperationalError) as error:
+            # The job is recorded, so it is accepted. The reaper sends the message later.
+            logger.warning("job %s: its message could not be sent yet: %s", job_id, error)

@@ -14,8 +14,6 @@ from redis import RedisError
 from redis import TimeoutError as RedisTimeoutError
 from redis.asyncio.connection import AbstractConnection
 
-from sentiloc.app.jobs.reads import job_key, queue_key, read_record
-from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.redis.client import new_connection
 from sentiloc.app.settings import Settings
 
@@ -30,7 +28,6 @@ class SharedConnection:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._prefix = settings.redis_prefix
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: AbstractConnection | None = None
         self._waiting: list[_Asked] = []
@@ -49,13 +46,7 @@ class SharedConnection:
 
     async def hash(self, place: str) -> dict[str, str]:
         """The fields of a hash; empty when there is none."""
-        return _pairs((await self.ask(("HGETALL", place)))[0])
-
-    async def job(self, job_id: str) -> tuple[JobRecord | None, int | None]:
-        """A job's record and its place in the queue, 1 for the next; None for what there is not."""
-        place, queue = job_key(self._prefix, job_id), queue_key(self._prefix)
-        fields, rank = await self.ask(("HGETALL", place), ("ZRANK", queue, job_id))
-        return read_record(_pairs(fields)), None if rank is None else rank + 1
+        return pairs((await self.ask(("HGETALL", place)))[0])
 
     async def close(self) -> None:
         """Give the connection back."""
@@ -110,5 +101,6 @@ def _hand_out(batch: Sequence[_Asked], answers: Sequence[Any]) -> None:
         begin = end
 
 
-def _pairs(flat: Sequence[str]) -> dict[str, str]:
+def pairs(flat: Sequence[str]) -> dict[str, str]:
+    """The dictionary of a hash that came as a flat list: field, value, field, value."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

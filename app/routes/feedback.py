@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sentiloc.app.http.json_body import parse_body, read_body
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Feedback, FeedbackStore, KeptFeedback, training_zip
+from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Feedback, KeptFeedback, training_zip
 from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
 from sentiloc.app.routes.results import EXPIRED, read_result
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
@@ -82,7 +82,7 @@ async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFe
 def of_job(job_id: JobId, services: ServicesDep) -> FeedbackList:
     """What was said about the job."""
     find_job(services, job_id)
-    return FeedbackList(feedback=_store(services).of_job(job_id))
+    return FeedbackList(feedback=services.feedback.of_job(job_id))
 
 
 @router.get(
@@ -97,11 +97,7 @@ def of_job(job_id: JobId, services: ServicesDep) -> FeedbackList:
 def export(services: ServicesDep) -> Response:
     """A ZIP archive in the layout that `sentiloc train` reads, with the latest feedback on each job."""
     headers = {"Content-Disposition": 'attachment; filename="feedback.zip"', "Cache-Control": "no-store"}
-    return Response(training_zip(_store(services).latest()), media_type="application/zip", headers=headers)
-
-
-def _store(services: Services) -> FeedbackStore:
-    return FeedbackStore(services.store.redis, services.store.prefix)
+    return Response(training_zip(services.feedback.latest()), media_type="application/zip", headers=headers)
 
 
 def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
@@ -116,7 +112,7 @@ def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
     kept = KeptFeedback(
         job_id=job_id, at=time.time(), fps=video.fps, duration=video.duration, feedback=feedback
     )
-    if not _store(services).add(kept):
+    if not services.feedback.add(kept):
         detail = "There is no room for more feedback on this job."
         raise ProblemError(409, ProblemCode.FEEDBACK_FULL, detail)
     return kept

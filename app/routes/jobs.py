@@ -48,7 +48,7 @@ async def follow(job_id: JobId, request: Request, services: ServicesDep) -> Resp
 
 async def followed(services: Services, job_id: str, request: Request) -> Response:
     """What `follow` answers; raises the 404 problem, and `RedisError`."""
-    record, position = await services.shared.job(job_id)
+    record, position = await services.reader.get(job_id)
     if record is None or not current_caller().may_see(record.key_id):
         raise ProblemError(*UNKNOWN)
     body = job_body(record, position if record.state is JobState.QUEUED else None)

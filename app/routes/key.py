@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import Scope, current_caller
-from sentiloc.app.access.keys import ApiKey, KeyStore
+from sentiloc.app.access.keys import ApiKey
 from sentiloc.app.access.usage import month_ends
 from sentiloc.app.http.problems import documented
 from sentiloc.app.routes.jobs import NO_REDIS, NO_STORE
@@ -51,11 +51,10 @@ def own_key(services: ServicesDep, response: Response) -> KeyBody:
     """The caller's key, with what it has used of its quota."""
     response.headers.update(NO_STORE)
     key_id = current_caller().key_id
-    keys = KeyStore(services.store.redis, services.store.prefix)
-    key = None if key_id is None else keys.get(key_id)
+    key = None if key_id is None else services.keys.get(key_id)
     if key is None:
         return KeyBody(required=services.settings.keys_required)
-    return _body(key, keys.used_minutes(key.id))
+    return _body(key, services.keys.used_minutes(key.id))
 
 
 def _body(key: ApiKey, used: float) -> KeyBody:

@@ -9,20 +9,19 @@ from fastapi import APIRouter, Header, Request, Response
 
 from sentiloc.app.http.json_body import parse_body, read_body
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.jobs.idempotency import Once
+from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.options_check import require_possible
-from sentiloc.app.jobs.record import JobRecord, new_job_id
+from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest
-from sentiloc.app.jobs.submit import KEY_REUSED, Source, submit
+from sentiloc.app.jobs.submit import KEY_REUSED
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.routes.uploads import UNKNOWN as UNKNOWN_UPLOAD
 from sentiloc.app.routes.uploads import find_upload
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.storage.local import source_key
-from sentiloc.app.uploads.form import Upload, receive_video
-from sentiloc.app.uploads.jobs import GONE, UNFINISHED, USED, localize_upload
+from sentiloc.app.uploads.form import receive_video
+from sentiloc.app.uploads.jobs import GONE, UNFINISHED, USED
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["jobs"])
@@ -68,7 +67,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "headers": _LOCATION,
     }
 }
-IdempotencyKey = Annotated[
+IdempotencyHeader = Annotated[
     str | None,
     Header(
         min_length=1,
@@ -114,7 +113,7 @@ _PROBLEMS = documented(
     openapi_extra=_FORM,
 )
 async def localize(
-    request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyKey = None
+    request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
 ) -> JobBody:
     """A form's video is streamed to disk, stored under a generated name and queued for localization.
 
@@ -124,30 +123,25 @@ async def localize(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         record, is_new = await _from_json(request, services, idempotency_key)
     else:
-        upload = await receive_video(request, services.storage, services.settings)
-        once = _once(services, idempotency_key, upload.digest)
-        record = await to_thread.run_sync(_submit, services, upload, once)
-        is_new = record.id == upload.source.job_id
+        job = await receive_video(request, services.storage, services.settings, idempotency_key)
+        record = await to_thread.run_sync(_submit_form, services, job)
+        is_new = record.id == job.id
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/jobs/{record.id}"
     response.headers["Cache-Control"] = "no-store"
-    return job_body(record, (await services.shared.job(record.id))[1])
+    return job_body(record, (await services.reader.get(record.id))[1])
 
 
-def _once(services: Services, key: str | None, digest: str) -> Once | None:
-    return Once(key, digest, services.settings.idempotency_seconds) if key else None
-
-
-def _submit(services: Services, upload: Upload, once: Once | None) -> JobRecord:
-    source = upload.source
+def _submit_form(services: Services, job: NewJob) -> JobRecord:
+    """Submit the job; delete its video if the job is refused, or was created before with another copy of it."""
     try:
-        record = submit(services, source, upload.options, once)
+        record = services.submitter.submit(job)
     except ProblemError:
-        services.storage.delete(source.key)
+        services.storage.delete(job.source_key)
         raise
-    if record.id != source.job_id:
-        services.storage.delete(source.key)
+    if record.id != job.id:
+        services.storage.delete(job.source_key)
     return record
 
 
@@ -156,27 +150,23 @@ async def _from_json(request: Request, services: Services, key: str | None) -> t
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(LocalizeRequest, body)
     require_possible(asked.options, services.settings)
-    once = _once(services, key, asked.digest())
+    idempotency = make_key(key, asked.digest(), services.settings.idempotency_seconds)
     if asked.upload is not None:
-        return await to_thread.run_sync(_of_upload, services, asked.upload, asked.options, once)
-    return await to_thread.run_sync(_of_url, services, asked, once)
+        return await to_thread.run_sync(_of_upload, services, asked.upload, asked.options, idempotency)
+    return await to_thread.run_sync(_of_url, services, asked, idempotency)
 
 
 def _of_upload(
-    services: Services, upload_id: str, options: JobOptions, once: Once | None
+    services: Services, upload_id: str, options: JobOptions, key: IdempotencyKey | None
 ) -> tuple[JobRecord, bool]:
-    upload = find_upload(services, upload_id)
-    is_known = services.store.get(upload_id) is not None
-    record = localize_upload(services, upload, options, once)
-    return record, record.id == upload_id and not is_known
+    return services.upload_jobs.localize(find_upload(services, upload_id), options, key)
 
 
-def _of_url(services: Services, asked: LocalizeRequest, once: Once | None) -> tuple[JobRecord, bool]:
+def _of_url(services: Services, asked: LocalizeRequest, key: IdempotencyKey | None) -> tuple[JobRecord, bool]:
     try:
         url = Outbound(services.settings.outbound_allow).check(asked.url or "")
     except SentilocError as error:
         raise ProblemError(422, error.code, error.detail) from error
-    job_id = new_job_id()
-    source = Source(job_id=job_id, key=source_key(job_id), name=asked.source_name(url), bytes=0, url=str(url))
-    record = submit(services, source, asked.options, once)
-    return record, record.id == job_id
+    job = asked.new_job(url, services.settings.model, key)
+    record = services.submitter.submit(job)
+    return record, record.id == job.id

@@ -16,7 +16,6 @@ from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.timeline import make_timeline
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.jobs.feedback import FeedbackStore
 from sentiloc.app.jobs.options import CutOptions
 from sentiloc.app.jobs.options_check import check_labels
 from sentiloc.app.jobs.record import JobRecord, JobState
@@ -158,7 +157,7 @@ def video(job_id: JobId, services: ServicesDep) -> Response:
 
 def _corrections(services: Services, record: JobRecord) -> list[tuple[float, float, str]] | None:
     """The latest segments that an editor gave; None where nobody gave any."""
-    kept = FeedbackStore(services.store.redis, services.store.prefix).of_job(record.id)
+    kept = services.feedback.of_job(record.id)
     given = [one.feedback.segments for one in kept if one.feedback.segments is not None]
     return [(one.start, one.end, one.label) for one in given[-1]] if given else None
 

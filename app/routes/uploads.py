@@ -19,7 +19,7 @@ from sentiloc.app.routes.jobs import NO_REDIS
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads import tus
-from sentiloc.app.uploads.jobs import GONE, USED, begin_by_itself
+from sentiloc.app.uploads.jobs import GONE, USED
 from sentiloc.app.uploads.record import UploadRecord, UploadState
 from sentiloc.app.uploads.writer import BUSY, CHECKSUM, OFFSET
 from sentiloc.model.errors import ErrorCode
@@ -165,7 +165,7 @@ async def create(request: Request, services: ServicesDep) -> Response:
     record = await to_thread.run_sync(_create, services, request)
     offset = 0
     if has_piece:
-        record, offset = await services.pieces.receive(request, record, 0, checksum)
+        record, offset = await services.upload_writer.receive(request, record, 0, checksum)
     job = await to_thread.run_sync(_job_of, services, record)
     location = {"Location": f"/uploads/{record.id}"}
     return Response(status_code=201, headers={**tus.upload_headers(record, offset), **location, **job})
@@ -271,7 +271,7 @@ async def append(upload_id: UploadId, request: Request, services: ServicesDep) -
     record = await to_thread.run_sync(
         _with_length, services, record, tus.read_number(headers, "Upload-Length")
     )
-    record, offset = await services.pieces.receive(request, record, offset, checksum)
+    record, offset = await services.upload_writer.receive(request, record, offset, checksum)
     job = await to_thread.run_sync(_job_of, services, record)
     return Response(status_code=204, headers={**tus.upload_headers(record, offset), **job})
 
@@ -303,7 +303,7 @@ async def terminate(upload_id: UploadId, request: Request, services: ServicesDep
     if record.state is UploadState.USED:
         raise ProblemError(*USED[:2], "This upload is a job already: cancel or delete that.")
     if record.state is UploadState.OPEN:
-        await services.pieces.end(record)
+        await services.upload_writer.end(record)
     else:
         await to_thread.run_sync(services.uploads.end, record)
     return Response(status_code=204, headers={"Tus-Resumable": tus.VERSION})
@@ -340,5 +340,5 @@ def find_upload(services: Services, upload_id: str) -> UploadRecord:
 
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
     """A header with the job's path, if there is a job now; it begins here if it was to begin by itself."""
-    job = begin_by_itself(services, record) or services.store.get(record.id)
+    job = services.upload_jobs.begin_by_itself(record) or services.store.get(record.id)
     return {"Sentiloc-Job": f"/jobs/{job.id}"} if job else {}

@@ -12,9 +12,9 @@ from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, UNKNOWN, JobId, find_job
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
-from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.services import ServicesDep
 from sentiloc.app.webhooks.sender import is_wanted
-from sentiloc.app.webhooks.store import WebhookState, WebhookStatus, WebhookStore, event_id
+from sentiloc.app.webhooks.store import WebhookState, WebhookStatus, event_id
 
 router = APIRouter(tags=["webhooks"])
 
@@ -70,7 +70,7 @@ def log(job_id: JobId, services: ServicesDep, response: Response) -> WebhookLog:
     """What was sent, when, and what the receiver answered."""
     response.headers.update(NO_STORE)
     record = find_job(services, job_id)
-    return _body(record, _store(services).status(job_id))
+    return _body(record, services.webhooks.status(job_id))
 
 
 @router.post(
@@ -84,13 +84,9 @@ def deliver_again(job_id: JobId, services: ServicesDep) -> WebhookLog:
     record = find_job(services, job_id)
     if not is_wanted(record):
         raise ProblemError(*NO_WEBHOOK)
-    if not _store(services).send_again(job_id):
+    if not services.webhooks.send_again(job_id):
         raise ProblemError(*UNKNOWN)
-    return _body(record, _store(services).status(job_id))
-
-
-def _store(services: Services) -> WebhookStore:
-    return WebhookStore(services.store.redis, services.store.prefix)
+    return _body(record, services.webhooks.status(job_id))
 
 
 def _body(record: JobRecord, status: WebhookStatus) -> WebhookLog:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from anyio import to_thread
 from fastapi import Request
@@ -11,10 +10,9 @@ from fastapi import Request
 from sentiloc.app.http.multipart import VideoPart, too_large
 from sentiloc.app.http.problems import STATUS_OF_ERROR, ProblemError
 from sentiloc.app.http.request_body import FLUSH_BYTES, body_chunks
-from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.idempotency import make_key
 from sentiloc.app.jobs.options_check import check_options
-from sentiloc.app.jobs.record import new_job_id
-from sentiloc.app.jobs.submit import Source
+from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, Writer, source_key
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -22,17 +20,14 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 _FORM_OVERHEAD = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A stored upload; `digest` is the SHA-256 of the video followed by the options."""
+async def receive_video(
+    request: Request, storage: Storage, settings: Settings, idempotency_key: str | None
+) -> NewJob:
+    """Stream the multipart field `video` into the storage and return the job that the form asks for.
 
-    source: Source
-    options: JobOptions
-    digest: str
-
-
-async def receive_video(request: Request, storage: Storage, settings: Settings) -> Upload:
-    """Stream the multipart field `video` into the storage; on any error nothing is left there."""
+    The digest of the idempotency key covers the video and the options. On any error nothing stays in the storage.
+    Raises `ProblemError`.
+    """
     job_id = new_job_id()
     key = source_key(job_id)
     hasher = hashlib.sha256()
@@ -51,8 +46,15 @@ async def receive_video(request: Request, storage: Storage, settings: Settings) 
         raise full from error
     finally:
         writer.__exit__(None, None, None)
-    source = Source(job_id=job_id, key=key, name=part.name, bytes=part.bytes)
-    return Upload(source=source, options=options, digest=hasher.hexdigest())
+    return NewJob(
+        id=job_id,
+        source_key=key,
+        source_name=part.name,
+        source_bytes=part.bytes,
+        model=options.model_name or settings.model,
+        options=options,
+        idempotency=make_key(idempotency_key, hasher.hexdigest(), settings.idempotency_seconds),
+    )
 
 
 async def _receive(request: Request, writer: Writer, settings: Settings, hasher: hashlib._Hash) -> VideoPart:

@@ -1,19 +1,21 @@
-"""From an upload in pieces to its job: an upload has one job at most, whose id is the upload's."""
+"""From an upload in pieces to its job. An upload has at most one job, whose id is the upload's id."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from contextvars import copy_context
+from dataclasses import dataclass
 
-from sentiloc.app.access.caller import Caller, set_caller
 from sentiloc.app.http.problems import ProblemCode, ProblemError
-from sentiloc.app.jobs.idempotency import Once
+from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, parse_options
-from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.jobs.submit import Source, submit
-from sentiloc.app.services import Services
+from sentiloc.app.jobs.record import JobRecord, NewJob
+from sentiloc.app.jobs.store import UploadEndedError
+from sentiloc.app.jobs.submit import Submitter
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import UploadRecord, UploadState
+from sentiloc.app.uploads.store import UploadStore
 from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
@@ -23,52 +25,70 @@ UNFINISHED = (409, ProblemCode.UPLOAD_UNFINISHED, "The upload is at byte 1048576
 USED = (409, ProblemCode.UPLOAD_USED, "This upload is a job already, with other options.")
 
 
-def localize_upload(
-    services: Services, upload: UploadRecord, options: JobOptions, once: Once | None = None
-) -> JobRecord:
-    """The upload's job; asked again, the same one. Raises the problems `GONE`, `UNFINISHED` and `USED`."""
-    job = services.store.get(upload.id)
-    if job is not None and job.options != options:
-        raise ProblemError(*USED)
-    upload = services.uploads.settle(upload)
-    if job is None:
-        _require_complete(services, upload)
-    source = Source(job_id=upload.id, key=upload.source_key, name=upload.name, bytes=upload.length or 0)
-    job = submit(services, source, options, once)
-    if job.id == upload.id:
-        services.uploads.use(upload)
-    return job
+@dataclass(frozen=True, slots=True)
+class UploadJobs:
+    """Creates the jobs of complete uploads and removes uploads that have expired."""
 
+    settings: Settings
+    submitter: Submitter
+    storage: Storage
+    uploads: UploadStore
 
-def begin_by_itself(services: Services, upload: UploadRecord) -> JobRecord | None:
-    """The job of a complete upload whose client asked for it in advance; None where there is nothing to do."""
-    upload = services.uploads.settle(upload)
-    if upload.options is None or upload.state is not UploadState.COMPLETE:
-        return None
-    context = copy_context()
-    context.run(set_caller, Caller(key_id=upload.key_id))
-    return context.run(localize_upload, services, upload, parse_options(upload.options))
+    def localize(
+        self, upload: UploadRecord, options: JobOptions, key: IdempotencyKey | None = None
+    ) -> tuple[JobRecord, bool]:
+        """The upload's job, and whether this call created it. May be repeated.
 
+        Raises the problems `upload_gone`, `upload_unfinished`, `upload_used` and `idempotency_conflict`.
+        """
+        job = self.submitter.store.get(upload.id)
+        if job is not None:
+            if job.options != options:
+                raise ProblemError(*USED)
+            return job, False
+        upload = self.uploads.settle(upload)
+        self._require_complete(upload)
+        new = NewJob(
+            id=upload.id,
+            source_key=upload.source_key,
+            source_name=upload.name,
+            source_bytes=upload.length or 0,
+            model=options.model_name or self.settings.model,
+            options=options,
+            key_id=upload.key_id,
+            idempotency=key,
+        )
+        try:
+            record = self.submitter.submit(new)
+        except UploadEndedError as error:
+            raise ProblemError(*GONE) from error
+        return record, record.id == upload.id
 
-def sweep_uploads(services: Services) -> None:
-    """Remove uploads whose time has run out, and begin jobs that were to begin when the server ended."""
-    for upload_id in services.uploads.expired():
-        upload = services.uploads.find(upload_id)
-        if upload is not None:
-            logger.info("upload %s has expired", upload_id)
-            services.uploads.end(upload)
-    for upload_id in services.uploads.waiting():
-        upload = services.uploads.find(upload_id)
-        if upload is not None:
-            with suppress(ProblemError, SentilocError):
-                begin_by_itself(services, upload)
-    services.uploads.sweep_files()
+    def begin_by_itself(self, upload: UploadRecord) -> JobRecord | None:
+        """The job of a complete upload whose client asked for it in advance; None if there is nothing to do."""
+        upload = self.uploads.settle(upload)
+        if upload.options is None or upload.state is not UploadState.COMPLETE:
+            return None
+        return self.localize(upload, parse_options(upload.options))[0]
 
+    def sweep(self) -> None:
+        """Remove expired uploads, and create the jobs that a server did not get to before it stopped."""
+        for upload_id in self.uploads.expired():
+            upload = self.uploads.find(upload_id)
+            if upload is not None:
+                logger.info("upload %s has expired", upload_id)
+                self.uploads.end(upload)
+        for upload_id in self.uploads.waiting():
+            upload = self.uploads.find(upload_id)
+            if upload is not None:
+                with suppress(ProblemError, SentilocError):
+                    self.begin_by_itself(upload)
+        self.uploads.sweep_files()
 
-def _require_complete(services: Services, upload: UploadRecord) -> None:
-    if upload.state is UploadState.OPEN:
-        offset = services.uploads.offset(upload)
-        of_all = "" if upload.length is None else f" of {upload.length}"
-        raise ProblemError(*UNFINISHED[:2], f"The upload is at byte {offset}{of_all}.")
-    if upload.state is not UploadState.COMPLETE or services.storage.size(upload.source_key) is None:
-        raise ProblemError(*GONE)
+    def _require_complete(self, upload: UploadRecord) -> None:
+        if upload.state is UploadState.OPEN:
+            offset = self.uploads.offset(upload)
+            of_all = "" if upload.length is None else f" of {upload.length}"
+            raise ProblemError(*UNFINISHED[:2], f"The upload is at byte {offset}{of_all}.")
+        if upload.state is not UploadState.COMPLETE or self.storage.size(upload.source_key) is None:
+            raise ProblemError(*GONE)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from redis import Redis
 
+from sentiloc.app.jobs.reads import job_key
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
@@ -25,6 +26,16 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 INCOMING = "incoming"
 _REMEMBER_GONE_SECONDS = 86_400
+# KEYS: the upload, the index of uploads, the job with the upload's id. ARGV: upload id, seconds to keep the record.
+_END = """
+local is_owned = redis.call('EXISTS', KEYS[3]) == 1
+redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'state', is_owned and 'used' or 'gone')
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return is_owned and 0 or 1
+"""
 
 
 class UploadBusyError(Exception):
@@ -39,6 +50,7 @@ class UploadStore:
         self._redis = redis
         self._storage = storage
         self._folder = settings.data_dir / INCOMING
+        self._end = redis.register_script(_END)
 
     def create(self, record: UploadRecord) -> None:
         """Begin an upload; raises `storage_full` when its bytes will not fit."""
@@ -154,15 +166,18 @@ class UploadStore:
         size = self._storage.size(record.source_key)
         return record if size is None else self.complete(self.set_length(record, size))
 
-    def use(self, record: UploadRecord) -> None:
-        """It has become a job, which owns the bytes now; the record is kept for a while to say so."""
-        self._close(record.id, UploadState.USED)
+    def end(self, record: UploadRecord) -> bool:
+        """Remove an upload and its bytes; False if a job owns them, in which case nothing is removed.
 
-    def end(self, record: UploadRecord) -> None:
-        """Remove an upload that no job was made of."""
+        The record says `gone` before the bytes go, in one step with the question who owns them: a job that is
+        submitted at the same moment either finds the upload gone or keeps its video.
+        """
+        keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
+        if not self._end(keys=keys, args=[record.id, _REMEMBER_GONE_SECONDS]):
+            return False
         self._path(record.id).unlink(missing_ok=True)
         self._storage.delete(record.source_key)
-        self._close(record.id, UploadState.GONE)
+        return True
 
     def expired(self) -> list[str]:
         """Ids of the uploads whose time has run out."""
@@ -179,13 +194,6 @@ class UploadStore:
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < limit and not self._redis.exists(self._key(path.name)):
                     path.unlink()
-
-    def _close(self, upload_id: str, state: UploadState) -> None:
-        pipe = self._redis.pipeline()
-        pipe.hset(self._key(upload_id), "state", state)
-        pipe.expire(self._key(upload_id), _REMEMBER_GONE_SECONDS)
-        pipe.zrem(self._index, upload_id)
-        pipe.execute()
 
     def _make_file(self, record: UploadRecord) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ class _Writer:
         return time.monotonic() - self.heard_at > _STALLED_SECONDS
 
 
-class Pieces:
+class UploadWriter:
     """The uploads that this process writes to. A stalled request makes way for a new one of the same upload."""
 
     def __init__(self, settings: Settings, store: UploadStore) -> None:

@@ -36,11 +36,11 @@ _STOP_SECONDS = 1.0
 class WebhookSender:
     """`webhook_senders` threads; each sends one event at a time."""
 
-    def __init__(self, settings: Settings, store: JobStore) -> None:
+    def __init__(self, settings: Settings, store: JobStore, webhooks: WebhookStore, keys: KeyStore) -> None:
         self._settings = settings
         self._store = store
-        self._webhooks = WebhookStore(store.redis, store.prefix)
-        self._keys = KeyStore(store.redis, store.prefix)
+        self._webhooks = webhooks
+        self._keys = keys
         self._outbound = Outbound(allow=settings.outbound_allow)
         self._stop = threading.Event()
         self._threads = [

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
@@ -50,4 +50,4 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 def submit(store: JobStore, name: str = "clip.mp4") -> JobRecord:
-    return store.submit(source_key="uploads/abcdefgh", source_name=name, source_bytes=7, model="m")
+    return store.submit(NewJob(source_key="uploads/abcdefgh", source_name=name, source_bytes=7, model="m"))

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sentiloc.app.jobs.options import JobOptions, Priority
 from sentiloc.app.jobs.presence import WorkerPresence, beat
+from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from tests.app.conftest import submit
 
@@ -33,7 +34,9 @@ def test_an_idle_service(client: TestClient) -> None:
 
 def test_figures_follow_the_jobs(client: TestClient, store: JobStore) -> None:
     batch = JobOptions(priority=Priority.BATCH)
-    store.submit(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=batch)
+    store.submit(
+        NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=batch)
+    )
     time.sleep(0.3)
     running, cancelled = submit(store), submit(store)
     submit(store)

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sentiloc.app.housekeeping.retention import Retention, keep_seconds
-from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
@@ -111,7 +111,8 @@ def test_parts_go_one_after_the_other(
 
 def test_jobs_that_ended_without_retention_get_their_time(store: JobStore, settings: Settings) -> None:
     old = [
-        store.submit(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m") for _ in "ab"
+        store.submit(NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m"))
+        for _ in "ab"
     ]
     store.cancel(old[0].id)
     retention = Retention(settings, store, LocalStorage(settings.data_dir))

@@ -11,7 +11,7 @@ import pytest
 from redis import RedisError
 from redis import TimeoutError as RedisTimeoutError
 
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.store import JobReader, JobStore
 from sentiloc.app.redis import shared_connection
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
@@ -25,7 +25,8 @@ def test_who_asks_together_gets_their_own_answers(settings: Settings, store: Job
 
     async def ask() -> list[tuple[str, int | None]]:
         shared = SharedConnection(settings)
-        answers = await asyncio.gather(*(shared.job(job.id) for job in jobs), shared.job("none"))
+        reader = JobReader(shared, settings.redis_prefix)
+        answers = await asyncio.gather(*(reader.get(job.id) for job in jobs), reader.get("none"))
         await shared.close()
         assert answers[-1] == (None, None)
         return [(record.source_name, position) for record, position in answers if record is not None]
@@ -39,8 +40,9 @@ def test_who_leaves_takes_no_answer_of_another(settings: Settings, store: JobSto
 
     async def ask() -> None:
         shared = SharedConnection(settings)
+        reader = JobReader(shared, settings.redis_prefix)
         for _ in range(20):
-            first, second = (asyncio.create_task(shared.job(job.id)) for job in (leaves, stays))
+            first, second = (asyncio.create_task(reader.get(job.id)) for job in (leaves, stays))
             await asyncio.sleep(0)
             first.cancel()
             record, _ = await second
@@ -55,9 +57,10 @@ def test_a_refused_command_leaves_no_answer_behind(settings: Settings, store: Jo
 
     async def ask() -> None:
         shared = SharedConnection(settings)
+        reader = JobReader(shared, settings.redis_prefix)
         with pytest.raises(RedisError):
             await shared.ask(("HGETALL", f"{settings.redis_prefix}queue"), ("PING",))
-        record, position = await shared.job(job.id)
+        record, position = await reader.get(job.id)
         assert (record and record.id, position) == (job.id, 1)
         await shared.close()
 

@@ -24,7 +24,6 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
-from sentiloc.app.uploads.jobs import sweep_uploads
 from sentiloc.app.uploads.store import INCOMING
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.services import wait_for
@@ -329,7 +328,7 @@ def test_time_runs_out(settings: Settings) -> None:
         send(client, paths[1], 0, VIDEO)
         wait_for(lambda: client.get(paths[1]).status_code == 410)
         assert_problem(send(client, paths[0], 100, VIDEO[100:]), 410, "upload_gone")
-        sweep_uploads(services(client))
+        services(client).upload_jobs.sweep()
         assert services(client).uploads.open_count() == 0
         assert [*(settings.data_dir / INCOMING).iterdir(), *(settings.data_dir / "uploads").iterdir()] == []
 
@@ -343,7 +342,7 @@ def test_a_crash_before_the_job_is_made_good(client: TestClient, settings: Setti
     (settings.data_dir / "uploads").mkdir(exist_ok=True)
     (folder / upload_id).unlink()
     (settings.data_dir / "uploads" / f"{upload_id}.src").write_bytes(VIDEO)
-    sweep_uploads(services(client))
+    services(client).upload_jobs.sweep()
     assert store.queued() == [left.rpartition("/")[2]]
     assert offset(client, moved) == len(VIDEO)
     assert localize(client, moved).status_code == 202
@@ -356,7 +355,7 @@ def test_files_without_a_record_go(client: TestClient, settings: Settings) -> No
     past = time.time() - settings.upload_expiry_seconds - 10
     for path in (settings.data_dir / INCOMING).iterdir():
         os.utime(path, (past, past))
-    sweep_uploads(services(client))
+    services(client).upload_jobs.sweep()
     assert len(list(Path(settings.data_dir / INCOMING).iterdir())) == 1
     assert not stray.exists()
 

@@ -19,12 +19,13 @@ from redis import Redis
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import new_webhook_secret
 from sentiloc.app.webhooks.sender import WebhookSender
-from sentiloc.app.webhooks.store import signed_headers
+from sentiloc.app.webhooks.store import WebhookStore, signed_headers
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.services import ROOT, wait_for
 
@@ -83,7 +84,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def sender(settings: Settings, store: JobStore) -> WebhookSender:
-    return WebhookSender(settings, store)
+    return make_sender(settings, store)
 
 
 @pytest.fixture
@@ -97,11 +98,16 @@ def check() -> Callable[..., dict[str, Any]]:
     return found
 
 
+def make_sender(settings: Settings, store: JobStore) -> WebhookSender:
+    redis, prefix = store.redis, store.prefix
+    return WebhookSender(settings, store, WebhookStore(redis, prefix), KeyStore(redis, prefix))
+
+
 def cancelled_job(store: JobStore, url: str, **more: Any) -> str:
     """A job with a webhook that has come to its end."""
     options = JobOptions.model_validate({"webhook": {"url": url, "secret": SECRET, **more}})
     job = store.submit(
-        source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=options
+        NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=options)
     )
     assert store.cancel(job.id)
     return job.id
@@ -177,7 +183,7 @@ def test_redelivery_keeps_the_event(
 def test_it_is_given_up_in_the_end_or_when_the_receiver_is_gone(
     receiver: Receiver, settings: Settings, store: JobStore, client: TestClient
 ) -> None:
-    sender = WebhookSender(settings.model_copy(update={"webhook_max_attempts": 3}), store)
+    sender = make_sender(settings.model_copy(update={"webhook_max_attempts": 3}), store)
     receiver.statuses = [500] * 3
     first = cancelled_job(store, receiver.url)
     send_until_settled(sender)
@@ -193,7 +199,7 @@ def test_an_address_that_is_not_public_is_never_asked(
 ) -> None:
     job_id = cancelled_job(store, receiver.url)
     closed = settings.model_copy(update={"outbound_allow": [], "webhook_max_attempts": 1})
-    send_until_settled(WebhookSender(closed, store))
+    send_until_settled(make_sender(closed, store))
     assert receiver.seen == []
     log = client.get(f"/jobs/{job_id}/webhooks").json()
     assert [(one["status"], one["error"]) for one in log["deliveries"]] == [(None, "url_forbidden")]
@@ -219,7 +225,7 @@ def test_the_wait_doubles_and_the_receiver_may_ask_for_more(settings: Settings, 
     slow = settings.model_copy(
         update={"webhook_backoff_seconds": 10.0, "webhook_backoff_max_seconds": 1000.0}
     )
-    sender = WebhookSender(slow, store)
+    sender = make_sender(slow, store)
     waits = [sender.wait_seconds(attempt, {}) for attempt in (1, 2, 3, 20)]
     for wait, middle in zip(waits, (10, 20, 40, 1000), strict=True):
         assert 0.8 * middle <= wait <= 1.2 * middle
@@ -270,14 +276,14 @@ def test_the_server_s_own_secret(receiver: Receiver, settings: Settings, store: 
     with TestClient(create_app(own)) as client:
         job_id = post(client, {"url": receiver.url}).json()["id"]
     store.cancel(job_id)
-    assert WebhookSender(own, store).send_one()
+    assert make_sender(own, store).send_one()
     assert receiver.ids() == {f"msg_{job_id}"}
 
 
 def test_threads_send_by_themselves(
     receiver: Receiver, settings: Settings, store: JobStore, tmp_path: Path
 ) -> None:
-    running = WebhookSender(settings.model_copy(update={"webhook_senders": 2}), store)
+    running = make_sender(settings.model_copy(update={"webhook_senders": 2}), store)
     running.start()
     try:
         job_ids = [cancelled_job(store, receiver.url) for _ in range(5)]

@@ -19,7 +19,7 @@ import pytest
 from sentiloc.app.access.caller import Scope, set_caller
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.options import JobOptions
-from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
@@ -89,7 +89,7 @@ def submit(store: JobStore, settings: Settings, with_file: bool = True) -> JobRe
         with LocalStorage(settings.data_dir).writer(key) as writer:
             writer.write(b"video")
             writer.commit()
-    return store.submit(source_key=key, source_name="a.mp4", source_bytes=5, model="m")
+    return store.submit(NewJob(source_key=key, source_name="a.mp4", source_bytes=5, model="m"))
 
 
 def runner(settings: Settings, store: JobStore, work: Work) -> JobRunner:
@@ -131,7 +131,7 @@ def test_a_job_is_claimed_localized_and_saved(settings: Settings, store: JobStor
 def test_a_job_is_cut_as_its_client_asked(settings: Settings, store: JobStore) -> None:
     key = submit(store, settings).source_key
     options = JobOptions(threshold=0.7, labels=["positive"])
-    job = store.submit(source_key=key, source_name="a", source_bytes=5, model="m", options=options)
+    job = store.submit(NewJob(source_key=key, source_name="a", source_bytes=5, model="m", options=options))
     pipeline = OnePipeline(settings, lambda path, report: Answer())
     assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
     assert pipeline.asked == SegmentOptions(threshold=0.7, labels=("positive",))
