@@ -65,7 +65,8 @@ def test_nothing_is_traced_or_loaded_by_default(client: TestClient, store: JobSt
     job = store.get(upload(client).json()["id"])
     assert job is not None and job.trace is None
     script = (
-        "import sys, sentiloc.app.main; from sentiloc.app.settings import Settings; from sentiloc.app.telemetry import tracing\n"
+        "import sys, sentiloc.app.main; from sentiloc.app.settings import Settings\n"
+        "from sentiloc.app.telemetry import tracing\n"
         "tracing.configure_tracing(Settings(), 'api')\n"
         "with tracing.span('x') as found: assert found is None\n"
         "sys.exit(any(name.startswith('opentelemetry.exporter') for name in sys.modules))"
