@@ -52,7 +52,7 @@ class TestLimits:
         assert failure(clip, DecodeLimits(threads=1, memory_bytes=150 * 1024**2)) == ErrorCode.RESOURCE_LIMIT
 
     def test_processor_time(self, clip: Path) -> None:
-        dense = replace(HEAVY, frame_rate=500.0)
+        dense = replace(HEAVY, frame_rate=10_000.0)
         code = failure(clip, DecodeLimits(threads=1, cpu_seconds=1), dense)
         assert code == ErrorCode.RESOURCE_LIMIT
 
