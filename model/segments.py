@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sentiloc.model.timebase import legal_rate
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -49,8 +53,30 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AudioTrack:
+    """The sound that was listened to: `numbers` of the file's sound tracks, from 1 on; several are mixed.
+
+    `count` is how many the file has, `chosen` why these: only, default, voice, mixed or asked. `title`, `language`
+    (as the file tags it), `codec` and `layout` are the first one's.
+    """
+
+    numbers: tuple[int, ...]
+    count: int
+    chosen: str
+    codec: str
+    layout: str
+    language: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What the decoder learned about a video: seconds, frames per second, display size in pixels."""
+    """What the decoder learned about a video: seconds, frames per second, display size in pixels.
+
+    `fps` is the usual rate of its pictures, by their time stamps. `timebase` is the legal rate at which editing
+    formats count frames and timecode ("30000/1001"); None in results before 1.1. `variable_rate` says that the
+    pictures do not come at one rate. `start_timecode` is the container's, `drop_frame` how that counts.
+    """
 
     duration: float
     fps: float
@@ -58,6 +84,25 @@ class VideoInfo:
     height: int
     has_audio: bool
     start_timecode: str | None = None
+    timebase: str | None = None
+    variable_rate: bool = False
+    drop_frame: bool | None = None
+    audio_track: AudioTrack | None = None
+
+    @property
+    def rate(self) -> Fraction:
+        """The legal rate at which frames and timecode are counted, exactly."""
+        return Fraction(self.timebase) if self.timebase else legal_rate(self.fps)
+
+
+def parse_video(raw: Mapping[str, Any]) -> VideoInfo:
+    """Read `asdict` of a `VideoInfo`, of any version; raises KeyError, TypeError or ValueError for anything else."""
+    track = raw.get("audio_track")
+    parsed = AudioTrack(**{**track, "numbers": tuple(track["numbers"])}) if track else None
+    info = VideoInfo(**{**raw, "audio_track": parsed})
+    if info.rate <= 0:
+        raise ValueError(f"timebase {info.timebase} is no rate")
+    return info
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

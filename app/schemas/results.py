@@ -11,6 +11,7 @@ from sentiloc.app.schemas.base import Body
 
 Seconds = Annotated[float, Field(ge=0, description="Seconds from the video's start")]
 Share = Annotated[float, Field(ge=0, le=1)]
+SchemaVersion = Literal["1.0", "1.1"]
 
 _EXAMPLE_SEGMENT: dict[str, Any] = {
     "start": 3.2,
@@ -22,7 +23,7 @@ _EXAMPLE_SEGMENT: dict[str, Any] = {
 }
 
 EXAMPLE_RESULT: dict[str, Any] = {
-    "schema_version": "1.0",
+    "schema_version": "1.1",
     "video": {
         "duration": 9.6,
         "fps": 29.97,
@@ -30,7 +31,19 @@ EXAMPLE_RESULT: dict[str, Any] = {
         "height": 720,
         "has_audio": True,
         "faces_seen": 14,
-        "start_timecode": None,
+        "start_timecode": "01:00:00;00",
+        "timebase": "30000/1001",
+        "variable_rate": False,
+        "drop_frame": True,
+        "audio_track": {
+            "numbers": [2],
+            "count": 2,
+            "chosen": "voice",
+            "codec": "aac",
+            "layout": "stereo",
+            "language": "eng",
+            "title": None,
+        },
     },
     "segments": [_EXAMPLE_SEGMENT],
     "curve": {
@@ -47,19 +60,65 @@ EXAMPLE_RESULT: dict[str, Any] = {
     "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
     "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4},
     "sound": {"step": 0.16, "loudness": [0.1, 0.12, 0.3, 0.44, 0.9, 1.0, 0.73, 0.5, 0.2, 0.2, 0.1, 0.1]},
+    "warnings": [
+        {
+            "code": "truncated",
+            "detail": "The file breaks off: 9.6 of 12.0 seconds could be read.",
+            "start": 9.6,
+            "end": 12.0,
+        }
+    ],
 }
+
+
+class AudioTrackBody(Body):
+    """Which of the file's sound tracks was listened to."""
+
+    numbers: list[int] = Field(description="Counted from 1 among the sound tracks; several are mixed")
+    count: int = Field(ge=1, description="Sound tracks in the file")
+    chosen: Literal["only", "default", "voice", "mixed", "asked"] = Field(
+        description="Why: the only one, the one flagged default, the one with a voice, all mixed, or as asked for"
+    )
+    codec: str
+    layout: str = Field(description="Channels, such as `mono`, `stereo` or `5.1`")
+    language: str | None = Field(None, description="As the file tags it")
+    title: str | None = None
+
+
+class WarningBody(Body):
+    """Something that could not be read, or had to be mended."""
+
+    code: str = Field(
+        description="`truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, "
+        "`no_sound`; more may be added"
+    )
+    detail: str = Field(description="One sentence")
+    start: Seconds | None = None
+    end: Seconds | None = None
 
 
 class VideoBody(Body):
     """What the decoder found."""
 
     duration: Seconds
-    fps: float = Field(gt=0, description="Average frames per second of the source")
+    fps: float = Field(gt=0, description="Usual frames per second of the source, by its time stamps")
     width: int = Field(gt=0, description="Pixels as displayed")
     height: int = Field(gt=0, description="Pixels as displayed")
     has_audio: bool
     faces_seen: int = Field(ge=0, description="Snippets in which a face was found")
-    start_timecode: str | None = Field(None, description="HH:MM:SS:FF, where the file carries one")
+    start_timecode: str | None = Field(
+        None, description="HH:MM:SS:FF, where the file carries one; `;` before the frames: drop frame"
+    )
+    timebase: str | None = Field(
+        None,
+        description="The legal rate at which exports count frames and timecode, as a fraction; null before 1.1",
+        examples=["30000/1001", "25/1"],
+    )
+    variable_rate: bool = Field(False, description="Whether pictures come at more than one rate")
+    drop_frame: bool | None = Field(
+        None, description="Whether the start timecode counts drop frame; null without one"
+    )
+    audio_track: AudioTrackBody | None = Field(None, description="null without sound, and before 1.1")
 
 
 class EvidenceBody(Body):
@@ -145,7 +204,7 @@ class ResultBody(Body):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RESULT]})
 
-    schema_version: Literal["1.0"]
+    schema_version: SchemaVersion
     video: VideoBody
     segments: list[SegmentBody]
     curve: CurveBody
@@ -154,4 +213,5 @@ class ResultBody(Body):
     options: OptionsBody
     calibration: CalibrationBody
     sound: SoundBody | None = Field(None, description="null without sound, and in results of older versions")
+    warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
     thumbnails: Thumbnails = Field(default=[])

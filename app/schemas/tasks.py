@@ -12,18 +12,21 @@ from sentiloc.app.schemas.results import (
     EXAMPLE_RESULT,
     CalibrationBody,
     ModelBody,
+    SchemaVersion,
     Seconds,
     Share,
     SoundBody,
     Thumbnails,
     VideoBody,
+    WarningBody,
 )
 
 _SHARED: dict[str, Any] = {
-    "schema_version": "1.0",
+    "schema_version": "1.1",
     "video": EXAMPLE_RESULT["video"],
     "timings": EXAMPLE_RESULT["timings"],
     "calibration": {"method": "identity", "knots": [], "slope": 1.0, "intercept": 0.0},
+    "warnings": [],
 }
 EXAMPLE_EMOTIONS: dict[str, Any] = {
     **_SHARED,
@@ -96,7 +99,7 @@ class TaskOptionsBody(Body):
 
 
 class _TaskBody(Body):
-    schema_version: Literal["1.0"]
+    schema_version: SchemaVersion
     video: VideoBody
     curve: SeriesCurveBody
     model: ModelBody
@@ -107,6 +110,7 @@ class _TaskBody(Body):
         None,
         description="null without sound, where the model does not listen, and in results of older versions",
     )
+    warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
     thumbnails: Thumbnails = Field(default=[])
 
 

@@ -14,10 +14,11 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.proposals.rule import DEFAULT_RULE, fuse
 from sentiloc.model.results.sound import Sound, parse_sound
-from sentiloc.model.segments import Evidence, FrameScores, Segment, VideoInfo
+from sentiloc.model.results.warnings import ResultWarning, parse_warnings
+from sentiloc.model.segments import Evidence, FrameScores, Segment, VideoInfo, parse_video
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 _DECIMALS = 4
 _SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
 
@@ -70,7 +71,7 @@ class Result:
     """Everything a client can ask about a localized video; `timings` are seconds per stage.
 
     `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
-    `sound` is None where there is none, and in results of older versions.
+    `sound` is None where there is none, and in results of older versions. `warnings` say what could not be read.
     """
 
     video: VideoInfo
@@ -82,6 +83,7 @@ class Result:
     options: SegmentOptions
     calibration: Calibration
     sound: Sound | None = None
+    warnings: tuple[ResultWarning, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, as the API returns and stores it."""
@@ -95,6 +97,7 @@ class Result:
             "options": asdict(self.options),
             "calibration": asdict(self.calibration),
             "sound": self.sound and asdict(self.sound),
+            "warnings": [warning.to_dict() for warning in self.warnings],
         }
 
 
@@ -104,7 +107,7 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
         video = dict(raw["video"])
         return Result(
             faces_seen=video.pop("faces_seen"),
-            video=VideoInfo(**video),
+            video=parse_video(video),
             segments=tuple(_segment(row) for row in raw["segments"]),
             curve=_curve(raw["curve"]),
             model=ModelIdentity(**raw["model"]),
@@ -112,6 +115,7 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
             options=SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
             calibration=parse_calibration(json.dumps(raw["calibration"])),
             sound=parse_sound(raw.get("sound")),
+            warnings=parse_warnings(raw.get("warnings")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error

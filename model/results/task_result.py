@@ -22,9 +22,10 @@ from sentiloc.model.proposals.nms import disjoint
 from sentiloc.model.results.cut import recut
 from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions, parse_result
 from sentiloc.model.results.sound import Sound, parse_sound
-from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.model.results.warnings import ResultWarning, parse_warnings
+from sentiloc.model.segments import Segment, VideoInfo, parse_video
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 _DECIMALS = 4
 
 
@@ -54,6 +55,7 @@ class _TaskResult:
     options: SegmentOptions
     calibration: Calibration
     sound: Sound | None = None
+    warnings: tuple[ResultWarning, ...] = ()
 
     def _shared(self, task: str) -> dict[str, Any]:
         return {
@@ -66,6 +68,7 @@ class _TaskResult:
             "options": asdict(self.options),
             "calibration": asdict(self.calibration),
             "sound": self.sound and asdict(self.sound),
+            "warnings": [warning.to_dict() for warning in self.warnings],
         }
 
 
@@ -267,7 +270,7 @@ def _parse_shared(raw: Mapping[str, Any]) -> dict[str, Any]:
     curve = raw["curve"]
     return {
         "faces_seen": video.pop("faces_seen"),
-        "video": VideoInfo(**video),
+        "video": parse_video(video),
         "curve": SeriesCurve(
             step=curve["step"],
             series={name: tuple(values) for name, values in curve["series"].items()},
@@ -278,4 +281,5 @@ def _parse_shared(raw: Mapping[str, Any]) -> dict[str, Any]:
         "options": SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
         "calibration": parse_calibration(json.dumps(raw["calibration"])),
         "sound": parse_sound(raw.get("sound")),
+        "warnings": parse_warnings(raw.get("warnings")),
     }

@@ -101,6 +101,7 @@ class Decoding:
     def __init__(self, media: Media, task: Task, sender: Sender, output: Output) -> None:
         self._media, self._task, self._sender, self._output = media, task, sender, output
         self._clock = Clock(media.rate, task.limits)
+        self._meter = media.rate_meter()
         self._builder: SnippetBuilder | None = None
         self._last: VideoFrame | None = None
         self._begins, self._ends = _span(task.request, media)
@@ -120,9 +121,15 @@ class Decoding:
         for packet in _packets(media, streams):
             if self._is_past(packet):
                 break
+            self._measure(packet)
             self._decode(packet)
             self._sender.tick()
         self._report()
+
+    def _measure(self, packet: Packet[Any]) -> None:
+        stamp = packet.dts if self._media.counts_packets else packet.pts
+        if packet.stream.index == self._media.video.index and stamp is not None and packet.time_base:
+            self._meter.add(float(stamp * packet.time_base))
 
     def _skip_ahead(self) -> None:
         """Learn where time 0 is, then go to the last keyframe before the part, with room for the sound to begin."""
@@ -176,16 +183,26 @@ class Decoding:
         duration = self._clock.end(self._last, self._media.declared_end)
         snippets = self._builder.finish(min(duration, self._task.limits.max_duration_seconds))
         if self._has_all_frames:
-            end = self._media.declared_end
-            declared = self._media.duration if end is None else end - (self._clock.origin or 0.0)
+            declared_end = self._media.declared_end
+            declared = (
+                self._media.duration if declared_end is None else declared_end - (self._clock.origin or 0.0)
+            )
             duration = round(max(duration, declared), 6)
         if self._sound is not None:
             self._sound.finish()
         samples = self._sound.samples if self._sound is not None else 0
-        self._sender.send(
-            channel.END,
-            {"duration": duration, "snippets": snippets, "frames": self._clock.frames, "samples": samples},
-        )
+        rate = self._meter.read()
+        end = {
+            "duration": duration,
+            "snippets": snippets,
+            "frames": self._clock.frames,
+            "samples": samples,
+            "fps": rate.fps,
+            "timebase": f"{rate.timebase.numerator}/{rate.timebase.denominator}",
+            "variable_rate": rate.is_variable,
+            "warnings": [warning.to_dict() for warning in rate.warnings()],
+        }
+        self._sender.send(channel.END, end)
 
     def _take(self, frame: VideoFrame) -> None:
         seconds = self._clock.read(self._media.stamp(frame))
@@ -203,6 +220,7 @@ class Decoding:
             "height": shape.height,
             "has_audio": self._media.audio is not None,
             "start_timecode": self._media.start_timecode,
+            "drop_frame": self._media.drop_frame,
         }
         self._sender.send(channel.INFO, info)
         if self._sound is not None and self._clock.origin is not None:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import VideoInfo
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.containers import SNIFF_BYTES, sniff_container
+from sentiloc.worker.decoder.events import (
+    AudioChunk,
+    EndOfMedia,
+    Pictures,
+    SnippetFrames,
+    read_end,
+    read_info,
+)
 from sentiloc.worker.decoder.process import SLOTS, DecoderProcess, Message
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
@@ -27,46 +33,13 @@ __all__ = [
     "DecodeLimits",
     "DecodeRequest",
     "EndOfMedia",
+    "Pictures",
     "SnippetFrames",
     "VideoInfo",
     "decode",
     "grab_frame",
     "grab_frames",
 ]
-
-Pictures = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class SnippetFrames:
-    """Snippet `index`: `faces` (k, height, width, 3) and `visual` (snippet_frames, size, size, 3), RGB."""
-
-    index: int
-    faces: Pictures
-    visual: Pictures | None
-
-
-@dataclass(frozen=True, slots=True)
-class AudioChunk:
-    """Mono samples (n,) in about [-1, 1]; the first is sample `start` since time 0. Chunks leave no gap."""
-
-    start: int
-    samples: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class EndOfMedia:
-    """The whole: `duration` in seconds as decoded, snippets, decoded source frames, audio samples.
-
-    Of a part that ends before the video does, `duration` is the container's claim; snippets and samples count from
-    the video's start, and at most to the part's end.
-    """
-
-    duration: float
-    snippets: int
-    frames: int
-    samples: int
-
 
 Event = VideoInfo | SnippetFrames | AudioChunk | EndOfMedia
 
@@ -102,11 +75,11 @@ def _events(process: DecoderProcess, request: DecodeRequest) -> Generator[Event,
 def _read_event(message: Message, process: DecoderProcess, request: DecodeRequest) -> Event:
     try:
         if message.kind == channel.INFO:
-            return VideoInfo(**message.fields)
+            return read_info(message.fields)
         if message.kind == channel.AUDIO:
             return AudioChunk(int(message.fields["start"]), np.frombuffer(message.payload, np.float32))
         if message.kind == channel.END:
-            return EndOfMedia(**message.fields)
+            return read_end(message.fields)
         return _take_snippet(message.fields, process, request)
     except (KeyError, TypeError, ValueError) as error:
         raise SentilocError(

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.rate import RateMeter
 from sentiloc.worker.decoder.request import DecodeLimits
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
@@ -74,13 +75,24 @@ class Media:
 
     def stamp(self, frame: VideoFrame) -> float | None:
         """Timestamp of a frame in seconds. AVI stores none: there the order of packets is the only clock."""
-        if self.container.format.name != "avi":
+        if not self.counts_packets:
             return frame.time
         return None if frame.dts is None or not frame.time_base else float(frame.dts * frame.time_base)
 
     def sound_origin(self, first_stamp: float) -> float:
         """Timestamp of audio that belongs to the first video frame, which was stamped `first_stamp`."""
-        return 0.0 if self.container.format.name == "avi" else first_stamp
+        return 0.0 if self.counts_packets else first_stamp
+
+    @property
+    def counts_packets(self) -> bool:
+        """Whether the container stores no time stamps, so that the order of packets is the only clock."""
+        return self.container.format.name == "avi"
+
+    def rate_meter(self) -> RateMeter:
+        """For the stamps of the video's packets."""
+        stream = self.video
+        real = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        return RateMeter(real, float(stream.time_base or 0))
 
     @property
     def start_timecode(self) -> str | None:
@@ -93,6 +105,12 @@ class Media:
             if tags.get("timecode"):
                 return str(tags["timecode"])[:32]
         return None
+
+    @property
+    def drop_frame(self) -> bool | None:
+        """Whether the start timecode counts drop frame; None without one."""
+        timecode = self.start_timecode
+        return None if timecode is None else ";" in timecode or "." in timecode[-3:]
 
 
 def open_media(file: BinaryIO, container_format: str, limits: DecodeLimits) -> Media:
@@ -151,8 +169,6 @@ def _check(media: Media, limits: DecodeLimits) -> None:
     durations = [(media.container.duration or 0) / _MICROSECONDS, media.duration]
     if max(durations) > limits.max_duration_seconds:
         raise too_long(limits)
-    if media.video.average_rate and media.video.average_rate > limits.max_frame_rate:
-        raise too_fast(limits)
     if media.video.frames > limits.max_frames:
         raise too_many_frames(limits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures, VideoInfo
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.decoder.decode import AudioChunk, EndOfMedia, Event, SnippetFrames
@@ -39,13 +40,14 @@ WHOLE = Part()
 class Extraction:
     """One video's features, what the decoder learned about it, and seconds spent per stage.
 
-    Of a part of a video, the features are those from its snippet `first` on.
+    Of a part of a video, the features are those from its snippet `first` on. `warnings` say what could not be read.
     """
 
     info: VideoInfo
     features: SnippetFeatures
     timings: dict[str, float]
     first: int = 0
+    warnings: tuple[ResultWarning, ...] = ()
 
     def cut(self, part: Part) -> Extraction:
         """The same of a part of this video."""
@@ -86,6 +88,7 @@ class Run:
         self._face = _FaceRun(face, folder, self.clock) if face else None
         self._visual = _VisualRun(visual, folder, self.clock) if visual else None
         self._pending: list[SnippetFrames] = []
+        self._warnings: tuple[ResultWarning, ...] = ()
         self._on_wait = on_wait
         self._exit = ExitStack()
         self._stages: list[Stage[list[SnippetFrames]]] = []
@@ -127,7 +130,8 @@ class Run:
         for stage in self._stages:
             stage.finish()
         if self.info is not None:
-            self.info = replace(self.info, duration=event.duration)
+            self.info = event.complete(self.info)
+        self._warnings = event.warnings
 
     def _flush(self) -> None:
         batch, self._pending = self._pending, []
@@ -149,8 +153,23 @@ class Run:
             audio_present=heard if self._spec.audio else absent,
             face_present=np.concatenate(self._face.present) if self._face and total else absent,
         )
-        timings = dict(self.clock.seconds)
-        return Extraction(info=self.info, features=features, timings=timings, first=self._part.first)
+        return Extraction(
+            info=self.info,
+            features=features,
+            timings=dict(self.clock.seconds),
+            first=self._part.first,
+            warnings=(*self._warnings, *_missing_streams(self._spec, features)) if total else self._warnings,
+        )
+
+
+def _missing_streams(spec: ModelSpec, features: SnippetFeatures) -> Iterator[ResultWarning]:
+    """A warning for each stream that the model uses and the video does not have."""
+    if spec.face and not features.face_present.any():
+        detail = "No face that is large enough was found: the model had no face to read."
+        yield ResultWarning(code=WarningCode.NO_FACE, detail=detail)
+    if spec.audio and not features.audio_present.any():
+        detail = "There is no usable sound: the model heard nothing."
+        yield ResultWarning(code=WarningCode.NO_SOUND, detail=detail)
 
 
 class _FaceRun:

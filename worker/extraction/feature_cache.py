@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sentiloc.model.segments import SnippetFeatures, VideoInfo
+from sentiloc.model.results.warnings import parse_warnings
+from sentiloc.model.segments import SnippetFeatures, parse_video
 from sentiloc.worker.extraction.array_cache import UNREADABLE, Array, ArrayCache, cache_key
 from sentiloc.worker.extraction.extraction import Extraction
 
@@ -42,7 +43,9 @@ def _as_arrays(extraction: Extraction) -> dict[str, Array]:
     streams = {name: getattr(features, name) for name in STREAMS}
     present = np.stack([getattr(features, f"{name}_present") for name in STREAMS])
     kept = {name: rows for name, rows in streams.items() if rows is not None}
-    return {"info": np.array(json.dumps(asdict(extraction.info))), "present": present, **kept}
+    warnings = [warning.to_dict() for warning in extraction.warnings]
+    texts = {"info": json.dumps(asdict(extraction.info)), "warnings": json.dumps(warnings)}
+    return {**{name: np.array(text) for name, text in texts.items()}, "present": present, **kept}
 
 
 def _extraction(arrays: dict[str, Array]) -> Extraction:
@@ -55,4 +58,9 @@ def _extraction(arrays: dict[str, Array]) -> Extraction:
         audio_present=audio_present,
         face_present=face_present,
     )
-    return Extraction(info=VideoInfo(**json.loads(str(arrays["info"]))), features=features, timings={})
+    return Extraction(
+        info=parse_video(json.loads(str(arrays["info"]))),
+        features=features,
+        timings={},
+        warnings=parse_warnings(json.loads(str(arrays["warnings"]))),
+    )

@@ -76,6 +76,7 @@ class EmotionPipeline(PackagePipeline):
             options=options,
             calibration=calibration,
             sound=self._sound(extraction),
+            warnings=extraction.warnings,
             probabilities=probabilities,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from sentiloc.model.package import ModelPackage, shipped_models_dir
 from sentiloc.model.results.result import ModelIdentity, SegmentOptions
 from sentiloc.model.results.task_result import AnyResult, ExpressionResult, cut_expressions, make_series
 from sentiloc.model.results.time_range import within
+from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.model.segments import BoolArray, FloatArray, VideoInfo
 from sentiloc.model.spec import FlowStream, ModelSpec
 from sentiloc.model.weights import cached_weights
@@ -42,6 +43,7 @@ class FlowExtraction:
     flow: FloatArray
     present: BoolArray
     timings: dict[str, float]
+    warnings: tuple[ResultWarning, ...] = ()
 
 
 def extract_flow(
@@ -57,6 +59,7 @@ def extract_flow(
     )
     extractor = FlowExtractor(detector, stream)
     info: VideoInfo | None = None
+    warnings: tuple[ResultWarning, ...] = ()
     parts: list[tuple[FloatArray, BoolArray]] = []
 
     def progress() -> None:
@@ -72,12 +75,17 @@ def extract_flow(
                 with clock.time("flow"):
                     parts.append(extractor.take(event.faces))
             elif isinstance(event, EndOfMedia) and info is not None:
-                info = replace(info, duration=event.duration)
+                info, warnings = event.complete(info), event.warnings
             tell()
     if info is None or not parts:
         raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
     flow, present = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return FlowExtraction(info=info, flow=flow, present=present, timings=dict(clock.seconds))
+    if not present.any():
+        detail = "No face that is large enough was found: the model had no face to read."
+        warnings = (*warnings, ResultWarning(code=WarningCode.NO_FACE, detail=detail))
+    return FlowExtraction(
+        info=info, flow=flow, present=present, timings=dict(clock.seconds), warnings=warnings
+    )
 
 
 def flow_stream(spec: ModelSpec) -> FlowStream:
@@ -178,6 +186,7 @@ class ExpressionPipeline:
             timings={**found.timings, **clock.seconds},
             options=options,
             calibration=calibration,
+            warnings=found.warnings,
             classes=spec.classes,
         )
 

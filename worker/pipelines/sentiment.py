@@ -128,6 +128,7 @@ class Pipeline(PackagePipeline):
             options=options,
             calibration=calibration,
             sound=self._sound(extraction),
+            warnings=extraction.warnings,
         )
 
 

@@ -11,8 +11,34 @@ Stream = Literal["visual", "audio", "face"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AudioTrack:
+    """Which of the file's sound tracks was listened to, by number from 1 on; several are mixed."""
+
+    numbers: tuple[int, ...]
+    count: int
+    chosen: str
+    codec: str
+    layout: str
+    language: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultWarning:
+    """Something that could not be read, or had to be mended; seconds where it is about a part."""
+
+    code: str
+    detail: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """What the decoder found: seconds, frames per second, pixels as displayed, snippets with a face."""
+    """What the decoder found: seconds, frames per second, pixels as displayed, snippets with a face.
+
+    `timebase` is the legal rate at which exports count frames, as a fraction ("30000/1001").
+    """
 
     duration: float
     fps: float
@@ -21,6 +47,10 @@ class Video:
     has_audio: bool
     faces_seen: int
     start_timecode: str | None = None
+    timebase: str | None = None
+    variable_rate: bool = False
+    drop_frame: bool | None = None
+    audio_track: AudioTrack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +146,5 @@ class Result:
     options: CutWith
     calibration: Calibration
     sound: Sound | None = None
+    warnings: tuple[ResultWarning, ...] = ()
     thumbnails: tuple[str | None, ...] = ()

@@ -1,0 +1,51 @@
+"""What a result could not read or had to mend: nothing is lost in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class WarningCode(StrEnum):
+    """What a warning is about. Values are part of the public contract; more may be added."""
+
+    TRUNCATED = "truncated"
+    """The file breaks off before its declared end."""
+    UNDECODABLE = "undecodable"
+    """A stretch whose pictures could not be decoded."""
+    MENDED_TIMESTAMPS = "mended_timestamps"
+    """Time stamps that start again, jump, or hold one bad value were mended."""
+    VARIABLE_RATE = "variable_rate"
+    """Pictures do not come at one rate: count time in seconds, or by `video.timebase`."""
+    NONSTANDARD_RATE = "nonstandard_rate"
+    """The rate is none that timelines know, or not the one that the file's header states."""
+    NO_FACE = "no_face"
+    """The model looks at faces, and none that is large enough was found."""
+    NO_SOUND = "no_sound"
+    """The model listens, and there is no usable sound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultWarning:
+    """One warning: a stable `code`, one sentence, and where in the video (seconds), if it is about a part of it."""
+
+    code: str
+    detail: str
+    start: float | None = None
+    end: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; times only where there are any."""
+        times = {"start": self.start, "end": self.end}
+        return {
+            "code": str(self.code),
+            "detail": self.detail,
+            **{name: round(value, 3) for name, value in times.items() if value is not None},
+        }
+
+
+def parse_warnings(raw: Iterable[Mapping[str, Any]] | None) -> tuple[ResultWarning, ...]:
+    """Read a list of `ResultWarning.to_dict`; results before 1.1 have none."""
+    return tuple(ResultWarning(**one) for one in raw or ())

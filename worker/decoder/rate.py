@@ -1,0 +1,114 @@
+"""The rate at which a video's pictures come, by their time stamps; a header is believed where the stamps agree."""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from sentiloc.model.results.warnings import ResultWarning, WarningCode
+from sentiloc.model.timebase import EXACT, legal_rate, nearest_legal
+
+_REORDER = 32
+"""Packets that may lie between one and the one shown before it; codecs reorder at most 16 pictures."""
+_DEFAULT_RATE = Fraction(25)
+_HIGHEST_STATED = 1000
+_LONGEST_GAP = 8
+_JITTER, _UNEVEN_SHARE = 0.2, 0.005
+_REFUTED = 0.01
+_WIDEST = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRate:
+    """`fps` as measured, `timebase` the legal rate for it; `stated` is the header's rate where the stamps refute it."""
+
+    fps: float
+    timebase: Fraction
+    is_variable: bool
+    stated: float | None = None
+
+    def warnings(self) -> Iterable[ResultWarning]:
+        """What an editor should know about this rate."""
+        counted = f"frames and timecode are counted at {_shown(self.timebase)}"
+        if self.is_variable:
+            detail = f"The pictures do not come at one rate, usually {_shown(self.fps)} a second; {counted}."
+            yield ResultWarning(code=WarningCode.VARIABLE_RATE, detail=detail)
+        elif self.stated is not None:
+            detail = (
+                f"The header states {_shown(self.stated)} frames a second, the time stamps "
+                f"{_shown(self.fps)}; {counted}."
+            )
+            yield ResultWarning(code=WarningCode.NONSTANDARD_RATE, detail=detail)
+        elif nearest_legal(self.fps) is None:
+            detail = f"{_shown(self.fps)} frames a second is no timeline's rate; {counted}."
+            yield ResultWarning(code=WarningCode.NONSTANDARD_RATE, detail=detail)
+
+
+class RateMeter:
+    """Takes the stamp of every packet of pictures, in the file's order, and tells the rate.
+
+    `stated` are the header's rates, the most trusted first; `tick` is the stamps' resolution in seconds.
+    """
+
+    def __init__(self, stated: Iterable[Fraction | None], tick: float) -> None:
+        self._stated = [float(rate) for rate in stated if rate and 0 < rate <= _HIGHEST_STATED]
+        self._tick = tick
+        self._waiting: list[float] = []
+        self._last: float | None = None
+        self._intervals = array("d")
+
+    def add(self, stamp: float) -> None:
+        """Count a packet that is shown at `stamp` seconds."""
+        if len(self._waiting) < _REORDER:
+            heapq.heappush(self._waiting, stamp)
+        else:
+            self._pass(heapq.heappushpop(self._waiting, stamp))
+
+    def _pass(self, stamp: float) -> None:
+        if self._last is not None and stamp > self._last:
+            self._intervals.append(stamp - self._last)
+        self._last = stamp
+
+    def read(self) -> FrameRate:
+        """The rate of what was counted; the header's, or 25, where that is too little."""
+        while self._waiting:
+            self._pass(heapq.heappop(self._waiting))
+        intervals = np.frombuffer(self._intervals, np.float64)
+        if len(intervals) < 2:
+            fps = next((rate for rate in self._stated if legal_rate(rate) == rate), float(_DEFAULT_RATE))
+            return FrameRate(fps, legal_rate(fps), is_variable=False)
+        fps = self._settle(*_usual_rate(intervals, self._tick))
+        uneven = np.abs(intervals - 1 / fps) > max(_JITTER / fps, 1.5 * self._tick)
+        stated = self._stated[0] if self._stated else None
+        is_refuted = stated is not None and abs(stated / fps - 1) > _REFUTED
+        return FrameRate(
+            fps, legal_rate(fps), bool(np.mean(uneven) > _UNEVEN_SHARE), stated if is_refuted else None
+        )
+
+    def _settle(self, measured: float, error: float) -> float:
+        """The header's rate or a legal one, where the measured one cannot be told from it."""
+        for rate in self._stated:
+            if abs(rate / measured - 1) <= max(error, EXACT):
+                return rate
+        legal = nearest_legal(measured, max(EXACT, min(error, _WIDEST)))
+        return float(legal) if legal else round(measured, 3)
+
+
+def _usual_rate(intervals: np.ndarray[tuple[int], np.dtype[np.float64]], tick: float) -> tuple[float, float]:
+    """Frames per second and its relative error: every interval is taken as a whole number of the usual one."""
+    # Not `np.median`, which imports modules when it is first used: confined, no file can be opened.
+    usual = float(np.partition(intervals, len(intervals) // 2)[len(intervals) // 2])
+    counts = np.maximum(1, np.round(intervals / usual))
+    inside = counts <= _LONGEST_GAP
+    frames, seconds = float(counts[inside].sum()), float(intervals[inside].sum())
+    breaks = 1 + float(np.sum(~inside))
+    return frames / seconds, 2 * tick * breaks**0.5 / seconds
+
+
+def _shown(rate: float | Fraction) -> str:
+    return f"{float(rate):.3f}".rstrip("0").rstrip(".")
