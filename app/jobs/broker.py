@@ -11,7 +11,7 @@ from celery import Celery
 from redis import Redis
 
 from sentiloc.app.jobs.options import Priority
-from sentiloc.app.jobs.reads import job_key
+from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.client import broker_url
 from sentiloc.app.settings import Settings
 

@@ -14,9 +14,8 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from sentiloc.app.http.problems import ProblemCode, ProblemError
-from sentiloc.app.jobs.reads import events_key
 from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.jobs.store import JobReader
+from sentiloc.app.jobs.store import JobReader, events_key
 from sentiloc.app.redis.client import connect_async
 from sentiloc.app.settings import Settings
 

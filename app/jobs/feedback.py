@@ -13,7 +13,8 @@ from redis import Redis
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.jobs.options import Label
-from sentiloc.app.jobs.reads import job_key
+from sentiloc.app.jobs.store import job_key
+from sentiloc.app.redis.scripts import Scripts
 
 MAX_ENTRIES = 50
 MAX_MARKS = 2000
@@ -84,29 +85,19 @@ class KeptFeedback(_Marks):
     feedback: Feedback
 
 
-# KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id.
-_ADD = """
-if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
-redis.call('RPUSH', KEYS[1], ARGV[2])
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
-return 1
-"""
-
-
 class FeedbackStore:
     """Feedback in Redis: a list for each job, and an index of the jobs that have some."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._add = redis.register_script(_ADD)
+        self._scripts = Scripts(redis, "sentiloc.app.jobs")
 
     def add(self, kept: KeptFeedback) -> bool:
         """Keep it as the job's latest; False when the job has had `MAX_ENTRIES`, or was deleted meanwhile."""
         keys = [self._key(kept.job_id), f"{self._prefix}feedback", job_key(self._prefix, kept.job_id)]
-        return bool(
-            self._add(keys=keys, args=[MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id])
-        )
+        args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]
+        return bool(self._scripts.run("add_feedback", keys, args))
 
     def of_job(self, job_id: str) -> list[KeptFeedback]:
         """Oldest first."""

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
-from redis.commands.core import Script
 
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
-from sentiloc.app.jobs import scripts as job_scripts
 from sentiloc.app.jobs.idempotency import KeyReusedError
 from sentiloc.app.jobs.options import Priority
-from sentiloc.app.jobs.reads import JobReads, job_key, queue_key, read_record
 from sentiloc.app.jobs.record import (
     RUNNING,
     TERMINAL,
@@ -22,14 +19,31 @@ from sentiloc.app.jobs.record import (
     JobState,
     Lease,
     NewJob,
+    parse_record,
     sources,
 )
+from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import SharedConnection, pairs
 from sentiloc.model.errors import ErrorCode
 
 POISON_DETAIL = "The job ended its worker every time it was tried; the video was not localized."
 FIRST_BATCH_SEQUENCE = 10**12
 _UPLOAD_ENDED = ["upload", "gone"]
+
+
+def job_key(prefix: str, job_id: str) -> str:
+    """Where a job's record is."""
+    return f"{prefix}job:{job_id}"
+
+
+def events_key(prefix: str, job_id: str) -> str:
+    """Where a job's events are."""
+    return f"{prefix}events:{job_id}"
+
+
+def queue_key(prefix: str) -> str:
+    """Where the ids of queued jobs are, in their order."""
+    return f"{prefix}queue"
 
 
 class UploadEndedError(Exception):
@@ -40,12 +54,13 @@ def _listed(names: Iterable[str]) -> str:
     return ",".join(names)
 
 
-class JobStore(JobReads):
+class JobStore:
     """The truth about every job. Raises `redis.RedisError` when Redis cannot be reached."""
 
     def __init__(self, redis: Redis, prefix: str = "sentiloc:") -> None:
-        super().__init__(redis, prefix)
-        self._scripts: dict[str, Script] = {}
+        self.redis = redis
+        self.prefix = prefix
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prelude="prelude")
 
     def submit(self, job: NewJob) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns. May be repeated.
@@ -61,7 +76,7 @@ class JobStore(JobReads):
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
         extra = [] if key is None else [f"{self.prefix}idempotency:{key.name(job.key_id)}"]
-        found = self._run(job_scripts.SUBMIT, job.id, offset, digest, seconds, *changes, extra=extra)
+        found = self._run("submit", job.id, offset, digest, seconds, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
         record = read_record(_pairs(found))
@@ -72,17 +87,17 @@ class JobStore(JobReads):
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:
         """Take a queued job for `owner`; None when it is not queued (any more)."""
         claimable = _listed(sources(JobState.DECODING)[:1])
-        return read_record(_pairs(self._run(job_scripts.CLAIM, job_id, owner, lease_seconds, claimable)))
+        return read_record(_pairs(self._run("claim", job_id, owner, lease_seconds, claimable)))
 
     def renew(self, lease: Lease, lease_seconds: float, stage: str, progress: float) -> bool:
         """Keep the job and report its stage and progress (0-1); False when it was cancelled or lost."""
         target = JobState(stage) if stage in RUNNING else JobState.DECODING
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
-        return bool(self._run(job_scripts.RENEW, lease.job_id, lease.owner, lease.attempt, *argv))
+        return bool(self._run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
 
     def fetched(self, lease: Lease, source_bytes: int) -> bool:
         """The video behind the job's URL is stored; False when the job was given to another worker."""
-        return bool(self._run(job_scripts.FETCHED, lease.job_id, lease.owner, lease.attempt, source_bytes))
+        return bool(self._run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))
 
     def succeed(
         self,
@@ -108,24 +123,24 @@ class JobStore(JobReads):
     def _finish(self, lease: Lease, target: JobState, *outcome: str | int, thumbnails: int = 0) -> bool:
         allowed = _listed(sources(target))
         argv = (lease.owner, lease.attempt, target, allowed, *outcome, this_month(), KEPT_SECONDS, thumbnails)
-        return bool(self._run(job_scripts.FINISH, lease.job_id, *argv))
+        return bool(self._run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:
         """Put an unfinished job back into the queue, in its old place, without blame."""
         argv = (lease.owner, lease.attempt, _listed(RUNNING))
-        return bool(self._run(job_scripts.RELEASE, lease.job_id, *argv))
+        return bool(self._run("release", lease.job_id, *argv))
 
     def cancel(self, job_id: str) -> bool:
         """End a queued or running job as cancelled; its worker learns of it at its next renewal."""
-        return bool(self._run(job_scripts.CANCEL, job_id, _listed(sources(JobState.CANCELLED))))
+        return bool(self._run("cancel", job_id, _listed(sources(JobState.CANCELLED))))
 
     def delete(self, job_id: str) -> JobRecord | None:
         """Forget a terminal job and its events; returns what it was, None if it is not terminal."""
-        return read_record(_pairs(self._run(job_scripts.DELETE, job_id, _listed(TERMINAL))))
+        return read_record(_pairs(self._run("delete", job_id, _listed(TERMINAL))))
 
     def keep_until(self, job_id: str, what: str, moment: float) -> bool:
         """Note when the `uploads`, `results` or `records` part of a finished job goes; False when it is gone."""
-        return bool(self._run(job_scripts.KEEP, job_id, what, f"{moment:.6f}"))
+        return bool(self._run("keep", job_id, what, f"{moment:.6f}"))
 
     def expire(self, job_id: str, max_attempts: int, dead_owner: str = "") -> JobState | None:
         """Take a job from a worker whose lease ran out or who is known to be dead.
@@ -133,13 +148,13 @@ class JobStore(JobReads):
         The job is queued again, or failed as poison after `max_attempts` lost workers. None: nothing to do.
         """
         argv = (_listed(RUNNING), max_attempts, dead_owner, ErrorCode.POISON, POISON_DETAIL)
-        state = str(self._run(job_scripts.EXPIRE, job_id, *argv))
+        state = str(self._run("expire", job_id, *argv))
         return JobState(state) if state else None
 
     def shorten_leases(self, most_seconds: float) -> None:
         """Let no lease end later than in so many seconds: it was given before Redis's clock was set back."""
         for job_id in self.leased_beyond(most_seconds):
-            self._run(job_scripts.SHORTEN, job_id, most_seconds)
+            self._run("shorten", job_id, most_seconds)
 
     def should_announce(self, job_id: str, wait_seconds: float, broker_is_empty: bool) -> bool:
         """True once per waiting time for a job that is still queued: its message should be sent (again).
@@ -147,15 +162,71 @@ class JobStore(JobReads):
         The waiting time doubles with each announcement, unless the broker holds no message at all.
         """
         argv = (wait_seconds, int(broker_is_empty))
-        return bool(self._run(job_scripts.ANNOUNCE, job_id, *argv))
+        return bool(self._run("announce", job_id, *argv))
 
     def _run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
-        known = self._scripts.get(script)
-        if known is None:
-            known = self._scripts[script] = self.redis.register_script(script)
         shared = [f"{self.prefix}{name}" for name in ("queue", "leases")]
         keys = [self._job_key(job_id), *shared, self._events_key(job_id), f"{self.prefix}jobs", *extra]
-        return known(keys=keys, args=list(argv))
+        return self._scripts.run(script, keys, argv)
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The record, or None for an id that does not exist."""
+        return read_record(self.redis.hgetall(self._job_key(job_id)))
+
+    def get_many(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """The records in the order of their ids, in one round trip."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hgetall(self._job_key(job_id))
+        return [read_record(fields) for fields in pipe.execute()]
+
+    def queue_positions(self, job_ids: Sequence[str]) -> list[int | None]:
+        """`queue_position` of many, in one round trip."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.zrank(queue_key(self.prefix), job_id)
+        return [None if rank is None else rank + 1 for rank in pipe.execute()]
+
+    def queue_position(self, job_id: str) -> int | None:
+        """1 for the job that starts next, None when the job is not queued."""
+        return self.queue_positions([job_id])[0]
+
+    def expired(self) -> list[str]:
+        """Ids of running jobs whose lease has run out."""
+        seconds, micros = self.redis.time()
+        now = seconds + micros / 1e6
+        return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", "-inf", now))
+
+    def leased_beyond(self, seconds: float) -> list[str]:
+        """Ids of running jobs whose lease ends later than in so many seconds."""
+        now, micros = self.redis.time()
+        after = f"({now + micros / 1e6 + seconds}"
+        return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", after, "+inf"))
+
+    def leased(self) -> list[str]:
+        """Ids of all running jobs."""
+        return _strings(self.redis.zrange(f"{self.prefix}leases", 0, -1))
+
+    def queued(self, limit: int = 1000) -> list[str]:
+        """Ids of the jobs that start next, in order."""
+        return _strings(self.redis.zrange(queue_key(self.prefix), 0, limit - 1))
+
+    def events(self, job_id: str, after: str = "-") -> list[tuple[str, dict[str, str]]]:
+        """What happened to the job, oldest first: (event id, fields); exactly one is of kind `final`."""
+        start = after if after == "-" else f"({after}"
+        return cast(
+            "list[tuple[str, dict[str, str]]]", self.redis.xrange(self._events_key(job_id), min=start)
+        )
+
+    def uptime_seconds(self) -> float:
+        """How long Redis has been up."""
+        return float(self.redis.info("server")["uptime_in_seconds"])
+
+    def _job_key(self, job_id: str) -> str:
+        return job_key(self.prefix, job_id)
+
+    def _events_key(self, job_id: str) -> str:
+        return events_key(self.prefix, job_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +245,12 @@ class JobReader:
 
 def _pairs(value: object) -> dict[str, str]:
     return pairs(cast("list[str]", value))
+
+
+def _strings(value: object) -> list[str]:
+    return list(cast("list[str]", value))
+
+
+def read_record(fields: object) -> JobRecord | None:
+    found = cast("dict[str, str]", fields)
+    return parse_record(found) if found else None

@@ -9,7 +9,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from sentiloc.app.http.json_body import parse_body, read_body
+from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
 from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Feedback, KeptFeedback, training_zip
 from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job

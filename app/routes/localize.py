@@ -7,11 +7,10 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from sentiloc.app.http.json_body import parse_body, read_body
+from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
-from sentiloc.app.jobs.options import JobOptions
-from sentiloc.app.jobs.options_check import require_possible
+from sentiloc.app.jobs.options import JobOptions, require_possible
 from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest
 from sentiloc.app.jobs.submit import KEY_REUSED

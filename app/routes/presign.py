@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.http.json_body import parse_body, read_body
+from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.multipart import display_name
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
 from sentiloc.app.jobs.record import new_job_id

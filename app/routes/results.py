@@ -16,8 +16,7 @@ from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.timeline import make_timeline
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.jobs.options import CutOptions
-from sentiloc.app.jobs.options_check import check_labels
+from sentiloc.app.jobs.options import CutOptions, check_labels
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody

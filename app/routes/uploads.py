@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, display_name, too_large
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.jobs.options_check import check_options
+from sentiloc.app.jobs.options import check_options
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.jobs import NO_REDIS
 from sentiloc.app.schemas.base import Body

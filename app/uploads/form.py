@@ -7,11 +7,11 @@ import hashlib
 from anyio import to_thread
 from fastapi import Request
 
+from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
 from sentiloc.app.http.multipart import VideoPart, too_large
 from sentiloc.app.http.problems import STATUS_OF_ERROR, ProblemError
-from sentiloc.app.http.request_body import FLUSH_BYTES, body_chunks
 from sentiloc.app.jobs.idempotency import make_key
-from sentiloc.app.jobs.options_check import check_options
+from sentiloc.app.jobs.options import check_options
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, Writer, source_key

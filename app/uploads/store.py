@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, cast
 
 from redis import Redis
 
-from sentiloc.app.jobs.reads import job_key
+from sentiloc.app.jobs.store import job_key
+from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
@@ -26,16 +27,6 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 INCOMING = "incoming"
 _REMEMBER_GONE_SECONDS = 86_400
-# KEYS: the upload, the index of uploads, the job with the upload's id. ARGV: upload id, seconds to keep the record.
-_END = """
-local is_owned = redis.call('EXISTS', KEYS[3]) == 1
-redis.call('ZREM', KEYS[2], ARGV[1])
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'state', is_owned and 'used' or 'gone')
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
-end
-return is_owned and 0 or 1
-"""
 
 
 class UploadBusyError(Exception):
@@ -50,7 +41,7 @@ class UploadStore:
         self._redis = redis
         self._storage = storage
         self._folder = settings.data_dir / INCOMING
-        self._end = redis.register_script(_END)
+        self._scripts = Scripts(redis, "sentiloc.app.uploads")
 
     def create(self, record: UploadRecord) -> None:
         """Begin an upload; raises `storage_full` when its bytes will not fit."""
@@ -173,7 +164,7 @@ class UploadStore:
         submitted at the same moment either finds the upload gone or keeps its video.
         """
         keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
-        if not self._end(keys=keys, args=[record.id, _REMEMBER_GONE_SECONDS]):
+        if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS]):
             return False
         self._path(record.id).unlink(missing_ok=True)
         self._storage.delete(record.source_key)

@@ -14,9 +14,9 @@ from typing import BinaryIO
 from anyio import CancelScope, to_thread
 from fastapi import Request
 
+from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
 from sentiloc.app.http.multipart import too_large
 from sentiloc.app.http.problems import STATUS_OF_ERROR, ProblemCode, ProblemError
-from sentiloc.app.http.request_body import FLUSH_BYTES, body_chunks
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import full_is_typed, leave_reserve
 from sentiloc.app.uploads.record import UploadRecord

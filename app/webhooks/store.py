@@ -19,57 +19,13 @@ from typing import Any, cast
 
 from redis import Redis
 
-from sentiloc.app.jobs.reads import job_key
 from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import job_key
+from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.schemas.jobs import job_body
 
 KEPT_DELIVERIES = 100
 _LEASE_SECONDS = 120.0
-
-_CLOCK = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-"""
-# KEYS: due. ARGV: seconds that a sender may take.
-_CLAIM = (
-    _CLOCK
-    + """
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)
-if #due == 0 then return '' end
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), due[1])
-return due[1]
-"""
-)
-# KEYS: due, webhook, log, job, figures.
-# ARGV: job id, round, state, attempts, seconds to the next, entry, entries kept.
-_SETTLE = (
-    _CLOCK
-    + """
-if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) return 0 end
-redis.call('RPUSH', KEYS[3], ARGV[6])
-redis.call('LTRIM', KEYS[3], -tonumber(ARGV[7]), -1)
-redis.call('HINCRBY', KEYS[5], 'webhooks ' .. ARGV[3], 1)
-if (redis.call('HGET', KEYS[2], 'round') or '0') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], 'state', ARGV[3], 'attempts', ARGV[4])
-if ARGV[3] ~= 'pending' then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-else
-  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[5]), ARGV[1])
-end
-return 1
-"""
-)
-# KEYS: due, webhook, job. ARGV: job id.
-_AGAIN = (
-    _CLOCK
-    + """
-if redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
-redis.call('HINCRBY', KEYS[2], 'round', 1)
-redis.call('HSET', KEYS[2], 'state', 'pending', 'attempts', '0')
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-return 1
-"""
-)
 
 
 class WebhookState(StrEnum):
@@ -139,7 +95,7 @@ class WebhookStore:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._claim, self._settle, self._again = map(redis.register_script, (_CLAIM, _SETTLE, _AGAIN))
+        self._scripts = Scripts(redis, "sentiloc.app.webhooks", prelude="clock")
 
     @property
     def due(self) -> str:
@@ -148,7 +104,7 @@ class WebhookStore:
 
     def claim(self) -> str | None:
         """A job whose event is due, kept from other senders for two minutes; None when there is none."""
-        return str(self._claim(keys=[self.due], args=[_LEASE_SECONDS])) or None
+        return str(self._scripts.run("claim", [self.due], [_LEASE_SECONDS])) or None
 
     def drop(self, job_id: str) -> None:
         """There is nothing to send for this job."""
@@ -166,14 +122,13 @@ class WebhookStore:
             f"{self._prefix}figures",
         ]
         entry = json.dumps(asdict(delivery))
-        self._settle(
-            keys=keys, args=[job_id, before.round, state, delivery.attempt, wait, entry, KEPT_DELIVERIES]
-        )
+        outcome: list[str | float] = [state, delivery.attempt, wait, entry]
+        self._scripts.run("settle", keys, [job_id, before.round, *outcome, KEPT_DELIVERIES])
 
     def send_again(self, job_id: str) -> bool:
         """Make the event due now, with all its tries before it; False when the job is gone."""
         keys = [self.due, self._place(job_id), job_key(self._prefix, job_id)]
-        return bool(self._again(keys=keys, args=[job_id]))
+        return bool(self._scripts.run("send_again", keys, [job_id]))
 
     def status(self, job_id: str) -> WebhookStatus:
         """Of an event that was never tried as well."""

@@ -19,7 +19,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from sentiloc.app.http.request_body import FLUSH_BYTES
+from sentiloc.app.http.body import FLUSH_BYTES
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services

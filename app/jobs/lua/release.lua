@@ -1,0 +1,4 @@
+-- ARGV: owner, attempt, running states.
+if not held(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then return 0 end
+enqueue()
+return 1
