@@ -27,7 +27,7 @@ from typing import Any, get_args
 from bench.clips import make_clip
 from bench.harness import ROOT, Service, environment
 from sentiloc.worker.runtime.cpu import available_cpus
-from sentiloc.worker.runtime.onnx_session import Precision
+from sentiloc.worker.runtime.device import Precision
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
 Row = dict[str, Any]

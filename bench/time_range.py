@@ -21,11 +21,12 @@ import av
 import numpy as np
 
 from bench.clips import make_clip
-from sentiloc.app.settings import Settings
+from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, decode
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
-from sentiloc.worker.pipelines.sentiment import CONTEXT, Pipeline, load_pipeline
+from sentiloc.worker.pipelines.sentiment import CONTEXT, SentimentPipeline, load_sentiment_pipeline
 
 CONTEXTS = (0, 32, 64, 128, CONTEXT, 256)
 STREAMS = ("visual", "audio", "face")
@@ -43,7 +44,7 @@ def longest(folder: Path, count: int) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)[:count]]
 
 
-def strung(pipeline: Pipeline, clips: list[Path]) -> Extraction:
+def strung(pipeline: SentimentPipeline, clips: list[Path]) -> Extraction:
     """One video's features out of many's."""
     single = [pipeline.extractor.extract(path, lambda *_: None) for path in clips]
     order, parts = random.Random(3), list[SnippetFeatures]()
@@ -59,7 +60,7 @@ def strung(pipeline: Pipeline, clips: list[Path]) -> Extraction:
     return replace(single[0], features=SnippetFeatures(**rows))
 
 
-def differences(pipeline: Pipeline, video: Extraction) -> list[dict[str, float]]:
+def differences(pipeline: SentimentPipeline, video: Extraction) -> list[dict[str, float]]:
     """Of scores inside parts, by context."""
     total, draw = len(video.features), np.random.default_rng(1)
     whole = pipeline.localizer.score(video.features).scores
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/time_range.json"))
     arguments = parser.parse_args()
-    pipeline = load_pipeline(Settings())
+    pipeline = load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig())
     video = strung(pipeline, longest(arguments.clips, 14))
     result = {
         "snippets": len(video.features),

@@ -28,7 +28,8 @@ from sentiloc.model.extractors.i3d import I3D
 from sentiloc.model.weights import require_i3d
 from sentiloc.worker.features.visual import Memory, VisualExtractor
 from sentiloc.worker.precision.effect import feature_effect
-from sentiloc.worker.runtime.onnx_session import GPUS, Device, Precision, create_session
+from sentiloc.worker.runtime.device import GPUS, Device, Precision
+from sentiloc.worker.runtime.onnx_session import create_session
 
 RESULTS = Path(__file__).parent / "results" / "visual.json"
 SNIPPETS, BATCHES = 2, (1, 2, 4, 8)

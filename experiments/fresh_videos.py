@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 
 from experiments.starter import ROOT, calibration_error, make_videos, video_lines
-from sentiloc.app.settings import Settings
-from sentiloc.model.package import shipped_models_dir
-from sentiloc.worker.pipelines.sentiment import load_pipeline
+from sentiloc.model.package import load_package, shipped_models_dir
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
 
 COUNT = 14
 COMPOSED_SEED, JOINED_SEED = 107, 108
@@ -26,7 +26,7 @@ COMPOSED_SEED, JOINED_SEED = 107, 108
 
 def measure(models: Path, videos: Path) -> dict[str, float]:
     """All figures of one package, by what they say; the last is the calibration error over both kinds."""
-    pipeline = load_pipeline(Settings(models_dir=models))
+    pipeline = load_sentiment_pipeline(load_package("fsenet-starter", models), RuntimeConfig())
     rows: dict[str, float] = {}
     graded: list[tuple[float, bool]] = []
     for kind in ("composed", "joined"):

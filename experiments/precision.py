@@ -38,7 +38,6 @@ from experiments.precision_world import (
     string_videos,
 )
 from experiments.simulated_tsl300 import PROTOCOL
-from sentiloc.app.settings import Settings
 from sentiloc.model.data.items import Item
 from sentiloc.model.evaluation.metrics import evaluate_detections
 from sentiloc.model.fsenet.export import export_onnx
@@ -48,13 +47,14 @@ from sentiloc.model.fsenet.train import split_items, train
 from sentiloc.model.proposals.rule import select_segments
 from sentiloc.model.segments import FrameScores, Segment
 from sentiloc.model.spec import ModelSpec
-from sentiloc.worker.decoder.decode import DecodeLimits
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.features.visual import VisualExtractor
 from sentiloc.worker.precision.effect import feature_effect
 from sentiloc.worker.precision.precision import compare, load_both, segment_effect
 from sentiloc.worker.precision.quantize import quantize, sample_snippets
 from sentiloc.worker.runtime.cpu import available_cpus
-from sentiloc.worker.runtime.onnx_session import Device, Precision, create_session
+from sentiloc.worker.runtime.device import Device, Precision
+from sentiloc.worker.runtime.onnx_session import create_session
 
 RESULTS = Path(__file__).parent / "results" / "precision.json"
 SHOTS = {"calibration": 16, "train": 96, "test": 96}
@@ -160,11 +160,11 @@ def on_videos(work: Path, network: FSENet, options: argparse.Namespace) -> Row:
     write_package(package, spec)
     (cache / "i3d-rgb.onnx").write_bytes((work / "i3d-rgb.onnx").read_bytes())
     os.environ["SENTILOC_CACHE_DIR"] = str(cache)
-    settings = Settings(models_dir=package.parent, device=options.device, threads=options.threads)
+    config = RuntimeConfig(models_dir=package.parent, device=options.device, threads=options.threads)
     if options.precision == "int8":
-        snippets = sample_snippets(options.calibrate, DecodeLimits.from_settings(settings))
+        snippets = sample_snippets(options.calibrate, config.decode_limits)
         quantize(cache / "i3d-rgb.onnx", cache / "i3d-rgb-int8.onnx", snippets, options.calibrate)
-    return compare(*load_both(settings, NAME, options.precision), options.videos).to_dict()
+    return compare(*load_both(config, NAME, options.precision), options.videos).to_dict()
 
 
 def write_package(folder: Path, spec: ModelSpec) -> None:

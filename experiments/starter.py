@@ -31,15 +31,16 @@ from recipes.starter.judge import RIGHT_TIOU, as_proposals, mean_average_precisi
 from recipes.starter.timelines import Span, read_statistics
 from recipes.starter.voices.augment import decode
 from recipes.starter.voices.data import as_snippets, frames_of, read_index
-from sentiloc.app.settings import Settings
 from sentiloc.model.evaluation.metrics import GroundTruthSegment, segment_tiou
 from sentiloc.model.extractors.logmel import FRAMES, MELS, SILENT_VALUE
+from sentiloc.model.package import load_package
 from sentiloc.model.proposals.calibration import expected_calibration_error
 from sentiloc.model.proposals.rule import fuse, select_segments, serving_proposals
 from sentiloc.model.results.result import Result
 from sentiloc.model.segments import FloatArray, Proposal, Segment, SnippetFeatures
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
-from sentiloc.worker.pipelines.sentiment import Pipeline, load_pipeline
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 
 ROOT = Path(__file__).parents[1]
 COMPOSED, JOINED = 12, 10
@@ -75,13 +76,13 @@ def _ignore(_stage: str, _done: float) -> None:
     """Nobody watches the progress."""
 
 
-def run_folder(pipeline: Pipeline, files: Sequence[Path]) -> dict[str, Result]:
+def run_folder(pipeline: SentimentPipeline, files: Sequence[Path]) -> dict[str, Result]:
     """The pipeline's results by file name."""
     return {path.name: pipeline.localize(path, _ignore) for path in files}
 
 
 def video_lines(
-    pipeline: Pipeline, folder: Path, what: str, target: float
+    pipeline: SentimentPipeline, folder: Path, what: str, target: float
 ) -> tuple[list[Line], list[tuple[float, bool]]]:
     """mAP of all candidates, mAP and time labelled right of what is shown; ECE needs the right flags."""
     truth = read_truth(folder)
@@ -120,7 +121,9 @@ def _candidate_map(known: Mapping[str, Sequence[GroundTruthSegment]], results: M
 
 
 def _graded(
-    pipeline: Pipeline, known: Mapping[str, Sequence[GroundTruthSegment]], results: Mapping[str, Result]
+    pipeline: SentimentPipeline,
+    known: Mapping[str, Sequence[GroundTruthSegment]],
+    results: Mapping[str, Result],
 ) -> list[tuple[float, bool]]:
     """Confidence and right or not of every segment that threshold 0 would show."""
     graded = []
@@ -150,7 +153,7 @@ def dominant(result: Result) -> int:
     return int(fuse(frames.scores, frames.saliency).sum(0).argmax())
 
 
-def labelled_lines(pipeline: Pipeline, folder: Path) -> tuple[list[Line], dict[str, Result]]:
+def labelled_lines(pipeline: SentimentPipeline, folder: Path) -> tuple[list[Line], dict[str, Result]]:
     """Dominant sentiment of the acted clips; the results of the neutral ones."""
     with (folder / "labels.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["sentiment"]]
@@ -173,7 +176,7 @@ def marked_share(results: Mapping[str, Result]) -> float:
     return marked / sum(result.video.duration for result in results.values())
 
 
-def clip_lines(pipeline: Pipeline, folder: Path, neutral: dict[str, Result]) -> list[Line]:
+def clip_lines(pipeline: SentimentPipeline, folder: Path, neutral: dict[str, Result]) -> list[Line]:
     """Neutral talking heads, and videos in which nobody can be seen or heard."""
     heads = neutral | run_folder(pipeline, [folder / name for name in NEUTRAL_HEADS])
     nobody = run_folder(pipeline, [folder / name for name in NOBODY])
@@ -191,7 +194,7 @@ def clip_lines(pipeline: Pipeline, folder: Path, neutral: dict[str, Result]) -> 
     ]
 
 
-def speech_line(pipeline: Pipeline, folder: Path) -> Line:
+def speech_line(pipeline: SentimentPipeline, folder: Path) -> Line:
     """Unseen speakers, each utterance alone and no face, through the package: mean recall over corpora."""
     hits: dict[tuple[str, int], list[bool]] = {}
     for utterance in read_index(folder):
@@ -207,7 +210,7 @@ def speech_line(pipeline: Pipeline, folder: Path) -> Line:
     return Line(what="unseen speakers, package without face: recall, %", value=value, target=0, note=note)
 
 
-def _hear(pipeline: Pipeline, audio: FloatArray) -> int:
+def _hear(pipeline: SentimentPipeline, audio: FloatArray) -> int:
     silent = np.zeros(len(audio), bool)
     features = SnippetFeatures(
         visual=None,
@@ -256,7 +259,7 @@ def calibration_error(graded: Sequence[tuple[float, bool]]) -> float:
 def measure(data: Path, videos: Path, results: Path) -> list[Line]:
     """Every line of the table."""
     make_videos(data, videos, composed=(COMPOSED, COMPOSED_SEED), joined=(JOINED, JOINED_SEED))
-    pipeline = load_pipeline(Settings())
+    pipeline = load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig())
     lines = encoder_lines(data, ROOT / "exported" / "expression", results)
     lines.append(speech_line(pipeline, data / "speech"))
     composed, graded = video_lines(pipeline, videos / "composed", "composed MP4s", 55)

@@ -1,1 +1,85 @@
-"""Sentiloc finds when a video conveys positive or negative sentiment."""
+"""Sentiloc finds when a video conveys positive or negative sentiment.
+
+    import sentiloc
+
+    model = sentiloc.load_model("fsenet-starter")
+    result = model.localize("holiday.mp4")
+    for segment in result.segments:
+        print(segment.start, segment.end, segment.label, segment.confidence)
+
+`import sentiloc` itself loads nothing: the first use of a name does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sentiloc.api import Model as Model
+    from sentiloc.api import Result as Result
+    from sentiloc.api import formats as formats
+    from sentiloc.api import list_models as list_models
+    from sentiloc.api import load_model as load_model
+    from sentiloc.app.version import version
+    from sentiloc.model.errors import ErrorCode as ErrorCode
+    from sentiloc.model.errors import SentilocError as SentilocError
+    from sentiloc.model.results.result import Curve as Curve
+    from sentiloc.model.segments import Evidence as Evidence
+    from sentiloc.model.segments import Segment as Segment
+    from sentiloc.model.segments import VideoInfo as VideoInfo
+    from sentiloc.worker.config import CacheConfig as CacheConfig
+    from sentiloc.worker.config import RuntimeConfig as RuntimeConfig
+    from sentiloc.worker.decoder.request import DecodeLimits as DecodeLimits
+
+    __version__ = version()
+
+_PLACES = {
+    "sentiloc.api": ("Model", "Result", "formats", "list_models", "load_model"),
+    "sentiloc.model.errors": ("ErrorCode", "SentilocError"),
+    "sentiloc.model.results.result": ("Curve",),
+    "sentiloc.model.segments": ("Evidence", "Segment", "VideoInfo"),
+    "sentiloc.worker.config": ("CacheConfig", "RuntimeConfig"),
+    "sentiloc.worker.decoder.request": ("DecodeLimits",),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "CacheConfig",
+    "Curve",
+    "DecodeLimits",
+    "ErrorCode",
+    "Evidence",
+    "Model",
+    "Result",
+    "RuntimeConfig",
+    "Segment",
+    "SentilocError",
+    "VideoInfo",
+    "__version__",
+    "formats",
+    "list_models",
+    "load_model",
+]
+
+# Git writes a link as a text file where it may not make links (Windows, `core.symlinks=false`).
+if (Path(__file__).parent / "app").is_file():
+    raise ImportError(
+        "this checkout has no symbolic links, which its package needs. On Windows, clone it inside WSL or run the "
+        "Docker image; elsewhere, run `git config core.symlinks true && git checkout -- sentiloc`"
+    )
+
+
+if not TYPE_CHECKING:
+    # Hidden from type checkers, to which it would make every name valid.
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return import_module("sentiloc.app.version").version()
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'sentiloc' has no attribute {name!r}")
+        return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,7 @@ from sentiloc.app.settings import get_settings
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.app.telemetry.tracing import configure_tracing
+from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs.presence import PresenceThread
 from sentiloc.worker.jobs.process import drain_after, end_with_parent
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
@@ -45,7 +46,7 @@ def _on_child_start(**_: Any) -> None:
     global _runner
     end_with_parent()
     configure_tracing(settings, "worker")
-    pipelines = Pipelines(settings)
+    pipelines = Pipelines(runtime_config(settings, with_cache=True), settings.model)
     store = JobStore(connect(settings), settings.redis_prefix)
     _runner = JobRunner(settings, store, make_storage(settings), pipelines)
     presence = PresenceThread(settings, store, pipelines)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Curve, Result
 from sentiloc.model.results.sound import VALUES_PER_SNIPPET
-from sentiloc.model.results.task_result import AnyResult, SeriesCurve
+from sentiloc.model.results.task_result import EmotionResult, ExpressionResult, SeriesCurve
+
+ResultT = TypeVar("ResultT", Result, EmotionResult, ExpressionResult)
 
 
-def within(result: AnyResult, start: float, end: float | None) -> AnyResult:
+def within(result: ResultT, start: float, end: float | None) -> ResultT:
     """The result of [start, end) seconds, to whole snippets; end None is the video's. Times stay the video's own.
 
     Outside, the stored curve says that there is nothing, so that later cuts with other options agree.

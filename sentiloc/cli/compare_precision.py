@@ -33,11 +33,12 @@ def compare(
     from dataclasses import replace
 
     from sentiloc.app.settings import get_settings
+    from sentiloc.worker.config import runtime_config
     from sentiloc.worker.precision.precision import compare as measure
     from sentiloc.worker.precision.precision import load_both
 
     settings = get_settings()
-    pipeline, other = load_both(settings, model or settings.model, precision)
+    pipeline, other = load_both(runtime_config(settings), model or settings.model, precision)
     options = pipeline.default_options
     options = options if threshold is None else replace(options, threshold=threshold)
     effect = measure(pipeline, other, videos, options)

@@ -187,16 +187,17 @@ def _limits(settings: Settings) -> str:
 
 def _self_test(settings: Settings) -> str:
     """Three seconds of picture and sound, through the whole pipeline."""
+    from sentiloc.api import load_model
     from sentiloc.cli.clip import write_test_clip
-    from sentiloc.worker.pipelines.tasks import load_task_pipeline
+    from sentiloc.worker.config import runtime_config
 
     started = time.monotonic()
-    pipeline = load_task_pipeline(settings)
+    model = load_model(settings.model, config=runtime_config(settings))
     loaded = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sentiloc-doctor-") as folder:
         path = Path(folder) / "clip.mp4"
         write_test_clip(path)
-        result = pipeline.localize(path, lambda _stage, _done: None)
+        result = model.localize(path)
     duration, took = result.video.duration, time.monotonic() - loaded
     if not 2.9 <= duration <= 3.1 or not result.video.has_audio:
         raise ValueError(f"a clip of 3 seconds with sound was read as {duration:.2f} s")

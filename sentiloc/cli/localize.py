@@ -15,8 +15,7 @@ from sentiloc.cli.videos import NewFiles, find_videos
 from sentiloc.model.errors import SentilocError
 
 if TYPE_CHECKING:
-    from sentiloc.model.results.task_result import AnyResult
-    from sentiloc.worker.pipelines.tasks import AnyPipeline
+    from sentiloc.api import Model, Result
 
 JSON = "json"
 
@@ -77,7 +76,7 @@ class _Writer:
         if several and output is not None:
             output.mkdir(parents=True, exist_ok=True)
 
-    def write(self, video: Path, result: AnyResult) -> None:
+    def write(self, video: Path, result: Result) -> None:
         """Draw, print or save one result."""
         if self._draws:
             show_result(result.to_dict(), video.name)
@@ -85,12 +84,12 @@ class _Writer:
             path = (
                 self._output / f"{video.stem}.{_extension(self._format)}" if self._several else self._output
             )
-            print_or_write(render(result, self._format, video.name).encode(), path)
+            print_or_write(result.to(self._format).encode(), path)
         elif self._several or self._as_lines:
             line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
             print_or_write(f"{line}\n".encode(), None)
         else:
-            print_or_write(render(result, self._format, video.name).encode(), None)
+            print_or_write(result.to(self._format).encode(), None)
 
     def fail(self, video: Path, error: SentilocError) -> None:
         """Say why there is no result."""
@@ -106,38 +105,27 @@ def _extension(name: str) -> str:
     return JSON if name == JSON else FORMATS[name].extension
 
 
-def _localize_all(videos: Iterable[Path], model: str | None, writer: _Writer) -> bool:
+def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer) -> bool:
     """Localize one after the other; a video that fails does not stop the rest. False when one did."""
+    import sentiloc
     from sentiloc.app.settings import get_settings
-    from sentiloc.worker.pipelines.tasks import load_task_pipeline
+    from sentiloc.worker.config import runtime_config
 
-    pipeline, whole = load_task_pipeline(get_settings(), model), True
+    settings = get_settings()
+    model, whole = sentiloc.load_model(name or settings.model, config=runtime_config(settings)), True
     for video in videos:
         try:
-            writer.write(video, _run(pipeline, video))
+            writer.write(video, _run(model, video))
         except SentilocError as error:
             writer.fail(video, error)
             whole = False
     return whole
 
 
-def _run(pipeline: AnyPipeline, video: Path) -> AnyResult:
+def _run(model: Model, video: Path) -> Result:
     """Localize a file with a progress bar on standard error."""
     with progress_bars() as bars:
         task = bars.add_task("decoding", total=1.0, note=video.name)
-        return pipeline.localize(
-            video, lambda stage, done: bars.update(task, description=stage, completed=done)
+        return model.localize(
+            video, progress=lambda stage, done: bars.update(task, description=stage, completed=done)
         )
-
-
-def render(result: AnyResult, output_format: str, title: str) -> str:
-    """The result as text in the named format."""
-    from sentiloc.app.formats import FORMATS
-    from sentiloc.app.formats.timeline import make_timeline
-    from sentiloc.model.results.task_result import task_of
-
-    if output_format == JSON:
-        return json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n"
-    return FORMATS[output_format].render(
-        make_timeline(title, result.video, result.segments, kind=task_of(result))
-    )

@@ -58,11 +58,11 @@ def quantize(
 ) -> None:
     """Make the 8-bit I3D for SENTILOC_PRECISION=int8 from the pulled one, and state its error."""
     from sentiloc.app.settings import get_settings
-    from sentiloc.worker.decoder.decode import DecodeLimits
+    from sentiloc.worker.config import runtime_config
     from sentiloc.worker.precision.quantize import quantize as make
     from sentiloc.worker.precision.quantize import sample_snippets
 
-    source, limits = require_weights("i3d"), DecodeLimits.from_settings(get_settings())
+    source, limits = require_weights("i3d"), runtime_config(get_settings()).decode_limits
     error = make(source, int8_path(), sample_snippets(videos, limits), videos)
     typer.echo(
         f"{int8_path()}: on {error.device}, features err by {error.relative:.2%} of the largest, "

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import load_package
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import (
     AudioChunk,
     DecodeLimits,
@@ -37,7 +38,7 @@ from sentiloc.worker.decoder.decode import (
     decode,
 )
 from sentiloc.worker.features.audio import AudioExtractor
-from sentiloc.worker.pipelines.sentiment import Pipeline, load_pipeline
+from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 from tests.proofs.faults.rig import Ledger, Row, save
 from tests.proofs.forked_decoder import forked_decoders
 from tests.proofs.mutations import mutate
@@ -120,7 +121,7 @@ def decode_and_listen(path: Path) -> Outcome:
     return Outcome("success", "", seen, time.monotonic() - started)
 
 
-def localize(pipeline: Pipeline, path: Path) -> str:
+def localize(pipeline: SentimentPipeline, path: Path) -> str:
     """The whole pipeline over one file, to JSON as it would be stored."""
     try:
         result = pipeline.localize(path, lambda *_: None)
@@ -142,9 +143,9 @@ class Fuzz:
         self.failures.mkdir(parents=True, exist_ok=True)
 
     @cache  # noqa: B019
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> SentimentPipeline:
         """Loaded when first needed."""
-        return load_pipeline(Settings(threads=1))
+        return load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1))
 
     def batch(self, first: int, count: int) -> Row:
         """Mutants `first` to `first + count`, counted by outcome."""

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import load_package
 from sentiloc.model.results.result import Result
 from sentiloc.model.results.time_range import within
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import (
     AudioChunk,
     DecodeLimits,
@@ -21,7 +23,7 @@ from sentiloc.worker.decoder.decode import (
     SnippetFrames,
     decode,
 )
-from sentiloc.worker.pipelines.sentiment import load_pipeline
+from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
 from tests.support.media import Clip, make_clip, read_time
 
 RATE = 16_000
@@ -106,15 +108,15 @@ def test_a_result_of_a_part_is_that_of_the_whole_there(
 ) -> None:
     path = tmp_path / "clip.mp4"
     make_clip(path, LONG)
-    pipeline = load_pipeline(Settings(threads=1))
+    pipeline = load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1))
     options = replace(pipeline.default_options, threshold=0.0)
     whole = pipeline.localize(path, lambda *_: None, options)
     cut = within(whole, 6.0, 8.0)
-    part = pipeline.localize_part(path, lambda *_: None, options, 6.0, 8.0)
+    part = pipeline.localize(path, lambda *_: None, options, (6.0, 8.0))
     assert isinstance(part, Result)
     assert (part.video, part.curve, part.segments) == (cut.video, cut.curve, cut.segments)
     monkeypatch.setattr("sentiloc.worker.pipelines.sentiment.CONTEXT", 2)
-    less = pipeline.localize_part(path, lambda *_: None, options, 6.0, 8.0)
+    less = pipeline.localize(path, lambda *_: None, options, (6.0, 8.0))
     assert isinstance(less, Result)
     assert less.video.duration == pytest.approx(whole.video.duration, abs=0.05)
     seen = [index for index, value in enumerate(less.curve.saliency) if value]
@@ -123,6 +125,10 @@ def test_a_result_of_a_part_is_that_of_the_whole_there(
     assert whole.sound is not None
     assert len(less.sound.loudness) == len(whole.sound.loudness)
     assert set(less.sound.loudness[: 7 * 4]) == {0.0}
-    nothing = pipeline.localize_part(path, lambda *_: None, options, 500.0, 600.0)
+    nothing = pipeline.localize(path, lambda *_: None, options, (500.0, 600.0))
     assert isinstance(nothing, Result)
     assert (nothing.segments, set(nothing.curve.saliency)) == ((), {0.0})
+    for empty in ((3.0, 3.0), (-1.0, None), (2.0, 1.0)):
+        with pytest.raises(SentilocError) as raised:
+            pipeline.localize(path, lambda *_: None, options, empty)
+        assert raised.value.code is ErrorCode.INVALID_DATA

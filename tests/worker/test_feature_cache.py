@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from sentiloc.app.settings import Settings
+from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures, VideoInfo
+from sentiloc.worker.config import CacheConfig, RuntimeConfig, runtime_config
 from sentiloc.worker.extraction.extraction import Extraction
 from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
-from sentiloc.worker.pipelines.sentiment import Pipeline, load_pipeline
+from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 from tests.support.media import make_clip
 
 KEY, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
@@ -120,12 +122,13 @@ def test_the_key_is_of_the_bytes_and_of_all_else(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return load_pipeline(Settings(threads=1), features_dir=tmp_path_factory.mktemp("features"))
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> SentimentPipeline:
+    cache = CacheConfig(folder=tmp_path_factory.mktemp("features"))
+    return load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1, cache=cache))
 
 
 def test_the_second_time_nothing_is_decoded_and_the_result_is_the_same(
-    pipeline: Pipeline, tmp_path: Path
+    pipeline: SentimentPipeline, tmp_path: Path
 ) -> None:
     make_clip(tmp_path / "clip.mp4", seconds=3.0, audio="aac", beeps=((0.5, 1.5),))
     (tmp_path / "again.bin").write_bytes((tmp_path / "clip.mp4").read_bytes())
@@ -138,7 +141,7 @@ def test_the_second_time_nothing_is_decoded_and_the_result_is_the_same(
     assert replace(second, timings={}).to_dict() == replace(first, timings={}).to_dict()
 
 
-def test_whatever_changes_features_changes_the_identity(pipeline: Pipeline) -> None:
+def test_whatever_changes_features_changes_the_identity(pipeline: SentimentPipeline) -> None:
     extractor = pipeline.extractor
     others = (
         replace(extractor, spec=replace(extractor.spec, frame_rate=30.0)),
@@ -155,5 +158,10 @@ def test_whatever_changes_features_changes_the_identity(pipeline: Pipeline) -> N
 
 
 def test_without_a_folder_or_with_no_room_there_is_no_cache(tmp_path: Path) -> None:
-    assert load_pipeline(Settings(threads=1)).cache is None
-    assert load_pipeline(Settings(threads=1, feature_cache_bytes=0), features_dir=tmp_path).cache is None
+    assert load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1)).cache is None
+    settings = Settings(data_dir=tmp_path, feature_cache_bytes=0)
+    assert runtime_config(settings, with_cache=True).cache is None
+    kept = runtime_config(Settings(data_dir=tmp_path), with_cache=True).cache
+    assert kept is not None
+    assert kept.folder == settings.features_dir
+    assert runtime_config(Settings(data_dir=tmp_path)).cache is None

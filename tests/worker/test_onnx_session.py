@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.runtime.cpu import available_cpus
-from sentiloc.worker.runtime.onnx_session import Device, Precision, create_session, device_name
+from sentiloc.worker.runtime.device import Device, Precision
+from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 ABSENT: list[tuple[Device, str]] = [
     ("openvino", "OpenVINOExecutionProvider"),

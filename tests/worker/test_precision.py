@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.settings import get_settings
 from sentiloc.cli.compare_precision import describe
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment
+from sentiloc.worker.config import RuntimeConfig, runtime_config
 from sentiloc.worker.decoder.decode import DecodeLimits
 from sentiloc.worker.extraction.extract import Extractor
 from sentiloc.worker.features.visual import VisualExtractor
-from sentiloc.worker.pipelines.sentiment import Pipeline
+from sentiloc.worker.pipelines.sentiment import SentimentPipeline
 from sentiloc.worker.precision.effect import feature_effect
 from sentiloc.worker.precision.precision import compare, load_both, pair_segments, segment_effect
 from sentiloc.worker.precision.quantize import quantize, sample_snippets
@@ -57,8 +58,8 @@ def environment(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def both() -> tuple[Pipeline, Extractor]:
-    return load_both(get_settings(), SPEC.name, "float32")
+def both() -> tuple[SentimentPipeline, Extractor]:
+    return load_both(runtime_config(get_settings()), SPEC.name, "float32")
 
 
 def in_int8(extractor: Extractor, work: Path) -> Extractor:
@@ -67,7 +68,7 @@ def in_int8(extractor: Extractor, work: Path) -> Extractor:
     return replace(extractor, visual=VisualExtractor(session))
 
 
-def test_the_same_precision_changes_nothing(work: Path, both: tuple[Pipeline, Extractor]) -> None:
+def test_the_same_precision_changes_nothing(work: Path, both: tuple[SentimentPipeline, Extractor]) -> None:
     effect = compare(*both, [work / "unseen.mp4", work / "seen.mp4"], SHOW_ALL)
     assert (effect.videos, effect.snippets) == (2, 7 + 8)
     assert (effect.score_largest, effect.features.largest, effect.features.of_variation) == (0, 0, 0)
@@ -76,7 +77,7 @@ def test_the_same_precision_changes_nothing(work: Path, both: tuple[Pipeline, Ex
     assert (found.vanished, found.appeared, found.tiou, found.confidence_largest) == (0, 0, 1, 0)
 
 
-def test_eight_bits_change_a_little(work: Path, both: tuple[Pipeline, Extractor]) -> None:
+def test_eight_bits_change_a_little(work: Path, both: tuple[SentimentPipeline, Extractor]) -> None:
     pipeline, exact = both
     effect = compare(pipeline, in_int8(exact, work), [work / "unseen.mp4"], SHOW_ALL)
     assert 0 < effect.features.mean <= effect.features.largest < 0.1
@@ -87,7 +88,9 @@ def test_eight_bits_change_a_little(work: Path, both: tuple[Pipeline, Extractor]
     assert json.loads(json.dumps(effect.to_dict()))["segments"]["vanished"] == effect.segments.vanished
 
 
-def test_videos_that_set_the_ranges_are_no_judges(work: Path, both: tuple[Pipeline, Extractor]) -> None:
+def test_videos_that_set_the_ranges_are_no_judges(
+    work: Path, both: tuple[SentimentPipeline, Extractor]
+) -> None:
     pipeline, exact = both
     copy = work / "under another name.mp4"
     copy.write_bytes((work / "seen.mp4").read_bytes())
@@ -96,7 +99,7 @@ def test_videos_that_set_the_ranges_are_no_judges(work: Path, both: tuple[Pipeli
     assert caught.value.code == ErrorCode.INVALID_DATA
 
 
-def test_what_is_wrong_with_a_video_names_it(work: Path, both: tuple[Pipeline, Extractor]) -> None:
+def test_what_is_wrong_with_a_video_names_it(work: Path, both: tuple[SentimentPipeline, Extractor]) -> None:
     with pytest.raises(SentilocError, match=r"none\.mp4") as caught:
         compare(*both, [work / "none.mp4"])
     assert caught.value.code == ErrorCode.SOURCE_MISSING
@@ -106,14 +109,14 @@ def test_what_is_wrong_with_a_video_names_it(work: Path, both: tuple[Pipeline, E
 
 def test_a_package_that_does_not_see_is_not_affected() -> None:
     with pytest.raises(SentilocError, match="fsenet-starter") as caught:
-        load_both(Settings(models_dir=None), "fsenet-starter", "int8")
+        load_both(RuntimeConfig(), "fsenet-starter", "int8")
     assert caught.value.code == ErrorCode.SPEC_MISMATCH
 
 
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTILOC_CACHE_DIR", str(tmp_path))
     with pytest.raises(SentilocError, match="sentiloc weights pull i3d") as caught:
-        load_both(get_settings(), SPEC.name, "float32")
+        load_both(runtime_config(get_settings()), SPEC.name, "float32")
     assert caught.value.code == ErrorCode.WEIGHTS_MISSING
 
 
@@ -170,7 +173,7 @@ def test_a_signed_8_bit_network_of_an_older_version_is_refused(
         (tmp_path / name).write_bytes((work / "cache" / "i3d-rgb.onnx").read_bytes())
     monkeypatch.setenv("SENTILOC_CACHE_DIR", str(tmp_path))
     with pytest.raises(SentilocError, match="make it anew") as caught:
-        load_both(Settings(device="openvino"), SPEC.name, "int8")
+        load_both(RuntimeConfig(device="openvino", models_dir=get_settings().models_dir), SPEC.name, "int8")
     assert caught.value.code == ErrorCode.WEIGHTS_MISSING
 
 

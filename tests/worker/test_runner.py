@@ -28,6 +28,7 @@ from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
@@ -53,12 +54,18 @@ class OnePipeline(Pipelines):
     """Gives a pipeline that does `work`."""
 
     def __init__(self, settings: Settings, work: Work) -> None:
-        super().__init__(settings)
+        super().__init__(runtime_config(settings), settings.model)
         self._work = work
         self.default_options = SegmentOptions(threshold=0.5)
         self.asked: SegmentOptions | None = None
 
-    def localize(self, path: Path, report: Callable[[str, float], None], options: SegmentOptions) -> Any:
+    def localize(
+        self,
+        path: Path,
+        report: Callable[[str, float], None],
+        options: SegmentOptions,
+        time_range: tuple[float, float | None] | None = None,
+    ) -> Any:
         self.asked = options
         return self._work(path, report)
 

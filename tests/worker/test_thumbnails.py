@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
 from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
 from tests.support.media import make_clip
@@ -39,8 +39,7 @@ def test_one_decoder_gives_the_frames_that_single_ones_give(clip: Path) -> None:
 
 
 def test_thumbnails_are_small_pictures_of_their_moments(clip: Path, tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, thumbnail_side_pixels=80, max_thumbnails=3)
-    pictures = make_thumbnails(clip, PEAKS, settings, nothing)
+    pictures = make_thumbnails(clip, PEAKS, ThumbnailConfig(side_pixels=80, most=3), LIMITS, nothing)
     assert len(pictures) == 3
     storage = LocalStorage(tmp_path)
     assert save_thumbnails(storage, "abcdefgh", 2, pictures) == 3
@@ -54,13 +53,13 @@ def test_thumbnails_are_small_pictures_of_their_moments(clip: Path, tmp_path: Pa
 def test_pictures_of_a_video_seen_before_are_those_of_its_job_as_long_as_it_has_them(
     clip: Path, tmp_path: Path
 ) -> None:
-    settings, storage = Settings(data_dir=tmp_path), LocalStorage(tmp_path)
+    storage, cache = LocalStorage(tmp_path), CacheConfig(folder=tmp_path / "features")
     again = tmp_path / "again.mp4"
     again.write_bytes(clip.read_bytes())
 
     def make(path: Path, job_id: str, peaks: tuple[float, ...] = PEAKS[:2]) -> list[bytes]:
-        owner = Owner(storage=storage, job_id=job_id, attempt=1)
-        return make_thumbnails(path, peaks, settings, nothing, owner)
+        owner = Owner(storage=storage, job_id=job_id, attempt=1, cache=cache)
+        return make_thumbnails(path, peaks, ThumbnailConfig(), LIMITS, nothing, owner)
 
     drawn = make(clip, "first-job")
     save_thumbnails(storage, "first-job", 1, [b"one", b"two"])
@@ -76,10 +75,10 @@ def test_pictures_of_a_video_seen_before_are_those_of_its_job_as_long_as_it_has_
 def test_what_cannot_be_seen_costs_no_job(clip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clip.read_bytes()[:1000])
-    assert make_thumbnails(broken, PEAKS, Settings(), nothing) == []
-    assert make_thumbnails(clip, (), Settings(), nothing) == []
-    assert make_thumbnails(clip, PEAKS, Settings(thumbnail_side_pixels=0), nothing) == []
-    assert len(make_thumbnails(clip, PEAKS, Settings(thumbnail_seconds=1e-6), nothing)) == 1
+    assert make_thumbnails(broken, PEAKS, ThumbnailConfig(), LIMITS, nothing) == []
+    assert make_thumbnails(clip, (), ThumbnailConfig(), LIMITS, nothing) == []
+    assert make_thumbnails(clip, PEAKS, ThumbnailConfig(side_pixels=0), LIMITS, nothing) == []
+    assert len(make_thumbnails(clip, PEAKS, ThumbnailConfig(seconds=1e-6), LIMITS, nothing)) == 1
 
 
 def test_a_cancelled_job_stops_here_too(clip: Path) -> None:
@@ -87,4 +86,4 @@ def test_a_cancelled_job_stops_here_too(clip: Path) -> None:
         raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
 
     with pytest.raises(SentilocError, match="stopped"):
-        make_thumbnails(clip, PEAKS, Settings(), stop)
+        make_thumbnails(clip, PEAKS, ThumbnailConfig(), LIMITS, stop)

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from sentiloc.worker.runtime.cpu import available_cpus
-
-if TYPE_CHECKING:
-    from sentiloc.app.settings import Settings
 
 MAX_FACE_SIDE = 4096
 
@@ -69,19 +63,3 @@ class DecodeLimits:
     wall_seconds: float = 6 * 3600
     stall_seconds: float = 30.0
     threads: int = 2
-
-    @classmethod
-    def from_settings(cls, settings: Settings, threads: int | None = None) -> DecodeLimits:
-        """The service's limits; threads as given, else as set, else the processors there are."""
-        return cls(
-            max_duration_seconds=settings.max_duration_seconds,
-            max_side_pixels=settings.max_side_pixels,
-            max_frame_pixels=settings.max_frame_pixels,
-            max_frames=settings.max_frames,
-            max_frame_rate=settings.max_frame_rate,
-            max_streams=settings.max_streams,
-            memory_bytes=settings.decoder_memory_bytes,
-            cpu_seconds=settings.decoder_cpu_seconds,
-            wall_seconds=settings.decoder_wall_seconds,
-            threads=threads or settings.threads or available_cpus(),
-        )

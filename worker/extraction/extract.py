@@ -12,18 +12,18 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import extractor_id, shipped_models_dir
 from sentiloc.model.spec import FaceStream, ModelSpec
 from sentiloc.model.weights import cached_weights, require_i3d, sha256
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, Event, decode
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.features.face import FaceExtractor, load_face_extractor
 from sentiloc.worker.features.visual import GPU_BATCH, VisualExtractor
-from sentiloc.worker.runtime.cpu import available_cpus
-from sentiloc.worker.runtime.onnx_session import GPUS, check_precision, create_session
+from sentiloc.worker.runtime.device import GPUS
+from sentiloc.worker.runtime.onnx_session import check_precision, create_session
 
 Report = Callable[[str, float], None]
 """Called with a stage ("decoding", "extracting", "localizing") and the progress of the whole job, 0 to 1.
@@ -84,19 +84,20 @@ class Extractor:
         )
 
 
-def load_extractor(spec: ModelSpec, settings: Settings, folder: Path | None = None) -> Extractor:
+def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
     """Load what the spec needs; raises `spec_mismatch`, `weights_missing` or `model_unavailable`."""
-    threads = settings.threads or available_cpus()
-    face = _load_face(spec.face, threads) if spec.face else None
-    visual = _load_visual(spec, settings) if spec.visual else None
-    i3d = [settings.device, settings.precision, sha256(require_i3d(settings.precision))] if visual else []
+    if config.work_dir is not None:
+        config.work_dir.mkdir(parents=True, exist_ok=True)
+    face = _load_face(spec.face, config.thread_count) if spec.face else None
+    visual = _load_visual(spec, config) if spec.visual else None
+    i3d = [config.device, config.precision, sha256(require_i3d(config.precision))] if visual else []
     return Extractor(
         spec=spec,
-        limits=DecodeLimits.from_settings(settings, threads),
+        limits=config.decode_limits,
         face=face,
         visual=visual,
         networks=(*([face.name, face.digest] if face else []), *i3d),
-        folder=folder,
+        folder=config.work_dir,
     )
 
 
@@ -120,20 +121,20 @@ def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
     return load_face_extractor(root / FACE_DETECTOR_PACKAGE, encoder, yunet=yunet, threads=threads)
 
 
-def _load_visual(spec: ModelSpec, settings: Settings) -> VisualExtractor:
+def _load_visual(spec: ModelSpec, config: RuntimeConfig) -> VisualExtractor:
     if spec.visual is None or spec.visual.extractor != "i3d-rgb":
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name} wants an unknown visual extractor")
-    check_precision(settings.device, settings.precision)
+    check_precision(config.device, config.precision)
     session = create_session(
-        require_i3d(settings.precision),
-        settings.device,
-        settings.threads,
-        settings.precision,
-        settings.gpu_memory_bytes,
+        require_i3d(config.precision),
+        config.device,
+        config.threads,
+        config.precision,
+        config.gpu_memory_bytes,
     )
-    on_gpu = settings.device in GPUS
+    on_gpu = config.device in GPUS
     extractor = VisualExtractor(session, GPU_BATCH, "cuda") if on_gpu else VisualExtractor(session)
-    if settings.precision == "int8" and extractor.calibrated_on is None:
+    if config.precision == "int8" and extractor.calibrated_on is None:
         detail = "the 8-bit I3D is of a version whose features OpenVINO computed wrongly: make it anew by "
         raise SentilocError(ErrorCode.WEIGHTS_MISSING, f"{detail}sentiloc weights quantize VIDEO...")
     extractor.warm_up()

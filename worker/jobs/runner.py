@@ -20,6 +20,7 @@ from sentiloc.app.storage.local import Storage, full_is_typed, result_key, thumb
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StopReason
 from sentiloc.worker.jobs.owner import is_dead, new_owner
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentiloc.app.jobs.options import TimeRange
-    from sentiloc.model.results.result import SegmentOptions
     from sentiloc.model.results.task_result import AnyResult
-    from sentiloc.worker.extraction.extract import Report
-    from sentiloc.worker.pipelines.tasks import AnyPipeline
+    from sentiloc.worker.pipelines.base import PackagePipeline
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -50,6 +49,7 @@ class JobRunner:
         self._store = store
         self._storage = storage
         self._pipelines = pipelines
+        self._config = runtime_config(settings, with_cache=True)
 
     def run(self, job_id: str) -> bool:
         """Work on the job if it is there to be worked on; False when it went back to the queue."""
@@ -95,16 +95,25 @@ class JobRunner:
         with full_is_typed(), self._storage.local_path(record.source_key) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
-                result = _localize_file(pipeline, path, keeper.report, options, record.options.time_range)
+                time_range = _seconds(record.options.time_range)
+                result = pipeline.localize(path, keeper.report, options, time_range)
             with span("thumbnails"):
-                peaks = [segment.peak for segment in result.segments]
-                owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt)
-                pictures = make_thumbnails(path, peaks, self._settings, keeper.check, owner)
+                pictures = self._make_thumbnails(record, path, result, keeper)
             size = path.stat().st_size
         part, duration = record.options.time_range, result.video.duration
         media_seconds = duration if part is None else part.seconds(duration)
         figures = JobFigures(result.timings, media_seconds, time.monotonic() - began, size)
         self._save(record, result, pictures, figures)
+
+    def _make_thumbnails(
+        self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper
+    ) -> list[bytes]:
+        config, cache = thumbnail_config(self._settings), self._config.cache
+        owner = None
+        if cache is not None:
+            owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt, cache=cache)
+        peaks = [segment.peak for segment in result.segments]
+        return make_thumbnails(path, peaks, config, self._config.decode_limits, keeper.check, owner)
 
     def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures) -> None:
         key = result_key(record.id, record.attempt)
@@ -173,15 +182,11 @@ class JobRunner:
                 time.sleep(0.5)
 
 
-def _localize_file(
-    pipeline: AnyPipeline, path: Path, report: Report, options: SegmentOptions, part: TimeRange | None
-) -> AnyResult:
-    if part is None:
-        return pipeline.localize(path, report, options)
-    return pipeline.localize_part(path, report, options, part.start, part.end)
+def _seconds(part: TimeRange | None) -> tuple[float, float | None] | None:
+    return None if part is None else (part.start, part.end)
 
 
-def _require_version(options: JobOptions, pipeline: AnyPipeline) -> None:
+def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
     wanted = options.model_version
     if wanted is not None and wanted != pipeline.version:
         detail = f"This worker has version {pipeline.version} of the model, not {wanted}."

@@ -7,18 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from sentiloc.app.settings import Settings
 from sentiloc.model.cten.detect import EmotionScores
 from sentiloc.model.cten.inputs import modality_dims, segment_inputs
 from sentiloc.model.package import ModelPackage
 from sentiloc.model.results.result import SegmentOptions
-from sentiloc.model.results.task_result import AnyResult, EmotionResult, cut_emotions, make_series
+from sentiloc.model.results.task_result import EmotionResult, cut_emotions, make_series
 from sentiloc.model.results.time_range import within
 from sentiloc.model.segments import SnippetFeatures
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Report, load_extractor
 from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.pipelines.base import (
+    LOCALIZING_FROM,
+    FeaturePipeline,
+    TimeRange,
+    check_time_range,
+    load_cache,
+)
 from sentiloc.worker.pipelines.localizer import Session, check_spec
-from sentiloc.worker.pipelines.sentiment import LOCALIZING_FROM, PackagePipeline, load_cache
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 
@@ -40,19 +46,20 @@ class EmotionScorer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmotionPipeline(PackagePipeline):
+class EmotionPipeline(FeaturePipeline):
     """A package that recognises and localizes emotions."""
 
     scorer: EmotionScorer
 
-    def localize_part(
-        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
-    ) -> AnyResult:
-        """The same of [start, end) seconds; all of the video is decoded."""
-        return within(self.localize(path, report, options), start, end)
-
-    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> EmotionResult:
-        """The emotions of a video file; raises `SentilocError` where that is not possible."""
+    def localize(
+        self,
+        path: Path,
+        report: Report,
+        options: SegmentOptions | None = None,
+        time_range: TimeRange | None = None,
+    ) -> EmotionResult:
+        """Find emotions; all of the video is decoded, as its emotion is one of the whole."""
+        check_time_range(time_range)
         extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
         report("localizing", LOCALIZING_FROM)
         options, clock = options or self.default_options, StageClock()
@@ -66,7 +73,7 @@ class EmotionPipeline(PackagePipeline):
         curve = make_series(columns, step, tuple(faces.tolist()))
         probabilities = {name: round(float(p), 4) for name, p in zip(classes, scores.video, strict=True)}
         calibration, duration = self.package.calibration, extraction.info.duration
-        return EmotionResult(
+        found = EmotionResult(
             video=extraction.info,
             faces_seen=extraction.faces_seen,
             segments=cut_emotions(curve, probabilities, duration, calibration, options),
@@ -79,17 +86,16 @@ class EmotionPipeline(PackagePipeline):
             warnings=extraction.warnings,
             probabilities=probabilities,
         )
+        return found if time_range is None else within(found, *time_range)
 
 
-def load_emotion_pipeline(
-    settings: Settings, package: ModelPackage, features_dir: Path | None
-) -> EmotionPipeline:
+def load_emotion_pipeline(package: ModelPackage, config: RuntimeConfig) -> EmotionPipeline:
     """Load what a CTEN package needs; raises `SentilocError` that names what is missing."""
-    session = create_session(package.network, settings.device, settings.threads)
+    session = create_session(package.network, config.device, config.threads)
     return EmotionPipeline(
         package=package,
-        extractor=load_extractor(package.spec, settings, features_dir),
+        extractor=load_extractor(package.spec, config),
         scorer=EmotionScorer(package, session),
         device=device_name(session),
-        cache=load_cache(settings, features_dir),
+        cache=load_cache(config),
     )

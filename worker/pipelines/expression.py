@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.flow import stack_flows
 from sentiloc.model.package import ModelPackage, shipped_models_dir
-from sentiloc.model.results.result import ModelIdentity, SegmentOptions
-from sentiloc.model.results.task_result import AnyResult, ExpressionResult, cut_expressions, make_series
+from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.results.task_result import ExpressionResult, cut_expressions, make_series
 from sentiloc.model.results.time_range import within
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.model.segments import BoolArray, FloatArray, VideoInfo
 from sentiloc.model.spec import FlowStream, ModelSpec
 from sentiloc.model.weights import cached_weights
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
 from sentiloc.worker.extraction.extract import FACE_DETECTOR_PACKAGE, FACE_MAX_SIDE, Report, throttled
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.features.face_detection import Detector, load_detector
 from sentiloc.worker.features.flow import FlowExtractor
+from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_time_range
 from sentiloc.worker.pipelines.localizer import Session, check_spec
-from sentiloc.worker.runtime.cpu import available_cpus
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 WINDOW, MARGIN = 4096, 64
@@ -125,24 +125,12 @@ class ExpressionScorer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpressionPipeline:
+class ExpressionPipeline(PackagePipeline):
     """A package that spots expressions, loaded and warm; used by one thread at a time."""
 
-    package: ModelPackage
     detector: Detector
     scorer: ExpressionScorer
     limits: DecodeLimits
-    device: str
-
-    @property
-    def model_name(self) -> str:
-        """Name of the package."""
-        return self.package.spec.name
-
-    @property
-    def version(self) -> str:
-        """Version of the package."""
-        return self.package.spec.version
 
     @property
     def default_options(self) -> SegmentOptions:
@@ -155,14 +143,15 @@ class ExpressionPipeline:
             labels=spec.classes,
         )
 
-    def localize_part(
-        self, path: Path, report: Report, options: SegmentOptions, start: float, end: float | None
-    ) -> AnyResult:
-        """The same of [start, end) seconds; all of the video is decoded."""
-        return within(self.localize(path, report, options), start, end)
-
-    def localize(self, path: Path, report: Report, options: SegmentOptions | None = None) -> ExpressionResult:
-        """The expressions in a video file; raises `SentilocError` where that is not possible."""
+    def localize(
+        self,
+        path: Path,
+        report: Report,
+        options: SegmentOptions | None = None,
+        time_range: TimeRange | None = None,
+    ) -> ExpressionResult:
+        """Find expressions; all of the video is decoded."""
+        check_time_range(time_range)
         spec, options, clock = self.package.spec, options or self.default_options, StageClock()
         report("decoding", 0.0)
         found = extract_flow(path, spec, self.detector, self.limits, report)
@@ -175,30 +164,28 @@ class ExpressionPipeline:
         curve = make_series(columns, step, tuple(found.present.tolist()))
         calibration = self.package.calibration
         snippets = np.arange(0, len(found.present), spec.snippet_frames)
-        return ExpressionResult(
+        result = ExpressionResult(
             video=found.info,
             faces_seen=int(np.logical_or.reduceat(found.present, snippets).sum()),
             segments=cut_expressions(curve, spec.classes, found.info.duration, calibration, options),
             curve=curve,
-            model=ModelIdentity(
-                name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
-            ),
+            model=self.identity,
             timings={**found.timings, **clock.seconds},
             options=options,
             calibration=calibration,
             warnings=found.warnings,
             classes=spec.classes,
         )
+        return result if time_range is None else within(result, *time_range)
 
 
-def load_expression_pipeline(settings: Settings, package: ModelPackage) -> ExpressionPipeline:
+def load_expression_pipeline(package: ModelPackage, config: RuntimeConfig) -> ExpressionPipeline:
     """Load what a GIM package needs; raises `SentilocError` that names what is missing."""
-    threads = settings.threads or available_cpus()
-    session = create_session(package.network, settings.device, settings.threads)
+    session = create_session(package.network, config.device, config.threads)
     return ExpressionPipeline(
         package=package,
-        detector=load_flow_detector(threads),
+        detector=load_flow_detector(config.thread_count),
         scorer=ExpressionScorer(package, session),
-        limits=DecodeLimits.from_settings(settings, threads),
+        limits=config.decode_limits,
         device=device_name(session),
     )

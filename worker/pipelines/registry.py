@@ -1,4 +1,4 @@
-"""The models that a worker process holds: each is loaded once and stays warm over all jobs."""
+"""Packages become pipelines here, and a worker process holds those that are loaded: each once, warm over all jobs."""
 
 from __future__ import annotations
 
@@ -6,39 +6,68 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.config import RuntimeConfig
 
+# Only a worker's child may load what runs networks: the threads of ONNX Runtime do not survive a fork. So the
+# modules of the pipelines are imported when a package is loaded, not here.
 if TYPE_CHECKING:
-    from sentiloc.worker.pipelines.tasks import AnyPipeline
+    from sentiloc.model.package import ModelPackage
+    from sentiloc.worker.pipelines.base import PackagePipeline
 
 logger = logging.getLogger(__name__)
+
+
+def load_pipeline(name: str, config: RuntimeConfig) -> PackagePipeline:
+    """Load a package and everything that its spec needs. The spec's task decides which pipeline it runs in.
+
+    Raises:
+        SentilocError: The package, its weights or its device are missing; the detail says which.
+    """
+    from sentiloc.model.package import load_package
+
+    return open_pipeline(load_package(name, config.models_dir), config)
+
+
+def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeline:
+    """Load what a package needs; raises `SentilocError` that names what is missing."""
+    if package.spec.task == "emotion":
+        from sentiloc.worker.pipelines.emotion import load_emotion_pipeline
+
+        return load_emotion_pipeline(package, config)
+    if package.spec.task == "expression":
+        from sentiloc.worker.pipelines.expression import load_expression_pipeline
+
+        return load_expression_pipeline(package, config)
+    from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
+
+    return load_sentiment_pipeline(package, config)
 
 
 class Pipelines:
     """Loaded pipelines by model name, one process's worth."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._loaded: dict[str, AnyPipeline] = {}
+    def __init__(self, config: RuntimeConfig, default: str) -> None:
+        self._config, self._default = config, default
+        self._loaded: dict[str, PackagePipeline] = {}
         self._lock = threading.Lock()
         self.error: SentilocError | None = None
 
-    def get(self, name: str) -> AnyPipeline:
+    def get(self, name: str) -> PackagePipeline:
         """The pipeline, loaded if need be; raises `SentilocError` when that is not possible."""
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
             return self._loaded[name]
 
-    def default(self) -> AnyPipeline | None:
+    def default(self) -> PackagePipeline | None:
         """The default model's pipeline, if it is loaded."""
-        return self._loaded.get(self._settings.model)
+        return self._loaded.get(self._default)
 
-    def _load(self, name: str) -> AnyPipeline:
-        is_default = name == self._settings.model
+    def _load(self, name: str) -> PackagePipeline:
+        is_default = name == self._default
         try:
-            pipeline = _load_pipeline(self._settings, name, is_news=self.error is None)
+            pipeline = self._open(name)
         except SentilocError as error:
             self.error = error if is_default else self.error
             raise
@@ -46,17 +75,14 @@ class Pipelines:
         logger.info("model %s %s is loaded on %s", name, pipeline.version, pipeline.device)
         return pipeline
 
-
-def _load_pipeline(settings: Settings, name: str, is_news: bool) -> AnyPipeline:
-    # Only a worker's child may load what runs models: their threads do not survive the fork.
-    try:
-        from sentiloc.worker.pipelines.tasks import load_task_pipeline
-
-        return load_task_pipeline(settings, name, settings.features_dir)
-    except SentilocError:
-        raise
-    except Exception as error:
-        if is_news:
-            logger.exception("model %s cannot be loaded", name)
-        detail = f"The model {name} cannot be loaded on this worker; its log says why."
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail) from error
+    def _open(self, name: str) -> PackagePipeline:
+        """An unexpected fault is logged with its place, once, and told to clients without it."""
+        try:
+            return load_pipeline(name, self._config)
+        except SentilocError:
+            raise
+        except Exception as error:
+            if self.error is None:
+                logger.exception("model %s cannot be loaded", name)
+            detail = f"The model {name} cannot be loaded on this worker; its log says why."
+            raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail) from error

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, thumbnail_key
 from sentiloc.model.errors import SentilocError
+from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import Pictures, grab_frames
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.extraction.array_cache import Array, ArrayCache, cache_key
@@ -23,17 +23,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The job that pictures are made for, and the storage in which they will lie."""
+    """The job that pictures are made for, the storage in which they will lie, and what is known of other jobs."""
 
     storage: Storage
     job_id: str
     attempt: int
+    cache: CacheConfig
 
 
 def make_thumbnails(
     path: Path,
     peaks: Sequence[float],
-    settings: Settings,
+    config: ThumbnailConfig,
+    limits: DecodeLimits,
     go_on: Callable[[], None],
     owner: Owner | None = None,
 ) -> list[bytes]:
@@ -42,16 +44,16 @@ def make_thumbnails(
     A video that could be localized may still fail here (it is sought in now): that costs pictures, not the job.
     What `go_on` raises goes through. With an `owner`, the pictures of another job of the same video are copied.
     """
-    wanted = peaks[: settings.max_thumbnails] if settings.thumbnail_side_pixels else ()
+    wanted = peaks[: config.most] if config.side_pixels else ()
     if not wanted:
         return []
-    if owner is None or not settings.feature_cache_bytes:
-        return _grab(path, wanted, settings, go_on)
+    if owner is None:
+        return _grab(path, wanted, config, limits, go_on)
     # Only whose they are is remembered: a picture must not outlive the job that it belongs to.
-    cache = ArrayCache(settings.features_dir, settings.feature_cache_bytes, settings.feature_cache_seconds)
-    shown = (list(wanted), settings.thumbnail_side_pixels, settings.thumbnail_quality)
+    cache = ArrayCache(owner.cache.folder, owner.cache.max_bytes, owner.cache.max_age_seconds)
+    shown = (list(wanted), config.side_pixels, config.quality)
     key = cache_key(path, f"thumbnails {shown}")
-    made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, settings, go_on)
+    made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, config, limits, go_on)
     if len(made) == len(wanted):
         cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})
     return made
@@ -68,14 +70,19 @@ def _copies(storage: Storage, seen: Mapping[str, Array] | None, count: int) -> l
         return []
 
 
-def _grab(path: Path, wanted: Sequence[float], settings: Settings, go_on: Callable[[], None]) -> list[bytes]:
-    deadline = time.monotonic() + settings.thumbnail_seconds
+def _grab(
+    path: Path,
+    wanted: Sequence[float],
+    config: ThumbnailConfig,
+    limits: DecodeLimits,
+    go_on: Callable[[], None],
+) -> list[bytes]:
+    deadline = time.monotonic() + config.seconds
     made: list[bytes] = []
-    limits = DecodeLimits.from_settings(settings)
-    frames = grab_frames(path, wanted, settings.thumbnail_side_pixels, limits, go_on)
+    frames = grab_frames(path, wanted, config.side_pixels, limits, go_on)
     try:
         for frame in frames:
-            made.append(_jpeg(frame, settings.thumbnail_quality))
+            made.append(_jpeg(frame, config.quality))
             go_on()
             if time.monotonic() > deadline:
                 break

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.metrics import segment_tiou
 from sentiloc.model.package import load_package
 from sentiloc.model.results.result import Result, SegmentOptions
 from sentiloc.model.segments import FloatArray, Segment
 from sentiloc.model.weights import sha256
+from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Extractor, load_extractor
 from sentiloc.worker.extraction.extraction import Extraction
-from sentiloc.worker.pipelines.sentiment import Pipeline, load_pipeline
+from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 from sentiloc.worker.precision.effect import FeatureEffect, feature_effect
-from sentiloc.worker.runtime.onnx_session import Precision
+from sentiloc.worker.runtime.device import Precision
 
 SAME_TIOU = 0.5
 """Segments that share half of their time are the same one, in both runs."""
@@ -77,23 +77,27 @@ class Effect:
         return asdict(self) | {"segments": self.segments.to_dict()}
 
 
-def load_both(settings: Settings, model: str, precision: Precision) -> tuple[Pipeline, Extractor]:
+def load_both(config: RuntimeConfig, model: str, precision: Precision) -> tuple[SentimentPipeline, Extractor]:
     """The pipeline in float32 and the pictures' extractor in `precision`, on one device.
 
     Raises `spec_mismatch` for a package that has no visual stream, `device_unavailable` for a precision that this
-    device or processor does not have, `weights_missing` and what `load_pipeline` raises.
+    device or processor does not have, `weights_missing` and what `load_sentiment_pipeline` raises.
     """
-    spec = load_package(model, settings.models_dir).spec
+    package = load_package(model, config.models_dir)
+    spec = package.spec
     if spec.visual is None or spec.task != "sentiment":
         detail = f"{model} finds no sentiment in pictures: a precision of the visual network changes nothing"
         raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
     pictures = replace(spec, audio=None, face=None)
-    other = load_extractor(pictures, settings.model_copy(update={"precision": precision}))
-    return load_pipeline(settings.model_copy(update={"precision": "float32"}), model), other
+    other = load_extractor(pictures, replace(config, precision=precision))
+    return load_sentiment_pipeline(package, replace(config, precision="float32")), other
 
 
 def compare(
-    pipeline: Pipeline, other: Extractor, videos: Sequence[Path], options: SegmentOptions | None = None
+    pipeline: SentimentPipeline,
+    other: Extractor,
+    videos: Sequence[Path],
+    options: SegmentOptions | None = None,
 ) -> Effect:
     """Run videos through the pipeline with its own visual features, then with those of `other`.
 
@@ -166,7 +170,7 @@ def _tiou(
     return segment_tiou(*times[0], *times[1])
 
 
-def _extract(video: Path, pipeline: Pipeline, other: Extractor) -> tuple[Extraction, FloatArray]:
+def _extract(video: Path, pipeline: SentimentPipeline, other: Extractor) -> tuple[Extraction, FloatArray]:
     try:
         extraction = pipeline.extractor.extract(video, _silent)
         visual = other.extract(video, _silent).features.visual

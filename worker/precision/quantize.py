@@ -22,7 +22,8 @@ from sentiloc.model.weights import sha256
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
 from sentiloc.worker.features.visual import CALIBRATED_ON, VISUAL_SIZE, VisualExtractor
 from sentiloc.worker.precision.effect import feature_effect
-from sentiloc.worker.runtime.onnx_session import Device, Precision, create_session, is_installed
+from sentiloc.worker.runtime.device import Device, Precision
+from sentiloc.worker.runtime.onnx_session import create_session, is_installed
 
 QUANTIZED = ("Conv", "Relu", "MaxPool", "Concat")
 """Not Pad: that is slower. Activations are unsigned: OpenVINO computes I3D's signed ones wrongly."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import platform
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnxruntime as ort
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.weights import cache_dir
 from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.device import GPUS, Device, Precision
 
-Device = Literal["cpu", "openvino", "cuda", "tensorrt"]
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
-
-GPUS: frozenset[str] = frozenset({"cuda", "tensorrt"})
-"""Devices whose memory is a card's."""
 _CPU = "CPUExecutionProvider"
 _PROVIDERS: dict[Device, str] = {
     "cpu": _CPU,

@@ -26,6 +26,7 @@ def extract(
     from sentiloc.app.settings import get_settings
     from sentiloc.model.data.feature_store import has_features, write_features, write_spec
     from sentiloc.model.errors import SentilocError
+    from sentiloc.worker.config import runtime_config
     from sentiloc.worker.extraction.extract import load_extractor
 
     settings = get_settings()
@@ -33,8 +34,8 @@ def extract(
     if wanted.flow is not None:
         from sentiloc.cli.training.extract_flow import extract_flows
 
-        raise typer.Exit(code=extract_flows(videos, output, wanted, settings))
-    extractor = load_extractor(wanted, settings)
+        raise typer.Exit(code=extract_flows(videos, output, wanted, runtime_config(settings)))
+    extractor = load_extractor(wanted, runtime_config(settings))
     console = Console(stderr=True)
     output.mkdir(parents=True, exist_ok=True)
     write_spec(output, extractor.spec)

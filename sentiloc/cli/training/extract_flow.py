@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sentiloc.app.settings import Settings
     from sentiloc.model.spec import ModelSpec
+    from sentiloc.worker.config import RuntimeConfig
 
 
-def extract_flows(videos: Sequence[Path], output: Path, spec: ModelSpec, settings: Settings) -> int:
+def extract_flows(videos: Sequence[Path], output: Path, spec: ModelSpec, config: RuntimeConfig) -> int:
     """Write FOLDER/flow/NAME.npy of each video; finished ones are skipped. Exit status: 1 if one failed."""
     import numpy as np
     from rich.console import Console
@@ -20,12 +20,9 @@ def extract_flows(videos: Sequence[Path], output: Path, spec: ModelSpec, setting
     from sentiloc.model.data.feature_store import write_spec
     from sentiloc.model.errors import SentilocError
     from sentiloc.model.gim.paths import FLOW_FOLDER
-    from sentiloc.worker.decoder.decode import DecodeLimits
     from sentiloc.worker.pipelines.expression import extract_flow, load_flow_detector
-    from sentiloc.worker.runtime.cpu import available_cpus
 
-    threads = settings.threads or available_cpus()
-    detector, limits = load_flow_detector(threads), DecodeLimits.from_settings(settings, threads)
+    detector, limits = load_flow_detector(config.thread_count), config.decode_limits
     console, failed = Console(stderr=True), 0
     (output / FLOW_FOLDER).mkdir(parents=True, exist_ok=True)
     write_spec(output, spec)

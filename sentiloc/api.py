@@ -1,0 +1,246 @@
+"""The Python API: load a model package once, localize any number of videos, read or export what was found."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import list_packages, load_package, shipped_models_dir
+from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
+from sentiloc.model.results.task_result import AnyResult, SeriesCurve, recut_any, task_of
+from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.worker.config import CacheConfig, RuntimeConfig
+from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
+from sentiloc.worker.pipelines.registry import open_pipeline
+from sentiloc.worker.runtime.device import Device
+
+Progress = Callable[[str, float], None]
+"""Called with the stage ("decoding", "extracting", "localizing") and the progress of the whole, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a model found in one video. `document` is the result as the service stores it."""
+
+    document: AnyResult
+    title: str
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What was found, in order of time; times in seconds, `confidence` a probability."""
+        return self.document.segments
+
+    @property
+    def video(self) -> VideoInfo:
+        """Duration, frame rate and size of the video."""
+        return self.document.video
+
+    @property
+    def curve(self) -> Curve | SeriesCurve:
+        """The model's scores over time, from which segments are cut."""
+        return self.document.curve
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Which weights answered, and on what device."""
+        return self.document.model
+
+    @property
+    def options(self) -> SegmentOptions:
+        """How the segments were cut."""
+        return self.document.options
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Seconds per stage. Stages run side by side."""
+        return self.document.timings
+
+    @property
+    def task(self) -> str:
+        """`sentiment`, `emotion` or `expression`."""
+        return task_of(self.document)
+
+    def recut(
+        self,
+        *,
+        threshold: float | None = None,
+        min_length: float | None = None,
+        merge_gap: float | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> Result:
+        """The same video with its segments cut again from the curve; the model does not run.
+
+        Args:
+            threshold: Least confidence of a segment, 0 to 1.
+            min_length: Shortest segment in seconds.
+            merge_gap: Segments of one label that are at most so many seconds apart are joined.
+            labels: Show only these.
+        """
+        options = _changed(self.options, threshold, min_length, merge_gap, labels)
+        return replace(self, document=recut_any(self.document, options))
+
+    def to(self, name: str) -> str:
+        """The result as text in one of `sentiloc.formats()`, such as `edl`, `csv` or `otio`.
+
+        Raises:
+            SentilocError: There is no such format.
+        """
+        if name == "json":
+            return self.to_json()
+        if name not in FORMATS:
+            detail = f"no format {name!r}; there are: {', '.join(formats())}"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        document = self.document
+        timeline = make_timeline(self.title, document.video, document.segments, kind=self.task)
+        return FORMATS[name].render(timeline)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form, as the HTTP API returns it."""
+        return self.document.to_dict()
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False) + "\n"
+
+
+class Model:
+    """A model package, loaded and warm. It works on one video at a time; further threads wait."""
+
+    def __init__(self, pipeline: PackagePipeline) -> None:
+        self._pipeline = pipeline
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Name of the package."""
+        return self._pipeline.model_name
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        return self._pipeline.version
+
+    @property
+    def device(self) -> str:
+        """What the network really runs on, such as `cpu (AMD EPYC 9654)`."""
+        return self._pipeline.device
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that segments can have."""
+        return self._pipeline.default_options.labels
+
+    def __repr__(self) -> str:
+        return f"<sentiloc.Model {self.name} {self.version} on {self.device}>"
+
+    def localize(
+        self,
+        video: str | Path,
+        *,
+        threshold: float | None = None,
+        min_length: float | None = None,
+        merge_gap: float | None = None,
+        labels: Sequence[str] | None = None,
+        time_range: TimeRange | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Find the segments of a video file.
+
+        Args:
+            video: Path of the file.
+            threshold: Least confidence of a segment, 0 to 1; default: the package's.
+            min_length: Shortest segment in seconds.
+            merge_gap: Segments of one label that are at most so many seconds apart are joined.
+            labels: Show only these of `labels`.
+            time_range: Look only at [start, end) seconds; an end of None is the video's. Times in the result stay
+                the video's own.
+            progress: Called with the stage and the progress. What it raises stops the work.
+
+        Returns:
+            The result, with segments in order of time.
+
+        Raises:
+            SentilocError: The video cannot be read, or an option has no meaning; `code` says which.
+        """
+        path = Path(video)
+        if not path.is_file():
+            raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
+        options = _changed(self._pipeline.default_options, threshold, min_length, merge_gap, labels)
+        with self._lock:
+            found = self._pipeline.localize(path, progress or _ignore, options, time_range)
+        return Result(found, path.name)
+
+
+def load_model(
+    name: str | Path = "fsenet-starter",
+    *,
+    device: Device | None = None,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+    config: RuntimeConfig | None = None,
+) -> Model:
+    """Load a model package with everything that it needs.
+
+    Args:
+        name: A shipped package (`list_models()`), or the path of a package's folder.
+        device: `cpu` (the default), `openvino`, `cuda` or `tensorrt`.
+        threads: Threads of the networks and the decoder; default: the processors that this process may use.
+        cache: A folder that keeps features of videos, so that another run on the same video is quick.
+        config: Everything that can be configured, limits included; the arguments above replace its values.
+
+    Raises:
+        SentilocError: The package, its weights or its device are missing; the detail says what to do.
+    """
+    changes: dict[str, Any] = {"device": device, "threads": threads}
+    if cache is not None:
+        changes["cache"] = CacheConfig(folder=Path(cache))
+    used = replace(
+        config or RuntimeConfig(), **{name: value for name, value in changes.items() if value is not None}
+    )
+    folder, models_dir = Path(name), used.models_dir
+    if folder.name != str(name):
+        models_dir = folder.resolve().parent
+    return Model(open_pipeline(load_package(folder.name, models_dir), used))
+
+
+def list_models() -> list[str]:
+    """Names of the packages that come with Sentiloc."""
+    return list_packages(shipped_models_dir())
+
+
+def formats() -> list[str]:
+    """Names that `Result.to` takes."""
+    return ["json", *FORMATS]
+
+
+def _changed(
+    default: SegmentOptions,
+    threshold: float | None,
+    min_length: float | None,
+    merge_gap: float | None,
+    labels: Sequence[str] | None,
+) -> SegmentOptions:
+    """`default` with what is not None; raises `invalid_data` for values without meaning."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"threshold {threshold:g} is not between 0 and 1")
+    for name, seconds in (("min_length", min_length), ("merge_gap", merge_gap)):
+        if seconds is not None and not seconds >= 0:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{name} {seconds:g} is not a number of seconds")
+    unknown = sorted(set(labels or ()) - set(default.labels))
+    if unknown:
+        known = ", ".join(default.labels)
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no label {', '.join(unknown)}; the model has: {known}")
+    changes = {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap}
+    chosen = {name: value for name, value in changes.items() if value is not None}
+    return replace(default, **chosen, labels=default.labels if labels is None else tuple(sorted(set(labels))))
+
+
+def _ignore(_stage: str, _done: float) -> None:
+    """No one wants to know."""

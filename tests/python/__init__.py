@@ -1,0 +1,1 @@
+"""Tests of the Python API, of the distributions and of what a checkout needs."""

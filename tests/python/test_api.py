@@ -1,0 +1,179 @@
+"""`import sentiloc` is light until it is used; one model serves many videos; results are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import sentiloc
+from docs.tools.drawn_clip import draw_clip
+from sentiloc.app.formats import FORMATS
+
+SECONDS = 8.0
+HEAVY = ("numpy", "onnxruntime", "av", "cv2", "fastapi", "celery", "torch")
+
+
+@pytest.fixture(scope="module")
+def model() -> sentiloc.Model:
+    return sentiloc.load_model(threads=1)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    draw_clip(path, SECONDS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(model: sentiloc.Model, clip: Path) -> sentiloc.Result:
+    return model.localize(clip, threshold=0.0)
+
+
+def test_the_import_loads_nothing() -> None:
+    script = f"import sys, sentiloc; dir(sentiloc); print([n for n in {HEAVY} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_name_that_is_announced_is_there() -> None:
+    assert all(getattr(sentiloc, name) is not None for name in sentiloc.__all__)
+    assert set(sentiloc.__all__) <= set(dir(sentiloc))
+    with pytest.raises(AttributeError, match="no attribute 'localise'"):
+        _ = sentiloc.localise  # type: ignore[attr-defined]
+
+
+def test_the_module_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sentiloc", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"sentiloc {sentiloc.__version__}\n"
+
+
+def test_a_model_says_what_it_is(model: sentiloc.Model) -> None:
+    assert model.name in sentiloc.list_models()
+    assert model.device.startswith("cpu")
+    assert model.labels == ("negative", "positive")
+    assert model.version in repr(model)
+
+
+def test_a_result_is_typed_and_complete(result: sentiloc.Result) -> None:
+    assert result.task == "sentiment"
+    assert result.video.duration == pytest.approx(SECONDS, abs=0.1)
+    assert result.segments
+    assert all(isinstance(segment, sentiloc.Segment) for segment in result.segments)
+    assert [segment.start for segment in result.segments] == sorted(one.start for one in result.segments)
+    assert result.model.name == "fsenet-starter"
+    assert isinstance(result.curve, sentiloc.Curve)
+    assert set(result.timings) >= {"decoding", "localizing"}
+
+
+@pytest.mark.parametrize("name", ["json", *FORMATS])
+def test_every_format_is_text(result: sentiloc.Result, name: str) -> None:
+    assert name in sentiloc.formats()
+    assert len(result.to(name)) > 20
+
+
+def test_json_is_the_document_of_the_service(result: sentiloc.Result) -> None:
+    raw = json.loads(result.to_json())
+    assert raw == json.loads(json.dumps(result.to_dict()))
+    assert raw["options"]["threshold"] == 0.0
+    assert len(raw["segments"]) == len(result.segments)
+
+
+def test_segments_are_cut_again_without_the_model(model: sentiloc.Model, result: sentiloc.Result) -> None:
+    best = max(segment.confidence for segment in result.segments)
+    assert result.recut(threshold=best).segments
+    assert not result.recut(threshold=1.0).segments
+    only = result.recut(labels=["positive"]).segments
+    assert {segment.label for segment in only} <= {"positive"}
+    assert result.recut(min_length=SECONDS + 1, merge_gap=0).options.min_length == SECONDS + 1
+
+
+def test_progress_rises_and_may_stop_the_work(model: sentiloc.Model, clip: Path) -> None:
+    seen: list[tuple[str, float]] = []
+    model.localize(clip, progress=lambda stage, done: seen.append((stage, done)))
+    assert [stage for stage, _ in (seen[0], seen[-1])] == ["decoding", "localizing"]
+    assert [done for _, done in seen] == sorted(done for _, done in seen)
+
+    def stop(_stage: str, _done: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.localize(clip, progress=stop)
+
+
+def test_a_time_range_keeps_the_video_s_times(
+    model: sentiloc.Model, clip: Path, result: sentiloc.Result
+) -> None:
+    part = model.localize(clip, threshold=0.0, time_range=(2.0, 4.0))
+    assert part.video.duration == pytest.approx(SECONDS, abs=0.1)
+    assert all(1.9 <= segment.start < segment.end <= 4.5 for segment in part.segments)
+    assert len(part.curve.face_present) == len(result.curve.face_present)
+
+
+def test_a_cache_saves_the_decoding(clip: Path, tmp_path: Path) -> None:
+    model = sentiloc.load_model(threads=1, cache=tmp_path / "cache")
+    first, second = model.localize(clip), model.localize(clip)
+    assert "decoding" in first.timings
+    assert "decoding" not in second.timings
+    assert second.segments == first.segments
+
+
+def test_a_package_may_lie_anywhere(clip: Path, tmp_path: Path, result: sentiloc.Result) -> None:
+    shipped = Path(sentiloc.__file__).parent / "exported" / "fsenet-starter"
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for path in shipped.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    for name in (folder, str(folder)):
+        assert sentiloc.load_model(name, threads=1).localize(clip, threshold=0.0).segments == result.segments
+
+
+def test_a_configuration_s_limits_hold(clip: Path) -> None:
+    limits = sentiloc.DecodeLimits(max_duration_seconds=2.0)
+    model = sentiloc.load_model(config=sentiloc.RuntimeConfig(threads=1, limits=limits))
+    with pytest.raises(sentiloc.SentilocError) as raised:
+        model.localize(clip)
+    assert raised.value.code is sentiloc.ErrorCode.LIMIT_EXCEEDED
+
+
+def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
+    calls: dict[str, Callable[[], object]] = {
+        "there is no video": lambda: model.localize("nothing.mp4"),
+        "threshold": lambda: model.localize(clip, threshold=1.5),
+        "min_length": lambda: model.localize(clip, min_length=-1),
+        "no label": lambda: model.localize(clip, labels=["joy"]),
+        "time range": lambda: model.localize(clip, time_range=(3.0, 3.0)),
+        "no format": lambda: model.localize(clip).to("doc"),
+        "no model package": lambda: sentiloc.load_model("nothing"),
+    }
+    for words, call in calls.items():
+        with pytest.raises(sentiloc.SentilocError) as raised:
+            call()
+        yield words, raised.value.detail
+
+
+def test_what_makes_no_sense_is_refused_in_words(model: sentiloc.Model, clip: Path) -> None:
+    for words, detail in failures(model, clip):
+        assert words in detail
+
+
+def test_threads_share_a_model(model: sentiloc.Model, clip: Path, result: sentiloc.Result) -> None:
+    found: list[sentiloc.Result] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(model.localize(clip, threshold=0.0))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = replace(result.document, timings={}).to_dict()
+    assert [replace(one.document, timings={}).to_dict() for one in found] == [expected, expected]

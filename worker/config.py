@@ -1,0 +1,123 @@
+"""What a pipeline runs with: device, threads, limits and caches. The service's `Settings` become one here.
+
+The module loads neither ONNX Runtime nor PyAV: the worker's parent process imports it, and must not start their
+threads before it forks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.device import Device, Precision
+
+if TYPE_CHECKING:
+    from sentiloc.app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    """A folder for what was computed of earlier videos. Entries unused for longest are removed first."""
+
+    folder: Path
+    max_bytes: int = 2 * 1024**3
+    max_age_seconds: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """How packages are loaded and run. The default runs the shipped packages on the processor, without a cache.
+
+    Args:
+        device: `cpu`, `openvino`, `cuda` or `tensorrt`.
+        precision: Of the visual network alone: bfloat16 or int8 on openvino, float16 on tensorrt.
+        threads: Threads of the networks and of the decoder; None takes the processors that this process may use.
+        gpu_memory_bytes: Most that the visual network takes of a GPU.
+        models_dir: Folder of model packages; None takes those that come with Sentiloc.
+        work_dir: Folder for features of the video at hand; None takes the system's temporary folder.
+        cache: Where features of earlier videos are kept; None keeps none.
+        limits: What one video may cost. Their `threads` are replaced by this configuration's.
+    """
+
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: int | None = None
+    gpu_memory_bytes: int | None = None
+    models_dir: Path | None = None
+    work_dir: Path | None = None
+    cache: CacheConfig | None = None
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+
+    @property
+    def thread_count(self) -> int:
+        """Threads, counted where none are asked for."""
+        return self.threads or available_cpus()
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """The limits with this configuration's threads."""
+        return replace(self.limits, threads=self.thread_count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThumbnailConfig:
+    """Pictures of a job's segments: the longer side in pixels (0: none), JPEG quality, how many, seconds for all."""
+
+    side_pixels: int = 320
+    quality: int = 80
+    most: int = 100
+    seconds: float = 20.0
+
+
+def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeConfig:
+    """The service's settings as a configuration.
+
+    Args:
+        settings: The environment's `SENTILOC_*`.
+        with_cache: Keep features in the data folder, as a worker does. A command run by hand keeps none.
+    """
+    folder = settings.features_dir if with_cache else None
+    cache = None
+    if folder is not None and settings.feature_cache_bytes:
+        cache = CacheConfig(
+            folder=folder,
+            max_bytes=settings.feature_cache_bytes,
+            max_age_seconds=settings.feature_cache_seconds,
+        )
+    return RuntimeConfig(
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        gpu_memory_bytes=settings.gpu_memory_bytes,
+        models_dir=settings.models_dir,
+        work_dir=folder,
+        cache=cache,
+        limits=_decode_limits(settings),
+    )
+
+
+def thumbnail_config(settings: Settings) -> ThumbnailConfig:
+    """How the service's settings want pictures."""
+    return ThumbnailConfig(
+        side_pixels=settings.thumbnail_side_pixels,
+        quality=settings.thumbnail_quality,
+        most=settings.max_thumbnails,
+        seconds=settings.thumbnail_seconds,
+    )
+
+
+def _decode_limits(settings: Settings) -> DecodeLimits:
+    return DecodeLimits(
+        max_duration_seconds=settings.max_duration_seconds,
+        max_side_pixels=settings.max_side_pixels,
+        max_frame_pixels=settings.max_frame_pixels,
+        max_frames=settings.max_frames,
+        max_frame_rate=settings.max_frame_rate,
+        max_streams=settings.max_streams,
+        memory_bytes=settings.decoder_memory_bytes,
+        cpu_seconds=settings.decoder_cpu_seconds,
+        wall_seconds=settings.decoder_wall_seconds,
+    )

@@ -1,0 +1,126 @@
+"""What all pipelines share: a loaded package, and the features of a video, from the cache where it has them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import ModelPackage
+from sentiloc.model.results.result import ModelIdentity, SegmentOptions
+from sentiloc.model.results.sound import Sound, measure_sound
+from sentiloc.model.results.task_result import AnyResult
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.extraction.extract import Extractor, Report
+from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
+from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
+from sentiloc.worker.extraction.stages import StageClock
+
+LOCALIZING_FROM = 0.95
+"""Progress at which all features are there."""
+TimeRange = tuple[float, float | None]
+"""Start and end in seconds, [start, end); end None is the video's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagePipeline(ABC):
+    """A package with all that it needs, loaded and warm; used by one thread at a time."""
+
+    package: ModelPackage
+    device: str
+
+    @abstractmethod
+    def localize(
+        self,
+        path: Path,
+        report: Report,
+        options: SegmentOptions | None = None,
+        time_range: TimeRange | None = None,
+    ) -> AnyResult:
+        """Find what the package knows in a video file.
+
+        Args:
+            path: The video.
+            report: Called with the stage and the progress, 0 to 1; what it raises ends the work.
+            options: How segments are cut; None takes `default_options`.
+            time_range: The seconds that matter, to whole snippets; None takes the whole video. Times in the result
+                are the video's own.
+
+        Raises:
+            SentilocError: The video cannot be read, or the range is empty.
+        """
+
+    @property
+    def model_name(self) -> str:
+        """Name of the package."""
+        return self.package.spec.name
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        return self.package.spec.version
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What a result says about where it comes from."""
+        spec = self.package.spec
+        return ModelIdentity(
+            name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
+        )
+
+    @property
+    def default_options(self) -> SegmentOptions:
+        """How this package's segments are cut where nothing else is asked for."""
+        spec = self.package.spec
+        return SegmentOptions(threshold=spec.confidence_threshold, labels=spec.classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturePipeline(PackagePipeline):
+    """A package that reads snippet features."""
+
+    extractor: Extractor
+    cache: FeatureCache | None = None
+
+    def _extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
+        """From the cache, if it has the whole video; a part alone is not kept."""
+        if self.cache is None:
+            return self.extractor.extract(path, report, part)
+        clock = StageClock()
+        with clock.time("cache"):
+            key = cache_key(path, self.extractor.identity)
+            known = self.cache.load(key)
+        extraction = known.cut(part) if known else self.extractor.extract(path, report, part)
+        if known is None and part == WHOLE:
+            with clock.time("cache"):
+                self.cache.store(key, extraction)
+        return replace(extraction, timings={**extraction.timings, **clock.seconds})
+
+    def _sound(self, extraction: Extraction) -> Sound | None:
+        """The loudness of a video that has sound, where the package listens."""
+        audio = extraction.features.audio
+        if audio is None or not extraction.info.has_audio:
+            return None
+        return measure_sound(audio, self.package.spec.snippet_seconds)
+
+
+def check_time_range(time_range: TimeRange | None) -> None:
+    """Raise `invalid_data` for a range that holds no time."""
+    if time_range is None:
+        return
+    start, end = time_range
+    if not start >= 0 or (end is not None and not end > start):
+        detail = (
+            f"the time range {start:g} to {end:g} s is empty"
+            if end is not None
+            else f"no start at {start:g} s"
+        )
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
+
+
+def load_cache(config: RuntimeConfig) -> FeatureCache | None:
+    """Where features of earlier videos lie, if the configuration has a cache."""
+    if config.cache is None:
+        return None
+    return FeatureCache(config.cache.folder, config.cache.max_bytes, config.cache.max_age_seconds)

@@ -1,0 +1,11 @@
+"""Names of devices and precisions, without loading what runs networks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Device = Literal["cpu", "openvino", "cuda", "tensorrt"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+
+GPUS: frozenset[str] = frozenset({"cuda", "tensorrt"})
+"""Devices whose memory is a card's."""
