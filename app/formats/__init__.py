@@ -6,18 +6,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sentiloc.app.formats import edl, elan, fcpxml, otio, subtitles, tables
+from sentiloc.app.formats import edl, elan, fcp7, fcpxml, otio, subtitles, tables
 from sentiloc.app.formats.timeline import Timeline
+
+
+def _no_notes(timeline: Timeline) -> list[str]:  # noqa: ARG001
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """How a result can be written: what to call it, what to send it as, and the function that writes it."""
+    """How a result can be written: its title, media type, file name ending and the function that writes it.
+
+    `notes` says, in sentences, what the format could not hold as it is.
+    """
 
     title: str
     media_type: str
     extension: str
     render: Callable[[Timeline], str]
+    qualifier: str = ""
+    notes: Callable[[Timeline], list[str]] = _no_notes
+
+    def file_name(self, video_name: str) -> str:
+        """`holiday.mp4` as `holiday.edl`, or as `holiday.premiere.csv` where another format has the same ending."""
+        stem = video_name.rpartition(".")[0] or video_name
+        return (
+            ".".join((stem, self.qualifier, self.extension)) if self.qualifier else f"{stem}.{self.extension}"
+        )
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -32,12 +48,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             media_type="application/x-edl",
             extension="edl",
             render=edl.resolve_markers,
+            notes=edl.cut_by_overlap,
         ),
         "fcp7": Format(
             title="Premiere Pro (FCP7 XML)",
             media_type="application/vnd.apple.xmeml+xml",
             extension="xml",
-            render=otio.fcp7_xml,
+            render=fcp7.fcp7_xml,
         ),
         "fcpxml": Format(
             title="Final Cut Pro (FCPXML)",
@@ -56,9 +73,14 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             media_type="text/tab-separated-values",
             extension="csv",
             render=tables.premiere_markers,
+            qualifier="premiere",
         ),
         "audacity": Format(
-            title="Audacity labels", media_type="text/plain", extension="txt", render=tables.audacity_labels
+            title="Audacity labels",
+            media_type="text/plain",
+            extension="txt",
+            render=tables.audacity_labels,
+            qualifier="audacity",
         ),
         "eaf": Format(
             title="ELAN annotations",

@@ -10,7 +10,7 @@ _MAX_TITLE = 70
 
 
 def resolve_markers(timeline: Timeline) -> str:
-    """One event per marker; Resolve drops a marker that overlaps another, so none do."""
+    """One event per marker; Resolve drops a marker that overlaps another, so none do (`cut_by_overlap`)."""
     mode = "DROP FRAME" if timeline.base.drop_frame else "NON-DROP FRAME"
     head = f"TITLE: {_plain(timeline.title)[:_MAX_TITLE]}\nFCM: {mode}\n\n"
     events = (
@@ -19,9 +19,23 @@ def resolve_markers(timeline: Timeline) -> str:
     return head + "".join(events)
 
 
+def cut_by_overlap(timeline: Timeline) -> list[str]:
+    """What the marker list changes so that no two overlap: one sentence for each moved or cut marker."""
+    kept = dict.fromkeys(without_overlap(timeline.markers))
+    return [
+        f"{marker.name} from {_code(timeline, marker.start)} to {_code(timeline, marker.end)} overlaps another marker; "
+        "it is moved or cut."
+        for marker in timeline.markers
+        if marker not in kept
+    ]
+
+
+def _code(timeline: Timeline, frame: int) -> str:
+    return timeline.base.timecode(timeline.start + frame)
+
+
 def _event(number: int, marker: Marker, timeline: Timeline) -> str:
-    first = timeline.base.timecode(timeline.start + marker.start)
-    next_frame = timeline.base.timecode(timeline.start + marker.start + 1)
+    first, next_frame = _code(timeline, marker.start), _code(timeline, marker.start + 1)
     colour = COLOURS.get(marker.label, _OTHER_COLOUR)
     return (
         f"{number:03}  001      V     C        {first} {next_frame} {first} {next_frame}  \n"

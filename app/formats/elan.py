@@ -1,11 +1,12 @@
-"""ELAN annotation format (EAF 3.0): one tier per label, times in milliseconds."""
+"""ELAN annotation format (EAF 3.0): the video linked, one tier per label, times in milliseconds."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import groupby
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
+from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline
 from sentiloc.model.segments import Segment
 
@@ -13,7 +14,10 @@ _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 
 
 def eaf(timeline: Timeline) -> str:
-    """An annotation document with a tier for each label; values are the confidences."""
+    """An annotation document with a tier for each label there could be; values are the confidences.
+
+    The video is linked by a relative path: ELAN finds it where both files lie in one folder.
+    """
     root = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -26,13 +30,19 @@ def eaf(timeline: Timeline) -> str:
         },
     )
     header = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
+    place = f"./{quote(timeline.title)}"
+    ET.SubElement(
+        header,
+        "MEDIA_DESCRIPTOR",
+        {"MEDIA_URL": place, "RELATIVE_MEDIA_URL": place, "MIME_TYPE": video_type(timeline.title)},
+    )
     ET.SubElement(header, "PROPERTY", {"NAME": "title"}).text = timeline.title
     slots = ET.SubElement(root, "TIME_ORDER")
-    by_label = sorted(enumerate(timeline.segments), key=lambda item: item[1].label)
-    for label, items in groupby(by_label, key=lambda item: item[1].label):
+    for label in timeline.labels:
         tier = ET.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": timeline.kind, "TIER_ID": label})
-        for number, segment in items:
-            _annotate(tier, slots, number, segment)
+        for number, segment in enumerate(timeline.segments):
+            if segment.label == label:
+                _annotate(tier, slots, number, segment)
     ET.SubElement(
         root,
         "LINGUISTIC_TYPE",

@@ -1,8 +1,12 @@
-"""FCPXML 1.10 for Final Cut Pro: the video as one clip, its segments as markers with a duration."""
+"""FCPXML 1.10 for Final Cut Pro: the video as one clip, its segments as keyword ranges and as markers.
+
+Final Cut draws a marker as a point. The keyword shows how long the segment is, and collects the segments by label.
+"""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.timeline import Marker, Timeline
@@ -23,7 +27,7 @@ def fcpxml(timeline: Timeline) -> str:
             "format": "r1",
             "duration": _time(timeline, timeline.frames),
             "tcStart": _time(timeline, timeline.start),
-            "tcFormat": "DF" if timeline.base.drop_frame else "NDF",
+            "tcFormat": _timecode_format(timeline),
         },
     )
     clip = ET.SubElement(
@@ -33,12 +37,15 @@ def fcpxml(timeline: Timeline) -> str:
             "ref": "r2",
             "name": timeline.title,
             "offset": _time(timeline, timeline.start),
-            "start": _time(timeline, timeline.start),
+            "start": _time(timeline, timeline.source_start),
             "duration": _time(timeline, timeline.frames),
+            "tcFormat": _timecode_format(timeline),
         },
     )
     for marker in timeline.markers:
         _marker(clip, timeline, marker)
+    for marker in timeline.markers:
+        _keyword(clip, timeline, marker)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
@@ -60,14 +67,14 @@ def _resources(root: ET.Element, timeline: Timeline) -> None:
         {
             "id": "r2",
             "name": timeline.title,
-            "start": _time(timeline, timeline.start),
+            "start": _time(timeline, timeline.source_start),
             "duration": _time(timeline, timeline.frames),
             "hasVideo": "1",
             "hasAudio": str(int(timeline.video.has_audio)),
             "format": "r1",
         },
     )
-    ET.SubElement(asset, "media-rep", {"kind": "original-media", "src": f"./{timeline.title}"})
+    ET.SubElement(asset, "media-rep", {"kind": "original-media", "src": f"./{quote(timeline.title)}"})
 
 
 def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
@@ -75,12 +82,29 @@ def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
         clip,
         "marker",
         {
-            "start": _time(timeline, timeline.start + marker.start),
-            "duration": _time(timeline, marker.end - marker.start),
+            **_span(timeline, marker),
             "value": marker.name,
             "note": f"{marker.label} {timeline.kind}, confidence {marker.confidence:.2f}",
         },
     )
+
+
+def _keyword(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
+    ET.SubElement(
+        clip, "keyword", {**_span(timeline, marker), "value": marker.label.capitalize(), "note": marker.name}
+    )
+
+
+def _span(timeline: Timeline, marker: Marker) -> dict[str, str]:
+    """Start and duration in the clip's own time."""
+    return {
+        "start": _time(timeline, timeline.source_start + marker.start),
+        "duration": _time(timeline, marker.end - marker.start),
+    }
+
+
+def _timecode_format(timeline: Timeline) -> str:
+    return "DF" if timeline.base.drop_frame else "NDF"
 
 
 def _time(timeline: Timeline, frames: int) -> str:

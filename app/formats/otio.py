@@ -1,4 +1,4 @@
-"""OpenTimelineIO and, through its adapter, the FCP7 XML that Premiere Pro imports."""
+"""OpenTimelineIO JSON."""
 
 from __future__ import annotations
 
@@ -16,28 +16,24 @@ _COLOURS = {
 
 def otio_json(timeline: Timeline) -> str:
     """`.otio`: a timeline with the video as one clip and the segments as markers of the clip."""
-    return str(oti.adapters.write_to_string(_build(timeline, timeline.start), "otio_json"))
+    return str(oti.adapters.write_to_string(_build(timeline), "otio_json"))
 
 
-def fcp7_xml(timeline: Timeline) -> str:
-    """`xmeml` with the segments as markers of the sequence's clip: counted from its first frame, not by timecode."""
-    return str(oti.adapters.write_to_string(_build(timeline, 0), "fcp_xml"))
-
-
-def _build(timeline: Timeline, first: int) -> oti.schema.Timeline:
-    """One clip with its markers, whose first frame has the number `first` there."""
+def _build(timeline: Timeline) -> oti.schema.Timeline:
+    """One clip with its markers, which count in the time of its media, as OpenTimelineIO defines it."""
     rate = float(timeline.base.rate)
-    available = _range(timeline.start, timeline.frames, rate)
+    available = _range(timeline.source_start, timeline.frames, rate)
     clip = oti.schema.Clip(
         name=timeline.title,
         media_reference=oti.schema.ExternalReference(
             target_url=quote(timeline.title), available_range=available
         ),
         source_range=available,
-        markers=[_marker(marker, first, rate) for marker in timeline.markers],
+        markers=[_marker(marker, timeline.source_start, rate) for marker in timeline.markers],
     )
     track = oti.schema.Track(name="V1", kind=oti.schema.TrackKind.Video, children=[clip])
-    built = oti.schema.Timeline(name=timeline.title, global_start_time=available.start_time)
+    start = oti.opentime.RationalTime(timeline.start, rate)
+    built = oti.schema.Timeline(name=timeline.title, global_start_time=start)
     built.tracks.append(track)
     return built
 

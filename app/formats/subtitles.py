@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sentiloc.app.formats.timeline import Timeline
 
+_EMPTY_SRT = "1\n00:00:00,000 --> 00:00:00,001\n \n\n"
+"""One blank cue of a millisecond: players and ffmpeg take an empty SubRip file for no subtitles at all."""
+
 
 def webvtt(timeline: Timeline) -> str:
     """WebVTT with one cue per segment; the label is a class, so that a player can colour it."""
@@ -16,13 +19,13 @@ def webvtt(timeline: Timeline) -> str:
 
 
 def srt(timeline: Timeline) -> str:
-    """SubRip with one cue per segment."""
+    """SubRip with one cue per segment, or one blank cue."""
     cues = (
         f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n"
         f"{segment.label.capitalize()} {segment.confidence:.0%}\n\n"
         for number, segment in enumerate(timeline.segments, 1)
     )
-    return "".join(cues)
+    return "".join(cues) or _EMPTY_SRT
 
 
 def _clock(seconds: float, decimal: str) -> str:

@@ -14,6 +14,7 @@ PREMIERE_HEADER = ("Marker Name", "Description", "In", "Out", "Duration", "Marke
 
 def csv_table(timeline: Timeline) -> str:
     """One row per segment: seconds to the millisecond, and timecode that counts from the start timecode."""
+    code = timeline.base.timecode
     rows = (
         (
             f"{segment.start:.3f}",
@@ -21,8 +22,8 @@ def csv_table(timeline: Timeline) -> str:
             segment.label,
             f"{segment.confidence:.4f}",
             f"{segment.peak:.3f}",
-            timeline.base.timecode(timeline.start + marker.start),
-            timeline.base.timecode(timeline.start + marker.end),
+            code(timeline.start + marker.start),
+            code(timeline.start + marker.end),
         )
         for segment, marker in zip(timeline.segments, timeline.markers, strict=True)
     )

@@ -1,22 +1,44 @@
-"""A result on the frame grid of its source: what every editing format is written from.
+"""A result on the frame grid of a timeline: what every editing format is written from.
 
-Seconds become frames once, here, by rounding to the nearest frame, so that no boundary is off by more than
-half a frame. Timecode follows SMPTE ST 12-1: drop-frame at 29.97 and 59.94, counting at the nominal rate.
+Seconds become frames once, here, by rounding to the nearest frame, so that no boundary is off by more than half a
+frame. Frames and timecode are counted at a legal rate (`VideoInfo.rate`), never at an average. Timecode follows SMPTE
+ST 12-1, as OpenTimelineIO implements it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from sentiloc.model.segments import Segment, VideoInfo
+import opentimelineio as oti
 
-_NTSC = tuple(Fraction(nominal * 1000, 1001) for nominal in (24, 30, 48, 60, 120))
-_TIMECODE = re.compile(r"(\d{2}):(\d{2}):(\d{2})([:;])(\d{2,3})")
-FALLBACK_RATE = Fraction(25)
-_SNAP = Fraction(1, 200)
+from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
+
+_TIMECODE = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)([:;])(\d{2})")
+_DROP_FRAME = (Fraction(30000, 1001), Fraction(60000, 1001))
+FASTEST_TIMECODE = Fraction(60)
+"""SMPTE timecode ends here. A faster video is counted at half its rate."""
+_DAY_HOURS = 24
+
+
+class TimelineError(ValueError):
+    """A timeline was asked for that cannot be written; the message says why and what would work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineOptions:
+    """How a timeline counts; None is what the video says.
+
+    `start_timecode` is `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame. `fps` is one of the legal rates, in frames
+    per second; 23.98 is read as 24000/1001.
+    """
+
+    start_timecode: str | None = None
+    drop_frame: bool | None = None
+    fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +46,12 @@ class Timebase:
     """Frames per second as a fraction, and whether timecode drops frame numbers."""
 
     rate: Fraction
-    drop_frame: bool
+    drop_frame: bool = False
 
     @property
     def nominal(self) -> int:
         """Frames that timecode counts per second: 30 for 29.97."""
-        return max(1, round(self.rate))
+        return round(self.rate)
 
     @property
     def ntsc(self) -> bool:
@@ -41,25 +63,18 @@ class Timebase:
         return round(seconds * self.rate)
 
     def timecode(self, frame: int) -> str:
-        """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames when frame numbers are dropped."""
-        number = _with_dropped(frame, self.nominal) if self.drop_frame else frame
-        seconds, frames = divmod(number, self.nominal)
-        minutes, seconds = divmod(seconds, 60)
-        hours, minutes = divmod(minutes, 60)
-        separator = ";" if self.drop_frame else ":"
-        return f"{hours % 24:02}:{minutes:02}:{seconds:02}{separator}{frames:02}"
+        """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 hours."""
+        rate = float(self.rate)
+        return str(oti.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=self.drop_frame))
 
     def parse(self, timecode: str) -> int:
-        """Frame number of a timecode; raises ValueError when it is not one."""
-        match = _TIMECODE.fullmatch(timecode)
-        if not match:
-            raise ValueError(f"{timecode!r} is not a timecode")
-        hours, minutes, seconds, frames = (int(match[i]) for i in (1, 2, 3, 5))
-        total_minutes = hours * 60 + minutes
-        number = (total_minutes * 60 + seconds) * self.nominal + frames
-        if not self.drop_frame:
-            return number
-        return number - _dropped_per_minute(self.nominal) * (total_minutes - total_minutes // 10)
+        """Frame number of a timecode; raises TimelineError when there is no such frame."""
+        hours, minutes, seconds, _, frames = _fields(timecode)
+        counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
+        found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
+        if frames >= self.nominal or self.timecode(found) != counted:
+            raise TimelineError(f"{timecode} names no frame at {describe(self)}.")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +94,20 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """A titled video with its segments, in seconds and in frames; `start` is its first frame's number.
+    """A titled video with its segments, in seconds and in frames.
 
-    `kind` is what the labels are of: sentiment, emotion or expression.
+    `start` is the number of the first frame, `source_start` that of the first frame in the video file's own timecode.
+    `kind` is what the labels are of: sentiment, emotion or expression. `labels` are all that there could be.
     """
 
     title: str
     base: Timebase
     start: int
+    source_start: int
     video: VideoInfo
     segments: tuple[Segment, ...]
     kind: str = "sentiment"
+    labels: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -107,29 +125,37 @@ class Timeline:
         return Marker(start=start, end=end, label=segment.label, confidence=segment.confidence)
 
 
-def timebase(fps: float, start_timecode: str | None = None) -> Timebase:
-    """The exact rate behind a measured one; the `;` of the start timecode, if any, decides drop-frame."""
-    if fps <= 0:
-        rate = FALLBACK_RATE
-    else:
-        measured = Fraction(fps)
-        exact = min((*_NTSC, Fraction(max(1, round(fps)))), key=lambda rate: abs(rate - measured))
-        rate = exact if abs(exact - measured) < _SNAP else measured.limit_denominator(1000)
-    can_drop = rate in (Fraction(30000, 1001), Fraction(60000, 1001))
-    return Timebase(rate=rate, drop_frame=can_drop and (start_timecode is None or ";" in start_timecode))
-
-
 def make_timeline(
     title: str,
     video: VideoInfo,
     segments: Iterable[Segment],
-    default_start: str = "00:00:00:00",
+    *,
     kind: str = "sentiment",
+    labels: Sequence[str] = (),
+    options: TimelineOptions | None = None,
 ) -> Timeline:
-    """Put segments on the source's frame grid; the source's own start timecode wins over `default_start`."""
-    base = timebase(video.fps, video.start_timecode)
-    start = base.parse(video.start_timecode or default_start)
-    return Timeline(title=title, base=base, start=start, video=video, segments=tuple(segments), kind=kind)
+    """Put segments on a timeline of a legal rate; raises TimelineError for options that cannot be met."""
+    options = options or TimelineOptions()
+    base = _timebase(video, options)
+    source_start = _source_start(video, base)
+    asked = options.start_timecode
+    cut = tuple(segments)
+    return Timeline(
+        title=title,
+        base=base,
+        start=source_start if asked is None else base.parse(asked),
+        source_start=source_start,
+        video=video,
+        segments=cut,
+        kind=kind,
+        labels=tuple(dict.fromkeys((*labels, *(segment.label for segment in cut)))),
+    )
+
+
+def describe(base: Timebase) -> str:
+    """A timebase in words: `29.97 frames per second, drop frame`."""
+    rate = f"{float(base.rate):.3f}".rstrip("0").rstrip(".")
+    return f"{rate} frames per second{', drop frame' if base.drop_frame else ''}"
 
 
 def without_overlap(markers: Iterable[Marker]) -> list[Marker]:
@@ -144,14 +170,51 @@ def without_overlap(markers: Iterable[Marker]) -> list[Marker]:
     return apart
 
 
-def _dropped_per_minute(nominal: int) -> int:
-    return 2 * nominal // 30
+def _timebase(video: VideoInfo, options: TimelineOptions) -> Timebase:
+    rate = _rate(video, options.fps)
+    can_drop = rate in _DROP_FRAME
+    if options.drop_frame and not can_drop:
+        raise TimelineError(
+            f"There is no drop frame at {describe(Timebase(rate=rate))}; it exists at 29.97 and 59.94."
+        )
+    return Timebase(rate=rate, drop_frame=can_drop and _drops(video, options))
 
 
-def _with_dropped(frame: int, nominal: int) -> int:
-    """What drop-frame timecode shows for a frame: at 30, two numbers skipped a minute but for each tenth."""
-    dropped = _dropped_per_minute(nominal)
-    per_minute = nominal * 60 - dropped
-    tens, rest = divmod(frame, per_minute * 10 + dropped)
-    minutes = max(0, rest - dropped) // per_minute
-    return frame + dropped * (9 * tens + minutes)
+def _rate(video: VideoInfo, fps: float | None) -> Fraction:
+    if fps is None:
+        return video.rate if video.rate <= FASTEST_TIMECODE else video.rate / 2
+    rate = nearest_legal(fps) if fps > 0 else None
+    if rate is None or rate > FASTEST_TIMECODE:
+        known = ", ".join(f"{float(legal):.6g}" for legal in LEGAL_RATES if legal <= FASTEST_TIMECODE)
+        raise TimelineError(f"fps is {fps:g}; a timeline counts at one of {known}.")
+    return rate
+
+
+def _drops(video: VideoInfo, options: TimelineOptions) -> bool:
+    """Whether timecode drops numbers where the rate allows it: as asked, as the asked start shows, as the file does."""
+    if options.drop_frame is not None:
+        return options.drop_frame
+    if options.start_timecode is not None:
+        return ";" in options.start_timecode
+    if video.drop_frame is not None:
+        return video.drop_frame
+    return video.start_timecode is None or ";" in video.start_timecode
+
+
+def _source_start(video: VideoInfo, base: Timebase) -> int:
+    """Number of the file's first frame: its own timecode, with the frames field counted at the timeline's rate."""
+    if video.start_timecode is None:
+        return 0
+    hours, minutes, seconds, _, frames = _fields(video.start_timecode)
+    own = max(1, round(video.fps), frames + 1)
+    scaled = frames * base.nominal // own if own != base.nominal else frames
+    if base.drop_frame and minutes % 10 and seconds == 0:
+        scaled = max(scaled, 2 * base.nominal // 30)  # the first numbers of such a minute do not exist
+    return base.parse(f"{hours % _DAY_HOURS:02}:{minutes:02}:{seconds:02}:{scaled:02}")
+
+
+def _fields(timecode: str) -> tuple[int, int, int, str, int]:
+    match = _TIMECODE.fullmatch(timecode)
+    if not match or int(match[1]) >= _DAY_HOURS:
+        raise TimelineError(f"{timecode!r} is no timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame.")
+    return int(match[1]), int(match[2]), int(match[3]), match[4], int(match[5])

@@ -13,7 +13,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
 from sentiloc.app.formats import FORMATS
-from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.app.formats.media_types import video_type
+from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
 from sentiloc.app.jobs.options import CutOptions, check_labels
@@ -36,7 +37,6 @@ router = APIRouter(tags=["results"])
 
 _HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_VIDEO_TYPES = {"webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/x-msvideo", "ts": "video/mp2t"}
 _VIDEO_HEADERS = {
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "sandbox",
@@ -76,6 +76,28 @@ class Cut(CutOptions):
     corrected: bool = Field(
         False, description="The segments of the latest feedback instead; the model's where there are none"
     )
+    start_timecode: str | None = Field(
+        None,
+        pattern=r"^\d{2}:\d{2}:\d{2}[:;]\d{2}$",
+        description="Timecode of the first frame, HH:MM:SS:FF, or HH:MM:SS;FF for drop frame; default: the video's own",
+        examples=["01:00:00:00"],
+    )
+    drop_frame: bool | None = Field(
+        None,
+        description="Whether timecode drops frame numbers, at 29.97 and 59.94; default: as the video does",
+    )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=240,
+        description="Frames per second that the timeline counts, one of the standard rates; default: `video.timebase`",
+        examples=[25],
+    )
+
+    @property
+    def timeline(self) -> TimelineOptions:
+        """How editing formats count."""
+        return TimelineOptions(start_timecode=self.start_timecode, drop_frame=self.drop_frame, fps=self.fps)
 
 
 @router.get(
@@ -122,7 +144,7 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
         if record.thumbnails:
             document["thumbnails"] = _thumbnails(record, stored, found)
         return tagged(request, json.dumps(document, allow_nan=False), JSON_TYPE, _HEADERS)
-    return _rendered(request, found, name, record.source_name)
+    return _rendered(request, found, name, record.source_name, cut.timeline)
 
 
 @router.get(
@@ -141,15 +163,12 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
 def video(job_id: JobId, services: ServicesDep) -> Response:
     """The upload, with byte ranges, for a player. What browser can play it depends on its codec."""
     record = find_job(services, job_id)
-    suffix = record.source_name.rpartition(".")[2].lower()
     link = services.storage.link(record.source_key)
     if link is not None and services.storage.size(record.source_key) is not None:
         return RedirectResponse(link, headers=NO_STORE)
     try:
         with services.storage.local_path(record.source_key) as path:
-            return FileResponse(
-                path, media_type=_VIDEO_TYPES.get(suffix, "video/mp4"), headers=_VIDEO_HEADERS
-            )
+            return FileResponse(path, media_type=video_type(record.source_name), headers=_VIDEO_HEADERS)
     except SentilocError as error:
         raise ProblemError(410, error.code, "The video is no longer stored.") from error
 
@@ -221,12 +240,30 @@ def negotiate(accept: str) -> str:
     return next((names[kind] for kind in wanted if kind in names), "json")
 
 
-def _rendered(request: Request, found: AnyResult, name: str, source_name: str) -> Response:
+def _rendered(
+    request: Request, found: AnyResult, name: str, source_name: str, options: TimelineOptions
+) -> Response:
     known = FORMATS[name]
-    text = known.render(make_timeline(source_name, found.video, found.segments, kind=task_of(found)))
-    file_name = quote(f"{source_name.rsplit('.', 1)[0]}.{known.extension}")
-    disposition = {"Content-Disposition": f"attachment; filename*=UTF-8''{file_name}"}
-    return tagged(request, text, known.media_type, {**_HEADERS, **disposition})
+    timeline = _timeline(found, source_name, options)
+    file_name = quote(known.file_name(source_name))
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{file_name}"}
+    if notes := known.notes(timeline):
+        headers["Sentiloc-Notes"] = f"{len(notes)}; {notes[0]}"
+    return tagged(request, known.render(timeline), known.media_type, {**_HEADERS, **headers})
+
+
+def _timeline(found: AnyResult, source_name: str, options: TimelineOptions) -> Timeline:
+    try:
+        return make_timeline(
+            source_name,
+            found.video,
+            found.segments,
+            kind=task_of(found),
+            labels=labels_of(found),
+            options=options,
+        )
+    except TimelineError as error:
+        raise ProblemError(422, ProblemCode.INVALID_REQUEST, str(error)) from error
 
 
 def _no_result(record: JobRecord) -> ProblemError:

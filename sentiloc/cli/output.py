@@ -29,6 +29,19 @@ FormatOption = Annotated[
         help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf; or text",
     ),
 ]
+StartTimecode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIMECODE", help="Timecode of the first frame, such as 01:00:00:00; default: the video's."
+    ),
+]
+DropFrame = Annotated[
+    bool | None,
+    typer.Option("--drop-frame/--no-drop-frame", help="Drop frame numbers, at 29.97 and 59.94 only."),
+]
+TimelineRate = Annotated[
+    float | None, typer.Option("--fps", min=0, help="Frames a second of the timeline, such as 23.976.")
+]
 PICTURE = "text"
 
 

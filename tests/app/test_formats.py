@@ -7,8 +7,10 @@ import io
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import av
 import opentimelineio as oti
 import pytest
 import webvtt
@@ -17,10 +19,19 @@ from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
 from sentiloc.app.formats import FORMATS
-from sentiloc.app.formats.timeline import Timeline, make_timeline, timebase, without_overlap
+from sentiloc.app.formats.timeline import (
+    Timebase,
+    Timeline,
+    TimelineError,
+    TimelineOptions,
+    make_timeline,
+    without_overlap,
+)
 from sentiloc.model.segments import Segment, VideoInfo
+from tests.proofs.formats import RATES as PROOF_RATES
 from tests.proofs.formats import measure
 
+TITLE = "Ünï <clip> & |co.mp4"
 RATES = {"23.976": 24000 / 1001, "25": 25.0, "29.97": 30000 / 1001, "59.94": 60000 / 1001, "60": 60.0}
 
 
@@ -40,11 +51,20 @@ def segments(count: int = 20) -> list[Segment]:
     return [*made, Segment(start=2.0, end=9.5, label="negative", confidence=0.61, peak=4.0)]
 
 
-def timeline(fps: float = 25.0, start_timecode: str | None = None) -> Timeline:
-    video = VideoInfo(
+def video(fps: float = 25.0, start_timecode: str | None = None) -> VideoInfo:
+    return VideoInfo(
         duration=700.0, fps=fps, width=1920, height=1080, has_audio=True, start_timecode=start_timecode
     )
-    return make_timeline("Ünï <clip> & |co.mp4", video, sorted(segments(), key=lambda s: s.start))
+
+
+def timeline(fps: float = 25.0, start_timecode: str | None = None, **options: Any) -> Timeline:
+    """Options are those of TimelineOptions."""
+    return make_timeline(
+        TITLE,
+        video(fps, start_timecode),
+        sorted(segments(), key=lambda s: s.start),
+        options=TimelineOptions(**options),
+    )
 
 
 def assert_boundaries(found: list[tuple[float, float]], made: Timeline, tolerance: float) -> None:
@@ -104,7 +124,7 @@ def clip_in(collection: oti.schema.SerializableCollection) -> oti.schema.Clip:
 def test_resolve_markers_read_back(fps: float, start: str | None) -> None:
     made = timeline(fps, start)
     text = FORMATS["edl"].render(made)
-    rate = made.base.nominal if not made.base.drop_frame else float(made.base.rate)
+    rate = float(made.base.rate)
     codes = re.findall(r"^\d{3}  001 .* C +(\S+) (\S+) \S+ \S+", text, re.MULTILINE)
     durations = [int(value) for value in re.findall(r"\|D:(\d+)", text)]
     times = [oti.opentime.from_timecode(code, rate).value - made.start for code, _ in codes]
@@ -158,8 +178,8 @@ def test_elan_reads_back(tmp_path: Path) -> None:
 
 
 def test_no_boundary_is_off_by_more_than_half_a_frame_at_any_rate() -> None:
-    errors = measure()
-    assert set(errors) == set(FORMATS)
+    errors = measure({name: PROOF_RATES[name] for name in ("1", "15", "29.87", "30/1.001", "240")})
+    assert all(set(row) == set(FORMATS) for row in errors.values())
     assert all(error <= 0.5 for row in errors.values() for error in row.values()), errors
 
 
@@ -169,19 +189,134 @@ def test_an_empty_result_renders(name: str) -> None:
     assert isinstance(FORMATS[name].render(make_timeline("empty", video, [])), str)
 
 
-@given(st.sampled_from([30000 / 1001, 60000 / 1001, 24000 / 1001, 25.0]), st.integers(0, 24 * 3600 * 23))
-def test_timecode_agrees_with_opentimelineio(fps: float, frame: int) -> None:
-    base = timebase(fps)
-    code = base.timecode(frame)
-    rate = float(base.rate) if base.drop_frame else base.nominal
-    assert code == oti.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=base.drop_frame)
-    assert base.parse(code) == frame
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_result_is_still_a_file_of_its_kind(name: str) -> None:
+    made = make_timeline("empty.mp4", video(), [], labels=("negative", "positive"))
+    text = FORMATS[name].render(made)
+    if name == "srt":
+        with av.open(io.BytesIO(text.encode())) as container:  # ffmpeg guesses the format, as a player does
+            assert container.format.name == "srt"
+    if name == "eaf":
+        assert [tier.attrib["TIER_ID"] for tier in ElementTree.fromstring(text).iter("TIER")] == [
+            "negative",
+            "positive",
+        ]
 
 
-def test_measured_rates_snap_to_the_exact_ones() -> None:
-    assert timebase(29.9701).rate == Fraction(30000, 1001)
-    assert timebase(23.98).rate == Fraction(24000, 1001)
-    assert timebase(24.0).rate == 24
-    assert timebase(12.5).rate == Fraction(25, 2)
-    assert timebase(0.0).rate == 25
-    assert not timebase(30000 / 1001, "00:00:00:00").drop_frame
+@given(st.sampled_from([30000 / 1001, 60000 / 1001]), st.integers(0, 24 * 3600 * 23))
+def test_drop_frame_numbers_follow_smpte(fps: float, frame: int) -> None:
+    """Two numbers (four at 59.94) are skipped at each minute but every tenth: SMPTE ST 12-1."""
+    base = Timebase(rate=Fraction(round(fps) * 1000, 1001), drop_frame=True)
+    hours, minutes, seconds, frames = map(int, re.split("[:;]", base.timecode(frame)))
+    total = hours * 60 + minutes
+    skipped = round(fps) // 15 * (total - total // 10)
+    assert (total * 60 + seconds) * round(fps) + frames - skipped == frame
+    assert base.parse(base.timecode(frame)) == frame
+
+
+class TestTimelineOptions:
+    """What a client asks of a timeline: where it starts, how it counts."""
+
+    def test_a_start_timecode_moves_every_timecode(self) -> None:
+        zero, hour = timeline(), timeline(start_timecode="01:00:00:00")
+        for name, code in (("edl", "00:00:01:06"), ("csv", "00:00:01:06"), ("premiere", "00:00:01:06")):
+            assert code in FORMATS[name].render(zero)
+            moved = FORMATS[name].render(hour)
+            assert "01:00:01:06" in moved
+            assert code not in moved
+
+    def test_the_start_of_the_timeline_is_not_that_of_the_file(self) -> None:
+        made = timeline(start_timecode="01:00:00:00")
+        root = ElementTree.fromstring(FORMATS["fcp7"].render(made))
+        assert root.findtext("sequence/timecode/string") == "01:00:00:00"
+        assert root.findtext(".//file/timecode/string") == "00:00:00:00"
+        clip = ElementTree.fromstring(FORMATS["fcpxml"].render(made)).find(".//asset-clip")
+        assert clip is not None
+        assert (clip.attrib["offset"], clip.attrib["start"]) == ("3600s", "0s")
+
+    @pytest.mark.parametrize(("asked", "shown"), [(None, True), (True, True), (False, False)])
+    def test_drop_frame_is_as_asked(self, asked: bool | None, shown: bool) -> None:
+        made = timeline(30000 / 1001, drop_frame=asked)
+        assert ("FCM: DROP FRAME" in FORMATS["edl"].render(made)) == shown
+        code = ElementTree.fromstring(FORMATS["fcp7"].render(made)).findtext(
+            "sequence/timecode/displayformat"
+        )
+        assert code == ("DF" if shown else "NDF")
+        assert ('tcFormat="DF"' in FORMATS["fcpxml"].render(made)) == shown
+
+    def test_a_colon_in_the_start_timecode_means_no_drop_frame(self) -> None:
+        assert not timeline(30000 / 1001, start_timecode="01:00:00:00").base.drop_frame
+        assert timeline(30000 / 1001, start_timecode="01:00:00;00").base.drop_frame
+
+    def test_the_rate_is_as_asked(self) -> None:
+        made = timeline(25.0, fps=23.98)
+        assert made.base.rate == Fraction(24000, 1001)
+        assert_boundaries(
+            [(m.start / made.base.rate, m.end / made.base.rate) for m in made.markers], made, 0.5 / 23.9
+        )
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"fps": 26.0},
+            {"fps": 120.0},
+            {"drop_frame": True},
+            {"start_timecode": "01:00:00:25"},
+            {"start_timecode": "25:00:00:00"},
+            {"start_timecode": "1:0:0:0"},
+            {"fps": 29.97, "start_timecode": "00:01:00;00"},
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, options: dict[str, Any]) -> None:
+        with pytest.raises(TimelineError, match=r"\."):
+            timeline(**options)
+
+    def test_a_start_timecode_of_the_file_is_counted_at_the_timeline_s_rate(self) -> None:
+        assert (
+            timeline(15.0, "10:00:00:07").base.timecode(timeline(15.0, "10:00:00:07").start) == "10:00:00:14"
+        )
+
+
+def test_labels_that_overlap_are_told_of() -> None:
+    """The marker list of Resolve holds one marker at a time."""
+    made = timeline()
+    notes = FORMATS["edl"].notes(made)
+    overlapping = [note for note in notes if "Positive 50%" in note or "Negative 61%" in note]
+    assert overlapping
+    assert all("overlaps another marker" in note for note in notes)
+    assert FORMATS["fcp7"].notes(made) == []
+
+
+def test_names_stay_as_they_are_and_links_are_encoded() -> None:
+    made = timeline()
+    fcp7 = ElementTree.fromstring(FORMATS["fcp7"].render(made))
+    assert {name.text for name in fcp7.iter("name")} >= {TITLE}
+    assert fcp7.findtext(".//pathurl") == "%C3%9Cn%C3%AF%20%3Cclip%3E%20%26%20%7Cco.mp4"
+    media = ElementTree.fromstring(FORMATS["fcpxml"].render(made)).find(".//media-rep")
+    assert media is not None
+    assert media.attrib["src"] == "./%C3%9Cn%C3%AF%20%3Cclip%3E%20%26%20%7Cco.mp4"
+    eaf = ElementTree.fromstring(FORMATS["eaf"].render(made)).find(".//MEDIA_DESCRIPTOR")
+    assert eaf is not None
+    assert eaf.attrib["MIME_TYPE"] == "video/mp4"
+
+
+def test_sound_and_picture_format_are_in_the_sequence() -> None:
+    root = ElementTree.fromstring(FORMATS["fcp7"].render(timeline()))
+    looks = root.find("sequence/media/video/format/samplecharacteristics")
+    assert looks is not None
+    assert (looks.findtext("width"), looks.findtext("height")) == ("1920", "1080")
+    assert root.find("sequence/media/audio/track/clipitem") is not None
+
+
+def test_ranges_can_be_seen_in_final_cut() -> None:
+    made = timeline()
+    clip = ElementTree.fromstring(FORMATS["fcpxml"].render(made)).find(".//asset-clip")
+    assert clip is not None
+    ranges = [(mark.attrib["start"], mark.attrib["duration"]) for mark in clip.iter("keyword")]
+    assert ranges == [(mark.attrib["start"], mark.attrib["duration"]) for mark in clip.iter("marker")]
+
+
+def test_no_two_formats_share_a_file_name() -> None:
+    names = {known.file_name("a.b.mp4") for known in FORMATS.values()}
+    assert len(names) == len(FORMATS)
+    assert {"a.b.csv", "a.b.premiere.csv", "a.b.edl", "a.b.audacity.txt"} <= names

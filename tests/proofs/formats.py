@@ -1,8 +1,10 @@
 """How far each export's boundaries are from the segments', in frames: `python -m tests.proofs.formats [-o FILE]`.
 
-Twenty segments on no frame grid, at every rate, are rendered and read back: by OpenTimelineIO (its own reader,
-and its adapters for FCP7 XML, FCPXML and EDL), webvtt-py, pympi and the csv module. Half a frame is the most that
-rounding to frames can cost; subtitles, ELAN and labels carry milliseconds or better instead.
+Forty frame rates from 1 to 240, each constant and with one frame in a hundred missing, with and without a start
+timecode, with and without drop frame. The service's own rate meter reads the time stamps of two hours and chooses the
+timeline's rate. Twenty segments on no frame grid are rendered and read back: by OpenTimelineIO (its own reader, and its
+adapters for FCP7 XML and EDL timecode), webvtt-py, pympi and the csv module. Half a frame is the most that rounding
+to frames can cost; subtitles, ELAN and labels carry milliseconds or better instead.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ import argparse
 import csv
 import io
 import json
+import random
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
@@ -25,24 +29,55 @@ from rich.console import Console
 from rich.table import Table
 
 from sentiloc.app.formats import FORMATS
-from sentiloc.app.formats.timeline import Timeline, make_timeline
+from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.worker.decoder.rate import RateMeter
 
-RATES: dict[str, tuple[Fraction, str | None]] = {
-    "23.976": (Fraction(24000, 1001), "01:00:00:00"),
-    "25": (Fraction(25), None),
-    "29.97 DF": (Fraction(30000, 1001), "00:59:58;00"),
-    "59.94 DF": (Fraction(60000, 1001), "00:59:58;00"),
-    "60": (Fraction(60), None),
+RATES: dict[str, Fraction] = {
+    **{
+        str(rate): Fraction(rate)
+        for rate in (1, 2, 3, 5, 6, 8, 10, 12, 15, 16, 18, 20, 24, 25, 30, 48, 50, 60)
+    },
+    **{str(rate): Fraction(rate) for rate in (72, 75, 90, 100, 120, 144, 200, 240)},
+    **{f"{n}/1.001": Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60, 120, 240)},
+    **{str(rate): Fraction(str(rate)) for rate in (7.5, 12.5, 14.985, 23.98, 29.87, 33.3, 59.95, 61.3)},
 }
+STARTS = (None, "01:00:00:00")
+DURATION = 7200.0
 SEGMENTS = 20
 HALF_FRAME = 0.5
+ONE_IN = 100
 Spans = list[tuple[Fraction, Fraction]]
 
 
-def made(rate: Fraction, start_timecode: str | None) -> Timeline:
-    """Twenty segments over eleven minutes: uneven, none on the grid, some touching, as (seconds, exact)."""
-    starts = [Fraction(1234567, 10**6) + i * Fraction(32777777, 10**6) for i in range(SEGMENTS)]
+def stamps(rate: Fraction, *, incomplete: bool, seconds: float = DURATION) -> Iterator[float]:
+    """When the pictures of a video of this rate are shown, with one in a hundred missing at random if `incomplete`."""
+    rng = random.Random(0)
+    for number in range(int(seconds * rate)):
+        if not incomplete or rng.randrange(ONE_IN):
+            yield float(number / rate)
+
+
+def video_of(rate: Fraction, *, incomplete: bool, seconds: float = 600.0) -> VideoInfo:
+    """What the decoder says of a two-hour video of this rate; `seconds` of it are looked at."""
+    meter = RateMeter([], 1e-5)
+    for stamp in stamps(rate, incomplete=incomplete, seconds=max(seconds, 600.0)):
+        meter.add(stamp)
+    found = meter.read()
+    return VideoInfo(
+        duration=DURATION,
+        fps=found.fps,
+        width=1920,
+        height=1080,
+        has_audio=True,
+        timebase=str(found.timebase),
+        variable_rate=found.is_variable,
+    )
+
+
+def made(video: VideoInfo, options: TimelineOptions) -> Timeline:
+    """Twenty segments over two hours: uneven, none on the grid."""
+    starts = [Fraction(1234567, 10**6) + i * Fraction(376777777, 10**6) for i in range(SEGMENTS)]
     segments = [
         Segment(
             start=float(start),
@@ -53,15 +88,17 @@ def made(rate: Fraction, start_timecode: str | None) -> Timeline:
         )
         for i, start in enumerate(starts)
     ]
-    video = VideoInfo(
-        duration=700.0,
-        fps=float(rate),
-        width=1920,
-        height=1080,
-        has_audio=True,
-        start_timecode=start_timecode,
-    )
-    return make_timeline("clip.mp4", video, segments)
+    return make_timeline("clip.mp4", video, segments, options=options)
+
+
+def timelines(rate: Fraction) -> Iterator[Timeline]:
+    """Every way to count a video of this rate."""
+    for incomplete in (False, True):
+        video = video_of(rate, incomplete=incomplete)
+        for start in STARTS:
+            yield made(video, TimelineOptions(start_timecode=start))
+            with suppress(TimelineError):
+                yield made(video, TimelineOptions(start_timecode=start, drop_frame=True))
 
 
 def _otio(adapter: str) -> Callable[[str, Timeline], Spans]:
@@ -93,7 +130,7 @@ def _fcpxml(text: str, _: Timeline) -> Spans:
 def _edl(text: str, timeline: Timeline) -> Spans:
     """The record timecodes by OpenTimelineIO, the length from Resolve's `|D:`."""
     rate = timeline.base.rate
-    counted = float(rate) if timeline.base.drop_frame else timeline.base.nominal
+    counted = float(rate)
     codes = re.findall(r"^\d{3}  001 .* C +(\S+) \S+ \S+ \S+", text, re.MULTILINE)
     lengths = [int(value) for value in re.findall(r"\|D:(\d+)", text)]
     starts = [round(oti.opentime.from_timecode(code, counted).value) - timeline.start for code in codes]
@@ -128,7 +165,7 @@ def _csv(text: str, _: Timeline) -> Spans:
 
 
 def _premiere(text: str, timeline: Timeline) -> Spans:
-    counted = float(timeline.base.rate) if timeline.base.drop_frame else timeline.base.nominal
+    counted = float(timeline.base.rate)
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
 
     def seconds(code: str) -> Fraction:
@@ -160,7 +197,7 @@ READERS: dict[str, Callable[[str, Timeline], Spans]] = {
 
 
 def worst(name: str, timeline: Timeline) -> float:
-    """The largest distance of a boundary from its segment's, in frames of the source."""
+    """The largest distance of a boundary from its segment's, in frames of the timeline."""
     found = sorted(READERS[name](FORMATS[name].render(timeline), timeline))
     wanted = sorted((Fraction(s.start), Fraction(s.end)) for s in timeline.segments)
     if len(found) != len(wanted):
@@ -169,12 +206,13 @@ def worst(name: str, timeline: Timeline) -> float:
     return float(max(abs(read - true) for read, true in pairs) * timeline.base.rate)
 
 
-def measure() -> dict[str, dict[str, float]]:
-    """Worst error in frames by format and rate."""
-    timelines = {name: made(*rate) for name, rate in RATES.items()}
+def measure(rates: Mapping[str, Fraction] = RATES) -> dict[str, dict[str, float]]:
+    """Worst error in frames by rate and format, over every way to count."""
     return {
-        name: {rate: round(worst(name, timeline), 4) for rate, timeline in timelines.items()}
-        for name in READERS
+        title: {
+            name: max(round(worst(name, timeline), 4) for timeline in timelines(rate)) for name in READERS
+        }
+        for title, rate in rates.items()
     }
 
 
@@ -184,15 +222,25 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("tests/proofs/results/formats.json"))
     output = parser.parse_args().output
     errors = measure()
-    table = Table(title=f"Largest boundary error of {SEGMENTS} segments, in frames")
-    for heading in ("format", *RATES):
-        table.add_column(heading, justify="left" if heading == "format" else "right")
-    for name, row in errors.items():
-        table.add_row(name, *(f"{value:.3f}" for value in row.values()))
-    Console().print(table)
-    output.write_text(json.dumps({"unit": "frames", "segments": SEGMENTS, "worst": errors}, indent=2) + "\n")
+    counted = {title: [str(t.base.rate) for t in timelines(rate)][0] for title, rate in RATES.items()}
+    table = Table(
+        title=f"Largest boundary error of {SEGMENTS} segments over two hours, in frames of the timeline"
+    )
+    for heading in ("rate", "counted at", *READERS):
+        table.add_column(heading, justify="left" if heading == "rate" else "right")
+    for title, row in errors.items():
+        table.add_row(title, counted[title], *(f"{value:.3f}" for value in row.values()))
+    Console(width=140).print(table)
+    found = {
+        "unit": "frames",
+        "segments": SEGMENTS,
+        "seconds": DURATION,
+        "counted_at": counted,
+        "worst": errors,
+    }
+    output.write_text(json.dumps(found, indent=1) + "\n")
     too_far = [
-        f"{name} at {rate}" for name, row in errors.items() for rate, v in row.items() if v > HALF_FRAME
+        f"{name} at {rate}" for rate, row in errors.items() for name, v in row.items() if v > HALF_FRAME
     ]
     if too_far:
         raise SystemExit(f"more than half a frame: {', '.join(too_far)}")

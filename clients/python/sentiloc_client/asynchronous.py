@@ -28,6 +28,7 @@ from .models import (
     Limits,
     Readiness,
     ResultFormat,
+    TimelineOptions,
     WebhookLog,
 )
 from .results import Curve, Result
@@ -210,9 +211,11 @@ class AsyncClient:
         """The result; with a `cut`, its segments are cut again from the stored curve."""
         return await self._send(calls.result(job_id, cut))
 
-    async def render(self, job_id: str, name: str, cut: Cut | None = None) -> bytes:
+    async def render(
+        self, job_id: str, name: str, cut: Cut | None = None, timeline: TimelineOptions | None = None
+    ) -> bytes:
         """The result in one of `formats()`, by its name, as the bytes of a file."""
-        return await self._send(calls.render(job_id, name, cut))
+        return await self._send(calls.render(job_id, name, cut, timeline))
 
     async def curve(self, job_id: str) -> Curve:
         """The scores of every snippet."""

@@ -27,6 +27,7 @@ from .models import (
     Limits,
     Readiness,
     ResultFormat,
+    TimelineOptions,
     WebhookLog,
 )
 from .results import Curve, Result
@@ -135,13 +136,13 @@ def delete(job_id: str) -> Call[bool]:
 
 def result(job_id: str, cut: Cut | None) -> Call[Result]:
     """The result as JSON."""
-    params = {**_cut(cut), "format": "json"}
+    params = {**_given(cut), "format": "json"}
     return Call(method="GET", path=_job(job_id, "/result"), parse=_sentiment, params=params)
 
 
-def render(job_id: str, name: str, cut: Cut | None) -> Call[bytes]:
+def render(job_id: str, name: str, cut: Cut | None, timeline: TimelineOptions | None) -> Call[bytes]:
     """The result in a format."""
-    params = {**_cut(cut), "format": name}
+    params = {**_given(cut), **_given(timeline), "format": name}
     return Call(method="GET", path=_job(job_id, "/result"), parse=lambda r: r.content, params=params)
 
 
@@ -216,8 +217,8 @@ def _job(job_id: str, rest: str = "") -> str:
     return f"/jobs/{quote(job_id, safe='')}{rest}"
 
 
-def _cut(cut: Cut | None) -> dict[str, Any]:
-    return {} if cut is None else {**encode(cut)}
+def _given(options: Cut | TimelineOptions | None) -> dict[str, Any]:
+    return {} if options is None else {**encode(options)}
 
 
 def _json(response: httpx.Response) -> Any:

@@ -42,6 +42,18 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineOptions:
+    """How editing formats count frames and timecode; None stands for what the video says.
+
+    `start_timecode` is `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame. `fps` is a standard rate, such as 23.976.
+    """
+
+    start_timecode: str | None = None
+    drop_frame: bool | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimeRange:
     """A part of a video, in seconds; `end` None: to its end."""
 

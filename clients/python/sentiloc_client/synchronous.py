@@ -26,6 +26,7 @@ from .models import (
     Limits,
     Readiness,
     ResultFormat,
+    TimelineOptions,
     WebhookLog,
 )
 from .results import Curve, Result
@@ -202,9 +203,11 @@ class Client:
         """The result; with a `cut`, its segments are cut again from the stored curve."""
         return self._send(calls.result(job_id, cut))
 
-    def render(self, job_id: str, name: str, cut: Cut | None = None) -> bytes:
+    def render(
+        self, job_id: str, name: str, cut: Cut | None = None, timeline: TimelineOptions | None = None
+    ) -> bytes:
         """The result in one of `formats()`, by its name, as the bytes of a file."""
-        return self._send(calls.render(job_id, name, cut))
+        return self._send(calls.render(job_id, name, cut, timeline))
 
     def curve(self, job_id: str) -> Curve:
         """The scores of every snippet."""

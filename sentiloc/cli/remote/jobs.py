@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from sentiloc.cli.output import FormatOption, OutputOption, print_or_write, show_result, wants_picture
+from sentiloc.cli.output import (
+    DropFrame,
+    FormatOption,
+    OutputOption,
+    StartTimecode,
+    TimelineRate,
+    print_or_write,
+    show_result,
+    wants_picture,
+)
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import (
     ApiKey,
@@ -24,7 +33,7 @@ from sentiloc.cli.remote.session import (
     given,
     print_json,
 )
-from sentiloc.client import Client, Job
+from sentiloc.client import Client, Job, TimelineOptions
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
@@ -62,6 +71,9 @@ def result(
     min_length: MinLength = None,
     merge_gap: MergeGap = None,
     labels: Labels = None,
+    start_timecode: StartTimecode = None,
+    drop_frame: DropFrame = None,
+    fps: TimelineRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Fetch a result; other thresholds, lengths or labels cut it again from the stored curve.
@@ -75,7 +87,8 @@ def result(
             show_result(json.loads(client.render(job, "json", cut)), title)
             return
         name = "json" if as_json or output_format is None else output_format
-        print_or_write(client.render(job, _known(client, name), cut), output)
+        timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
+        print_or_write(client.render(job, _known(client, name), cut, timeline), output)
 
 
 def cancel(

@@ -1,0 +1,19 @@
+"""Media types of video files, by the ending of their names."""
+
+from __future__ import annotations
+
+_TYPES = {
+    "webm": "video/webm",
+    "mkv": "video/x-matroska",
+    "avi": "video/x-msvideo",
+    "ts": "video/mp2t",
+    "mov": "video/quicktime",
+    "mxf": "application/mxf",
+    "wmv": "video/x-ms-wmv",
+    "gif": "image/gif",
+}
+
+
+def video_type(name: str) -> str:
+    """The media type for a file of this name; MP4 where the ending is unknown."""
+    return _TYPES.get(name.rpartition(".")[2].lower(), "video/mp4")
