@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sentiloc.app.formats import FORMATS
-from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import list_packages, load_package, shipped_models_dir
 from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
-from sentiloc.model.results.task_result import AnyResult, SeriesCurve, recut_any, task_of
+from sentiloc.model.results.task_result import AnyResult, SeriesCurve, labels_of, recut_any, task_of
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import CacheConfig, RuntimeConfig
 from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
@@ -86,20 +86,51 @@ class Result:
         options = _changed(self.options, threshold, min_length, merge_gap, labels)
         return replace(self, document=recut_any(self.document, options))
 
-    def to(self, name: str) -> str:
+    def to(
+        self,
+        name: str,
+        *,
+        start_timecode: str | None = None,
+        drop_frame: bool | None = None,
+        fps: float | None = None,
+    ) -> str:
         """The result as text in one of `sentiloc.formats()`, such as `edl`, `csv` or `otio`.
 
+        Args:
+            name: The format.
+            start_timecode: Timecode of the first frame, `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame; default: the
+                video's own.
+            drop_frame: Whether timecode drops frame numbers, at 29.97 and 59.94; default: as the video does.
+            fps: Frames per second that the timeline counts, one of the standard rates; default: the video's.
+
         Raises:
-            SentilocError: There is no such format.
+            SentilocError: There is no such format, or the timeline cannot count so.
         """
         if name == "json":
             return self.to_json()
         if name not in FORMATS:
             detail = f"no format {name!r}; there are: {', '.join(formats())}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        options = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
+        return FORMATS[name].render(self._timeline(options))
+
+    def notes(self, name: str) -> list[str]:
+        """What a format cannot hold as it is, one sentence each: Resolve's markers, for example, never overlap."""
+        return [] if name == "json" else FORMATS[name].notes(self._timeline(TimelineOptions()))
+
+    def _timeline(self, options: TimelineOptions) -> Timeline:
         document = self.document
-        timeline = make_timeline(self.title, document.video, document.segments, kind=self.task)
-        return FORMATS[name].render(timeline)
+        try:
+            return make_timeline(
+                self.title,
+                document.video,
+                document.segments,
+                kind=self.task,
+                labels=labels_of(document),
+                options=options,
+            )
+        except TimelineError as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, str(error)) from error
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, as the HTTP API returns it."""

@@ -71,10 +71,11 @@ class Timebase:
         """Frame number of a timecode; raises TimelineError when there is no such frame."""
         hours, minutes, seconds, _, frames = _fields(timecode)
         counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
-        found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
-        if frames >= self.nominal or self.timecode(found) != counted:
-            raise TimelineError(f"{timecode} names no frame at {describe(self)}.")
-        return found
+        if frames < self.nominal:
+            found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
+            if self.timecode(found) == counted:
+                return int(found)
+        raise TimelineError(f"{timecode} names no frame at {describe(self)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

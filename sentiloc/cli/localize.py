@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.output import PICTURE, FormatOption, print_or_write, show_result, wants_picture
+from sentiloc.cli.output import (
+    PICTURE,
+    DropFrame,
+    FormatOption,
+    StartTimecode,
+    TimelineRate,
+    print_or_write,
+    show_result,
+    wants_picture,
+)
 from sentiloc.cli.remote.session import progress_bars
 from sentiloc.cli.videos import NewFiles, find_videos
 from sentiloc.model.errors import SentilocError
@@ -36,6 +45,9 @@ def localize(
         Path | None,
         typer.Option(help="Localize each video that appears in this folder.", exists=True, file_okay=False),
     ] = None,
+    start_timecode: StartTimecode = None,
+    drop_frame: DropFrame = None,
+    fps: TimelineRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
     """Find the sentiment segments of videos. On a terminal they are drawn, elsewhere they are JSON.
@@ -47,7 +59,8 @@ def localize(
         raise typer.BadParameter("give videos, or a folder to --watch", param_hint="VIDEO")
     found = find_videos(videos or [])
     several = watch is not None or len(found) > 1
-    writer = _Writer(output, output_format, as_json=as_json, several=several)
+    counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
+    writer = _Writer(output, output_format, counting, as_json=as_json, several=several)
     todo = found if watch is None else NewFiles(watch).forever()
     if not _localize_all(todo, model, writer):
         raise typer.Exit(1)
@@ -66,9 +79,16 @@ class _Writer:
     """Puts each result where it belongs."""
 
     def __init__(
-        self, output: Path | None, output_format: str | None, *, as_json: bool, several: bool
+        self,
+        output: Path | None,
+        output_format: str | None,
+        counting: dict[str, Any],
+        *,
+        as_json: bool,
+        several: bool,
     ) -> None:
         self._output, self._several, self._as_lines = output, several, as_json
+        self._counting = counting
         self._draws = wants_picture(output_format, output, as_json)
         self._format = JSON if output_format in (None, PICTURE) or as_json else str(output_format)
         if several and output is None and self._format != JSON:
@@ -81,15 +101,18 @@ class _Writer:
         if self._draws:
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
-            path = (
-                self._output / f"{video.stem}.{_extension(self._format)}" if self._several else self._output
-            )
-            print_or_write(result.to(self._format).encode(), path)
+            path = self._output / _file_name(self._format, video.name) if self._several else self._output
+            print_or_write(self._text(video, result), path)
         elif self._several or self._as_lines:
             line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
             print_or_write(f"{line}\n".encode(), None)
         else:
-            print_or_write(result.to(self._format).encode(), None)
+            print_or_write(self._text(video, result), None)
+
+    def _text(self, video: Path, result: Result) -> bytes:
+        for note in result.notes(self._format):
+            typer.echo(f"sentiloc: {video}: {note}", err=True)
+        return result.to(self._format, **self._counting).encode()
 
     def fail(self, video: Path, error: SentilocError) -> None:
         """Say why there is no result."""
@@ -99,10 +122,10 @@ class _Writer:
             print_or_write(f"{json.dumps({'file': str(video), 'error': failure})}\n".encode(), None)
 
 
-def _extension(name: str) -> str:
+def _file_name(name: str, video_name: str) -> str:
     from sentiloc.app.formats import FORMATS
 
-    return JSON if name == JSON else FORMATS[name].extension
+    return f"{Path(video_name).stem}.json" if name == JSON else FORMATS[name].file_name(video_name)
 
 
 def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer) -> bool:

@@ -57,11 +57,11 @@ def video(fps: float = 25.0, start_timecode: str | None = None) -> VideoInfo:
     )
 
 
-def timeline(fps: float = 25.0, start_timecode: str | None = None, **options: Any) -> Timeline:
-    """Options are those of TimelineOptions."""
+def timeline(rate: float = 25.0, file_start: str | None = None, **options: Any) -> Timeline:
+    """`file_start` is the video's own timecode, options are those of TimelineOptions."""
     return make_timeline(
         TITLE,
-        video(fps, start_timecode),
+        video(rate, file_start),
         sorted(segments(), key=lambda s: s.start),
         options=TimelineOptions(**options),
     )
@@ -191,7 +191,8 @@ def test_an_empty_result_renders(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_empty_result_is_still_a_file_of_its_kind(name: str) -> None:
-    made = make_timeline("empty.mp4", video(), [], labels=("negative", "positive"))
+    labels = ("negative", "positive")
+    made = make_timeline("empty.mp4", video(), [], labels=labels)
     text = FORMATS[name].render(made)
     if name == "srt":
         with av.open(io.BytesIO(text.encode())) as container:  # ffmpeg guesses the format, as a player does
@@ -252,7 +253,9 @@ class TestTimelineOptions:
         made = timeline(25.0, fps=23.98)
         assert made.base.rate == Fraction(24000, 1001)
         assert_boundaries(
-            [(m.start / made.base.rate, m.end / made.base.rate) for m in made.markers], made, 0.5 / 23.9
+            [(float(m.start / made.base.rate), float(m.end / made.base.rate)) for m in made.markers],
+            made,
+            0.5 / 23.9,
         )
 
     @pytest.mark.parametrize(

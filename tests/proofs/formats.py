@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("tests/proofs/results/formats.json"))
     output = parser.parse_args().output
     errors = measure()
-    counted = {title: [str(t.base.rate) for t in timelines(rate)][0] for title, rate in RATES.items()}
+    counted = {title: next(str(t.base.rate) for t in timelines(rate)) for title, rate in RATES.items()}
     table = Table(
         title=f"Largest boundary error of {SEGMENTS} segments over two hours, in frames of the timeline"
     )
