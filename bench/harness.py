@@ -81,7 +81,8 @@ def name(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return "ended"
-    if "--appendonly" in words:
+    # Redis and Valkey rewrite their command line once they listen.
+    if words[0].partition(" ")[0].endswith(("redis-server", "valkey-server")):
         return "redis"
     known = ("sentiloc.worker.decoder.child", "api", "worker", "serve")
     return next((part for part in known if any(part in word for word in words[:6])), words[0])

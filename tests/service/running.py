@@ -90,7 +90,7 @@ class RunningService:
 
     def process(self, part: str) -> int:
         """Process id of `API`, `worker` or `redis`; waits until it runs."""
-        mark = {"API": " api --fd", "worker": " worker", "redis": " --appendonly "}[part]
+        mark = {"API": " api --fd", "worker": " worker", "redis": "-server "}[part]
 
         def find() -> int | None:
             found = [pid for pid in children(self.pid) if mark in _command(pid)]

@@ -29,6 +29,7 @@ from sentiloc.client import (
 )
 from sentiloc.client.errors import Code
 from tests.service.running import RunningService
+from tests.support.environments import ROOT, Environment, build
 from tests.support.listeners import listening
 from tests.support.services import wait_for
 
@@ -183,3 +184,21 @@ def test_an_absent_server_is_named() -> None:
     assert done.exit_code == 5
     assert address in done.stderr
     assert "sentiloc serve" in done.stderr
+
+
+def test_the_client_alone_needs_httpx_and_nothing_else(
+    service: RunningService, clips: Path, tmp_path: Path
+) -> None:
+    """The first lines of its README, in an environment that holds the client and httpx."""
+    folder = ROOT / "clients" / "python"
+    environment = Environment(tmp_path / "environment")
+    environment.link("httpx")
+    environment.install(str(build(folder, tmp_path / "wheel")))
+    lines = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    script = lines.replace("http://127.0.0.1:8000", service.url).replace(
+        "holiday.mp4", str(clips / "short.mp4")
+    )
+    done = environment.run("-c", f"{script}\nimport sys; print('numpy' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
+    assert environment.run("-c", "import sentiloc").returncode != 0

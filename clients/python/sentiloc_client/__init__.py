@@ -45,6 +45,7 @@ from .models import (
 from .results import Curve, Result, Segment, Sound
 from .retries import Retry
 from .synchronous import Client
+from .version import __version__
 
 __all__ = [
     "ApiError",
@@ -84,4 +85,5 @@ __all__ = [
     "WaitTimeoutError",
     "Webhook",
     "WebhookLog",
+    "__version__",
 ]

@@ -33,6 +33,7 @@ from .models import (
 from .results import Curve, Result
 from .retries import parse_retry_after
 from .uploads import Body, FormBody, Progress, Video, VideoFile
+from .version import __version__
 
 T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -72,7 +73,7 @@ def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     """Arguments of the httpx client; what is not given comes from SENTILOC_SERVER and SENTILOC_API_KEY."""
     url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
     key = api_key or os.environ.get("SENTILOC_API_KEY")
-    headers = {"User-Agent": "sentiloc-client"}
+    headers = {"User-Agent": f"sentiloc-client/{__version__}"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     try:

@@ -1,0 +1,80 @@
+"""Distributions built from this checkout, and virtual environments that hold nothing but what a test installs.
+
+Nothing is downloaded: what an environment needs beside the built wheels is taken from the one that runs the tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+
+
+def build(source: Path, folder: Path, target: str = "wheel") -> Path:
+    """The wheel or sdist of a project folder, in `folder`."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("*.whl" if target == "wheel" else "*.tar.gz"))
+
+
+class Environment:
+    """A virtual environment in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        self._folder = folder
+        self.python = folder / "bin" / "python"
+        self.site = next(folder.glob("lib/python*/site-packages"))
+
+    def see_packages_of_tests(self) -> None:
+        """Let everything be imported that the tests' own environment has, but for what lies there by a link file."""
+        paths = [path for path in sys.path if path.endswith("site-packages")]
+        (self.site / "zz_tests.pth").write_text("\n".join(paths) + "\n")
+
+    def link(self, name: str) -> None:
+        """Let one distribution of the tests' environment be imported, with what it requires, and nothing else."""
+        found, left = set[str](), [name]
+        while left:
+            current = canonicalize_name(left.pop())
+            if current in found:
+                continue
+            found.add(current)
+            distribution = metadata.distribution(current)
+            for file in {path.parts[0] for path in distribution.files or () if path.parts[0] != ".."}:
+                target = self.site / file
+                if not target.exists() and file != "__pycache__":
+                    target.symlink_to(Path(str(distribution.locate_file(file))))
+            wanted = (Requirement(text) for text in distribution.requires or ())
+            left += [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+    def pip(self, *arguments: str) -> None:
+        """Run pip without an index."""
+        done = self.run(*PIP, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def install(self, *what: str) -> None:
+        """Install wheels or folders, without dependencies and without an index."""
+        self.pip("install", "--no-deps", "--no-index", "--no-build-isolation", *what)
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run its Python in a folder, with none of this process's variables for Python or Sentiloc."""
+        kept = {"PATH": f"{self._folder / 'bin'}:/usr/bin:/bin", "HOME": str(self._folder), **variables}
+        return subprocess.run(
+            [str(self.python), *arguments],
+            cwd=cwd or self._folder,
+            env=kept,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
