@@ -28,6 +28,7 @@ from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
 from sentiloc.model.fsenet.batching import Batch, collate
 from sentiloc.model.fsenet.losses import LossConfig, total_loss
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.fsenet.train import TrainConfig, build_optimizer
 from sentiloc.model.segments import SnippetFeatures
 
 RESULTS = Path(__file__).parent / "results" / "train_step.json"
@@ -80,7 +81,7 @@ def measure(name: str, videos: int, length: int, threads: int, repeats: int) -> 
     config = FSENetConfig(audio_shape=(32, 60) if name == "fsenet-log-mel" else (512,))
     batch = collate(random_items(videos, length, config), config, "point")
     network: nn.Module = ReferenceTransformer(config) if name == "transformer-91M" else FSENet(config)
-    optimizer = torch.optim.Adam(network.parameters(), 1e-5, weight_decay=5e-4)
+    optimizer = build_optimizer(network, TrainConfig())
     loss = _reference_loss if name == "transformer-91M" else _fsenet_loss
 
     def forward() -> Tensor:

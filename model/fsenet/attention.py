@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_ROTARY_BASE = 10_000.0
+AttentionKind = Literal["normalized", "plain"]
+
+_ALL = slice(None)
+_ROTARY_BASE = 500.0
+_LEAST_RMS = 0.02
+"""Added to the size of a query or key: a step that does not differ from its video's mean asks for nothing."""
+_LOCALITY = 6.0
+"""Logit that the most local head gives to its own step at the start, above steps far away."""
 
 
 class CrossAttention(nn.Module):
     """MHAttn(query, key, value) of equations 1 and 2, with padded keys left out.
 
-    With `rotary`, scores depend on the time between query and key (rotary embedding); with `window`, a
-    query at t sees keys with |t - s| <= window only, in blocks, so that cost and memory grow linearly with
-    T. Dropout falls on the output, not on the attention weights: those stay inside the fused kernel, whose
-    memory is linear in T.
+    The paper does not say how its queries and keys are scaled. "plain" is the textbook form. On streams that
+    have passed a ReLU its logits hardly differ between steps (deviation 0.15 at the start), so it begins as a mean
+    over time, and the gradients that could change this are smaller than a coupled weight decay. "normalized"
+    removes from queries and keys what is common to all steps of the video, gives each step the same size, and
+    learns one temperature a head: logits start with a deviation of one, whatever the size of the weights.
+
+    With `rotary`, half of each head's features turn with time, and learned offsets of queries and keys make a
+    preference for a distance in time out of it; heads start between "anywhere" and "near". "plain" turns all
+    features. With `window`, a query at t sees keys with |t - s| <= window only, in blocks, so that cost and
+    memory grow linearly with T. Dropout falls on the output, not on the attention weights: those stay inside
+    the fused kernel, whose memory is linear in T.
     """
 
     def __init__(
-        self, width: int, heads: int, *, dropout: float = 0.0, rotary: bool = False, window: int | None = None
+        self,
+        width: int,
+        heads: int,
+        *,
+        dropout: float = 0.0,
+        rotary: bool = False,
+        window: int | None = None,
+        kind: AttentionKind = "plain",
     ) -> None:
         super().__init__()
         if window is not None and window < 1:
             raise ValueError("attention window must be at least 1")
-        self.heads, self.rotary, self.window = heads, rotary, window
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
+        self.heads, self.rotary, self.window, self.kind = heads, rotary, window, kind
+        self.query = nn.Linear(width, width, bias=kind == "plain")
+        self.key = nn.Linear(width, width, bias=kind == "plain")
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
+        if kind == "normalized":
+            start = _near_start(heads, width // heads) if rotary else torch.zeros(heads, width // heads)
+            self.query_offset, self.key_offset = nn.Parameter(start), nn.Parameter(start.clone())
+            self.log_temperature = nn.Parameter(torch.zeros(heads, 1))
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None) -> Tensor:
         """query, key, value (B, T, d), valid keys (B, T) or None -> (B, T, d)."""
-        q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
-        if self.rotary:
-            q, k = rotate(q), rotate(k)
+        q, k = self.compared(query, key, valid)
+        v = self._split(self.value(value))
         if self.window is None:
             mask = None if valid is None else valid[:, None, None, :]
             attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -44,20 +70,83 @@ class CrossAttention(nn.Module):
         merged: Tensor = self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
         return merged
 
+    def compared(self, query: Tensor, key: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Queries and keys as they are multiplied: (B, T, d) twice -> (B, heads, T, d / heads) twice."""
+        q, k = self._split(self.query(query)), self._split(self.key(key))
+        if self.kind == "plain":
+            return (rotate(q), rotate(k)) if self.rotary else (q, k)
+        scaled = standard_size(q, valid) * self.log_temperature.exp()[:, None]
+        turned = [scaled + self.query_offset[:, None], standard_size(k, valid) + self.key_offset[:, None]]
+        if self.rotary:
+            turned = [_rotate_half(x) for x in turned]
+        return turned[0].to(q.dtype), turned[1].to(k.dtype)
+
+    def weights(
+        self, query: Tensor, key: Tensor, valid: Tensor | None = None, rows: slice = _ALL
+    ) -> tuple[Tensor, Tensor]:
+        """Attention weights of the queries in `rows`, (B, heads, rows, T), and which keys each may see (B, rows, T).
+
+        For a look at them: cost and memory grow with rows times T. A query that may see none sees all, as in the
+        kernel.
+        """
+        q, k = self.compared(query, key, valid)
+        steps = torch.arange(query.shape[1], device=query.device)
+        seen = steps[rows, None] >= -steps if valid is None else valid[:, None, :]
+        seen = seen.expand(len(query), len(steps[rows]), -1)
+        if self.window is not None:
+            seen = seen & ((steps[rows, None] - steps).abs() <= self.window)
+        seen = seen | ~seen.any(-1, keepdim=True)
+        logits = (q[:, :, rows] @ k.mT).float() / q.shape[-1] ** 0.5
+        return logits.masked_fill(~seen[:, None], -torch.inf).softmax(-1), seen
+
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, d) -> (B, heads, T, d / heads)."""
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
+
+
+def standard_size(x: Tensor, valid: Tensor | None) -> Tensor:
+    """x (B, heads, T, n) less its mean over the valid steps, each step's features with a mean square of one."""
+    x = x.float()
+    if valid is None:
+        rest = x - x.mean(2, keepdim=True)
+    else:
+        mask = valid[:, None, :, None].to(x.dtype)
+        rest = x - (x * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True).clamp(min=1)
+    return rest * torch.rsqrt(rest.square().mean(-1, keepdim=True) + _LEAST_RMS**2)
 
 
 def rotate(x: Tensor) -> Tensor:
     """Rotary position embedding of x (B, heads, T, n): pairs of features turn with time."""
     half = x.shape[-1] // 2
     steps = torch.arange(x.shape[-2], device=x.device, dtype=torch.float32)
-    rates = _ROTARY_BASE ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
-    angles = steps[:, None] * rates
+    angles = steps[:, None] * _rates(half).to(x.device)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     first, second = x[..., :half], x[..., half:]
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def _rotate_half(x: Tensor) -> Tensor:
+    """The first half of the features turns, the others compare what a step holds wherever it is."""
+    turning = _turning(x.shape[-1])
+    return torch.cat([rotate(x[..., :turning]), x[..., turning:]], dim=-1)
+
+
+def _turning(features: int) -> int:
+    return max(features // 4, 1) * 2
+
+
+def _rates(pairs: int) -> Tensor:
+    """Radians a snippet of each pair of turning features."""
+    return _ROTARY_BASE ** (-torch.arange(pairs, dtype=torch.float32) / pairs)
+
+
+def _near_start(heads: int, features: int) -> Tensor:
+    """Offsets (heads, features) for queries and keys: from none in the first head to `_LOCALITY` in the last."""
+    pairs = _turning(features) // 2
+    peaks = torch.linspace(0, _LOCALITY, heads) if heads > 1 else torch.tensor([_LOCALITY / 2])
+    offsets = torch.zeros(heads, features)
+    offsets[:, :pairs] = (peaks * features**0.5 / pairs).sqrt()[:, None]
+    return offsets
 
 
 def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window: int) -> Tensor:

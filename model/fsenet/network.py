@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentiloc.model.fsenet.attention import CrossAttention
+from sentiloc.model.fsenet.attention import AttentionKind, CrossAttention
 from sentiloc.model.fsenet.streams import EMBEDDED_AUDIO, LogMelEncoder, StreamProjection, TimeConv
 from sentiloc.model.spec import ModelSpec
 
@@ -29,7 +29,9 @@ class FSENetConfig:
     - heads 8: 64 features a head, as in the attention paper that it cites.
     - dropout 0.1: 200 training videos; the usual rate of attention blocks.
     - projection_kernel 3: lets a snippet see its neighbours before the position-free attention.
-    - position "none": equations 1-2 have no position term; "rotary" adds relative time at no parameters.
+    - attention "normalized": queries and keys are centred over the video and scaled, so that attention can attend;
+      "plain" is the textbook form, which stays a mean over time here (`CrossAttention`, docs/training.md).
+    - position "rotary": heads can prefer a distance in time; "none" is equations 1-2 to the letter.
     - saliency_width 256, class_width 128: E and the class heads stay under a quarter of the multiplications.
     - sentiment_prior, non_sentiment_prior: where the scores start. Equation 8 reads the model's own scores, so
       the first pseudo-labels should say "non-sentiment, unless a point is near", not noise around one half.
@@ -51,7 +53,8 @@ class FSENetConfig:
     projection_kernel: int = 3
     centred: bool = False
     standardized: bool = False
-    position: Literal["none", "rotary"] = "none"
+    attention: AttentionKind = "normalized"
+    position: Literal["none", "rotary"] = "rotary"
     attention_window: int | None = None
     saliency_width: int = 256
     class_width: int = 128
@@ -161,6 +164,7 @@ class FSENet(nn.Module):
                     dropout=config.dropout,
                     rotary=config.position == "rotary",
                     window=config.attention_window,
+                    kind=config.attention,
                 )
                 for name in names
             }

@@ -31,10 +31,11 @@ SPEC = ModelSpec(
     ("spec", "options"),
     [
         (SPEC, {}),
-        (replace(SPEC, visual=None), {"position": "rotary", "attention_window": 5, "fusion": "mean"}),
+        (replace(SPEC, visual=None), {"attention_window": 5, "fusion": "mean"}),
+        (replace(SPEC, face=None), {"attention": "plain", "position": "none", "attention_window": 5}),
         (replace(SPEC, visual=None, audio=None), {"gsp": False, "stage2": False}),
     ],
-    ids=["all", "banded-without-visual", "ablated-face-alone"],
+    ids=["all", "banded-without-visual", "plain-without-face", "ablated-face-alone"],
 )
 def test_onnx_gives_pytorchs_numbers_at_any_length(
     tmp_path: Path, spec: ModelSpec, options: dict[str, object]

@@ -69,7 +69,9 @@ def test_attention_is_multi_head_attention_as_pytorch_has_it() -> None:
     assert torch.allclose(ours(query, key, key, valid), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"position": "rotary"}, {"attention_window": 3}, {"gsp": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"position": "none"}, {"attention": "plain"}, {"attention_window": 3}, {"gsp": False}]
+)
 def test_padding_changes_no_score(options: dict[str, object]) -> None:
     network, short = tiny(**options), streams(2, 11)
     padded = {name: torch.cat([x, _junk(x, 6)], dim=1) for name, x in short.items()}

@@ -1,0 +1,67 @@
+"""What a trained FSENet attends to: the entropy of its attention against that of a plain mean over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from sentiloc.model.data.items import Item
+from sentiloc.model.fsenet.attention import CrossAttention
+from sentiloc.model.fsenet.batching import collate
+from sentiloc.model.fsenet.network import FSENet
+
+_ROWS = 256
+
+
+def relative_entropy(
+    attention: CrossAttention, query: Tensor, key: Tensor, valid: Tensor | None = None
+) -> Tensor:
+    """Entropy of the attention weights over that of uniform ones, (B, heads): mean over the valid queries.
+
+    query, key (B, T, d), valid (B, T). 1 is a mean over all visible steps, 0 looks at one step. Queries that see one
+    key only count for nothing; a video of such queries alone has 1.
+    """
+    shares = [
+        _shares(*attention.weights(query, key, valid, slice(start, start + _ROWS)))
+        for start in range(0, query.shape[1], _ROWS)
+    ]
+    share = torch.cat(shares, dim=-1)
+    counted = ~share.isnan() if valid is None else ~share.isnan() & valid[:, None]
+    total = torch.where(counted, share, 0.0).sum(-1)
+    return torch.where(counted.any(-1), total / counted.sum(-1).clamp(min=1), 1.0)
+
+
+def _shares(weights: Tensor, seen: Tensor) -> Tensor:
+    """Entropy of each row of weights (B, heads, rows, T) over that of its visible keys; NaN where it sees one."""
+    entropy: Tensor = -torch.special.xlogy(weights, weights).sum(-1)
+    return entropy / seen.sum(-1).float().log()[:, None]
+
+
+def attention_entropy(network: FSENet, items: Sequence[Item]) -> dict[str, float]:
+    """Relative entropy of each cross attention by its name, mean over videos and heads; one video at a time."""
+    found: dict[str, list[float]] = {name: [] for name in network.attention}
+    device = next(network.parameters()).device
+
+    def record(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], _output: Tensor) -> None:
+            query, key, _value, valid = inputs
+            entropy = relative_entropy(cast("CrossAttention", module), query, key, valid)
+            found[name].append(float(entropy.mean()))
+
+        return hook
+
+    handles = [module.register_forward_hook(record(name)) for name, module in network.attention.items()]
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            for item in items:
+                network(**collate([item], network.config, "point").to(device).inputs())
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return {name: sum(values) / len(values) for name, values in found.items() if values}
