@@ -72,13 +72,13 @@ class Line:
         return self.value >= self.target if self.least else self.value <= self.target
 
 
-def _ignore(_stage: str, _done: float) -> None:
+def ignore(_stage: str, _done: float) -> None:
     """Nobody watches the progress."""
 
 
 def run_folder(pipeline: SentimentPipeline, files: Sequence[Path]) -> dict[str, Result]:
     """The pipeline's results by file name."""
-    return {path.name: pipeline.localize(path, _ignore) for path in files}
+    return {path.name: pipeline.localize(path, ignore) for path in files}
 
 
 def video_lines(

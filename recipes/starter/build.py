@@ -123,13 +123,13 @@ def fit_reading(material: Material, plan: Plan, held_out: list[Item], faces: Flo
 def _train_extractors(material: Material, models: Path, seed: int) -> None:
     data, run = ["--data", str(material.data)], material.run
     if not material.expression.exists():
-        _module("train_expression", *data, "--run", str(run / "expression"), "--seed", str(seed))
-        _module("export_expression", "--run", str(run / "expression"), "--out", str(models / "expression"))
+        _module("faces.train", *data, "--run", str(run / "expression"), "--seed", str(seed))
+        _module("faces.export", "--run", str(run / "expression"), "--out", str(models / "expression"))
     if not (models / "face-detector" / "detector.onnx").exists():
         package = str(models / "face-detector")
-        _module("train_detector", *data, "--run", str(run / "detector"), "--package", package)
+        _module("detector.train", *data, "--run", str(run / "detector"), "--package", package)
     if not material.speech_encoder.exists():
-        _module("train_speech", *data, "--run", str(material.speech))
+        _module("voices.train", *data, "--run", str(material.speech))
     for fold in range(FOLDS):
         path = material.fold_encoder(fold)
         if not path.exists():
@@ -141,7 +141,7 @@ def _train_extractors(material: Material, models: Path, seed: int) -> None:
                 "--cache",
                 str(material.speech / "cache"),
             ]
-            _module("train_speech", *data, "--run", str(path.parent), *options)
+            _module("voices.train", *data, "--run", str(path.parent), *options)
 
 
 def _module(name: str, *arguments: str) -> None:
