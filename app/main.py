@@ -10,8 +10,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from sentiloc.app.access.guard import KeyGuard
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
-from sentiloc.app.http.problems import install_handlers
-from sentiloc.app.metrics.http import HttpFigures, Measured
+from sentiloc.app.http.handlers import install_handlers
+from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
 from sentiloc.app.routes import (
@@ -31,8 +31,8 @@ from sentiloc.app.routes import (
     webhooks,
 )
 from sentiloc.app.routes import uploads as upload_routes
+from sentiloc.app.routes.fast_path import JobStatusFastPath
 from sentiloc.app.routes.page import add_page
-from sentiloc.app.routes.polls import Polls
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.tracing import configure_tracing, stop_tracing
@@ -49,7 +49,7 @@ _DESCRIPTION = (
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application with its routes, error handlers, docs and reaper."""
+    """The application with its routes, middleware, error handlers, docs and background threads."""
     services = Services.from_settings(settings or get_settings())
     app = FastAPI(
         title="Sentiloc",
@@ -60,12 +60,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(services),
     )
     app.state.services = services
-    app.add_middleware(Polls, services=services)
+    app.add_middleware(JobStatusFastPath, services=services)
     if services.settings.keys_required:
         app.add_middleware(KeyGuard, settings=services.settings, shared=services.shared)
     _allow_origins(app, services.settings.cors_origins)
-    app.state.http_figures = HttpFigures()
-    app.add_middleware(Measured, figures=app.state.http_figures)
+    app.state.http_metrics = HttpMetrics()
+    app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)
     install_handlers(app)
     for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)

@@ -1,4 +1,4 @@
-"""Secrets that webhooks are signed with, in the form of Standard Webhooks: `whsec_` and base64."""
+"""Signing secrets of webhooks in the form of Standard Webhooks: `whsec_` and base64."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _BYTES = 32
 
 
 def new_webhook_secret() -> str:
-    """256 random bits."""
+    """A new secret of 256 random bits."""
     return f"{_MARK}{base64.b64encode(secrets.token_bytes(_BYTES)).decode()}"
 
 
 def check_webhook_secret(text: str) -> None:
-    """Raises ValueError unless the text is `whsec_` and 24 to 64 bytes in base64."""
+    """Raise ValueError unless the text is `whsec_` and 24 to 64 bytes in base64."""
     try:
         size = len(base64.b64decode(text.removeprefix(_MARK), validate=True))
     except ValueError:

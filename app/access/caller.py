@@ -1,7 +1,7 @@
-"""Who asks: the API key of the request under way, for everything that decides what may be seen or done.
+"""The caller of the current request: its API key, which decides what the request may see and do.
 
-A context variable, because it follows a request into every thread that works for it: a route that forgets to
-pass it on cannot open another key's jobs.
+It is a context variable, so it follows a request into every thread that works for it. A route cannot show another
+key's jobs by forgetting to pass the caller on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a key may do; part of the public contract."""
+    """What a key allows; part of the public contract."""
 
     READ = "read"
     WRITE = "write"
@@ -22,22 +22,22 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The key that asks; `key_id` is None where the service asks for no keys."""
+    """The owner of a request; `key_id` is None on a server that needs no keys."""
 
     key_id: str | None = None
     scopes: frozenset[Scope] = frozenset(Scope)
 
     def may(self, scope: Scope) -> bool:
-        """True when the key has this scope; `admin` has all."""
+        """True if the key has this scope; `admin` includes all scopes."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
     @property
     def sees_all(self) -> bool:
-        """True when the jobs of every key are visible."""
+        """True if the caller may see the jobs of every key."""
         return self.key_id is None or Scope.ADMIN in self.scopes
 
     def may_see(self, owner: str | None) -> bool:
-        """True for what belongs to the key with the id `owner` (empty: to none)."""
+        """True if the caller may see what belongs to the key `owner` (None or empty: to no key)."""
         return self.sees_all or owner == self.key_id
 
 
@@ -46,10 +46,10 @@ _current: ContextVar[Caller] = ContextVar("caller", default=ANYONE)
 
 
 def current_caller() -> Caller:
-    """Who asks; `ANYONE` outside of a request and where no keys are asked for."""
+    """The caller; `ANYONE` outside of a request and on a server that needs no keys."""
     return _current.get()
 
 
 def set_caller(caller: Caller) -> None:
-    """Say who asks, for the rest of this request."""
+    """Set the caller for the rest of this request."""
     _current.set(caller)

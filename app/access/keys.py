@@ -1,7 +1,7 @@
-"""API keys in Redis: made, listed, revoked, and looked up for each request.
+"""API keys in Redis: creation, listing, revocation, and the lookup for each request.
 
-A key is `sentiloc_ID_SECRET` with 256 random bits of secret, of which one SHA-256 is kept: there is no list of likely
-secrets to try against the hash, so a slow hash would only slow the service down.
+A key is `sentiloc_ID_SECRET` with a secret of 256 random bits, of which the SHA-256 is stored. No dictionary of likely
+secrets exists, so a slow password hash would only slow the service down.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NO_DIGEST = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is known of a key; never its secret. Times are Unix seconds; limits of 0 are none."""
+    """The record of a key, without its secret. Times are Unix seconds. A limit of 0 means unlimited."""
 
     id: str
     name: str
@@ -43,31 +43,31 @@ class ApiKey:
 
     @property
     def is_valid(self) -> bool:
-        """True while it opens anything."""
+        """True unless the key is revoked or expired."""
         return self.revoked_at is None and (self.expires_at is None or time.time() < self.expires_at)
 
     @property
     def caller(self) -> Caller:
-        """Who asks with this key."""
+        """The caller that this key stands for."""
         return Caller(key_id=self.id, scopes=self.scopes)
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key as its holder gets it, once."""
+    """A new key with its text, which is shown once."""
 
     key: ApiKey
     text: str
     webhook_secret: str
 
 
-def key_place(prefix: str, key_id: str) -> str:
-    """Where a key's record is."""
+def record_key(prefix: str, key_id: str) -> str:
+    """The Redis key of an API key's record."""
     return f"{prefix}key:{key_id}"
 
 
 def split_key(text: str) -> tuple[str, str]:
-    """Id and digest of the secret; of what is no key an id that no key has."""
+    """The id of a key and the digest of its secret. A malformed key gives the empty id, which no key has."""
     mark, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
     is_key = mark == _MARK and len(key_id) == 2 * _ID_BYTES and key_id.isalnum() and key_id.isascii()
@@ -75,7 +75,7 @@ def split_key(text: str) -> tuple[str, str]:
 
 
 def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
-    """The key whose record this is, if the digest is its own; takes as long when there is no record."""
+    """The valid key of a record, if the digest matches. Takes the same time without a record."""
     is_right = hmac.compare_digest(fields.get("digest", _NO_DIGEST), digest)
     if not fields or not is_right:
         return None
@@ -99,7 +99,7 @@ class KeyStore:
         quota_minutes: float = 0.0,
         expires_at: float | None = None,
     ) -> NewKey:
-        """Make a key; its text cannot be had again."""
+        """Create a key. Its text cannot be read again later."""
         key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
         webhook_secret = new_webhook_secret()
         fields = {
@@ -114,52 +114,52 @@ class KeyStore:
             "webhook_secrets": webhook_secret,
         }
         pipe = self._redis.pipeline()
-        pipe.hset(key_place(self._prefix, key_id), mapping=cast("dict[Any, Any]", fields))
+        pipe.hset(record_key(self._prefix, key_id), mapping=cast("dict[Any, Any]", fields))
         pipe.zadd(f"{self._prefix}keys", {key_id: float(fields["created_at"])})
         pipe.execute()
         return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", webhook_secret)
 
     def all(self) -> list[ApiKey]:
-        """Every key, revoked ones too, oldest first."""
+        """Every key, including revoked ones, oldest first."""
         ids = cast("list[str]", self._redis.zrange(f"{self._prefix}keys", 0, -1))
         found = (self.get(key_id) for key_id in ids)
         return [key for key in found if key is not None]
 
     def get(self, key_id: str) -> ApiKey | None:
         """One key by its id."""
-        fields = cast("dict[str, str]", self._redis.hgetall(key_place(self._prefix, key_id)))
+        fields = cast("dict[str, str]", self._redis.hgetall(record_key(self._prefix, key_id)))
         return _parse(fields) if fields else None
 
     def revoke(self, key_id: str) -> bool:
-        """Close a key for good, at once; False when there is none. Its jobs and its record stay."""
-        place = key_place(self._prefix, key_id)
-        if not self._redis.exists(place):
+        """Revoke a key at once and for good; False if it does not exist. Its jobs and its record stay."""
+        record = record_key(self._prefix, key_id)
+        if not self._redis.exists(record):
             return False
-        self._redis.hsetnx(place, "revoked_at", repr(time.time()))
+        self._redis.hsetnx(record, "revoked_at", repr(time.time()))
         return True
 
     def used_minutes(self, key_id: str) -> float:
-        """What it had localized this month, in minutes of media."""
+        """The minutes of media that the key has used this month."""
         return used_minutes(self._redis, self._prefix, key_id)
 
     def is_used_up(self, key_id: str) -> bool:
-        """True when the key has a quota and no minutes left of it."""
+        """True if the key has a quota and has used all of it."""
         key = self.get(key_id)
         return key is not None and 0 < key.quota_minutes <= self.used_minutes(key_id)
 
     def webhook_secrets(self, key_id: str) -> list[str]:
-        """What webhooks of this key's jobs are signed with, newest first."""
-        kept = cast("str | None", self._redis.hget(key_place(self._prefix, key_id), "webhook_secrets"))
+        """The secrets that sign webhooks of this key's jobs, newest first."""
+        kept = cast("str | None", self._redis.hget(record_key(self._prefix, key_id), "webhook_secrets"))
         return (kept or "").split()
 
     def rotate_webhook_secret(self, key_id: str) -> str | None:
-        """A new secret to sign with; the one before still signs, too, until the next turn. None: no such key."""
-        place = key_place(self._prefix, key_id)
-        if not self._redis.exists(place):
+        """A new signing secret; None for an unknown key. The previous secret also signs until the next rotation."""
+        record = record_key(self._prefix, key_id)
+        if not self._redis.exists(record):
             return None
         new = new_webhook_secret()
         kept = [new, *self.webhook_secrets(key_id)][:_WEBHOOK_SECRETS]
-        self._redis.hset(place, "webhook_secrets", " ".join(kept))
+        self._redis.hset(record, "webhook_secrets", " ".join(kept))
         return new
 
 

@@ -1,6 +1,6 @@
-"""Token buckets in memory: how often somebody may do something, counted by this process.
+"""Rate limits: token buckets in the memory of this process.
 
-Nothing is written to Redis, whose every write waits for the disk: a limit must not cost more than what it limits.
+They are not kept in Redis, where every write waits for the disk: a limit must not cost more than what it limits.
 """
 
 from __future__ import annotations
@@ -13,25 +13,29 @@ _MINUTE = 60.0
 _MOST_NAMES = 10_000
 
 
-class Buckets:
-    """One bucket for each name, full at first with a minute's tokens; belongs to one event loop."""
+class RateLimiter:
+    """One token bucket per name. A new bucket holds a minute's tokens. Belongs to one event loop.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    At most `most_names` buckets are kept; the ones used least recently are dropped, which refills them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most_names: int = _MOST_NAMES) -> None:
         self._clock = clock
+        self._most_names = most_names
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_seconds(self, name: str, per_minute: int) -> float:
-        """Seconds until there is a token; 0 when there is one."""
+        """Seconds until a token is there; 0 if one is there now."""
         missing = 1.0 - self._level(name, per_minute)
         return max(0.0, missing * _MINUTE / per_minute)
 
     def take(self, name: str, per_minute: int) -> float:
-        """Take a token if there is one and answer 0, else seconds to wait."""
+        """Take a token and return 0; without a token, return the seconds to wait."""
         wait = self.wait_seconds(name, per_minute)
         if wait == 0.0:
             self._levels[name] = (self._level(name, per_minute) - 1.0, self._clock())
             self._levels.move_to_end(name)
-            if len(self._levels) > _MOST_NAMES:
+            if len(self._levels) > self._most_names:
                 self._levels.popitem(last=False)
         return wait
 

@@ -1,6 +1,6 @@
-"""Finds jobs that fell between the chairs: expired leases, and queued jobs whose message is gone.
+"""Recovers orphaned jobs: expired leases and lost messages. Also runs the other periodic chores.
 
-Runs as a thread in every API process; a lock in Redis lets one of them sweep at a time.
+It is a thread in every API process. A lock in Redis lets one process at a time do a chore.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FRONT = 100
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something else to do every so many seconds, by one API process."""
+    """A task that one API process does every `seconds`."""
 
     name: str
     seconds: float
@@ -40,7 +40,7 @@ class Chore:
 
 
 class Reaper:
-    """Sweeps every `reaper_interval_seconds` until stopped."""
+    """Does its chores every `reaper_interval_seconds` until it is stopped."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Reaper:
         self._chores = (
             Chore("retention", _INDEX_INTERVAL_SECONDS, self._index),
             Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
-            Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.forget_orphans),
+            Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.delete_orphans),
             *chores,
         )
         self._settings = settings
@@ -65,13 +65,13 @@ class Reaper:
         self._thread = threading.Thread(target=self._loop, name="reaper", daemon=True)
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Start the thread."""
         with contextlib.suppress(RedisError):
-            self._retention.announce_times()
+            self._retention.publish_times()
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the sweep under way."""
+        """Stop after the current chore."""
         self._stop.set()
         self._thread.join(timeout=5)
 
@@ -87,40 +87,40 @@ class Reaper:
         except (RedisError, OperationalError) as error:
             logger.warning("reaper cannot reach Redis: %s", error)
         except Exception:
-            # A reaper that ends silently would leave jobs lying for ever.
+            # If the reaper ended silently, lost jobs would stay lost.
             logger.exception("reaper: %s failed", chore.name)
 
     def _index(self) -> None:
-        self._retention.announce_times()
+        self._retention.publish_times()
         self._retention.index_older_jobs()
 
     def _have_turn(self, chore: Chore) -> bool:
         milliseconds = max(1, int(chore.seconds * 1000))
         turn, redis = f"{self._store.prefix}turn:{chore.name}", self._store.redis
-        # A turn that lasts longer than turns do was taken before Redis's clock was set back.
+        # A turn that lasts longer than any turn can was taken before Redis's clock was set back.
         if redis.pttl(turn) > 2 * milliseconds:
             redis.delete(turn)
         return bool(redis.set(turn, "1", nx=True, px=milliseconds))
 
     def sweep(self) -> None:
-        """Expire what has run out, announce what nobody was told of, remove uploads that broke off."""
+        """Recover jobs with expired leases, resend lost messages, delete what is due and unfinished uploads."""
         self._store.shorten_leases(2 * self._settings.lease_seconds)
-        # After a restart of Redis the workers first get one lease's time to renew.
+        # After a restart of Redis, workers first get the time of one lease to renew theirs.
         if self._store.uptime_seconds() > self._settings.lease_seconds:
             self._expire()
-        self._announce()
+        self._resend()
         self._retention.sweep()
         self._storage.sweep(_UNFINISHED_SECONDS)
 
-    def forget_orphans(self) -> None:
-        """Remove videos that no job claims: those whose job Redis never recorded, or forgot."""
+    def delete_orphans(self) -> None:
+        """Delete videos and results that belong to no job."""
         orphans = [
             key for key in self._storage.older_than("uploads", _UNFINISHED_SECONDS) if self._is_orphan(key)
         ]
         for key in orphans:
-            logger.warning("no job claims %s: it is removed", key)
+            logger.warning("%s belongs to no job: it is deleted", key)
             self._storage.delete(key)
-        self._retention.forget_orphans(_UNFINISHED_SECONDS)
+        self._retention.delete_orphans(_UNFINISHED_SECONDS)
 
     def _is_orphan(self, key: str) -> bool:
         owner = source_owner(key)
@@ -132,14 +132,14 @@ class Reaper:
         for job_id in self._store.expired():
             state = self._store.expire(job_id, self._settings.max_attempts)
             if state is not None:
-                logger.warning("job %s lost its worker and is now %s", job_id, state)
+                logger.warning("job %s lost its worker and is %s now", job_id, state)
             if state is JobState.QUEUED:
                 self._dispatcher.send(job_id)
 
-    def _announce(self) -> None:
+    def _resend(self) -> None:
         empty = self._dispatcher.is_empty()
         wait = self._settings.reaper_interval_seconds if empty else self._settings.resend_seconds
-        # While messages wait, a job far behind the front is late by its place, not for want of a message.
+        # While messages wait, a job far back in the queue is late because of its position, not of a lost message.
         for job_id in self._store.queued() if empty else self._store.queued(_FRONT):
             if self._store.should_announce(job_id, wait, broker_is_empty=empty):
                 self._dispatcher.send(job_id)

@@ -1,7 +1,7 @@
-"""How long things are kept: videos, results and records of finished jobs, and the files that nobody claims.
+"""Retention: when the videos, results and records of finished jobs are deleted, and files without a job.
 
-When a job ends, the scripts of `app.jobs.scripts` note in its record until when each part is kept, by the times that
-`announce_times` has put into Redis. So what a job says of itself stays true when the settings change.
+When a job ends, the job scripts write into its record until when each part is kept. They take the retention times
+from Redis, where `publish_times` puts them. So the dates that a job shows stay true when the settings change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
 def keep_seconds(settings: Settings) -> dict[str, float]:
-    """Seconds after a job's end, by what is kept; 0 is for ever. Nothing outlives its record."""
+    """Seconds that each part is kept after a job's end; 0 means for ever. No part outlives the record."""
     records = settings.keep_records_seconds
 
     def at_most(seconds: float) -> float:
@@ -37,13 +37,13 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
 
 
 def delete_files(storage: Storage, record: JobRecord) -> None:
-    """Remove all files of a job."""
+    """Delete all files of a job."""
     storage.delete(record.source_key)
     delete_results(storage, record)
 
 
 def delete_results(storage: Storage, record: JobRecord) -> None:
-    """Remove the results of all attempts at a job, and its thumbnails."""
+    """Delete the results of all attempts at a job, and its thumbnails."""
     for attempt in range(1, record.attempt + 1):
         storage.delete(result_key(record.id, attempt))
     for index in range(record.thumbnails):
@@ -51,20 +51,20 @@ def delete_results(storage: Storage, record: JobRecord) -> None:
 
 
 class Retention:
-    """The part of the reaper that frees the disk. Every step may be repeated."""
+    """Deletes what is due. Every step may be repeated."""
 
     def __init__(self, settings: Settings, store: JobStore, storage: Storage) -> None:
         self._settings = settings
         self._store = store
         self._storage = storage
 
-    def announce_times(self) -> None:
-        """Tell the scripts how long the parts of a job that ends now are kept."""
+    def publish_times(self) -> None:
+        """Put the retention times into Redis, for the scripts that end jobs."""
         times = {what: repr(float(seconds)) for what, seconds in keep_seconds(self._settings).items()}
         self._store.redis.hset(f"{self._store.prefix}retention", mapping=cast("dict[Any, Any]", times))
 
     def sweep(self) -> None:
-        """Delete what is due, at most a batch of each kind."""
+        """Delete what is due, at most one batch of each kind."""
         for job_id in self._due("records"):
             record = self._store.delete(job_id)
             if record is not None:
@@ -83,7 +83,7 @@ class Retention:
             self._done("uploads", job_id)
 
     def index_older_jobs(self) -> None:
-        """Give jobs that ended under a version without retention their time, counted from their end."""
+        """Add expiry dates to jobs that ended under a version without retention."""
         jobs = self._store.redis.zscan_iter(f"{self._store.prefix}jobs")
         for batch in iter(lambda: [job_id for job_id, _ in islice(jobs, _BATCH)], []):
             for record in self._store.get_many(batch):
@@ -95,11 +95,11 @@ class Retention:
             if seconds and record.finished_at is not None:
                 self._store.keep_until(record.id, what, record.finished_at + seconds)
 
-    def forget_orphans(self, seconds: float) -> None:
-        """Remove results that no record names: of attempts that were lost, and of jobs that are gone."""
+    def delete_orphans(self, seconds: float) -> None:
+        """Delete results that no record names: those of lost attempts and of deleted jobs."""
         for key in list(self._storage.older_than("results", seconds)):
             if self._is_orphan(key):
-                logger.warning("no job claims %s: it is removed", key)
+                logger.warning("%s belongs to no job: it is deleted", key)
                 self._storage.delete(key)
 
     def _is_orphan(self, key: str) -> bool:
@@ -109,14 +109,14 @@ class Retention:
         record = self._store.get(found[1])
         if record is None:
             return True
-        # A running job's own files may be there before it says so.
+        # The files of a running job may exist before its record names them.
         return record.state.is_terminal and record.result_key != result_key(record.id, int(found[2]))
 
     def _due(self, what: str) -> list[str]:
         seconds, micros = self._store.redis.time()
         now = seconds + micros / 1e6
-        place = f"{self._store.prefix}kept:{what}"
-        return cast("list[str]", self._store.redis.zrangebyscore(place, "-inf", now, start=0, num=_BATCH))
+        index = f"{self._store.prefix}kept:{what}"
+        return cast("list[str]", self._store.redis.zrangebyscore(index, "-inf", now, start=0, num=_BATCH))
 
     def _done(self, what: str, job_id: str) -> None:
         self._store.redis.zrem(f"{self._store.prefix}kept:{what}", job_id)

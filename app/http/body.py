@@ -10,14 +10,33 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import BodyTooLarge, InvalidRequest, ProblemCode, TypedProblem
 
 FLUSH_BYTES = 1 << 20
-"""Enough to be worth a write."""
+"""Chunks are collected up to this size before they are written."""
+
+
+class UploadStalled(TypedProblem):
+    """The client sent nothing for `seconds`."""
+
+    of_status = 408
+    of_code = ProblemCode.UPLOAD_TIMEOUT
+    example = "The upload sent nothing for 30 seconds."
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The upload sent nothing for {seconds:g} seconds.")
+
+
+class UploadCutOff(TypedProblem):
+    """The client closed the connection before the end of the body."""
+
+    of_status = 400
+    of_code = ProblemCode.UPLOAD_INCOMPLETE
+    example = "The upload was cut off."
 
 
 async def body_chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
-    """The request's body as it comes; raises the problems of one that stalls or is cut off."""
+    """Yield the request's body as it arrives; raises `UploadStalled` and `UploadCutOff`."""
     stream = aiter(request.stream())
     while True:
         try:
@@ -25,10 +44,9 @@ async def body_chunks(request: Request, idle_seconds: float) -> AsyncIterator[by
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            detail = f"The upload sent nothing for {idle_seconds:g} seconds."
-            raise ProblemError(408, ProblemCode.UPLOAD_TIMEOUT, detail) from error
+            raise UploadStalled(idle_seconds) from error
         except ClientDisconnect as error:
-            raise ProblemError(400, ProblemCode.UPLOAD_INCOMPLETE, "The upload was cut off.") from error
+            raise UploadCutOff from error
         yield chunk
 
 
@@ -37,22 +55,20 @@ _SHOWN = 10
 
 
 async def read_body(request: Request, limit: int, idle_seconds: float) -> bytes:
-    """The whole body; raises the 413 problem beyond `limit` bytes, and those of one that stalls or is cut off."""
+    """The whole body. Raises `BodyTooLarge` beyond `limit` bytes, `UploadStalled` and `UploadCutOff`."""
     data = bytearray()
     async for chunk in body_chunks(request, idle_seconds):
         data += chunk
         if len(data) > limit:
-            problem = ProblemError(413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.")
-            problem.body_is_unread = True
-            raise problem
+            raise BodyTooLarge(limit)
     return bytes(data)
 
 
 def parse_body(model: type[T], body: bytes) -> T:
-    """The body as `model`; raises the 422 problem that names each place that is wrong."""
+    """The body as `model`; raises `InvalidRequest`, which names every wrong field and the reason."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         places = [(".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors()]
         detail = "; ".join(f"{place}: {message}" for place, message in places[:_SHOWN])
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail) from error
+        raise InvalidRequest(detail) from error

@@ -1,8 +1,9 @@
-"""What guards each HTTP connection before the application sees a request: time and room for the header, a pace for
-the body, bounds on open connections and on requests sent ahead, and problems instead of uvicorn's plain texts.
+"""Limits on each HTTP connection, applied before the application sees a request.
 
-Extends uvicorn's httptools protocol, whose names used here are held by `tests/app/test_connection_guard.py`. Its
-parser takes headers of any length and requests without a `Host`: both are refused here.
+It limits the time and the size of a header, the pace of a body, the open connections and the pipelined requests, and
+answers with problems instead of uvicorn's plain texts. It extends uvicorn's httptools protocol and uses internals of
+uvicorn, so `pyproject.toml` has an upper bound for it and `tests/app/test_connection_guard.py` checks the names. The
+parser of httptools accepts headers of any length and requests without `Host`: both are refused here.
 """
 
 from __future__ import annotations
@@ -17,23 +18,26 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from sentiloc.app.http.problems import ProblemCode, problem_response
+from sentiloc.app.http.handlers import problem_response
+from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.settings import Settings
 
-_REFUSED_POLITELY = 64
+# Connections beyond the bound that still get an answer; those beyond are dropped.
+_REFUSED_WITH_ANSWER = 64
 _ALWAYS_ANSWERED = "/healthz"
 _MAX_HEADER_BYTES = 64 * 1024
+# Bytes of a header field beside its name and value: colon, space, end of line.
 _FIELD_BYTES = 4
-_MAX_SENT_AHEAD = 16
+_MAX_PIPELINED = 16
 
 
 def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
-    """The protocol class for uvicorn's `http` option, with this service's limits."""
+    """The protocol class for uvicorn's option `http`, with the limits of `settings`."""
     return type("GuardedHTTP", (_GuardedHTTP,), {"settings": settings})
 
 
 class _RefusedError(Exception):
-    """Raised under the parser, which then takes the request for malformed."""
+    """Raised inside the parser, which then treats the request as malformed."""
 
 
 class _GuardedHTTP(HttpToolsProtocol):
@@ -53,70 +57,70 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._received = 0
         self._in_header = False
         self._header_bytes = 0
-        self._unheard = 0
+        self._unparsed = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, refuse it with a problem, or, far beyond the bound, drop it."""
+        """Accept the connection, refuse it with a problem, or, far beyond the bound, drop it."""
         super().connection_made(transport)
         excess = len(self.connections) - self.settings.max_connections
-        if excess > _REFUSED_POLITELY:
+        if excess > _REFUSED_WITH_ANSWER:
             transport.abort()
         elif excess > 0:
             self.app = _Busy(self.app)
         self._await(self.settings.header_seconds, self._header_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is timed any more."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Let uvicorn read, then see whether a header or a body is under way."""
+        """Let uvicorn parse, then time the header or the body that has begun."""
         self._received += len(data)
-        self._unheard += len(data)
+        self._unparsed += len(data)
         super().data_received(data)
-        if self._unheard > _MAX_HEADER_BYTES and not self.transport.is_closing():
+        if self._unparsed > _MAX_HEADER_BYTES and not self.transport.is_closing():
             self.send_400_response("")
         self._watch(has_begun=True)
 
     def on_message_begin(self) -> None:
         """A header begins."""
-        self._in_header, self._header_bytes, self._unheard = True, 0, 0
+        self._in_header, self._header_bytes, self._unparsed = True, 0, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the target; raises when the header becomes too long."""
+        """A part of the target; raises when the header becomes too long."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the header, or of what follows a body, which is left out; raises when they become too long."""
+        """A field of the header; raises when the header becomes too long. Trailer fields are counted and ignored."""
         self._count(len(name) + len(value) + _FIELD_BYTES)
         if self._in_header:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Raises for a header that does not name one host, and for too many requests at once."""
-        self._in_header, self._unheard = False, 0
+        """Raises for a header without exactly one `Host`, and for too many pipelined requests."""
+        self._in_header, self._unparsed = False, 0
         hosts = sum(name == b"host" for name, _ in self.headers)
         least = 0 if self.parser.get_http_version() == "1.0" else 1
-        if not least <= hosts <= 1 or len(self.pipeline) >= _MAX_SENT_AHEAD:
+        if not least <= hosts <= 1 or len(self.pipeline) >= _MAX_PIPELINED:
             raise _RefusedError
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._unheard = 0
+        """A part of the body."""
+        self._unparsed = 0
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Between two requests uvicorn's own keep-alive time counts, until the next one begins."""
+        """Uvicorn's keep-alive time counts between two requests; the timer starts with the next request."""
         self._stop_timer()
         super().on_response_complete()
         self._watch(has_begun=self._in_header)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Answer what is not HTTP with a problem; in the midst of an answer, just end."""
+        """Answer malformed requests with a problem. While an answer is being sent, only close."""
         if not self._is_answering():
             self._answer(problem_response(400, ProblemCode.BAD_REQUEST, "The request is not valid HTTP."))
         self.transport.close()
@@ -127,7 +131,7 @@ class _GuardedHTTP(HttpToolsProtocol):
             raise _RefusedError
 
     def _watch(self, has_begun: bool) -> None:
-        """Time what is under way. `has_begun`: what came is, or will be, a header, unless it is a body."""
+        """Start the timer of the header or body that is arriving. `has_begun`: bytes of a request have arrived."""
         if self.transport.is_closing():
             return
         if self.cycle is not None and self.cycle is not self._request:
@@ -140,7 +144,7 @@ class _GuardedHTTP(HttpToolsProtocol):
             self._await(self.settings.header_seconds, self._header_is_late)
 
     def _begin(self) -> None:
-        """A request's header is complete: from now on its body must come at a pace."""
+        """The header of a request is complete: from now on its body must keep a pace."""
         self._request, self._began_at, self._received = self.cycle, time.monotonic(), 0
         self._stop_timer()
         if self._awaits_body():
@@ -159,13 +163,13 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing():
             return
-        detail = f"The request's header did not come within {self.settings.header_seconds:g} seconds."
+        detail = f"The request's header did not arrive within {self.settings.header_seconds:g} seconds."
         if self._in_header and not self._is_answering():
             self._answer(problem_response(408, ProblemCode.REQUEST_TIMEOUT, detail))
         self.transport.close()
 
     def _check_pace(self) -> None:
-        """End a connection whose body drips; time in which we did not read is not the client's fault."""
+        """Close a connection whose body is too slow, unless we paused reading ourselves."""
         self._timer = None
         if not self._awaits_body() or self.transport.is_closing():
             return
@@ -190,7 +194,7 @@ class _GuardedHTTP(HttpToolsProtocol):
 
 
 class _Busy:
-    """Refuses every request but the one that asks whether the process lives."""
+    """Refuses every request except the liveness check."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -199,6 +203,6 @@ class _Busy:
         if scope["type"] != "http" or scope["path"] == _ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
             return
-        detail = "The server has as many connections as it takes; try again in a few seconds."
+        detail = "The server has as many connections as it accepts. Try again in a few seconds."
         headers = {"Retry-After": "2", "Connection": "close"}
         await problem_response(503, ProblemCode.BUSY, detail, headers)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Answers that a client asks for again only when they have changed: ETag, If-None-Match, 304."""
+"""Conditional requests: ETag, If-None-Match and 304 Not Modified."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ETAG_HEADER: dict[str, Any] = {
     "ETag": {"description": "Send it back as If-None-Match", "schema": {"type": "string"}}
 }
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "It is what the If-None-Match header names", "headers": ETAG_HEADER}
+    304: {"description": "The content still has the ETag of the header If-None-Match", "headers": ETAG_HEADER}
 }
 
 
 def tagged(request: Request, content: str | bytes, media_type: str, headers: Mapping[str, str]) -> Response:
-    """`content` with its ETag, or 304 without it when the client has it."""
+    """`content` with its ETag, or an empty 304 if the client already has it."""
     data = content.encode() if isinstance(content, str) else content
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {**headers, "ETag": tag}

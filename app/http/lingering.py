@@ -1,7 +1,7 @@
 """Answers a request whose body was not read to its end, so that the answer reaches the client.
 
-Closing a connection while data still comes in resets it, and the reset can overtake the answer. So the
-answer is sent at once, what still comes is thrown away for a moment, and then the connection is closed.
+Closing a connection while data still arrives resets it, and the reset can overtake the answer. So the answer is sent
+at once, incoming data is discarded for a moment, and then the connection is closed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _LINGER_SECONDS = 2.0
 
 
 class LingeringResponse(Response):
-    """Sends `response` with `Connection: close`, then discards what the client still sends, for two seconds."""
+    """Sends `response` with `Connection: close`, then discards what the client still sends, for up to two seconds."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.body, response.status_code)
         self.raw_headers = [*response.raw_headers, (b"connection", b"close")]
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI call."""
+        """Answer, discard, close (ASGI)."""
         start: Message = {
             "type": "http.response.start",
             "status": self.status_code,

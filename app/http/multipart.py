@@ -1,4 +1,4 @@
-"""Streams one file out of a multipart body: bytes are counted and passed on as they arrive, not gathered."""
+"""Streams one file out of a multipart body. Bytes are counted and passed on as they arrive, never collected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import InvalidRequest, ProblemCode, TypedProblem
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -18,10 +18,57 @@ MAX_OPTIONS_BYTES = 16 * 1024
 _FIELDS = ("video", "options")
 
 
-class VideoPart:
-    """Feeds on a multipart body, hands the `video` field's bytes to `sink` and keeps the small field `options`.
+class UploadTooLarge(TypedProblem):
+    """The video exceeds `limit` bytes. The rest of the body is not read."""
 
-    Raises `ProblemError` for a malformed body, other fields, a field twice, and more than `limit` bytes.
+    of_status = 413
+    of_code = ProblemCode.UPLOAD_TOO_LARGE
+    example = "The video is larger than 2147483648 bytes, the maximum of this server."
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The video is larger than {limit} bytes, the maximum of this server.")
+
+
+class MalformedMultipart(TypedProblem):
+    """The body breaks the rules of multipart/form-data, or ends too early."""
+
+    of_status = 400
+    of_code = ProblemCode.MALFORMED_MULTIPART
+    example = "The multipart body is malformed or cut off."
+
+
+class NotMultipart(TypedProblem):
+    """The body has another content type, or no boundary."""
+
+    of_status = 415
+    of_code = ProblemCode.NOT_MULTIPART
+    example = "Send the video as multipart/form-data, in a file field named `video`."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Accept": "multipart/form-data"})
+
+
+class MissingField(TypedProblem):
+    """The form has no video."""
+
+    of_status = 422
+    of_code = ProblemCode.MISSING_FIELD
+    example = "The form has no field `video`."
+
+
+class UnexpectedField(TypedProblem):
+    """The form has an unknown field, or a field twice."""
+
+    of_status = 422
+    of_code = ProblemCode.UNEXPECTED_FIELD
+    example = "The form may only have the fields `video` and `options`, not 'model'."
+
+
+class VideoPart:
+    """Parses a multipart body. The bytes of the field `video` go to `sink`; the small field `options` is kept.
+
+    Raises `MalformedMultipart`, `NotMultipart`, `MissingField`, `UnexpectedField`, and `UploadTooLarge` for a video of
+    more than `limit` bytes.
     """
 
     def __init__(self, content_type: str, limit: int, sink: Callable[[bytes], None]) -> None:
@@ -39,18 +86,18 @@ class VideoPart:
         self._parser = MultipartParser(_boundary(content_type), self._callbacks())
 
     def feed(self, chunk: bytes) -> None:
-        """Parse the next piece of the body."""
+        """Parse the next chunk of the body."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise _malformed() from error
+            raise MalformedMultipart from error
 
     def finish(self) -> None:
-        """The body has ended: raises unless it held one whole, non-empty `video`."""
+        """Call it at the end of the body. Raises unless the body was complete and had a `video`."""
         if not self._is_complete:
-            raise _malformed()
+            raise MalformedMultipart
         if "video" not in self._seen:
-            raise ProblemError(422, ProblemCode.MISSING_FIELD, "The form has no field `video`.")
+            raise MissingField
 
     def _callbacks(self) -> MultipartCallbacks:
         return {
@@ -82,10 +129,10 @@ class VideoPart:
         kind, options = parse_options_header(self._disposition)
         field = _text(options.get(b"name"))
         if kind != b"form-data" or field not in _FIELDS:
-            detail = f"The form may only hold the fields `video` and `options`, not {field[:80]!r}."
-            raise ProblemError(422, ProblemCode.UNEXPECTED_FIELD, detail)
+            detail = f"The form may only have the fields `video` and `options`, not {field[:80]!r}."
+            raise UnexpectedField(detail)
         if field in self._seen:
-            raise ProblemError(422, ProblemCode.UNEXPECTED_FIELD, f"The form holds more than one `{field}`.")
+            raise UnexpectedField(f"The form has the field `{field}` more than once.")
         self._seen.add(field)
         self._field = field
         if field == "video":
@@ -97,38 +144,28 @@ class VideoPart:
             return
         self.bytes += end - start
         if self.bytes > self._limit:
-            raise too_large(self._limit)
+            raise UploadTooLarge(self._limit)
         self._sink(data[start:end])
 
     def _options_data(self, data: bytes) -> None:
         self.options += data
         if len(self.options) > MAX_OPTIONS_BYTES:
             detail = f"The field `options` is larger than {MAX_OPTIONS_BYTES} bytes."
-            raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
+            raise InvalidRequest(detail)
 
     def _end(self) -> None:
         self._is_complete = True
-
-
-def too_large(limit: int) -> ProblemError:
-    """The answer to an upload beyond the limit; the rest of the body will not be read."""
-    detail = f"The video is larger than {limit} bytes, which is the most this server takes."
-    return ProblemError(413, ProblemCode.UPLOAD_TOO_LARGE, detail)
 
 
 def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
-        detail = "Send the video as multipart/form-data, in a file field named `video`."
-        raise ProblemError(415, ProblemCode.NOT_MULTIPART, detail, {"Accept": "multipart/form-data"})
+        raise NotMultipart
+    # RFC 2046 allows no longer boundary.
     if len(boundary) > 70:
-        raise _malformed()
+        raise MalformedMultipart
     return boundary
-
-
-def _malformed() -> ProblemError:
-    return ProblemError(400, ProblemCode.MALFORMED_MULTIPART, "The multipart body is malformed or cut off.")
 
 
 def _text(value: bytes | None) -> str:
@@ -136,6 +173,6 @@ def _text(value: bytes | None) -> str:
 
 
 def display_name(name: str) -> str:
-    """A client's name for a file, without folders and what cannot be shown."""
+    """A client's name for a file, without folders and unprintable characters; `video` if nothing is left."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"

@@ -1,31 +1,26 @@
-"""Every error that a client can see, as an RFC 9457 problem with a stable `code`."""
+"""Every error that a client can see is an RFC 9457 problem with a stable `code`.
+
+This module needs no web framework: workers import rooms that raise problems. `http.handlers` turns them into responses.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from typing import ClassVar
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field
-from redis import RedisError
-from starlette.exceptions import HTTPException
 
-from sentiloc.app.http.lingering import LingeringResponse
 from sentiloc.model.errors import ErrorCode, SentilocError
 
-logger = logging.getLogger(__name__)
-
 MEDIA_TYPE = "application/problem+json"
-NO_REDIS_DETAIL = "The service cannot reach its job store; try again in a few seconds."
+# tus 1.0.0 adds a status that HTTP does not have.
+_OWN_PHRASES = {460: "Checksum Mismatch"}
 
 
 class ProblemCode(StrEnum):
-    """Codes of the HTTP side; a job's own failures use `ErrorCode`. Part of the public contract."""
+    """Codes of failed requests. Failed jobs use `ErrorCode`. Both are part of the public contract."""
 
     BAD_REQUEST = "bad_request"
     INVALID_REQUEST = "invalid_request"
@@ -72,7 +67,7 @@ class ProblemCode(StrEnum):
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it, with a `code` that programs can rely on."""
+    """An error as RFC 9457 defines it, with a stable `code` for programs."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -89,17 +84,27 @@ class Problem(BaseModel):
     )
 
     type: str = Field(description="urn:sentiloc:problem:CODE")
-    title: str = Field(description="The HTTP status in words")
+    title: str = Field(description="The HTTP status as text")
     status: int
-    detail: str = Field(description="One sentence for people")
+    detail: str = Field(description="What happened, for people")
     code: str = Field(
-        description="Stable, for programs; later versions may add some",
+        description="Stable, for programs; later versions may add codes",
         examples=sorted({*ProblemCode, *ErrorCode}),
     )
 
 
 class ProblemError(Exception):
-    """Raise it anywhere under a route to answer with a problem."""
+    """Raise it anywhere below a route to answer with a problem.
+
+    Args:
+        status: the HTTP status.
+        code: the stable code for programs.
+        detail: what happened, why, and what the client can do.
+        headers: further headers of the answer, such as `Retry-After`.
+
+    Set `body_is_unread` when the request's body was not read to its end: the answer is then sent in a way that
+    reaches a client that still uploads.
+    """
 
     def __init__(
         self,
@@ -114,6 +119,51 @@ class ProblemError(Exception):
         self.detail = detail
         self.headers = headers
         self.body_is_unread = False
+
+
+class TypedProblem(ProblemError):
+    """A problem that is raised by its own class and documented by it: `example` is its detail in the OpenAPI document.
+
+    Without `detail`, the example is the detail.
+    """
+
+    of_status: ClassVar[int]
+    of_code: ClassVar[ProblemCode | ErrorCode]
+    example: ClassVar[str]
+
+    def __init__(self, detail: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(self.of_status, self.of_code, detail or self.example, headers)
+
+
+class RedisUnavailable(TypedProblem):
+    """The API cannot reach Redis. A passing fault: the client should repeat the request."""
+
+    of_status = 503
+    of_code = ProblemCode.REDIS_UNAVAILABLE
+    example = "The service cannot reach its job store. Try again in a few seconds."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "2"})
+
+
+class BodyTooLarge(TypedProblem):
+    """A JSON body exceeds its limit. The rest of it is not read."""
+
+    of_status = 413
+    of_code = ProblemCode.BODY_TOO_LARGE
+    example = "The body is larger than 65536 bytes."
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than {limit} bytes.")
+        self.body_is_unread = True
+
+
+class InvalidRequest(TypedProblem):
+    """A value of the request is wrong; the detail names the place and the reason."""
+
+    of_status = 422
+    of_code = ProblemCode.INVALID_REQUEST
+    example = "options.threshold: Input should be less than or equal to 1"
 
 
 STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
@@ -132,102 +182,38 @@ STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
 }
 
 
-# What tus 1.0.0 adds to HTTP's statuses.
-_OWN_PHRASES = {460: "Checksum Mismatch"}
+def problem_of(error: SentilocError) -> ProblemError:
+    """The problem that answers a request which failed with `error`. A passing fault says when to try again."""
+    status = STATUS_OF_ERROR.get(error.code, 500)
+    headers = {"Retry-After": "10"} if error.code is ErrorCode.STORAGE_UNAVAILABLE else None
+    return ProblemError(status, error.code, error.detail, headers)
 
 
-def problem_response(
-    status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """The problem as a response."""
-    body = _problem(status, code, detail).model_dump()
-    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+def problem_body(status: int, code: str, detail: str) -> Problem:
+    """The body of a problem."""
+    title = _OWN_PHRASES.get(status) or HTTPStatus(status).phrase
+    return Problem(type=f"urn:sentiloc:problem:{code}", title=title, status=status, detail=detail, code=code)
 
 
-def _problem(status: int, code: str, detail: str) -> Problem:
-    return Problem(
-        type=f"urn:sentiloc:problem:{code}",
-        title=_phrase(status),
-        status=status,
-        detail=detail,
-        code=code,
-    )
+Answer = type[TypedProblem] | tuple[int, ProblemCode | ErrorCode, str]
+"""A problem to document: its class, or its status, its code and an example of its detail."""
 
 
-def _phrase(status: int) -> str:
-    return _OWN_PHRASES.get(status) or HTTPStatus(status).phrase
-
-
-def documented(*answers: tuple[int, ProblemCode | ErrorCode, str]) -> dict[int | str, dict[str, object]]:
-    """OpenAPI entries for these problems, each with its example."""
+def documented(*answers: Answer) -> dict[int | str, dict[str, object]]:
+    """The OpenAPI `responses` of these problems, by status, each with an example by code."""
     responses: dict[int | str, dict[str, object]] = {}
-    for status, code, detail in answers:
-        entry = responses.setdefault(status, _documented_status(status))
+    for answer in answers:
+        status, code, detail = (
+            answer if isinstance(answer, tuple) else (answer.of_status, answer.of_code, answer.example)
+        )
+        body = problem_body(status, code, detail)
+        entry = responses.setdefault(status, _documented_status(body.title))
         content = entry["content"]
         assert isinstance(content, dict)  # noqa: S101
-        content[MEDIA_TYPE]["examples"][str(code)] = {"value": _problem(status, code, detail).model_dump()}
+        content[MEDIA_TYPE]["examples"][str(code)] = {"value": body.model_dump()}
     return responses
 
 
-def _documented_status(status: int) -> dict[str, object]:
+def _documented_status(title: str) -> dict[str, object]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        "description": _phrase(status),
-        "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}},
-    }
-
-
-def install_handlers(app: FastAPI) -> None:
-    """Make every error of `app` a problem, including those of the framework."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(SentilocError, _on_sentiloc_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(RedisError, _on_redis_error)
-    app.add_exception_handler(OperationalError, _on_redis_error)
-    app.add_exception_handler(Exception, _on_unexpected)
-
-
-def refusal(error: ProblemError | RedisError) -> Response:
-    """The answer to an error, for what stands before the framework's own handlers."""
-    return _on_problem(None, error) if isinstance(error, ProblemError) else _on_redis_error(None, error)
-
-
-def _on_problem(_: Request | None, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)  # noqa: S101
-    response = problem_response(error.status, error.code, error.detail, error.headers)
-    return LingeringResponse(response) if error.body_is_unread else response
-
-
-def _on_sentiloc_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, SentilocError)  # noqa: S101
-    return problem_response(STATUS_OF_ERROR.get(error.code, 500), error.code, error.detail)
-
-
-_HTTP_CODES = {404: ProblemCode.NOT_FOUND, 405: ProblemCode.METHOD_NOT_ALLOWED}
-
-
-def _on_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    code = _HTTP_CODES.get(error.status_code, ProblemCode.BAD_REQUEST)
-    details = {404: "There is nothing at this path.", 405: "This path does not answer to this method."}
-    detail = details.get(error.status_code, str(error.detail))
-    return problem_response(error.status_code, code, detail, error.headers)
-
-
-def _on_invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    parts = [f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
-    return problem_response(422, ProblemCode.INVALID_REQUEST, "; ".join(parts))
-
-
-def _on_redis_error(_: Request | None, error: Exception) -> Response:
-    logger.error("Redis cannot be reached: %s", error)
-    return problem_response(503, ProblemCode.REDIS_UNAVAILABLE, NO_REDIS_DETAIL, {"Retry-After": "2"})
-
-
-def _on_unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
-    return problem_response(
-        500, ErrorCode.INTERNAL, "Something went wrong in the server; it has been logged."
-    )
+    return {"description": title, "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}

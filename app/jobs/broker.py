@@ -1,6 +1,7 @@
-"""The Celery app that the API sends with and the worker consumes with: one configuration for both.
+"""The Celery configuration that the API and the workers share.
 
-A message only says "look at job N": records, leases and the reaper make jobs safe, not the broker.
+A message only says "look at job N". Records, leases and the reaper make jobs safe, so a lost or doubled message is
+harmless.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _QUEUES = {Priority.INTERACTIVE: LOCALIZE_QUEUE, Priority.BATCH: BATCH_QUEUE}
 
 
 def make_celery(settings: Settings) -> Celery:
-    """Configured for at-least-once delivery on Redis; results are not kept in Celery.
+    """A Celery app with at-least-once delivery on Redis. Results are not kept in Celery.
 
-    Without a Redis URL it can be imported, not run: `sentiloc worker` says so before it starts.
+    Without a Redis URL the app can be imported but not run; `sentiloc worker` reports that before it starts.
     """
     broker = broker_url(settings) if settings.redis_url else None
     celery = Celery("sentiloc", broker=broker, set_as_current=False)
@@ -59,7 +60,7 @@ def make_celery(settings: Settings) -> Celery:
 def _transport_options(settings: Settings) -> dict[str, object]:
     return {
         "visibility_timeout": settings.visibility_timeout_seconds,
-        # The queues are asked in their order: batch only when no interactive job waits.
+        # Queues are read in order: a batch job starts only when no interactive job waits.
         "queue_order_strategy": "priority",
         "unacked_restore_limit": 100,
         "global_keyprefix": settings.redis_prefix,
@@ -72,7 +73,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
 
 
 class Dispatcher:
-    """Sends the messages that wake a worker."""
+    """Sends the messages that wake workers."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._celery = make_celery(settings)
@@ -80,15 +81,15 @@ class Dispatcher:
         self._prefix = settings.redis_prefix
 
     def send(self, job_id: str) -> None:
-        """Tell one worker to look at the job; raises kombu's OperationalError when it cannot."""
+        """Send the job's message to its queue. Raises `kombu.exceptions.OperationalError` and `redis.RedisError`."""
         priority = cast("str | None", self._redis.hget(job_key(self._prefix, job_id), "priority"))
         queue = _QUEUES[Priority(priority or Priority.INTERACTIVE)]
         self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=queue)
 
     def is_empty(self) -> bool:
-        """True when no message waits for a worker."""
+        """True if no message waits for a worker."""
         return not any(self.depths().values())
 
     def depths(self) -> dict[str, int]:
-        """Messages that wait, by the name of their queue."""
+        """The number of waiting messages by queue."""
         return {name: self._redis.llen(f"{self._prefix}{name}") for name in _QUEUES.values()}

@@ -1,6 +1,6 @@
-"""A job's events for whoever listens: what happened is read from its Redis stream, then awaited.
+"""Streams a job's events to clients: past events from its Redis stream, then new ones as they happen.
 
-A listener costs one connection to Redis and no thread.
+A client costs one connection to Redis and no thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobReader, events_key
 from sentiloc.app.redis.client import connect_async
@@ -28,20 +28,31 @@ _Entry = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One event. Those without an id are not in the stream and are not sent again to who resumes."""
+    """One event. An event without an id is not in the Redis stream; a client that resumes does not get it again."""
 
     kind: str
     data: dict[str, Any]
     id: str | None = None
 
     def encode(self) -> str:
-        """As `text/event-stream` has it."""
+        """The event in the format of `text/event-stream`."""
         head = "" if self.id is None else f"id: {self.id}\n"
         return f"{head}event: {self.kind}\ndata: {json.dumps(self.data)}\n\n"
 
 
+class TooManyStreams(TypedProblem):
+    """This process serves as many event streams as it may."""
+
+    of_status = 503
+    of_code = ProblemCode.TOO_MANY_STREAMS
+    example = "Too many clients listen to events. Poll the job instead, or try again later."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "10"})
+
+
 class EventStreams:
-    """Bounds how many listen at a time; belongs to one event loop."""
+    """The event streams of one process, up to `max_event_streams` at a time. Belongs to one event loop."""
 
     def __init__(self, settings: Settings, jobs: JobReader) -> None:
         self._settings = settings
@@ -50,11 +61,10 @@ class EventStreams:
         self._listeners = 0
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for one listener; raises the 503 problem `too_many_streams`."""
+    def slot(self) -> Iterator[None]:
+        """Hold one of the streams; raises `TooManyStreams` when none is free."""
         if self._listeners >= self._settings.max_event_streams:
-            detail = "Too many clients listen to events; poll the job instead, or try again later."
-            raise ProblemError(503, ProblemCode.TOO_MANY_STREAMS, detail, {"Retry-After": "10"})
+            raise TooManyStreams
         self._listeners += 1
         try:
             yield
@@ -62,11 +72,11 @@ class EventStreams:
             self._listeners -= 1
 
     async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent | None]:
-        """The events after an id ("0" for all), up to the final one; None now and then while nothing happens.
+        """Yield the events after an id ("0" for all), up to the final one, and None every two seconds without news.
 
         Ends without a final event when the job is deleted.
         """
-        last, place = after, None
+        last, shown = after, None
         record, position = await self._jobs.get(job_id)
         while record is not None:
             events = await self._read(job_id, last, _LOOK_SECONDS)
@@ -76,24 +86,18 @@ class EventStreams:
                 if fields["kind"] == "final":
                     return
             record, position = await self._jobs.get(job_id)
-            if position is not None and position != place:
+            if position is not None and position != shown:
                 yield JobEvent("position", {"queue_position": position})
             elif not events:
                 yield None
-            place = position
+            shown = position
 
-    async def is_over(self, job_id: str, after: str) -> bool:
-        """True when a finished job has no events after this id."""
-        record = await self.record(job_id)
-        ended = record is not None and record.state.is_terminal
-        return ended and not await self._read(job_id, after, None)
-
-    async def record(self, job_id: str) -> JobRecord | None:
-        """The record, read without a thread."""
-        return (await self._jobs.get(job_id))[0]
+    async def is_over(self, record: JobRecord, after: str) -> bool:
+        """True if the job has ended and has no events after this id."""
+        return record.state.is_terminal and not await self._read(record.id, after, None)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -122,7 +126,10 @@ def _data(fields: dict[str, str], record: JobRecord) -> dict[str, Any]:
 
 
 def eta_seconds(state: JobState, progress: float, at: float, began: float | None) -> float | None:
-    """Seconds that are left if the job goes on as it did so far; None while that says nothing."""
+    """Seconds until the job ends at its present speed; None before 5 % of the work is done.
+
+    `at` and `began` are Unix seconds; `progress` is a share from 0 to 1.
+    """
     if state.is_terminal:
         return 0.0
     if not state.is_running or progress < _ETA_FROM or began is None or at <= began:

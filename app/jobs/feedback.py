@@ -1,4 +1,4 @@
-"""What editors say the segments should be: kept beside the job, exported in the layout that training reads."""
+"""Feedback: editors' corrections of results, kept beside the job and exported in the layout that training reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ENTRIES = 50
 MAX_MARKS = 2000
 _LETTERS = {"negative": "n", "positive": "p"}
 _CLASSES = {"negative": 0, "positive": 1}
-Moment = Annotated[float, Field(ge=0, allow_inf_nan=False, description="Seconds from the video's start")]
+Moment = Annotated[float, Field(ge=0, allow_inf_nan=False, description="Seconds from the start of the video")]
 
 EXAMPLE_FEEDBACK: dict[str, Any] = {
     "segments": [{"start": 3.2, "end": 6.08, "label": "positive"}],
@@ -34,7 +34,7 @@ class _Marks(BaseModel):
 
 
 class CorrectSegment(_Marks):
-    """Where the sentiment is."""
+    """A segment with sentiment."""
 
     start: Moment
     end: Moment
@@ -48,14 +48,14 @@ class CorrectSegment(_Marks):
 
 
 class CorrectPoint(_Marks):
-    """A moment at which there is sentiment."""
+    """A moment with sentiment."""
 
     time: Moment
     label: Label
 
 
 class Feedback(_Marks):
-    """The whole truth about a video as an editor sees it; no segments at all is an answer, too."""
+    """An editor's complete annotation of a video. An empty list of segments means: no sentiment."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_FEEDBACK]})
 
@@ -70,13 +70,13 @@ class Feedback(_Marks):
         return self
 
     def latest(self) -> float:
-        """The last moment that is spoken of, in seconds."""
+        """The latest time in the feedback, in seconds."""
         ends = [segment.end for segment in self.segments or ()]
         return max([0.0, *ends, *(point.time for point in self.points or ())])
 
 
 class KeptFeedback(_Marks):
-    """Feedback with what training needs to know of its video."""
+    """Feedback with the properties of the video that training needs."""
 
     job_id: str
     at: float
@@ -86,7 +86,7 @@ class KeptFeedback(_Marks):
 
 
 class FeedbackStore:
-    """Feedback in Redis: a list for each job, and an index of the jobs that have some."""
+    """Feedback in Redis: a list per job, and an index of the jobs with feedback."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
@@ -94,18 +94,18 @@ class FeedbackStore:
         self._scripts = Scripts(redis, "sentiloc.app.jobs")
 
     def add(self, kept: KeptFeedback) -> bool:
-        """Keep it as the job's latest; False when the job has had `MAX_ENTRIES`, or was deleted meanwhile."""
+        """Add it as the job's last feedback; False if the job has `MAX_ENTRIES` already, or was deleted."""
         keys = [self._key(kept.job_id), f"{self._prefix}feedback", job_key(self._prefix, kept.job_id)]
         args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]
         return bool(self._scripts.run("add_feedback", keys, args))
 
     def of_job(self, job_id: str) -> list[KeptFeedback]:
-        """Oldest first."""
+        """The feedback on a job, oldest first."""
         texts = cast("list[str]", self._redis.lrange(self._key(job_id), 0, -1))
         return [KeptFeedback.model_validate_json(text) for text in texts]
 
     def latest(self) -> list[KeptFeedback]:
-        """The last word on each job that the caller may see, in the order of their times."""
+        """The last feedback on each job that the caller may see, oldest first."""
         ids = cast("list[str]", self._redis.zrange(f"{self._prefix}feedback", 0, -1))
         pipe = self._redis.pipeline(transaction=False)
         for job_id in ids:
@@ -123,7 +123,7 @@ class FeedbackStore:
 
 
 def training_files(all_kept: list[KeptFeedback]) -> dict[str, str]:
-    """The annotation files of `docs/training.md` by name; a video's name is its job's id."""
+    """The annotation files of `docs/training.md` by name. The name of a video is the id of its job."""
     by_segments = [kept for kept in all_kept if kept.feedback.segments is not None]
     return {
         "split_train.txt": "".join(f"{kept.job_id}\n" for kept in all_kept),

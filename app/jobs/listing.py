@@ -1,4 +1,4 @@
-"""Lists jobs, newest first, page by page: the cursor is a place in time, so that new jobs move nothing."""
+"""Lists jobs page by page, newest first. The cursor is a point in time, so new jobs do not shift later pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 
@@ -18,9 +18,17 @@ _BATCH = 100
 MAX_SCANNED = 2000
 
 
+class InvalidCursor(TypedProblem):
+    """The cursor was not made by this list."""
+
+    of_status = 422
+    of_code = ProblemCode.INVALID_CURSOR
+    example = "This is not a cursor of this list. Start again without a cursor."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list; None and the empty tuple let everything through. Times are Unix seconds."""
+    """Which jobs to list. None and empty tuples match every job. Times are Unix seconds."""
 
     states: tuple[JobState, ...] = ()
     label: str | None = None
@@ -29,12 +37,12 @@ class JobFilter:
     metadata: tuple[tuple[str, str], ...] = ()
 
     @property
-    def is_choosy(self) -> bool:
-        """True when jobs of the time asked for may have to be left out."""
+    def has_filters(self) -> bool:
+        """True if jobs within the time range may be left out."""
         return bool(self.states or self.metadata or self.label)
 
-    def keeps(self, record: JobRecord) -> bool:
-        """True for a job to be listed; the times are looked after by the index."""
+    def matches(self, record: JobRecord) -> bool:
+        """True for a job to be listed. The index has already applied the times."""
         if self.states and record.state not in self.states:
             return False
         if not all(record.options.has_metadata(key, value) for key, value in self.metadata):
@@ -44,22 +52,22 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Jobs and where the next page begins; None at the end."""
+    """Jobs, and the cursor of the next page; None at the end."""
 
     records: tuple[JobRecord, ...]
     next_cursor: str | None
 
 
 def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
-    """One page of at most `limit` jobs. It looks at `MAX_SCANNED` jobs at most, so a page can be short.
+    """One page of at most `limit` jobs. It reads at most `MAX_SCANNED` records, so a page can be short.
 
-    Raises the 422 problem `invalid_cursor`.
+    Raises `InvalidCursor`.
     """
     found: list[JobRecord] = []
     place = None if cursor is None else _decode(cursor)
-    batch = _BATCH if wanted.is_choosy else min(limit, _BATCH)
+    batch = _BATCH if wanted.has_filters else min(limit, _BATCH)
     for scanned, (at, job_id, record) in enumerate(_walk(store, wanted, place, batch), 1):
-        if record is not None and wanted.keeps(record):
+        if record is not None and wanted.matches(record):
             found.append(record)
         if len(found) == limit or scanned == MAX_SCANNED:
             return Page(tuple(found), _encode(at, job_id))
@@ -69,7 +77,7 @@ def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None
 def _walk(
     store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, batch_size: int
 ) -> Iterator[tuple[float, str, JobRecord | None]]:
-    """Every job of the time asked for, newest first, from after `place` on."""
+    """Every job of the time range, newest first, starting after `place`."""
     while True:
         batch = _batch(store, wanted, place, batch_size)
         records = store.get_many([job_id for _, job_id in batch])
@@ -100,7 +108,7 @@ def _batch(
 
 
 def _index(prefix: str) -> str:
-    """All jobs, or those of the key that asks."""
+    """The index of all jobs, or of the jobs of the caller's API key."""
     caller = current_caller()
     return f"{prefix}jobs" if caller.sees_all else f"{prefix}jobs:{caller.key_id}"
 
@@ -117,5 +125,4 @@ def _decode(cursor: str) -> tuple[float, str]:
             raise ValueError(at)
         return float(at), job_id
     except (ValueError, binascii.Error) as error:
-        detail = "This is not a cursor of this list; begin without one."
-        raise ProblemError(422, ProblemCode.INVALID_CURSOR, detail) from error
+        raise InvalidCursor from error

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import InvalidRequest, ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import check_webhook_secret
@@ -32,7 +32,7 @@ from sentiloc.model.spec import CLASSES, load_spec
 MAX_METADATA_BYTES = 4096
 Label = Literal["negative", "positive"]
 AnyLabel = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
-"""A class of any model's; which ones a model has, `GET /models` says."""
+"""The name of a class of some model; `GET /models` lists the classes of each."""
 WebhookEvent = Literal["job.succeeded", "job.failed", "job.cancelled"]
 
 EXAMPLE_OPTIONS: dict[str, Any] = {
@@ -49,26 +49,28 @@ EXAMPLE_OPTIONS: dict[str, Any] = {
 
 
 class Priority(StrEnum):
-    """`batch` jobs start when no `interactive` one waits."""
+    """`batch` jobs start when no `interactive` job waits."""
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
 
 
 class CutOptions(BaseModel):
-    """How segments are cut from the curve; what is left out stays as it is by default."""
+    """How segments are cut from the curve. Fields that are left out keep their defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    threshold: float | None = Field(None, ge=0, le=1, description="Least confidence of a segment")
-    min_length: float | None = Field(None, ge=0, le=3600, description="Seconds")
-    merge_gap: float | None = Field(None, ge=0, le=3600, description="Join neighbours at most so far apart")
+    threshold: float | None = Field(None, ge=0, le=1, description="Minimum confidence of a segment")
+    min_length: float | None = Field(None, ge=0, le=3600, description="Minimum length in seconds")
+    merge_gap: float | None = Field(
+        None, ge=0, le=3600, description="Join segments of a label at most so many seconds apart"
+    )
     labels: list[AnyLabel] | None = Field(
-        None, description="Show only these of the model's classes; may be repeated"
+        None, description="Only segments of these classes of the model; may be repeated"
     )
 
     def cut(self, default: SegmentOptions) -> SegmentOptions:
-        """`default` with what is asked for."""
+        """`default` with the fields that are set here."""
         cut_fields = set(CutOptions.model_fields)
         changes = self.model_dump(include=cut_fields, exclude_none=True)
         if "labels" in changes:
@@ -77,7 +79,7 @@ class CutOptions(BaseModel):
 
 
 class Webhook(BaseModel):
-    """A POST to `url` at the job's end, after the Standard Webhooks specification."""
+    """A POST request to `url` when the job ends, as the Standard Webhooks specification defines it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,9 +87,9 @@ class Webhook(BaseModel):
     secret: str | None = Field(
         None,
         max_length=200,
-        description="`whsec_` and 24 to 64 bytes in base64, to sign with; default: the API key's. Never shown again",
+        description="Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again",
     )
-    events: list[WebhookEvent] | None = Field(None, description="Which ends to tell; null: all")
+    events: list[WebhookEvent] | None = Field(None, description="The events to send; null: all")
 
     @field_validator("secret")
     @classmethod
@@ -97,17 +99,17 @@ class Webhook(BaseModel):
         return value
 
     def wants(self, event: str) -> bool:
-        """True when this event is to be sent."""
+        """True if this event shall be sent."""
         return self.events is None or event in self.events
 
 
 class TimeRange(BaseModel):
-    """A part of the video, in its own seconds; results keep to it as exactly as snippets (0.64 s) do."""
+    """A part of the video, in seconds from its start. Results follow it to within one snippet (0.64 s)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    start: float = Field(0.0, ge=0, description="Seconds")
-    end: float | None = Field(None, gt=0, description="Seconds; null: the video's end")
+    start: float = Field(0.0, ge=0, description="Seconds from the start of the video")
+    end: float | None = Field(None, gt=0, description="Seconds from the start of the video; null: its end")
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -116,12 +118,12 @@ class TimeRange(BaseModel):
         return self
 
     def seconds(self, duration: float) -> float:
-        """How much of a video of `duration` seconds this is."""
+        """The length in seconds of this part in a video of `duration` seconds."""
         return max(0.0, min(duration, self.end or duration) - self.start)
 
 
 class JobOptions(CutOptions):
-    """The form's field `options`: one JSON object. Everything may be left out."""
+    """The options of a job. Every field is optional."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra={"examples": [EXAMPLE_OPTIONS]}
@@ -130,25 +132,26 @@ class JobOptions(CutOptions):
     model: str | None = Field(
         None,
         max_length=128,
-        description="A name of `GET /models`, or `name@version` to be answered by no other version; null: the default",
+        description="A name of `GET /models`, or `name@version` to accept no other version; null: the default model",
     )
     time_range: TimeRange | None = Field(
-        None, description="Find segments in this part only, and decode little else; null: everywhere"
+        None,
+        description="Find segments in this part of the video only, and decode little else; null: the whole video",
     )
     priority: Priority = Priority.INTERACTIVE
     webhook: Webhook | None = None
     metadata: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Yours, passed through; at most 4096 bytes of JSON"
+        default_factory=dict, description="Your own data, returned with the job; at most 4096 bytes of JSON"
     )
 
     @property
     def model_name(self) -> str | None:
-        """The model asked for, without its version."""
+        """The name of the requested model, without its version."""
         return None if self.model is None else self.model.partition("@")[0]
 
     @property
     def model_version(self) -> str | None:
-        """The version that the model must have, if one is asked for."""
+        """The version that the model must have; None for any."""
         return None if self.model is None else self.model.partition("@")[2] or None
 
     @field_validator("metadata")
@@ -160,48 +163,57 @@ class JobOptions(CutOptions):
         return value
 
     def has_metadata(self, key: str, value: str) -> bool:
-        """True when the metadata's `key` is this text, or is this when written as JSON."""
+        """True if the metadata's `key` has this value, as a text or as JSON."""
         if key not in self.metadata:
             return False
         found = self.metadata[key]
         return value == (found if isinstance(found, str) else json.dumps(found))
 
     def shown(self) -> JobOptions:
-        """Without what the client gave in confidence."""
+        """The options without secrets, for answers."""
         if self.webhook is None or self.webhook.secret is None:
             return self
         return self.model_copy(update={"webhook": self.webhook.model_copy(update={"secret": None})})
 
     def canonical(self) -> str:
-        """The same text for the same wishes."""
+        """Canonical JSON: equal options give equal texts. Used as a cache and idempotency key."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
 
 
 def parse_options(text: str | bytes) -> JobOptions:
-    """Read the form's field or the record's; empty is no wishes. Raises pydantic's `ValidationError`."""
+    """Options from JSON; an empty text means the defaults. Raises `pydantic.ValidationError`."""
     return JobOptions.model_validate_json(text) if text else JobOptions()
 
 
+class UnknownModel(TypedProblem):
+    """The server has no model of this name, or not in this version."""
+
+    of_status = 422
+    of_code = ProblemCode.UNKNOWN_MODEL
+    example = "There is no model 'x'. `GET /models` lists the models of this server."
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"There is no model {model!r}. `GET /models` lists the models of this server.")
+
+
 def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
-    """The options; raises the 422 problems `invalid_request` and `unknown_model`."""
+    """Parse and check the options of a request; raises `InvalidRequest` and `UnknownModel`."""
     try:
         options = parse_options(bytes(text))
     except ValidationError as error:
         places = [(".".join(map(str, ("options", *item["loc"]))), item["msg"]) for item in error.errors()]
-        detail = "; ".join(f"{place}: {message}" for place, message in places)
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail) from error
+        raise InvalidRequest("; ".join(f"{place}: {message}" for place, message in places)) from error
     require_possible(options, settings)
     return options
 
 
 def require_possible(options: JobOptions, settings: Settings) -> None:
-    """Raises the 422 problem `unknown_model`, and those of labels and a webhook that could never be."""
+    """Refuse options that could never succeed. Raises `UnknownModel`, `InvalidRequest` and `url_forbidden`."""
     if options.webhook is not None:
         _check_webhook(options.webhook, settings)
     model = options.model_name or settings.model
     if options.model is not None and not _is_installed(options, settings):
-        detail = f"There is no model {options.model!r}; `GET /models` lists those that there are."
-        raise ProblemError(422, ProblemCode.UNKNOWN_MODEL, detail)
+        raise UnknownModel(options.model)
     if options.labels is not None:
         check_labels(options.labels, classes_of(model, settings), "options.labels")
 
@@ -213,20 +225,20 @@ def _is_installed(options: JobOptions, settings: Settings) -> bool:
     try:
         return version in (None, load_spec(_models_dir(settings) / name / "spec.json").version)
     except SentilocError:
-        # The API need not hold the package: the worker compares the version then.
+        # The API does not need the package itself. The worker compares the version in that case.
         return True
 
 
 def check_labels(labels: Iterable[str], classes: Sequence[str], place: str) -> None:
-    """Raise the 422 problem `invalid_request` for labels that are none of the model's classes."""
+    """Raise `InvalidRequest` for labels that are not classes of the model. `place` is the field's name."""
     unknown = sorted({*labels} - {*classes})
     if unknown:
         detail = f"{place}: this model has no {', '.join(unknown)}; its classes are {', '.join(classes)}"
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
+        raise InvalidRequest(detail)
 
 
 def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
-    """Classes of an installed package; those of sentiment where the API cannot read it (only the worker can)."""
+    """The classes of a model; those of sentiment if only the worker has the package."""
     try:
         return load_spec(_models_dir(settings) / model / "spec.json").classes
     except SentilocError:
@@ -234,19 +246,18 @@ def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
 
 
 def _check_webhook(webhook: Webhook, settings: Settings) -> None:
-    """Refuse what could never be sent; addresses are checked again when it is."""
+    """Refuse a webhook that could never be sent. Its address is checked again at every delivery."""
     try:
         Outbound(allow=settings.outbound_allow).check(webhook.url)
     except SentilocError as error:
         raise ProblemError(422, error.code, f"options.webhook.url: {error.detail}") from error
     has_secret = webhook.secret or settings.webhook_secret or current_caller().key_id
     if not has_secret:
-        detail = "options.webhook.secret: give one; this server has none of its own to sign with."
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
+        raise InvalidRequest("options.webhook.secret: required, because this server has no signing secret.")
 
 
 def known_models(settings: Settings) -> list[str]:
-    """Names that a job may ask for, sorted: the installed packages and the default."""
+    """The model names that a job may request, sorted: the installed packages and the default."""
     return sorted({*list_packages(_models_dir(settings)), settings.model})
 
 

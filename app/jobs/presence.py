@@ -1,4 +1,4 @@
-"""Which workers are alive: each tells Redis every few seconds what it is ready to do."""
+"""Live workers: each reports its state to Redis every two seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STALE_SECONDS = 7.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPresence:
-    """One worker process. `device` names what really executes; `error` says why no model is loaded."""
+    """One worker process. `device` is the device that runs the model; `error` says why no model is loaded."""
 
     name: str
     seen_at: float
@@ -32,18 +32,18 @@ class WorkerPresence:
 
 
 def beat(redis: Redis, prefix: str, presence: WorkerPresence) -> None:
-    """Say that the worker is alive now; `seen_at` is set to Redis's time."""
+    """Report that the worker is alive. `seen_at` is set to Redis's time."""
     fields = {**asdict(presence), "seen_at": _redis_time(redis)}
     redis.hset(f"{prefix}workers", presence.name, json.dumps(fields))
 
 
 def leave(redis: Redis, prefix: str, name: str) -> None:
-    """Say that the worker stops."""
+    """Report that the worker stops."""
     redis.hdel(f"{prefix}workers", name)
 
 
 def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
-    """Workers heard of lately; those that fell silent are forgotten."""
+    """The workers that reported within seven seconds. Silent workers are removed after ten times that."""
     now = _redis_time(redis)
     found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
     workers = [_parse(text) for text in found.values()]
@@ -54,7 +54,7 @@ def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
 
 
 def _parse(text: str) -> WorkerPresence:
-    """A worker of another version may say more than is known here."""
+    """Unknown fields are ignored, because a worker of another version may report more."""
     known = {one.name for one in dataclass_fields(WorkerPresence)}
     return WorkerPresence(**{name: value for name, value in json.loads(text).items() if name in known})
 

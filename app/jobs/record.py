@@ -1,4 +1,4 @@
-"""The job record: what it holds, which states there are and which may follow which. No Redis in here."""
+"""Job records: their fields, their states, and the transitions between states. This module does not use Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 class JobState(StrEnum):
-    """The closed set of states; part of the public contract."""
+    """The states of a job; part of the public contract."""
 
     QUEUED = "queued"
     DECODING = "decoding"
@@ -27,7 +27,7 @@ class JobState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True when the job will never change again."""
+        """True if the job has ended for good."""
         return self in TERMINAL
 
     @property
@@ -39,7 +39,7 @@ class JobState(StrEnum):
 RUNNING = (JobState.DECODING, JobState.EXTRACTING, JobState.LOCALIZING)
 TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
-# A running job may stay in its state, skip one, or go back to the queue; a terminal one never moves.
+# A running job may keep its state, skip one, or return to the queue. A terminal state never changes.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.DECODING, JobState.CANCELLED}),
     JobState.DECODING: frozenset({*RUNNING, *TERMINAL, JobState.QUEUED}),
@@ -51,18 +51,13 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 }
 
 
-def can_follow(state: JobState, target: JobState) -> bool:
-    """True when a job in `state` may become `target`."""
-    return target in TRANSITIONS[state]
-
-
 def sources(target: JobState) -> tuple[JobState, ...]:
-    """The states from which a job may become `target`."""
+    """The states that `target` may follow."""
     return tuple(state for state in JobState if target in TRANSITIONS[state])
 
 
 def new_job_id() -> str:
-    """An id that nobody can guess: 128 random bits, safe in a URL and in a file name."""
+    """An unguessable id: 128 random bits, safe in URLs and file names."""
     return secrets.token_urlsafe(16)
 
 
@@ -107,7 +102,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
-    """Why a job failed; `detail` is safe to show."""
+    """Why a job failed. `detail` may be shown to clients."""
 
     code: ErrorCode
     detail: str
@@ -115,7 +110,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A worker's hold on a job: whoever shows this owner and attempt may write, nobody else."""
+    """A worker's hold on a job. Only the worker with this owner and attempt may change the job."""
 
     job_id: str
     owner: str
@@ -126,9 +121,9 @@ class Lease:
 class JobRecord:
     """One job as Redis holds it. Times are Unix seconds of Redis's clock; keys are names in the storage.
 
-    `attempt` counts claims and fences late workers; `crashes` counts workers lost while they held the job.
-    `source_url` is where a worker fetches the video from before anything else; `source_bytes` is 0 until then.
-    `key_id` names the API key that the job was submitted with; None: without one.
+    `attempt` counts claims, so that a late worker of an earlier attempt is recognized. `crashes` counts workers that
+    died while they held the job. A worker first fetches the video from `source_url`, if there is one; `source_bytes`
+    is 0 until then. `key_id` is the API key that submitted the job, None without keys.
     """
 
     id: str
@@ -162,14 +157,14 @@ class JobRecord:
 
     @property
     def lease(self) -> Lease:
-        """The hold of the worker that has the job now."""
+        """The hold of the worker that runs the job now."""
         if self.owner is None:
             raise SentilocError(ErrorCode.INTERNAL, f"job {self.id} is not leased")
         return Lease(job_id=self.id, owner=self.owner, attempt=self.attempt)
 
 
 def parse_record(fields: Mapping[str, str]) -> JobRecord:
-    """Read the hash that the job scripts write; empty strings stand for None."""
+    """The record of a hash that the job scripts write; empty strings mean None."""
     return JobRecord(
         id=fields["id"],
         state=JobState(fields["state"]),

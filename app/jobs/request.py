@@ -1,4 +1,4 @@
-"""A job asked for in JSON: a video at a URL, or an upload that is complete."""
+"""The JSON body of `POST /localize`: a video at a URL, or a complete upload."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_UPLOAD: dict[str, Any] = {"upload": "b1kT0Vt8Qm2c9sZr5yXw4A"}
 
 
 class LocalizeRequest(BaseModel):
-    """Either `url` or `upload`, and options, as in the form's field `options`."""
+    """Either `url` or `upload`, and the job's options."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [_BY_URL, _BY_UPLOAD], "minProperties": 1}
@@ -33,7 +33,7 @@ class LocalizeRequest(BaseModel):
         None,
         min_length=1,
         max_length=MAX_URL,
-        description="http or https, at a public address; redirects are not followed. The worker fetches it.",
+        description="http or https, at a public address. A worker fetches it; redirects are not followed.",
     )
     upload: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"
@@ -42,7 +42,7 @@ class LocalizeRequest(BaseModel):
         None,
         min_length=1,
         max_length=255,
-        description="With `url`: what to call the video; default: its path's end",
+        description="The name of the video at `url`; default: the last part of its path",
     )
     options: JobOptions = Field(default_factory=JobOptions)
 
@@ -60,7 +60,7 @@ class LocalizeRequest(BaseModel):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def new_job(self, url: httpx.URL, default_model: str, key: IdempotencyKey | None) -> NewJob:
-        """The job of a video at `url`, which has been checked. A worker fetches it, so its size is unknown yet."""
+        """The job for the video at the checked `url`. A worker fetches it, so its size is not known yet."""
         job_id = new_job_id()
         return NewJob(
             id=job_id,

@@ -1,4 +1,4 @@
-"""Job records in Redis: submit, claim, renew, finish, cancel, reap. Every change is one atomic script."""
+"""Job records in Redis. Every change is one atomic script in `jobs/lua`, so processes may compete for a job."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import SharedConnection, pairs
 from sentiloc.model.errors import ErrorCode
 
-POISON_DETAIL = "The job ended its worker every time it was tried; the video was not localized."
+POISON_DETAIL = "Every worker that tried this video crashed, so the job was given up."
+# Batch jobs have sequence numbers behind those of all interactive jobs.
 FIRST_BATCH_SEQUENCE = 10**12
 _UPLOAD_ENDED = ["upload", "gone"]
 
 
 def job_key(prefix: str, job_id: str) -> str:
-    """Where a job's record is."""
+    """The Redis key of a job's record."""
     return f"{prefix}job:{job_id}"
 
 
 def events_key(prefix: str, job_id: str) -> str:
-    """Where a job's events are."""
+    """The Redis key of a job's event stream."""
     return f"{prefix}events:{job_id}"
 
 
 def queue_key(prefix: str) -> str:
-    """Where the ids of queued jobs are, in their order."""
+    """The Redis key of the queue: ids of queued jobs in their order."""
     return f"{prefix}queue"
 
 
@@ -55,7 +56,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 class JobStore:
-    """The truth about every job. Raises `redis.RedisError` when Redis cannot be reached."""
+    """All jobs. Raises `redis.RedisError` when Redis cannot be reached."""
 
     def __init__(self, redis: Redis, prefix: str = "sentiloc:") -> None:
         self.redis = redis
@@ -85,18 +86,18 @@ class JobStore:
         return record
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:
-        """Take a queued job for `owner`; None when it is not queued (any more)."""
+        """Take a queued job for `owner`; None if it is not queued any more."""
         claimable = _listed(sources(JobState.DECODING)[:1])
         return read_record(_pairs(self._run("claim", job_id, owner, lease_seconds, claimable)))
 
     def renew(self, lease: Lease, lease_seconds: float, stage: str, progress: float) -> bool:
-        """Keep the job and report its stage and progress (0-1); False when it was cancelled or lost."""
+        """Renew the lease and report stage and progress (0 to 1); False if the job was cancelled or lost."""
         target = JobState(stage) if stage in RUNNING else JobState.DECODING
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
         return bool(self._run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
 
     def fetched(self, lease: Lease, source_bytes: int) -> bool:
-        """The video behind the job's URL is stored; False when the job was given to another worker."""
+        """Record the size of the video fetched from the job's URL; False if another worker has the job."""
         return bool(self._run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))
 
     def succeed(
@@ -108,16 +109,16 @@ class JobStore:
         media_seconds: float = 0.0,
         thumbnails: int = 0,
     ) -> bool:
-        """Finish with a result; False when the job was cancelled or given to another worker.
+        """End the job with a result; False if it was cancelled or another worker has it. May be repeated.
 
-        `media_seconds` are charged to the job's API key, once however often this is repeated.
+        `media_seconds` are added to the usage of the job's API key, once.
         """
         labels = _listed(sorted(set(labels_found)))
         outcome = ("", "", result_key, labels, round(1000 * media_seconds))
         return self._finish(lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails)
 
     def fail(self, lease: Lease, error: JobError) -> bool:
-        """Finish with an error; False when the job was cancelled or given to another worker."""
+        """End the job with an error; False if it was cancelled or another worker has it."""
         return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "", 0)
 
     def _finish(self, lease: Lease, target: JobState, *outcome: str | int, thumbnails: int = 0) -> bool:
@@ -126,40 +127,41 @@ class JobStore:
         return bool(self._run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:
-        """Put an unfinished job back into the queue, in its old place, without blame."""
+        """Put a running job back into the queue, at its old position. It does not count as a crash."""
         argv = (lease.owner, lease.attempt, _listed(RUNNING))
         return bool(self._run("release", lease.job_id, *argv))
 
     def cancel(self, job_id: str) -> bool:
-        """End a queued or running job as cancelled; its worker learns of it at its next renewal."""
+        """Cancel a queued or running job; its worker notices at its next renewal. False if the job had ended."""
         return bool(self._run("cancel", job_id, _listed(sources(JobState.CANCELLED))))
 
     def delete(self, job_id: str) -> JobRecord | None:
-        """Forget a terminal job and its events; returns what it was, None if it is not terminal."""
+        """Delete an ended job and its events. Returns its record; None if it has not ended or does not exist."""
         return read_record(_pairs(self._run("delete", job_id, _listed(TERMINAL))))
 
     def keep_until(self, job_id: str, what: str, moment: float) -> bool:
-        """Note when the `uploads`, `results` or `records` part of a finished job goes; False when it is gone."""
+        """Set when `uploads`, `results` or `records` of an ended job are deleted; False if the job is gone."""
         return bool(self._run("keep", job_id, what, f"{moment:.6f}"))
 
     def expire(self, job_id: str, max_attempts: int, dead_owner: str = "") -> JobState | None:
-        """Take a job from a worker whose lease ran out or who is known to be dead.
+        """Take a job from a worker whose lease has expired, or from `dead_owner`.
 
-        The job is queued again, or failed as poison after `max_attempts` lost workers. None: nothing to do.
+        The job returns to the queue; after `max_attempts` lost workers it fails as `poison`. Returns the new state,
+        None if nothing changed.
         """
         argv = (_listed(RUNNING), max_attempts, dead_owner, ErrorCode.POISON, POISON_DETAIL)
         state = str(self._run("expire", job_id, *argv))
         return JobState(state) if state else None
 
     def shorten_leases(self, most_seconds: float) -> None:
-        """Let no lease end later than in so many seconds: it was given before Redis's clock was set back."""
+        """Shorten leases that end beyond `most_seconds`: they are older than a setback of Redis's clock."""
         for job_id in self.leased_beyond(most_seconds):
             self._run("shorten", job_id, most_seconds)
 
     def should_announce(self, job_id: str, wait_seconds: float, broker_is_empty: bool) -> bool:
-        """True once per waiting time for a job that is still queued: its message should be sent (again).
+        """True once per waiting time for a queued job: its message should be sent again.
 
-        The waiting time doubles with each announcement, unless the broker holds no message at all.
+        The waiting time doubles each time, unless the broker has no message at all.
         """
         argv = (wait_seconds, int(broker_is_empty))
         return bool(self._run("announce", job_id, *argv))
@@ -170,7 +172,7 @@ class JobStore:
         return self._scripts.run(script, keys, argv)
 
     def get(self, job_id: str) -> JobRecord | None:
-        """The record, or None for an id that does not exist."""
+        """The record; None for an unknown id."""
         return read_record(self.redis.hgetall(self._job_key(job_id)))
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
@@ -188,38 +190,38 @@ class JobStore:
         return [None if rank is None else rank + 1 for rank in pipe.execute()]
 
     def queue_position(self, job_id: str) -> int | None:
-        """1 for the job that starts next, None when the job is not queued."""
+        """1 for the job that starts next; None if the job is not queued."""
         return self.queue_positions([job_id])[0]
 
     def expired(self) -> list[str]:
-        """Ids of running jobs whose lease has run out."""
+        """The ids of running jobs whose lease has expired."""
         seconds, micros = self.redis.time()
         now = seconds + micros / 1e6
         return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", "-inf", now))
 
     def leased_beyond(self, seconds: float) -> list[str]:
-        """Ids of running jobs whose lease ends later than in so many seconds."""
+        """The ids of running jobs whose lease ends more than `seconds` from now."""
         now, micros = self.redis.time()
         after = f"({now + micros / 1e6 + seconds}"
         return _strings(self.redis.zrangebyscore(f"{self.prefix}leases", after, "+inf"))
 
     def leased(self) -> list[str]:
-        """Ids of all running jobs."""
+        """The ids of all running jobs."""
         return _strings(self.redis.zrange(f"{self.prefix}leases", 0, -1))
 
     def queued(self, limit: int = 1000) -> list[str]:
-        """Ids of the jobs that start next, in order."""
+        """The ids of the jobs that start next, in order."""
         return _strings(self.redis.zrange(queue_key(self.prefix), 0, limit - 1))
 
     def events(self, job_id: str, after: str = "-") -> list[tuple[str, dict[str, str]]]:
-        """What happened to the job, oldest first: (event id, fields); exactly one is of kind `final`."""
+        """The job's events, oldest first, as (event id, fields). Exactly one has the kind `final`."""
         start = after if after == "-" else f"({after}"
         return cast(
             "list[tuple[str, dict[str, str]]]", self.redis.xrange(self._events_key(job_id), min=start)
         )
 
     def uptime_seconds(self) -> float:
-        """How long Redis has been up."""
+        """The uptime of Redis."""
         return float(self.redis.info("server")["uptime_in_seconds"])
 
     def _job_key(self, job_id: str) -> str:
@@ -237,9 +239,9 @@ class JobReader:
     prefix: str
 
     async def get(self, job_id: str) -> tuple[JobRecord | None, int | None]:
-        """A job's record and its place in the queue (1 starts next); None for what does not exist."""
-        place, queue = job_key(self.prefix, job_id), queue_key(self.prefix)
-        fields, rank = await self.shared.ask(("HGETALL", place), ("ZRANK", queue, job_id))
+        """A job's record, and its position in the queue (1 starts next); None for what does not exist."""
+        record, queue = job_key(self.prefix, job_id), queue_key(self.prefix)
+        fields, rank = await self.shared.ask(("HGETALL", record), ("ZRANK", queue, job_id))
         return read_record(pairs(fields)), None if rank is None else rank + 1
 
 

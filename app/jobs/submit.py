@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.idempotency import KeyReusedError
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
@@ -16,11 +16,13 @@ from sentiloc.app.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
-KEY_REUSED = (
-    422,
-    ProblemCode.IDEMPOTENCY_CONFLICT,
-    "This Idempotency-Key came with another video or other options before.",
-)
+
+class IdempotencyConflict(TypedProblem):
+    """An idempotency key belongs to one request."""
+
+    of_status = 422
+    of_code = ProblemCode.IDEMPOTENCY_CONFLICT
+    example = "This Idempotency-Key was used for another video or other options. Choose a new key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,12 @@ class Submitter:
         Returns the job that the same idempotency key created before, if there is one. The video is never deleted
         here: the job may be recorded although Redis's answer was lost. The orphan sweep removes unclaimed videos.
 
-        Raises the problem `idempotency_conflict`, and `redis.RedisError`.
+        Raises `IdempotencyConflict`, `jobs.store.UploadEndedError` and `redis.RedisError`.
         """
         try:
             record = self.store.submit(job)
         except KeyReusedError as error:
-            raise ProblemError(*KEY_REUSED) from error
+            raise IdempotencyConflict from error
         except RedisError:
             known = self._look_up(job.id)
             if known is None:

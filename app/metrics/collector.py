@@ -1,4 +1,4 @@
-"""The service's figures in Prometheus's form: states, queues, stages, names of models; never a job's or a key's."""
+"""The service's metrics for Prometheus. Labels are states, queues, stages and models, never jobs or keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from sentiloc.app.jobs.presence import WorkerPresence
 from sentiloc.app.jobs.record import TERMINAL, JobState
 from sentiloc.app.metrics.job_counters import FACTOR_BUCKETS, STAGE_BUCKETS
-from sentiloc.app.metrics.queue import StoreFigures
+from sentiloc.app.metrics.queue import QueueMetrics
 from sentiloc.app.webhooks.store import WebhookState
 
 _OUTCOMES = {
@@ -22,65 +22,71 @@ _OUTCOMES = {
 }
 
 
-class Snapshot(Collector):
-    """One moment's figures."""
+class ServiceCollector(Collector):
+    """Turns the present numbers of queue, workers and broker into metric families."""
 
     def __init__(
-        self, figures: StoreFigures, workers: list[WorkerPresence], messages: Mapping[str, int]
+        self, queue: QueueMetrics, workers: list[WorkerPresence], messages: Mapping[str, int]
     ) -> None:
-        self._figures = figures
+        self._queue = queue
         self._workers = workers
         self._messages = messages
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other."""
+        """Yield every metric family."""
         yield from self._jobs()
         yield from self._work()
         yield from self._models()
 
     def _jobs(self) -> Iterator[Metric]:
-        figures = self._figures
-        queued = {str(priority): count for priority, count in figures.queued.items()}
+        queue = self._queue
+        queued = {str(priority): count for priority, count in queue.queued.items()}
         yield _gauges("jobs_queued", "Jobs that wait for a worker", "priority", queued)
         yield _gauge(
-            "oldest_queued_seconds", "Age of the job that waits longest", figures.oldest_queued_seconds
+            "oldest_queued_seconds", "Age in seconds of the oldest queued job", queue.oldest_queued_seconds
         )
-        yield _gauge("jobs_running", "Jobs that a worker holds", sum(figures.running.values()))
-        yield _gauge("jobs_kept", "Job records of every state", figures.kept)
-        states = {JobState.QUEUED: sum(figures.queued.values()), **figures.running}
+        yield _gauge("jobs_running", "Jobs that a worker runs", sum(queue.running.values()))
+        yield _gauge("jobs_kept", "Job records in any state", queue.kept)
+        states = {JobState.QUEUED: sum(queue.queued.values()), **queue.running}
         yield _gauges("jobs", "Jobs that are not finished", "state", states)
-        yield _gauges("queue_messages", "Messages that no worker has taken", "queue", self._messages)
-        finished = {state: figures.counts.get("jobs", state) for state in TERMINAL}
-        yield _counters("jobs_finished", "Jobs that came to their end", "state", finished)
-        yield _gauge("webhooks_waiting", "Webhooks that are still to be accepted", figures.webhooks_waiting)
-        tries = {name: figures.counts.get("webhooks", state) for state, name in _OUTCOMES.items()}
-        yield _counters("webhook_deliveries", "Tries to deliver a webhook", "outcome", tries)
+        yield _gauges("queue_messages", "Broker messages that no worker has taken", "queue", self._messages)
+        finished = {state: queue.counts.get("jobs", state) for state in TERMINAL}
+        yield _counters("jobs_finished", "Jobs that have ended", "state", finished)
+        yield _gauge("webhooks_waiting", "Webhooks that no receiver has accepted yet", queue.webhooks_waiting)
+        tries = {name: queue.counts.get("webhooks", state) for state, name in _OUTCOMES.items()}
+        yield _counters("webhook_deliveries", "Attempts to deliver a webhook", "outcome", tries)
 
     def _work(self) -> Iterator[Metric]:
-        counts = self._figures.counts
+        counts = self._queue.counts
         stages = HistogramMetricFamily(
-            "sentiloc_stage_seconds", "What stages of a job take", labels=["stage"]
+            "sentiloc_stage_seconds", "Seconds that the stages of a job take", labels=["stage"]
         )
         for stage in counts.stages():
             found = counts.histogram(STAGE_BUCKETS, "stage", stage)
             stages.add_metric([stage], found.buckets, found.total)
         yield stages
         factor = counts.histogram(FACTOR_BUCKETS, "factor")
-        meaning = "Seconds of work for a second of video, by job"
+        meaning = "Seconds of work per second of video, by job"
         yield HistogramMetricFamily(
             "sentiloc_realtime_factor", meaning, buckets=factor.buckets, sum_value=factor.total
         )
-        yield _counter("media_seconds", "Video that was localized", counts.get("media_milliseconds") / 1000)
         yield _counter(
-            "work_seconds", "Time that workers spent on it", counts.get("work_milliseconds") / 1000
+            "media_seconds", "Seconds of video that were localized", counts.get("media_milliseconds") / 1000
         )
-        yield _counter("video_bytes", "Bytes of it", counts.get("video_bytes"))
+        yield _counter(
+            "work_seconds", "Seconds that workers spent on it", counts.get("work_milliseconds") / 1000
+        )
+        yield _counter("video_bytes", "Bytes of video that were localized", counts.get("video_bytes"))
 
     def _models(self) -> Iterator[Metric]:
-        yield _gauge("workers", "Worker processes heard of lately", len(self._workers))
+        yield _gauge("workers", "Worker processes that are alive", len(self._workers))
         labels = ["model", "version", "device"]
-        ready = GaugeMetricFamily("sentiloc_worker_ready", "Loaded models", labels=labels)
-        load = GaugeMetricFamily("sentiloc_model_load_seconds", "Longest time to load one", labels=labels)
+        ready = GaugeMetricFamily(
+            "sentiloc_worker_ready", "1 if a worker has the model loaded", labels=labels
+        )
+        load = GaugeMetricFamily(
+            "sentiloc_model_load_seconds", "Longest time to load it, in seconds", labels=labels
+        )
         slowest: dict[tuple[str, str, str], float] = {}
         for worker in self._workers:
             if worker.is_ready:

@@ -1,6 +1,6 @@
-"""How long requests take to be answered, by route; and, where traces are asked for, a span for each request.
+"""Request times by route and, with tracing, a span for each request.
 
-Counted by this process alone: each API process has its own at `/metrics`.
+Each API process counts its own requests and shows them at its own `/metrics`.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _STATIC = ("/web/", "/docs/")
 
 
-class HttpFigures:
-    """The histogram; routes are the templates of the API, so there are only so many."""
+class HttpMetrics:
+    """The histogram of request times. Its labels are route templates, so their number is limited."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._seconds = Histogram(
             "sentiloc_http_request_seconds",
-            "From a request to the head of its answer, at this API process",
+            "Seconds from a request to the head of its answer, in this API process",
             ["method", "route", "status"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count one request."""
+        """Count one request of `seconds` with its HTTP status."""
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._seconds.labels(method, route_of(scope), str(status)).observe(seconds)
 
 
 def route_of(scope: Scope) -> str:
-    """The route's template; nothing that a client can invent."""
+    """The template of the route. Clients cannot invent new values, so they cannot grow the metrics."""
     path = getattr(scope.get("route"), "path", None)
     if path is not None:
         return str(path)
     return "static" if scope["path"].startswith(_STATIC) else "unmatched"
 
 
-class Measured:
-    """ASGI middleware that watches every request."""
+class MetricsMiddleware:
+    """ASGI middleware that times every request."""
 
-    def __init__(self, app: ASGIApp, figures: HttpFigures) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
-        self._figures = figures
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and time it until its answer begins."""
+        """Pass the request on and time it until its answer begins."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -64,7 +64,7 @@ class Measured:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._figures.observe(scope, status, time.perf_counter() - began)
+                self._metrics.observe(scope, status, time.perf_counter() - began)
             await send(message)
 
         with span(scope["method"], Headers(scope=scope).get("traceparent")) as current:

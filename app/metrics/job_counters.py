@@ -1,6 +1,6 @@
-"""Counts that workers keep in Redis for `/metrics`: stages, real time, bytes, webhooks. Whole numbers only.
+"""Counters that workers keep in Redis for `/metrics`: stages, speed, bytes, webhooks. Whole numbers only.
 
-One hash, whose fields are words with spaces between: few of them, however many jobs there are.
+They are one hash. Its fields are words separated by spaces, and their number does not grow with the number of jobs.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _THOUSAND = 1000
 
 @dataclass(slots=True)
 class Histogram:
-    """Observations by bucket: counts of those at most so large, the last of all; and their sum."""
+    """Cumulative counts: (upper bound, observations up to it), the last one of all; and the sum of all observations."""
 
     buckets: list[tuple[str, float]]
     total: float
 
 
 @dataclass(frozen=True, slots=True)
-class JobFigures:
-    """What one job did: seconds by stage, seconds of media, seconds of work, bytes of video."""
+class JobMetrics:
+    """The work of one job: seconds by stage, seconds of media, seconds of work, bytes of video."""
 
     stages: Mapping[str, float]
     media_seconds: float
@@ -37,21 +37,21 @@ class JobFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class CountedFigures:
-    """All that was counted so far."""
+class Counters:
+    """The values of all counters."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def get(self, *words: str) -> int:
-        """One count; 0 where nothing was counted."""
+        """One counter; 0 if it does not exist."""
         return self.counts.get(" ".join(words), 0)
 
     def stages(self) -> list[str]:
-        """Stages that were timed."""
+        """The names of the stages that were timed."""
         return sorted({name.split(" ")[1] for name in self.counts if name.startswith("stage ")})
 
     def histogram(self, bounds: Sequence[float], *words: str) -> Histogram:
-        """Buckets as Prometheus counts them: each holds those before it."""
+        """A histogram in the form of Prometheus, where each bucket includes the smaller ones."""
         running, buckets = 0, []
         for bound in (*map(str, bounds), _LAST):
             running += self.get(*words, bound)
@@ -59,26 +59,26 @@ class CountedFigures:
         return Histogram(buckets, self.get(*words, "sum") / _THOUSAND)
 
 
-def place(prefix: str) -> str:
-    """Where the counts are."""
+def counters_key(prefix: str) -> str:
+    """The Redis key of the counters. Its name is older than this module and kept for running services."""
     return f"{prefix}figures"
 
 
-def read_counts(redis: Redis, prefix: str) -> CountedFigures:
-    """As of now."""
-    found = cast("dict[str, str]", redis.hgetall(place(prefix)))
-    return CountedFigures({name: int(count) for name, count in found.items()})
+def read_counts(redis: Redis, prefix: str) -> Counters:
+    """The present values."""
+    found = cast("dict[str, str]", redis.hgetall(counters_key(prefix)))
+    return Counters({name: int(count) for name, count in found.items()})
 
 
-def count_job(redis: Redis, prefix: str, job: JobFigures) -> None:
-    """Add a finished job's figures, in one write."""
+def count_job(redis: Redis, prefix: str, job: JobMetrics) -> None:
+    """Add the metrics of a finished job, in one write."""
     pipe = redis.pipeline()
     for name, amount in _changes(job):
-        pipe.hincrby(place(prefix), name, amount)
+        pipe.hincrby(counters_key(prefix), name, amount)
     pipe.execute()
 
 
-def _changes(job: JobFigures) -> Iterator[tuple[str, int]]:
+def _changes(job: JobMetrics) -> Iterator[tuple[str, int]]:
     for stage, seconds in job.stages.items():
         yield from _observed(STAGE_BUCKETS, seconds, f"stage {stage}")
     if job.media_seconds > 0:

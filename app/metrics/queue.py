@@ -1,4 +1,4 @@
-"""How many jobs wait and run, and for how long: counted by Redis, whatever the number of jobs."""
+"""The numbers of waiting and running jobs. Redis counts them, so the cost does not grow with the number of jobs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.record import RUNNING, JobState
 from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, job_key
-from sentiloc.app.metrics.job_counters import CountedFigures, read_counts
+from sentiloc.app.metrics.job_counters import Counters, read_counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreFigures:
-    """Counts of jobs, and seconds."""
+class QueueMetrics:
+    """Numbers of jobs by state, and the age of the oldest queued job in seconds."""
 
     queued: dict[Priority, int]
     oldest_queued_seconds: float
     running: dict[JobState, int]
     kept: int
     webhooks_waiting: int
-    counts: CountedFigures
+    counts: Counters
 
 
-def read_figures(store: JobStore) -> StoreFigures:
-    """As of now, in three round trips."""
+def read_queue_metrics(store: JobStore) -> QueueMetrics:
+    """The present numbers, in three round trips."""
     queue, batch = f"{store.prefix}queue", f"{FIRST_BATCH_SEQUENCE}"
     pipe = store.redis.pipeline(transaction=False)
     pipe.zcount(queue, "-inf", f"({batch}")
@@ -36,7 +36,7 @@ def read_figures(store: JobStore) -> StoreFigures:
     pipe.time()
     interactive, batches, leased, kept, webhooks, first, first_batch, (seconds, micros) = pipe.execute()
     created = _created(store, [*first, *first_batch])
-    return StoreFigures(
+    return QueueMetrics(
         queued={Priority.INTERACTIVE: interactive, Priority.BATCH: batches},
         oldest_queued_seconds=max([0.0, *(seconds + micros / 1e6 - at for at in created)]),
         running=_running(store, leased),

@@ -1,4 +1,4 @@
-"""`/docs` with its own copy of Swagger UI, so that it works without any other server."""
+"""`/docs` with a local copy of Swagger UI, so that it needs no other server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 
 def add_docs(app: FastAPI) -> None:
-    """Mount the assets of the `fastapi-swagger` package under `/docs/static` and the page at `/docs`."""
+    """Serve the page at `/docs` and the files of the package `fastapi-swagger` under `/docs/static`."""
     assets = Path(str(resources.files("fastapi_swagger") / "resources"))
     app.mount("/docs/static", StaticFiles(directory=assets), name="docs-static")
     app.add_api_route("/docs", _page, include_in_schema=False, response_class=HTMLResponse)

@@ -8,14 +8,14 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from sentiloc.app.access.guard import (
-    FORBIDDEN,
-    QUOTA_EXCEEDED,
-    RATE_LIMITED,
-    UNAUTHORIZED,
+    Forbidden,
+    QuotaExceeded,
+    RateLimited,
+    Unauthorized,
     is_open,
     makes_jobs,
 )
-from sentiloc.app.http.problems import NO_REDIS_DETAIL, Problem, ProblemCode, documented
+from sentiloc.app.http.problems import Problem, RedisUnavailable, documented
 from sentiloc.app.jobs.feedback import Feedback
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.request import LocalizeRequest
@@ -24,15 +24,15 @@ from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED, JobBody, JobListBody
 from sentiloc.app.schemas.results import ResultBody
 
 
-def _as_asked(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of what a client sends, in which what has a default may be left out."""
+def _request_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a request body, in which fields with a default are optional."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     return schema
 
 
 def complete_openapi(app: FastAPI, keys_required: bool = False) -> None:
-    """Add the problem schema, drop FastAPI's own error schemas, restore the nulls that it cuts from examples."""
+    """Add the problem schema, drop FastAPI's error schemas, and restore the nulls that it cuts from examples."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -42,30 +42,42 @@ def complete_openapi(app: FastAPI, keys_required: bool = False) -> None:
             schemas.pop(unused, None)
         schemas["Problem"] = Problem.model_json_schema()
         for asked in (Feedback, JobOptions, LocalizeRequest):
-            schemas[asked.__name__] = _as_asked(asked)
+            schemas[asked.__name__] = _request_schema(asked)
         for model in (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody):
             schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
         accepted = document["paths"]["/localize"]["post"]["responses"]["202"]
         accepted["content"]["application/json"]["example"] = EXAMPLE_QUEUED
         add_security(document, keys_required)
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                # FastAPI puts the parameters of dependencies last; clients expect the order of the path.
+                operation.get("parameters", []).sort(key=lambda one: _position(path, one))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
 _SCHEMES: dict[str, Any] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of `sentiloc keys create`"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key made with `sentiloc keys create`",
+    },
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key"},
 }
-_NO_REDIS = (503, ProblemCode.REDIS_UNAVAILABLE, NO_REDIS_DETAIL)
 _RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "string"}}
 _CHALLENGE = {"description": "RFC 6750", "schema": {"type": "string"}}
 
 
-def add_security(document: dict[str, Any], keys_required: bool) -> None:
-    """Document the keys, and on every closed operation the answers of who shows none, or too few rights.
+def _position(path: str, parameter: dict[str, Any]) -> int:
+    place = path.find(f"{{{parameter['name']}}}")
+    return place if parameter["in"] == "path" else len(path)
 
-    `security` itself is stated where this server asks for keys.
+
+def add_security(document: dict[str, Any], keys_required: bool) -> None:
+    """Document API keys and, on every protected operation, the answers 401, 403 and 429.
+
+    The operations get `security` only on a server that needs keys.
     """
     document["components"]["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():
@@ -80,8 +92,8 @@ def add_security(document: dict[str, Any], keys_required: bool) -> None:
 
 
 def _add_answers(responses: dict[str, Any], with_quota: bool) -> None:
-    refused = (RATE_LIMITED, QUOTA_EXCEEDED) if with_quota else (RATE_LIMITED,)
-    for status, answer in documented(UNAUTHORIZED, FORBIDDEN, *refused, _NO_REDIS).items():
+    refused = (RateLimited, QuotaExceeded) if with_quota else (RateLimited,)
+    for status, answer in documented(Unauthorized, Forbidden, *refused, RedisUnavailable).items():
         responses.setdefault(str(status), answer)
     responses["401"]["headers"] = {"WWW-Authenticate": _CHALLENGE}
     responses["429"]["headers"] = {"Retry-After": _RETRY_AFTER}

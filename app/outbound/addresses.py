@@ -1,11 +1,11 @@
-"""Which addresses belong to the open internet."""
+"""Decides which IP addresses are public."""
 
 from __future__ import annotations
 
 import ipaddress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-# IANA's special-purpose registry, multicast, reserved space, and the metadata address that Azure has in public space.
+# IANA's special-purpose registry, multicast, reserved space, and Azure's metadata address, which is in public space.
 _CLOSED_V4 = [
     IPv4Network(network)
     for network in (
@@ -14,21 +14,21 @@ _CLOSED_V4 = [
         *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"),
     )
 ]
-# Outside of global unicast nothing is public; inside, what is special or carries an IPv4 address is not.
+# Only global unicast is public, except special ranges and ranges that embed IPv4 addresses.
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _CLOSED_V6 = [IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 
 
 def is_public(address: str) -> bool:
-    """True for an address on the open internet that belongs to no special range."""
-    place = parse_address(address)
-    if isinstance(place, IPv4Address):
-        return not any(place in network for network in _CLOSED_V4)
-    return place is not None and place in _GLOBAL_V6 and not any(place in network for network in _CLOSED_V6)
+    """True for a public address outside all special ranges."""
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv4Address):
+        return not any(parsed in network for network in _CLOSED_V4)
+    return parsed is not None and parsed in _GLOBAL_V6 and not any(parsed in net for net in _CLOSED_V6)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address that a text is, in its plain form; None for a name and for other ways to write a number."""
+    """Parse an address in its usual notation; None for names and for other notations of numbers."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Requests to addresses that strangers name: only to public ones, without redirects, within bounded time.
+"""HTTP client for user-supplied URLs (SSRF-safe): public addresses only, no redirects, bounded time.
 
-A host is resolved once, every address that it has must be public, and the connection goes to the address that was
-checked, so that a second, different answer of the resolver is never asked for. TLS still checks the host's name.
+A host is resolved once and all its addresses must be public. The connection goes to a checked address, so a second,
+different answer of the resolver cannot be used (DNS rebinding). TLS still verifies the host's name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sentiloc.app.outbound.addresses import is_public, parse_address
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 Resolver = Callable[[str, int], Sequence[str]]
-"""(host, port) to the addresses of the host; raises OSError when it has none."""
+"""Maps (host, port) to the host's addresses; raises OSError if it has none."""
 
 MAX_URL = 2048
 _CONNECT_SECONDS = 10.0
@@ -35,14 +35,14 @@ _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """The machine's own resolver."""
+    """Resolve a host with the operating system."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said; `body` is cut off at the caller's limit. Header names are in lower case."""
+    """A server's answer. `body` is cut off at the caller's limit; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,14 +51,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """Sends requests to public addresses, and to those of the networks in `allow`."""
+    """Sends requests to public addresses and to the networks in `allow` (CIDR)."""
 
     allow: Sequence[str] = ()
     resolver: Resolver = system_resolver
     tls: ssl.SSLContext | None = None
 
     def check(self, url: str) -> httpx.URL:
-        """The URL, if it may be asked as far as one can tell without resolving; raises `url_forbidden`."""
+        """Check a URL without resolving its host; raises `url_forbidden`."""
         parsed = _parse(url)
         if parsed.host == "localhost" or parsed.host.endswith(".localhost"):
             for address in ("127.0.0.1", "::1"):
@@ -69,7 +69,7 @@ class Outbound:
         return parsed
 
     def resolve(self, host: str, port: int) -> list[str]:
-        """Addresses that may be connected to; raises `url_forbidden` if any is not, `url_unreachable` for none."""
+        """The addresses of a host. Raises `url_forbidden` if any is not public, `url_unreachable` if there are none."""
         literal = _literal(host)
         try:
             found = [literal] if literal is not None else list(self.resolver(host, port))
@@ -93,10 +93,10 @@ class Outbound:
         idle_seconds: float = 30.0,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[httpcore.Response]:
-        """The response, whatever its status, with its body still to come; redirects are not followed.
+        """Yield the response, whatever its status, before its body is read. Redirects are not followed.
 
-        All of it, the body included, may take `total_seconds`, and each wait `idle_seconds`. It ends early once
-        `stopped` says so. Raises `url_forbidden` and `url_unreachable`.
+        The exchange including the body may take `total_seconds`, and each single wait `idle_seconds`. It ends early
+        once `stopped` returns True. Raises `url_forbidden` and `url_unreachable`.
         """
         parsed = self.check(url)
         limits = _Limits(time.monotonic() + total_seconds, stopped)
@@ -126,7 +126,7 @@ class Outbound:
         total_seconds: float,
         max_bytes: int = 4096,
     ) -> Answer:
-        """A small exchange; of the answer's body at most `max_bytes` are read. Raises as `stream` does."""
+        """A small exchange. At most `max_bytes` of the body are read. Raises `url_forbidden` and `url_unreachable`."""
         with self.stream(
             method, url, headers=headers, content=content, total_seconds=total_seconds
         ) as response:
@@ -143,13 +143,13 @@ class Outbound:
             raise SentilocError(ErrorCode.URL_FORBIDDEN, detail)
 
     def _is_allowed(self, address: str) -> bool:
-        place = parse_address(address)
+        parsed = parse_address(address)
         networks = [ipaddress.ip_network(network, strict=False) for network in self.allow]
-        return place is not None and any(place in net for net in networks if net.version == place.version)
+        return parsed is not None and any(parsed in net for net in networks if net.version == parsed.version)
 
 
 def header_texts(response: httpcore.Response) -> dict[str, str]:
-    """The response's headers; of a repeated one the last."""
+    """The headers of a response; the last value of a repeated header."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
@@ -203,7 +203,7 @@ class _Limits:
     stopped: Callable[[], bool]
 
     def left(self, seconds: float | None, kind: type[httpcore.TimeoutException]) -> float:
-        """The time that a step may take: what is asked for, or what is left of the whole."""
+        """The seconds that a step may take: `seconds`, or less if the whole exchange has less left."""
         rest = self.deadline - time.monotonic()
         if rest <= 0 or self.stopped():
             raise kind
@@ -212,7 +212,7 @@ class _Limits:
 
 @dataclass(slots=True)
 class _CheckedBackend(httpcore.NetworkBackend):
-    """Connects to checked addresses only; the name is never resolved again after the check."""
+    """Connects only to checked addresses. The name is not resolved again after the check."""
 
     outbound: Outbound
     limits: _Limits
@@ -226,7 +226,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        """The first address that answers."""
+        """Connect to the first address that answers."""
         failure: Exception | None = None
         wait = self.limits.left(timeout, httpcore.ConnectTimeout)
         for address in _within(wait, lambda: self.outbound.resolve(host.strip("[]"), port)):
@@ -247,7 +247,7 @@ class _BoundedStream(httpcore.NetworkStream):
     limits: _Limits
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Waits in slices, so that it notices soon when it should stop."""
+        """Read in short slices, so that a stop is noticed soon."""
         until = time.monotonic() + self.limits.left(timeout, httpcore.ReadTimeout)
         while True:
             wait = self.limits.left(until - time.monotonic(), httpcore.ReadTimeout)
@@ -258,7 +258,7 @@ class _BoundedStream(httpcore.NetworkStream):
                     raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """All of the buffer."""
+        """Write the whole buffer."""
         self.inner.write(buffer, self.limits.left(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
@@ -273,12 +273,12 @@ class _BoundedStream(httpcore.NetworkStream):
         return _BoundedStream(self.inner.start_tls(ssl_context, server_hostname, wait), self.limits)
 
     def get_extra_info(self, info: str) -> Any:
-        """What is known of the socket."""
+        """Information about the socket."""
         return self.inner.get_extra_info(info)
 
 
 def _within(seconds: float, call: Callable[[], list[str]]) -> list[str]:
-    """The call's result; the system's resolver knows no time-out, so it is left behind when it takes too long."""
+    """The result of `call`. The system's resolver has no time-out, so a call that takes too long is abandoned."""
     box: queue.SimpleQueue[list[str] | BaseException] = queue.SimpleQueue()
 
     def run() -> None:

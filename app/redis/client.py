@@ -1,4 +1,4 @@
-"""One way to connect to Redis: bounded waiting, one quick retry, text in and out."""
+"""Redis clients with time limits, one quick retry, and text instead of bytes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 def redis_url(settings: Settings) -> str:
-    """The configured URL; raises when there is none (`sentiloc serve` always sets one)."""
+    """The configured URL; raises `invalid_data` without one. `sentiloc serve` always sets one."""
     if settings.redis_url is None:
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            "SENTILOC_REDIS_URL is not set; set it, or use `sentiloc serve`, which brings its own Redis",
+            "SENTILOC_REDIS_URL is not set. Set it, or use `sentiloc serve`, which starts its own store.",
         )
     return settings.redis_url
 
 
 def broker_url(settings: Settings) -> str:
-    """The same Redis in the form that Celery reads."""
+    """The same Redis as a URL that Celery understands."""
     url = redis_url(settings)
     return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
 
 
 def connect(settings: Settings) -> Redis:
-    """A client (thread-safe, connects when first used) that answers or raises within a few seconds."""
+    """A thread-safe client that connects when first used and answers or raises within a few seconds."""
     return Redis.from_url(
         redis_url(settings),
         decode_responses=True,
@@ -44,7 +44,7 @@ def connect(settings: Settings) -> Redis:
 
 
 def connect_async(settings: Settings) -> AsyncRedis:
-    """The same for coroutines of one event loop; a blocking read must end before the time-out does."""
+    """The client for coroutines of one event loop. A blocking read must be shorter than the socket time-out."""
     client: AsyncRedis = AsyncRedis.from_url(
         redis_url(settings),
         decode_responses=True,
@@ -57,7 +57,7 @@ def connect_async(settings: Settings) -> AsyncRedis:
 
 
 def new_connection(settings: Settings) -> AbstractConnection:
-    """For a coroutine that bounds by itself how long it waits for an answer; hashes come as flat lists."""
+    """One connection for a coroutine with its own time limit. Hashes arrive as flat lists (RESP 2)."""
     pool: Any = ConnectionPool.from_url(
         redis_url(settings),
         decode_responses=True,

@@ -1,6 +1,6 @@
-"""What requests ask of Redis at the same time goes there together: over one connection, without a thread.
+"""Sends the Redis commands of concurrent requests together, over one connection and without threads.
 
-A client's `pipeline` would do as well, at twice the processor time: this is the path of every poll.
+Every poll takes this path. The client's own `pipeline` would need twice the processor time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Asked = tuple[Sequence[Command], asyncio.Future[list[Any]]]
 
 
 class SharedConnection:
-    """Serves one event loop at a time. Commands may be sent twice, so they must bear that."""
+    """A connection of one event loop. A command may be sent twice, so only repeatable commands are allowed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -34,7 +34,7 @@ class SharedConnection:
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, *commands: Command) -> list[Any]:
-        """Redis's answers, lists where they are hashes; raises `redis.RedisError` within seconds."""
+        """The answers of Redis, hashes as flat lists; raises `redis.RedisError` within seconds."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._connection, self._waiting, self._task = loop, None, [], None
@@ -44,23 +44,23 @@ class SharedConnection:
             self._task = loop.create_task(self._serve())
         return await future
 
-    async def hash(self, place: str) -> dict[str, str]:
-        """The fields of a hash; empty when there is none."""
-        return pairs((await self.ask(("HGETALL", place)))[0])
+    async def hash(self, key: str) -> dict[str, str]:
+        """The fields of a hash; empty if it does not exist."""
+        return pairs((await self.ask(("HGETALL", key)))[0])
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._connection is not None:
             await self._connection.disconnect()
 
     async def _serve(self) -> None:
-        """Send what waits, as long as something does."""
+        """Send waiting commands until none wait."""
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
                 answers = await self._ask_twice([one for commands, _ in batch for one in commands])
             except Exception as error:
-                # Whatever it is, whoever waits must hear of it.
+                # Every waiting request must learn of the failure, whatever it is.
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
@@ -68,7 +68,7 @@ class SharedConnection:
                 _hand_out(batch, answers)
 
     async def _ask_twice(self, commands: list[Command]) -> list[Any]:
-        """Once more over a new connection: the old one may have been lost long ago."""
+        """Try again over a new connection, because the old one may have been lost long ago."""
         try:
             return await self._ask_once(commands)
         except RedisConnectionError:
@@ -87,7 +87,7 @@ class SharedConnection:
             await connection.disconnect(nowait=True)
             raise RedisTimeoutError("Redis does not answer") from error
         except RedisError:
-            # Answers that were not read must not be taken for those of the next batch.
+            # Unread answers must not be taken for those of the next batch.
             await connection.disconnect(nowait=True)
             raise
 

@@ -1,4 +1,4 @@
-"""`GET /limits` and `GET /models`: what this server takes and what it can run."""
+"""`GET /limits` and `GET /models`: the limits of this server and its models."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _MODEL: dict[str, Any] = {
 
 
 class LimitsBody(BaseModel):
-    """What this server takes; a video beyond it is refused or its job fails with `limit_exceeded`."""
+    """The limits of this server. A video beyond them is refused, or its job fails with `limit_exceeded`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LIMITS]})
 
@@ -67,42 +67,50 @@ class LimitsBody(BaseModel):
     max_side_pixels: int
     max_frame_pixels: int = Field(description="Width times height")
     max_frame_rate: float = Field(description="Frames per second")
-    max_options_bytes: int = Field(description="The form's field `options`")
+    max_options_bytes: int = Field(description="Of the form's field `options`")
     max_metadata_bytes: int
-    max_event_streams: int = Field(description="Listeners to events at a time, per API process")
-    upload_idle_seconds: float = Field(description="An upload that sends nothing for so long ends")
-    upload_expiry_seconds: float = Field(description="A resumable upload that rests for so long is removed")
-    max_open_uploads: int = Field(description="Resumable uploads under way, of all clients together")
-    fetch_seconds: float = Field(description="A video must be fetched from its URL by then")
-    presigned_uploads: bool = Field(description="Whether `POST /uploads/presign` gives forms")
-    tus_versions: list[str] = Field(description="Of the protocol of `/uploads`")
+    max_event_streams: int = Field(description="Concurrent event streams per API process")
+    upload_idle_seconds: float = Field(description="An upload without data for this long is aborted")
+    upload_expiry_seconds: float = Field(
+        description="A resumable upload without new data for this long is removed"
+    )
+    max_open_uploads: int = Field(description="Open resumable uploads of all clients together")
+    fetch_seconds: float = Field(description="Time limit for fetching a video from its URL")
+    presigned_uploads: bool = Field(description="Whether `POST /uploads/presign` is available")
+    tus_versions: list[str] = Field(description="Versions of the protocol tus at `/uploads`")
     tus_extensions: list[str]
-    idempotency_seconds: int = Field(description="How long an Idempotency-Key is remembered")
-    keep_uploads_seconds: float = Field(description="From a job's end to its video's; 0: kept")
-    keep_results_seconds: float = Field(description="From a job's end to its result's; 0: kept")
-    keep_records_seconds: float = Field(description="From a job's end to its record's; 0: kept")
+    idempotency_seconds: int = Field(description="How long an `Idempotency-Key` is remembered")
+    keep_uploads_seconds: float = Field(
+        description="Time from a job's end to the deletion of its video; 0: never"
+    )
+    keep_results_seconds: float = Field(
+        description="Time from a job's end to the deletion of its result; 0: never"
+    )
+    keep_records_seconds: float = Field(
+        description="Time from a job's end to the deletion of its record; 0: never"
+    )
     containers: list[str]
 
 
 class InstalledModel(BaseModel):
-    """A model that a job can ask for by name."""
+    """A model that a job can request by name."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_MODEL]})
 
     name: str
     version: str
-    is_default: bool = Field(description="Used by jobs that name none")
-    task: str = Field(description="What it finds: `sentiment`, `emotion` or `expression`")
-    streams: list[str] = Field(description="What it looks at")
+    is_default: bool = Field(description="Whether jobs that name no model use it")
+    task: str = Field(description="`sentiment`, `emotion` or `expression`")
+    streams: list[str] = Field(description="The input streams of the model")
     classes: list[str]
     confidence_threshold: float
     snippet_seconds: float = Field(description="Seconds per value of the curve")
     spec_hash: str
 
 
-@router.get("/limits", summary="What the server takes")
+@router.get("/limits", summary="Get the server's limits")
 def limits(services: ServicesDep) -> LimitsBody:
-    """The settings that a client can run into."""
+    """The settings that limit what a client can send."""
     fixed = {
         "max_options_bytes": MAX_OPTIONS_BYTES,
         "max_metadata_bytes": MAX_METADATA_BYTES,
@@ -120,7 +128,7 @@ def limits(services: ServicesDep) -> LimitsBody:
     responses={200: {"content": {"application/json": {"example": [_MODEL]}}}},
 )
 def models(services: ServicesDep) -> list[InstalledModel]:
-    """The packages installed at the API, by name."""
+    """The model packages that are installed at the API, by name."""
     settings = services.settings
     root = settings.models_dir or shipped_models_dir()
     found = []
@@ -128,7 +136,7 @@ def models(services: ServicesDep) -> list[InstalledModel]:
         try:
             found.append(_installed(name, load_spec(root / name / "spec.json"), settings))
         except SentilocError as error:
-            logger.error("model package %s is left out: %s", name, error.detail)
+            logger.error("model package %s is not listed: %s", name, error.detail)
     return found
 
 

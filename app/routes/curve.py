@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
-from sentiloc.app.http.problems import ProblemCode, documented
-from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from sentiloc.app.routes.results import EXPIRED, read_result
+from sentiloc.app.http.problems import RedisUnavailable, documented
+from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
+from sentiloc.app.routes.results import STORE_DOWN, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, CurveBody
 from sentiloc.app.schemas.tasks import SeriesCurveBody
 from sentiloc.app.services import ServicesDep
@@ -28,7 +28,7 @@ _SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
 
 
 def as_csv(curve: Curve | SeriesCurve) -> str:
-    """One row per value: its time in seconds, its scores, and whether a face was found (0 or 1)."""
+    """One row per value: its times in seconds, its scores, and whether a face was found (0 or 1)."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     columns: dict[str, Sequence[float]]
@@ -57,31 +57,32 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/jobs/{job_id}/curve",
-    summary="Fetch the scores over time",
+    summary="Get the scores over time",
     response_model=CurveBody | SeriesCurveBody,
     responses={
         **_ANSWER,
         **NOT_MODIFIED,
         **documented(
-            UNKNOWN,
-            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
-            EXPIRED,
+            JobNotFound,
+            ResultNotReady,
+            ResultExpired,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             BAD_ID,
-            NO_REDIS,
+            STORE_DOWN,
+            RedisUnavailable,
         ),
     },
 )
 def curve(
-    job_id: JobId,
+    record: JobDep,
     request: Request,
     services: ServicesDep,
     kind: Annotated[
-        Literal["json", "csv"] | None, Query(alias="format", description="Wins over the Accept header")
+        Literal["json", "csv"] | None, Query(alias="format", description="Overrides the `Accept` header")
     ] = None,
 ) -> Response:
-    """What segments are cut from. Also part of the JSON result."""
-    found = read_result(services, find_job(services, job_id)).curve
+    """The scores that the segments are cut from. They are also part of the JSON result."""
+    found = read_result(services, record).curve
     if kind == "csv" or (kind is None and CSV_TYPE in request.headers.get("accept", "")):
         return tagged(request, as_csv(found), CSV_TYPE, _HEADERS)
     body = CurveBody if isinstance(found, Curve) else SeriesCurveBody

@@ -1,4 +1,4 @@
-"""`/jobs/{id}/feedback`: what an editor corrects; `/feedback/export`: all of it, for training."""
+"""`/jobs/{id}/feedback`: corrections of a result. `/feedback/export`: all corrections, as training data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from sentiloc.app.http.body import parse_body, read_body
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.http.problems import (
+    BodyTooLarge,
+    InvalidRequest,
+    ProblemCode,
+    RedisUnavailable,
+    TypedProblem,
+    documented,
+)
 from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Feedback, KeptFeedback, training_zip
-from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from sentiloc.app.routes.results import EXPIRED, read_result
+from sentiloc.app.routes.deps import BAD_ID, JobDep, JobId, JobNotFound, reload
+from sentiloc.app.routes.results import STORE_DOWN, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.model.errors import ErrorCode
@@ -38,8 +45,27 @@ _FORM = {
 }
 
 
+class FeedbackFull(TypedProblem):
+    """A job takes a limited number of corrections."""
+
+    of_status = 409
+    of_code = ProblemCode.FEEDBACK_FULL
+    example = "This job has as much feedback as it takes."
+
+
+class WrongTask(TypedProblem):
+    """Only results of the task `sentiment` can be corrected."""
+
+    of_status = 409
+    of_code = ProblemCode.WRONG_TASK
+    example = "Feedback corrects sentiment; this job's model finds emotions."
+
+    def __init__(self, task: str) -> None:
+        super().__init__(f"Feedback corrects sentiment; this job's model finds {task}s.")
+
+
 class FeedbackList(BaseModel):
-    """All feedback on a job, oldest first; the last one counts."""
+    """All feedback on a job, oldest first. The last entry counts."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"feedback": [_KEPT]}]})
 
@@ -54,21 +80,22 @@ class FeedbackList(BaseModel):
     responses={
         201: {"content": {"application/json": {"example": _KEPT}}},
         **documented(
-            UNKNOWN,
-            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
-            (409, ProblemCode.FEEDBACK_FULL, "There is no room for more feedback on this job."),
-            (409, ProblemCode.WRONG_TASK, "Feedback is on sentiment; this job's model finds emotions."),
-            EXPIRED,
+            JobNotFound,
+            ResultNotReady,
+            FeedbackFull,
+            WrongTask,
+            ResultExpired,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
-            (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes."),
+            BodyTooLarge,
             (422, ProblemCode.INVALID_REQUEST, "segments.0: Value error, end must be after start"),
             BAD_ID,
-            NO_REDIS,
+            STORE_DOWN,
+            RedisUnavailable,
         ),
     },
 )
 async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFeedback:
-    """Segments replace the result's; points say only that there is sentiment at that moment."""
+    """Segments replace those of the result. Points only state that there is sentiment at a moment."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     feedback = parse_body(Feedback, body)
     return await to_thread.run_sync(_keep, services, job_id, feedback)
@@ -77,12 +104,11 @@ async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFe
 @router.get(
     "/jobs/{job_id}/feedback",
     summary="List a job's feedback",
-    responses=documented(UNKNOWN, BAD_ID, NO_REDIS),
+    responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
-def of_job(job_id: JobId, services: ServicesDep) -> FeedbackList:
-    """What was said about the job."""
-    find_job(services, job_id)
-    return FeedbackList(feedback=services.feedback.of_job(job_id))
+def of_job(record: JobDep, services: ServicesDep) -> FeedbackList:
+    """All corrections of the job's result."""
+    return FeedbackList(feedback=services.feedback.of_job(record.id))
 
 
 @router.get(
@@ -90,29 +116,27 @@ def of_job(job_id: JobId, services: ServicesDep) -> FeedbackList:
     summary="Export all feedback for training",
     response_class=Response,
     responses={
-        200: {"description": "Annotation files; a video's name is its job's id", "content": _ZIP},
-        **documented(NO_REDIS),
+        200: {"description": "Annotation files; the name of a video is the id of its job", "content": _ZIP},
+        **documented(RedisUnavailable),
     },
 )
 def export(services: ServicesDep) -> Response:
-    """A ZIP archive in the layout that `sentiloc train` reads, with the latest feedback on each job."""
+    """A ZIP archive in the layout that `sentiloc train` reads, with the last feedback on each job."""
     headers = {"Content-Disposition": 'attachment; filename="feedback.zip"', "Cache-Control": "no-store"}
     return Response(training_zip(services.feedback.latest()), media_type="application/zip", headers=headers)
 
 
 def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
-    result = read_result(services, find_job(services, job_id))
+    result = read_result(services, reload(services, job_id))
     if not isinstance(result, Result):
-        detail = f"Feedback is on sentiment; this job's model finds {result.task}s."
-        raise ProblemError(409, ProblemCode.WRONG_TASK, detail)
+        raise WrongTask(result.task)
     video = result.video
     if feedback.latest() > video.duration + 1 / video.fps:
         detail = f"The video ends after {video.duration:.3f} seconds; the feedback goes beyond it."
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, detail)
+        raise InvalidRequest(detail)
     kept = KeptFeedback(
         job_id=job_id, at=time.time(), fps=video.fps, duration=video.duration, feedback=feedback
     )
     if not services.feedback.add(kept):
-        detail = "There is no room for more feedback on this job."
-        raise ProblemError(409, ProblemCode.FEEDBACK_FULL, detail)
+        raise FeedbackFull
     return kept

@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: a video that is uploaded now will be localized."""
+"""`/healthz`: the process is alive. `/readyz`: the service can process videos."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sentiloc.app.version import version
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/healthz", summary="Is the process up?")
+@router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> HealthBody:
-    """Always 200 while the process answers."""
+    """Always 200 while the process is alive."""
     return HealthBody(version=version())
 
 
 @router.get(
     "/readyz",
-    summary="Is the service ready?",
-    responses={503: {"model": ReadyBody, "description": "Not ready; `reasons` say why"}},
+    summary="Check that the service is ready",
+    responses={503: {"model": ReadyBody, "description": "The service is not ready; `reasons` say why"}},
 )
 def readyz(response: Response, services: ServicesDep) -> ReadyBody:
-    """503 unless Redis answers and a live worker has its model loaded on the device it was told to use."""
+    """200 if Redis answers and a live worker has its model loaded on its configured device, else 503."""
     response.headers["Cache-Control"] = "no-store"
     body = _readiness(services)
     if not body.ready:
@@ -50,7 +50,7 @@ def _readiness(services: Services) -> ReadyBody:
 
 
 def _discreet(worker: WorkerPresence) -> WorkerPresence:
-    """Without details, since this is open to those who have no key: the error's code alone."""
+    """Only the code of an error, because this path needs no API key."""
     return worker if worker.error is None else replace(worker, error=worker.error.partition(":")[0])
 
 

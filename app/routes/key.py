@@ -1,4 +1,4 @@
-"""`GET /key`: what the caller's own key may do, and how much of it is used."""
+"""`GET /key`: the permissions and the usage of the caller's own API key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentiloc.app.access.caller import Scope, current_caller
 from sentiloc.app.access.keys import ApiKey
 from sentiloc.app.access.usage import month_ends
-from sentiloc.app.http.problems import documented
-from sentiloc.app.routes.jobs import NO_REDIS, NO_STORE
+from sentiloc.app.http.problems import RedisUnavailable, documented
+from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["operation"])
@@ -31,24 +31,26 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class KeyBody(BaseModel):
-    """The key that asked; all is null or empty where the server asks for none."""
+    """The caller's key. Every field but `required` is null or empty on a server that needs no keys."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    required: bool = Field(description="Whether this server asks for keys")
+    required: bool = Field(description="Whether this server needs API keys")
     id: str | None = None
     name: str | None = None
     scopes: list[Scope] = Field(default=[])
-    rate_per_minute: int | None = Field(None, description="Requests; null: not limited")
-    quota_minutes: float | None = Field(None, description="Of media, each calendar month; null: not limited")
-    used_minutes: float | None = Field(None, description="Of this month")
+    rate_per_minute: int | None = Field(None, description="Requests per minute; null: unlimited")
+    quota_minutes: float | None = Field(
+        None, description="Minutes of media per calendar month; null: unlimited"
+    )
+    used_minutes: float | None = Field(None, description="Minutes used this month")
     quota_resets_at: datetime | None = None
     expires_at: datetime | None = None
 
 
-@router.get("/key", summary="What may I do?", responses=documented(NO_REDIS))
+@router.get("/key", summary="Get the caller's API key", responses=documented(RedisUnavailable))
 def own_key(services: ServicesDep, response: Response) -> KeyBody:
-    """The caller's key, with what it has used of its quota."""
+    """The caller's key, its limits, and how much of its quota is used."""
     response.headers.update(NO_STORE)
     key_id = current_caller().key_id
     key = None if key_id is None else services.keys.get(key_id)

@@ -1,4 +1,4 @@
-"""`GET /jobs`: the jobs, newest first."""
+"""`GET /jobs`: the list of jobs, newest first."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sentiloc.app.http.problems import ProblemCode, documented
-from sentiloc.app.jobs.listing import JobFilter, list_jobs
+from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
+from sentiloc.app.jobs.listing import InvalidCursor, JobFilter, list_jobs
 from sentiloc.app.jobs.options import AnyLabel
 from sentiloc.app.jobs.record import JobState
-from sentiloc.app.routes.jobs import NO_REDIS, NO_STORE
+from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.schemas.jobs import JobListBody, job_body
 from sentiloc.app.services import ServicesDep
 
@@ -22,12 +22,12 @@ MAX_PAGE = 100
 
 
 class JobQuery(BaseModel):
-    """Query of the list: a job is listed when it fits every filter."""
+    """The query of the list. A job is listed if it matches every filter."""
 
     model_config = ConfigDict(extra="forbid")
 
-    state: list[JobState] | None = Field(None, description="In one of these states; may be repeated")
-    label: AnyLabel | None = Field(None, description="Succeeded with a segment of this label")
+    state: list[JobState] | None = Field(None, description="Jobs in one of these states; may be repeated")
+    label: AnyLabel | None = Field(None, description="Jobs that succeeded with a segment of this label")
     created_after: AwareDatetime | None = Field(
         None, description="ISO 8601 with an offset, or Unix seconds; exclusive"
     )
@@ -35,13 +35,13 @@ class JobQuery(BaseModel):
         None, description="ISO 8601 with an offset, or Unix seconds; exclusive"
     )
     metadata: list[Annotated[str, Field(pattern="^[^=]+=")]] | None = Field(
-        None, description="`key=value` of the job's metadata; may be repeated"
+        None, description="`key=value` of a job's metadata; may be repeated"
     )
-    limit: int = Field(20, ge=1, le=MAX_PAGE, description="Most jobs of a page")
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+    limit: int = Field(20, ge=1, le=MAX_PAGE, description="Maximum number of jobs in a page")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the previous page")
 
     def filter(self) -> JobFilter:
-        """What the list takes."""
+        """The filter of this query."""
         return JobFilter(
             states=tuple(self.state or ()),
             label=self.label,
@@ -65,12 +65,12 @@ def _seconds(moment: datetime | None) -> float | None:
     summary="List jobs",
     responses=documented(
         (422, ProblemCode.INVALID_REQUEST, "query.limit: Input should be less than or equal to 100"),
-        (422, ProblemCode.INVALID_CURSOR, "This is not a cursor of this list; begin without one."),
-        NO_REDIS,
+        InvalidCursor,
+        RedisUnavailable,
     ),
 )
 def jobs(query: Annotated[JobQuery, Query()], response: Response, services: ServicesDep) -> JobListBody:
-    """Newest first. Go on with `next_cursor` until it is null; a page may be short, or empty, before the end."""
+    """Newest first. Continue with `next_cursor` until it is null. A page may be short or empty before the end."""
     response.headers.update(NO_STORE)
     page = list_jobs(services.store, query.filter(), query.limit, query.cursor)
     positions = services.store.queue_positions([record.id for record in page.records])

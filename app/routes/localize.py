@@ -1,4 +1,4 @@
-"""`POST /localize`: a video in, a job out."""
+"""`POST /localize`: creates a job from a video in a form, from a URL, or from an upload."""
 
 from __future__ import annotations
 
@@ -7,20 +7,32 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from sentiloc.app.http.body import parse_body, read_body
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.http.body import UploadStalled, parse_body, read_body
+from sentiloc.app.http.multipart import (
+    MalformedMultipart,
+    MissingField,
+    NotMultipart,
+    UnexpectedField,
+    UploadTooLarge,
+)
+from sentiloc.app.http.problems import (
+    BodyTooLarge,
+    InvalidRequest,
+    ProblemError,
+    RedisUnavailable,
+    documented,
+)
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
-from sentiloc.app.jobs.options import JobOptions, require_possible
+from sentiloc.app.jobs.options import JobOptions, UnknownModel, require_possible
 from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest
-from sentiloc.app.jobs.submit import KEY_REUSED
+from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
-from sentiloc.app.routes.uploads import UNKNOWN as UNKNOWN_UPLOAD
 from sentiloc.app.routes.uploads import find_upload
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.form import receive_video
-from sentiloc.app.uploads.jobs import GONE, UNFINISHED, USED
+from sentiloc.app.uploads.problems import EmptyVideo, UploadGone, UploadNotFound, UploadUnfinished, UploadUsed
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["jobs"])
@@ -38,11 +50,11 @@ _FORM: dict[str, Any] = {
                         "video": {
                             "type": "string",
                             "format": "binary",
-                            "description": "mp4, mov, webm, mkv, avi or ts; the bytes decide, not the name",
+                            "description": "mp4, mov, webm, mkv, avi or ts. The content decides, not the name.",
                         },
                         "options": {
                             "allOf": [{"$ref": "#/components/schemas/JobOptions"}],
-                            "description": "One JSON object, at most 16 KiB; may be left out",
+                            "description": "One JSON object of at most 16 KiB; optional",
                         },
                     },
                 },
@@ -56,13 +68,13 @@ _FORM: dict[str, Any] = {
 _LOCATION = {
     "Location": {"description": "The job's path", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
-        "description": "`true` when the Idempotency-Key was seen before: this is the job that it made",
+        "description": "`true` if the Idempotency-Key was seen before: the answer is the job that it created",
         "schema": {"type": "string"},
     },
 }
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
-        "description": "The job is queued and will not be lost.",
+        "description": "The job is queued and survives a restart of the server.",
         "headers": _LOCATION,
     }
 }
@@ -71,35 +83,27 @@ IdempotencyHeader = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="Yours, e.g. a UUID: the same video and options sent again with it are the same job",
+        description="Your own key, such as a UUID. The same request with the same key returns the same job.",
     ),
 ]
 _PROBLEMS = documented(
-    (400, ProblemCode.MALFORMED_MULTIPART, "The multipart body is malformed or cut off."),
-    (408, ProblemCode.UPLOAD_TIMEOUT, "The upload sent nothing for 30 seconds."),
-    UNKNOWN_UPLOAD,
-    UNFINISHED,
-    USED,
-    GONE,
-    (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_REQUEST_BYTES} bytes."),
-    (413, ProblemCode.UPLOAD_TOO_LARGE, "The video is larger than 2147483648 bytes, which is the most …"),
-    (415, ProblemCode.NOT_MULTIPART, "Send the video as multipart/form-data, in a file field named `video`."),
-    (422, ProblemCode.MISSING_FIELD, "The form has no field `video`."),
-    (
-        422,
-        ProblemCode.UNEXPECTED_FIELD,
-        "The form may only hold the fields `video` and `options`, not 'model'.",
-    ),
-    (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
-    (422, ProblemCode.UNKNOWN_MODEL, "There is no model 'x'; `GET /models` lists those that there are."),
-    KEY_REUSED,
+    MalformedMultipart,
+    UploadStalled,
+    UploadNotFound,
+    UploadUnfinished,
+    UploadUsed,
+    UploadGone,
+    BodyTooLarge,
+    UploadTooLarge,
+    NotMultipart,
+    MissingField,
+    UnexpectedField,
+    InvalidRequest,
+    UnknownModel,
+    IdempotencyConflict,
     (422, ErrorCode.URL_FORBIDDEN, "The URL leads to an address that this server does not connect to."),
-    (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
-    (
-        503,
-        ProblemCode.REDIS_UNAVAILABLE,
-        "The service cannot reach its job store; try again in a few seconds.",
-    ),
+    EmptyVideo,
+    RedisUnavailable,
     (507, ErrorCode.STORAGE_FULL, "The server's storage is full."),
 )
 
@@ -107,17 +111,18 @@ _PROBLEMS = documented(
 @router.post(
     "/localize",
     status_code=202,
-    summary="Upload a video, or name one, and queue it",
+    summary="Create a job from a video",
     responses={**_ACCEPTED, **_PROBLEMS},
     openapi_extra=_FORM,
 )
 async def localize(
     request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
 ) -> JobBody:
-    """A form's video is streamed to disk, stored under a generated name and queued for localization.
+    """Sent as a form, the video is streamed to storage under a generated name.
 
-    JSON names a video instead: by `url`, which a worker fetches, or by a complete `upload`, which has one job at most.
+    JSON names a video instead: by a `url`, from which a worker fetches it, or by a complete `upload`.
     """
+    # Refuse before a large body is received that could not be recorded.
     await services.shared.ask(("PING",))
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         record, is_new = await _from_json(request, services, idempotency_key)

@@ -1,4 +1,4 @@
-"""`GET /metrics`: what an operator's Prometheus watches. Only numbers, states and the names of models and devices."""
+"""`GET /metrics`: Prometheus metrics. They hold numbers, states and names of models and devices, nothing else."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from sentiloc.app.http.problems import documented
+from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.jobs.presence import alive_workers
-from sentiloc.app.metrics.collector import Snapshot
-from sentiloc.app.metrics.queue import read_figures
-from sentiloc.app.routes.jobs import NO_REDIS
+from sentiloc.app.metrics.collector import ServiceCollector
+from sentiloc.app.metrics.queue import read_queue_metrics
 from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["operation"])
@@ -32,15 +31,15 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/metrics",
-    summary="Figures for Prometheus",
+    summary="Get the metrics",
     response_class=Response,
-    responses={**_ANSWER, **documented(NO_REDIS)},
+    responses={**_ANSWER, **documented(RedisUnavailable)},
 )
 def metrics(services: ServicesDep, request: Request) -> Response:
-    """Queue, jobs and workers as they are now, the same at every API process; of requests only those of this one."""
+    """Queue, jobs and workers are the same at every API process. Requests are those of this process."""
     store = services.store
     registry = CollectorRegistry()
     workers = alive_workers(store.redis, store.prefix)
-    registry.register(Snapshot(read_figures(store), workers, services.dispatcher.depths()))
-    text = generate_latest(registry) + generate_latest(request.app.state.http_figures.registry)
+    registry.register(ServiceCollector(read_queue_metrics(store), workers, services.dispatcher.depths()))
+    text = generate_latest(registry) + generate_latest(request.app.state.http_metrics.registry)
     return Response(text, headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST})

@@ -1,4 +1,4 @@
-"""`GET /`: the page, and the files it is made of. Plain modules, no other host, strict content policy."""
+"""`GET /`: the web page and its files, with a strict content security policy and no other host."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def page() -> Response:
-    """The page itself."""
+    """The web page."""
     return FileResponse(WEB / "index.html", headers=_HEADERS)
 
 
 class _Files(StaticFiles):
-    """Static files with the page's headers; `no-cache` asks for the ETag, so that an update shows at once."""
+    """Static files with the headers of the page. `no-cache` makes browsers revalidate, so updates show at once."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

@@ -1,4 +1,4 @@
-"""`/uploads/presign`: a form with which a client sends its video to the object store, past the API."""
+"""`/uploads/presign`: a form that lets a client send its video directly to the object store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.multipart import display_name
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.http.problems import BodyTooLarge, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.record import new_job_id
-from sentiloc.app.routes.jobs import NO_REDIS
-from sentiloc.app.routes.uploads import EXAMPLE_ID, MANY, new_upload
+from sentiloc.app.routes.results import STORE_DOWN
+from sentiloc.app.routes.uploads import EXAMPLE_ID, new_upload
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.uploads.problems import NotPresigned, TooManyUploads
 from sentiloc.app.uploads.record import UploadRecord, UploadState
-from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -32,16 +32,10 @@ _EXAMPLE: dict[str, Any] = {
     "fields": {"key": f"uploads/{EXAMPLE_ID}.src", "policy": "eyJleHBpcmF0aW9uIjog…"},
     "expires_at": "2026-01-31T13:00:00Z",
 }
-_NOT_PRESIGNED = (
-    409,
-    ProblemCode.NOT_PRESIGNED,
-    "This server has no object store: send the video to itself.",
-)
-_DOWN = (503, ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.")
 
 
 class PresignRequest(BaseModel):
-    """What the client calls its video."""
+    """The client's name for its video."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "holiday.mp4"}]})
 
@@ -61,28 +55,28 @@ class PresignBody(Body):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str = Field(description="For `POST /localize`, once the video is sent")
+    id: str = Field(description="The upload's id for `POST /localize`, once the video is sent")
     url: str
     fields: dict[str, str]
-    expires_at: datetime = Field(description="The form is refused from then on")
+    expires_at: datetime = Field(description="When the form expires")
 
 
 @router.post(
     "/presign",
     status_code=201,
-    summary="Get a form to send a video to the object store",
+    summary="Get a form to send a video directly to the object store",
     openapi_extra=_ASKED,
     responses=documented(
-        _NOT_PRESIGNED,
-        (413, ProblemCode.BODY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes."),
+        NotPresigned,
+        BodyTooLarge,
         (422, ProblemCode.INVALID_REQUEST, "name: …"),
-        MANY,
-        _DOWN,
-        NO_REDIS,
+        TooManyUploads,
+        STORE_DOWN,
+        RedisUnavailable,
     ),
 )
 async def presign(request: Request, services: ServicesDep) -> PresignBody:
-    """The store refuses a video that is too large. `POST /localize` with the `id` then makes the job, one at most."""
+    """The store refuses a video that is too large. `POST /localize` with the `id` then creates its one job."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     return await to_thread.run_sync(_presign, services, parse_body(PresignRequest, body))
 
@@ -104,7 +98,7 @@ def _presign(services: Services, asked: PresignRequest) -> PresignBody:
     seconds = int(min(_VALID_SECONDS, settings.upload_expiry_seconds))
     form = services.storage.presign(record.source_key, settings.max_upload_bytes, seconds)
     if form is None:
-        raise ProblemError(*_NOT_PRESIGNED)
+        raise NotPresigned
     new_upload(services, record)
     return PresignBody(
         id=upload_id, url=form.url, fields=form.fields, expires_at=datetime.fromtimestamp(now + seconds, UTC)

@@ -1,4 +1,4 @@
-"""`/jobs/{id}/result`: the segments, cut again with other options or written in another format on request."""
+"""`/jobs/{id}/result`: the segments, on request with other cut options or in another format."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.http.problems import (
+    ProblemCode,
+    ProblemError,
+    RedisUnavailable,
+    TypedProblem,
+    documented,
+    problem_of,
+)
 from sentiloc.app.jobs.options import CutOptions, check_labels
 from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, POLL_SECONDS, UNKNOWN, JobId, find_job
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, POLL_SECONDS, JobDep, JobNotFound
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
 from sentiloc.app.schemas.tasks import (
     EXAMPLE_EMOTIONS,
@@ -42,13 +49,31 @@ _VIDEO_HEADERS = {
     "Content-Security-Policy": "sandbox",
     "X-Content-Type-Options": "nosniff",
 }
+STORE_DOWN = (503, ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.")
 
 
-EXPIRED = (410, ProblemCode.RESULT_EXPIRED, "The result was kept until its `expires_at` and is deleted.")
+class ResultExpired(TypedProblem):
+    """The result's retention time is over."""
+
+    of_status = 410
+    of_code = ProblemCode.RESULT_EXPIRED
+    example = "The result was kept until its `expires_at` and is deleted."
+
+
+class ResultNotReady(TypedProblem):
+    """The job has not ended; `state` is the state that it is in."""
+
+    of_status = 409
+    of_code = ProblemCode.RESULT_NOT_READY
+    example = "The job is extracting; there is no result yet."
+
+    def __init__(self, state: JobState) -> None:
+        headers = {**NO_STORE, "Retry-After": POLL_SECONDS}
+        super().__init__(f"The job is {state}; there is no result yet.", headers)
 
 
 def _examples() -> dict[str, Any]:
-    """What each format makes of the example result."""
+    """The example result in each format."""
     example = parse_result(EXAMPLE_RESULT)
     timeline = make_timeline("holiday.mp4", example.video, example.segments)
     documents = {"sentiment": EXAMPLE_RESULT, "emotion": EXAMPLE_EMOTIONS, "expression": EXAMPLE_EXPRESSIONS}
@@ -60,7 +85,7 @@ def _examples() -> dict[str, Any]:
 
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Segments and the curve they come from, or the segments in the format asked for",
+        "description": "The segments and their curve as JSON, or the segments in the requested format",
         "content": _examples(),
         "headers": ETAG_HEADER,
     }
@@ -68,13 +93,13 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 
 
 class Cut(CutOptions):
-    """Query of a result: what is left out stays as the job had it."""
+    """The query of a result. Fields that are left out keep the job's values."""
 
     format: str | None = Field(
-        None, pattern=f"^({'|'.join(('json', *FORMATS))})$", description="Wins over the Accept header"
+        None, pattern=f"^({'|'.join(('json', *FORMATS))})$", description="Overrides the `Accept` header"
     )
     corrected: bool = Field(
-        False, description="The segments of the latest feedback instead; the model's where there are none"
+        False, description="The segments of the last feedback, if there is any, instead of the model's"
     )
     start_timecode: str | None = Field(
         None,
@@ -102,17 +127,17 @@ class Cut(CutOptions):
 
 @router.get(
     "/jobs/{job_id}/result",
-    summary="Fetch the result",
+    summary="Get the result",
     response_model=ResultBody | EmotionResultBody | ExpressionResultBody,
     responses={
         **_RESULT,
         **NOT_MODIFIED,
         **documented(
-            UNKNOWN,
-            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
+            JobNotFound,
+            ResultNotReady,
             (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
             (409, ErrorCode.CANCELLED, "The job was cancelled."),
-            EXPIRED,
+            ResultExpired,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             BAD_ID,
             (
@@ -120,16 +145,16 @@ class Cut(CutOptions):
                 ProblemCode.INVALID_REQUEST,
                 "labels: this model has no joy; its classes are negative, positive",
             ),
-            NO_REDIS,
+            STORE_DOWN,
+            RedisUnavailable,
         ),
     },
 )
-def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, services: ServicesDep) -> Response:
-    """When the video conveys which sentiment; a problem with the job's own code if it has no result.
+def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, services: ServicesDep) -> Response:
+    """When the video conveys which sentiment. A failed job answers with a problem that has the job's own code.
 
-    Other thresholds, lengths, gaps or labels are answered from the stored curve, without running the model.
+    The stored curve is cut again with other thresholds, lengths, gaps or labels, without running the model.
     """
-    record = find_job(services, job_id)
     stored = read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
     given = _corrections(services, record) if cut.corrected else None
@@ -149,20 +174,23 @@ def result(job_id: JobId, cut: Annotated[Cut, Query()], request: Request, servic
 
 @router.get(
     "/jobs/{job_id}/video",
-    summary="Play the uploaded video",
+    summary="Get the uploaded video",
     response_class=FileResponse,
     responses={
         200: {"description": "The file as it was uploaded", "content": {"video/*": _BYTES}},
-        206: {"description": "The range asked for", "content": {"video/*": _BYTES}},
-        307: {"description": "It lies in an object store: `Location` leads to it for a quarter of an hour"},
+        206: {"description": "The requested range", "content": {"video/*": _BYTES}},
+        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
         **documented(
-            UNKNOWN, (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored."), BAD_ID, NO_REDIS
+            JobNotFound,
+            (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored."),
+            BAD_ID,
+            STORE_DOWN,
+            RedisUnavailable,
         ),
     },
 )
-def video(job_id: JobId, services: ServicesDep) -> Response:
-    """The upload, with byte ranges, for a player. What browser can play it depends on its codec."""
-    record = find_job(services, job_id)
+def video(record: JobDep, services: ServicesDep) -> Response:
+    """The upload, with byte ranges, for a player. Its codec decides which browsers can play it."""
     link = services.storage.link(record.source_key)
     if link is not None and services.storage.size(record.source_key) is not None:
         return RedirectResponse(link, headers=NO_STORE)
@@ -170,37 +198,44 @@ def video(job_id: JobId, services: ServicesDep) -> Response:
         with services.storage.local_path(record.source_key) as path:
             return FileResponse(path, media_type=video_type(record.source_name), headers=_VIDEO_HEADERS)
     except SentilocError as error:
-        raise ProblemError(410, error.code, "The video is no longer stored.") from error
+        raise _missing(error, "The video is no longer stored.") from error
 
 
 def _corrections(services: Services, record: JobRecord) -> list[tuple[float, float, str]] | None:
-    """The latest segments that an editor gave; None where nobody gave any."""
+    """The segments of the last feedback; None without feedback."""
     kept = services.feedback.of_job(record.id)
     given = [one.feedback.segments for one in kept if one.feedback.segments is not None]
     return [(one.start, one.end, one.label) for one in given[-1]] if given else None
 
 
 def read_result(services: Services, record: JobRecord) -> AnyResult:
-    """A job's stored result; raises the problem that says why there is none."""
+    """The stored result of a job.
+
+    Raises the problem that says why there is none: 409 and 410 for a result that does not exist or no longer exists,
+    503 while the object store cannot be reached.
+    """
     key = require_result(record)
     try:
         data = services.storage.read(key)
     except SentilocError as error:
-        raise ProblemError(410, error.code, "The result is no longer stored.") from error
+        raise _missing(error, "The result is no longer stored.") from error
     return parse_any(json.loads(data))
 
 
 def require_result(record: JobRecord) -> str:
-    """Where the result lies; raises the problem that says why there is none, also before an expired one is swept."""
+    """The storage key of the result; raises the problem that says why there is none.
+
+    An expired result counts as gone even before the sweep deletes it.
+    """
     if record.state is not JobState.SUCCEEDED or record.result_key is None:
         raise _no_result(record)
     if record.result_expires_at is not None and time.time() >= record.result_expires_at:
-        raise ProblemError(*EXPIRED)
+        raise ResultExpired
     return record.result_key
 
 
 def _thumbnails(record: JobRecord, stored: AnyResult, found: AnyResult) -> list[str | None]:
-    """Paths of the pictures of `found`'s segments: those with the peak and label of one that has a picture."""
+    """The path of each segment's picture, None without one. Segments cut again keep the picture of the same peak."""
     paths = {
         (segment.label, segment.peak): f"/jobs/{record.id}/thumbnails/{index}"
         for index, segment in enumerate(stored.segments[: record.thumbnails])
@@ -209,7 +244,7 @@ def _thumbnails(record: JobRecord, stored: AnyResult, found: AnyResult) -> list[
 
 
 class FormatBody(BaseModel):
-    """A format that a result can be fetched in."""
+    """A format of results."""
 
     name: str = Field(description="For `?format=`")
     title: str
@@ -226,7 +261,7 @@ _FORMATS_EXAMPLE = [{"name": "vtt", "title": "WebVTT", "media_type": "text/vtt",
     responses={200: {"content": {JSON_TYPE: {"example": _FORMATS_EXAMPLE}}}},
 )
 def formats() -> list[FormatBody]:
-    """Every format besides JSON, which is the default."""
+    """Every format except JSON, which is the default."""
     return [
         FormatBody(name=name, title=known.title, media_type=known.media_type, extension=known.extension)
         for name, known in FORMATS.items()
@@ -234,7 +269,7 @@ def formats() -> list[FormatBody]:
 
 
 def negotiate(accept: str) -> str:
-    """The format of the first media type in an Accept header that is known; JSON where none is."""
+    """The format of the first known media type in an `Accept` header; JSON without one."""
     names = {known.media_type: name for name, known in FORMATS.items()} | {JSON_TYPE: "json"}
     wanted = (part.split(";")[0].strip().lower() for part in accept.split(","))
     return next((names[kind] for kind in wanted if kind in names), "json")
@@ -271,6 +306,10 @@ def _no_result(record: JobRecord) -> ProblemError:
         return ProblemError(409, record.error.code, record.error.detail, NO_STORE)
     if record.state is JobState.CANCELLED:
         return ProblemError(409, ErrorCode.CANCELLED, "The job was cancelled.", NO_STORE)
-    detail = f"The job is {record.state}; there is no result yet."
-    headers = {**NO_STORE, "Retry-After": POLL_SECONDS}
-    return ProblemError(409, ProblemCode.RESULT_NOT_READY, detail, headers)
+    return ResultNotReady(record.state)
+
+
+def _missing(error: SentilocError, detail: str) -> ProblemError:
+    """410 only for a file that is known to be gone; any other fault of the storage keeps its own status."""
+    is_gone = error.code is ErrorCode.SOURCE_MISSING
+    return ProblemError(410, error.code, detail) if is_gone else problem_of(error)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from sentiloc.app.http.etags import ETAG_HEADER, NOT_MODIFIED, tagged
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, UNKNOWN, JobId, find_job
-from sentiloc.app.routes.results import EXPIRED, require_result
+from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented, problem_of
+from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
+from sentiloc.app.routes.results import STORE_DOWN, ResultExpired, ResultNotReady, require_result
 from sentiloc.app.services import ServicesDep
 from sentiloc.app.storage.local import thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -25,43 +25,52 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
         "content": {JPEG: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-_NONE = (404, ProblemCode.THUMBNAIL_NOT_FOUND, "The result has no picture of this number.")
+
+
+class ThumbnailNotFound(TypedProblem):
+    """No picture was made of this segment, or it is deleted."""
+
+    of_status = 404
+    of_code = ProblemCode.THUMBNAIL_NOT_FOUND
+    example = "The result has no picture with this number."
 
 
 @router.get(
     "/jobs/{job_id}/thumbnails/{n}",
-    summary="See a segment",
+    summary="Get the picture of a segment",
     response_class=Response,
     responses={
         **_ANSWER,
         **NOT_MODIFIED,
         **documented(
-            UNKNOWN,
-            _NONE,
-            (409, ProblemCode.RESULT_NOT_READY, "The job is extracting; there is no result yet."),
+            JobNotFound,
+            ThumbnailNotFound,
+            ResultNotReady,
             (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
             (409, ErrorCode.CANCELLED, "The job was cancelled."),
-            EXPIRED,
+            ResultExpired,
             BAD_ID,
-            NO_REDIS,
+            STORE_DOWN,
+            RedisUnavailable,
         ),
     },
 )
 def thumbnail(
-    job_id: JobId,
+    record: JobDep,
     n: Annotated[
-        int, Path(ge=0, le=9999, description="Of the result's segments, as the job cut them; from 0")
+        int, Path(ge=0, le=9999, description="Index of the segment in the result as the job cut it, from 0")
     ],
     request: Request,
     services: ServicesDep,
 ) -> Response:
-    """A JPEG. The result's `thumbnails` name those that there are."""
-    record = find_job(services, job_id)
+    """A JPEG. The field `thumbnails` of the result lists the pictures that exist."""
     require_result(record)
     if n >= record.thumbnails:
-        raise ProblemError(*_NONE)
+        raise ThumbnailNotFound
     try:
         picture = services.storage.read(thumbnail_key(record.id, record.attempt, n))
     except SentilocError as error:
-        raise ProblemError(*_NONE) from error
+        if error.code is not ErrorCode.SOURCE_MISSING:
+            raise problem_of(error) from error
+        raise ThumbnailNotFound from error
     return tagged(request, picture, JPEG, _HEADERS)

@@ -1,4 +1,4 @@
-"""`/uploads`: resumable uploads by tus 1.0.0, for any client of that protocol."""
+"""`/uploads`: resumable uploads with the protocol tus 1.0.0."""
 
 from __future__ import annotations
 
@@ -11,17 +11,33 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, display_name, too_large
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
-from sentiloc.app.jobs.options import check_options
+from sentiloc.app.http.body import UploadCutOff, UploadStalled
+from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, UploadTooLarge, display_name
+from sentiloc.app.http.problems import (
+    InvalidRequest,
+    ProblemCode,
+    ProblemError,
+    RedisUnavailable,
+    documented,
+)
+from sentiloc.app.jobs.options import UnknownModel, check_options
 from sentiloc.app.jobs.record import new_job_id
-from sentiloc.app.routes.jobs import NO_REDIS
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads import tus
-from sentiloc.app.uploads.jobs import GONE, USED
+from sentiloc.app.uploads.problems import (
+    ChecksumMismatch,
+    EmptyVideo,
+    InvalidTusHeader,
+    OffsetMismatch,
+    TooManyUploads,
+    UploadBusy,
+    UploadComplete,
+    UploadGone,
+    UploadNotFound,
+    UploadUsed,
+)
 from sentiloc.app.uploads.record import UploadRecord, UploadState
-from sentiloc.app.uploads.writer import BUSY, CHECKSUM, OFFSET
 from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
@@ -29,45 +45,20 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
 EXAMPLE_ID = "b1kT0Vt8Qm2c9sZr5yXw4A"
 UploadId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=[EXAMPLE_ID])]
 
-UNKNOWN = (404, ProblemCode.UPLOAD_NOT_FOUND, "There is no upload with this id.")
-FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
 _BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.upload_id: String should match pattern …")
-_BAD_HEADER = (
-    400,
-    ProblemCode.INVALID_TUS_HEADER,
-    "Send either `Upload-Length` or `Upload-Defer-Length: 1`.",
+_STORAGE_FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
+_NEW_PROBLEMS = (EmptyVideo, InvalidRequest, UnknownModel)
+_CHUNK_PROBLEMS = (
+    *(InvalidTusHeader, UploadCutOff, UploadStalled, UploadTooLarge, tus.UnsupportedVersion),
+    *(tus.NotAChunk, UploadBusy, ChecksumMismatch, _STORAGE_FULL),
 )
-_CUT_OFF = (400, ProblemCode.UPLOAD_INCOMPLETE, "The upload was cut off.")
-_STALLED = (408, ProblemCode.UPLOAD_TIMEOUT, "The upload sent nothing for 30 seconds.")
-_TOO_LARGE = (
-    413,
-    ProblemCode.UPLOAD_TOO_LARGE,
-    "The video is larger than 2147483648 bytes, which is the most …",
-)
-_VERSION = (
-    412,
-    ProblemCode.TUS_VERSION,
-    "Send `Tus-Resumable: 1.0.0`: this server speaks no other version …",
-)
-_NO_PIECE = (
-    415,
-    ProblemCode.NOT_A_PIECE,
-    "Send the bytes with `Content-Type: application/offset+octet-stream`.",
-)
-MANY = (503, ProblemCode.TOO_MANY_UPLOADS, "Too many uploads are under way; try again later.")
-_NEW_PROBLEMS = (
-    (422, ErrorCode.EMPTY_FILE, "The video is an empty file."),
-    (422, ProblemCode.INVALID_REQUEST, "options.threshold: Input should be less than or equal to 1"),
-    (422, ProblemCode.UNKNOWN_MODEL, "There is no model 'x'; `GET /models` lists those that there are."),
-)
-_PIECE_PROBLEMS = (_BAD_HEADER, _CUT_OFF, _STALLED, _TOO_LARGE, _VERSION, _NO_PIECE, BUSY, CHECKSUM, FULL)
 
 
 def _header(text: str) -> dict[str, Any]:
     return {"description": text, "schema": {"type": "string"}}
 
 
-def _asked(*names: tuple[str, bool, str]) -> list[dict[str, Any]]:
+def _header_parameters(*names: tuple[str, bool, str]) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "header", "required": needed, "description": text, "schema": {"type": "string"}}
         for name, needed, text in names
@@ -75,14 +66,14 @@ def _asked(*names: tuple[str, bool, str]) -> list[dict[str, Any]]:
 
 
 _RESUMABLE = ("Tus-Resumable", True, "`1.0.0`")
-_CHECKED = ("Upload-Checksum", False, "`sha1` or `sha256`, a space, and the piece's hash in base64")
+_CHECKED = ("Upload-Checksum", False, "`sha1` or `sha256`, a space, and the hash of the chunk in base64")
 _STATE_HEADERS = {
-    "Upload-Offset": _header("Bytes that the server has"),
-    "Upload-Expires": _header("When the upload is removed if nothing more comes"),
-    "Sentiloc-Job": _header("The path of the job, once the upload has one"),
+    "Upload-Offset": _header("Bytes that the server has stored"),
+    "Upload-Expires": _header("When the upload is removed unless more bytes arrive"),
+    "Sentiloc-Job": _header("The path of the upload's job, once it has one"),
     "Tus-Resumable": _header("`1.0.0`"),
 }
-_PIECE = {"content": {tus.PIECE_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+_CHUNK = {"content": {tus.CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 class UploadBody(Body):
@@ -106,17 +97,19 @@ class UploadBody(Body):
     )
 
     id: str
-    state: UploadState = Field(description="`open` takes bytes, `complete` waits for its job, `used` has one")
-    offset: int = Field(ge=0, description="Bytes that the server has")
-    length: int | None = Field(description="Bytes that the video has; null until the client says it")
+    state: UploadState = Field(
+        description="`open` takes bytes, `complete` waits for its job, `used` has a job"
+    )
+    offset: int = Field(ge=0, description="Bytes that the server has stored")
+    length: int | None = Field(description="Bytes of the video; null until the client states it")
     name: str
-    expires_at: datetime = Field(description="When it is removed; later when more comes in")
-    job: str | None = Field(description="The job's path, once it has one")
+    expires_at: datetime = Field(description="When the upload is removed unless more bytes arrive")
+    job: str | None = Field(description="The path of the upload's job, once it has one")
 
 
-@router.options("", status_code=204, summary="Ask what resumable uploads can do here")
+@router.options("", status_code=204, summary="Get the capabilities of resumable uploads")
 def capabilities(services: ServicesDep) -> Response:
-    """The server's part of tus 1.0.0, in headers."""
+    """The version and the extensions of tus that the server supports, in headers."""
     headers = {
         "Tus-Resumable": tus.VERSION,
         "Tus-Version": tus.VERSION,
@@ -131,40 +124,40 @@ def capabilities(services: ServicesDep) -> Response:
     "",
     status_code=201,
     response_class=Response,
-    summary="Begin a resumable upload",
+    summary="Create a resumable upload",
     responses={
         201: {
-            "description": "The upload may begin; it may hold the first piece already",
+            "description": "The upload is created, with its first chunk if one was sent",
             "headers": {"Location": _header("The upload's path"), **_STATE_HEADERS},
         },
-        **documented(*_PIECE_PROBLEMS, *_NEW_PROBLEMS, MANY, NO_REDIS),
+        **documented(*_CHUNK_PROBLEMS, *_NEW_PROBLEMS, TooManyUploads, RedisUnavailable),
     },
     openapi_extra={
-        "requestBody": _PIECE,
-        "parameters": _asked(
+        "requestBody": _CHUNK,
+        "parameters": _header_parameters(
             _RESUMABLE,
             ("Upload-Length", False, "Bytes of the video"),
-            ("Upload-Defer-Length", False, "`1`: the length comes with a later piece"),
+            ("Upload-Defer-Length", False, "`1`: the length follows with a later chunk"),
             (
                 "Upload-Metadata",
                 False,
-                "`filename`, and `localize` with options as JSON: then the job begins when all bytes are there",
+                "`filename`, and `localize` with job options as JSON: the job is then created when all bytes are there",
             ),
             _CHECKED,
         ),
     },
 )
 async def create(request: Request, services: ServicesDep) -> Response:
-    """Creates an upload; a body is its first piece. Without `localize`, `POST /localize` makes the job of it."""
+    """A body is the first chunk. Without `localize` in the metadata, `POST /localize` creates the job."""
     headers = request.headers
     tus.require_version(headers)
-    has_piece = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    if has_piece:
-        tus.require_piece(headers)
+    has_chunk = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if has_chunk:
+        tus.require_chunk(headers)
     checksum = tus.read_checksum(headers)
     record = await to_thread.run_sync(_create, services, request)
     offset = 0
-    if has_piece:
+    if has_chunk:
         record, offset = await services.upload_writer.receive(request, record, 0, checksum)
     job = await to_thread.run_sync(_job_of, services, record)
     location = {"Location": f"/uploads/{record.id}"}
@@ -175,13 +168,13 @@ def _create(services: Services, request: Request) -> UploadRecord:
     length, metadata = tus.read_length(request.headers), tus.read_metadata(request.headers)
     settings = services.settings
     if (length or 0) > settings.max_upload_bytes:
-        raise too_large(settings.max_upload_bytes)
+        raise UploadTooLarge(settings.max_upload_bytes)
     if length == 0:
-        raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
-    wishes = metadata.get("localize")
-    if len(wishes or b"") > MAX_OPTIONS_BYTES:
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, f"The options exceed {MAX_OPTIONS_BYTES} bytes.")
-    options = None if wishes is None else check_options(wishes, settings).canonical()
+        raise EmptyVideo
+    asked = metadata.get("localize")
+    if len(asked or b"") > MAX_OPTIONS_BYTES:
+        raise InvalidRequest(f"The options in `Upload-Metadata` are larger than {MAX_OPTIONS_BYTES} bytes.")
+    options = None if asked is None else check_options(asked, settings).canonical()
     now = time.time()
     record = UploadRecord(
         id=new_job_id(),
@@ -200,15 +193,15 @@ def _create(services: Services, request: Request) -> UploadRecord:
 @router.head(
     "/{upload_id}",
     response_class=Response,
-    summary="Ask how far an upload is",
+    summary="Get the offset of an upload",
     responses={
-        200: {"description": "In headers", "headers": _STATE_HEADERS},
-        **documented(UNKNOWN, GONE, _VERSION, _BAD_ID, NO_REDIS),
+        200: {"description": "The offset, in headers", "headers": _STATE_HEADERS},
+        **documented(UploadNotFound, UploadGone, tus.UnsupportedVersion, _BAD_ID, RedisUnavailable),
     },
-    openapi_extra={"parameters": _asked(_RESUMABLE)},
+    openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
 )
 def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> Response:
-    """Where to go on."""
+    """The offset at which the next chunk begins."""
     tus.require_version(request.headers)
     record = services.uploads.settle(find_upload(services, upload_id))
     headers = tus.upload_headers(record, services.uploads.offset(record))
@@ -222,10 +215,12 @@ def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> R
 
 
 @router.get(
-    "/{upload_id}", summary="Look at an upload", responses=documented(UNKNOWN, GONE, _BAD_ID, NO_REDIS)
+    "/{upload_id}",
+    summary="Get an upload",
+    responses=documented(UploadNotFound, UploadGone, _BAD_ID, RedisUnavailable),
 )
 def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
-    """How far it is, for programs that speak no tus."""
+    """The state of the upload as JSON, for programs without a tus client."""
     record = services.uploads.settle(find_upload(services, upload_id))
     job = _job_of(services, record).get("Sentiloc-Job")
     return UploadBody(
@@ -242,32 +237,32 @@ def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    summary="Send the next piece of an upload",
+    summary="Send the next chunk of an upload",
     responses={
-        204: {"description": "The server has the piece for good", "headers": _STATE_HEADERS},
-        **documented(*_PIECE_PROBLEMS, OFFSET, UNKNOWN, GONE, _BAD_ID, NO_REDIS),
+        204: {"description": "The chunk is stored durably", "headers": _STATE_HEADERS},
+        **documented(*_CHUNK_PROBLEMS, OffsetMismatch, UploadNotFound, UploadGone, _BAD_ID, RedisUnavailable),
     },
     openapi_extra={
-        "requestBody": _PIECE,
-        "parameters": _asked(
+        "requestBody": _CHUNK,
+        "parameters": _header_parameters(
             _RESUMABLE,
-            ("Upload-Offset", True, "Where the piece begins: what the server has so far"),
-            ("Upload-Length", False, "Once, if it was deferred"),
+            ("Upload-Offset", True, "Where the chunk begins: the number of bytes that the server has"),
+            ("Upload-Length", False, "The length, once, if it was deferred"),
             _CHECKED,
         ),
     },
 )
 async def append(upload_id: UploadId, request: Request, services: ServicesDep) -> Response:
-    """Bytes that came before a connection broke are kept, unless they have a checksum."""
+    """Bytes that arrived before a connection broke are kept, except with a checksum."""
     headers = request.headers
     tus.require_version(headers)
-    tus.require_piece(headers)
+    tus.require_chunk(headers)
     offset, checksum = tus.read_number(headers, "Upload-Offset"), tus.read_checksum(headers)
     if offset is None:
-        raise ProblemError(400, ProblemCode.INVALID_TUS_HEADER, "Send `Upload-Offset`.")
+        raise InvalidTusHeader("Send `Upload-Offset`, the number of bytes that the server has.")
     record = await to_thread.run_sync(find_upload, services, upload_id)
     if record.state is not UploadState.OPEN:
-        raise ProblemError(*OFFSET[:2], f"The upload is complete: all of its {record.length} bytes are here.")
+        raise UploadComplete(record.length)
     record = await to_thread.run_sync(
         _with_length, services, record, tus.read_number(headers, "Upload-Length")
     )
@@ -280,11 +275,9 @@ def _with_length(services: Services, record: UploadRecord, length: int | None) -
     if length is None or length == record.length:
         return record
     if record.length is not None or length < max(1, services.uploads.offset(record)):
-        raise ProblemError(
-            400, ProblemCode.INVALID_TUS_HEADER, "This cannot be the upload's `Upload-Length`."
-        )
+        raise InvalidTusHeader("`Upload-Length` is known already, or smaller than what the server has.")
     if length > services.settings.max_upload_bytes:
-        raise too_large(services.settings.max_upload_bytes)
+        raise UploadTooLarge(services.settings.max_upload_bytes)
     return services.uploads.set_length(record, length)
 
 
@@ -293,52 +286,62 @@ def _with_length(services: Services, record: UploadRecord, length: int | None) -
     status_code=204,
     response_class=Response,
     summary="End an upload",
-    responses=documented(UNKNOWN, GONE, USED, BUSY, _VERSION, _BAD_ID, NO_REDIS),
-    openapi_extra={"parameters": _asked(_RESUMABLE)},
+    responses=documented(
+        *(
+            UploadNotFound,
+            UploadGone,
+            UploadUsed,
+            UploadBusy,
+            tus.UnsupportedVersion,
+            _BAD_ID,
+            RedisUnavailable,
+        )
+    ),
+    openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
 )
 async def terminate(upload_id: UploadId, request: Request, services: ServicesDep) -> Response:
-    """Removes what has come so far. An upload that has become a job is removed with its job."""
+    """Removes the bytes that have arrived. The video of an upload that has a job is deleted with the job."""
     tus.require_version(request.headers)
     record = await to_thread.run_sync(find_upload, services, upload_id)
     if record.state is UploadState.USED:
-        raise ProblemError(*USED[:2], "This upload is a job already: cancel or delete that.")
+        raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
     if record.state is UploadState.OPEN:
         await services.upload_writer.end(record)
-    else:
-        await to_thread.run_sync(services.uploads.end, record)
+    elif not await to_thread.run_sync(services.uploads.end, record):
+        raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
     return Response(status_code=204, headers={"Tus-Resumable": tus.VERSION})
 
 
 @router.post("/{upload_id}", include_in_schema=False)
 async def overridden(upload_id: UploadId, request: Request, services: ServicesDep) -> Response:
-    """For clients whose network knows no PATCH and DELETE, as tus has it."""
+    """`X-HTTP-Method-Override` of tus, for clients in networks that block PATCH and DELETE."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method == "PATCH":
         return await append(upload_id, request, services)
     if method == "DELETE":
         return await terminate(upload_id, request, services)
-    raise ProblemError(405, ProblemCode.METHOD_NOT_ALLOWED, "This path does not answer to this method.")
+    raise ProblemError(405, ProblemCode.METHOD_NOT_ALLOWED, "This path does not support this method.")
 
 
 def new_upload(services: Services, record: UploadRecord) -> UploadRecord:
-    """Register an upload, unless too many are under way."""
+    """Record a new upload; raises `TooManyUploads`."""
     if services.uploads.open_count() >= services.settings.max_open_uploads:
-        raise ProblemError(*MANY, {"Retry-After": "60"})
+        raise TooManyUploads
     services.uploads.create(record)
     return record
 
 
 def find_upload(services: Services, upload_id: str) -> UploadRecord:
-    """The upload, if it is the caller's; raises the problems `UNKNOWN` and `GONE`."""
+    """The caller's upload; raises `UploadNotFound` and `UploadGone`."""
     record = services.uploads.find(upload_id)
     if record is None or not current_caller().may_see(record.key_id):
-        raise ProblemError(*UNKNOWN)
+        raise UploadNotFound
     if record.state is UploadState.GONE:
-        raise ProblemError(*GONE)
+        raise UploadGone
     return record
 
 
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
-    """A header with the job's path, if there is a job now; it begins here if it was to begin by itself."""
+    """A header with the path of the upload's job, if any. A job that was requested in advance is created here."""
     job = services.upload_jobs.begin_by_itself(record) or services.store.get(record.id)
     return {"Sentiloc-Job": f"/jobs/{job.id}"} if job else {}

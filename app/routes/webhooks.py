@@ -1,4 +1,4 @@
-"""`/jobs/{id}/webhooks`: how the deliveries of a job's event went, and once more on request."""
+"""`/jobs/{id}/webhooks`: the log of a webhook's deliveries, and redelivery on request."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError, documented
+from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented
 from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.routes.jobs import BAD_ID, NO_REDIS, NO_STORE, UNKNOWN, JobId, find_job
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import ServicesDep
 from sentiloc.app.webhooks.sender import is_wanted
@@ -34,59 +34,64 @@ _LOG: dict[str, Any] = {
     "next_attempt_at": "2026-01-31T12:00:12Z",
     "deliveries": [_DELIVERY],
 }
-NO_WEBHOOK = (409, ProblemCode.NO_WEBHOOK, "The job has no webhook, or it has no event for it yet.")
+
+
+class NoWebhook(TypedProblem):
+    """There is nothing to deliver."""
+
+    of_status = 409
+    of_code = ProblemCode.NO_WEBHOOK
+    example = "The job has no webhook, or no event for it yet."
 
 
 class DeliveryBody(BaseModel):
-    """One try."""
+    """One delivery attempt."""
 
     at: datetime
     seconds: float
-    attempt: int = Field(description="Counted from 1 again after a redelivery was asked for")
-    status: int | None = Field(description="What the receiver answered; null when it did not")
-    error: str | None = Field(description="Why there was no answer: a stable code")
+    attempt: int = Field(description="Starts again at 1 after a redelivery was requested")
+    status: int | None = Field(description="The status of the receiver's answer; null without one")
+    error: str | None = Field(description="A stable code that says why there was no answer")
 
 
 class WebhookLog(BaseModel):
-    """A job's event. All is null or empty where there is none."""
+    """The event of a job. Every field is null or empty if there is no event."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LOG]})
 
     url: str | None = None
-    event_id: str | None = Field(None, description="`webhook-id` of every delivery")
+    event_id: str | None = Field(None, description="The `webhook-id` of every delivery")
     type: str | None = None
     state: WebhookState | None = None
-    attempts: int = Field(0, description="Tries since the event, or since redelivery was asked for")
+    attempts: int = Field(0, description="Attempts since the event, or since the last requested redelivery")
     next_attempt_at: datetime | None = None
-    deliveries: list[DeliveryBody] = Field(default=[], description="Oldest first, the last 100")
+    deliveries: list[DeliveryBody] = Field(default=[], description="The last 100, oldest first")
 
 
 @router.get(
     "/jobs/{job_id}/webhooks",
-    summary="See a webhook's deliveries",
-    responses=documented(UNKNOWN, BAD_ID, NO_REDIS),
+    summary="List a webhook's deliveries",
+    responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
-def log(job_id: JobId, services: ServicesDep, response: Response) -> WebhookLog:
-    """What was sent, when, and what the receiver answered."""
+def log(record: JobDep, services: ServicesDep, response: Response) -> WebhookLog:
+    """When the event was sent, and what the receiver answered."""
     response.headers.update(NO_STORE)
-    record = find_job(services, job_id)
-    return _body(record, services.webhooks.status(job_id))
+    return _body(record, services.webhooks.status(record.id))
 
 
 @router.post(
     "/jobs/{job_id}/webhooks",
     status_code=202,
     summary="Deliver a webhook again",
-    responses=documented(UNKNOWN, NO_WEBHOOK, BAD_ID, NO_REDIS),
+    responses=documented(JobNotFound, NoWebhook, BAD_ID, RedisUnavailable),
 )
-def deliver_again(job_id: JobId, services: ServicesDep) -> WebhookLog:
-    """Sends the event now, under the same id, whether it was accepted before or not."""
-    record = find_job(services, job_id)
+def deliver_again(record: JobDep, services: ServicesDep) -> WebhookLog:
+    """Sends the event now under the same id, whether or not it was accepted before."""
     if not is_wanted(record):
-        raise ProblemError(*NO_WEBHOOK)
-    if not services.webhooks.send_again(job_id):
-        raise ProblemError(*UNKNOWN)
-    return _body(record, services.webhooks.status(job_id))
+        raise NoWebhook
+    if not services.webhooks.send_again(record.id):
+        raise JobNotFound
+    return _body(record, services.webhooks.status(record.id))
 
 
 def _body(record: JobRecord, status: WebhookStatus) -> WebhookLog:

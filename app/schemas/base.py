@@ -1,4 +1,4 @@
-"""What the models of the public contract have in common."""
+"""The base of the models of the public contract."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Body(BaseModel):
-    """An answer that holds what it declares and nothing else."""
+    """An answer that has its declared fields and no others."""
 
     model_config = ConfigDict(extra="forbid")

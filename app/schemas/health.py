@@ -10,7 +10,7 @@ from sentiloc.app.schemas.base import Body
 
 
 class HealthBody(Body):
-    """The process answers."""
+    """The process is alive."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"status": "ok", "version": "0.1.0"}]}
@@ -21,16 +21,16 @@ class HealthBody(Body):
 
 
 class WorkerBody(Body):
-    """A worker that was heard of lately."""
+    """A worker that is alive."""
 
     model: str
     model_version: str | None
-    device: str | None = Field(description="What executes, by name; null while no model is loaded")
+    device: str | None = Field(description="The device that runs the model; null while no model is loaded")
     error: str | None
 
 
 class ReadyBody(Body):
-    """Whether a video that is uploaded now will be localized."""
+    """Whether the service can process videos now."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -51,4 +51,4 @@ class ReadyBody(Body):
     ready: bool
     redis: bool
     workers: list[WorkerBody]
-    reasons: list[str] = Field(description="Why it is not ready; empty when it is")
+    reasons: list[str] = Field(description="Why the service is not ready; empty if it is ready")

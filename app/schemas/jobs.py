@@ -1,4 +1,4 @@
-"""The public contract of jobs: what the API answers, with examples."""
+"""The public contract of jobs: the models of the API's answers, with examples."""
 
 from __future__ import annotations
 
@@ -52,29 +52,29 @@ EXAMPLE_FAILED |= {"error": {"code": "corrupt_media", "detail": "The file ends i
 
 
 class Links(Body):
-    """Where to go on; paths relative to the server."""
+    """Next steps, as paths relative to the server."""
 
     self: str
     result: str
 
 
 class Source(Body):
-    """The video: the client's name for it and its size."""
+    """The video: its name and size."""
 
     name: str
-    bytes: int | None = Field(description="null until it is fetched from `url`")
-    url: str | None = Field(description="Where it is fetched from, without the query; null for an upload")
+    bytes: int | None = Field(description="Size in bytes; null until the video is fetched from `url`")
+    url: str | None = Field(description="The URL of the video without its query; null for an upload")
 
 
 class Failure(Body):
     """Why a job failed."""
 
-    code: str = Field(description="Stable, for programs")
-    detail: str = Field(description="One sentence for people")
+    code: str = Field(description="A stable code for programs")
+    detail: str = Field(description="What happened, for people")
 
 
 class JobBody(Body):
-    """A job as a client sees it."""
+    """A job."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [_EXAMPLE_JOB, EXAMPLE_QUEUED, EXAMPLE_FAILED]}
@@ -82,27 +82,29 @@ class JobBody(Body):
 
     id: str
     state: JobState = Field(description="`succeeded`, `failed` and `cancelled` are final")
-    stage: str | None = Field(description="What the worker does now; null while nobody works on the job")
-    progress: float = Field(ge=0, le=1, description="Over all stages")
-    queue_position: int | None = Field(ge=1, description="1 starts next; null when not queued")
-    attempt: int = Field(ge=0, description="How often a worker has begun the job")
+    stage: str | None = Field(description="The present stage of the work; null while no worker has the job")
+    progress: float = Field(ge=0, le=1, description="Share of the work that is done, over all stages")
+    queue_position: int | None = Field(ge=1, description="1 for the job that starts next; null if not queued")
+    attempt: int = Field(ge=0, description="The number of times that a worker has started the job")
     model: str
-    options: JobOptions = Field(description="As asked for; null stands for the model's default")
+    options: JobOptions = Field(description="The requested options; null means the model's default")
     source: Source
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    labels_found: list[AnyLabel] | None = Field(description="Labels of the segments; null until it succeeded")
+    labels_found: list[AnyLabel] | None = Field(
+        description="The labels of the segments; null unless the job succeeded"
+    )
     error: Failure | None
     expires_at: datetime | None = Field(
-        None, description="The result is deleted then (410 from then on); of a job without one, its record"
+        None, description="When the result is deleted; for a job without a result, when its record is deleted"
     )
-    video_expires_at: datetime | None = Field(None, description="The uploaded video is deleted then")
+    video_expires_at: datetime | None = Field(None, description="When the video is deleted")
     links: Links
 
 
 def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
-    """The record, less what is nobody's business."""
+    """The public part of a record."""
     path = f"/jobs/{record.id}"
     return JobBody(
         id=record.id,
@@ -126,7 +128,7 @@ def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
 
 
 def _source(record: JobRecord) -> Source:
-    """A URL's query may hold what gives access, so it is not shown."""
+    """The query of a URL is not shown, because it may hold credentials."""
     url = record.source_url and record.source_url.partition("?")[0].partition("#")[0]
     is_awaited = url is not None and not record.source_bytes
     return Source(name=record.source_name, bytes=None if is_awaited else record.source_bytes, url=url)
@@ -157,4 +159,4 @@ class JobListBody(Body):
     )
 
     jobs: list[JobBody]
-    next_cursor: str | None = Field(description="Ask for the next page with it; null when this is the last")
+    next_cursor: str | None = Field(description="The cursor of the next page; null on the last page")

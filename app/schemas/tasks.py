@@ -1,4 +1,4 @@
-"""The public contract of results of the tasks besides sentiment, with examples."""
+"""The public contract of results of the tasks `emotion` and `expression`, with examples."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ EXAMPLE_EXPRESSIONS: dict[str, Any] = {
 
 
 class EmotionSegmentBody(Body):
-    """A stretch of video that shows one emotion."""
+    """A part of the video that shows one emotion."""
 
     start: Seconds
     end: Seconds
@@ -82,7 +82,7 @@ class VideoEmotionBody(Body):
 
 
 class SeriesCurveBody(Body):
-    """Named series over time: value i of each covers [i·step, (i+1)·step) seconds."""
+    """Named series over time. Value i of a series covers the seconds [i·step, (i+1)·step)."""
 
     step: float = Field(gt=0, description="Seconds per value")
     series: dict[str, list[Share]]
@@ -90,11 +90,11 @@ class SeriesCurveBody(Body):
 
 
 class TaskOptionsBody(Body):
-    """What the segments were cut with."""
+    """The options with which the segments were cut."""
 
-    threshold: Share = Field(description="Least confidence")
+    threshold: Share = Field(description="Minimum confidence")
     min_length: Seconds
-    merge_gap: Seconds = Field(description="Neighbours of one label at most so far apart are joined")
+    merge_gap: Seconds = Field(description="Segments of one label at most this many seconds apart are joined")
     labels: list[AnyLabel]
 
 
@@ -103,30 +103,30 @@ class _TaskBody(Body):
     video: VideoBody
     curve: SeriesCurveBody
     model: ModelBody
-    timings: dict[str, float] = Field(description="Seconds by stage")
+    timings: dict[str, float] = Field(description="Seconds per stage")
     options: TaskOptionsBody
     calibration: CalibrationBody
     sound: SoundBody | None = Field(
         None,
-        description="null without sound, where the model does not listen, and in results of older versions",
+        description="null for videos without sound, models without an audio stream, and results of older versions",
     )
     warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
     thumbnails: Thumbnails = Field(default=[])
 
 
 class EmotionResultBody(_TaskBody):
-    """Which emotion a video shows, and when. Of a model with the task `emotion`."""
+    """The emotion of a video, and when it shows it. Result of a model with the task `emotion`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_EMOTIONS]})
 
     task: Literal["emotion"]
     emotion: VideoEmotionBody
-    probabilities: dict[str, Share] = Field(description="By class, of the whole video")
+    probabilities: dict[str, Share] = Field(description="The probability of each class for the whole video")
     segments: list[EmotionSegmentBody]
 
 
 class ExpressionBody(Body):
-    """A facial expression: it begins at the onset, is strongest at the apex and over at the offset."""
+    """A facial expression. It begins at the onset, is strongest at the apex and ends at the offset."""
 
     onset: Seconds
     apex: Seconds
@@ -136,7 +136,7 @@ class ExpressionBody(Body):
 
 
 class ExpressionResultBody(_TaskBody):
-    """Which facial expressions the largest face shows. Of a model with the task `expression`."""
+    """The facial expressions of the largest face. Result of a model with the task `expression`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_EXPRESSIONS]})
 

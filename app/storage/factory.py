@@ -1,4 +1,4 @@
-"""The storage that the settings name."""
+"""Creates the storage that the settings select."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 def make_storage(settings: Settings) -> Storage:
-    """The data folder, or the object store of `storage_url`; raises `invalid_data` where its client is missing."""
+    """The data folder, or the object store of `storage_url`; raises `invalid_data` if its client is not installed."""
     if settings.storage_url is None:
         return LocalStorage(settings.data_dir)
     try:
         from sentiloc.app.storage.s3 import S3Storage
     except ImportError as error:
-        detail = "SENTILOC_STORAGE_URL needs the object store's client: pip install 'sentiloc[s3]'"
+        detail = "SENTILOC_STORAGE_URL needs the object store's client. Run: pip install 'sentiloc[s3]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
     return S3Storage(settings)

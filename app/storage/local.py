@@ -1,4 +1,4 @@
-"""Where uploads and results lie. Names are generated; a file is seen whole or not at all."""
+"""The storage interface, its keys, and storage in a folder. A file is visible as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ _PART = ".part"
 
 
 def source_key(job_id: str) -> str:
-    """Where a job's video lies. Told from the id, so that the sweep finds videos that no job claims."""
+    """The key of a job's video. It is derived from the id, so that the sweep finds videos without a job."""
     return f"uploads/{job_id}.src"
 
 
 def source_owner(key: str) -> str | None:
-    """The id that `source_key` was told from; None for a key of another form."""
+    """The job id in a key made by `source_key`; None for any other key."""
     found = re.fullmatch(r"uploads/([A-Za-z0-9_-]+)\.src", key)
     return found and found[1]
 
 
 def result_key(job_id: str, attempt: int) -> str:
-    """Where an attempt at a job puts its result: each has its own place, so a late one overwrites nothing."""
+    """The key of the result of one attempt. Each attempt has its own, so a late attempt overwrites nothing."""
     return f"results/{job_id}.{attempt}.json"
 
 
 def thumbnail_key(job_id: str, attempt: int, index: int) -> str:
-    """Where the picture of a result's segment lies, beside the result."""
+    """The key of the picture of a result's segment."""
     return f"results/{job_id}.{attempt}.{index}.jpg"
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 RESERVE_BYTES = 64 << 20
-"""Free space that uploads leave, so that the job store's log and the results of accepted jobs still fit."""
+"""Free bytes that uploads leave on the disk, for the job store's log and the results of accepted jobs."""
 
 
 def check_key(key: str) -> None:
-    """Raises `ValueError` for a key that could lead anywhere else."""
+    """Raise `ValueError` for a key that could name a file outside of the storage."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
 
 
 class Writer(Protocol):
-    """A file being written, invisible until `commit`; leaving the context without it leaves nothing."""
+    """A file that is being written. It is invisible until `commit`; without it, leaving the context removes it."""
 
     def write(self, data: bytes) -> None:
         """Append; raises `storage_full`."""
 
     def commit(self) -> None:
-        """Make the file durable and visible under its key; raises `storage_full`."""
+        """Make the file durable and visible; raises `storage_full`."""
 
     def __enter__(self) -> Self: ...
 
@@ -71,14 +71,17 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Presigned:
-    """A form that a client sends its file with: the fields first, the file as `file` last."""
+    """A form for a client's upload: it sends `fields` first, then the file as `file`."""
 
     url: str
     fields: dict[str, str]
 
 
 class Storage(Protocol):
-    """What the service needs of a place for files. Keys are `uploads/…` and `results/…`."""
+    """A place for files. Keys are `uploads/…` and `results/…`.
+
+    Every method raises `storage_unavailable` while a remote store cannot be reached.
+    """
 
     def writer(self, key: str) -> Writer:
         """Start a new file."""
@@ -90,38 +93,38 @@ class Storage(Protocol):
         """The whole file; raises `source_missing`."""
 
     def size(self, key: str) -> int | None:
-        """Bytes of the file; None when it is not there."""
+        """The size of the file in bytes; None if it does not exist."""
 
     def adopt(self, path: Path, key: str) -> None:
-        """Take a complete file of this machine: it is visible under its key and gone from `path`.
+        """Move a complete file of this machine into the storage. May be repeated after a crash.
 
-        May be repeated after a crash. Raises `storage_full`.
+        Raises `storage_full`, and `FileNotFoundError` if there is no file at `path`.
         """
 
     def link(self, key: str) -> str | None:
-        """Where a client can fetch the file without us; None where it cannot."""
+        """A URL from which a client can fetch the file directly; None if the storage has no such URLs."""
 
     def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:
-        """Let a client put a file of at most `max_bytes` without us; None where it cannot."""
+        """A form with which a client can send a file of at most `max_bytes` directly; None if not supported."""
 
     def delete(self, key: str) -> None:
-        """Remove the file if it is there."""
+        """Delete the file if it exists."""
 
     def older_than(self, folder: str, seconds: float) -> Iterator[str]:
-        """Keys of the complete files in `uploads` or `results` that were last written to so long ago."""
+        """Yield the keys in `uploads` or `results` whose files were last written more than `seconds` ago."""
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Remove unfinished files that nobody has written to for so long; returns how many."""
+        """Delete unfinished files without a write for `older_than_seconds`; returns their number."""
 
 
 class LocalStorage:
-    """A folder on this machine, or on a volume that API and workers share."""
+    """Storage in a folder, on this machine or on a volume that API and workers share."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def writer(self, key: str) -> LocalWriter:
-        """Start a new file as `NAME.RANDOM.part` beside its final place."""
+        """Start a new file as `NAME.RANDOM.part` beside its final path."""
         return LocalWriter(self._path(key))
 
     @contextmanager
@@ -140,7 +143,7 @@ class LocalStorage:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.") from error
 
     def size(self, key: str) -> int | None:
-        """Bytes of the file; None when it is not there."""
+        """The size of the file in bytes; None if it does not exist."""
         try:
             return self._path(key).stat().st_size
         except FileNotFoundError:
@@ -157,19 +160,19 @@ class LocalStorage:
             _sync_folder(target.parent)
 
     def link(self, key: str) -> str | None:  # noqa: ARG002
-        """Files of this machine go through the API."""
+        """None: clients fetch local files through the API."""
         return None
 
     def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:  # noqa: ARG002
-        """Likewise."""
+        """None: clients send local files through the API."""
         return None
 
     def delete(self, key: str) -> None:
-        """Remove the file if it is there."""
+        """Delete the file if it exists."""
         self._path(key).unlink(missing_ok=True)
 
     def older_than(self, folder: str, seconds: float) -> Iterator[str]:
-        """By the time of the last write."""
+        """Yield the keys of files whose last write is more than `seconds` ago."""
         limit = time.time() - seconds
         for path in (self._root / folder).glob("*"):
             key = f"{folder}/{path.name}"
@@ -177,7 +180,7 @@ class LocalStorage:
                 yield key
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Remove `*.part` files whose last write is so long ago."""
+        """Delete `*.part` files without a write for `older_than_seconds`; returns their number."""
         limit = time.time() - older_than_seconds
         old = [path for path in self._root.glob(f"*/*{_PART}") if _written(path) < limit]
         for path in old:
@@ -190,11 +193,11 @@ class LocalStorage:
 
 
 class LocalWriter:
-    """Writes `NAME.RANDOM.part`, then syncs and renames it."""
+    """Writes `NAME.RANDOM.part`, then syncs it and renames it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Two attempts at a job may write the same key: each has its own unfinished file.
+        # Two writers may write the same key at once; each has its own unfinished file.
         self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
         self._file: BinaryIO | None = None
 
@@ -216,7 +219,7 @@ class LocalWriter:
         left = memoryview(data)
         with full_is_typed():
             if self._path.parent.name == "uploads":
-                leave_reserve(self._open().fileno())
+                require_reserve(self._open().fileno())
             while left:
                 left = left[self._open().write(left) :]
 
@@ -237,7 +240,7 @@ class LocalWriter:
 
 @contextmanager
 def full_is_typed() -> Iterator[None]:
-    """Makes `storage_full` of what the system says when a disk or a quota is full."""
+    """Turn the system's error for a full disk or quota into `storage_full`."""
     try:
         yield
     except OSError as error:
@@ -246,8 +249,8 @@ def full_is_typed() -> Iterator[None]:
         raise
 
 
-def leave_reserve(descriptor: int) -> None:
-    """Raises `storage_full` when the volume of this open file has but the reserve left."""
+def require_reserve(descriptor: int) -> None:
+    """Raise `storage_full` if the disk of this open file has less than `RESERVE_BYTES` free."""
     volume = os.fstatvfs(descriptor)
     if volume.f_bavail * volume.f_frsize < RESERVE_BYTES:
         raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")

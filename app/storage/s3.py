@@ -1,7 +1,7 @@
-"""An S3-compatible object store as the place for files. An object appears whole or not at all.
+"""Storage in an S3-compatible object store. An object is visible as a whole or not at all.
 
-Files are written to a folder of this machine first, so that an upload that breaks off never reaches the store.
-Credentials come the usual way of AWS clients (environment, profile, instance role).
+Files are written to a local folder first, so an upload that breaks off never reaches the store. Credentials are found
+in the usual way of AWS clients (environment, profile, instance role).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
 class S3Storage:
-    """A bucket, or a part of one (`s3://bucket/prefix`), and a folder for files on their way."""
+    """A bucket, or a part of it (`s3://bucket/prefix`), and a local folder for files in transit."""
 
     def __init__(self, settings: Settings) -> None:
         place = urlsplit(settings.storage_url or "")
         if place.scheme != "s3" or not place.hostname:
             raise SentilocError(
-                ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL must be like s3://bucket/prefix"
+                ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL must have the form s3://bucket/prefix"
             )
         self._bucket = place.hostname
         self._prefix = f"{place.path.strip('/')}/".lstrip("/")
@@ -45,7 +45,7 @@ class S3Storage:
         self._signer = _connect(settings, public) if public else self._client
 
     def create_bucket(self) -> bool:
-        """Make the bucket; False when it was there. Raises `storage_unavailable`."""
+        """Create the bucket; False if it existed. Raises `storage_unavailable`."""
         with _typed():
             if self._has_bucket():
                 return False
@@ -66,12 +66,12 @@ class S3Storage:
         return True
 
     def writer(self, key: str) -> S3Writer:
-        """Start a new file, in the folder first."""
+        """Start a new file, first in the local folder."""
         return S3Writer(self, self._staged.writer(key), self._staging / key, key)
 
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
-        """A copy that is removed with the context; raises `source_missing`."""
+        """A local copy that is deleted with the context; raises `source_missing`."""
         folder = self._staging / "copies"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / secrets.token_hex(8)
@@ -89,7 +89,7 @@ class S3Storage:
             return data
 
     def size(self, key: str) -> int | None:
-        """Bytes of the object; None when it is not there."""
+        """The size of the object in bytes; None if it does not exist."""
         try:
             with _typed():
                 return int(
@@ -101,7 +101,7 @@ class S3Storage:
             raise
 
     def adopt(self, path: Path, key: str) -> None:
-        """Upload the file, then remove it here."""
+        """Upload the file, then delete it here."""
         if not path.exists():
             raise FileNotFoundError(path)
         with _typed():
@@ -109,17 +109,17 @@ class S3Storage:
         path.unlink()
 
     def delete(self, key: str) -> None:
-        """Remove the object if it is there."""
+        """Delete the object if it exists."""
         with _typed():
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
 
     def link(self, key: str) -> str | None:
-        """A URL that gives the object for a quarter of an hour."""
+        """A URL of the object that is valid for 15 minutes."""
         target = {"Bucket": self._bucket, "Key": self._name(key)}
         return str(self._signer.generate_presigned_url("get_object", target, ExpiresIn=_LINK_SECONDS))
 
     def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:
-        """Let a client put the object itself; the store refuses more than `max_bytes`, and nothing at all."""
+        """A form with which a client can send the object. The store refuses more than `max_bytes`, and empty files."""
         form = self._signer.generate_presigned_post(
             self._bucket,
             self._name(key),
@@ -129,7 +129,7 @@ class S3Storage:
         return Presigned(url=form["url"], fields=form["fields"])
 
     def older_than(self, folder: str, seconds: float) -> Iterator[str]:
-        """By the time of the last write."""
+        """Yield the keys of objects whose last write is more than `seconds` ago."""
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
         with _typed():
             pages = self._client.get_paginator("list_objects_v2")
@@ -139,7 +139,7 @@ class S3Storage:
                         yield item["Key"].removeprefix(self._prefix)
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Remove what broken-off processes left in the folder, here alone."""
+        """Delete the files that crashed processes left in the local folder; returns their number."""
         left = [
             key
             for name in ("uploads", "results")
@@ -170,7 +170,7 @@ def _connect(settings: Settings, endpoint: str | None) -> Any:
 
 
 class S3Writer:
-    """Writes a file, then uploads it."""
+    """Writes a local file, then uploads it."""
 
     def __init__(self, storage: S3Storage, inner: LocalWriter, path: Path, key: str) -> None:
         self._storage = storage
@@ -192,7 +192,7 @@ class S3Writer:
         self._inner.write(data)
 
     def commit(self) -> None:
-        """Upload; raises `storage_unavailable`."""
+        """Upload the file; raises `storage_unavailable`."""
         self._inner.commit()
         try:
             self._storage.adopt(self._path, self._key)

@@ -1,4 +1,4 @@
-"""Logging for every process: one line an event, as text or JSON, with the job's id where there is one."""
+"""Logging for every process: one line per event, as text or JSON, with the job's id if there is one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TextFormatter(_Formatter):
     """`time=… level=… logger=… job=… message="…"`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback follows on its own lines."""
+        """The record as one line; a traceback follows on its own lines."""
         fields = self._fields(record)
         traceback = fields.pop("traceback", None)
         fields["message"] = json.dumps(fields["message"], ensure_ascii=False)
@@ -51,7 +51,7 @@ class JsonFormatter(_Formatter):
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send all loggers to stderr in the configured form; call once per process."""
+    """Send all log records to stderr in the configured format. Call it once per process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
@@ -62,5 +62,5 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).propagate = True
     for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A job that is given back is no error, but Celery warns of it with a traceback.
+    # A job that is given back is not an error, but Celery logs it with a traceback.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

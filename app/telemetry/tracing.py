@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, where they are asked for; otherwise this does nothing and loads nothing.
+"""OpenTelemetry traces. Without the setting `tracing` this module does nothing and loads nothing.
 
-Where spans go is told by OpenTelemetry's own `OTEL_…` variables. A job's record carries the context of the request
-that made it, so that the worker's spans belong to the same trace.
+OpenTelemetry's own variables `OTEL_…` say where spans are sent. The record of a job holds the context of the request
+that created it, so the worker's spans belong to the same trace.
 """
 
 from __future__ import annotations
@@ -21,9 +21,14 @@ _provider: Any = None
 
 
 def configure_tracing(settings: Settings, role: str, processor: Any = None) -> None:
-    """Begin to trace this process (`role` names it) if the settings say so; raises where the libraries are missing.
+    """Start tracing this process if the settings say so.
 
-    Without a `processor`, spans are sent in batches by OTLP over HTTP.
+    Args:
+        settings: `tracing` switches tracing on.
+        role: part of the service's name in traces, such as `api`.
+        processor: a span processor; by default spans are sent in batches with OTLP over HTTP.
+
+    Raises: `SentilocError` (`invalid_data`) if the libraries are not installed.
     """
     global _provider
     if not settings.tracing:
@@ -32,7 +37,7 @@ def configure_tracing(settings: Settings, role: str, processor: Any = None) -> N
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
     except ImportError as error:
-        detail = "SENTILOC_TRACING needs more libraries: pip install 'sentiloc[otel]'"
+        detail = "SENTILOC_TRACING needs additional libraries. Run: pip install 'sentiloc[otel]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
     names = {"service.name": f"sentiloc-{role}", "service.version": version()}
     _provider = TracerProvider(resource=Resource.create(names))
@@ -47,7 +52,7 @@ def _otlp_processor() -> Any:
 
 
 def stop_tracing() -> None:
-    """Send what is left and trace no more."""
+    """Send the remaining spans and stop tracing."""
     global _provider
     if _provider is not None:
         _provider.shutdown()
@@ -55,7 +60,7 @@ def stop_tracing() -> None:
 
 
 def flush() -> None:
-    """Send what is finished now: a worker's child may end without notice."""
+    """Send all finished spans now, because a worker's child may end without notice."""
     if _provider is not None:
         _provider.force_flush(_FLUSH_MILLISECONDS)
 
@@ -64,9 +69,9 @@ def flush() -> None:
 def span(
     name: str, parent: str | None = None, attributes: Mapping[str, str | int | float] | None = None
 ) -> Iterator[Any]:
-    """A span around what is done within, under `parent` (a `traceparent` text) or the span it lies in.
+    """A span around the block, as a child of `parent` (a `traceparent` text) or of the current span.
 
-    Gives OpenTelemetry's span, or None where nothing is traced.
+    Yields OpenTelemetry's span, or None without tracing.
     """
     if _provider is None:
         yield None
@@ -80,7 +85,7 @@ def span(
 
 
 def current_traceparent() -> str:
-    """The context of the span that this lies in, as the W3C writes it; empty where nothing is traced."""
+    """The context of the current span as a W3C `traceparent` text; empty without tracing."""
     if _provider is None:
         return ""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -1,4 +1,4 @@
-"""Receives an upload: from the request's body to a stored file, with bounded memory and bounded patience."""
+"""Receives a video as a form: from the request's body to a stored file, with bounded memory and time limits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from anyio import to_thread
 from fastapi import Request
 
 from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
-from sentiloc.app.http.multipart import VideoPart, too_large
-from sentiloc.app.http.problems import STATUS_OF_ERROR, ProblemError
+from sentiloc.app.http.multipart import UploadTooLarge, VideoPart
+from sentiloc.app.http.problems import ProblemError, problem_of
 from sentiloc.app.jobs.idempotency import make_key
 from sentiloc.app.jobs.options import check_options
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, Writer, source_key
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.app.uploads.problems import EmptyVideo
+from sentiloc.model.errors import SentilocError
 
+# What a form may have beside the video: boundaries, headers and the field `options`.
 _FORM_OVERHEAD = 1 << 16
 
 
@@ -41,9 +43,9 @@ async def receive_video(
         problem.body_is_unread = True
         raise
     except SentilocError as error:
-        full = ProblemError(STATUS_OF_ERROR[error.code], error.code, error.detail)
-        full.body_is_unread = True
-        raise full from error
+        fault = problem_of(error)
+        fault.body_is_unread = True
+        raise fault from error
     finally:
         writer.__exit__(None, None, None)
     return NewJob(
@@ -68,7 +70,7 @@ async def _receive(request: Request, writer: Writer, settings: Settings, hasher:
             await _flush(writer, buffer, hasher)
     part.finish()
     if part.bytes == 0:
-        raise ProblemError(422, ErrorCode.EMPTY_FILE, "The video is an empty file.")
+        raise EmptyVideo
     await _flush(writer, buffer, hasher)
     return part
 
@@ -85,6 +87,7 @@ async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> No
 
 
 def _refuse_by_length(request: Request, limit: int) -> None:
+    """Refuse a body that states its length before any of it is read."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit + _FORM_OVERHEAD:
-        raise too_large(limit)
+        raise UploadTooLarge(limit)

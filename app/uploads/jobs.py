@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, parse_options
 from sentiloc.app.jobs.record import JobRecord, NewJob
@@ -14,15 +14,12 @@ from sentiloc.app.jobs.store import UploadEndedError
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
+from sentiloc.app.uploads.problems import UploadGone, UploadUnfinished, UploadUsed
 from sentiloc.app.uploads.record import UploadRecord, UploadState
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
-
-GONE = (410, ProblemCode.UPLOAD_GONE, "The upload was ended, has expired, or its job was deleted.")
-UNFINISHED = (409, ProblemCode.UPLOAD_UNFINISHED, "The upload is at byte 1048576 of 209715200.")
-USED = (409, ProblemCode.UPLOAD_USED, "This upload is a job already, with other options.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,12 @@ class UploadJobs:
     ) -> tuple[JobRecord, bool]:
         """The upload's job, and whether this call created it. May be repeated.
 
-        Raises the problems `upload_gone`, `upload_unfinished`, `upload_used` and `idempotency_conflict`.
+        Raises `UploadGone`, `UploadUnfinished`, `UploadUsed` and `IdempotencyConflict`.
         """
         job = self.submitter.store.get(upload.id)
         if job is not None:
             if job.options != options:
-                raise ProblemError(*USED)
+                raise UploadUsed
             return job, False
         upload = self.uploads.settle(upload)
         self._require_complete(upload)
@@ -61,7 +58,7 @@ class UploadJobs:
         try:
             record = self.submitter.submit(new)
         except UploadEndedError as error:
-            raise ProblemError(*GONE) from error
+            raise UploadGone from error
         return record, record.id == upload.id
 
     def begin_by_itself(self, upload: UploadRecord) -> JobRecord | None:
@@ -87,8 +84,6 @@ class UploadJobs:
 
     def _require_complete(self, upload: UploadRecord) -> None:
         if upload.state is UploadState.OPEN:
-            offset = self.uploads.offset(upload)
-            of_all = "" if upload.length is None else f" of {upload.length}"
-            raise ProblemError(*UNFINISHED[:2], f"The upload is at byte {offset}{of_all}.")
+            raise UploadUnfinished(self.uploads.offset(upload), upload.length)
         if upload.state is not UploadState.COMPLETE or self.storage.size(upload.source_key) is None:
-            raise ProblemError(*GONE)
+            raise UploadGone

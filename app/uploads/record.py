@@ -1,4 +1,4 @@
-"""An upload that comes in pieces, as Redis holds it: what is known of it beside its bytes."""
+"""The record of a resumable upload, as Redis holds it: everything but its bytes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sentiloc.app.storage.local import source_key
 
 
 def upload_key(prefix: str, upload_id: str) -> str:
-    """Where an upload's record is."""
+    """The Redis key of an upload's record."""
     return f"{prefix}upload:{upload_id}"
 
 
 class UploadState(StrEnum):
-    """`open` takes bytes, `complete` waits for its job, `used` has one, `gone` was ended or has expired."""
+    """`open` takes bytes, `complete` waits for its job, `used` has a job, `gone` was ended or has expired."""
 
     OPEN = "open"
     COMPLETE = "complete"
@@ -25,11 +25,11 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRecord:
-    """One upload. Its id becomes the id of its job, so that it can have one only. Times are Unix seconds.
+    """One upload. Its id becomes the id of its job, so it has one job at most. Times are Unix seconds.
 
-    `length` is None until the client says it. `options` (JSON) is not None when the job is to begin by itself.
-    `verified` is the offset up to which the bytes were checked, while a piece with a checksum comes in.
-    `presigned` uploads go past the API, into an object store.
+    `length` is None until the client states it. `options` (JSON) is set if the job shall begin by itself.
+    `verified` is the offset up to which the bytes are checked, while a chunk with a checksum arrives.
+    The bytes of a `presigned` upload go directly to the object store.
     """
 
     id: str
@@ -46,18 +46,18 @@ class UploadRecord:
 
     @property
     def source_key(self) -> str:
-        """Where the complete upload lies in the storage."""
+        """The storage key of the complete upload."""
         return source_key(self.id)
 
 
 def write_fields(record: UploadRecord) -> dict[str, str]:
-    """The record as a hash; None is left out."""
+    """The record as a Redis hash, without the fields that are None."""
     fields = {**asdict(record), "presigned": "1" if record.presigned else None}
     return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def read_fields(fields: Mapping[str, str]) -> UploadRecord:
-    """What `write_fields` wrote."""
+    """The record of a hash that `write_fields` made."""
     return UploadRecord(
         id=fields["id"],
         state=UploadState(fields["state"]),

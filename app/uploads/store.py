@@ -1,7 +1,7 @@
-"""Uploads that come in pieces: records in Redis, bytes in a file, complete ones in the storage.
+"""Resumable uploads: records in Redis, bytes in a file, complete uploads in the storage.
 
-The file's size is the offset. It survives a kill of the server, and of the machine: a piece is synced before it is
-acknowledged. Whoever writes holds a lock on the file, which ends with the process that holds it.
+The file's size is the offset. It survives a crash of the server and of the machine, because a chunk is synced before
+it is acknowledged. A writer holds a lock on the file; the lock ends with the process that holds it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _REMEMBER_GONE_SECONDS = 86_400
 
 
 class UploadBusyError(Exception):
-    """Somebody else writes to the upload."""
+    """Another request writes to the upload."""
 
 
 class UploadStore:
-    """Knows every upload in pieces. Raises `redis.RedisError` when Redis cannot be reached."""
+    """All resumable uploads. Raises `redis.RedisError` when Redis cannot be reached."""
 
     def __init__(self, settings: Settings, redis: Redis, storage: Storage) -> None:
         self._settings = settings
@@ -44,7 +44,7 @@ class UploadStore:
         self._scripts = Scripts(redis, "sentiloc.app.uploads")
 
     def create(self, record: UploadRecord) -> None:
-        """Begin an upload; raises `storage_full` when its bytes will not fit."""
+        """Begin an upload; raises `storage_full` if its bytes do not fit on the disk."""
         if not record.presigned:
             self._make_file(record)
         pipe = self._redis.pipeline()
@@ -53,11 +53,11 @@ class UploadStore:
         pipe.execute()
 
     def open_count(self) -> int:
-        """Uploads that have not become jobs yet."""
+        """The number of uploads without a job."""
         return self._redis.zcard(self._index)
 
     def find(self, upload_id: str) -> UploadRecord | None:
-        """The upload as it is now; one that has run out of time is `gone`."""
+        """The upload as it is now, None if unknown. An expired upload is `gone` even before the sweep removes it."""
         fields = cast("dict[str, str]", self._redis.hgetall(self._key(upload_id)))
         if not fields:
             return None
@@ -66,7 +66,7 @@ class UploadStore:
         return replace(record, state=UploadState.GONE) if is_late else record
 
     def offset(self, record: UploadRecord) -> int:
-        """Bytes that the server has for good."""
+        """The number of bytes that the server has stored durably."""
         if record.state is not UploadState.OPEN:
             return record.length or 0
         if record.verified is not None:
@@ -74,14 +74,14 @@ class UploadStore:
         try:
             return self._path(record.id).stat().st_size
         except FileNotFoundError:
-            # It was moved to the storage, and the server ended before it could say so.
+            # The file was moved to the storage, but the server stopped before it could record that.
             return self._storage.size(record.source_key) or 0
 
     @contextmanager
     def lock(self, record: UploadRecord) -> Iterator[BinaryIO]:
-        """The upload's file, to append to; what a checksum did not cover is cut off first.
+        """The upload's file, locked and positioned at its end. Bytes that no checksum has verified are cut off.
 
-        Raises `UploadBusyError`.
+        Raises `UploadBusyError`, and `source_missing` if the file is gone.
         """
         path = self._path(record.id)
         if not path.exists() and self._storage.size(record.source_key) is not None:
@@ -108,19 +108,19 @@ class UploadStore:
             yield file
 
     def set_verified(self, upload_id: str, offset: int | None) -> None:
-        """Remember that bytes beyond `offset` are not checked yet; None: all that there are, are."""
+        """Note that the bytes beyond `offset` are not verified yet. None: all bytes are verified."""
         if offset is None:
             self._redis.hdel(self._key(upload_id), "verified")
         else:
             self._redis.hset(self._key(upload_id), "verified", str(offset))
 
     def set_length(self, record: UploadRecord, length: int) -> UploadRecord:
-        """The client now knows how long the upload is."""
+        """Record the length that the client has now stated."""
         self._redis.hset(self._key(record.id), "length", str(length))
         return replace(record, length=length)
 
     def touch(self, record: UploadRecord) -> UploadRecord:
-        """The time until it expires begins anew."""
+        """Reset the expiry."""
         later = replace(record, expires_at=time.time() + self._settings.upload_expiry_seconds)
         pipe = self._redis.pipeline()
         pipe.hset(self._key(record.id), "expires_at", str(later.expires_at))
@@ -129,9 +129,9 @@ class UploadStore:
         return later
 
     def complete(self, record: UploadRecord) -> UploadRecord:
-        """All bytes are there: hand the file to the storage. May be repeated after a crash.
+        """Hand the file of an upload that has all its bytes to the storage. May be repeated after a crash.
 
-        Raises `source_missing` when it was removed meanwhile.
+        Raises `source_missing` if the file was removed in the meantime.
         """
         with suppress(FileNotFoundError):
             self._storage.adopt(self._path(record.id), record.source_key)
@@ -141,7 +141,7 @@ class UploadStore:
         return replace(record, state=UploadState.COMPLETE)
 
     def settle(self, record: UploadRecord) -> UploadRecord:
-        """Complete an upload whose last byte came just before the server ended."""
+        """Complete an upload if its last byte arrived just before the server stopped."""
         if record.presigned and record.state is UploadState.OPEN:
             return self._settle_presigned(record)
         is_whole = record.length is not None and self.offset(record) == record.length
@@ -171,15 +171,15 @@ class UploadStore:
         return True
 
     def expired(self) -> list[str]:
-        """Ids of the uploads whose time has run out."""
+        """The ids of expired uploads."""
         return list(cast("list[str]", self._redis.zrangebyscore(self._index, "-inf", time.time())))
 
     def waiting(self, limit: int = 1000) -> list[str]:
-        """Ids of the uploads that are not jobs yet, those that expire first before the others."""
+        """The ids of uploads without a job, in the order of their expiry."""
         return list(cast("list[str]", self._redis.zrange(self._index, 0, limit - 1)))
 
     def sweep_files(self) -> None:
-        """Remove files that no record knows, once they are as old as an upload can be."""
+        """Remove files without a record that are older than the expiry time of uploads."""
         limit = time.time() - self._settings.upload_expiry_seconds
         for path in self._folder.glob("*"):
             with suppress(FileNotFoundError):

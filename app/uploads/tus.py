@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.http.problems import ProblemCode, TypedProblem
+from sentiloc.app.uploads.problems import InvalidTusHeader
 from sentiloc.app.uploads.record import UploadRecord
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-defer-length,creation-with-upload,expiration,termination,checksum"
 CHECKSUMS = ("sha1", "sha256")
-PIECE_TYPE = "application/offset+octet-stream"
+CHUNK_TYPE = "application/offset+octet-stream"
 MAX_METADATA_HEADER = 24 * 1024
 ASKED_HEADERS = (
     *("Tus-Resumable", "Upload-Checksum", "Upload-Defer-Length", "Upload-Length", "Upload-Metadata"),
@@ -36,75 +37,97 @@ ANSWERED_HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a piece must hash to."""
+    """The hash that the client states for a chunk."""
 
     algorithm: str
     digest: bytes
 
     def hasher(self) -> hashlib._Hash:
-        """An empty hash of the kind."""
+        """A new hash object of this algorithm."""
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
+class UnsupportedVersion(TypedProblem):
+    """The request names another version of the protocol, or none."""
+
+    of_status = 412
+    of_code = ProblemCode.TUS_VERSION
+    example = f"Send `Tus-Resumable: {VERSION}`. This server supports no other version of the protocol."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Tus-Version": VERSION})
+
+
+class NotAChunk(TypedProblem):
+    """The body has a content type that tus does not define."""
+
+    of_status = 415
+    of_code = ProblemCode.NOT_A_PIECE
+    example = f"Send the bytes with `Content-Type: {CHUNK_TYPE}`."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Accept": CHUNK_TYPE})
+
+
 def require_version(headers: Mapping[str, str]) -> None:
-    """Raises the 412 problem for another version of the protocol, or for none."""
+    """Raise `UnsupportedVersion` unless the request names the supported version of the protocol."""
     if headers.get("tus-resumable") != VERSION:
-        detail = f"Send `Tus-Resumable: {VERSION}`: this server speaks no other version of the protocol."
-        raise ProblemError(412, ProblemCode.TUS_VERSION, detail, {"Tus-Version": VERSION})
+        raise UnsupportedVersion
 
 
-def require_piece(headers: Mapping[str, str]) -> None:
-    """Raises the 415 problem for a body that is no piece of an upload."""
-    if headers.get("content-type") != PIECE_TYPE:
-        detail = f"Send the bytes with `Content-Type: {PIECE_TYPE}`."
-        raise ProblemError(415, ProblemCode.NOT_A_PIECE, detail, {"Accept": PIECE_TYPE})
+def require_chunk(headers: Mapping[str, str]) -> None:
+    """Raise `NotAChunk` unless the body has the content type of a chunk."""
+    if headers.get("content-type") != CHUNK_TYPE:
+        raise NotAChunk
 
 
 def read_number(headers: Mapping[str, str], name: str) -> int | None:
-    """A header that holds a whole number; None without it. Raises the 400 problem."""
+    """The whole number in a header; None without the header. Raises `InvalidTusHeader`."""
     text = headers.get(name.lower())
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise _bad(f"`{name}` must be a whole number that is not negative.")
+        raise InvalidTusHeader(f"`{name}` must be a whole number, zero or greater.")
     return int(text)
 
 
 def read_length(headers: Mapping[str, str]) -> int | None:
-    """The length of a new upload, None when the client will say it later. Raises the 400 problem."""
+    """The length of a new upload; None if the client will state it later. Raises `InvalidTusHeader`."""
     length, deferred = read_number(headers, "Upload-Length"), headers.get("upload-defer-length")
     if deferred not in (None, "1") or (length is None) == (deferred is None):
-        raise _bad("Send either `Upload-Length` or `Upload-Defer-Length: 1`.")
+        raise InvalidTusHeader("Send either `Upload-Length` or `Upload-Defer-Length: 1`.")
     return length
 
 
 def read_metadata(headers: Mapping[str, str]) -> dict[str, bytes]:
-    """The pairs of `Upload-Metadata`. Raises the 400 problem."""
+    """The pairs of `Upload-Metadata`. Raises `InvalidTusHeader`."""
     text = headers.get("upload-metadata", "")
     if len(text) > MAX_METADATA_HEADER:
-        raise _bad(f"`Upload-Metadata` is larger than {MAX_METADATA_HEADER} bytes.")
+        raise InvalidTusHeader(f"`Upload-Metadata` is larger than {MAX_METADATA_HEADER} bytes.")
     found: dict[str, bytes] = {}
     for pair in text.split(",") if text.strip() else ():
         name, _, value = pair.strip().partition(" ")
         if not name or name in found:
-            raise _bad("`Upload-Metadata` must be pairs of a name of its own and a base64 text.")
+            raise InvalidTusHeader(
+                "`Upload-Metadata` must be a list of pairs: a unique name and a base64 text."
+            )
         found[name] = _base64(value, "Upload-Metadata")
     return found
 
 
 def read_checksum(headers: Mapping[str, str]) -> Checksum | None:
-    """What the piece must hash to, if the client says so. Raises the 400 problem."""
+    """The hash that the client states for its chunk, if any. Raises `InvalidTusHeader`."""
     text = headers.get("upload-checksum")
     if text is None:
         return None
     algorithm, _, value = text.partition(" ")
     if algorithm not in CHECKSUMS:
-        raise _bad(f"`Upload-Checksum` may use {' or '.join(CHECKSUMS)}.")
+        raise InvalidTusHeader(f"`Upload-Checksum` may use {' or '.join(CHECKSUMS)}.")
     return Checksum(algorithm, _base64(value, "Upload-Checksum"))
 
 
 def upload_headers(record: UploadRecord, offset: int) -> dict[str, str]:
-    """What every answer about an upload says."""
+    """The headers of every answer about an upload."""
     return {
         "Tus-Resumable": VERSION,
         "Upload-Offset": str(offset),
@@ -117,8 +140,4 @@ def _base64(text: str, name: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _bad(f"`{name}` holds a value that is not base64.") from error
-
-
-def _bad(detail: str) -> ProblemError:
-    return ProblemError(400, ProblemCode.INVALID_TUS_HEADER, detail)
+        raise InvalidTusHeader(f"`{name}` holds a value that is not base64.") from error

@@ -1,4 +1,4 @@
-"""Sends webhooks: threads in every API process take what is due, so that no receiver can hold up a job or a request."""
+"""Sends webhooks in threads of every API process, so that a slow receiver delays neither jobs nor requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STOP_SECONDS = 1.0
 
 
 class WebhookSender:
-    """`webhook_senders` threads; each sends one event at a time."""
+    """`webhook_senders` threads. Each sends one event at a time."""
 
     def __init__(self, settings: Settings, store: JobStore, webhooks: WebhookStore, keys: KeyStore) -> None:
         self._settings = settings
@@ -49,12 +49,12 @@ class WebhookSender:
         ]
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End; an event that is on its way is sent again later, under the same id."""
+        """Stop the threads. An event that is being sent is sent again later, under the same id."""
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=_STOP_SECONDS)
@@ -65,14 +65,14 @@ class WebhookSender:
                 if not self.send_one():
                     self._stop.wait(_LOOK_SECONDS)
             except RedisError as error:
-                logger.warning("webhooks wait for Redis: %s", error)
+                logger.warning("webhooks cannot be sent, Redis cannot be reached: %s", error)
                 self._stop.wait(_LOOK_SECONDS)
             except Exception:
-                # The event stays due: its lease runs out.
+                # The event becomes due again when its lease expires.
                 logger.exception("a webhook could not be sent")
 
     def send_one(self) -> bool:
-        """Send one event that is due; False when none is."""
+        """Send one due event; False if none is due."""
         job_id = self._webhooks.claim()
         if job_id is None:
             return False
@@ -128,7 +128,10 @@ class WebhookSender:
         return answer.status, answer.headers, None
 
     def wait_seconds(self, attempt: int, headers: Mapping[str, str]) -> float:
-        """Doubled with each try, up to a limit, a fifth up or down; at least what the receiver asks for."""
+        """Seconds until the next attempt.
+
+        The backoff doubles with each attempt up to a limit and varies by 20 %. `Retry-After` is the minimum.
+        """
         longest = self._settings.webhook_backoff_max_seconds
         wait = min(longest, self._settings.webhook_backoff_seconds * 2.0 ** (attempt - 1))
         asked = headers.get("retry-after", "")
@@ -137,13 +140,13 @@ class WebhookSender:
 
 
 def is_wanted(record: JobRecord) -> bool:
-    """True when the job has ended and its webhook asks for events of this kind."""
+    """True if the job has ended and its webhook subscribes to this event."""
     webhook = record.options.webhook
     return webhook is not None and record.state.is_terminal and webhook.wants(f"job.{record.state}")
 
 
 def signing_secrets(record: JobRecord, keys: KeyStore, settings: Settings) -> list[str]:
-    """What the job's event is signed with: its own secret, else its API key's, else the server's."""
+    """The secrets that sign the job's event: the webhook's own, else its API key's, else the server's."""
     webhook = record.options.webhook
     if webhook is not None and webhook.secret is not None:
         return [webhook.secret]

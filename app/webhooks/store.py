@@ -1,8 +1,8 @@
-"""Webhooks after the Standard Webhooks specification: what is sent, how it is signed, and what became of it.
+"""Webhooks as the Standard Webhooks specification defines them: bodies, signatures and the log of deliveries.
 
-A job's end puts its id into a sorted set of its own, by the same script that closes the record, so no event is
-lost and none waits behind jobs. Senders (`app.webhooks.sender`) take what is due and put it back with a later time
-until it is accepted. A job has one event, whose id stays the same however often it is sent.
+The script that ends a job also adds its id to a sorted set of due events, so no event is lost. Senders
+(`webhooks.sender`) take due events and put them back with a later time until a receiver accepts them. A job has one
+event, whose id stays the same for every delivery.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEASE_SECONDS = 120.0
 
 
 class WebhookState(StrEnum):
-    """Where a job's event is."""
+    """The state of a job's event."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -38,7 +38,7 @@ class WebhookState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One try: when (Unix seconds), how long it took, and what came of it: a status or an error code."""
+    """One delivery attempt: its time (Unix seconds), its duration in seconds, and its status or error code."""
 
     at: float
     seconds: float
@@ -49,7 +49,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookStatus:
-    """What is known of a job's event. `round` counts the redeliveries that were asked for."""
+    """The state of a job's event. `round` counts the requested redeliveries."""
 
     state: WebhookState
     attempts: int
@@ -59,7 +59,7 @@ class WebhookStatus:
 
 
 def event_id(job_id: str) -> str:
-    """The id of a job's event, by which a receiver knows it again."""
+    """The id of a job's event. A receiver uses it to recognize repeated deliveries."""
     return f"msg_{job_id}"
 
 
@@ -90,7 +90,7 @@ def _sign(secret: str, signed: bytes) -> str:
 
 
 class WebhookStore:
-    """Which events are due, and how the deliveries went. Raises `redis.RedisError`."""
+    """Due events and the log of deliveries. Raises `redis.RedisError`."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
@@ -99,24 +99,24 @@ class WebhookStore:
 
     @property
     def due(self) -> str:
-        """Where the ids of jobs lie whose event is to be sent, by the time of the next try."""
+        """The Redis key of the due events: job ids by the time of the next attempt."""
         return f"{self._prefix}webhooks"
 
     def claim(self) -> str | None:
-        """A job whose event is due, kept from other senders for two minutes; None when there is none."""
+        """Take a job whose event is due, for two minutes; None if there is none."""
         return str(self._scripts.run("claim", [self.due], [_LEASE_SECONDS])) or None
 
     def drop(self, job_id: str) -> None:
-        """There is nothing to send for this job."""
+        """Remove a job that has nothing to send."""
         self._redis.zrem(self.due, job_id)
 
     def settle(
         self, job_id: str, before: WebhookStatus, state: WebhookState, delivery: Delivery, wait: float
     ) -> None:
-        """Write a try down, and when the next one is due if the event is still pending."""
+        """Log a delivery attempt. A pending event is due again after `wait` seconds."""
         keys = [
             self.due,
-            self._place(job_id),
+            self._record(job_id),
             self._log(job_id),
             job_key(self._prefix, job_id),
             f"{self._prefix}figures",
@@ -126,14 +126,14 @@ class WebhookStore:
         self._scripts.run("settle", keys, [job_id, before.round, *outcome, KEPT_DELIVERIES])
 
     def send_again(self, job_id: str) -> bool:
-        """Make the event due now, with all its tries before it; False when the job is gone."""
-        keys = [self.due, self._place(job_id), job_key(self._prefix, job_id)]
+        """Make the event due now, with a new count of attempts; False if the job does not exist."""
+        keys = [self.due, self._record(job_id), job_key(self._prefix, job_id)]
         return bool(self._scripts.run("send_again", keys, [job_id]))
 
     def status(self, job_id: str) -> WebhookStatus:
-        """Of an event that was never tried as well."""
+        """The state of a job's event, including one that was never sent."""
         pipe = self._redis.pipeline()
-        pipe.hgetall(self._place(job_id))
+        pipe.hgetall(self._record(job_id))
         pipe.lrange(self._log(job_id), 0, -1)
         pipe.zscore(self.due, job_id)
         fields, entries, score = pipe.execute()
@@ -146,7 +146,7 @@ class WebhookStore:
             deliveries=tuple(_delivery(entry) for entry in entries),
         )
 
-    def _place(self, job_id: str) -> str:
+    def _record(self, job_id: str) -> str:
         return f"{self._prefix}webhook:{job_id}"
 
     def _log(self, job_id: str) -> str:

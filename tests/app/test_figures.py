@@ -7,18 +7,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.metrics.job_counters import JobFigures, count_job, read_counts
+from sentiloc.app.metrics.job_counters import JobMetrics, count_job, read_counts
 from tests.app.asking import upload
 from tests.app.conftest import submit
 from tests.app.test_metrics import figures
 
-JOB = JobFigures({"decoding": 0.2, "face": 3.0}, media_seconds=10.0, work_seconds=4.0, video_bytes=1000)
+JOB = JobMetrics({"decoding": 0.2, "face": 3.0}, media_seconds=10.0, work_seconds=4.0, video_bytes=1000)
 
 
 def test_jobs_add_up(client: TestClient, store: JobStore) -> None:
     for _ in range(2):
         count_job(store.redis, store.prefix, JOB)
-    count_job(store.redis, store.prefix, JobFigures({"face": 9999.0}, 0.0, 1.0, 1))
+    count_job(store.redis, store.prefix, JobMetrics({"face": 9999.0}, 0.0, 1.0, 1))
     found = figures(client)
     assert found["sentiloc_stage_seconds_bucket", "0.25", "decoding"] == 2
     assert found["sentiloc_stage_seconds_bucket", "0.1", "decoding"] == 0

@@ -108,7 +108,7 @@ def test_what_no_job_claims_is_removed_in_time(
     for name in (f"{claimed}.src", "nobodys0.src", "otherform"):
         _age(folder / name)
     storage = LocalStorage(settings.data_dir)
-    Reaper(settings, store, storage, Dispatcher(settings, store.redis)).forget_orphans()
+    Reaper(settings, store, storage, Dispatcher(settings, store.redis)).delete_orphans()
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         (f"{claimed}.src", "fresh000.src", "otherform")
     )

@@ -15,8 +15,8 @@ from redis import Redis
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.guard import is_open
 from sentiloc.app.access.keys import KeyStore, check_key, split_key
-from sentiloc.app.access.rate_limit import Buckets
-from sentiloc.app.access.usage import usage_place
+from sentiloc.app.access.rate_limit import RateLimiter
+from sentiloc.app.access.usage import usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -204,7 +204,7 @@ def test_a_key_has_its_quota(
     assert_problem(refused, 429, "quota_exceeded")
     assert int(refused.headers["retry-after"]) >= 1
     assert guarded.get(f"/jobs/{first}", headers=key).status_code == 200
-    assert store.redis.ttl(usage_place(settings.redis_prefix, new.key.id)) > 86_400
+    assert store.redis.ttl(usage_key(settings.redis_prefix, new.key.id)) > 86_400
 
 
 def test_without_keys_nothing_is_asked(client: TestClient) -> None:
@@ -234,7 +234,7 @@ def test_no_redis_no_entry(redis_server: PrivateRedis, tmp_path: Path) -> None:
 
 def test_buckets_fill_again() -> None:
     now = [0.0]
-    buckets = Buckets(lambda: now[0])
+    buckets = RateLimiter(lambda: now[0])
     assert [buckets.take("a", 2) for _ in range(3)] == [0, 0, 30]
     now[0] = 31.0
     assert buckets.take("a", 2) == 0

@@ -33,7 +33,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def retention(settings: Settings, store: JobStore) -> Retention:
     retention = Retention(settings, store, LocalStorage(settings.data_dir))
-    retention.announce_times()
+    retention.publish_times()
     return retention
 
 
@@ -134,11 +134,11 @@ def test_results_that_nobody_claims_go(
         with storage.writer(key) as writer:
             writer.write(b"x")
             writer.commit()
-    retention.forget_orphans(60)
+    retention.delete_orphans(60)
     assert set(lost) <= set(files(settings))
     for key in files(settings):
         os.utime(settings.data_dir / key, (time.time() - 100,) * 2)
-    retention.forget_orphans(60)
+    retention.delete_orphans(60)
     assert set(files(settings)) == {record.source_key, result_key(record.id, 1), *kept}
 
 

@@ -14,7 +14,7 @@ from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.metrics.job_counters import JobFigures, count_job
+from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, full_is_typed, result_key, thumbnail_key
 from sentiloc.app.telemetry.logs import job_id_context
@@ -102,7 +102,7 @@ class JobRunner:
             size = path.stat().st_size
         part, duration = record.options.time_range, result.video.duration
         media_seconds = duration if part is None else part.seconds(duration)
-        figures = JobFigures(result.timings, media_seconds, time.monotonic() - began, size)
+        figures = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
         self._save(record, result, pictures, figures)
 
     def _make_thumbnails(
@@ -115,7 +115,7 @@ class JobRunner:
         peaks = [segment.peak for segment in result.segments]
         return make_thumbnails(path, peaks, config, self._config.decode_limits, keeper.check, owner)
 
-    def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobFigures) -> None:
+    def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobMetrics) -> None:
         key = result_key(record.id, record.attempt)
         with self._storage.writer(key) as writer:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
@@ -146,7 +146,7 @@ class JobRunner:
             detail = "The minutes of the API key were used up before this job began."
             raise SentilocError(ErrorCode.QUOTA_EXCEEDED, detail)
 
-    def _count(self, figures: JobFigures) -> None:
+    def _count(self, figures: JobMetrics) -> None:
         try:
             count_job(self._store.redis, self._store.prefix, figures)
         except RedisError as error:

@@ -1,0 +1,90 @@
+"""Turns errors into problem responses, for the routes and for the middleware before them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from kombu.exceptions import OperationalError
+from redis import RedisError
+from starlette.exceptions import HTTPException
+
+from sentiloc.app.http.lingering import LingeringResponse
+from sentiloc.app.http.problems import (
+    MEDIA_TYPE,
+    InvalidRequest,
+    ProblemCode,
+    ProblemError,
+    RedisUnavailable,
+    problem_body,
+    problem_of,
+)
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+_HTTP_PROBLEMS = {
+    404: (ProblemCode.NOT_FOUND, "There is nothing at this path."),
+    405: (ProblemCode.METHOD_NOT_ALLOWED, "This path does not support this method."),
+}
+
+
+def problem_response(
+    status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """A problem as a response."""
+    body = problem_body(status, code, detail).model_dump()
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def error_response(error: ProblemError | RedisError) -> Response:
+    """The answer to an error, for middleware that runs before the framework's own error handlers."""
+    return _on_problem(None, error) if isinstance(error, ProblemError) else _on_redis_error(None, error)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem, the framework's own errors included."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(SentilocError, _on_sentiloc_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RedisError, _on_redis_error)
+    app.add_exception_handler(OperationalError, _on_redis_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _on_problem(_: Request | None, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101
+    response = problem_response(error.status, error.code, error.detail, error.headers)
+    return LingeringResponse(response) if error.body_is_unread else response
+
+
+def _on_sentiloc_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, SentilocError)  # noqa: S101
+    return _on_problem(None, problem_of(error))
+
+
+def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code, detail = _HTTP_PROBLEMS.get(error.status_code, (ProblemCode.BAD_REQUEST, str(error.detail)))
+    return problem_response(error.status_code, code, detail, error.headers)
+
+
+def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    parts = [f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
+    return _on_problem(None, InvalidRequest("; ".join(parts)))
+
+
+def _on_redis_error(_: Request | None, error: Exception) -> Response:
+    logger.error("Redis cannot be reached: %s", error)
+    return _on_problem(None, RedisUnavailable())
+
+
+def _on_unexpected(request: Request, error: Exception) -> Response:
+    logger.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    detail = "The server failed unexpectedly. The error is in its log."
+    return problem_response(500, ErrorCode.INTERNAL, detail)

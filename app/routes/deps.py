@@ -1,0 +1,49 @@
+"""What the routes share: path parameters, the job behind a request, and common answers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path
+
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.problems import ProblemCode, TypedProblem
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.schemas.jobs import EXAMPLE_ID
+from sentiloc.app.services import Services, ServicesDep
+
+JOB_ID = "[A-Za-z0-9_-]{1,64}"
+JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]
+
+POLL_SECONDS = "1"
+NO_STORE = {"Cache-Control": "no-store"}
+BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: String should match pattern …")
+
+
+class JobNotFound(TypedProblem):
+    """The id is unknown, or the job belongs to another API key: the two are indistinguishable."""
+
+    of_status = 404
+    of_code = ProblemCode.JOB_NOT_FOUND
+    example = "There is no job with this id."
+
+
+async def find_job(job_id: JobId, services: ServicesDep) -> JobRecord:
+    """The job of the request's path; raises `JobNotFound`. Runs on the event loop, without a thread."""
+    record, _ = await services.reader.get(job_id)
+    return visible(record)
+
+
+JobDep = Annotated[JobRecord, Depends(find_job)]
+
+
+def reload(services: Services, job_id: str) -> JobRecord:
+    """The job as it is now, for routes that have just changed it; raises `JobNotFound`."""
+    return visible(services.store.get(job_id))
+
+
+def visible(record: JobRecord | None) -> JobRecord:
+    """The record, if the caller may see it; raises `JobNotFound`."""
+    if record is None or not current_caller().may_see(record.key_id):
+        raise JobNotFound
+    return record
