@@ -11,6 +11,7 @@ export class Problem extends Error {
   }
 }
 
+/** @type {(wasRefused: boolean) => Promise<string>} */
 let askForKey = () => Promise.reject(new Error("no key"));
 let asking = null;
 
@@ -27,17 +28,24 @@ function withKey(init) {
   return { ...init, headers };
 }
 
+/** @param {string | null} used */
 async function renewKey(used) {
   if (apiKey() !== used) return;
   asking ??= askForKey(used !== null).finally(() => (asking = null));
   sessionStorage.setItem(KEY, await asking);
 }
 
+/** @returns {never} */
 function offline(error) {
   throw error.name === "AbortError" ? error : new Error(text.offline);
 }
 
-// Like fetch, but a 401 asks for a key and tries again.
+/**
+ * Like fetch, but a 401 asks for a key and tries again.
+ * @param {string} path
+ * @param {RequestInit} init
+ * @returns {Promise<Response>}
+ */
 export async function request(path, init = {}) {
   for (;;) {
     const used = apiKey();

@@ -9,6 +9,10 @@ const SETTLED = 120;
 
 // Sentiment: everything that might be a segment is fetched once, then cut in the page.
 class LocalCut {
+  job;
+  findings;
+  candidates;
+
   constructor(job, findings, candidates) {
     Object.assign(this, { job, findings, candidates });
     this.from = RULE_MIN_LENGTH;
@@ -35,6 +39,8 @@ class LocalCut {
 
 // Other tasks: the server cuts; what it said last is shown until it has answered, and only the last question counts.
 class ServerCut {
+  candidates = [];
+
   constructor(job, result) {
     this.job = job;
     this.found = segmentsOf(result);

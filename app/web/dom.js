@@ -1,4 +1,5 @@
 // Small helpers for the page's own elements.
+/** @type {(id: string) => any} Any element: each caller knows which one it asks for. */
 export const $ = (id) => document.getElementById(id);
 
 // An element with properties (`data`, `aria`, `on` and `class` as expected) and children.

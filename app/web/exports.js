@@ -9,7 +9,7 @@ let current = null;
 export async function setUpExports(wanted, fail) {
   current = wanted;
   $("export").addEventListener("click", () => toggle($("export-list").hidden));
-  addEventListener("pointerdown", (event) => event.target.closest(".menu") || toggle(false));
+  addEventListener("pointerdown", (event) => /** @type {Element} */ (event.target).closest(".menu") || toggle(false));
   $("export").closest(".menu").addEventListener("keydown", (event) => keys(event));
   $("export-list").addEventListener("focusout", ({ relatedTarget: to }) => to && !to.closest(".menu") && toggle(false));
   const known = (await formatNames()).map(({ name, title, extension }) => [name, formats[name] ?? [title, `.${extension}`]]);

@@ -27,7 +27,7 @@ const why = (evidence, label) => (evidence ? bars(evidence, label) : make("p", {
 // `edit` has move(thing, changes), flip(thing) and remove(thing).
 export function inspect(thing, findings, fps, edit) {
   const box = $("inspector");
-  const focused = box.contains(document.activeElement) ? document.activeElement.name : null;
+  const focused = box.contains(document.activeElement) ? /** @type {HTMLInputElement} */ (document.activeElement).name : null;
   if (!thing) box.replaceChildren(make("p", {}, findings.editable ? text.nothingSelected : text.nothingChosen));
   else if (thing.time !== undefined) box.replaceChildren(tag(thing.label), make("p", {}, say.pointAt(clock(thing.time, true))), ...buttons(thing, edit));
   else if (!findings.editable) box.replaceChildren(tag(thing.label), make("b", {}, say.confidence(sureness(thing.confidence))), facts(thing, findings));

@@ -5,6 +5,7 @@ import { nameOf } from "./labels.js";
 import { isDefault, setUpModels } from "./models.js";
 import { say, text } from "./strings.js";
 
+/** @type {Intl.DateTimeFormatOptions} */
 const MOMENT = { dateStyle: "medium", timeStyle: "short" };
 const PAGE = 50;
 const REFRESH = 4000;

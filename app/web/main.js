@@ -10,9 +10,12 @@ import { help, hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
 import { View } from "./view.js";
 
-for (const node of document.querySelectorAll("[data-text]")) node.textContent = text[node.dataset.text];
-for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", text[node.dataset.label]);
-for (const node of document.querySelectorAll("button[data-label]")) node.title = text[node.dataset.label];
+/** @type {(selector: string) => NodeListOf<HTMLElement>} */
+const all = (selector) => document.querySelectorAll(selector);
+
+for (const node of all("[data-text]")) node.textContent = text[node.dataset.text];
+for (const node of all("[data-label]")) node.setAttribute("aria-label", text[node.dataset.label]);
+for (const node of all("button[data-label]")) node.title = text[node.dataset.label];
 $("url").placeholder = text.urlPlaceholder;
 $("url").title = text.urlPattern;
 

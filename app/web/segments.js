@@ -3,10 +3,10 @@ import { clock } from "./clock.js";
 import { $, make, percent, sureness } from "./dom.js";
 import { meter, tag } from "./inspector.js";
 import { toneOf } from "./labels.js";
-import { say, text } from "./strings.js";
+import { say } from "./strings.js";
 
 export function listSegments(segments, chosen, findings, thumbs, choose) {
-  const focused = document.activeElement?.closest?.("#rows button")?.dataset.key;
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest?.("#rows button"))?.dataset.key;
   $("rows").replaceChildren(...segments.map((one) => row(one, one.key === chosen, findings, thumbs, choose)));
   $("none").hidden = segments.length > 0;
   const find = (key) => (key ? $("rows").querySelector(`[data-key="${CSS.escape(key)}"]`) : null);

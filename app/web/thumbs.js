@@ -15,7 +15,7 @@ export class Thumbs {
   }
 
   // A new video: forget the old one's pictures. `known(seconds)` may give a path of a picture that the server has.
-  open(source, known = () => null) {
+  open(source, known = (_seconds) => null) {
     for (const picture of this.pictures.values()) if (picture.startsWith("blob:")) URL.revokeObjectURL(picture);
     this.pictures.clear();
     this.queue = [];

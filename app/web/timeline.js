@@ -10,6 +10,8 @@ const JUMP = 0.4;
 const COLOURS = [...TONES, "saliency", "card", "face", "wave", "line", "ink", "ink-soft", "paper", "on-block"];
 
 export class Timeline extends EventTarget {
+  chosen = null;
+
   constructor(root) {
     super();
     this.root = root;
@@ -170,7 +172,7 @@ export class Timeline extends EventTarget {
     if (point) return { kind: "point", point };
     const inLane = ({ label }) => (y - lanes[view.side(label)].top) * (lanes[view.side(label)].bottom - y) >= 0;
     const candidates = this.segments.filter((one) => inLane(one) || one.key === this.chosen);
-    candidates.sort((a, b) => (b.key === this.chosen) - (a.key === this.chosen));
+    candidates.sort((a, b) => Number(b.key === this.chosen) - Number(a.key === this.chosen));
     const edged = this.findings.editable && candidates.find((one) => (near(one.start) || near(one.end)) && view.x(one.end) - view.x(one.start) > 6);
     if (edged) {
       const side = Math.abs(view.x(edged.start) - x) < Math.abs(view.x(edged.end) - x) ? "start" : "end";

@@ -22,6 +22,7 @@ export class Upload {
 
   pause() {
     if (this.held) return;
+    /** @type {Promise<void> | null} */
     this.held = new Promise((resolve) => (this.goOn = resolve));
     this.sending?.abort();
     this.report.paused(this.offset);
@@ -108,10 +109,11 @@ export class Upload {
   sendPiece() {
     const from = this.offset;
     const piece = this.file.slice(from, from + PIECE);
-    return new Promise((resolve, reject) => {
+    return /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
       const sending = (this.sending = new XMLHttpRequest());
       sending.open("PATCH", this.path);
-      const headers = { ...VERSION, "Upload-Offset": from, "Content-Type": "application/offset+octet-stream" };
+      /** @type {Record<string, string>} */
+      const headers = { ...VERSION, "Upload-Offset": String(from), "Content-Type": "application/offset+octet-stream" };
       if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
       for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value);
       sending.upload.onprogress = (event) => this.report.progress(from + event.loaded);
@@ -126,7 +128,7 @@ export class Upload {
         return resolve();
       };
       sending.send(piece);
-    });
+    }));
   }
 
   // The server begins by itself when it has all bytes (`localize`); asking again makes no second job.

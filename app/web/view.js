@@ -19,6 +19,11 @@ import { canDecode, readWave, servedWave } from "./wave.js";
 const OPTIONS = ["threshold", "min_length", "merge_gap"];
 
 export class View {
+  job;
+  result;
+  findings;
+  cut;
+
   constructor() {
     this.timeline = new Timeline($("timeline"));
     this.overview = new Overview($("overview"), this.timeline);
@@ -31,7 +36,7 @@ export class View {
   }
 
   wire() {
-    const on = (type, act) => this.timeline.addEventListener(type, (event) => act(event.detail));
+    const on = (type, act) => this.timeline.addEventListener(type, (event) => act(/** @type {CustomEvent} */ (event).detail));
     on("seek", (seconds) => this.seekFree(seconds));
     on("scrub", (seconds) => this.player.seek(seconds));
     on("choose", (thing) => this.choose(thing));
