@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,16 @@ class Evidence:
     face: float
 
 
+SegmentSource = Literal["model", "person"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of video that conveys one sentiment. Times in seconds; `confidence` is a probability."""
+    """A stretch of video that conveys one sentiment. Times in seconds.
+
+    `source` is "model", or "person" for a segment that somebody drew or changed. `confidence` is the model's
+    probability that the segment is right; it is 1 for a person's segment, where it says nothing.
+    """
 
     start: float
     end: float
@@ -44,6 +51,7 @@ class Segment:
     confidence: float
     peak: float
     evidence: Evidence | None = None
+    source: SegmentSource = "model"
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.peak <= self.end:

@@ -60,4 +60,6 @@ def _annotate(tier: ET.Element, slots: ET.Element, number: int, segment: Segment
         "ALIGNABLE_ANNOTATION",
         {"ANNOTATION_ID": f"a{number + 1}", "TIME_SLOT_REF1": ids[0], "TIME_SLOT_REF2": ids[1]},
     )
-    ET.SubElement(annotation, "ANNOTATION_VALUE").text = f"{segment.confidence:.2f}"
+    ET.SubElement(annotation, "ANNOTATION_VALUE").text = (
+        "by hand" if segment.source == "person" else f"{segment.confidence:.2f}"
+    )

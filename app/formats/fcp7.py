@@ -72,7 +72,7 @@ def _picture(parent: ET.Element, timeline: Timeline) -> None:
 
 
 def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
-    comment = f"{marker.label} {timeline.kind}, confidence {marker.confidence:.2f}"
+    comment = f"{marker.label} {timeline.kind}, {marker.note}"
     found = ET.SubElement(clip, "marker")
     _texts(found, **{"name": marker.name, "comment": comment, "in": marker.start, "out": marker.end})
 

@@ -84,7 +84,7 @@ def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
         {
             **_span(timeline, marker),
             "value": marker.name,
-            "note": f"{marker.label} {timeline.kind}, confidence {marker.confidence:.2f}",
+            "note": f"{marker.label} {timeline.kind}, {marker.note}",
         },
     )
 

@@ -43,8 +43,14 @@ def _marker(marker: Marker, first: int, rate: float) -> oti.schema.Marker:
         name=marker.name,
         marked_range=_range(first + marker.start, marker.end - marker.start, rate),
         color=_COLOURS.get(marker.label, oti.schema.MarkerColor.YELLOW),
-        metadata={"sentiloc": {"label": marker.label, "confidence": round(marker.confidence, 4)}},
+        metadata={"sentiloc": _about(marker)},
     )
+
+
+def _about(marker: Marker) -> dict[str, str | float]:
+    if marker.by_hand:
+        return {"label": marker.label, "source": "person"}
+    return {"label": marker.label, "source": "model", "confidence": round(marker.confidence, 4)}
 
 
 def _range(start: int, duration: int, rate: float) -> oti.opentime.TimeRange:

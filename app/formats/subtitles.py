@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sentiloc.app.formats.timeline import Timeline
+from sentiloc.app.formats.timeline import Timeline, sureness, title_of
+from sentiloc.model.segments import Segment
 
 _EMPTY_SRT = "1\n00:00:00,000 --> 00:00:00,001\n \n\n"
 """One blank cue of a millisecond: players and ffmpeg take an empty SubRip file for no subtitles at all."""
@@ -12,7 +13,7 @@ def webvtt(timeline: Timeline) -> str:
     """WebVTT with one cue per segment; the label is a class, so that a player can colour it."""
     cues = (
         f"{number}\n{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n"
-        f"<c.{segment.label}>{segment.label.capitalize()} {segment.confidence:.0%}</c>\n\n"
+        f"<c.{segment.label}>{_title(segment)}</c>\n\n"
         for number, segment in enumerate(timeline.segments, 1)
     )
     return "WEBVTT\n\n" + "".join(cues)
@@ -21,11 +22,14 @@ def webvtt(timeline: Timeline) -> str:
 def srt(timeline: Timeline) -> str:
     """SubRip with one cue per segment, or one blank cue."""
     cues = (
-        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n"
-        f"{segment.label.capitalize()} {segment.confidence:.0%}\n\n"
+        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{_title(segment)}\n\n"
         for number, segment in enumerate(timeline.segments, 1)
     )
     return "".join(cues) or _EMPTY_SRT
+
+
+def _title(segment: Segment) -> str:
+    return title_of(segment.label, sureness(segment.confidence, by_hand=segment.source == "person"))
 
 
 def _clock(seconds: float, decimal: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from sentiloc.app.formats.timeline import Timeline
 
-CSV_HEADER = ("start", "end", "label", "confidence", "peak", "start_timecode", "end_timecode")
+CSV_HEADER = ("start", "end", "label", "confidence", "peak", "start_timecode", "end_timecode", "source")
 PREMIERE_HEADER = ("Marker Name", "Description", "In", "Out", "Duration", "Marker Type")
 
 
@@ -20,10 +20,11 @@ def csv_table(timeline: Timeline) -> str:
             f"{segment.start:.3f}",
             f"{segment.end:.3f}",
             segment.label,
-            f"{segment.confidence:.4f}",
+            "" if marker.by_hand else f"{segment.confidence:.4f}",
             f"{segment.peak:.3f}",
             code(timeline.start + marker.start),
             code(timeline.start + marker.end),
+            segment.source,
         )
         for segment, marker in zip(timeline.segments, timeline.markers, strict=True)
     )
@@ -50,8 +51,9 @@ def premiere_markers(timeline: Timeline) -> str:
 def audacity_labels(timeline: Timeline) -> str:
     """Audacity's label track: start and end in seconds, then the text, tab-separated."""
     lines = (
-        f"{segment.start:.6f}\t{segment.end:.6f}\t{segment.label} {segment.confidence:.2f}\n"
-        for segment in timeline.segments
+        f"{segment.start:.6f}\t{segment.end:.6f}\t{segment.label} "
+        f"{'by hand' if marker.by_hand else f'{segment.confidence:.2f}'}\n"
+        for segment, marker in zip(timeline.segments, timeline.markers, strict=True)
     )
     return "".join(lines)
 

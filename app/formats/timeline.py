@@ -86,11 +86,17 @@ class Marker:
     end: int
     label: str
     confidence: float
+    by_hand: bool = False
 
     @property
     def name(self) -> str:
-        """What an editor reads: `Positive 92%`."""
-        return f"{self.label.capitalize()} {self.confidence:.0%}"
+        """What an editor reads: `Positive 92%`, or `Positive by hand` for a person's segment."""
+        return title_of(self.label, sureness(self.confidence, by_hand=self.by_hand))
+
+    @property
+    def note(self) -> str:
+        """`confidence 0.92`, or `by hand`."""
+        return "by hand" if self.by_hand else f"confidence {self.confidence:.2f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +129,10 @@ class Timeline:
     def _marker(self, segment: Segment) -> Marker:
         start = min(self.base.frame(segment.start), self.frames - 1)
         end = max(start + 1, min(self.base.frame(segment.end), self.frames))
-        return Marker(start=start, end=end, label=segment.label, confidence=segment.confidence)
+        by_hand = segment.source == "person"
+        return Marker(
+            start=start, end=end, label=segment.label, confidence=segment.confidence, by_hand=by_hand
+        )
 
 
 def make_timeline(
@@ -151,6 +160,18 @@ def make_timeline(
         kind=kind,
         labels=tuple(dict.fromkeys((*labels, *(segment.label for segment in cut)))),
     )
+
+
+def sureness(confidence: float, *, by_hand: bool) -> str:
+    """`92%`, or `by hand`. A probability below one is never shown as certainty."""
+    if by_hand:
+        return "by hand"
+    return f"{min(0.99, confidence) if confidence < 1 else 1:.0%}"
+
+
+def title_of(label: str, sure: str) -> str:
+    """What an editor reads of a segment: `Positive 92%`."""
+    return f"{label.capitalize()} {sure}"
 
 
 def describe(base: Timebase) -> str:

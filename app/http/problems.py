@@ -49,6 +49,7 @@ class ProblemCode(StrEnum):
     INVALID_CURSOR = "invalid_cursor"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     FEEDBACK_FULL = "feedback_full"
+    FEEDBACK_OUTDATED = "feedback_outdated"
     BODY_TOO_LARGE = "body_too_large"
     UNKNOWN_MODEL = "unknown_model"
     RESULT_NOT_READY = "result_not_ready"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from enum import IntEnum
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -39,6 +40,12 @@ class CorrectSegment(_Marks):
     start: Moment
     end: Moment
     label: Label
+    confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The model's confidence, for a segment of the model that was not changed; null for a person's",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> CorrectSegment:
@@ -85,6 +92,15 @@ class KeptFeedback(_Marks):
     feedback: Feedback
 
 
+class Added(IntEnum):
+    """What became of feedback that was given."""
+
+    FULL = 0
+    KEPT = 1
+    OUTDATED = 2
+    """Somebody else gave feedback first."""
+
+
 class FeedbackStore:
     """Feedback in Redis: a list per job, and an index of the jobs with feedback."""
 
@@ -93,11 +109,24 @@ class FeedbackStore:
         self._prefix = prefix
         self._scripts = Scripts(redis, "sentiloc.app.jobs")
 
-    def add(self, kept: KeptFeedback) -> bool:
-        """Add it as the job's last feedback; False if the job has `MAX_ENTRIES` already, or was deleted."""
-        keys = [self._key(kept.job_id), f"{self._prefix}feedback", job_key(self._prefix, kept.job_id)]
+    def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:
+        """Keep it as the job's latest.
+
+        Args:
+            kept: The feedback.
+            seen: The time of the feedback that it replaces, 0 for none; None replaces whatever is there.
+        """
         args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]
-        return bool(self._scripts.run("add_feedback", keys, args))
+        args.append("" if seen is None else repr(float(seen)))
+        return Added(cast("int", self._scripts.run("add_feedback", self._keys(kept.job_id), args)))
+
+    def withdraw(self, job_id: str, seen: float | None = None) -> Added:
+        """Forget all feedback on a job, so that the model's result stands again; `seen` as for `add`."""
+        args: list[str | float] = [job_id, "" if seen is None else repr(float(seen))]
+        return Added(cast("int", self._scripts.run("withdraw_feedback", self._keys(job_id), args)))
+
+    def _keys(self, job_id: str) -> list[str]:
+        return [self._key(job_id), f"{self._prefix}feedback", job_key(self._prefix, job_id)]
 
     def of_job(self, job_id: str) -> list[KeptFeedback]:
         """The feedback on a job, oldest first."""

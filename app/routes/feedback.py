@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from sentiloc.app.http.body import parse_body, read_body
@@ -18,7 +18,7 @@ from sentiloc.app.http.problems import (
     TypedProblem,
     documented,
 )
-from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Feedback, KeptFeedback, training_zip
+from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Added, Feedback, KeptFeedback, training_zip
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobId, JobNotFound, reload
 from sentiloc.app.routes.results import STORE_DOWN, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
@@ -29,6 +29,9 @@ from sentiloc.model.results.result import Result
 router = APIRouter(tags=["feedback"])
 
 MAX_BODY_BYTES = 256 * 1024
+IfMatch = Annotated[
+    str | None, Header(max_length=100, description="The `ETag` of the feedback that this replaces")
+]
 _KEPT: dict[str, Any] = {
     "job_id": EXAMPLE_ID,
     "at": 1769860900.25,
@@ -51,6 +54,14 @@ class FeedbackFull(TypedProblem):
     of_status = 409
     of_code = ProblemCode.FEEDBACK_FULL
     example = "This job has as much feedback as it takes."
+
+
+class FeedbackOutdated(TypedProblem):
+    """The feedback that a client has seen is not the latest."""
+
+    of_status = 412
+    of_code = ProblemCode.FEEDBACK_OUTDATED
+    example = "Somebody else corrected this result in the meantime. Fetch the feedback again."
 
 
 class WrongTask(TypedProblem):
@@ -86,6 +97,7 @@ class FeedbackList(BaseModel):
             WrongTask,
             ResultExpired,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            FeedbackOutdated,
             BodyTooLarge,
             (422, ProblemCode.INVALID_REQUEST, "segments.0: Value error, end must be after start"),
             BAD_ID,
@@ -94,11 +106,19 @@ class FeedbackList(BaseModel):
         ),
     },
 )
-async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFeedback:
-    """Segments replace those of the result. Points only state that there is sentiment at a moment."""
+async def give(
+    job_id: JobId, request: Request, response: Response, services: ServicesDep, if_match: IfMatch = None
+) -> KeptFeedback:
+    """Segments replace those of the result. Points only state that there is sentiment at a moment.
+
+    With `If-Match`, the feedback is kept only if nobody else gave feedback in the meantime.
+    """
+    seen = _seen(if_match)
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     feedback = parse_body(Feedback, body)
-    return await to_thread.run_sync(_keep, services, job_id, feedback)
+    kept = await to_thread.run_sync(_keep, services, job_id, feedback, seen)
+    response.headers["ETag"] = _tag(kept.at)
+    return kept
 
 
 @router.get(
@@ -106,9 +126,24 @@ async def give(job_id: JobId, request: Request, services: ServicesDep) -> KeptFe
     summary="List a job's feedback",
     responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
-def of_job(record: JobDep, services: ServicesDep) -> FeedbackList:
-    """All corrections of the job's result."""
-    return FeedbackList(feedback=services.feedback.of_job(record.id))
+def of_job(record: JobDep, response: Response, services: ServicesDep) -> FeedbackList:
+    """All corrections of the job's result. The `ETag` names the latest one, for `If-Match`."""
+    found = services.feedback.of_job(record.id)
+    response.headers["ETag"] = _tag(found[-1].at if found else 0.0)
+    return FeedbackList(feedback=found)
+
+
+@router.delete(
+    "/jobs/{job_id}/feedback",
+    status_code=204,
+    summary="Withdraw all feedback on a job",
+    responses=documented(JobNotFound, FeedbackOutdated, BAD_ID, RedisUnavailable),
+)
+def withdraw(record: JobDep, services: ServicesDep, if_match: IfMatch = None) -> Response:
+    """The model's own result stands again. With `If-Match`, only if nobody else gave feedback in the meantime."""
+    if services.feedback.withdraw(record.id, _seen(if_match)) is Added.OUTDATED:
+        raise FeedbackOutdated
+    return Response(status_code=204, headers={"ETag": _tag(0.0)})
 
 
 @router.get(
@@ -126,7 +161,21 @@ def export(services: ServicesDep) -> Response:
     return Response(training_zip(services.feedback.latest()), media_type="application/zip", headers=headers)
 
 
-def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
+def _tag(at: float) -> str:
+    return f'"{at!r}"'
+
+
+def _seen(if_match: str | None) -> float | None:
+    """The time of the feedback that a client has seen; None where it does not say."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    try:
+        return float(if_match.strip().removeprefix("W/").strip('"'))
+    except ValueError as error:
+        raise FeedbackOutdated from error
+
+
+def _keep(services: Services, job_id: str, feedback: Feedback, seen: float | None) -> KeptFeedback:
     result = read_result(services, reload(services, job_id))
     if not isinstance(result, Result):
         raise WrongTask(result.task)
@@ -137,6 +186,9 @@ def _keep(services: Services, job_id: str, feedback: Feedback) -> KeptFeedback:
     kept = KeptFeedback(
         job_id=job_id, at=time.time(), fps=video.fps, duration=video.duration, feedback=feedback
     )
-    if not services.feedback.add(kept):
+    added = services.feedback.add(kept, seen)
+    if added is Added.OUTDATED:
+        raise FeedbackOutdated
+    if added is Added.FULL:
         raise FeedbackFull
     return kept

@@ -36,9 +36,10 @@ from sentiloc.app.schemas.tasks import (
 )
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.results.cut import given_segments
+from sentiloc.model.results.cut import GivenSegment, given_segments
 from sentiloc.model.results.result import Result, parse_result
 from sentiloc.model.results.task_result import AnyResult, labels_of, parse_any, recut_any, task_of
+from sentiloc.model.segments import Segment
 
 router = APIRouter(tags=["results"])
 
@@ -162,7 +163,7 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
     if given is None or not isinstance(stored, Result):
         found = recut_any(stored, cut.cut(stored.options))
     else:
-        found = replace(stored, segments=given_segments(stored.curve, stored.video.duration, given))
+        found = replace(stored, segments=_as_left(stored, given))
     name = cut.format or negotiate(request.headers.get("accept", ""))
     if name == "json":
         document = found.to_dict()
@@ -201,11 +202,20 @@ def video(record: JobDep, services: ServicesDep) -> Response:
         raise _missing(error, "The video is no longer stored.") from error
 
 
-def _corrections(services: Services, record: JobRecord) -> list[tuple[float, float, str]] | None:
+def _as_left(stored: Result, given: list[GivenSegment]) -> tuple[Segment, ...]:
+    return given_segments(stored.curve, stored.video.duration, given, stored.segments)
+
+
+def _corrections(services: Services, record: JobRecord) -> list[GivenSegment] | None:
     """The segments of the last feedback; None without feedback."""
     kept = services.feedback.of_job(record.id)
     given = [one.feedback.segments for one in kept if one.feedback.segments is not None]
-    return [(one.start, one.end, one.label) for one in given[-1]] if given else None
+    if not given:
+        return None
+    return [
+        GivenSegment(start=one.start, end=one.end, label=one.label, confidence=one.confidence)
+        for one in given[-1]
+    ]
 
 
 def read_result(services: Services, record: JobRecord) -> AnyResult:

@@ -20,6 +20,7 @@ _EXAMPLE_SEGMENT: dict[str, Any] = {
     "confidence": 0.83,
     "peak": 4.48,
     "evidence": {"visual": 0.0, "audio": 0.36, "face": 0.64},
+    "source": "model",
 }
 
 EXAMPLE_RESULT: dict[str, Any] = {
@@ -135,9 +136,14 @@ class SegmentBody(Body):
     start: Seconds
     end: Seconds
     label: Label
-    confidence: float = Field(ge=0, le=1, description="Probability that the segment is right")
+    confidence: float = Field(
+        ge=0, le=1, description="The model's probability that the segment is right; 1 for a person's segment"
+    )
     peak: Seconds
     evidence: EvidenceBody | None = None
+    source: Literal["model", "person"] = Field(
+        "model", description="`person` for a segment that somebody drew or changed"
+    )
 
 
 class WithoutBody(Body):

@@ -74,8 +74,23 @@ export const listJobs = (query) => read(`/jobs?${new URLSearchParams(query)}`);
 export const deleteJob = (id) => checked(`/jobs/${id}`, { method: "DELETE" });
 export const listModels = () => read("/models");
 export const formatNames = () => read("/formats");
-export const getFeedback = (id) => read(`/jobs/${id}/feedback`);
-export const sendFeedback = (id, feedback) => post(`/jobs/${id}/feedback`, feedback);
+// Feedback comes with a tag; what is sent with an old tag is refused (412), so that nobody overwrites another's work.
+export async function getFeedback(id) {
+  const response = await checked(`/jobs/${id}/feedback`);
+  return { ...(await response.json()), tag: response.headers.get("ETag") };
+}
+
+export async function sendFeedback(id, feedback, tag) {
+  const init = { method: "POST", headers: { ...JSON_BODY, "If-Match": tag }, body: JSON.stringify(feedback) };
+  const response = await checked(`/jobs/${id}/feedback`, init);
+  return { at: (await response.json()).at, tag: response.headers.get("ETag") };
+}
+
+export async function withdrawFeedback(id, tag) {
+  const response = await checked(`/jobs/${id}/feedback`, { method: "DELETE", headers: { "If-Match": tag } });
+  return { at: null, tag: response.headers.get("ETag") };
+}
+
 export const startJob = (source) => post("/localize", source);
 
 export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");

@@ -17,7 +17,7 @@ export class Corrections extends EventTarget {
     this.reset();
     const same = (one) => (own) => own.label === one.label && Math.abs(own.start - one.start) + Math.abs(own.end - one.end) < 0.003;
     this.doc = {
-      segments: feedback.segments && feedback.segments.map((one) => keyed({ ...model.find(same(one)), ...one })),
+      segments: feedback.segments && feedback.segments.map((one) => keyed({ ...model.find(same(one)), ...stated(one) })),
       points: (feedback.points ?? []).map(keyed),
     };
     this.savedDoc = this.doc;
@@ -74,12 +74,17 @@ export class Corrections extends EventTarget {
     if (this.active) this.change(null);
   }
 
-  // What the API takes: points alone leave the segments open; discarding all says that the model's `found` were right.
+  // Go on with changes that were never saved.
+  restore(doc) {
+    this.past.push(this.doc);
+    this.doc = { segments: doc.segments?.map(keyed) ?? null, points: doc.points.map(keyed) };
+  }
+
+  // What the API takes: points alone leave the segments open. A segment that nobody changed keeps the model's confidence.
   feedback(found) {
     const points = this.points.map(({ time, label }) => ({ time: tidy(time), label }));
     if (this.doc && !this.doc.segments) return { points };
-    const segments = this.segments(found).map(({ start, end, label }) => ({ start: tidy(start), end: tidy(end), label }));
-    return { segments, points };
+    return { segments: this.segments(found).map(asGiven), points };
   }
 
   markSaved() {
@@ -87,6 +92,11 @@ export class Corrections extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 }
+
+const asGiven = ({ start, end, label, confidence }) => ({ start: tidy(start), end: tidy(end), label, confidence: confidence ?? null });
+
+// A segment of saved feedback, where a missing confidence is left out.
+const stated = ({ confidence, ...rest }) => (confidence === null || confidence === undefined ? rest : { ...rest, confidence });
 
 const tidy = (seconds) => Math.round(seconds * 1000) / 1000;
 

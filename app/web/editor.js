@@ -1,5 +1,5 @@
 // What an editor does to segments and points: move, add, delete, relabel. Every change goes through `view.corrections`.
-import { sendFeedback } from "./api.js";
+import { sendFeedback, withdrawFeedback } from "./api.js";
 import { keyed, room } from "./corrections.js";
 import { $ } from "./dom.js";
 
@@ -93,11 +93,24 @@ export class Editor {
     $("timeline").focus({ preventScroll: true });
   }
 
+  // Without corrections the model's own result stands again: what was saved is withdrawn.
   async save() {
     const { view } = this;
-    if (!view.corrections.dirty) return;
-    const kept = await sendFeedback(view.job.id, view.corrections.feedback(view.found));
-    view.savedAt = kept.at;
-    view.corrections.markSaved();
+    const { corrections, job } = view;
+    if (!corrections.dirty) return;
+    if (corrections.active) this.saved(await sendFeedback(job.id, corrections.feedback(view.found), view.tag));
+    else this.saved(await withdrawFeedback(job.id, view.tag));
+  }
+
+  // Somebody looked and says that the model is right: only then its segments are kept as the truth.
+  async confirm() {
+    const { view } = this;
+    view.corrections.setSegments(view.found);
+    await this.save();
+  }
+
+  saved({ at, tag }) {
+    Object.assign(this.view, { savedAt: at, tag });
+    this.view.corrections.markSaved();
   }
 }

@@ -158,7 +158,11 @@ function route() {
 
 // Wiring
 
-const save = () => view.editor.save().catch((error) => ($("edited").textContent = error.message));
+const saving = (work) => work().catch((error) => {
+  $("edited").textContent = error.status === 412 ? text.conflict : error.message;
+  for (const id of ["theirs", "mine"]) $(id).hidden = error.status !== 412;
+});
+const save = () => saving(() => view.editor.save());
 
 function askForKey(wrong) {
   $("key").value = "";
@@ -207,6 +211,9 @@ const BUTTONS = {
   undo: () => view.corrections.undo(),
   redo: () => view.corrections.redo(),
   discard: () => view.corrections.discard(),
+  confirm: () => saving(() => view.editor.confirm()),
+  theirs: () => view.takeTheirs().catch(fail),
+  mine: () => saving(() => view.replaceTheirs()),
   save,
   share,
 };
@@ -239,5 +246,5 @@ addEventListener("popstate", (event) => event.state === null && !location.hash &
 
 onKeyNeeded(askForKey);
 setUpJobs();
-setUpExports(() => view.exported, fail).catch(() => {});
+setUpExports(() => view.exported).catch(() => {});
 route();

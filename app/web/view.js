@@ -3,7 +3,7 @@ import { getBlob, getFeedback, getResult } from "./api.js";
 import { clock } from "./clock.js";
 import { Corrections } from "./corrections.js";
 import { openCut } from "./cuts.js";
-import { $, make, percent } from "./dom.js";
+import { $, make, percent, store } from "./dom.js";
 import { Editor } from "./editor.js";
 import { hoverCard, inspect } from "./inspector.js";
 import { nameOf, setLabels } from "./labels.js";
@@ -16,6 +16,7 @@ import { Thumbs } from "./thumbs.js";
 import { Timeline } from "./timeline.js";
 import { canDecode, readWave, servedWave } from "./wave.js";
 
+const draftKey = (job) => `sentiloc.draft.${job.id}`;
 const OPTIONS = ["threshold", "min_length", "merge_gap"];
 
 export class View {
@@ -45,7 +46,10 @@ export class View {
     on("hover", (place) => this.hover(place));
     this.player.addEventListener("time", () => this.tell());
     this.player.addEventListener("state", () => $("play").classList.toggle("playing", this.player.playing));
-    this.corrections.addEventListener("change", () => this.refresh());
+    this.corrections.addEventListener("change", () => {
+      this.keepDraft();
+      this.refresh();
+    });
     for (const name of OPTIONS) $(name).addEventListener("input", () => this.tune());
     $("tune").addEventListener("submit", (event) => event.preventDefault());
     $("reset").addEventListener("click", () => this.setOptions(this.result.options));
@@ -54,14 +58,15 @@ export class View {
   async open(job, file, link) {
     const result = await getResult(job.id);
     const findings = findingsOf(result);
-    const [cut, { feedback }] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [] }]);
-    Object.assign(this, { job, result, findings, cut, found: [], chosen: null, savedAt: null });
+    const [cut, { feedback, tag }] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [], tag: null }]);
+    Object.assign(this, { job, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
     setLabels(findings.labels);
     this.corrections.reset();
     if (feedback.length) {
       this.corrections.load(feedback.at(-1).feedback, [...result.segments, ...cut.candidates]);
       this.savedAt = feedback.at(-1).at;
     }
+    this.openDraft();
     $("result").dataset.task = findings.task;
     $("editing").hidden = !findings.editable;
     $("result-title").textContent = job.source.name;
@@ -77,6 +82,31 @@ export class View {
 
   close() {
     this.player.close();
+  }
+
+  // Unsaved corrections are kept in this browser until they are saved or undone. A draft remembers what it was made on.
+  openDraft() {
+    const draft = JSON.parse(store(draftKey(this.job)) ?? "null");
+    if (!draft) return;
+    this.corrections.restore(draft.doc);
+    this.tag = draft.tag;
+  }
+
+  keepDraft() {
+    const { corrections } = this;
+    const doc = corrections.doc ?? { segments: null, points: [] };
+    store(draftKey(this.job), corrections.dirty && corrections.active ? JSON.stringify({ doc, tag: this.tag }) : null);
+  }
+
+  // Somebody else saved first: either their corrections come in, or ours replace them.
+  async takeTheirs() {
+    store(draftKey(this.job), null);
+    await this.open(this.job, null, new URLSearchParams());
+  }
+
+  async replaceTheirs() {
+    this.tag = (await getFeedback(this.job.id)).tag;
+    await this.editor.save();
   }
 
   // What the server measured is drawn at once; a file that this browser can decode is drawn finer.
@@ -153,6 +183,8 @@ export class View {
     $("redo").disabled = !corrections.future.length;
     $("discard").disabled = !corrections.active;
     $("save").disabled = !corrections.dirty;
+    $("confirm").disabled = corrections.active || corrections.dirty;
+    for (const id of ["theirs", "mine"]) $(id).hidden = true;
     const saved = this.savedAt ? say.savedAt(new Date(this.savedAt * 1000).toLocaleTimeString()) : "";
     const points = corrections.points.length ? say.points(corrections.points.length) : "";
     const what = corrections.dirty ? `${text.corrections}: ${text.unsaved}` : corrections.active ? `${text.corrections}: ${saved}` : "";

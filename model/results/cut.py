@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sentiloc.model.proposals.calibration import Calibration
-from sentiloc.model.proposals.rule import find_peak, fuse, select_segments, smooth
+from sentiloc.model.proposals.rule import Floats, find_peak, fuse, select_segments, smooth
 from sentiloc.model.results.evidence import with_evidence
 from sentiloc.model.results.result import Curve, Result, SegmentOptions
 from sentiloc.model.segments import Segment
@@ -38,24 +38,53 @@ def recut(result: Result, options: SegmentOptions) -> Result:
     return replace(result, segments=segments, options=options)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenSegment:
+    """A segment as a person left it; `confidence` is the model's where the segment was not changed."""
+
+    start: float
+    end: float
+    label: str
+    confidence: float | None = None
+
+
+UNCHANGED = 0.003
+"""Seconds that an edge may be off, since clients round to milliseconds."""
+
+
 def given_segments(
-    curve: Curve, duration: float, spans: Iterable[tuple[float, float, str]]
+    curve: Curve, duration: float, given: Iterable[GivenSegment], own: Sequence[Segment] = ()
 ) -> tuple[Segment, ...]:
-    """Segments that a person drew (start, end, label), in order of time: certain, peaks and evidence from the curve."""
+    """Segments as a person left them, in order of time, with peaks and evidence from the curve.
+
+    A segment that states the model's confidence, or that is one of the model's `own`, stays the model's. All others
+    are the person's.
+    """
     frames = curve.frame_scores()
     smoothed = {
         label: smooth(values)
         for label, values in zip(CLASSES, fuse(frames.scores, frames.saliency).T, strict=True)
     }
-    given = sorted((start, min(end, duration), label) for start, end, label in spans if start < duration)
+    kept = sorted((one for one in given if one.start < duration), key=lambda one: (one.start, one.end))
     drawn = (
-        Segment(
-            start=start,
-            end=end,
-            label=label,
-            confidence=1.0,
-            peak=find_peak(smoothed[label], start, end, curve.step),
-        )
-        for start, end, label in given
+        _as_left(replace(one, end=min(one.end, duration)), smoothed[one.label], curve.step, own)
+        for one in kept
     )
     return with_evidence(drawn, curve)
+
+
+def _as_left(one: GivenSegment, curve: Floats, step: float, own: Sequence[Segment]) -> Segment:
+    confidence = next((segment.confidence for segment in own if _is_same(one, segment)), one.confidence)
+    return Segment(
+        start=one.start,
+        end=one.end,
+        label=one.label,
+        confidence=1.0 if confidence is None else confidence,
+        peak=find_peak(curve, one.start, one.end, step),
+        source="person" if confidence is None else "model",
+    )
+
+
+def _is_same(one: GivenSegment, segment: Segment) -> bool:
+    off = max(abs(one.start - segment.start), abs(one.end - segment.end))
+    return one.label == segment.label and off <= UNCHANGED

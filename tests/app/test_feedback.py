@@ -80,6 +80,47 @@ def test_a_result_is_fetched_with_the_latest_corrections(client: TestClient, job
     assert edl.count("|M:") == len(SEGMENTS)
 
 
+def test_only_changed_segments_are_a_person_s(client: TestClient, job: str) -> None:
+    own = EXAMPLE_RESULT["segments"][0]
+    untouched = {name: own[name] for name in ("start", "end", "label")}
+    client.post(f"{job}/feedback", json={"segments": [SEGMENTS[0], untouched]})
+    path = f"{job}/result"
+    found = client.get(path, params={"corrected": True}).json()["segments"]
+    assert [(row["source"], row["confidence"]) for row in found] == [
+        ("person", 1.0),
+        ("model", own["confidence"]),
+    ]
+    for name in ("edl", "fcp7", "fcpxml", "vtt", "srt", "audacity", "eaf", "premiere"):
+        text = client.get(path, params={"corrected": True, "format": name}).text
+        assert "by hand" in text, name
+        assert "100%" not in text, name
+    rows = list(
+        csv.DictReader(io.StringIO(client.get(path, params={"corrected": True, "format": "csv"}).text))
+    )
+    assert [(row["source"], row["confidence"]) for row in rows] == [("person", ""), ("model", "0.8300")]
+
+
+def test_the_second_of_two_editors_is_told(client: TestClient, job: str) -> None:
+    tag = client.get(f"{job}/feedback").headers["etag"]
+    mine = client.post(f"{job}/feedback", json={"points": POINTS}, headers={"If-Match": tag})
+    assert mine.status_code == 201
+    late = client.post(f"{job}/feedback", json={"segments": SEGMENTS}, headers={"If-Match": tag})
+    assert_problem(late, 412, "feedback_outdated")
+    assert_problem(client.delete(f"{job}/feedback", headers={"If-Match": tag}), 412, "feedback_outdated")
+    again = client.get(f"{job}/feedback").headers["etag"]
+    assert again == mine.headers["etag"]
+    kept = client.post(f"{job}/feedback", json={"segments": SEGMENTS}, headers={"If-Match": again})
+    assert kept.status_code == 201
+
+
+def test_withdrawn_feedback_is_gone(client: TestClient, job: str) -> None:
+    client.post(f"{job}/feedback", json={"segments": SEGMENTS})
+    assert client.delete(f"{job}/feedback").status_code == 204
+    assert client.get(f"{job}/feedback").json() == {"feedback": []}
+    path = f"{job}/result"
+    assert client.get(path, params={"corrected": True}).json() == client.get(path).json()
+
+
 BAD: list[Any] = [
     {},
     {"note": "x"},

@@ -10,7 +10,7 @@ import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.calibration import Calibration
-from sentiloc.model.results.cut import cut_segments, given_segments, recut
+from sentiloc.model.results.cut import GivenSegment, cut_segments, given_segments, recut
 from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions, make_curve, parse_result
 from sentiloc.model.results.time_range import within
 from sentiloc.model.segments import FloatArray, FrameScores, VideoInfo
@@ -84,21 +84,46 @@ def test_other_options_give_other_segments(result: Result) -> None:
 
 
 def test_segments_drawn_by_hand_are_sorted_certain_and_have_peaks_and_evidence(result: Result) -> None:
-    given = given_segments(result.curve, 64.0, [(40.0, 64.04, "negative"), (3.2, 9.6, "positive")])
+    drawn = (
+        GivenSegment(start=40.0, end=64.04, label="negative"),
+        GivenSegment(start=3.2, end=9.6, label="positive"),
+    )
+    given = given_segments(result.curve, 64.0, drawn)
     assert [(row.start, row.end, row.label) for row in given] == [
         (3.2, 9.6, "positive"),
         (40.0, 64.0, "negative"),
     ]
-    assert {row.confidence for row in given} == {1.0}
+    assert {(row.confidence, row.source) for row in given} == {(1.0, "person")}
     assert all(row.start <= row.peak <= row.end and row.evidence is not None for row in given)
 
 
-def test_a_hand_drawn_copy_of_a_segment_has_its_peak_and_evidence(result: Result) -> None:
-    spans = [(row.start, row.end, row.label) for row in result.segments]
-    given = given_segments(result.curve, 64.0, spans)
-    assert [(row.peak, row.evidence) for row in given] == [
-        (row.peak, row.evidence) for row in result.segments
+def test_segments_that_nobody_changed_stay_the_model_s(result: Result) -> None:
+    rounded = [
+        GivenSegment(start=round(row.start, 3), end=round(row.end, 3), label=row.label)
+        for row in result.segments
     ]
+    given = given_segments(result.curve, 64.0, rounded, result.segments)
+    assert [(row.peak, row.evidence, row.confidence, row.source) for row in given] == [
+        (row.peak, row.evidence, row.confidence, "model") for row in result.segments
+    ]
+
+
+def test_a_changed_edge_or_label_makes_a_segment_a_person_s(result: Result) -> None:
+    first = result.segments[0]
+    moved = GivenSegment(start=first.start, end=first.end - 0.5, label=first.label)
+    other = "negative" if first.label == "positive" else "positive"
+    turned = GivenSegment(start=first.start, end=first.end, label=other)
+    for changed in (moved, turned):
+        (given,) = given_segments(result.curve, 64.0, [changed], result.segments)
+        assert given.source == "person"
+
+
+def test_a_stated_confidence_is_the_model_s(result: Result) -> None:
+    """Segments that were cut by other options are not among the stored ones; the client states their confidence."""
+    (given,) = given_segments(
+        result.curve, 64.0, [GivenSegment(start=1.0, end=5.0, label="positive", confidence=0.61)]
+    )
+    assert (given.confidence, given.source) == (0.61, "model")
 
 
 @pytest.mark.parametrize("broken", [{}, {"video": {}}, {"video": {"faces_seen": 1}, "segments": []}])

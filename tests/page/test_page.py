@@ -165,6 +165,129 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     wait_for(lambda: again.rows().count() == len(kept["segments"]) - 1)
     again.page.click("#discard")
     wait_for(lambda: again.rows().all_inner_texts() == before)
+    again.page.click("#undo")
+    again.page.click("#undo")
+
+
+@pytest.fixture
+def own_job(service: SteadyService, clip: Path) -> str:
+    """A finished job that no other test corrects."""
+    job = service.submit(clip)
+    assert service.wait_ended(job)["state"] == "succeeded"
+    return job
+
+
+def move_end(person: Visit) -> None:
+    """Move the end of the first segment to the moment half a second after its start."""
+    person.rows().first.click()
+    for key in ("Shift+ArrowRight",) * 12:
+        person.page.keyboard.press(key)
+    person.page.keyboard.press("o")
+
+
+def test_a_changed_segment_is_by_hand_and_the_others_stay_the_model_s(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    model = service.client.get(f"/jobs/{own_job}/result").json()["segments"]
+    assert len(model) > 1
+    person = visit().open_result(own_job)
+    move_end(person)
+    person.page.click("#save")
+    person.page.wait_for_selector("#save:disabled")
+    found = service.client.get(f"/jobs/{own_job}/result", params={"corrected": True}).json()["segments"]
+    assert [row["source"] for row in found] == ["person", *("model" for _ in model[1:])]
+    assert [row["confidence"] for row in found[1:]] == [row["confidence"] for row in model[1:]]
+    person.page.click("#export")
+    names = [
+        line.partition("|M:")[2].partition(" |")[0]
+        for line in edl_markers(person.download("[data-format=edl]"))
+    ]
+    assert "by hand" in names[0]
+    assert all(name.endswith("%") for name in names[1:])
+
+
+def test_discarding_brings_the_model_s_result_back(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    person = visit().open_result(own_job)
+    before = person.rows().all_inner_texts()
+    move_end(person)
+    person.page.click("#save")
+    person.page.wait_for_selector("#save:disabled")
+    person.page.click("#discard")
+    person.page.click("#save")
+    person.page.wait_for_selector("#save:disabled")
+    assert person.rows().all_inner_texts() == before
+    assert service.client.get(f"/jobs/{own_job}/feedback").json() == {"feedback": []}
+
+
+def test_the_model_is_right_only_where_somebody_says_so(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    model = service.client.get(f"/jobs/{own_job}/result").json()["segments"]
+    person = visit().open_result(own_job)
+    person.page.click("#confirm")
+    person.page.wait_for_selector("#confirm:disabled")
+    person.until("!document.querySelector('#edited').textContent.includes('not saved')")
+    kept = service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"][-1]["feedback"]["segments"]
+    assert [row["label"] for row in kept] == [row["label"] for row in model]
+    assert all(row["confidence"] is not None for row in kept)
+
+
+def test_unsaved_corrections_survive_the_way_back(visit: Visitor, own_job: str) -> None:
+    person = visit().open_result(own_job)
+    before = person.rows().all_inner_texts()
+    move_end(person)
+    changed = person.rows().all_inner_texts()
+    assert changed != before
+    person.page.click("#home")
+    person.page.wait_for_selector("#intake:not([hidden])")
+    person.open_result(own_job)
+    wait_for(lambda: person.rows().all_inner_texts() == changed)
+    assert person.page.is_enabled("#save")
+    person.page.click("#undo")
+    wait_for(lambda: person.rows().all_inner_texts() == before)
+
+
+def test_a_second_tab_does_not_overwrite_the_first(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    first, second = visit().open_result(own_job), visit().open_result(own_job)
+    move_end(first)
+    first.page.click("#save")
+    first.page.wait_for_selector("#save:disabled")
+    second.rows().first.click()
+    second.page.keyboard.press("Delete")
+    second.page.click("#save")
+    second.page.wait_for_selector("#theirs:not([hidden])")
+    second.errors.clear()  # the browser logs the refused request
+    assert len(service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"]) == 1
+    second.page.click("#mine")
+    second.page.wait_for_selector("#save:disabled")
+    assert len(service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"]) == 2
+
+
+def test_an_export_that_fails_is_a_message(visit: Visitor, own_job: str) -> None:
+    person = visit().open_result(own_job)
+    move_end(person)
+    person.page.click("#export")
+    person.page.fill("#start_timecode", "01:00:00:99")
+    person.page.click("[data-format=edl]")
+    person.until("document.querySelector('#export-note').textContent.includes('names no frame')")
+    person.errors.clear()  # the browser logs the refused request
+    assert person.page.is_visible("#result")
+    assert person.page.is_enabled("#save")
+
+
+def test_an_export_starts_where_the_timeline_does(visit: Visitor, job: str) -> None:
+    person = visit().open_result(job)
+    person.page.click("#export")
+    person.page.fill("#start_timecode", "01:00:00:00")
+    codes = [
+        line.split()[4] for line in person.download("[data-format=edl]").splitlines() if line[:3].isdigit()
+    ]
+    assert codes
+    assert all(code.startswith("01:00:0") for code in codes)
 
 
 def test_sliders_cut_as_the_server_does(visit: Visitor, service: SteadyService, job: str) -> None:

@@ -1,5 +1,10 @@
--- KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id.
+-- KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id, time of the entry it replaces.
+-- Returns 0 without room or without the job, 1 when kept, 2 when the latest entry is another than the stated one.
 if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+if ARGV[5] ~= '' then
+  local latest = redis.call('ZSCORE', KEYS[2], ARGV[4])
+  if math.abs(tonumber(latest or '0') - tonumber(ARGV[5])) > 0.0000005 then return 2 end
+end
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
 return 1

@@ -234,11 +234,12 @@ class ResultFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackSegment:
-    """Where the sentiment is, in seconds."""
+    """Where the sentiment is, in seconds; `confidence` is the model's, for a segment of its that was not changed."""
 
     start: float
     end: float
     label: Label
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

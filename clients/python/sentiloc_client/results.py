@@ -64,7 +64,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of video that conveys one sentiment: seconds, and the probability that it is right."""
+    """A stretch of video that conveys one sentiment: seconds, and the probability that it is right.
+
+    `source` is `model`, or `person` for a segment that somebody drew or changed.
+    """
 
     start: float
     end: float
@@ -72,6 +75,7 @@ class Segment:
     confidence: float
     peak: float
     evidence: Evidence | None = None
+    source: str = "model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
