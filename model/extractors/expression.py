@@ -1,13 +1,15 @@
 """Facial expression nets: a small residual net that ships, and the full ResEmoteNet for users with a GPU.
 
-Both map grey faces `(batch, 1, side, side)` in [0, 1] to an embedding `(batch, 256)` and logits `(batch, 8)`
-in the order of `EMOTIONS` (FER+, Barsoum et al. 2016). Pixel normalisation happens inside the nets, so every
-caller hands over plain grey values.
+Both map grey faces `(batch, 1, side, side)` in [0, 1] to an embedding `(batch, 256)` and to what linear heads read
+from it: eight emotions (FER+, Barsoum et al. 2016), sentiment, 52 blendshapes (the names of ARKit and MediaPipe), and
+whether there is a face at all. Pixel normalisation happens inside the nets, so every caller hands over plain grey
+values.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +18,48 @@ from sentiloc.model.extractors.face_crop import CROP_MARGIN as CROP_MARGIN
 from sentiloc.model.extractors.face_crop import FACE_SIZE as FACE_SIZE
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+SENTIMENTS = ("negative", "positive", "neutral")
+BLENDSHAPES = (
+    *("neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff"),
+    *("cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"),
+    *("eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight"),
+    *("eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen"),
+    *("jawRight", "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight"),
+    *("mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight"),
+    *("mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper"),
+    *("mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft"),
+    *("mouthUpperUpRight", "noseSneerLeft", "noseSneerRight"),
+)
 EMBEDDING_DIM = 256
 PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
 NETS = ("small", "resemotenet")
+
+
+class Readings(NamedTuple):
+    """embedding `(batch, 256)` and logits: emotion `(batch, 8)`, sentiment `(batch, 3)`, blendshapes `(batch, 52)`,
+    face `(batch,)`.
+    """
+
+    embedding: Tensor
+    emotion: Tensor
+    sentiment: Tensor
+    blendshapes: Tensor
+    face: Tensor
+
+
+class _Heads(nn.Module):
+    """What is read from an embedding beside the emotion: every reading is linear, so the embedding holds it, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentiment = nn.Linear(EMBEDDING_DIM, len(SENTIMENTS))
+        self.blendshapes = nn.Linear(EMBEDDING_DIM, len(BLENDSHAPES))
+        self.face = nn.Linear(EMBEDDING_DIM, 1)
+
+    def forward(self, embedding: Tensor, emotion: Tensor) -> Readings:
+        return Readings(
+            embedding, emotion, self.sentiment(embedding), self.blendshapes(embedding), self.face(embedding)[:, 0]
+        )
 
 
 class SqueezeExcite(nn.Module):
@@ -85,13 +126,15 @@ class ExpressionNet(nn.Module):
         self.head = nn.Sequential(head, nn.BatchNorm2d(EMBEDDING_DIM), nn.ReLU())
         self.normalise = nn.BatchNorm1d(EMBEDDING_DIM)
         self.classifier = nn.Sequential(nn.Dropout(0.3), nn.Linear(EMBEDDING_DIM, len(EMOTIONS)))
+        self.heads = _Heads()
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Faces `(batch, 1, even side, side)` in [0, 1] → embedding `(batch, 256)`, logits `(batch, 8)`."""
+    def forward(self, faces: Tensor) -> Readings:
+        """Faces `(batch, 1, even side, side)` in [0, 1] → `Readings`."""
         features = self.stem((faces - PIXEL_MEAN) / PIXEL_STD)
         pooled = self.head(self.blocks(features)).mean((2, 3))
         embedding = self.normalise(pooled)
-        return embedding, self.classifier(embedding)
+        readings: Readings = self.heads(embedding, self.classifier(embedding))
+        return readings
 
 
 def _stem_stage(inputs: int, outputs: int) -> nn.Sequential:
@@ -120,18 +163,20 @@ class ResEmoteNet(nn.Module):
         self.dense = nn.Sequential(_dense(2048, 1024), _dense(1024, 512), _dense(512, EMBEDDING_DIM))
         self.normalise = nn.BatchNorm1d(EMBEDDING_DIM, affine=False)
         self.classifier = nn.Linear(EMBEDDING_DIM, len(EMOTIONS))
+        self.heads = _Heads()
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Faces `(batch, 1, side ≥ 8, side)` in [0, 1] → embedding `(batch, 256)`, logits `(batch, 8)`."""
+    def forward(self, faces: Tensor) -> Readings:
+        """Faces `(batch, 1, side ≥ 8, side)` in [0, 1] → `Readings`."""
         features = self.attention(self.stem((faces - PIXEL_MEAN) / PIXEL_STD))
         penultimate = self.dense(self.pool(self.blocks(features)))
-        return self.normalise(penultimate), self.classifier(penultimate)
+        readings: Readings = self.heads(self.normalise(penultimate), self.classifier(penultimate))
+        return readings
 
 
 class ServedExpression(nn.Module):
-    """What is exported: embedding `(batch, 256)` and probabilities `(batch, 8)`.
+    """What is exported: the embedding and probabilities.
 
-    With `mirror`, both are averaged over each face and its mirror image: an expression has no side.
+    With `mirror`, all are averaged over each face and its mirror image: an expression has no side.
     """
 
     def __init__(self, net: nn.Module, mirror: bool) -> None:
@@ -139,14 +184,20 @@ class ServedExpression(nn.Module):
         self.net = net
         self.mirror = mirror
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Faces `(batch, 1, side, side)` in [0, 1] → embedding `(batch, 256)`, probabilities `(batch, 8)`."""
-        embedding, logits = self.net(faces)
-        probabilities = logits.softmax(-1)
+    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
+        """Faces `(batch, 1, side, side)` in [0, 1] → embedding `(batch, 256)`, emotion `(batch, 8)`, sentiment
+        `(batch, 3)`, blendshapes `(batch, 52)`, face `(batch,)`.
+        """
+        served = _probabilities(self.net(faces))
         if not self.mirror:
-            return embedding, probabilities
-        mirrored, mirrored_logits = self.net(faces.flip(-1))
-        return (embedding + mirrored) / 2, (probabilities + mirrored_logits.softmax(-1)) / 2
+            return served
+        mirrored = _probabilities(self.net(faces.flip(-1)))
+        return tuple((one + other) / 2 for one, other in zip(served, mirrored, strict=True))
+
+
+def _probabilities(readings: Readings) -> tuple[Tensor, ...]:
+    emotion, sentiment = readings.emotion.softmax(-1), readings.sentiment.softmax(-1)
+    return readings.embedding, emotion, sentiment, readings.blendshapes.sigmoid(), readings.face.sigmoid()
 
 
 def build_net(name: str) -> nn.Module:

@@ -1,14 +1,15 @@
-"""The face stream: what the largest face of each snippet expresses, as an embedding of 256 numbers.
+"""The face stream: what one face of each snippet expresses, as an embedding of 256 numbers.
 
-Per sampled frame: detect, choose one face, crop it by the rule that the expression net was trained on. Per
-batch: encode all crops together. Frames are dropped at once, only features are kept.
+Per sampled frame: detect, let the expression net check that the likeliest boxes show faces, choose one of these. Frames
+in which nothing is found are looked at closely now and then, and, where a small face was found, around that place.
+Frames are dropped at once, only features are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,24 +25,41 @@ from sentiloc.worker.runtime.onnx_session import create_session
 
 ENCODE_BATCH = 32
 SMALLEST_FACE = 16.0
-SAME_FACE_AREA = 0.6
+SAME_FACE_WEIGHT = 0.6
 SAME_FACE_IOU = 0.2
+CANDIDATES = 3
+"""Boxes of a frame that are checked: more faces than that are counted, but one of the likeliest is read."""
+LEAST_LIKELIHOOD = 0.5
+CLOSE_EVERY = 4
+"""Snippets between two close looks at a video in which no face is found: 2.56 s."""
 
-__all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "load_face_extractor"]
+__all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "FaceTrack", "load_face_extractor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceTrack:
+    """What the next frames need to know: the last face's box (4,) as shares of the frame, whether it was so small that
+    only a close look showed it, and snippets since the last close look.
+    """
+
+    box: FloatArray | None = None
+    small: bool = False
+    waited: int = CLOSE_EVERY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceFeatures:
-    """Faces of T snippets: face (T, dim), zero where absent; present (T,); boxes (T, 4).
+    """Faces of T snippets: face (T, dim), zero where absent; present (T,); boxes (T, 4); count (T,) of faces seen.
 
     A box is x1, y1, x2, y2 as shares of the frame's width and height, of the snippet's clearest face; zero where
-    absent. `last` is the box of the last face seen: hand it to the next call, to stay with the same person.
+    absent. `last` is for the next call, to stay with the same person.
     """
 
     face: FloatArray
     present: BoolArray
     boxes: FloatArray
-    last: FloatArray | None
+    count: NDArray[np.int32]
+    last: FaceTrack
 
 
 class FaceEncoder:
@@ -49,6 +67,7 @@ class FaceEncoder:
 
     def __init__(self, session: ort.InferenceSession, *, size: int, margin: float, dim: int) -> None:
         self._session = session
+        self._checks = "face" in {output.name for output in session.get_outputs()}
         self.size = size
         self.margin = margin
         self.dim = dim
@@ -62,11 +81,36 @@ class FaceEncoder:
 
     def encode(self, crops: Sequence[NDArray[np.uint8]]) -> FloatArray:
         """Crops (size, size), grey -> embeddings (n, dim)."""
-        parts = [np.zeros((0, self.dim), np.float32)]
+        return self.read(crops)[0]
+
+    def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[FloatArray, FloatArray]:
+        """Crops (size, size), grey -> embeddings (n, dim) and the chance (n,) that there is a face at all.
+
+        The chance is 1 for a network of before version 2, which does not tell.
+        """
+        embeddings, faces = [np.zeros((0, self.dim), np.float32)], [np.zeros(0, np.float32)]
+        names = ["embedding", "face"] if self._checks else ["embedding"]
         for start in range(0, len(crops), ENCODE_BATCH):
-            faces = np.stack(crops[start : start + ENCODE_BATCH])[:, None].astype(np.float32) / 255
-            parts.append(self._session.run(["embedding"], {"faces": faces})[0])
-        return np.concatenate(parts)
+            pixels = np.stack(crops[start : start + ENCODE_BATCH])[:, None].astype(np.float32) / 255
+            found = self._session.run(names, {"faces": pixels})
+            embeddings.append(found[0])
+            faces.append(found[1] if self._checks else np.ones(len(pixels), np.float32))
+        return np.concatenate(embeddings), np.concatenate(faces)
+
+
+class _Face(NamedTuple):
+    """A face that was checked: likelihood, box (4,) in pixels of its frame, embedding (dim,)."""
+
+    likelihood: float
+    box: FloatArray
+    embedding: FloatArray
+
+
+class _Looked(NamedTuple):
+    """One frame after its ordinary look: faces that stood the check, and how many there seem to be in all."""
+
+    faces: list[_Face]
+    count: int
 
 
 class FaceExtractor:
@@ -92,50 +136,90 @@ class FaceExtractor:
         return self._detector.digest
 
     def extract(
-        self, snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], previous: FloatArray | None = None
+        self, snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], previous: FaceTrack | None = None
     ) -> FaceFeatures:
         """Features of T snippets, each of k >= 0 RGB frames (height, width, 3) of any size.
 
         `previous` is the `last` of the call before, where the video goes on.
         """
-        boxes = np.zeros((len(snippets), 4), np.float32)
-        crops: list[NDArray[np.uint8]] = []
-        owners: list[int] = []
-        found = self._detect_all([frame for frames in snippets for frame in frames])
+        track = previous or FaceTrack()
+        face = np.zeros((len(snippets), self.dim), np.float32)
+        boxes, count = np.zeros((len(snippets), 4), np.float32), np.zeros(len(snippets), np.int32)
+        present = np.zeros(len(snippets), np.bool_)
+        looked = iter(self._look_at_all([frame for frames in snippets for frame in frames]))
         for index, frames in enumerate(snippets):
-            clearest = 0.0
-            for frame in frames:
-                sighting = self._sight(frame, next(found), previous)
-                if sighting is None:
-                    continue
-                previous = sighting.box
-                crops.append(sighting.crop)
-                owners.append(index)
-                if sighting.score > clearest:
-                    clearest, boxes[index] = sighting.score, sighting.box
-        face, present = _mean_by_owner(self._encoder.encode(crops), owners, len(snippets))
-        return FaceFeatures(face=face, present=present, boxes=boxes, last=previous)
+            read: list[_Face] = []
+            for place, frame in enumerate(frames):
+                found, track = self._search(frame, next(looked), track, may_look_closely=place == 0)
+                chosen, track = _follow(found.faces, frame, track)
+                count[index] = max(count[index], found.count)
+                read += [] if chosen is None else [chosen]
+            if read:
+                present[index], face[index] = True, np.mean([one.embedding for one in read], 0)
+                boxes[index] = max(read, key=lambda one: one.likelihood).box
+            track = replace(track, waited=track.waited + 1)
+        return FaceFeatures(face=face, present=present, boxes=boxes, count=count, last=track)
 
-    def _detect_all(self, frames: Sequence[Image]) -> Iterator[FloatArray]:
-        """The faces of each frame, as `Detector.detect` gives them."""
-        return (self._pool.map if self._pool else map)(self._detector.detect, frames)
+    def _look_at_all(self, frames: Sequence[Image]) -> list[_Looked]:
+        """An ordinary look at each frame; all its candidates are encoded together."""
+        detect: Callable[[Image], FloatArray] = self._detector.detect
+        found: Iterable[FloatArray] = (self._pool.map if self._pool else map)(detect, frames)
+        return self._check(frames, list(found))
 
-    def _sight(self, frame: Image, rows: FloatArray, previous: FloatArray | None) -> _Sighting | None:
-        size = np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
-        chosen = choose_face(rows, None if previous is None else previous * size)
-        if chosen is None:
-            return None
-        x1, y1, x2, y2 = (float(v) for v in chosen[1:])
-        crop = crop_face(frame, (x1, y1, x2, y2), self._encoder.margin, self._encoder.size)
-        return _Sighting(float(chosen[0]), np.clip(chosen[1:] / size, 0, 1), crop)
+    def _check(self, frames: Sequence[Image], rows: Sequence[FloatArray]) -> list[_Looked]:
+        """Of each frame's rows (n, 5), those that the expression net takes for faces, too."""
+        candidates = [likeliest(found) for found in rows]
+        encoder = self._encoder
+        crops = [
+            crop_face(frame, (float(x1), float(y1), float(x2), float(y2)), encoder.margin, encoder.size)
+            for frame, found in zip(frames, candidates, strict=True)
+            for _, x1, y1, x2, y2 in found
+        ]
+        embeddings, chances = encoder.read(crops)
+        ends = np.cumsum([len(found) for found in candidates])
+        looked = []
+        for found, candidate, end in zip(rows, candidates, ends.tolist(), strict=True):
+            part = slice(end - len(candidate), end)
+            faces = [
+                _Face(float(row[0] * chance), row[1:], embedding)
+                for row, embedding, chance in zip(candidate, embeddings[part], chances[part], strict=True)
+                if chance >= LEAST_LIKELIHOOD
+            ]
+            looked.append(_Looked(faces, len(faces) + max(0, len(found) - CANDIDATES) if faces else 0))
+        return looked
+
+    def _search(
+        self, frame: Image, found: _Looked, track: FaceTrack, *, may_look_closely: bool
+    ) -> tuple[_Looked, FaceTrack]:
+        """The frame's faces by the ordinary look, or, where that shows none, by a close one if it is time for that."""
+        if found.faces:
+            return found, replace(track, small=False)
+        if track.small and track.box is not None:
+            near = self._detector.detect_close(frame, track.box * _size(frame))
+            found = self._check([frame], [near])[0]
+            if found.faces:
+                return found, track
+        if may_look_closely and track.waited >= CLOSE_EVERY:
+            found = self._check([frame], [self._detector.detect_close(frame)])[0]
+            return found, replace(track, waited=0, small=bool(found.faces))
+        return found, track
 
 
-class _Sighting(NamedTuple):
-    """One face in one frame: score, box (4,) as shares of the frame, crop (size, size)."""
+def _size(frame: Image) -> FloatArray:
+    return np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
 
-    score: float
-    box: FloatArray
-    crop: NDArray[np.uint8]
+
+def _follow(faces: list[_Face], frame: Image, track: FaceTrack) -> tuple[_Face | None, FaceTrack]:
+    """The face to read, its box as shares of the frame, and the track with it."""
+    if not faces:
+        return None, track
+    rows = np.array([[face.likelihood, *face.box] for face in faces], np.float32)
+    size = _size(frame)
+    chosen = choose_index(rows, None if track.box is None else track.box * size)
+    if chosen is None:
+        return None, track
+    box = np.clip(faces[chosen].box / size, 0, 1).astype(np.float32)
+    return faces[chosen]._replace(box=box), replace(track, box=box)
 
 
 def load_face_extractor(
@@ -149,26 +233,38 @@ def load_face_extractor(
     )
 
 
+def likeliest(rows: FloatArray, most: int = CANDIDATES) -> FloatArray:
+    """The faces (n, 5) that are worth a check, at most `most`: large ones and sure ones first."""
+    rows = rows[_area(rows) >= SMALLEST_FACE**2]
+    return rows[np.argsort(-_weight(rows), kind="stable")[:most]]
+
+
 def choose_face(rows: FloatArray, previous: FloatArray | None) -> FloatArray | None:
-    """The largest of the faces (n, 5), or, among those of similar area, the one where the last face was.
+    """The face (5,) of the faces (n, 5) to read, or None if there is none of at least SMALLEST_FACE pixels.
 
-    `previous` is a box (4,) in the same pixels. None if there is no face of at least SMALLEST_FACE pixels.
+    Faces count by area times the square of their likelihood. The one where the last face was, box `previous` (4,) in
+    the same pixels, is kept where it counts at least SAME_FACE_WEIGHT as much as the best.
     """
-    area = np.clip(rows[:, 3:] - rows[:, 1:3], 0, None).prod(1)
-    rows, area = rows[area >= SMALLEST_FACE**2], area[area >= SMALLEST_FACE**2]
-    if not len(rows):
+    chosen = choose_index(rows, previous)
+    return None if chosen is None else np.asarray(rows[chosen])
+
+
+def choose_index(rows: FloatArray, previous: FloatArray | None) -> int | None:
+    """The index of the face that `choose_face` gives."""
+    weight = np.where(_area(rows) >= SMALLEST_FACE**2, _weight(rows), 0.0)
+    if not len(rows) or weight.max() <= 0:
         return None
-    similar = rows[area >= SAME_FACE_AREA * area.max()]
     if previous is not None:
-        overlap = box_iou(similar[:, 1:], previous[None])[:, 0]
+        overlap = box_iou(rows[:, 1:], previous[None])[:, 0]
+        overlap = np.where(weight >= SAME_FACE_WEIGHT * weight.max(), overlap, 0.0)
         if overlap.max() >= SAME_FACE_IOU:
-            return np.asarray(similar[overlap.argmax()])
-    return np.asarray(rows[area.argmax()])
+            return int(overlap.argmax())
+    return int(weight.argmax())
 
 
-def _mean_by_owner(embeddings: FloatArray, owners: Sequence[int], count: int) -> tuple[FloatArray, BoolArray]:
-    """Mean embedding (count, dim) of each snippet, and which snippets have any (count,)."""
-    totals = np.zeros((count, embeddings.shape[1]), np.float32)
-    seen = np.bincount(np.asarray(owners, np.intp), minlength=count)[:count]
-    np.add.at(totals, np.asarray(owners, np.intp), embeddings)
-    return (totals / np.maximum(seen, 1)[:, None]).astype(np.float32), seen > 0
+def _area(rows: FloatArray) -> FloatArray:
+    return np.asarray(np.clip(rows[:, 3:] - rows[:, 1:3], 0, None).prod(1), np.float32)
+
+
+def _weight(rows: FloatArray) -> FloatArray:
+    return np.asarray(_area(rows) * np.square(rows[:, 0]), np.float32)

@@ -20,6 +20,8 @@ Image = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
 
 SECOND_LOOK_FROM = 1.5
+NEAR_FACES, NEAR_LEAST = 8.0, 256.0
+"""A look near a face shows this many times its side, and at least so many pixels."""
 YUNET_LONG_SIDE = 640
 YUNET_THRESHOLD = 0.7
 YUNET_MAX_IOU = 0.3
@@ -41,6 +43,9 @@ class Detector(Protocol):
     def detect(self, image: Image) -> FloatArray:
         """Faces (n, 5) of an RGB image (height, width, 3) of any size."""
 
+    def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
+        """Small faces (n, 5) at the image's full size, or only those around a box `near` (4,) in its pixels."""
+
 
 def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1) -> Detector:
     """YuNet from the file `yunet` where that is given and exists, else the detector of folder `package`.
@@ -55,7 +60,8 @@ def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1)
 class StarterDetector:
     """The network of `model/extractors/face_detector.py`, exported.
 
-    A large frame is looked at twice: shrunk for large faces, and again, larger, for small ones.
+    A large frame is looked at twice: shrunk for large faces, and again, larger, for smaller ones. A close look at the
+    whole frame costs as much as three of these, so it is for frames in which they find nothing.
     """
 
     def __init__(self, package: Path, *, threads: int = 1) -> None:
@@ -65,6 +71,7 @@ class StarterDetector:
         self._max_iou = float(spec["max_iou"])
         self._first_side, self._second_side = (int(side) for side in spec["input"]["long_sides"])
         self._second_look_max = float(spec["input"]["second_look_max_face"])
+        self._close_side = int(spec["input"]["close_side"])
         self._smallest = float(spec["smallest_face"])
         self._session = create_session(package / str(spec["network"]), threads=threads)
 
@@ -75,6 +82,17 @@ class StarterDetector:
             again = self._look(image, self._second_side, self._second_look_max)
             found = np.concatenate([found, again])
         return suppress(found, self.threshold, self._max_iou)
+
+    def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
+        """See `Detector`."""
+        if max(image.shape[:2]) <= self._second_side:
+            return np.zeros((0, 5), np.float32)
+        if near is None:
+            return self._look(image, self._close_side, self._second_look_max)
+        window, corner = around(image, near, max(image.shape[:2]) / self._close_side)
+        found = self._look(window, self._close_side, self._second_look_max)
+        found[:, 1:] += np.tile(corner, 2)
+        return found
 
     def _look(self, image: Image, long_side: int, largest: float = float("inf")) -> FloatArray:
         """Faces (n, 5) whose side, as the network sees them, is between the smallest it can tell and `largest`."""
@@ -99,7 +117,21 @@ class YuNet:
 
     def detect(self, image: Image) -> FloatArray:
         """See `Detector`."""
-        padded, scale = fit(image, self._fixed_side or YUNET_LONG_SIDE, square=self._fixed_side is not None)
+        return self._look(image, YUNET_LONG_SIDE)
+
+    def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
+        """See `Detector`; a network of fixed size sees only what is near."""
+        if max(image.shape[:2]) <= YUNET_LONG_SIDE or (near is None and self._fixed_side):
+            return np.zeros((0, 5), np.float32)
+        if near is None:
+            return self._look(image, 2 * YUNET_LONG_SIDE)
+        window, corner = around(image, near, 1.0)
+        found = self._look(window, YUNET_LONG_SIDE)
+        found[:, 1:] += np.tile(corner, 2)
+        return found
+
+    def _look(self, image: Image, long_side: int) -> FloatArray:
+        padded, scale = fit(image, self._fixed_side or long_side, square=self._fixed_side is not None)
         pixels = np.ascontiguousarray(padded[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
         outputs = self._session.run(self._outputs, {self._session.get_inputs()[0].name: pixels})
         levels = [
@@ -135,6 +167,15 @@ def fit(image: Image, long_side: int, *, square: bool = False) -> tuple[Image, f
     padded = np.zeros((tall, wide, 3), np.uint8)
     padded[:h, :w] = small
     return padded, scale
+
+
+def around(image: Image, box: FloatArray, scale: float) -> tuple[Image, FloatArray]:
+    """The part of `image` around `box` (4,), at least NEAR_LEAST times `scale` pixels wide, and its corner x, y."""
+    side = max(NEAR_FACES * float((box[2:] - box[:2]).max()), NEAR_LEAST * max(1.0, scale))
+    low = np.maximum((box[:2] + box[2:] - side) / 2, 0).astype(int)
+    high = np.minimum(low + int(side), [image.shape[1], image.shape[0]])
+    low = np.maximum(np.minimum(low, high - 1), 0)
+    return image[low[1] : high[1], low[0] : high[0]], low.astype(np.float32)
 
 
 def read_spec(package: Path) -> dict[str, Any]:

@@ -15,17 +15,43 @@ from torch import Tensor
 
 MAX_TURN = math.radians(20)
 MAX_SHIFT = 0.16
+MASKED_SHARE = 0.2
+"""Faces of other sources that are cut to an outline as well, so that a black border says nothing."""
+BLACK_SHARE = 0.4
+"""Cut-out faces that stay on black; the others get a grey, a shade or a piece of another picture around them."""
 
 
 def augment(faces: Tensor, side: int) -> Tensor:
     """Geometry, sharpness, light, noise and occlusion, resampled to `(batch, 1, side, side)`."""
     faces = move(faces, side)
-    faces = _on_some(faces, 0.12, lower_resolution)
-    faces = _on_some(faces, 0.08, blur)
+    faces = _on_some(faces, 0.25, lower_resolution)
+    faces = _on_some(faces, 0.1, blur)
     faces = relight(faces)
-    faces = _on_some(faces, 0.1, compress)
+    faces = _on_some(faces, 0.2, compress)
     faces = _on_some(faces, 0.15, add_noise)
     return _on_some(faces.clamp(0, 1), 0.2, occlude)
+
+
+def remask(faces: Tensor, masked: Tensor, outlines: Tensor) -> Tensor:
+    """Give faces `(batch, 1, side, side)` that are cut out on black, `masked` `(batch,)`, other surroundings, and cut
+    some of the others with outlines `(m, side, side)` of faces, so that the cut does not give the source away.
+    """
+    count, side = len(faces), faces.shape[-1]
+    cut = ~masked & (torch.rand(count) < MASKED_SHARE)
+    borrowed = outlines[torch.randint(len(outlines), (count,))][:, None]
+    skin = torch.where(masked[:, None, None, None], own_outline(faces), borrowed)
+    coarse = functional.interpolate(torch.rand(count, 1, 2, 2), size=(side, side), mode="bilinear", align_corners=True)
+    other = faces[torch.randperm(count)].flip(2)
+    kind = torch.rand(count, 1, 1, 1)
+    around = torch.where(kind < 0.5, coarse, torch.where(kind < 0.7, torch.rand(count, 1, 1, 1), other))
+    around = torch.where(torch.rand(count, 1, 1, 1) < BLACK_SHARE, torch.zeros(()), around)
+    return torch.where((masked | cut)[:, None, None, None] & ~skin, around, faces)
+
+
+def own_outline(faces: Tensor) -> Tensor:
+    """Where faces `(batch, 1, side, side)` on black show skin: not black, small holes closed."""
+    shown = functional.max_pool2d((faces > 0.03).float(), 5, 1, 2)
+    return (-functional.max_pool2d(-shown, 5, 1, 2)) > 0.5
 
 
 def _uniform(count: int, low: float, high: float) -> Tensor:

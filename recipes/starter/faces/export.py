@@ -1,6 +1,6 @@
 """Export a trained expression net: `python -m recipes.starter.faces.export --run DIR --out DIR`.
 
-Writes `expression.onnx` (input `faces`, outputs `embedding` and `emotion`; any batch) and `spec.json`, after
+Writes `expression.onnx` (input `faces`, outputs `OUTPUTS`; any batch) and `spec.json`, after
 a check that the graph computes what the net computes.
 """
 
@@ -18,18 +18,21 @@ import torch
 from torch import nn
 
 from sentiloc.model.extractors.expression import (
+    BLENDSHAPES,
     CROP_MARGIN,
     EMBEDDING_DIM,
     EMOTIONS,
     FACE_SIZE,
     PIXEL_MEAN,
     PIXEL_STD,
+    SENTIMENTS,
     ServedExpression,
     build_net,
 )
 
 NETWORK_FILE = "expression.onnx"
-NAME, VERSION = "sentiloc-expression", "1.0.0"
+NAME, VERSION = "sentiloc-expression", "2.0.0"
+OUTPUTS = ("embedding", "emotion", "sentiment", "blendshapes", "face")
 TOLERANCE = 1e-4
 OPSET = 17
 
@@ -46,13 +49,13 @@ def export_onnx(net: nn.Module, path: Path, mirror: bool) -> None:
     """Write the graph; raises RuntimeError if it differs from the net by more than `TOLERANCE`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     served = ServedExpression(net, mirror).eval()
-    names = {"faces": {0: "batch"}, "embedding": {0: "batch"}, "emotion": {0: "batch"}}
+    names = {name: {0: "batch"} for name in ("faces", *OUTPUTS)}
     torch.onnx.export(
         served,
         (torch.zeros(2, 1, FACE_SIZE, FACE_SIZE),),
         path,
         input_names=["faces"],
-        output_names=["embedding", "emotion"],
+        output_names=list(OUTPUTS),
         dynamic_axes=names,
         opset_version=OPSET,
         dynamo=False,
@@ -85,6 +88,8 @@ def spec_of(network: Path, mirror: bool) -> dict[str, Any]:
         "mirror_averaged": mirror,
         "embedding_dim": EMBEDDING_DIM,
         "emotions": list(EMOTIONS),
+        "sentiments": list(SENTIMENTS),
+        "blendshapes": list(BLENDSHAPES),
         "network": NETWORK_FILE,
         "sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
     }

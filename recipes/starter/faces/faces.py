@@ -141,6 +141,16 @@ def report_photos(folder: Path, seed: int = 0) -> list[tuple[Path, str]]:
     return [(folder / row["file"], row["emotion"]) for row, keep in zip(rows, kept, strict=True) if keep]
 
 
+def training_photos(folder: Path, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """The training part of `read_expressions` as RGB pictures, in the same order."""
+    with (folder / "index.csv").open(newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    place = _fractions(np.array([_person(name) for name in names]), seed)
+    taught = place >= PERSON_REPORT_SHARE + SELECTION_SHARE
+    chosen = [folder / name for name, keep in zip(names, taught.tolist(), strict=True) if keep]
+    return [_read_rgb(path) for path in chosen]
+
+
 def read_faces(data: Path) -> tuple[FaceSet, FaceSplits, FaceSplits]:
     """From a data folder with `faces/`: the joined training set, FER+'s splits, the photos' splits."""
     ferplus = read_ferplus(data / "faces" / "ferplus_dev.npz")
@@ -155,14 +165,19 @@ def _decode(jpeg: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _read_photo(path: Path) -> NDArray[np.uint8]:
+def _read_rgb(path: Path) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read the picture {path.name}")
+    return np.asarray(image, np.uint8)
+
+
+def _read_photo(path: Path) -> NDArray[np.uint8]:
+    image = _read_rgb(path)
     side = image.shape[0]
     edge = side * (1 - EXPRESSIONS_BOX) / 2
     box = (edge, edge, side - edge, side - edge)
-    return crop_face(np.asarray(image, np.uint8), box, CROP_MARGIN, FACE_SIZE)
+    return crop_face(image, box, CROP_MARGIN, FACE_SIZE)
 
 
 def _person(name: str) -> str:

@@ -1,9 +1,10 @@
-"""Train the expression net: `python -m recipes.starter.faces.train --data DIR --run DIR [--net small]`.
+"""Train the expression net: `python -m recipes.starter.faces.train --data DIR --run DIR [--start FILE.onnx]`.
 
-Soft cross-entropy against the annotators' votes; AdamW with one warm-up, a cosine, and a restart from a lower rate
-(Loshchilov & Hutter 2017); growing image sides, so that the first epochs are cheap; an exponential average of the
-weights is what gets exported. A checkpoint after every epoch
-holds all state, and every epoch draws from its own seed: a resumed run equals an uninterrupted one.
+Four lessons at once (`lessons.py`): soft cross-entropy on emotions and on sentiment, squared error of the blendshapes
+in units of their spread, and face or no face. AdamW with a warm-up and a cosine for each cycle (Loshchilov & Hutter
+2017); an exponential average of the weights is what gets exported. A checkpoint after every epoch holds all state, and
+every epoch draws from its own seed: a resumed run equals an uninterrupted one. `--start` goes on from the weights of a
+shipped net.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recipes.starter.faces.augment import augment
-from recipes.starter.faces.faces import FaceSet, read_faces
-from sentiloc.model.extractors.expression import NETS, build_net
+from recipes.starter.faces.augment import augment, remask
+from recipes.starter.faces.faces import FaceSet
+from recipes.starter.faces.lessons import Lessons, outlines_of
+from recipes.starter.faces.material import gather
+from recipes.starter.folded import load_folded
+from sentiloc.model.extractors.expression import BLENDSHAPES, FACE_SIZE, NETS, Readings, build_net
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,9 @@ class ExpressionRecipe:
     weight_decay: float = 0.05
     warmup: float = 0.06
     average: float = 0.995
+    sentiment: float = 0.7
+    blendshapes: float = 0.3
+    face: float = 0.3
     seed: int = 0
 
     @property
@@ -86,6 +93,17 @@ class ExpressionTrainer:
         self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, weight_decay=0.0)
         self.epoch = 0
+        self._outlines = torch.zeros(0, 1, 1, dtype=torch.bool)
+        self._spread = torch.ones(len(BLENDSHAPES))
+
+    def start_from(self, network: Path, train: Lessons) -> list[str]:
+        """Take over the weights of a shipped net, batch norms measured on 2,000 training faces; returns what is new."""
+        torch.manual_seed(self.recipe.seed)
+        chosen = torch.randperm(len(train)).numpy()[:2000].reshape(-1, 200)
+        batches = (augment(self._pictures(train, part), FACE_SIZE) for part in chosen)
+        missing = load_folded(self.net, network, batches)
+        self.averaged.load_state_dict(self.net.state_dict())
+        return missing
 
     @property
     def checkpoint(self) -> Path:
@@ -104,7 +122,7 @@ class ExpressionTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
 
-    def fit(self, train: FaceSet, watched: dict[str, FaceSet]) -> None:
+    def fit(self, train: Lessons, watched: dict[str, FaceSet]) -> None:
         """Train to the last epoch; `watched` sets are scored after every epoch and decide nothing."""
         self.run.mkdir(parents=True, exist_ok=True)
         while self.epoch < self.recipe.epochs:
@@ -116,29 +134,37 @@ class ExpressionTrainer:
             seconds = time.monotonic() - started
             self._log({"epoch": self.epoch, "loss": loss, "seconds": round(seconds, 1), **scores})
 
-    def train_epoch(self, train: FaceSet) -> float:
+    def train_epoch(self, train: Lessons) -> float:
         """One pass over the training set; returns the mean loss."""
         torch.manual_seed(self.recipe.seed * 1000 + self.epoch + 1)
         self.net.train()
+        self._spread = spread_of(train)
+        self._outlines = torch.from_numpy(outlines_of(train.images[train.masked])) if train.masked.any() else self._outlines
         total, batches = 0.0, self._draw(train)
         for step, chosen in enumerate(batches):
             self._set_rate(self.epoch + step / len(batches))
-            faces = torch.from_numpy(train.images[chosen]).unsqueeze(1).float() / 255
-            targets = torch.from_numpy(train.targets[chosen])
-            total += self.train_step(augment(faces, self.recipe.side(self.epoch)), targets)
+            faces = augment(self._pictures(train, chosen), self.recipe.side(self.epoch))
+            total += self.train_step(faces, train.take(chosen))
         return total / len(batches)
 
-    def train_step(self, faces: Tensor, targets: Tensor) -> float:
-        """Learn faces `(batch, 1, side, side)`, soft labels `(batch, 8)`; returns the loss."""
-        _, logits = self.net(faces.to(self.device, memory_format=torch.channels_last))
-        loss = functional.cross_entropy(logits, targets.to(self.device))
+    def train_step(self, faces: Tensor, lessons: Lessons) -> float:
+        """Learn from faces `(batch, 1, side, side)` what their lessons say; returns the loss."""
+        readings = self.net(faces.to(self.device, memory_format=torch.channels_last))
+        loss = lesson_loss(readings, lessons, self.recipe, self._spread.to(self.device))
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
         self._average()
         return float(loss.detach())
 
-    def _draw(self, train: FaceSet) -> list[NDArray[np.int64]]:
+    def _pictures(self, train: Lessons, chosen: NDArray[np.int64]) -> Tensor:
+        """Grey pictures `(batch, 1, 48, 48)` in [0, 1], with cut-outs mixed where there are any."""
+        faces = torch.from_numpy(train.images[chosen]).unsqueeze(1).float() / 255
+        if not len(self._outlines):
+            return faces
+        return remask(faces, torch.from_numpy(train.masked[chosen]), self._outlines)
+
+    def _draw(self, train: Lessons) -> list[NDArray[np.int64]]:
         """Indices of an epoch's batches: shuffled, each face present with the chance that its set states."""
         order = torch.randperm(len(train)).numpy()
         order = order[torch.rand(len(train)).numpy() < train.shares[order]]
@@ -178,35 +204,66 @@ class ExpressionTrainer:
             file.write(json.dumps(record) + "\n")
 
 
+def spread_of(train: Lessons) -> Tensor:
+    """Standard deviation of each blendshape `(52,)`, at least 0.05: still ones must not drown the others."""
+    taught = train.blendshapes[train.blendshapes_weight > 0]
+    spread = taught.std(0) if len(taught) else np.ones(train.blendshapes.shape[1])
+    return torch.from_numpy(np.maximum(spread, 0.05).astype(np.float32))
+
+
+def lesson_loss(readings: Readings, lessons: Lessons, recipe: ExpressionRecipe, spread: Tensor) -> Tensor:
+    """The weighted sum of the four losses, each a mean over the whole batch."""
+
+    def to(values: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(values).to(readings.embedding.device)
+
+    emotion = functional.cross_entropy(readings.emotion, to(lessons.emotion), reduction="none")
+    sentiment = functional.cross_entropy(readings.sentiment, to(lessons.sentiment), reduction="none")
+    shapes = ((readings.blendshapes.sigmoid() - to(lessons.blendshapes)) / spread).square().mean(1)
+    face = functional.binary_cross_entropy_with_logits(readings.face, to(lessons.face))
+    weighted = emotion * to(lessons.emotion_weight) + recipe.sentiment * sentiment * to(lessons.sentiment_weight)
+    weighted = weighted + recipe.blendshapes * shapes * to(lessons.blendshapes_weight)
+    return weighted.mean() + recipe.face * face
+
+
 def accuracy(net: nn.Module, faces: FaceSet, batch: int = 256) -> float:
     """Share of faces `(n, 48, 48)` whose likeliest class is the majority label."""
     images = torch.from_numpy(faces.images).unsqueeze(1)
     device = next(net.parameters()).device
     with torch.inference_mode():
         parts = torch.split(images, batch)
-        found = [net(part.to(device).float() / 255)[1].argmax(-1).cpu() for part in parts]
+        found = [net(part.to(device).float() / 255).emotion.argmax(-1).cpu() for part in parts]
     return float((torch.cat(found) == torch.from_numpy(faces.labels)).float().mean())
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train the expression net on FER+ and labelled photos.")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces/")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and log")
+    parser = argparse.ArgumentParser(description="Train the expression net on faces with several lessons each.")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces/, faces_wild/ and the rest")
+    parser.add_argument("--run", type=Path, required=True, help="folder for material, checkpoints and log")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of unpacked pictures without people")
+    parser.add_argument("--start", type=Path, help="ONNX file of a shipped net to go on from")
     parser.add_argument("--net", choices=NETS, default="small")
     parser.add_argument("--epochs", type=int, help="shorter or longer, all at the full side")
+    parser.add_argument("--without", default="", help="a source of faces_wild to keep for testing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
-def make_recipe(net: str, epochs: int | None, seed: int) -> ExpressionRecipe:
-    """The recipe of a net: growing sides for the small one, full side and a gentler rate for ResEmoteNet."""
-    count = epochs or 80
+def make_recipe(net: str, epochs: int | None, seed: int, *, tuned: bool = False) -> ExpressionRecipe:
+    """The recipe of a net: growing sides for the small one, full side and a gentler rate for ResEmoteNet.
+
+    A `tuned` net starts from shipped weights, so it needs fewer epochs and a lower rate.
+    """
     if net == "resemotenet":
+        count = epochs or 80
         return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 5e-4),), seed=seed)
+    if tuned:
+        count = epochs or 12
+        return ExpressionRecipe(net=net, sides=((count // 3, 40), (count - count // 3, 48)), cycles=((count, 8e-4),), seed=seed)
     if epochs:
-        return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 2e-3),), seed=seed)
+        return ExpressionRecipe(net=net, sides=((epochs, 48),), cycles=((epochs, 2e-3),), seed=seed)
     return ExpressionRecipe(net=net, seed=seed)
 
 
@@ -215,11 +272,14 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
-    train, ferplus, photos = read_faces(arguments.data)
-    recipe = make_recipe(arguments.net, arguments.epochs, arguments.seed)
+    material = gather(arguments.data, arguments.pictures, arguments.run / "material")
+    train = material.training(without=arguments.without)
+    recipe = make_recipe(arguments.net, arguments.epochs, arguments.seed, tuned=arguments.start is not None)
     trainer = ExpressionTrainer(recipe, arguments.run, arguments.device)
+    if arguments.start is not None:
+        logger.info("new in the net: %s", trainer.start_from(arguments.start, train))
     trainer.resume()
-    trainer.fit(train, {"ferplus_selection": ferplus.selection, "photos_selection": photos.selection})
+    trainer.fit(train, {"ferplus_selection": material.ferplus.selection, "photos_selection": material.photos.selection})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,177 @@
+"""Gathers everything that the expression net learns from, each source once, into files of a run's folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.starter.clips import read_clips, teacher_detector
+from recipes.starter.faces.faces import FaceSplits, read_expressions, read_ferplus, training_photos
+from recipes.starter.faces.lessons import (
+    HELD_OUT_SUBJECTS,
+    Lessons,
+    WildFaces,
+    join,
+    of_clips,
+    of_faces,
+    of_nothing,
+    read_wild,
+)
+from recipes.starter.faces.teacher import BlendshapeTeacher
+from recipes.starter.pictures import Picture, draw, fonts, read_pictures
+from recipes.starter.splits import VALIDATION_ACTORS
+from sentiloc.model.extractors.expression import CROP_MARGIN, FACE_SIZE
+from sentiloc.model.extractors.face_crop import crop_face
+from sentiloc.model.segments import FloatArray
+from sentiloc.worker.features.face_detection import StarterDetector
+
+logger = logging.getLogger(__name__)
+
+FERPLUS_TAUGHT = 1000
+PHOTOS_TAUGHT_EVERY = 3
+NOTHING_DRAWN = 500
+LIKELY_FACE = 0.1
+HELD_OUT_OF_TEN = 1
+SAME_PICTURE = 0.97
+_SMALLEST_PATCH = 20
+DETECTOR = Path(__file__).parents[3] / "exported" / "face-detector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceMaterial:
+    """All sources. `nothing` (n, 48, 48): pictures without a face, most of them what a detector took for one."""
+
+    ferplus: FaceSplits
+    photos: FaceSplits
+    ferplus_shapes: FloatArray
+    photo_shapes: FloatArray
+    wild: WildFaces
+    clips: Lessons
+    nothing: NDArray[np.uint8]
+
+    def training(self, without: str = "") -> Lessons:
+        """Every lesson, but for a source of `faces_wild` that is kept for testing and for the held-out subjects."""
+        subjects = np.array([subject not in HELD_OUT_SUBJECTS for subject in self.wild.subjects])
+        fresh = ~seen_again(self.wild.images, self.ferplus.report.images)
+        sources = [s for s in ("masked_wild", "unmasked_wild", "performers") if s != without]
+        parts = [self.wild.lessons(source, subjects & fresh) for source in sources]
+        ferplus, photos = of_faces(self.ferplus.train, self.ferplus_shapes), of_faces(self.photos.train, self.photo_shapes)
+        return join(
+            [
+                replace(ferplus, shares=np.full(len(ferplus), 0.55, np.float32)),
+                replace(photos, shares=np.full(len(photos), 0.25, np.float32)),
+                *parts,
+                replace(self.clips, shares=np.full(len(self.clips), 0.5, np.float32)),
+                replace(of_nothing(self.nothing[~held_out(self.nothing)]), shares=_share_of_nothing(self.nothing)),
+            ]
+        )
+
+
+def held_out(nothing: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """One in ten of the pictures without a face, in blocks, as neighbours come from one picture."""
+    return np.arange(len(nothing)) // 50 % 10 < HELD_OUT_OF_TEN
+
+
+def _share_of_nothing(nothing: NDArray[np.uint8]) -> NDArray[np.float32]:
+    count = int((~held_out(nothing)).sum())
+    return np.full(count, min(1.0, 2500 / max(1, count)), np.float32)
+
+
+def gather(data: Path, pictures: Path, cache: Path) -> FaceMaterial:
+    """Read and label everything below the data folder; what `cache` holds already is not made again."""
+    cv2.setNumThreads(1)
+    teacher = BlendshapeTeacher(data / "weights")
+    ferplus = read_ferplus(data / "faces" / "ferplus_dev.npz")
+    photos = read_expressions(data / "faces" / "expressions")
+    return FaceMaterial(
+        ferplus=ferplus,
+        photos=photos,
+        clips=_clips(data, cache, teacher),
+        wild=_wild(data, cache, teacher),
+        photo_shapes=_kept(cache / "photo_shapes.npy", lambda: teacher.label(training_photos(data / "faces" / "expressions"), PHOTOS_TAUGHT_EVERY)),
+        nothing=_kept(cache / "nothing.npy", lambda: patches_of_nothing(pictures, np.random.default_rng(0))),
+        ferplus_shapes=_kept(cache / "ferplus_shapes.npy", lambda: _ferplus_shapes(ferplus, teacher)),
+    )
+
+
+def _kept(file: Path, make: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        logger.info("making %s", file.name)
+        partial = file.with_suffix(".part.npy")
+        np.save(partial, make())
+        partial.replace(file)
+    return np.asarray(np.load(file))
+
+
+def _wild(data: Path, cache: Path, teacher: BlendshapeTeacher) -> WildFaces:
+    file = cache / "wild.npz"
+    if not file.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        wild = read_wild(data / "faces_wild", teacher)
+        names = {key: np.array(getattr(wild, key)) for key in ("labels", "sources", "subjects")}
+        partial = file.with_suffix(".part.npz")
+        np.savez(partial, images=wild.images, shapes=wild.shapes, **names)
+        partial.replace(file)
+    with np.load(file) as held:
+        names = {key: tuple(held[key].tolist()) for key in ("labels", "sources", "subjects")}
+        return WildFaces(images=held["images"], shapes=held["shapes"], **names)
+
+
+def _clips(data: Path, cache: Path, teacher: BlendshapeTeacher) -> Lessons:
+    file = cache / "clips.npz"
+    if not file.exists():
+        find = teacher_detector(data / "weights" / "yunet_n_dynamic.onnx")
+        clips = read_clips(data / "javanese_av", cache / "clips", find)
+        of_clips([clip for clip in clips if clip.actor not in VALIDATION_ACTORS], teacher).save(file)
+    return Lessons.load(file)
+
+
+def _ferplus_shapes(ferplus: FaceSplits, teacher: BlendshapeTeacher) -> FloatArray:
+    """Blendshapes of some of the training faces, NaN for the others: 48 pixels make a poor lesson."""
+    count = len(ferplus.train)
+    shapes = np.full((count, 52), np.nan, np.float32)
+    for index in np.random.default_rng(0).permutation(count)[:FERPLUS_TAUGHT]:
+        grey = np.repeat(ferplus.train.images[index][..., None], 3, 2)
+        shapes[index] = teacher.label([grey])[0]
+    return shapes
+
+
+def patches_of_nothing(pictures: Path, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Crops (n, 48, 48) of what the shipped detector half takes for faces in pictures without any, and of random places."""
+    detector = StarterDetector(DETECTOR)
+    detector.threshold = LIKELY_FACE
+    typefaces = fonts((Path("/usr/share/fonts"), pictures))
+    drawn = [draw(rng, typefaces) for _ in range(NOTHING_DRAWN)]
+    patches = [patch for picture in (*read_pictures(pictures), *drawn) for patch in _patches(picture, detector, rng)]
+    return np.stack(patches)
+
+
+def _patches(picture: Picture, detector: StarterDetector, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    boxes = [row[1:] for row in detector.detect(picture)[:8]]
+    height, width = picture.shape[:2]
+    for _ in range(2 if min(height, width) > 2 * _SMALLEST_PATCH else 0):
+        side = float(np.exp(rng.uniform(np.log(_SMALLEST_PATCH), np.log(min(height, width)))))
+        left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
+        boxes.append(np.array([left, top, left + side, top + side], np.float32))
+    corners = [(float(b[0]), float(b[1]), float(b[2]), float(b[3])) for b in boxes if b[2] > b[0] and b[3] > b[1]]
+    return [crop_face(picture, corner, CROP_MARGIN, FACE_SIZE) for corner in corners]
+
+
+def seen_again(images: NDArray[np.uint8], among: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the images (n, 48, 48) are, in their middle, nearly one of the others: correlation above SAME_PICTURE."""
+    mine, others = _middles(images), _middles(among)
+    return np.concatenate([(part @ others.T).max(1) > SAME_PICTURE for part in np.array_split(mine, 20)])
+
+
+def _middles(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    small = np.stack([cv2.resize(i[8:40, 8:40], (16, 16), interpolation=cv2.INTER_AREA) for i in images])
+    flat = small.reshape(len(small), -1).astype(np.float32)
+    flat -= flat.mean(1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)
