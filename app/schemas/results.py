@@ -54,6 +54,8 @@ EXAMPLE_RESULT: dict[str, Any] = {
         "non_sentiment": [0.7, 0.31, 0.09],
         "saliency": [0.3, 0.71, 0.9],
         "face_present": [False, True, True],
+        "faces": [0, 1, 2],
+        "face_boxes": [[], [0.41, 0.2, 0.55, 0.46], [0.42, 0.2, 0.56, 0.46]],
         "without": {"face": {"negative": [0.09, 0.07, 0.06], "positive": [0.2, 0.33, 0.41]}},
     },
     "model": {"name": "fsenet-starter", "version": "1", "spec_hash": "9f2c4e81d07ab635", "device": "cpu"},
@@ -162,6 +164,11 @@ class CurveBody(Body):
     non_sentiment: list[Share]
     saliency: list[Share] = Field(description="How much sentiment of either kind")
     face_present: list[bool]
+    faces: list[int] = Field([], description="How many faces are seen; empty in results before 1.2")
+    face_boxes: list[list[Share]] = Field(
+        [],
+        description="The face that was read: x1, y1, x2, y2 as shares of the picture; empty where none was",
+    )
     without: dict[Literal["visual", "audio", "face"], WithoutBody]
 
 

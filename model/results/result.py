@@ -29,7 +29,9 @@ class Curve:
 
     negative, positive and non_sentiment are FSENet's scores (eq. 9), saliency is W_sent (eq. 3). `without` maps a
     stream ("visual", "audio", "face") to the fused label curves (`proposals.rule.fuse`) that the network gives when
-    it is told that the stream is absent: what evidence is computed from.
+    it is told that the stream is absent: what evidence is computed from. `faces` counts the faces that are seen, and
+    `face_boxes` says which one was read: x1, y1, x2, y2 as shares of the picture, empty where none was. Both are empty
+    in results of older versions.
     """
 
     step: float
@@ -38,6 +40,8 @@ class Curve:
     non_sentiment: tuple[float, ...]
     saliency: tuple[float, ...]
     face_present: tuple[bool, ...] = ()
+    faces: tuple[int, ...] = ()
+    face_boxes: tuple[tuple[float, ...], ...] = ()
     without: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
     def frame_scores(self) -> FrameScores:
@@ -123,7 +127,8 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
 
 def _curve(raw: Mapping[str, Any]) -> Curve:
     series = {name: tuple(raw[name]) for name in _SERIES}
-    return Curve(step=raw["step"], without=raw["without"], **series)
+    faces, boxes = tuple(raw.get("faces", ())), tuple(tuple(box) for box in raw.get("face_boxes", ()))
+    return Curve(step=raw["step"], without=raw["without"], faces=faces, face_boxes=boxes, **series)
 
 
 def _segment(raw: Mapping[str, Any]) -> Segment:

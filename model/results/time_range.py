@@ -49,6 +49,8 @@ def placed(result: Result, first: int, total: int) -> Result:
         saliency=_padded(curve.saliency, before, after, 0.0),
         non_sentiment=_padded(curve.non_sentiment, before, after, 1.0),
         face_present=(False,) * before + curve.face_present + (False,) * after,
+        faces=(0,) * before + curve.faces + (0,) * after if curve.faces else (),
+        face_boxes=((),) * before + curve.face_boxes + ((),) * after if curve.face_boxes else (),
         without=without,
     )
     sound = result.sound

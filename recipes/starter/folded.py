@@ -24,7 +24,10 @@ def load_folded(net: nn.Module, network: Path, batches: Iterable[Tensor]) -> lis
     Raises:
         ValueError: the file has fewer folded convolutions than the net, or one of another shape.
     """
-    held = {i.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(i))) for i in onnx.load(network).graph.initializer}
+    held = {
+        i.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(i)))
+        for i in onnx.load(network).graph.initializer
+    }
     folded = [value for name, value in held.items() if name.startswith("onnx::Conv")]
     pairs = list(_folded_pairs(net))
     if len(folded) != 2 * len(pairs):
@@ -83,7 +86,9 @@ def _measure(net: nn.Module, norms: list[nn.BatchNorm2d], batches: Iterable[Tens
 
     def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         flat = inputs[0].double().transpose(0, 1).flatten(1)
-        sums[norm].append(torch.stack([torch.full_like(flat[:, 0], flat.shape[1]), flat.sum(1), flat.square().sum(1)]))
+        sums[norm].append(
+            torch.stack([torch.full_like(flat[:, 0], flat.shape[1]), flat.sum(1), flat.square().sum(1)])
+        )
 
     hooks = [norm.register_forward_pre_hook(note) for norm in norms]
     training = net.training

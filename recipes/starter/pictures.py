@@ -6,7 +6,6 @@ patterns and charts are drawn here. Everything is RGB, its longer side at most `
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,20 +30,42 @@ PACKAGES = (
 LONG_SIDE = 640
 _SMALLEST = 64
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
-_WITH_FACES = ("/people/", "/faces/", "monuments", "santa", "skull", "toy", "coins", "face", "/char/", "players", "apes")
+_WITH_FACES = (
+    "people",
+    "faces",
+    "monuments",
+    "santa",
+    "skull",
+    "toy",
+    "coins",
+    "face",
+    "/char/",
+    "players",
+    "apes",
+)
 _ARCHIVES = {".wz"}
-_WORDS = (
-    "THE END breaking news subscribe chapter one tonight love hope never again welcome to our story part two happy sad "
-    "angry music by directed produced season finale trailer coming soon 2026 sale 50% off live now thank you for "
-    "watching Überraschung café naïve façade Ελλάδα Москва любовь надежда"
-).split()
+_WORDS = tuple(
+    word
+    for line in (
+        "THE END breaking news subscribe chapter one tonight love hope never again welcome to our story part two happy",
+        "sad angry music by directed produced season finale trailer coming 2026 sale 50% off live now thanks for",
+        "watching Überraschung café naïve façade Ελλάδα Москва любовь надежда",
+    )
+    for word in line.split()
+)
 
 
 def read_pictures(folder: Path) -> list[Picture]:
     """Every picture below `folder`, where the packages are unpacked, but for those that may show a face."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and "/doc/" not in str(p))
-    found = [shrunk for file in files for data in _pictures_in(file, folder) if (shrunk := _decode(data)) is not None]
-    return found
+    files = sorted(
+        p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and "/doc/" not in str(p)
+    )
+    return [
+        shrunk
+        for file in files
+        for data in _pictures_in(file, folder)
+        if (shrunk := _decode(data)) is not None
+    ]
 
 
 def _pictures_in(file: Path, folder: Path) -> Iterator[bytes]:
@@ -53,7 +74,10 @@ def _pictures_in(file: Path, folder: Path) -> Iterator[bytes]:
     elif file.suffix.lower() in _ARCHIVES:
         with zipfile.ZipFile(file) as archive:
             for name in sorted(archive.namelist()):
-                wanted = name.startswith(("texpages/", "images/frontend")) and Path(name).suffix.lower() in _ENDINGS
+                wanted = (
+                    name.startswith(("texpages/", "images/frontend"))
+                    and Path(name).suffix.lower() in _ENDINGS
+                )
                 if wanted and "tcmask" not in name:
                     yield archive.read(name)
 
@@ -84,10 +108,12 @@ def fonts(folders: tuple[Path, ...] = (Path("/usr/share/fonts"),)) -> list[Path]
 
 
 def draw(rng: Generator, typefaces: list[Path], height: int = 360, width: int = 640) -> Picture:
-    """A word card, a test pattern, a chart or plain shapes (height, width, 3)."""
+    """A word card, a page, a test pattern, a chart or plain shapes (height, width, 3)."""
     kind = rng.random()
-    if kind < 0.55:
+    if kind < 0.35:
         return _card(rng, typefaces, height, width)
+    if kind < 0.55:
+        return _page(rng, typefaces, height, width)
     if kind < 0.75:
         return _pattern(rng, height, width)
     return _chart(rng, height, width) if kind < 0.88 else _shapes(rng, height, width)
@@ -113,8 +139,54 @@ def _card(rng: Generator, typefaces: list[Path], height: int, width: int) -> Pic
         place = float(rng.uniform(-0.1, 0.7) * width), float(rng.uniform(-0.1, 0.9) * height)
         ink = tuple(int(v) for v in rng.integers(0, 256, 3)) if rng.random() < 0.6 else (255, 255, 255)
         font = ImageFont.truetype(str(typefaces[int(rng.integers(len(typefaces)))]), size)
-        canvas.text(place, words, fill=ink, font=font, stroke_width=int(rng.integers(0, 4)), stroke_fill=(0, 0, 0))
+        canvas.text(
+            place, words, fill=ink, font=font, stroke_width=int(rng.integers(0, 4)), stroke_fill=(0, 0, 0)
+        )
     return np.asarray(image, np.uint8)
+
+
+def _page(rng: Generator, typefaces: list[Path], height: int, width: int) -> Picture:
+    """A screen: lines of small text, boxes, buttons and tiny pictures on a plain ground, or a large clock."""
+    dark = rng.random() < 0.3
+    image = Image.fromarray(
+        np.full((height, width, 3), int(rng.integers(0, 50) if dark else rng.integers(225, 256)), np.uint8)
+    )
+    canvas = ImageDraw.Draw(image)
+    ink = (230, 230, 230) if dark else (30, 30, 30)
+    face = str(typefaces[int(rng.integers(len(typefaces)))])
+    if rng.random() < 0.25:
+        clock = ":".join(f"{int(v):02d}" for v in rng.integers(0, 60, int(rng.integers(2, 5))))
+        canvas.text(
+            (0.05 * width, 0.3 * height),
+            clock,
+            fill=ink,
+            font=ImageFont.truetype(face, int(rng.uniform(0.1, 0.4) * height)),
+        )
+    font = ImageFont.truetype(face, int(rng.integers(8, 20)))
+    for top in range(int(rng.integers(0, 60)), height, int(rng.integers(14, 60))):
+        left = float(rng.uniform(0, 0.6) * width)
+        if rng.random() < 0.6:
+            canvas.text(
+                (left, top),
+                " ".join(str(w) for w in rng.choice(_WORDS, int(rng.integers(1, 14)))),
+                fill=ink,
+                font=font,
+            )
+        else:
+            colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+            corner = left + float(rng.uniform(8, 200)), top + float(rng.uniform(6, 60))
+            canvas.rounded_rectangle(
+                (left, top, *corner), radius=int(rng.integers(0, 8)), fill=colour, outline=ink
+            )
+    pixels = np.array(image, np.uint8)
+    for _ in range(int(rng.integers(0, 6))):
+        side = int(rng.integers(12, 60))
+        top, left = int(rng.integers(0, height - side)), int(rng.integers(0, width - side))
+        coarse = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+        pixels[top : top + side, left : left + side] = cv2.resize(
+            coarse, (side, side), interpolation=cv2.INTER_CUBIC
+        )
+    return pixels
 
 
 def _pattern(rng: Generator, height: int, width: int) -> Picture:
@@ -131,11 +203,19 @@ def _pattern(rng: Generator, height: int, width: int) -> Picture:
         far = np.hypot(x - rng.uniform(0, width), y - rng.uniform(0, height))
         image = np.repeat((127 + 127 * np.cos(far / period * 6)).astype(np.uint8)[..., None], 3, 2)
     else:
-        coarse = rng.integers(0, 256, (max(2, int(height / period)), max(2, int(width / period)), 3)).astype(np.uint8)
+        coarse = rng.integers(0, 256, (max(2, int(height / period)), max(2, int(width / period)), 3)).astype(
+            np.uint8
+        )
         image = np.asarray(cv2.resize(coarse, (width, height), interpolation=int(rng.integers(2))), np.uint8)
     for _ in range(int(rng.integers(0, 3))):
         centre = int(rng.uniform(0, width)), int(rng.uniform(0, height))
-        cv2.circle(image, centre, int(rng.uniform(10, 150)), rng.integers(0, 256, 3).tolist(), int(rng.integers(1, 6)))
+        cv2.circle(
+            image,
+            centre,
+            int(rng.uniform(10, 150)),
+            rng.integers(0, 256, 3).tolist(),
+            int(rng.integers(1, 6)),
+        )
     return np.ascontiguousarray(image)
 
 
@@ -145,11 +225,19 @@ def _chart(rng: Generator, height: int, width: int) -> Picture:
     if rng.random() < 0.5:
         for index, share in enumerate(rng.uniform(0.1, 0.9, count)):
             left, right = int((index + 0.15) / count * width), int((index + 0.85) / count * width)
-            cv2.rectangle(image, (left, int((1 - share) * height)), (right, height), rng.integers(0, 256, 3).tolist(), -1)
+            cv2.rectangle(
+                image,
+                (left, int((1 - share) * height)),
+                (right, height),
+                rng.integers(0, 256, 3).tolist(),
+                -1,
+            )
     else:
         steps = np.cumsum(rng.normal(0, 0.06, 60))
         points = np.stack([np.linspace(0, width, 60), (0.5 + steps) * height], 1).astype(np.int32)
-        cv2.polylines(image, [points], False, rng.integers(0, 256, 3).tolist(), int(rng.integers(1, 5)), cv2.LINE_AA)
+        cv2.polylines(
+            image, [points], False, rng.integers(0, 256, 3).tolist(), int(rng.integers(1, 5)), cv2.LINE_AA
+        )
         for level in range(0, height, max(20, height // count)):
             cv2.line(image, (0, level), (width, level), (128, 128, 128), 1)
     return image
@@ -163,7 +251,17 @@ def _shapes(rng: Generator, height: int, width: int) -> Picture:
         axes = int(rng.uniform(8, 120)), int(rng.uniform(8, 120))
         colour = rng.integers(0, 256, 3).tolist()
         if rng.random() < 0.5:
-            cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, int(rng.choice((-1, 2, 5))), cv2.LINE_AA)
+            cv2.ellipse(
+                image,
+                centre,
+                axes,
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                int(rng.choice((-1, 2, 5))),
+                cv2.LINE_AA,
+            )
         else:
             corner = centre[0] + axes[0], centre[1] + axes[1]
             cv2.rectangle(image, centre, corner, colour, int(rng.choice((-1, 2, 5))))

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from recipes.starter.faces.augment import augment, move
-from recipes.starter.faces.export import export_onnx, export_package, load_net
+from recipes.starter.faces.export import OUTPUTS, export_onnx, export_package, load_net
 from recipes.starter.faces.faces import FaceSet, read_expressions, read_ferplus, vote_targets
+from recipes.starter.faces.lessons import Lessons, of_faces
 from recipes.starter.faces.train import ExpressionRecipe, ExpressionTrainer, accuracy, make_recipe
 from sentiloc.model.extractors.expression import EMOTIONS, FACE_SIZE, ServedExpression, build_net
 from tests.support.shared_files import data_folder
@@ -31,6 +32,11 @@ def two_kinds(count: int = 64) -> FaceSet:
     return FaceSet(images, targets, np.ones(count, np.bool_), np.ones(count, np.float32))
 
 
+def two_lessons(count: int = 64) -> Lessons:
+    """The same faces as lessons: emotions and what follows from them."""
+    return of_faces(two_kinds(count))
+
+
 @pytest.mark.parametrize(("name", "millions"), [("small", (0.5, 2.5)), ("resemotenet", (75, 85))])
 def test_both_nets_learn_from_one_step_and_have_the_stated_size(
     name: str, millions: tuple[float, float], tmp_path: Path
@@ -42,14 +48,13 @@ def test_both_nets_learn_from_one_step_and_have_the_stated_size(
     before = trainer.net.classifier.state_dict()
     before = {key: value.clone() for key, value in before.items()}
     trainer._set_rate(0.5)
-    faces, targets = torch.rand(2, 1, FACE_SIZE, FACE_SIZE), torch.full((2, 8), 1 / 8)
-    loss = trainer.train_step(faces, targets)
+    faces = torch.rand(2, 1, FACE_SIZE, FACE_SIZE)
+    loss = trainer.train_step(faces, two_lessons(2))
     assert 0 < loss < 20
     after = trainer.net.classifier.state_dict()
     assert any(not torch.equal(before[key], after[key]) for key in before)
-    embedding, logits = trainer.averaged(faces)
-    assert embedding.shape == (2, 256)
-    assert logits.shape == (2, 8)
+    shapes = [tuple(reading.shape) for reading in trainer.averaged(faces)]
+    assert shapes == [(2, 256), (2, 8), (2, 3), (2, 52), (2,)]
 
 
 def test_an_unknown_net_is_refused() -> None:
@@ -59,27 +64,27 @@ def test_an_unknown_net_is_refused() -> None:
 
 def test_training_separates_what_can_be_separated(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    recipe = replace(SMALL, sides=((6, 16),), average=0.8)
+    recipe = replace(SMALL, sides=((12, 16),), cycles=((12, 0.02),), average=0.8)
     trainer = ExpressionTrainer(recipe, tmp_path)
-    trainer.fit(two_kinds(), {})
+    trainer.fit(two_lessons(), {})
     assert accuracy(trainer.averaged, two_kinds()) > 0.9
     losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert len(losses) == 6
+    assert len(losses) == 12
     assert losses[-1] < losses[0] / 2
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     whole = ExpressionTrainer(SMALL, tmp_path / "whole")
-    whole.fit(two_kinds(), {})
+    whole.fit(two_lessons(), {})
     stopped = ExpressionTrainer(SMALL, tmp_path / "parts")
     stopped.run.mkdir()
-    stopped.train_epoch(two_kinds())
+    stopped.train_epoch(two_lessons())
     stopped.epoch = 1
     stopped._save()
     resumed = ExpressionTrainer(SMALL, tmp_path / "parts")
     resumed.resume()
-    resumed.fit(two_kinds(), {})
+    resumed.fit(two_lessons(), {})
     for key, value in whole.averaged.state_dict().items():
         assert torch.equal(value, resumed.averaged.state_dict()[key]), key
 
@@ -107,17 +112,17 @@ def test_the_rate_warms_up_and_ends_at_zero() -> None:
 @pytest.mark.parametrize("mirror", [True, False])
 def test_the_exported_graph_computes_the_net_for_any_batch(mirror: bool, tmp_path: Path) -> None:
     trainer = ExpressionTrainer(SMALL, tmp_path)
-    trainer.train_epoch(two_kinds())
+    trainer.train_epoch(two_lessons())
     net = trainer.averaged
     export_onnx(net, tmp_path / "net.onnx", mirror)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     for count in (1, 3, 17):
         faces = torch.rand(count, 1, FACE_SIZE, FACE_SIZE)
-        embedding, emotion = session.run(["embedding", "emotion"], {"faces": faces.numpy()})
+        found = session.run(list(OUTPUTS), {"faces": faces.numpy()})
         with torch.inference_mode():
             expected = ServedExpression(net, mirror)(faces)
-        np.testing.assert_allclose(embedding, expected[0], atol=1e-4)
-        np.testing.assert_allclose(emotion, expected[1], atol=1e-5)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_with_mirror_a_face_and_its_mirror_image_feel_the_same() -> None:

@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.face_boxes import box_iou
-from sentiloc.worker.features.face import FaceExtractor, choose_face, load_face_extractor
-from sentiloc.worker.features.face_detection import StarterDetector, YuNet, fit, load_detector
+from sentiloc.worker.features.face import (
+    CLOSE_EVERY,
+    FaceExtractor,
+    FaceTrack,
+    choose_face,
+    load_face_extractor,
+)
+from sentiloc.worker.features.face_detection import StarterDetector, YuNet, around, fit, load_detector
 from tests.support.shared_files import data_folder
 
 EXPORTED = Path(__file__).parents[2] / "exported"
@@ -51,7 +57,8 @@ def test_any_size_and_noise_is_no_error(detector: StarterDetector, size: tuple[i
 def test_an_empty_picture_has_no_face(extractor: FaceExtractor, grey: int) -> None:
     found = extractor.extract([np.full((2, 96, 128, 3), grey, np.uint8)])
     assert not found.present.any()
-    assert found.last is None
+    assert found.last.box is None
+    assert found.count.tolist() == [0]
     assert not found.face.any()
 
 
@@ -74,8 +81,8 @@ def test_fit_shrinks_and_pads_but_never_enlarges() -> None:
     assert scale == pytest.approx(1 / 6)
 
 
-def test_the_largest_face_is_chosen_unless_a_similar_one_was_there_before() -> None:
-    rows = np.array([[0.9, 0, 0, 40, 40], [0.8, 100, 0, 150, 50], [0.99, 200, 0, 220, 20]], np.float32)
+def test_a_large_and_likely_face_is_chosen_unless_a_similar_one_was_there_before() -> None:
+    rows = np.array([[0.9, 0, 0, 40, 40], [0.9, 100, 0, 150, 50], [0.99, 200, 0, 220, 20]], np.float32)
     assert choose_face(rows, None) is not None
     largest = np.asarray(choose_face(rows, None))
     assert largest[1] == 100
@@ -85,6 +92,93 @@ def test_the_largest_face_is_chosen_unless_a_similar_one_was_there_before() -> N
     assert too_small[1] == 100
     assert choose_face(rows[:0], None) is None
     assert choose_face(np.array([[0.9, 0, 0, 5, 5]], np.float32), None) is None
+
+
+def test_an_unlikely_large_face_does_not_displace_a_likely_smaller_one() -> None:
+    rows = np.array([[0.46, 0, 0, 60, 60], [0.9, 100, 0, 140, 40]], np.float32)
+    assert np.asarray(choose_face(rows, None))[1] == 100
+
+
+def small_in_a_large_frame(frame: Image, side: int, place: tuple[int, int] = (800, 300)) -> Image:
+    """A talking head shrunk to `side` pixels a side, in a grey frame of 1280×720."""
+    canvas = np.full((720, 1280, 3), 128, np.uint8)
+    x, y = place
+    canvas[y : y + side, x : x + side] = cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA)
+    return canvas
+
+
+def test_a_small_face_is_found_by_a_close_look_and_followed(extractor: FaceExtractor) -> None:
+    """The head fills about three fifths of the clip: 48 px a side makes a face of about 27 px."""
+    frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=40)[:6]
+    small = [small_in_a_large_frame(frame, 48) for frame in frames]
+    assert not len(extractor._detector.detect(small[0]))
+    found = extractor.extract([[frame] for frame in small])
+    assert found.present.all()
+    assert found.last.small
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 * [1280, 720]
+    assert np.abs(centres - [824, 324]).max() < 24
+
+
+class CountingDetector:
+    """The shipped detector, with a list of what kind of close looks it was asked for."""
+
+    def __init__(self, inner: StarterDetector) -> None:
+        self.name, self.threshold, self.digest = inner.name, inner.threshold, inner.digest
+        self._inner = inner
+        self.close: list[str] = []
+
+    def detect(self, image: Image) -> NDArray[np.float32]:
+        return self._inner.detect(image)
+
+    def detect_close(self, image: Image, near: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        self.close.append("whole" if near is None else "near")
+        return self._inner.detect_close(image, near)
+
+
+def test_close_looks_are_rare_and_small_where_they_can_be(
+    detector: StarterDetector, extractor: FaceExtractor
+) -> None:
+    counting = CountingDetector(detector)
+    counted = FaceExtractor(counting, extractor._encoder)
+    empty = np.full((720, 1280, 3), 90, np.uint8)
+    counted.extract([[empty, empty]] * 10)
+    assert counting.close == ["whole"] * 3
+    counting.close.clear()
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    counted.extract([[np.asarray(cv2.resize(frame, (720, 720)), np.uint8)]] * 6)
+    assert counting.close == []
+    counted.extract([[small_in_a_large_frame(frame, 48)] * 2] * 6)
+    assert counting.close == ["whole", *["near"] * 11]
+
+
+def test_a_track_goes_on_in_the_next_call(detector: StarterDetector, extractor: FaceExtractor) -> None:
+    counting = CountingDetector(detector)
+    counted = FaceExtractor(counting, extractor._encoder)
+    empty = np.full((720, 1280, 3), 90, np.uint8)
+    track = None
+    for _ in range(8):
+        track = counted.extract([[empty]], track).last
+    assert counting.close == ["whole"] * 2
+    assert track == FaceTrack(waited=CLOSE_EVERY)
+
+
+def test_a_window_around_a_box_stays_in_the_picture() -> None:
+    image = np.zeros((720, 1280, 3), np.uint8)
+    for box in ([0, 0, 20, 20], [1270, 700, 1300, 730], [600, 300, 640, 350], [-50, -50, -20, -20]):
+        window, corner = around(image, np.array(box, np.float32), 1.0)
+        assert min(window.shape[:2]) >= 1
+        assert (corner >= 0).all()
+        assert corner[0] + window.shape[1] <= 1280
+        assert corner[1] + window.shape[0] <= 720
+
+
+def test_faces_are_counted(extractor: FaceExtractor) -> None:
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    head = cv2.resize(frame, (240, 240), interpolation=cv2.INTER_AREA)
+    two = np.full((360, 640, 3), 120, np.uint8)
+    two[60:300, 40:280], two[60:300, 360:600] = head, head[:, ::-1]
+    found = extractor.extract([[two], [two[:, :320]]])
+    assert found.count.tolist() == [2, 1]
 
 
 def test_a_real_talking_head_is_seen_in_every_snippet(extractor: FaceExtractor) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
@@ -17,7 +18,7 @@ from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.decoder.decode import AudioChunk, EndOfMedia, Event, SnippetFrames
 from sentiloc.worker.extraction.stages import Stage, StageClock
 from sentiloc.worker.features.audio import AudioExtractor
-from sentiloc.worker.features.face import FaceExtractor
+from sentiloc.worker.features.face import FaceExtractor, FaceTrack
 from sentiloc.worker.features.feature_file import Rows
 from sentiloc.worker.features.visual import VisualExtractor
 
@@ -41,6 +42,7 @@ class Extraction:
     """One video's features, what the decoder learned about it, and seconds spent per stage.
 
     Of a part of a video, the features are those from its snippet `first` on. `warnings` say what could not be read.
+    `faces` tells whose face was read and among how many; None where nobody looked.
     """
 
     info: VideoInfo
@@ -48,6 +50,7 @@ class Extraction:
     timings: dict[str, float]
     first: int = 0
     warnings: tuple[ResultWarning, ...] = ()
+    faces: FaceSightings | None = None
 
     def cut(self, part: Part) -> Extraction:
         """The same of a part of this video."""
@@ -60,12 +63,32 @@ class Extraction:
             audio_present=whole.audio_present[inside],
             face_present=whole.face_present[inside],
         )
-        return replace(self, features=features, first=part.first)
+        faces = None if self.faces is None else self.faces.cut(inside)
+        return replace(self, features=features, first=part.first, faces=faces)
 
     @property
     def faces_seen(self) -> int:
         """Snippets that show a face."""
         return int(self.features.face_present.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceSightings:
+    """Faces seen in each of T snippets, `count` (T,), and the box (T, 4) of the one that was read: x1, y1, x2, y2 as
+    shares of the picture's width and height, zero where none was.
+    """
+
+    count: NDArray[np.int32]
+    boxes: FloatArray
+
+    def cut(self, inside: slice) -> FaceSightings:
+        """Those of some of the snippets."""
+        return FaceSightings(count=self.count[inside], boxes=self.boxes[inside])
+
+    def as_curve(self) -> dict[str, Any]:
+        """`faces` and `face_boxes` of a result's curve."""
+        boxes = tuple(tuple(round(v, 3) for v in box) if any(box) else () for box in self.boxes.tolist())
+        return {"faces": tuple(self.count.tolist()), "face_boxes": boxes}
 
 
 class Run:
@@ -159,6 +182,7 @@ class Run:
             timings=dict(self.clock.seconds),
             first=self._part.first,
             warnings=(*self._warnings, *_missing_streams(self._spec, features)) if total else self._warnings,
+            faces=self._face.sightings if self._face else None,
         )
 
 
@@ -179,7 +203,9 @@ class _FaceRun:
         self._extractor, self._clock = extractor, clock
         self.rows = Rows((extractor.dim,), folder)
         self.present: list[BoolArray] = []
-        self._last: FloatArray | None = None
+        self._count: list[NDArray[np.int32]] = []
+        self._boxes: list[FloatArray] = []
+        self._last: FaceTrack | None = None
 
     def take(self, batch: list[SnippetFrames]) -> None:
         """Work on snippets that follow those before."""
@@ -187,7 +213,16 @@ class _FaceRun:
             found = self._extractor.extract([snippet.faces for snippet in batch], self._last)
             self.rows.append(found.face)
             self.present.append(found.present)
+            self._count.append(found.count)
+            self._boxes.append(found.boxes)
             self._last = found.last
+
+    @property
+    def sightings(self) -> FaceSightings | None:
+        """Of all snippets so far; None before the first."""
+        if not self._count:
+            return None
+        return FaceSightings(count=np.concatenate(self._count), boxes=np.concatenate(self._boxes))
 
 
 class _VisualRun:

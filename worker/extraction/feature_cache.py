@@ -11,7 +11,7 @@ import numpy as np
 from sentiloc.model.results.warnings import parse_warnings
 from sentiloc.model.segments import SnippetFeatures, parse_video
 from sentiloc.worker.extraction.array_cache import UNREADABLE, Array, ArrayCache, cache_key
-from sentiloc.worker.extraction.extraction import Extraction
+from sentiloc.worker.extraction.extraction import Extraction, FaceSightings
 
 __all__ = ["FeatureCache", "cache_key"]
 
@@ -45,6 +45,8 @@ def _as_arrays(extraction: Extraction) -> dict[str, Array]:
     kept = {name: rows for name, rows in streams.items() if rows is not None}
     warnings = [warning.to_dict() for warning in extraction.warnings]
     texts = {"info": json.dumps(asdict(extraction.info)), "warnings": json.dumps(warnings)}
+    if extraction.faces is not None:
+        kept |= {"face_count": extraction.faces.count, "face_boxes": extraction.faces.boxes}
     return {**{name: np.array(text) for name, text in texts.items()}, "present": present, **kept}
 
 
@@ -63,4 +65,7 @@ def _extraction(arrays: dict[str, Array]) -> Extraction:
         features=features,
         timings={},
         warnings=parse_warnings(json.loads(str(arrays["warnings"]))),
+        faces=FaceSightings(count=arrays["face_count"], boxes=arrays["face_boxes"])
+        if "face_count" in arrays
+        else None,
     )

@@ -21,7 +21,7 @@ from sentiloc.model.spec import FlowStream, ModelSpec
 from sentiloc.model.weights import cached_weights
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
-from sentiloc.worker.extraction.extract import FACE_DETECTOR_PACKAGE, FACE_MAX_SIDE, Report, throttled
+from sentiloc.worker.extraction.extract import FACE_DETECTOR_PACKAGE, Report, throttled
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.features.face_detection import Detector, load_detector
 from sentiloc.worker.features.flow import FlowExtractor
@@ -29,6 +29,7 @@ from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_tim
 from sentiloc.worker.pipelines.localizer import Session, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
+FLOW_MAX_SIDE = 640
 WINDOW, MARGIN = 4096, 64
 """Frames that go through the network at a time, and those around them that it must see: more than its reach."""
 MIN_LENGTH, MERGE_GAP = 0.1, 0.0
@@ -55,7 +56,7 @@ def extract_flow(
         frame_rate=spec.frame_rate,
         snippet_frames=spec.snippet_frames,
         face_samples=tuple(range(spec.snippet_frames)),
-        face_max_side=FACE_MAX_SIDE,
+        face_max_side=FLOW_MAX_SIDE,
     )
     extractor = FlowExtractor(detector, stream)
     info: VideoInfo | None = None

@@ -67,6 +67,8 @@ class SentimentPipeline(FeaturePipeline):
             scores = self.localizer.score(features)
             without = self.localizer.score_without(features)
         curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
+        if extraction.faces is not None:
+            curve = replace(curve, **extraction.faces.as_curve())
         calibration = self.package.calibration
         return Result(
             video=extraction.info,

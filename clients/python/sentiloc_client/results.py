@@ -88,7 +88,10 @@ class Without:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Scores over time: value i covers [i * step, (i + 1) * step) seconds."""
+    """Scores over time: value i covers [i * step, (i + 1) * step) seconds.
+
+    `faces` counts faces, `face_boxes` holds the one that was read: x1, y1, x2, y2 as shares of the picture.
+    """
 
     step: float
     negative: tuple[float, ...]
@@ -97,6 +100,8 @@ class Curve:
     saliency: tuple[float, ...]
     face_present: tuple[bool, ...]
     without: Mapping[Stream, Without]
+    faces: tuple[int, ...] = ()
+    face_boxes: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

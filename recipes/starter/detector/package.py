@@ -9,7 +9,8 @@ from string import Template
 from typing import Any
 
 NAME, VERSION = "sentiloc-face", "1.0.0"
-LONG_SIDES = (320, 960)
+LONG_SIDES = (320, 640)
+CLOSE_SIDE = 1280
 SMALLEST_FACE = 18
 SECOND_LOOK_MAX_FACE = 128
 
@@ -70,6 +71,7 @@ def write_package(
             "range": [0, 255],
             "multiple": 32,
             "long_sides": list(LONG_SIDES),
+            "close_side": CLOSE_SIDE,
             "second_look_max_face": SECOND_LOOK_MAX_FACE,
         },
         "smallest_face": SMALLEST_FACE,

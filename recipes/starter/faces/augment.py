@@ -40,7 +40,9 @@ def remask(faces: Tensor, masked: Tensor, outlines: Tensor) -> Tensor:
     cut = ~masked & (torch.rand(count) < MASKED_SHARE)
     borrowed = outlines[torch.randint(len(outlines), (count,))][:, None]
     skin = torch.where(masked[:, None, None, None], own_outline(faces), borrowed)
-    coarse = functional.interpolate(torch.rand(count, 1, 2, 2), size=(side, side), mode="bilinear", align_corners=True)
+    coarse = functional.interpolate(
+        torch.rand(count, 1, 2, 2), size=(side, side), mode="bilinear", align_corners=True
+    )
     other = faces[torch.randperm(count)].flip(2)
     kind = torch.rand(count, 1, 1, 1)
     around = torch.where(kind < 0.5, coarse, torch.where(kind < 0.7, torch.rand(count, 1, 1, 1), other))

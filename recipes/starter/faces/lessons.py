@@ -30,11 +30,19 @@ logger = logging.getLogger(__name__)
 
 Image = NDArray[np.uint8]
 
-NAMES = {"happy": "happiness", "sad": "sadness", "angry": "anger", "fearful": "fear", "surprised": "surprise", "calm": "neutral"}
+NAMES = {
+    "happy": "happiness",
+    "sad": "sadness",
+    "angry": "anger",
+    "fearful": "fear",
+    "surprised": "surprise",
+    "calm": "neutral",
+}
 HELD_OUT_SUBJECTS = frozenset({"03", "08", "13", "18", "23", "28"})
 """Performers of `faces_wild` that are never trained on."""
 
 SMOOTHING = 0.15
+HEAVIEST = 5.0
 _FEELING = np.zeros((len(EMOTIONS), len(SENTIMENTS)), np.float32)
 _FEELING[0, NON_SENTIMENT] = _FEELING[1, POSITIVE] = 1
 _FEELING[3:, NEGATIVE] = 1
@@ -83,7 +91,9 @@ class Lessons:
 
 def join(parts: Sequence[Lessons]) -> Lessons:
     """All pictures of all parts, in order."""
-    return Lessons(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Lessons)})
+    return Lessons(
+        **{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Lessons)}
+    )
 
 
 def of_faces(faces: FaceSet, shapes: FloatArray | None = None) -> Lessons:
@@ -106,7 +116,7 @@ def make_lessons(
     known = feeling.sum(1)
     shapes = np.full((count, len(BLENDSHAPES)), np.nan, np.float32) if shapes is None else shapes
     taught = np.isfinite(shapes).all(1)
-    weights = np.broadcast_to(np.float32(weight), (count,)).astype(np.float32)
+    weights = np.full(count, 1.0, np.float32) * np.asarray(weight, np.float32)
     return Lessons(
         images=images,
         emotion=emotion.astype(np.float32),
@@ -114,10 +124,10 @@ def make_lessons(
         sentiment=(feeling / np.maximum(known, 1e-6)[:, None]).astype(np.float32),
         sentiment_weight=(weights * known).astype(np.float32),
         blendshapes=np.nan_to_num(shapes).astype(np.float32),
-        blendshapes_weight=taught.astype(np.float32),
+        blendshapes_weight=np.asarray(taught, np.float32),
         face=np.ones(count, np.float32),
         masked=np.full(count, masked),
-        shares=np.broadcast_to(np.float32(shares), (count,)).astype(np.float32),
+        shares=np.full(count, 1.0, np.float32) * np.asarray(shares, np.float32),
     )
 
 
@@ -158,10 +168,26 @@ class WildFaces:
     def lessons(self, source: str, chosen: NDArray[np.bool_]) -> Lessons:
         """The lessons of the chosen faces of one source."""
         here = chosen & (np.array(self.sources) == source)
-        emotion = smoothed([self.labels[i] for i in np.flatnonzero(here)])
+        labels = [self.labels[i] for i in np.flatnonzero(here)]
         return make_lessons(
-            self.images[here], emotion, shapes=self.shapes[here], masked=source == "masked_wild"
+            self.images[here],
+            smoothed(labels),
+            shapes=self.shapes[here],
+            weight=balanced(labels),
+            masked=source == "masked_wild",
         )
+
+
+def balanced(labels: Sequence[str]) -> FloatArray:
+    """Weights (n,) that give negative, positive and neutral faces of a source the same say; surprise keeps 1.
+
+    Otherwise a source in which most faces are negative makes everything that looks like it negative.
+    """
+    feelings = np.array([_FEELING[EMOTIONS.index(NAMES.get(label, label))] for label in labels], np.float32)
+    counts = feelings.sum(0)
+    wanted = counts.sum() / max(1, int((counts > 0).sum())) / np.maximum(counts, 1)
+    weights = feelings @ np.minimum(wanted, HEAVIEST)
+    return np.where(feelings.sum(1) > 0, weights, 1.0).astype(np.float32)
 
 
 def read_wild(folder: Path, teacher: BlendshapeTeacher) -> WildFaces:
@@ -179,7 +205,9 @@ def read_wild(folder: Path, teacher: BlendshapeTeacher) -> WildFaces:
     return WildFaces(images=images, shapes=shapes, labels=labels, sources=sources, subjects=subjects)
 
 
-def _crops(pictures: Sequence[Image], whole: Sequence[bool], teacher: BlendshapeTeacher) -> tuple[Image, FloatArray]:
+def _crops(
+    pictures: Sequence[Image], whole: Sequence[bool], teacher: BlendshapeTeacher
+) -> tuple[Image, FloatArray]:
     """Grey crops (n, 48, 48) and blendshapes (n, 52); a `whole` picture is the face already."""
     images, shapes = [], np.full((len(pictures), len(BLENDSHAPES)), np.nan, np.float32)
     for index, (picture, as_it_is) in enumerate(zip(pictures, whole, strict=True)):

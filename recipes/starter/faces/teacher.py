@@ -24,19 +24,30 @@ SIDE = 256
 LOOSENESS = 1.5
 LEAST_PRESENCE = 0.5
 _EYES = slice(4, 8)
-_POINTS = [0, 1, *range(4, 9), 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, *range(52, 56), 58, 61, 63, *range(65, 68), 70]
-_POINTS += [78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149]
-_POINTS += [150, *range(152, 156), *range(157, 164), 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249]
-_POINTS += [251, 263, 267, 269, 270, 276, *range(282, 286), 288, 291, 293, *range(295, 298), 300, 308, 310, 311, 312]
-_POINTS += [314, 317, 318, 321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, *range(377, 383)]
-_POINTS += [*range(384, 391), 397, 398, 400, 402, 405, 409, 415, 454, 466, *range(468, 478)]
+_POINTS_TEXT = """
+0-1 4-8 10 13-14 17 21 33 37 39-40 46 52-55 58 61 63 65-67 70 78 80-82 84 87-88 91 93 95 103 105 107 109 127 132-133 136
+144-146 148-150 152-155 157-163 168 172-173 176 178 181 185 191 195 197 234 246 249 251 263 267 269-270 276 282-285 288
+291 293 295-297 300 308 310-312 314 317-318 321 323-324 332 334 336 338 356 361-362 365 373-375 377-382 384-390 397-398
+400 402 405 409 415 454 466 468-477
+"""
+
+
+def blendshape_points(text: str = _POINTS_TEXT) -> list[int]:
+    """The 146 of 478 landmarks that the blendshape network takes, in its order."""
+    ranges = [[int(end) for end in part.split("-")] for part in text.split()]
+    return [number for ends in ranges for number in range(ends[0], ends[-1] + 1)]
+
+
+_POINTS = blendshape_points()
 
 
 class BlendshapeTeacher:
     """YuNet for the eyes, the landmark network, the blendshape network; one core."""
 
     def __init__(self, weights: Path, *, least_face: float = 0.5) -> None:
-        self._faces = cv2.FaceDetectorYN.create(str(weights / "yunet_n_dynamic.onnx"), "", (320, 320), least_face)
+        self._faces = cv2.FaceDetectorYN.create(
+            str(weights / "yunet_n_dynamic.onnx"), "", (320, 320), least_face
+        )
         self._landmarks = _session(weights / "face_landmarks_detector.onnx")
         self._shapes = _session(weights / "face_blendshapes.onnx")
 
@@ -50,19 +61,26 @@ class BlendshapeTeacher:
         if found is None:
             return None
         x, y, width, height, *eyes = found[found[:, 14].argmax(), :8]
-        return np.array([x, y, x + width, y + height, *eyes], np.float32) / scale - margin
+        here = np.array([x, y, x + width, y + height, *eyes]) / scale - margin
+        face: FloatArray = here.astype(np.float32)
+        return face
 
     def read(self, image: Image, face: FloatArray) -> FloatArray | None:
         """Blendshapes (52,) in [0, 1] of an RGB image's face, as `find` gives it; None where there seems to be none."""
-        points, presence = self._landmarks.run(None, {self._landmarks.get_inputs()[0].name: _cut(image, face)[None]})[:2]
+        points, presence = self._landmarks.run(
+            None, {self._landmarks.get_inputs()[0].name: _cut(image, face)[None]}
+        )[:2]
         if 1 / (1 + np.exp(-float(presence.ravel()[0]))) < LEAST_PRESENCE:
             return None
         chosen = points.reshape(478, 3)[_POINTS, :2]
-        return np.asarray(self._shapes.run(None, {self._shapes.get_inputs()[0].name: chosen[None]})[0], np.float32)
+        return np.asarray(
+            self._shapes.run(None, {self._shapes.get_inputs()[0].name: chosen[None]})[0], np.float32
+        )
 
     def label(self, images: Sequence[Image], every: int = 1) -> FloatArray:
-        """Blendshapes (n, 52) of RGB images with one face each; rows of NaN where the teacher sees none or is not asked:
-        it takes 15 ms a face, so every third of a large set may do.
+        """Blendshapes (n, 52) of RGB images with one face each; NaN where the teacher sees none or is not asked.
+
+        It takes 15 ms a face, so `every` third of a large set may do.
         """
         shapes = np.full((len(images), 52), np.nan, np.float32)
         for row, image in list(zip(shapes, images, strict=True))[::every]:
@@ -80,9 +98,13 @@ def _cut(image: Image, face: FloatArray) -> NDArray[np.float32]:
     centre = (face[:2] + face[2:4]) / 2
     scale = SIDE / (LOOSENESS * float((face[2:4] - face[:2]).max()))
     matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), angle, scale)
-    matrix[:, 2] += SIDE / 2 - centre
-    cut: Any = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cut, np.float32) / 255
+    shifted: Any = matrix
+    shifted[:, 2] += SIDE / 2 - centre
+    cut: Any = cv2.warpAffine(
+        image, shifted, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    pixels: NDArray[np.float32] = np.asarray(cut, np.float32) / np.float32(255)
+    return pixels
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

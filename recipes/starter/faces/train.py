@@ -51,7 +51,7 @@ class ExpressionRecipe:
     average: float = 0.995
     sentiment: float = 0.7
     blendshapes: float = 0.3
-    face: float = 0.3
+    face: float = 0.5
     seed: int = 0
 
     @property
@@ -139,7 +139,11 @@ class ExpressionTrainer:
         torch.manual_seed(self.recipe.seed * 1000 + self.epoch + 1)
         self.net.train()
         self._spread = spread_of(train)
-        self._outlines = torch.from_numpy(outlines_of(train.images[train.masked])) if train.masked.any() else self._outlines
+        self._outlines = (
+            torch.from_numpy(outlines_of(train.images[train.masked]))
+            if train.masked.any()
+            else self._outlines
+        )
         total, batches = 0.0, self._draw(train)
         for step, chosen in enumerate(batches):
             self._set_rate(self.epoch + step / len(batches))
@@ -221,7 +225,9 @@ def lesson_loss(readings: Readings, lessons: Lessons, recipe: ExpressionRecipe, 
     sentiment = functional.cross_entropy(readings.sentiment, to(lessons.sentiment), reduction="none")
     shapes = ((readings.blendshapes.sigmoid() - to(lessons.blendshapes)) / spread).square().mean(1)
     face = functional.binary_cross_entropy_with_logits(readings.face, to(lessons.face))
-    weighted = emotion * to(lessons.emotion_weight) + recipe.sentiment * sentiment * to(lessons.sentiment_weight)
+    weighted = emotion * to(lessons.emotion_weight) + recipe.sentiment * sentiment * to(
+        lessons.sentiment_weight
+    )
     weighted = weighted + recipe.blendshapes * shapes * to(lessons.blendshapes_weight)
     return weighted.mean() + recipe.face * face
 
@@ -237,13 +243,20 @@ def accuracy(net: nn.Module, faces: FaceSet, batch: int = 256) -> float:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train the expression net on faces with several lessons each.")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces/, faces_wild/ and the rest")
+    parser = argparse.ArgumentParser(
+        description="Train the expression net on faces with several lessons each."
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that holds faces/, faces_wild/ and the rest"
+    )
     parser.add_argument("--run", type=Path, required=True, help="folder for material, checkpoints and log")
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of unpacked pictures without people")
+    parser.add_argument(
+        "--pictures", type=Path, required=True, help="folder of unpacked pictures without people"
+    )
     parser.add_argument("--start", type=Path, help="ONNX file of a shipped net to go on from")
     parser.add_argument("--net", choices=NETS, default="small")
     parser.add_argument("--epochs", type=int, help="shorter or longer, all at the full side")
+    parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate with --start")
     parser.add_argument("--without", default="", help="a source of faces_wild to keep for testing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -251,17 +264,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_recipe(net: str, epochs: int | None, seed: int, *, tuned: bool = False) -> ExpressionRecipe:
+def make_recipe(net: str, epochs: int | None, seed: int, *, tuned: float | None = None) -> ExpressionRecipe:
     """The recipe of a net: growing sides for the small one, full side and a gentler rate for ResEmoteNet.
 
-    A `tuned` net starts from shipped weights, so it needs fewer epochs and a lower rate.
+    A `tuned` net starts from shipped weights: fewer epochs, and that rate.
     """
     if net == "resemotenet":
         count = epochs or 80
         return ExpressionRecipe(net=net, sides=((count, 48),), cycles=((count, 5e-4),), seed=seed)
     if tuned:
-        count = epochs or 12
-        return ExpressionRecipe(net=net, sides=((count // 3, 40), (count - count // 3, 48)), cycles=((count, 8e-4),), seed=seed)
+        count = epochs or 6
+        sides = ((count // 3, 40), (count - count // 3, 48))
+        return ExpressionRecipe(net=net, sides=sides, cycles=((count, tuned),), seed=seed)
     if epochs:
         return ExpressionRecipe(net=net, sides=((epochs, 48),), cycles=((epochs, 2e-3),), seed=seed)
     return ExpressionRecipe(net=net, seed=seed)
@@ -274,12 +288,17 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     material = gather(arguments.data, arguments.pictures, arguments.run / "material")
     train = material.training(without=arguments.without)
-    recipe = make_recipe(arguments.net, arguments.epochs, arguments.seed, tuned=arguments.start is not None)
+    recipe = make_recipe(
+        arguments.net, arguments.epochs, arguments.seed, tuned=arguments.rate if arguments.start else None
+    )
     trainer = ExpressionTrainer(recipe, arguments.run, arguments.device)
     if arguments.start is not None:
         logger.info("new in the net: %s", trainer.start_from(arguments.start, train))
     trainer.resume()
-    trainer.fit(train, {"ferplus_selection": material.ferplus.selection, "photos_selection": material.photos.selection})
+    trainer.fit(
+        train,
+        {"ferplus_selection": material.ferplus.selection, "photos_selection": material.photos.selection},
+    )
 
 
 if __name__ == "__main__":
