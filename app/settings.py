@@ -1,4 +1,4 @@
-"""Every setting of the service, read from the environment (`SENTILOC_*`), shared by API, worker and CLI."""
+"""The settings of the service, read from environment variables `SENTILOC_*`. API, worker and CLI share them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentiloc.app.signing import check_webhook_secret
 
 
 class Settings(BaseSettings):
-    """Limits and places. Sizes in bytes, times in seconds, unless a name says otherwise."""
+    """Addresses, paths and limits. Sizes are bytes and times are seconds, unless a name says otherwise."""
 
     model_config = SettingsConfigDict(env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True)
 
@@ -22,30 +22,36 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535)
     data_dir: Path = Path("sentiloc-data")
     storage_url: str | None = Field(
-        None, description="s3://bucket/prefix for videos and results; default: the data folder"
+        None, description="Where videos and results are stored: s3://bucket/prefix; default: the data folder"
     )
     storage_endpoint: str | None = Field(None, description="URL of an S3-compatible server; default: AWS")
     storage_public_endpoint: str | None = Field(
-        None, description="The same server as clients reach it, for presigned links; default: as above"
+        None,
+        description="The URL at which clients reach that server, for presigned links; default: storage_endpoint",
     )
     storage_region: str = "us-east-1"
     redis_url: str | None = Field(
-        None, description="redis://, rediss:// or unix://; default: a private Redis"
+        None, description="redis://, rediss:// or unix://; default: `sentiloc serve` starts a private store"
     )
-    redis_prefix: str = Field("sentiloc:", description="Starts every key, so that a Redis can be shared")
-    models_dir: Path | None = Field(None, description="Folder of model packages; default: the shipped ones")
-    model: str = Field("fsenet-starter", description="Package used when a job names none")
+    redis_prefix: str = Field(
+        "sentiloc:", description="Prefix of every Redis key, so that services can share a Redis"
+    )
+    models_dir: Path | None = Field(
+        None, description="Folder of model packages; default: the packages that are shipped"
+    )
+    model: str = Field("fsenet-starter", description="Model package of jobs that name none")
     device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
     precision: Literal["float32", "bfloat16", "float16", "int8"] = Field(
-        "float32", description="Of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt"
+        "float32",
+        description="Precision of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt",
     )
-    gpu_memory_bytes: int | None = Field(
-        None, gt=0, description="Most that the visual network takes of a GPU"
+    gpu_memory_bytes: int | None = Field(None, gt=0, description="Maximum GPU memory of the visual network")
+    threads: int | None = Field(
+        None, ge=1, description="Inference threads; default: the number of CPUs that the process may use"
     )
-    threads: int | None = Field(None, ge=1, description="Inference threads; default: the CPU quota")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-    tracing: bool = Field(False, description="Send OpenTelemetry traces, as the OTEL_… variables say")
+    tracing: bool = Field(False, description="Send OpenTelemetry traces; the variables OTEL_… say where")
 
     max_upload_bytes: int = Field(2 * 1024**3, gt=0)
     max_duration_seconds: float = Field(4 * 3600, gt=0)
@@ -59,89 +65,129 @@ class Settings(BaseSettings):
     decoder_wall_seconds: float = Field(6 * 3600, gt=0)
 
     api_keys: Literal["auto", "on", "off"] = Field(
-        "auto", description="Whether requests need an API key; auto: on every address but this machine's own"
+        "auto",
+        description="Whether requests need an API key; auto: unless the server listens on a loopback address",
     )
-    key_rate_per_minute: int = Field(1200, ge=1, description="What `sentiloc keys create` gives by default")
-    bad_keys_per_minute: int = Field(20, ge=1, description="Wrong keys that an address may try")
+    key_rate_per_minute: int = Field(
+        1200, ge=1, description="Default rate limit of keys made with `sentiloc keys create`"
+    )
+    bad_keys_per_minute: int = Field(
+        20, ge=1, description="Failed logins that one address may have per minute"
+    )
     trusted_proxies: list[str] = Field(
-        ["127.0.0.1", "::1"], description="Whose X-Forwarded-For is believed, as a JSON list"
+        ["127.0.0.1", "::1"],
+        description="Addresses of proxies whose X-Forwarded-For is trusted, as a JSON list",
     )
     cors_origins: list[str] = Field(
-        [], description="Web origins whose pages may use the API, as a JSON list; default: only its own page"
+        [],
+        description="Web origins that may use the API from a browser, as a JSON list; default: only its own page",
     )
-    max_connections: int = Field(512, gt=0, description="Open connections per API process; more get a 503")
-    header_seconds: float = Field(10.0, gt=0, description="A request's header must be complete by then")
-    slow_body_seconds: float = Field(60.0, gt=0, description="How often a body's pace is looked at")
-    slow_body_bytes_per_second: int = Field(1000, ge=0, description="A body that comes slower is cut off")
-    max_event_streams: int = Field(200, gt=0, description="Clients that listen to events, per API process")
+    max_connections: int = Field(
+        512, gt=0, description="Maximum open connections per API process; further ones get a 503"
+    )
+    header_seconds: float = Field(10.0, gt=0, description="Time limit for the header of a request")
+    slow_body_seconds: float = Field(
+        60.0, gt=0, description="Interval at which the pace of a body is checked"
+    )
+    slow_body_bytes_per_second: int = Field(
+        1000, ge=0, description="Minimum pace of a body; a slower one is cut off"
+    )
+    max_event_streams: int = Field(200, gt=0, description="Maximum concurrent event streams per API process")
     idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
     outbound_allow: list[str] = Field(
-        [], description="Networks (CIDR, as a JSON list) that URLs may lead to although they are not public"
+        [], description="Private networks (CIDR) that user-supplied URLs may lead to, as a JSON list"
     )
-    fetch_seconds: float = Field(1800.0, gt=0, description="A video must be fetched from its URL by then")
+    fetch_seconds: float = Field(1800.0, gt=0, description="Time limit for fetching a video from its URL")
     upload_expiry_seconds: float = Field(
-        86_400, gt=0, description="A resumable upload that rests for so long is removed"
+        86_400, gt=0, description="A resumable upload without new data for this long is removed"
     )
-    max_open_uploads: int = Field(1000, gt=0, description="Resumable uploads under way; more get a 503")
+    max_open_uploads: int = Field(
+        1000, gt=0, description="Maximum open resumable uploads; further ones get a 503"
+    )
+    upload_reserve_bytes: int = Field(
+        64 << 20,
+        ge=0,
+        description="Free disk space that uploads leave for the job store's log and for results",
+    )
     upload_idle_seconds: float = Field(
-        30.0, gt=0, description="An upload that sends nothing for so long ends"
+        30.0, gt=0, description="An upload without data for this long is aborted"
     )
 
     keep_uploads_seconds: float = Field(
-        7 * 86_400, ge=0, description="Videos are deleted so long after their job's end; 0: never"
+        7 * 86_400, ge=0, description="Time from a job's end to the deletion of its video; 0: never"
     )
-    keep_results_seconds: float = Field(30 * 86_400, ge=0, description="Likewise results and thumbnails")
-    keep_records_seconds: float = Field(90 * 86_400, ge=0, description="Likewise all that is left of the job")
+    keep_results_seconds: float = Field(
+        30 * 86_400, ge=0, description="Time from a job's end to the deletion of its result; 0: never"
+    )
+    keep_records_seconds: float = Field(
+        90 * 86_400, ge=0, description="Time from a job's end to the deletion of its record; 0: never"
+    )
 
-    thumbnail_side_pixels: int = Field(320, ge=0, le=2048, description="Longer side; 0: make none")
-    thumbnail_quality: int = Field(80, ge=1, le=100, description="Of the JPEG")
-    max_thumbnails: int = Field(100, ge=0, description="Segments of a job that get a picture")
-    thumbnail_seconds: float = Field(20.0, gt=0, description="What a job's pictures may take")
+    thumbnail_side_pixels: int = Field(
+        320, ge=0, le=2048, description="Longer side of thumbnails; 0: none are made"
+    )
+    thumbnail_quality: int = Field(80, ge=1, le=100, description="JPEG quality of thumbnails")
+    max_thumbnails: int = Field(100, ge=0, description="Maximum number of thumbnails per job")
+    thumbnail_seconds: float = Field(20.0, gt=0, description="Time limit for the thumbnails of a job")
 
     webhook_secret: SecretStr | None = Field(
         None,
-        description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key",
+        description="`whsec_…`; signs webhooks of jobs without an own secret and without an API key",
     )
     webhook_senders: int = Field(8, ge=0, description="Threads that send webhooks, per API process")
     webhook_timeout_seconds: float = Field(10.0, gt=0)
-    webhook_max_attempts: int = Field(15, ge=1, description="Then the event is given up: after about a day")
-    webhook_backoff_seconds: float = Field(10.0, gt=0, description="After the first try; doubled each time")
+    webhook_max_attempts: int = Field(
+        15, ge=1, description="Delivery attempts until an event is given up, after about a day by default"
+    )
+    webhook_backoff_seconds: float = Field(
+        10.0, gt=0, description="Wait after the first failed delivery; doubled each time"
+    )
     webhook_backoff_max_seconds: float = Field(6 * 3600, gt=0)
 
     lease_seconds: float = Field(30.0, gt=0)
-    max_attempts: int = Field(3, ge=1, description="Workers that a job may kill before it fails as poison")
+    max_attempts: int = Field(3, ge=1, description="Workers that a job may crash before it fails as poison")
     reaper_interval_seconds: float = Field(5.0, gt=0)
-    resend_seconds: float = Field(
-        30.0, gt=0, description="A queued job that no worker took is announced again"
-    )
+    resend_seconds: float = Field(30.0, gt=0, description="When the message of a queued job is sent again")
 
-    worker_concurrency: int = Field(1, ge=1, description="Jobs at a time in one worker; each loads the model")
+    worker_concurrency: int = Field(
+        1, ge=1, description="Concurrent jobs of one worker; each one loads the model"
+    )
     worker_niceness: int = Field(
         5,
         ge=0,
         le=19,
-        description="Of the worker that `serve` starts: the API on the same machine goes first",
+        description="Niceness of the worker that `sentiloc serve` starts, so that the API stays responsive",
     )
-    worker_max_jobs: int = Field(200, ge=1, description="Jobs after which a worker's child is replaced")
-    worker_max_memory_bytes: int = Field(6 * 1024**3, gt=0, description="Likewise, checked after each job")
+    worker_max_jobs: int = Field(200, ge=1, description="Jobs after which a worker process is replaced")
+    worker_max_memory_bytes: int = Field(
+        6 * 1024**3,
+        gt=0,
+        description="Memory beyond which a worker process is replaced, checked after each job",
+    )
     feature_cache_bytes: int = Field(
         2 * 1024**3,
         ge=0,
-        description="Disk for features of videos seen before, so that they are quick; 0: off",
+        description="Disk space for features of earlier videos, which makes repeated videos fast; 0: off",
     )
-    feature_cache_seconds: float = Field(86_400, gt=0, description="Features unused for so long are removed")
+    feature_cache_seconds: float = Field(
+        86_400, gt=0, description="Cached features unused for this long are removed"
+    )
     job_time_limit_seconds: int = Field(8 * 3600, gt=0)
-    visibility_timeout_seconds: int = Field(3600, gt=0, description="When Redis redelivers an unread message")
-    shutdown_grace_seconds: float = Field(5.0, ge=0, description="Then a stopping worker gives its job back")
+    visibility_timeout_seconds: int = Field(
+        3600, gt=0, description="When the broker redelivers an unacknowledged message"
+    )
+    shutdown_grace_seconds: float = Field(
+        5.0, ge=0, description="Time that a stopping worker has to finish its job before it gives it back"
+    )
 
     @property
     def features_dir(self) -> Path:
-        """Where a worker keeps what it learned of videos that it has seen."""
+        """The folder of the worker's feature cache."""
         return self.data_dir / "features"
 
     @property
     def keys_required(self) -> bool:
-        """True when requests need an API key."""
+        """True if requests need an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))
 
     @field_validator("webhook_secret")
@@ -166,5 +212,5 @@ def _is_loopback(host: str) -> bool:
 
 @lru_cache
 def get_settings() -> Settings:
-    """The process's settings, read once."""
+    """The settings of the process, read once."""
     return Settings()

@@ -1,4 +1,4 @@
-"""The version that is installed."""
+"""The installed version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import version as installed_version
 
 @lru_cache
 def version() -> str:
-    """Version of the `sentiloc` distribution; `0+unknown` when run from sources that are not installed."""
+    """The version of the distribution `sentiloc`; `0+unknown` if it is not installed."""
     try:
         return installed_version("sentiloc")
     except PackageNotFoundError:

@@ -26,19 +26,23 @@ class RateLimiter:
 
     def wait_seconds(self, name: str, per_minute: int) -> float:
         """Seconds until a token is there; 0 if one is there now."""
-        missing = 1.0 - self._level(name, per_minute)
-        return max(0.0, missing * _MINUTE / per_minute)
+        return _seconds_to_token(self._level(name, per_minute), per_minute)
 
     def take(self, name: str, per_minute: int) -> float:
         """Take a token and return 0; without a token, return the seconds to wait."""
-        wait = self.wait_seconds(name, per_minute)
-        if wait == 0.0:
-            self._levels[name] = (self._level(name, per_minute) - 1.0, self._clock())
-            self._levels.move_to_end(name)
-            if len(self._levels) > self._most_names:
-                self._levels.popitem(last=False)
+        level = self._level(name, per_minute)
+        wait = _seconds_to_token(level, per_minute)
+        self._levels[name] = (level - 1.0 if wait == 0.0 else level, self._clock())
+        # A refused name counts as used, too: otherwise it would be dropped, and with it the memory that it is over.
+        self._levels.move_to_end(name)
+        if len(self._levels) > self._most_names:
+            self._levels.popitem(last=False)
         return wait
 
     def _level(self, name: str, per_minute: int) -> float:
         level, at = self._levels.get(name, (float(per_minute), self._clock()))
         return min(float(per_minute), level + (self._clock() - at) * per_minute / _MINUTE)
+
+
+def _seconds_to_token(level: float, per_minute: int) -> float:
+    return max(0.0, (1.0 - level) * _MINUTE / per_minute)

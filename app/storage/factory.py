@@ -10,7 +10,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 def make_storage(settings: Settings) -> Storage:
     """The data folder, or the object store of `storage_url`; raises `invalid_data` if its client is not installed."""
     if settings.storage_url is None:
-        return LocalStorage(settings.data_dir)
+        return LocalStorage(settings.data_dir, settings.upload_reserve_bytes)
     try:
         from sentiloc.app.storage.s3 import S3Storage
     except ImportError as error:

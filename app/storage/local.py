@@ -120,12 +120,14 @@ class Storage(Protocol):
 class LocalStorage:
     """Storage in a folder, on this machine or on a volume that API and workers share."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._root = root
+        self._reserve_bytes = reserve_bytes
 
     def writer(self, key: str) -> LocalWriter:
         """Start a new file as `NAME.RANDOM.part` beside its final path."""
-        return LocalWriter(self._path(key))
+        reserve = self._reserve_bytes if key.startswith("uploads/") else 0
+        return LocalWriter(self._path(key), reserve)
 
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
@@ -195,8 +197,9 @@ class LocalStorage:
 class LocalWriter:
     """Writes `NAME.RANDOM.part`, then syncs it and renames it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve_bytes: int) -> None:
         self._path = path
+        self._reserve_bytes = reserve_bytes
         # Two writers may write the same key at once; each has its own unfinished file.
         self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
         self._file: BinaryIO | None = None
@@ -218,8 +221,7 @@ class LocalWriter:
         """Append; raises `storage_full`."""
         left = memoryview(data)
         with full_is_typed():
-            if self._path.parent.name == "uploads":
-                require_reserve(self._open().fileno())
+            require_reserve(self._open().fileno(), self._reserve_bytes)
             while left:
                 left = left[self._open().write(left) :]
 
@@ -249,10 +251,10 @@ def full_is_typed() -> Iterator[None]:
         raise
 
 
-def require_reserve(descriptor: int) -> None:
-    """Raise `storage_full` if the disk of this open file has less than `RESERVE_BYTES` free."""
+def require_reserve(descriptor: int, reserve_bytes: int) -> None:
+    """Raise `storage_full` if the disk of this open file has less than `reserve_bytes` free."""
     volume = os.fstatvfs(descriptor)
-    if volume.f_bavail * volume.f_frsize < RESERVE_BYTES:
+    if volume.f_bavail * volume.f_frsize < reserve_bytes:
         raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
 
 

@@ -39,7 +39,7 @@ class S3Storage:
         self._bucket = place.hostname
         self._prefix = f"{place.path.strip('/')}/".lstrip("/")
         self._staging = settings.data_dir / "staging"
-        self._staged = LocalStorage(self._staging)
+        self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
         self._client = _connect(settings, settings.storage_endpoint)
         public = settings.storage_public_endpoint
         self._signer = _connect(settings, public) if public else self._client

@@ -66,7 +66,8 @@ class UploadWriter:
                 if start != offset:
                     raise OffsetMismatch(start, offset)
                 limit = self._room(record, start)
-                chunk = _Chunk(file, start, limit, checksum.hasher() if checksum else None)
+                hasher = checksum.hasher() if checksum else None
+                chunk = _Chunk(file, start, limit, self._settings.upload_reserve_bytes, hasher)
                 if checksum:
                     await to_thread.run_sync(self._store.set_verified, record.id, start)
                 await self._read(request, chunk, holder, checksum)
@@ -151,6 +152,7 @@ class _Chunk:
     file: BinaryIO
     start: int
     room: int
+    reserve_bytes: int
     hasher: hashlib._Hash | None
     size: int = 0
     buffer: bytearray = field(default_factory=bytearray)
@@ -196,7 +198,7 @@ class _Chunk:
             self.hasher.update(data)
         left = memoryview(data)
         with full_is_typed():
-            require_reserve(self.file.fileno())
+            require_reserve(self.file.fileno(), self.reserve_bytes)
             while left:
                 written = self.file.write(left)
                 left = left[written:]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -17,26 +15,11 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from tests.app.conftest import submit
+from tests.support.clock import set_clock
 from tests.support.services import wait_for
 
 HOUR = 3600.0
 LEASE = 30.0
-
-
-def set_clock(redis: Redis, prefix: str, by: float) -> None:
-    """As if Redis's clock had jumped by so many seconds."""
-    for key in redis.scan_iter(f"{prefix}job:*"):
-        for name, value in cast("dict[str, str]", redis.hgetall(key)).items():
-            if name.endswith(("_at", "lease_until")) and value:
-                redis.hset(key, name, f"{float(value) - by:.6f}")
-    for name in ("leases", "jobs"):
-        scores: Any = redis.zrange(f"{prefix}{name}", 0, -1, withscores=True)
-        for member, score in scores:
-            redis.zadd(f"{prefix}{name}", {member: float(score) - by})
-    workers = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
-    for name, text in workers.items():
-        seen = json.loads(text)
-        redis.hset(f"{prefix}workers", name, json.dumps({**seen, "seen_at": seen["seen_at"] - by}))
 
 
 @pytest.fixture
@@ -121,9 +104,9 @@ def test_the_reaper_takes_its_turn_after_a_jump_back(
     settings: Settings, store: JobStore, redis: Redis
 ) -> None:
     swept: list[str] = []
-    chores = [Chore("test:turn", 5.0, lambda: swept.append("x"))]
+    chores = [Chore("test", 5.0, lambda: swept.append("x"))]
     quick = settings.model_copy(update={"reaper_interval_seconds": 0.05})
-    redis.set(f"{store.prefix}test:turn", "1", px=3_600_000)
+    redis.set(f"{store.prefix}turn:test", "1", px=3_600_000)
     reaper = Reaper(quick, store, LocalStorage(quick.data_dir), Dispatcher(quick, redis), chores)
     reaper.start()
     wait_for(lambda: swept, 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import RESERVE_BYTES, LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.app.asking import VIDEO
 from tests.support.full_disk import fill, small_volume
 from tests.support.services import PrivateRedis
+
+TUS = {"Tus-Resumable": "1.0.0"}
+CHUNK = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
 
 
 def test_an_upload_without_room_is_a_507_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -29,6 +34,28 @@ def test_an_upload_without_room_is_a_507_and_leaves_nothing(settings: Settings, 
             assert client.get("/jobs").status_code == 200
             ballast.unlink()
             assert client.post("/localize", files={"video": b"x" * 1000}).status_code == 202
+
+
+def test_uploads_leave_a_reserve_of_free_space(settings: Settings) -> None:
+    free = shutil.disk_usage(settings.data_dir).free
+    for reserve, status in ((0, 202), (2 * free, 507)):
+        scarce = settings.model_copy(update={"upload_reserve_bytes": reserve})
+        with TestClient(create_app(scarce)) as client:
+            assert client.post("/localize", files={"video": VIDEO}).status_code == status
+            begun = client.post("/uploads", headers={**TUS, "Upload-Length": str(len(VIDEO))})
+            sent = client.patch(begun.headers["location"], content=VIDEO, headers={**TUS, **CHUNK})
+            assert sent.status_code == (204 if status == 202 else status)
+            assert sent.headers.get("upload-offset", "0") == ("0" if status == 507 else str(len(VIDEO)))
+    assert list(settings.data_dir.rglob("*.part")) == []
+
+
+def test_results_may_use_the_reserve(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path, 2 * shutil.disk_usage(tmp_path).free)
+    with storage.writer("results/abcdefgh.1.json") as writer:
+        writer.write(b"{}")
+        writer.commit()
+    with pytest.raises(SentilocError, match="full"), storage.writer("uploads/abcdefgh.src") as writer:
+        writer.write(b"x")
 
 
 def test_a_result_may_use_what_uploads_leave_and_says_when_that_is_gone(tmp_path: Path) -> None:

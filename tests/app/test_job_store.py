@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +14,7 @@ from sentiloc.app.jobs.record import RUNNING, TERMINAL, TRANSITIONS, JobError, J
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
+from tests.support.clock import set_clock
 
 LEASE = 30.0
 ERROR = JobError(code=ErrorCode.CORRUPT_MEDIA, detail="It is broken.")
@@ -92,19 +92,20 @@ def test_progress_moves_forward_through_the_stages(store: JobStore) -> None:
 
 
 def test_renewal_extends_the_lease(store: JobStore) -> None:
-    lease = claim(store, submit(store).id, lease=0.3).lease
+    lease = claim(store, submit(store).id, lease=60.0).lease
     for _ in range(4):
-        time.sleep(0.15)
-        assert store.renew(lease, 0.3, "decoding", 0.0)
+        set_clock(store.redis, store.prefix, 30)
+        assert store.renew(lease, 60.0, "decoding", 0.0)
     assert store.expired() == []
-    time.sleep(0.35)
+    set_clock(store.redis, store.prefix, 61)
     assert store.expired() == [lease.job_id]
 
 
 def test_a_late_worker_cannot_overwrite(store: JobStore) -> None:
     job = submit(store)
-    late = claim(store, job.id, "late", lease=0.01).lease
-    time.sleep(0.02)
+    late = claim(store, job.id, "late", lease=60.0).lease
+    assert store.expire(job.id, 3) is None
+    set_clock(store.redis, store.prefix, 61)
     assert store.expire(job.id, 3) is JobState.QUEUED
     now = claim(store, job.id, "now").lease
     assert now.attempt == 2
@@ -155,8 +156,8 @@ def test_a_released_job_returns_to_its_place_without_blame(store: JobStore) -> N
 def test_a_job_that_loses_three_workers_is_poison(store: JobStore) -> None:
     job = submit(store)
     for expected in (JobState.QUEUED, JobState.QUEUED, JobState.FAILED):
-        claim(store, job.id, lease=0.01)
-        time.sleep(0.02)
+        claim(store, job.id, lease=60.0)
+        set_clock(store.redis, store.prefix, 61)
         assert store.expire(job.id, 3) is expected
     record = store.get(job.id)
     assert record is not None

@@ -243,6 +243,23 @@ def test_buckets_fill_again() -> None:
     assert [buckets.take("a", 2) > 0 for _ in range(3)] == [False, False, True]
 
 
+def test_the_limiter_forgets_the_name_used_least_recently() -> None:
+    limiter = RateLimiter(lambda: 0.0, most_names=2)
+    assert [limiter.take(name, 1) for name in ("a", "b", "a")] == [0, 0, 60]
+    assert limiter.take("c", 1) == 0
+    assert limiter.take("a", 1) > 0
+    assert limiter.take("b", 1) == 0
+
+
+def test_the_limiter_does_not_grow_with_the_number_of_names() -> None:
+    limiter = RateLimiter(lambda: 0.0, most_names=100)
+    for number in range(1000):
+        limiter.take(str(number), 1)
+    assert limiter.wait_seconds("999", 1) == 60
+    assert limiter.wait_seconds("0", 1) == 0
+    assert len(limiter._levels) == 100
+
+
 def test_a_webhook_secret_turns_over(keys: KeyStore) -> None:
     new = keys.create("test", BOTH, rate_per_minute=0)
     second = keys.rotate_webhook_secret(new.key.id)

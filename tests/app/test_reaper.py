@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import time
+from functools import partial
 
 import pytest
 from redis import Redis
 
-from sentiloc.app.housekeeping.reaper import Reaper
+from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, LOCALIZE_TASK, Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from tests.app.conftest import submit
+from tests.support.clock import set_clock
 from tests.support.services import wait_for
 
 
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
-    changes = {"lease_seconds": 0.2, "reaper_interval_seconds": 0.2, "resend_seconds": 60.0}
+    changes = {"lease_seconds": 0.2, "reaper_interval_seconds": 60.0, "resend_seconds": 600.0}
     return settings.model_copy(update=changes)
 
 
@@ -53,10 +54,10 @@ def test_a_queued_job_whose_message_is_gone_is_announced_again(
     job = submit(store)
     reaper.sweep()
     assert messages(redis, quick) == []
-    time.sleep(0.25)
+    set_clock(redis, store.prefix, 61)
     reaper.sweep()
     assert messages(redis, quick) == [job.id]
-    time.sleep(0.25)
+    set_clock(redis, store.prefix, 61)
     reaper.sweep()
     assert messages(redis, quick) == [job.id]
 
@@ -65,16 +66,16 @@ def test_while_messages_wait_only_the_jobs_at_the_front_are_announced(
     quick: Settings, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentiloc.app.housekeeping.reaper._FRONT", 2)
-    eager = quick.model_copy(update={"resend_seconds": 0.1})
+    eager = quick.model_copy(update={"resend_seconds": 30.0})
     dispatcher = Dispatcher(eager, redis)
     reaper = Reaper(eager, store, LocalStorage(quick.data_dir), dispatcher)
     jobs = [submit(store).id for _ in range(4)]
     dispatcher.send(jobs[3])
-    time.sleep(0.25)
+    set_clock(redis, store.prefix, 61)
     reaper.sweep()
     assert sorted(messages(redis, quick)) == sorted([*jobs[:2], jobs[3]])
     redis.delete(f"{quick.redis_prefix}{LOCALIZE_QUEUE}")
-    time.sleep(0.25)
+    set_clock(redis, store.prefix, 61)
     reaper.sweep()
     assert sorted(messages(redis, quick)) == sorted(jobs)
 
@@ -83,10 +84,10 @@ def test_an_expired_lease_puts_the_job_back_and_wakes_a_worker(
     reaper: Reaper, redis: Redis, quick: Settings, store: JobStore
 ) -> None:
     job = submit(store)
-    assert store.claim(job.id, "gone", quick.lease_seconds)
+    assert store.claim(job.id, "gone", 60.0)
     reaper.sweep()
     assert store.leased() == [job.id]
-    time.sleep(0.25)
+    set_clock(redis, store.prefix, 61)
     reaper.sweep()
     record = store.get(job.id)
     assert record is not None
@@ -105,13 +106,26 @@ def test_leases_get_time_to_be_renewed_after_redis_was_down(
 
 
 def test_two_reapers_do_not_announce_twice(quick: Settings, store: JobStore, redis: Redis) -> None:
-    dispatcher = Dispatcher(quick, redis)
+    eager = quick.model_copy(update={"reaper_interval_seconds": 0.05})
+    dispatcher = Dispatcher(eager, redis)
     job = submit(store)
-    reapers = [Reaper(quick, store, LocalStorage(quick.data_dir), dispatcher) for _ in range(2)]
+    set_clock(redis, store.prefix, 61)
+    rounds: list[list[int]] = [[], []]
+    reapers = [
+        Reaper(
+            eager,
+            store,
+            LocalStorage(quick.data_dir),
+            dispatcher,
+            [Chore(f"round-{number}", 0.001, partial(done.append, number))],
+        )
+        for number, done in enumerate(rounds)
+    ]
     for reaper in reapers:
         reaper.start()
-    wait_for(lambda: messages(redis, quick), 5)
-    time.sleep(0.5)
+    wait_for(lambda: messages(redis, quick), 30)
+    before = [len(done) for done in rounds]
+    wait_for(lambda: all(len(done) >= had + 3 for done, had in zip(rounds, before, strict=True)), 60)
     for reaper in reapers:
         reaper.stop()
     assert messages(redis, quick) == [job.id]

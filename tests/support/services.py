@@ -59,11 +59,11 @@ def sentiloc_environment(**settings: object) -> dict[str, str]:
 
 
 def wait_for(what: Callable[[], T | None], seconds: float = 30.0) -> T:
-    """The first answer that is neither None nor False; fails when there is none in time."""
+    """The first answer that is true; fails when there is none in time. An empty list is not an answer."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = what()
-        if answer is not None and answer is not False:
+        if answer:
             return answer
         time.sleep(0.05)
     raise AssertionError(f"waited {seconds:g} s in vain for {what}")
