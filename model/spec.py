@@ -30,7 +30,10 @@ class VisualStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStream:
-    """Log-mel spectrogram, shape (time, frames, mels); `rule` names a preprocessing of `model/extractors/logmel.py`."""
+    """Log-mel spectrogram, shape (time, frames, mels); `rule` names a preprocessing of `model/extractors/logmel.py`.
+
+    `level`: a recording is brought to this mean band power in dB first (`normalize_level`); None leaves it as it is.
+    """
 
     rule: str = "serving"
     sample_rate: int = 16_000
@@ -38,6 +41,7 @@ class AudioStream:
     hop_length: int = 320
     mels: int = 60
     frames: int = 2 * SNIPPET_FRAMES
+    level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +126,12 @@ class ModelSpec:
         return json.dumps(self._parts(), sort_keys=True, indent=2)
 
     def _parts(self) -> dict[str, Any]:
-        """All fields; a spec without flow reads and hashes as specs did before there was such a stream."""
+        """All fields; without flow or an audio level a spec reads and hashes as before there were such fields."""
         parts = asdict(self)
         if self.flow is None:
             del parts["flow"]
+        if self.audio is not None and self.audio.level is None:
+            del parts["audio"]["level"]
         return parts
 
 

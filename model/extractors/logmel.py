@@ -29,6 +29,16 @@ DB_OFFSET, DB_SCALE = 50.0, 80.0
 SILENCE_DBFS = -60.0
 """A snippet whose RMS is below this (dB relative to full scale) counts as digital silence: not present."""
 
+NORMAL_LEVEL = -7.0
+"""Where `normalize_level` puts a recording: mean band power in dB of its typical loud snippet."""
+MAX_GAIN = 45.0
+"""Gain in dB beyond which a recording is not changed: what is fainter is silence, not quiet sound."""
+FAINTEST_LEVEL = -75.0
+"""Snippets below this (mean band power in dB; white noise at -89 dBFS) are silence at any gain."""
+FAINTEST_BAND = -55.0
+"""Band power in dB that no band of a normalized recording falls below."""
+LOUD_SHARE, LOUD_RANGE, HEARD_RANGE = 0.9, 20.0, 40.0
+
 TSL300_N_FFT, TSL300_HOP, TSL300_TOP_DB = 2048, 1024, 80.0
 
 if HOP * FRAMES * VIDEO_FRAME_RATE != SAMPLE_RATE * SNIPPET_VIDEO_FRAMES:
@@ -130,6 +140,54 @@ def snippets_heard(mean_squares: NDArray[np.floating]) -> BoolArray:
     """Which snippets hold sound, from the mean square of their samples, shape (time,)."""
     heard: BoolArray = np.asarray(mean_squares) > 10 ** (SILENCE_DBFS / 10)
     return heard
+
+
+def snippet_levels(features: FloatArray) -> FloatArray:
+    """Mean band power of each snippet in dB, shape (time,), from the serving log-mel (time, 32, 60)."""
+    decibels = features.astype(np.float32) * DB_SCALE - DB_OFFSET
+    power = 10 ** (decibels / 10)
+    levels: FloatArray = (10 * np.log10(power.mean(axis=(1, 2)) + POWER_FLOOR)).astype(np.float32)
+    return levels
+
+
+def level_gain(levels: FloatArray, target: float = NORMAL_LEVEL) -> float:
+    """The gain in dB that brings a recording to `target`, from the levels (time,) of its snippets.
+
+    A recording's level is the median of its loud snippets: those within 20 dB of the 90th percentile of all that
+    are not silent. Neither silence nor one bang moves it. A recording of silence has no gain: 0.
+    """
+    audible = levels[levels > FAINTEST_LEVEL]
+    if not len(audible):
+        return 0.0
+    loud = audible[audible > np.quantile(audible, LOUD_SHARE) - LOUD_RANGE]
+    return float(np.clip(target - np.median(loud), -MAX_GAIN, MAX_GAIN))
+
+
+def apply_gain(features: FloatArray, gain: float) -> FloatArray:
+    """The log-mel (time, 32, 60) of the same sound `gain` dB louder; silent snippets stay as they are.
+
+    Bands are held above `FAINTEST_BAND`: below it, a quiet copy of a recording holds nothing but rounding.
+    """
+    louder = np.maximum(features + np.float32(gain / DB_SCALE), (FAINTEST_BAND + DB_OFFSET) / DB_SCALE)
+    sounds = snippet_levels(features) > FAINTEST_LEVEL
+    return np.where(sounds[:, None, None], louder, features).astype(np.float32)
+
+
+def levels_heard(levels: FloatArray, gain: float, target: float = NORMAL_LEVEL) -> BoolArray:
+    """Which snippets hold sound once `gain` is applied, from their levels (time,) before it."""
+    heard: BoolArray = (levels > FAINTEST_LEVEL) & (levels + gain > target - HEARD_RANGE)
+    return heard
+
+
+def normalize_level(features: FloatArray, target: float = NORMAL_LEVEL) -> tuple[FloatArray, BoolArray]:
+    """A whole recording at the usual level, and where it holds sound: (time, 32, 60), (time,).
+
+    In dB a gain is an offset, so a quiet and a loud copy of a recording become the same. Serving does this while
+    sound streams in (`worker/features/audio.py`), training on what it has composed.
+    """
+    levels = snippet_levels(features)
+    gain = level_gain(levels, target)
+    return apply_gain(features, gain), levels_heard(levels, gain, target)
 
 
 def tsl300_sample_rate(fps: float) -> int:

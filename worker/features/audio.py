@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +16,28 @@ from sentiloc.model.spec import AudioStream
 from sentiloc.worker.features.feature_file import Rows
 
 SERVED = AudioStream()
-"""The one audio stream that can be served; `tsl300` features are read from files, never extracted here."""
+"""The one audio stream that can be served, at any level; `tsl300` features are read from files, never extracted."""
 
 
 class AudioExtractor:
     """One video's log-mel, kept in a file in `folder`. Chunks of any length give the same features to the bit.
 
+    Where the stream has a level, the whole recording is brought to it at the end, by one gain.
+
     Raises `spec_mismatch` for a spec whose audio is not the serving rule.
     """
 
     def __init__(self, stream: AudioStream = SERVED, folder: Path | None = None) -> None:
-        if stream != SERVED:
+        if replace(stream, level=None) != SERVED:
             raise SentilocError(
                 ErrorCode.SPEC_MISMATCH, f"audio of {stream} cannot be extracted, only {SERVED}"
             )
+        self._level = stream.level
         self._spectrogram = SpectrogramStream()
         self._unfinished = np.empty(0, np.float32)
         self._features = Rows((logmel.FRAMES, logmel.MELS), folder)
         self._mean_squares: list[float] = []
+        self._levels: list[float] = []
 
     def push(self, samples: Samples) -> None:
         """Take mono samples (n,) in [-1, 1] at 16 kHz; the first one ever pushed is time 0 of the video."""
@@ -49,12 +55,26 @@ class AudioExtractor:
         """
         if len(self._unfinished):
             self._take(self._unfinished)
-        self._features.append(self._spectrogram.finish())
-        heard = np.zeros(snippets, np.float64)
-        known = self._mean_squares[:snippets]
+        self._append(self._spectrogram.finish())
+        heard = np.zeros(snippets, np.bool_)
+        known = self._heard()[:snippets]
         heard[: len(known)] = known
-        return self._features.take(snippets, logmel.SILENT_VALUE), logmel.snippets_heard(heard)
+        return self._features.take(snippets, logmel.SILENT_VALUE), heard
+
+    def _heard(self) -> BoolArray:
+        """Where there is sound, by snippet; features are brought to the stream's level if it has one."""
+        if self._level is None:
+            return logmel.snippets_heard(np.array(self._mean_squares))
+        levels = np.array(self._levels, np.float32)
+        gain = logmel.level_gain(levels, self._level)
+        self._features.change(partial(logmel.apply_gain, gain=gain))
+        return logmel.levels_heard(levels, gain, self._level)
 
     def _take(self, snippet: FloatArray) -> None:
         self._mean_squares.append(float(np.square(snippet, dtype=np.float64).sum()) / logmel.SNIPPET_SAMPLES)
-        self._features.append(self._spectrogram.push(snippet))
+        self._append(self._spectrogram.push(snippet))
+
+    def _append(self, features: FloatArray) -> None:
+        if self._level is not None:
+            self._levels.extend(logmel.snippet_levels(features).tolist())
+        self._features.append(features)

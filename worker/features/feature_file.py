@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -29,6 +30,16 @@ class Rows:
         except OSError as error:
             raise SentilocError(ErrorCode.STORAGE_FULL, "There is no space left for features.") from error
         self._count += len(rows)
+
+    def change(self, change: Callable[[FloatArray], FloatArray], block: int = 256) -> None:
+        """Replace the rows by `change` of them, `block` rows (n, *shape) at a time; raises `storage_full`."""
+        size = int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
+        count, self._count = self._count, 0
+        for first in range(0, count, block):
+            self._file.seek(first * size)
+            held = self._file.read(min(block, count - first) * size)
+            self._file.seek(first * size)
+            self.append(change(np.frombuffer(held, np.float32).reshape(-1, *self._shape)))
 
     def take(self, count: int, filling: float = 0.0) -> FloatArray:
         """The first `count` rows (count, *shape), mapped rather than read; missing ones hold `filling`.
