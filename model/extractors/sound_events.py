@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 EVENTS = (
     "speech",
     "singing",
@@ -14,3 +17,16 @@ EVENTS = (
     "silence",
 )
 """Several may sound at once; applause includes cheering."""
+
+
+class EventHead(nn.Module):
+    """Embeddings (..., dim) of snippets to logits (..., events); each event is told for itself."""
+
+    def __init__(self, dim: int, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.events = nn.Linear(dim, len(EVENTS))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        logits: Tensor = self.events(self.dropout(F.relu(embedding)))
+        return logits

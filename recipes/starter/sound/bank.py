@@ -26,7 +26,7 @@ from sentiloc.model.extractors.logmel import DB_SCALE, SAMPLE_RATE
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
-VERSIONS, RARE_VERSIONS = 3, 12
+VERSIONS, RARE_VERSIONS = 2, 12
 RARE = frozenset({"laughter", "crying", "screaming"})
 ACTIVE_DB = 30.0
 VOCAL = ("laughter", "crying", "screaming")
@@ -143,7 +143,7 @@ def _takes_of(recording: Recording, number: int, *, weights: Path, seed: int) ->
 
 
 def excerpt(wave: Wave) -> Wave:
-    """The minute in the middle of what is longer than that."""
+    """The half minute in the middle of what is longer than that."""
     limit = EXCERPT_SECONDS * SAMPLE_RATE
     first = max(0, (len(wave) - limit) // 2)
     return wave[first : first + limit]

@@ -12,14 +12,14 @@ from recipes.starter.sound.packages import PACKAGES, unpack
 from sentiloc.model.extractors.sound_events import EVENTS
 
 NEGATIVE, POSITIVE, NEUTRAL, NO_VOICE = range(4)
-PROMPTS_PER_VOICE = 150
+PROMPTS_PER_VOICE = 80
 HELD_OUT_SHARE = 5
 """One owner in this many is held out, by a digest of the name."""
 HELD_OUT_SOURCES = frozenset({"mboshi"})
 """Sources that training never hears: another language, other microphones."""
 HELD_OUT_BUNDLES = frozenset({"b08", "b11", "b25"})
 FIRST_HELD_OUT_BABY = 86
-EXCERPT_SECONDS = 60
+EXCERPT_SECONDS = 30
 
 _EVENT_OF_LABEL = {
     "laugh": "laughter",
