@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sentiloc.model.extractors.logmel import DB_OFFSET, DB_SCALE, FRAMES, MELS
+from sentiloc.model.extractors.sound_events import EVENTS, EventHead
 
 LEVEL_SNIPPETS = 6
 """Loudness is judged against this many snippets (3.8 s) to either side: gain must not look like emotion."""
@@ -149,14 +150,23 @@ class VoiceReader(nn.Module):
     Log-probabilities of the heads: sentiment of the snippet (4), its sentiment (3) and emotion as if it were an
     utterance, and both of the 4.5 s around it; zeros where no sound is present. Unlike embeddings they mean the
     same whichever encoder gave them, so a network may learn from an encoder that has not heard the training
-    voices and be served with one that has heard them all. With `whole`, the embeddings stand before them.
+    voices and be served with one that has heard them all. With `whole`, the embeddings stand before them; with
+    `events`, the posteriors of `EVENTS` stand behind them, in [0, 1].
     """
 
-    def __init__(self, encoder: SpeechEncoder, heads: SpeechHeads, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: SpeechEncoder,
+        heads: SpeechHeads,
+        *,
+        events: EventHead | None = None,
+        whole: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder, self.heads, self.whole = encoder, heads, whole
+        self.encoder, self.heads, self.events, self.whole = encoder, heads, events, whole
         per_utterance = heads.sentiment.out_features + heads.emotion.out_features
-        self.outputs = whole * encoder.config.dim + heads.snippet.out_features + 2 * per_utterance
+        told = heads.snippet.out_features + 2 * per_utterance + (len(EVENTS) if events else 0)
+        self.outputs = whole * encoder.config.dim + told
 
     def forward(self, audio: Tensor, present: Tensor) -> Tensor:
         present = present.to(audio.dtype)
@@ -166,6 +176,8 @@ class VoiceReader(nn.Module):
         around = _around(weight * active) / _around(weight).clamp(min=1e-6)
         logits = [self.heads.snippet(active), *self._utterance(active), *self._utterance(around)]
         read = [F.log_softmax(x, dim=-1) * present[:, :, None] for x in logits]
+        if self.events is not None:
+            read.append(torch.sigmoid(self.events(embedding)) * present[:, :, None])
         return torch.cat([embedding, *read] if self.whole else read, dim=-1)
 
     def _utterance(self, pooled: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from recipes.starter.splits import (
 from recipes.starter.voices import augment as speech_augment
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance, read_index
 from recipes.starter.voices.sequences import SpeechBatch, SpeechComposer
-from recipes.starter.voices.train import SpeechTraining, _Run, _training_items
+from recipes.starter.voices.train import SpeechTraining, _Run, training_items
 from tests.support.shared_files import data_folder
 
 UTTERANCES = [
@@ -65,9 +65,9 @@ def test_every_training_speaker_is_unheard_in_one_fold_and_no_other_speaker_is_i
         Utterance(file=speaker, corpus=corpus, speaker=speaker, emotion=0) for corpus, speaker in pairs
     ]
     for fold in range(FOLDS):
-        heard = {(utterances[i].corpus, utterances[i].speaker) for i in _training_items(utterances, fold)}
+        heard = {(utterances[i].corpus, utterances[i].speaker) for i in training_items(utterances, fold)}
         assert heard == {pair for pair, place in folds_of(pairs).items() if place != fold}
-    assert len(_training_items(utterances, None)) == len(folds)
+    assert len(training_items(utterances, None)) == len(folds)
 
 
 @pytest.mark.parametrize("long", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recipes.starter.voices.data import LogMels, Utterance, as_snippets
-from recipes.starter.voices.net import SpeechNet
 from sentiloc.model.extractors.logmel import SILENT_VALUE
+from sentiloc.model.extractors.speech import SpeechEncoder, SpeechHeads
 from sentiloc.model.segments import FloatArray
 
 EVALUATION_ROWS = 32
@@ -29,7 +30,14 @@ def _padded(mels: LogMels, items: Sequence[int]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(audio), torch.from_numpy(present)
 
 
-def predict(net: SpeechNet, mels: LogMels, items: Sequence[int]) -> FloatArray:
+class Listener(Protocol):
+    """What is measured: an encoder and the heads of the voice."""
+
+    encoder: SpeechEncoder
+    heads: SpeechHeads
+
+
+def predict(net: Listener, mels: LogMels, items: Sequence[int]) -> FloatArray:
     """Probabilities (len(items), 3) of negative, positive, non-sentiment for whole utterances."""
     order = sorted(items, key=lambda item: len(mels[item]))
     told: dict[int, FloatArray] = {}

@@ -55,7 +55,7 @@ class _Row:
     end: int
 
 
-def _group(utterances: Sequence[Utterance], items: Sequence[int]) -> dict[int, dict[str, list[int]]]:
+def group(utterances: Sequence[Utterance], items: Sequence[int]) -> dict[int, dict[str, list[int]]]:
     """Items by emotion and speaker."""
     groups: dict[int, dict[str, list[int]]] = {}
     for item in items:
@@ -79,7 +79,7 @@ class SpeechComposer:
         members = {name: [i for i in items if utterances[i].corpus == name] for name in corpora}
         shares = np.sqrt([len(members[name]) for name in corpora])
         self._corpora, self._shares = corpora, shares / shares.sum()
-        self._groups = {name: _group(utterances, members[name]) for name in corpora}
+        self._groups = {name: group(utterances, members[name]) for name in corpora}
 
     def batches(self, seed: int, start: int = 0) -> Iterator[SpeechBatch]:
         """Batches from number `start` on."""
@@ -101,7 +101,7 @@ class SpeechComposer:
         groups = self._groups[corpus]
         if speaker is not None:
             groups = {e: {speaker: by[speaker]} for e, by in groups.items() if speaker in by}
-        emotion = _pick_emotion(groups, random)
+        emotion = pick_emotion(groups, random)
         by_speaker = groups[emotion]
         name = list(by_speaker)[int(random.integers(len(by_speaker)))]
         return int(random.choice(by_speaker[name]))
@@ -157,12 +157,12 @@ class SpeechComposer:
         if random.random() < 0.6:
             power += np.power(10, (self._noise_db(len(power), random) + level - random.uniform(0, 30)) / 10)
         if random.random() < 0.5:
-            power = power @ _warp(random.uniform(0.92, 1.08))
+            power = power @ warp(random.uniform(0.92, 1.08))
         decibels = 10 * np.log10(power + 1e-10)
         if random.random() < 0.5:
             decibels += np.interp(np.arange(MELS), np.linspace(0, MELS - 1, 5), random.normal(0, 4, 5))
         row.decibels = np.maximum(decibels + random.uniform(-15, 15), FLOOR_DB).astype(np.float32)
-        _mask(row.decibels, random)
+        mask_stretches(row.decibels, random)
 
     def _noise_db(self, frames: int, random: Random) -> FloatArray:
         """A stretch of the noise bank with a mean power of 0 dB."""
@@ -173,7 +173,7 @@ class SpeechComposer:
         return levelled
 
 
-def _pick_emotion(groups: Mapping[int, Mapping[str, list[int]]], random: Random) -> int:
+def pick_emotion(groups: Mapping[int, Mapping[str, list[int]]], random: Random) -> int:
     """Sentiments evenly, then evenly among a sentiment's emotions; rarely surprise."""
     sentiments = {0: [2, 3, 4, 5], 1: [1], 2: [0], UNLABELLED: [6]}
     present = {s: [e for e in emotions if e in groups] for s, emotions in sentiments.items()}
@@ -184,7 +184,7 @@ def _pick_emotion(groups: Mapping[int, Mapping[str, list[int]]], random: Random)
     return emotions[int(random.integers(len(emotions)))]
 
 
-def _warp(factor: float) -> FloatArray:
+def warp(factor: float) -> FloatArray:
     """Matrix (60, 60) that stretches the mel axis: a longer or shorter vocal tract."""
     source = np.clip(np.arange(MELS) * factor, 0, MELS - 1)
     low = np.floor(source).astype(int)
@@ -195,7 +195,7 @@ def _warp(factor: float) -> FloatArray:
     return matrix
 
 
-def _mask(decibels: FloatArray, random: Random) -> None:
+def mask_stretches(decibels: FloatArray, random: Random) -> None:
     """SpecAugment: up to two stretches of bands and of frames go silent, in place."""
     for _ in range(int(random.integers(0, 3))):
         band = int(random.integers(0, MELS - 8))

@@ -100,8 +100,8 @@ class _Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        _write(state, self._checkpoint)
-        _write(
+        write(state, self._checkpoint)
+        write(
             {
                 "config": asdict(self.average.encoder.config),
                 "encoder": self.average.encoder.state_dict(),
@@ -135,7 +135,8 @@ class _Run:
                 value.copy_(current[name])
 
 
-def _write(state: Mapping[str, Any], path: Path) -> None:
+def write(state: Mapping[str, Any], path: Path) -> None:
+    """Save a state by rename: the file is whole or not there."""
     unfinished = path.with_suffix(".part")
     torch.save(state, unfinished)
     unfinished.replace(path)
@@ -155,7 +156,7 @@ def _evaluate(run: _Run, utterances: Sequence[Utterance], versions: Sequence[Log
         logger.info("step %d %s %.3f %s", run.step, name, unweighted_recall(report), json.dumps(means))
 
 
-def _training_items(utterances: Sequence[Utterance], fold: int | None) -> list[int]:
+def training_items(utterances: Sequence[Utterance], fold: int | None) -> list[int]:
     """Utterances of the speakers that training may hear, without those of `fold`."""
     folds = folds_of((u.corpus, u.speaker) for u in utterances)
     places = [folds.get((u.corpus, u.speaker)) for u in utterances]
@@ -168,8 +169,8 @@ def train(data: Path, folder: Path, training: SpeechTraining, cache: Path | None
     utterances = read_index(data / "speech")
     versions, noise = load_versions(data / "speech", cache or folder / "cache")
     run = _Run(folder, training)
-    training_items = _training_items(utterances, training.fold)
-    composer = SpeechComposer(utterances, versions, noise, training_items)
+    items = training_items(utterances, training.fold)
+    composer = SpeechComposer(utterances, versions, noise, items)
     batches: Iterator[SpeechBatch] = composer.batches(training.seed, run.step)
     losses: list[float] = []
     while run.step < training.steps:

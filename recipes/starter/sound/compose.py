@@ -1,0 +1,306 @@
+"""Training sequences of sound: acted voices, calm voices, bursts, music and noise, alone and over one another.
+
+Half of the batches hold one sound a row, half hold several. Sounds are mixed by adding band powers, as mixing
+waveforms does on average.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.starter.sound.bank import SoundBank
+from recipes.starter.sound.recordings import NO_VOICE
+from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
+from recipes.starter.voices.sequences import (
+    ACTIVE_DB,
+    LONG_ROWS,
+    LONG_TIME,
+    SHORT_ROWS,
+    SHORT_TIME,
+    SNIPPET_CLASSES,
+    SpeechBatch,
+    group,
+    mask_stretches,
+    pick_emotion,
+    warp,
+)
+from sentiloc.model.extractors.logmel import DB_OFFSET, DB_SCALE, FRAMES, MELS, SILENT_VALUE
+from sentiloc.model.extractors.sound_events import EVENTS
+from sentiloc.model.segments import FloatArray
+
+SHARES = {"acted": 0.54, "calm": 0.18, "burst": 0.10, "music": 0.09, "noise": 0.09}
+"""How often a sound of each kind is drawn."""
+BED, BED_DB = 0.6, (-3.0, 30.0)
+BED_KINDS = {"music": 0.4, "noise": 0.35, "synthetic": 0.25}
+"""How often something lies under the sounds of a row, how far below them, and what it is."""
+SYNTHETIC_EVENTS = ("noise", "speech", "music")
+"""What the synthetic bank of `voices/data.py` holds, in turn: coloured noise, babble, chords."""
+AUDIBLE_DB, INAUDIBLE_DB = 12.0, 22.0
+"""A bed this far below the rest is heard, or is not heard any more."""
+SILENT_DB = 45.0
+SAME_SPEAKER = 0.6
+FLOOR_POWER = 1e-10
+_EMOTION_OF_EVENT = {"laughter": "happy", "crying": "sad", "screaming": "fearful"}
+_COLUMN = {name: i for i, name in enumerate(EVENTS)}
+_VOCAL = [_COLUMN[name] for name in ("laughter", "crying", "screaming")]
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundBatch(SpeechBatch):
+    """Adds `events` (rows, time, events) in [0, 1] and where each of them is `known`, same shape."""
+
+    events: FloatArray
+    known: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """One sound to be placed: band power and events by frame; `sentiment` 0 to 3 or -1, `emotion` of EMOTIONS."""
+
+    power: FloatArray
+    events: FloatArray
+    known: FloatArray
+    sentiment: int
+    emotion: int
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row in the making; `owner` is the number of the sound that fills a frame, -1 where there is none."""
+
+    power: FloatArray
+    events: FloatArray
+    known: FloatArray
+    classes: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    end: int
+
+    @classmethod
+    def empty(cls, frames: int) -> _Row:
+        wide = (frames, len(EVENTS))
+        return cls(
+            np.zeros((frames, MELS), np.float32),
+            np.zeros(wide, np.float32),
+            np.ones(wide, np.float32),
+            np.full(frames, NO_VOICE),
+            np.full(frames, -1),
+            frames,
+        )
+
+
+class SoundComposer:
+    """An endless supply of batches; the same seed gives the same batches. `items` are utterances that may be used."""
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        versions: Sequence[LogMels],
+        synthetic: LogMels,
+        items: Sequence[int],
+        bank: SoundBank,
+    ) -> None:
+        self._utterances, self._versions, self._synthetic, self._bank = utterances, versions, synthetic, bank
+        corpora = sorted({utterances[item].corpus for item in items})
+        members = {name: [i for i in items if utterances[i].corpus == name] for name in corpora}
+        shares = np.sqrt([len(members[name]) for name in corpora])
+        self._corpora, self._corpus_shares = corpora, shares / shares.sum()
+        self._groups = {name: group(utterances, members[name]) for name in corpora}
+        self._takes = _takes_by_kind(bank)
+
+    def batches(self, seed: int, start: int = 0) -> Iterator[SoundBatch]:
+        """Batches from number `start` on."""
+        number = start
+        while True:
+            yield self.batch(np.random.default_rng((seed, number)), long=number % 2 == 1)
+            number += 1
+
+    def batch(self, random: Random, *, long: bool) -> SoundBatch:
+        """Rows of several sounds, or of one."""
+        rows, time = (LONG_ROWS, LONG_TIME) if long else (SHORT_ROWS, SHORT_TIME)
+        placed: list[Sound] = []
+        made = [self._row(random, time * FRAMES, placed, single=not long) for _ in range(rows)]
+        decibels = [self._finish(row, random) for row in made]
+        return _collate(made, np.stack(decibels), time, placed)
+
+    def _row(self, random: Random, frames: int, placed: list[Sound], *, single: bool) -> _Row:
+        row = _Row.empty(frames)
+        corpus, speaker = str(random.choice(self._corpora, p=self._corpus_shares)), None
+        same = random.random() < SAME_SPEAKER
+        cursor = int(random.integers(0, 24 if single else 64)) * int(random.random() < 0.5)
+        while cursor < frames - FRAMES:
+            kind = _draw(SHARES, random)
+            if kind == "acted":
+                item = self._pick(random, corpus, speaker)
+                sound = self._acted(item, random)
+                speaker = self._utterances[item].speaker if same and corpus != "urdu" else None
+            else:
+                sound = self._recorded(kind, frames, random)
+            cursor = _place(row, cursor, sound, len(placed), random)
+            placed.append(sound)
+            if single:
+                row.end = min(frames, cursor + int(random.integers(0, 32)))
+                break
+            if not same:
+                corpus = str(random.choice(self._corpora, p=self._corpus_shares))
+            cursor += int(random.integers(0, 80)) * int(random.random() < 0.6)
+        self._lay_bed(row, random)
+        return row
+
+    def _pick(self, random: Random, corpus: str, speaker: str | None) -> int:
+        groups = self._groups[corpus]
+        if speaker is not None:
+            groups = {e: {speaker: by[speaker]} for e, by in groups.items() if speaker in by}
+        by_speaker = groups[pick_emotion(groups, random)]
+        name = list(by_speaker)[int(random.integers(len(by_speaker)))]
+        return int(random.choice(by_speaker[name]))
+
+    def _acted(self, item: int, random: Random) -> Sound:
+        """An utterance: speech; whether somebody sobs or laughs in it is known of neutral ones alone."""
+        utterance = self._utterances[item]
+        power = _power(self._versions[int(random.integers(len(self._versions)))][item])
+        events = np.zeros((len(power), len(EVENTS)), np.float32)
+        events[:, _COLUMN["speech"]] = 1
+        known = np.ones_like(events)
+        if utterance.emotion != EMOTIONS.index("neutral"):
+            known[:, _VOCAL] = 0
+        return Sound(
+            power=power, events=events, known=known, sentiment=utterance.sentiment, emotion=utterance.emotion
+        )
+
+    def _recorded(self, kind: str, frames: int, random: Random) -> Sound:
+        """A stretch of a recording of that kind, as long as it is, or as the row; mostly shorter."""
+        owners = self._takes[kind]
+        takes = owners[int(random.integers(len(owners)))]
+        take = int(random.choice(takes))
+        mels, events = self._bank.take(take)
+        length = min(len(mels), int(frames * random.uniform(0.4, 1)))
+        first = int(random.integers(0, len(mels) - length + 1))
+        recording = self._bank.recordings[self._bank.recording[take]]
+        inside = slice(first, first + length)
+        return Sound(
+            power=_power(mels[inside]),
+            events=events[inside],
+            known=np.ones_like(events[inside]),
+            sentiment=recording.sentiment,
+            emotion=EMOTIONS.index(_EMOTION_OF_EVENT.get(recording.event, "neutral")),
+        )
+
+    def _lay_bed(self, row: _Row, random: Random) -> None:
+        """Music or noise under the whole row, louder at times than what lies on it."""
+        if random.random() >= BED:
+            return
+        kind, frames = _draw(BED_KINDS, random), len(row.power)
+        if kind == "synthetic":
+            number = int(random.integers(len(self._synthetic)))
+            power = _stretch(_power(self._synthetic[number]), frames, random)
+            events = np.zeros((frames, len(EVENTS)), np.float32)
+            events[:, _COLUMN[SYNTHETIC_EVENTS[number % 3]]] = 1
+        else:
+            sound = self._recorded(kind, frames, random)
+            power, events = np.resize(sound.power, (frames, MELS)), np.resize(sound.events, row.events.shape)
+        below = random.uniform(*BED_DB)
+        voiced = row.power[row.owner >= 0]
+        level = float(voiced.mean()) if len(voiced) else 1.0
+        row.power += power * np.float32(level * 10 ** (-below / 10) / max(float(power.mean()), 1e-12))
+        heard = np.clip((INAUDIBLE_DB - below) / (INAUDIBLE_DB - AUDIBLE_DB), 0, 1)
+        under = np.where((row.owner >= 0)[:, None], events * np.float32(heard), events)
+        row.events = np.maximum(row.events, under)
+
+    def _finish(self, row: _Row, random: Random) -> FloatArray:
+        """Silence by level, then floor, vocal tract, equaliser, gain and masks: decibels (frames, 60)."""
+        level = row.power.mean(axis=1)
+        silent = level < level.max() * 10 ** (-SILENT_DB / 10)
+        row.events[silent] = 0
+        row.events[silent, _COLUMN["silence"]] = 1
+        power = row.power + np.float32(level.mean() * 10 ** (-random.uniform(25, 60) / 10))
+        if random.random() < 0.5:
+            power = power @ warp(random.uniform(0.92, 1.08))
+        decibels = 10 * np.log10(power + FLOOR_POWER)
+        if random.random() < 0.5:
+            decibels += np.interp(np.arange(MELS), np.linspace(0, MELS - 1, 5), random.normal(0, 4, 5))
+        decibels += random.uniform(-12, 12) - 10 * np.log10(float(level.mean()) + FLOOR_POWER) - 7
+        mask_stretches(decibels, random)
+        return np.asarray(decibels, np.float32)
+
+
+def _takes_by_kind(bank: SoundBank) -> dict[str, list[list[int]]]:
+    """Training takes by kind and owner, so that long recordings and busy owners do not count more."""
+    owners: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for take in bank.takes(held_out=False):
+        recording = bank.recordings[bank.recording[take]]
+        owner = f"{recording.source} {recording.owner}"
+        if recording.event in _EMOTION_OF_EVENT:
+            owners["burst"][f"{recording.event} {recording.source}"].append(take)
+        elif recording.event == "speech":
+            owners["calm"][owner].append(take)
+        elif recording.event == "music":
+            owners["music"][owner].append(take)
+        else:
+            owners["noise"][recording.label].append(take)
+    return {kind: [by[name] for name in sorted(by)] for kind, by in owners.items()}
+
+
+def _draw(shares: Mapping[str, float], random: Random) -> str:
+    names, weights = list(shares), np.array(list(shares.values()))
+    return names[int(random.choice(len(names), p=weights / weights.sum()))]
+
+
+def _power(mels: NDArray[np.floating]) -> FloatArray:
+    decibels = mels.astype(np.float32) * DB_SCALE - DB_OFFSET
+    power: FloatArray = np.exp(decibels * np.float32(np.log(10) / 10)).astype(np.float32)
+    return power * (mels > SILENT_VALUE)
+
+
+def _stretch(power: FloatArray, frames: int, random: Random) -> FloatArray:
+    first = int(random.integers(0, max(1, len(power) - frames + 1)))
+    return np.resize(power[first : first + frames], (frames, MELS))
+
+
+def _place(row: _Row, cursor: int, sound: Sound, number: int, random: Random) -> int:
+    """Put (a part of) a sound into the row at frame `cursor`; returns the frame after it."""
+    keep = min(len(sound.power), len(row.owner) - cursor)
+    if random.random() < 0.3:
+        keep = min(keep, max(48, int(len(sound.power) * random.uniform(0.4, 1))))
+    first = int(random.integers(0, len(sound.power) - keep + 1))
+    part, here = slice(first, first + keep), slice(cursor, cursor + keep)
+    power = sound.power[part]
+    power = power / max(float(power.mean()), 1e-12) * np.float32(10 ** (random.normal(0, 4) / 10))
+    row.power[here] = power
+    loud = power.max(axis=1)
+    active = np.flatnonzero(loud > loud.max() * 10 ** (-ACTIVE_DB / 10))
+    voiced = slice(cursor + active[0], cursor + active[-1] + 1)
+    row.classes[voiced] = sound.sentiment
+    row.owner[voiced] = number
+    row.events[voiced] = sound.events[part][active[0] : active[-1] + 1]
+    row.known[voiced] = sound.known[part][active[0] : active[-1] + 1]
+    return cursor + keep
+
+
+def _collate(rows: list[_Row], decibels: FloatArray, time: int, placed: Sequence[Sound]) -> SoundBatch:
+    shape = (len(rows), time, FRAMES)
+    ends = np.array([row.end for row in rows])
+    present = (np.arange(time) * FRAMES < ends[:, None]).astype(np.float32)
+    classes = np.stack([row.classes for row in rows]).reshape(shape)
+    owner = np.stack([row.owner for row in rows]).reshape(-1, FRAMES)
+    shares = (classes[..., None] == np.arange(SNIPPET_CLASSES)).mean(axis=2)
+    told = shares.sum(axis=2, keepdims=True) > 0.7
+    weights = np.stack([(owner == number).mean(axis=1) for number in range(len(placed))])
+    events = np.stack([row.events for row in rows]).reshape(*shape, len(EVENTS)).mean(axis=2)
+    known = np.stack([row.known for row in rows]).reshape(*shape, len(EVENTS)).min(axis=2)
+    return SoundBatch(
+        audio=((decibels + DB_OFFSET) / DB_SCALE).astype(np.float32).reshape(*shape, MELS),
+        present=present,
+        targets=(shares * told * present[..., None]).astype(np.float32),
+        weights=weights.astype(np.float32),
+        sentiment=np.array([min(sound.sentiment, 2) for sound in placed]),
+        emotion=np.array([sound.emotion for sound in placed]),
+        events=events,
+        known=known * present[..., None],
+    )

@@ -1,0 +1,74 @@
+"""The audio encoder with the heads that it is trained under: voices as before, and sound events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recipes.starter.sound.compose import SoundBatch
+from recipes.starter.voices.data import EMOTIONS
+from sentiloc.model.extractors.sound_events import EventHead
+from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
+
+LABEL_SMOOTHING = 0.1
+EMOTION_WEIGHT, SNIPPET_WEIGHT, EVENT_WEIGHT = 0.5, 0.7, 4.0
+
+
+class SoundNet(nn.Module):
+    """Encoder, heads of the voice and head of the events, trained together and averaged together."""
+
+    def __init__(self, config: SpeechConfig | None = None) -> None:
+        super().__init__()
+        self.encoder = SpeechEncoder(config)
+        self.heads = SpeechHeads(self.encoder.config.dim, len(EMOTIONS))
+        self.events = EventHead(self.encoder.config.dim)
+
+    def loss(self, batch: SoundBatch) -> Tensor:
+        """Sounds' sentiment and emotion, snippets' sentiment and events; what is not known does not count."""
+        embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
+        sentiment, emotion = self.heads.utterances(embedding.flatten(0, 1), torch.from_numpy(batch.weights))
+        targets = torch.from_numpy(batch.targets)
+        snippet = -(targets * F.log_softmax(self.heads.snippets(embedding), dim=-1)).sum() / targets.sum()
+        main = F.cross_entropy(
+            sentiment, torch.from_numpy(batch.sentiment), ignore_index=-1, label_smoothing=LABEL_SMOOTHING
+        )
+        fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
+        known = torch.from_numpy(batch.known)
+        wrong = F.binary_cross_entropy_with_logits(
+            self.events(embedding), torch.from_numpy(batch.events), weight=known, reduction="sum"
+        )
+        voice = main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
+        return voice + EVENT_WEIGHT * wrong / known.sum()
+
+
+def encoder_state(net: SoundNet) -> dict[str, Any]:
+    """What an encoder file holds."""
+    return {
+        "config": asdict(net.encoder.config),
+        "encoder": net.encoder.state_dict(),
+        "heads": net.heads.state_dict(),
+        "events": net.events.state_dict(),
+    }
+
+
+def load_sound_net(path: Path) -> SoundNet:
+    """Encoder and heads of a `sound_encoder.pt`, in evaluation mode; one of voices alone has untrained events."""
+    state = torch.load(path, weights_only=True)
+    config = {**state["config"], "dilations": tuple(state["config"]["dilations"])}
+    net = SoundNet(SpeechConfig(**config))
+    net.encoder.load_state_dict(state["encoder"])
+    net.heads.load_state_dict(state["heads"])
+    if "events" in state:
+        net.events.load_state_dict(state["events"])
+    return net.eval()
+
+
+def load_voice_reader(path: Path, *, whole: bool = False) -> VoiceReader:
+    """What reads sound for FSENet, from a `sound_encoder.pt`, in evaluation mode."""
+    net = load_sound_net(path)
+    return VoiceReader(net.encoder, net.heads, events=net.events, whole=whole).eval()

@@ -1,0 +1,196 @@
+"""Teach the audio encoder what sounds are: voices, calm speech, bursts, music, noise, and their sentiment.
+
+    python -m recipes.starter.sound.train --data SENTILOC_DATA --run RUN --start RUN/speech/speech_encoder.pt
+
+`--start` is an encoder that `recipes.starter.voices.train` taught on acted voices alone; it is trained on. The run
+folder holds the caches (log-mels of voices and of the sound bank), `checkpoint.pt` (a run that stopped goes on
+from there) and at the end `sound_encoder.pt`: averaged weights of encoder and heads. Everything follows from the
+seed, and nothing is chosen on held-out speakers or sounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from recipes.starter.sound.bank import open_bank
+from recipes.starter.sound.compose import SoundBatch, SoundComposer
+from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net
+from recipes.starter.sound.scores import false_sentiment, voice_recall
+from recipes.starter.splits import FOLDS
+from recipes.starter.voices.data import load_versions, read_index
+from recipes.starter.voices.train import training_items, write
+from sentiloc.model.extractors.speech import SpeechConfig
+
+AVERAGE_DECAY = 0.99
+WARM_UP = 60
+COOL_DOWN = 0.5
+FOLD_CONFIG = SpeechConfig(dim=256, bands=8, hidden=128)
+FILE = "sound_encoder.pt"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundTraining:
+    """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed.
+
+    `fold`: the training speakers of this fold are left out.
+    """
+
+    steps: int = 1600
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    seed: int = 0
+    save_every: int = 100
+    fold: int | None = None
+
+
+class Run:
+    """Network, average, optimiser and step: what a checkpoint holds."""
+
+    def __init__(self, folder: Path, training: SoundTraining, start: Path | None) -> None:
+        torch.manual_seed(training.seed)
+        self.folder, self.training, self.step = folder, training, 0
+        config = None if training.fold is None else FOLD_CONFIG
+        self.net = load_sound_net(start) if start else SoundNet(config)
+        self.average = SoundNet(self.net.encoder.config)
+        self.average.load_state_dict(self.net.state_dict())
+        self.average.eval()
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": training.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups)
+        if (folder / "checkpoint.pt").exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
+        if state["training"] != asdict(self.training):
+            raise ValueError(f"{self.folder} belongs to another training: {state['training']}")
+        self.step = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def save(self) -> None:
+        """Write checkpoint and averaged weights, each by rename."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "training": asdict(self.training),
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        write(state, self.folder / "checkpoint.pt")
+        write(encoder_state(self.average), self.folder / FILE)
+
+    def take_step(self, batch: SoundBatch) -> float:
+        """One optimiser step; returns the loss."""
+        torch.manual_seed(self.training.seed + self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.training, self.step)
+        self.net.train()
+        loss = self.net.loss(batch)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        return loss.item()
+
+    def _update_average(self) -> None:
+        decay = min(AVERAGE_DECAY, self.step / (self.step + 20))
+        current = self.net.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[name], 1 - decay)
+            else:
+                value.copy_(current[name])
+
+
+def learning_rate(training: SoundTraining, step: int) -> float:
+    """Linear warm-up, a plateau, and a linear decay to a fiftieth over the last part of the steps."""
+    decay = (training.steps - step) / (COOL_DOWN * training.steps)
+    return training.learning_rate * max(0.02, min((step + 1) / WARM_UP, decay, 1.0))
+
+
+def train(
+    data: Path,
+    folder: Path,
+    training: SoundTraining,
+    *,
+    start: Path | None = None,
+    voices: Path | None = None,
+    bank: Path | None = None,
+    packages: Path | None = None,
+) -> Path:
+    """Train, or go on with, the run in `folder`; returns the path of the averaged weights.
+
+    `voices`, `bank`, `packages` are the caches of acted voices, of sounds, and the unpacked packages; by default they
+    lie in the run folder.
+    """
+    torch.set_num_threads(1)
+    utterances = read_index(data / "speech")
+    versions, synthetic = load_versions(data / "speech", voices or folder / "voices")
+    sounds = open_bank(data, packages or folder / "packages", bank or folder / "bank")
+    run = Run(folder, training, start)
+    items = training_items(utterances, training.fold)
+    composer = SoundComposer(utterances, versions, synthetic, items, sounds)
+    batches = composer.batches(training.seed, run.step)
+    losses: list[float] = []
+    while run.step < training.steps:
+        losses.append(run.take_step(next(batches)))
+        if run.step % 25 == 0:
+            logger.info("step %d loss %.3f", run.step, np.mean(losses[-25:]))
+        if run.step % training.save_every == 0 or run.step == training.steps:
+            run.save()
+            report = {
+                **voice_recall(run.average, utterances, versions[0]),
+                **false_sentiment(run.average, sounds),
+            }
+            logger.info("step %d %s", run.step, json.dumps(report))
+    return folder / FILE
+
+
+def main() -> None:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds speech/ sounds/ weights/")
+    parser.add_argument("--run", type=Path, required=True, help="folder for caches, checkpoint and weights")
+    parser.add_argument("--start", type=Path, help="an encoder of acted voices to go on from")
+    parser.add_argument("--voices", type=Path, help="cache of acted voices, if another run made it")
+    parser.add_argument("--bank", type=Path, help="cache of the sound bank, if another run made it")
+    parser.add_argument("--packages", type=Path, help="folder of the Debian packages")
+    parser.add_argument("--fold", type=int, choices=range(FOLDS), help="leave out the speakers of a fold")
+    parser.add_argument("--steps", type=int, default=SoundTraining().steps)
+    parser.add_argument("--rate", type=float, default=SoundTraining().learning_rate)
+    parser.add_argument("--seed", type=int, default=SoundTraining().seed)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    training = SoundTraining(steps=given.steps, learning_rate=given.rate, seed=given.seed, fold=given.fold)
+    train(
+        given.data,
+        given.run,
+        training,
+        start=given.start,
+        voices=given.voices,
+        bank=given.bank,
+        packages=given.packages,
+    )
+
+
+if __name__ == "__main__":
+    main()
