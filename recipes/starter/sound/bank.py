@@ -26,7 +26,7 @@ from sentiloc.model.extractors.logmel import DB_SCALE, SAMPLE_RATE
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
-VERSIONS, RARE_VERSIONS = 2, 12
+VERSIONS, BABY_VERSIONS, RARE_VERSIONS = 2, 4, 12
 RARE = frozenset({"laughter", "crying", "screaming"})
 ACTIVE_DB = 30.0
 VOCAL = ("laughter", "crying", "screaming")
@@ -128,7 +128,9 @@ def _takes_of(recording: Recording, number: int, *, weights: Path, seed: int) ->
     wave = excerpt(decode(str(recording.path)))
     heard = teacher.listen(wave)
     rare = recording.event in RARE
-    count = 2 if recording.held_out else RARE_VERSIONS if rare else VERSIONS
+    count = VERSIONS
+    if rare and not recording.held_out:
+        count = BABY_VERSIONS if recording.source == "baby" else RARE_VERSIONS
     takes = []
     for version in range(count):
         changed = _changed(wave, rare, np.random.default_rng((seed, number, version))) if version else wave
