@@ -196,15 +196,7 @@ class SoundComposer:
         """Music or noise under the whole row, louder at times than what lies on it."""
         if random.random() >= BED:
             return
-        kind, frames = _draw(BED_KINDS, random), len(row.power)
-        if kind == "synthetic":
-            number = int(random.integers(len(self._synthetic)))
-            power = _stretch(_power(self._synthetic[number]), frames, random)
-            events = np.zeros((frames, len(EVENTS)), np.float32)
-            events[:, _COLUMN[SYNTHETIC_EVENTS[number % 3]]] = 1
-        else:
-            sound = self._recorded(kind, frames, random)
-            power, events = np.resize(sound.power, (frames, MELS)), np.resize(sound.events, row.events.shape)
+        power, events = self._bed(_draw(BED_KINDS, random), len(row.power), random)
         below = random.uniform(*BED_DB)
         voiced = row.power[row.owner >= 0]
         level = float(voiced.mean()) if len(voiced) else 1.0
@@ -212,6 +204,17 @@ class SoundComposer:
         heard = np.clip((INAUDIBLE_DB - below) / (INAUDIBLE_DB - AUDIBLE_DB), 0, 1)
         under = np.where((row.owner >= 0)[:, None], events * np.float32(heard), events)
         row.events = np.maximum(row.events, under)
+
+    def _bed(self, kind: str, frames: int, random: Random) -> tuple[FloatArray, FloatArray]:
+        """Band power (frames, 60) and events (frames, events) of what goes under a row."""
+        events = np.zeros((frames, len(EVENTS)), np.float32)
+        if kind == "synthetic":
+            number = int(random.integers(len(self._synthetic)))
+            events[:, _COLUMN[SYNTHETIC_EVENTS[number % 3]]] = 1
+            return _stretch(_power(self._synthetic[number]), frames, random), events
+        sound = self._recorded(kind, frames, random)
+        events[:] = np.resize(sound.events, events.shape)
+        return _stretch(sound.power, frames, random), events
 
     def _finish(self, row: _Row, random: Random) -> FloatArray:
         """Silence by level, then floor, vocal tract, equaliser, gain and masks: decibels (frames, 60)."""

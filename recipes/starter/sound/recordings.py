@@ -57,9 +57,13 @@ class Recording:
 
 def read_recordings(sounds: Path, packages: Path) -> list[Recording]:
     """Everything of `sounds`/index.csv in its order, then of the packages."""
+    return [*recordings_of(sounds), *_of_packages(packages)]
+
+
+def recordings_of(sounds: Path) -> list[Recording]:
+    """Everything of `sounds`/index.csv in its order; a second heading within it is passed over."""
     with (sounds / "index.csv").open(newline="") as file:
-        found = [_of_row(sounds, row) for row in csv.DictReader(file) if row["file"] != "file"]
-    return [*found, *_of_packages(packages)]
+        return [_of_row(sounds, row) for row in csv.DictReader(file) if row["file"] != "file"]
 
 
 def _of_row(sounds: Path, row: dict[str, str]) -> Recording:

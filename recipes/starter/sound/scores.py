@@ -65,7 +65,7 @@ def _recognised(event: int, targets: FloatArray, events: FloatArray) -> list[flo
     padded[: len(targets)] = targets
     sounds = padded.reshape(time, 32, -1)[:, :, event].mean(axis=1) > 0.5
     best = events[:, :-1].argmax(axis=1) == event
-    return best[sounds].astype(float).tolist()
+    return [float(right) for right in best[sounds]]
 
 
 def false_sentiment(net: SoundNet, bank: SoundBank) -> dict[str, float]:
