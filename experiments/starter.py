@@ -226,7 +226,7 @@ def _hear(pipeline: SentimentPipeline, audio: FloatArray) -> int:
 
 
 def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
-    """The extractors alone: FER+ measured here, speech as `experiments.speech` last measured it."""
+    """The extractors alone: FER+ measured here, speech as `experiments.sound` last measured it."""
     accuracy = scores(
         open_session(package / "expression.onnx"), read_ferplus(data / "faces" / "ferplus_dev.npz").report
     )
@@ -235,8 +235,8 @@ def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
         Line(what=f"unseen FER+ images, 8 classes, {name}, %", value=100 * accuracy[key], target=88)
         for name, key in shares.items()
     ]
-    if (results / "speech.json").exists():
-        recall = json.loads((results / "speech.json").read_text())["mean_unweighted_recall"]["clean"]
+    if (results / "sound.json").exists():
+        recall = json.loads((results / "sound.json").read_text())["mean_unweighted_recall"]["clean"]
         lines.append(Line(what="unseen speakers, encoder: mean recall, %", value=100 * recall, target=65))
     return lines
 

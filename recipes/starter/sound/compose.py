@@ -184,6 +184,8 @@ class SoundComposer:
         first = int(random.integers(0, len(mels) - length + 1))
         recording = self._bank.recordings[self._bank.recording[take]]
         inside = slice(first, first + length)
+        if not (mels[inside] > SILENT_VALUE + 1e-3).any():
+            return self._recorded(kind, frames, random)
         return Sound(
             power=_power(mels[inside]),
             events=events[inside],
@@ -258,7 +260,7 @@ def _draw(shares: Mapping[str, float], random: Random) -> str:
 def _power(mels: NDArray[np.floating]) -> FloatArray:
     decibels = mels.astype(np.float32) * DB_SCALE - DB_OFFSET
     power: FloatArray = np.exp(decibels * np.float32(np.log(10) / 10)).astype(np.float32)
-    return power * (mels > SILENT_VALUE)
+    return power * (mels > SILENT_VALUE + 1e-3)
 
 
 def _stretch(power: FloatArray, frames: int, random: Random) -> FloatArray:
@@ -271,7 +273,10 @@ def _place(row: _Row, cursor: int, sound: Sound, number: int, random: Random) ->
     keep = min(len(sound.power), len(row.owner) - cursor)
     if random.random() < 0.3:
         keep = min(keep, max(48, int(len(sound.power) * random.uniform(0.4, 1))))
-    first = int(random.integers(0, len(sound.power) - keep + 1))
+    last = len(sound.power) - keep
+    first = int(random.integers(0, last + 1))
+    if not sound.power[first : first + keep].any():  # a pause: take what is around the loudest frame
+        first = int(np.clip(sound.power.max(axis=1).argmax() - keep // 2, 0, last))
     part, here = slice(first, first + keep), slice(cursor, cursor + keep)
     power = sound.power[part]
     power = power / max(float(power.mean()), 1e-12) * np.float32(10 ** (random.normal(0, 4) / 10))
