@@ -134,7 +134,7 @@ def test_variable_frame_rate_keeps_its_times(tmp_path: Path, name: str, suffix: 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
-def test_time_counts_from_the_first_video_frame(tmp_path: Path, suffix: str) -> None:
+def test_time_counts_from_the_containers_start(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     clip = make_clip(path, seconds=1.5, start=5.0, audio="aac", beeps=((0.5, 0.8),))
     decoded = decode_all(path)
@@ -228,13 +228,20 @@ class TestSound:
         expected = [0.6, 0.8, 2.0, 2.2] if suffix == ".mkv" else [0.6, 0.8]
         assert beep_edges(decoded.sound)[: len(expected)] == pytest.approx(expected, abs=0.02)
 
-    def test_what_precedes_the_video_is_dropped(self, tmp_path: Path) -> None:
-        path = tmp_path / "clip.mkv"
+    @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+    def test_what_precedes_the_first_picture_is_heard(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"clip{suffix}"
         beeps = ((-0.5, -0.2), (0.5, 0.7))
-        make_clip(path, seconds=1, start=1.0, audio="flac", audio_spans=((-1.0, 1.0),), beeps=beeps)
+        clip = make_clip(path, seconds=2, start=1.0, audio="aac", audio_spans=((-1.0, 2.0),), beeps=beeps)
         decoded = decode_all(path)
-        assert beep_edges(decoded.sound) == pytest.approx([0.5, 0.7], abs=0.02)
-        assert len(decoded.sound) == pytest.approx(RATE, abs=RATE * 0.01)
+        assert beep_edges(decoded.sound) == pytest.approx([0.5, 0.8, 1.5, 1.7], abs=0.03)
+        assert decoded.end.duration == pytest.approx(3.0, abs=0.06)
+        assert decoded.times[:24] == [0.0] * 24
+        assert decoded.snippets[0].faces.max() < 20
+        late = [seconds + 1.0 - (30 + i) / 25 for i, seconds in enumerate(decoded.times[30:70])]
+        assert max(map(abs, late)) < 0.085
+        assert max(late) - min(late) < 0.002
+        assert clip.duration == 2.0
 
     def test_rounded_timestamps_leave_no_seams(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "clip.mkv", seconds=4, audio="flac", audio_rate=44_100, beeps=((0.0, 4.0),))

@@ -1,6 +1,6 @@
 """Decoded frames onto the spec's grid, by their timestamps, and into snippets in shared memory.
 
-Time 0 is the first video frame that decodes. Grid frame k shows what is on screen at k / rate: the last frame
+Time 0 is the container's start, as a player shows it. Grid frame k shows what is on screen at k / rate: the last frame
 whose timestamp is not later (by more than a rounding error of millisecond timestamps).
 """
 
@@ -17,7 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from sentiloc.worker.decoder.media import check_size, too_fast, too_long, too_many_frames
+from sentiloc.worker.decoder.media import (
+    DURATION_MARGIN,
+    check_size,
+    too_fast,
+    too_long,
+    too_many_frames,
+)
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
 Image = NDArray[np.uint8]
@@ -25,40 +31,36 @@ Image = NDArray[np.uint8]
 ROUNDING_SECONDS = 0.0015
 _CROP_MARGIN = Fraction(8, 7)
 _RATE_TOLERANCE = 0.9
+_LEAD_SECONDS = 0.5
+"""A first picture that comes so late is on screen from the start; before a later one the screen is black."""
 
 
 class Clock:
-    """Seconds of each frame since the first, never falling; counts frames and refuses floods of them."""
+    """Seconds of each frame since time 0, never falling; counts frames and refuses floods of them."""
 
-    def __init__(self, rate: Fraction, limits: DecodeLimits) -> None:
+    def __init__(self, limits: DecodeLimits) -> None:
         self.frames = 0
-        self.origin: float | None = None
-        self._step = float(1 / rate)
         self._limits = limits
         self._last = 0.0
         self._recent: deque[float] = deque(maxlen=int(limits.max_frame_rate) + 1)
 
-    def read(self, stamp: float | None) -> float:
-        """Time of the frame stamped so; one without a stamp follows the one before at the average rate."""
-        if self.origin is None:
-            self.origin = stamp if stamp is not None else 0.0
-        now = stamp - self.origin if stamp is not None else self._last + self._step
-        self._last = max(now, self._last) if self.frames else 0.0
+    def count(self, seconds: float) -> float:
+        """When the frame that is due at `seconds` is shown. Raises limit_exceeded."""
+        self._last = max(seconds, self._last)
         self.frames += 1
         self._check()
         return self._last
 
-    def end(self, last: VideoFrame, declared_end: float | None) -> float:
+    def end(self, last: VideoFrame, step: float, declared: float | None) -> float:
         """Time at which the last frame leaves the screen: by its duration or as declared, if earlier."""
-        shown = float(last.duration * last.time_base) if last.duration and last.time_base else self._step
+        shown = float(last.duration * last.time_base) if last.duration and last.time_base else step
         end = self._last + shown
-        declared = (declared_end or 0.0) - (self.origin or 0.0)
-        return round(declared if self._last < declared < end else end, 6)
+        return round(declared if declared is not None and self._last < declared < end else end, 6)
 
     def _check(self) -> None:
         if self.frames > self._limits.max_frames:
             raise too_many_frames(self._limits)
-        if self._last > self._limits.max_duration_seconds:
+        if self._last > self._limits.max_duration_seconds + DURATION_MARGIN:
             raise too_long(self._limits)
         self._recent.append(self._last)
         if len(self._recent) == self._recent.maxlen and self._last - self._recent[0] < _RATE_TOLERANCE:
@@ -171,6 +173,8 @@ class SnippetBuilder:
     def push(self, frame: VideoFrame, seconds: float) -> None:
         """Hold `frame` from `seconds` on; the one held so far fills the grid up to there."""
         check_size(frame.width, frame.height, self._limits)
+        if self._held is None and seconds > _LEAD_SECONDS:
+            self._held = _black(frame)
         self._fill(seconds)
         self._held, self._made = frame, {}
 
@@ -205,3 +209,8 @@ class SnippetBuilder:
             assert self._held is not None  # noqa: S101
             self._made[scale] = scale(self._held)
         return self._made[scale]
+
+
+def _black(like: VideoFrame) -> VideoFrame:
+    """A black frame of the same size."""
+    return VideoFrame.from_ndarray(np.zeros((like.height, like.width), np.uint8), "gray")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from math import inf
+from typing import Any, BinaryIO
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -29,19 +31,28 @@ AUDIO_CODECS = (
 )
 _DECODERS = "libdav1d,libvpx,libvpx-vp9,libopus,libvorbis,libspeex,amrnb,amrwb,mp3float,mp2float,mp1float"
 _INDEXED = {"mov", "mp4", "matroska", "webm"}
+_DECLARING = _INDEXED | {"avi", "flv", "asf", "mxf", "ogg"}
+"""Containers whose header states how long they are."""
+_FARTHEST_START = 30.0
+"""Streams that begin earlier than those used by more than this have a clock of their own."""
+_PRIMING_SECONDS = 0.1
+DURATION_MARGIN = 2.0
+"""Seconds beyond the limit that are let pass: headers round, last frames last."""
+_MOST_REORDERED = 16
 _MAX_ASPECT = 8
 _DEFAULT_RATE = Fraction(25)
 _READ_BYTES = 128 * 1024
 _MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Media:
     """An open container with the streams that are decoded."""
 
     container: InputContainer
     video: VideoStream
     audio: AudioStream | None
+    _decoder_delay: float | None = None
 
     @property
     def rate(self) -> Fraction:
@@ -49,44 +60,99 @@ class Media:
         return self.video.average_rate or self.video.guessed_rate or _DEFAULT_RATE
 
     @property
+    def zero(self) -> float:
+        """Stamp in seconds at which a player starts: the first of any stream's, as far as those used are near it.
+
+        Sound that starts a moment before the first picture only primes its decoder: time 0 is the picture's then.
+        """
+        if self.counts_packets:
+            return 0.0
+        picture, sound = _start(self.video), _start(self.audio)
+        known = [start for start in (picture, sound) if start is not None]
+        start = self.container.start_time
+        first = min(known, default=0.0) if start is None else start / _MICROSECONDS
+        if known and min(known) - first > _FARTHEST_START:
+            first = min(known)
+        return picture if picture is not None and picture - first <= _PRIMING_SECONDS else first
+
+    @property
     def duration(self) -> float:
-        """Declared length in seconds, 0 if unknown."""
-        if self.video.duration and self.video.time_base:
-            return float(self.video.duration * self.video.time_base)
-        return (self.container.duration or 0) / _MICROSECONDS
+        """Declared length in seconds from time 0, 0 if unknown."""
+        return self.declared_end or (self.container.duration or 0) / _MICROSECONDS
 
     @property
     def declared_end(self) -> float | None:
-        """Timestamp in seconds at which the container says that the video ends."""
+        """Seconds from time 0 at which the container says that the video ends."""
         stream = self.video
         if not stream.duration or stream.start_time is None or not stream.time_base:
             return None
-        return float((stream.start_time + stream.duration) * stream.time_base)
+        return float((stream.start_time + stream.duration) * stream.time_base) - self.zero
+
+    @property
+    def declared_length(self) -> float | None:
+        """Seconds from time 0 that the header promises; None where libav could only estimate them."""
+        if not self._formats & _DECLARING:
+            return None
+        if self.declared_end is not None:
+            return self.declared_end
+        return self.container.duration / _MICROSECONDS if self.container.duration else None
+
+    @property
+    def trusted_end(self) -> float | None:
+        """Stamp up to which gaps are the container's own; None where a long gap is a broken clock."""
+        if not self._formats & _INDEXED:
+            return None
+        duration = self.container.duration
+        return self.zero + duration / _MICROSECONDS if duration else inf
+
+    @property
+    def _formats(self) -> set[str]:
+        return set(self.container.format.name.split(","))
 
     @property
     def is_seekable(self) -> bool:
         """Whether the container has an index of keyframes by time."""
-        return bool(self.video.time_base and _INDEXED & set(self.container.format.name.split(",")))
+        return bool(self.video.time_base and _INDEXED & self._formats)
 
     def seek(self, seconds: float) -> None:
-        """Go on from the last keyframe up to a timestamp; raises libav's errors."""
+        """Go on from the last keyframe up to a moment from time 0; raises libav's errors."""
         assert self.video.time_base  # noqa: S101
-        self.container.seek(max(0, int(seconds / self.video.time_base)), stream=self.video)
+        stamp = self.zero + max(0.0, seconds)
+        self.container.seek(int(stamp / self.video.time_base), stream=self.video)
 
-    def stamp(self, frame: VideoFrame) -> float | None:
-        """Timestamp of a frame in seconds. AVI stores none: there the order of packets is the only clock."""
+    def seconds(self, frame: VideoFrame) -> float | None:
+        """When a frame is due. AVI stores no stamps: there the order of packets is the only clock."""
         if not self.counts_packets:
-            return frame.time
-        return None if frame.dts is None or not frame.time_base else float(frame.dts * frame.time_base)
+            return None if frame.time is None else frame.time - self.zero
+        if frame.dts is None or not frame.time_base:
+            return None
+        seconds = float(frame.dts * frame.time_base)
+        if self._decoder_delay is None:
+            is_delay = seconds <= float(_MOST_REORDERED * frame.time_base)
+            self._decoder_delay = seconds if is_delay else 0.0
+        return seconds - self._decoder_delay
 
-    def sound_origin(self, first_stamp: float) -> float:
-        """Timestamp of audio that belongs to the first video frame, which was stamped `first_stamp`."""
-        return 0.0 if self.counts_packets else first_stamp
+    def packet_seconds(self, packet: Packet[Any]) -> float | None:
+        """When a packet is due."""
+        ticks = packet.dts if self.counts_packets or packet.pts is None else packet.pts
+        return None if ticks is None or not packet.time_base else float(ticks * packet.time_base) - self.zero
 
     @property
     def counts_packets(self) -> bool:
         """Whether the container stores no time stamps, so that the order of packets is the only clock."""
         return self.container.format.name == "avi"
+
+    def describe(self, width: int, height: int) -> dict[str, Any]:
+        """What is known when the first picture, `width` x `height` as displayed, is there."""
+        return {
+            "duration": self.duration,
+            "fps": float(self.rate),
+            "width": width,
+            "height": height,
+            "has_audio": self.audio is not None,
+            "start_timecode": self.start_timecode,
+            "drop_frame": self.drop_frame,
+        }
 
     def rate_meter(self) -> RateMeter:
         """For the stamps of the video's packets."""
@@ -111,6 +177,12 @@ class Media:
         """Whether the start timecode counts drop frame; None without one."""
         timecode = self.start_timecode
         return None if timecode is None else ";" in timecode or "." in timecode[-3:]
+
+
+def _start(stream: VideoStream | AudioStream | None) -> float | None:
+    if stream is None or stream.start_time is None or not stream.time_base:
+        return None
+    return float(stream.start_time * stream.time_base)
 
 
 def open_media(file: BinaryIO, container_format: str, limits: DecodeLimits) -> Media:
@@ -167,7 +239,7 @@ def _check(media: Media, limits: DecodeLimits) -> None:
     """Refuse what the header already shows to be too much; lying headers are caught while decoding."""
     check_size(media.video.codec_context.width, media.video.codec_context.height, limits)
     durations = [(media.container.duration or 0) / _MICROSECONDS, media.duration]
-    if max(durations) > limits.max_duration_seconds:
+    if max(durations) > limits.max_duration_seconds + DURATION_MARGIN and media.is_seekable:
         raise too_long(limits)
     if media.video.frames > limits.max_frames:
         raise too_many_frames(limits)

@@ -96,7 +96,7 @@ class RateMeter:
             if abs(rate / measured - 1) <= max(error, EXACT):
                 return rate
         legal = nearest_legal(measured, max(EXACT, min(error, _WIDEST)))
-        return float(legal) if legal else round(measured, 3)
+        return float(legal) if legal else round(measured, 3) or measured
 
 
 def _usual_rate(intervals: np.ndarray[tuple[int], np.dtype[np.float64]], tick: float) -> tuple[float, float]:

@@ -11,19 +11,20 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from sentiloc.worker.decoder.stamps import FrameOrder
+
 Samples = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 
 JITTER_SECONDS = 0.05
-_WAIT_SECONDS = 60.0
 _CHUNK_SECONDS = 0.5
 
 
 class Soundtrack:
     """Resamples to `rate`, fills gaps and a late start with silence, drops what precedes time 0 or overlaps.
 
-    Timestamps decide the position; deviations under `JITTER_SECONDS` are taken for rounding.
+    Time stamps decide the position, on every path; deviations under `JITTER_SECONDS` are taken for rounding.
     `emit(start, samples)` receives chunks (n,) of about half a second, `start` counted in samples; what lies before
     `begins` seconds is left out.
     """
@@ -32,9 +33,9 @@ class Soundtrack:
         self, rate: int, max_seconds: float, emit: Callable[[int, Samples], None], begins: float = 0.0
     ) -> None:
         self._rate, self._max_samples, self._emit = rate, int(max_seconds * rate), emit
-        self._origin: float | None = None
-        self._waiting: list[AudioFrame] = []
+        self._order: FrameOrder[AudioFrame] = FrameOrder(self._put, 0.0, goes_on=False)
         self._resampler: AudioResampler | None = None
+        self._kind: tuple[object, ...] = ()
         self._position = round(begins * rate)  # the next sample, counted since time 0
         self._expected: float | None = None  # seconds at which the next frame should start
         self._drop = 0
@@ -46,46 +47,45 @@ class Soundtrack:
         return self._position
 
     @property
+    def heard_until(self) -> float:
+        """Seconds from time 0 up to which there is sound."""
+        return self._position / self._rate
+
+    @property
     def is_full(self) -> bool:
         """True when no more is taken."""
         return self._position >= self._max_samples
 
-    def start(self, origin: float) -> None:
-        """Set time 0, in the container's seconds; frames that came before are taken now."""
-        self._origin = origin
-        waiting, self._waiting = self._waiting, []
-        for frame in waiting:
-            self.push(frame)
-
-    def push(self, frame: AudioFrame) -> None:
-        """Take one decoded frame; one that cannot be resampled is left out."""
-        if self._origin is None:
-            self._wait(frame)
-            return
-        try:
-            self._take(frame)
-        except (ValueError, av.error.FFmpegError) as error:
-            log.debug("audio frame left out: %s", error)
-            self._resampler = None
+    def push(self, frame: AudioFrame, zero: float) -> None:
+        """Take one decoded frame, of a stream whose time 0 is stamped `zero`."""
+        seconds = None if frame.time is None else frame.time - zero
+        self._order.push(frame, seconds, frame.samples / max(1, frame.sample_rate))
 
     def finish(self) -> None:
         """Emit all that is left."""
-        if self._origin is not None:
+        self._order.finish()
+        self._flush_resampler()
+        self._flush_buffer()
+
+    def _put(self, frame: AudioFrame, seconds: float) -> None:
+        """Place a frame; one that cannot be resampled leaves silence."""
+        try:
+            self._take(frame, seconds)
+        except (ValueError, av.error.FFmpegError) as error:
+            log.debug("audio frame left out: %s", error)
+            self._resampler, self._expected = None, None
+
+    def _take(self, frame: AudioFrame, seconds: float) -> None:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
             self._flush_resampler()
-            self._flush_buffer()
-
-    def _wait(self, frame: AudioFrame) -> None:
-        self._waiting.append(frame)
-        if sum(f.samples / max(1, f.sample_rate) for f in self._waiting) > _WAIT_SECONDS:
-            self._waiting.pop(0)
-
-    def _take(self, frame: AudioFrame) -> None:
-        seconds = frame.time - self._origin if frame.time is not None and self._origin is not None else None
-        if seconds is not None and (self._expected is None or abs(seconds - self._expected) > JITTER_SECONDS):
+            self._kind = kind
+        if self._expected is None or abs(seconds - self._expected) > JITTER_SECONDS:
             self._move_to(seconds)
         if self._resampler is None:
             self._resampler = AudioResampler(format="flt", layout="mono", rate=self._rate)
-        self._expected = (self._expected or 0.0) + frame.samples / frame.sample_rate
+        assert self._expected is not None  # noqa: S101
+        self._expected += frame.samples / frame.sample_rate
         for out in self._resampler.resample(frame):
             self._append(np.asarray(out.to_ndarray(), np.float32).reshape(-1))
 
@@ -100,9 +100,12 @@ class Soundtrack:
         self._expected = seconds
 
     def _flush_resampler(self) -> None:
+        """Get the rest out of the resampler; what is expected next follows the samples that are really there."""
         if self._resampler is not None:
             for out in self._resampler.resample(None):
                 self._append(np.asarray(out.to_ndarray(), np.float32).reshape(-1))
+            if self._expected is not None:
+                self._expected = (self._position - self._drop) / self._rate
         self._resampler = None
 
     def _append(self, samples: Samples) -> None:

@@ -1,0 +1,232 @@
+"""One pass over a container, or over a part of it: video into snippets, audio into the sound track."""
+
+from __future__ import annotations
+
+import errno
+from array import array
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av.error
+from av.audio.frame import AudioFrame
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.findings import Seen, find_warnings
+from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, shape_of
+from sentiloc.worker.decoder.media import Media, pixel_aspect
+from sentiloc.worker.decoder.request import DecodeRequest
+from sentiloc.worker.decoder.soundtrack import Soundtrack
+from sentiloc.worker.decoder.stamps import FrameOrder, PacketClock
+from sentiloc.worker.decoder.task import Output, Task
+
+_MAX_RATE_DENOMINATOR = 1001
+_PREROLL_SECONDS = 1.0
+"""Sound that is decoded before a part of a video, as decoders of sound need some to begin with."""
+_INTERLEAVED_SECONDS = 10.0
+"""How far the packets of one stream may lie behind those of another."""
+
+
+class PacketSource:
+    """Packets of a container with mended stamps; one that breaks off is flushed as if it had ended."""
+
+    def __init__(self, media: Media, streams: list[Any]) -> None:
+        self._media, self._streams = media, streams
+        self.clock = PacketClock(media.trusted_end)
+        self.broke_off = False
+
+    def __iter__(self) -> Iterator[Packet[Any]]:
+        return self.clock.mend(self._read())
+
+    def _read(self) -> Iterator[Packet[Any]]:
+        try:
+            yield from self._media.container.demux(*self._streams)
+        except av.error.FFmpegError as error:
+            raise_if_out_of_memory(error)
+            self.broke_off = True
+            for stream in self._streams:
+                packet: Packet[Any] = Packet()
+                packet.stream = stream
+                yield packet
+
+
+def decode_packet(packet: Packet[Any]) -> list[Any]:
+    """Frames of a packet; none of a damaged one."""
+    try:
+        return list(packet.decode())
+    except av.error.FFmpegError as error:
+        raise_if_out_of_memory(error)
+        return []
+
+
+def raise_if_out_of_memory(error: av.error.FFmpegError) -> None:
+    """Raise MemoryError where that is what a libav error says."""
+    if error.errno == errno.ENOMEM:
+        raise MemoryError from error
+
+
+def video_frames(media: Media) -> Iterator[VideoFrame]:
+    """Frames from where the container stands, with mended stamps."""
+    for packet in PacketSource(media, [media.video]):
+        yield from decode_packet(packet)
+
+
+class Decoding:
+    """One pass, to be run once."""
+
+    def __init__(self, media: Media, task: Task, output: Output) -> None:
+        self._media, self._task, self._output = media, task, output
+        self._clock = Clock(task.limits)
+        self._order: FrameOrder[VideoFrame] = FrameOrder(self._show, float(1 / media.rate), goes_on=True)
+        self._meter = media.rate_meter()
+        self._sent, self._shown = array("d"), array("d")
+        self._builder: SnippetBuilder | None = None
+        self._last: VideoFrame | None = None
+        self._begins, self._ends = _span(task.request, media)
+        # Without a declared duration only the end itself tells it.
+        self._may_stop = self._ends is not None and media.duration > 0
+        rate = task.request.audio_rate
+        limit = min(task.limits.max_duration_seconds, self._ends or task.limits.max_duration_seconds)
+        self._sound = Soundtrack(rate, limit, output.audio, self._begins) if rate and media.audio else None
+
+    def run(self) -> None:
+        """Decode what is asked for and report the end. Raises corrupt_media if no frame decodes."""
+        media = self._media
+        if self._begins > _PREROLL_SECONDS and media.is_seekable:
+            self._skip_ahead()
+        sound = [media.audio] if self._sound and media.audio else []
+        source = PacketSource(media, [media.video, *sound])
+        for packet in source:
+            if self._is_past(packet):
+                break
+            self._measure(packet)
+            self._decode(packet)
+            self._output.tick()
+        self._order.finish()
+        self._report(source)
+
+    def _seconds(self, packet: Packet[Any], ticks: int | None) -> float | None:
+        if ticks is None or not packet.time_base:
+            return None
+        return float(ticks * packet.time_base) - self._media.zero
+
+    def _measure(self, packet: Packet[Any]) -> None:
+        """Note when a packet of pictures is to be shown."""
+        if packet.stream.index != self._media.video.index or packet.is_discard:
+            return
+        seconds = self._seconds(packet, packet.dts if self._media.counts_packets else packet.pts)
+        if seconds is not None and packet.size:
+            self._meter.add(seconds)
+            self._sent.append(seconds)
+
+    def _skip_ahead(self) -> None:
+        """Show the first frame, then go to the last keyframe before the part, with room for the sound to begin."""
+        first = next(video_frames(self._media), None)
+        if first is None:
+            return
+        self._take(first)
+        if not self._land(self._begins - _PREROLL_SECONDS):
+            self._media.seek(0.0)
+
+    def _land(self, seconds: float) -> bool:
+        """True when the container was brought to a frame that is not after `seconds`."""
+        try:
+            self._media.seek(seconds)
+            found = next(video_frames(self._media), None)
+            there = self._media.seconds(found) if found is not None else None
+            self._media.seek(seconds)
+        except av.error.FFmpegError as error:
+            raise_if_out_of_memory(error)
+            return False
+        return there is not None and there <= seconds
+
+    def _is_past(self, packet: Packet[Any]) -> bool:
+        """True when nothing from this packet on can belong to what is wanted."""
+        if not self._has_all_frames:
+            return False
+        if self._sound is None or self._sound.is_full:
+            return True
+        seconds = self._seconds(packet, packet.dts)
+        return seconds is not None and seconds > (self._ends or 0.0) + _INTERLEAVED_SECONDS
+
+    @property
+    def _has_all_frames(self) -> bool:
+        return self._may_stop and self._builder is not None and self._builder.is_full
+
+    def _decode(self, packet: Packet[Any]) -> None:
+        if self._has_all_frames and packet.stream.index == self._media.video.index:
+            return
+        for frame in decode_packet(packet):
+            if isinstance(frame, VideoFrame):
+                self._take(frame)
+            elif self._sound is not None and isinstance(frame, AudioFrame):
+                self._sound.push(frame, self._media.zero)
+
+    def _take(self, frame: VideoFrame) -> None:
+        self._order.push(frame, self._media.seconds(frame))
+
+    def _show(self, frame: VideoFrame, seconds: float) -> None:
+        seconds = self._clock.count(seconds)
+        if self._builder is None:
+            self._builder = self._begin(frame)
+        self._builder.push(frame, seconds)
+        self._last = frame
+        if not frame.is_corrupt:
+            self._shown.append(seconds)
+
+    def _begin(self, first: VideoFrame) -> SnippetBuilder:
+        media = self._media
+        shape = shape_of(first, pixel_aspect(media.video))
+        self._output.begin(media.describe(shape.width, shape.height))
+        request, limits = self._task.request, self._task.limits
+        return SnippetBuilder(request, limits, _grid_rate(request, media), shape, self._output.snippet)
+
+    def _report(self, source: PacketSource) -> None:
+        if self._builder is None or self._last is None:
+            raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
+        media, rate = self._media, self._meter.read()
+        is_unbroken = not (source.clock.breaks or self._order.breaks)
+        duration = self._clock.end(self._last, 1 / rate.fps, media.declared_end if is_unbroken else None)
+        snippets = self._builder.finish(min(duration, self._task.limits.max_duration_seconds))
+        is_part = self._has_all_frames
+        seen = Seen(
+            end=duration,
+            sound_end=0.0 if self._sound is None else self._sound.heard_until,
+            sent=self._sent,
+            shown=self._shown,
+            breaks=[t - media.zero for t in source.clock.breaks] + self._order.breaks,
+            outliers=[t - media.zero for t in source.clock.outliers] + self._order.outliers,
+            broke_off=source.broke_off,
+            is_part=is_part or self._begins > 0,
+        )
+        if is_part:
+            duration = round(max(duration, media.declared_end or media.duration), 6)
+        if self._sound is not None:
+            self._sound.finish()
+        warnings = [*find_warnings(media, seen, rate), *rate.warnings()]
+        self._output.end(
+            {
+                "duration": duration,
+                "snippets": snippets,
+                "frames": self._clock.frames,
+                "samples": self._sound.samples if self._sound is not None else 0,
+                "fps": rate.fps,
+                "timebase": f"{rate.timebase.numerator}/{rate.timebase.denominator}",
+                "variable_rate": rate.is_variable,
+                "warnings": [warning.to_dict() for warning in warnings],
+            }
+        )
+
+
+def _span(request: DecodeRequest, media: Media) -> tuple[float, float | None]:
+    """Seconds at which the wanted snippets begin and end; None is the video's end."""
+    step = request.snippet_frames / float(_grid_rate(request, media))
+    return request.first_snippet * step, None if request.end_snippet is None else request.end_snippet * step
+
+
+def _grid_rate(request: DecodeRequest, media: Media) -> Fraction:
+    if request.frame_rate is None:
+        return media.rate
+    return Fraction(request.frame_rate).limit_denominator(_MAX_RATE_DENOMINATOR)

@@ -1,0 +1,89 @@
+"""What a decode could not read or had to mend, as warnings."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sentiloc.model.results.warnings import ResultWarning, WarningCode
+from sentiloc.worker.decoder.media import Media
+from sentiloc.worker.decoder.rate import FrameRate
+
+_LEAST_SECONDS = 0.5
+_LEAST_FRAMES = 3
+_MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
+_MOST_STRETCHES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one pass saw, in seconds from time 0: packets of pictures (`sent`), whole pictures (`shown`), ends."""
+
+    end: float
+    sound_end: float
+    sent: array[float]
+    shown: array[float]
+    breaks: Sequence[float]
+    outliers: Sequence[float]
+    broke_off: bool
+    is_part: bool
+
+
+def find_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultWarning]:
+    """Warnings about the file, in order of weight."""
+    if not seen.is_part:
+        yield from _truncated(media, seen)
+    yield from _undecodable(seen, rate.fps)
+    yield from _mended(seen)
+
+
+def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
+    end = max(seen.end, seen.sound_end) if media.declared_end is None else seen.end
+    declared = media.declared_length
+    missing = (declared or 0.0) - end
+    if (
+        declared is not None
+        and not seen.breaks
+        and missing > max(_MISSING_SECONDS, _MISSING_SHARE * declared)
+    ):
+        detail = f"The file breaks off: {end:.1f} of {declared:.1f} declared seconds could be read."
+        yield ResultWarning(code=WarningCode.TRUNCATED, detail=detail, start=end, end=declared)
+    elif seen.broke_off:
+        detail = f"The file breaks off after {end:.1f} seconds: what follows could not be read."
+        yield ResultWarning(code=WarningCode.TRUNCATED, detail=detail, start=end)
+
+
+def _undecodable(seen: Seen, fps: float) -> Iterator[ResultWarning]:
+    """Stretches for which there are packets and no pictures."""
+    sent, shown = (np.sort(np.frombuffer(times, np.float64)) for times in (seen.sent, seen.shown))
+    sent = sent[sent >= 0]
+    if not len(sent) or not len(shown):
+        return
+    least, slack = max(_LEAST_SECONDS, 4 / fps), 0.5 / fps
+    starts = np.concatenate([[min(sent[0], shown[0]) - 1 / fps], shown])
+    ends = np.concatenate([shown, [sent[-1] if not seen.is_part else shown[-1]]])
+    ends[-1] += 1 / fps if ends[-1] > shown[-1] else 0
+    found = 0
+    for start, end in zip(starts, ends, strict=True):
+        if end - start <= least + 1 / fps:
+            continue
+        lost = np.searchsorted(sent, end - slack) - np.searchsorted(sent, start + slack)
+        if lost >= _LEAST_FRAMES and found < _MOST_STRETCHES:
+            found += 1
+            begin, until = max(0.0, float(start) + 1 / fps), float(end)
+            detail = f"The pictures from {begin:.1f} to {until:.1f} seconds could not be decoded."
+            yield ResultWarning(code=WarningCode.UNDECODABLE, detail=detail, start=begin, end=until)
+
+
+def _mended(seen: Seen) -> Iterator[ResultWarning]:
+    for times, what in ((seen.breaks, "start again or jump"), (seen.outliers, "are out of order")):
+        if times:
+            first = max(0.0, min(times))
+            count = f"{len(times)} place{'s' if len(times) > 1 else ''}"
+            detail = (
+                f"The file's time stamps {what} in {count}, first at {first:.1f} seconds; they were mended."
+            )
+            yield ResultWarning(code=WarningCode.MENDED_TIMESTAMPS, detail=detail, start=first)

@@ -1,0 +1,104 @@
+"""Single frames: what is on screen at given seconds, on the same clock as everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from sentiloc.worker.decoder.decoding import PacketSource, decode_packet, video_frames
+from sentiloc.worker.decoder.frames import ROUNDING_SECONDS, Scaler, fit, shape_of
+from sentiloc.worker.decoder.media import Media, pixel_aspect
+from sentiloc.worker.decoder.stamps import FrameOrder
+from sentiloc.worker.decoder.task import Output, Task
+
+_MOST_HELD = 3000
+"""Packets of a group of pictures that are held back; a longer one is decoded as it comes."""
+_REORDER_SECONDS = 1.0
+
+
+def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> None:
+    """The frames on screen at `times` (seconds, rising), each as a snippet of one face picture.
+
+    Before the first picture that is the first one, after the last one the last one.
+    """
+    frames = _by_seeking(media, times) if media.is_seekable else _in_one_pass(media, times)
+    for index, frame in enumerate(frames):
+        shape = shape_of(frame, pixel_aspect(media.video))
+        output.snippet(index, [Scaler(shape, *fit(shape, task.request.face_max_side))(frame)], [])
+
+
+def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
+    first = next(video_frames(media))
+    for seconds in times:
+        chosen = first
+        if seconds > 0:
+            media.seek(seconds)
+            for count, (frame, stamp) in enumerate(_ordered(media, video_frames(media))):
+                is_late = stamp > seconds + ROUNDING_SECONDS
+                chosen = frame if count == 0 or not is_late else chosen
+                if is_late:
+                    break
+        yield chosen
+
+
+def _ordered(media: Media, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, float]]:
+    """Frames with their mended seconds."""
+    ready: list[tuple[VideoFrame, float]] = []
+    order: FrameOrder[VideoFrame] = FrameOrder(
+        lambda frame, seconds: ready.append((frame, seconds)), float(1 / media.rate), goes_on=True
+    )
+    for frame in frames:
+        order.push(frame, media.seconds(frame))
+        yield from ready
+        ready.clear()
+    order.finish()
+    yield from ready
+
+
+def _in_one_pass(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
+    """Where seeking cannot be trusted: read all packets, decode only the groups of pictures that are looked at."""
+    wanted, shown = list(times), None
+    for frame, seconds in _ordered(media, _looked_at(media, wanted)):
+        while wanted and shown is not None and seconds > wanted[0] + ROUNDING_SECONDS:
+            wanted.pop(0)
+            yield shown
+        shown = frame
+        if not wanted:
+            return
+    if shown is not None:
+        yield from (shown for _ in wanted)
+
+
+def _looked_at(media: Media, wanted: list[float]) -> Iterator[VideoFrame]:
+    """Frames of the groups of pictures in which a wanted moment lies, and of the one before each."""
+    group: list[Packet[Any]] = []
+    before: list[Packet[Any]] = []
+    reached = 0.0
+    for packet in PacketSource(media, [media.video]):
+        if packet.is_keyframe or not packet.size:
+            if _is_wanted(wanted, reached):
+                yield from _decode_all([*before, *group])
+                before, group = [], []
+            else:
+                before, group = group, []
+        group.append(packet)
+        seconds = media.packet_seconds(packet)
+        reached = reached if seconds is None else max(reached, seconds)
+        if len(group) > _MOST_HELD:
+            yield from _decode_all([*before, *group])
+            before, group = [], []
+        if not wanted:
+            return
+    yield from _decode_all([*before, *group])
+
+
+def _is_wanted(wanted: list[float], reached: float) -> bool:
+    return bool(wanted) and wanted[0] <= reached + _REORDER_SECONDS
+
+
+def _decode_all(packets: list[Packet[Any]]) -> Iterator[VideoFrame]:
+    for packet in packets:
+        yield from (frame for frame in decode_packet(packet) if isinstance(frame, VideoFrame))

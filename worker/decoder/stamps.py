@@ -1,0 +1,233 @@
+"""Broken clocks, mended as players do it: stamps that start again or jump go on, one bad value is ignored.
+
+Two places see them. `PacketClock` looks at packets in the file's order, where all streams share one clock: a break
+in it moves every stream by the same amount, so that sound stays on the picture. `FrameOrder` looks at the decoded
+frames of one stream, which come in the order in which they are shown.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from av.packet import Packet
+
+T = TypeVar("T")
+
+STEADY_SECONDS = 0.25
+"""A stamp at most so far after the one expected is taken as it is; beyond, what follows decides."""
+GAP_SECONDS = 10.0
+"""A longer gap is a jump of the clock, unless the container's own length covers it."""
+BACK_SECONDS = 0.25
+"""Decoding stamps never fall; in containers without any, reordering may make stamps fall by a little."""
+_REORDER_SECONDS = 1.0
+_AHEAD = 8
+_MAX_HELD = 4096
+_LONGEST_STEP = 1.0
+_ROUNDING = 0.002
+_REORDERED = 32
+_DEFAULT_STEP = 0.04
+
+
+@dataclass(slots=True)
+class _Track:
+    """One stream's clock: its last mended stamp, the usual step, and what is added to its stamps."""
+
+    last: float | None = None
+    step: float = _DEFAULT_STEP
+    offset: float = 0.0
+    unstamped: int = 0
+
+
+class PacketClock:
+    """Passes packets on with mended stamps.
+
+    `ends` is the last moment up to which the container is trusted to leave gaps; None trusts short ones only.
+    """
+
+    def __init__(self, ends: float | None = None) -> None:
+        self._ends = ends
+        self._offset = 0.0
+        self._tracks: dict[int, _Track] = {}
+        self._held: deque[Packet[Any]] = deque()
+        self.breaks: list[float] = []
+        """Mended seconds at which the clock broke."""
+        self.outliers: list[float] = []
+        """Mended seconds around which one stamp was ignored."""
+
+    def mend(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """The packets, none lost, each stamped with seconds that go on."""
+        source = iter(packets)
+        while True:
+            packet = self._held.popleft() if self._held else next(source, None)
+            if packet is None:
+                return
+            self._place(packet, source)
+            yield packet
+
+    def _place(self, packet: Packet[Any], source: Iterator[Packet[Any]]) -> None:
+        track = self._tracks.setdefault(packet.stream.index, _Track(offset=self._offset))
+        raw = _stamp(packet, track)
+        if raw is None:
+            _move(packet, track.offset)
+            return
+        if not _is_steady(track, raw + track.offset, packet):
+            self._resolve(track, raw, packet, source)
+            if packet.dts is None and packet.pts is None:
+                return
+        _move(packet, track.offset)
+        now = raw + track.offset
+        if track.last is not None and 0 < now - track.last < _LONGEST_STEP:
+            track.step = now - track.last
+        track.last = now if track.last is None else max(track.last, now)
+
+    def _resolve(self, track: _Track, raw: float, packet: Packet[Any], source: Iterator[Packet[Any]]) -> None:
+        """Find what to add to a stamp that does not follow, or strip the stamp if it is alone in that."""
+        assert track.last is not None  # noqa: S101
+        if track.offset != self._offset:
+            delta = raw + self._offset - track.last
+            if -_REORDER_SECONDS <= delta <= GAP_SECONDS:
+                track.offset = self._offset
+                return
+        if self._is_alone(track, packet, source):
+            packet.pts = packet.dts = None
+            self.outliers.append(track.last)
+            return
+        if not self._is_gap(track, raw + track.offset):
+            track.offset += track.last + track.step - (raw + track.offset)
+            self._offset = track.offset
+            self.breaks.append(track.last)
+
+    def _is_gap(self, track: _Track, now: float) -> bool:
+        """Whether a jump to `now` is a stretch without packets rather than a break of the clock."""
+        assert track.last is not None  # noqa: S101
+        if now < track.last:
+            return False
+        others = [
+            other.last for other in self._tracks.values() if other.last is not None and other is not track
+        ]
+        goes_on_elsewhere = any(now - GAP_SECONDS <= last <= now + GAP_SECONDS for last in others)
+        is_declared = self._ends is not None and now <= self._ends + STEADY_SECONDS
+        return now - track.last <= GAP_SECONDS or goes_on_elsewhere or is_declared
+
+    def _is_alone(self, track: _Track, packet: Packet[Any], source: Iterator[Packet[Any]]) -> bool:
+        """Whether one of the next packets of the same stream goes on from the last good stamp."""
+        assert track.last is not None  # noqa: S101
+        seen = 0
+        for after in self._look_ahead(source):
+            raw = _stamp(after, track) if after.stream.index == packet.stream.index else None
+            if raw is None:
+                continue
+            seen += 1
+            delta = raw + track.offset - track.last
+            if -_back(after) <= delta <= STEADY_SECONDS + (seen + 1) * track.step:
+                return True
+            if seen >= _AHEAD:
+                break
+        return False
+
+    def _look_ahead(self, source: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        yield from list(self._held)
+        while len(self._held) < _MAX_HELD and (packet := next(source, None)) is not None:
+            self._held.append(packet)
+            yield packet
+
+
+def _stamp(packet: Packet[Any], track: _Track) -> float | None:
+    """Decoding time in seconds, which never falls while the clock is whole.
+
+    Demuxers that reorder may not know it of the first packets; where it is never known, times of showing must do.
+    """
+    ticks = packet.dts
+    if ticks is not None:
+        track.unstamped = 0
+    else:
+        track.unstamped += 1
+        ticks = packet.pts if track.unstamped > _REORDERED else None
+    return None if ticks is None or not packet.time_base else float(ticks * packet.time_base)
+
+
+def _back(packet: Packet[Any]) -> float:
+    return BACK_SECONDS if packet.dts is not None else _REORDER_SECONDS
+
+
+def _is_steady(track: _Track, now: float, packet: Packet[Any]) -> bool:
+    return track.last is None or -_back(packet) <= now - track.last <= STEADY_SECONDS
+
+
+def _move(packet: Packet[Any], offset: float) -> None:
+    if offset and packet.time_base:
+        ticks = round(offset / packet.time_base)
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+
+
+class FrameOrder(Generic[T]):
+    """Gives each decoded frame of one stream its seconds; `place(frame, seconds)` receives them in order.
+
+    A frame whose stamp does not follow is held until the next one tells whether it is alone. What a lasting step
+    back means differs: pictures go on after the last one (`goes_on`), sound belongs where its stamps say.
+    """
+
+    def __init__(self, place: Callable[[T, float], None], step: float, *, goes_on: bool) -> None:
+        self._place, self._step, self._goes_on = place, step, goes_on
+        self._last: float | None = None
+        self._expected = 0.0
+        self._offset = 0.0
+        self._held: tuple[T, float, float] | None = None
+        self.breaks: list[float] = []
+        self.outliers: list[float] = []
+
+    def push(self, frame: T, stamp: float | None, length: float | None = None) -> None:
+        """Take a frame stamped `stamp` seconds; None follows the one before. `length` is how long it lasts."""
+        if self._last is None:
+            self._put(frame, stamp or 0.0, length)
+            return
+        now = None if stamp is None else stamp + self._offset
+        if self._held is not None:
+            now = self._decide(now)
+        if now is None or self._is_steady(now):
+            self._put(frame, self._expected if now is None else now, length)
+        else:
+            self._held = (frame, now, length or self._step)
+
+    def finish(self) -> None:
+        """Place the frame that is held, if there is one: at its stamp, unless that is out of bounds."""
+        if self._held is not None:
+            frame, then, length = self._held
+            self._held = None
+            is_right = self._expected < then <= self._expected + GAP_SECONDS
+            self._put(frame, then if is_right else self._ignored(), length)
+
+    def _decide(self, now: float | None) -> float | None:
+        """Place the held frame, knowing that one at `now` follows; returns `now`, moved if the clock broke."""
+        assert self._held is not None  # noqa: S101
+        frame, then, length = self._held
+        self._held = None
+        if now is None or self._is_steady(now):
+            self._put(frame, self._ignored() if now is None else min(self._ignored(), now), length)
+            return now
+        if then < self._expected and self._goes_on:
+            moved = self._expected - then
+            self.breaks.append(self._expected)
+            self._offset += moved
+            then, now = then + moved, now + moved
+        self._put(frame, then, length)
+        return now
+
+    def _ignored(self) -> float:
+        self.outliers.append(self._expected)
+        return self._expected
+
+    def _is_steady(self, now: float) -> bool:
+        lowest = (self._last or 0.0) - _ROUNDING if self._goes_on else self._expected - BACK_SECONDS
+        return lowest <= now <= self._expected + STEADY_SECONDS
+
+    def _put(self, frame: T, seconds: float, length: float | None) -> None:
+        if self._last is not None and length is None and 0 < seconds - self._last < _LONGEST_STEP:
+            self._step = seconds - self._last
+        self._last = seconds
+        self._expected = seconds + (self._step if length is None else length)
+        self._place(frame, seconds)

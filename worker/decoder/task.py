@@ -1,0 +1,90 @@
+"""What the confined child is told to do, and where it puts what it makes."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sentiloc.worker.decoder import channel
+from sentiloc.worker.decoder.channel import Sender
+from sentiloc.worker.decoder.frames import Image
+from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.soundtrack import Samples
+
+_MOST_WAITING = 120
+"""Chunks of sound, half a second each, that wait for the first picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the parent asks for, as JSON on the command line. `grab_seconds` asks for single frames instead."""
+
+    media_fd: int
+    frames_fd: int
+    out_fd: int
+    credit_fd: int
+    slots: int
+    parent_pid: int
+    container_format: str
+    request: DecodeRequest
+    limits: DecodeLimits
+    grab_seconds: tuple[float, ...] | None
+
+
+def read_task(text: str) -> Task:
+    """The task that `text` describes."""
+    raw = json.loads(text)
+    request = DecodeRequest(**{**raw["request"], "face_samples": tuple(raw["request"]["face_samples"])})
+    times = None if raw["grab_seconds"] is None else tuple(raw["grab_seconds"])
+    return Task(**{**raw, "request": request, "limits": DecodeLimits(**raw["limits"]), "grab_seconds": times})
+
+
+class Output:
+    """Puts pictures into the shared slots and tells the parent."""
+
+    def __init__(self, sender: Sender, memory: mmap.mmap, request: DecodeRequest) -> None:
+        self._sender, self._memory, self._request = sender, memory, request
+        self._waiting: list[tuple[int, Samples]] | None = []
+
+    def begin(self, info: dict[str, Any]) -> None:
+        """Say what the video is; sound that came before is sent after it."""
+        self._sender.send(channel.INFO, info)
+        self._release()
+
+    def snippet(self, index: int, faces: list[Image], visual: list[Image]) -> None:
+        """One snippet: faces (k, h, w, 3), then the visual frames (n, size, size, 3)."""
+        slot = self._sender.take_slot()
+        start = slot * self._request.slot_bytes
+        for image in (*faces, *visual):
+            target = np.frombuffer(self._memory, np.uint8, image.size, start).reshape(image.shape)
+            np.copyto(target, image)
+            start += image.size
+        shape = [len(faces), *faces[0].shape[:2]] if faces else [0, 1, 1]
+        self._sender.send(channel.SNIPPET, {"index": index, "slot": slot, "faces": shape})
+
+    def audio(self, start: int, samples: Samples) -> None:
+        """Samples (n,) from sample `start` on."""
+        if self._waiting is not None:
+            self._waiting.append((start, samples))
+            if len(self._waiting) > _MOST_WAITING:
+                self._release()
+            return
+        self._sender.send(channel.AUDIO, {"start": start}, samples.tobytes())
+
+    def end(self, fields: dict[str, Any]) -> None:
+        """The last message."""
+        self._release()
+        self._sender.send(channel.END, fields)
+
+    def tick(self) -> None:
+        """Show that there is progress."""
+        self._sender.tick()
+
+    def _release(self) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for start, samples in waiting:
+            self.audio(start, samples)
