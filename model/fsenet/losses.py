@@ -1,4 +1,4 @@
-"""Training losses of FSENet, equations 4-6, 11, 12 and the base loss, as pure functions.
+"""Training losses of FSENet, equations 11, 12 and the base loss, as pure functions.
 
 Shapes: batch B, time T, C sentiment classes (plus one for non-sentiment), feature width D. `valid` (B, T)
 marks the steps that are not padding; no loss reads the others.
@@ -11,12 +11,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from sentiloc.model.fsenet.contrast import ContrastReading, Distance, ranked, semantics_contrast
 from sentiloc.model.fsenet.network import FSENetOutput
-from sentiloc.model.fsenet.pseudo_labels import PseudoLabel, pseudo_labels
+from sentiloc.model.fsenet.pseudo_labels import Inside, PseudoLabel, pseudo_labels
 
-Distance = Literal["cosine", "dot", "l1", "l2"]
 Supervision = Literal["point", "video", "full"]
 _EPSILON = 1e-6
 
@@ -29,6 +28,11 @@ class LossConfig:
 
     - contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as its
       text says; "own" is the formula's other reading (k = j), whose two class terms cancel at balance.
+    - prototypes "video", negatives "class": as printed, means and negatives are those of one video, so where its
+      points name one class the loss is 0. "batch" takes both from all videos of the batch; "rest" is the introduction's
+      reading, where all other unannotated steps of the video are negatives.
+    - disjoint False: as printed, a step can be positive for two classes; True leaves it to the nearest.
+    - temperature 1: none is printed. unit_length True: raw dot products of 1024 features saturate.
     - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: the printed one under full
       supervision, else "bce": where labels are the model's own scores or absent, the printed one-sided form is
       minimal at a score of one everywhere.
@@ -36,6 +40,10 @@ class LossConfig:
     - add_inside False: eq. 8's sum is taken outside the windows; inside, non-sentiment is 1 - s alone. Added
       there as printed, its label is never below the model's own score and drives it to one everywhere
       (`experiments/readings.py` measures both).
+    - inside "sum": eq. 8's label of the named class inside windows is y + s, clipped. It follows the model's own
+      score up to 1. "max" takes the larger of y and s, "step" s alone.
+    - focal "soft": weight |target - p|^gamma, least at p = target for soft targets, too; "usual": (1 - p)^gamma and
+      p^gamma, as for hard targets.
     - erasing None: CTEN's erasing under video supervision, by its theta (`model/fsenet/erasing.py`); not FSENet's.
     """
 
@@ -53,10 +61,29 @@ class LossConfig:
     frame_glo: bool = True
     sc: bool = True
     contrast: Literal["anchor", "own"] = "anchor"
+    prototypes: Literal["video", "batch"] = "video"
+    negatives: Literal["class", "rest"] = "class"
+    disjoint: bool = False
+    temperature: float = 1.0
+    unit_length: bool = True
     base: Literal["paper", "bce"] | None = None
     pool: Literal["mean", "topk"] | None = None
     add_inside: bool = False
+    inside: Inside = "sum"
+    focal: Literal["soft", "usual"] = "soft"
     erasing: float | None = None
+
+    @property
+    def reading(self) -> ContrastReading:
+        """What of this concerns equation 6."""
+        return ContrastReading(
+            contrast=self.contrast,
+            prototypes=self.prototypes,
+            negatives=self.negatives,
+            disjoint=self.disjoint,
+            temperature=self.temperature,
+            unit_length=self.unit_length,
+        )
 
     def resolve(self) -> tuple[Literal["paper", "bce"], Literal["mean", "topk"]]:
         """Form and pooling of the base loss where they are None."""
@@ -106,7 +133,7 @@ def time_mean(x: Tensor, valid: Tensor) -> Tensor:
 
 def top_mean(x: Tensor, valid: Tensor, k: int) -> Tensor:
     """Mean of the top max(1, T // k) valid steps: x (B, T, n), valid (B, T) -> (B, n)."""
-    ranks = _ranks(x.detach().masked_fill(~valid.unsqueeze(-1), -torch.inf))
+    ranks = ranked(x.detach().masked_fill(~valid.unsqueeze(-1), -torch.inf))
     counts = (valid.sum(1) // k).clamp(min=1)[:, None, None]
     chosen = ((ranks < counts) & valid.unsqueeze(-1)).to(x.dtype)
     return (x * chosen).sum(1) / chosen.sum(1).clamp(min=1)
@@ -124,89 +151,32 @@ def base_loss(predicted: Tensor, target: Tensor, form: Literal["paper", "bce"] =
     return loss.sum(-1).mean()
 
 
-def focal_loss(predicted: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """Focal loss per element, |target - p|^gamma BCE(p, target): the usual one for targets 0 and 1.
+def focal_loss(
+    predicted: Tensor, target: Tensor, gamma: float, weights: Literal["soft", "usual"] = "soft"
+) -> Tensor:
+    """Focal loss per element. "soft": |target - p|^gamma BCE(p, target), the usual one for targets 0 and 1.
 
-    Soft targets need this form: with (1 - p)^gamma and p^gamma the minimum is not at p = target, and a
-    pseudo-label equal to the prediction would still push it.
+    Soft targets need this form: with "usual", target (1 - p)^gamma and (1 - target) p^gamma, the minimum is not at p =
+    target, and a pseudo-label equal to the prediction would still push it.
     """
     predicted = predicted.clamp(_EPSILON, 1 - _EPSILON)
-    entropy = -target * predicted.log() - (1 - target) * (1 - predicted).log()
-    return (target - predicted).abs() ** gamma * entropy
+    named, rest = -target * predicted.log(), -(1 - target) * (1 - predicted).log()
+    if weights == "usual":
+        return (1 - predicted) ** gamma * named + predicted**gamma * rest
+    return (target - predicted).abs() ** gamma * (named + rest)
 
 
-def alignment_loss(predicted: Tensor, target: Tensor, valid: Tensor, gamma: float) -> Tensor:
+def alignment_loss(
+    predicted: Tensor,
+    target: Tensor,
+    valid: Tensor,
+    gamma: float,
+    weights: Literal["soft", "usual"] = "soft",
+) -> Tensor:
     """Equation 11: focal loss summed over the C + 1 classes, averaged over valid steps; (B, T, C + 1) ->
     scalar.
     """
-    return time_mean(focal_loss(predicted, target, gamma), valid).sum(-1).mean()
-
-
-def similarity(features: Tensor, points: Tensor, kind: Distance) -> Tensor:
-    """sim(f_t, p_n) of equation 4, in [0, 1]: features (B, T, D), points (B, N, D) -> (B, T, N).
-
-    Cosine is mapped by (1 + cos) / 2, dot by a sigmoid of dot / sqrt(D), distances by 1 / (1 + mean |f -
-    p|) and 1 / (1 + rms(f - p)): the paper states [0, 1], and equation 5 multiplies by W_sent.
-    """
-    width = float(features.shape[-1])
-    if kind == "cosine":
-        cosine = functional.normalize(features, dim=-1) @ functional.normalize(points, dim=-1).mT
-        return (1 + cosine) / 2
-    if kind == "dot":
-        return torch.sigmoid(features @ points.mT / width**0.5)
-    norm, scale = (1.0, width) if kind == "l1" else (2.0, width**0.5)
-    return torch.reciprocal(1 + torch.cdist(features, points, p=norm) / scale)
-
-
-def point_distances(features: Tensor, points: Tensor, kind: Distance = "cosine") -> Tensor:
-    """Equation 4: d_t^c, the mean similarity of f_t to the points of class c (the sum, scaled to [0, 1]).
-
-    features (B, T, D), points (B, T, C) bool -> (B, T, C); 0 for a class without points.
-    """
-    annotated = points.any(-1)
-    most = max(int(annotated.sum(1).max()), 1)
-    index = annotated.int().topk(most, dim=1).indices
-    chosen = features.gather(1, index.unsqueeze(-1).expand(-1, -1, features.shape[-1]))
-    owned = points.gather(1, index.unsqueeze(-1).expand(-1, -1, points.shape[-1])).to(features.dtype)
-    counts = owned.sum(1, keepdim=True).clamp(min=1)
-    return similarity(features, chosen, kind) @ owned / counts
-
-
-def nearest_steps(distances: Tensor, saliency: Tensor, points: Tensor, valid: Tensor, k: int) -> Tensor:
-    """Equation 5: U+_c, the top K = T // k (at least 1) steps by W_sent * d, annotated steps left out.
-
-    distances (B, T, C), saliency (B, T, 1), points (B, T, C), valid (B, T) -> bool (B, T, C); a class
-    without points has none, and a video has at most as many as it has unannotated steps.
-    """
-    candidates = (valid & ~points.any(-1)).unsqueeze(-1)
-    ranks = _ranks((saliency * distances).masked_fill(~candidates, -torch.inf))
-    count = (valid.sum(1) // k).clamp(min=1)[:, None, None]
-    return (ranks < count) & candidates & points.any(1, keepdim=True)
-
-
-def contrast_loss(
-    features: Tensor, points: Tensor, near: Tensor, contrast: Literal["anchor", "own"] = "anchor"
-) -> Tensor:
-    """Equation 6: -sum_c log of the share of exp(f_t . p_c) that U+_c holds against the other class's U.
-
-    features (B, T, D), points and near (B, T, C) bool -> scalar, mean over the videos. Features have unit
-    length, so that exp cannot overflow; p_c is the average of the class's annotated features. A class
-    without points contributes nothing.
-    """
-    units = functional.normalize(features, dim=-1)
-    members = points.to(units.dtype)
-    prototypes = members.mT @ units / members.sum(1).clamp(min=1).unsqueeze(-1)
-    logits = units @ prototypes.mT
-    loss = logits.new_zeros(())
-    for index in range(points.shape[-1]):
-        positive = _log_sum(logits[..., index], near[..., index])
-        terms = [positive]
-        for other in (c for c in range(points.shape[-1]) if c != index):
-            against = logits[..., index if contrast == "anchor" else other]
-            terms += [_log_sum(against, near[..., other])]
-        share = torch.stack(terms).logsumexp(0) - positive
-        loss = loss + torch.where(near[..., index].any(1), share, torch.zeros_like(share)).mean()
-    return loss
+    return time_mean(focal_loss(predicted, target, gamma, weights), valid).sum(-1).mean()
 
 
 def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: LossConfig) -> LossTerms:
@@ -226,9 +196,15 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     base = base_loss(predicted, wanted, form)
     zero = base.new_zeros(())
     framed = config.supervision != "video"
-    frame = alignment_loss(scores, target, valid, config.gamma) if framed and config.frame else zero
-    glo = alignment_loss(overall, target, valid, config.gamma) if framed and config.frame_glo else zero
-    sc = semantics_contrast(output, labels.points & valid.unsqueeze(-1), valid, config) if config.sc else zero
+    aligned = (target, valid, config.gamma, config.focal)
+    frame = alignment_loss(scores, *aligned) if framed and config.frame else zero
+    glo = alignment_loss(overall, *aligned) if framed and config.frame_glo else zero
+    points = labels.points & valid.unsqueeze(-1)
+    sc = (
+        semantics_contrast(output, points, valid, config.k, config.distance, config.reading)
+        if config.sc
+        else zero
+    )
     total = base + config.lambda1 * (frame + glo) + config.lambda2 * sc
     return LossTerms(total=total, base=base, frame=frame, frame_glo=glo, sc=sc)
 
@@ -250,24 +226,6 @@ def frame_targets(
         beta=config.beta,
         tau=config.tau,
         add_inside=config.add_inside,
+        inside=config.inside,
         features=features,
     )
-
-
-def semantics_contrast(output: FSENetOutput, points: Tensor, valid: Tensor, config: LossConfig) -> Tensor:
-    """PSSC, equations 4-6 on F_mix; the choice of steps carries no gradient."""
-    features = output.fused.float()
-    with torch.no_grad():
-        distances = point_distances(features, points, config.distance)
-        near = nearest_steps(distances, output.saliency.float(), points, valid, config.k)
-    return contrast_loss(features, points, near, config.contrast)
-
-
-def _ranks(x: Tensor) -> Tensor:
-    """Rank of each step over time, 0 for the largest; ties in time order: (B, T, n) -> (B, T, n)."""
-    return x.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-
-
-def _log_sum(logits: Tensor, chosen: Tensor) -> Tensor:
-    """log sum exp over the chosen steps, (B, T) -> (B,); a very small number if there are none."""
-    return logits.masked_fill(~chosen, -1e4).logsumexp(1)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from sentiloc.model.gim.gaussian import gaussian_labels, proposal_frames, pseudo_apex, rough_duration
 
 PseudoLabel = Literal["full", "threshold", "step", "none", "gaussian"]
+Inside = Literal["sum", "max", "step"]
 GAUSSIAN_THETA, GAUSSIAN_DELTA = 0.5, 1.2
 """GIM's values: the threshold of its last epochs (eq. 3) and how far a proposal is expanded (eq. 4)."""
 
@@ -56,18 +57,23 @@ def threshold_scores(scores: Tensor, tau: float) -> Tensor:
     return torch.cat([kept, scores[..., -1:]], dim=-1)
 
 
-def combine(own: Tensor, boundary: Tensor, *, add_inside: bool = True) -> Tensor:
+def combine(own: Tensor, boundary: Tensor, *, add_inside: bool = True, inside: Inside = "sum") -> Tensor:
     """Equation 8: own (B, T, C + 1) plus s for the point's class and 1 - s for non-sentiment, clipped to 1.
 
     boundary (B, T, C) is equation 7, 0 outside all windows. Where windows of two classes overlap,
     non-sentiment takes 1 - the larger s. With `add_inside` False the non-sentiment score of a step inside a
-    window is 1 - s alone.
+    window is 1 - s alone. `inside`: the label of a class in its own window is y + s ("sum", as printed), the larger
+    of both ("max"), or s alone ("step").
     """
     strongest = boundary.amax(dim=-1, keepdim=True)
-    inside = strongest > 0
-    rest = own[..., -1:] if add_inside else own[..., -1:] * ~inside
-    rest = rest + torch.where(inside, 1 - strongest, torch.zeros_like(strongest))
-    return torch.cat([own[..., :-1] + boundary, rest], dim=-1).clamp(max=1.0)
+    covered = strongest > 0
+    rest = own[..., -1:] if add_inside else own[..., -1:] * ~covered
+    rest = rest + torch.where(covered, 1 - strongest, torch.zeros_like(strongest))
+    named = own[..., :-1] + boundary
+    if inside != "sum":
+        alone = boundary if inside == "step" else torch.maximum(own[..., :-1], boundary)
+        named = torch.where(boundary > 0, alone, named)
+    return torch.cat([named, rest], dim=-1).clamp(max=1.0)
 
 
 def pseudo_labels(
@@ -80,6 +86,7 @@ def pseudo_labels(
     beta: float = 0.6,
     tau: float = 0.95,
     add_inside: bool = True,
+    inside: Inside = "sum",
     features: Tensor | None = None,
 ) -> Tensor:
     """Soft frame labels (B, T, C + 1), detached, from scores (B, T, C + 1), points (B, T, C), video_classes
@@ -101,4 +108,4 @@ def pseudo_labels(
         boundary = gaussian_scores(scores, features, points, w)
     else:
         boundary = boundary_scores(points, window, beta)
-    return combine(own, boundary, add_inside=add_inside)
+    return combine(own, boundary, add_inside=add_inside, inside=inside)

@@ -7,17 +7,20 @@ import math
 import pytest
 import torch
 
+from sentiloc.model.fsenet.contrast import (
+    ContrastReading,
+    contrast_loss,
+    nearest_steps,
+    point_distances,
+    similarity,
+)
 from sentiloc.model.fsenet.losses import (
     Labels,
     LossConfig,
     Supervision,
     alignment_loss,
     base_loss,
-    contrast_loss,
     focal_loss,
-    nearest_steps,
-    point_distances,
-    similarity,
     time_mean,
     top_mean,
     total_loss,
@@ -119,13 +122,106 @@ def test_equation_6_on_two_classes(contrast_case: ContrastCase) -> None:
     second = -math.log(exp(1.0) / (exp(1.0) + exp(0.8)))
     assert contrast_loss(*contrast_case).item() == pytest.approx(first + second)
     own = -math.log(exp(0.6) / (exp(0.6) + exp(1.0))) - math.log(exp(1.0) / (exp(1.0) + exp(0.6)))
-    assert contrast_loss(*contrast_case, contrast="own").item() == pytest.approx(own)
+    assert contrast_loss(*contrast_case, ContrastReading(contrast="own")).item() == pytest.approx(own)
 
 
 def test_a_class_without_points_contributes_nothing(contrast_case: ContrastCase) -> None:
     features, points, near = contrast_case
     points[..., 1] = near[..., 1] = False
     assert contrast_loss(features, points, near).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def one_class_case() -> ContrastCase:
+    """Two videos whose points name class 0 and class 1 only; the last steps of each are unannotated and not near."""
+    generator = torch.Generator().manual_seed(5)
+    features = torch.randn(2, 6, 4, generator=generator)
+    points, near = torch.zeros(2, 6, 2, dtype=torch.bool), torch.zeros(2, 6, 2, dtype=torch.bool)
+    for video in range(2):
+        points[video, 0, video] = near[video, 1, video] = True
+    return features, points, near
+
+
+@pytest.mark.parametrize(
+    ("reading", "learns"),
+    [
+        (ContrastReading(), False),
+        (ContrastReading(prototypes="batch"), True),
+        (ContrastReading(negatives="rest"), True),
+        (ContrastReading(prototypes="batch", negatives="rest", temperature=0.2), True),
+    ],
+    ids=["printed", "batch", "rest", "both"],
+)
+def test_videos_whose_points_name_one_class_teach_by_the_batch_or_by_the_rest(
+    reading: ContrastReading, learns: bool
+) -> None:
+    features, points, near = one_class_case()
+    features.requires_grad_()
+    loss = contrast_loss(features, points, near, reading)
+    torch.autograd.backward(loss)
+    assert features.grad is not None
+    assert (loss.item() > 0.1) == learns
+    assert bool((features.grad[:, 1].abs().sum(-1) > 1e-3).all()) == learns
+
+
+def test_a_batch_of_one_class_falls_back_on_the_rest_of_its_videos() -> None:
+    features, points, near = (x[:1] for x in one_class_case())
+    batch, rest = (
+        contrast_loss(features, points, near, reading).item()
+        for reading in (ContrastReading(prototypes="batch"), ContrastReading(negatives="rest"))
+    )
+    assert batch == pytest.approx(rest) and batch > 0.1
+
+
+def test_negatives_of_the_batch_are_the_other_classes_neighbours_in_all_videos() -> None:
+    features, points, near = one_class_case()
+    units = torch.nn.functional.normalize(features, dim=-1)
+    positive = [float(units[v, 1] @ units[v, 0]) for v in range(2)]
+    negative = [float(units[1 - v, 1] @ units[v, 0]) for v in range(2)]
+    share = [
+        -math.log(math.exp(p) / (math.exp(p) + math.exp(n))) for p, n in zip(positive, negative, strict=True)
+    ]
+    found = contrast_loss(features, points, near, ContrastReading(prototypes="batch")).item()
+    assert found == pytest.approx(sum(share) / 2)
+
+
+def test_padding_and_points_are_no_negatives_of_the_rest() -> None:
+    features, points, near = one_class_case()
+    reading = ContrastReading(negatives="rest")
+    valid = torch.ones(2, 6, dtype=torch.bool)
+    expected = contrast_loss(features, points, near, reading, valid)
+    padded = [
+        torch.cat([x, torch.full_like(x[:, :2], value)], 1)
+        for x, value in ((features, 9), (points, 0), (near, 0))
+    ]
+    longer = torch.arange(8).expand(2, -1) < 6
+    assert torch.allclose(contrast_loss(padded[0], padded[1], padded[2], reading, longer), expected)
+    moved = features.clone()
+    moved[:, 0] *= 3
+    assert torch.allclose(contrast_loss(moved, points, near, reading, valid), expected)
+
+
+def test_disjoint_sets_leave_a_step_to_the_class_that_it_is_nearest_to() -> None:
+    distances = torch.tensor([[[0.0, 0.0], [0.9, 0.8], [0.2, 0.7], [0.0, 0.0]]])
+    points = torch.zeros(1, 4, 2, dtype=torch.bool)
+    points[0, 0, 0] = points[0, 3, 1] = True
+    case = (distances, torch.ones(1, 4, 1), points, torch.ones(1, 4, dtype=torch.bool))
+    assert nearest_steps(*case, k=2)[0].tolist() == [
+        [False, False],
+        [True, True],
+        [True, True],
+        [False, False],
+    ]
+    found = nearest_steps(*case, k=2, disjoint=True)[0].tolist()
+    assert found == [[False, False], [True, False], [False, True], [False, False]]
+
+
+def test_usual_focal_weights_push_a_label_that_equals_its_prediction() -> None:
+    soft = torch.tensor([0.3], requires_grad=True)
+    torch.autograd.backward(focal_loss(soft, torch.tensor([0.3]), 2.0, "usual").sum())
+    assert soft.grad is not None and soft.grad.abs().item() > 0.1
+    for target in (0.0, 1.0):
+        case = torch.tensor([0.3]), torch.tensor([target]), 2.0
+        assert torch.allclose(focal_loss(*case), focal_loss(*case, "usual"))
 
 
 def test_contrast_survives_features_of_any_size(contrast_case: ContrastCase) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sentiloc.model.fsenet.pseudo_labels import boundary_scores, combine, pseudo_labels, threshold_scores
+from sentiloc.model.fsenet.pseudo_labels import (
+    Inside,
+    boundary_scores,
+    combine,
+    pseudo_labels,
+    threshold_scores,
+)
+
+INSIDE: tuple[Inside, ...] = ("sum", "max", "step")
 
 
 def points_at(time: int, *places: tuple[int, int]) -> torch.Tensor:
@@ -74,3 +82,12 @@ def test_a_class_without_points_gets_no_label_from_the_models_own_score() -> Non
     scores = torch.full((1, 4, 3), 0.5)
     labels = pseudo_labels(scores, points_at(4, (1, 0)), torch.tensor([[True, False]]))
     assert not labels[..., 1].any()
+
+
+def test_the_label_inside_a_window_is_the_sum_the_larger_or_the_step_alone() -> None:
+    own = torch.tensor([[[0.3, 0.1, 0.2], [0.9, 0.1, 0.2], [0.3, 0.1, 0.2]]])
+    boundary = torch.tensor([[[0.8, 0.0], [0.8, 0.0], [0.0, 0.0]]])
+    labels = {kind: combine(own, boundary, inside=kind)[0, :, 0].tolist() for kind in INSIDE}
+    assert labels["sum"] == pytest.approx([1.0, 1.0, 0.3])
+    assert labels["max"] == pytest.approx([0.8, 0.9, 0.3])
+    assert labels["step"] == pytest.approx([0.8, 0.8, 0.3])

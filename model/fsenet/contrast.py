@@ -1,0 +1,151 @@
+"""Point-aware sentiment semantics contrast (PSSC), equations 4-6, as pure functions.
+
+Shapes: batch B, time T, C sentiment classes, feature width D. `valid` (B, T) marks the steps that are not padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sentiloc.model.fsenet.network import FSENetOutput
+
+Distance = Literal["cosine", "dot", "l1", "l2"]
+_NOTHING = -1e4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastReading:
+    """How equation 6 is read; the fields of the same names in `LossConfig`, which gives the reasons."""
+
+    contrast: Literal["anchor", "own"] = "anchor"
+    prototypes: Literal["video", "batch"] = "video"
+    negatives: Literal["class", "rest"] = "class"
+    disjoint: bool = False
+    temperature: float = 1.0
+    unit_length: bool = True
+
+
+def similarity(features: Tensor, points: Tensor, kind: Distance) -> Tensor:
+    """sim(f_t, p_n) of equation 4, in [0, 1]: features (B, T, D), points (B, N, D) -> (B, T, N).
+
+    Cosine is mapped by (1 + cos) / 2, dot by a sigmoid of dot / sqrt(D), distances by 1 / (1 + mean |f -
+    p|) and 1 / (1 + rms(f - p)): the paper states [0, 1], and equation 5 multiplies by W_sent.
+    """
+    width = float(features.shape[-1])
+    if kind == "cosine":
+        cosine = functional.normalize(features, dim=-1) @ functional.normalize(points, dim=-1).mT
+        return (1 + cosine) / 2
+    if kind == "dot":
+        return torch.sigmoid(features @ points.mT / width**0.5)
+    norm, scale = (1.0, width) if kind == "l1" else (2.0, width**0.5)
+    return torch.reciprocal(1 + torch.cdist(features, points, p=norm) / scale)
+
+
+def point_distances(features: Tensor, points: Tensor, kind: Distance = "cosine") -> Tensor:
+    """Equation 4: d_t^c, the mean similarity of f_t to the points of class c (the sum, scaled to [0, 1]).
+
+    features (B, T, D), points (B, T, C) bool -> (B, T, C); 0 for a class without points.
+    """
+    annotated = points.any(-1)
+    most = max(int(annotated.sum(1).max()), 1)
+    index = annotated.int().topk(most, dim=1).indices
+    chosen = features.gather(1, index.unsqueeze(-1).expand(-1, -1, features.shape[-1]))
+    owned = points.gather(1, index.unsqueeze(-1).expand(-1, -1, points.shape[-1])).to(features.dtype)
+    counts = owned.sum(1, keepdim=True).clamp(min=1)
+    return similarity(features, chosen, kind) @ owned / counts
+
+
+def nearest_steps(
+    distances: Tensor, saliency: Tensor, points: Tensor, valid: Tensor, k: int, *, disjoint: bool = False
+) -> Tensor:
+    """Equation 5: U+_c, the top K = T // k (at least 1) steps by W_sent * d, annotated steps left out.
+
+    distances (B, T, C), saliency (B, T, 1), points (B, T, C), valid (B, T) -> bool (B, T, C); a class
+    without points has none, and a video has at most as many as it has unannotated steps. `disjoint`: a step that
+    several classes claim stays with the one that it is nearest to.
+    """
+    candidates = (valid & ~points.any(-1)).unsqueeze(-1)
+    ranks = ranked((saliency * distances).masked_fill(~candidates, -torch.inf))
+    count = (valid.sum(1) // k).clamp(min=1)[:, None, None]
+    near = (ranks < count) & candidates & points.any(1, keepdim=True)
+    if not disjoint:
+        return near
+    nearest = distances.masked_fill(~near, -torch.inf).argmax(-1, keepdim=True)
+    return near & (torch.arange(near.shape[-1], device=near.device) == nearest)
+
+
+def contrast_loss(
+    features: Tensor,
+    points: Tensor,
+    near: Tensor,
+    reading: ContrastReading = ContrastReading(),
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Equation 6: -sum_c log of the share of exp(f_t . p_c) that U+_c holds against the negatives.
+
+    features (B, T, D), points and near (B, T, C) bool, valid (B, T) or None -> scalar, mean over the videos. A video
+    without points of a class contributes nothing for it; so does one without negatives.
+    """
+    if reading.unit_length:
+        features = functional.normalize(features, dim=-1)
+    valid = torch.ones_like(points[..., 0]) if valid is None else valid
+    logits = features @ _prototypes(features, points, reading.prototypes).mT / reading.temperature
+    loss = logits.new_zeros(())
+    for index in range(points.shape[-1]):
+        positive = _log_sum(logits[..., index], near[..., index])
+        against = _against(logits, near, valid & ~points.any(-1), index, reading)
+        share = torch.stack([positive, *against]).logsumexp(0) - positive
+        loss = loss + torch.where(near[..., index].any(1), share, torch.zeros_like(share)).mean()
+    return loss
+
+
+def _prototypes(features: Tensor, points: Tensor, over: Literal["video", "batch"]) -> Tensor:
+    """p_c, the mean of a class's annotated features in each video or in the batch: (B, C, D)."""
+    members = points.to(features.dtype)
+    sums, counts = members.mT @ features, members.sum(1)
+    if over == "batch":
+        sums, counts = sums.sum(0, keepdim=True), counts.sum(0, keepdim=True)
+    return (sums / counts.clamp(min=1).unsqueeze(-1)).expand(len(features), -1, -1)
+
+
+def _against(
+    logits: Tensor, near: Tensor, unannotated: Tensor, index: int, reading: ContrastReading
+) -> list[Tensor]:
+    """Log sums (B,) of what stands against class `index` in each video, the denominator's second part."""
+    rest = unannotated & ~near[..., index]
+    if reading.negatives == "rest":
+        return [_log_sum(logits[..., index], rest)]
+    terms, others = [], [c for c in range(near.shape[-1]) if c != index]
+    for other in others:
+        compared = logits[..., index if reading.contrast == "anchor" else other]
+        term = _log_sum(compared, near[..., other])
+        terms.append(term if reading.prototypes == "video" else term.logsumexp(0).expand(len(term)))
+    if reading.prototypes == "batch" and not bool(near[..., others].any()):
+        return [_log_sum(logits[..., index], rest)]
+    return terms
+
+
+def semantics_contrast(
+    output: FSENetOutput, points: Tensor, valid: Tensor, k: int, distance: Distance, reading: ContrastReading
+) -> Tensor:
+    """PSSC on F_mix: points (B, T, C), valid (B, T) -> scalar; the choice of steps carries no gradient."""
+    features = output.fused.float()
+    with torch.no_grad():
+        distances = point_distances(features, points, distance)
+        near = nearest_steps(distances, output.saliency.float(), points, valid, k, disjoint=reading.disjoint)
+    return contrast_loss(features, points, near, reading, valid)
+
+
+def ranked(x: Tensor) -> Tensor:
+    """Rank of each step over time, 0 for the largest; ties in time order: (B, T, n) -> (B, T, n)."""
+    return x.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+
+
+def _log_sum(logits: Tensor, chosen: Tensor) -> Tensor:
+    """log sum exp over the chosen steps, (B, T) -> (B,); a very small number if there are none."""
+    return logits.masked_fill(~chosen, _NOTHING).logsumexp(1)
