@@ -1,0 +1,258 @@
+"""FSENet's ablations on real features, with every actor left out in turn: paired, with 95 % intervals.
+
+    python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--only-table]
+
+FEATURES is what `sentiloc extract DATA/javanese_av/*.mp4 -o FEATURES --spec SPEC` wrote, where SPEC has all three
+streams (`sentiloc weights pull i3d` gives the Kinetics weights). One run takes about three seconds of one thread: width
+32, two heads, 64 training sequences of six actors, 16 test sequences of the seventh (`experiments/real_sequences.py`).
+Each finished run is stored at once and is not repeated. The same seed and actor have the same sequences in every row,
+so differences are paired. Nothing is selected: the last epoch is scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.mean_attention import face_matters, without_attention
+from experiments.real_sequences import AUDIO_VALUES, Clip, make_sequences, read_clips
+from sentiloc.model.data.items import Item
+from sentiloc.model.fsenet.diagnostics import attention_entropy
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.fsenet.scoring import evaluate_items
+from sentiloc.model.fsenet.train import TrainConfig, train
+
+RESULTS = Path(__file__).parent / "results" / "real_ablations.json"
+SEQUENCES, TEST_SEQUENCES, TEST_SEED = 64, 16, 1000
+STAGES = {"stage1": ("face_visual", "face_audio"), "stage2": ("audio_visual", "visual_audio")}
+T_95 = 2.03
+"""Student's 97.5 % quantile at 34 degrees of freedom: seven actors times five seeds."""
+
+NETWORK = FSENetConfig(
+    visual_dim=1024,
+    audio_shape=(AUDIO_VALUES,),
+    face_dim=256,
+    width=32,
+    heads=2,
+    projection_kernel=1,
+    centred=True,
+    saliency_width=32,
+    class_width=16,
+)
+PROTOCOL = TrainConfig(
+    network=NETWORK,
+    learning_rate=3e-3,
+    weight_decay=1e-3,
+    batch_size=8,
+    epochs=12,
+    schedule="cosine",
+    clip=1.0,
+    precision="fp32",
+)
+Change = dict[str, dict[str, Any]]
+PRINTED_LOSS: dict[str, Any] = {
+    "contrast": "own",
+    "prototypes": "video",
+    "negatives": "class",
+    "disjoint": False,
+    "temperature": 1.0,
+    "unit_length": False,
+    "base": "paper",
+    "add_inside": True,
+    "focal": "usual",
+}
+ROWS: dict[str, Change] = {
+    "full": {},
+    "no_stage1": {"network": {"stage1": False}},
+    "no_stage2": {"network": {"stage2": False}},
+    "no_gsp": {"network": {"gsp": False}},
+    "no_pssc": {"loss": {"sc": False}},
+    "bspg_none": {"loss": {"pseudo_label": "none"}},
+    "audio_visual": {"network": {"face_dim": None}},
+    "audio_face": {"network": {"visual_dim": None}},
+    "visual_face": {"network": {"audio_shape": None}},
+    "video_supervision": {"loss": {"supervision": "video"}},
+    "full_supervision": {"loss": {"supervision": "full"}},
+    "no_attention": {"network": {"stage1": False, "stage2": False}},
+    "plain_adam": {
+        "network": {"attention": "plain", "position": "none"},
+        "train": {"optimizer": "adam"},
+    },
+    "no_positions": {"network": {"position": "none"}},
+    "pssc_video": {
+        "loss": {"prototypes": "video", "negatives": "class", "temperature": 1.0, "disjoint": False}
+    },
+    "pssc_batch": {
+        "loss": {"prototypes": "batch", "negatives": "class", "temperature": 0.2, "disjoint": True}
+    },
+    "pssc_rest": {"loss": {"prototypes": "video", "negatives": "rest", "temperature": 0.2, "disjoint": True}},
+    "pssc_batch_rest": {
+        "loss": {"prototypes": "batch", "negatives": "rest", "temperature": 0.2, "disjoint": True}
+    },
+    "inside_max": {"loss": {"inside": "max"}},
+    "inside_step": {"loss": {"inside": "step"}},
+    "bspg_threshold": {"loss": {"pseudo_label": "threshold"}},
+    "bspg_step": {"loss": {"pseudo_label": "step"}},
+    "audio": {"network": {"visual_dim": None, "face_dim": None}},
+    "visual": {"network": {"audio_shape": None, "face_dim": None}},
+    "face": {"network": {"audio_shape": None, "visual_dim": None}},
+    "printed": {
+        "network": {"attention": "plain", "position": "none"},
+        "loss": PRINTED_LOSS,
+        "train": {"optimizer": "adam"},
+    },
+}
+
+
+def configure(row: str, seed: int) -> TrainConfig:
+    """The protocol with one row's changes."""
+    change = ROWS[row]
+    return replace(
+        PROTOCOL,
+        seed=seed,
+        network=replace(NETWORK, **change.get("network", {})),
+        loss=replace(PROTOCOL.loss, **change.get("loss", {})),
+        **change.get("train", {}),
+    )
+
+
+def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) -> dict[str, Any]:
+    """Train one row and score the left-out actor; for networks with attention, how it looks and what it is worth."""
+    started = time.process_time()
+    result = train(configure(row, seed), items, [], device="cpu")
+    metrics = evaluate_items(result.network, test)
+    found: dict[str, Any] = {
+        "mAP": metrics.average_map,
+        "recall": float(np.mean(metrics.recall)),
+        "F2": float(np.mean(metrics.f2)),
+        "sc": result.losses["sc"],
+        "entropy": attention_entropy(result.network, test[:6]),
+    }
+    if row == "full":
+        found |= _worth(result.network, test)
+    return found | {"cpu_seconds": round(time.process_time() - started, 2)}
+
+
+def _worth(network: FSENet, test: Sequence[Item]) -> dict[str, float]:
+    """mAP with a stage's attention replaced by its mean over time, and what masking the face does to stage I."""
+    found = {"face_changes_stage1": face_matters(network, test[:6])}
+    for stage, names in STAGES.items():
+        with without_attention(network, names):
+            found[f"mean_{stage}"] = evaluate_items(network, test).average_map
+    return found
+
+
+def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """Stored runs of the same protocol; another protocol in the file is an error."""
+    if not path.exists():
+        return header | {"runs": {}}
+    stored: dict[str, Any] = json.loads(path.read_text())
+    if stored.get("protocol") != json.loads(json.dumps(header["protocol"])):
+        raise SystemExit(f"{path.name} holds runs of another protocol: move it away first")
+    return stored
+
+
+def store(path: Path, header: dict[str, Any], key: str, run: dict[str, Any]) -> None:
+    """Add a run, also where several processes share the file; a stop leaves the last complete one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        results = load_results(path, header)
+        results["runs"][key] = run
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        partial.replace(path)
+
+
+def paired(results: dict[str, Any], row: str, figure: str = "mAP") -> NDArray[np.float64]:
+    """The full network's mAP less a row's figure, in points, over the seeds and actors that both have."""
+    runs = results["runs"]
+    keys = [key.partition("/")[2] for key in runs if key.startswith(f"{row}/")]
+    both = [key for key in keys if f"full/{key}" in runs]
+    return np.array([100 * (runs[f"full/{key}"]["mAP"] - runs[f"{row}/{key}"][figure]) for key in both])
+
+
+def table(results: dict[str, Any]) -> str:
+    """Every row: mAP mean ± sd, the full network's lead with its 95 % interval, attention entropy."""
+    lines = [f"{'row':<20}{'mAP':>14}{'full leads by':>24}{'entropy I':>11}{'II':>6}{'runs':>6}"]
+    for row in ROWS:
+        runs = [run for key, run in results["runs"].items() if key.startswith(f"{row}/")]
+        if runs:
+            values = 100 * np.array([run["mAP"] for run in runs])
+            lead = "" if row == "full" else interval(paired(results, row))
+            stages = "".join(
+                f"{_entropy(runs, names):>{width}}"
+                for names, width in zip(STAGES.values(), (11, 6), strict=True)
+            )
+            lines.append(
+                f"{row:<20}{values.mean():>7.1f} ± {values.std(ddof=1):>4.1f}{lead:>24}{stages}{len(runs):>6}"
+            )
+    lines += [
+        f"{stage} as a mean over time: full leads by {interval(paired(results, 'full', f'mean_{stage}'))}"
+        for stage in STAGES
+    ]
+    changes = [run["face_changes_stage1"] for run in results["runs"].values() if "face_changes_stage1" in run]
+    lines.append(f"masking the face changes stage I by {100 * float(np.mean(changes)):.0f} % of its size")
+    return "\n".join(lines)
+
+
+def interval(differences: NDArray[np.float64]) -> str:
+    """Mean and 95 % interval of paired differences."""
+    if differences.size < 2:
+        return "-"
+    half = T_95 * differences.std(ddof=1) / differences.size**0.5
+    return f"{differences.mean():+.1f} [{differences.mean() - half:+.1f}, {differences.mean() + half:+.1f}]"
+
+
+def _entropy(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    values = [run["entropy"][name] for run in runs for name in names if name in run["entropy"]]
+    return f"{np.mean(values):.2f}" if values else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder of javanese_av")
+    parser.add_argument("features", type=Path, help="folder that `sentiloc extract` wrote")
+    parser.add_argument("--rows", default=",".join(ROWS), help="rows to run, in this order")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--only-table", action="store_true", help="print the stored runs' table")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    header = {"label": "real features, joined clips of seven actors", "protocol": asdict(PROTOCOL)}
+    if not arguments.only_table:
+        clips = read_clips(arguments.data, arguments.features)
+        for seed in map(int, arguments.seeds.split(",")):
+            _run_seed(clips, seed, arguments.rows.split(","), arguments.out, header)
+    print(table(load_results(arguments.out, header)))
+
+
+def _run_seed(
+    clips: Sequence[Clip], seed: int, rows: Sequence[str], out: Path, header: dict[str, Any]
+) -> None:
+    for actor in sorted({clip.actor for clip in clips}):
+        others = [clip for clip in clips if clip.actor != actor]
+        items = make_sequences(others, SEQUENCES, seed)
+        test = make_sequences(
+            [clip for clip in clips if clip.actor == actor], TEST_SEQUENCES, TEST_SEED + seed
+        )
+        for row in rows:
+            key = f"{row}/{seed}/{actor}"
+            if key not in load_results(out, header)["runs"]:
+                run = run_row(row, seed, items, test)
+                store(out, header, key, run)
+                print(f"{key}: {run['mAP']:.4f} in {run['cpu_seconds']} CPU s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
