@@ -1,7 +1,8 @@
 """How good and how fast the shipped expression net is: `python -m experiments.expression --data DIR`.
 
-FER+ is measured on its own validation part, the photos on people that training never saw. The disturbed rows
-show what a worse camera or another detector costs. Everything runs through ONNX Runtime on one core.
+FER+ is measured on its own validation part, the photos on people that training never saw, `faces_wild` on sources and
+subjects kept out (`unseen_faces.py`). The disturbed rows show what a worse camera or another detector costs. Everything
+runs through ONNX Runtime on one core.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from experiments.unseen_faces import measure_unseen
 from recipes.starter.faces.faces import FaceSet, read_faces
 from sentiloc.model.extractors.expression import EMOTIONS
 
@@ -143,6 +145,7 @@ def measure(data: Path, package: Path) -> dict[str, object]:
         "photos_unseen_people": scores(session, photos.report),
         "ferplus_recall": recalls(session, ferplus.report),
         "ferplus_disturbed": robustness(session, ferplus.report),
+        **{f"unseen: {name}": found for name, found in measure_unseen(session, data).items()},
     }
 
 
@@ -151,15 +154,17 @@ def print_table(results: dict[str, object]) -> None:
     for name, value in results.items():
         print(name if isinstance(value, dict) else f"{name:32} {value}")
         for key, figure in value.items() if isinstance(value, dict) else ():
-            print(f"  {key:30} {figure:.4g}")
+            print(f"  {key:30} {figure:.4g}" if isinstance(figure, float | int) else f"  {key:30} {figure}")
 
 
 def main() -> None:
     """Measure, print, write the JSON."""
     parser = argparse.ArgumentParser(description="Measure the expression package.")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that holds faces/, faces_wild/ and weights/"
+    )
     parser.add_argument("--package", type=Path, default=ROOT / "exported" / "expression")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "expression.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "experiments" / "results" / "expression.json")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     results = measure(arguments.data, arguments.package)

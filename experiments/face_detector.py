@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--yunet", type=Path, help="measure the project's way of running YuNet instead")
     parser.add_argument("--every", type=int, default=10, help="compare every n-th frame")
     parser.add_argument("--sheets", type=Path, help="folder for pictures of the comparison")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "face_detector.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "experiments" / "results" / "face_detector.json")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     results = measure(arguments)

@@ -1,6 +1,6 @@
 """Pictures without people: what a face detector and an expression net must learn to leave alone.
 
-Photographs, clip art and game art come from Debian packages that anyone can fetch (`PACKAGES`); word cards, test
+Photographs, clip art and game art come from Debian packages (`picture_packages.py`); word cards, screens, test
 patterns and charts are drawn here. Everything is RGB, its longer side at most `LONG_SIDE`.
 """
 
@@ -18,15 +18,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 Picture = NDArray[np.uint8]
 
-PACKAGES = (
-    "gnome-backgrounds",
-    "mate-backgrounds",
-    "plasma-workspace-wallpapers",
-    "ukui-wallpapers",
-    "tuxpaint-stamps-default",
-    "extremetuxracer-data",
-    "warzone2100-data",
-)
 LONG_SIDE = 640
 _SMALLEST = 64
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}

@@ -10,6 +10,7 @@ import csv
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.starter.faces.lessons import HELD_OUT_SUBJECTS
+from recipes.starter.pictures import draw, fonts, read_pictures
 from recipes.starter.splits import VALIDATION_ACTORS
 
 Grey = NDArray[np.uint8]
@@ -37,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Material:
     """Grey images and one box (x1, y1, x2, y2) in each.
 
-    photos (n, 112, 112), small_faces (n, 48, 48), frames (n, 270, 360).
+    photos (n, 112, 112), small_faces (n, 48, 48), frames (n, 270, 360). `pictures` are of any size and show nobody.
     """
 
     photos: Grey
@@ -46,6 +49,7 @@ class Material:
     small_boxes: Boxes
     frames: Grey
     frame_boxes: Boxes
+    pictures: tuple[Grey, ...] = ()
 
 
 class Teacher:
@@ -73,13 +77,19 @@ def as_grey(image: Any) -> Grey:
     return np.asarray(image, np.uint8)
 
 
-def gather(data: Path, cache: Path, *, held_out: bool) -> Material:
-    """Material of the training people, or of the held-out ones; computed once and kept in folder `cache`."""
+def gather(data: Path, cache: Path, *, held_out: bool, pictures: Path | None = None) -> Material:
+    """Material of the training people, or of the held-out ones; computed once and kept in folder `cache`.
+
+    `pictures` is the folder of unpacked packages of `recipes.starter.pictures`; one in ten is held out.
+    """
     kept = cache / ("held_out.npz" if held_out else "training.npz")
     if not kept.exists():
         cache.mkdir(parents=True, exist_ok=True)
         teacher = Teacher(data / TEACHER)
-        photos = _labelled(_photos(data / "faces" / "expressions", held_out), teacher, 1.0)
+        pictured = chain(
+            _photos(data / "faces" / "expressions", held_out), _wild_faces(data / "faces_wild", held_out)
+        )
+        photos = _labelled(pictured, teacher, 1.0)
         small = _labelled(_small_faces(data / "faces" / "ferplus_dev.npz", held_out), teacher, 2.0)
         frames = _labelled(_frames(data / "javanese_av", held_out), teacher, 1.0, pad=0)
         arrays: dict[str, Any] = {
@@ -94,8 +104,30 @@ def gather(data: Path, cache: Path, *, held_out: bool) -> Material:
         partial = kept.with_suffix(".partial.npz")
         np.savez(partial, **arrays)
         partial.replace(kept)
+    empty = () if pictures is None else _without_people(pictures, held_out)
     with np.load(kept) as stored:
-        return Material(**{name: stored[name] for name in stored.files})
+        return Material(**{name: stored[name] for name in stored.files}, pictures=empty)
+
+
+def _without_people(folder: Path, held_out: bool) -> tuple[Grey, ...]:
+    """Photographs, art, and as many drawn cards, screens and charts, grey."""
+    found = read_pictures(folder)
+    typefaces = fonts((Path("/usr/share/fonts"), folder))
+    found += [draw(np.random.default_rng(seed), typefaces) for seed in range(len(found))]
+    chosen = [p for i, p in enumerate(found) if (i % PERSON_HELD_OUT == 0) == held_out]
+    return tuple(as_grey(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) for picture in chosen)
+
+
+def _wild_faces(folder: Path, held_out: bool) -> Iterator[Grey]:
+    """The faces of `faces_wild` that are not cut out; the performers held out are those of the expression net."""
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(folder / "faces_wild.npz") as stored:
+        jpeg, offsets = stored["jpeg"], stored["offsets"]
+    for index, row in enumerate(rows):
+        kept = row["subject"] in HELD_OUT_SUBJECTS if row["subject"] else index % PERSON_HELD_OUT == 0
+        if row["source"] != "masked_wild" and kept == held_out:
+            yield _decode(jpeg[offsets[index] : offsets[index + 1]])
 
 
 def _labelled(images: Iterator[Grey], teacher: Teacher, scale: float, pad: int = _PAD) -> tuple[Grey, Boxes]:

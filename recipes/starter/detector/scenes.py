@@ -14,6 +14,8 @@ from sklearn.datasets import load_sample_images
 from recipes.starter.detector.data import Grey, Material, as_grey
 
 SMALLEST_CUT = 10
+PICTURE_SHARE, PATCH_SHARE = 0.5, 0.35
+"""Of backgrounds and of distractors: those cut from pictures without people, where the material has any."""
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX)
 
 
@@ -34,6 +36,8 @@ class NonFaces:
 
     def distractor(self, rng: Generator, side: int) -> Grey:
         """One patch (side, side) to be pasted exactly as faces are, so that a seam alone says nothing."""
+        if self._material.pictures and rng.random() < PATCH_SHARE:
+            return self.picture(rng, side, side)
         draw: tuple[Callable[[Generator, int], Grey], ...] = (
             self._scrambled,
             self._smeared,
@@ -58,7 +62,16 @@ class NonFaces:
             image, box = self._material.photos[index], self._material.photo_boxes[index]
         return _fit(_turned(rng, _outside(rng, image, box)), height, width)
 
+    def picture(self, rng: Generator, height: int, width: int) -> Grey:
+        """A cut of a picture without people, whole more often than not."""
+        image = self._material.pictures[rng.integers(len(self._material.pictures))]
+        if rng.random() < 0.4:
+            image = _cut(rng, image, 0, image.shape[1], 0, image.shape[0])
+        return _fit(_turned(rng, image) if rng.random() < 0.3 else image, height, width)
+
     def _one(self, rng: Generator, height: int, width: int) -> Grey:
+        if self._material.pictures and rng.random() < PICTURE_SHARE:
+            return self.picture(rng, height, width)
         draw = (self.surroundings, self._collage, _noise, _shapes, _stripes, _text)
         return draw[rng.choice(len(draw), p=(0.2, 0.35, 0.15, 0.18, 0.06, 0.06))](rng, height, width)
 

@@ -23,6 +23,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
 from recipes.starter.detector.data import gather
 from recipes.starter.detector.package import write_package
+from recipes.starter.folded import load_folded
+from recipes.starter.picture_packages import unpack_all
 from sentiloc.model.extractors.face_boxes import match_faces, suppress
 from sentiloc.model.extractors.face_detector import FaceDetector, assign, detection_loss, export_onnx
 
@@ -57,14 +59,20 @@ def main() -> None:
         "--package", type=Path, help="where to write detector.onnx, spec.json and MODEL_CARD.md"
     )
     parser.add_argument(
+        "--pictures", type=Path, help="folder of pictures without people; default: beside the run"
+    )
+    parser.add_argument("--start", type=Path, help="ONNX file of a shipped detector to go on from")
+    parser.add_argument("--steps", type=int, default=1600, help="with --start: how many")
+    parser.add_argument(
         "--export-only", action="store_true", help="write the package from the last checkpoint"
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = Recipe()
+    arguments.pictures = unpack_all(arguments.pictures or arguments.run.parent / "pictures")
+    recipe = Recipe() if arguments.start is None else Recipe(cycles=(arguments.steps,), rates=(8e-4,))
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
     steps = trained_steps(arguments.run)
-    scores = evaluate(model, arguments.data, arguments.run / "material", recipe)
+    scores = evaluate(model, arguments.data, arguments.run / "material", recipe, arguments.pictures)
     (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2))
     _log.info("held out: %s", scores["best"])
     if arguments.package:
@@ -79,8 +87,12 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
     torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    composer = Composer(gather(arguments.data, arguments.run / "material", held_out=False))
+    composer = Composer(
+        gather(arguments.data, arguments.run / "material", held_out=False, pictures=arguments.pictures)
+    )
     model = FaceDetector(recipe.width)
+    if arguments.start is not None:
+        start_from(model, arguments.start, composer, recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = _averaged(model, recipe)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rates[0], weight_decay=recipe.weight_decay)
@@ -98,6 +110,15 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
         if step % 200 == 199 or step + 1 == sum(recipe.cycles):
             _save(arguments.run / "checkpoint.pt", step + 1, model, average, optimizer)
     return _inner(average)
+
+
+def start_from(model: FaceDetector, network: Path, composer: Composer, recipe: Recipe) -> None:
+    """Take over the weights of a shipped detector; its batch norms are measured on 128 composed scenes."""
+    batches = []
+    for index in range(16):
+        rng = np.random.default_rng((recipe.seed, 2, index))
+        batches.append(collate([s for _ in range(4) for s in composer.twins(rng, *EVALUATION_SHAPE)])[0])
+    load_folded(model, network, batches)
 
 
 def load_average(run: Path, recipe: Recipe) -> FaceDetector:
@@ -135,9 +156,11 @@ def collate(scenes: list[Scene]) -> tuple[Tensor, Tensor, Tensor]:
     return images, torch.from_numpy(boxes[0]), torch.from_numpy(boxes[1])
 
 
-def evaluate(model: FaceDetector, data: Path, material: Path, recipe: Recipe) -> dict[str, Any]:
+def evaluate(
+    model: FaceDetector, data: Path, material: Path, recipe: Recipe, pictures: Path | None = None
+) -> dict[str, Any]:
     """Recall and precision at IoU 0.5 on scenes and frames of held-out people, by threshold; the best F1."""
-    composer = Composer(gather(data, material, held_out=True))
+    composer = Composer(gather(data, material, held_out=True, pictures=pictures))
     model.eval()
     curve = np.zeros((19, 3))
     for index in range(recipe.held_out_scenes):

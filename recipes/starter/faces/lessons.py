@@ -190,8 +190,11 @@ def balanced(labels: Sequence[str]) -> FloatArray:
     return np.where(feelings.sum(1) > 0, weights, 1.0).astype(np.float32)
 
 
-def read_wild(folder: Path, teacher: BlendshapeTeacher) -> WildFaces:
-    """Crop and label `faces_wild`; raises SentilocError `invalid_data` if it cannot be read."""
+def read_wild_pictures(folder: Path) -> tuple[list[dict[str, str]], list[Image]]:
+    """Rows (label, source, subject, kind) and RGB pictures of `faces_wild`, as they are.
+
+    Raises SentilocError `invalid_data` if it cannot be read.
+    """
     try:
         with (folder / "index.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -199,7 +202,12 @@ def read_wild(folder: Path, teacher: BlendshapeTeacher) -> WildFaces:
             stream, offsets = held["jpeg"], held["offsets"]
     except (OSError, KeyError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read {folder.name}: {error}") from error
-    pictures = [_rgb(stream[a:b]) for a, b in pairwise(offsets)]
+    return rows, [_rgb(stream[a:b]) for a, b in pairwise(offsets)]
+
+
+def read_wild(folder: Path, teacher: BlendshapeTeacher) -> WildFaces:
+    """Crop and label `faces_wild`; raises SentilocError `invalid_data` if it cannot be read."""
+    rows, pictures = read_wild_pictures(folder)
     images, shapes = _crops(pictures, [row["source"] == "masked_wild" for row in rows], teacher)
     labels, sources, subjects = (tuple(row[key] for row in rows) for key in ("label", "source", "subject"))
     return WildFaces(images=images, shapes=shapes, labels=labels, sources=sources, subjects=subjects)
@@ -216,10 +224,15 @@ def _crops(
         found = None if face is None else teacher.read(picture, face)
         if found is not None:
             shapes[index] = found
-        images.append(crop_face(picture, *_crop_rule(picture, face, as_it_is), FACE_SIZE))
+        images.append(crop_wild(picture, face, whole=as_it_is))
         if index % 1000 == 999:
             logger.info("%d of %d faces cropped", index + 1, len(pictures))
     return np.stack(images), shapes
+
+
+def crop_wild(picture: Image, face: FloatArray | None, *, whole: bool) -> Image:
+    """The grey crop (48, 48) of a picture: all of it, around the `face` that the teacher found, or its middle."""
+    return crop_face(picture, *_crop_rule(picture, face, whole), FACE_SIZE)
 
 
 def _crop_rule(

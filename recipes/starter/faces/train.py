@@ -30,6 +30,7 @@ from recipes.starter.faces.faces import FaceSet
 from recipes.starter.faces.lessons import Lessons, outlines_of
 from recipes.starter.faces.material import gather
 from recipes.starter.folded import load_folded
+from recipes.starter.picture_packages import unpack_all
 from sentiloc.model.extractors.expression import BLENDSHAPES, FACE_SIZE, NETS, Readings, build_net
 
 logger = logging.getLogger(__name__)
@@ -251,7 +252,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--run", type=Path, required=True, help="folder for material, checkpoints and log")
     parser.add_argument(
-        "--pictures", type=Path, required=True, help="folder of unpacked pictures without people"
+        "--pictures", type=Path, help="folder of pictures without people; default: beside the run"
     )
     parser.add_argument("--start", type=Path, help="ONNX file of a shipped net to go on from")
     parser.add_argument("--net", choices=NETS, default="small")
@@ -286,7 +287,8 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
-    material = gather(arguments.data, arguments.pictures, arguments.run / "material")
+    pictures = unpack_all(arguments.pictures or arguments.run.parent / "pictures")
+    material = gather(arguments.data, pictures, arguments.run / "material")
     train = material.training(without=arguments.without)
     recipe = make_recipe(
         arguments.net, arguments.epochs, arguments.seed, tuned=arguments.rate if arguments.start else None
