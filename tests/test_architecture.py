@@ -116,6 +116,15 @@ def test_folders_import_each_other_without_a_circle(package: str) -> None:
         pytest.fail(f"a circle among folders of {package}/: {' -> '.join(error.args[1])}")
 
 
+@pytest.mark.parametrize("package", ["app", "worker", "model"])
+def test_the_map_names_every_room(package: str) -> None:
+    map_text = (ROOT / "docs/architecture.md").read_text().partition("## The map")[2]
+    part = map_text.partition(f"### `{package}/`")[2].partition("\n##")[0]
+    rows = {line.split("|")[1] for line in part.splitlines() if line.startswith("| `")}
+    rooms = {path.name for path in (ROOT / package).iterdir() if path.is_dir() and path.name[0] not in "_."}
+    assert {room for room in rooms if not any(f"`{room}`" in row for row in rows)} == set()
+
+
 def test_no_folder_is_crowded() -> None:
     sizes = Counter(
         path.parent.relative_to(ROOT)
