@@ -16,7 +16,7 @@ import fcntl
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from sentiloc.model.data.items import Item
 from sentiloc.model.fsenet.diagnostics import attention_entropy
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.scoring import evaluate_items
-from sentiloc.model.fsenet.train import TrainConfig, train
+from sentiloc.model.fsenet.train import AS_PRINTED, TrainConfig, train
 
 RESULTS = Path(__file__).parent / "results" / "real_ablations.json"
 SEQUENCES, TEST_SEQUENCES, TEST_SEED = 64, 16, 1000
@@ -60,17 +60,6 @@ PROTOCOL = TrainConfig(
     precision="fp32",
 )
 Change = dict[str, dict[str, Any]]
-PRINTED_LOSS: dict[str, Any] = {
-    "contrast": "own",
-    "prototypes": "video",
-    "negatives": "class",
-    "disjoint": False,
-    "temperature": 1.0,
-    "unit_length": False,
-    "base": "paper",
-    "add_inside": True,
-    "focal": "usual",
-}
 ROWS: dict[str, Change] = {
     "full": {},
     "no_stage1": {"network": {"stage1": False}},
@@ -108,7 +97,7 @@ ROWS: dict[str, Change] = {
     "face": {"network": {"audio_shape": None, "visual_dim": None}},
     "printed": {
         "network": {"attention": "plain", "position": "none"},
-        "loss": PRINTED_LOSS,
+        "loss": {item.name: getattr(AS_PRINTED, item.name) for item in fields(AS_PRINTED)},
         "train": {"optimizer": "adam"},
     },
 }

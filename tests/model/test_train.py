@@ -48,6 +48,47 @@ def test_the_paper_recipe_has_the_papers_values() -> None:
     assert (loss.gamma, loss.k, loss.distance, loss.pseudo_label) == (2.0, 8, "cosine", "full")
 
 
+def test_the_printed_recipe_is_the_paper_to_the_letter_and_has_its_hyper_parameters() -> None:
+    printed, paper = RECIPES["printed"], RECIPES["paper"]
+    assert (printed.network.attention, printed.network.position, printed.optimizer) == (
+        "plain",
+        "none",
+        "adam",
+    )
+    loss = printed.loss
+    assert (loss.contrast, loss.prototypes, loss.negatives, loss.temperature) == (
+        "own",
+        "video",
+        "class",
+        1.0,
+    )
+    assert (loss.unit_length, loss.disjoint, loss.add_inside, loss.inside) == (False, False, True, "sum")
+    assert (loss.resolve(), loss.focal) == (("paper", "mean"), "usual")
+    for name in ("learning_rate", "weight_decay", "batch_size", "epochs", "schedule", "clip"):
+        assert getattr(printed, name) == getattr(paper, name)
+    for name in ("lambda1", "lambda2", "w", "beta", "tau", "gamma", "k", "distance", "pseudo_label"):
+        assert getattr(loss, name) == getattr(paper.loss, name)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_two_runs_of_a_recipe_with_one_seed_end_in_equal_checkpoints(tmp_path: Path, recipe: str) -> None:
+    config = RECIPES[recipe]
+    tiny = replace(
+        TINY_TRAINING.network, attention=config.network.attention, position=config.network.position
+    )
+    config = replace(config, network=tiny, epochs=3, batch_size=4, learning_rate=1e-3, validate_every=1)
+    items = tiny_items(10, seed=2)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for name in ("a", "b"):
+            train(config, items[:7], items[7:], run_dir=tmp_path / name, device="cpu")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for file in ("last.pt", "best.pt"):
+        assert same(weights(tmp_path / "a" / file), weights(tmp_path / "b" / file))
+    assert (tmp_path / "a/log.jsonl").read_text() == (tmp_path / "b/log.jsonl").read_text()
+
+
 def test_training_learns_and_best_is_what_held_out_videos_chose(tmp_path: Path) -> None:
     items = tiny_items(24, seed=1)
     kept, held_out = split_items(items, 0.25, seed=0)
