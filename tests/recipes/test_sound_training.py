@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from recipes.starter.sound.bank import SoundBank, excerpt
+from recipes.starter.sound.build import check_indexes
 from recipes.starter.sound.compose import SoundComposer
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net, load_voice_reader
 from recipes.starter.sound.overdriven import overdrive
@@ -222,6 +224,15 @@ def test_a_package_that_is_not_the_one_known_is_refused(
     with pytest.raises(ValueError, match="digest"):
         unpack(package, tmp_path / "packages")
     assert len({p.sha256 for p in PACKAGES}) == len(PACKAGES)
+
+
+def test_a_data_folder_that_is_not_the_one_known_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("file\n")
+    digest = hashlib.sha256(b"file\n").hexdigest()
+    check_indexes(tmp_path, {"index.csv": digest})
+    with pytest.raises(ValueError, match="index.csv has the digest"):
+        check_indexes(tmp_path, {"index.csv": "0" * 64})
+    check_indexes(data_folder("speech").parent)
 
 
 def test_the_teacher_hears_a_voice_and_silence() -> None:
