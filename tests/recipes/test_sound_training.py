@@ -230,7 +230,7 @@ def test_a_data_folder_that_is_not_the_one_known_is_refused(tmp_path: Path) -> N
     (tmp_path / "index.csv").write_text("file\n")
     digest = hashlib.sha256(b"file\n").hexdigest()
     check_indexes(tmp_path, {"index.csv": digest})
-    with pytest.raises(ValueError, match="index.csv has the digest"):
+    with pytest.raises(ValueError, match="has the digest"):
         check_indexes(tmp_path, {"index.csv": "0" * 64})
     check_indexes(data_folder("speech").parent)
 

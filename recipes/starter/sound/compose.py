@@ -33,8 +33,10 @@ from sentiloc.model.extractors.logmel import DB_OFFSET, DB_SCALE, FRAMES, MELS, 
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
-SHARES = {"acted": 0.54, "calm": 0.18, "burst": 0.10, "music": 0.09, "noise": 0.09}
+SHARES = {"acted": 0.56, "calm": 0.15, "burst": 0.13, "music": 0.08, "noise": 0.08}
 """How often a sound of each kind is drawn."""
+RECORDED_IMPORTANCE = 0.4
+"""What the sentiment of a sound that is no acted voice counts: they are many, and all but bursts are neutral."""
 BED, BED_DB = 0.6, (-3.0, 30.0)
 BED_KINDS = {"music": 0.4, "noise": 0.35, "synthetic": 0.25}
 """How often something lies under the sounds of a row, how far below them, and what it is."""
@@ -54,10 +56,13 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundBatch(SpeechBatch):
-    """Adds `events` (rows, time, events) in [0, 1] and where each of them is `known`, same shape."""
+    """Adds `events` (rows, time, events) in [0, 1], where each of them is `known`, same shape, and what the sentiment
+    of each sound counts, `importance` (sounds,).
+    """
 
     events: FloatArray
     known: FloatArray
+    importance: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,7 @@ class Sound:
     known: FloatArray
     sentiment: int
     emotion: int
+    importance: float = 1.0
 
 
 @dataclass(slots=True)
@@ -192,6 +198,7 @@ class SoundComposer:
             known=np.ones_like(events[inside]),
             sentiment=recording.sentiment,
             emotion=EMOTIONS.index(_EMOTION_OF_EVENT.get(recording.event, "neutral")),
+            importance=RECORDED_IMPORTANCE,
         )
 
     def _lay_bed(self, row: _Row, random: Random) -> None:
@@ -311,4 +318,5 @@ def _collate(rows: list[_Row], decibels: FloatArray, time: int, placed: Sequence
         emotion=np.array([sound.emotion for sound in placed]),
         events=events,
         known=known * present[..., None],
+        importance=np.array([sound.importance for sound in placed], np.float32),
     )

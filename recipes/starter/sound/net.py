@@ -12,11 +12,14 @@ from torch.nn import functional as F
 
 from recipes.starter.sound.compose import SoundBatch
 from recipes.starter.voices.data import EMOTIONS
-from sentiloc.model.extractors.sound_events import EventHead
+from sentiloc.model.extractors.sound_events import EVENTS, EventHead
 from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
 
 LABEL_SMOOTHING = 0.1
-EMOTION_WEIGHT, SNIPPET_WEIGHT, EVENT_WEIGHT = 0.5, 0.7, 4.0
+EMOTION_WEIGHT, SNIPPET_WEIGHT, EVENT_WEIGHT = 0.5, 0.5, 8.0
+RARE_WEIGHT = 3.0
+"""Presence of a rare event counts this much more than its absence; posteriors are that much too high in turn."""
+_RARE = ("singing", "laughter", "crying", "screaming", "applause")
 
 
 class SoundNet(nn.Module):
@@ -34,16 +37,26 @@ class SoundNet(nn.Module):
         sentiment, emotion = self.heads.utterances(embedding.flatten(0, 1), torch.from_numpy(batch.weights))
         targets = torch.from_numpy(batch.targets)
         snippet = -(targets * F.log_softmax(self.heads.snippets(embedding), dim=-1)).sum() / targets.sum()
-        main = F.cross_entropy(
-            sentiment, torch.from_numpy(batch.sentiment), ignore_index=-1, label_smoothing=LABEL_SMOOTHING
-        )
-        fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
+        importance = torch.from_numpy(batch.importance)
+        main = _weighted(sentiment, torch.from_numpy(batch.sentiment), importance)
+        fine = _weighted(emotion, torch.from_numpy(batch.emotion), importance)
         known = torch.from_numpy(batch.known)
         wrong = F.binary_cross_entropy_with_logits(
-            self.events(embedding), torch.from_numpy(batch.events), weight=known, reduction="sum"
+            self.events(embedding),
+            torch.from_numpy(batch.events),
+            weight=known,
+            pos_weight=torch.tensor([RARE_WEIGHT if name in _RARE else 1.0 for name in EVENTS]),
+            reduction="sum",
         )
         voice = main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
         return voice + EVENT_WEIGHT * wrong / known.sum()
+
+
+def _weighted(logits: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+    """Cross-entropy of (n, classes), a mean weighted by `importance` (n,); targets of -1 do not count."""
+    each = F.cross_entropy(logits, target, ignore_index=-1, label_smoothing=LABEL_SMOOTHING, reduction="none")
+    counted = importance * (target >= 0)
+    return (each * counted).sum() / counted.sum().clamp(min=1e-6)
 
 
 def encoder_state(net: SoundNet) -> dict[str, Any]:

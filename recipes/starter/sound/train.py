@@ -23,6 +23,7 @@ from torch import nn
 from recipes.starter.sound.bank import open_bank
 from recipes.starter.sound.compose import SoundBatch, SoundComposer
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net
+from recipes.starter.sound.overdriven import load_overdriven
 from recipes.starter.sound.scores import false_sentiment, voice_recall
 from recipes.starter.splits import FOLDS
 from recipes.starter.voices.data import load_versions, read_index
@@ -145,10 +146,11 @@ def train(
     torch.set_num_threads(1)
     utterances = read_index(data / "speech")
     versions, synthetic = load_versions(data / "speech", voices or folder / "voices")
+    takes = [*versions, load_overdriven(data / "speech", voices or folder / "voices")]
     sounds = open_bank(data, packages or folder / "packages", bank or folder / "bank")
     run = Run(folder, training, start)
     items = training_items(utterances, training.fold)
-    composer = SoundComposer(utterances, versions, synthetic, items, sounds)
+    composer = SoundComposer(utterances, takes, synthetic, items, sounds)
     batches = composer.batches(training.seed, run.step)
     losses: list[float] = []
     while run.step < training.steps:
