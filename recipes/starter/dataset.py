@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ import torch
 from torch import nn
 
 from recipes.starter.clips import Clip, read_clips, teacher_detector
+from recipes.starter.everyday import everyday
 from recipes.starter.faces.bank import StillBank, cached, clip_faces, file_digest, open_encoder, still_bank
 from recipes.starter.faces.draft import Draft, Sources
-from recipes.starter.faces.faces import FaceSet, read_faces
-from recipes.starter.sequences import acted, composed, finish, joined, scenery
-from recipes.starter.splits import FOLDS, VALIDATION_ACTORS, WHOLE_CORPORA
+from recipes.starter.faces.stills import face_set
+from recipes.starter.sequences import acted, composed, finish, joined
+from recipes.starter.shelf import open_shelf
+from recipes.starter.sound.bank import SoundBank, open_bank
+from recipes.starter.sound.train import FILE as SOUND_FILE
+from recipes.starter.splits import VALIDATION_ACTORS
 from recipes.starter.timelines import read_statistics
-from recipes.starter.voices.net import load_voice_reader
 from recipes.starter.voices.voice_bank import clip_voices, open_voices
 from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.logmel import FRAMES
@@ -36,21 +40,18 @@ KINDS: dict[str, Callable[[np.random.Generator, Sources, float], Draft]] = {
     "joined": joined,
     "acted": acted,
     "composed": composed,
-    "scenery": scenery,
+    "everyday": everyday,
 }
 SHORTEST, LONGEST = 20.0, 90.0
-SCRAPS, SCRAP_SECONDS = 0.15, (4.0, 12.0)
-"""Share of short sequences and their lengths: of somebody who shows one sentiment all the time."""
+SCRAPS, SCRAPS_EVERYDAY, SCRAP_SECONDS = 0.15, 0.4, (4.0, 14.0)
+"""Share of short sequences (of everyday ones, too) and their lengths: one sentiment, or none, all the time."""
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
-KNOWN_VOICES = 0.5
-"""Share of training sequences that are heard by the encoder that knows their voices: what is served knows nobody."""
-ENCODER_FILE = "speech_encoder.pt"
 _AUDIO_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Where things are: the data folder, the run folder with its caches, the expression net, the speech run.
+    """Where things are: the data folder, the run folder with its caches, the expression net.
 
     `unseen` are the actors of `javanese_av` that training never sees nor hears.
     """
@@ -58,7 +59,6 @@ class Material:
     data: Path
     run: Path
     expression: Path
-    speech: Path
     unseen: frozenset[str] = VALIDATION_ACTORS
 
     @property
@@ -67,9 +67,32 @@ class Material:
         return self.run / "cache"
 
     @property
-    def speech_encoder(self) -> Path:
-        """The pretrained audio front end."""
-        return self.speech / ENCODER_FILE
+    def faces(self) -> Path:
+        """Folder in which the training of the expression net gathered its pictures."""
+        return self.run / "expression" / "material"
+
+    @property
+    def voices(self) -> Path:
+        """Run folder of the audio encoder's first stage; its cache holds the acted utterances' log-mels."""
+        return self.run / "speech"
+
+    @property
+    def sound(self) -> Path:
+        """Run folder of the second stage, with the bank of real sounds."""
+        return self.run / "sound"
+
+    @property
+    def hearing(self) -> Path:
+        """The audio encoder."""
+        return self.sound / SOUND_FILE
+
+    def fold_encoder(self, fold: int) -> Path:
+        """An audio encoder that has not heard the training speakers of a fold; experiments use it."""
+        return self.sound / f"fold{fold}" / SOUND_FILE
+
+    def bank(self) -> SoundBank:
+        """The real sounds."""
+        return open_bank(self.data, self.sound / "packages", self.sound / "bank")
 
     def store(self, encoder: Path, what: str = "voice") -> Path:
         """Folder of what an encoder makes of sound."""
@@ -80,13 +103,9 @@ class Material:
         """What caches of clips add to their name where other actors than usual are unseen."""
         return "" if self.unseen == VALIDATION_ACTORS else "-but-" + "-".join(sorted(self.unseen))
 
-    def fold_encoder(self, fold: int) -> Path:
-        """The audio front end that has not heard the training speakers of a fold."""
-        return self.speech / f"fold{fold}" / ENCODER_FILE
 
-
-def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | None = None) -> Sources:
-    """Clips, faces and voices of training people (voices of one fold, if given), or of held-out ones."""
+def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
+    """Clips, faces, voices and sounds of training people, or of held-out ones."""
     data, cache = material.data, material.cache
     part = "held_out" if held_out else "train"
     actors = part + material.others
@@ -100,60 +119,28 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
         stills=_stills(material, encode, held_out, cache / f"stills-{part}-{digest}.npz", seed),
         voices=open_voices(
             data / "speech",
-            material.speech / "cache",
+            material.voices / "cache",
             held_out=held_out,
-            fold=fold,
             but=frozenset() if held_out else material.unseen,
         ),
+        sounds=open_shelf(material.bank(), held_out=held_out),
         statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
         disguise=not held_out,
     )
 
 
-def make_items(
-    sources: Sources | Sequence[Sources], counts: dict[str, int], *, seed: int, spoil: bool
-) -> list[Item]:
-    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only.
-
-    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says.
-    """
-    banks = [sources] if isinstance(sources, Sources) else sources
+def make_items(sources: Sources, counts: dict[str, int], *, seed: int, spoil: bool) -> list[Item]:
+    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only."""
     items = []
-    for place, (kind, count) in enumerate(sorted(counts.items())):
+    for kind, count in sorted(counts.items()):
+        place = sorted(KINDS).index(kind)
         for number in range(count):
             rng = np.random.default_rng((seed, place, number))
-            lengths = SCRAP_SECONDS if rng.random() < SCRAPS else (SHORTEST, LONGEST)
-            name = f"{kind}{number:04d}"
-            bank = banks[fold_of(name) % len(banks)]
-            draft = KINDS[kind](rng, bank, float(rng.uniform(*lengths)))
-            items.append(finish(rng, name, draft, bank, spoil=spoil))
+            short = SCRAPS_EVERYDAY if kind == "everyday" else SCRAPS
+            lengths = SCRAP_SECONDS if rng.random() < short else (SHORTEST, LONGEST)
+            draft = KINDS[kind](rng, sources, float(rng.uniform(*lengths)))
+            items.append(finish(rng, f"{kind}{number:04d}", draft, sources, spoil=spoil))
     return items
-
-
-def fold_of(name: str) -> int:
-    """The fold whose voices an item of this name holds: joined clips are `javanese`, of others every second is."""
-    return WHOLE_CORPORA["javanese"] if name.startswith("joined") else int(name[-1]) % FOLDS
-
-
-def read_voices_of(items: list[Item], material: Material, *, seed: int) -> list[Item]:
-    """Training items with their voices read (T, 24), by the encoder that knows them or by one that does not."""
-    path = material.speech_encoder
-    known = embed_sound(items, load_voice_reader(path), material.store(path))
-    unknown: dict[str, Item] = {}
-    for fold in range(FOLDS):
-        path = material.fold_encoder(fold)
-        part = [item for item in items if fold_of(item.name) == fold]
-        found = embed_sound(part, load_voice_reader(path), material.store(path))
-        unknown |= {item.name: item for item in found}
-    knows = np.random.default_rng(seed).random(len(items)) < KNOWN_VOICES
-    return [item if knew else unknown[item.name] for item, knew in zip(known, knows, strict=True)]
-
-
-def with_audio_columns(items: list[Item], columns: slice) -> list[Item]:
-    """Items with a part of their audio (T, n)."""
-    return [
-        replace(i, features=_with_audio(i.features, np.asarray(i.features.audio)[:, columns])) for i in items
-    ]
 
 
 def read_faces_of(items: list[Item], reading: FloatArray) -> list[Item]:
@@ -197,12 +184,8 @@ def _stills(
     material: Material, encode: Callable[..., FloatArray], held_out: bool, store: Path, seed: int
 ) -> StillBank:
     count = HELD_OUT_STILLS_PER_CLASS if held_out else STILLS_PER_CLASS
-
-    def faces() -> FaceSet:
-        train, ferplus, photos = read_faces(material.data)
-        return ferplus.report.join(photos.report) if held_out else train
-
-    return still_bank(faces, encode, store, per_class=count, seed=seed)
+    read = partial(face_set, material.data, material.faces, held_out=held_out)
+    return still_bank(read, encode, store, per_class=count, seed=seed)
 
 
 def _embedded(items: list[Item], encoder: nn.Module) -> Any:

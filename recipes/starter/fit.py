@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 from recipes.starter.judge import calibrate, pick_threshold
 from sentiloc.model.data.items import Item
-from sentiloc.model.extractors.expression import EMOTIONS
-from sentiloc.model.extractors.speech import VoiceReader
+from sentiloc.model.extractors.logmel import NORMAL_LEVEL
 from sentiloc.model.fsenet.ensemble import Committee, Reading
 from sentiloc.model.fsenet.export import export_onnx
 from sentiloc.model.fsenet.losses import LossConfig, Supervision
@@ -25,15 +26,13 @@ from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-starter", "1.2.0"
-MOST_NEUTRAL_MARKED = 0.15
-VOICE, VOICE_READING, FACE_READING = 512, 24, len(EMOTIONS)
-"""Values of a snippet: the voice's embedding; what is read in it; what is read in a face."""
+NAME, VERSION = "fsenet-starter", "2.0.0"
+MOST_NEUTRAL_MARKED = {"everyday": 0.05, "clips": 0.05, "acted": 0.15, "composed": 0.15, "joined": 0.15}
+
+AUDIO = AudioStream(level=NORMAL_LEVEL)
 
 NETWORK = FSENetConfig(
     visual_dim=None,
-    audio_shape=(VOICE,),
-    face_dim=256,
     width=128,
     heads=4,
     dropout=0.2,
@@ -47,20 +46,14 @@ RECIPE = TrainConfig(
     loss=LossConfig(base="bce"),
     learning_rate=1e-3,
     weight_decay=1e-4,
-    epochs=14,
+    epochs=10,
     schedule="cosine",
     clip=1.0,
     stream_dropout=0.15,
-    validate_every=14,
+    validate_every=10,
     precision="fp32",
 )
-READING_RECIPE = replace(
-    RECIPE,
-    network=replace(NETWORK, audio_shape=(VOICE_READING,), face_dim=FACE_READING),
-    epochs=10,
-    validate_every=10,
-)
-"""For the network that learns from readings: few values, which mean the same whoever is seen or heard."""
+"""For networks on readings: few values, which mean the same whoever is seen or heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,37 +75,42 @@ def fit(
     supervision: Supervision = "full",
     recipe: TrainConfig = RECIPE,
 ) -> TrainResult:
-    """Train on sequences whose sound is embedded. The recipe validates at its end only: with a rate that falls to
-    zero the last epoch is the best calibrated, and choosing among noisy early ones by mAP lost 10 points of it.
+    """Train on sequences of readings, whose sizes the network takes. The recipe validates at its end only: with a rate
+    that falls to zero the last epoch is the best calibrated, and choosing among noisy early ones by mAP lost 10 points.
     """
-    config = replace(recipe, seed=seed, loss=replace(recipe.loss, supervision=supervision))
+    features = items[0].features
+    sizes = {
+        "audio_shape": np.asarray(features.audio).shape[1:],
+        "face_dim": np.asarray(features.face).shape[1],
+    }
+    network = replace(recipe.network, **sizes)
+    loss = replace(recipe.loss, supervision=supervision)
+    config = replace(recipe, seed=seed, loss=loss, network=network)
     return train(config, items, held_out, run_dir=run, resume=True, device="cpu")
 
 
-def seat(whole: FSENet, reading: FSENet, faces: FloatArray) -> Committee:
-    """Both networks on the same streams: voices (T, 512 + 24) embedded and read, face embeddings (T, 256).
+def seat(networks: Sequence[FSENet], faces: FloatArray) -> Committee:
+    """Networks on readings as one: it takes sound read (T, n) and face embeddings (T, 256), which `faces` reads."""
+    face = torch.from_numpy(faces)
+    members = [
+        Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=face) for net in networks
+    ]
+    return Committee(members).eval()
 
-    `faces` (8, 256) reads a face embedding.
+
+def finish(
+    committee: Committee, hearing: nn.Module, held_out: Sequence[Item], clips: Sequence[Item]
+) -> Fitted:
+    """Calibrate on held-out sequences and real clips (sound read in both), choose the default threshold there, and put
+    what reads the sound into the network.
     """
-    columns, face = torch.eye(VOICE + VOICE_READING), torch.from_numpy(faces)
-    return Committee(
-        [
-            Reading(whole, audio=columns[:VOICE], face=torch.eye(face.shape[1])),
-            Reading(reading, audio=columns[VOICE:], face=face),
-        ]
-    ).eval()
-
-
-def finish(committee: Committee, voices: VoiceReader, held_out: Sequence[Item]) -> Fitted:
-    """Calibrate on held-out sequences (voices embedded and read) and choose the default threshold there; put what
-    reads voices into the network.
-    """
-    scores = score_items(committee, held_out)
-    calibration, error = calibrate(held_out, scores)
-    threshold = pick_threshold(held_out, scores, calibration, most_neutral_marked=MOST_NEUTRAL_MARKED)
-    sound = AudioStream()
+    scores, clip_scores = score_items(committee, held_out), score_items(committee, clips)
+    calibration, error = calibrate(held_out, scores, clips, clip_scores)
+    threshold = pick_threshold(
+        held_out, scores, clips, clip_scores, calibration, most_marked=MOST_NEUTRAL_MARKED
+    )
     return Fitted(
-        network=committee.hearing(voices, (sound.frames, sound.mels)),
+        network=committee.hearing(hearing, (AUDIO.frames, AUDIO.mels)),
         calibration=calibration,
         threshold=threshold,
         calibration_error=error,
@@ -125,7 +123,7 @@ def write_package(fitted: Fitted, face: FaceStream, out: Path) -> ModelSpec:
         name=NAME,
         version=VERSION,
         visual=None,
-        audio=AudioStream(),
+        audio=AUDIO,
         face=face,
         confidence_threshold=fitted.threshold,
     )

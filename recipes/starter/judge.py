@@ -25,8 +25,9 @@ RIGHT_TIOU = 0.3
 """A shown segment is right if a true one of its label overlaps it by this much."""
 GRID = 0.1
 _NEVER_MERGE = -1.0
-_THRESHOLDS = tuple(round(0.25 + 0.05 * step, 2) for step in range(12))
+_THRESHOLDS = tuple(round(0.25 + 0.05 * step, 2) for step in range(14))
 _METHODS: tuple[Method, ...] = ("platt", "isotonic")
+_CLIP_WEIGHT = 4
 
 Scores = Mapping[str, FrameScores]
 Truth = Mapping[str, Sequence[GroundTruthSegment]]
@@ -117,40 +118,85 @@ def outcomes(
     return values[:, 0], values[:, 1], values[:, 2].astype(np.int64)
 
 
-def calibrate(items: Sequence[Item], scores: Scores) -> tuple[Calibration, float]:
-    """The method with the smaller error over two halves, fitted on all; that error is cross-validated."""
+def clip_outcomes(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same of clips with one label: a segment is right if the clip has its sentiment. Score, right or not, (N,)."""
+    rows = [
+        (segment.confidence, float(segment.label in {truth.label for truth in truth_of([clip])[clip.name]}))
+        for clip in clips
+        for segment in select_segments(scores[clip.name], SNIPPET, threshold=0.0, merge_gap=_NEVER_MERGE)
+    ]
+    values = np.array(rows, np.float64).reshape(-1, 2)
+    return values[:, 0], values[:, 1]
+
+
+def clip_evidence(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What real clips add to a calibration: their outcomes, `_CLIP_WEIGHT` times each."""
+    score, right = clip_outcomes(clips, scores)
+    return np.tile(score, _CLIP_WEIGHT), np.tile(right, _CLIP_WEIGHT)
+
+
+def calibrate(
+    items: Sequence[Item], scores: Scores, clips: Sequence[Item], clip_scores: Scores
+) -> tuple[Calibration, float]:
+    """The method with the smaller error over two halves of the sequences, fitted on these and on real clips.
+
+    Real clips are few, so each counts several times. The error is the sequences', each half under the
+    calibration of the other half and of the clips.
+    """
     score, right, owner = outcomes(items, scores)
-    errors = {method: _crossed_error(score, right, owner, method) for method in _METHODS}
+    more = clip_evidence(clips, clip_scores)
+    errors = {
+        method: expected_calibration_error(crossed_probabilities(score, right, owner, method, more), right)
+        for method in _METHODS
+    }
     method = min(errors, key=lambda name: errors[name])
-    return fit_calibration(score, right, method), errors[method]
+    everything = np.concatenate([score, more[0]]), np.concatenate([right, more[1]])
+    return fit_calibration(*everything, method), errors[method]
 
 
 def crossed_probabilities(
-    score: NDArray[np.float64], right: NDArray[np.float64], owner: NDArray[np.int64], method: Method
+    score: NDArray[np.float64],
+    right: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    method: Method,
+    more: tuple[NDArray[np.float64], ...],
 ) -> NDArray[np.float64]:
-    """Each half of the videos under the calibration that was fitted on the other half."""
+    """Each half of the videos under the calibration that was fitted on the other half and on `more`."""
     probabilities = np.zeros_like(score)
     for half in (0, 1):
         held = owner % 2 == half
-        fitted = fit_calibration(score[~held], right[~held], method)
+        others = np.concatenate([score[~held], more[0]]), np.concatenate([right[~held], more[1]])
+        fitted = fit_calibration(*others, method)
         probabilities[held] = fitted.probabilities(score[held])
     return probabilities
 
 
 def pick_threshold(
-    items: Sequence[Item], scores: Scores, calibration: Calibration, *, most_neutral_marked: float
+    items: Sequence[Item],
+    scores: Scores,
+    clips: Sequence[Item],
+    clip_scores: Scores,
+    calibration: Calibration,
+    *,
+    most_marked: Mapping[str, float],
 ) -> float:
-    """The threshold with the best sum of time labelled right and mAP of what is shown.
+    """The threshold with the best sum of time labelled right and mAP of what is shown, of those that mark little.
 
-    In no kind of sequence may more than `most_neutral_marked` of the neutral time be marked: real faces in
-    `joined` are the hardest, and the nearest to what a service is shown.
+    `most_marked` is the share of neutral time that may be marked, by kind of sequence; "clips" are the real ones.
     """
-    kinds = by_kind(items)
+    kinds: dict[str, tuple[Sequence[Item], Scores]] = {
+        k: (part, scores) for k, part in by_kind(items).items()
+    }
+    kinds["clips"] = clips, clip_scores
     judged = {t: judge(items, scores, calibration, t) for t in _THRESHOLDS}
     allowed = [
         t
         for t in _THRESHOLDS
-        if all(neutral_marked(part, scores, calibration, t) <= most_neutral_marked for part in kinds.values())
+        if all(
+            neutral_marked(part, found, calibration, t) <= most_marked[kind]
+            for kind, (part, found) in kinds.items()
+            if kind in most_marked
+        )
     ]
     return max(allowed or _THRESHOLDS[-1:], key=lambda t: judged[t].time_right + judged[t].shown_map)
 
@@ -178,9 +224,3 @@ def _is_right(segment: Segment, truth: Sequence[GroundTruthSegment]) -> bool:
     same = np.array([row[1:] for row in truth if row.label == segment.label], np.float64).reshape(-1, 2)
     found = segment_tiou(np.array([segment.start]), np.array([segment.end]), same[:, 0], same[:, 1])
     return bool(found.size) and float(found.max()) >= RIGHT_TIOU
-
-
-def _crossed_error(
-    score: NDArray[np.float64], right: NDArray[np.float64], owner: NDArray[np.int64], method: Method
-) -> float:
-    return expected_calibration_error(crossed_probabilities(score, right, owner, method), right)

@@ -1,8 +1,7 @@
-"""Untrimmed training sequences with known truth, of four kinds, at the level of features.
+"""Untrimmed training sequences with known truth, at the level of features; `everyday` has a module of its own.
 
 * joined: real clips of `javanese_av`, face and voice in sync, cut together;
 * acted: still faces and utterances cut together clip by clip, as a film of short scenes;
-* scenery: no people, or silent ones, among music and noise;
 * composed: a timeline with TSL300's statistics, in which expressions rise and fall.
 
 A draft holds two face samples and 32 sound frames per snippet; `finish` makes a training item of it.
@@ -18,9 +17,9 @@ from recipes.starter.clips import FRAME_RATE, FRAME_STEP, IGNORED
 from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, SNIPPET, SOUND_STEP, Draft, Sources
 from recipes.starter.faces.person import Person
 from recipes.starter.timelines import Span, draw_points, sample_timeline
-from recipes.starter.voices.voice_bank import channel, heard, to_log_mel, to_power
+from recipes.starter.voices.voice_bank import channel, to_log_mel, to_power
 from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
-from sentiloc.model.extractors.logmel import FRAMES, MELS
+from sentiloc.model.extractors.logmel import FRAMES, MELS, normalize_level
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
@@ -69,7 +68,7 @@ def acted(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
         if face_label is not None:
             person.show(draft, time, end, face_label, ramp=0.15)
         elif rng.random() < 0.4:
-            _see_things(rng, draft, sources, time, end)
+            draft.see_things(rng, sources.stills.junk, time, end)
         _mark(draft, time, end, label)
         time = end
     return draft
@@ -89,34 +88,17 @@ def composed(rng: np.random.Generator, sources: Sources, seconds: float) -> Draf
         if face_label is None:
             draft.seen[draft.between(start, end)] = False
             if rng.random() < 0.4:
-                _see_things(rng, draft, sources, start, end)
+                draft.see_things(rng, sources.stills.junk, start, end)
         elif face_label != NON_SENTIMENT:
             person.show(draft, start, end, face_label, ramp=float(rng.uniform(0.2, 1.0)))
         _talk_through(rng, draft, sources, speaker, voice_label, start, end)
     return draft
 
 
-def scenery(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
-    """Nobody speaks: music, noise or silence under empty shots and a few neutral faces. No sentiment at all."""
-    draft = Draft.empty(seconds)
-    time, noise = 0.0, sources.voices.noise
-    while time < draft.snippets * SNIPPET:
-        end = time + float(rng.uniform(2, 15))
-        if rng.random() < 0.75:
-            bed = to_power(noise[int(rng.integers(len(noise)))])[: int((end - time) / SOUND_STEP)]
-            draft.say(time, bed * np.float32(10 ** rng.uniform(-3, 0)))
-        if rng.random() < 0.35:
-            Person(rng, sources).show(draft, time, end, NON_SENTIMENT, ramp=0.0)
-        elif rng.random() < 0.6:
-            _see_things(rng, draft, sources, time, end)
-        time = end
-    return draft
-
-
 def finish(rng: np.random.Generator, name: str, draft: Draft, sources: Sources, *, spoil: bool) -> Item:
     """A draft as a training item: surroundings of the sound, lost streams (`spoil`), points, snippets."""
-    power = channel(rng, draft.power, sources.voices.noise)
-    present = heard(power)
+    power = channel(rng, draft.power, _surroundings(rng, sources))
+    audio, present = normalize_level(to_log_mel(power).reshape(-1, FRAMES, MELS))
     seen = draft.seen.copy()
     if spoil:
         _lose_streams(rng, seen, present)
@@ -127,7 +109,7 @@ def finish(rng: np.random.Generator, name: str, draft: Draft, sources: Sources, 
         name=name,
         features=SnippetFeatures(
             visual=None,
-            audio=to_log_mel(power).reshape(-1, FRAMES, MELS),
+            audio=audio,
             face=face,
             visual_present=np.zeros(draft.snippets, bool),
             audio_present=present,
@@ -139,13 +121,9 @@ def finish(rng: np.random.Generator, name: str, draft: Draft, sources: Sources, 
     )
 
 
-def _see_things(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
-    """False alarms of a face detector: one thing or several, seen for a part of the time."""
-    where = draft.between(start, end)
-    count, junk = len(draft.seen[where]), sources.stills.junk
-    things = junk[rng.integers(0, len(junk), int(rng.integers(1, 4)))].astype(np.float32)
-    draft.face[where] = things[rng.integers(0, len(things), count)]
-    draft.seen[where] = rng.random(count) < rng.uniform(0.1, 0.9)
+def _surroundings(rng: np.random.Generator, sources: Sources) -> FloatArray:
+    """Mel power (frames, 60) of what may lie under a whole recording: real music or noise, or drawn noise."""
+    return sources.sound(rng, str(rng.choice(("music", "noise", "drawn"))))
 
 
 def _calmness(rng: np.random.Generator) -> float:

@@ -16,8 +16,8 @@ from sentiloc.model.data.items import Item
 from sentiloc.model.segments import BoolArray, FloatArray
 
 SHIFTED = {"face": 0.5, "audio": 0.3}
-KEPT = "scenery"
-"""Sequences without people stay: what is no face and no voice must remain recognisable as such."""
+KEPT = "everyday"
+"""Everyday sequences stay: what is no face and no voice must remain recognisable as such."""
 LARGEST = 1.0
 LEAST_SNIPPETS = 25
 """Shorter sequences stay: who shows one thing all the time can only be judged by what it looks like."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from recipes.starter.clips import Clip
 from recipes.starter.faces.bank import ClipFaces, StillBank
 from recipes.starter.faces.draft import Sources
+from recipes.starter.shelf import Shelf, open_shelf
+from recipes.starter.sound.bank import SoundBank
+from recipes.starter.sound.recordings import Recording
 from recipes.starter.timelines import TimelineStatistics
 from recipes.starter.voices.data import LogMels, join_log_mels
 from recipes.starter.voices.voice_bank import VoiceBank
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
+BURST_BAND = 59
+"""Laughter, crying and screams are loudest here, all else is loudest below."""
+KINDS = ("music", "noise", "speech", "laughter", "crying", "screaming")
 EMOTIONS = {NEGATIVE: "sad", POSITIVE: "happy", NON_SENTIMENT: "neutral"}
 FRAMES_OF_CLIP = 19
 
@@ -31,6 +39,7 @@ def make_sources() -> Sources:
         clip_sounds=[(_voice(rng, 150),) * 4 for _ in clips],
         stills=StillBank(embeddings=stills, sentiment=sentiment, junk=junk),
         voices=_voices(rng),
+        sounds=_sounds(rng),
         statistics=TimelineStatistics(
             lengths=np.array([2, 4, 8], np.float32),
             gaps=np.array([1, 5, 20], np.float32),
@@ -68,3 +77,28 @@ def _voices(rng: np.random.Generator) -> VoiceBank:
     noise = join_log_mels([_voice(rng, 1000) for _ in range(3)])
     speakers = tuple({label: [3 * speaker + label % 3] for label in range(-1, 3)} for speaker in range(2))
     return VoiceBank(versions=[mels, mels], noise=noise, speakers=speakers)
+
+
+def _sounds(rng: np.random.Generator) -> Shelf:
+    """Two recordings of each kind, both new to the encoder."""
+    recordings = [
+        Recording(path=Path("x"), source="s", label=kind, event=kind, owner=f"{kind}{n}", held_out=False)
+        for kind in KINDS
+        for n in range(2)
+    ]
+    takes = [_sound(rng, recording.event) for recording in recordings]
+    mels = join_log_mels(takes)
+    bank = SoundBank(
+        recordings=recordings,
+        mels=mels,
+        targets=np.zeros((len(mels.frames), 9), np.uint8),
+        recording=np.arange(len(recordings)),
+        version=np.zeros(len(recordings), np.int64),
+    )
+    return open_shelf(bank, held_out=False)
+
+
+def _sound(rng: np.random.Generator, event: str) -> np.ndarray[tuple[int, int], np.dtype[np.float16]]:
+    mel = _voice(rng, 200)
+    mel[:, BURST_BAND] = 1.2 if event in ("laughter", "crying", "screaming") else 0.1
+    return mel

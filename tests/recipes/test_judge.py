@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recipes.starter.faces.draft import SNIPPET
-from recipes.starter.judge import calibrate, judge, outcomes, pick_threshold, time_shares
+from recipes.starter.judge import calibrate, judge, neutral_marked, outcomes, pick_threshold, time_shares
 from sentiloc.model.data.items import Item, SegmentLabel
 from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.proposals.calibration import Calibration
@@ -74,7 +74,7 @@ def test_outcomes_know_right_from_wrong() -> None:
 
 def test_calibration_makes_probabilities_of_scores() -> None:
     items, scores = many(800)
-    calibration, error = calibrate(items, scores)
+    calibration, error = calibrate(items, scores, [], {})
     assert error < 0.07
     fresh_items, fresh_scores = many(800, seed=1)
     score, right, _ = outcomes(fresh_items, fresh_scores)
@@ -88,5 +88,22 @@ def test_the_threshold_keeps_neutral_time_free() -> None:
     loud = [make_item(f"v{i}", (SegmentLabel(10 * SNIPPET, 20 * SNIPPET, 1),)) for i in range(5)]
     scores = {item.name: scores_of([(5, 35, 0, 0.55)]) for item in calm}
     scores |= {item.name: scores_of([(10, 20, 1, 0.95)]) for item in loud}
-    threshold = pick_threshold(calm + loud, scores, Calibration(), most_neutral_marked=0.1)
+    threshold = pick_threshold(calm + loud, scores, [], {}, Calibration(), most_marked={"n": 0.1, "v": 0.1})
     assert judge(calm + loud, scores, Calibration(), threshold).neutral_marked <= 0.1
+
+
+def test_real_clips_are_not_marked_more_than_they_may_be() -> None:
+    loud = [make_item(f"v{i}", (SegmentLabel(10 * SNIPPET, 20 * SNIPPET, 1),)) for i in range(5)]
+    clips = [make_item(f"clips-{i}", ()) for i in range(4)]
+    scores = {item.name: scores_of([(10, 20, 1, 0.95)]) for item in loud}
+    clip_scores = {item.name: scores_of([(5, 35, 0, 0.7)]) for item in clips}
+    threshold = pick_threshold(loud, scores, clips, clip_scores, Calibration(), most_marked={"clips": 0.05})
+    assert neutral_marked(clips, clip_scores, Calibration(), threshold) <= 0.05
+
+
+def test_clips_with_wrong_segments_lower_confidence() -> None:
+    items, scores = many(200)
+    clips = [make_item(f"clips-{i}", ()) for i in range(30)]
+    clip_scores = {clip.name: scores_of([(10, 20, 1, 0.9)]) for clip in clips}
+    alone, beside = calibrate(items, scores, [], {})[0], calibrate(items, scores, clips, clip_scores)[0]
+    assert beside.apply(0.9) < alone.apply(0.9) - 0.05

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from recipes.starter.dataset import KINDS, fold_of, make_items, read_faces_of
-from recipes.starter.faces.draft import SNIPPET, Draft, Sources
+from recipes.starter.dataset import KINDS, make_items, read_faces_of
+from recipes.starter.everyday import everyday
+from recipes.starter.faces.draft import SNIPPET, SOUND_STEP, Draft, Sources
 from recipes.starter.faces.person import Person
-from recipes.starter.sequences import finish, joined, scenery
+from recipes.starter.sequences import finish, joined
 from recipes.starter.timelines import Span
-from recipes.starter.voices.data import LogMels
 from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.logmel import FRAMES
 from sentiloc.model.spec import NON_SENTIMENT
-from tests.recipes.synthetic_sources import make_sources
+from tests.recipes.synthetic_sources import BURST_BAND, make_sources
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +49,6 @@ def test_items_are_well_formed_and_repeatable(sources: Sources, kind: str) -> No
         assert all(0 <= s.start < s.end <= len(features) * SNIPPET + 1e-6 for s in item.segments)
 
 
-def test_an_item_is_made_of_the_voices_of_its_fold(sources: Sources) -> None:
-    """Only then can an encoder that has not heard them embed all of it."""
-    mute = replace(
-        sources, voices=replace(sources.voices, versions=[_silenced(v) for v in sources.voices.versions])
-    )
-    with_banks = make_items([sources, mute], {"acted": 4}, seed=1, spoil=False)
-    for item, voiced in zip(with_banks, make_items(sources, {"acted": 4}, seed=1, spoil=False), strict=True):
-        assert item.features.audio is not None and voiced.features.audio is not None
-        assert np.array_equal(item.features.audio, voiced.features.audio) == (fold_of(item.name) == 0)
-
-
 def test_a_reading_of_faces_leaves_absent_ones_empty(sources: Sources) -> None:
     items = make_items(sources, {"composed": 1}, seed=2, spoil=True)
     reading = np.random.default_rng(0).normal(size=(8, 256)).astype(np.float32)
@@ -70,10 +57,6 @@ def test_a_reading_of_faces_leaves_absent_ones_empty(sources: Sources) -> None:
     seen = features.face_present
     assert not features.face[~seen].any()
     assert np.allclose(features.face[seen], items[0].features.face[seen] @ reading.T, atol=1e-4)
-
-
-def _silenced(mels: LogMels) -> LogMels:
-    return LogMels(np.full_like(mels.frames, -0.6), mels.offsets)
 
 
 def test_joined_clips_show_what_the_truth_says(sources: Sources) -> None:
@@ -94,9 +77,33 @@ def test_neighbours_of_one_class_are_one_segment(sources: Sources) -> None:
         assert before.label != after.label or after.start - before.end >= 0.3
 
 
-def test_scenery_conveys_nothing_and_is_heard(sources: Sources) -> None:
-    draft = scenery(np.random.default_rng(0), sources, 60.0)
-    assert not draft.spans and draft.power.any()
+def test_half_of_everyday_sequences_convey_nothing_and_are_heard(sources: Sources) -> None:
+    drafts = [everyday(np.random.default_rng(n), sources, 40.0) for n in range(60)]
+    calm = [draft for draft in drafts if not draft.spans]
+    assert 0.35 < len(calm) / len(drafts) < 0.75
+    assert np.mean([draft.power.any() for draft in calm]) > 0.7
+    felt = sum(span.end - span.start for draft in drafts for span in draft.spans)
+    assert felt < 0.35 * 40.0 * len(drafts), "most time is neutral"
+
+
+def test_faces_of_everyday_episodes_show_them_and_others_are_neutral(sources: Sources) -> None:
+    items = make_items(sources, {"everyday": 60}, seed=6, spoil=False)
+    pairs = [pair for item in items for pair in inside_out(item)]
+    calm = [shown == NON_SENTIMENT for true, shown in pairs if true == NON_SENTIMENT]
+    felt = [shown == true for true, shown in pairs if true != NON_SENTIMENT]
+    assert np.mean(calm) > 0.95 and np.mean(felt) > 0.6
+
+
+def test_bursts_sound_only_where_something_is_felt(sources: Sources) -> None:
+    """Laughter and crying are the only sounds of the shelf that are in the top band here."""
+    for seed in range(40):
+        draft = everyday(np.random.default_rng(seed), sources, 40.0)
+        times = (np.arange(len(draft.power)) + 0.5) * SOUND_STEP
+        felt = np.zeros(len(times), bool)
+        for span in draft.spans:
+            felt |= (times >= span.start - SOUND_STEP) & (times < span.end + SOUND_STEP)
+        rest = draft.power[~felt]
+        assert not (rest[:, BURST_BAND] > 10 * rest[:, :BURST_BAND].max(1) + 1e-3).any()
 
 
 def test_spoiling_never_takes_both_streams_of_a_whole_sequence(sources: Sources) -> None:

@@ -35,9 +35,11 @@ Encode = Callable[[NDArray[np.uint8]], FloatArray]
 
 STILL_VERSIONS = 3
 CLIP_VERSIONS = 4
-JUNK = 400
+JUNK = 1200
 CLEAR_SHARE = 0.6
-READING_SHAPE = (len(EMOTIONS), EMBEDDING_DIM)
+_GAZE = slice(11, 19)
+SPEAKING_SHAPES = np.delete(np.arange(52), [0, *range(_GAZE.start, _GAZE.stop)])
+"""Blendshapes that are read: all but the neutral one and those of gaze."""
 _BATCH = 64
 _CROP_WIDER = 1.25
 # In the order of FER+: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt.
@@ -82,12 +84,22 @@ def open_encoder(network: Path) -> Encode:
 
 
 def face_reading(network: Path) -> FloatArray:
-    """Rows (8, 256) that turn an embedding into logits of emotions, but for a constant: the net's own classifier."""
+    """Rows (n, 256) that turn an embedding into what the net's own heads say of a face, but for constants.
+
+    Logits of eight emotions, three sentiments, the blendshapes of brows, eyelids, cheeks, mouth and nose (not those
+    of gaze), and whether there is a face; heads that a net does not have are left out.
+    """
     graph = onnx.load(str(network)).graph
-    held = [onnx.numpy_helper.to_array(x) for x in graph.initializer if tuple(x.dims) == READING_SHAPE]
-    if len(held) != 1:
-        raise ValueError(f"{network} has {len(held)} classifiers of shape {READING_SHAPE}, not one")
-    return np.array(held[0], np.float32)
+    held = {
+        tuple(x.dims): onnx.numpy_helper.to_array(x)
+        for x in graph.initializer
+        if x.dims[1:] == [EMBEDDING_DIM]
+    }
+    if (len(EMOTIONS), EMBEDDING_DIM) not in held:
+        raise ValueError(f"{network} has no classifier of {len(EMOTIONS)} emotions")
+    rows = [held[size, EMBEDDING_DIM] for size in (len(EMOTIONS), 3, 52, 1) if (size, EMBEDDING_DIM) in held]
+    found = np.concatenate([row[SPEAKING_SHAPES] if len(row) == 52 else row for row in rows])
+    return np.asarray(found, np.float32)
 
 
 def file_digest(path: Path) -> str:
@@ -104,12 +116,15 @@ def sentiment_of_faces(faces: FaceSet) -> NDArray[np.int64]:
 
 
 def still_bank(
-    read: Callable[[], FaceSet], encode: Encode, cache: Path, *, per_class: int, seed: int
+    read: Callable[[], tuple[FaceSet, Grey]], encode: Encode, cache: Path, *, per_class: int, seed: int
 ) -> StillBank:
-    """Embeddings of up to `per_class` clear faces of each sentiment; version 0 is the face as it is."""
+    """Embeddings of up to `per_class` clear faces of each sentiment; version 0 is the face as it is.
+
+    `read` gives the faces and pictures (n, 48, 48) of what is no face.
+    """
 
     def make() -> dict[str, Any]:
-        faces, rng = read(), np.random.default_rng(seed)
+        (faces, nothing), rng = read(), np.random.default_rng(seed)
         sentiment = sentiment_of_faces(faces)
         pools = [np.flatnonzero(sentiment == c) for c in (NEGATIVE, POSITIVE, NON_SENTIMENT)]
         chosen = np.concatenate([rng.permutation(pool)[:per_class] for pool in pools])
@@ -120,7 +135,7 @@ def still_bank(
         return {
             "embeddings": np.stack(versions, 1).astype(np.float16),
             "sentiment": sentiment[chosen],
-            "junk": encode(_junk(faces.images, rng)).astype(np.float16),
+            "junk": encode(nothing[rng.permutation(len(nothing))[:JUNK]]).astype(np.float16),
         }
 
     return StillBank(**cached(cache, make))
@@ -167,18 +182,6 @@ def talk(face: Grey, opening: float) -> Grey:
     shade = 1 - 0.65 * min(1.0, 2 * opening) / (1 + np.exp((4 * (inside - 1)).clip(max=20)))
     shaded = moved * shade.reshape(*shade.shape, *[1] * (face.ndim - 2))
     return np.asarray(shaded.clip(0, 255), np.uint8)
-
-
-def _junk(images: Grey, rng: np.random.Generator) -> Grey:
-    """Pictures of nothing (JUNK, 48, 48): corners of photos enlarged, every other one upside down or blurred."""
-    patches = []
-    for image in images[rng.integers(0, len(images), JUNK)]:
-        side = int(rng.integers(8, 20))
-        y, x = rng.choice((0, FACE_SIZE - side), 2)
-        patch = cv2.resize(image[y : y + side, x : x + side], (FACE_SIZE, FACE_SIZE))
-        patch = patch[::-1] if rng.random() < 0.5 else cv2.GaussianBlur(patch, (0, 0), 3.0)
-        patches.append(patch)
-    return np.stack(patches).astype(np.uint8)
 
 
 def _vary_stills(images: Grey, rng: np.random.Generator) -> Grey:

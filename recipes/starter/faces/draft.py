@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from recipes.starter.clips import Clip
 from recipes.starter.faces.bank import ClipFaces, StillBank
+from recipes.starter.shelf import Shelf, usual_level
 from recipes.starter.timelines import Span, TimelineStatistics
-from recipes.starter.voices.voice_bank import VoiceBank
+from recipes.starter.voices.voice_bank import VoiceBank, to_power
 from sentiloc.model.extractors.logmel import FRAMES, MELS
 from sentiloc.model.segments import BoolArray, FloatArray
 
@@ -34,8 +35,16 @@ class Sources:
     clip_sounds: Sequence[tuple[NDArray[np.float16], ...]]
     stills: StillBank
     voices: VoiceBank
+    sounds: Shelf
     statistics: TimelineStatistics
     disguise: bool = False
+
+    def sound(self, rng: np.random.Generator, kind: str) -> FloatArray:
+        """Mel power (frames, 60) of a kind of sound; where there is none, of drawn noise or music."""
+        if self.sounds.has(kind):
+            return self.sounds.power(rng, kind)
+        noise = self.voices.noise
+        return usual_level(to_power(noise[int(rng.integers(len(noise)))]))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +75,16 @@ class Draft:
         """Face samples, taken at the middle of their 0.32 s, that lie within [start, end) seconds."""
         first, last = np.ceil(np.array([start, end]) / FACE_STEP - 0.5).astype(int)
         return slice(max(first, 0), max(last, 0))
+
+    def see_things(
+        self, rng: np.random.Generator, junk: NDArray[np.float16], start: float, end: float
+    ) -> None:
+        """False alarms of a face detector: one thing of `junk` (n, 256) or several, seen for a part of the time."""
+        where = self.between(start, end)
+        count = len(self.seen[where])
+        things = junk[rng.integers(0, len(junk), int(rng.integers(1, 4)))].astype(np.float32)
+        self.face[where] = things[rng.integers(0, len(things), count)]
+        self.seen[where] = rng.random(count) < rng.uniform(0.1, 0.9)
 
     def say(self, start: float, power: FloatArray) -> None:
         """Add sound from `start` seconds on; what reaches beyond the end is lost."""

@@ -117,13 +117,13 @@ def heard(power: FloatArray) -> BoolArray:
     return snippets_heard(mean_squares(power).reshape(-1, FRAMES).mean(1))
 
 
-def channel(rng: np.random.Generator, power: FloatArray, noise: LogMels) -> FloatArray:
-    """What microphone and surroundings do to a whole recording: tone, gain, a bed of noise under some."""
+def channel(rng: np.random.Generator, power: FloatArray, bed: FloatArray) -> FloatArray:
+    """What microphone and surroundings do to a whole recording: tone, gain, under some the sound `bed` (frames, 60)."""
     tone = np.interp(np.arange(MELS), np.linspace(0, MELS - 1, 5), rng.normal(0, 3, 5))
     power = power * (10 ** (tone / 10)).astype(np.float32)
     level = float(power.mean())
     if level > 0 and rng.random() < 0.5:
-        bed = np.resize(to_power(noise[int(rng.integers(len(noise)))]), power.shape)
+        bed = np.resize(bed, power.shape)
         ratio = 10 ** (-rng.uniform(3, 35) / 10)
         power = power + bed * np.float32(ratio * level / max(float(bed.mean()), 1e-12))
     return power * np.float32(10 ** (rng.normal(0, 6) / 10))

@@ -1,0 +1,168 @@
+"""Training sequences as real video has them: most of the time nothing is felt, and most sound says nothing.
+
+A bed of music, noise, calm speech or silence lies under shots of nobody, of things that a detector takes for faces,
+and of neutral faces that are silent or talk. Into half of the sequences one to three episodes of sentiment come, up
+to 20 s long: an expression over the bed, an acted voice with or without a face, laughter, or crying and screams.
+
+The rule of the labels: music, noise and calm speech never carry sentiment, whatever they sound like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.starter.faces.draft import SNIPPET, SOUND_STEP, Draft, Sources
+from recipes.starter.faces.person import Person
+from recipes.starter.shelf import usual_level
+from recipes.starter.timelines import Span
+from sentiloc.model.segments import FloatArray
+from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
+
+BEDS = ("silence", "music", "noise", "calm", "music and calm", "noise and calm")
+_BED_CHANCES = (0.18, 0.24, 0.18, 0.18, 0.14, 0.08)
+SIGHTS = ("nobody", "things", "face", "talking")
+_SIGHT_CHANCES = (0.42, 0.12, 0.22, 0.24)
+CALM_SHARE = 0.5
+"""Share of the sequences without any sentiment."""
+_BURSTS = {POSITIVE: ("laughter",), NEGATIVE: ("crying", "screaming")}
+_GAP = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A stretch of sentiment in seconds."""
+
+    start: float
+    end: float
+    label: int
+
+
+def everyday(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
+    """One sequence of real video: a bed of sound, shots, and now and then an episode."""
+    draft = Draft.empty(seconds)
+    length = draft.snippets * SNIPPET
+    episodes = [] if rng.random() < CALM_SHARE else _episodes(rng, length)
+    time = 0.0
+    while time < length:
+        stretch = length if rng.random() < 0.5 else time + float(rng.uniform(5, 25))
+        _lay_bed(rng, draft, sources, time, min(stretch, length))
+        time = stretch
+    _shoot(rng, draft, sources, length)
+    for episode in episodes:
+        _play(rng, draft, sources, episode)
+        draft.spans.append(Span(episode.start, episode.end, episode.label))
+    return draft
+
+
+def _episodes(rng: np.random.Generator, length: float) -> list[Episode]:
+    """One to three episodes in order, apart from each other; a short sequence may be one from end to end."""
+    if length < 14 and rng.random() < 0.5:
+        return [Episode(0.0, length, int(rng.choice((NEGATIVE, POSITIVE))))]
+    found: list[Episode] = []
+    time = float(rng.uniform(0, 0.5) * length)
+    for _ in range(int(rng.integers(1, 4))):
+        end = time + float(np.exp(rng.uniform(np.log(1.5), np.log(20))))
+        if end > length:
+            break
+        found.append(Episode(time, end, int(rng.choice((NEGATIVE, POSITIVE)))))
+        time = end + _GAP + float(rng.exponential(8))
+    return found
+
+
+def _lay_bed(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
+    """Sound that says nothing, from `start` to `end` seconds."""
+    bed = str(rng.choice(BEDS, p=_BED_CHANCES))
+    if "calm" in bed:
+        _talk(rng, draft, sources, start, end)
+    for kind in ("music", "noise"):
+        if kind in bed:
+            under = rng.uniform(5, 25) if "calm" in bed else rng.uniform(-5, 20)
+            _loop(rng, draft, sources, kind, start, end, under)
+
+
+def _loop(
+    rng: np.random.Generator,
+    draft: Draft,
+    sources: Sources,
+    kind: str,
+    start: float,
+    end: float,
+    under: float,
+) -> None:
+    """One recording, from a random place on, again and again; `under` dB below its usual level."""
+    time = start
+    while time < end - SOUND_STEP:
+        power = sources.sound(rng, kind)
+        power = power[int(rng.integers(max(len(power) // 2, 1))) :] if time == start else power
+        power = power[: max(int((end - time) / SOUND_STEP), 1)]
+        draft.say(time, power * np.float32(10 ** (-under / 10)))
+        time += len(power) * SOUND_STEP
+
+
+def _talk(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
+    """Calm speech of one or two people with pauses: recorded calm, or, less often, acted neutral or lively."""
+    acted = 0.2 if sources.sounds.has("calm") else 1.0
+    owner = sources.sounds.label(rng, "calm") if acted < 1 else ""
+    time = start + float(rng.uniform(0, 1.5))
+    while time < end - 0.5:
+        if acted < 1 and rng.random() < 0.15:
+            owner = sources.sounds.label(rng, "calm")
+        power = (
+            _acted(rng, sources, int(rng.integers(len(sources.voices.speakers))), NON_SENTIMENT)
+            if rng.random() < acted
+            else sources.sounds.of(rng, "calm", owner)
+        )[: int((end - time) / SOUND_STEP)]
+        draft.say(time, power)
+        time += len(power) * SOUND_STEP + float(rng.exponential(0.6))
+
+
+def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: float) -> None:
+    """Shots of nobody, of things, of neutral faces: of one kind throughout, or changing."""
+    only = str(rng.choice(SIGHTS, p=_SIGHT_CHANCES)) if rng.random() < 0.45 else None
+    person, time = Person(rng, sources), 0.0
+    while time < length:
+        end = min(time + float(rng.uniform(2, 14)), length)
+        sight = only or str(rng.choice(SIGHTS, p=_SIGHT_CHANCES))
+        if sight == "things":
+            draft.see_things(rng, sources.stills.junk, time, end)
+        elif sight in ("face", "talking"):
+            person = Person(rng, sources) if rng.random() < 0.4 else person
+            person.show(draft, time, end, NON_SENTIMENT, ramp=0.0)
+        time = end
+
+
+def _play(rng: np.random.Generator, draft: Draft, sources: Sources, episode: Episode) -> None:
+    """What shows the sentiment: a face (60 %), a face and a voice or burst (20 %), a burst (12 %), a voice (8 %)."""
+    draw, where = rng.random(), draft.between(episode.start, episode.end)
+    if draw < 0.8:
+        ramp = float(rng.uniform(0.1, 0.8))
+        Person(rng, sources).show(draft, episode.start, episode.end, episode.label, ramp=ramp)
+    elif rng.random() < 0.6:
+        draft.seen[where] = False
+    if 0.6 <= draw < 0.92:
+        burst = draw >= 0.8 or rng.random() < 0.5
+        _sound(rng, draft, sources, episode, burst=burst)
+    elif draw >= 0.92:
+        _sound(rng, draft, sources, episode, burst=False)
+
+
+def _sound(
+    rng: np.random.Generator, draft: Draft, sources: Sources, episode: Episode, *, burst: bool
+) -> None:
+    """Vocal bursts or acted speech through an episode, louder than what lies under it."""
+    kind = str(rng.choice(_BURSTS[episode.label]))
+    speaker, time = int(rng.integers(len(sources.voices.speakers))), episode.start
+    inside = slice(int(episode.start / SOUND_STEP), int(episode.end / SOUND_STEP))
+    draft.power[inside] *= np.float32(10 ** (-rng.uniform(0, 15) / 10))
+    while time < episode.end - 0.3:
+        power = sources.sounds.power(rng, kind) if burst else _acted(rng, sources, speaker, episode.label)
+        power = power[: max(int((episode.end - time) / SOUND_STEP), 1)]
+        draft.say(time, power)
+        time += len(power) * SOUND_STEP + float(rng.exponential(0.4))
+
+
+def _acted(rng: np.random.Generator, sources: Sources, speaker: int, label: int) -> FloatArray:
+    """Mel power (frames, 60) of an acted utterance at the usual level."""
+    return usual_level(sources.voices.voice(rng, speaker, label))
