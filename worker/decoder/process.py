@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -162,7 +163,7 @@ class DecoderProcess:
         text, payload = self._read(text_size), self._read(payload_size)
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _untrusted() from error
         if not isinstance(fields, dict):
             raise _untrusted()
@@ -205,12 +206,18 @@ class DecoderProcess:
 
 
 def _shared_file(size: int) -> BinaryIO:
-    """An unnamed file in memory; unlike a named segment it cannot be left behind."""
-    if sys.platform == "linux":
-        file: BinaryIO = os.fdopen(os.memfd_create("sentiloc-frames"), "r+b", buffering=0)
-    else:
-        file = TemporaryFile(buffering=0)  # noqa: SIM115
-    os.ftruncate(file.fileno(), size)
+    """An unnamed file in memory; unlike a named segment it cannot be left behind.
+
+    It is sealed at its size: a child that shrank it would make the parent's next read a bus error.
+    """
+    if sys.platform != "linux":
+        file: BinaryIO = TemporaryFile(buffering=0)  # noqa: SIM115
+        os.ftruncate(file.fileno(), size)
+        return file
+    handle = os.memfd_create("sentiloc-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    file = os.fdopen(handle, "r+b", buffering=0)
+    os.ftruncate(handle, size)
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     return file
 
 
@@ -245,7 +252,7 @@ def _reported_error(message: Message) -> SentilocError:
 
 
 def _untrusted() -> SentilocError:
-    return SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is damaged: decoding it went astray.")
+    return SentilocError(ErrorCode.CORRUPT_MEDIA, "The video is corrupt and could not be decoded.")
 
 
 def _resource_limit(detail: str) -> SentilocError:
