@@ -19,14 +19,17 @@ from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.containers import SNIFF_BYTES, sniff_container
 from sentiloc.worker.decoder.events import (
     AudioChunk,
+    Bounds,
     EndOfMedia,
     Pictures,
     SnippetFrames,
+    read_audio,
+    read_count,
     read_end,
     read_info,
 )
 from sentiloc.worker.decoder.process import SLOTS, DecoderProcess, Message
-from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.request import MAX_FACE_SIDE, DecodeLimits, DecodeRequest
 
 __all__ = [
     "AudioChunk",
@@ -73,26 +76,29 @@ def _events(process: DecoderProcess, request: DecodeRequest) -> Generator[Event,
 
 
 def _read_event(message: Message, process: DecoderProcess, request: DecodeRequest) -> Event:
+    bounds = process.bounds
     try:
         if message.kind == channel.INFO:
-            return read_info(message.fields)
+            return read_info(message.fields, bounds)
         if message.kind == channel.AUDIO:
-            return AudioChunk(int(message.fields["start"]), np.frombuffer(message.payload, np.float32))
+            return read_audio(message.fields, message.payload, bounds)
         if message.kind == channel.END:
-            return read_end(message.fields)
-        return _take_snippet(message.fields, process, request)
-    except (KeyError, TypeError, ValueError) as error:
+            return read_end(message.fields, bounds)
+        return _take_snippet(message.fields, process, request, bounds)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise SentilocError(
-            ErrorCode.CORRUPT_MEDIA, "The video is damaged: decoding it went astray."
+            ErrorCode.CORRUPT_MEDIA, "The video is corrupt and could not be decoded."
         ) from error
 
 
-def _take_snippet(fields: dict[str, Any], process: DecoderProcess, request: DecodeRequest) -> SnippetFrames:
+def _take_snippet(
+    fields: dict[str, Any], process: DecoderProcess, request: DecodeRequest, bounds: Bounds
+) -> SnippetFrames:
     """Copy a snippet out of its slot, so that the child can fill it again."""
-    index, slot = int(fields["index"]), int(fields["slot"])
-    count, height, width = (int(n) for n in fields["faces"])
+    index, slot = read_count(fields["index"], bounds.snippets), read_count(fields["slot"], SLOTS - 1)
+    count, height, width = (read_count(n, MAX_FACE_SIDE) for n in fields["faces"])
     sides_fit = 0 < height <= request.face_max_side and 0 < width <= request.face_max_side
-    if not (0 <= slot < SLOTS and count == len(request.face_samples) and sides_fit):
+    if not (count == len(request.face_samples) and sides_fit):
         raise ValueError("not a snippet of this request")
     size, start = count * height * width * 3, slot * request.slot_bytes
     faces = np.frombuffer(process.memory[start : start + size], np.uint8).reshape(count, height, width, 3)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -11,11 +14,17 @@ from numpy.typing import NDArray
 
 from sentiloc.model.results.warnings import ResultWarning, parse_warnings
 from sentiloc.model.segments import VideoInfo, parse_video
+from sentiloc.model.timebase import LEGAL_RATES
+from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
 Pictures = NDArray[np.uint8]
 
 MAX_WARNINGS = 100
 _MAX_TEXT = 400
+_MARGIN, _SLACK_SECONDS = 1.2, 60.0
+_HIGHEST_RATE = 1000.0
+_MOST_TRACKS = 10_000
+_TIMECODE = re.compile(r"\d{2}:\d{2}:\d{2}[:;]\d{2,3}")
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "duration": (int, float),
     "fps": (int, float),
@@ -74,31 +83,92 @@ class EndOfMedia:
         )
 
 
-def read_info(fields: Mapping[str, Any]) -> VideoInfo:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that a decoder may say under its limits: seconds, snippets, source frames and samples."""
+
+    seconds: float
+    snippets: int
+    frames: int
+    samples: int
+    side: int
+
+    @staticmethod
+    def of(request: DecodeRequest, limits: DecodeLimits) -> Bounds:
+        """A margin lies over the decoder's own limits, which stop it first."""
+        seconds = limits.max_duration_seconds * _MARGIN + _SLACK_SECONDS
+        rate = request.frame_rate or limits.max_frame_rate
+        return Bounds(
+            seconds=seconds,
+            snippets=ceil(seconds * rate * _MARGIN / request.snippet_frames) + 1,
+            frames=ceil(limits.max_frames * _MARGIN) + 1,
+            samples=ceil(seconds * (request.audio_rate or 0)),
+            side=limits.max_side_pixels,
+        )
+
+
+def read_info(fields: Mapping[str, Any], bounds: Bounds) -> VideoInfo:
     """The child's view of a video; raises KeyError, TypeError or ValueError for anything else."""
     info = parse_video(fields)
     for name, kind in _KINDS.items():
         _require(isinstance(getattr(info, name), kind), name)
+    _require(_is_within(info.duration, bounds.seconds), "duration")
+    _require(_is_rate(info.fps), "fps")
+    _require(all(1 <= side <= bounds.side for side in (info.width, info.height)), "size")
+    _require(info.timebase is None or info.rate in LEGAL_RATES, "timebase")
+    _require(info.start_timecode is None or bool(_TIMECODE.fullmatch(info.start_timecode)), "start_timecode")
     track = info.audio_track
     if track is not None:
         texts = (track.chosen, track.codec, track.layout, track.language or "", track.title or "")
-        _require(all(isinstance(text, str) and len(text) <= _MAX_TEXT for text in texts), "audio_track")
-        _require(all(isinstance(n, int) for n in (*track.numbers, track.count)), "audio_track")
+        _require(all(is_text(text) for text in texts), "audio_track")
+        _require(
+            all(isinstance(n, int) and 0 <= n <= _MOST_TRACKS for n in (*track.numbers, track.count)),
+            "audio_track",
+        )
     return info
 
 
-def read_end(fields: Mapping[str, Any]) -> EndOfMedia:
+def read_end(fields: Mapping[str, Any], bounds: Bounds) -> EndOfMedia:
     """The child's last message; raises KeyError, TypeError or ValueError for anything else."""
     warnings = parse_warnings(fields["warnings"][:MAX_WARNINGS])
-    _require(all(len(one.code) < _MAX_TEXT and len(one.detail) < _MAX_TEXT for one in warnings), "warnings")
-    _require(all(_is_time(one.start) and _is_time(one.end) for one in warnings), "warnings")
+    _require(all(is_text(one.code) and is_text(one.detail) for one in warnings), "warnings")
+    times = [time for one in warnings for time in (one.start, one.end) if time is not None]
+    _require(all(_is_within(time, bounds.seconds) for time in times), "warnings")
     end = EndOfMedia(**{**fields, "warnings": warnings})
-    _require(all(_is_time(value) for value in (end.duration, end.fps)), "duration")
+    _require(_is_within(end.duration, bounds.seconds) and _is_rate(end.fps), "duration")
+    _require(Fraction(end.timebase) in LEGAL_RATES and isinstance(end.variable_rate, bool), "timebase")
+    read_count(end.snippets, bounds.snippets)
+    read_count(end.frames, bounds.frames)
+    read_count(end.samples, bounds.samples)
     return end
 
 
-def _is_time(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and 0 <= value < float("inf"))
+def read_audio(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> AudioChunk:
+    """A piece of sound; raises KeyError, TypeError or ValueError for anything else."""
+    samples = np.frombuffer(payload, np.float32)
+    start = read_count(fields["start"], bounds.samples)
+    _require(bool(np.isfinite(samples).all()), "samples")
+    return AudioChunk(start, samples)
+
+
+def read_count(value: object, most: int) -> int:
+    """A whole number from 0 to `most`; raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{value!r} is no count up to {most}")
+    return value
+
+
+def _is_within(value: object, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _is_rate(value: object) -> bool:
+    return _is_within(value, _HIGHEST_RATE) and value != 0
+
+
+def is_text(value: object) -> bool:
+    """Short and printable: it is shown to people and written to logs."""
+    return isinstance(value, str) and len(value) <= _MAX_TEXT and value.isprintable()
 
 
 def _require(fits: bool, name: str) -> None:

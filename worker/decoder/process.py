@@ -24,6 +24,7 @@ import sentiloc
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
+from sentiloc.worker.decoder.events import Bounds, is_text
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,15 @@ _EXIT_SECONDS = 5.0
 _ROOT = Path(sentiloc.__file__).resolve().parents[1]
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 _OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
+
+
+_REPORTED = frozenset(
+    {
+        *("unsupported_format", "corrupt_media", "encrypted", "no_video"),
+        *("limit_exceeded", "resource_limit", "internal"),
+    }
+)
+"""What a file can cause; the parent accepts no other code from a child that reads it."""
 
 
 class Message(NamedTuple):
@@ -72,6 +82,7 @@ class DecoderProcess:
         on_wait: Callable[[], None] | None = None,
     ) -> None:
         self._request, self._limits, self._on_wait = request, limits, on_wait
+        self.bounds = Bounds.of(request, limits)
         self._waited = 0.0
         self._stack = ExitStack()
         try:
@@ -243,12 +254,14 @@ def _log_confinement(message: Message) -> None:
 
 
 def _reported_error(message: Message) -> SentilocError:
-    if message.fields.get("trace"):
-        log.info("the decoder gave up:\n%s", message.fields["trace"])
-    try:
-        return SentilocError(ErrorCode(message.fields["code"]), str(message.fields["detail"]))
-    except (KeyError, ValueError):
+    """The child's own words, if they are short and printable and the code is one that a file can cause."""
+    trace = message.fields.get("trace")
+    if isinstance(trace, str):
+        log.info("the decoder gave up: %r", trace)
+    code, detail = message.fields.get("code"), message.fields.get("detail")
+    if not isinstance(code, str) or code not in _REPORTED or not is_text(detail):
         return _untrusted()
+    return SentilocError(ErrorCode(code), str(detail))
 
 
 def _untrusted() -> SentilocError:
