@@ -21,7 +21,7 @@ install() { # PREFIX STEP...
 echo "== worker"
 install "$work/worker" dependencies package
 echo "== api"
-cp -a "$work/worker" "$work/api" && sed -i "s#$work/worker#$work/api#" "$work/api/pyvenv.cfg" "$work/api/bin/"*
+cp -a "$work/worker" "$work/api"
 install "$work/api" api
 du -sm "$work/api" "$work/worker"
 
