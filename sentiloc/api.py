@@ -78,8 +78,8 @@ class Result:
         """The same video with its segments cut again from the curve; the model does not run.
 
         Args:
-            threshold: Least confidence of a segment, 0 to 1.
-            min_length: Shortest segment in seconds.
+            threshold: Minimum confidence of a segment, 0 to 1.
+            min_length: Minimum length of a segment in seconds.
             merge_gap: Segments of one label that are at most so many seconds apart are joined.
             labels: Show only these.
         """
@@ -186,8 +186,8 @@ class Model:
 
         Args:
             video: Path of the file.
-            threshold: Least confidence of a segment, 0 to 1; default: the package's.
-            min_length: Shortest segment in seconds.
+            threshold: Minimum confidence of a segment, 0 to 1; default: the package's.
+            min_length: Minimum length of a segment in seconds.
             merge_gap: Segments of one label that are at most so many seconds apart are joined.
             labels: Show only these of `labels`.
             time_range: Look only at [start, end) seconds; an end of None is the video's. Times in the result stay
@@ -274,4 +274,4 @@ def _changed(
 
 
 def _ignore(_stage: str, _done: float) -> None:
-    """No one wants to know."""
+    """The default of `progress`."""

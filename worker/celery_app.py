@@ -31,9 +31,9 @@ _runner: JobRunner | None = None
 
 
 def runner() -> JobRunner:
-    """This child's runner, made when the child starts."""
+    """The runner of this child process, created when the child starts."""
     if _runner is None:
-        raise RuntimeError("jobs run in a child of the worker, after its start")
+        raise RuntimeError("jobs run only in a child process of the worker")
     return _runner
 
 
@@ -42,7 +42,7 @@ def _on_setup_logging(**_: Any) -> None:
 
 
 def _on_child_start(**_: Any) -> None:
-    """Load the model before the first job, and say what is loaded."""
+    """Load the model before the first job and start to report what is loaded."""
     global _runner
     end_with_parent()
     configure_tracing(settings, "worker")
@@ -55,7 +55,7 @@ def _on_child_start(**_: Any) -> None:
 
 
 def _on_ready(**_: Any) -> None:
-    """Take up at once what a worker on this machine left when it was killed."""
+    """Requeue the jobs of killed workers on this machine at once, without waiting for their leases."""
     redis = connect(settings)
     store = JobStore(redis, settings.redis_prefix)
     dispatcher = Dispatcher(settings, redis)
@@ -64,7 +64,7 @@ def _on_ready(**_: Any) -> None:
             if take_from_dead_owner(store, job_id, settings.max_attempts):
                 dispatcher.send(job_id)
     except RedisError as error:
-        logger.warning("jobs of killed workers wait for the reaper: %s", error)
+        logger.warning("orphaned jobs wait for the reaper, because Redis does not answer: %s", error)
 
 
 def _on_shutting_down(**_: Any) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
-    """A folder for what was computed of earlier videos. Entries unused for longest are removed first."""
+    """A folder for features of earlier videos. The least recently used entries are removed first."""
 
     folder: Path
     max_bytes: int = 2 * 1024**3
@@ -53,7 +53,7 @@ class RuntimeConfig:
 
     @property
     def thread_count(self) -> int:
-        """Threads, counted where none are asked for."""
+        """The configured threads, or else the processors that this process may use."""
         return self.threads or available_cpus()
 
     @property
@@ -100,7 +100,7 @@ def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeCo
 
 
 def thumbnail_config(settings: Settings) -> ThumbnailConfig:
-    """How the service's settings want pictures."""
+    """The service's settings for thumbnails."""
     return ThumbnailConfig(
         side_pixels=settings.thumbnail_side_pixels,
         quality=settings.thumbnail_quality,

@@ -1,4 +1,4 @@
-"""`sentiloc weights compare VIDEO...`: what another precision of the visual network changes, on videos of one's own."""
+"""`sentiloc weights compare VIDEO...`: what another precision of the visual network changes, on your own videos."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 def compare(
     videos: Annotated[
         list[Path],
-        typer.Argument(metavar="VIDEO", help="Typical videos, none of which set the 8-bit network's ranges."),
+        typer.Argument(metavar="VIDEO", help="Typical videos that the 8-bit network was not calibrated on."),
     ],
     precision: Annotated[
-        Literal["int8", "bfloat16", "float16"], typer.Option(help="What is compared with float32.")
+        Literal["int8", "bfloat16", "float16"], typer.Option(help="Precision to compare with float32.")
     ] = "int8",
     model: Annotated[
         str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least confidence of a segment; default: the package's."),
+        typer.Option(min=0, max=1, help="Minimum confidence of a segment; default: the package's."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """State what a precision of the visual network changes: features, scores, segments. On SENTILOC_DEVICE."""
+    """Compare a precision of the visual network with float32, on SENTILOC_DEVICE: features, scores and segments."""
     from dataclasses import replace
 
     from sentiloc.app.settings import get_settings
@@ -50,7 +50,7 @@ def compare(
 
 
 def describe(effect: Effect, precision: str, threshold: float) -> list[str]:
-    """The figures as lines for a person."""
+    """The comparison as readable lines."""
     features, segments = effect.features, effect.segments
     noise = "" if features.of_variation is None else f"; error {features.of_variation:.0%} of their variation"
     lines = [

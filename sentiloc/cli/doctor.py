@@ -1,4 +1,4 @@
-"""`sentiloc doctor`: what is installed, what would be used, and whether a clip can be localized here."""
+"""`sentiloc doctor`: checks the installation, its device and its models, and localizes a test clip."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LEAST_DISK = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report; `ok` is None where it only informs."""
+    """One line of the report; `ok` is None where there is nothing to check."""
 
     name: str
     ok: bool | None
@@ -42,9 +42,9 @@ class Finding:
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    skip_test: Annotated[bool, typer.Option("--skip-test", help="Localize no clip.")] = False,
+    skip_test: Annotated[bool, typer.Option("--skip-test", help="Do not localize a test clip.")] = False,
 ) -> None:
-    """Check this installation. Exit status: 0 it can localize, 1 something that it needs is broken."""
+    """Check this installation. Exit status: 0 everything needed works, 1 something needed is broken."""
     override()
     settings = get_settings()
     findings = []
@@ -56,7 +56,9 @@ def doctor(
     if as_json:
         typer.echo(json.dumps({"ok": not broken, "findings": [asdict(finding) for finding in findings]}))
     else:
-        typer.echo(f"Broken: {', '.join(broken)}." if broken else "All is well: `sentiloc serve` starts it.")
+        typer.echo(
+            f"Broken: {', '.join(broken)}." if broken else "Everything works: `sentiloc serve` starts it."
+        )
     if broken:
         raise typer.Exit(1)
 
@@ -102,7 +104,7 @@ def _try(name: str, check: Callable[[Settings], str], settings: Settings) -> Fin
 
 def _libraries() -> Finding:
     missing = [name for name in _LIBRARIES if not _version(name)]
-    # Other builds of ONNX Runtime bring the same import.
+    # The GPU and OpenVINO builds provide the same import under another distribution name.
     if "onnxruntime" in missing and any(_version(f"onnxruntime-{build}") for build in ("gpu", "openvino")):
         missing.remove("onnxruntime")
     detail = (
@@ -131,7 +133,7 @@ def _version(name: str) -> str:
 
 
 def _device(settings: Settings) -> str:
-    """The device that is asked for really runs the default model's network."""
+    """Run the default model's network on the configured device."""
     from sentiloc.model.package import load_package
     from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
@@ -186,7 +188,7 @@ def _limits(settings: Settings) -> str:
 
 
 def _self_test(settings: Settings) -> str:
-    """Three seconds of picture and sound, through the whole pipeline."""
+    """Localize a clip of three seconds through the whole pipeline."""
     from sentiloc.api import load_model
     from sentiloc.cli.clip import write_test_clip
     from sentiloc.worker.config import runtime_config

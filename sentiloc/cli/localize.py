@@ -1,4 +1,4 @@
-"""`sentiloc localize VIDEO...`: the service's own pipeline on files, without a server."""
+"""`sentiloc localize VIDEO...`: runs the service's pipeline on files, without a server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def localize(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write here; a folder, where there are several videos."),
+        typer.Option("--output", "-o", help="Output file, or a folder if there are several videos."),
     ] = None,
     output_format: FormatOption = None,
     model: Annotated[
@@ -50,9 +50,9 @@ def localize(
     fps: TimelineRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
-    """Find the sentiment segments of videos. On a terminal they are drawn, elsewhere they are JSON.
+    """Find the sentiment segments of videos. A terminal shows a timeline; elsewhere the output is JSON.
 
-    Exit status: 0 all done, 1 at least one video could not be localized, 2 wrong usage.
+    Exit status: 0 success, 1 at least one video could not be localized, 2 wrong usage.
     """
     check_format(output_format)
     if bool(videos) == bool(watch):
@@ -67,7 +67,7 @@ def localize(
 
 
 def check_format(name: str | None) -> None:
-    """Refuse an unknown format before any work is done."""
+    """Refuse an unknown format before the work begins."""
     from sentiloc.app.formats import FORMATS
 
     known = (JSON, *FORMATS, PICTURE)
@@ -76,7 +76,7 @@ def check_format(name: str | None) -> None:
 
 
 class _Writer:
-    """Puts each result where it belongs."""
+    """Writes each result to the terminal, to standard output or to a file."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Writer:
         return result.to(self._format, **self._counting).encode()
 
     def fail(self, video: Path, error: SentilocError) -> None:
-        """Say why there is no result."""
+        """Report why a video has no result."""
         typer.echo(f"sentiloc: {video}: {error.detail} ({error.code})", err=True)
         if self._as_lines:
             failure = {"code": str(error.code), "detail": error.detail}

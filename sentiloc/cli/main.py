@@ -1,4 +1,4 @@
-"""The `sentiloc` command. Each verb is a module that is imported only when it is called."""
+"""The `sentiloc` command. Each subcommand is a module that is imported when it is used."""
 
 from __future__ import annotations
 
@@ -30,23 +30,27 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "serve",
         "Run everything on this machine: API, worker and a private Redis.",
     ),
-    "api": ("sentiloc.cli.server.api", "api", "Run the HTTP API alone; needs SENTILOC_REDIS_URL."),
-    "worker": ("sentiloc.cli.server.worker", "worker", "Run one worker alone; needs SENTILOC_REDIS_URL."),
+    "api": ("sentiloc.cli.server.api", "api", "Run only the HTTP API; needs SENTILOC_REDIS_URL."),
+    "worker": ("sentiloc.cli.server.worker", "worker", "Run only a worker; needs SENTILOC_REDIS_URL."),
     "create-bucket": (
         "sentiloc.cli.server.create_bucket",
         "create_bucket",
-        "Make the bucket that SENTILOC_STORAGE_URL names.",
+        "Create the bucket of SENTILOC_STORAGE_URL.",
     ),
-    "keys": ("sentiloc.cli.server.keys", "keys_app", "Make, list and revoke the API keys of a service."),
+    "keys": ("sentiloc.cli.server.keys", "keys_app", "Create, list and revoke the API keys of a service."),
     "submit": ("sentiloc.cli.remote.submit", "submit", "Send videos to a server."),
     "status": ("sentiloc.cli.remote.jobs", "status", "Show jobs of a server."),
     "watch": ("sentiloc.cli.remote.jobs", "watch", "Follow a job of a server."),
     "result": ("sentiloc.cli.remote.jobs", "result", "Fetch the result of a server's job."),
     "cancel": ("sentiloc.cli.remote.jobs", "cancel", "Cancel jobs of a server."),
-    "localize": ("sentiloc.cli.localize", "localize", "Localize videos here, without a server."),
+    "localize": ("sentiloc.cli.localize", "localize", "Localize videos on this machine, without a server."),
     "plot": ("sentiloc.cli.drawing.plot", "plot", "Draw a result's timeline as a picture."),
-    "doctor": ("sentiloc.cli.doctor", "doctor", "Check this installation, by localizing a clip if it can."),
-    "extract": ("sentiloc.cli.training.extract", "extract", "Turn videos into feature files for training."),
+    "doctor": ("sentiloc.cli.doctor", "doctor", "Check this installation and localize a test clip."),
+    "extract": (
+        "sentiloc.cli.training.extract",
+        "extract",
+        "Extract feature files for training from videos.",
+    ),
     "labels": (
         "sentiloc.cli.training.labels",
         "labels",
@@ -58,16 +62,16 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "evaluate",
         "Score predictions by the benchmark's protocol.",
     ),
-    "export": ("sentiloc.cli.training.export", "export", "Turn a checkpoint into a model package."),
-    "weights": ("sentiloc.cli.weights", "weights_app", "Fetch weights that cannot be shipped."),
+    "export": ("sentiloc.cli.training.export", "export", "Export a checkpoint as a model package."),
+    "weights": ("sentiloc.cli.weights", "weights_app", "Download public weights that cannot be shipped."),
 }
 
 
 class LazyVerbs(TyperGroup):
-    """Lists the verbs without loading them; what a verb takes, also for completion, is asked of its module."""
+    """Lists subcommands without importing them. A subcommand's module is imported to run or complete it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The verb's own command."""
+        """Resolve a subcommand, importing its module."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, (_load(name, *VERBS[name][:2]) if name in VERBS else command), rest
 
@@ -76,7 +80,7 @@ root = typer.Typer(
     name="sentiloc",
     cls=LazyVerbs,
     help="Finds when a video conveys positive or negative sentiment.",
-    epilog="Begin with `sentiloc serve` and a browser, or with `sentiloc localize VIDEO`.",
+    epilog="Start with `sentiloc serve` and a browser, or with `sentiloc localize VIDEO`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -109,7 +113,7 @@ def _register(verb: str, help_text: str) -> None:
 
 
 def _load(verb: str, module: str, attribute: str) -> Any:
-    """The verb's command, from its module."""
+    """Import a subcommand's module and return its command."""
     try:
         found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
@@ -132,7 +136,7 @@ for _verb, _place in VERBS.items():
 
 
 def main() -> None:
-    """Entry point: expected errors are one line on stderr; a traceback appears with SENTILOC_DEBUG=1."""
+    """Entry point. Expected errors are one line on stderr; SENTILOC_DEBUG=1 shows the traceback."""
     try:
         root()
     except SentilocError as error:

@@ -1,4 +1,4 @@
-"""Options that verbs share. A flag wins over its setting and is passed on to child processes as one."""
+"""Options that several subcommands share. A flag overrides its setting, also in child processes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on  [SENTILOC_
 Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port  [SENTILOC_PORT, 8000]")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder for all that is kept  [SENTILOC_DATA_DIR, sentiloc-data]"),
+    typer.Option(help="Folder for all stored data  [SENTILOC_DATA_DIR, sentiloc-data]"),
 ]
 
 
 def override(**flags: object) -> None:
-    """Put the flags that were given into the environment, and check that all settings are readable."""
+    """Write the given flags to the environment and validate all settings."""
     for name, value in flags.items():
         if value is not None:
             os.environ[f"SENTILOC_{name.upper()}"] = str(value)
@@ -38,7 +38,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def absolute_data_dir(settings: Settings) -> Path:
-    """The data folder, made if need be, as an absolute path."""
+    """The data folder as an absolute path; it is created if it does not exist."""
     folder = settings.data_dir.expanduser().resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

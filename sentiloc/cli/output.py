@@ -1,4 +1,4 @@
-"""Where a result goes: drawn on a terminal, or written as text, to a file or to standard output."""
+"""Shows a result on a terminal, or writes it to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ PICTURE = "text"
 
 
 def wants_picture(output_format: str | None, output: Path | None, as_json: bool) -> bool:
-    """True when the result is to be drawn: asked for, or nothing else is, and a person is looking."""
+    """True if the result is drawn: on request, or by default on a terminal."""
     if output_format is not None or as_json:
         return output_format == PICTURE and not as_json and output is None
     return output is None and sys.stdout.isatty()
 
 
 def show_result(raw: Mapping[str, Any], title: str) -> None:
-    """Draw the timeline of a stored result and list what was found, whatever the task."""
+    """Draw the timeline of a stored result of any task and list its segments."""
     from rich.console import Console
 
     from sentiloc.cli.drawing.drawing import draw
@@ -80,11 +80,11 @@ def read_result(raw: Mapping[str, Any]) -> Result:
     try:
         return decode(Result, json.loads(json.dumps(raw)))
     except UnexpectedAnswerError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"no result of `sentiloc`: {error}") from error
+        raise SentilocError(ErrorCode.INVALID_DATA, f"this is not a result of `sentiloc`: {error}") from error
 
 
 def print_or_write(data: bytes, output: Path | None) -> None:
-    """Write to a file, which appears whole or not at all, or to standard output."""
+    """Write to a file (atomically) or to standard output."""
     if output is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""Which files a command line means: files, folders and globs; and which of a folder's files are new and whole."""
+"""Finds the videos that a command line names, and new complete videos in a watched folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOK_SECONDS = 1.0
 
 
 def find_videos(names: list[str]) -> list[Path]:
-    """The files, in the order given; a folder or glob stands for its videos by name, folders below included."""
+    """The files in the given order. Folders and globs are expanded, recursively and sorted by name."""
     found = [path for name in names for path in _expand(name)]
     return list(dict.fromkeys(found))
 
@@ -36,13 +36,13 @@ def _expand(name: str) -> list[Path]:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Files with a video's suffix, hidden ones left out, sorted."""
+    """Files with a video suffix, sorted; hidden files are skipped."""
     files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(path for path in files if not path.name.startswith("."))
 
 
 class NewFiles:
-    """A folder's videos as they appear; one is taken when it has stopped growing, and once for each content."""
+    """New videos of a folder. A video is returned once, when its size and time have stopped changing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class NewFiles:
         self._taken: dict[Path, tuple[int, int]] = {}
 
     def look(self) -> list[Path]:
-        """Files that were the same at the last look and have not been returned as they are now."""
+        """Files that did not change since the last call and were not returned in this state yet."""
         before, self._sizes = self._sizes, dict(self._stamps())
         ready = [
             path
@@ -61,7 +61,7 @@ class NewFiles:
         return ready
 
     def forever(self) -> Iterator[Path]:
-        """Each new file, until the process is interrupted."""
+        """Yield each new file until the process is interrupted."""
         while True:
             yield from self.look()
             time.sleep(LOOK_SECONDS)

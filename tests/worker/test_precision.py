@@ -136,7 +136,7 @@ def test_the_command(work: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyP
     assert shown.startswith("float32 → int8, 1 videos")
     code, _, error = sentiloc("weights", "compare", work / "seen.mp4", "--model", SPEC.name)
     assert code == 1
-    assert "judge it on others" in error
+    assert "compare it on others" in error
 
 
 def test_features_are_compared_by_what_tells_snippets_apart() -> None:
@@ -172,7 +172,7 @@ def test_a_signed_8_bit_network_of_an_older_version_is_refused(
     for name in ("i3d-rgb.onnx", "i3d-rgb-int8.onnx"):
         (tmp_path / name).write_bytes((work / "cache" / "i3d-rgb.onnx").read_bytes())
     monkeypatch.setenv("SENTILOC_CACHE_DIR", str(tmp_path))
-    with pytest.raises(SentilocError, match="make it anew") as caught:
+    with pytest.raises(SentilocError, match="make it again") as caught:
         load_both(RuntimeConfig(device="openvino", models_dir=get_settings().models_dir), SPEC.name, "int8")
     assert caught.value.code == ErrorCode.WEIGHTS_MISSING
 

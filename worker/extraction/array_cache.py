@@ -1,4 +1,4 @@
-"""Arrays that were worked out before, on disk under a key, within bounds of size and age."""
+"""Caches arrays on disk by key, within limits of size and age."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class ArrayCache:
         return found
 
     def reject(self, key: str, error: Exception) -> None:
-        """Remove an entry that turned out not to be readable."""
-        logger.warning("an entry of the cache cannot be read and is made anew: %s", error)
+        """Remove an unreadable entry."""
+        logger.warning("an entry of the cache cannot be read and is computed again: %s", error)
         self._path(key).unlink(missing_ok=True)
 
     def store(self, key: str, arrays: Mapping[str, Array]) -> None:

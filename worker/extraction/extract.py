@@ -1,4 +1,4 @@
-"""A video file to snippet features: one decode pass, every stream, nothing kept but features.
+"""Extracts snippet features from a video file: all streams in one decode pass, keeping only features.
 
 Serving, `sentiloc localize` and `sentiloc extract` (training data) all run this code.
 """
@@ -35,7 +35,7 @@ FACE_MAX_SIDE = 1280
 """Faces of 40 px in 1080p are 27 px then. A 720p frame is not scaled at all, which costs less than scaling it down."""
 VISUAL_SIZE = 224
 REVISION = 2
-"""To be raised with any change of code that changes features: cached ones are extracted anew then."""
+"""Raise it with any change of code that changes features, so that cached ones are extracted again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Extractor:
 
     @property
     def identity(self) -> str:
-        """All that features depend on besides the file, as JSON: `networks` holds graphs' digests and device."""
+        """Everything that features depend on besides the file, as JSON: `networks` holds graphs' digests and device."""
         limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
         parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
         return json.dumps(parts, sort_keys=True)
@@ -73,7 +73,7 @@ class Extractor:
 
     @property
     def request(self) -> DecodeRequest:
-        """What the decoder is asked for."""
+        """The request to the decoder."""
         spec = self.spec
         return DecodeRequest(
             frame_rate=spec.frame_rate,
@@ -103,7 +103,7 @@ def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
 
 
 def face_samples(face: FaceStream | None, snippet_frames: int) -> tuple[int, ...]:
-    """Frames of a snippet that are looked at: evenly spaced, away from its ends."""
+    """Frames of a snippet that are searched for faces: evenly spaced, away from its ends."""
     if face is None:
         return ()
     count = face.samples_per_snippet
@@ -139,7 +139,7 @@ def _load_visual(spec: ModelSpec, config: RuntimeConfig) -> VisualExtractor:
     on_gpu = config.device in GPUS
     extractor = VisualExtractor(session, GPU_BATCH, "cuda") if on_gpu else VisualExtractor(session)
     if config.precision == "int8" and extractor.calibrated_on is None:
-        detail = "the 8-bit I3D is of a version whose features OpenVINO computed wrongly: make it anew by "
+        detail = "the 8-bit I3D is of a version whose features OpenVINO computed wrongly: make it again with "
         raise SentilocError(ErrorCode.WEIGHTS_MISSING, f"{detail}sentiloc weights quantize VIDEO...")
     extractor.warm_up()
     return extractor

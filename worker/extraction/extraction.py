@@ -1,4 +1,4 @@
-"""One extraction under way: the decoder's events become features, and nothing else is kept."""
+"""A running extraction: turns the decoder's events into features and keeps nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sentiloc.worker.features.feature_file import Rows
 from sentiloc.worker.features.visual import VisualExtractor
 
 BATCH = 8
-"""Snippets that go from the decoder to the networks at a time: about five seconds of video."""
+"""Snippets per batch from the decoder to the networks: about five seconds of video."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Features of videos seen before, on disk: the same upload again, or another localizer, skips extraction."""
+"""Caches features on disk, so that the same video, or another model on it, skips the extraction."""
 
 from __future__ import annotations
 

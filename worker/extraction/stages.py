@@ -1,4 +1,4 @@
-"""Work on a video that runs beside its decoding: bounded queues, so that memory never grows with the video."""
+"""Runs feature extraction beside decoding, with bounded queues, so that memory does not grow with the video."""
 
 from __future__ import annotations
 

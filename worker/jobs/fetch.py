@@ -1,4 +1,4 @@
-"""A job's first stage where its video is named by a URL: fetch it into the storage."""
+"""The first stage of a job with a URL: fetch its video into the storage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 logger = logging.getLogger(__name__)
 
 FETCHING_UNTIL = 0.05
-"""Share of the whole job that fetching counts for."""
+"""Share of the job's progress that fetching counts for."""
 _POLL_SECONDS = 0.25
 
 
@@ -62,14 +62,14 @@ class _Fetch:
     _done: queue.SimpleQueue[int | BaseException] = field(default_factory=queue.SimpleQueue)
 
     def is_done(self) -> bool:
-        """Waits a moment; True once `outcome` is there."""
+        """Wait a moment; True once there is an `outcome`."""
         with suppress(queue.Empty):
             self.outcome = self._done.get(timeout=_POLL_SECONDS)
             return True
         return False
 
     def run(self) -> None:
-        """The thread's work."""
+        """The body of the thread."""
         try:
             self._done.put(self._fetch())
         except BaseException as error:
@@ -125,7 +125,7 @@ class _Fetch:
 
 
 class _Pace:
-    """Ends a body that drips."""
+    """Ends a download that is too slow."""
 
     def __init__(self, settings: Settings) -> None:
         self._seconds = settings.slow_body_seconds
@@ -134,7 +134,7 @@ class _Pace:
         self._size = 0
 
     def add(self, size: int) -> None:
-        """Count what came; raises `url_unreachable`."""
+        """Count received bytes; raises `url_unreachable` below the least pace."""
         self._size += size
         now = time.monotonic()
         if now - self._since < self._seconds:

@@ -1,4 +1,4 @@
-"""Keeps a worker's hold on a job while it works: renews, reports progress, learns of cancellation."""
+"""Renews a job's lease while a worker runs it, reports progress and notices cancellation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TICK_SECONDS = 0.4
 
 
 class StopReason(StrEnum):
-    """Why a job should stop before it is done."""
+    """Why a job must stop before it is finished."""
 
     LOST = "cancelled, or given to another worker"
     DRAINING = "the worker is stopping"
 
 
 class LeaseKeeper:
-    """A thread that renews the lease; `report` is called by the work and raises once it should stop."""
+    """A thread that renews the lease. The work calls `report`, which raises when it must stop."""
 
     def __init__(self, store: JobStore, lease: Lease, lease_seconds: float) -> None:
         self._store = store
@@ -40,12 +40,12 @@ class LeaseKeeper:
         self.stop_reason: StopReason | None = None
 
     def report(self, stage: str, progress: float) -> None:
-        """Say how far the work is (0-1 over all stages); raises `cancelled` when it should stop."""
+        """Report progress (0-1 over all stages); raises `cancelled` when the work must stop."""
         self._state = (stage, min(1.0, max(self._state[1], progress)))
         self.check()
 
     def check(self) -> None:
-        """Raises `cancelled` when the work should stop."""
+        """Raise `cancelled` when the work must stop."""
         if self.stop_reason is not None:
             raise SentilocError(ErrorCode.CANCELLED, f"The job stopped: {self.stop_reason}.")
 
@@ -67,5 +67,5 @@ class LeaseKeeper:
                 if not self._store.renew(self._lease, self._lease_seconds, *self._state):
                     self.stop_reason = StopReason.LOST
             except RedisError as error:
-                logger.warning("lease of job %s not renewed: %s", self._lease.job_id, error)
+                logger.warning("the lease of job %s could not be renewed: %s", self._lease.job_id, error)
                 self._done.wait(1.0)

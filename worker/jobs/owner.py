@@ -1,4 +1,4 @@
-"""Names a worker process so that another on the same machine can tell whether it still lives."""
+"""Names worker processes so that others on the same machine can tell whether they still run."""
 
 from __future__ import annotations
 

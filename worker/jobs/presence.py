@@ -1,4 +1,4 @@
-"""A worker child's thread that says every few seconds which model it holds on which device, or why none."""
+"""A thread of a worker's child that reports the loaded model and its device, or the error, every few seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RELOAD_SECONDS = 15.0
 
 
 class PresenceThread:
-    """Beats until the process ends; tries again to load a model that could not be loaded."""
+    """Reports until the process ends, and retries to load a model that failed."""
 
     def __init__(self, settings: Settings, store: JobStore, pipelines: Pipelines) -> None:
         self._model = settings.model
@@ -33,11 +33,11 @@ class PresenceThread:
         self._load_seconds: float | None = None
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start to report."""
         threading.Thread(target=self._loop, name="presence", daemon=True).start()
 
     def load(self) -> None:
-        """Load the default model; a failure is logged, shown by `/readyz` and tried again."""
+        """Load the default model. A failure is logged, shown by `/readyz` and retried."""
         self._loaded_at = time.monotonic()
         known = self._pipelines.error
         try:
@@ -52,7 +52,7 @@ class PresenceThread:
             try:
                 beat(self._store.redis, self._store.prefix, self._presence())
             except RedisError as error:
-                logger.warning("presence not told: %s", error)
+                logger.warning("the worker's state could not be reported: %s", error)
             time.sleep(BEAT_SECONDS)
             if self._pipelines.error and time.monotonic() - self._loaded_at > _RELOAD_SECONDS:
                 self.load()

@@ -1,4 +1,4 @@
-"""What one worker process needs of its system: to end with its parent, and to know when to stop."""
+"""Process control of a worker: end with the parent, and know when to stop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _drain_at = multiprocessing.RawValue(ctypes.c_double, 0.0)
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends, however it ends (Linux; elsewhere nothing)."""
+    """Let the kernel kill this process when its parent ends for any reason (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def drain_after(seconds: float) -> None:
-    """Ask this process's children to give their jobs back if they are not done in so many seconds."""
+    """Ask the children of this process to release jobs that are unfinished after so many seconds."""
     _drain_at.value = time.monotonic() + seconds
 
 
 def is_draining() -> bool:
-    """True once a stopping worker should give its job back."""
+    """True when a stopping worker must release its job."""
     return 0.0 < _drain_at.value <= time.monotonic()

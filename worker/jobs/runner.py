@@ -1,4 +1,4 @@
-"""One job from claim to its end: the only place where a worker writes to job records."""
+"""Runs one job from claim to end. No other module of the worker writes to job records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_UNEXPECTED = JobError(code=ErrorCode.INTERNAL, detail="Something went wrong in the worker, which logged it.")
+_UNEXPECTED = JobError(
+    code=ErrorCode.INTERNAL, detail="An unexpected error occurred in the worker. Its log has the details."
+)
 
 
 class JobRunner:
@@ -52,11 +54,11 @@ class JobRunner:
         self._config = runtime_config(settings, with_cache=True)
 
     def run(self, job_id: str) -> bool:
-        """Work on the job if it is there to be worked on; False when it went back to the queue."""
+        """Claim and run the job; False if it was released to the queue."""
         job_id_context.set(job_id)
         record = self._claim(job_id)
         if record is None:
-            logger.info("nothing to do: the job is done, gone, or another worker has it")
+            logger.info("nothing to do: the job has ended, was deleted, or another worker runs it")
             return True
         logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
         with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
@@ -135,25 +137,25 @@ class JobRunner:
             logger.info("the result is discarded: the job was cancelled or given to another worker")
 
     def _forget_lost_attempts(self, record: JobRecord) -> None:
-        """One that was killed between its result and its record left the result behind; none of them can still win."""
+        """Delete results of earlier attempts that were killed before they could record them."""
         for attempt in range(1, record.attempt):
             self._storage.delete(result_key(record.id, attempt))
 
     def _require_quota(self, record: JobRecord) -> None:
-        """Jobs that were accepted together may be more than their key has minutes for."""
+        """Check the key's quota again: jobs accepted at the same time may exceed it together."""
         keys = KeyStore(self._store.redis, self._store.prefix)
         if record.key_id is not None and keys.is_used_up(record.key_id):
-            detail = "The minutes of the API key were used up before this job began."
+            detail = "The API key had no minutes left when this job began."
             raise SentilocError(ErrorCode.QUOTA_EXCEEDED, detail)
 
     def _count(self, figures: JobMetrics) -> None:
         try:
             count_job(self._store.redis, self._store.prefix, figures)
         except RedisError as error:
-            logger.warning("the job's figures are not counted: %s", error)
+            logger.warning("the job's metrics could not be counted: %s", error)
 
     def _fetch(self, record: JobRecord, keeper: LeaseKeeper) -> None:
-        """Bring the video here if the job names a URL; an attempt before this one may have done so."""
+        """Fetch the video if the job names a URL, unless an earlier attempt has done so."""
         if record.source_url is None or self._storage.size(record.source_key) is not None:
             return
         size = fetch_source(record, self._storage, self._settings, keeper.report)
@@ -170,7 +172,7 @@ class JobRunner:
         return True
 
     def _insist(self, write: Callable[[], T]) -> T:
-        """Repeat a write until Redis is back, for up to ten leases; a stopping worker does not wait."""
+        """Retry a write until Redis answers, for up to ten leases. A stopping worker does not wait."""
         deadline = time.monotonic() + 10 * self._settings.lease_seconds
         while True:
             try:
@@ -194,7 +196,7 @@ def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
 
 
 def take_from_dead_owner(store: JobStore, job_id: str, max_attempts: int) -> bool:
-    """Put a job back whose worker was on this machine and has ended; True when it is queued again."""
+    """Requeue an orphaned job whose worker ran on this machine and has ended; True when it is queued."""
     record = store.get(job_id)
     if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):
         return False

@@ -1,1 +1,1 @@
-"""The whole way of one video, one pipeline for each task."""
+"""From a video to its result: one pipeline per task."""

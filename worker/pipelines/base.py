@@ -1,4 +1,4 @@
-"""What all pipelines share: a loaded package, and the features of a video, from the cache where it has them."""
+"""What all pipelines share: a loaded package and the features of a video, from the cache if it has them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
 from sentiloc.worker.extraction.stages import StageClock
 
 LOCALIZING_FROM = 0.95
-"""Progress at which all features are there."""
+"""Progress when all features are extracted."""
 TimeRange = tuple[float, float | None]
 """Start and end in seconds, [start, end); end None is the video's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagePipeline(ABC):
-    """A package with all that it needs, loaded and warm; used by one thread at a time."""
+    """A package with its networks, loaded and warm. Only one thread may use it at a time."""
 
     package: ModelPackage
     device: str
@@ -63,7 +63,7 @@ class PackagePipeline(ABC):
 
     @property
     def identity(self) -> ModelIdentity:
-        """What a result says about where it comes from."""
+        """The identity of the model, as results state it."""
         spec = self.package.spec
         return ModelIdentity(
             name=spec.name, version=spec.version, spec_hash=spec.spec_hash, device=self.device
@@ -71,7 +71,7 @@ class PackagePipeline(ABC):
 
     @property
     def default_options(self) -> SegmentOptions:
-        """How this package's segments are cut where nothing else is asked for."""
+        """The package's default options for cutting segments."""
         spec = self.package.spec
         return SegmentOptions(threshold=spec.confidence_threshold, labels=spec.classes)
 
@@ -84,7 +84,7 @@ class FeaturePipeline(PackagePipeline):
     cache: FeatureCache | None = None
 
     def _extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
-        """From the cache, if it has the whole video; a part alone is not kept."""
+        """Read the features from the cache or extract them. Features of a part are not cached."""
         if self.cache is None:
             return self.extractor.extract(path, report, part)
         clock = StageClock()
@@ -98,7 +98,7 @@ class FeaturePipeline(PackagePipeline):
         return replace(extraction, timings={**extraction.timings, **clock.seconds})
 
     def _sound(self, extraction: Extraction) -> Sound | None:
-        """The loudness of a video that has sound, where the package listens."""
+        """The loudness of the sound track, if the video has one and the package uses it."""
         audio = extraction.features.audio
         if audio is None or not extraction.info.has_audio:
             return None

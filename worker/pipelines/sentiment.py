@@ -1,4 +1,4 @@
-"""The whole way of one video, in order: decode → features → scores → curve → segments → result."""
+"""Sentiment of a video by an FSENet package: decode → features → scores → curve → segments → result."""
 
 from __future__ import annotations
 

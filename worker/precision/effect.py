@@ -1,4 +1,4 @@
-"""How far features are from those of float32."""
+"""Differences between features and those of float32."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What another precision of the visual network changes: its features, the scores, the segments that users see.
 
-Everything but the visual network is the same in both runs: sound, faces, FSENet, calibration.
+Both runs share everything but the visual network: sound, faces, FSENet, calibration.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class SegmentEffect:
         return self.after - self.kept - self.relabelled
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures, those that follow from others too."""
+        """All values, including derived ones."""
         return asdict(self) | {"vanished": self.vanished, "appeared": self.appeared}
 
 
@@ -73,7 +73,7 @@ class Effect:
     segments: SegmentEffect
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures, as JSON takes them."""
+        """All values, ready for JSON."""
         return asdict(self) | {"segments": self.segments.to_dict()}
 
 
@@ -132,8 +132,8 @@ def check_held_out(other: Extractor, videos: Sequence[Path]) -> None:
     learned = other.visual and other.visual.calibrated_on
     known = [video.name for video in videos if learned and video.is_file() and sha256(video) in learned]
     if known or not videos:
-        detail = f"these videos set the 8-bit network's ranges, judge it on others: {', '.join(known)}"
-        raise SentilocError(ErrorCode.INVALID_DATA, detail if known else "there is no video to compare on")
+        detail = f"the 8-bit network was calibrated on these videos, compare it on others: {', '.join(known)}"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail if known else "no video was given to compare on")
 
 
 def segment_effect(lists: Sequence[tuple[Sequence[Segment], Sequence[Segment]]]) -> SegmentEffect:

@@ -1,4 +1,4 @@
-"""I3D in 8-bit integers: its ranges are learned from videos of one's own, its error is measured on others of them.
+"""I3D in 8-bit integers: calibrated on your own videos, its error measured on held-out snippets of them.
 
 For processors with VNNI or AMX, through OpenVINO. Needs the package `onnx`, which sentiloc[train] brings.
 """
@@ -64,8 +64,8 @@ def quantize(
 ) -> QuantizationError:
     """Write the 8-bit twin of graph `source`: even snippets set the ranges, odd ones measure the error.
 
-    `target` knows the digests of the `videos` that the snippets are of, so that it is not judged on them. Raises
-    `invalid_data` for fewer than two snippets. `target` appears whole or not at all.
+    `target` records the digests of the `videos`, so that it is not evaluated on them. Raises
+    `invalid_data` for fewer than two snippets. `target` is written atomically.
     """
     if len(snippets) < 2:
         raise SentilocError(ErrorCode.INVALID_DATA, "calibration needs videos of at least four seconds")
@@ -98,7 +98,7 @@ def quantize(
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """ONNX Runtime's, to fold batch norms before: the export has done that."""
+    """Mutes ONNX Runtime's advice to fold batch norms first, which the export has done."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Names of devices and precisions, without loading what runs networks."""
+"""Names of devices and precisions. This module does not load ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Device = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
 GPUS: frozenset[str] = frozenset({"cuda", "tensorrt"})
-"""Devices whose memory is a card's."""
+"""Devices with memory of their own."""

@@ -1,4 +1,4 @@
-"""The one place that opens ONNX graphs: on the device that was asked for, or not at all."""
+"""Opens ONNX graphs on the requested device, or raises. No other module opens them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def create_session(
 
 
 def _options(threads: int) -> ort.SessionOptions:
-    """No spinning: the decoder needs the same processors while a network waits for frames."""
+    """Session options without spinning: the decoder needs the processors while a network waits for frames."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -98,7 +98,7 @@ def _chain(
 
 
 def _cuda_options(gpu_memory_bytes: int | None) -> dict[str, Any]:
-    """float32 means float32 (no TF32); convolutions are chosen by rule, as trying all would delay new shapes."""
+    """No TF32, so that float32 is float32. Convolutions are chosen by heuristics: a search would delay new shapes."""
     limit = {} if gpu_memory_bytes is None else {"gpu_mem_limit": gpu_memory_bytes}
     return {
         "arena_extend_strategy": "kSameAsRequested",
@@ -109,7 +109,7 @@ def _cuda_options(gpu_memory_bytes: int | None) -> dict[str, Any]:
 
 
 def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dict[str, Any]:
-    """Engines take minutes to build: they are kept, by graph, shape and card, beside the weights."""
+    """Engines take minutes to build, so they are cached beside the weights, by graph, shape and card."""
     engines = cache_dir() / "tensorrt"
     limit = {} if gpu_memory_bytes is None else {"trt_max_workspace_size": gpu_memory_bytes}
     return {
@@ -134,9 +134,7 @@ def check_precision(device: Device, precision: Precision) -> None:
         detail = f"SENTILOC_DEVICE={device} computes in {known}, not SENTILOC_PRECISION={precision}"
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, detail)
     if precision == "bfloat16" and not _BFLOAT16_FLAGS & _cpu_flags():
-        detail = (
-            "this processor has no bfloat16 (avx512_bf16, amx_bf16) and would be slower: float32 is better"
-        )
+        detail = "this processor has no bfloat16 (avx512_bf16, amx_bf16) and would be slower: use float32"
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, f"SENTILOC_PRECISION=bfloat16: {detail}")
 
 

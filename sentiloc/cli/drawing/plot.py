@@ -26,10 +26,10 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 def plot(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="A JSON result; - reads standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf.")],
-    title: Annotated[str | None, typer.Option(help="Over the picture; default: the file's name.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the picture; default: the file's name.")] = None,
     width: Annotated[float, typer.Option(min=3, max=40, help="Inches.")] = 11.0,
 ) -> None:
-    """Draw a result: curves, and what was found with its confidence. Of a task's own kind, if it is another's."""
+    """Draw the curves of a result and its segments with their confidence."""
     if output.suffix.lower() not in _SUFFIXES:
         raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}", param_hint="--output")
     heading = title if title is not None else ("" if result == "-" else Path(result).stem)
@@ -49,7 +49,7 @@ def _read(name: str) -> AnyRead:
 def _why(error: OSError | ValueError) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "no JSON result; `sentiloc localize VIDEO -o result.json` makes one"
+    return "this is not a JSON result; `sentiloc localize VIDEO -o result.json` writes one"
 
 
 def _save(result: AnyRead, title: str, output: Path, width: float) -> None:
@@ -87,7 +87,7 @@ def _draw(axes: Any, result: AnyRead) -> str:
 
 
 def _no_date(output: Path) -> dict[str, Any]:
-    """The same result makes the same file."""
+    """Leave the date out, so that the same result gives the same file."""
     return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(output.suffix.lower(), {})
 
 
@@ -102,7 +102,7 @@ def _draw_curve(axes: Any, result: Result) -> None:
 
 
 def _draw_segments(axes: Any, result: Result) -> None:
-    """Blocks at the outer edge, the fainter the less sure, each with its confidence."""
+    """Blocks at the outer edge with their confidence; less confident ones are fainter."""
     for segment in result.segments:
         sign, length = (1 if segment.label == "positive" else -1), segment.end - segment.start
         colour = _COLOURS[segment.label]

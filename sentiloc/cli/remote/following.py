@@ -1,4 +1,4 @@
-"""Follows a server's job with a bar on stderr: by its events, or by asking where too many listen."""
+"""Follows a job with a progress bar on stderr, by its events or, if the server has too many listeners, by polling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sentiloc.client.errors import Code
 
 
 def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None = None) -> Job:
-    """Wait for the end of a job; returns it as it is then."""
+    """Wait until a job ends and return its final state."""
     with progress_bars() as bars:
         task = bars.add_task(job_id, total=1.0, note="")
 

@@ -40,13 +40,13 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
 def status(
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="JOB", help="Ids; default: the last 20.")
+        list[str] | None, typer.Argument(metavar="JOB", help="Job ids; default: the latest 20.")
     ] = None,
     server: Server = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where jobs are. Exit status: 0 found, 4 no such job, 5 no server, 6 no valid key."""
+    """Show the state of jobs. Exit status: 0 found, 4 no such job, 5 no server, 6 no valid key."""
     with connected(server, api_key) as client:
         found = [client.status(job_id) for job_id in jobs] if jobs else list(client.list_page().jobs)
     _print(found, as_json)
@@ -76,9 +76,10 @@ def result(
     fps: TimelineRate = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Fetch a result; other thresholds, lengths or labels cut it again from the stored curve.
+    """Fetch a result. Other thresholds, lengths or labels are applied to the stored curve.
 
-    On a terminal it is drawn, elsewhere it is JSON. Exit status: 0 printed, 1 the job failed, 3 not finished yet.
+    A terminal shows a timeline; elsewhere the output is JSON. Exit status: 0 printed, 1 the job failed, 3 not
+    finished yet.
     """
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
     with connected(server, api_key) as client:
@@ -97,7 +98,7 @@ def cancel(
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """End jobs that are not finished; nothing is deleted. Exit status: 0 they are over, 4 no such job."""
+    """Cancel unfinished jobs. Nothing is deleted. Exit status: 0 all have ended, 4 no such job."""
     with connected(server, api_key) as client:
         ended = [client.cancel(job_id) for job_id in jobs]
     _print(ended, as_json)

@@ -1,4 +1,4 @@
-"""What the verbs that talk to a server share: options, errors as exit statuses, progress on stderr."""
+"""Shared by the subcommands that talk to a server: options, exit statuses, progress on stderr."""
 
 from __future__ import annotations
 
@@ -30,24 +30,33 @@ FAILED, NOT_READY, NOT_FOUND, UNREACHABLE, REFUSED = 1, 3, 4, 5, 6
 
 Server = Annotated[
     str | None,
-    typer.Option("--server", envvar="SENTILOC_SERVER", help="Its address; default: http://127.0.0.1:8000"),
+    typer.Option(
+        "--server", envvar="SENTILOC_SERVER", help="Address of the server; default: http://127.0.0.1:8000"
+    ),
 ]
 ApiKey = Annotated[
-    str | None, typer.Option("--api-key", envvar="SENTILOC_API_KEY", help="Better set by the variable")
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="SENTILOC_API_KEY",
+        help="Prefer the variable: other users can read arguments",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
-Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least confidence of a segment.")]
-MinLength = Annotated[float | None, typer.Option(min=0, help="Least seconds of a segment.")]
-MergeGap = Annotated[float | None, typer.Option(min=0, help="Join neighbours at most so many seconds apart.")]
+Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Minimum confidence of a segment.")]
+MinLength = Annotated[float | None, typer.Option(min=0, help="Minimum length of a segment in seconds.")]
+MergeGap = Annotated[float | None, typer.Option(min=0, help="Join segments at most this many seconds apart.")]
 Labels = Annotated[
     list[str] | None,
-    typer.Option("--label", help="Only these: positive, negative, or classes of the model; may be repeated."),
+    typer.Option(
+        "--label", help="Label to keep: positive, negative or another class of the model. May be repeated."
+    ),
 ]
 
 
 @contextmanager
 def connected(server: str | None, api_key: str | None) -> Iterator[Client]:
-    """A client; what goes wrong is one line on stderr and an exit status."""
+    """A client whose errors become one line on stderr and an exit status."""
     try:
         with Client(server, api_key=api_key) as client:
             yield client
@@ -80,13 +89,13 @@ def _status(error: ClientError) -> int:
 def cut_options(
     threshold: float | None, min_length: float | None, merge_gap: float | None, labels: list[str] | None
 ) -> dict[str, Any]:
-    """The options that say how segments are cut, for `Cut` and `JobOptions`."""
+    """Options for cutting segments, as `Cut` and `JobOptions` take them."""
     shown = tuple(labels) if labels else None
     return {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap, "labels": shown}
 
 
 def given(options: dict[str, Any]) -> Cut | None:
-    """A cut, or None where nothing is asked for."""
+    """A cut, or None if no option was given."""
     return Cut(**options) if any(value is not None for value in options.values()) else None
 
 
@@ -96,7 +105,7 @@ def print_json(value: Any) -> None:
 
 
 def progress_bars(*, transfer: bool = False) -> Progress:
-    """Bars on stderr, gone when they are done; nothing is drawn where stderr is no terminal."""
+    """Transient progress bars on stderr. Nothing is drawn if stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -107,7 +116,7 @@ def progress_bars(*, transfer: bool = False) -> Progress:
 
 
 def describe(job: Job) -> str:
-    """One line about where a job is."""
+    """One line about a job's state."""
     if job.state == "queued":
         return f"queued, number {job.queue_position}" if job.queue_position else "queued"
     if job.error is not None:

@@ -1,4 +1,4 @@
-"""`sentiloc submit VIDEO...`: send videos to a server, or have it fetch them, and follow them if asked to."""
+"""`sentiloc submit VIDEO...`: sends videos to a server, or has it fetch them."""
 
 from __future__ import annotations
 
@@ -35,24 +35,20 @@ def submit(
     merge_gap: MergeGap = None,
     labels: Labels = None,
     model: Annotated[str | None, typer.Option(help="A model of the server.")] = None,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Let jobs that somebody waits for go first.")
-    ] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Let interactive jobs run first.")] = False,
     metadata: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE, kept with the job; may be repeated.")
+        list[str] | None, typer.Option(help="KEY=VALUE, stored with the job. May be repeated.")
     ] = None,
-    start: Annotated[float, typer.Option(min=0, help="Look from this second on.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0, help="Look up to this second.")] = None,
-    webhook: Annotated[str | None, typer.Option(help="A URL that is told of each job's end.")] = None,
-    resumable: Annotated[
-        bool, typer.Option("--resumable", help="Send in pieces, so that a broken connection costs little.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the jobs to their end.")] = False,
+    start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="URL to notify when a job ends.")] = None,
+    resumable: Annotated[bool, typer.Option("--resumable", help="Upload in resumable pieces.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the jobs end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send videos to a server; prints each job's id. Sent again after a broken connection, it is one job.
+    """Send videos to a server and print each job's id. A retry after a broken connection is the same job.
 
-    What begins with http:// or https:// is fetched by the server, so it must be at an address that the server reaches.
+    The server itself fetches what begins with http:// or https://.
 
     Exit status: 0 accepted (with --wait: succeeded), 1 failed, 2 wrong usage, 5 no server, 6 no valid key.
     """

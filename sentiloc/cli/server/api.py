@@ -18,7 +18,7 @@ from sentiloc.cli.options import Host, Port, override
 def api(
     host: Host = None,
     port: Port = None,
-    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that is inherited")] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="An inherited listening socket")] = None,
 ) -> None:
     """Run the HTTP API; Redis and the data folder come from the SENTILOC_* settings."""
     override(host=host, port=port)

@@ -1,4 +1,4 @@
-"""`sentiloc create-bucket`: the bucket of SENTILOC_STORAGE_URL, where it is not there yet."""
+"""`sentiloc create-bucket`: creates the bucket of SENTILOC_STORAGE_URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 def create_bucket() -> None:
-    """Make the bucket that SENTILOC_STORAGE_URL names; it is no error when it is there."""
+    """Create the bucket of SENTILOC_STORAGE_URL. Do nothing if it exists."""
     override()
     settings = get_settings()
     if settings.storage_url is None:

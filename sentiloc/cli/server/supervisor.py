@@ -1,4 +1,4 @@
-"""Starts child processes, restarts those that die, and leaves none behind."""
+"""Starts child processes, restarts those that exit, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 _SHORT_LIFE_SECONDS = 20.0
 _MAX_SHORT_LIVES = 5
-# Being killed is rarely the program's own fault, so it is forgiven more often.
+# A child that was killed is rarely at fault, so it gets more restarts.
 _MAX_SHORT_LIVES_KILLED = 25
 _MAX_BACKOFF_SECONDS = 8.0
 
@@ -29,7 +29,7 @@ _MAX_BACKOFF_SECONDS = 8.0
 class ChildSpec:
     """How to run a child. `stop_seconds`: how long it may take to end by itself after SIGTERM.
 
-    `niceness`: how far behind others it stands when there is too little processor time.
+    `niceness`: added to the scheduler's nice value, so that other children run first.
     """
 
     name: str
@@ -53,7 +53,7 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps its children alive until `stop`, or until one of them dies again and again from its start on.
+    """Keeps its children running until `stop`, or until one repeatedly fails at its start.
 
     What has run for a while, or when a `watch` came true, is restarted for ever: what ends it now (a full disk, say)
     may pass.
@@ -72,7 +72,7 @@ class Supervisor:
         self._stopping = True
 
     def start(self, spec: ChildSpec) -> None:
-        """Start a child and wait until it is ready; raises when it ends at once."""
+        """Start a child and wait until it is ready; raises if it exits first."""
         child = _Child(spec)
         self._children.append(child)
         self._spawn(child)
@@ -80,7 +80,7 @@ class Supervisor:
             raise SentilocError(ErrorCode.INTERNAL, f"the {spec.name} does not start; {spec.log}")
 
     def pid(self, name: str) -> int | None:
-        """Process id of a child that runs."""
+        """Process id of a running child."""
         found = [child.process.pid for child in self._children if child.spec.name == name and child.process]
         return found[0] if found else None
 
@@ -103,7 +103,7 @@ class Supervisor:
             child.is_proven = True
 
     def stop(self) -> None:
-        """End all children, the first one last; what does not end in time is killed."""
+        """Stop all children in reverse order of their start. Kill those that do not stop in time."""
         self._stopping = True
         _end(self._children[1:])
         _end(self._children[:1])
@@ -111,7 +111,7 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         spec = child.spec
         child.started_at = time.monotonic()
-        # One thread only runs in the supervisor, so preexec_fn is safe here.
+        # preexec_fn is safe here, because the supervisor has one thread.
         child.process = subprocess.Popen(  # noqa: S603
             spec.command,
             env=dict(spec.env),
@@ -157,7 +157,7 @@ def _end(children: list[_Child]) -> None:
         try:
             process.wait(max(0.0, left))
         except subprocess.TimeoutExpired:
-            logger.warning("%s does not end by itself and is killed", child.spec.name)
+            logger.warning("%s does not stop and is killed", child.spec.name)
         _kill_group(process)
         process.wait()
         child.process = None
@@ -175,7 +175,7 @@ def _ending(code: int) -> str:
 
 
 def _prepare(niceness: int) -> None:
-    """In the child, before its program: end with the supervisor, and stand back."""
+    """Runs in the child before its program: tie it to the supervisor's life and lower its priority."""
     os.nice(niceness)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -19,7 +19,7 @@ def worker(
         int | None, typer.Option(min=1, help="Jobs at a time  [SENTILOC_WORKER_CONCURRENCY, 1]")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only tell whether the worker of this machine is ready.")
+        bool, typer.Option("--check", help="Only check whether the worker of this machine is ready.")
     ] = False,
 ) -> None:
     """Run one worker; Redis, the data folder and the model come from the SENTILOC_* settings.
@@ -52,7 +52,7 @@ def worker(
 
 
 def _check(settings: Settings) -> None:
-    """What the worker itself tells Redis every other second."""
+    """Read what the worker reports to Redis every two seconds."""
     from redis import RedisError
 
     from sentiloc.app.jobs.presence import alive_workers
@@ -66,7 +66,8 @@ def _check(settings: Settings) -> None:
     ours = [worker for worker in workers if worker.name.startswith(f"{os.uname().nodename}/")]
     if not any(worker.is_ready for worker in ours):
         reason = next(
-            (worker.error for worker in ours if worker.error), "no worker here has its model loaded"
+            (worker.error for worker in ours if worker.error),
+            "no worker on this machine has loaded its model",
         )
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, str(reason))
     typer.echo(f"ready on {', '.join(sorted({str(worker.device) for worker in ours if worker.is_ready}))}")
