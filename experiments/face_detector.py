@@ -3,7 +3,8 @@
 DIR holds clips*/ and weights/yunet_n_dynamic.onnx. The reference is OpenCV's `FaceDetectorYN` at each frame's own
 size: faces with a score of at least 0.8 and a longer side of at least 60 pixels. Such a face is found where a box
 has an IoU of 0.5 with it. A box is false where YuNet, asked down to a score of 0.3, has no face that overlaps it
-by 0.3. "No YuNet" frames are those where YuNet sees nothing even at 0.3. Time is the whole call on one core.
+by 0.3. "No YuNet" frames are those where YuNet sees nothing even at 0.3. Time is the whole call on one core. With
+`--checked PACKAGE` the expression net of that folder has its say on every box, as in serving.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import cv2
 import numpy as np
 
 from sentiloc.model.extractors.face_boxes import match_faces
+from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.model.segments import FloatArray
+from sentiloc.worker.features.face import LEAST_LIKELIHOOD, FaceEncoder, apart, together
 from sentiloc.worker.features.face_detection import Detector, Image, load_detector
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +76,28 @@ class Reference:
         rows = np.asarray(found, np.float32)
         rows = rows[np.argsort(-rows[:, 14])]
         return np.column_stack([rows[:, 14], rows[:, :2], rows[:, :2] + rows[:, 2:4]])
+
+
+class CheckedDetector:
+    """A detector whose boxes the expression net checks, all of them and not only the likeliest few."""
+
+    def __init__(self, inner: Detector, encoder: FaceEncoder) -> None:
+        self.name, self.threshold, self.digest = f"{inner.name}, checked", inner.threshold, inner.digest
+        self._inner, self._encoder = inner, encoder
+
+    def detect(self, image: Image) -> FloatArray:
+        """Faces (n, 5), scored by both opinions."""
+        rows = apart(self._inner.detect(image))
+        margin, size = self._encoder.margin, self._encoder.size
+        boxes = [(float(a), float(b), float(c), float(d)) for _, a, b, c, d in rows]
+        chances = self._encoder.read([crop_face(image, box, margin, size) for box in boxes])[1]
+        rows = np.column_stack([together(rows[:, 0], chances), rows[:, 1:]]).astype(np.float32)
+        rows = rows[rows[:, 0] >= LEAST_LIKELIHOOD]
+        return rows[np.argsort(-rows[:, 0], kind="stable")]
+
+    def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
+        """See `Detector`."""
+        return self._inner.detect_close(image, near)
 
 
 def sampled_frames(clip: Path, every: int) -> Iterator[Image]:
@@ -133,6 +158,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     """Every clip of every clips*/ folder under the data folder."""
     reference = Reference(arguments.data / REFERENCE)
     detector = load_detector(arguments.package, yunet=arguments.yunet, threads=1)
+    if arguments.checked:
+        detector = CheckedDetector(detector, FaceEncoder.from_package(arguments.checked))
     folders: dict[str, object] = {}
     for folder in sorted(arguments.data.glob("clips*")):
         total, clips = Tally(), {}
@@ -163,6 +190,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--package", type=Path, default=ROOT / "exported" / "face-detector")
     parser.add_argument("--yunet", type=Path, help="measure the project's way of running YuNet instead")
+    parser.add_argument("--checked", type=Path, help="folder of the expression package that checks every box")
     parser.add_argument("--every", type=int, default=10, help="compare every n-th frame")
     parser.add_argument("--sheets", type=Path, help="folder for pictures of the comparison")
     parser.add_argument("--out", type=Path, default=ROOT / "experiments" / "results" / "face_detector.json")

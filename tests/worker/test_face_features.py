@@ -18,6 +18,7 @@ from sentiloc.worker.features.face import (
     CLOSE_EVERY,
     FaceExtractor,
     FaceTrack,
+    apart,
     choose_face,
     load_face_extractor,
 )
@@ -97,6 +98,12 @@ def test_a_large_and_likely_face_is_chosen_unless_a_similar_one_was_there_before
 def test_an_unlikely_large_face_does_not_displace_a_likely_smaller_one() -> None:
     rows = np.array([[0.46, 0, 0, 60, 60], [0.9, 100, 0, 140, 40]], np.float32)
     assert np.asarray(choose_face(rows, None))[1] == 100
+
+
+def test_half_a_face_is_no_face_of_its_own() -> None:
+    rows = np.array([[0.9, 0, 0, 100, 100], [0.7, 20, 40, 90, 110], [0.6, 95, 0, 180, 80]], np.float32)
+    assert apart(rows)[:, 1].tolist() == [0, 95]
+    assert apart(rows[:0]).shape == (0, 5)
 
 
 def small_in_a_large_frame(frame: Image, side: int, place: tuple[int, int] = (800, 300)) -> Image:

@@ -29,10 +29,12 @@ SAME_FACE_WEIGHT = 0.6
 SAME_FACE_IOU = 0.2
 CANDIDATES = 3
 """Boxes of a frame that are checked: more faces than that are counted, but one of the likeliest is read."""
-LEAST_LIKELIHOOD = 0.8
-"""Of the detector's and the expression net's opinion together: chosen so that 3 % of real frames without people show a
-"face", where the detector alone sees one in 22 %, and three in a hundred real faces are lost.
+LEAST_LIKELIHOOD = 0.87
+"""Of the detector's and the expression net's opinion together: chosen so that 2 % of real frames without people show a
+"face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
 """
+SAME_PLACE = 0.6
+"""A box of which so much lies in a better one shows the same face."""
 _SUREST = 0.999
 CLOSE_EVERY = 4
 """Snippets between two close looks at a video in which no face is found: 2.56 s."""
@@ -173,6 +175,7 @@ class FaceExtractor:
 
     def _check(self, frames: Sequence[Image], rows: Sequence[FloatArray]) -> list[_Looked]:
         """Of each frame's rows (n, 5), those that the expression net takes for faces, too."""
+        rows = [apart(found) for found in rows]
         candidates = [likeliest(found) for found in rows]
         encoder = self._encoder
         crops = [
@@ -246,6 +249,20 @@ def together(scores: FloatArray, chances: FloatArray) -> FloatArray:
         held = np.clip(opinion, 1 - _SUREST, _SUREST)
         odds = odds * (held / (1 - held))
     return np.asarray(odds / (1 + odds), np.float32)
+
+
+def apart(rows: FloatArray) -> FloatArray:
+    """The faces (n, 5) without boxes that lie within a better one: a mouth or half a face of the same person."""
+    rows = rows[np.argsort(-_weight(rows), kind="stable")]
+    kept: list[FloatArray] = []
+    for row in rows:
+        area = float(_area(row[None])[0])
+        shared = [
+            np.clip(np.minimum(row[3:], k[3:]) - np.maximum(row[1:3], k[1:3]), 0, None).prod() for k in kept
+        ]
+        if max(shared, default=0.0) < SAME_PLACE * area:
+            kept.append(row)
+    return np.stack(kept) if kept else rows
 
 
 def likeliest(rows: FloatArray, most: int = CANDIDATES) -> FloatArray:
