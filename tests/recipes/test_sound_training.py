@@ -18,6 +18,7 @@ from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
 from recipes.starter.sound.recordings import NEGATIVE, NEUTRAL, NO_VOICE, POSITIVE, Recording, recordings_of
 from recipes.starter.sound.scores import false_sentiment, heard, held_out_sounds
 from recipes.starter.sound.teacher import Teacher, at_frames
+from recipes.starter.sound.tones import tone
 from recipes.starter.sound.train import Run, SoundTraining
 from recipes.starter.voices.augment import decode
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
@@ -202,6 +203,16 @@ def test_overdriven_samples_are_cut_off_at_full_scale() -> None:
     loud = overdrive(tone, np.random.default_rng(1))
     assert np.abs(loud).max() <= 1
     assert np.sqrt(np.square(loud).mean()) > 0.15
+
+
+def test_test_tones_sound_and_differ() -> None:
+    random = np.random.default_rng(2)
+    waves = [tone(random) for _ in range(12)]
+    for wave in waves:
+        assert np.isfinite(wave).all()
+        assert np.sqrt(np.square(wave).mean()) == pytest.approx(0.1, rel=1e-3)
+    spectra = np.stack([np.abs(np.fft.rfft(wave)) for wave in waves])
+    assert len(set(spectra.argmax(axis=1).tolist())) > 8
 
 
 def test_an_excerpt_is_the_middle() -> None:

@@ -4,8 +4,7 @@
 
 1. `RUN/speech/speech_encoder.pt`: acted voices alone (`recipes.starter.voices.train`).
 2. `RUN/packages`, `RUN/bank`: Debian packages by name, version and digest; the sound bank with its labels.
-3. `RUN/sound/sound_encoder.pt`: trained on with everything (`recipes.starter.sound.train`), twice: all at the full
-   rate first, then at half of it.
+3. `RUN/sound/sound_encoder.pt`: trained on with everything (`recipes.starter.sound.train`).
 4. `RUN/fold0`, `RUN/fold1`: small encoders that have not heard the speakers of a fold (`recipes.starter.splits`).
 
 A step that was stopped goes on from its checkpoint. On one free core: log-mels 15 minutes, voices 17, sounds 8 and
@@ -42,10 +41,8 @@ class Plan:
     """Optimiser steps of each training; the defaults make what is shipped."""
 
     voices: int = 2000
-    first: int = 400
-    second: int = 600
+    sounds: int = 600
     fold: int = 500
-    rate: float = 1e-3
 
 
 def check_indexes(data: Path, indexes: Mapping[str, str] = INDEXES) -> None:
@@ -66,9 +63,8 @@ def build(data: Path, run: Path, plan: Plan | None = None, seed: int = 0) -> Pat
     def listen(folder: Path, training: SoundTraining, start: Path | None) -> Path:
         return train(data, folder, training, start=start, voices=cache, bank=bank, packages=packages)
 
-    first = SoundTraining(steps=plan.first, learning_rate=plan.rate, seed=seed)
-    second = SoundTraining(steps=plan.second, learning_rate=plan.rate / 2, seed=seed + 1)
-    encoder = listen(run / "sound", second, listen(run / "sound-first", first, voices))
+    training = SoundTraining(steps=plan.sounds, seed=seed)
+    encoder = listen(run / "sound", training, voices)
     for fold in range(FOLDS):
         training = SoundTraining(steps=plan.fold, learning_rate=2e-3, seed=seed + fold + 1, fold=fold)
         logger.info("fold %d: %s", fold, listen(run / f"fold{fold}", training, None))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recipes.starter.sound.bank import SoundBank
 from recipes.starter.sound.recordings import NO_VOICE
+from recipes.starter.sound.tones import tone_bank
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
 from recipes.starter.voices.sequences import (
     ACTIVE_DB,
@@ -33,10 +34,10 @@ from sentiloc.model.extractors.logmel import DB_OFFSET, DB_SCALE, FRAMES, MELS, 
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
-SHARES = {"acted": 0.56, "calm": 0.15, "burst": 0.13, "music": 0.08, "noise": 0.08}
+SHARES = {"acted": 0.54, "calm": 0.14, "burst": 0.15, "music": 0.07, "noise": 0.07, "tone": 0.03}
 """How often a sound of each kind is drawn."""
 RECORDED_IMPORTANCE = 0.4
-"""What the sentiment of a sound that is no acted voice counts: they are many, and all but bursts are neutral."""
+"""What the sentiment of calm voices, music and noise counts: they are many, and all of them are neutral."""
 BED, BED_DB = 0.6, (-3.0, 30.0)
 BED_KINDS = {"music": 0.4, "noise": 0.35, "synthetic": 0.25}
 """How often something lies under the sounds of a row, how far below them, and what it is."""
@@ -119,6 +120,7 @@ class SoundComposer:
         self._corpora, self._corpus_shares = corpora, shares / shares.sum()
         self._groups = {name: group(utterances, members[name]) for name in corpora}
         self._takes = _takes_by_kind(bank)
+        self._tones = tone_bank()
 
     def batches(self, seed: int, start: int = 0) -> Iterator[SoundBatch]:
         """Batches from number `start` on."""
@@ -182,6 +184,8 @@ class SoundComposer:
 
     def _recorded(self, kind: str, frames: int, random: Random) -> Sound:
         """A stretch of a recording of that kind, as long as it is, or as the row; mostly shorter."""
+        if kind == "tone":
+            return self._tone(frames, random)
         owners = self._takes[kind]
         takes = owners[int(random.integers(len(owners)))]
         take = int(random.choice(takes))
@@ -198,6 +202,21 @@ class SoundComposer:
             known=np.ones_like(events[inside]),
             sentiment=recording.sentiment,
             emotion=EMOTIONS.index(_EMOTION_OF_EVENT.get(recording.event, "neutral")),
+            importance=1.0 if kind == "burst" else RECORDED_IMPORTANCE,
+        )
+
+    def _tone(self, frames: int, random: Random) -> Sound:
+        """A test tone, as long as the row at most."""
+        mels = self._tones[int(random.integers(len(self._tones)))]
+        power = _power(mels[: int(frames * random.uniform(0.4, 1))])
+        events = np.zeros((len(power), len(EVENTS)), np.float32)
+        events[:, _COLUMN["noise"]] = 1
+        return Sound(
+            power=power,
+            events=events,
+            known=np.ones_like(events),
+            sentiment=NO_VOICE,
+            emotion=EMOTIONS.index("neutral"),
             importance=RECORDED_IMPORTANCE,
         )
 

@@ -46,8 +46,8 @@ class SoundTraining:
     `fold`: the training speakers of this fold are left out.
     """
 
-    steps: int = 1600
-    learning_rate: float = 1e-3
+    steps: int = 600
+    learning_rate: float = 7e-4
     weight_decay: float = 0.02
     seed: int = 0
     save_every: int = 100
