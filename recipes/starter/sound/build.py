@@ -3,9 +3,9 @@
     python -m recipes.starter.sound.build --data SENTILOC_DATA --run RUN
 
 1. `RUN/speech/speech_encoder.pt`: acted voices alone (`recipes.starter.voices.train`).
-2. `RUN/packages`, `RUN/bank`: Debian packages by name, version and digest; the sound bank with its labels.
+2. `RUN/sound/packages`, `RUN/sound/bank`: Debian packages by name, version and digest; the sound bank and its labels.
 3. `RUN/sound/sound_encoder.pt`: trained on with everything (`recipes.starter.sound.train`).
-4. `RUN/fold0`, `RUN/fold1`: small encoders that have not heard the speakers of a fold (`recipes.starter.splits`).
+4. `RUN/sound/fold0`, `fold1`: small encoders that have not heard the speakers of a fold (`recipes.starter.splits`).
 
 A step that was stopped goes on from its checkpoint. On one free core: log-mels 15 minutes, voices 17, sounds 8 and
 folds 4.
@@ -41,7 +41,7 @@ class Plan:
     """Optimiser steps of each training; the defaults make what is shipped."""
 
     voices: int = 2000
-    sounds: int = 600
+    sounds: int = SoundTraining().steps
     fold: int = 500
 
 
@@ -57,17 +57,18 @@ def build(data: Path, run: Path, plan: Plan | None = None, seed: int = 0) -> Pat
     """Train what is missing; returns the path of the encoder."""
     plan = plan or Plan()
     voices = run / "speech" / "speech_encoder.pt"
-    cache, bank, packages = run / "speech" / "cache", run / "bank", run / "packages"
+    cache, sound = voices.parent / "cache", run / "sound"
     train_voices(data, voices.parent, SpeechTraining(steps=plan.voices, seed=seed), cache)
 
     def listen(folder: Path, training: SoundTraining, start: Path | None) -> Path:
-        return train(data, folder, training, start=start, voices=cache, bank=bank, packages=packages)
+        caches = {"voices": cache, "bank": sound / "bank", "packages": sound / "packages"}
+        return train(data, folder, training, start=start, **caches)
 
     training = SoundTraining(steps=plan.sounds, seed=seed)
-    encoder = listen(run / "sound", training, voices)
+    encoder = listen(sound, training, voices)
     for fold in range(FOLDS):
         training = SoundTraining(steps=plan.fold, learning_rate=2e-3, seed=seed + fold + 1, fold=fold)
-        logger.info("fold %d: %s", fold, listen(run / f"fold{fold}", training, None))
+        logger.info("fold %d: %s", fold, listen(sound / f"fold{fold}", training, None))
     return encoder
 
 

@@ -46,7 +46,7 @@ class SoundTraining:
     `fold`: the training speakers of this fold are left out.
     """
 
-    steps: int = 600
+    steps: int = 900
     learning_rate: float = 7e-4
     weight_decay: float = 0.02
     seed: int = 0
