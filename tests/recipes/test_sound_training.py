@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from recipes.starter.averaging import AveragedRun
 from recipes.starter.sound.bank import SoundBank, excerpt
 from recipes.starter.sound.build import check_indexes
-from recipes.starter.sound.compose import SoundComposer
+from recipes.starter.sound.compose import SoundBatch, SoundComposer
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net, load_voice_reader
 from recipes.starter.sound.overdriven import overdrive
 from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
@@ -19,7 +21,7 @@ from recipes.starter.sound.recordings import NEGATIVE, NEUTRAL, NO_VOICE, POSITI
 from recipes.starter.sound.scores import false_sentiment, heard, held_out_sounds
 from recipes.starter.sound.teacher import Teacher, at_frames
 from recipes.starter.sound.tones import tone
-from recipes.starter.sound.train import Run, SoundTraining
+from recipes.starter.sound.train import SoundTraining, open_run
 from recipes.starter.voices.augment import decode
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
 from sentiloc.model.extractors.logmel import SAMPLE_RATE, SILENT_VALUE
@@ -138,16 +140,20 @@ def test_training_never_draws_what_is_held_out() -> None:
         assert np.isfinite(batch.audio).all()
 
 
+def _loss(batch: SoundBatch, net: SoundNet) -> torch.Tensor:
+    return net.loss(batch)
+
+
 def test_a_run_that_stops_goes_on_where_it_was(composer: SoundComposer, tmp_path: Path) -> None:
-    def run(folder: Path, steps: int) -> Run:
+    def run(folder: Path, steps: int) -> AveragedRun[SoundNet]:
         start = tmp_path / "start.pt"
         if not start.exists():
             torch.manual_seed(0)
             torch.save(encoder_state(SoundNet(SMALL)), start)
-        run = Run(folder, SoundTraining(steps=4, learning_rate=1e-2), start)
+        run = open_run(folder, SoundTraining(steps=4, learning_rate=1e-2), start)
         batches = composer.batches(0, run.step)
         for _ in range(steps):
-            run.take_step(next(batches))
+            run.take_step(partial(_loss, next(batches)))
         run.save()
         return run
 
@@ -157,17 +163,17 @@ def test_a_run_that_stops_goes_on_where_it_was(composer: SoundComposer, tmp_path
     for name, value in whole.average.state_dict().items():
         torch.testing.assert_close(halves.average.state_dict()[name], value)
     with pytest.raises(ValueError, match="another training"):
-        Run(tmp_path / "whole", SoundTraining(steps=4, seed=1), None)
+        open_run(tmp_path / "whole", SoundTraining(steps=4, seed=1), None)
 
 
 def test_a_little_training_tells_kinds_of_sound_apart(composer: SoundComposer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     start = tmp_path / "start.pt"
     torch.save(encoder_state(SoundNet(SMALL)), start)
-    run = Run(tmp_path / "run", SoundTraining(steps=60, learning_rate=1e-2), start)
+    run = open_run(tmp_path / "run", SoundTraining(steps=60, learning_rate=1e-2), start)
     batches = composer.batches(0)
     for _ in range(60):
-        run.take_step(next(batches))
+        run.take_step(partial(_loss, next(batches)))
     bank = _bank()
     takes = bank.takes(held_out=True)
     events = np.stack([heard(run.average.eval(), bank.take(take)[0])[2].mean(axis=0) for take in takes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from recipes.starter.splits import (
     is_validation_speaker,
 )
 from recipes.starter.voices import augment as speech_augment
-from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance, read_index
+from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance, read_index, training_items
+from recipes.starter.voices.net import SpeechNet
 from recipes.starter.voices.sequences import SpeechBatch, SpeechComposer
-from recipes.starter.voices.train import SpeechTraining, _Run, training_items
+from recipes.starter.voices.train import SpeechTraining, open_run
 from tests.support.shared_files import data_folder
 
 UTTERANCES = [
@@ -102,20 +104,24 @@ def test_changes_keep_a_voice_finite_and_about_as_long(change: speech_augment.Ch
     assert np.square(changed).mean() > 1e-4
 
 
+def _loss(batch: SpeechBatch, net: SpeechNet) -> torch.Tensor:
+    return net.loss(batch)
+
+
 def test_a_run_that_stops_goes_on_as_if_it_had_not(composer: SpeechComposer, tmp_path: Path) -> None:
     training = SpeechTraining(steps=20, seed=1)
     batches: list[SpeechBatch] = [composer.batch(np.random.default_rng(i), long=False) for i in range(3)]
-    whole = _Run(tmp_path / "whole", training)
+    whole = open_run(tmp_path / "whole", training)
     for batch in batches:
-        whole.take_step(batch)
+        whole.take_step(partial(_loss, batch))
     (tmp_path / "halves").mkdir()
-    first = _Run(tmp_path / "halves", training)
-    first.take_step(batches[0])
+    first = open_run(tmp_path / "halves", training)
+    first.take_step(partial(_loss, batches[0]))
     first.save()
-    second = _Run(tmp_path / "halves", training)
+    second = open_run(tmp_path / "halves", training)
     for batch in batches[1:]:
-        second.take_step(batch)
+        second.take_step(partial(_loss, batch))
     for name, value in whole.average.state_dict().items():
         torch.testing.assert_close(second.average.state_dict()[name], value, rtol=0, atol=0)
     with pytest.raises(ValueError, match="another training"):
-        _Run(tmp_path / "halves", SpeechTraining(steps=20, seed=2))
+        open_run(tmp_path / "halves", SpeechTraining(steps=20, seed=2))

@@ -14,25 +14,24 @@ import argparse
 import json
 import logging
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
+from recipes.starter.averaging import AveragedRun, Schedule, write
 from recipes.starter.sound.bank import open_bank
 from recipes.starter.sound.compose import SoundBatch, SoundComposer
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net
 from recipes.starter.sound.overdriven import load_overdriven
 from recipes.starter.sound.scores import false_sentiment, voice_recall
 from recipes.starter.splits import FOLDS
-from recipes.starter.voices.data import load_versions, read_index
-from recipes.starter.voices.train import training_items, write
+from recipes.starter.voices.data import load_versions, read_index, training_items
 from sentiloc.model.extractors.speech import SpeechConfig
 
-AVERAGE_DECAY = 0.99
-WARM_UP = 60
-COOL_DOWN = 0.5
+SCHEDULE = Schedule(warm_up=60, cool_down=0.5, decay=0.99)
 FOLD_CONFIG = SpeechConfig(dim=256, bands=8, hidden=128)
 FILE = "sound_encoder.pt"
 
@@ -54,78 +53,15 @@ class SoundTraining:
     fold: int | None = None
 
 
-class Run:
-    """Network, average, optimiser and step: what a checkpoint holds."""
-
-    def __init__(self, folder: Path, training: SoundTraining, start: Path | None) -> None:
-        torch.manual_seed(training.seed)
-        self.folder, self.training, self.step = folder, training, 0
-        config = None if training.fold is None else FOLD_CONFIG
-        self.net = load_sound_net(start) if start else SoundNet(config)
-        self.average = SoundNet(self.net.encoder.config)
-        self.average.load_state_dict(self.net.state_dict())
-        self.average.eval()
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": training.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups)
-        if (folder / "checkpoint.pt").exists():
-            self._resume()
-
-    def _resume(self) -> None:
-        state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
-        if state["training"] != asdict(self.training):
-            raise ValueError(f"{self.folder} belongs to another training: {state['training']}")
-        self.step = state["step"]
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-
-    def save(self) -> None:
-        """Write checkpoint and averaged weights, each by rename."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "training": asdict(self.training),
-            "step": self.step,
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        write(state, self.folder / "checkpoint.pt")
-        write(encoder_state(self.average), self.folder / FILE)
-
-    def take_step(self, batch: SoundBatch) -> float:
-        """One optimiser step; returns the loss."""
-        torch.manual_seed(self.training.seed + self.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.training, self.step)
-        self.net.train()
-        loss = self.net.loss(batch)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimiser.step()
-        self.step += 1
-        self._update_average()
-        return loss.item()
-
-    def _update_average(self) -> None:
-        decay = min(AVERAGE_DECAY, self.step / (self.step + 20))
-        current = self.net.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(current[name], 1 - decay)
-            else:
-                value.copy_(current[name])
+def open_run(folder: Path, training: SoundTraining, start: Path | None) -> AveragedRun[SoundNet]:
+    """A new run that goes on from the encoder `start`, if there is one; or the run that `folder` holds."""
+    torch.manual_seed(training.seed)
+    net = load_sound_net(start) if start else SoundNet(None if training.fold is None else FOLD_CONFIG)
+    return AveragedRun(folder, net, SoundNet(net.encoder.config), training, SCHEDULE, asdict(training))
 
 
-def learning_rate(training: SoundTraining, step: int) -> float:
-    """Linear warm-up, a plateau, and a linear decay to a fiftieth over the last part of the steps."""
-    decay = (training.steps - step) / (COOL_DOWN * training.steps)
-    return training.learning_rate * max(0.02, min((step + 1) / WARM_UP, decay, 1.0))
+def _loss(batch: SoundBatch, net: SoundNet) -> Tensor:
+    return net.loss(batch)
 
 
 def train(
@@ -148,17 +84,18 @@ def train(
     versions, synthetic = load_versions(data / "speech", voices or folder / "voices")
     takes = [*versions, load_overdriven(data / "speech", voices or folder / "voices")]
     sounds = open_bank(data, packages or folder / "packages", bank or folder / "bank")
-    run = Run(folder, training, start)
+    run = open_run(folder, training, start)
     items = training_items(utterances, training.fold)
     composer = SoundComposer(utterances, takes, synthetic, items, sounds)
     batches = composer.batches(training.seed, run.step)
     losses: list[float] = []
     while run.step < training.steps:
-        losses.append(run.take_step(next(batches)))
+        losses.append(run.take_step(partial(_loss, next(batches))))
         if run.step % 25 == 0:
             logger.info("step %d loss %.3f", run.step, np.mean(losses[-25:]))
         if run.step % training.save_every == 0 or run.step == training.steps:
             run.save()
+            write(encoder_state(run.average), folder / FILE)
             report = {
                 **voice_recall(run.average, utterances, versions[0]),
                 **false_sentiment(run.average, sounds),

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.starter.splits import is_validation_speaker
+from recipes.starter.splits import folds_of, is_validation_speaker
 from recipes.starter.voices.augment import Wave, babble, coloured_noise, decode, music, vary
 from sentiloc.model.extractors.logmel import FRAMES, HOP, MELS, SAMPLE_RATE, serving_log_mel
 
@@ -64,6 +64,13 @@ def read_index(folder: Path) -> list[Utterance]:
             )
             for row in csv.DictReader(file)
         ]
+
+
+def training_items(utterances: Sequence[Utterance], fold: int | None = None) -> list[int]:
+    """Utterances of the speakers that training may hear, without those of `fold`."""
+    folds = folds_of((u.corpus, u.speaker) for u in utterances)
+    places = [folds.get((u.corpus, u.speaker)) for u in utterances]
+    return [i for i, place in enumerate(places) if place is not None and place != fold]
 
 
 @dataclass(frozen=True, slots=True)

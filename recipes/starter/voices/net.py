@@ -1,8 +1,6 @@
-"""The audio encoder with the heads that it is pretrained under, and how its weights are read back."""
+"""The audio encoder with the heads that its first stage is trained under."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +8,7 @@ from torch.nn import functional as F
 
 from recipes.starter.voices.data import EMOTIONS
 from recipes.starter.voices.sequences import SpeechBatch
-from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
+from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads
 
 LABEL_SMOOTHING = 0.1
 EMOTION_WEIGHT, SNIPPET_WEIGHT = 0.5, 0.5
@@ -36,19 +34,3 @@ class SpeechNet(nn.Module):
         )
         fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
         return main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet
-
-
-def load_speech_net(path: Path) -> SpeechNet:
-    """Encoder and heads of a `speech_encoder.pt`, in evaluation mode."""
-    state = torch.load(path, weights_only=True)
-    config = {**state["config"], "dilations": tuple(state["config"]["dilations"])}
-    net = SpeechNet(SpeechConfig(**config))
-    net.encoder.load_state_dict(state["encoder"])
-    net.heads.load_state_dict(state["heads"])
-    return net.eval()
-
-
-def load_voice_reader(path: Path, *, whole: bool = False) -> VoiceReader:
-    """What reads voices for FSENet, from a `speech_encoder.pt`, in evaluation mode."""
-    net = load_speech_net(path)
-    return VoiceReader(net.encoder, net.heads, whole=whole).eval()
