@@ -61,7 +61,7 @@ class Services:
             store=store,
             keys=KeyStore(redis, prefix),
             feedback=FeedbackStore(redis, prefix),
-            webhooks=WebhookStore(redis, prefix),
+            webhooks=WebhookStore(redis, prefix, settings.webhook_timeout_seconds),
             storage=storage,
             dispatcher=dispatcher,
             submitter=submitter,

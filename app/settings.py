@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentiloc.app.signing import check_webhook_secret
@@ -123,6 +123,12 @@ class Settings(BaseSettings):
         90 * 86_400, ge=0, description="Time from a job's end to the deletion of its record; 0: never"
     )
 
+    max_orphans: int = Field(
+        100,
+        ge=0,
+        description="Files without a job that one sweep deletes if they are the majority; more stop it",
+    )
+
     thumbnail_side_pixels: int = Field(
         320, ge=0, le=2048, description="Longer side of thumbnails; 0: none are made"
     )
@@ -146,6 +152,19 @@ class Settings(BaseSettings):
 
     lease_seconds: float = Field(30.0, gt=0)
     max_attempts: int = Field(3, ge=1, description="Workers that a job may crash before it fails as poison")
+    fault_pause_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Pause of a job after a passing fault (storage, model); doubled each time",
+    )
+    fault_pause_max_seconds: float = Field(120.0, gt=0, le=3600, description="Longest such pause")
+    save_patience_seconds: float = Field(
+        900.0, ge=0, description="How long a worker holds a computed result while the storage cannot take it"
+    )
+    fault_patience_seconds: float = Field(
+        86_400, gt=0, description="How long such faults may last before the job fails"
+    )
     reaper_interval_seconds: float = Field(5.0, gt=0)
     resend_seconds: float = Field(30.0, gt=0, description="When the message of a queued job is sent again")
 
@@ -196,6 +215,22 @@ class Settings(BaseSettings):
         if value is not None:
             check_webhook_secret(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse settings that contradict each other."""
+        orders = (
+            ("webhook_backoff_seconds", "webhook_backoff_max_seconds"),
+            ("fault_pause_seconds", "fault_pause_max_seconds"),
+            ("upload_idle_seconds", "upload_expiry_seconds"),
+            ("thumbnail_seconds", "job_time_limit_seconds"),
+            ("fetch_seconds", "job_time_limit_seconds"),
+            ("shutdown_grace_seconds", "job_time_limit_seconds"),
+        )
+        for smaller, larger in orders:
+            if getattr(self, smaller) > getattr(self, larger):
+                raise ValueError(f"{smaller} must not be greater than {larger}")
+        return self
 
     @field_validator("outbound_allow")
     @classmethod

@@ -19,6 +19,7 @@ from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs.presence import PresenceThread
 from sentiloc.worker.jobs.process import drain_after, end_with_parent
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
+from sentiloc.worker.jobs.sweeper import start_sweeper
 from sentiloc.worker.pipelines.registry import Pipelines
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ def _on_child_start(**_: Any) -> None:
     configure_tracing(settings, "worker")
     pipelines = Pipelines(runtime_config(settings, with_cache=True), settings.model)
     store = JobStore(connect(settings), settings.redis_prefix)
-    _runner = JobRunner(settings, store, make_storage(settings), pipelines)
+    storage = make_storage(settings)
+    _runner = JobRunner(settings, store, storage, pipelines)
+    start_sweeper(storage)
     presence = PresenceThread(settings, store, pipelines)
     presence.start()
     presence.load()

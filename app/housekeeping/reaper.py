@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from sentiloc.app.housekeeping.ownership import Ownership
 from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, source_owner
-from sentiloc.app.uploads.record import upload_key
+from sentiloc.app.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Reaper:
         self._storage = storage
         self._dispatcher = dispatcher
         self._retention = Retention(settings, store, storage)
+        self._ownership = Ownership(store.redis, store.prefix, storage)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reaper", daemon=True)
 
@@ -114,19 +115,10 @@ class Reaper:
 
     def delete_orphans(self) -> None:
         """Delete videos and results that belong to no job."""
-        orphans = [
-            key for key in self._storage.older_than("uploads", _UNFINISHED_SECONDS) if self._is_orphan(key)
-        ]
-        for key in orphans:
-            logger.warning("%s belongs to no job: it is deleted", key)
-            self._storage.delete(key)
+        if not self._ownership.holds():
+            return
+        self._retention.delete_orphaned_videos(_UNFINISHED_SECONDS)
         self._retention.delete_orphans(_UNFINISHED_SECONDS)
-
-    def _is_orphan(self, key: str) -> bool:
-        owner = source_owner(key)
-        if owner is None or self._store.redis.exists(upload_key(self._store.prefix, owner)):
-            return False
-        return self._store.get(owner) is None
 
     def _expire(self) -> None:
         for job_id in self._store.expired():

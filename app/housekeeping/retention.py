@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, cast
 
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, result_key, thumbnail_key
+from sentiloc.app.storage.local import Storage, is_incoming, result_key, source_owner, thumbnail_key
+from sentiloc.app.uploads.record import UploadState, upload_key
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Retention:
         jobs = self._store.redis.zscan_iter(f"{self._store.prefix}jobs")
         for batch in iter(lambda: [job_id for job_id, _ in islice(jobs, _BATCH)], []):
             for record in self._store.get_many(batch):
-                if record is not None and record.record_expires_at is None:
+                if record is not None and not record.has_expiry:
                     self._index(record)
 
     def _index(self, record: JobRecord) -> None:
@@ -97,10 +99,36 @@ class Retention:
 
     def delete_orphans(self, seconds: float) -> None:
         """Delete results that no record names: those of lost attempts and of deleted jobs."""
-        for key in list(self._storage.older_than("results", seconds)):
-            if self._is_orphan(key):
-                logger.warning("%s belongs to no job: it is deleted", key)
-                self._storage.delete(key)
+        self._delete_within_bound("results", seconds, self._is_orphan)
+
+    def delete_orphaned_videos(self, seconds: float) -> None:
+        """Delete videos that belong to no job and no upload."""
+        self._delete_within_bound("uploads", seconds, self._is_orphaned_video)
+
+    def _delete_within_bound(self, folder: str, seconds: float, is_orphan: Callable[[str], bool]) -> None:
+        """Delete orphans of a folder, unless they are so many that the settings must be wrong."""
+        keys = list(self._storage.older_than(folder, seconds))
+        orphans = [key for key in keys if is_orphan(key)]
+        bound = self._settings.max_orphans
+        if len(orphans) > bound and 2 * len(orphans) > len(keys):
+            logger.error(
+                "%d of %d files in %s/ belong to no job of this service. Nothing is deleted: either the storage is "
+                "another service's, or Redis has lost its records. If they may go, raise SENTILOC_MAX_ORPHANS",
+                *(len(orphans), len(keys), folder),
+            )
+            return
+        for key in orphans:
+            logger.warning("%s belongs to no job: it is deleted", key)
+            self._storage.delete(key)
+
+    def _is_orphaned_video(self, key: str) -> bool:
+        owner = source_owner(key)
+        if owner is None:
+            return False
+        upload = upload_key(self._store.prefix, owner)
+        if is_incoming(key):
+            return self._store.redis.hget(upload, "state") != UploadState.OPEN
+        return not self._store.redis.exists(upload) and self._store.get(owner) is None
 
     def _is_orphan(self, key: str) -> bool:
         found = _RESULT.fullmatch(key)

@@ -107,7 +107,7 @@ class FeedbackStore:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.jobs")
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix)
 
     def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:
         """Keep it as the job's latest.

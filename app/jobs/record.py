@@ -156,6 +156,12 @@ class JobRecord:
     record_expires_at: float | None = None
 
     @property
+    def has_expiry(self) -> bool:
+        """True if any part of the job has a date on which it is deleted."""
+        dates = (self.video_expires_at, self.result_expires_at, self.record_expires_at)
+        return any(date is not None for date in dates)
+
+    @property
     def lease(self) -> Lease:
         """The hold of the worker that runs the job now."""
         if self.owner is None:

@@ -24,6 +24,7 @@ from sentiloc.app.jobs.record import (
 )
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import SharedConnection, pairs
+from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 
 POISON_DETAIL = "Every worker that tried this video crashed, so the job was given up."
@@ -61,7 +62,7 @@ class JobStore:
     def __init__(self, redis: Redis, prefix: str = "sentiloc:") -> None:
         self.redis = redis
         self.prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.jobs", prelude="prelude")
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, prelude="prelude")
 
     def submit(self, job: NewJob) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns. May be repeated.
@@ -127,9 +128,27 @@ class JobStore:
         return bool(self._run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:
-        """Put a running job back into the queue, at its old position. It does not count as a crash."""
+        """Put a running job back into the queue, at its old position. It does not count as a crash.
+
+        A worker also calls it for a job that it lost while it was cut off from Redis: that is no crash either.
+        """
         argv = (lease.owner, lease.attempt, _listed(RUNNING))
         return bool(self._run("release", lease.job_id, *argv))
+
+    def defer(self, lease: Lease, error: JobError, settings: Settings) -> JobState | None:
+        """Put a job back that a passing fault of the installation stopped, with a growing pause.
+
+        It fails with `error` once the fault has lasted `fault_patience_seconds`. Returns the new state; None if the
+        job was cancelled or another worker has it.
+        """
+        pauses = (
+            settings.fault_pause_seconds,
+            settings.fault_pause_max_seconds,
+            settings.fault_patience_seconds,
+        )
+        argv = (lease.owner, lease.attempt, _listed(RUNNING), *pauses, error.code, error.detail)
+        state = str(self._run("defer", lease.job_id, *argv))
+        return JobState(state) if state else None
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a queued or running job; its worker notices at its next renewal. False if the job had ended."""

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
 from redis import Redis
 from redis.commands.core import Script
+
+_REMEMBERED_SECONDS = 60
+# The client sends a command again when the connection broke before the answer came. Then the script must not act a
+# second time: its answer is kept under the request's id for a minute and is given again. KEYS ends with that place.
+_ONCE = """
+local answer_key = table.remove(KEYS)
+local kept = redis.call('GET', answer_key)
+if kept then return cjson.decode(kept)[1] end
+local function act()
+%s
+end
+local answer = act()
+redis.call('SET', answer_key, cjson.encode({answer}), 'EX', %d)
+return answer
+"""
 
 
 @lru_cache
@@ -19,19 +35,28 @@ def _read(package: str, names: tuple[str, ...]) -> str:
 class Scripts:
     """The scripts of one package (`package/lua/*.lua`) for one client; each is read and registered once.
 
-    `prelude` names a file whose text comes before every script: what they share.
+    Args:
+        redis: the client.
+        package: the package with the folder `lua`.
+        prefix: the prefix of the service's Redis keys.
+        prelude: a file whose text comes before every script, with what they share.
     """
 
-    def __init__(self, redis: Redis, package: str, prelude: str | None = None) -> None:
+    def __init__(self, redis: Redis, package: str, prefix: str, prelude: str | None = None) -> None:
         self._redis = redis
         self._package = package
+        self._prefix = prefix
         self._prelude = () if prelude is None else (prelude,)
         self._known: dict[str, Script] = {}
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
-        """Run `name.lua` and return its answer. Raises `redis.RedisError`."""
+        """Run `name.lua` and return its answer. It acts once, even if the client has to send it again.
+
+        Raises `redis.RedisError`: then it is unknown whether the script has acted.
+        """
         script = self._known.get(name)
         if script is None:
-            text = _read(self._package, (*self._prelude, name))
+            text = _ONCE % (_read(self._package, (*self._prelude, name)), _REMEMBERED_SECONDS)
             script = self._known[name] = self._redis.register_script(text)
-        return script(keys=list(keys), args=list(args))
+        request = f"{self._prefix}answer:{secrets.token_hex(8)}"
+        return script(keys=[*keys, request], args=list(args))

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from redis import RedisError
 
-from sentiloc.app.http.problems import RedisUnavailable, documented
+from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented
 from sentiloc.app.jobs.events import HEARTBEAT_SECONDS, EventStreams, JobEvent, TooManyStreams
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
 from sentiloc.app.services import ServicesDep
@@ -63,7 +63,7 @@ async def events(
     record: JobDep, services: ServicesDep, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """Sends all past events, then new ones as they happen. `Last-Event-ID` resumes after that event."""
-    after = last_event_id if last_event_id and _ID.fullmatch(last_event_id) else "0"
+    after = _position(last_event_id)
     streams = services.events
     if await streams.is_over(record, after):
         return Response(status_code=204)
@@ -71,6 +71,23 @@ async def events(
     with streams.slot():
         pass
     return StreamingResponse(_lines(streams, record.id, after), media_type=EVENT_STREAM, headers=_HEADERS)
+
+
+class InvalidEventId(TypedProblem):
+    """`Last-Event-ID` has the form of an id, but no event can have it."""
+
+    of_status = 400
+    of_code = ProblemCode.BAD_REQUEST
+    example = "This `Last-Event-ID` is not the id of an event. Send one that the stream contained, or none."
+
+
+def _position(last_event_id: str | None) -> str:
+    """The id to resume after. Texts that are no ids at all are ignored, as browsers may send any."""
+    if not last_event_id or not _ID.fullmatch(last_event_id):
+        return "0"
+    if any(int(part) >= 1 << 64 for part in last_event_id.split("-")):
+        raise InvalidEventId
+    return last_event_id
 
 
 async def _lines(streams: EventStreams, job_id: str, after: str) -> AsyncIterator[str]:

@@ -96,7 +96,7 @@ def _presign(services: Services, asked: PresignRequest) -> PresignBody:
         presigned=True,
     )
     seconds = int(min(_VALID_SECONDS, settings.upload_expiry_seconds))
-    form = services.storage.presign(record.source_key, settings.max_upload_bytes, seconds)
+    form = services.storage.presign(record.incoming_key, settings.max_upload_bytes, seconds)
     if form is None:
         raise NotPresigned
     new_upload(services, record)

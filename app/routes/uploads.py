@@ -305,7 +305,7 @@ async def terminate(upload_id: UploadId, request: Request, services: ServicesDep
     record = await to_thread.run_sync(find_upload, services, upload_id)
     if record.state is UploadState.USED:
         raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
-    if record.state is UploadState.OPEN:
+    if record.state is UploadState.OPEN and not record.presigned:
         await services.upload_writer.end(record)
     elif not await to_thread.run_sync(services.uploads.end, record):
         raise UploadUsed("This upload has a job. Cancel or delete the job instead.")

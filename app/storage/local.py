@@ -26,10 +26,20 @@ def source_key(job_id: str) -> str:
     return f"uploads/{job_id}.src"
 
 
+def incoming_key(upload_id: str) -> str:
+    """The key that a client with a presigned form writes to. The video is moved from there before it gets a job."""
+    return f"uploads/{upload_id}.incoming"
+
+
 def source_owner(key: str) -> str | None:
-    """The job id in a key made by `source_key`; None for any other key."""
-    found = re.fullmatch(r"uploads/([A-Za-z0-9_-]+)\.src", key)
+    """The job or upload id in a key made by `source_key` or `incoming_key`; None for any other key."""
+    found = re.fullmatch(r"uploads/([A-Za-z0-9_-]+)\.(?:src|incoming)", key)
     return found and found[1]
+
+
+def is_incoming(key: str) -> bool:
+    """True for a key made by `incoming_key`."""
+    return key.endswith(".incoming")
 
 
 def result_key(job_id: str, attempt: int) -> str:
@@ -101,6 +111,9 @@ class Storage(Protocol):
         Raises `storage_full`, and `FileNotFoundError` if there is no file at `path`.
         """
 
+    def move(self, key: str, target: str) -> bool:
+        """Give a file another key; False if there is no file at `key`. May be repeated after a crash."""
+
     def link(self, key: str) -> str | None:
         """A URL from which a client can fetch the file directly; None if the storage has no such URLs."""
 
@@ -160,6 +173,14 @@ class LocalStorage:
                 os.fsync(file.fileno())
             path.replace(target)
             _sync_folder(target.parent)
+
+    def move(self, key: str, target: str) -> bool:
+        """Rename the file; False if it does not exist."""
+        try:
+            self._path(key).replace(self._path(target))
+        except FileNotFoundError:
+            return False
+        return True
 
     def link(self, key: str) -> str | None:  # noqa: ARG002
         """None: clients fetch local files through the API."""

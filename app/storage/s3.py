@@ -6,6 +6,7 @@ in the usual way of AWS clients (environment, profile, instance role).
 
 from __future__ import annotations
 
+import fcntl
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, che
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 _LINK_SECONDS = 900
+_COPY = ".copy"
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -75,12 +77,16 @@ class S3Storage:
         folder = self._staging / "copies"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / secrets.token_hex(8)
-        try:
-            with _typed():
-                self._client.download_file(self._bucket, self._name(key), str(path))
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+        with path.open("xb") as lock:
+            # The lock ends with this process, however it ends: the sweep deletes copies that nobody has locked.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            try:
+                with _typed():
+                    self._client.download_file(self._bucket, self._name(key), f"{path}{_COPY}")
+                yield path.with_name(f"{path.name}{_COPY}")
+            finally:
+                path.with_name(f"{path.name}{_COPY}").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """The whole object; raises `source_missing`."""
@@ -112,6 +118,19 @@ class S3Storage:
         """Delete the object if it exists."""
         with _typed():
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def move(self, key: str, target: str) -> bool:
+        """Copy the object inside the store, then delete the original; False if it does not exist."""
+        source = {"Bucket": self._bucket, "Key": self._name(key)}
+        try:
+            with _typed():
+                self._client.copy(source, self._bucket, self._name(target))
+        except SentilocError as error:
+            if error.code is ErrorCode.SOURCE_MISSING:
+                return False
+            raise
+        self.delete(key)
+        return True
 
     def link(self, key: str) -> str | None:
         """A URL of the object that is valid for 15 minutes."""
@@ -147,11 +166,33 @@ class S3Storage:
         ]
         for key in left:
             self._staged.delete(key)
-        return len(left) + self._staged.sweep(older_than_seconds)
+        return len(left) + self._staged.sweep(older_than_seconds) + self._sweep_copies()
+
+    def _sweep_copies(self) -> int:
+        """Delete the copies of processes that were killed; their lock files are not locked any more."""
+        count = 0
+        for path in (self._staging / "copies").glob("*"):
+            owner = path.with_name(path.name.partition(".")[0])
+            if _is_locked(owner):
+                continue
+            count += path != owner
+            path.unlink(missing_ok=True)
+        return count
 
     def _name(self, key: str) -> str:
         check_key(key)
         return f"{self._prefix}{key}"
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
 
 
 def _connect(settings: Settings, endpoint: str | None) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sentiloc.app.storage.local import source_key
+from sentiloc.app.storage.local import incoming_key, source_key
 
 
 def upload_key(prefix: str, upload_id: str) -> str:
@@ -48,6 +48,11 @@ class UploadRecord:
     def source_key(self) -> str:
         """The storage key of the complete upload."""
         return source_key(self.id)
+
+    @property
+    def incoming_key(self) -> str:
+        """The storage key that a presigned form writes to, any number of times. No job reads from there."""
+        return incoming_key(self.id)
 
 
 def write_fields(record: UploadRecord) -> dict[str, str]:

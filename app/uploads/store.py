@@ -41,7 +41,7 @@ class UploadStore:
         self._redis = redis
         self._storage = storage
         self._folder = settings.data_dir / INCOMING
-        self._scripts = Scripts(redis, "sentiloc.app.uploads")
+        self._scripts = Scripts(redis, "sentiloc.app.uploads", settings.redis_prefix)
 
     def create(self, record: UploadRecord) -> None:
         """Begin an upload; raises `storage_full` if its bytes do not fit on the disk."""
@@ -154,6 +154,10 @@ class UploadStore:
         return record
 
     def _settle_presigned(self, record: UploadRecord) -> UploadRecord:
+        if self._storage.size(record.source_key) is None and not self._storage.move(
+            record.incoming_key, record.source_key
+        ):
+            return record
         size = self._storage.size(record.source_key)
         return record if size is None else self.complete(self.set_length(record, size))
 
@@ -168,6 +172,8 @@ class UploadStore:
             return False
         self._path(record.id).unlink(missing_ok=True)
         self._storage.delete(record.source_key)
+        if record.presigned:
+            self._storage.delete(record.incoming_key)
         return True
 
     def expired(self) -> list[str]:

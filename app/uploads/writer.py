@@ -27,6 +27,7 @@ from sentiloc.model.errors import SentilocError
 
 _STALLED_SECONDS = 2.0
 _TAKE_OVER_SECONDS = 5.0
+_TOUCH_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class UploadWriter:
                 chunk = _Chunk(file, start, limit, self._settings.upload_reserve_bytes, hasher)
                 if checksum:
                     await to_thread.run_sync(self._store.set_verified, record.id, start)
-                await self._read(request, chunk, holder, checksum)
+                await self._read(request, record, chunk, holder, checksum)
                 if checksum:
                     await to_thread.run_sync(self._store.set_verified, record.id, None)
                 return await to_thread.run_sync(self._acknowledge, record, chunk.end)
@@ -101,14 +102,25 @@ class UploadWriter:
         return (self._store.complete(record) if end == record.length else record), end
 
     async def _read(
-        self, request: Request, chunk: _Chunk, holder: _Holder, checksum: Checksum | None
+        self,
+        request: Request,
+        record: UploadRecord,
+        chunk: _Chunk,
+        holder: _Holder,
+        checksum: Checksum | None,
     ) -> None:
         is_whole = False
+        touch_seconds = min(_TOUCH_SECONDS, self._settings.upload_expiry_seconds / 4)
+        touched_at = time.monotonic()
         try:
             with holder.scope:
                 async for data in body_chunks(request, self._settings.upload_idle_seconds):
                     holder.heard_at = time.monotonic()
                     await chunk.take(data)
+                    if holder.heard_at - touched_at > touch_seconds:
+                        # An upload expires by its last byte, however long one request takes.
+                        await to_thread.run_sync(self._store.touch, record)
+                        touched_at = holder.heard_at
                 is_whole = True
         finally:
             # Bytes that have arrived are kept even if this request was cancelled.

@@ -25,7 +25,7 @@ from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.schemas.jobs import job_body
 
 KEPT_DELIVERIES = 100
-_LEASE_SECONDS = 120.0
+_MARGIN_SECONDS = 60.0
 
 
 class WebhookState(StrEnum):
@@ -92,10 +92,12 @@ def _sign(secret: str, signed: bytes) -> str:
 class WebhookStore:
     """Due events and the log of deliveries. Raises `redis.RedisError`."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    def __init__(self, redis: Redis, prefix: str, timeout_seconds: float = 10.0) -> None:
+        # A sender's hold outlasts the longest delivery, otherwise a second sender would deliver the event again.
+        self._hold_seconds = 2 * timeout_seconds + _MARGIN_SECONDS
         self._redis = redis
         self._prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.webhooks", prelude="clock")
+        self._scripts = Scripts(redis, "sentiloc.app.webhooks", prefix, prelude="clock")
 
     @property
     def due(self) -> str:
@@ -103,8 +105,8 @@ class WebhookStore:
         return f"{self._prefix}webhooks"
 
     def claim(self) -> str | None:
-        """Take a job whose event is due, for two minutes; None if there is none."""
-        return str(self._scripts.run("claim", [self.due], [_LEASE_SECONDS])) or None
+        """Take a job whose event is due, for longer than its delivery may take; None if there is none."""
+        return str(self._scripts.run("claim", [self.due], [self._hold_seconds])) or None
 
     def drop(self, job_id: str) -> None:
         """Remove a job that has nothing to send."""

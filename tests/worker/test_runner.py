@@ -24,7 +24,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, LocalWriter, result_key, thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
@@ -148,7 +148,6 @@ def test_a_job_is_cut_as_its_client_asked(settings: Settings, store: JobStore) -
     ("error", "code"),
     [
         (SentilocError(ErrorCode.CORRUPT_MEDIA, "broken"), ErrorCode.CORRUPT_MEDIA),
-        (SentilocError(ErrorCode.STORAGE_FULL, "full"), ErrorCode.STORAGE_FULL),
         (SentilocError(ErrorCode.CANCELLED, "by nobody"), ErrorCode.CANCELLED),
         (ZeroDivisionError("secret"), ErrorCode.INTERNAL),
         (MemoryError(), ErrorCode.INTERNAL),
@@ -167,6 +166,157 @@ def test_what_goes_wrong_is_recorded(
     assert record.error is not None
     assert record.error.code is code
     assert "secret" not in record.error.detail
+
+
+PASSING = [
+    ErrorCode.STORAGE_UNAVAILABLE,
+    ErrorCode.STORAGE_FULL,
+    ErrorCode.MODEL_UNAVAILABLE,
+    ErrorCode.WEIGHTS_MISSING,
+    ErrorCode.DEVICE_UNAVAILABLE,
+]
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_a_passing_fault_puts_the_job_back_with_a_pause(
+    settings: Settings, store: JobStore, code: ErrorCode
+) -> None:
+    faults = [SentilocError(code, "down")]
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        if faults:
+            raise faults.pop()
+        return Answer()
+
+    job = submit(store, settings)
+    worker = runner(settings, store, work)
+    assert worker.run(job.id)
+    assert (get(store, job).state, get(store, job).crashes) == (JobState.QUEUED, 0)
+    assert worker.run(job.id)
+    assert get(store, job).state is JobState.QUEUED
+    assert not store.should_announce(job.id, 0.0, broker_is_empty=True)
+    pass_pause(store, job)
+    assert store.should_announce(job.id, 1000.0, broker_is_empty=True)
+    assert worker.run(job.id)
+    assert get(store, job).state is JobState.SUCCEEDED
+
+
+def pass_pause(store: JobStore, job: JobRecord, seconds: float = 0.0) -> None:
+    """Let a job's pause be over, and its first fault `seconds` longer ago."""
+    key = f"{store.prefix}job:{job.id}"
+    store.redis.hset(key, "not_before", str(time.time() - 1))
+    first = float(cast(str, store.redis.hget(key, "fault_at")))
+    store.redis.hset(key, "fault_at", str(first - seconds))
+
+
+def test_a_fault_that_does_not_pass_ends_the_job_after_a_day(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down")
+
+    job = submit(store, settings)
+    worker = runner(settings, store, work)
+    pauses = []
+    for _ in range(4):
+        assert worker.run(job.id)
+        kept = store.redis.hgetall(f"{store.prefix}job:{job.id}")
+        pauses.append(round(float(kept["not_before"]) - float(kept["updated_at"])))
+        pass_pause(store, job)
+    assert pauses == [5, 10, 20, 40]
+    pass_pause(store, job, settings.fault_patience_seconds)
+    assert worker.run(job.id)
+    record = get(store, job)
+    assert record.error is not None
+    assert (record.state, record.error.code) == (JobState.FAILED, ErrorCode.STORAGE_UNAVAILABLE)
+
+
+class FlakyStorage(LocalStorage):
+    """A folder that cannot be reached while `is_down`."""
+
+    is_down = False
+
+    def size(self, key: str) -> int | None:
+        self._check()
+        return super().size(key)
+
+    def writer(self, key: str) -> LocalWriter:
+        self._check()
+        return super().writer(key)
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down")
+
+
+def test_a_computed_result_waits_for_the_storage(settings: Settings, store: JobStore) -> None:
+    storage = FlakyStorage(settings.data_dir)
+    runs: list[int] = []
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        runs.append(1)
+        storage.is_down = True
+        return Answer()
+
+    job = submit(store, settings)
+    worker = JobRunner(settings, store, storage, OnePipeline(settings, work))
+    thread = threading.Thread(target=worker.run, args=(job.id,))
+    thread.start()
+    wait_for(lambda: storage.is_down)
+    time.sleep(2 * settings.lease_seconds)
+    assert get(store, job).state.is_running
+    storage.is_down = False
+    thread.join()
+    assert (get(store, job).state, get(store, job).attempt, runs) == (JobState.SUCCEEDED, 1, [1])
+
+
+def test_a_sick_worker_takes_no_jobs_until_it_is_well(settings: Settings, store: JobStore) -> None:
+    storage = FlakyStorage(settings.data_dir)
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        if storage.is_down:
+            raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down")
+        return Answer()
+
+    first, second = submit(store, settings), submit(store, settings)
+    worker = JobRunner(settings, store, storage, OnePipeline(settings, work))
+    storage.is_down = True
+    worker.run(first.id)
+    thread = threading.Thread(target=worker.run, args=(second.id,))
+    thread.start()
+    time.sleep(2.0)
+    assert (get(store, second).state, get(store, second).attempt) == (JobState.QUEUED, 0)
+    storage.is_down = False
+    thread.join()
+    assert get(store, second).state is JobState.SUCCEEDED
+
+
+def test_a_worker_without_its_model_takes_no_jobs_and_stops_when_told(
+    settings: Settings, store: JobStore
+) -> None:
+    job = submit(store, settings)
+    pipelines = OnePipeline(settings, lambda *_: Answer())
+    pipelines.error = SentilocError(ErrorCode.MODEL_UNAVAILABLE, "no package")
+    worker = JobRunner(settings, store, LocalStorage(settings.data_dir), pipelines)
+    process.drain_after(0.5)
+    try:
+        assert not worker.run(job.id)
+    finally:
+        process._drain_at.value = 0.0
+    assert (get(store, job).state, get(store, job).attempt) == (JobState.QUEUED, 0)
+    pipelines.error = None
+    assert worker.run(job.id)
+    assert get(store, job).state is JobState.SUCCEEDED
+
+
+def test_a_version_that_the_worker_lacks_is_no_passing_fault(settings: Settings, store: JobStore) -> None:
+    pipeline = OnePipeline(settings, lambda *_: Answer())
+    pipeline.version = "1"  # type: ignore[attr-defined]
+    key = submit(store, settings).source_key
+    asked = NewJob(
+        source_key=key, source_name="a", source_bytes=5, model="m", options=JobOptions(model="m@2")
+    )
+    job = store.submit(asked)
+    assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
+    assert get(store, job).state is JobState.FAILED
 
 
 def test_a_missing_upload_is_recorded(settings: Settings, store: JobStore) -> None:

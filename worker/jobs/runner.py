@@ -21,6 +21,7 @@ from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
+from sentiloc.worker.jobs.faults import Health, WrongVersionError, is_passing, persist
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StopReason
 from sentiloc.worker.jobs.owner import is_dead, new_owner
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_REDIS_SECONDS = 0.5
 _UNEXPECTED = JobError(
     code=ErrorCode.INTERNAL, detail="An unexpected error occurred in the worker. Its log has the details."
 )
@@ -52,10 +54,16 @@ class JobRunner:
         self._storage = storage
         self._pipelines = pipelines
         self._config = runtime_config(settings, with_cache=True)
+        self._health = Health(storage, pipelines)
 
     def run(self, job_id: str) -> bool:
-        """Claim and run the job; False if it was released to the queue."""
+        """Claim and run the job; False if its message should go back to the queue.
+
+        A worker that met a passing fault first waits until it is well again.
+        """
         job_id_context.set(job_id)
+        if not self._health.wait():
+            return False
         record = self._claim(job_id)
         if record is None:
             logger.info("nothing to do: the job has ended, was deleted, or another worker runs it")
@@ -80,9 +88,14 @@ class JobRunner:
         except SentilocError as error:
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper.stop_reason)
-            self._fail(record, JobError(code=error.code, detail=error.detail))
-        except RedisError:
-            raise
+            fault = JobError(code=error.code, detail=error.detail)
+            if is_passing(error):
+                self._health.suspect()
+                self._defer(record, fault)
+            else:
+                self._fail(record, fault)
+        except RedisError as error:
+            return self._give_back(record, error)
         except Exception:
             logger.exception("the job failed unexpectedly")
             self._fail(record, _UNEXPECTED)
@@ -105,7 +118,7 @@ class JobRunner:
         part, duration = record.options.time_range, result.video.duration
         media_seconds = duration if part is None else part.seconds(duration)
         figures = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
-        self._save(record, result, pictures, figures)
+        self._save(record, result, pictures, figures, keeper)
 
     def _make_thumbnails(
         self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper
@@ -117,13 +130,17 @@ class JobRunner:
         peaks = [segment.peak for segment in result.segments]
         return make_thumbnails(path, peaks, config, self._config.decode_limits, keeper.check, owner)
 
-    def _save(self, record: JobRecord, result: Any, pictures: Sequence[bytes], figures: JobMetrics) -> None:
+    def _save(
+        self,
+        record: JobRecord,
+        result: Any,
+        pictures: Sequence[bytes],
+        figures: JobMetrics,
+        keeper: LeaseKeeper,
+    ) -> None:
         key = result_key(record.id, record.attempt)
-        with self._storage.writer(key) as writer:
-            writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
-            writer.commit()
-        count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
-        self._forget_lost_attempts(record)
+        patience = self._settings.save_patience_seconds
+        count = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
         labels = {segment.label for segment in result.segments}
         media = figures.media_seconds
         if self._insist(
@@ -135,6 +152,15 @@ class JobRunner:
             for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
                 self._storage.delete(lost)
             logger.info("the result is discarded: the job was cancelled or given to another worker")
+
+    def _write(self, record: JobRecord, key: str, result: Any, pictures: Sequence[bytes]) -> int:
+        """Store the result and its pictures; returns the number of pictures. May be repeated."""
+        with self._storage.writer(key) as writer:
+            writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
+            writer.commit()
+        count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
+        self._forget_lost_attempts(record)
+        return count
 
     def _forget_lost_attempts(self, record: JobRecord) -> None:
         """Delete results of earlier attempts that were killed before they could record them."""
@@ -165,6 +191,21 @@ class JobRunner:
         kept = self._insist(lambda: self._store.fail(record.lease, error))
         logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
 
+    def _defer(self, record: JobRecord, error: JobError) -> None:
+        """Put the job back with a pause: the fault is not the video's."""
+        state = self._insist(lambda: self._store.defer(record.lease, error, self._settings))
+        logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
+
+    def _give_back(self, record: JobRecord, error: RedisError) -> bool:
+        """Redis was away for so long that the work is lost. The worker lives, so the job has not crashed."""
+        logger.warning("the work on the job is lost, Redis cannot be reached: %s", error)
+        while not is_draining():
+            try:
+                return not self._store.release(record.lease)
+            except RedisError:
+                time.sleep(_REDIS_SECONDS)
+        raise error
+
     def _stopped(self, record: JobRecord, reason: StopReason) -> bool:
         logger.info("stopped: %s", reason)
         if reason is StopReason.DRAINING:
@@ -181,7 +222,7 @@ class JobRunner:
                 if time.monotonic() > deadline or is_draining():
                     raise
                 logger.warning("waiting for Redis: %s", error)
-                time.sleep(0.5)
+                time.sleep(_REDIS_SECONDS)
 
 
 def _seconds(part: TimeRange | None) -> tuple[float, float | None] | None:
@@ -192,7 +233,7 @@ def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
     wanted = options.model_version
     if wanted is not None and wanted != pipeline.version:
         detail = f"This worker has version {pipeline.version} of the model, not {wanted}."
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail)
+        raise WrongVersionError(ErrorCode.MODEL_UNAVAILABLE, detail)
 
 
 def take_from_dead_owner(store: JobStore, job_id: str, max_attempts: int) -> bool:

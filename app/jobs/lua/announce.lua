@@ -3,6 +3,14 @@ if get('state') ~= 'queued' then
   redis.call('ZREM', queue, id)
   return 0
 end
+if pause() > 0 then return 0 end
+if get('not_before') ~= '' then
+  -- Its pause is over and no message waits for it: it was claimed in vain meanwhile.
+  redis.call('HDEL', job, 'not_before')
+  redis.call('HINCRBY', job, 'sent', 1)
+  redis.call('HSET', job, 'sent_at', stamp(now))
+  return 1
+end
 local wait = tonumber(ARGV[1])
 if ARGV[2] ~= '1' then wait = wait * math.pow(2, math.min(tonumber(get('sent')), 6)) end
 local age = now - tonumber(get('sent_at'))

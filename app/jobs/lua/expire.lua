@@ -5,6 +5,7 @@ if not is_one_of(get('state'), running) then
   return ''
 end
 if get('owner') ~= dead and tonumber(get('lease_until')) > now then return '' end
+redis.call('HSET', job, 'lost_by', get('owner'), 'lost_attempt', get('attempt'))
 local crashes = redis.call('HINCRBY', job, 'crashes', 1)
 if crashes >= limit then
   close('failed', ARGV[4], ARGV[5], '')

@@ -19,6 +19,12 @@ local function announce(kind)
   redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'state', get('state'),
     'stage', get('stage'), 'progress', get('progress'), 'attempt', get('attempt'), 'at', stamp(now))
 end
+-- Seconds until a job that was put back after a passing fault may be taken; more than an hour dates from before Redis's
+-- clock was set back.
+local function pause()
+  local left = (tonumber(get('not_before')) or 0) - now
+  return (left > 0 and left <= 3600) and left or 0
+end
 local function held(owner, attempt) return get('owner') == owner and get('attempt') == attempt end
 local function enqueue()
   put('state', 'queued', 'stage', '', 'progress', '0', 'owner', '', 'lease_until', '',

@@ -1,0 +1,15 @@
+-- Puts a job back that failed for a passing fault of this installation, not of its video.
+-- ARGV: owner, attempt, running states, first delay, longest delay, seconds of patience, error code, error detail.
+if not held(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then return '' end
+local since = tonumber(get('fault_at')) or now
+-- A later time than now is left from before Redis's clock was set back.
+if since > now then since = now end
+if now - since > tonumber(ARGV[6]) then
+  close('failed', ARGV[7], ARGV[8], '')
+  return 'failed'
+end
+local faults = redis.call('HINCRBY', job, 'faults', 1)
+local delay = math.min(tonumber(ARGV[5]), tonumber(ARGV[4]) * math.pow(2, math.min(faults - 1, 30)))
+enqueue()
+redis.call('HSET', job, 'fault_at', stamp(since), 'not_before', stamp(now + delay))
+return 'queued'

@@ -1,0 +1,108 @@
+"""Faults that pass: of this installation, not of a job's video. They never end a job at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sentiloc.app.storage.local import Storage, source_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.jobs.process import is_draining
+from sentiloc.worker.pipelines.registry import Pipelines
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_PASSING = frozenset(
+    {
+        *(ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL),
+        *(ErrorCode.MODEL_UNAVAILABLE, ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE),
+    }
+)
+_PROBE = source_key("availability-probe")
+_RETRY_SECONDS = 1.0
+_RETRY_MAX_SECONDS = 15.0
+
+
+class WrongVersionError(SentilocError):
+    """The job demands a version of the model that this installation does not have. It does not pass."""
+
+
+def is_passing(error: SentilocError) -> bool:
+    """True for a fault that another attempt, or another worker, need not have."""
+    return error.code in _PASSING and not isinstance(error, WrongVersionError)
+
+
+class Health:
+    """Whether this worker can work: its storage answers and its default model is loaded.
+
+    A worker that met a passing fault takes no further job until it is well again. Otherwise it would take and put back
+    one job after the other.
+    """
+
+    def __init__(self, storage: Storage, pipelines: Pipelines) -> None:
+        self._storage = storage
+        self._pipelines = pipelines
+        self._is_suspect = False
+        self._stop = threading.Event()
+
+    def suspect(self) -> None:
+        """A job has met a passing fault: check before the next one."""
+        self._is_suspect = True
+
+    def wait(self) -> bool:
+        """Return True as soon as the worker is well; False if it is asked to stop first."""
+        pause = _RETRY_SECONDS
+        while self._is_suspect or self._pipelines.error is not None:
+            fault = self._fault()
+            if fault is None:
+                self._is_suspect = False
+                logger.info("this worker is well again")
+                return True
+            logger.warning("this worker takes no jobs: %s", fault.detail)
+            if not sleep_unless_draining(pause):
+                return False
+            pause = min(2 * pause, _RETRY_MAX_SECONDS)
+        return True
+
+    def _fault(self) -> SentilocError | None:
+        if self._pipelines.error is not None:
+            # The presence thread tries to load the model again.
+            return self._pipelines.error
+        try:
+            self._storage.size(_PROBE)
+        except SentilocError as error:
+            return error
+        return None
+
+
+def sleep_unless_draining(seconds: float) -> bool:
+    """Sleep in short steps; False as soon as the worker is asked to stop."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if is_draining():
+            return False
+        time.sleep(min(0.2, seconds))
+    return not is_draining()
+
+
+def persist(write: Callable[[], T], check: Callable[[], None], patience_seconds: float) -> T:
+    """Repeat a write to the storage while it cannot be reached, so that a computed result is not lost.
+
+    `check` raises once the job should stop. Raises the storage's error after `patience_seconds`.
+    """
+    until, pause = time.monotonic() + patience_seconds, _RETRY_SECONDS
+    while True:
+        try:
+            return write()
+        except SentilocError as error:
+            if not is_passing(error) or time.monotonic() > until:
+                raise
+            logger.warning("the result cannot be stored yet: %s", error.detail)
+        check()
+        if not sleep_unless_draining(pause):
+            check()
+        pause = min(2 * pause, _RETRY_MAX_SECONDS)
