@@ -131,3 +131,22 @@ def test_the_time_left_follows_from_the_time_taken(
     state: JobState, progress: float, began: float | None, expected: float | None
 ) -> None:
     assert eta_seconds(state, progress, 100.0, began) == expected
+
+
+def test_an_event_id_that_no_event_can_have_is_refused(client: TestClient, store: JobStore) -> None:
+    job = submit(store)
+    store.cancel(job.id)
+    for event_id in ("18446744073709551616-0", "0-99999999999999999999"):
+        answer = client.get(f"/jobs/{job.id}/events", headers={"Last-Event-ID": event_id})
+        assert_problem(answer, 400, "bad_request")
+    largest = {"Last-Event-ID": "18446744073709551615-18446744073709551615"}
+    assert client.get(f"/jobs/{job.id}/events", headers=largest).status_code == 204
+
+
+def test_the_time_left_is_that_of_the_speed_so_far() -> None:
+    assert eta_seconds(JobState.EXTRACTING, 0.25, 110.04, 100.0) == 30.1
+    assert eta_seconds(JobState.EXTRACTING, 0.04, 110.0, 100.0) is None
+    assert eta_seconds(JobState.EXTRACTING, 0.25, 110.0, None) is None
+    assert eta_seconds(JobState.EXTRACTING, 0.25, 100.0, 100.0) is None
+    assert eta_seconds(JobState.QUEUED, 0.25, 110.0, 100.0) is None
+    assert eta_seconds(JobState.FAILED, 0.25, 110.0, None) == 0.0

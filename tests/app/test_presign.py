@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
+from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.storage.factory import make_storage
+from sentiloc.app.storage.local import source_key
 from sentiloc.cli.main import root
 from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
@@ -108,3 +112,41 @@ def test_the_bucket_is_made_once(s3_url: str, monkeypatch: pytest.MonkeyPatch) -
     get_settings.cache_clear()
     assert [one.exit_code for one in said] == [0, 0], said
     assert [one.stdout.rpartition(": ")[2].strip() for one in said] == ["made", "there already"]
+
+
+def send(form: dict[str, Any], data: bytes) -> None:
+    sent = httpx.post(form["url"], data=form["fields"], files={"file": ("a.mp4", data)})
+    assert sent.status_code == 204, sent.text
+
+
+def test_a_form_cannot_replace_the_video_of_a_job(stored_away: TestClient) -> None:
+    form = stored_away.post("/uploads/presign", json={}).json()
+    send(form, VIDEO)
+    assert stored_away.post("/localize", json={"upload": form["id"]}).status_code == 202
+    send(form, b"another video")
+    video = stored_away.get(f"/jobs/{form['id']}/video")
+    assert httpx.get(video.headers["location"]).content == VIDEO
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_a_presigned_upload_can_be_ended(stored_away: TestClient, is_sent: bool) -> None:
+    services: Services = stored_away.app.state.services  # type: ignore[attr-defined]
+    form = stored_away.post("/uploads/presign", json={}).json()
+    if is_sent:
+        send(form, VIDEO)
+    ended = stored_away.delete(f"/uploads/{form['id']}", headers={"Tus-Resumable": "1.0.0"})
+    assert ended.status_code == 204, ended.text
+    assert services.uploads.open_count() == 0
+    assert list(services.storage.older_than("uploads", -60)) == []
+    assert_problem(stored_away.post("/localize", json={"upload": form["id"]}), 410, "upload_gone")
+
+
+def test_what_a_form_sends_after_its_job_is_swept(stored_away: TestClient) -> None:
+    services: Services = stored_away.app.state.services  # type: ignore[attr-defined]
+    form = stored_away.post("/uploads/presign", json={}).json()
+    send(form, VIDEO)
+    assert stored_away.post("/localize", json={"upload": form["id"]}).status_code == 202
+    send(form, b"late")
+    retention = Retention(services.settings, services.store, services.storage)
+    retention.delete_orphaned_videos(-60)
+    assert list(services.storage.older_than("uploads", -60)) == [source_key(form["id"])]

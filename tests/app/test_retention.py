@@ -62,6 +62,26 @@ def let_pass(store: JobStore, record: JobRecord, what: str) -> None:
     store.redis.zadd(f"{store.prefix}kept:{what}", {record.id: moment})
 
 
+def test_an_expiry_date_is_written_once(settings: Settings, store: JobStore) -> None:
+    def retention(video_seconds: float) -> Retention:
+        changed = settings.model_copy(
+            update={"keep_records_seconds": 0, "keep_uploads_seconds": video_seconds}
+        )
+        return Retention(changed, store, LocalStorage(settings.data_dir))
+
+    retention(86_400).publish_times()
+    job = store.submit(NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m"))
+    assert store.cancel(job.id)
+    before = store.get(job.id)
+    assert before is not None and before.video_expires_at is not None and before.record_expires_at is None
+    retention(7 * 86_400).index_older_jobs()
+    assert store.get(job.id) == before
+    assert not store.keep_until(job.id, "uploads", 1e10)
+    store.redis.zrem(f"{store.prefix}kept:uploads", job.id)
+    retention(86_400).index_older_jobs()
+    assert store.redis.zcard(f"{store.prefix}kept:uploads") == 0
+
+
 def test_nothing_outlives_its_record() -> None:
     def kept(**seconds: float) -> list[float]:
         return list(keep_seconds(Settings(**{f"keep_{k}_seconds": v for k, v in seconds.items()})).values())  # type: ignore[arg-type]

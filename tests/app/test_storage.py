@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,3 +152,39 @@ def test_only_old_unfinished_files_are_swept(tmp_path: Path) -> None:
         os.utime(tmp_path / "uploads" / name, (past, past))
     assert storage.sweep(500) == 1
     assert files(tmp_path) == ["abcdefgh", "new.part"]
+
+
+HOLD_A_COPY = """
+import os, sys, time
+from pathlib import Path
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.factory import make_storage
+storage = make_storage(Settings.model_validate_json(sys.argv[1]))
+with storage.local_path(sys.argv[2]):
+    print("here", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_copies_of_killed_processes_are_swept_and_others_are_not(s3_url: str, tmp_path: Path) -> None:
+    settings = s3_settings(s3_url, tmp_path)
+    storage = make_storage(settings)
+    put(storage, KEY, b"x" * 1000)
+    command = [sys.executable, "-c", HOLD_A_COPY, settings.model_dump_json(), KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder, storage.local_path(KEY) as own:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"here\n"
+        assert storage.sweep(3600) == 0
+        holder.kill()
+        holder.wait()
+        assert storage.sweep(3600) == 1
+        assert own.read_bytes() == b"x" * 1000
+    assert files(tmp_path) == []
+
+
+def test_a_moved_file_has_its_new_key_only(storage: Storage) -> None:
+    put(storage, KEY, b"video")
+    assert storage.move(KEY, "uploads/ijklmnop")
+    assert not storage.move(KEY, "uploads/ijklmnop")
+    assert storage.size(KEY) is None
+    assert storage.read("uploads/ijklmnop") == b"video"

@@ -1,0 +1,93 @@
+"""Sweeps delete only what is this service's: a marker proves it, and a bound stops what looks like a mistake."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from sentiloc.app.housekeeping.ownership import MARKER_KEY
+from sentiloc.app.housekeeping.reaper import Reaper
+from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.record import NewJob, new_job_id
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, result_key, source_key
+
+
+def reaper_of(settings: Settings, redis: Redis) -> Reaper:
+    store = JobStore(redis, settings.redis_prefix)
+    return Reaper(settings, store, LocalStorage(settings.data_dir), Dispatcher(settings, redis))
+
+
+def old_file(settings: Settings, key: str) -> Path:
+    with LocalStorage(settings.data_dir).writer(key) as writer:
+        writer.write(b"v")
+        writer.commit()
+    path = settings.data_dir / key
+    os.utime(path, (1, 1))
+    return path
+
+
+def job_with_files(settings: Settings, redis: Redis) -> list[Path]:
+    """A finished job's video and result, both old."""
+    store, job_id = JobStore(redis, settings.redis_prefix), new_job_id()
+    key = source_key(job_id)
+    job = store.submit(NewJob(id=job_id, source_key=key, source_name="a", source_bytes=1, model="m"))
+    claimed = store.claim(job.id, "one", 30.0)
+    assert claimed is not None
+    assert store.succeed(claimed.lease, result_key(job.id, 1))
+    return [old_file(settings, key), old_file(settings, result_key(job.id, 1))]
+
+
+def test_another_prefix_deletes_nothing(
+    settings: Settings, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [path for _ in range(3) for path in job_with_files(settings, redis)]
+    reaper_of(settings, redis).delete_orphans()
+    mistyped = settings.model_copy(update={"redis_prefix": f"{settings.redis_prefix}x:"})
+    reaper_of(mistyped, redis).delete_orphans()
+    assert all(path.exists() for path in files)
+    assert "belongs to another service" in caplog.text
+
+
+def test_another_folder_deletes_nothing(settings: Settings, redis: Redis, tmp_path: Path) -> None:
+    reaper_of(settings, redis).delete_orphans()
+    elsewhere = settings.model_copy(update={"data_dir": tmp_path / "other"})
+    stray = old_file(elsewhere, source_key("somebody_elses"))
+    reaper_of(elsewhere, redis).delete_orphans()
+    assert stray.exists()
+
+
+def test_own_orphans_go(settings: Settings, redis: Redis) -> None:
+    kept = job_with_files(settings, redis)
+    reaper = reaper_of(settings, redis)
+    reaper.delete_orphans()
+    orphans = [old_file(settings, source_key(new_job_id())), old_file(settings, result_key(new_job_id(), 1))]
+    reaper.delete_orphans()
+    assert not any(path.exists() for path in orphans)
+    assert all(path.exists() for path in kept)
+    assert (settings.data_dir / MARKER_KEY).exists()
+
+
+def test_a_sweep_that_would_delete_most_files_stops_and_says_so(
+    settings: Settings, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    careful = settings.model_copy(update={"max_orphans": 3})
+    orphans = [old_file(careful, source_key(new_job_id())) for _ in range(4)]
+    reaper_of(careful, redis).delete_orphans()
+    assert all(path.exists() for path in orphans)
+    assert "4 of 4 files in uploads/" in caplog.text
+    reaper_of(settings, redis).delete_orphans()
+    assert not any(path.exists() for path in orphans)
+
+
+def test_many_orphans_among_more_files_go(settings: Settings, redis: Redis) -> None:
+    careful = settings.model_copy(update={"max_orphans": 1})
+    for _ in range(5):
+        job_with_files(careful, redis)
+    orphans = [old_file(careful, source_key(new_job_id())) for _ in range(2)]
+    reaper_of(careful, redis).delete_orphans()
+    assert not any(path.exists() for path in orphans)
