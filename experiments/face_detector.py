@@ -79,7 +79,10 @@ class Reference:
 
 
 class CheckedDetector:
-    """A detector whose boxes the expression net checks, all of them and not only the likeliest few."""
+    """A detector whose boxes the expression net checks, all of them and not only the likeliest few.
+
+    Where none stands, a close look follows, which serving takes in one of eight such frames.
+    """
 
     def __init__(self, inner: Detector, encoder: FaceEncoder) -> None:
         self.name, self.threshold, self.digest = f"{inner.name}, checked", inner.threshold, inner.digest
@@ -87,7 +90,11 @@ class CheckedDetector:
 
     def detect(self, image: Image) -> FloatArray:
         """Faces (n, 5), scored by both opinions."""
-        rows = apart(self._inner.detect(image))
+        found = self._checked(image, self._inner.detect(image))
+        return found if len(found) else self._checked(image, self._inner.detect_close(image))
+
+    def _checked(self, image: Image, rows: FloatArray) -> FloatArray:
+        rows = apart(rows)
         margin, size = self._encoder.margin, self._encoder.size
         boxes = [(float(a), float(b), float(c), float(d)) for _, a, b, c, d in rows]
         chances = self._encoder.read([crop_face(image, box, margin, size) for box in boxes])[1]

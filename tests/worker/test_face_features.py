@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.face_boxes import box_iou
+from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.worker.features.face import (
     CLOSE_EVERY,
     FaceExtractor,
@@ -98,6 +99,20 @@ def test_a_large_and_likely_face_is_chosen_unless_a_similar_one_was_there_before
 def test_an_unlikely_large_face_does_not_displace_a_likely_smaller_one() -> None:
     rows = np.array([[0.46, 0, 0, 60, 60], [0.9, 100, 0, 140, 40]], np.float32)
     assert np.asarray(choose_face(rows, None))[1] == 100
+
+
+def test_the_expression_net_knows_a_face_from_a_letter(extractor: FaceExtractor) -> None:
+    if not extractor._encoder.checks:
+        pytest.skip("the shipped expression net is of before version 2")
+    letter = np.full((48, 48), 255, np.uint8)
+    cv2.putText(letter, "B", (8, 40), cv2.FONT_HERSHEY_TRIPLEX, 1.4, 0, 5)
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    row = extractor._detector.detect(frame)[0]
+    face = crop_face(
+        frame, (row[1], row[2], row[3], row[4]), extractor._encoder.margin, extractor._encoder.size
+    )
+    chances = extractor._encoder.read([letter, face])[1]
+    assert chances[0] < 0.5 < 0.9 < chances[1]
 
 
 def test_half_a_face_is_no_face_of_its_own() -> None:

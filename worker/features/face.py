@@ -29,7 +29,7 @@ SAME_FACE_WEIGHT = 0.6
 SAME_FACE_IOU = 0.2
 CANDIDATES = 3
 """Boxes of a frame that are checked: more faces than that are counted, but one of the likeliest is read."""
-LEAST_LIKELIHOOD = 0.87
+LEAST_LIKELIHOOD = 0.9
 """Of the detector's and the expression net's opinion together: chosen so that 2 % of real frames without people show a
 "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
 """

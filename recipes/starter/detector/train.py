@@ -55,9 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder for material, checkpoints and logs")
-    parser.add_argument(
-        "--package", type=Path, help="where to write detector.onnx, spec.json and MODEL_CARD.md"
-    )
+    parser.add_argument("--package", type=Path, help="where to write detector.onnx and spec.json")
     parser.add_argument(
         "--pictures", type=Path, help="folder of pictures without people; default: beside the run"
     )
@@ -78,8 +76,7 @@ def main() -> None:
     if arguments.package:
         arguments.package.mkdir(parents=True, exist_ok=True)
         export_onnx(model, arguments.package / "detector.onnx")
-        parameters = sum(p.numel() for p in model.parameters())
-        write_package(arguments.package, scores, asdict(recipe), parameters, steps)
+        write_package(arguments.package, scores, asdict(recipe), steps)
 
 
 def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
