@@ -164,7 +164,7 @@ class CurveBody(Body):
     non_sentiment: list[Share]
     saliency: list[Share] = Field(description="How much sentiment of either kind")
     face_present: list[bool]
-    faces: list[int] = Field([], description="How many faces are seen; empty in results before 1.2")
+    faces: list[int] = Field([], description="How many faces are seen; empty in results before 1.1")
     face_boxes: list[list[Share]] = Field(
         [],
         description="The face that was read: x1, y1, x2, y2 as shares of the picture; empty where none was",

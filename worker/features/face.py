@@ -7,12 +7,13 @@ Frames are dropped at once, only features are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ ENCODE_BATCH = 32
 SMALLEST_FACE = 16.0
 SAME_FACE_WEIGHT = 0.6
 SAME_FACE_IOU = 0.2
+ORDINARY_SIDE = 640
 CANDIDATES = 3
 """Boxes of a frame that are checked: more faces than that are counted, but one of the likeliest is read."""
 LEAST_LIKELIHOOD = 0.9
@@ -169,21 +171,32 @@ class FaceExtractor:
 
     def _look_at_all(self, frames: Sequence[Image]) -> list[_Looked]:
         """An ordinary look at each frame; all its candidates are encoded together."""
-        detect: Callable[[Image], FloatArray] = self._detector.detect
-        found: Iterable[FloatArray] = (self._pool.map if self._pool else map)(detect, frames)
-        return self._check(frames, list(found))
+        small: Iterable[Image] = (self._pool.map if self._pool else map)(_shrunk, frames)
+        shrunk = list(small)
+        found: Iterable[FloatArray] = (self._pool.map if self._pool else map)(self._detector.detect, shrunk)
+        rows = [_enlarged(f, frame, s) for f, frame, s in zip(found, frames, shrunk, strict=True)]
+        return self._check(frames, rows, shrunk)
 
-    def _check(self, frames: Sequence[Image], rows: Sequence[FloatArray]) -> list[_Looked]:
+    def _crop(self, frame: Image, shrunk: Image, box: FloatArray) -> NDArray[np.uint8]:
+        """A face from the shrunk frame, which is cheaper, or from the whole one where it is small."""
+        scale = shrunk.shape[1] / frame.shape[1]
+        large = float((box[2:] - box[:2]).max()) * scale >= self._encoder.size
+        image, (x1, y1, x2, y2) = (shrunk, box * scale) if large else (frame, box)
+        corners = (float(x1), float(y1), float(x2), float(y2))
+        return crop_face(image, corners, self._encoder.margin, self._encoder.size)
+
+    def _check(
+        self, frames: Sequence[Image], rows: Sequence[FloatArray], shrunk: Sequence[Image]
+    ) -> list[_Looked]:
         """Of each frame's rows (n, 5), those that the expression net takes for faces, too."""
         rows = [apart(found) for found in rows]
         candidates = [likeliest(found) for found in rows]
-        encoder = self._encoder
         crops = [
-            crop_face(frame, (float(x1), float(y1), float(x2), float(y2)), encoder.margin, encoder.size)
-            for frame, found in zip(frames, candidates, strict=True)
-            for _, x1, y1, x2, y2 in found
+            self._crop(frame, small, row[1:])
+            for frame, small, found in zip(frames, shrunk, candidates, strict=True)
+            for row in found
         ]
-        embeddings, chances = encoder.read(crops)
+        embeddings, chances = self._encoder.read(crops)
         ends = np.cumsum([len(found) for found in candidates])
         looked = []
         for found, candidate, end in zip(rows, candidates, ends.tolist(), strict=True):
@@ -205,13 +218,28 @@ class FaceExtractor:
             return found, replace(track, small=False)
         if track.small and track.box is not None:
             near = self._detector.detect_close(frame, track.box * _size(frame))
-            found = self._check([frame], [near])[0]
+            found = self._check([frame], [near], [frame])[0]
             if found.faces:
                 return found, track
         if may_look_closely and track.waited >= CLOSE_EVERY:
-            found = self._check([frame], [self._detector.detect_close(frame)])[0]
+            found = self._check([frame], [self._detector.detect_close(frame)], [frame])[0]
             return found, replace(track, waited=0, small=bool(found.faces))
         return found, track
+
+
+def _shrunk(frame: Image) -> Image:
+    """The frame at the side that ordinary looks need; large faces are cut from it, too."""
+    scale = ORDINARY_SIDE / max(frame.shape[:2])
+    if scale >= 1:
+        return frame
+    size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _enlarged(rows: FloatArray, frame: Image, shrunk: Image) -> FloatArray:
+    """Rows (n, 5) of a shrunk frame in the pixels of the frame."""
+    scale = np.float32(frame.shape[1] / shrunk.shape[1])
+    return np.column_stack([rows[:, 0], rows[:, 1:] * scale]).astype(np.float32)
 
 
 def _size(frame: Image) -> FloatArray:
