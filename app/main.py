@@ -10,7 +10,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from sentiloc.app.access.guard import KeyGuard
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
+from sentiloc.app.http.answers import Answers
 from sentiloc.app.http.handlers import install_handlers
+from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
@@ -57,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan(services),
     )
     app.state.services = services
@@ -64,8 +67,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if services.settings.keys_required:
         app.add_middleware(KeyGuard, settings=services.settings, shared=services.shared)
     _allow_origins(app, services.settings.cors_origins)
+    app.add_middleware(
+        OriginGuard,
+        hosts=services.settings.host_names,
+        origins=frozenset(services.settings.cors_origins),
+        checks_origin=not services.settings.keys_required,
+    )
     app.state.http_metrics = HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)
+    app.add_middleware(Answers)
     install_handlers(app)
     for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)

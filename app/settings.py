@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentiloc.app.signing import check_webhook_secret
 
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
 
 class Settings(BaseSettings):
     """Addresses, paths and limits. Sizes are bytes and times are seconds, unless a name says otherwise."""
@@ -75,8 +77,15 @@ class Settings(BaseSettings):
         20, ge=1, description="Failed logins that one address may have per minute"
     )
     trusted_proxies: list[str] = Field(
-        ["127.0.0.1", "::1"],
-        description="Addresses of proxies whose X-Forwarded-For is trusted, as a JSON list",
+        [],
+        description="Addresses of proxies whose X-Forwarded-For is trusted, as a JSON list; default: none",
+    )
+    allowed_hosts: list[str] | None = Field(
+        None,
+        description=(
+            'Names by which this service may be called, as a JSON list, or ["*"]; default: the loopback names if no '
+            "keys are needed, else every name"
+        ),
     )
     cors_origins: list[str] = Field(
         [],
@@ -203,6 +212,17 @@ class Settings(BaseSettings):
     def features_dir(self) -> Path:
         """The folder of the worker's feature cache."""
         return self.data_dir / "features"
+
+    @property
+    def host_names(self) -> frozenset[str] | None:
+        """Names that a `Host` header may hold; None for every name."""
+        if self.allowed_hosts is not None:
+            return (
+                None if "*" in self.allowed_hosts else frozenset(name.lower() for name in self.allowed_hosts)
+            )
+        if self.keys_required or not _is_loopback(self.host):
+            return None
+        return frozenset({*LOOPBACK_NAMES, self.host.strip("[]").lower()})
 
     @property
     def keys_required(self) -> bool:

@@ -24,10 +24,6 @@ class RateLimiter:
         self._most_names = most_names
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait_seconds(self, name: str, per_minute: int) -> float:
-        """Seconds until a token is there; 0 if one is there now."""
-        return _seconds_to_token(self._level(name, per_minute), per_minute)
-
     def take(self, name: str, per_minute: int) -> float:
         """Take a token and return 0; without a token, return the seconds to wait."""
         level = self._level(name, per_minute)

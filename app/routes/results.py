@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
+from sentiloc.app.http.answers import RangeProblems
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import (
     ProblemCode,
@@ -197,7 +198,8 @@ def video(record: JobDep, services: ServicesDep) -> Response:
         return RedirectResponse(link, headers=NO_STORE)
     try:
         with services.storage.local_path(record.source_key) as path:
-            return FileResponse(path, media_type=video_type(record.source_name), headers=_VIDEO_HEADERS)
+            file = FileResponse(path, media_type=video_type(record.source_name), headers=_VIDEO_HEADERS)
+            return RangeProblems(file)
     except SentilocError as error:
         raise _missing(error, "The video is no longer stored.") from error
 

@@ -28,7 +28,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRe
 def settings(redis_server: PrivateRedis, tmp_path: Path) -> Settings:
     prefix = f"t{secrets.token_hex(4)}:"
     return Settings(
-        redis_url=redis_server.url, redis_prefix=prefix, data_dir=tmp_path, max_upload_bytes=10_000
+        redis_url=redis_server.url,
+        redis_prefix=prefix,
+        data_dir=tmp_path,
+        max_upload_bytes=10_000,
+        allowed_hosts=["*"],  # test clients call the service by made-up names
     )
 
 

@@ -53,6 +53,7 @@ JUNK: st.SearchStrategy[Any] = st.one_of(
 @pytest.fixture(scope="module")
 def server(redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     chosen = Settings(
+        allowed_hosts=["*"],
         redis_url=redis_server.url,
         redis_prefix=f"t{secrets.token_hex(4)}:",
         data_dir=tmp_path_factory.mktemp("data"),

@@ -1,0 +1,97 @@
+"""Keeps other web sites from using a service without keys through their visitors' browsers.
+
+A page elsewhere can make its visitors' browsers send requests to a local address. Two checks stop it: the `Host` must
+be one of this service's names, which defeats DNS rebinding, and requests that change something must come from this
+service's own page or from an allowed origin.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sentiloc.app.http.handlers import error_response
+from sentiloc.app.http.lingering import LingeringResponse
+from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITES = frozenset({"same-origin", "none"})
+
+
+class UnknownHost(TypedProblem):
+    """The `Host` header names another server."""
+
+    of_status = 421
+    of_code = ProblemCode.UNKNOWN_HOST
+    example = "This server does not answer for 'example.com'. Its operator can add the name to SENTILOC_ALLOWED_HOSTS."
+
+    def __init__(self, host: str) -> None:
+        shown = host if host.isprintable() else "that name"
+        super().__init__(
+            f"This server does not answer for {shown[:100]!r}. Its operator can add the name to SENTILOC_ALLOWED_HOSTS."
+        )
+
+
+class CrossSite(TypedProblem):
+    """A page of another web site sent the request."""
+
+    of_status = 403
+    of_code = ProblemCode.CROSS_SITE
+    example = "The request comes from another web site. Its operator can allow it in SENTILOC_CORS_ORIGINS."
+
+
+class OriginGuard:
+    """ASGI middleware.
+
+    Args:
+        app: What comes next.
+        hosts: Host names that requests may name, without ports; None allows every name.
+        origins: Origins of other sites that may send requests, such as `https://editor.example`.
+        checks_origin: Whether requests of other sites are refused.
+    """
+
+    def __init__(
+        self, app: ASGIApp, hosts: frozenset[str] | None, origins: frozenset[str], *, checks_origin: bool
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._origins = origins
+        self._checks_origin = checks_origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer with a problem."""
+        problem = self._problem(scope) if scope["type"] == "http" else None
+        if problem is None:
+            await self._app(scope, receive, send)
+            return
+        response = error_response(problem)
+        answer = response if scope["method"] in _SAFE else LingeringResponse(response)
+        await answer(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> ProblemError | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._hosts is not None and _name(host) not in self._hosts:
+            return UnknownHost(host)
+        if self._checks_origin and scope["method"] not in _SAFE and self._is_foreign(headers, host):
+            return CrossSite()
+        return None
+
+    def _is_foreign(self, headers: Headers, host: str) -> bool:
+        """Whether a browser says that another site sent this. Other clients send neither header."""
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin is not None and (origin in self._origins or "*" in self._origins):
+            return False
+        if site is not None and site not in _OWN_SITES:
+            return True
+        return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+
+
+def _name(host: str) -> str:
+    """The name in a `Host` header, without port and brackets."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
