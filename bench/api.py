@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ import uvloop
 from redis import Redis
 
 from bench.clips import make_clip
-from bench.harness import Service, descendants, name, process_cpu_seconds
+from bench.harness import Service, benchmark_parser, descendants, name, process_cpu_seconds, save
 from bench.load import Connection
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
@@ -187,12 +186,10 @@ def guarded_service(folder: Path, small: Path, seconds: float) -> dict[str, Row]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=330)
     parser.add_argument("--submits", type=int, default=20)
-    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     small, long = (make_clip(options.clips, "h264", 144, seconds) for seconds in (10, 7200))
     with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +197,7 @@ def main() -> None:
         rows |= guarded_service(Path(folder) / "keys", small, options.seconds)
     for title, row in rows.items():
         print(f"{title:30}" + "  ".join(f"{key} {value:.2f}" for key, value in row.items()))
-    options.out.write_text(json.dumps({"rate": options.rate, "rows": rows}, indent=1) + "\n")
+    save(options.out, {"rate": options.rate, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""A real `sentiloc serve` for benchmarks, with the processor seconds and the memory of all its processes."""
+"""What all benchmarks share: options, results, and a real `sentiloc serve` whose processes are measured."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +21,22 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _READY_SECONDS = 300.0
 _SAMPLE_SECONDS = 0.5
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def benchmark_parser(description: str | None, results: Path) -> argparse.ArgumentParser:
+    """A command line with `--clips`, a folder for drawn videos, and `--out`, the file for the figures."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
+    parser.add_argument("-o", "--out", type=Path, default=results)
+    return parser
+
+
+def save(path: Path, report: object) -> None:
+    """Write figures as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def command(*words: str) -> list[str]:

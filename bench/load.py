@@ -11,7 +11,6 @@ latencies are the machine's.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -26,7 +25,15 @@ import numpy as np
 import uvloop
 
 from bench.clips import make_short_clip
-from bench.harness import Service, descendants, name, process_cpu_seconds, resident_bytes
+from bench.harness import (
+    Service,
+    benchmark_parser,
+    descendants,
+    name,
+    process_cpu_seconds,
+    resident_bytes,
+    save,
+)
 
 RESULTS = Path(__file__).parent / "results" / "load.json"
 POLLERS = 25
@@ -205,21 +212,18 @@ def summary(observed: Observations, seconds: float) -> Row:
 
 def main() -> None:
     """Start a service, load it, save."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--uploaders", type=int, default=50)
     parser.add_argument("--polls", type=int, default=500, help="per second")
     parser.add_argument("--work", type=Path, default=Path("runs") / "load")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     video = make_short_clip(args.work / "moment.mp4", 144, 0.4).read_bytes()
     with Service(args.work / "service", feature_cache_bytes=0, upload_idle_seconds=60) as service:
         observed = uvloop.run(run(service, video, args.seconds, args.uploaders, args.polls))
         row = summary(observed, args.seconds)
     print(json.dumps(row, indent=1))
-    args.out.write_text(json.dumps(row, indent=1) + "\n")
+    save(args.out, row)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ process with the same threads; medians. Lengths go through the
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.harness import benchmark_parser, save
 from bench.random_models import NAME, make_models
 from bench.train_step import ReferenceTransformer
 from sentiloc.model.fsenet.network import FSENetConfig
@@ -76,14 +75,12 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    models, _ = make_models(options.folder)
+    models, _ = make_models(options.clips)
     package = load_package(NAME, models)
     localizer = Localizer(package, create_session(package.network, "cpu", options.threads))
     inputs = {length: features(length) for length in (SHORT, MIDDLE, LONG)}
@@ -101,7 +98,7 @@ def main() -> None:
         print(f"{name:34}{row['wall']:9.3f} s{row['cpu']:9.3f} CPU s")
     print(json.dumps(ratios))
     settings = {"threads": options.threads, "repeats": options.repeats}
-    options.out.write_text(json.dumps({**settings, "rows": rows, "ratios": ratios}, indent=1) + "\n")
+    save(options.out, {**settings, "rows": rows, "ratios": ratios})
 
 
 if __name__ == "__main__":

@@ -7,15 +7,13 @@ PSS of all processes, sampled twice a second from upload to result; every length
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from bench.clips import make_clip
-from bench.harness import Service
+from bench.harness import Service, benchmark_parser, save
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 
@@ -42,12 +40,10 @@ def measure(clips: Path, minutes: float, height: int, model: str) -> dict[str, A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 120])
     parser.add_argument("--height", type=int, default=144)
     parser.add_argument("--model", default="fsenet-starter")
-    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = []
     for minutes in options.minutes:
@@ -56,7 +52,7 @@ def main() -> None:
             f"{rows[-1]['minutes']:7.1f} min {options.height}p: {rows[-1]['peak_mib']:6.0f} MiB", flush=True
         )
         ratio = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
-        options.out.write_text(json.dumps({"rows": rows, "last_to_first": ratio}, indent=1) + "\n")
+        save(options.out, {"rows": rows, "last_to_first": ratio})
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any, get_args
 
 from bench.clips import make_clip
-from bench.harness import ROOT, Service, environment
+from bench.harness import ROOT, Service, benchmark_parser, environment, save
 from sentiloc.worker.runtime.cpu import available_cpus
 from sentiloc.worker.runtime.device import Precision
 
@@ -109,7 +109,7 @@ def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> 
                     row = measure(service, video, options.repeats, options.threads)
                     report["rows"].append({"spec": spec, "precision": precision, "case": name, **row})
                     print(line(report["rows"][-1]), flush=True)
-                    options.out.write_text(json.dumps(report, indent=1) + "\n")
+                    save(options.out, report)
 
 
 def service_settings(spec: str, precision: str, options: argparse.Namespace) -> dict[str, object]:
@@ -146,7 +146,7 @@ def compare_with_recipe(report: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--specs", nargs="+", choices=("starter", "i3d"), default=["starter"])
     parser.add_argument("--heights", type=int, nargs="+", default=[720])
     parser.add_argument("--codecs", nargs="+", choices=("h264", "hevc"), default=["h264"])
@@ -156,17 +156,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--recipe", action="store_true")
-    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
     parser.add_argument("--video", type=Path, nargs="+", help="measure these files instead of drawn ones")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(options, name) for name in ("device", "precision", "threads", "repeats")}
     report: dict[str, Any] = {**settings, "rows": [], "recipe": []}
     for spec in options.specs:
         run_spec(spec, options, report)
     compare_with_recipe(report)
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    save(options.out, report)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ Processor time, best of several runs: what other processes do on the machine har
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 import timeit
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.harness import benchmark_parser, save
 from sentiloc.model.evaluation.diagnosis import error_breakdown
 from sentiloc.model.evaluation.evaluate import read_ground_truth, read_predictions
 from sentiloc.model.evaluation.metrics import evaluate_detections
@@ -66,16 +65,14 @@ def best(work: Any, repeats: int = 15) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("ground_truth", type=Path)
     parser.add_argument("predictions", type=Path)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     times = measure(arguments.ground_truth, arguments.predictions)
     for name, value in times.items():
         print(f"{name:<28}{value:>10}")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(times, indent=1) + "\n")
+    save(arguments.out, times)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python -m bench.start [--repeats 5] [--clips FOLDER]
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from bench.clips import make_clip, make_short_clip
-from bench.harness import ROOT, Service, command, environment
+from bench.harness import ROOT, Service, benchmark_parser, command, environment, save
 
 RESULTS = Path(__file__).parent / "results" / "start.json"
 
@@ -49,13 +48,11 @@ def second_upload(video: Path, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
         "--seconds", type=float, default=60, help="length of the video that is uploaded twice"
     )
-    parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "sentiloc-clips")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     video = make_clip(options.clips, "h264", 720, options.seconds)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +62,7 @@ def main() -> None:
             "second_upload": second_upload(video, Path(folder) / "service"),
         }
     print(json.dumps(report, indent=1))
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    save(options.out, report)
 
 
 if __name__ == "__main__":

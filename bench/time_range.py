@@ -1,6 +1,6 @@
 """A part of a video: what is decoded of it, and how far its scores are from those of the whole.
 
-    python -m bench.time_range --clips FOLDER [-o bench/results/time_range.json]
+    python -m bench.time_range --videos FOLDER [-o FILE]
 
 Scores: features of the FOLDER's longest clips, strung together three times in different orders, 40 parts of 4 to 60
 snippets, with so many snippets of context around each. Decoding: a drawn video of ten minutes, and one minute of it.
@@ -8,7 +8,6 @@ snippets, with so many snippets of context around each. Decoding: a drawn video 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import tempfile
@@ -21,6 +20,7 @@ import av
 import numpy as np
 
 from bench.clips import make_clip
+from bench.harness import benchmark_parser, save
 from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.worker.config import RuntimeConfig
@@ -28,6 +28,7 @@ from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMed
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
 from sentiloc.worker.pipelines.sentiment import CONTEXT, SentimentPipeline, load_sentiment_pipeline
 
+RESULTS = Path(__file__).parent / "results" / "time_range.json"
 CONTEXTS = (0, 32, 64, 128, CONTEXT, 256)
 STREAMS = ("visual", "audio", "face")
 
@@ -106,21 +107,18 @@ def decoding() -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/time_range.json"))
+    parser = benchmark_parser(__doc__, RESULTS)
+    parser.add_argument("--videos", type=Path, required=True, help="folder of real clips")
     arguments = parser.parse_args()
     pipeline = load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig())
-    video = strung(pipeline, longest(arguments.clips, 14))
+    video = strung(pipeline, longest(arguments.videos, 14))
     result = {
         "snippets": len(video.features),
         "scores": differences(pipeline, video),
         "decoding_ten_minutes": decoding(),
     }
     print(json.dumps(result, indent=2))
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    save(arguments.out, result)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ trained one.
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import resource
 import time
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.harness import benchmark_parser, save
 from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
 from sentiloc.model.fsenet.batching import Batch, collate
 from sentiloc.model.fsenet.losses import LossConfig, total_loss
@@ -129,13 +128,12 @@ def _best(action: Callable[[], None], repeats: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--reference-videos", type=int, default=4, help="batch of the large network")
     parser.add_argument("--time", type=int, default=390)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = []
     for name in NETWORKS:
@@ -152,9 +150,8 @@ def main() -> None:
             f"{row['forward_seconds_per_video']:>9.3f}{row['step_cpu_seconds_per_video']:>8.3f}"
             f"{row['peak_memory_MiB']:>7.0f}{row['speed_up']:>9.1f}x"
         )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     settings = {"time": options.time, "threads": options.threads, "repeats": options.repeats}
-    options.out.write_text(json.dumps({**settings, "rows": rows}, indent=1) + "\n")
+    save(options.out, {**settings, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ in bound batches of 1, 2, 4 and 8. Needs `sentiloc weights pull i3d`, and for in
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.drawn_shots import draw_shot
+from bench.harness import benchmark_parser, save
 from bench.random_models import as_clips
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.extractors.i3d import I3D
@@ -69,10 +68,9 @@ def timed(extract: Extract, snippets: list[Snippet]) -> tuple[NDArray[np.float32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = benchmark_parser(__doc__, RESULTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     snippets = [draw_shot(index % 3, np.random.default_rng((9, index)))[0] for index in range(max(BATCHES))]
@@ -95,7 +93,7 @@ def main() -> None:
             "error": None if name.startswith("pytorch") else error,
         }
         print(f"{name:28}", rows[name])
-    options.out.write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=1) + "\n")
+    save(options.out, {"threads": options.threads, "rows": rows})
 
 
 if __name__ == "__main__":

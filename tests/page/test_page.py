@@ -86,7 +86,7 @@ def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, cli
         page.keyboard.press("Enter")
     chooser.value.set_files(clip)
     person.wait_result()
-    assert page.evaluate("document.activeElement.id") == "timeline"
+    person.until("document.activeElement.id === 'timeline'")
     found = person.rows().count()
 
     for key in (
@@ -105,8 +105,9 @@ def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, cli
     page.wait_for_selector("#save:disabled")
     tab_to(page, "#export")
     page.keyboard.press("Enter")
+    page.wait_for_selector("#export-list:not([hidden]) [data-format=edl]")
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.dataset.format") == "edl"
+    person.until("document.activeElement.dataset.format === 'edl'")
     with page.expect_download() as coming:
         page.keyboard.press("Enter")
     assert len(edl_markers(read(coming.value))) == found > 0
@@ -145,11 +146,11 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     person.rows().first.click()
     for key in ("Delete", "Home", "a", "m", "x"):
         page.keyboard.press(key)
-    assert page.is_disabled("#threshold")
+    page.wait_for_selector("#threshold:disabled")
     for _ in range(4):
         page.keyboard.press("Control+z")
     wait_for(lambda: person.rows().all_inner_texts() == before)
-    assert page.is_disabled("#undo")
+    page.wait_for_selector("#undo:disabled")
     for _ in range(4):
         page.click("#redo")
     page.click("#save")
@@ -178,11 +179,15 @@ def own_job(service: SteadyService, clip: Path) -> str:
 
 
 def move_end(person: Visit) -> None:
-    """Move the end of the first segment to the moment half a second after its start."""
+    """Move the end of the first segment to the moment half a second after its start, and wait until it is shown."""
+    before = person.rows().all_inner_texts()
     person.rows().first.click()
+    person.page.wait_for_selector("#rows button[aria-current=true]")
     for key in ("Shift+ArrowRight",) * 12:
         person.page.keyboard.press(key)
     person.page.keyboard.press("o")
+    wait_for(lambda: person.rows().all_inner_texts() != before)
+    person.page.wait_for_selector("#save:enabled")
 
 
 def test_a_changed_segment_is_by_hand_and_the_others_stay_the_model_s(
@@ -217,7 +222,7 @@ def test_discarding_brings_the_model_s_result_back(
     person.page.click("#discard")
     person.page.click("#save")
     person.page.wait_for_selector("#save:disabled")
-    assert person.rows().all_inner_texts() == before
+    wait_for(lambda: person.rows().all_inner_texts() == before)
     assert service.client.get(f"/jobs/{own_job}/feedback").json() == {"feedback": []}
 
 
@@ -244,7 +249,7 @@ def test_unsaved_corrections_survive_the_way_back(visit: Visitor, own_job: str) 
     person.page.wait_for_selector("#intake:not([hidden])")
     person.open_result(own_job)
     wait_for(lambda: person.rows().all_inner_texts() == changed)
-    assert person.page.is_enabled("#save")
+    person.page.wait_for_selector("#save:enabled")
     person.page.click("#undo")
     wait_for(lambda: person.rows().all_inner_texts() == before)
 
@@ -257,6 +262,7 @@ def test_a_second_tab_does_not_overwrite_the_first(
     first.page.click("#save")
     first.page.wait_for_selector("#save:disabled")
     second.rows().first.click()
+    second.page.wait_for_selector("#rows button[aria-current=true]")
     second.page.keyboard.press("Delete")
     second.page.click("#save")
     second.page.wait_for_selector("#theirs:not([hidden])")
@@ -313,35 +319,38 @@ def test_a_shared_link_brings_its_moment_and_settings(visit: Visitor, job: str) 
     person = visit(permissions=["clipboard-read", "clipboard-write"]).open_result(job)
     person.page.locator("#threshold").fill("0.31")
     person.page.mouse.click(*person.timeline_place(5.0, 10))
+    person.until("Math.abs(document.querySelector('#timeline').ariaValueNow - 5) < 0.1")
     person.page.click("#share")
+    person.until("navigator.clipboard.readText().then((text) => text.includes('#'))")
     link = person.page.evaluate("navigator.clipboard.readText()")
     other = visit()
     other.page.goto(link)
     other.wait_result()
-    assert other.page.input_value("#threshold") == "0.31"
-    assert float(other.page.get_attribute("#timeline", "aria-valuenow") or 0) == pytest.approx(5.0, abs=0.1)
+    wait_for(lambda: other.page.input_value("#threshold") == "0.31")
+    other.until("Math.abs(document.querySelector('#timeline').ariaValueNow - 5) < 0.1")
 
 
 def test_moving_about_by_keys_and_loop(visit: Visitor, job: str) -> None:
     person = visit().open_result(job)
     page = person.page
 
-    def now() -> float:
-        return float(page.get_attribute("#timeline", "aria-valuenow") or 0)
+    def wait_at(moment: float) -> None:
+        person.until("at => Math.abs(document.querySelector('#timeline').ariaValueNow - at) < 0.1", moment)
 
     page.keyboard.press("ArrowRight")
-    assert now() == pytest.approx(1.0, abs=0.06)
+    wait_at(1.0)
     page.keyboard.press("End")
-    assert now() == pytest.approx(8.0, abs=0.1)
+    wait_at(8.0)
     page.keyboard.press("[")
+    page.wait_for_selector("[name=end]")
     end = seconds(page.input_value("[name=end]"))
     page.keyboard.press("l")
-    assert page.get_attribute("#loop", "aria-pressed") == "true"
+    page.wait_for_selector("#loop[aria-pressed=true]")
     page.evaluate("time => { document.querySelector('#video').currentTime = time }", end - 0.2)
     page.keyboard.press(" ")
     person.until("time => document.querySelector('#video').currentTime < time", end - 0.3)
     page.keyboard.press(" ")
-    assert page.evaluate("document.querySelector('#video').paused")
+    person.until("document.querySelector('#video').paused")
 
 
 def test_axe_finds_nothing_serious(visit: Visitor, job: str) -> None:
@@ -350,11 +359,13 @@ def test_axe_finds_nothing_serious(visit: Visitor, job: str) -> None:
     assert serious(person) == []
     person.open_result(job).page.keyboard.press("m")
     person.page.click("#export")
+    person.page.wait_for_selector("#export-list:not([hidden]) [data-format=edl]")
     assert serious(person) == []
     person.page.emulate_media(color_scheme="dark")
     assert serious(person) == []
     person.page.keyboard.press("Escape")
     person.page.keyboard.press("?")
+    person.page.wait_for_selector("dialog[open]")
     assert serious(person) == []
 
 

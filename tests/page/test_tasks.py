@@ -102,13 +102,13 @@ def test_emotions_are_lanes_of_their_own_classes(person: Visit, tasks: SteadySer
     wait_for(lambda: person.rows().count() == len(cut))
     assert "Joy" in person.rows().first.inner_text()
     person.rows().first.click()
-    assert "Strongest" in page.inner_text("#inspector")
+    wait_for(lambda: "Strongest" in page.inner_text("#inspector"))
     page.mouse.move(*person.timeline_place(document.video.duration / 2, ATTENTION_BELOW))
-    assert {"Joy", "Attention"} <= set(page.locator("#card dt").all_inner_texts())
+    wait_for(lambda: {"Joy", "Attention"} <= set(page.locator("#card dt").all_inner_texts()))
     page.keyboard.press("a")
     page.keyboard.press("Delete")
-    assert person.rows().count() == len(cut)
     page.click("#export")
+    assert person.rows().count() == len(cut)
     assert len(edl_markers(person.download("[data-format=edl]"))) == len(cut)
     assert serious(person) == []
 
@@ -140,8 +140,9 @@ def test_expressions_have_onset_apex_and_offset(person: Visit, tasks: SteadyServ
     assert "1 macro-expression" in page.inner_text("#summary")
     x, y = person.timeline_place((cut[0].start + cut[0].end) / 2, BLOCKS_BELOW)
     page.mouse.move(x, y)
-    assert "Apex at" in page.inner_text("#card")
+    wait_for(lambda: "Apex at" in page.inner_text("#card"))
     page.mouse.click(x, y)
+    page.wait_for_selector("#inspector dt")
     facts = page.locator("#inspector dt").all_inner_texts()
     assert facts == ["Onset", "Apex", "Offset", "Length"]
     values = page.locator("#inspector dd").all_inner_texts()
@@ -149,7 +150,7 @@ def test_expressions_have_onset_apex_and_offset(person: Visit, tasks: SteadyServ
         [cut[0].start, cut[0].peak, cut[0].end], abs=0.011
     )
     person.page.keyboard.press("]")
-    assert "Micro" in page.inner_text("#rows button[aria-current=true]")
+    wait_for(lambda: "Micro" in page.inner_text("#rows button[aria-current=true]"))
     assert serious(person) == []
 
 
