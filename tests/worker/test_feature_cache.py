@@ -14,7 +14,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures, VideoInfo
 from sentiloc.worker.config import CacheConfig, RuntimeConfig, runtime_config
-from sentiloc.worker.extraction.extraction import Extraction
+from sentiloc.worker.extraction.extraction import Extraction, FaceSightings
 from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
 from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 from tests.support.media import make_clip
@@ -36,7 +36,10 @@ def _extraction(snippets: int = 3, seed: int = 0) -> Extraction:
     info = VideoInfo(
         duration=1.92, fps=25.0, width=640, height=360, has_audio=True, start_timecode="01:00:00:00"
     )
-    return Extraction(info=info, features=features, timings={"decoding": 1.0})
+    faces = FaceSightings(
+        count=rng.integers(0, 4, snippets).astype(np.int32), boxes=rng.random((snippets, 4), np.float32)
+    )
+    return Extraction(info=info, features=features, timings={"decoding": 1.0}, faces=faces)
 
 
 def _entries(folder: Path) -> set[str]:
@@ -44,7 +47,9 @@ def _entries(folder: Path) -> set[str]:
 
 
 def _same(found: Extraction | None, stored: Extraction) -> bool:
-    if found is None or found.info != stored.info:
+    if found is None or found.info != stored.info or found.faces is None or stored.faces is None:
+        return False
+    if found.faces.as_curve() != stored.faces.as_curve():
         return False
     names = ("audio", "face", "visual_present", "audio_present", "face_present")
     ours, theirs = found.features, stored.features
