@@ -12,6 +12,7 @@ import torch
 from recipes.starter.detector.compose import Composer
 from recipes.starter.detector.data import Material
 from recipes.starter.detector.people import silhouette
+from recipes.starter.folded import load_folded
 from sentiloc.model.extractors.face_boxes import box_iou, match_faces, suppress
 from sentiloc.model.extractors.face_detector import (
     FaceDetector,
@@ -136,9 +137,27 @@ def test_overlap_and_matching_use_each_reference_once() -> None:
     assert match_faces(found, square[:0]).tolist() == [-1, -1, -1]
 
 
-def test_composed_scenes_repeat_and_their_boxes_are_usable() -> None:
+def test_training_goes_on_from_the_shipped_detector() -> None:
+    torch.manual_seed(0)
+    package = Path(__file__).parents[2] / "exported" / "face-detector" / "detector.onnx"
+    images = torch.randint(0, 256, (4, 64, 96, 3), dtype=torch.uint8)
+    luminance = (images.float() @ torch.tensor([0.299, 0.587, 0.114])[:, None]).permute(
+        0, 3, 1, 2
+    ) / 127.5 - 1
+    detector = FaceDetector()
+    assert load_folded(detector, package, luminance.split(2)) == []
+    expected = onnxruntime.InferenceSession(package).run(None, {"image": images.numpy()})[0]
+    with torch.inference_mode():
+        logits, boxes = detector.eval()(luminance)
+    np.testing.assert_allclose(expected[..., 0], logits.sigmoid(), atol=1e-4)
+    np.testing.assert_allclose(expected[..., 1:], boxes, atol=0.05)
+
+
+@pytest.mark.parametrize("pictures", [0, 3])
+def test_composed_scenes_repeat_and_their_boxes_are_usable(pictures: int) -> None:
     rng = np.random.default_rng(0)
     material = Material(
+        pictures=tuple(rng.integers(0, 256, (90, 140 + 40 * i), dtype=np.uint8) for i in range(pictures)),
         photos=rng.integers(0, 256, (4, 112, 112), dtype=np.uint8),
         photo_boxes=np.tile(np.array([21, 10, 92, 105], np.float32), (4, 1)),
         small_faces=rng.integers(0, 256, (4, 48, 48), dtype=np.uint8),
