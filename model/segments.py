@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -146,3 +147,24 @@ class FrameScores:
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or self.saliency.shape != self.scores.shape[:1]:
             raise ValueError(f"scores {self.scores.shape} and saliency {self.saliency.shape} do not agree")
+
+
+def snippet_span(start: float, end: float | None, step: float) -> tuple[int, int | None]:
+    """Snippets of `step` seconds that [start, end) seconds touch: the first, and the one after the last.
+
+    Counted in fractions: 4.48 s are seven snippets of 0.64 s, not eight. A time that is less than half a millisecond
+    off the grid is on it, as people and formats write three decimals. An end of None stays None.
+    """
+    exact = Fraction(step).limit_denominator(_FINEST_STEP)
+    first = math.floor((_exactly(start) + _WRITTEN) / exact)
+    if end is None:
+        return first, None
+    return first, max(first + 1, math.ceil((_exactly(end) - _WRITTEN) / exact))
+
+
+def _exactly(seconds: float) -> Fraction:
+    return Fraction(round(seconds * 1_000_000), 1_000_000)
+
+
+_FINEST_STEP = 100_000
+_WRITTEN = Fraction(1, 2000)

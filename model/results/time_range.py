@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Curve, Result
 from sentiloc.model.results.sound import VALUES_PER_SNIPPET
 from sentiloc.model.results.task_result import EmotionResult, ExpressionResult, SeriesCurve
+from sentiloc.model.segments import Segment, snippet_span
 
 ResultT = TypeVar("ResultT", Result, EmotionResult, ExpressionResult)
 
@@ -21,14 +22,24 @@ def within(result: ResultT, start: float, end: float | None) -> ResultT:
     Outside, the stored curve says that there is nothing, so that later cuts with other options agree.
     """
     step = result.curve.step
-    first, last = math.floor(start / step), math.inf if end is None else math.ceil(end / step)
+    first, stop = snippet_span(start, end, step)
+    last = math.inf if stop is None else stop
     if isinstance(result, Result):
         curve = _masked(result.curve, first, last)
-        segments = cut_segments(curve, result.video.duration, result.calibration, result.options)
+        cut = cut_segments(curve, result.video.duration, result.calibration, result.options)
+        segments = tuple(_clipped(cut, max(0, first) * step, last * step))
         return replace(result, curve=curve, segments=segments)
     series = {name: _mask(values, first, last, 0.0) for name, values in result.curve.series.items()}
     masked = SeriesCurve(step=step, series=series, face_present=result.curve.face_present)
     return replace(result, curve=masked).recut(result.options)
+
+
+def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:
+    """Segments inside [first, last] seconds: their bounds lie between snippets, and may be a little beyond."""
+    for segment in segments:
+        start, end = max(segment.start, first), min(segment.end, last)
+        if start < end:
+            yield replace(segment, start=start, end=end, peak=min(max(segment.peak, start), end))
 
 
 def placed(result: Result, first: int, total: int) -> Result:

@@ -10,6 +10,7 @@ from sentiloc.model.package import ModelPackage
 from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Result, SegmentOptions, make_curve
 from sentiloc.model.results.time_range import placed, within
+from sentiloc.model.segments import snippet_span
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.frames import ROUNDING_SECONDS
@@ -56,8 +57,8 @@ class SentimentPipeline(FeaturePipeline):
 
     def _part(self, time_range: TimeRange) -> Part:
         step, (start, end) = self.package.spec.snippet_seconds, time_range
-        first = max(0, math.floor(start / step) - CONTEXT)
-        return Part(first, None if end is None else max(math.ceil(end / step) + CONTEXT, first + 1))
+        first, stop = snippet_span(start, end, step)
+        return Part(max(0, first - CONTEXT), None if stop is None else stop + CONTEXT)
 
     def localize_features(self, extraction: Extraction, options: SegmentOptions) -> Result:
         """Find the sentiment segments of a video of which only the features are left."""
