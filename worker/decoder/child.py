@@ -32,7 +32,7 @@ def perform(task: Task, sender: Sender) -> None:
     memory = mmap.mmap(task.frames_fd, task.slots * task.request.slot_bytes)
     output = Output(sender, memory, task.request)
     with os.fdopen(task.media_fd, "rb", buffering=0) as file:
-        media = open_media(file, task.container_format, task.limits)
+        media = open_media(file, task.container_format, task.limits, task.request.audio_track)
         if task.grab_seconds is not None:
             grab(media, task, task.grab_seconds, output)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +18,7 @@ from sentiloc.worker.decoder.findings import Seen, find_warnings
 from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, shape_of
 from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
-from sentiloc.worker.decoder.soundtrack import Soundtrack
+from sentiloc.worker.decoder.soundtrack import Mixer, Samples, Soundtrack
 from sentiloc.worker.decoder.stamps import FrameOrder, PacketClock
 from sentiloc.worker.decoder.task import Output, Task
 
@@ -89,15 +89,27 @@ class Decoding:
         self._may_stop = self._ends is not None and media.duration > 0
         rate = task.request.audio_rate
         limit = min(task.limits.max_duration_seconds, self._ends or task.limits.max_duration_seconds)
-        self._sound = Soundtrack(rate, limit, output.audio, self._begins) if rate and media.audio else None
+        self._mixer: Mixer | None = None
+        self._sounds: dict[int, Soundtrack] = self._sinks(rate, limit) if rate else {}
+
+    def _sinks(self, rate: int, limit: float) -> dict[int, Soundtrack]:
+        """A sound track for each stream that is listened to; several are mixed."""
+        streams = self._media.sounds
+        sinks: list[Callable[[int, Samples], None]] = [self._output.audio]
+        if len(streams) > 1:
+            self._mixer = Mixer(len(streams), rate, self._output.audio, self._begins)
+            sinks = [self._mixer.sink(number) for number in range(len(streams))]
+        return {
+            stream.index: Soundtrack(rate, limit, sink, self._begins)
+            for stream, sink in zip(streams, sinks, strict=True)
+        }
 
     def run(self) -> None:
         """Decode what is asked for and report the end. Raises corrupt_media if no frame decodes."""
         media = self._media
         if self._begins > _PREROLL_SECONDS and media.is_seekable:
             self._skip_ahead()
-        sound = [media.audio] if self._sound and media.audio else []
-        source = PacketSource(media, [media.video, *sound])
+        source = PacketSource(media, [media.video, *(media.sounds if self._sounds else ())])
         for packet in source:
             if self._is_past(packet):
                 break
@@ -146,7 +158,7 @@ class Decoding:
         """True when nothing from this packet on can belong to what is wanted."""
         if not self._has_all_frames:
             return False
-        if self._sound is None or self._sound.is_full:
+        if all(sound.is_full for sound in self._sounds.values()):
             return True
         seconds = self._seconds(packet, packet.dts)
         return seconds is not None and seconds > (self._ends or 0.0) + _INTERLEAVED_SECONDS
@@ -161,8 +173,8 @@ class Decoding:
         for frame in decode_packet(packet):
             if isinstance(frame, VideoFrame):
                 self._take(frame)
-            elif self._sound is not None and isinstance(frame, AudioFrame):
-                self._sound.push(frame, self._media.zero)
+            elif isinstance(frame, AudioFrame) and packet.stream.index in self._sounds:
+                self._sounds[packet.stream.index].push(frame, self._media.zero)
 
     def _take(self, frame: VideoFrame) -> None:
         self._order.push(frame, self._media.seconds(frame))
@@ -193,7 +205,7 @@ class Decoding:
         is_part = self._has_all_frames
         seen = Seen(
             end=duration,
-            sound_end=0.0 if self._sound is None else self._sound.heard_until,
+            sound_end=max((sound.heard_until for sound in self._sounds.values()), default=0.0),
             sent=self._sent,
             shown=self._shown,
             breaks=[t - media.zero for t in source.clock.breaks] + self._order.breaks,
@@ -203,15 +215,17 @@ class Decoding:
         )
         if is_part:
             duration = round(max(duration, media.declared_end or media.duration), 6)
-        if self._sound is not None:
-            self._sound.finish()
+        for sound in self._sounds.values():
+            sound.finish()
+        if self._mixer is not None:
+            self._mixer.finish()
         warnings = [*find_warnings(media, seen, rate), *rate.warnings()]
         self._output.end(
             {
                 "duration": duration,
                 "snippets": snippets,
                 "frames": self._clock.frames,
-                "samples": self._sound.samples if self._sound is not None else 0,
+                "samples": max((sound.samples for sound in self._sounds.values()), default=0),
                 "fps": rate.fps,
                 "timebase": f"{rate.timebase.numerator}/{rate.timebase.denominator}",
                 "variable_rate": rate.is_variable,

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.rate import RateMeter
 from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.decoder.tracks import Choice, choose_tracks, describe_track
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
 VIDEO_CODECS = (
@@ -51,13 +52,19 @@ class Media:
 
     container: InputContainer
     video: VideoStream
-    audio: AudioStream | None
+    sounds: tuple[AudioStream, ...] = ()
+    choice: Choice | None = None
     _decoder_delay: float | None = None
 
     @property
     def rate(self) -> Fraction:
         """The video's average frames per second; 25 where the container gives none."""
         return self.video.average_rate or self.video.guessed_rate or _DEFAULT_RATE
+
+    @property
+    def audio(self) -> AudioStream | None:
+        """The first of the sound tracks that are listened to."""
+        return self.sounds[0] if self.sounds else None
 
     @property
     def zero(self) -> float:
@@ -152,6 +159,7 @@ class Media:
             "has_audio": self.audio is not None,
             "start_timecode": self.start_timecode,
             "drop_frame": self.drop_frame,
+            "audio_track": describe_track(self.choice, self.audio) if self.choice and self.audio else None,
         }
 
     def rate_meter(self) -> RateMeter:
@@ -185,11 +193,31 @@ def _start(stream: VideoStream | AudioStream | None) -> float | None:
     return float(stream.start_time * stream.time_base)
 
 
-def open_media(file: BinaryIO, container_format: str, limits: DecodeLimits) -> Media:
+def open_media(
+    file: BinaryIO, container_format: str, limits: DecodeLimits, audio_track: int | None = None
+) -> Media:
     """Open `file` as the format its first bytes told; nothing else is probed and no path is ever opened.
 
-    Raises no_video, unsupported_format, limit_exceeded, or libav's own error for a damaged container.
+    Raises no_video, unsupported_format, encrypted, limit_exceeded, or libav's own error for a damaged container.
     """
+    container = _open(file, container_format, limits)
+    video = _choose_video(container)
+    usable = _usable_sound(container)
+    choice = choose_tracks(container, usable, audio_track)
+    if choice is not None and len(usable) > 1 and choice.reason != "asked":
+        # Tracks were listened to: begin again.
+        container.close()
+        file.seek(0)
+        container = _open(file, container_format, limits)
+        video = _choose_video(container)
+    sounds = tuple(container.streams.audio[number - 1] for number in choice.numbers) if choice else ()
+    media = Media(container, video, sounds, choice)
+    _check(media, limits)
+    _configure(media, limits)
+    return media
+
+
+def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
     container = av.open(
         file,
         mode="r",
@@ -206,10 +234,7 @@ def open_media(file: BinaryIO, container_format: str, limits: DecodeLimits) -> M
     )
     if len(container.streams) > limits.max_streams:
         raise _exceeded(f"{len(container.streams)} streams, at most {limits.max_streams}")
-    media = Media(container, _choose_video(container), _choose_audio(container))
-    _check(media, limits)
-    _configure(media, limits)
-    return media
+    return container
 
 
 def _refuse_nested(*_: object) -> BinaryIO:
@@ -228,11 +253,13 @@ def _choose_video(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _choose_audio(container: InputContainer) -> AudioStream | None:
-    for stream in container.streams.audio:
-        if stream.codec_context and stream.codec_context.codec.canonical_name in AUDIO_CODECS.split(","):
-            return stream
-    return None
+def _usable_sound(container: InputContainer) -> list[AudioStream]:
+    accepted = AUDIO_CODECS.split(",")
+    return [
+        stream
+        for stream in container.streams.audio
+        if stream.codec_context and stream.codec_context.codec.canonical_name in accepted
+    ]
 
 
 def _check(media: Media, limits: DecodeLimits) -> None:
@@ -250,8 +277,8 @@ def _configure(media: Media, limits: DecodeLimits) -> None:
     context.options = {"max_pixels": str(limits.max_frame_pixels)}
     context.thread_type = "AUTO"
     context.thread_count = limits.threads
-    if media.audio is not None:
-        media.audio.codec_context.thread_count = 1
+    for sound in media.sounds:
+        sound.codec_context.thread_count = 1
 
 
 def check_size(width: int, height: int, limits: DecodeLimits) -> None:

@@ -15,6 +15,7 @@ class DecodeRequest:
     `face_samples` are positions within a snippet whose frames are wanted at up to `face_max_side` pixels.
     `visual_size`, if given, asks for all frames of a snippet: short side scaled to 8/7 of it, centre cropped.
     `audio_rate`, if given, asks for mono audio at that many samples per second.
+    `audio_track` asks for one of the file's sound tracks, counted from 1; None chooses.
     `first_snippet` up to but without `end_snippet` (None: all that follow) are wanted, with their sound.
     """
 
@@ -24,6 +25,7 @@ class DecodeRequest:
     face_max_side: int = 640
     visual_size: int | None = None
     audio_rate: int | None = None
+    audio_track: int | None = None
     first_snippet: int = 0
     end_snippet: int | None = None
 

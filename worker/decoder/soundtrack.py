@@ -1,4 +1,4 @@
-"""Decoded audio as one gapless mono signal on the video's time line."""
+"""Decoded audio as one gapless mono signal on the video's time line; several tracks are mixed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from sentiloc.worker.decoder.mixdown import mix_to_mono
 from sentiloc.worker.decoder.stamps import FrameOrder
 
 Samples = NDArray[np.float32]
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 JITTER_SECONDS = 0.05
 _CHUNK_SECONDS = 0.5
+_PATIENCE_SECONDS = 2.0
 
 
 class Soundtrack:
@@ -83,11 +85,12 @@ class Soundtrack:
         if self._expected is None or abs(seconds - self._expected) > JITTER_SECONDS:
             self._move_to(seconds)
         if self._resampler is None:
-            self._resampler = AudioResampler(format="flt", layout="mono", rate=self._rate)
+            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+            self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
         assert self._expected is not None  # noqa: S101
         self._expected += frame.samples / frame.sample_rate
         for out in self._resampler.resample(frame):
-            self._append(np.asarray(out.to_ndarray(), np.float32).reshape(-1))
+            self._append(np.asarray(out.to_ndarray(), np.float32))
 
     def _move_to(self, seconds: float) -> None:
         """Continue at `seconds`: silence up to there, or drop the part that is already covered."""
@@ -96,31 +99,79 @@ class Soundtrack:
         self._drop = max(0, self._position - target)
         while self._position < target:
             step = min(self._rate, target - self._position)
-            self._append(np.zeros(step, np.float32))
+            self._append(np.zeros((1, step), np.float32))
         self._expected = seconds
 
     def _flush_resampler(self) -> None:
         """Get the rest out of the resampler; what is expected next follows the samples that are really there."""
         if self._resampler is not None:
             for out in self._resampler.resample(None):
-                self._append(np.asarray(out.to_ndarray(), np.float32).reshape(-1))
+                self._append(np.asarray(out.to_ndarray(), np.float32))
             if self._expected is not None:
                 self._expected = (self._position - self._drop) / self._rate
         self._resampler = None
 
     def _append(self, samples: Samples) -> None:
-        dropped = min(self._drop, len(samples))
+        """Keep samples (1 or 2, n) until they make a chunk, which is mixed as a whole."""
+        dropped = min(self._drop, samples.shape[1])
         self._drop -= dropped
-        samples = samples[dropped : dropped + self._max_samples - self._position]
-        if not len(samples):
+        samples = samples[:, dropped : dropped + self._max_samples - self._position]
+        if not samples.shape[1]:
             return
+        if self._buffer and len(self._buffer[-1]) != len(samples):
+            self._flush_buffer()
         self._buffer.append(np.nan_to_num(samples, copy=False, posinf=0.0, neginf=0.0))
-        self._position += len(samples)
-        if sum(map(len, self._buffer)) >= _CHUNK_SECONDS * self._rate:
+        self._position += samples.shape[1]
+        if sum(part.shape[1] for part in self._buffer) >= _CHUNK_SECONDS * self._rate:
             self._flush_buffer()
 
     def _flush_buffer(self) -> None:
         if self._buffer:
-            chunk = np.concatenate(self._buffer)
+            channels = np.concatenate(self._buffer, axis=1)
+            chunk = channels[0] if len(channels) == 1 else mix_to_mono(channels)
             self._emit(self._position - len(chunk), chunk)
             self._buffer = []
+
+
+class Mixer:
+    """Adds up the chunks of several sound tracks; `emit(start, samples)` receives what all of them have reached.
+
+    A track that ends, or stays behind by more than `patience` seconds, holds the others up no longer.
+    """
+
+    def __init__(
+        self, tracks: int, rate: int, emit: Callable[[int, Samples], None], begins: float = 0.0
+    ) -> None:
+        self._emit, self._patience = emit, int(_PATIENCE_SECONDS * rate)
+        self._start = round(begins * rate)
+        self._reached = [self._start] * tracks
+        self._sum = np.zeros((2, 0), np.float32)
+        self._tracks = tracks
+
+    def sink(self, track: int) -> Callable[[int, Samples], None]:
+        """Where the sound track of one of the tracks puts its chunks."""
+        return lambda start, samples: self._add(track, start, samples)
+
+    def _add(self, track: int, start: int, samples: Samples) -> None:
+        late = max(0, self._start - start)
+        start, samples = start + late, samples[late:]
+        end = start + len(samples)
+        missing = end - self._start - self._sum.shape[1]
+        if missing > 0:
+            self._sum = np.concatenate([self._sum, np.zeros((2, missing), np.float32)], axis=1)
+        self._sum[min(track, 1), start - self._start : end - self._start] += samples
+        self._reached[track] = max(self._reached[track], end)
+        self._release(max(min(self._reached), max(self._reached) - self._patience))
+
+    def finish(self) -> None:
+        """Emit all that is left."""
+        self._release(max(self._reached))
+
+    def _release(self, until: int) -> None:
+        count = until - self._start
+        while count > 0:
+            step = min(count, self._patience)
+            part, self._sum = self._sum[:, :step], self._sum[:, step:]
+            self._emit(self._start, mix_to_mono(part) * np.float32(2))
+            self._start += step
+            count -= step
