@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     CORRUPT_MEDIA = "corrupt_media"
     NO_VIDEO = "no_video"
+    ENCRYPTED = "encrypted"
     LIMIT_EXCEEDED = "limit_exceeded"
     RESOURCE_LIMIT = "resource_limit"
     STORAGE_FULL = "storage_full"

@@ -175,6 +175,7 @@ STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
     ErrorCode.UNSUPPORTED_FORMAT: 415,
     ErrorCode.CORRUPT_MEDIA: 422,
     ErrorCode.NO_VIDEO: 422,
+    ErrorCode.ENCRYPTED: 422,
     ErrorCode.LIMIT_EXCEEDED: 422,
     ErrorCode.INVALID_DATA: 422,
     ErrorCode.STORAGE_FULL: 507,

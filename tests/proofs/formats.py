@@ -31,7 +31,7 @@ from rich.table import Table
 from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.model.segments import Segment, VideoInfo
-from sentiloc.worker.decoder.rate import RateMeter
+from sentiloc.worker.timeline.rate import RateMeter
 
 RATES: dict[str, Fraction] = {
     **{

@@ -10,7 +10,7 @@ import pytest
 
 from sentiloc.model.results.warnings import WarningCode
 from sentiloc.model.timebase import LEGAL_RATES
-from sentiloc.worker.decoder.rate import FrameRate, RateMeter
+from sentiloc.worker.timeline.rate import FrameRate, RateMeter
 from tests.support.media import make_clip
 from tests.worker.test_decode import decode_all
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sentiloc.worker.decoder.decode import grab_frame
-from sentiloc.worker.decoder.stamps import FrameOrder, PacketClock
+from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
 from tests.support.media import make_clip, read_time
 from tests.worker.decoding import LIMITS
 from tests.worker.test_decode import Decoded, beep_edges, decode_all

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import DecodeRequest
-from sentiloc.worker.decoder.mixdown import mix_to_mono
-from sentiloc.worker.decoder.tracks import voice_level
+from sentiloc.worker.sound.mixdown import mix_to_mono
+from sentiloc.worker.sound.tracks import voice_level
 from tests.worker.test_decode import Decoded, decode_all
 
 RATE = 48_000

@@ -16,7 +16,13 @@ import numpy as np
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import VideoInfo
 from sentiloc.worker.decoder import channel
-from sentiloc.worker.decoder.containers import SNIFF_BYTES, sniff_container
+from sentiloc.worker.decoder.containers import (
+    ENCRYPTED,
+    SNIFF_BYTES,
+    is_encrypted,
+    refusal,
+    sniff_container,
+)
 from sentiloc.worker.decoder.events import (
     AudioChunk,
     Bounds,
@@ -165,9 +171,9 @@ class _open:  # noqa: N801
             raise SentilocError(ErrorCode.EMPTY_FILE, "The file is empty.")
         container_format = sniff_container(head)
         if container_format is None:
-            raise SentilocError(
-                ErrorCode.UNSUPPORTED_FORMAT, "The file is not a video of an accepted format."
-            )
+            raise refusal(head)
+        if is_encrypted(head, container_format):
+            raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
         return container_format
 
     def __exit__(self, *exception: object) -> None:

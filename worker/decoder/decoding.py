@@ -14,13 +14,14 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.findings import Seen, find_warnings
 from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, shape_of
 from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
-from sentiloc.worker.decoder.soundtrack import Mixer, Samples, Soundtrack
-from sentiloc.worker.decoder.stamps import FrameOrder, PacketClock
 from sentiloc.worker.decoder.task import Output, Task
+from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
+from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
 
 _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
@@ -53,7 +54,11 @@ class PacketSource:
 
 
 def decode_packet(packet: Packet[Any]) -> list[Any]:
-    """Frames of a packet; none of a damaged one."""
+    """Frames of a packet; none of a damaged one. Raises encrypted for a picture that is; such sound is left out."""
+    if packet.has_sidedata("encryption_info"):
+        if packet.stream.type == "video":
+            raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
+        return []
     try:
         return list(packet.decode())
     except av.error.FFmpegError as error:
@@ -95,6 +100,8 @@ class Decoding:
     def _sinks(self, rate: int, limit: float) -> dict[int, Soundtrack]:
         """A sound track for each stream that is listened to; several are mixed."""
         streams = self._media.sounds
+        if not streams:
+            return {}
         sinks: list[Callable[[int, Samples], None]] = [self._output.audio]
         if len(streams) > 1:
             self._mixer = Mixer(len(streams), rate, self._output.audio, self._begins)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.worker.decoder.media import Media
-from sentiloc.worker.decoder.rate import FrameRate
+from sentiloc.worker.timeline.rate import FrameRate
 
 _LEAST_SECONDS = 0.5
 _LEAST_FRAMES = 3

@@ -11,8 +11,8 @@ from av.video.frame import VideoFrame
 from sentiloc.worker.decoder.decoding import PacketSource, decode_packet, video_frames
 from sentiloc.worker.decoder.frames import ROUNDING_SECONDS, Scaler, fit, shape_of
 from sentiloc.worker.decoder.media import Media, pixel_aspect
-from sentiloc.worker.decoder.stamps import FrameOrder
 from sentiloc.worker.decoder.task import Output, Task
+from sentiloc.worker.timeline.stamps import FrameOrder
 
 _MOST_HELD = 3000
 """Packets of a group of pictures that are held back; a longer one is decoded as it comes."""

@@ -16,21 +16,38 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.rate import RateMeter
+from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.request import DecodeLimits
-from sentiloc.worker.decoder.tracks import Choice, choose_tracks, describe_track
+from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
+from sentiloc.worker.timeline.rate import RateMeter
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv,gif,apng,ivf,yuv4mpegpipe,"
+    "mpegvideo"
+)
 VIDEO_CODECS = (
-    "av1,cinepak,dnxhd,ffv1,flv1,h263,h264,hevc,huffyuv,mjpeg,mpeg1video,mpeg2video,mpeg4,msmpeg4v2,msmpeg4v3,"
-    "prores,qtrle,rawvideo,svq1,svq3,theora,utvideo,vc1,vp6f,vp8,vp9,wmv1,wmv2,wmv3"
+    "8bps,aic,apng,av1,cfhd,cinepak,dirac,dnxhd,dvvideo,dxv,ffv1,ffvhuff,flashsv,flashsv2,flv1,fraps,gif,h261,h263,"
+    "h263i,h263p,h264,hap,hevc,hq_hqa,hqx,huffyuv,indeo3,indeo4,indeo5,jpeg2000,lagarith,magicyuv,mjpeg,mjpegb,"
+    "mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,msrle,msvideo1,notchlc,png,prores,qtrle,r10k,r210,"
+    "rawvideo,rpza,sheervideo,smc,speedhq,svq1,svq3,targa,theora,tscc,tscc2,utvideo,v210,v308,v408,v410,vc1,vp3,"
+    "vp5,vp6,vp6a,vp6f,vp7,vp8,vp9,vvc,wmv1,wmv2,wmv3,y41p,yuv4,zmbv"
 )
 AUDIO_CODECS = (
-    "aac,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,dca,eac3,flac,mp1,mp2,mp3,nellymoser,opus,"
-    "speex,vorbis,wmav1,wmav2,pcm_alaw,pcm_mulaw,pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_s16be,pcm_s16le,"
-    "pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s8,pcm_u8"
+    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_swf,adpcm_yamaha,alac,amr_nb,amr_wb,amrnb,amrwb,ape,"
+    "dca,dts,dvaudio,eac3,flac,gsm,gsm_ms,mace3,mace6,mlp,mp1,mp2,mp3,nellymoser,opus,pcm_alaw,pcm_bluray,pcm_dvd,"
+    "pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_lxf,pcm_mulaw,pcm_s16be,pcm_s16be_planar,pcm_s16le,"
+    "pcm_s16le_planar,pcm_s24be,pcm_s24le,pcm_s24le_planar,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_s8,"
+    "pcm_s8_planar,pcm_u16be,pcm_u16le,pcm_u8,qdm2,qdmc,s302m,speex,truehd,tta,vorbis,wavpack,wmalossless,wmapro,"
+    "wmav1,wmav2,wmavoice"
 )
-_DECODERS = "libdav1d,libvpx,libvpx-vp9,libopus,libvorbis,libspeex,amrnb,amrwb,mp3float,mp2float,mp1float"
+_USUAL_CODECS = (
+    "Accepted are H.264, HEVC, VVC, AV1, VP8, VP9, MPEG-1, -2 and -4, ProRes, DNxHD, CineForm, DV, JPEG 2000, "
+    "Motion JPEG, v210, WMV, VC-1, FFV1, HuffYUV, Ut Video, PNG, Animation and others that libav reads safely."
+)
+_PROTECTED_TAGS = {"encv", "drmi", "DRMI"}
+_DECODERS = (
+    "flv,libdav1d,libvpx,dirac,libvpx-vp9,libopus,libvorbis,libspeex,amrnb,amrwb,mp3float,mp2float,mp1float"
+)
 _INDEXED = {"mov", "mp4", "matroska", "webm"}
 _DECLARING = _INDEXED | {"avi", "flv", "asf", "mxf", "ogg"}
 """Containers whose header states how long they are."""
@@ -211,6 +228,8 @@ def open_media(
         container = _open(file, container_format, limits)
         video = _choose_video(container)
     sounds = tuple(container.streams.audio[number - 1] for number in choice.numbers) if choice else ()
+    if video.codec_context.codec_tag in _PROTECTED_TAGS:
+        raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
     media = Media(container, video, sounds, choice)
     _check(media, limits)
     _configure(media, limits)
@@ -249,7 +268,8 @@ def _choose_video(container: InputContainer) -> VideoStream:
     stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     if codec not in VIDEO_CODECS.split(","):
-        raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, f"Video of the codec {codec} is not accepted.")
+        detail = f"Video of the codec {codec} is not accepted. {_USUAL_CODECS}"
+        raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, detail)
     return stream
 
 

@@ -13,7 +13,7 @@ from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.channel import Sender
 from sentiloc.worker.decoder.frames import Image
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
-from sentiloc.worker.decoder.soundtrack import Samples
+from sentiloc.worker.sound.soundtrack import Samples
 
 _MOST_WAITING = 120
 """Chunks of sound, half a second each, that wait for the first picture."""

@@ -11,8 +11,8 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from sentiloc.worker.decoder.mixdown import mix_to_mono
-from sentiloc.worker.decoder.stamps import FrameOrder
+from sentiloc.worker.sound.mixdown import mix_to_mono
+from sentiloc.worker.timeline.stamps import FrameOrder
 
 Samples = NDArray[np.float32]
 

@@ -1,0 +1,1 @@
+"""When pictures and sound come: rates and mended time stamps."""
