@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,12 @@ def test_a_restarted_server_goes_on(settings: Settings) -> None:
 
 @pytest.fixture
 def live(settings: Settings) -> Iterator[httpx.Client]:
+    with serving(settings) as client:
+        yield client
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[httpx.Client]:
     """The application behind real sockets, so that a body comes in while the test goes on."""
     app = create_app(settings.model_copy(update={"upload_idle_seconds": 60.0, "max_upload_bytes": 10**7}))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
@@ -381,3 +387,26 @@ def test_another_origin_may_use_it(settings: Settings) -> None:
         assert {"Upload-Offset", "Location", "Sentiloc-Job"} <= {
             name.strip() for name in answer.headers["access-control-expose-headers"].split(",")
         }
+
+
+def test_an_upload_does_not_expire_while_its_bytes_flow(settings: Settings, store: JobStore) -> None:
+    """One long PATCH: the expiry moves with the bytes, not only at its end."""
+    record = f"{store.prefix}upload:"
+
+    def expiry(path: str) -> float:
+        return float(str(store.redis.hget(f"{record}{path.rpartition('/')[2]}", "expires_at")))
+
+    def slowly(path: str) -> Iterator[bytes]:
+        before = expiry(path)
+        for position in range(len(VIDEO)):
+            yield VIDEO[position : position + 1]
+            if expiry(path) > before:
+                yield VIDEO[position + 1 :]
+                return
+            time.sleep(0.1)
+
+    with serving(settings.model_copy(update={"upload_expiry_seconds": 2.0})) as client:
+        path = begin(client)
+        sent = send(client, path, 0, slowly(path))
+        assert sent.status_code == 204, sent.text
+        assert video_of(client, path) == VIDEO
