@@ -25,6 +25,7 @@ from recipes.starter.dataset import Material, embed_sound, make_items, open_sour
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.fit import RECIPE, fit
 from recipes.starter.judge import proposals_map
+from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
 from recipes.starter.splits import WHOLE_CORPORA
 from sentiloc.model.data.items import Item
@@ -49,12 +50,12 @@ CHANGES: dict[str, TrainConfig] = {
 def people(material: Material, faces: FloatArray) -> tuple[list[Item], list[Item]]:
     """Training sequences without the unseen actors, and sequences of nobody else; faces and sound read."""
     plan = Plan(train=TRAIN)
-    items = make_training(material, plan, load_voice_reader(material.hearing), faces, seed=0)
+    items = make_training(material, plan, seed=0)
     unseen = open_sources(material, held_out=True, seed=0)
     held_out = make_items(unseen, HELD_OUT, seed=HELD_OUT_SEED, spoil=False)
     path = material.fold_encoder(WHOLE_CORPORA["javanese"])
     held_out = embed_sound(held_out, load_voice_reader(path), material.store(path))
-    return items, read_faces_of(held_out, faces)
+    return shift_items(read_faces_of(items, faces), seed=0), read_faces_of(held_out, faces)
 
 
 def measure(items: Sequence[Item], held_out: Sequence[Item], recipe: TrainConfig, seed: int) -> float:

@@ -19,7 +19,14 @@ import numpy as np
 import torch
 
 from recipes.starter.build import HELD_OUT_SEED
-from recipes.starter.dataset import Material, embed_sound, make_items, open_sources, read_faces_of
+from recipes.starter.dataset import (
+    VOICE_READING,
+    Material,
+    embed_sound,
+    make_items,
+    open_sources,
+    read_faces_of,
+)
 from recipes.starter.development import NOTHING, read_development
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.faces.draft import Sources
@@ -39,7 +46,6 @@ RESULTS = Path(__file__).parent / "results" / "starter_ablations.json"
 TRAIN = {"joined": 80, "acted": 80, "composed": 60, "everyday": 200}
 HELD_OUT = {"joined": 60, "acted": 60, "composed": 40, "everyday": 100}
 SHORT = replace(RECIPE, epochs=5, validate_every=5, learning_rate=1.5e-3)
-VOICE_READING = 24
 SENTIMENT_ROWS = 11
 """Of what is read in a face, emotions and sentiment come first, then blendshapes, then whether there is one."""
 THRESHOLD = 0.6
@@ -102,7 +108,7 @@ def measure(
     )
     read = shift_items(read_faces_of(items, faces), seed=0)
     network = fit(read, read_faces_of(held, faces), run=None, seed=0, recipe=SHORT).network
-    committee = seat([network], faces)
+    committee = seat([(network, faces)])
     scores, clip_scores = score_items(committee, held), score_items(committee, real)
     calibration = calibrate(held, scores, [], {})[0]
     kinds = {

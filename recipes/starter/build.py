@@ -17,21 +17,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from torch import nn
 
-from recipes.starter.dataset import Material, embed_sound, make_items, open_sources, read_faces_of
+from recipes.starter.dataset import (
+    Material,
+    embed_sound,
+    make_items,
+    open_sources,
+    read_faces_of,
+    read_sound_of,
+)
 from recipes.starter.development import read_development
 from recipes.starter.faces.bank import face_reading, file_digest
-from recipes.starter.faces.draft import SNIPPET
+from recipes.starter.faces.draft import EMBEDDING, SNIPPET
 from recipes.starter.faces.material import gather
 from recipes.starter.fit import RECIPE, Fitted, finish, fit, seat, write_package
 from recipes.starter.judge import by_kind, clip_evidence, crossed_probabilities, judge, outcomes
 from recipes.starter.plots import plot_reliability, plot_timeline
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
+from recipes.starter.splits import FOLDS
 from sentiloc.model.data.items import Item
 from sentiloc.model.fsenet.ensemble import Committee
+from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.fsenet.scoring import score_items
 from sentiloc.model.fsenet.train import TrainConfig
 from sentiloc.model.package import extractor_id, shipped_models_dir
@@ -47,16 +57,16 @@ HELD_OUT_SEED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything, and how many networks are averaged; the defaults build what is shipped."""
+    """How much of everything; the defaults build what is shipped."""
 
     train: dict[str, int] = field(
-        default_factory=lambda: {"joined": 220, "acted": 220, "composed": 160, "everyday": 600}
+        default_factory=lambda: {"joined": 260, "acted": 220, "composed": 180, "everyday": 560}
     )
     held_out: dict[str, int] = field(
-        default_factory=lambda: {"joined": 120, "acted": 120, "composed": 100, "everyday": 200}
+        default_factory=lambda: {"joined": 140, "acted": 140, "composed": 110, "everyday": 240}
     )
     recipe: TrainConfig = RECIPE
-    networks: int = 2
+    pairs: int = 2
 
 
 def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = None) -> Fitted:
@@ -68,9 +78,9 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
         expression=out.parent / "expression" / "expression.onnx",
     )
     _train_extractors(material, out.parent, seed)
-    hearing, faces = load_voice_reader(material.hearing), face_reading(material.expression)
+    hearing = load_voice_reader(material.hearing)
     held_out = make_held_out(material, plan, hearing, seed)
-    committee = fit_networks(material, plan, hearing, faces, held_out, seed)
+    committee = fit_networks(material, plan, held_out, seed)
     clips = read_development(data, material.cache / "clips_development", out.parent, hearing)
     fitted = finish(committee, hearing, held_out, clips)
     out.mkdir(parents=True, exist_ok=True)
@@ -87,38 +97,33 @@ def make_held_out(material: Material, plan: Plan, hearing: nn.Module, seed: int)
     return embed_sound(items, hearing, material.store(material.hearing))
 
 
-def make_training(
-    material: Material, plan: Plan, hearing: nn.Module, faces: FloatArray, seed: int
-) -> list[Item]:
-    """Training sequences: faces and sound read, some sequences moved as a whole."""
-    sources = open_sources(material, held_out=False, seed=seed)
-    items = make_items(sources, plan.train, seed=seed, spoil=True)
-    items = embed_sound(items, hearing, material.store(material.hearing))
-    return shift_items(read_faces_of(items, faces), seed=seed)
+def make_training(material: Material, plan: Plan, seed: int) -> list[Item]:
+    """Training sequences: face embeddings; sound read, half of it by an encoder that does not know the voices."""
+    folds = [open_sources(material, held_out=False, seed=seed, fold=fold) for fold in range(FOLDS)]
+    return read_sound_of(make_items(folds, plan.train, seed=seed, spoil=True), material, seed=seed)
 
 
-def fit_networks(
-    material: Material,
-    plan: Plan,
-    hearing: nn.Module,
-    faces: FloatArray,
-    held_out: list[Item],
-    seed: int,
-) -> Committee:
-    """Networks of different seeds on the same sequences, put together."""
-    items, strangers = make_training(material, plan, hearing, faces, seed), read_faces_of(held_out, faces)
+def fit_network(
+    material: Material, plan: Plan, faces: FloatArray, parts: tuple[list[Item], list[Item]], seed: int
+) -> FSENet:
+    """A network on training sequences whose faces are read by `faces` (m, 256); some are moved as a whole."""
+    items, held_out = (read_faces_of(part, faces) for part in parts)
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}"
-    networks = [
-        fit(
-            items,
-            strangers,
-            run=material.run / f"fsenet-{stamp}-{seed + n}",
-            seed=seed + n,
-            recipe=plan.recipe,
-        )
-        for n in range(plan.networks)
-    ]
-    return seat([result.network for result in networks], faces)
+    folder = material.run / f"fsenet-{len(faces)}-{stamp}-{seed}"
+    return fit(shift_items(items, seed=seed), held_out, run=folder, seed=seed, recipe=plan.recipe).network
+
+
+def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int) -> Committee:
+    """Four networks put together: two know of a face what is read in it, two its whole embedding."""
+    parts = make_training(material, plan, seed), held_out
+    whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
+    return seat(
+        [
+            (fit_network(material, plan, faces, parts, seed + n), faces)
+            for n in range(plan.pairs)
+            for faces in (read, whole)
+        ]
+    )
 
 
 def _train_extractors(material: Material, models: Path, seed: int) -> None:
@@ -128,16 +133,14 @@ def _train_extractors(material: Material, models: Path, seed: int) -> None:
         options = ["--pictures", str(pictures), "--seed", str(seed)]
         _module("faces.train", *data, "--run", str(run / "expression"), *options)
         _module("faces.export", "--run", str(run / "expression"), "--out", str(models / "expression"))
-    gather(material.data, pictures, material.faces)
+    if not (material.faces / "wild.npz").exists():
+        gather(material.data, pictures, material.faces)
     if not (models / "face-detector" / "detector.onnx").exists():
         package = str(models / "face-detector")
         _module("detector.train", *data, "--run", str(run / "detector"), "--package", package)
-    first = material.voices / "speech_encoder.pt"
-    if not first.exists() and not material.hearing.exists():
-        _module("voices.train", *data, "--run", str(material.voices))
-    if not material.hearing.exists():
-        start = ["--start", str(first), "--voices", str(material.voices / "cache")]
-        _module("sound.train", *data, "--run", str(material.sound), *start)
+    encoders = (material.hearing, *map(material.fold_encoder, range(FOLDS)))
+    if not all(path.exists() for path in encoders):
+        _module("sound.build", *data, "--run", str(run), "--seed", str(seed))
 
 
 def _module(name: str, *arguments: str) -> None:
@@ -162,13 +165,13 @@ def _report(network: Committee, fitted: Fitted, held_out: list[Item], path: Path
 
 
 def draw(network: Committee, fitted: Fitted, held_out: list[Item], clips: list[Item], out: Path) -> None:
-    """The card's plots: reliability (each half under the other's calibration) and one everyday sequence."""
+    """The card's plots: reliability (each half under the other's calibration) and one composed sequence."""
     scores, clip_scores = score_items(network, held_out), score_items(network, clips)
     score, right, owner = outcomes(held_out, scores)
     more = clip_evidence(clips, clip_scores)
     sure = crossed_probabilities(score, right, owner, fitted.calibration.method, more)
     plot_reliability(sure, right, out / "reliability.png")
-    item = next(item for item in held_out if item.name.startswith("everyday") and len(item.segments) > 2)
+    item = next(item for item in held_out if item.name.startswith("composed") and len(item.segments) > 3)
     found = scores[item.name]
     shown = select_segments(found, SNIPPET, threshold=fitted.threshold, calibration=fitted.calibration)
     plot_timeline(item, found, shown, out / "timeline.png")

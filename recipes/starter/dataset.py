@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,9 @@ from recipes.starter.faces.stills import face_set
 from recipes.starter.sequences import acted, composed, finish, joined
 from recipes.starter.shelf import open_shelf
 from recipes.starter.sound.bank import SoundBank, open_bank
+from recipes.starter.sound.net import load_voice_reader
 from recipes.starter.sound.train import FILE as SOUND_FILE
-from recipes.starter.splits import VALIDATION_ACTORS
+from recipes.starter.splits import FOLDS, VALIDATION_ACTORS, WHOLE_CORPORA
 from recipes.starter.timelines import read_statistics
 from recipes.starter.voices.voice_bank import clip_voices, open_voices
 from sentiloc.model.data.items import Item
@@ -45,6 +46,10 @@ KINDS: dict[str, Callable[[np.random.Generator, Sources, float], Draft]] = {
 SHORTEST, LONGEST = 20.0, 90.0
 SCRAPS, SCRAPS_EVERYDAY, SCRAP_SECONDS = 0.15, 0.4, (4.0, 14.0)
 """Share of short sequences (of everyday ones, too) and their lengths: one sentiment, or none, all the time."""
+KNOWN_VOICES = 0.5
+"""Share of training sequences that are heard by the encoder that knows their voices: what is served knows nobody."""
+VOICE_READING = 24
+"""Columns of sound readings that are a voice's; sound events follow."""
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
 _AUDIO_BATCH = 8
 
@@ -87,7 +92,7 @@ class Material:
         return self.sound / SOUND_FILE
 
     def fold_encoder(self, fold: int) -> Path:
-        """An audio encoder that has not heard the training speakers of a fold; experiments use it."""
+        """A smaller audio encoder that has not heard the training speakers of a fold."""
         return self.sound / f"fold{fold}" / SOUND_FILE
 
     def bank(self) -> SoundBank:
@@ -104,8 +109,8 @@ class Material:
         return "" if self.unseen == VALIDATION_ACTORS else "-but-" + "-".join(sorted(self.unseen))
 
 
-def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
-    """Clips, faces, voices and sounds of training people, or of held-out ones."""
+def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | None = None) -> Sources:
+    """Clips, faces, voices (of one fold, if given) and sounds of training people, or of held-out ones."""
     data, cache = material.data, material.cache
     part = "held_out" if held_out else "train"
     actors = part + material.others
@@ -121,6 +126,7 @@ def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
             data / "speech",
             material.voices / "cache",
             held_out=held_out,
+            fold=fold,
             but=frozenset() if held_out else material.unseen,
         ),
         sounds=open_shelf(material.bank(), held_out=held_out),
@@ -129,8 +135,14 @@ def open_sources(material: Material, *, held_out: bool, seed: int) -> Sources:
     )
 
 
-def make_items(sources: Sources, counts: dict[str, int], *, seed: int, spoil: bool) -> list[Item]:
-    """Sequences of each kind, 20-90 s long, some of 4-12 s; item i of a kind depends on the seed and i only."""
+def make_items(
+    sources: Sources | Sequence[Sources], counts: dict[str, int], *, seed: int, spoil: bool
+) -> list[Item]:
+    """Sequences of each kind, 20-90 s long, some of 4-14 s; item i of a kind depends on the seed and i only.
+
+    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says.
+    """
+    banks = [sources] if isinstance(sources, Sources) else sources
     items = []
     for kind, count in sorted(counts.items()):
         place = sorted(KINDS).index(kind)
@@ -138,9 +150,41 @@ def make_items(sources: Sources, counts: dict[str, int], *, seed: int, spoil: bo
             rng = np.random.default_rng((seed, place, number))
             short = SCRAPS_EVERYDAY if kind == "everyday" else SCRAPS
             lengths = SCRAP_SECONDS if rng.random() < short else (SHORTEST, LONGEST)
-            draft = KINDS[kind](rng, sources, float(rng.uniform(*lengths)))
-            items.append(finish(rng, f"{kind}{number:04d}", draft, sources, spoil=spoil))
+            name = f"{kind}{number:04d}"
+            bank = banks[fold_of(name) % len(banks)]
+            draft = KINDS[kind](rng, bank, float(rng.uniform(*lengths)))
+            items.append(finish(rng, name, draft, bank, spoil=spoil))
     return items
+
+
+def fold_of(name: str) -> int:
+    """The fold whose voices an item of this name holds: joined clips are `javanese`, of others every second is."""
+    return WHOLE_CORPORA["javanese"] if name.startswith("joined") else int(name[-1]) % FOLDS
+
+
+def read_sound_of(items: list[Item], material: Material, *, seed: int) -> list[Item]:
+    """Training items with their sound read (T, n), voices half of the time by an encoder that does not know them.
+
+    Sound events are always read by the encoder that is served: half of the sounds are new to it anyway.
+    """
+    path = material.hearing
+    known = embed_sound(items, load_voice_reader(path), material.store(path))
+    unknown: dict[str, Item] = {}
+    for fold in range(FOLDS):
+        path = material.fold_encoder(fold)
+        part = [item for item in items if fold_of(item.name) == fold]
+        found = embed_sound(part, load_voice_reader(path), material.store(path))
+        unknown |= {item.name: item for item in found}
+    unknown = {item.name: _with_voices(item, unknown[item.name]) for item in known}
+    knows = np.random.default_rng(seed).random(len(items)) < KNOWN_VOICES
+    return [item if knew else unknown[item.name] for item, knew in zip(known, knows, strict=True)]
+
+
+def _with_voices(item: Item, other: Item) -> Item:
+    """An item with the voice's columns of another one's sound."""
+    voices, events = np.asarray(other.features.audio)[:, :VOICE_READING], np.asarray(item.features.audio)
+    audio = np.concatenate([voices, events[:, VOICE_READING:]], axis=1)
+    return replace(item, features=_with_audio(item.features, audio))
 
 
 def read_faces_of(items: list[Item], reading: FloatArray) -> list[Item]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recipes.starter.faces.draft import SNIPPET, SOUND_STEP, Draft, Sources
-from recipes.starter.faces.person import Person
+from recipes.starter.faces.person import Person, show_talking
 from recipes.starter.shelf import usual_level
 from recipes.starter.timelines import Span
 from sentiloc.model.segments import FloatArray
@@ -127,6 +127,8 @@ def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: flo
         sight = only or str(rng.choice(SIGHTS, p=_SIGHT_CHANCES))
         if sight == "things":
             draft.see_things(rng, sources.stills.junk, time, end)
+        elif sight == "talking" and rng.random() < 0.5:
+            show_talking(rng, draft, sources, time, end)
         elif sight in ("face", "talking"):
             person = Person(rng, sources) if rng.random() < 0.4 else person
             person.show(draft, time, end, NON_SENTIMENT, ramp=0.0)
@@ -134,17 +136,17 @@ def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: flo
 
 
 def _play(rng: np.random.Generator, draft: Draft, sources: Sources, episode: Episode) -> None:
-    """What shows the sentiment: a face (60 %), a face and a voice or burst (20 %), a burst (12 %), a voice (8 %)."""
+    """What shows the sentiment: a face (54 %), a face and a voice or burst (20 %), a burst (19 %), a voice (7 %)."""
     draw, where = rng.random(), draft.between(episode.start, episode.end)
-    if draw < 0.8:
+    if draw < 0.74:
         ramp = float(rng.uniform(0.1, 0.8))
         Person(rng, sources).show(draft, episode.start, episode.end, episode.label, ramp=ramp)
     elif rng.random() < 0.6:
         draft.seen[where] = False
-    if 0.6 <= draw < 0.92:
-        burst = draw >= 0.8 or rng.random() < 0.5
+    if 0.54 <= draw < 0.93:
+        burst = draw >= 0.74 or rng.random() < 0.5
         _sound(rng, draft, sources, episode, burst=burst)
-    elif draw >= 0.92:
+    elif draw >= 0.93:
         _sound(rng, draft, sources, episode, burst=False)
 
 

@@ -46,14 +46,13 @@ RECIPE = TrainConfig(
     loss=LossConfig(base="bce"),
     learning_rate=1e-3,
     weight_decay=1e-4,
-    epochs=10,
+    epochs=7,
     schedule="cosine",
     clip=1.0,
     stream_dropout=0.15,
-    validate_every=10,
+    validate_every=7,
     precision="fp32",
 )
-"""For networks on readings: few values, which mean the same whoever is seen or heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +88,11 @@ def fit(
     return train(config, items, held_out, run_dir=run, resume=True, device="cpu")
 
 
-def seat(networks: Sequence[FSENet], faces: FloatArray) -> Committee:
-    """Networks on readings as one: it takes sound read (T, n) and face embeddings (T, 256), which `faces` reads."""
-    face = torch.from_numpy(faces)
+def seat(networks: Sequence[tuple[FSENet, FloatArray]]) -> Committee:
+    """Networks as one on sound read (T, n) and face embeddings (T, 256), which each has read in its way (m, 256)."""
     members = [
-        Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=face) for net in networks
+        Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
+        for net, faces in networks
     ]
     return Committee(members).eval()
 

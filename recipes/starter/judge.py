@@ -27,7 +27,7 @@ GRID = 0.1
 _NEVER_MERGE = -1.0
 _THRESHOLDS = tuple(round(0.25 + 0.05 * step, 2) for step in range(14))
 _METHODS: tuple[Method, ...] = ("platt", "isotonic")
-_CLIP_WEIGHT = 4
+_CLIP_WEIGHT = 2
 
 Scores = Mapping[str, FrameScores]
 Truth = Mapping[str, Sequence[GroundTruthSegment]]

@@ -15,7 +15,7 @@ import numpy as np
 
 from recipes.starter.clips import FRAME_RATE, FRAME_STEP, IGNORED
 from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, SNIPPET, SOUND_STEP, Draft, Sources
-from recipes.starter.faces.person import Person
+from recipes.starter.faces.person import Person, disguise_of
 from recipes.starter.timelines import Span, draw_points, sample_timeline
 from recipes.starter.voices.voice_bank import channel, to_log_mel, to_power
 from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
@@ -34,7 +34,7 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
     actors = sorted({clip.actor for clip in sources.clips})
     cast = rng.permutation(actors)[: 1 if rng.random() < 0.6 else 3]
     look, sound = int(rng.integers(sources.clip_faces[0].embeddings.shape[0])), int(rng.integers(4))
-    disguises = {actor: _disguise(rng, sources, actor, look) for actor in cast}
+    disguises = {actor: disguise_of(rng, sources, actor, look) for actor in cast}
     time, label, calm = 0.0, NON_SENTIMENT, _calmness(rng)
     while time < draft.snippets * SNIPPET:
         if rng.random() < 0.12:
@@ -163,23 +163,6 @@ def _signals(rng: np.random.Generator, label: int) -> tuple[int | None, int]:
 
 def _clip_seconds(sources: Sources, chosen: int) -> float:
     return len(sources.clips[chosen].seen) * FRAME_STEP / FRAME_RATE
-
-
-def _disguise(rng: np.random.Generator, sources: Sources, actor: str, look: int) -> FloatArray:
-    """What to add to an actor's embeddings (256,): a step from the own neutral face towards a stranger's.
-
-    A few actors must look like many people, or the network learns their faces instead of their expressions.
-    """
-    if not sources.disguise or rng.random() < 0.3:
-        return np.zeros(EMBEDDING, np.float32)
-    own = [
-        faces.embeddings[look, faces.seen].astype(np.float32).mean(0)
-        for clip, faces in zip(sources.clips, sources.clip_faces, strict=True)
-        if clip.actor == actor and clip.sentiment == NON_SENTIMENT and faces.seen.any()
-    ]
-    strangers = np.flatnonzero(sources.stills.sentiment == NON_SENTIMENT)
-    stranger = sources.stills.embeddings[int(rng.choice(strangers))].astype(np.float32).mean(0)
-    return np.asarray((stranger - np.mean(own, 0)) * rng.uniform(0.2, 1.0), np.float32)
 
 
 def _dub(rng: np.random.Generator, sources: Sources, chosen: int) -> int:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 from sentiloc.app.routes.page import WEB
 from tests.page.browsing import Visit, read
-from tests.page.conftest import SteadyService, Visitor
+from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.long_result import PAN, TWO_HOURS, plant_long_result
 from tests.support.services import wait_for
 
@@ -138,7 +138,7 @@ def test_an_upload_is_paused_and_goes_on_after_the_tab_was_closed(
 
 
 def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyService, clip: Path) -> None:
-    job = service.submit(clip)
+    job = service.submit(clip, threshold=SHOWN_FROM)
     service.wait_ended(job)
     person = visit().open_result(job)
     page = person.page
@@ -173,7 +173,7 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
 @pytest.fixture
 def own_job(service: SteadyService, clip: Path) -> str:
     """A finished job that no other test corrects."""
-    job = service.submit(clip)
+    job = service.submit(clip, threshold=SHOWN_FROM)
     assert service.wait_ended(job)["state"] == "succeeded"
     return job
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from recipes.starter.dataset import KINDS, make_items, read_faces_of
+from recipes.starter.dataset import KINDS, fold_of, make_items, read_faces_of
 from recipes.starter.everyday import everyday
 from recipes.starter.faces.draft import SNIPPET, SOUND_STEP, Draft, Sources
-from recipes.starter.faces.person import Person
+from recipes.starter.faces.person import Person, show_talking
 from recipes.starter.sequences import finish, joined
 from recipes.starter.timelines import Span
+from recipes.starter.voices.data import LogMels
 from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.logmel import FRAMES
 from sentiloc.model.spec import NON_SENTIMENT
@@ -49,6 +52,25 @@ def test_items_are_well_formed_and_repeatable(sources: Sources, kind: str) -> No
         assert all(0 <= s.start < s.end <= len(features) * SNIPPET + 1e-6 for s in item.segments)
 
 
+def test_an_item_is_made_of_the_voices_of_its_fold(sources: Sources) -> None:
+    """Only then can an encoder that has not heard them embed all of it."""
+    mute = replace(
+        sources, voices=replace(sources.voices, versions=[_silenced(v) for v in sources.voices.versions])
+    )
+    with_banks = make_items([sources, mute], {"acted": 4}, seed=1, spoil=False)
+    for item, voiced in zip(with_banks, make_items(sources, {"acted": 4}, seed=1, spoil=False), strict=True):
+        assert item.features.audio is not None and voiced.features.audio is not None
+        assert np.array_equal(item.features.audio, voiced.features.audio) == (fold_of(item.name) == 0)
+
+
+def test_a_talking_face_of_everyday_sequences_is_neutral(sources: Sources) -> None:
+    draft = Draft.empty(12.8)
+    show_talking(np.random.default_rng(1), draft, sources, 1.28, 9.6)
+    seen = np.flatnonzero(draft.seen)
+    assert seen.min() == 4 and seen.max() == 29 and len(seen) == 26
+    assert np.allclose(draft.face[seen, 0], NON_SENTIMENT + 1, atol=0.1)
+
+
 def test_a_reading_of_faces_leaves_absent_ones_empty(sources: Sources) -> None:
     items = make_items(sources, {"composed": 1}, seed=2, spoil=True)
     reading = np.random.default_rng(0).normal(size=(8, 256)).astype(np.float32)
@@ -57,6 +79,10 @@ def test_a_reading_of_faces_leaves_absent_ones_empty(sources: Sources) -> None:
     seen = features.face_present
     assert not features.face[~seen].any()
     assert np.allclose(features.face[seen], items[0].features.face[seen] @ reading.T, atol=1e-4)
+
+
+def _silenced(mels: LogMels) -> LogMels:
+    return LogMels(np.full_like(mels.frames, -0.6), mels.offsets)
 
 
 def test_joined_clips_show_what_the_truth_says(sources: Sources) -> None:

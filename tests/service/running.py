@@ -118,13 +118,14 @@ class RunningService:
         events = self.store().events(job_id)
         return [fields["state"] for _, fields in events if fields["kind"] == "final"]
 
-    def post(self, path: Path, name: str | None = None) -> httpx.Response:
+    def post(self, path: Path, name: str | None = None, **options: str) -> httpx.Response:
         with path.open("rb") as file:
-            return self.client.post("/localize", files={"video": (name or path.name, file, "video/mp4")})
+            video = (name or path.name, file, "video/mp4")
+            return self.client.post("/localize", files={"video": video}, data=options)
 
-    def submit(self, path: Path, name: str | None = None) -> str:
+    def submit(self, path: Path, name: str | None = None, **options: str) -> str:
         """Upload; returns the job's id."""
-        response = self.post(path, name)
+        response = self.post(path, name, **options)
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 

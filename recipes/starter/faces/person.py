@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recipes.starter.clips import FRAME_RATE, FRAME_STEP
 from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, Draft, Sources
 from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
@@ -68,3 +69,44 @@ class Person:
         moving = np.resize((track - track.mean(0))[::FACES], (count, EMBEDDING))
         scaled: FloatArray = moving * np.float32(rng.uniform(0.3, 1.0))
         return scaled
+
+
+def show_talking(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
+    """Write a real neutral face that talks, disguised, from `start` to `end` seconds; a clip may come again."""
+    clips = [
+        i for i, clip in enumerate(sources.clips) if clip.sentiment == NON_SENTIMENT and len(clip.seen) > 4
+    ]
+    first = int(rng.choice(clips))
+    actor = sources.clips[first].actor
+    own = [i for i in clips if sources.clips[i].actor == actor]
+    look = int(rng.integers(len(sources.clip_faces[first].embeddings)))
+    disguise = disguise_of(rng, sources, actor, look)
+    time = start
+    while time < end - FACE_STEP:
+        faces = sources.clip_faces[int(rng.choice(own))]
+        where = draft.between(time, min(time + len(faces.seen) * FRAME_STEP / FRAME_RATE, end))
+        samples = np.arange(where.start, min(where.stop, len(draft.seen)))
+        if not len(samples):
+            return
+        frames = (((samples - where.start) + 0.5) * FACE_STEP * FRAME_RATE / FRAME_STEP).astype(int)
+        frames = frames.clip(0, len(faces.seen) - 1)
+        draft.face[samples] = faces.embeddings[look, frames] + disguise
+        draft.seen[samples] = faces.seen[frames]
+        time += len(faces.seen) * FRAME_STEP / FRAME_RATE
+
+
+def disguise_of(rng: np.random.Generator, sources: Sources, actor: str, look: int) -> FloatArray:
+    """What to add to an actor's embeddings (256,): a step from the own neutral face towards a stranger's.
+
+    A few actors must look like many people, or the network learns their faces instead of their expressions.
+    """
+    if not sources.disguise or rng.random() < 0.3:
+        return np.zeros(EMBEDDING, np.float32)
+    own = [
+        faces.embeddings[look, faces.seen].astype(np.float32).mean(0)
+        for clip, faces in zip(sources.clips, sources.clip_faces, strict=True)
+        if clip.actor == actor and clip.sentiment == NON_SENTIMENT and faces.seen.any()
+    ]
+    strangers = np.flatnonzero(sources.stills.sentiment == NON_SENTIMENT)
+    stranger = sources.stills.embeddings[int(rng.choice(strangers))].astype(np.float32).mean(0)
+    return np.asarray((stranger - np.mean(own, 0)) * rng.uniform(0.2, 1.0), np.float32)
