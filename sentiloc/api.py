@@ -15,6 +15,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import list_packages, load_package, shipped_models_dir
 from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
 from sentiloc.model.results.task_result import AnyResult, SeriesCurve, labels_of, recut_any, task_of
+from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import CacheConfig, RuntimeConfig
 from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
@@ -56,6 +57,11 @@ class Result:
     def options(self) -> SegmentOptions:
         """How the segments were cut."""
         return self.document.options
+
+    @property
+    def warnings(self) -> tuple[ResultWarning, ...]:
+        """What could not be read or had to be mended."""
+        return self.document.warnings
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -180,6 +186,7 @@ class Model:
         merge_gap: float | None = None,
         labels: Sequence[str] | None = None,
         time_range: TimeRange | None = None,
+        audio_track: int | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Find the segments of a video file.
@@ -192,6 +199,8 @@ class Model:
             labels: Show only these of `labels`.
             time_range: Look only at [start, end) seconds; an end of None is the video's. Times in the result stay
                 the video's own.
+            audio_track: Listen to this sound track of the file, counted from 1; default: the default one, or the one
+                with a voice.
             progress: Called with the stage and the progress. What it raises stops the work.
 
         Returns:
@@ -205,7 +214,7 @@ class Model:
             raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
         options = _changed(self._pipeline.default_options, threshold, min_length, merge_gap, labels)
         with self._lock:
-            found = self._pipeline.localize(path, progress or _ignore, options, time_range)
+            found = self._pipeline.localize(path, progress or _ignore, options, time_range, audio_track)
         return Result(found, path.name)
 
 

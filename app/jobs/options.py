@@ -42,6 +42,7 @@ EXAMPLE_OPTIONS: dict[str, Any] = {
     "labels": ["positive"],
     "model": None,
     "time_range": None,
+    "audio_track": None,
     "priority": "batch",
     "webhook": None,
     "metadata": {"project": "holiday", "reel": 3},
@@ -137,6 +138,12 @@ class JobOptions(CutOptions):
     time_range: TimeRange | None = Field(
         None,
         description="Find segments in this part of the video only, and decode little else; null: the whole video",
+    )
+    audio_track: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Listen to this sound track, counted from 1; null: the default one, or the one with a voice",
     )
     priority: Priority = Priority.INTERACTIVE
     webhook: Webhook | None = None

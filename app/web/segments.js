@@ -45,3 +45,9 @@ function share(label, segments, duration) {
 }
 
 const bold = (label, words) => make("span", { class: `mark ${toneOf(label)}` }, make("b", {}, words));
+
+// What the server could not read or had to mend in the video, a line each.
+export function listWarnings(warnings) {
+  $("warnings").replaceChildren(...warnings.map(({ detail }) => make("li", {}, detail)));
+  $("warnings").hidden = warnings.length === 0;
+}

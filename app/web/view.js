@@ -9,7 +9,7 @@ import { hoverCard, inspect } from "./inspector.js";
 import { nameOf, setLabels } from "./labels.js";
 import { Overview } from "./overview.js";
 import { Player } from "./player.js";
-import { listSegments, summarize } from "./segments.js";
+import { listSegments, listWarnings, summarize } from "./segments.js";
 import { say, text } from "./strings.js";
 import { findingsOf, segmentsOf } from "./task_findings.js";
 import { Thumbs } from "./thumbs.js";
@@ -70,6 +70,7 @@ export class View {
     $("result").dataset.task = findings.task;
     $("editing").hidden = !findings.editable;
     $("result-title").textContent = job.source.name;
+    listWarnings(result.warnings ?? []);
     $("made").textContent = say.made(result.model.name, result.model.version, result.model.device);
     document.title = `${job.source.name} · Sentiloc`;
     this.thumbs.open(await this.player.open(job, result.video.duration, file), serverPictures(result));

@@ -48,6 +48,9 @@ def localize(
     start_timecode: StartTimecode = None,
     drop_frame: DropFrame = None,
     fps: TimelineRate = None,
+    audio_track: Annotated[
+        int | None, typer.Option(help="Listen to this sound track, counted from 1.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
     """Find the sentiment segments of videos. A terminal shows a timeline; elsewhere the output is JSON.
@@ -62,7 +65,7 @@ def localize(
     counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
     writer = _Writer(output, output_format, counting, as_json=as_json, several=several)
     todo = found if watch is None else NewFiles(watch).forever()
-    if not _localize_all(todo, model, writer):
+    if not _localize_all(todo, model, writer, audio_track):
         raise typer.Exit(1)
 
 
@@ -97,7 +100,9 @@ class _Writer:
             output.mkdir(parents=True, exist_ok=True)
 
     def write(self, video: Path, result: Result) -> None:
-        """Draw, print or save one result."""
+        """Draw, print or save one result; its warnings go to standard error."""
+        for warning in result.warnings:
+            typer.echo(f"sentiloc: {video}: {warning.detail} ({warning.code})", err=True)
         if self._draws:
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
@@ -128,7 +133,9 @@ def _file_name(name: str, video_name: str) -> str:
     return f"{Path(video_name).stem}.json" if name == JSON else FORMATS[name].file_name(video_name)
 
 
-def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer) -> bool:
+def _localize_all(
+    videos: Iterable[Path], name: str | None, writer: _Writer, audio_track: int | None = None
+) -> bool:
     """Localize one after the other; a video that fails does not stop the rest. False when one did."""
     import sentiloc
     from sentiloc.app.settings import get_settings
@@ -138,17 +145,19 @@ def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer) -> 
     model, whole = sentiloc.load_model(name or settings.model, config=runtime_config(settings)), True
     for video in videos:
         try:
-            writer.write(video, _run(model, video))
+            writer.write(video, _run(model, video, audio_track))
         except SentilocError as error:
             writer.fail(video, error)
             whole = False
     return whole
 
 
-def _run(model: Model, video: Path) -> Result:
+def _run(model: Model, video: Path, audio_track: int | None) -> Result:
     """Localize a file with a progress bar on standard error."""
     with progress_bars() as bars:
         task = bars.add_task("decoding", total=1.0, note=video.name)
         return model.localize(
-            video, progress=lambda stage, done: bars.update(task, description=stage, completed=done)
+            video,
+            audio_track=audio_track,
+            progress=lambda stage, done: bars.update(task, description=stage, completed=done),
         )

@@ -65,6 +65,7 @@ class OnePipeline(Pipelines):
         report: Callable[[str, float], None],
         options: SegmentOptions,
         time_range: tuple[float, float | None] | None = None,
+        audio_track: int | None = None,
     ) -> Any:
         self.asked = options
         return self._work(path, report)

@@ -48,6 +48,7 @@ class Extractor:
     visual: VisualExtractor | None
     networks: tuple[str, ...]
     folder: Path | None = None
+    audio_track: int | None = None
 
     @property
     def identity(self) -> str:
@@ -82,6 +83,7 @@ class Extractor:
             face_max_side=FACE_MAX_SIDE,
             visual_size=VISUAL_SIZE if self.visual else None,
             audio_rate=spec.audio.sample_rate if spec.audio else None,
+            audio_track=self.audio_track if spec.audio else None,
         )
 
 

@@ -111,7 +111,9 @@ class JobRunner:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
                 time_range = _seconds(record.options.time_range)
-                result = pipeline.localize(path, keeper.report, options, time_range)
+                result = pipeline.localize(
+                    path, keeper.report, options, time_range, record.options.audio_track
+                )
             with span("thumbnails"):
                 pictures = self._make_thumbnails(record, path, result, keeper)
             size = path.stat().st_size

@@ -37,6 +37,7 @@ class PackagePipeline(ABC):
         report: Report,
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
+        audio_track: int | None = None,
     ) -> AnyResult:
         """Find what the package knows in a video file.
 
@@ -46,9 +47,10 @@ class PackagePipeline(ABC):
             options: How segments are cut; None takes `default_options`.
             time_range: The seconds that matter, to whole snippets; None takes the whole video. Times in the result
                 are the video's own.
+            audio_track: The file's sound track to listen to, counted from 1; None chooses.
 
         Raises:
-            SentilocError: The video cannot be read, or the range is empty.
+            SentilocError: The video cannot be read, the range is empty, or there is no such sound track.
         """
 
     @property
@@ -83,15 +85,18 @@ class FeaturePipeline(PackagePipeline):
     extractor: Extractor
     cache: FeatureCache | None = None
 
-    def _extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
+    def _extract(
+        self, path: Path, report: Report, part: Part = WHOLE, audio_track: int | None = None
+    ) -> Extraction:
         """Read the features from the cache or extract them. Features of a part are not cached."""
+        extractor = replace(self.extractor, audio_track=audio_track)
         if self.cache is None:
-            return self.extractor.extract(path, report, part)
+            return extractor.extract(path, report, part)
         clock = StageClock()
         with clock.time("cache"):
-            key = cache_key(path, self.extractor.identity)
+            key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
-        extraction = known.cut(part) if known else self.extractor.extract(path, report, part)
+        extraction = known.cut(part) if known else extractor.extract(path, report, part)
         if known is None and part == WHOLE:
             with clock.time("cache"):
                 self.cache.store(key, extraction)

@@ -16,6 +16,7 @@ from sentiloc.model.results.time_range import within
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Report, load_extractor
+from sentiloc.worker.extraction.extraction import WHOLE
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.pipelines.base import (
     LOCALIZING_FROM,
@@ -57,10 +58,13 @@ class EmotionPipeline(FeaturePipeline):
         report: Report,
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
+        audio_track: int | None = None,
     ) -> EmotionResult:
         """Find emotions; all of the video is decoded, as its emotion is one of the whole."""
         check_time_range(time_range)
-        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM))
+        extraction = self._extract(
+            path, lambda stage, done: report(stage, done * LOCALIZING_FROM), WHOLE, audio_track
+        )
         report("localizing", LOCALIZING_FROM)
         options, clock = options or self.default_options, StageClock()
         classes, features = self.package.spec.classes, extraction.features

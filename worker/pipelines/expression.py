@@ -150,8 +150,9 @@ class ExpressionPipeline(PackagePipeline):
         report: Report,
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
+        audio_track: int | None = None,  # noqa: ARG002
     ) -> ExpressionResult:
-        """Find expressions; all of the video is decoded."""
+        """Find expressions; all of the video is decoded, and no sound is needed."""
         check_time_range(time_range)
         spec, options, clock = self.package.spec, options or self.default_options, StageClock()
         report("decoding", 0.0)

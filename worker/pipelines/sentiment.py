@@ -43,11 +43,14 @@ class SentimentPipeline(FeaturePipeline):
         report: Report,
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
+        audio_track: int | None = None,
     ) -> Result:
         """Find sentiment; of a range, only that and `CONTEXT` snippets around it are decoded."""
         check_time_range(time_range)
         part = WHOLE if time_range is None else self._part(time_range)
-        extraction = self._extract(path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part)
+        extraction = self._extract(
+            path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part, audio_track
+        )
         report("localizing", LOCALIZING_FROM)
         found = self.localize_features(extraction, options or self.default_options)
         if time_range is None:

@@ -78,6 +78,7 @@ class JobOptions(Cut):
     priority: Literal["interactive", "batch"] = "interactive"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     time_range: TimeRange | None = None
+    audio_track: int | None = None
     webhook: Webhook | None = None
 
 
