@@ -33,7 +33,7 @@ SUBJECTS, VIDEOS, WIDTH = 4, 4, 32
 def measure(config: GIMTrainConfig, items: list[ExpressionItem]) -> dict[str, Any]:
     """F1 over all subjects, and the mean distance from pseudo-apex to apex by epoch (Fig. 7)."""
     begun = time.process_time()
-    counts, runs = leave_one_subject_out(config, items)
+    counts, runs, _ = leave_one_subject_out(config, items)
     errors = np.mean([run.apex_errors for run in runs], axis=0)
     subjects = sorted({item.subject for item in items})
     together = [

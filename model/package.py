@@ -14,7 +14,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.spec import ModelSpec, load_spec
 
-NETWORK_FILE = "fsenet.onnx"
+NETWORK_FILE, CALIBRATION_FILE = "fsenet.onnx", "calibration.json"
 NETWORK_FILES = {"sentiment": NETWORK_FILE, "emotion": "cten.onnx", "expression": "gim.onnx"}
 """File of the network by the spec's task."""
 
@@ -48,15 +48,13 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
     spec = load_spec(folder / "spec.json")
     if not (folder / NETWORK_FILES.get(spec.task, "")).is_file():
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{name}: no network for the task {spec.task!r}")
-    return ModelPackage(folder=folder, spec=spec, calibration=_calibration(folder, spec))
+    return ModelPackage(folder=folder, spec=spec, calibration=_calibration(folder))
 
 
-def _calibration(folder: Path, spec: ModelSpec) -> Calibration:
-    """How scores become probabilities; a package of another task than sentiment may do without."""
-    path = folder / "calibration.json"
-    if spec.task != "sentiment" and not path.exists():
-        return Calibration()
-    return parse_calibration(path.read_text())
+def _calibration(folder: Path) -> Calibration:
+    """How scores become probabilities; without a file confidences are raw scores, and are marked so."""
+    path = folder / CALIBRATION_FILE
+    return parse_calibration(path.read_text()) if path.exists() else Calibration()
 
 
 def list_packages(root: Path) -> list[str]:

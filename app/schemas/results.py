@@ -197,6 +197,9 @@ class CalibrationBody(Body):
     knots: list[tuple[float, float]]
     slope: float
     intercept: float
+    calibrated: bool | None = Field(
+        None, description="Whether confidences are probabilities, measured on held-out videos, or raw scores"
+    )
 
 
 class SoundBody(Body):

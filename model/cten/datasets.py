@@ -9,7 +9,11 @@ FOLDER/emotion_segments.csv          columns video_id, start, end in seconds; op
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from sentiloc.model.cten.benchmarks import emotion_name, read_segments
 from sentiloc.model.cten.inputs import segment_inputs
@@ -35,14 +39,54 @@ def folder_spec(folder: Path) -> ModelSpec:
 def read_labels(folder: Path) -> dict[str, str]:
     """Emotion by video; raises `invalid_data` where the file is missing or a row has no label."""
     path = folder / LABEL_FILE
+    labels: dict[str, str] = {}
     try:
         with path.open(newline="") as file:
-            labels = {row["video_id"]: emotion_name(row["label"]) for row in csv.DictReader(file)}
+            for number, row in enumerate(csv.DictReader(file), 2):
+                name, label = row["video_id"], emotion_name(row["label"])
+                if labels.setdefault(name, label) != label:
+                    detail = f"{path}: line {number}: {name} is {label}, but {labels[name]} before"
+                    raise SentilocError(ErrorCode.INVALID_DATA, detail)
     except (OSError, KeyError, AttributeError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs video_id and label ({error})") from error
     if len(set(labels.values())) < 2:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs at least two emotions")
     return labels
+
+
+def validation_items(
+    folder: Path, items: Sequence[EmotionItem], classes: tuple[str, ...], fraction: float, seed: int
+) -> tuple[list[EmotionItem], list[EmotionItem]]:
+    """Videos to train on and videos to choose the epoch by: the split "val" where the folder has one (CAER), else a
+    share of each class of `items`, the same for the same seed.
+    """
+    if (folder / "split_val.txt").exists() and (folder / "split_val.txt").read_text().split():
+        return list(items), load_emotion_items(folder, "val", classes)
+    held: set[int] = set()
+    for index in range(len(classes)):
+        own = [place for place, item in enumerate(items) if item.class_index == index]
+        order = np.random.default_rng((seed, index)).permutation(len(own))
+        held |= {own[i] for i in order[: round(fraction * len(own))]}
+    kept = [item for place, item in enumerate(items) if place not in held]
+    return kept, [item for place, item in enumerate(items) if place in held]
+
+
+def one_modality(items: Sequence[EmotionItem], letters: str) -> list[EmotionItem]:
+    """The items with one modality set to zero: Table 2's rows of one modality. "AV" changes nothing.
+
+    Raises `invalid_data` for other letters.
+    """
+    if not letters or set(letters) - set("AV"):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"--modalities {letters}: CTEN has A and V")
+    silent, blind = "A" not in letters, "V" not in letters
+    return [
+        replace(
+            item,
+            audio=np.zeros_like(item.audio) if silent else item.audio,
+            visual=np.zeros_like(item.visual) if blind else item.visual,
+        )
+        for item in items
+    ]
 
 
 def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> list[EmotionItem]:
@@ -53,12 +97,14 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
     if not names.exists():
         raise SentilocError(ErrorCode.INVALID_DATA, f"{names}: missing")
     items = []
-    for name in names.read_text().split():
+    for name in filter(None, map(str.strip, names.read_text().splitlines())):
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
         stored = split if has_features(folder, split, name) else ALL
         inputs = segment_inputs(read_features(folder, stored, name), spec)
+        seconds = len(inputs.visual) * inputs.snippets * spec.snippet_seconds
+        _check_segments(folder / SEGMENT_FILE, name, segments.get(name, ()), seconds)
         items.append(
             EmotionItem(
                 name=name,
@@ -70,3 +116,13 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
             )
         )
     return items
+
+
+def _check_segments(path: Path, name: str, segments: Sequence[tuple[float, float]], seconds: float) -> None:
+    """Raise `invalid_data` for a segment that ends after its video."""
+    for start, end in segments:
+        if end > 1.05 * seconds + 1:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{path}: {name}: segment from {start:g} to {end:g} s ends after the video, {seconds:.1f} s",
+            )

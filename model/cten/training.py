@@ -9,18 +9,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sentiloc.model.cten.detect import EmotionScores, detection_map, emotion_spans
+from sentiloc.model.cten.detect import EmotionScores, detection_map, emotion_spans, span_class
 from sentiloc.model.cten.erasing import erasing_mask
 from sentiloc.model.cten.items import EmotionBatch, EmotionItem, collate
 from sentiloc.model.cten.losses import cross_entropy, total_loss
 from sentiloc.model.cten.network import CTEN, CTENConfig
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.training.epochs import EpochRun, Progress, step_seed
+from sentiloc.model.evaluation.confidence import Confidence, fit_confidence, without_held_out
+from sentiloc.model.evaluation.metrics import GroundTruthSegment
+from sentiloc.model.segments import Proposal
+from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
 from sentiloc.model.training.run_folder import RunFolder
 
 
@@ -54,10 +58,11 @@ class CTENTrainConfig:
 
 @dataclass(slots=True)
 class CTENResult:
-    """The trained network (evaluation mode) and the mean loss of each epoch."""
+    """The trained network (evaluation mode), the mean loss of each epoch, and the epoch of the network."""
 
     network: CTEN
     losses: list[float] = field(default_factory=list)
+    best_epoch: int = -1
 
 
 def train_cten(
@@ -65,25 +70,49 @@ def train_cten(
     items: Sequence[EmotionItem],
     progress: Progress | None = None,
     *,
+    val_items: Sequence[EmotionItem] = (),
     run_dir: Path | None = None,
     resume: bool = False,
+    record: dict[str, Any] | None = None,
 ) -> CTENResult:
     """Train on items in memory; raises `invalid_data` for nothing to train on or a loss that is not finite.
 
-    run_dir: configuration, log, TensorBoard scalars and last.pt go there; with `resume` a run found there goes on.
+    val_items: the network of the epoch that recognises most of them is returned; among equals, that of the lower
+    cross entropy. Without any it is the last epoch's.
+    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run found there
+    goes on. record: what the run is made from (`model/training/record.py`).
     """
     if not items:
         raise SentilocError(ErrorCode.INVALID_DATA, "no video to train on")
-    folder = RunFolder(run_dir, asdict(config), resume=resume)
+    folder = RunFolder(run_dir, asdict(config), resume=resume, record=record)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = CTEN(config.network)
         optimizer = _optimizer(network, config)
         run = EpochRun(network, optimizer, folder, config.checkpoint_seconds)
         history = run.run(
-            config.epochs, lambda epoch: _epoch(network, optimizer, items, epoch, config, progress)
+            config.epochs,
+            lambda epoch: (
+                _epoch(network, optimizer, items, epoch, config, progress) | _selection(network, val_items)
+            ),
         )
-    return CTENResult(network.eval(), [figures["total"] for figures in history])
+    return CTENResult(network.eval(), [figures["total"] for figures in history], run.best_epoch)
+
+
+def _selection(network: CTEN, items: Sequence[EmotionItem]) -> dict[str, float]:
+    """Accuracy on held-out videos, less a small share of their cross entropy, which decides between equals."""
+    if not items:
+        return {}
+    shares = [
+        float(s.video[item.class_index]) for s, item in zip(score_items(network, items), items, strict=True)
+    ]
+    entropy = float(-np.log(np.clip(shares, 1e-9, 1)).mean())
+    right = accuracy(network, items)
+    return {
+        "val_accuracy": right,
+        "val_cross_entropy": entropy,
+        SELECTION: right - entropy / (100 * len(items)),
+    }
 
 
 def _epoch(
@@ -184,3 +213,21 @@ def detection(network: CTEN, items: Sequence[EmotionItem]) -> dict[float, float]
         {item.name: item.segments for item in labelled},
         {item.name: item.segment_seconds for item in labelled},
     )
+
+
+def held_out_confidence(network: CTEN, items: Sequence[EmotionItem], classes: Sequence[str]) -> Confidence:
+    """Fit on the stretches that the network finds in held-out videos with annotated segments; a stretch is right if
+    it overlaps one and has the video's emotion.
+    """
+    labelled = [item for item in items if item.segments]
+    if not labelled:
+        return without_held_out("no held-out video with annotated segments")
+    found, truth = {}, {}
+    for item, scores in zip(labelled, score_items(network, labelled), strict=True):
+        step = item.segment_seconds
+        found[item.name] = [
+            Proposal(classes[span_class(scores, span)], span.score, span.start * step, span.stop * step)
+            for span in emotion_spans(scores)
+        ]
+        truth[item.name] = [GroundTruthSegment(classes[item.class_index], *times) for times in item.segments]
+    return fit_confidence(found, truth)

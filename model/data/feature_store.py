@@ -26,6 +26,8 @@ from sentiloc.model.spec import ModelSpec, parse_spec
 STREAM_FOLDERS = {"visual": "rgb", "audio": "logmfcc", "face": "img"}
 PRESENT_FOLDER = "present"
 SPEC_FILE = "spec.json"
+RECORD_FILE = "extracted.json"
+"""Own frame rate and duration of each video as extraction read them: editable copies are checked against it."""
 
 
 def write_spec(folder: Path, spec: ModelSpec) -> None:
@@ -84,9 +86,25 @@ def write_features(
             _replace_array(_path(folder, split, directory, name), np.ascontiguousarray(array, np.float32))
     _add_entry(folder / "fps_dict.json", name, fps)
     _add_entry(folder / "len_duration_dict.json", name, duration)
+    written = {"fps_dict.json": fps, "len_duration_dict.json": duration}
+    _add_entry(
+        folder / RECORD_FILE, name, {key: value for key, value in written.items() if value is not None}
+    )
     present = np.stack([features.visual_present, features.audio_present, features.face_present], axis=1)
     _replace_array(_path(folder, split, PRESENT_FOLDER, name), present)
     _add_name(folder / f"split_{split}.txt", name)
+
+
+def read_records(folder: Path) -> dict[str, dict[str, float]]:
+    """What extraction wrote of each video, by the file that repeats it; {} for folders that it did not write."""
+    path = folder / RECORD_FILE
+    if not path.exists():
+        return {}
+    try:
+        records: dict[str, dict[str, float]] = json.loads(path.read_text())
+    except ValueError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not JSON: {error}") from error
+    return records
 
 
 def has_features(folder: Path, split: str, name: str) -> bool:
@@ -146,7 +164,7 @@ def _replace_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _add_entry(path: Path, name: str, value: float | None) -> None:
+def _add_entry(path: Path, name: str, value: float | dict[str, float] | None) -> None:
     if value is not None:
         entries = json.loads(path.read_text()) if path.exists() else {}
         _replace_text(path, json.dumps({**entries, name: value}, indent=2))

@@ -1,66 +1,52 @@
 """TSL300 / CMU-MOSEI folders to items: the published layout and the one that extraction writes.
 
-- `gt.json`, `videosenti_gt.json`: segments in seconds, labels "n" and "p"
-- `fps_dict.json`, `len_duration_dict.json`: the videos' own frame rate; duration in seconds (optional)
-- `split_train.txt`, `split_test.txt`: names
-- `point_gaussian/point_labels.csv` or `point_label.csv`: columns video_id, point (a frame), class_index
-- `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`
-
+Label files are those of `model/fsenet/annotations.py`; features lie in `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`.
 Everything is checked before training starts; all problems come in one error, each by its file's name.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sentiloc.model.data.feature_store import read_features, read_spec
-from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
+import numpy as np
+
+from sentiloc.model.data.feature_store import STREAM_FOLDERS, read_features, read_records, read_spec
+from sentiloc.model.data.items import Item, PointLabel
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.annotations import (
+    DURATION_FILE,
+    POINT_FILES,
+    RATE_FILE,
+    SEGMENT_FILES,
+    Annotations,
+    Points,
+    Problems,
+    read_annotations,
+    read_split,
+)
+from sentiloc.model.fsenet.losses import Supervision
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.fsenet.published import detect_shapes, read_published
-from sentiloc.model.proposals.tsl300 import LABELS
 from sentiloc.model.segments import SnippetFeatures
-from sentiloc.model.spec import CLASSES, SNIPPET_FRAMES, ModelSpec
+from sentiloc.model.spec import SNIPPET_FRAMES, AudioStream, FaceStream, ModelSpec, VisualStream
 
-POINT_FILES = ("point_gaussian/point_labels.csv", "point_label.csv", "point_labels.csv")
-SEGMENT_FILES = ("videosenti_gt.json", "gt.json")
-_SHOWN = 40
+__all__ = [
+    "Annotations",
+    "Problems",
+    "folder_config",
+    "folder_spec",
+    "load_items",
+    "read_annotations",
+    "read_split",
+]
 
-
-@dataclass(slots=True)
-class Problems:
-    """What is wrong with a data set, gathered so that one run reports all of it."""
-
-    found: list[str] = field(default_factory=list)
-
-    def add(self, text: str) -> None:
-        """Note one problem, beginning with the file's name."""
-        self.found.append(text)
-
-    def check(self) -> None:
-        """Raise `invalid_data` if anything was noted."""
-        if self.found:
-            more = len(self.found) - _SHOWN
-            shown = self.found[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-            raise SentilocError(
-                ErrorCode.INVALID_DATA, f"{len(self.found)} problems in the data:\n  " + "\n  ".join(shown)
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotations:
-    """Labels of a folder by video name; `points` count frames at the video's own frame rate."""
-
-    fps: dict[str, float]
-    durations: dict[str, float]
-    segments: dict[str, tuple[SegmentLabel, ...]]
-    points: dict[str, tuple[tuple[int, int], ...]]
+SLACK = 1.05
+"""Labels may lie this much beyond the end of the features, as streams that end a little early do."""
+_AGREEMENT = 0.25
+"""Share by which frame rate × duration may differ from the frames that the features cover."""
 
 
 def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **options: Any) -> FSENetConfig:
@@ -78,8 +64,35 @@ def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **opt
         )
     if stored is not None or spec is not None:
         return FSENetConfig.for_spec(stored or spec, **options)  # type: ignore[arg-type]
-    names = read_split(folder, split)
-    return FSENetConfig(**{**detect_shapes(folder, split, names[0]), **options})
+    return FSENetConfig(**{**detect_shapes(folder, split, read_split(folder, split)), **options})
+
+
+def folder_spec(folder: Path, network: FSENetConfig, face_encoder: str) -> ModelSpec:
+    """The spec of a network that was trained on the folder: the folder's own less the streams that are not used.
+
+    The published layout has none. Its package is served at 25 frames a second with the extractors that there are,
+    whose features are near those of the benchmark's and not the same: `face_encoder` for faces, I3D-RGB for pictures
+    and the serving log-mel for sound. Raises `spec_mismatch` for features that no extractor here makes.
+    """
+    stored = read_spec(folder)
+    if stored is not None:
+        dims = {"visual": network.visual_dim, "audio": network.audio_shape, "face": network.face_dim}
+        unused: dict[str, Any] = {name: None for name, dim in dims.items() if dim is None}
+        return replace(stored, **unused)
+    streams: dict[str, Any] = {
+        "visual": VisualStream() if network.visual_dim else None,
+        "audio": AudioStream() if network.audio_shape else None,
+        "face": FaceStream(encoder=face_encoder) if network.face_dim else None,
+    }
+    spec = ModelSpec(name="published-layout", version="1", **streams)
+    made = FSENetConfig.for_spec(spec).stream_shapes
+    other = [name for name, shape in network.stream_shapes.items() if made[name] != shape]
+    if other:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH,
+            f"{folder / 'features'}: no extractor makes {', '.join(f'{n} {network.stream_shapes[n]}' for n in other)}",
+        )
+    return spec
 
 
 def load_items(
@@ -88,41 +101,60 @@ def load_items(
     config: FSENetConfig,
     *,
     points_file: Path | None = None,
-    need_points: bool = False,
+    supervision: Supervision | None = None,
 ) -> list[Item]:
-    """All videos of a split; raises one `invalid_data` that lists every missing, torn or misshapen file."""
+    """All videos of a split; raises one `invalid_data` that lists every missing, torn or misshapen file, and every
+    label that lies outside its video.
+
+    supervision: what the labels are for; labels that it reads and that are missing are an error too.
+    """
     names, problems = read_split(folder, split), Problems()
     labels = read_annotations(folder, points_file, problems)
+    if not labels.broken:
+        _check_supervision(folder, split, names, labels, supervision, problems)
     spec = read_spec(folder)
+    _check_records(folder, labels, problems)
     items = [_load_item(folder, split, name, config, labels, spec, problems) for name in names]
-    unlabelled = [name for name in names if not labels.points.get(name)]
-    if need_points and len(unlabelled) == len(names):
-        problems.add(f"{points_file or POINT_FILES[0]}: no point for any video of split {split}")
     problems.check()
     return [item for item in items if item is not None]
 
 
-def read_split(folder: Path, split: str) -> list[str]:
-    """Names in split_SPLIT.txt; raises `invalid_data` if it is missing or empty."""
-    path = folder / f"split_{split}.txt"
-    names = path.read_text().split() if path.exists() else []
-    if not names:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing or empty")
-    return names
+def _check_supervision(
+    folder: Path,
+    split: str,
+    names: list[str],
+    labels: Annotations,
+    supervision: Supervision | None,
+    problems: Problems,
+) -> None:
+    """Note the labels that a supervision setting reads and that are not there."""
+    if supervision == "full":
+        lacking = [name for name in names if name not in labels.segments]
+        if lacking:
+            where = next((folder / name for name in SEGMENT_FILES if (folder / name).exists()), None)
+            problems.add(
+                f"{where or folder / SEGMENT_FILES[0]}: {'' if where else 'missing; '}full supervision needs the "
+                f"segments of {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "")
+            )
+    elif supervision is not None and not any(labels.points.get(name) for name in names):
+        problems.add(
+            f"{labels.points_file or folder / POINT_FILES[0]}: no point for any video of split {split}"
+        )
 
 
-def read_annotations(folder: Path, points_file: Path | None, problems: Problems) -> Annotations:
-    """Frame rates, durations, segments and points of a folder; a file that is absent gives nothing."""
-    points = points_file or next((folder / name for name in POINT_FILES if (folder / name).exists()), None)
-    segments: dict[str, tuple[SegmentLabel, ...]] = {}
-    for name in SEGMENT_FILES:
-        segments = {**_read_segments(folder / name, problems), **segments}
-    return Annotations(
-        fps=_read_numbers(folder / "fps_dict.json", problems),
-        durations=_read_numbers(folder / "len_duration_dict.json", problems),
-        segments=segments,
-        points=_read_points(points, problems) if points is not None else {},
-    )
+def _check_records(folder: Path, labels: Annotations, problems: Problems) -> None:
+    """Rates and durations must be those that extraction wrote down."""
+    for name, record in read_records(folder).items():
+        for path, stated in ((RATE_FILE, labels.fps), (DURATION_FILE, labels.durations)):
+            written = record.get(path)
+            if (
+                written is not None
+                and name in stated
+                and not math.isclose(stated[name], written, rel_tol=1e-3)
+            ):
+                problems.add(
+                    f"{folder / path}: {name}: {stated[name]:g}, but it was extracted at {written:g}"
+                )
 
 
 def _load_item(
@@ -137,20 +169,52 @@ def _load_item(
     fps = labels.fps.get(name)
     rate = spec.frame_rate if spec is not None and spec.frame_rate is not None else fps
     if rate is None or (fps is None and labels.points.get(name)):
-        problems.add(f"{folder / 'fps_dict.json'}: no frame rate of {name}")
+        if not labels.broken:
+            problems.add(f"{folder / RATE_FILE}: no frame rate of {name}")
         return None
     try:
         features = _read(folder, split, name, config, labels, spec)
     except SentilocError as error:
         problems.add(error.detail)
         return None
+    own = fps or rate
+    noted = len(problems.found)
+    _check_times(folder, name, labels, len(features) * SNIPPET_FRAMES / rate, own, problems)
+    if len(problems.found) > noted:
+        return None
     return Item(
         name=name,
         features=features,
         fps=rate,
-        points=_snippet_points(labels.points.get(name, ()), rate / (fps or rate), len(features)),
+        points=_snippet_points(labels.points.get(name, ()), rate / own, len(features)),
         segments=labels.segments.get(name, ()),
     )
+
+
+def _check_times(
+    folder: Path, name: str, labels: Annotations, seconds: float, fps: float, problems: Problems
+) -> None:
+    """Labels, frame rate and duration must fit features of so many seconds."""
+    duration = labels.durations.get(name)
+    if duration is not None and abs(duration - seconds) > max(_AGREEMENT * seconds, 2 * SNIPPET_FRAMES / fps):
+        problems.add(
+            f"{folder / RATE_FILE}: {name}: {fps:g} frames per second make {seconds:.1f} s of its features, but "
+            f"{folder / DURATION_FILE} says {duration:.1f} s"
+        )
+        return
+    end = max(seconds, duration or 0.0) * SLACK + SNIPPET_FRAMES / fps
+    for (frame, _), line in zip(labels.points.get(name, ()), labels.lines.get(name, ()), strict=False):
+        if frame > end * fps:
+            problems.add(
+                f"{labels.points_file}: line {line}: point {frame} of {name} is after its last frame, "
+                f"{int(seconds * fps)}"
+            )
+    for segment in labels.segments.get(name, ()):
+        if segment.end > end + 1.0:
+            where = next(file for file in SEGMENT_FILES if (folder / file).exists())
+            problems.add(
+                f"{folder / where}: {name}: segment to {segment.end:g} s ends after the video, {seconds:.1f} s"
+            )
 
 
 def _read(
@@ -175,56 +239,12 @@ def _check_extracted(
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{where}: {stream} of {name} {found}, needs (T, {shape})"
             )
+        if not np.isfinite(array).all():
+            path = folder / "features" / split / STREAM_FOLDERS[stream] / f"{name}.npy"
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds values that are not finite")
 
 
-def _snippet_points(points: Sequence[tuple[int, int]], ratio: float, snippets: int) -> tuple[PointLabel, ...]:
+def _snippet_points(points: Points, ratio: float, snippets: int) -> tuple[PointLabel, ...]:
     """Frames at the video's own rate to snippets; ratio = snippet frame rate / own frame rate."""
     placed = {(min(int(frame * ratio / SNIPPET_FRAMES), snippets - 1), index) for frame, index in points}
     return tuple(PointLabel(*point) for point in sorted(placed))
-
-
-def _read_points(path: Path, problems: Problems) -> dict[str, tuple[tuple[int, int], ...]]:
-    """(frame, class) by video, from the columns video_id, point and class_index; no other column is read."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    try:
-        with path.open(newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                try:
-                    frame, index = int(row["point"]), int(row["class_index"])
-                    if frame < 0 or not 0 <= index < len(CLASSES):
-                        raise ValueError("out of range")
-                    found.setdefault(row["video_id"], []).append((frame, index))
-                except (KeyError, TypeError, ValueError) as error:
-                    problems.add(f"{path}: line {number}: no valid video_id, point, class_index ({error})")
-    except OSError as error:
-        problems.add(f"{path}: {error.strerror}")
-    return {name: tuple(points) for name, points in found.items()}
-
-
-def _read_segments(path: Path, problems: Problems) -> dict[str, tuple[SegmentLabel, ...]]:
-    if not path.exists():
-        return {}
-    try:
-        database = json.loads(path.read_text())["database"]
-        return {
-            name: tuple(_segment(annotation) for annotation in video["annotations"])
-            for name, video in database.items()
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        problems.add(f"{path}: not a ground truth file: {error!r}")
-        return {}
-
-
-def _segment(annotation: dict[str, Any]) -> SegmentLabel:
-    start, end = (float(value) for value in annotation["segment"])
-    return SegmentLabel(start, end, LABELS.index(annotation["label"]))
-
-
-def _read_numbers(path: Path, problems: Problems) -> dict[str, float]:
-    if not path.exists():
-        return {}
-    try:
-        return {name: float(value) for name, value in json.loads(path.read_text()).items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        problems.add(f"{path}: not a JSON object of numbers: {error}")
-        return {}

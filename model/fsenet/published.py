@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,19 @@ _CLOCKS = ("visual", "face", "audio")
 _SCALED_LIMIT = 10.0
 
 
-def detect_shapes(folder: Path, split: str, name: str) -> dict[str, Any]:
-    """`visual_dim`, `audio_shape`, `face_dim` for an FSENetConfig, from one video's files; no file, no
-    stream.
+def detect_shapes(folder: Path, split: str, names: Sequence[str]) -> dict[str, Any]:
+    """`visual_dim`, `audio_shape`, `face_dim` for an FSENetConfig, from the first file of each stream.
+
+    A stream that no video has is absent; one that only some have is found, and reading the others names their files.
     """
     shapes: dict[str, Any] = {"visual_dim": None, "audio_shape": None, "face_dim": None}
     for stream in STREAM_FOLDERS:
-        path = _path(folder, split, stream, name)
-        if not path.exists():
+        paths = (_path(folder, split, stream, name) for name in names)
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
             continue
         array = load_array(path)
-        if stream == "audio" and array.shape[-1] == MELS:
+        if stream == "audio" and array.shape[-1:] == (MELS,):
             shapes["audio_shape"] = (MEL_ROWS, MELS)
         elif array.ndim == 2 and array.shape[1] in KNOWN_WIDTHS[stream]:
             width = array.shape[1]
@@ -40,7 +43,9 @@ def detect_shapes(folder: Path, split: str, name: str) -> dict[str, Any]:
         else:
             raise _invalid(path, f"shape {array.shape}; known are (T, n) with n in {KNOWN_WIDTHS[stream]}")
     if not any(shapes.values()):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{folder / 'features' / split}: no features of {name}")
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"{folder / 'features' / split}: no features of {names[0]}"
+        )
     return shapes
 
 

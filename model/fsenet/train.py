@@ -139,12 +139,14 @@ def train(
     audio_encoder: nn.Module | None = None,
     device: str | None = None,
     progress: Progress | None = None,
+    record: dict[str, Any] | None = None,
 ) -> TrainResult:
     """Train on items in memory and return the network that was best on `val_items` (the last, if there are
     none).
 
     run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run
-    found there goes on. progress(step, steps, losses) is called after each step.
+    found there goes on. progress(step, steps, losses) is called after each step. record: what the run is made from
+    (`model/training/record.py`), for its config.json.
     Raises `invalid_data` for nothing to train on, unlabelled `val_items` or a loss that is not finite.
     """
     if not train_items or (val_items and not any(item.segments for item in val_items)):
@@ -152,7 +154,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = FSENet(config.network, audio_encoder)
-        trainer = _Trainer(config, network, device, RunFolder(run_dir, asdict(config), resume=resume))
+        folder = RunFolder(run_dir, asdict(config), resume=resume, record=record)
+        trainer = _Trainer(config, network, device, folder)
         return trainer.fit(train_items, val_items, progress or _no_progress)
 
 

@@ -30,7 +30,7 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
         try:
             subjects[row["video_id"]] = row["subject"]
             if row["frame"].strip():
-                points[row["video_id"]].append(Point(int(row["frame"]), EXPRESSIONS.index(row["class"])))
+                points[row["video_id"]].append(Point(int(row["frame"]), _class(row["class"])))
         except (KeyError, ValueError) as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
     truth = _truth(folder / TRUTH_FILE)
@@ -38,7 +38,10 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
     for name, subject in sorted(subjects.items()):
         flow = load_array(folder / FLOW_FOLDER / f"{name}.npy")
         if flow.ndim != 2 or flow.shape[1] != stream.dim:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{name}: flow {flow.shape}, needs (T, {stream.dim})")
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{folder / FLOW_FOLDER / name}.npy: {flow.shape}, needs (T, {stream.dim})",
+            )
         try:
             items.append(
                 ExpressionItem(
@@ -50,8 +53,18 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
                 )
             )
         except ValueError as error:
-            raise SentilocError(ErrorCode.INVALID_DATA, str(error)) from error
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{folder / POINT_FILE}: {error}") from error
+        late = [row for row in truth[name] if row.offset >= len(flow)]
+        if late:
+            detail = f"{folder / TRUTH_FILE}: {name}: offset {late[0].offset} of {len(flow)} frames"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail)
     return items
+
+
+def _class(name: str) -> int:
+    if name not in EXPRESSIONS:
+        raise ValueError(f"class {name!r}; known are {', '.join(EXPRESSIONS)}")
+    return EXPRESSIONS.index(name)
 
 
 def _truth(path: Path) -> defaultdict[str, list[Expression]]:
@@ -59,7 +72,11 @@ def _truth(path: Path) -> defaultdict[str, list[Expression]]:
     for place, row in _rows(path) if path.exists() else ():
         try:
             onset, apex, offset = (int(row[name]) for name in ("onset", "apex", "offset"))
-            kind = EXPRESSIONS.index(row["class"])
+            kind = _class(row["class"])
+            if not 0 <= onset <= apex <= offset:
+                raise ValueError(
+                    f"{row['video_id']}: onset {onset}, apex {apex}, offset {offset} are not in order"
+                )
             found[row["video_id"]].append(Expression(onset, apex, offset, kind))
         except (KeyError, ValueError) as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.evaluation.confidence import Confidence, fit_confidence
+from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.gim.contrast import contrast_loss
 from sentiloc.model.gim.items import ExpressionItem
 from sentiloc.model.gim.labels import EXPRESSIONS, LabelConfig, PseudoLabels, pseudo_labels
@@ -37,8 +39,12 @@ from sentiloc.model.gim.spotting import (
     spot,
     video_counts,
 )
-from sentiloc.model.training.epochs import EpochRun, Progress, step_seed
+from sentiloc.model.segments import Proposal
+from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
 from sentiloc.model.training.run_folder import RunFolder
+
+EVERYTHING = SpottingRule(min_contrast=0.0)
+"""All that serving could show, whatever its contrast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,8 @@ class GIMTrainConfig:
     """A whole run. Defaults are the paper's (section 4.1); those that it does not give:
 
     - temperature 0.1 of equation 7; batch_size 8 videos.
-    - contrast_frames 64: equation 7 compares all pairs; a video with more reliable frames gives a seeded sample.
+    - contrast_frames 64: equation 7 compares all pairs; a video with more reliable frames gives a seeded sample,
+      whose sum over frames is scaled up to that of all of them.
     """
 
     network: GIMConfig
@@ -84,6 +91,7 @@ class GIMResult:
     network: GIM
     losses: list[float] = field(default_factory=list)
     apex_errors: list[float] = field(default_factory=list)
+    best_epoch: int = -1
 
 
 def train_gim(
@@ -91,26 +99,46 @@ def train_gim(
     items: Sequence[ExpressionItem],
     progress: Progress | None = None,
     *,
+    val_items: Sequence[ExpressionItem] = (),
     run_dir: Path | None = None,
     resume: bool = False,
+    record: dict[str, Any] | None = None,
 ) -> GIMResult:
     """Train on items in memory; raises `invalid_data` where no item has a point or a loss is not finite.
 
+    val_items: the network of the third stage's epoch with the highest F1 on them is returned; without any that have
+    expressions, the last epoch's.
     run_dir: configuration, log, TensorBoard scalars and last.pt go there; with `resume` a run found there goes on.
+    record: what the run is made from (`model/training/record.py`).
     """
     if not any(item.points for item in items):
         raise SentilocError(ErrorCode.INVALID_DATA, "no point of any expression to train on")
-    folder = RunFolder(run_dir, asdict(config), resume=resume)
+    folder = RunFolder(run_dir, asdict(config), resume=resume, record=record)
+    labelled = [item for item in val_items if item.expressions]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         run = _Run(config, GIM(config.network), items, progress)
         epochs = EpochRun(run.network, run.optimizer, folder, config.checkpoint_seconds)
-        history = epochs.run(config.labels.epochs, run.epoch)
+        history = epochs.run(
+            config.labels.epochs,
+            lambda epoch: run.epoch(epoch) | _selection(run.network, labelled, epoch, config),
+        )
     return GIMResult(
         run.network.eval(),
         [figures["total"] for figures in history],
         [figures.get("apex_error", float("nan")) for figures in history],
+        epochs.best_epoch,
     )
+
+
+def _selection(
+    network: GIM, items: Sequence[ExpressionItem], epoch: int, config: GIMTrainConfig
+) -> dict[str, float]:
+    """F1 on held-out videos, in the third stage."""
+    if not items or config.labels.stage(epoch) < 3:
+        return {}
+    found = evaluate_items(network, items)["overall"].f1
+    return {"val_f1": found, SELECTION: found}
 
 
 class _Run:
@@ -198,9 +226,11 @@ def _contrast(
     neutral = len(EXPRESSIONS)
     classes = torch.where(labels.neutral, torch.full_like(column, neutral), column)
     chosen = (labels.reliable.any(1) | labels.neutral).nonzero().flatten()
-    if len(chosen) > config.contrast_frames:
-        chosen = chosen[torch.randperm(len(chosen), generator=generator)[: config.contrast_frames]]
-    return contrast_loss(embedded[chosen], strongest[chosen], classes[chosen], config.temperature)
+    whole = len(chosen)
+    if whole > config.contrast_frames:
+        chosen = chosen[torch.randperm(whole, generator=generator)[: config.contrast_frames]]
+    loss = contrast_loss(embedded[chosen], strongest[chosen], classes[chosen], config.temperature)
+    return loss * (whole / max(len(chosen), 1))
 
 
 def spot_items(
@@ -227,6 +257,26 @@ def evaluate_items(
     return {name: add_counts(row[name] for row in rows) for name in (*EXPRESSIONS, "overall")}
 
 
+def hold_out(
+    items: Sequence[ExpressionItem], fraction: float, seed: int
+) -> tuple[list[ExpressionItem], list[ExpressionItem]]:
+    """Items to train on and a share of them for choosing the epoch; the same for the same seed."""
+    order = np.random.default_rng(seed).permutation(len(items))[: round(fraction * len(items))]
+    held = set(order.tolist())
+    kept = [item for index, item in enumerate(items) if index not in held]
+    return kept, [item for index, item in enumerate(items) if index in held]
+
+
+class LeftOut(NamedTuple):
+    """What leaving each subject out gave: counts by class and overall, the runs, and what was found in each video by
+    the network that never saw its subject.
+    """
+
+    counts: dict[str, Counts]
+    runs: list[GIMResult]
+    found: dict[str, list[SpottedExpression]]
+
+
 def leave_one_subject_out(
     config: GIMTrainConfig,
     items: Sequence[ExpressionItem],
@@ -235,16 +285,44 @@ def leave_one_subject_out(
     *,
     run_dir: Path | None = None,
     resume: bool = False,
-) -> tuple[dict[str, Counts], list[GIMResult]]:
+    val_fraction: float = 0.0,
+    record: dict[str, Any] | None = None,
+) -> LeftOut:
     """MEGC2021: each subject is spotted by a network that never saw them; counts are added up over all.
 
     run_dir: each subject's run has a folder of its own in it; with `resume` finished ones are not trained again.
+    val_fraction: share of the other subjects' videos that chooses the epoch; 0 takes the last one.
     """
     rows, runs = [], []
+    raw: dict[str, list[SpottedExpression]] = {}
     for number, subject in enumerate(sorted({item.subject for item in items})):
         folder = None if run_dir is None else run_dir / f"subject-{number:02d}"
-        others = [item for item in items if item.subject != subject]
-        run = train_gim(config, others, progress, run_dir=folder, resume=resume)
-        rows.append(evaluate_items(run.network, [item for item in items if item.subject == subject], rule))
+        own = [item for item in items if item.subject == subject]
+        others, val = hold_out([i for i in items if i.subject != subject], val_fraction, config.seed)
+        run = train_gim(config, others, progress, val_items=val, run_dir=folder, resume=resume, record=record)
+        rows.append(evaluate_items(run.network, own, rule))
+        raw |= dict(zip((i.name for i in own), spot_items(run.network, own, EVERYTHING), strict=True))
         runs.append(run)
-    return {name: add_counts(row[name] for row in rows) for name in (*EXPRESSIONS, "overall")}, runs
+    counts = {name: add_counts(row[name] for row in rows) for name in (*EXPRESSIONS, "overall")}
+    return LeftOut(counts, runs, raw)
+
+
+def left_out_confidence(left_out: LeftOut, items: Sequence[ExpressionItem], frame_rate: float) -> Confidence:
+    """Fit on what the networks found in subjects that they never saw; right at MEGC2021's IoU of 0.5."""
+    found = {
+        name: [
+            Proposal(
+                EXPRESSIONS[row.class_index], row.score, row.onset / frame_rate, (row.offset + 1) / frame_rate
+            )
+            for row in rows
+        ]
+        for name, rows in left_out.found.items()
+    }
+    truth = {
+        item.name: [
+            GroundTruthSegment(EXPRESSIONS[e.class_index], e.onset / frame_rate, (e.offset + 1) / frame_rate)
+            for e in item.expressions
+        ]
+        for item in items
+    }
+    return fit_confidence(found, truth, tiou=0.5)

@@ -25,14 +25,18 @@ class Calibration:
 
     identity: the score itself, clipped to [0, 1]. isotonic: straight lines between `knots` of (score,
     probability), flat outside. platt: 1 / (1 + exp(-(slope · score + intercept))), slope >= 0.
+    `calibrated` says whether confidences are probabilities, measured on held-out videos; the identity's are not.
     """
 
     method: Method = "identity"
     knots: tuple[tuple[float, float], ...] = ()
     slope: float = 1.0
     intercept: float = 0.0
+    calibrated: bool | None = None
 
     def __post_init__(self) -> None:
+        if self.calibrated is None:
+            object.__setattr__(self, "calibrated", self.method != "identity")
         values = np.array(self.knots, dtype=np.float64).reshape(-1, 2)
         if self.method not in ("identity", "isotonic", "platt") or (self.method == "isotonic") != bool(
             self.knots

@@ -6,8 +6,10 @@ Every random number is a function of (seed, epoch, step), so that weights, optim
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -26,22 +28,40 @@ def step_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
+SELECTION = "selection"
+"""Name of the figure that chooses the best epoch, measured on held-out videos; the higher the better."""
+
+
 class EpochRun:
-    """Runs epochs, keeps their figures, and writes last.pt at most every `checkpoint_seconds` and at the end."""
+    """Runs epochs, keeps their figures, and writes last.pt at most every `checkpoint_seconds` and at the end.
+
+    Where an epoch's figures have a `selection`, best.pt holds the weights of the best epoch, under `content`.
+    """
 
     def __init__(
-        self, network: nn.Module, optimizer: Optimizer, folder: RunFolder, checkpoint_seconds: float
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        folder: RunFolder,
+        checkpoint_seconds: float,
+        content: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.network, self.optimizer, self.folder = network, optimizer, folder
-        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_seconds, self.content = checkpoint_seconds, content
         self.history: list[Figures] = []
+        self.best_state: dict[str, Any] | None = None
 
     def run(self, epochs: int, epoch: Callable[[int], Figures]) -> list[Figures]:
-        """Call `epoch` with the number of each epoch that is left; the figures of all of them."""
+        """Call `epoch` with the number of each epoch that is left; the figures of all of them.
+
+        Afterwards the network has the weights of the best epoch, or of the last where nothing was selected.
+        """
         self._restore()
         saved_at, left = time.monotonic(), range(len(self.history), epochs)
         for number in left:
+            before = self.best_value
             self.history.append(epoch(number))
+            self._keep_best(before)
             self.folder.log({"epoch": number, **self.history[-1]})
             if time.monotonic() - saved_at >= self.checkpoint_seconds:
                 self._save()
@@ -49,7 +69,28 @@ class EpochRun:
         if left:
             self._save()
         self.folder.close()
+        if self.best_state is not None:
+            self.network.load_state_dict(self.best_state)
         return self.history
+
+    @property
+    def best_value(self) -> float:
+        """The best selection so far."""
+        return max((figures.get(SELECTION, -math.inf) for figures in self.history), default=-math.inf)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch of the best selection; the last epoch where nothing was selected."""
+        values = [figures.get(SELECTION, -math.inf) for figures in self.history]
+        return values.index(self.best_value) if self.best_value > -math.inf else len(values) - 1
+
+    def _keep_best(self, before: float) -> None:
+        if self.history[-1].get(SELECTION, -math.inf) <= before:
+            return
+        weights = self.network.state_dict()
+        self.best_state = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        if self.content is not None:
+            self.folder.save_best(self.content())
 
     def _save(self) -> None:
         self.folder.save_last(
@@ -57,6 +98,7 @@ class EpochRun:
                 "weights": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "history": self.history,
+                "best": self.best_state,
             }
         )
 
@@ -67,6 +109,6 @@ class EpochRun:
         state = load_checkpoint(path)
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.history = state["history"]
+        self.history, self.best_state = state["history"], state.get("best")
         self.folder.forget_after(len(self.history))
         logger.info("resumed at epoch %d", len(self.history))

@@ -8,6 +8,7 @@ from typing import Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.training.checkpoint import save_atomic
+from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, changed_data
 
 
 class RunFolder:
@@ -18,24 +19,56 @@ class RunFolder:
     is an error.
     """
 
-    def __init__(self, path: Path | None, config: dict[str, Any], *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        config: dict[str, Any],
+        *,
+        resume: bool = False,
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        """record: what the run is made from (`model/training/record.py`); it joins the options in config.json.
+
+        Raises `invalid_data` for a folder that holds a run (without `resume`), and for a run of other options or
+        of other data (with it).
+        """
         self.path = path
         self._writer: Any = None
         if path is None:
             return
         self.best, self.last, self._log = path / "best.pt", path / "last.pt", path / "log.jsonl"
-        text = json.dumps(config, indent=2, sort_keys=True)
-        self._claim(path / "config.json", text, resume=resume)
+        self._claim(path / "config.json", {**config, **(record or {})}, resume=resume)
 
-    def _claim(self, file: Path, text: str, *, resume: bool) -> None:
+    def _claim(self, file: Path, content: dict[str, Any], *, resume: bool) -> None:
         if file.exists() and not resume:
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{file.parent} holds a run; resume it or name another folder"
             )
-        if file.exists() and file.read_text() != text:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{file} differs from the configuration asked for")
+        wanted = json.loads(json.dumps(content))
+        if file.exists():
+            self._check_same(file, wanted)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(json.dumps(wanted, indent=2, sort_keys=True))
+
+    def _check_same(self, file: Path, wanted: dict[str, Any]) -> None:
+        """Versions and the commit may differ; options and data may not."""
+        try:
+            stored = json.loads(file.read_text())
+        except ValueError as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{file}: not JSON: {error}") from error
+        changed = changed_data(stored.get(DATA, {}), wanted.get(DATA, {}))
+        if changed:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{file}: the run was begun on other data; changed since: {', '.join(changed)}",
+            )
+        keys = sorted({*stored, *wanted} - {DATA, VERSIONS, COMMIT})
+        different = [key for key in keys if stored.get(key) != wanted.get(key)]
+        if different:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{file}: {', '.join(different)} differs from the configuration asked for",
+            )
 
     def resumed_checkpoint(self) -> Path | None:
         """last.pt, if there is one to go on from."""

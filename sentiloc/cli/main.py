@@ -20,7 +20,7 @@ PANELS = {
     **dict.fromkeys(("localize", "plot", "doctor"), _LOCAL),
     **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
     **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
-    **dict.fromkeys(("extract", "labels", "train", "evaluate", "export", "weights"), _SCIENCE),
+    **dict.fromkeys(("extract", "labels", "train", "evaluate", "predict", "export", "weights"), _SCIENCE),
 }
 
 # verb: (module, its typer app or function, what it does)
@@ -60,7 +60,12 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "evaluate": (
         "sentiloc.cli.training.evaluate",
         "evaluate",
-        "Score predictions by the benchmark's protocol.",
+        "Score a run or predictions by the benchmark's protocol.",
+    ),
+    "predict": (
+        "sentiloc.cli.training.predict",
+        "predict",
+        "Write a run's proposals in the benchmark's predictions file.",
     ),
     "export": ("sentiloc.cli.training.export", "export", "Export a checkpoint as a model package."),
     "weights": ("sentiloc.cli.weights", "weights_app", "Download public weights that cannot be shipped."),

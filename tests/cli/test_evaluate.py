@@ -10,7 +10,8 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from sentiloc.cli.training.evaluate import TABLE_1, evaluate
+from sentiloc.cli.training.evaluate import evaluate
+from sentiloc.cli.training.tables import TABLE_1, TABLE_2, TABLE_3
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.support.shared_files import data_folder, golden_folder
 
@@ -65,8 +66,22 @@ def test_tables_stand_beside_the_papers(tmp_path: Path) -> None:
 
 
 def test_a_published_mean_is_the_mean_of_its_row() -> None:
-    for row in TABLE_1:
-        assert np.mean(row[2:7]) == pytest.approx(row[9], abs=0.06), row
+    for _, method, figures in TABLE_1.rows:
+        assert np.mean(figures[:5]) == pytest.approx(figures[7], abs=0.06), method
+
+
+def test_the_published_fsenet_rows_of_table_2_and_3_are_not_the_mean_of_what_they_print() -> None:
+    """Table 2 repeats two of Table 1's figures in FSENet's row; Table 3 has the mean over five tIoUs."""
+    for table, place in ((TABLE_2, 5), (TABLE_3, 3)):
+        figures = table.rows[-1][2]
+        assert np.mean(figures[:3]) != pytest.approx(figures[place], abs=0.06)
+
+
+def test_another_benchmark_has_its_own_tious(tmp_path: Path) -> None:
+    done = run(tmp_path, TRUTH, FOUND, "--protocol", "cmu-mosei")
+    assert done.exit_code == 0, done.output
+    assert "Table 2" in done.output
+    assert "0.15" not in done.output
 
 
 @pytest.mark.parametrize(

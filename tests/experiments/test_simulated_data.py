@@ -61,7 +61,7 @@ def test_a_stream_knows_sentiment_only_in_part(stream: str) -> None:
     assert 0.55 < (shown[positive][:, None] > shown[~positive]).mean() < 0.95
 
 
-def _copies(name: str) -> dict[str, dict[str, Any]]:
+def _copies(name: str) -> dict[str, Any]:
     """The labels of the first video under another name."""
     return {
         field: {name: getattr(LABELS, field)["one"]} for field in ("fps", "durations", "segments", "points")

@@ -168,7 +168,7 @@ def test_point_supervision_without_points_is_refused(published: Path) -> None:
     (published / "point_gaussian/point_labels.csv").unlink()
     assert len(load_items(published, "train", config)) == 2
     with pytest.raises(SentilocError, match="no point"):
-        load_items(published, "train", config, need_points=True)
+        load_items(published, "train", config, supervision="point")
 
 
 SPEC = ModelSpec(
@@ -213,7 +213,7 @@ def test_extracted_features_become_items_on_the_specs_clock(tmp_path: Path) -> N
     write_features(tmp_path, "train", "clip", extracted(9), fps=50.0, duration=5.9)
     write_points(tmp_path, ("p,1,0,0,clip,64",))
     config = folder_config(tmp_path, "train", SPEC)
-    item = load_items(tmp_path, "train", config, need_points=True)[0]
+    item = load_items(tmp_path, "train", config, supervision="point")[0]
     assert item.fps == 25.0
     assert item.points == (PointLabel(2, 1),)
 

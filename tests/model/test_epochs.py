@@ -54,7 +54,7 @@ def test_subjects_that_are_done_are_not_trained_again(tmp_path: Path) -> None:
 
     def spot(run_dir: Path, *, resume: bool) -> object:
         steps.clear()
-        counts, runs = leave_one_subject_out(
+        counts, runs, _ = leave_one_subject_out(
             config, items, progress=lambda step, *_: steps.append(step), run_dir=run_dir, resume=resume
         )
         return counts, [run.losses for run in runs]

@@ -1,4 +1,6 @@
-"""`sentiloc evaluate`: predictions against ground truth by a benchmark's protocol, beside published figures."""
+"""`sentiloc evaluate`: a run on a split, or predictions against ground truth, by a benchmark's protocol, beside
+published figures.
+"""
 
 from __future__ import annotations
 
@@ -8,75 +10,134 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.training.tables import REFERENCES, SOURCE, Reference
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from sentiloc.cli.training.runs import Run
     from sentiloc.model.evaluation.evaluate import Evaluation
-
-SOURCE = "FSENet, arXiv 2603.14750v1, Table 1 (TSL300)"
-# setting, method, mAP at tIoU 0.1 / 0.15 / 0.2 / 0.25 / 0.3, recall, F2, average mAP; percent
-TABLE_1 = (
-    ("full", "VAANet", 28.01, 24.95, 20.68, 16.45, 12.50, 69.82, 39.59, 20.51),
-    ("full", "AFSD", 33.44, 27.09, 21.78, 16.64, 11.76, 75.10, 31.78, 22.14),
-    ("full", "FSENet", 28.02, 25.45, 22.63, 18.93, 14.33, 79.58, 30.37, 21.87),
-    ("video", "CoLA", 11.87, 10.14, 8.11, 6.83, 4.98, 64.07, 21.19, 8.38),
-    ("video", "UM", 14.77, 13.28, 10.77, 8.41, 6.54, 55.33, 23.94, 10.75),
-    ("video", "DDG-Net", 16.13, 12.19, 9.91, 8.47, 6.93, 66.38, 23.82, 10.72),
-    ("video", "ISSF", 13.83, 11.15, 9.30, 6.87, 5.14, 45.65, 25.17, 9.26),
-    ("video", "TSL", 14.10, 11.35, 8.77, 6.36, 4.47, 31.84, 27.40, 9.01),
-    ("video", "FSENet", 19.15, 15.12, 11.91, 9.35, 7.12, 58.11, 30.00, 12.53),
-    ("point", "LACP", 17.25, 14.46, 12.47, 9.59, 7.76, 66.92, 25.01, 12.30),
-    ("point", "SF-Net", 20.26, 18.09, 15.01, 12.38, 9.76, 59.55, 32.61, 15.10),
-    ("point", "HR-Pro stage 1", 19.77, 17.10, 14.71, 11.38, 8.86, 62.23, 22.82, 14.36),
-    ("point", "HR-Pro stage 2", 27.24, 23.13, 19.85, 15.96, 11.83, 73.60, 32.21, 19.60),
-    ("point", "TSL", 28.72, 24.92, 20.46, 16.10, 11.83, 71.14, 35.36, 20.40),
-    ("point", "FSENet", 29.31, 25.47, 22.49, 16.76, 13.24, 75.02, 33.67, 21.45),
-)
 
 
 def evaluate(
-    ground_truth: Annotated[Path, typer.Option(help="Annotated segments (gt.json).")],
-    predictions: Annotated[Path, typer.Option(help="Proposals of a model, in the benchmark's layout.")],
-    protocol: Annotated[str, typer.Option(help="Evaluation protocol.")] = "tsl300",
-    subset: Annotated[str, typer.Option(help="Videos of the ground truth to score.")] = "test",
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run folder, or a checkpoint in one.")
+    ] = None,
+    ground_truth: Annotated[
+        Path | None, typer.Option(help="Without RUN: annotated segments (gt.json).")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Without RUN: proposals of a model, in the benchmark's layout.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="With RUN: which videos of the data folder.")] = "test",
+    data: Annotated[
+        Path | None, typer.Option(help="With RUN: the data folder, if not the one it was trained on.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help=f"Evaluation protocol: {', '.join(REFERENCES)}.")] = "tsl300",
+    subset: Annotated[str, typer.Option(help="Without RUN: videos of the ground truth to score.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
-    """Score predictions by the benchmark's protocol: mAP, precision, recall, F2 and the kinds of error."""
-    from sentiloc.model.evaluation.evaluate import PROTOCOLS, evaluate_files, to_json
+    """Score a run or predictions: mAP by tIoU and class, precision, recall, F2 and the kinds of error.
 
-    if protocol not in PROTOCOLS:
+    With RUN, predictions.json, metrics.json and curves.png are left in RUN/evaluation/SPLIT.
+    """
+    from sentiloc.model.evaluation.evaluate import evaluate_files
+
+    if protocol not in REFERENCES:
         raise SentilocError(
-            ErrorCode.INVALID_DATA, f"no protocol is called {protocol!r}; known: {', '.join(PROTOCOLS)}"
+            ErrorCode.INVALID_DATA, f"no protocol is called {protocol!r}; known: {', '.join(REFERENCES)}"
         )
-    found = evaluate_files(ground_truth, predictions, subset)
+    if run is not None:
+        if ground_truth or predictions:
+            raise typer.BadParameter("give RUN, or both files", param_hint="--ground-truth, --predictions")
+        evaluate_run(run, split, data, protocol, as_json)
+        return
+    if ground_truth is None or predictions is None:
+        raise typer.BadParameter("needs RUN, or --ground-truth and --predictions", param_hint="RUN")
+    found = evaluate_files(ground_truth, predictions, subset, REFERENCES[protocol].tious)
+    _report(found, REFERENCES[protocol], as_json)
+
+
+def evaluate_run(path: Path, split: str, data: Path | None, protocol: str, as_json: bool) -> None:
+    """Score the selected network of a run on a split, whatever its task."""
+    from sentiloc.cli.training.runs import open_run
+
+    run = open_run(path)
+    if run.task == "sentiment":
+        _evaluate_fsenet(run, split, data, protocol, as_json)
+        return
+    from sentiloc.cli.training.evaluate_systems import score_run
+
+    figures = score_run(run, split, data)
+    folder = run.folder / "evaluation" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    typer.echo(json.dumps(figures) if as_json else "\n".join(f"{name}\t{v}" for name, v in figures.items()))
+
+
+def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_json: bool) -> None:
+    from sentiloc.cli.training.predict import predict_run
+    from sentiloc.model.evaluation.curves import draw_curves
+    from sentiloc.model.evaluation.evaluate import evaluate_predictions, to_json, write_predictions
+    from sentiloc.model.fsenet.scoring import ground_truth
+
+    items, found = predict_run(run, split, data)
+    truth = ground_truth(items)
+    if not any(truth.values()):
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{run.data_folder(data) / 'gt.json'}: no segment of any video of split {split}; nothing to score against",
+        )
+    scored = evaluate_predictions(truth, found, REFERENCES[protocol].tious)
+    folder = run.folder / "evaluation" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / "predictions.json", found)
+    content = {
+        "protocol": protocol,
+        "split": split,
+        **to_json(scored.metrics),
+        "errors": scored.errors.shares,
+    }
+    (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
+    draw_curves(truth, found, REFERENCES[protocol].tious, folder / "curves.png")
+    _report(scored, REFERENCES[protocol], as_json)
+
+
+def _report(found: Evaluation, reference: Reference, as_json: bool) -> None:
+    from sentiloc.model.evaluation.evaluate import to_json
+
     if as_json:
         typer.echo(json.dumps(to_json(found.metrics)))
-    else:
-        _print_tables(found)
-
-
-def _print_tables(found: Evaluation) -> None:
+        return
     from rich.console import Console
 
     console = Console()
     console.print(f"{found.proposals} proposals for {found.videos} videos")
-    for table in (_figures_table(found), _class_table(found), _error_table(found)):
+    for table in (_figures_table(found, reference), _class_table(found), _error_table(found)):
         console.print(table)
 
 
-def _figures_table(found: Evaluation) -> object:
-    """Table 1 of the paper with these predictions as its last row, in percent."""
+def _figures_table(found: Evaluation, reference: Reference) -> object:
+    """The published table with these predictions as its last row, in percent."""
+    from rich import box
     from rich.table import Table
 
     metrics = found.metrics
-    table = Table(title="mAP at tIoU, percent", caption=f"published rows: {SOURCE}")
-    for heading in ("setting", "method", *map(str, metrics.tious), "recall", "F2", "mean mAP"):
-        table.add_column(heading, justify="left" if heading in ("setting", "method") else "right")
-    for setting, method, *figures in TABLE_1:
+    table = Table(
+        title="mAP at tIoU, percent",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption=f"published rows: {SOURCE}, {reference.title}",
+    )
+    for heading in ("setting", "method", *map(str, metrics.tious), *reference.columns):
+        left = heading in ("setting", "method")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for setting, method, figures in reference.rows:
         table.add_row(setting, method, *(f"{value:.2f}" for value in figures))
     recall, f2 = (sum(values) / len(values) for values in (metrics.recall, metrics.f2))
+    named = {"recall": recall, "F2": f2, "mean mAP": metrics.average_map}
+    own = (*metrics.mean_ap, *(named[column] for column in reference.columns))
     table.add_section()
-    own = (*metrics.mean_ap, recall, f2, metrics.average_map)
     table.add_row("", "these predictions", *(f"{100 * value:.2f}" for value in own), style="bold")
     return table
 

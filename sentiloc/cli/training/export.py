@@ -1,51 +1,105 @@
-"""`sentiloc export`: a checkpoint becomes the ONNX graph of a model package."""
+"""`sentiloc export`: a checkpoint becomes a model package that can be served."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+if TYPE_CHECKING:
+    from sentiloc.cli.training.runs import Run
+    from sentiloc.model.proposals.calibration import Calibration
+    from sentiloc.model.spec import ModelSpec
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="best.pt of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in one.")],
     package: Annotated[
         Path,
-        typer.Argument(metavar="PACKAGE", help="Package folder to write the network and spec.json into."),
+        typer.Argument(metavar="PACKAGE", help="Package folder to write network, spec and calibration to."),
     ],
     spec: Annotated[
-        Path, typer.Option(help="What the network was trained on: spec.json, or a folder that holds one.")
-    ],
-    name: Annotated[str | None, typer.Option(help="Name of the package, instead of the spec's.")] = None,
+        Path | None,
+        typer.Option(help="Spec to serve with, instead of the run's own: spec.json, or a folder with one."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the package, instead of its folder's.")] = None,
     version: Annotated[
         str | None, typer.Option(help="Version of the package, instead of the spec's.")
     ] = None,
 ) -> None:
-    """Write a package's network; its numbers are checked against PyTorch first."""
-    from dataclasses import replace
+    """Write a package that serves; its numbers are checked against PyTorch first."""
+    from sentiloc.cli.training.runs import open_run
+    from sentiloc.model.package import CALIBRATION_FILE, NETWORK_FILES
 
-    from sentiloc.model.data.feature_store import parse_stored_spec
-    from sentiloc.model.fsenet.checkpoint import load_fsenet
-    from sentiloc.model.fsenet.export import export_onnx
-    from sentiloc.model.package import NETWORK_FILE, NETWORK_FILES
-    from sentiloc.model.training.checkpoint import load_checkpoint
+    opened = open_run(run)
+    found = _spec(opened, spec)
+    found = replace(found, name=name or package.resolve().name, version=version or found.version)
+    difference = _write_network(opened, found, package)
+    calibration, note = _calibration(opened)
+    (package / CALIBRATION_FILE).write_text(calibration.to_json() + "\n")
+    typer.echo(f"{package / NETWORK_FILES[opened.task]}: differs from PyTorch by at most {difference:.1e}")
+    typer.echo(f"{package / CALIBRATION_FILE}: {note}")
 
-    found = parse_stored_spec(spec / "spec.json" if spec.is_dir() else spec)
-    task = load_checkpoint(checkpoint).get("task", "sentiment")
-    found = replace(
-        found, name=name or _own_name(found.name, task, package), version=version or found.version
-    )
-    if task != "sentiment":
+
+def _write_network(run: Run, spec: ModelSpec, package: Path) -> float:
+    if run.task != "sentiment":
         from sentiloc.cli.training.train_systems import export_system
 
-        difference = export_system(task, checkpoint, found, package)
-    else:
-        difference = export_onnx(load_fsenet(checkpoint), found, package / NETWORK_FILE)
-        (package / "spec.json").write_text(found.to_json() + "\n")
-    typer.echo(f"{package / NETWORK_FILES[task]}: differs from PyTorch by at most {difference:.1e}")
+        return export_system(run.task, run.checkpoint, spec, package)
+    from sentiloc.model.fsenet.checkpoint import load_fsenet
+    from sentiloc.model.fsenet.export import export_onnx
+    from sentiloc.model.package import NETWORK_FILE
+
+    difference = export_onnx(load_fsenet(run.checkpoint), spec, package / NETWORK_FILE)
+    (package / "spec.json").write_text(spec.to_json() + "\n")
+    return difference
 
 
-def _own_name(name: str, task: str, package: Path) -> str:
-    """A package of another task than its features' must not carry the name of the one they were extracted for."""
-    return name if task == "sentiment" else package.name
+def _spec(run: Run, given: Path | None) -> ModelSpec:
+    """The spec that is given, with the run's threshold; else the one that training left beside the checkpoint."""
+    from sentiloc.cli.training.runs import SPEC
+    from sentiloc.model.data.feature_store import parse_stored_spec
+
+    own = run.folder / SPEC
+    if given is None and not own.exists():
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{own}: missing; name the features that the run was trained on with --spec",
+        )
+    trained = parse_stored_spec(own) if own.exists() else None
+    if given is None and trained is not None:
+        return with_weights_at_hand(trained) if trained.name == "published-layout" else trained
+    found = parse_stored_spec(given / "spec.json" if given is not None and given.is_dir() else given or own)
+    return replace(found, confidence_threshold=trained.confidence_threshold) if trained else found
+
+
+def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
+    """The published layout's spec; without the published I3D, with the Kinetics one where that is in the cache."""
+    from sentiloc.cli.training.extract import with_weights_at_hand as choose
+
+    if spec.face is not None or spec.visual is not None:
+        typer.echo(
+            "trained on the published features: served features are made by the extractors that there are, which "
+            "are not the benchmark's",
+            err=True,
+        )
+    return choose(spec)
+
+
+def _calibration(run: Run) -> tuple[Calibration, str]:
+    """What training fitted for the selected checkpoint; raw scores for any other."""
+    from sentiloc.cli.training.runs import BEST, CALIBRATION
+    from sentiloc.model.proposals.calibration import Calibration, parse_calibration
+
+    fitted = run.folder / CALIBRATION
+    selected = run.checkpoint.name == BEST or not (run.folder / BEST).exists()
+    if not fitted.exists() or not selected:
+        why = f"{run.checkpoint.name} is not the selected one" if fitted.exists() else f"there is no {fitted}"
+        return Calibration(), f"confidences are raw scores, not calibrated: {why}"
+    found = parse_calibration(fitted.read_text())
+    said = "confidences are calibrated on the run's held-out videos"
+    return found, said if found.calibrated else "confidences are raw scores: the run could not calibrate them"

@@ -67,9 +67,9 @@ def _load(spec: str, models_dir: Path | None) -> ModelSpec:
 
         return expression_spec("flow", "1")
     if spec == "i3d":
-        return _with_weights_at_hand(_three_streams())
+        return with_weights_at_hand(_three_streams())
     if spec.endswith(".json"):
-        return _with_weights_at_hand(load_spec(Path(spec)))
+        return with_weights_at_hand(load_spec(Path(spec)))
     return load_package(spec, models_dir).spec
 
 
@@ -82,7 +82,7 @@ def _three_streams() -> ModelSpec:
     return ModelSpec(name="three-streams", version="1", face=face)
 
 
-def _with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
+def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
     """The spec, naming the Kinetics I3D where that is the only one in the cache.
 
     The feature folder's spec then says so, and so does every package that is trained on it.

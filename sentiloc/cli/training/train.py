@@ -1,158 +1,139 @@
-"""`sentiloc train`: FSENet on extracted or published features. Every row of the paper's ablation tables is
-a switch.
+"""`sentiloc train`: FSENet, CTEN or GIM on extracted or published features. Every row of the papers' ablation tables
+is an option; `--config FILE` reads them from YAML.
 """
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN, check_given
+from sentiloc.model.errors import ErrorCode, SentilocError
+
 if TYPE_CHECKING:
+    from sentiloc.model.data.items import Item
     from sentiloc.model.fsenet.network import FSENetConfig
     from sentiloc.model.fsenet.train import TrainConfig
 
-Option = typer.Option
-Data = Annotated[Path, typer.Argument(help="Folder of features and labels (see docs/training.md).")]
-Run = Annotated[Path, Option("--output", "-o", help="Run folder: config, log, best.pt, last.pt.")]
-Task = Annotated[
-    Literal["fsenet", "cten", "gim"],
-    Option(help="Which system: sentiment, emotions or expressions (docs/other_systems.md)."),
-]
-Recipe = Annotated[
-    Literal["paper", "quick", "starter"],
-    Option(
-        help="Where hyper-parameters start from; quick is for a CPU. starter rebuilds the shipped package."
-    ),
-]
-Supervision = Annotated[
-    Literal["point", "video", "full"], Option(help="Labels that training reads (Table 1).")
-]
-Spec = Annotated[Path | None, Option(help="Package or spec.json that the features must match.")]
-Points = Annotated[Path | None, Option(help="Point label file, if not the folder's own.")]
-Modalities = Annotated[str, Option(help="Streams to use: letters of A, V, F (Tables 4 and 9).")]
-Stage1 = Annotated[bool, Option(help="Face-guided attention, eq. 1 (Table 5).")]
-Stage2 = Annotated[bool, Option(help="Audio-visual attention, eq. 2 (Table 5).")]
-Gsp = Annotated[bool, Option(help="Global sentiment perception, eq. 3 and 10 (Table 5).")]
-PseudoLabel = Annotated[
-    Literal["full", "threshold", "step", "none", "gaussian"],
-    Option(help="Eq. 8 or part of it (Table 6); gaussian: GIM's soft labels in place of eq. 7."),
-]
-Frame = Annotated[bool, Option(help="L_frame, eq. 11 (Table 7).")]
-FrameGlo = Annotated[bool, Option(help="L_frame of the global scores, eq. 11 (Table 7).")]
-Contrast = Annotated[bool, Option(help="PSSC contrast, eq. 4-6 (Table 7).")]
-Window = Annotated[int, Option(min=1, help="Window of eq. 7 in snippets (Table 8).")]
-Beta = Annotated[float, Option(min=0, max=1, help="Floor of eq. 7 (Table 8).")]
-Tau = Annotated[float, Option(min=0, max=1, help="Non-sentiment threshold of eq. 8.")]
-Share = Annotated[int, Option(min=1, help="K = T // k of eq. 5 (Fig. 5).")]
-Distance = Annotated[Literal["cosine", "dot", "l1", "l2"], Option(help="Similarity of eq. 4 (Table 10).")]
-Lambda1 = Annotated[float, Option(min=0, help="Weight of the frame losses, eq. 12 (Fig. 6).")]
-Lambda2 = Annotated[float, Option(min=0, help="Weight of the contrast, eq. 12 (Fig. 6).")]
-Gamma = Annotated[float, Option(min=0, help="Exponent of the focal loss.")]
-Base = Annotated[Literal["paper", "bce"] | None, Option(help="Base loss, if not by supervision.")]
-Inside = Annotated[bool, Option(help="Eq. 8's sum inside windows too, as printed.")]
-Erasing = Annotated[
-    float | None, Option(min=0, max=1, help="With video supervision: CTEN's erasing, at this theta (0.7).")
-]
-Prototype = Annotated[Literal["anchor", "own"], Option(help="Prototype of the negatives in eq. 6.")]
-Served = Annotated[
-    Literal["cas", "global", "mean"], Option(help="Scores that inference uses: eq. 9, 10 or both.")
-]
-Epochs = Annotated[int | None, Option(min=1, help="Instead of the recipe's.")]
-BatchSize = Annotated[int | None, Option(min=1, help="Instead of the recipe's.")]
-LearningRate = Annotated[float | None, Option(min=0, help="Instead of the recipe's.")]
-Width = Annotated[int | None, Option(help="Feature width d; the paper has 512.")]
-AttentionWindow = Annotated[int | None, Option(min=1, help="Local attention: snippets to either side.")]
-StreamDropout = Annotated[
-    float | None, Option(min=0, max=1, help="Hide whole streams, to learn their absence.")
-]
-ValFraction = Annotated[float | None, Option(min=0, max=0.9, help="Held-out share of train, for selection.")]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"], Option(help="auto: bf16 where the device has it.")
-]
-Seed = Annotated[int | None, Option(help="Seed of everything random.")]
-Resume = Annotated[bool, Option("--resume", help="Go on with the run in the folder.")]
+Figures = dict[str, float]
+_GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
 
 
-def train(
-    data: Data,
-    run: Run,
-    task: Task = "fsenet",
-    recipe: Recipe = "paper",
-    supervision: Supervision = "point",
-    spec: Spec = None,
-    points: Points = None,
-    modalities: Modalities = "AVF",
-    stage1: Stage1 = True,
-    stage2: Stage2 = True,
-    gsp: Gsp = True,
-    pseudo_label: PseudoLabel = "full",
-    frame: Frame = True,
-    frame_glo: FrameGlo = True,
-    sc: Contrast = True,
-    w: Window = 7,
-    beta: Beta = 0.6,
-    tau: Tau = 0.95,
-    k: Share = 8,
-    distance: Distance = "cosine",
-    lambda1: Lambda1 = 1.0,
-    lambda2: Lambda2 = 0.05,
-    gamma: Gamma = 2.0,
-    base: Base = None,
-    add_inside: Inside = False,
-    contrast: Prototype = "anchor",
-    erasing: Erasing = None,
-    fusion: Served = "cas",
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    width: Width = None,
-    attention_window: AttentionWindow = None,
-    stream_dropout: StreamDropout = None,
-    val_fraction: ValFraction = None,
-    precision: Precision = "auto",
-    seed: Seed = None,
-    resume: Resume = False,
-) -> None:
-    """Train FSENet on features; the best checkpoint is chosen on held-out training videos.
+def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None:
+    """Train FSENet, CTEN or GIM on features; the best checkpoint is chosen on held-out training videos.
 
     With --recipe starter, DATA is the folder of faces, voices and clips that the shipped package is built from.
     """
-    if task != "fsenet":
-        from sentiloc.cli.training.train_systems import Sizes, train_system
+    options.pop("config")
+    given = {name for name in options if getattr(context.get_parameter_source(name), "name", "") in _GIVEN}
+    check_given(given, options["task"], options["supervision"])
+    if options.pop("deterministic"):
+        make_deterministic()
+    seeds = options.pop("seeds")
+    if seeds is None:
+        train_once(data, run, options, given)
+        return
+    from sentiloc.cli.training.seeds import aggregate, parse_seeds
 
-        sizes = Sizes(quick=recipe == "quick", epochs=epochs, width=width, seed=seed or 0)
-        train_system(task, data, run, sizes, resume=resume)
-        return
-    if recipe == "starter":
-        _rebuild_starter(data, run, seed or 0)
-        return
-    options = {name: value for name, value in locals().items() if value is not None}
-    _train_fsenet(data, run, _network(data, spec, modalities, options), points, options)
+    found = {
+        seed: train_once(data, run / f"seed-{seed}", {**options, "seed": seed}, given)
+        for seed in parse_seeds(seeds)
+    }
+    aggregate(found, run)
+
+
+def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) -> Figures:
+    """One run; what it reached on held-out videos, by name."""
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if options["task"] != "fsenet":
+        from sentiloc.cli.training.train_systems import train_system
+
+        return train_system(options["task"], data, run, chosen)
+    if options["recipe"] == "starter":
+        _rebuild_starter(data, run, chosen.get("seed", 0))
+        return {}
+    network = _network(data, chosen.get("spec"), chosen.get("modalities"), _given(chosen, given))
+    return _train_fsenet(data, run, network, chosen.get("points"), _given(chosen, given))
+
+
+def _given(options: dict[str, Any], given: set[str]) -> dict[str, Any]:
+    """The options that were asked for, and those without which nothing runs; a recipe decides the others."""
+    always = {"task", "recipe", "supervision", "resume", "precision", "seed"}
+    return {name: value for name, value in options.items() if name in given | always}
+
+
+def make_deterministic() -> None:
+    """Let PyTorch use only operations that give the same bits each time, and raise where there is none."""
+    import os
+
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 def _train_fsenet(
     data: Path, run: Path, network: FSENetConfig, points: Path | None, options: dict[str, Any]
-) -> None:
+) -> Figures:
     from sentiloc.cli.training.progress import training_progress
-    from sentiloc.model.fsenet.datasets import load_items
+    from sentiloc.cli.training.runs import write_outcome
+    from sentiloc.model.fsenet.confidence import held_out_confidence
+    from sentiloc.model.fsenet.datasets import folder_spec, load_items
     from sentiloc.model.fsenet.train import split_items
     from sentiloc.model.fsenet.train import train as run_training
+    from sentiloc.model.package import extractor_id, shipped_models_dir
 
-    config, is_full = _config(network, options), options["supervision"] == "full"
-    items = load_items(data, "train", network, points_file=points, need_points=not is_full)
+    config = _config(network, options)
+    items = load_items(data, "train", network, points_file=points, supervision=config.loss.supervision)
     kept, held_out = split_items(items, config.val_fraction, config.seed)
+    _check_held_out(data, held_out)
     typer.echo(f"{len(kept)} videos to train on, {len(held_out)} held out", err=True)
+    record = _record(data, points, items)
     with training_progress() as progress:
         result = run_training(
-            config, kept, held_out, run_dir=run, resume=options["resume"], progress=progress
+            config,
+            kept,
+            held_out,
+            run_dir=run,
+            resume=options.get("resume", False),
+            progress=progress,
+            record=record,
         )
-    if held_out:
-        typer.echo(f"{run / 'best.pt'}: mAP {result.best_map:.4f} held out, epoch {result.best_epoch}")
-    else:
+    try:
+        spec = folder_spec(data, network, extractor_id(shipped_models_dir() / "expression"))
+        write_outcome(run, spec, held_out_confidence(result.network, held_out))
+    except SentilocError as error:
+        typer.echo(f"{error.detail}: the run can be evaluated, not served", err=True)
+    if not held_out:
         typer.echo(f"{run / 'last.pt'}: no video was held out, so nothing was selected")
+        return {}
+    typer.echo(f"{run / 'best.pt'}: mAP {result.best_map:.4f} held out, epoch {result.best_epoch}")
+    return {"mAP": result.best_map}
+
+
+def _check_held_out(data: Path, held_out: list[Item]) -> None:
+    from sentiloc.model.fsenet.annotations import SEGMENT_FILES
+
+    if held_out and not any(item.segments for item in held_out):
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{data / SEGMENT_FILES[0]}: no segment of any of the {len(held_out)} held-out videos, which choose the "
+            "checkpoint; add them, or train with --val-fraction 0",
+        )
+
+
+def _record(data: Path, points: Path | None, items: list[Item]) -> dict[str, Any]:
+    from sentiloc.model.fsenet.annotations import label_files
+    from sentiloc.model.training.record import make_record
+
+    names = {item.name for item in items}
+    features = [path for path in (data / "features" / "train").glob("*/*.npy") if path.stem in names]
+    return make_record(data, label_files(data, points), features)
 
 
 def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
@@ -167,16 +148,26 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
     typer.echo(f"{shipped_models_dir() / PACKAGE}: calibration error {fitted.calibration_error:.3f} held out")
 
 
-def _network(data: Path, spec: Path | None, modalities: str, options: dict[str, Any]) -> FSENetConfig:
+def _network(data: Path, spec: Path | None, modalities: str | None, options: dict[str, Any]) -> FSENetConfig:
+    """The network for a folder's streams. Streams that are named must be there."""
     from sentiloc.model.data.feature_store import parse_stored_spec
     from sentiloc.model.fsenet.datasets import folder_config
     from sentiloc.model.fsenet.network import FSENetConfig
 
-    letters = set(modalities.upper())
+    letters = set((modalities or "AVF").upper())
     if not letters or letters - set("AVF"):
         raise typer.BadParameter("letters of A, V and F", param_hint="--modalities")
     wanted = None if spec is None else parse_stored_spec(spec / "spec.json" if spec.is_dir() else spec)
-    network = folder_config(data, "train", wanted, **_of(FSENetConfig, options))
+    try:
+        network = folder_config(data, "train", wanted, **_of(FSENetConfig, options))
+    except ValueError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"not a network: {error}") from error
+    missing = sorted(letters - {name[0].upper() for name in network.streams}) if letters != set("AVF") else []
+    if missing:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{data / 'features' / 'train'}: no features for --modalities {', '.join(missing)}",
+        )
     return replace(
         network,
         visual_dim=network.visual_dim if "V" in letters else None,
@@ -198,3 +189,78 @@ def _of(config: type, options: dict[str, Any]) -> dict[str, Any]:
     """The options that a configuration class has a field for."""
     names = {field.name for field in fields(config)}
     return {name: value for name, value in options.items() if name in names}
+
+
+def read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Take options from a YAML file; what is typed on the command line wins.
+
+    Raises `invalid_data` that names file and key for an option that does not exist or a value that does not fit.
+    """
+    if path is None or context.resilient_parsing:
+        return path
+    values = {}
+    for key, value in _yaml(path).items():
+        name = str(key).replace("-", "_")
+        if name not in BY_NAME:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {key}: there is no such option")
+        problem = BY_NAME[name].problem(value)
+        if problem:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {key}: {problem}")
+        values[name] = value
+    context.default_map = {**(context.default_map or {}), **values}
+    return path
+
+
+def _yaml(path: Path) -> dict[Any, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
+    if not isinstance(found, dict):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs one option a line, as `epochs: 40`")
+    return found
+
+
+def _signature() -> inspect.Signature:
+    """What typer reads: the arguments, and the options of `train_options.py`."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    config = Annotated[
+        Path | None,
+        typer.Option(
+            callback=read_config, is_eager=True, help="YAML file with options by name.", rich_help_panel=RUN
+        ),
+    ]
+    fixed = [
+        ("context", typer.Context, inspect.Parameter.empty),
+        (
+            "data",
+            Annotated[
+                Path,
+                typer.Argument(metavar="DATA", help="Folder of features and labels (see docs/training.md)."),
+            ],
+            inspect.Parameter.empty,
+        ),
+        (
+            "run",
+            Annotated[
+                Path, typer.Option("--output", "-o", help="Run folder: config, log, best.pt, last.pt.")
+            ],
+            inspect.Parameter.empty,
+        ),
+        ("config", config, None),
+    ]
+    table = [(option.name, option.annotation, option.default) for option in OPTIONS]
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, keyword, annotation=kind, default=default)
+            for name, kind, default in (*fixed, *table)
+        ]
+    )
+
+
+train.__signature__ = _signature()  # type: ignore[attr-defined]

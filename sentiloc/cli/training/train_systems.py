@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,92 +14,213 @@ from sentiloc.cli.training.progress import training_progress
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from sentiloc.model.cten.items import EmotionItem
+    from sentiloc.model.cten.network import CTEN
+    from sentiloc.model.cten.training import CTENTrainConfig
+    from sentiloc.model.gim.training import GIMTrainConfig
     from sentiloc.model.spec import ModelSpec
     from sentiloc.model.training.epochs import Progress
 
 CHECKPOINT = "best.pt"
+SPLITS = ("train", "val", "test", "all")
+VAL_FRACTION = 0.15
+Options = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """What the command line says of a run; `quick` starts from the recipe for a CPU instead of the paper's."""
-
-    quick: bool
-    epochs: int | None
-    width: int | None
-    seed: int
-
-
-def train_system(task: str, data: Path, run: Path, sizes: Sizes, *, resume: bool = False) -> None:
-    """Train CTEN or GIM on a folder; with `resume` go on with the run that was begun there."""
+def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str, float]:
+    """Train CTEN or GIM on a folder by the options of the command line; what it reached, by name."""
     train = _train_cten if task == "cten" else _train_gim
     with training_progress() as progress:
-        figures = train(data, run, sizes, resume, progress)
+        figures = train(data, run, options, progress)
     (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n")
-    said = ", ".join(f"{name} {value}" for name, value in figures["test"].items())
+    reached: dict[str, float] = figures["test"] or figures["held_out"]
+    said = ", ".join(f"{name} {value}" for name, value in reached.items())
     typer.echo(f"{run / CHECKPOINT}: {said or 'nothing to test on'}")
+    return reached
 
 
-def _train_cten(data: Path, run: Path, sizes: Sizes, resume: bool, progress: Progress) -> dict[str, Any]:
-    """CTEN on `emotions.csv`; accuracy and mAP on the split "test", where the folder has one."""
-    from sentiloc.model.cten.datasets import folder_spec, load_emotion_items, read_labels
-    from sentiloc.model.cten.export import save_cten
-    from sentiloc.model.cten.inputs import modality_dims
-    from sentiloc.model.cten.network import CTENConfig
-    from sentiloc.model.cten.training import CTENTrainConfig, accuracy, detection, train_cten
+def _chosen(options: Options, **names: str) -> Options:
+    """Fields of a configuration by the options that set them, where they are given."""
+    return {field: options[name] for field, name in names.items() if name in options}
+
+
+def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> dict[str, Any]:
+    """CTEN on `emotions.csv`; the epoch is chosen on the split "val", or on a share of "train"; accuracy and mAP on
+    the split "test", where the folder has one.
+    """
+    from sentiloc.cli.training.runs import write_outcome
+    from sentiloc.model.cten.datasets import (
+        LABEL_FILE,
+        SEGMENT_FILE,
+        folder_spec,
+        load_emotion_items,
+        one_modality,
+        read_labels,
+        validation_items,
+    )
+    from sentiloc.model.cten.export import CONFIDENCE_THRESHOLD, emotion_spec, save_cten
+    from sentiloc.model.cten.training import held_out_confidence, train_cten
+    from sentiloc.model.training.record import make_record
 
     classes = tuple(sorted(set(read_labels(data).values())))
-    visual, audio = modality_dims(folder_spec(data))
-    wide = sizes.width or (64 if sizes.quick else 2048)
-    network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=len(classes), width=wide)
-    config = CTENTrainConfig(network=network, seed=sizes.seed)
-    config = config.quick() if sizes.quick else config
-    config = replace(config, epochs=sizes.epochs or config.epochs)
+    config = _cten_config(data, options, len(classes))
     items = load_emotion_items(data, "train", classes)
-    result = train_cten(config, items, progress, run_dir=run, resume=resume)
+    items, val = validation_items(
+        data, items, classes, options.get("val_fraction", VAL_FRACTION), config.seed
+    )
+    shown = options.get("modalities", "AV").upper()
+    items, val = one_modality(items, shown), one_modality(val, shown)
+    files = [data / n for n in (LABEL_FILE, SEGMENT_FILE, "spec.json", *(f"split_{s}.txt" for s in SPLITS))]
+    record = {"task": "emotion"} | make_record(data, files, (data / "features").glob("*/*/*.npy"))
+    result = train_cten(
+        config,
+        items,
+        progress,
+        val_items=val,
+        run_dir=run,
+        resume=options.get("resume", False),
+        record=record,
+    )
     save_cten(result.network, classes, run / CHECKPOINT)
-    test: dict[str, float] = {}
-    if (data / "split_test.txt").exists():
-        items = load_emotion_items(data, "test", classes)
-        test["accuracy"] = round(accuracy(result.network, items), 4)
-        if any(item.segments for item in items):
-            test |= {f"mAP@{tiou}": round(v, 4) for tiou, v in detection(result.network, items).items()}
-    return {"config": asdict(config), "classes": classes, "losses": result.losses, "test": test}
+    spec = emotion_spec(folder_spec(data), classes, run.resolve().name, "1")
+    fitted = held_out_confidence(result.network, val, classes)
+    if not fitted.calibration.calibrated:
+        fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
+    write_outcome(run, spec, fitted)
+    test = (
+        score_cten(result.network, data, "test", classes, shown) if (data / "split_test.txt").exists() else {}
+    )
+    held_out = {"held-out accuracy": round(_accuracy(result.network, val), 4)} if val else {}
+    return {
+        "config": asdict(config),
+        "classes": classes,
+        "losses": result.losses,
+        "best_epoch": result.best_epoch,
+        "held_out": held_out,
+        "test": test,
+    }
 
 
-def _train_gim(data: Path, run: Path, sizes: Sizes, resume: bool, progress: Progress) -> dict[str, Any]:
+def _cten_config(data: Path, options: Options, classes: int) -> CTENTrainConfig:
+    from sentiloc.model.cten.datasets import folder_spec
+    from sentiloc.model.cten.inputs import modality_dims
+    from sentiloc.model.cten.network import CTENConfig
+    from sentiloc.model.cten.training import CTENTrainConfig
+
+    visual, audio = modality_dims(folder_spec(data))
+    quick = options["recipe"] == "quick"
+    width = options.get("width", 64 if quick else 2048)
+    network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=classes, width=width)
+    network = replace(network, **_chosen(options, intra="intra", inter="inter"))
+    config = CTENTrainConfig(network=network, seed=options.get("seed", 0))
+    named = _chosen(
+        options,
+        epochs="epochs",
+        batch_size="batch_size",
+        learning_rate="learning_rate",
+        theta="theta",
+        erasing="erase",
+    )
+    return replace(config.quick() if quick else config, **named)
+
+
+def _accuracy(network: CTEN, items: Sequence[EmotionItem]) -> float:
+    from sentiloc.model.cten.training import accuracy
+
+    return accuracy(network, items)
+
+
+def score_cten(
+    network: CTEN, data: Path, split: str, classes: tuple[str, ...], modalities: str = "AV"
+) -> dict[str, float]:
+    """Accuracy on a split, and mAP where it has annotated segments."""
+    from sentiloc.model.cten.datasets import load_emotion_items, one_modality
+    from sentiloc.model.cten.training import accuracy, detection
+
+    items = one_modality(load_emotion_items(data, split, classes), modalities)
+    found = {"accuracy": round(accuracy(network, items), 4)}
+    if any(item.segments for item in items):
+        found |= {f"mAP@{tiou}": round(v, 4) for tiou, v in detection(network, items).items()}
+    return found
+
+
+def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> dict[str, Any]:
     """GIM on `points.csv`: on all subjects, and before, where the folder has the truth, with each left out."""
+    from sentiloc.cli.training.runs import write_outcome
     from sentiloc.model.data.feature_store import parse_stored_spec
+    from sentiloc.model.evaluation.confidence import without_held_out
     from sentiloc.model.gim.datasets import load_expression_items
     from sentiloc.model.gim.export import save_gim
-    from sentiloc.model.gim.network import GIMConfig
-    from sentiloc.model.gim.training import GIMTrainConfig, leave_one_subject_out, train_gim
+    from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
+    from sentiloc.model.gim.spec import CONFIDENCE_THRESHOLD, FRAME_RATE, expression_spec
+    from sentiloc.model.gim.training import hold_out, leave_one_subject_out, left_out_confidence, train_gim
+    from sentiloc.model.training.record import make_record
 
     spec = parse_stored_spec(data / "spec.json")
     if spec.flow is None:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{data / 'spec.json'}: has no flow stream")
     items = load_expression_items(data, spec.flow)
-    config = GIMTrainConfig(
-        network=GIMConfig(inputs=spec.flow.inputs, width=sizes.width or 64), seed=sizes.seed
+    config, share = _gim_config(spec.flow.inputs, options), options.get("val_fraction", VAL_FRACTION)
+    files = [data / POINT_FILE, data / TRUTH_FILE, data / "spec.json"]
+    record = {"task": "expression"} | make_record(data, files, (data / FLOW_FOLDER).glob("*.npy"))
+    shared: dict[str, Any] = {"resume": options.get("resume", False), "record": record}
+    test, fitted = (
+        {},
+        without_held_out("no subject was left out: expressions.csv and two subjects are needed"),
     )
-    config = config.quick() if sizes.quick else config
-    if sizes.epochs is not None:
-        stages = (1, min(4, max(sizes.epochs - 2, 1)), max(sizes.epochs - 5, 1))
-        config = replace(config, labels=replace(config.labels, stages=stages))
-    test: dict[str, float] = {}
     if len({item.subject for item in items}) > 1 and any(item.expressions for item in items):
-        counts, _ = leave_one_subject_out(
-            config, items, progress=progress, run_dir=run / "left_out", resume=resume
+        left_out = leave_one_subject_out(
+            config, items, progress=progress, run_dir=run / "left_out", val_fraction=share, **shared
         )
-        test = {f"F1 {name}": round(row.f1, 4) for name, row in counts.items()}
-    result = train_gim(config, items, progress, run_dir=run, resume=resume)
+        test = {f"F1 {name}": round(row.f1, 4) for name, row in left_out.counts.items()}
+        fitted = left_out_confidence(left_out, items, FRAME_RATE)
+    kept, val = hold_out(items, share, config.seed)
+    result = train_gim(config, kept, progress, val_items=val, run_dir=run, **shared)
     save_gim(result.network, run / CHECKPOINT)
+    if not fitted.calibration.calibrated:
+        fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
+    write_outcome(run, expression_spec(run.resolve().name, "1", spec.flow), fitted)
     return {
         "config": asdict(config),
         "losses": result.losses,
         "apex_errors": result.apex_errors,
+        "best_epoch": result.best_epoch,
+        "held_out": {},
         "test": test,
     }
+
+
+def _gim_config(inputs: int, options: Options) -> GIMTrainConfig:
+    from sentiloc.model.gim.losses import CAS_ME_2, SAMM_LV
+    from sentiloc.model.gim.network import GIMConfig
+    from sentiloc.model.gim.training import GIMTrainConfig
+
+    config = GIMTrainConfig(
+        network=GIMConfig(inputs=inputs, width=options.get("width", 64)), seed=options.get("seed", 0)
+    )
+    config = config.quick() if options["recipe"] == "quick" else config
+    if "benchmark" in options:
+        config = replace(config, weights=CAS_ME_2 if options["benchmark"] == "casme2" else SAMM_LV)
+    labels = replace(config.labels, **_chosen(options, strategy="strategy"))
+    if "durations" in options:
+        labels = replace(labels, durations=parse_durations(options["durations"]))
+    if "epochs" in options:
+        epochs = options["epochs"]
+        labels = replace(labels, stages=(1, min(4, max(epochs - 2, 1)), max(epochs - 5, 1)))
+    weights = replace(
+        config.weights,
+        **_chosen(options, smooth="smooth_weight", norm="norm_weight", contrast="contrast_weight"),
+    )
+    named = _chosen(options, batch_size="batch_size", learning_rate="learning_rate", intensity="intensity")
+    return replace(config, labels=labels, weights=weights, **named)
+
+
+def parse_durations(text: str) -> tuple[int, int]:
+    """k_c of macro and micro from "32,16"; a usage error for anything else."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"{text!r} is not two numbers of frames, as 32,16", param_hint="--durations")
+    return int(parts[0]), int(parts[1])
 
 
 def export_system(task: str, checkpoint: Path, spec: ModelSpec, package: Path) -> float:
@@ -107,9 +229,14 @@ def export_system(task: str, checkpoint: Path, spec: ModelSpec, package: Path) -
         from sentiloc.model.cten.export import emotion_spec, export_cten, load_cten
 
         network, classes = load_cten(checkpoint)
-        return export_cten(network, emotion_spec(spec, classes, spec.name, spec.version), package)
+        named = emotion_spec(spec, classes, spec.name, spec.version)
+        if spec.task == task:
+            named = replace(named, confidence_threshold=spec.confidence_threshold)
+        return export_cten(network, named, package)
     from sentiloc.model.gim.export import export_gim, load_gim
     from sentiloc.model.gim.spec import expression_spec
 
-    named = expression_spec(spec.name, spec.version, spec.flow)
+    named = replace(
+        expression_spec(spec.name, spec.version, spec.flow), confidence_threshold=spec.confidence_threshold
+    )
     return export_gim(load_gim(checkpoint), named, package)

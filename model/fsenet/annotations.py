@@ -1,0 +1,230 @@
+"""The label files of a TSL300 / CMU-MOSEI folder, each value checked where it is read.
+
+- `gt.json`, `videosenti_gt.json`: segments in seconds, labels "n" and "p"
+- `fps_dict.json`, `len_duration_dict.json`: the videos' own frame rate; duration in seconds (optional)
+- `split_train.txt`, `split_test.txt`: names
+- `point_gaussian/point_labels.csv` or `point_label.csv`: columns video_id, point (a frame), class_index
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sentiloc.model.data.items import SegmentLabel
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.proposals.tsl300 import LABELS
+from sentiloc.model.spec import CLASSES
+
+POINT_FILES = ("point_gaussian/point_labels.csv", "point_label.csv", "point_labels.csv")
+SEGMENT_FILES = ("videosenti_gt.json", "gt.json")
+RATE_FILE, DURATION_FILE = "fps_dict.json", "len_duration_dict.json"
+LEAST_RATE, LARGEST_RATE = 1.0, 240.0
+"""Frame rates outside are taken for a mistake."""
+_POINT_COLUMNS = ("video_id", "point", "class_index")
+_SHOWN = 40
+
+
+Points = tuple[tuple[int, int], ...]
+"""(frame, class) of a video's annotated instants."""
+
+
+@dataclass(slots=True)
+class Problems:
+    """What is wrong with a data set, gathered so that one run reports all of it."""
+
+    found: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Note one problem, beginning with the file's name."""
+        self.found.append(text)
+
+    def check(self) -> None:
+        """Raise `invalid_data` if anything was noted; one problem is one line."""
+        if len(self.found) == 1:
+            raise SentilocError(ErrorCode.INVALID_DATA, self.found[0])
+        if self.found:
+            more = len(self.found) - _SHOWN
+            shown = self.found[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{len(self.found)} problems in the data:\n  " + "\n  ".join(shown)
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotations:
+    """Labels of a folder by video name; `points` count frames at the video's own frame rate.
+
+    `points_file` is where the points were read, None without such a file; `lines` are their lines in it.
+    `broken` says that a file holds something wrong, so that what is missing may be there.
+    """
+
+    fps: dict[str, float]
+    durations: dict[str, float]
+    segments: dict[str, tuple[SegmentLabel, ...]]
+    points: dict[str, Points]
+    lines: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    points_file: Path | None = None
+    broken: bool = False
+
+
+def label_files(folder: Path, points_file: Path | None = None) -> list[Path]:
+    """All files that say something about a folder's videos, present or not."""
+    names = (*SEGMENT_FILES, RATE_FILE, DURATION_FILE, "split_train.txt", "split_test.txt", "spec.json")
+    points = find_points(folder, points_file)
+    return [folder / name for name in names] + ([points] if points else [])
+
+
+def find_points(folder: Path, points_file: Path | None = None) -> Path | None:
+    """The point file: the one that is named, else the first of `POINT_FILES` that is there."""
+    return points_file or next((folder / name for name in POINT_FILES if (folder / name).exists()), None)
+
+
+def read_split(folder: Path, split: str) -> list[str]:
+    """Names in split_SPLIT.txt; raises `invalid_data` if it is missing or empty, or names a video twice, or one
+    that another split has as well.
+    """
+    path = folder / f"split_{split}.txt"
+    names = _lines(path)
+    if not names:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing or empty")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: names {_listed(twice)} more than once")
+    for other in ("train", "test"):
+        rest = folder / f"split_{other}.txt"
+        shared = [] if other == split or not rest.exists() else sorted({*names} & {*_lines(rest)})
+        if shared:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{path}: {_listed(shared)} is in {rest.name} as well"
+            )
+    return names
+
+
+def _lines(path: Path) -> list[str]:
+    text = path.read_text() if path.exists() else ""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def read_annotations(folder: Path, points_file: Path | None, problems: Problems) -> Annotations:
+    """Frame rates, durations, segments and points of a folder; a file that is absent gives nothing."""
+    noted = len(problems.found)
+    points = find_points(folder, points_file)
+    segments: dict[str, tuple[SegmentLabel, ...]] = {}
+    for name in SEGMENT_FILES:
+        segments = {**_read_segments(folder / name, problems), **segments}
+    rows = _read_points(points, problems) if points is not None else []
+    names = dict.fromkeys(name for name, _, _ in rows)
+    rates = _read_numbers(folder / RATE_FILE, problems, (LEAST_RATE, LARGEST_RATE))
+    durations = _read_numbers(folder / DURATION_FILE, problems, (0.0, math.inf))
+    return Annotations(
+        fps=rates,
+        durations=durations,
+        segments=segments,
+        points={name: tuple(point for other, point, _ in rows if other == name) for name in names},
+        lines={name: tuple(line for other, _, line in rows if other == name) for name in names},
+        points_file=points,
+        broken=len(problems.found) > noted,
+    )
+
+
+def _read_points(path: Path, problems: Problems) -> list[tuple[str, tuple[int, int], int]]:
+    """Video, (frame, class) and line, from the columns video_id, point and class_index; no other column is read."""
+    found = []
+    try:
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            missing = [name for name in _POINT_COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                problems.add(f"{path}: has no column {', '.join(missing)}")
+                return []
+            for number, row in enumerate(rows, start=2):
+                try:
+                    found.append((row["video_id"], _point(row), number))
+                except (TypeError, ValueError) as error:
+                    problems.add(f"{path}: line {number}: {error}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        problems.add(f"{path}: {getattr(error, 'strerror', None) or error}")
+    return found
+
+
+def _point(row: dict[str, str]) -> tuple[int, int]:
+    frame, index = (_whole(row[name], name) for name in ("point", "class_index"))
+    if frame < 0:
+        raise ValueError(f"point {frame} is before the video")
+    if not 0 <= index < len(CLASSES):
+        raise ValueError(f"class_index {index}; 0 is negative, 1 is positive")
+    return frame, index
+
+
+def _whole(value: str | None, column: str) -> int:
+    try:
+        return int(value or "")
+    except ValueError:
+        raise ValueError(f"{column} {value!r} is not a whole number") from None
+
+
+def _read_segments(path: Path, problems: Problems) -> dict[str, tuple[SegmentLabel, ...]]:
+    if not path.exists():
+        return {}
+    try:
+        database = json.loads(path.read_text())["database"]
+        items = list(database.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problems.add(f'{path}: needs a JSON object with "database" ({error})')
+        return {}
+    found = {}
+    for name, video in items:
+        try:
+            found[name] = tuple(_segment(annotation) for annotation in video["annotations"])
+        except (ValueError, KeyError, TypeError) as error:
+            problems.add(f"{path}: {name}: {_words(error)}")
+    return found
+
+
+def _words(error: Exception) -> str:
+    return f"needs {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _segment(annotation: dict[str, Any]) -> SegmentLabel:
+    start, end = (float(value) for value in annotation["segment"])
+    if not (math.isfinite(start) and math.isfinite(end)) or start < 0 or end <= start:
+        raise ValueError(
+            f"segment from {start:g} to {end:g} s; its end must be after its start, at 0 or later"
+        )
+    label = annotation["label"]
+    if label not in LABELS:
+        raise ValueError(f"label {label!r}; known are {', '.join(map(repr, LABELS))}")
+    return SegmentLabel(start, end, LABELS.index(label))
+
+
+def _read_numbers(path: Path, problems: Problems, bounds: tuple[float, float]) -> dict[str, float]:
+    """Numbers by video in (lower, upper]; the lower bound itself is out where it is 0."""
+    if not path.exists():
+        return {}
+    try:
+        items = list(json.loads(path.read_text()).items())
+    except (ValueError, TypeError, AttributeError) as error:
+        problems.add(f"{path}: not a JSON object of numbers: {error}")
+        return {}
+    found = {}
+    for name, value in items:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number) and bounds[0] <= number <= bounds[1] and number > 0:
+            found[name] = number
+        else:
+            problems.add(f"{path}: {name}: {value!r} is not between {bounds[0]:g} and {bounds[1]:g}")
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

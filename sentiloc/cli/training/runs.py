@@ -1,0 +1,76 @@
+"""A finished run as the other commands find it: its checkpoint, its task, the data that it was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+if TYPE_CHECKING:
+    from sentiloc.model.evaluation.confidence import Confidence
+    from sentiloc.model.spec import ModelSpec
+
+CONFIG, SPEC, CALIBRATION = "config.json", "spec.json", "calibration.json"
+BEST, LAST = "best.pt", "last.pt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run folder; `task` is sentiment, emotion or expression, `data` None where the run does not say."""
+
+    folder: Path
+    checkpoint: Path
+    task: str
+    data: Path | None
+
+    def data_folder(self, given: Path | None) -> Path:
+        """The folder to read: the one that is given, else the one that the run was trained on."""
+        found = given or self.data
+        if found is None or not found.is_dir():
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{self.folder / CONFIG}: data folder {found} is not there; name it with --data",
+            )
+        return found
+
+
+def open_run(path: Path) -> Run:
+    """A run by its folder or by a checkpoint in it; raises `model_unavailable` for anything else."""
+    from sentiloc.model.training.checkpoint import load_checkpoint
+
+    checkpoint = path
+    if path.is_dir():
+        checkpoint = path / BEST if (path / BEST).exists() else path / LAST
+    content = load_checkpoint(checkpoint)
+    folder = checkpoint.parent
+    stated = _config(folder).get("data", {}).get("folder")
+    return Run(
+        folder=folder,
+        checkpoint=checkpoint,
+        task=str(content.get("task", "sentiment")),
+        data=Path(stated) if stated else None,
+    )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{folder / CONFIG}: not JSON: {error}") from error
+    return raw
+
+
+def write_outcome(run: Path, spec: ModelSpec, confidence: Confidence) -> None:
+    """What export needs besides the weights: the spec with its default threshold, and the calibration."""
+    named = replace(spec, confidence_threshold=round(confidence.threshold, 2))
+    (run / SPEC).write_text(named.to_json() + "\n")
+    (run / CALIBRATION).write_text(confidence.calibration.to_json() + "\n")
+    error = "" if confidence.error is None else f", expected calibration error {confidence.error:.3f}"
+    typer.echo(f"{run / CALIBRATION}: {confidence.note}{error}", err=True)

@@ -1,0 +1,44 @@
+"""Several runs that differ in their seed alone, as one table: mean and sample deviation of what they reached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean, stdev
+
+import typer
+
+FILE = "seeds.json"
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0-4`, `0,3,7` or both mixed, in order and without repeats; a usage error for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise typer.BadParameter(f"{text!r} is not of the form 0-4 or 0,3,7", param_hint="--seeds")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
+    """Write seeds.json and print the table."""
+    names = list(dict.fromkeys(name for figures in found.values() for name in figures))
+    summary = {}
+    for name in names:
+        values = [figures[name] for figures in found.values() if name in figures]
+        summary[name] = {
+            "mean": mean(values),
+            "sd": stdev(values) if len(values) > 1 else 0.0,
+            "n": len(values),
+        }
+    content = {"seeds": {str(seed): dict(figures) for seed, figures in found.items()}, "summary": summary}
+    (run / FILE).write_text(json.dumps(content, indent=2) + "\n")
+    typer.echo("\t".join(("seed", *names)))
+    for seed, figures in found.items():
+        typer.echo("\t".join((str(seed), *(f"{figures[n]:.4f}" if n in figures else "–" for n in names))))
+    typer.echo(
+        "\t".join(("mean ± sd", *(f"{row['mean']:.4f} ± {row['sd']:.4f}" for row in summary.values())))
+    )

@@ -1,0 +1,240 @@
+"""The options of `sentiloc train`: one table, grouped as the help shows them, and which of them each task reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+from pydantic import Field, TypeAdapter, ValidationError
+
+RUN, DATA, SIZE = "Run", "Data and labels", "Length and size of the run"
+NETWORK, LOSS = "FSENet: network", "FSENet: labels and losses"
+CTEN, GIM = "CTEN (--task cten)", "GIM (--task gim)"
+
+FSENET_TASK = frozenset({"fsenet"})
+SYSTEMS = frozenset({"cten", "gim"})
+EVERY = FSENET_TASK | SYSTEMS
+
+
+class TrainOption(NamedTuple):
+    """One option: its name in Python, type, default, help, the help's panel and the tasks that read it."""
+
+    name: str
+    kind: Any
+    default: Any
+    text: str
+    panel: str
+    tasks: frozenset[str] = FSENET_TASK
+    limits: dict[str, Any] = {}  # noqa: RUF012
+    flags: tuple[str, ...] = ()
+
+    @property
+    def annotation(self) -> Any:
+        """The type with its option, as typer reads it."""
+        return Annotated[
+            self.kind,
+            typer.Option(*self.flags, help=self.text, rich_help_panel=self.panel, **self.limits),
+        ]
+
+    def problem(self, value: object) -> str:
+        """What is wrong with a value from a file, "" where nothing is."""
+        bounds = Field(ge=self.limits.get("min"), le=self.limits.get("max"))
+        kind: Any = Annotated[self.kind, bounds] if self.limits else self.kind
+        try:
+            TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            return f"{value!r}: {error.errors()[0]['msg']}"
+        return ""
+
+
+_SHARE = {"min": 0, "max": 1}
+_POSITIVE = {"min": 1}
+_NOT_NEGATIVE = {"min": 0}
+_O = TrainOption
+OPTIONS: tuple[TrainOption, ...] = (
+    _O("task", Literal["fsenet", "cten", "gim"], "fsenet", "Sentiment, emotions or expressions.", RUN, EVERY),
+    _O(
+        "recipe",
+        Literal["paper", "quick", "starter"],
+        "paper",
+        "Where hyper-parameters start from; quick is for a CPU. starter rebuilds the shipped package.",
+        RUN,
+        EVERY,
+    ),
+    _O("resume", bool, False, "Go on with the run in the folder.", RUN, EVERY, flags=("--resume",)),
+    _O("seed", int | None, None, "Seed of everything random.", RUN, EVERY),
+    _O(
+        "seeds", str | None, None, "Several runs, as 0-4 or 0,3,7: a table of mean and deviation.", RUN, EVERY
+    ),
+    _O(
+        "deterministic",
+        bool,
+        False,
+        "Only algorithms that give the same bits each time; an operation without one is an error.",
+        RUN,
+        EVERY,
+        flags=("--deterministic",),
+    ),
+    _O(
+        "precision",
+        Literal["auto", "fp32", "bf16", "fp16"],
+        "auto",
+        "auto: bf16 where the device has it.",
+        RUN,
+    ),
+    _O("compile", bool, False, "Compile the network (torch.compile).", RUN, flags=("--compile",)),
+    _O("epochs", int | None, None, "Instead of the recipe's.", SIZE, EVERY, _POSITIVE),
+    _O("batch_size", int | None, None, "Instead of the recipe's.", SIZE, EVERY, _POSITIVE),
+    _O("learning_rate", float | None, None, "Instead of the recipe's.", SIZE, EVERY, _NOT_NEGATIVE),
+    _O("width", int | None, None, "Feature width d; the paper has 512.", SIZE, EVERY, _POSITIVE),
+    _O(
+        "val_fraction",
+        float | None,
+        None,
+        "Held-out share of train, for selection and calibration.",
+        SIZE,
+        EVERY,
+        {"min": 0, "max": 0.9},
+    ),
+    _O("optimizer", Literal["adamw", "adam"] | None, None, "adam is the printed one.", SIZE),
+    _O("spec", Path | None, None, "Package or spec.json that the features must match.", DATA),
+    _O("points", Path | None, None, "Point label file, if not the folder's own.", DATA),
+    _O(
+        "supervision",
+        Literal["point", "video", "full"],
+        "point",
+        "Labels that training reads (Table 1).",
+        DATA,
+    ),
+    _O(
+        "modalities",
+        str | None,
+        None,
+        "Streams to use: letters of A, V, F (Tables 4 and 9; CTEN: A or V alone).",
+        DATA,
+        FSENET_TASK | {"cten"},
+    ),
+    _O(
+        "stream_dropout",
+        float | None,
+        None,
+        "Hide whole streams, to learn their absence.",
+        DATA,
+        limits=_SHARE,
+    ),
+    _O("stage1", bool, True, "Face-guided attention, eq. 1 (Table 5).", NETWORK),
+    _O("stage2", bool, True, "Audio-visual attention, eq. 2 (Table 5).", NETWORK),
+    _O("gsp", bool, True, "Global sentiment perception, eq. 3 and 10 (Table 5).", NETWORK),
+    _O(
+        "attention_window",
+        int | None,
+        None,
+        "Local attention: snippets to either side.",
+        NETWORK,
+        limits=_POSITIVE,
+    ),
+    _O(
+        "fusion",
+        Literal["cas", "global", "mean"],
+        "cas",
+        "Scores that inference uses: eq. 9, 10 or both.",
+        NETWORK,
+    ),
+    _O(
+        "pseudo_label",
+        Literal["full", "threshold", "step", "none", "gaussian"],
+        "full",
+        "Eq. 8 or part of it (Table 6); gaussian: GIM's soft labels in place of eq. 7.",
+        LOSS,
+    ),
+    _O("frame", bool, True, "L_frame, eq. 11 (Table 7).", LOSS),
+    _O("frame_glo", bool, True, "L_frame of the global scores, eq. 11 (Table 7).", LOSS),
+    _O("sc", bool, True, "PSSC contrast, eq. 4-6 (Table 7).", LOSS),
+    _O("w", int, 7, "Window of eq. 7 in snippets (Table 8).", LOSS, limits=_POSITIVE),
+    _O("beta", float, 0.6, "Floor of eq. 7 (Table 8).", LOSS, limits=_SHARE),
+    _O("tau", float, 0.95, "Non-sentiment threshold of eq. 8.", LOSS, limits=_SHARE),
+    _O("k", int, 8, "K = T // k of eq. 5 (Fig. 5).", LOSS, limits=_POSITIVE),
+    _O("distance", Literal["cosine", "dot", "l1", "l2"], "cosine", "Similarity of eq. 4 (Table 10).", LOSS),
+    _O("lambda1", float, 1.0, "Weight of the frame losses, eq. 12 (Fig. 6).", LOSS, limits=_NOT_NEGATIVE),
+    _O("lambda2", float, 0.05, "Weight of the contrast, eq. 12 (Fig. 6).", LOSS, limits=_NOT_NEGATIVE),
+    _O("gamma", float, 2.0, "Exponent of the focal loss.", LOSS, limits=_NOT_NEGATIVE),
+    _O("base", Literal["paper", "bce"] | None, None, "Base loss, if not by supervision.", LOSS),
+    _O("add_inside", bool, False, "Eq. 8's sum inside windows too, as printed.", LOSS),
+    _O("contrast", Literal["anchor", "own"], "anchor", "Prototype of the negatives in eq. 6.", LOSS),
+    _O(
+        "erasing",
+        float | None,
+        None,
+        "With video supervision: CTEN's erasing, at this theta (0.7).",
+        LOSS,
+        limits=_SHARE,
+    ),
+    _O(
+        "theta",
+        float | None,
+        None,
+        "Least attention of a keyframe, eq. 9 (0.7).",
+        CTEN,
+        frozenset({"cten"}),
+        _SHARE,
+    ),
+    _O("erase", bool | None, None, "The erasing module, eq. 9 and 12.", CTEN, frozenset({"cten"})),
+    _O("intra", bool | None, None, "Intra-modal relation (Table 2).", CTEN, frozenset({"cten"})),
+    _O("inter", bool | None, None, "Inter-modal relation (Table 2).", CTEN, frozenset({"cten"})),
+    _O(
+        "strategy",
+        Literal["gim", "hard", "cosine", "class-wise"] | None,
+        None,
+        "How pseudo-labels are made (Table 3).",
+        GIM,
+        frozenset({"gim"}),
+    ),
+    _O("intensity", Literal["mse", "bce"] | None, None, "Loss of eq. 9 (Table 2).", GIM, frozenset({"gim"})),
+    _O(
+        "durations",
+        str | None,
+        None,
+        "k_c in frames of macro and micro, as 32,16.",
+        GIM,
+        frozenset({"gim"}),
+    ),
+    _O(
+        "benchmark",
+        Literal["samm-lv", "casme2"] | None,
+        None,
+        "Whose lambdas eq. 14 has; each can be changed below.",
+        GIM,
+        frozenset({"gim"}),
+    ),
+    _O("smooth_weight", float | None, None, "lambda_1 of eq. 14.", GIM, frozenset({"gim"}), _NOT_NEGATIVE),
+    _O("norm_weight", float | None, None, "lambda_2 of eq. 14.", GIM, frozenset({"gim"}), _NOT_NEGATIVE),
+    _O("contrast_weight", float | None, None, "lambda_3 of eq. 14.", GIM, frozenset({"gim"}), _NOT_NEGATIVE),
+)
+BY_NAME = {option.name: option for option in OPTIONS}
+UNREAD: dict[str, frozenset[str]] = {
+    "video": frozenset(
+        {"pseudo_label", "frame", "frame_glo", "sc", "w", "beta", "tau", "distance", "lambda1", "lambda2"}
+        | {"gamma", "add_inside", "contrast"}
+    ),
+    "full": frozenset({"pseudo_label", "w", "beta", "tau", "add_inside", "erasing"}),
+    "point": frozenset({"erasing"}),
+}
+"""Options of FSENet's losses that a supervision setting never reads."""
+
+
+def flag(name: str) -> str:
+    """An option's name as it is typed."""
+    return "--" + name.replace("_", "-")
+
+
+def check_given(given: set[str], task: str, supervision: str) -> None:
+    """Raise a usage error for an option that the task or the supervision does not read."""
+    for name in sorted(given & set(BY_NAME)):
+        if task not in BY_NAME[name].tasks:
+            readers = " or ".join(sorted(BY_NAME[name].tasks))
+            raise typer.BadParameter(
+                f"--task {task} does not read it; --task {readers} does", param_hint=flag(name)
+            )
+        if task == "fsenet" and name in UNREAD[supervision]:
+            raise typer.BadParameter(f"--supervision {supervision} does not read it", param_hint=flag(name))

@@ -1,0 +1,262 @@
+"""What is wrong with a user's files or options ends `sentiloc train` with one line that names file and key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiloc.model.data.feature_store import write_spec
+from sentiloc.model.gim.spec import expression_spec
+from tests.cli.extracted import SPEC, Sentiloc, write_video
+from tests.cli.test_train_systems import FLOW, emotion_folder, flow_folder
+
+Change = Callable[[Path], None]
+QUICK = ("--recipe", "quick", "--epochs", 1, "--width", 16)
+VIDEOS, SNIPPETS = ("a", "b", "c", "d"), 20
+
+
+def published_folder(folder: Path) -> Path:
+    """Four videos of 20 snippets at 30 fps in the published layout: I3D and faces, points and segments."""
+    rng = np.random.default_rng(0)
+    for stream, width in (("rgb", 1024), ("img", 256)):
+        (folder / "features/train" / stream).mkdir(parents=True)
+        for name in VIDEOS:
+            np.save(
+                folder / f"features/train/{stream}/{name}.npy",
+                rng.standard_normal((SNIPPETS, width), np.float32),
+            )
+    (folder / "split_train.txt").write_text("\n".join(VIDEOS) + "\n")
+    write_json(folder / "fps_dict.json", dict.fromkeys(VIDEOS, 30.0))
+    write_json(folder / "len_duration_dict.json", dict.fromkeys(VIDEOS, SNIPPETS * 16 / 30))
+    rows = [{"segment": ["2.0", "6.0"], "label": "p"}]
+    write_json(folder / "videosenti_gt.json", {"database": {name: {"annotations": rows} for name in VIDEOS}})
+    points = ["video_id,point,class_index", *(f"{name},100,1" for name in VIDEOS)]
+    (folder / "point_label.csv").write_text("\n".join(points) + "\n")
+    return folder
+
+
+def write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content))
+
+
+def edit(name: str, change: Callable[[Any], None]) -> Change:
+    def apply(folder: Path) -> None:
+        content = json.loads((folder / name).read_text())
+        change(content)
+        write_json(folder / name, content)
+
+    return apply
+
+
+def put(name: str, key: str, value: object) -> Change:
+    return edit(name, lambda content: content.update({key: value}))
+
+
+def segment(value: dict[str, object]) -> Change:
+    return edit("videosenti_gt.json", lambda c: c["database"]["b"].update({"annotations": [value]}))
+
+
+def text(name: str, content: str) -> Change:
+    return lambda folder: (folder / name).write_text(content) and None
+
+
+def points(*rows: str) -> Change:
+    return text("point_label.csv", "\n".join(("video_id,point,class_index", *rows)) + "\n")
+
+
+def remove(name: str) -> Change:
+    return lambda folder: (folder / name).unlink()
+
+
+def array(name: str, value: object) -> Change:
+    return lambda folder: np.save(folder / "features/train" / name, np.asarray(value, np.float32))
+
+
+GT = "videosenti_gt.json"
+WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
+    ("first stream", remove("features/train/rgb/a.npy"), (), ("rgb/a.npy: missing",)),
+    ("other stream", remove("features/train/img/c.npy"), (), ("img/c.npy: missing",)),
+    (
+        "full, no truth",
+        remove(GT),
+        ("--supervision", "full", "--val-fraction", 0),
+        (GT, "full supervision", "a and 3"),
+    ),
+    (
+        "full, one video",
+        edit(GT, lambda c: c["database"].pop("d")),
+        ("--supervision", "full"),
+        (GT, "segments of d"),
+    ),
+    (
+        "doubled rate",
+        put("fps_dict.json", "b", 60.0),
+        (),
+        ("fps_dict.json: b: 60 frames", "len_duration_dict.json"),
+    ),
+    ("rate 0", put("fps_dict.json", "b", 0), (), ("fps_dict.json: b: 0 is not between",)),
+    ("rate text", put("fps_dict.json", "b", "fast"), (), ("fps_dict.json: b: 'fast'",)),
+    ("rate 1e9", put("fps_dict.json", "b", 1e9), (), ("fps_dict.json: b:",)),
+    ("no rate", edit("fps_dict.json", lambda c: c.pop("c")), (), ("fps_dict.json: no frame rate of c",)),
+    ("duration", put("len_duration_dict.json", "b", 99.0), (), ("len_duration_dict.json says 99.0 s",)),
+    ("far point", points("a,100,1", "b,99999999,1"), (), ("point_label.csv: line 3: point 99999999 of b",)),
+    ("point before", points("a,-5,1"), (), ("point_label.csv: line 2: point -5",)),
+    ("point text", points("a,x,1"), (), ("point_label.csv: line 2: point 'x'",)),
+    ("class", points("a,100,7"), (), ("point_label.csv: line 2: class_index 7",)),
+    (
+        "columns",
+        text("point_label.csv", "video,frame\na,1\n"),
+        (),
+        ("point_label.csv: has no column video_id",),
+    ),
+    ("no points", remove("point_label.csv"), (), ("no point for any video of split train",)),
+    ("reversed", segment({"segment": [6, 2], "label": "p"}), (), (f"{GT}: b: segment from 6 to 2 s",)),
+    ("negative time", segment({"segment": [-3, 2], "label": "p"}), (), (f"{GT}: b: segment from -3",)),
+    (
+        "past the end",
+        segment({"segment": [2, 500], "label": "p"}),
+        (),
+        (f"{GT}: b: segment to 500 s ends after",),
+    ),
+    ("label", segment({"segment": [2, 5], "label": "happy"}), (), (f"{GT}: b: label 'happy'",)),
+    ("no label", segment({"segment": [2, 5]}), (), (f"{GT}: b: needs 'label'",)),
+    ("no JSON", text(GT, "{"), (), (GT, "database")),
+    ("empty split", text("split_train.txt", ""), (), ("split_train.txt: missing or empty",)),
+    ("twice", text("split_train.txt", "a\nb\na\n"), (), ("split_train.txt: names a more than once",)),
+    ("both splits", text("split_test.txt", "b\n"), (), ("split_train.txt: b is in split_test.txt as well",)),
+    (
+        "not finite",
+        array("rgb/b.npy", np.full((20, 1024), np.nan)),
+        (),
+        ("rgb/b.npy: holds values that are not",),
+    ),
+    (
+        "other length",
+        array("img/b.npy", np.zeros((9, 256))),
+        (),
+        ("img/b.npy: 9 snippets where others have 20",),
+    ),
+    ("other width", array("img/b.npy", np.zeros((20, 99))), (), ("img/b.npy: shape (20, 99)",)),
+    ("torn", text("features/train/rgb/b.npy", "xx"), (), ("rgb/b.npy: not a readable .npy file",)),
+    ("no such stream", lambda _: None, ("--modalities", "A"), ("no features for --modalities A",)),
+    ("nothing to choose by", remove(GT), (), (f"{GT}: no segment of any of the 1 held-out videos",)),
+    ("width", lambda _: None, ("--width", 7), ("not a network: width 7",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG]
+)
+def test_a_wrong_file_ends_with_its_name_and_key(
+    tmp_path: Path, sentiloc: Sentiloc, change: Change, options: tuple[object, ...], said: tuple[str, ...]
+) -> None:
+    folder = published_folder(tmp_path / "data")
+    change(folder)
+    code, _, errors = sentiloc(
+        "train", folder, "-o", tmp_path / "run", *QUICK, "--val-fraction", 0.25, *options
+    )
+    assert code == 1
+    assert all(part in errors for part in said), errors
+    assert "Traceback" not in errors
+    assert "Error" not in errors
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--task", "cten", "--w", 5), "--w: --task cten does not read it"),
+        (("--task", "gim", "--supervision", "full"), "--supervision: --task gim does not read it"),
+        (("--task", "gim", "--no-stage1"), "--stage1: --task gim"),
+        (("--theta", 0.5), "--theta: --task fsenet does not read it; --task cten does"),
+        (("--supervision", "video", "--beta", 0.3), "--beta: --supervision video does not read it"),
+        (("--erasing", 0.7), "--erasing: --supervision point does not read it"),
+        (("--seeds", "4-0"), "--seeds"),
+        (("--task", "gim", "--strategy", "soft"), "--strategy"),
+    ],
+)
+def test_an_option_that_does_nothing_is_an_error(
+    tmp_path: Path, sentiloc: Sentiloc, options: tuple[object, ...], said: str
+) -> None:
+    code, _, errors = sentiloc("train", published_folder(tmp_path / "data"), "-o", tmp_path / "run", *options)
+    assert code == 2
+    assert said in " ".join(errors.replace("│", " ").split()), errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_rates_that_extraction_did_not_write_are_found(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    write_spec(tmp_path, SPEC)
+    write_video(tmp_path, "train", "v", np.random.default_rng(0), 24)
+    put("fps_dict.json", "v", 50.0)(tmp_path)
+    (tmp_path / "point_label.csv").write_text("video_id,point,class_index\nv,100,1\n")
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", *QUICK, "--val-fraction", 0)
+    assert code == 1
+    assert "fps_dict.json: v: 50, but it was extracted at 25" in errors
+
+
+def test_a_run_on_other_data_is_not_resumed(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
+    options = (*QUICK, "--val-fraction", 0.25)
+    code, _, errors = sentiloc("train", folder, "-o", run, *options)
+    assert code == 0, errors
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"]["folder"] == str(folder)
+    assert set(config["data"]["files"]) >= {"split_train.txt", "fps_dict.json", GT, "point_label.csv"}
+    assert {"python", "torch", "sentiloc"} <= set(config["versions"])
+    assert config["commit"]
+    code, _, errors = sentiloc("train", folder, "-o", run, *options, "--resume")
+    assert code == 0, errors
+    (folder / "split_train.txt").write_text("a\nb\nc\n")
+    code, _, errors = sentiloc("train", folder, "-o", run, *options, "--resume")
+    assert code == 1
+    assert "config.json: the run was begun on other data; changed since: split_train.txt, features" in errors
+    (folder / "split_train.txt").write_text("\n".join(VIDEOS) + "\n")
+    code, _, errors = sentiloc("train", folder, "-o", run, *options, "--lambda1", 0.5, "--resume")
+    assert code == 1
+    assert "config.json: loss differs" in errors
+
+
+SYSTEMS: list[tuple[str, str, str, tuple[str, ...]]] = [
+    ("cten", "emotions.csv", "video_id,label\nv0,joy\nv0,fear\nv2,fear\n", ("emotions.csv: line 3: v0",)),
+    ("cten", "emotions.csv", "video,emotion\nv0,joy\n", ("emotions.csv", "video_id")),
+    ("cten", "emotions.csv", "video_id,label\nv0,joy\nv2,joy\n", ("emotions.csv: needs at least two",)),
+    ("cten", "emotion_segments.csv", "video_id,start,end\nv0,4,1\n", ("emotion_segments.csv: line 2",)),
+    ("cten", "emotion_segments.csv", "video_id,start,end\nv0,1,99\n", ("emotion_segments.csv: v0", "after")),
+    ("gim", "points.csv", "video_id,subject,frame,class\nv0,s0,9999,macro\n", ("points.csv", "v0", "9999")),
+    ("gim", "points.csv", "video_id,subject,frame,class\nv0,s0,20,huge\n", ("points.csv: line 2", "huge")),
+    ("gim", "points.csv", "video_id,subject,frame,class\nv9,s0,20,macro\n", ("flow/v9.npy: missing",)),
+    (
+        "gim",
+        "expressions.csv",
+        "video_id,onset,apex,offset,class\nv0,30,20,10,macro\n",
+        ("expressions.csv", "v0"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "name", "content", "said"), SYSTEMS)
+def test_wrong_files_of_the_other_systems(
+    tmp_path: Path, sentiloc: Sentiloc, task: str, name: str, content: str, said: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (emotion_folder if task == "cten" else flow_folder)(folder)
+    (folder / name).write_text(content)
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", "--task", task, *QUICK)
+    assert code == 1
+    assert all(part in errors for part in said), errors
+    assert "Error" not in errors
+
+
+def test_flow_is_needed(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    write_spec(tmp_path, replace(expression_spec("flow", "1"), flow=FLOW))
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", "gim")
+    assert code == 1
+    assert "points.csv: No such file" in errors
