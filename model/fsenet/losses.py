@@ -45,6 +45,8 @@ class LossConfig:
     - focal "soft": weight |target - p|^gamma, least at p = target for soft targets, too; "usual": (1 - p)^gamma and
       p^gamma, as for hard targets.
     - erasing None: CTEN's erasing under video supervision, by its theta (`model/fsenet/erasing.py`); not FSENet's.
+    - saliency_base True: video supervision takes the base loss of the global scores (eq. 10), too. As printed
+      nothing trains W_sent there, which is half of what serving shows.
     """
 
     supervision: Supervision = "point"
@@ -72,6 +74,7 @@ class LossConfig:
     inside: Inside = "sum"
     focal: Literal["soft", "usual"] = "soft"
     erasing: float | None = None
+    saliency_base: bool = True
 
     @property
     def reading(self) -> ContrastReading:
@@ -186,7 +189,7 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     """
     valid = valid if labels.used is None else valid & labels.used
     scores, overall = output.scores.float(), output.global_scores.float()
-    target = frame_targets(scores, labels, config, output.fused)
+    target = frame_targets(scores, labels, config, output.fused, valid)
     form, pool = config.resolve()
     classes = scores[..., :-1]
     predicted = time_mean(classes, valid) if pool == "mean" else top_mean(classes, valid, config.k)
@@ -194,6 +197,8 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
         labels.video_classes.float() if config.supervision == "video" else time_mean(target[..., :-1], valid)
     )
     base = base_loss(predicted, wanted, form)
+    if config.supervision == "video" and config.saliency_base and config.frame_glo:
+        base = base + base_loss(top_mean(overall[..., :-1], valid, config.k), wanted, form)
     zero = base.new_zeros(())
     framed = config.supervision != "video"
     aligned = (target, valid, config.gamma, config.focal)
@@ -210,7 +215,11 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
 
 
 def frame_targets(
-    scores: Tensor, labels: Labels, config: LossConfig, features: Tensor | None = None
+    scores: Tensor,
+    labels: Labels,
+    config: LossConfig,
+    features: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Frame labels (B, T, C + 1): given under full supervision, else equation 8; features (B, T, D) are for
     `gaussian` pseudo-labels.
@@ -228,4 +237,5 @@ def frame_targets(
         add_inside=config.add_inside,
         inside=config.inside,
         features=features,
+        valid=valid,
     )

@@ -29,16 +29,21 @@ def boundary_scores(points: Tensor, w: int, beta: float) -> Tensor:
     return (around * scores).amax(dim=-1)
 
 
-def gaussian_scores(scores: Tensor, features: Tensor, points: Tensor, w: int) -> Tensor:
+def gaussian_scores(
+    scores: Tensor, features: Tensor, points: Tensor, w: int, valid: Tensor | None = None
+) -> Tensor:
     """GIM's soft labels (its eq. 1-5) in place of equation 7: scores (B, T, C + 1), features (B, T, D), points
     (B, T, C) -> (B, T, C); where two claim a step, the maximum. Carries no gradient.
+
+    A video ends with its last `valid` step (B, T): scores and features of padding are never read.
 
     A class's own score is its intensity, 2 w snippets its general duration k_c. The annotated step itself is certain.
     """
     scores, features = scores.detach(), features.detach().float()
     labels = points.to(scores.dtype)
+    ends = lengths(valid) if valid is not None else [scores.shape[1]] * len(scores)
     for video, step, index in points.nonzero().tolist():
-        intensity = scores[video, :, index]
+        intensity = scores[video, : ends[video], index]
         apex = pseudo_apex(intensity, step, 2 * w)
         rough = rough_duration(intensity, apex, 2 * w, GAUSSIAN_THETA)
         first, last = proposal_frames(apex, rough, GAUSSIAN_DELTA, len(intensity))
@@ -46,6 +51,13 @@ def gaussian_scores(scores: Tensor, features: Tensor, points: Tensor, w: int) ->
         span = labels[video, first : last + 1, index]
         labels[video, first : last + 1, index] = torch.maximum(span, soft.to(span.dtype))
     return labels
+
+
+def lengths(valid: Tensor) -> list[int]:
+    """Steps of each video up to its last valid one, from valid (B, T)."""
+    places = torch.arange(1, valid.shape[1] + 1, device=valid.device)
+    ends: list[int] = (valid * places).amax(1).tolist()
+    return ends
 
 
 def threshold_scores(scores: Tensor, tau: float) -> Tensor:
@@ -88,14 +100,15 @@ def pseudo_labels(
     add_inside: bool = True,
     inside: Inside = "sum",
     features: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Soft frame labels (B, T, C + 1), detached, from scores (B, T, C + 1), points (B, T, C), video_classes
     (B, C).
 
     The rows of Table 6: `full` is equation 8; `step` leaves the model's scores out; `threshold` and `none`
     keep the annotated steps themselves but no window around them, with and without tau. `gaussian` shapes the
-    windows by `features` (B, T, D) instead of by distance (`gaussian_scores`). A class that the
-    video's points do not name is known to be absent, so the model's own score of it never becomes a label.
+    windows by `features` (B, T, D) instead of by distance (`gaussian_scores`), within the `valid` steps. A class that
+    the video's points do not name is known to be absent, so the model's own score of it never becomes a label.
     """
     window = w if kind in ("full", "step") else 0
     own = threshold_scores(scores, 1.0 if kind == "none" else tau)
@@ -105,7 +118,7 @@ def pseudo_labels(
     if kind == "gaussian":
         if features is None:
             raise ValueError("gaussian pseudo-labels need features")
-        boundary = gaussian_scores(scores, features, points, w)
+        boundary = gaussian_scores(scores, features, points, w, valid)
     else:
         boundary = boundary_scores(points, window, beta)
     return combine(own, boundary, add_inside=add_inside, inside=inside)

@@ -27,7 +27,7 @@ from sentiloc.model.fsenet.checkpoint import network_state
 from sentiloc.model.fsenet.diagnostics import attention_entropy
 from sentiloc.model.fsenet.erasing import erasing_loss
 from sentiloc.model.fsenet.losses import LossConfig, LossTerms, total_loss
-from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig, FSENetOutput
 from sentiloc.model.fsenet.scoring import evaluate_items
 from sentiloc.model.training.checkpoint import load_checkpoint
 from sentiloc.model.training.epochs import Progress, step_seed
@@ -70,10 +70,12 @@ class TrainConfig:
     validate_every: int = 5
     checkpoint_seconds: float = 60.0
     precision: Precision = "auto"
+    compile: bool = False
     seed: int = 0
 
 
 AS_PRINTED = LossConfig(
+    saliency_base=False,
     contrast="own",
     prototypes="video",
     negatives="class",
@@ -187,6 +189,7 @@ class _Trainer:
         self.config, self.folder = config, folder
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = network.to(self.device)
+        self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
         self.loss = replace(config.loss, frame_glo=config.loss.frame_glo and config.network.gsp)
         self.optimizer = build_optimizer(network, config)
         self.precision = pick_precision(config.precision, self.device)
@@ -260,7 +263,7 @@ class _Trainer:
         """Forward in the run's precision, losses in float32."""
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
-            output = self.network(**batch.inputs())
+            output: FSENetOutput = self.forward(**batch.inputs())
             erases = self.loss.erasing is not None and self.loss.supervision == "video"
             erasing = erasing_loss(self.network, batch, output, self.loss) if erases else None
         terms = total_loss(output, batch.labels, batch.valid, self.loss)

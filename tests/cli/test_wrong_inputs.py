@@ -63,7 +63,10 @@ def segment(value: dict[str, object]) -> Change:
 
 
 def text(name: str, content: str) -> Change:
-    return lambda folder: (folder / name).write_text(content) and None
+    def apply(folder: Path) -> None:
+        (folder / name).write_text(content)
+
+    return apply
 
 
 def points(*rows: str) -> Change:

@@ -153,13 +153,15 @@ def _network(data: Path, spec: Path | None, modalities: str | None, options: dic
     from sentiloc.model.data.feature_store import parse_stored_spec
     from sentiloc.model.fsenet.datasets import folder_config
     from sentiloc.model.fsenet.network import FSENetConfig
+    from sentiloc.model.fsenet.train import RECIPES
 
     letters = set((modalities or "AVF").upper())
     if not letters or letters - set("AVF"):
         raise typer.BadParameter("letters of A, V and F", param_hint="--modalities")
     wanted = None if spec is None else parse_stored_spec(spec / "spec.json" if spec.is_dir() else spec)
+    shared = {} if "recipe" not in options else _shape(RECIPES[options["recipe"]].network)
     try:
-        network = folder_config(data, "train", wanted, **_of(FSENetConfig, options))
+        network = folder_config(data, "train", wanted, **{**shared, **_of(FSENetConfig, options)})
     except ValueError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a network: {error}") from error
     missing = sorted(letters - {name[0].upper() for name in network.streams}) if letters != set("AVF") else []
@@ -174,6 +176,14 @@ def _network(data: Path, spec: Path | None, modalities: str | None, options: dic
         audio_shape=network.audio_shape if "A" in letters else None,
         face_dim=network.face_dim if "F" in letters else None,
     )
+
+
+def _shape(network: FSENetConfig) -> dict[str, Any]:
+    """What a recipe says of its network besides the streams, which the data decide."""
+    streams = {"visual_dim", "audio_shape", "face_dim", "classes"}
+    return {
+        field.name: getattr(network, field.name) for field in fields(network) if field.name not in streams
+    }
 
 
 def _config(network: FSENetConfig, options: dict[str, Any]) -> TrainConfig:

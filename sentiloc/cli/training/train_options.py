@@ -56,9 +56,9 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("task", Literal["fsenet", "cten", "gim"], "fsenet", "Sentiment, emotions or expressions.", RUN, EVERY),
     _O(
         "recipe",
-        Literal["paper", "quick", "starter"],
+        Literal["paper", "printed", "quick", "starter"],
         "paper",
-        "Where hyper-parameters start from; quick is for a CPU. starter rebuilds the shipped package.",
+        "Where hyper-parameters start from; quick: for a CPU; printed: every equation as printed; starter: ours.",
         RUN,
         EVERY,
     ),
@@ -135,6 +135,14 @@ OPTIONS: tuple[TrainOption, ...] = (
         limits=_POSITIVE,
     ),
     _O(
+        "attention",
+        Literal["normalized", "plain"] | None,
+        None,
+        "plain is the textbook form of eq. 1-2.",
+        NETWORK,
+    ),
+    _O("position", Literal["rotary", "none"] | None, None, "Positions in eq. 1-2.", NETWORK),
+    _O(
         "fusion",
         Literal["cas", "global", "mean"],
         "cas",
@@ -162,6 +170,19 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("base", Literal["paper", "bce"] | None, None, "Base loss, if not by supervision.", LOSS),
     _O("add_inside", bool, False, "Eq. 8's sum inside windows too, as printed.", LOSS),
     _O("contrast", Literal["anchor", "own"], "anchor", "Prototype of the negatives in eq. 6.", LOSS),
+    _O("prototypes", Literal["video", "batch"] | None, None, "Where eq. 4's means are taken.", LOSS),
+    _O("negatives", Literal["class", "rest"] | None, None, "Eq. 6's negatives.", LOSS),
+    _O("disjoint", bool | None, None, "A step is positive for one class only.", LOSS),
+    _O("temperature", float | None, None, "Divides the similarities of eq. 6.", LOSS, limits=_NOT_NEGATIVE),
+    _O("inside", Literal["sum", "max", "step"] | None, None, "Eq. 8's label inside windows.", LOSS),
+    _O("focal", Literal["soft", "usual"] | None, None, "Weights of the focal loss.", LOSS),
+    _O(
+        "saliency_base",
+        bool | None,
+        None,
+        "With video supervision: base loss of eq. 10 as well, which trains W_sent.",
+        LOSS,
+    ),
     _O(
         "erasing",
         float | None,
@@ -215,10 +236,22 @@ BY_NAME = {option.name: option for option in OPTIONS}
 UNREAD: dict[str, frozenset[str]] = {
     "video": frozenset(
         {"pseudo_label", "frame", "frame_glo", "sc", "w", "beta", "tau", "distance", "lambda1", "lambda2"}
-        | {"gamma", "add_inside", "contrast"}
+        | {
+            "gamma",
+            "add_inside",
+            "contrast",
+            "prototypes",
+            "negatives",
+            "disjoint",
+            "temperature",
+            "inside",
+            "focal",
+        }
     ),
-    "full": frozenset({"pseudo_label", "w", "beta", "tau", "add_inside", "erasing"}),
-    "point": frozenset({"erasing"}),
+    "full": frozenset(
+        {"pseudo_label", "w", "beta", "tau", "add_inside", "erasing", "inside", "saliency_base"}
+    ),
+    "point": frozenset({"erasing", "saliency_base"}),
 }
 """Options of FSENet's losses that a supervision setting never reads."""
 
