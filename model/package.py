@@ -15,6 +15,8 @@ from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.spec import ModelSpec, load_spec
 
 NETWORK_FILE, CALIBRATION_FILE = "fsenet.onnx", "calibration.json"
+WEIGHTS_FILE = "weights.pt"
+"""PyTorch weights beside an exported network: what `sentiloc train --from PACKAGE` begins with. Serving needs none."""
 NETWORK_FILES = {"sentiment": NETWORK_FILE, "emotion": "cten.onnx", "expression": "gim.onnx"}
 """File of the network by the spec's task."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -142,13 +142,14 @@ def train(
     device: str | None = None,
     progress: Progress | None = None,
     record: dict[str, Any] | None = None,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> TrainResult:
     """Train on items in memory and return the network that was best on `val_items` (the last, if there are
     none).
 
     run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run
     found there goes on. progress(step, steps, losses) is called after each step. record: what the run is made from
-    (`model/training/record.py`), for its config.json.
+    (`model/training/record.py`), for its config.json. initial: weights to begin with, instead of drawn ones.
     Raises `invalid_data` for nothing to train on, unlabelled `val_items` or a loss that is not finite.
     """
     if not train_items or (val_items and not any(item.segments for item in val_items)):
@@ -156,6 +157,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = FSENet(config.network, audio_encoder)
+        if initial is not None:
+            network.load_state_dict(initial)
         folder = RunFolder(run_dir, asdict(config), resume=resume, record=record)
         trainer = _Trainer(config, network, device, folder)
         return trainer.fit(train_items, val_items, progress or _no_progress)

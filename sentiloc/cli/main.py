@@ -20,7 +20,9 @@ PANELS = {
     **dict.fromkeys(("localize", "plot", "doctor"), _LOCAL),
     **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
     **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
-    **dict.fromkeys(("extract", "labels", "train", "evaluate", "predict", "export", "weights"), _SCIENCE),
+    **dict.fromkeys(
+        ("datasets", "extract", "labels", "train", "evaluate", "predict", "export", "weights"), _SCIENCE
+    ),
 }
 
 # verb: (module, its typer app or function, what it does)
@@ -46,6 +48,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "localize": ("sentiloc.cli.localize", "localize", "Localize videos on this machine, without a server."),
     "plot": ("sentiloc.cli.drawing.plot", "plot", "Draw a result's timeline as a picture."),
     "doctor": ("sentiloc.cli.doctor", "doctor", "Check this installation and localize a test clip."),
+    "datasets": (
+        "sentiloc.cli.training.datasets",
+        "datasets_app",
+        "Prepare published data sets from what was downloaded.",
+    ),
     "extract": (
         "sentiloc.cli.training.extract",
         "extract",

@@ -48,6 +48,14 @@ def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc:
     assert (package / "fsenet.onnx").exists()
     spec = load_spec(package / "spec.json")
     assert (spec.name, spec.version, spec.features_hash) == ("mine", "2", SPEC.features_hash)
+    again = ("--epochs", 1, "--val-fraction", 0.34, "--from", package)
+    code, output, errors = sentiloc("train", folder, "-o", tmp_path / "more", "--recipe", "quick", *again)
+    assert code == 0, errors
+    assert f"{package}: mAP" in output
+    assert json.loads((tmp_path / "more" / "config.json").read_text())["network"]["width"] == 16
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "no", "--modalities", "A", *again)
+    assert code == 1
+    assert "the features are" in errors
 
 
 def test_a_bad_file_is_one_line_before_training(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:

@@ -16,7 +16,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
     from sentiloc.model.data.items import Item
-    from sentiloc.model.fsenet.network import FSENetConfig
+    from sentiloc.model.fsenet.network import FSENet, FSENetConfig
     from sentiloc.model.fsenet.train import TrainConfig
 
 Figures = dict[str, float]
@@ -57,6 +57,8 @@ def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) 
         _rebuild_starter(data, run, chosen.get("seed", 0))
         return {}
     network = _network(data, chosen.get("spec"), chosen.get("modalities"), _given(chosen, given))
+    if "start" in chosen:
+        network = started_network(chosen["start"], network)
     return _train_fsenet(data, run, network, chosen.get("points"), _given(chosen, given))
 
 
@@ -84,6 +86,7 @@ def _train_fsenet(
     from sentiloc.cli.training.runs import write_outcome
     from sentiloc.model.fsenet.confidence import held_out_confidence
     from sentiloc.model.fsenet.datasets import folder_spec, load_items
+    from sentiloc.model.fsenet.scoring import evaluate_items
     from sentiloc.model.fsenet.train import split_items
     from sentiloc.model.fsenet.train import train as run_training
     from sentiloc.model.package import extractor_id, shipped_models_dir
@@ -93,7 +96,10 @@ def _train_fsenet(
     kept, held_out = split_items(items, config.val_fraction, config.seed)
     _check_held_out(data, held_out)
     typer.echo(f"{len(kept)} videos to train on, {len(held_out)} held out", err=True)
-    record = _record(data, points, items)
+    record, initial = _record(data, points, items), None
+    if "start" in options:
+        before = load_start(options["start"])
+        initial, record["start"] = before.state_dict(), str(options["start"])
     with training_progress() as progress:
         result = run_training(
             config,
@@ -103,7 +109,11 @@ def _train_fsenet(
             resume=options.get("resume", False),
             progress=progress,
             record=record,
+            initial=initial,
         )
+    if "start" in options and held_out:
+        earlier = evaluate_items(before, held_out).average_map
+        typer.echo(f"{options['start']}: mAP {earlier:.4f} on the same held-out videos")
     try:
         spec = folder_spec(data, network, extractor_id(shipped_models_dir() / "expression"))
         write_outcome(run, spec, held_out_confidence(result.network, held_out))
@@ -114,6 +124,27 @@ def _train_fsenet(
         return {}
     typer.echo(f"{run / 'best.pt'}: mAP {result.best_map:.4f} held out, epoch {result.best_epoch}")
     return {"mAP": result.best_map}
+
+
+def load_start(path: Path) -> FSENet:
+    """The network of a package, a run folder or a checkpoint; raises `model_unavailable` where there is none."""
+    from sentiloc.cli.training.runs import open_run
+    from sentiloc.model.fsenet.checkpoint import load_fsenet
+    from sentiloc.model.package import WEIGHTS_FILE
+
+    weights = path / WEIGHTS_FILE
+    return load_fsenet(weights if weights.exists() else open_run(path).checkpoint)
+
+
+def started_network(path: Path, found: FSENetConfig) -> FSENetConfig:
+    """The configuration of the network to begin with; raises `spec_mismatch` where its streams are not the data's."""
+    network = load_start(path).config
+    if network.stream_shapes != found.stream_shapes:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH,
+            f"{path}: takes {network.stream_shapes}, the features are {found.stream_shapes}",
+        )
+    return network
 
 
 def _check_held_out(data: Path, held_out: list[Item]) -> None:

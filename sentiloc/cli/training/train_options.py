@@ -98,6 +98,14 @@ OPTIONS: tuple[TrainOption, ...] = (
         {"min": 0, "max": 0.9},
     ),
     _O("optimizer", Literal["adamw", "adam"] | None, None, "adam is the printed one.", SIZE),
+    _O(
+        "start",
+        Path | None,
+        None,
+        "Begin with the weights of this package or run: learn from corrections (exported feedback).",
+        DATA,
+        flags=("--from",),
+    ),
     _O("spec", Path | None, None, "Package or spec.json that the features must match.", DATA),
     _O("points", Path | None, None, "Point label file, if not the folder's own.", DATA),
     _O(

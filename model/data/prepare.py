@@ -1,0 +1,160 @@
+"""From a downloaded benchmark to a data folder: files are found by name, linked, hashed, and what is missing is listed.
+
+TSL300 and CMU-MOSEI come as features and label files; the others as videos and annotations, whose features must be
+extracted. Numpy only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sentiloc.model.data.feature_store import STREAM_FOLDERS
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+LABEL_FILES = (
+    "videosenti_gt.json",
+    "gt.json",
+    "fps_dict.json",
+    "len_duration_dict.json",
+    "split_train.txt",
+    "split_test.txt",
+)
+POINT_NAMES = ("point_labels.csv", "point_label.csv")
+NEEDED = ("fps_dict.json", "split_train.txt", "split_test.txt")
+CHECKSUMS = "checksums.json"
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".wmv", ".mpg"}
+TABLES = {"samm-lv": "SAMM_LV", "casme2": "CASME2", "casme3": "CASME3"}
+_SHOWN = 5
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found (label file: SHA-256), how many files were linked, and what is missing, a sentence each."""
+
+    checksums: dict[str, str] = field(default_factory=dict)
+    linked: int = 0
+    missing: list[str] = field(default_factory=list)
+    next_step: str = ""
+
+    def lines(self) -> list[str]:
+        """The report for a terminal."""
+        head = [f"{self.linked} files linked, {len(self.checksums)} label files"]
+        return (
+            head
+            + [f"missing: {line}" for line in self.missing]
+            + ([self.next_step] if self.next_step else [])
+        )
+
+
+def prepare_features(source: Path, data: Path) -> Report:
+    """TSL300 or CMU-MOSEI: label files and `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`, wherever they lie below
+    `source`.
+    """
+    report = Report()
+    data.mkdir(parents=True, exist_ok=True)
+    for name in (*LABEL_FILES, *POINT_NAMES):
+        found = _find(source, name)
+        if found is not None:
+            target = data / ("point_label.csv" if name in POINT_NAMES else name)
+            _link(found, target)
+            report.checksums[target.name] = _sha256(found)
+            report.linked += 1
+    report.missing += [f"{name}: not below {source}" for name in NEEDED if not (data / name).exists()]
+    if not any((data / name).exists() for name in ("point_label.csv", "videosenti_gt.json", "gt.json")):
+        report.missing.append(f"labels: no {POINT_NAMES[0]} and no gt.json below {source}")
+    for split in ("train", "test"):
+        _link_features(source, data, split, report)
+    return report
+
+
+def _link_features(source: Path, data: Path, split: str, report: Report) -> None:
+    listed = data / f"split_{split}.txt"
+    names = (
+        [line.strip() for line in listed.read_text().splitlines() if line.strip()] if listed.exists() else []
+    )
+    for stream in STREAM_FOLDERS.values():
+        folders = [path for path in sorted(source.rglob(stream)) if path.is_dir()]
+        folders = [path for path in folders if split in path.parts] or folders
+        target = data / "features" / split / stream
+        absent = []
+        for name in names:
+            found = next((f / f"{name}.npy" for f in folders if (f / f"{name}.npy").exists()), None)
+            if found is None:
+                absent.append(name)
+                continue
+            _link(found, target / f"{name}.npy")
+            report.linked += 1
+        if absent:
+            few = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
+            report.missing.append(f"features/{split}/{stream}: {len(absent)} of {len(names)} videos: {few}")
+
+
+def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
+    """Videos with labels of their own: the videos are linked to DATA/videos under one name each, and labels are
+    written once their features are there.
+    """
+    report = Report()
+    flat = data / "videos"
+    flat.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*")):
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            _link(path, flat / "_".join(path.relative_to(source).parts))
+            report.linked += 1
+    if not report.linked:
+        report.missing.append(f"videos: none below {source}")
+    labels = _labels(name, source, report)
+    spec, split = ("flow", "") if name in TABLES else ("fsenet-starter", " --split all")
+    benchmark = {"ve8": "videoemotion-8"}.get(name, name)
+    if not (data / "spec.json").exists():
+        report.missing.append(f"features: none in {data}")
+        report.next_step = f"next: sentiloc extract {flat}/* -o {data} --spec {spec}{split}"
+    elif labels is not None:
+        report.next_step = f"next: sentiloc labels {benchmark} {labels} {data} --run {run}"
+    return report
+
+
+def _labels(name: str, source: Path, report: Report) -> Path | None:
+    """Where the annotations are: a table for expressions, the folders themselves or a list for emotions."""
+    if name not in TABLES:
+        lists = sorted(path for path in source.glob("*.txt"))
+        for path in lists:
+            report.checksums[path.name] = _sha256(path)
+        return lists[0] if lists else source
+    tables = sorted(source.rglob("*.csv"))
+    if not tables:
+        report.missing.append(f"annotations: no CSV below {source}; save the sheet as {TABLES[name]}.csv")
+        return None
+    report.checksums[tables[0].name] = _sha256(tables[0])
+    return tables[0]
+
+
+def write_report(report: Report, data: Path) -> None:
+    """checksums.json; raises `invalid_data` where an earlier preparation saw other label files."""
+    path = data / CHECKSUMS
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    changed = [name for name, digest in report.checksums.items() if earlier.get(name, digest) != digest]
+    if changed:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{path}: {', '.join(changed)} changed since; remove {data} to begin again",
+        )
+    path.write_text(json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True) + "\n")
+
+
+def _find(source: Path, name: str) -> Path | None:
+    return next(iter(sorted(source.rglob(name))), None)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    if not target.exists():
+        target.symlink_to(source.resolve())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

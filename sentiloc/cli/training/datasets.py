@@ -1,0 +1,48 @@
+"""`sentiloc datasets prepare NAME SOURCE DATA`: what a user has downloaded of a benchmark becomes a data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Name = Literal["tsl300", "cmu-mosei", "ve8", "ekman-6", "caer", "samm-lv", "casme2", "casme3"]
+datasets_app = typer.Typer(
+    help="Prepare the published data sets from what was downloaded.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@datasets_app.callback()
+def _datasets() -> None:
+    pass
+
+
+@datasets_app.command("prepare")
+def prepare(
+    name: Annotated[Name, typer.Argument(help="Which data set.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder with what was downloaded; nothing in it is changed.")
+    ],
+    data: Annotated[Path, typer.Argument(help="Data folder to make; files are linked into it, not copied.")],
+    run: Annotated[int, typer.Option(min=0, help="Which random split or draw of points.")] = 0,
+) -> None:
+    """Link files to where `sentiloc train` reads them, check them, and say what is missing.
+
+    checksums.json in DATA holds the SHA-256 of every label file. The exit status is 1 while something is missing.
+    """
+    from sentiloc.model.data.prepare import prepare_features, prepare_labelled, write_report
+    from sentiloc.model.errors import ErrorCode, SentilocError
+
+    if not source.is_dir():
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{source}: no such folder")
+    if name in ("tsl300", "cmu-mosei"):
+        report = prepare_features(source, data)
+    else:
+        report = prepare_labelled(name, source, data, run)
+    write_report(report, data)
+    for line in report.lines():
+        typer.echo(line)
+    raise typer.Exit(code=1 if report.missing else 0)

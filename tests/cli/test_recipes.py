@@ -1,0 +1,125 @@
+"""YAML settings, several seeds, and the preparation of downloaded data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sentiloc.cli.training.seeds import parse_seeds
+from sentiloc.cli.training.train_options import BY_NAME, check_given
+from tests.cli.extracted import Sentiloc
+from tests.cli.test_wrong_inputs import published_folder
+from tests.support.shared_files import data_folder
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "published"
+QUICK = ("--recipe", "quick", "--width", 16, "--val-fraction", 0.25)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_published_setting_holds_options_that_its_task_reads(path: Path) -> None:
+    found = yaml.safe_load(path.read_text())
+    for name, value in found.items():
+        assert BY_NAME[name].problem(value) == ""
+    check_given(set(found), found.get("task", "fsenet"), found.get("supervision", "point"))
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
+    (tmp_path / "own.yaml").write_text("epochs: 3\nlambda2: 0.2\nstage1: false\n")
+    code, _, errors = sentiloc(
+        "train", folder, "-o", run, *QUICK, "--config", tmp_path / "own.yaml", "--epochs", 1
+    )
+    assert code == 0, errors
+    config = json.loads((run / "config.json").read_text())
+    assert (config["epochs"], config["loss"]["lambda2"], config["network"]["stage1"]) == (1, 0.2, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("wdth: 3", "own.yaml: wdth: there is no such option"),
+        ("epochs: many", "own.yaml: epochs: 'many'"),
+        ("epochs: 0", "own.yaml: epochs: 0"),
+        ("supervision: half", "own.yaml: supervision: 'half'"),
+        ("[1, 2]", "own.yaml: needs one option a line"),
+        ("a: [", "own.yaml: not YAML"),
+    ],
+)
+def test_a_wrong_file_of_options_names_its_key(
+    tmp_path: Path, sentiloc: Sentiloc, content: str, said: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(content)
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--config", tmp_path / "own.yaml")
+    assert code == 1
+    assert said in errors
+
+
+def test_seeds_become_a_table(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
+    code, output, errors = sentiloc("train", folder, "-o", run, *QUICK, "--epochs", 1, "--seeds", "0-1")
+    assert code == 0, errors
+    assert "mean ± sd" in output
+    found = json.loads((run / "seeds.json").read_text())
+    assert set(found["seeds"]) == {"0", "1"}
+    assert found["summary"]["mAP"]["n"] == 2
+    assert (run / "seed-1" / "best.pt").exists()
+
+
+def test_two_deterministic_runs_end_in_the_same_weights(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    folder, states = published_folder(tmp_path / "data"), []
+    try:
+        for name in ("first", "second"):
+            options = (*QUICK, "--epochs", 2, "--seed", 5, "--deterministic")
+            code, _, errors = sentiloc("train", folder, "-o", tmp_path / name, *options)
+            assert code == 0, errors
+            states.append(torch.load(tmp_path / name / "last.pt", weights_only=True)["weights"])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_seeds_are_ranges_and_lists() -> None:
+    assert parse_seeds("0-2,7,1") == [0, 1, 2, 7]
+
+
+def test_what_was_downloaded_of_tsl300_is_linked_and_what_is_not_is_listed(
+    tmp_path: Path, sentiloc: Sentiloc
+) -> None:
+    code, output, errors = sentiloc("datasets", "prepare", "tsl300", data_folder("tsl300"), tmp_path / "data")
+    assert code == 1, errors
+    assert "missing: features/train/rgb: 200 of 200 videos" in output
+    assert "split_train.txt" not in output
+    checksums = json.loads((tmp_path / "data" / "checksums.json").read_text())
+    assert {"gt.json", "fps_dict.json", "point_label.csv", "split_train.txt"} <= set(checksums)
+
+
+def test_prepared_features_train(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    source = published_folder(tmp_path / "download" / "deep")
+    (source / "split_test.txt").write_text("e\n")
+    code, output, _ = sentiloc("datasets", "prepare", "cmu-mosei", tmp_path / "download", tmp_path / "data")
+    assert code == 1
+    assert "missing: features/test/rgb: 1 of 1 videos: e" in output
+    assert "features/train/rgb" not in output
+    code, _, errors = sentiloc("train", tmp_path / "data", "-o", tmp_path / "run", *QUICK, "--epochs", 1)
+    assert code == 0, errors
+    (source / "fps_dict.json").write_text("{}")
+    code, _, errors = sentiloc("datasets", "prepare", "cmu-mosei", tmp_path / "download", tmp_path / "data")
+    assert code == 1
+    assert "checksums.json: fps_dict.json changed" in errors
+
+
+def test_videos_of_a_benchmark_get_one_name_each(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    for emotion in ("Joy", "Fear"):
+        (tmp_path / "ve8" / emotion).mkdir(parents=True)
+        (tmp_path / "ve8" / emotion / "1.mp4").touch()
+    code, output, _ = sentiloc("datasets", "prepare", "ve8", tmp_path / "ve8", tmp_path / "data")
+    assert code == 1
+    assert sorted(path.name for path in (tmp_path / "data" / "videos").iterdir()) == [
+        "Fear_1.mp4",
+        "Joy_1.mp4",
+    ]
+    assert "next: sentiloc extract" in output

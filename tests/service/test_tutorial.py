@@ -1,0 +1,48 @@
+"""Every command of docs/tutorial.md, in its order, in a folder with five drawn videos and ten points."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from docs.tools.drawn_clip import draw_clip
+from tests.service.test_whole_way import write_rows
+from tests.support.services import ROOT, sentiloc_command, sentiloc_environment
+
+NAMES = ("one", "two", "three", "four", "five")
+
+
+def commands() -> list[str]:
+    lines = (ROOT / "docs" / "tutorial.md").read_text().splitlines()
+    return [line for line in lines if line.startswith("sentiloc ")]
+
+
+def label(folder: Path) -> None:
+    points = [(name, frame, index) for name in NAMES for frame, index in ((50, 0), (150, 1))]
+    write_rows(folder / "point_label.csv", "video_id,point,class_index", points)
+    rows = [{"segment": ["1.0", "3.0"], "label": "n"}, {"segment": ["5.0", "7.0"], "label": "p"}]
+    (folder / "gt.json").write_text(json.dumps({"database": {name: {"annotations": rows} for name in NAMES}}))
+
+
+@pytest.mark.timeout(1800)
+def test_the_tutorial_runs(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    for name in NAMES:
+        draw_clip(tmp_path / "videos" / f"{name}.mp4", 8.0)
+    for command in commands():
+        if " train " in command:
+            label(tmp_path / "data")
+        done = subprocess.run(
+            sentiloc_command(*shlex.split(command)[1:]),
+            cwd=tmp_path,
+            env=sentiloc_environment(models_dir=tmp_path / "models") | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    assert (tmp_path / "models" / "first" / "calibration.json").exists()
