@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 from tests.page.browsing import Visit, chromium, find_chromium
 
 CLIP_SECONDS = 20.0
-SHOWN_FROM = "0.3"
+SHOWN_FROM = 0.3
 """Threshold at which both the smile and the frown of a drawn face are shown: the model is less sure of drawings."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -118,12 +119,13 @@ class RunningService:
         events = self.store().events(job_id)
         return [fields["state"] for _, fields in events if fields["kind"] == "final"]
 
-    def post(self, path: Path, name: str | None = None, **options: str) -> httpx.Response:
+    def post(self, path: Path, name: str | None = None, **options: Any) -> httpx.Response:
         with path.open("rb") as file:
             video = (name or path.name, file, "video/mp4")
-            return self.client.post("/localize", files={"video": video}, data=options)
+            form = {"options": json.dumps(options)} if options else {}
+            return self.client.post("/localize", files={"video": video}, data=form)
 
-    def submit(self, path: Path, name: str | None = None, **options: str) -> str:
+    def submit(self, path: Path, name: str | None = None, **options: Any) -> str:
         """Upload; returns the job's id."""
         response = self.post(path, name, **options)
         assert response.status_code == 202, response.text
