@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
-from sentiloc.app.access.guard import is_open
+from sentiloc.app.access.guard import _address, is_open
 from sentiloc.app.access.keys import KeyStore, check_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter
-from sentiloc.app.access.usage import usage_key
+from sentiloc.app.access.usage import as_minutes, usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -280,3 +280,29 @@ def test_strangers_see_no_details_of_workers(
     beat(store.redis, store.prefix, worker)
     assert guarded.get("/readyz").json()["reasons"] == ["spec_mismatch"]
     assert client.get("/readyz").json()["reasons"] == [worker.error]
+
+
+def test_usage_is_counted_in_milliseconds_and_shown_in_minutes() -> None:
+    assert [as_minutes(text) for text in (None, "0", "60000", "90000")] == [0, 0, 1, 1.5]
+
+
+def test_a_key_is_used_up_at_its_quota_and_not_before(keys: KeyStore, store: JobStore) -> None:
+    limited = keys.create("limited", BOTH, rate_per_minute=0, quota_minutes=2.0).key
+    unlimited = keys.create("unlimited", BOTH, rate_per_minute=0).key
+    for minutes, is_used_up in ((0.0, False), (1.999, False), (2.0, True), (3.0, True)):
+        for key in (limited, unlimited):
+            store.redis.set(usage_key(store.prefix, key.id), round(minutes * 60_000))
+        assert keys.is_used_up(limited.id) is is_used_up
+        assert not keys.is_used_up(unlimited.id)
+    assert not keys.is_used_up("000000000000")
+
+
+def test_failed_logins_are_counted_by_address_and_by_network_of_an_ipv6_client() -> None:
+    def name(host: str) -> str:
+        return _address({"type": "http", "client": (host, 1)})
+
+    assert name("192.0.2.1") != name("192.0.2.2")
+    assert name("2001:db8:0:1::1") == name("2001:db8:0:1:ffff::2") == "2001:db8:0:1::/64"
+    assert name("2001:db8:0:1::1") != name("2001:db8:0:2::1")
+    assert name("unix") == "unix"
+    assert _address({"type": "http", "client": None}) == ""
