@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.proposals.proposals import propose
-from sentiloc.model.proposals.rule import DEFAULT_RULE, fuse, select_segments, serving_proposals, smooth
+from sentiloc.model.proposals.rule import (
+    DEFAULT_RULE,
+    _contrast,
+    fuse,
+    select_segments,
+    serving_proposals,
+    smooth,
+)
 from sentiloc.model.segments import FrameScores, Segment
 
 STEP = 0.64
@@ -193,3 +200,14 @@ def test_shapes_that_do_not_go_together_are_refused() -> None:
         serving_proposals(np.zeros((4, 3)), np.zeros(5), STEP)
     with pytest.raises(SentilocError, match="not finite"):
         serving_proposals(np.full((4, 3), np.nan), np.zeros(4), STEP)
+
+
+def test_contrast_is_the_mean_inside_times_one_less_the_mean_around() -> None:
+    curve = np.array([0.2, 0.2, 0.8, 0.8, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2])
+    start, end = np.array([2.0, 0.0]), np.array([4.0, 10.0])
+    found = _contrast(curve, start, end, step=1.0, duration=10.0, outer_margin=0.5)
+    assert found == pytest.approx([0.8 * (1 - 0.2), curve.mean()])
+    loud = np.where(curve > 0.5, curve, 1.5)
+    assert _contrast(loud, start[:1], end[:1], step=1.0, duration=10.0, outer_margin=0.5) == pytest.approx(
+        [0]
+    )
