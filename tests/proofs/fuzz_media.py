@@ -46,7 +46,7 @@ from tests.support.media import make_clip
 
 LIMITS = DecodeLimits(threads=1, max_duration_seconds=60, cpu_seconds=20, wall_seconds=40, stall_seconds=20)
 REQUEST = DecodeRequest(face_samples=(4, 11), visual_size=224, audio_rate=16_000)
-SEEDS = {
+SEEDS: dict[str, tuple[str, str | None, str]] = {
     "h264.mp4": ("libx264", "aac", "yuv420p"),
     "av1.mp4": ("libsvtav1", "aac", "yuv420p"),
     "mpeg4.mov": ("mpeg4", "pcm_s16le", "yuv420p"),
@@ -59,7 +59,20 @@ SEEDS = {
     "mjpeg.avi": ("mjpeg", "pcm_s16le", "yuvj420p"),
     "mpeg2.ts": ("mpeg2video", "mp2", "yuv420p"),
     "h264.ts": ("libx264", "aac", "yuv420p"),
+    "mpeg2.mxf": ("mpeg2video", "pcm_s16le", "yuv420p"),
+    "jpeg2000.mxf": ("jpeg2000", None, "yuv422p"),
+    "wmv2.wmv": ("wmv2", None, "yuv420p"),
+    "dv.dv": ("dvvideo", None, "yuv420p"),
+    "v210.mov": ("v210", None, "yuv422p10le"),
+    "cineform.mov": ("cfhd", None, "yuv422p10le"),
+    "png.mov": ("png", None, "rgb24"),
+    "animation.mov": ("qtrle", None, "rgb24"),
+    "magicyuv.avi": ("magicyuv", None, "yuv420p"),
+    "anim.gif": ("gif", None, "gray"),
+    "anim.apng": ("apng", None, "rgb24"),
+    "vp9.ivf": ("libvpx-vp9", None, "yuv420p"),
 }
+SIZES = {"dv.dv": (720, 576), "cineform.mov": (128, 96)}
 SUFFIXES = sorted({Path(name).suffix for name in SEEDS})
 UNTYPED = {ErrorCode.INTERNAL}
 _CRASHED = "decoding it crashed"
@@ -74,7 +87,7 @@ def make_seeds(folder: Path) -> list[tuple[str, bytes]]:
         if not (folder / name).exists():
             rate = 44_100 if audio == "libmp3lame" else 48_000
             look: dict[str, Any] = {
-                "size": (64, 48),
+                "size": SIZES.get(name, (64, 48)),
                 "codec": codec,
                 "pixel_format": pixels,
                 "audio": audio,

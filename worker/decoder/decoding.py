@@ -21,7 +21,7 @@ from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
-from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
+from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock, in_seconds
 
 _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
@@ -129,7 +129,7 @@ class Decoding:
     def _seconds(self, packet: Packet[Any], ticks: int | None) -> float | None:
         if ticks is None or not packet.time_base:
             return None
-        return float(ticks * packet.time_base) - self._media.zero
+        return in_seconds(ticks, packet.time_base) - self._media.zero
 
     def _measure(self, packet: Packet[Any]) -> None:
         """Note when a packet of pictures is to be shown."""

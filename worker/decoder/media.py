@@ -20,6 +20,7 @@ from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
+from sentiloc.worker.timeline.stamps import in_seconds
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv,gif,apng,ivf,yuv4mpegpipe,"
@@ -72,6 +73,7 @@ class Media:
     sounds: tuple[AudioStream, ...] = ()
     choice: Choice | None = None
     _decoder_delay: float | None = None
+    _zero: float | None = None
 
     @property
     def rate(self) -> Fraction:
@@ -85,7 +87,13 @@ class Media:
 
     @property
     def zero(self) -> float:
-        """Stamp in seconds at which a player starts: the first of any stream's, as far as those used are near it.
+        """Stamp in seconds at which a player starts."""
+        if self._zero is None:
+            self._zero = self._find_zero()
+        return self._zero
+
+    def _find_zero(self) -> float:
+        """The first stamp of any stream, as far as those used are near it.
 
         Sound that starts a moment before the first picture only primes its decoder: time 0 is the picture's then.
         """
@@ -159,7 +167,9 @@ class Media:
     def packet_seconds(self, packet: Packet[Any]) -> float | None:
         """When a packet is due."""
         ticks = packet.dts if self.counts_packets or packet.pts is None else packet.pts
-        return None if ticks is None or not packet.time_base else float(ticks * packet.time_base) - self.zero
+        return (
+            None if ticks is None or not packet.time_base else in_seconds(ticks, packet.time_base) - self.zero
+        )
 
     @property
     def counts_packets(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from av.packet import Packet
@@ -146,7 +147,12 @@ def _stamp(packet: Packet[Any], track: _Track) -> float | None:
     else:
         track.unstamped += 1
         ticks = packet.pts if track.unstamped > _REORDERED else None
-    return None if ticks is None or not packet.time_base else float(ticks * packet.time_base)
+    return None if ticks is None or not packet.time_base else in_seconds(ticks, packet.time_base)
+
+
+def in_seconds(ticks: int, base: Fraction) -> float:
+    """`ticks` of `base` seconds; several times faster than multiplying fractions, packet by packet."""
+    return ticks * base.numerator / base.denominator
 
 
 def _back(packet: Packet[Any]) -> float:
