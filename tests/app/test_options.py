@@ -26,6 +26,7 @@ FULL: dict[str, Any] = {
     "labels": ["positive"],
     "model": f"fsenet-starter@{VERSION}",
     "time_range": {"start": 1.5, "end": 60.0},
+    "audio_track": 2,
     "webhook": None,
     "priority": "batch",
     "metadata": {"project": "a b", "reel": 3, "tags": ["x"], "💥": None},

@@ -62,6 +62,7 @@ class Code(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     CORRUPT_MEDIA = "corrupt_media"
     NO_VIDEO = "no_video"
+    ENCRYPTED = "encrypted"
     LIMIT_EXCEEDED = "limit_exceeded"
     RESOURCE_LIMIT = "resource_limit"
     STORAGE_FULL = "storage_full"
