@@ -18,7 +18,7 @@ NAMES = ("one", "two", "three", "four", "five")
 
 def commands() -> list[str]:
     lines = (ROOT / "docs" / "tutorial.md").read_text().splitlines()
-    return [line for line in lines if line.startswith("sentiloc ")]
+    return [line for line in lines if line.startswith(("sentiloc ", "SENTILOC_MODELS_DIR=models sentiloc "))]
 
 
 def label(folder: Path) -> None:
@@ -34,12 +34,14 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     for name in NAMES:
         draw_clip(tmp_path / "videos" / f"{name}.mp4", 8.0)
     for command in commands():
-        if " train " in command:
+        if "sentiloc train " in command:
             label(tmp_path / "data")
+        setting, _, words = command.rpartition("sentiloc ")
+        folders = {"models_dir": tmp_path / "models"} if setting else {}
         done = subprocess.run(
-            sentiloc_command(*shlex.split(command)[1:]),
+            sentiloc_command(*shlex.split(words)),
             cwd=tmp_path,
-            env=sentiloc_environment(models_dir=tmp_path / "models") | {"OMP_NUM_THREADS": "1"},
+            env=sentiloc_environment(**folders) | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,
