@@ -166,6 +166,7 @@ class KeyGuard:
 
     async def _note_use(self, key: ApiKey) -> None:
         now = time.time()
+        # Once a minute at most: each write to Redis waits for the disk.
         if now - self._used_at.get(key.id, 0.0) < _USED_EVERY_SECONDS:
             return
         self._used_at[key.id] = now

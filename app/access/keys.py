@@ -76,6 +76,7 @@ def split_key(text: str) -> tuple[str, str]:
 
 def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
     """The valid key of a record, if the digest matches. Takes the same time without a record."""
+    # Constant time, and the same work without a record: timing must not tell which ids exist.
     is_right = hmac.compare_digest(fields.get("digest", _NO_DIGEST), digest)
     if not fields or not is_right:
         return None

@@ -67,6 +67,7 @@ class Retention:
 
     def sweep(self) -> None:
         """Delete what is due, at most one batch of each kind."""
+        # The record goes before the files: files without a record are swept later, a record without files is a 410.
         for job_id in self._due("records"):
             record = self._store.delete(job_id)
             if record is not None:

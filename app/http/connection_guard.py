@@ -63,6 +63,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         """Accept the connection, refuse it with a problem, or, far beyond the bound, drop it."""
         super().connection_made(transport)
         excess = len(self.connections) - self.settings.max_connections
+        # An answer costs memory, too: under a flood of connections only the first ones get it.
         if excess > _REFUSED_WITH_ANSWER:
             transport.abort()
         elif excess > 0:

@@ -35,8 +35,10 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
+        # The message stays with Redis until the job has ended: a killed worker's message is delivered again.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # A worker must not hold messages of jobs that another worker could start.
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.worker_concurrency,
         worker_max_tasks_per_child=settings.worker_max_jobs,
@@ -44,11 +46,14 @@ def make_celery(settings: Settings) -> Celery:
         worker_proc_alive_timeout=120.0,
         worker_soft_shutdown_timeout=settings.shutdown_grace_seconds,
         worker_enable_soft_shutdown_on_idle=False,
+        # Logging is configured by telemetry.logs alone.
         worker_hijack_root_logger=False,
+        # The lease decides who works on a job, not the connection to the broker.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         task_time_limit=settings.job_time_limit_seconds,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
+        # None: a worker waits for Redis for ever instead of ending.
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.05},

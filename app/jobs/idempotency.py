@@ -20,6 +20,7 @@ class IdempotencyKey:
 
     def name(self, key_id: str | None) -> str:
         """The key as part of a Redis key. Each API key (`key_id`) has its own name space."""
+        # Hashed, because a client's text may contain anything and be long.
         text = self.text if key_id is None else f"{key_id} {self.text}"
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -65,6 +65,7 @@ def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None
     """
     found: list[JobRecord] = []
     place = None if cursor is None else _decode(cursor)
+    # Without filters every record read is shown, so no more are read than asked for.
     batch = _BATCH if wanted.has_filters else min(limit, _BATCH)
     for scanned, (at, job_id, record) in enumerate(_walk(store, wanted, place, batch), 1):
         if record is not None and wanted.matches(record):

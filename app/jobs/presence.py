@@ -44,6 +44,7 @@ def leave(redis: Redis, prefix: str, name: str) -> None:
 
 def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
     """The workers that reported within seven seconds. Silent workers are removed after ten times that."""
+    # Redis's clock, because workers and API may run on machines whose clocks differ.
     now = _redis_time(redis)
     found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
     workers = [_parse(text) for text in found.values()]

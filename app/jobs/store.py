@@ -74,6 +74,7 @@ class JobStore:
         After a `redis.RedisError` the job may be recorded all the same: look up `job.id`.
         """
         offset = FIRST_BATCH_SEQUENCE if job.options.priority is Priority.BATCH else 0
+        # Lua takes field and value in turn.
         changes = [item for pair in job.fields().items() for item in pair]
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)

@@ -63,6 +63,7 @@ class Outbound:
         if parsed.host == "localhost" or parsed.host.endswith(".localhost"):
             for address in ("127.0.0.1", "::1"):
                 self._require_public(address)
+        # An address in the URL needs no resolver, so it is refused before a job is accepted.
         literal = _literal(parsed.host)
         if literal is not None:
             self._require_public(literal)

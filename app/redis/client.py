@@ -61,6 +61,7 @@ def new_connection(settings: Settings) -> AbstractConnection:
     pool: Any = ConnectionPool.from_url(
         redis_url(settings),
         decode_responses=True,
+        # RESP 2 gives hashes as flat lists, which cost less to read than maps.
         protocol=2,
         socket_timeout=None,
         socket_connect_timeout=2.0,

@@ -249,6 +249,7 @@ class LocalWriter:
     def commit(self) -> None:
         """Sync, rename, sync the folder."""
         with full_is_typed():
+            # First the bytes, then the name: after a power failure a visible file is complete.
             os.fsync(self._open().fileno())
             self._open().close()
             self._part.replace(self._path)

@@ -67,6 +67,7 @@ async def _receive(request: Request, writer: Writer, settings: Settings, hasher:
     async for chunk in body_chunks(request, settings.upload_idle_seconds):
         part.feed(chunk)
         if len(buffer) >= FLUSH_BYTES:
+            # In a thread: a slow disk must not stop the event loop.
             await _flush(writer, buffer, hasher)
     part.finish()
     if part.bytes == 0:

@@ -98,6 +98,7 @@ class UploadStore:
             except BlockingIOError as error:
                 raise UploadBusyError from error
             current = self.find(record.id)
+            # Between opening and locking, another request may have completed the upload and moved its file.
             is_moved = not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino
             if current is None or current.state is not UploadState.OPEN or is_moved:
                 raise UploadBusyError
@@ -124,6 +125,7 @@ class UploadStore:
         later = replace(record, expires_at=time.time() + self._settings.upload_expiry_seconds)
         pipe = self._redis.pipeline()
         pipe.hset(self._key(record.id), "expires_at", str(later.expires_at))
+        # xx: an upload that was ended in the meantime must not come back into the index.
         pipe.zadd(self._index, {record.id: later.expires_at}, xx=True)
         pipe.execute()
         return later
