@@ -45,7 +45,7 @@ def test_what_is_not_there_is_said(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = runner.invoke(keys_app, ["revoke", "000000000000"])
-    assert "no key with the id" in str(gone.exception)
+    assert "no key has the id" in str(gone.exception)
     monkeypatch.delenv("SENTILOC_REDIS_URL")
     monkeypatch.setenv("SENTILOC_DATA_DIR", str(tmp_path / "elsewhere"))
     alone = runner.invoke(keys_app, ["list"])
