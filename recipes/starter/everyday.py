@@ -155,6 +155,7 @@ def _sound(
 ) -> None:
     """Vocal bursts or acted speech through an episode, louder than what lies under it."""
     kind = str(rng.choice(_BURSTS[episode.label]))
+    burst = burst and sources.sounds.has(kind)
     speaker, time = int(rng.integers(len(sources.voices.speakers))), episode.start
     inside = slice(int(episode.start / SOUND_STEP), int(episode.end / SOUND_STEP))
     draft.power[inside] *= np.float32(10 ** (-rng.uniform(0, 15) / 10))
