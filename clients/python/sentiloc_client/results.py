@@ -126,12 +126,13 @@ class CutWith:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How a segment's score became its confidence."""
+    """How a segment's score became its confidence; `calibrated`: whether that is a probability (None: unknown)."""
 
     method: Literal["identity", "isotonic", "platt"]
     knots: tuple[tuple[float, float], ...]
     slope: float
     intercept: float
+    calibrated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
