@@ -14,6 +14,8 @@ from sentiloc.model.fsenet.attention import CrossAttention
 from sentiloc.model.fsenet.batching import collate
 from sentiloc.model.fsenet.network import FSENet
 
+STAGES = {"stage1": ("face_visual", "face_audio"), "stage2": ("audio_visual", "visual_audio")}
+
 
 @contextmanager
 def without_attention(network: FSENet, names: Sequence[str]) -> Iterator[None]:

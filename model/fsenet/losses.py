@@ -28,11 +28,13 @@ class LossConfig:
 
     - contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as its
       text says; "own" is the formula's other reading (k = j), whose two class terms cancel at balance.
-    - prototypes "video", negatives "class": as printed, means and negatives are those of one video, so where its
-      points name one class the loss is 0. "batch" takes both from all videos of the batch; "rest" is the introduction's
-      reading, where all other unannotated steps of the video are negatives.
-    - disjoint False: as printed, a step can be positive for two classes; True leaves it to the nearest.
-    - temperature 1: none is printed. unit_length True: raw dot products of 1024 features saturate.
+    - prototypes "batch": means and negatives of all videos of the batch; where it holds one class only, all other
+      unannotated steps of the video are the negatives. "video" is as printed: where a video's points name one class
+      (144 of TSL300's 200 training videos) the loss is 0.
+    - negatives "class": neighbours of the other class; "rest", the introduction's reading, all other unannotated steps.
+    - disjoint True: a step is positive for the nearest class only; False, as printed, it can be positive and negative.
+    - temperature 0.2: cosines differ by less than one, so without (1, as printed) the loss is nearly flat.
+    - unit_length True: raw dot products of 1024 features saturate the exponential.
     - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: the printed one under full
       supervision, else "bce": where labels are the model's own scores or absent, the printed one-sided form is
       minimal at a score of one everywhere.
@@ -63,10 +65,10 @@ class LossConfig:
     frame_glo: bool = True
     sc: bool = True
     contrast: Literal["anchor", "own"] = "anchor"
-    prototypes: Literal["video", "batch"] = "video"
+    prototypes: Literal["video", "batch"] = "batch"
     negatives: Literal["class", "rest"] = "class"
-    disjoint: bool = False
-    temperature: float = 1.0
+    disjoint: bool = True
+    temperature: float = 0.2
     unit_length: bool = True
     base: Literal["paper", "bce"] | None = None
     pool: Literal["mean", "topk"] | None = None
