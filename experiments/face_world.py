@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from experiments.mean_attention import STAGES, face_matters, without_attention
 from sentiloc.model.data.items import Item, SegmentLabel
@@ -32,6 +33,7 @@ from sentiloc.model.fsenet.scoring import evaluate_items
 from sentiloc.model.fsenet.train import TrainConfig, train
 from sentiloc.model.segments import FloatArray, SnippetFeatures
 
+Doubles = NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results" / "face_world.json"
 SIGNS, SPELL, SPELLS, FPS = 4, 4, 9, 25.0
 SNIPPET_SECONDS = 16 / FPS
@@ -104,7 +106,7 @@ def _shown(sign: int, meaning: int | None) -> FloatArray:
     return values
 
 
-def _features(visual: FloatArray, audio: FloatArray, face: FloatArray) -> SnippetFeatures:
+def _features(visual: Doubles, audio: Doubles, face: Doubles) -> SnippetFeatures:
     here = np.ones(len(face), bool)
     return SnippetFeatures(
         visual=visual.astype(np.float32),

@@ -14,6 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,16 +48,26 @@ CONFIG = TrainConfig(
     schedule="cosine",
     clip=1.0,
     precision="fp32",
+    optimizer="adam",
 )
+PRINTED_PSSC: dict[str, Any] = {"prototypes": "video", "disjoint": False, "temperature": 1.0}
 READINGS = {
-    "point: eq. 8 added inside windows, base as printed": LossConfig(add_inside=True, base="paper"),
-    "point: eq. 8 added inside windows, base two-sided": LossConfig(add_inside=True, base="bce"),
-    "point: 1 - s alone inside windows, base as printed": LossConfig(add_inside=False, base="paper"),
-    "point: 1 - s alone inside windows, base two-sided": LossConfig(add_inside=False, base="bce"),
-    "point: step only, base as printed": LossConfig(pseudo_label="step", base="paper"),
-    "point: step only, base two-sided": LossConfig(pseudo_label="step", base="bce"),
-    "full: base as printed": LossConfig(supervision="full", base="paper"),
-    "full: base two-sided": LossConfig(supervision="full", base="bce"),
+    "point: eq. 8 added inside windows, base as printed": LossConfig(
+        **PRINTED_PSSC, add_inside=True, base="paper"
+    ),
+    "point: eq. 8 added inside windows, base two-sided": LossConfig(
+        **PRINTED_PSSC, add_inside=True, base="bce"
+    ),
+    "point: 1 - s alone inside windows, base as printed": LossConfig(
+        **PRINTED_PSSC, add_inside=False, base="paper"
+    ),
+    "point: 1 - s alone inside windows, base two-sided": LossConfig(
+        **PRINTED_PSSC, add_inside=False, base="bce"
+    ),
+    "point: step only, base as printed": LossConfig(**PRINTED_PSSC, pseudo_label="step", base="paper"),
+    "point: step only, base two-sided": LossConfig(**PRINTED_PSSC, pseudo_label="step", base="bce"),
+    "full: base as printed": LossConfig(**PRINTED_PSSC, supervision="full", base="paper"),
+    "full: base two-sided": LossConfig(**PRINTED_PSSC, supervision="full", base="bce"),
 }
 
 

@@ -4,7 +4,8 @@
 
 Each finished run is stored at once and is not repeated: start the command again to go on. One thread per process.
 The features are simulated (`experiments/simulated_data.py`) and were frozen before the first training run. Network and
-recipe are small, so that the grid takes about an hour of one core: width 64, attention within 32 snippets.
+recipe are small, so that the grid takes about an hour of one core: width 64, attention within 32 snippets. Attention,
+optimiser and PSSC are the printed ones, as when the stored runs were made; `experiments.real_ablations` has today's.
 """
 
 from __future__ import annotations
@@ -42,13 +43,16 @@ NETWORK = FSENetConfig(
     width=64,
     heads=4,
     projection_kernel=1,
+    attention="plain",
+    position="none",
     attention_window=32,
     saliency_width=64,
     class_width=32,
 )
 PROTOCOL = TrainConfig(
     network=NETWORK,
-    loss=LossConfig(add_inside=False, base="bce"),
+    loss=LossConfig(add_inside=False, base="bce", prototypes="video", disjoint=False, temperature=1.0),
+    optimizer="adam",
     learning_rate=2e-3,
     batch_size=4,
     epochs=6,
