@@ -39,11 +39,11 @@ _OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
 
 _REPORTED = frozenset(
     {
-        *("unsupported_format", "corrupt_media", "encrypted", "no_video"),
+        *("unsupported_format", "corrupt_media", "encrypted", "no_video", "invalid_data"),
         *("limit_exceeded", "resource_limit", "internal"),
     }
 )
-"""What a file can cause; the parent accepts no other code from a child that reads it."""
+"""What a file, or a sound track that it lacks, can cause; the parent accepts no other code from a child."""
 
 
 class Message(NamedTuple):
