@@ -61,7 +61,7 @@ EXAMPLE_RESULT: dict[str, Any] = {
     "model": {"name": "fsenet-starter", "version": "1", "spec_hash": "9f2c4e81d07ab635", "device": "cpu"},
     "timings": {"decoding": 0.41, "face": 1.1, "audio": 0.2, "localizing": 0.02},
     "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
-    "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4},
+    "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4, "calibrated": True},
     "sound": {"step": 0.16, "loudness": [0.1, 0.12, 0.3, 0.44, 0.9, 1.0, 0.73, 0.5, 0.2, 0.2, 0.1, 0.1]},
     "warnings": [
         {

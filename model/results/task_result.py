@@ -29,6 +29,10 @@ SCHEMA_VERSION = "1.1"
 _DECIMALS = 4
 
 
+_SENTIMENT_ONLY = ("evidence", "source")
+"""Fields of a segment that results of other tasks do not have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesCurve:
     """Named series over time: value i of each holds for [i * step, (i + 1) * step) seconds; all in [0, 1]."""
@@ -224,7 +228,7 @@ def _segment(start: float, peak: float, end: float, label: str, confidence: floa
 
 
 def _plain(segment: Segment) -> dict[str, Any]:
-    return {name: value for name, value in asdict(segment).items() if name != "evidence"}
+    return {name: value for name, value in asdict(segment).items() if name not in _SENTIMENT_ONLY}
 
 
 def make_series(
