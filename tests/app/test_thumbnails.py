@@ -7,7 +7,7 @@ import time
 
 from fastapi.testclient import TestClient
 
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.store import JobStore, job_key
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
@@ -40,7 +40,9 @@ def test_pictures_come_with_the_result(client: TestClient, store: JobStore, sett
     assert_problem(client.get(f"/jobs/{job_id}/thumbnails/1"), 404, "thumbnail_not_found")
     assert_problem(client.get(f"/jobs/{job_id}/thumbnails/-1"), 422, "invalid_request")
     assert_problem(client.get("/jobs/unknown/thumbnails/0"), 404, "job_not_found")
-    assert store.keep_until(job_id, "results", time.time() - 1)
+    store.redis.hset(
+        job_key(store.prefix, job_id), "results_until", repr(time.time() - 1)
+    )  # its time has passed
     assert_problem(client.get(path), 410, "result_expired")
     client.delete(f"/jobs/{job_id}")
     assert not [file for file in settings.data_dir.rglob("*") if file.is_file()]
