@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sentiloc.app.http.handlers import problem_response
+from sentiloc.app.http.handlers import problem_response, unexpected_response
 from sentiloc.app.http.problems import ProblemCode
-from sentiloc.model.errors import ErrorCode
-
-logger = logging.getLogger(__name__)
 
 NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DEFAULTS = {
@@ -51,12 +46,10 @@ class Answers:
 
         try:
             await self._app(_without_slash(scope), receive, send_safely)
-        except Exception:
+        except Exception as error:
             if started:
                 raise
-            logger.exception("unexpected error at %s %s", scope["method"], scope["path"])
-            detail = "The server failed unexpectedly. The error is in its log."
-            await problem_response(500, ErrorCode.INTERNAL, detail)(scope, receive, send_safely)
+            await unexpected_response(scope["method"], scope["path"], error)(scope, receive, send_safely)
 
 
 class RangeProblems(Response):

@@ -46,14 +46,13 @@ def error_response(error: ProblemError | RedisError) -> Response:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer every error of `app` with a problem, the framework's own errors included."""
+    """Answer the expected errors of `app` with problems, the framework's own included; `Answers` has the others."""
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(SentilocError, _on_sentiloc_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(RedisError, _on_redis_error)
     app.add_exception_handler(OperationalError, _on_redis_error)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 def _on_problem(_: Request | None, error: Exception) -> Response:
@@ -84,7 +83,8 @@ def _on_redis_error(_: Request | None, error: Exception) -> Response:
     return _on_problem(None, RedisUnavailable())
 
 
-def _on_unexpected(request: Request, error: Exception) -> Response:
-    logger.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+def unexpected_response(method: str, path: str, error: Exception) -> Response:
+    """The answer to an error that nobody expected, which goes to the log."""
+    logger.error("unexpected error at %s %s", method, path, exc_info=error)
     detail = "The server failed unexpectedly. The error is in its log."
     return problem_response(500, ErrorCode.INTERNAL, detail)

@@ -49,7 +49,6 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _VIDEO_HEADERS = {
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "sandbox",
-    "X-Content-Type-Options": "nosniff",
 }
 STORE_DOWN = (503, ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.")
 

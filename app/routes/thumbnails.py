@@ -17,7 +17,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 router = APIRouter(tags=["results"])
 
 JPEG = "image/jpeg"
-_HEADERS = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {"Cache-Control": "private, max-age=86400"}
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The frame at the segment's peak",
