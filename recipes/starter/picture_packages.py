@@ -1,16 +1,10 @@
-"""Pictures without people and fonts from Debian packages: fetched by name and version, held to their digests.
-
-Nothing is installed: `apt-get download` fetches a package, `dpkg -x` unpacks it. One that is unpacked is left as it is.
-"""
+"""Pictures without people and fonts from Debian packages, by name, version and digest."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import subprocess
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from recipes.starter.debian import unpack_package
 
 PACKAGES = {
     "gnome-backgrounds=43.1-1": "a670dea21572652127d6e55f9cdb3a226d0037854fdbfd037003c7d00ee0dc4e",
@@ -41,21 +35,6 @@ def unpack_all(folder: Path) -> Path:
     Raises ValueError where a fetched file is not the one that the recipe was made with.
     """
     for package, digest in PACKAGES.items():
-        home = folder / package.partition("=")[0]
-        if not home.exists():
-            unfinished = home.with_suffix(".part")
-            command = ["dpkg", "-x", str(_fetch(package, digest, folder / "downloads")), str(unfinished)]
-            subprocess.run(command, check=True)  # noqa: S603
-            unfinished.rename(home)
+        name, _, version = package.partition("=")
+        unpack_package(name, version, digest, folder)
     return folder
-
-
-def _fetch(package: str, digest: str, downloads: Path) -> Path:
-    downloads.mkdir(parents=True, exist_ok=True)
-    logger.info("fetching %s", package)
-    subprocess.run(["apt-get", "download", package], cwd=downloads, check=True)  # noqa: S603, S607
-    (file,) = downloads.glob(f"{package.partition('=')[0]}_*.deb")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    if found != digest:
-        raise ValueError(f"{file.name} has the digest {found}, not {digest}")
-    return file

@@ -1,18 +1,11 @@
-"""Real music and telephone prompts from Debian packages: fetched by name and version, held to their digests.
-
-Nothing is installed: `apt-get download` fetches a package, `dpkg -x` unpacks it into the run folder. A package
-that is unpacked already is left as it is.
-"""
+"""Real music and telephone prompts from Debian packages, by name, version and digest."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from recipes.starter.debian import unpack_package
 
 _AUDIO = (".ogg", ".opus", ".wav")
 
@@ -82,23 +75,5 @@ def unpack(package: SoundPackage, folder: Path) -> list[Path]:
 
     Raises `ValueError` where the fetched file is not the one that the recipe was made with.
     """
-    home = folder / package.name
-    if not home.exists():
-        file = _fetch(package, folder)
-        unfinished = home.with_suffix(".part")
-        subprocess.run(["dpkg", "-x", str(file), str(unfinished)], check=True)  # noqa: S603, S607
-        unfinished.rename(home)
+    home = unpack_package(package.name, package.version, package.sha256, folder)
     return sorted(path for path in (home / package.folder).rglob("*") if path.suffix in _AUDIO)
-
-
-def _fetch(package: SoundPackage, folder: Path) -> Path:
-    downloads = folder / "downloads"
-    downloads.mkdir(parents=True, exist_ok=True)
-    logger.info("fetching %s %s", package.name, package.version)
-    command = ["apt-get", "download", f"{package.name}={package.version}"]
-    subprocess.run(command, cwd=downloads, check=True)  # noqa: S603
-    (file,) = downloads.glob(f"{package.name}_*.deb")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if digest != package.sha256:
-        raise ValueError(f"{file.name} has the digest {digest}, not {package.sha256}")
-    return file

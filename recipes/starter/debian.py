@@ -1,0 +1,36 @@
+"""Debian packages as sources of data: fetched by name and version, held to their digests, unpacked, never installed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import subprocess
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:
+    """`folder/name` with the package's files; fetched and unpacked there first if it is missing.
+
+    Raises ValueError if the fetched file is not the one that the recipe was made with.
+    """
+    home = folder / name
+    if not home.exists():
+        file = _fetch(name, version, sha256, folder / "downloads")
+        unfinished = home.with_suffix(".part")
+        subprocess.run(["dpkg", "-x", str(file), str(unfinished)], check=True)  # noqa: S603, S607
+        unfinished.rename(home)
+    return home
+
+
+def _fetch(name: str, version: str, sha256: str, downloads: Path) -> Path:
+    downloads.mkdir(parents=True, exist_ok=True)
+    logger.info("fetching %s %s", name, version)
+    command = ["apt-get", "download", f"{name}={version}"]
+    subprocess.run(command, cwd=downloads, check=True)  # noqa: S603
+    (file,) = downloads.glob(f"{name}_*.deb")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{file.name} has the digest {found}, not {sha256}")
+    return file
