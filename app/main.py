@@ -16,25 +16,13 @@ from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
-from sentiloc.app.routes import (
-    about,
-    curve,
-    events,
-    feedback,
-    health,
-    jobs,
-    key,
-    listing,
-    localize,
-    metrics,
-    presign,
-    results,
-    thumbnails,
-    webhooks,
-)
-from sentiloc.app.routes import uploads as upload_routes
 from sentiloc.app.routes.fast_path import JobStatusFastPath
-from sentiloc.app.routes.page import add_page
+from sentiloc.app.routes.jobs import events, feedback, job, listing, localize, webhooks
+from sentiloc.app.routes.results import curve, result, thumbnails
+from sentiloc.app.routes.service import about, health, key, metrics
+from sentiloc.app.routes.service.page import add_page
+from sentiloc.app.routes.uploads import presign
+from sentiloc.app.routes.uploads import tus as upload_routes
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.tracing import configure_tracing, stop_tracing
@@ -77,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)
     app.add_middleware(Answers)
     install_handlers(app)
-    for routes in (localize, listing, jobs, events, results, curve, feedback, about, key, metrics, health):
+    for routes in (localize, listing, job, events, result, curve, feedback, about, key, metrics, health):
         app.include_router(routes.router)
     app.include_router(presign.router)
     app.include_router(upload_routes.router)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.routes.deps import JOB_ID
-from sentiloc.app.routes.jobs import job_status, router
+from sentiloc.app.routes.jobs.job import job_status, router
 from sentiloc.app.services import Services
 
 _PATH = re.compile(f"/jobs/({JOB_ID})")

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from sentiloc.app.routes.page import WEB
+from sentiloc.app.routes.service.page import WEB
 from tests.page.browsing import Visit, read
 from tests.page.conftest import CLIP_SECONDS, SHOWN_FROM, SteadyService, Visitor
 from tests.page.long_result import PAN, TWO_HOURS, plant_long_result

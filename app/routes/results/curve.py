@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
-from sentiloc.app.routes.results import STORE_DOWN, ResultExpired, ResultNotReady, read_result
+from sentiloc.app.routes.results.result import STORE_DOWN, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, CurveBody
 from sentiloc.app.schemas.tasks import SeriesCurveBody
 from sentiloc.app.services import ServicesDep

@@ -15,8 +15,8 @@ from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.multipart import display_name
 from sentiloc.app.http.problems import BodyTooLarge, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.record import new_job_id
-from sentiloc.app.routes.results import STORE_DOWN
-from sentiloc.app.routes.uploads import EXAMPLE_ID, new_upload
+from sentiloc.app.routes.results.result import STORE_DOWN
+from sentiloc.app.routes.uploads.tus import EXAMPLE_ID, new_upload
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.problems import NotPresigned, TooManyUploads

@@ -28,7 +28,7 @@ from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
-from sentiloc.app.routes.uploads import find_upload
+from sentiloc.app.routes.uploads.tus import find_upload
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.form import receive_video

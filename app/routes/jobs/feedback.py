@@ -20,7 +20,7 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Added, Feedback, KeptFeedback, training_zip
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobId, JobNotFound, reload
-from sentiloc.app.routes.results import STORE_DOWN, ResultExpired, ResultNotReady, read_result
+from sentiloc.app.routes.results.result import STORE_DOWN, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.model.errors import ErrorCode

@@ -1,0 +1,1 @@
+"""What a finished job holds: result, exports, curve, thumbnails."""

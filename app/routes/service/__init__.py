@@ -1,0 +1,1 @@
+"""The service itself: page, health, metrics, models, the caller's key."""
