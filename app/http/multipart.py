@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from sentiloc.app.http.file_names import display_name, disposition_name
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, TypedProblem
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-MAX_NAME = 255
 MAX_OPTIONS_BYTES = 16 * 1024
 _FIELDS = ("video", "options")
 
@@ -136,7 +136,7 @@ class VideoPart:
         self._seen.add(field)
         self._field = field
         if field == "video":
-            self.name = display_name(_text(options.get(b"filename")))
+            self.name = display_name(disposition_name(self._disposition))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field == "options":
@@ -170,9 +170,3 @@ def _boundary(content_type: str) -> bytes:
 
 def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
-
-
-def display_name(name: str) -> str:
-    """A client's name for a file, without folders and unprintable characters; `video` if nothing is left."""
-    base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"

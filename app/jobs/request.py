@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sentiloc.app.http.multipart import display_name
+from sentiloc.app.http.file_names import display_name
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, JobOptions
 from sentiloc.app.jobs.record import NewJob, new_job_id

@@ -75,6 +75,15 @@ def require_version(headers: Mapping[str, str]) -> None:
         raise UnsupportedVersion
 
 
+def refuse_concatenation(headers: Mapping[str, str]) -> None:
+    """Raise `InvalidTusHeader` for a part of a parallel upload, which would end as a video of its own."""
+    if "upload-concat" in headers:
+        raise InvalidTusHeader(
+            "`Upload-Concat` is not supported: this server does not join uploads. Send the file as one upload, "
+            "without `parallelUploads` in tus-js-client."
+        )
+
+
 def require_chunk(headers: Mapping[str, str]) -> None:
     """Raise `NotAChunk` unless the body has the content type of a chunk."""
     if headers.get("content-type") != CHUNK_TYPE:

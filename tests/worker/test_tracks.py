@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import DecodeRequest
 from sentiloc.worker.sound.mixdown import mix_to_mono
 from sentiloc.worker.sound.tracks import voice_level
+from tests.support.broadcast import click_times, make_broadcast
 from tests.worker.test_decode import Decoded, decode_all
 
 RATE = 48_000
@@ -204,50 +204,9 @@ def test_turned_channels_keep_their_place(count: int) -> None:
 
 def test_a_changing_layout_loses_no_time(tmp_path: Path) -> None:
     path = tmp_path / "clip.ts"
-    clicks = _broadcast(path, every=20)
+    clicks = make_broadcast(path, every=20)
     decoded = decode_all(path, DecodeRequest(face_samples=(0,), audio_rate=16_000))
-    loud = np.flatnonzero(np.abs(decoded.sound) > 0.1) / 16_000
-    found = [float(loud[0])] + [float(b) for a, b in pairwise(loud) if b - a > 0.5]
+    found = click_times(decoded.sound, 16_000)
     assert len(found) == len(clicks)
     offsets = [a - b for a, b in zip(found, clicks, strict=True)]
     assert max(offsets) - min(offsets) < 0.02
-
-
-def _broadcast(path: Path, every: int, seconds: int = 30) -> list[float]:
-    """A transport stream whose AC-3 track switches between 2.0 and 5.1; returns when it clicks."""
-    size = 1536
-    clicks: list[float] = []
-    packets: list[Any] = []
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        track: Any = container.add_stream("ac3", rate=RATE)
-        track.codec_context.layout = "stereo"
-        encoders: dict[str, Any] = {}
-        for layout in ("stereo", "5.1(side)"):
-            encoder: Any = av.CodecContext.create("ac3", "w")
-            encoder.sample_rate, encoder.format, encoder.layout = RATE, "fltp", layout
-            encoder.time_base, encoder.bit_rate = Fraction(1, RATE), 384_000
-            encoders[layout] = encoder
-        for number in range(seconds * RATE // size):
-            layout = ("stereo", "5.1(side)")[number // every % 2]
-            signal = np.zeros(size, np.float32)
-            if number % 50 == 25:
-                signal[600:840] = 0.9 * np.sin(np.arange(240) * 0.5)
-                clicks.append((number * size + 600) / RATE)
-            frame = av.AudioFrame.from_ndarray(
-                np.tile(signal, (2 if layout == "stereo" else 6, 1)), "fltp", layout
-            )
-            frame.sample_rate, frame.pts, frame.time_base = RATE, number * size, Fraction(1, RATE)
-            for packet in encoders[layout].encode(frame):
-                packet.stream, packet.time_base = track, Fraction(1, RATE)
-                packet.pts = packet.dts = number * size
-                packets.append(packet)
-        for index in range(seconds * 25):
-            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index % 255, np.uint8), "rgb24")
-            picture.pts = index
-            while packets and packets[0].pts / RATE <= index / 25:
-                container.mux(packets.pop(0))
-            container.mux(video.encode(picture))
-        container.mux([*video.encode(None), *packets])
-    return clicks

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.body import parse_body, read_body
-from sentiloc.app.http.multipart import display_name
+from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.problems import BodyTooLarge, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.results.result import STORE_DOWN

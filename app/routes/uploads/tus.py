@@ -12,7 +12,8 @@ from pydantic import ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.body import UploadCutOff, UploadStalled
-from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, UploadTooLarge, display_name
+from sentiloc.app.http.file_names import display_name
+from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, UploadTooLarge
 from sentiloc.app.http.problems import (
     InvalidRequest,
     ProblemCode,
@@ -151,6 +152,7 @@ async def create(request: Request, services: ServicesDep) -> Response:
     """A body is the first chunk. Without `localize` in the metadata, `POST /localize` creates the job."""
     headers = request.headers
     tus.require_version(headers)
+    tus.refuse_concatenation(headers)
     has_chunk = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if has_chunk:
         tus.require_chunk(headers)

@@ -1,0 +1,60 @@
+"""The name of an uploaded file, from the headers that clients send."""
+
+from __future__ import annotations
+
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+
+from python_multipart.multipart import parse_options_header
+
+MAX_NAME = 255
+
+
+def display_name(name: str) -> str:
+    """A client's name for a file, without folders and unprintable characters; `video` if nothing is left."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"
+
+
+def disposition_name(disposition: str) -> str:
+    """The file name in a `Content-Disposition` header; empty if there is none.
+
+    `filename*` (RFC 5987, also in the numbered pieces of RFC 2231) wins over `filename`, as RFC 6266 asks. RFC 7578
+    forbids it in forms, but .NET and some Java clients send it. Encoded words (RFC 2047), which mail libraries write,
+    are decoded. A form that cannot be decoded is passed over.
+
+    Args:
+        disposition: the header's value, its bytes decoded as Latin-1.
+    """
+    _, options = parse_options_header(disposition)
+    plain = options.get(b"filename", b"").decode("utf-8", "replace")
+    return _extended_name(disposition) or _decoded_words(plain)
+
+
+def _extended_name(disposition: str) -> str:
+    if "filename*" not in disposition.lower():
+        return ""
+    message = Message()
+    try:
+        message["Content-Disposition"] = disposition
+        values = [
+            value
+            for key, value in message.get_params(header="Content-Disposition") or []
+            if key == "filename"
+        ]
+        # The library gives an extended value as a tuple, and a plain one as text.
+        extended = [value for value in values if isinstance(value, tuple)]
+        return collapse_rfc2231_value((extended or values)[0])
+    except (LookupError, ValueError, TypeError):
+        return ""
+
+
+def _decoded_words(name: str) -> str:
+    if "=?" not in name:
+        return name
+    try:
+        return str(make_header(decode_header(name)))
+    except (LookupError, ValueError, MessageError):
+        return name
