@@ -71,6 +71,7 @@ EXAMPLE_RESULT: dict[str, Any] = {
             "end": 12.0,
         }
     ],
+    "shots": [2.36],
 }
 
 
@@ -230,4 +231,5 @@ class ResultBody(Body):
     calibration: CalibrationBody
     sound: SoundBody | None = Field(None, description="null without sound, and in results of older versions")
     warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
+    shots: list[Seconds] = Field(default=[], description="When new shots begin; empty before 1.1")
     thumbnails: Thumbnails = Field(default=[])

@@ -76,6 +76,7 @@ class Result:
 
     `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
     `sound` is None where there is none, and in results of older versions. `warnings` say what could not be read.
+    `shots` are the seconds at which new shots begin; empty in results of older versions.
     """
 
     video: VideoInfo
@@ -88,6 +89,7 @@ class Result:
     calibration: Calibration
     sound: Sound | None = None
     warnings: tuple[ResultWarning, ...] = ()
+    shots: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, as the API returns and stores it."""
@@ -102,6 +104,7 @@ class Result:
             "calibration": asdict(self.calibration),
             "sound": self.sound and asdict(self.sound),
             "warnings": [warning.to_dict() for warning in self.warnings],
+            "shots": [round(moment, 3) for moment in self.shots],
         }
 
 
@@ -120,6 +123,7 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
             calibration=parse_calibration(json.dumps(raw["calibration"])),
             sound=parse_sound(raw.get("sound")),
             warnings=parse_warnings(raw.get("warnings")),
+            shots=tuple(raw.get("shots", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error

@@ -89,7 +89,7 @@ def _read_event(message: Message, process: DecoderProcess, request: DecodeReques
         if message.kind == channel.AUDIO:
             return read_audio(message.fields, message.payload, bounds)
         if message.kind == channel.END:
-            return read_end(message.fields, bounds)
+            return read_end(message.fields, message.payload, bounds)
         return _take_snippet(message.fields, process, request, bounds)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise SentilocError(

@@ -16,11 +16,12 @@ from av.video.frame import VideoFrame
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.findings import Seen, find_warnings
-from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, shape_of
+from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, shape_of
 from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
+from sentiloc.worker.timeline.shots import GRID, ShotMeter
 from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock, in_seconds
 
 _MAX_RATE_DENOMINATOR = 1001
@@ -86,6 +87,7 @@ class Decoding:
         self._clock = Clock(task.limits)
         self._order: FrameOrder[VideoFrame] = FrameOrder(self._show, float(1 / media.rate), goes_on=True)
         self._meter = media.rate_meter()
+        self._shots = ShotMeter()
         self._sent, self._shown = array("d"), array("d")
         self._builder: SnippetBuilder | None = None
         self._last: VideoFrame | None = None
@@ -194,6 +196,12 @@ class Decoding:
         self._last = frame
         if not frame.is_corrupt:
             self._shown.append(seconds)
+            self._look_for_shots(frame, seconds)
+
+    def _look_for_shots(self, frame: VideoFrame, seconds: float) -> None:
+        grid = brightness(frame, GRID) if self._task.request.find_shots else None
+        if grid is not None:
+            self._shots.add(grid, seconds)
 
     def _begin(self, first: VideoFrame) -> SnippetBuilder:
         media = self._media
@@ -237,7 +245,8 @@ class Decoding:
                 "timebase": f"{rate.timebase.numerator}/{rate.timebase.denominator}",
                 "variable_rate": rate.is_variable,
                 "warnings": [warning.to_dict() for warning in warnings],
-            }
+            },
+            [moment for moment in self._shots.finish() if moment > self._begins],
         )
 
 

@@ -61,6 +61,7 @@ class EndOfMedia:
 
     Of a part that ends before the video does, `duration` is the container's claim; snippets and samples count from
     the video's start, and at most to the part's end. `fps`, `timebase` and `variable_rate` are by the time stamps.
+    `shots` are the seconds at which new shots begin, if they were asked for.
     """
 
     duration: float
@@ -71,6 +72,7 @@ class EndOfMedia:
     timebase: str
     variable_rate: bool
     warnings: tuple[ResultWarning, ...] = ()
+    shots: tuple[float, ...] = ()
 
     def complete(self, info: VideoInfo) -> VideoInfo:
         """`info` with what only the end of decoding tells."""
@@ -128,13 +130,16 @@ def read_info(fields: Mapping[str, Any], bounds: Bounds) -> VideoInfo:
     return info
 
 
-def read_end(fields: Mapping[str, Any], bounds: Bounds) -> EndOfMedia:
+def read_end(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> EndOfMedia:
     """The child's last message; raises KeyError, TypeError or ValueError for anything else."""
     warnings = parse_warnings(fields["warnings"][:MAX_WARNINGS])
     _require(all(is_text(one.code) and is_text(one.detail) for one in warnings), "warnings")
     times = [time for one in warnings for time in (one.start, one.end) if time is not None]
     _require(all(_is_within(time, bounds.seconds) for time in times), "warnings")
-    end = EndOfMedia(**{**fields, "warnings": warnings})
+    shots = np.frombuffer(payload, np.float64)
+    _require(bool(np.isfinite(shots).all() and (np.diff(shots) > 0).all()), "shots")
+    _require(all(_is_within(moment, bounds.seconds) for moment in shots.tolist()), "shots")
+    end = EndOfMedia(**{**fields, "warnings": warnings, "shots": tuple(shots.tolist())})
     _require(_is_within(end.duration, bounds.seconds) and _is_rate(end.fps), "duration")
     _require(Fraction(end.timebase) in LEGAL_RATES and isinstance(end.variable_rate, bool), "timebase")
     read_count(end.snippets, bounds.snippets)

@@ -211,6 +211,25 @@ class SnippetBuilder:
         return self._made[scale]
 
 
+def brightness(frame: VideoFrame, side: int) -> Image | None:
+    """About `side` x `side` samples of the first plane's upper eight bits; None for formats without such a plane.
+
+    That plane is the brightness in all formats of cameras; in others it is close enough to see a cut.
+    """
+    parts = frame.format.components
+    if not frame.planes or not parts or frame.format.has_palette:
+        return None
+    plane = frame.planes[0]
+    wide = parts[0].bits > 8
+    rows: NDArray[Any] = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8)
+    if plane.height * (plane.line_size // (2 if wide else 1)) != len(rows):
+        return None
+    rows = rows.reshape(plane.height, -1)
+    picked = rows[:: max(1, plane.height // side), : plane.width : max(1, plane.width // side)]
+    picked = picked[:side, :side]
+    return np.asarray(picked >> (parts[0].bits - 8) if wide else picked, np.uint8).copy()
+
+
 def _black(like: VideoFrame) -> VideoFrame:
     """A black frame of the same size."""
     return VideoFrame.from_ndarray(np.zeros((like.height, like.width), np.uint8), "gray")

@@ -17,6 +17,7 @@ class DecodeRequest:
     `audio_rate`, if given, asks for mono audio at that many samples per second.
     `audio_track` asks for one of the file's sound tracks, counted from 1; None chooses.
     `first_snippet` up to but without `end_snippet` (None: all that follow) are wanted, with their sound.
+    `find_shots` asks for the moments at which new shots begin.
     """
 
     frame_rate: float | None = 25.0
@@ -28,6 +29,7 @@ class DecodeRequest:
     audio_track: int | None = None
     first_snippet: int = 0
     end_snippet: int | None = None
+    find_shots: bool = False
 
     def __post_init__(self) -> None:
         if any(not 0 <= sample < self.snippet_frames for sample in self.face_samples):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,10 +76,10 @@ class Output:
             return
         self._sender.send(channel.AUDIO, {"start": start}, samples.tobytes())
 
-    def end(self, fields: dict[str, Any]) -> None:
-        """The last message."""
+    def end(self, fields: dict[str, Any], shots: Sequence[float] = ()) -> None:
+        """The last message, with the seconds at which new shots begin."""
         self._release()
-        self._sender.send(channel.END, fields)
+        self._sender.send(channel.END, fields, np.asarray(shots, np.float64).tobytes())
 
     def tick(self) -> None:
         """Show that there is progress."""

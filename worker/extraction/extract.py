@@ -84,6 +84,7 @@ class Extractor:
             visual_size=VISUAL_SIZE if self.visual else None,
             audio_rate=spec.audio.sample_rate if spec.audio else None,
             audio_track=self.audio_track if spec.audio else None,
+            find_shots=True,
         )
 
 

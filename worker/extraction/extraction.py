@@ -43,6 +43,7 @@ class Extraction:
 
     Of a part of a video, the features are those from its snippet `first` on. `warnings` say what could not be read.
     `faces` tells whose face was read and among how many; None where nobody looked.
+    `shots` are the seconds at which new shots begin.
     """
 
     info: VideoInfo
@@ -51,6 +52,7 @@ class Extraction:
     first: int = 0
     warnings: tuple[ResultWarning, ...] = ()
     faces: FaceSightings | None = None
+    shots: tuple[float, ...] = ()
 
     def cut(self, part: Part) -> Extraction:
         """The same of a part of this video."""
@@ -112,6 +114,7 @@ class Run:
         self._visual = _VisualRun(visual, folder, self.clock) if visual else None
         self._pending: list[SnippetFrames] = []
         self._warnings: tuple[ResultWarning, ...] = ()
+        self._shots: tuple[float, ...] = ()
         self._on_wait = on_wait
         self._exit = ExitStack()
         self._stages: list[Stage[list[SnippetFrames]]] = []
@@ -155,6 +158,7 @@ class Run:
         if self.info is not None:
             self.info = event.complete(self.info)
         self._warnings = event.warnings
+        self._shots = event.shots
 
     def _flush(self) -> None:
         batch, self._pending = self._pending, []
@@ -183,6 +187,7 @@ class Run:
             first=self._part.first,
             warnings=(*self._warnings, *_missing_streams(self._spec, features)) if total else self._warnings,
             faces=self._face.sightings if self._face else None,
+            shots=self._shots,
         )
 
 

@@ -47,6 +47,7 @@ def _as_arrays(extraction: Extraction) -> dict[str, Array]:
     texts = {"info": json.dumps(asdict(extraction.info)), "warnings": json.dumps(warnings)}
     if extraction.faces is not None:
         kept |= {"face_count": extraction.faces.count, "face_boxes": extraction.faces.boxes}
+    kept |= {"shots": np.array(extraction.shots, np.float64)}
     return {**{name: np.array(text) for name, text in texts.items()}, "present": present, **kept}
 
 
@@ -68,4 +69,5 @@ def _extraction(arrays: dict[str, Array]) -> Extraction:
         faces=FaceSightings(count=arrays["face_count"], boxes=arrays["face_boxes"])
         if "face_count" in arrays
         else None,
+        shots=tuple(arrays["shots"].tolist()),
     )

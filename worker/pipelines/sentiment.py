@@ -87,6 +87,7 @@ class SentimentPipeline(FeaturePipeline):
             calibration=calibration,
             sound=self._sound(extraction),
             warnings=extraction.warnings,
+            shots=extraction.shots,
         )
 
 

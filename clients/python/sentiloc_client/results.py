@@ -157,4 +157,5 @@ class Result:
     calibration: Calibration
     sound: Sound | None = None
     warnings: tuple[ResultWarning, ...] = ()
+    shots: tuple[float, ...] = ()
     thumbnails: tuple[str | None, ...] = ()

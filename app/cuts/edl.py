@@ -1,0 +1,78 @@
+"""CMX3600 edit decision list: the oldest format that every editing program reads.
+
+Reel names have eight letters and digits, so the file's name stands in a comment, as programs expect it there.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sentiloc.app.cuts.sequence import Clip, Sequence, Source
+from sentiloc.app.formats.timeline import Timebase, TimelineError
+
+MOST_EVENTS = 999
+_MAX_TITLE, _REEL = 70, 8
+_NOT_REEL = re.compile(r"[^A-Z0-9]")
+
+
+def cmx3600(sequence: Sequence) -> str:
+    """One event a clip, on the picture's track and on those of the sound.
+
+    Raises:
+        TimelineError: There are more than 999 clips, which is the most that event numbers can count.
+    """
+    if len(sequence.clips) > MOST_EVENTS:
+        raise TimelineError(f"An EDL holds {MOST_EVENTS} clips at most, not {len(sequence.clips)}.")
+    reels = reel_names(sequence.sources)
+    lines = [f"TITLE: {_plain(sequence.title)[:_MAX_TITLE]}", f"FCM: {_mode(sequence.base)}", ""]
+    for number, clip in enumerate(sequence.clips, 1):
+        lines += _event(number, clip, reels[clip.source.id], sequence)
+    return "\n".join(lines) + "\n"
+
+
+def notes(sequence: Sequence) -> list[str]:
+    """What this format cannot hold: a source at another rate than the sequence's."""
+    others = [source for source in sequence.sources if source.base.nominal != sequence.base.nominal]
+    return sequence.renamed() + [
+        f"{source.name} has another frame rate than the sequence; an EDL cannot say so, set it when relinking."
+        for source in others
+    ]
+
+
+def reel_names(sources: tuple[Source, ...]) -> dict[str, str]:
+    """A reel name of at most eight capital letters and digits for each source, no two alike."""
+    names: dict[str, str] = {}
+    for source in sources:
+        stem = _NOT_REEL.sub("", source.name.rpartition(".")[0].upper()) or "REEL"
+        name = stem[:_REEL]
+        if name in names.values():
+            mark = str(source.number)
+            name = stem[: _REEL - len(mark)] + mark
+        names[source.id] = name
+    return names
+
+
+def _event(number: int, clip: Clip, reel: str, sequence: Sequence) -> list[str]:
+    source, base = clip.source, sequence.base
+    tracks = "B" if source.channels else "V"
+    times = (
+        source.base.timecode(source.first + clip.first),
+        source.base.timecode(source.first + clip.last),
+        base.timecode(sequence.first + clip.start),
+        base.timecode(sequence.first + clip.end),
+    )
+    return [
+        f"{number:03}  {reel:<8} {tracks:<5} C        {' '.join(times)}",
+        f"* FROM CLIP NAME: {_plain(source.name)}",
+        f"* SOURCE FILE: {_plain(source.path)}",
+        f"* COMMENT: {_plain(clip.title)}",
+        "",
+    ]
+
+
+def _mode(base: Timebase) -> str:
+    return "DROP FRAME" if base.drop_frame else "NON-DROP FRAME"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,124 @@
+"""Final Cut Pro 7 XML (`xmeml` version 5), for Premiere Pro and Resolve: a sequence of clips of several files."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from sentiloc.app.cuts.sequence import Clip, Sequence, Source
+from sentiloc.app.formats.timeline import Timebase
+
+
+def fcp7_sequence(sequence: Sequence) -> str:
+    """One picture track, and a sound track for each channel. A source's frames are counted at its own rate."""
+    root = ET.Element("xmeml", {"version": "5"})
+    body = ET.SubElement(root, "sequence", {"id": "sequence-1"})
+    _texts(body, name=sequence.title, duration=sequence.frames)
+    _rate(body, sequence.base)
+    _timecode(body, sequence.base, sequence.first)
+    media = ET.SubElement(body, "media")
+    video = ET.SubElement(media, "video")
+    _picture(ET.SubElement(video, "format"), sequence.base, sequence.width, sequence.height)
+    track = ET.SubElement(video, "track")
+    described: set[str] = set()
+    for number, clip in enumerate(sequence.clips, 1):
+        _picture_clip(track, clip, number, described)
+    if sequence.channels:
+        audio = ET.SubElement(media, "audio")
+        _texts(audio, numOutputChannels=2)
+        for channel in range(1, sequence.channels + 1):
+            sound = ET.SubElement(audio, "track")
+            for number, clip in enumerate(sequence.clips, 1):
+                if clip.source.channels:
+                    _sound_clip(sound, clip, number, channel)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _picture_clip(track: ET.Element, clip: Clip, number: int, described: set[str]) -> None:
+    item = _item(track, clip, f"video-{number}")
+    _file(item, clip.source, described)
+    marker = ET.SubElement(item, "marker")
+    _texts(marker, **{"name": clip.title, "comment": clip.label, "in": clip.first, "out": -1})
+    _links(item, clip, number)
+
+
+def _sound_clip(track: ET.Element, clip: Clip, number: int, channel: int) -> None:
+    item = _item(track, clip, f"audio-{number}-{channel}")
+    ET.SubElement(item, "file", {"id": f"file-{clip.source.number}"})
+    used = min(channel, clip.source.channels)
+    _texts(ET.SubElement(item, "sourcetrack"), mediatype="audio", trackindex=used)
+    _links(item, clip, number)
+
+
+def _item(track: ET.Element, clip: Clip, name: str) -> ET.Element:
+    item = ET.SubElement(track, "clipitem", {"id": name})
+    _texts(item, name=clip.source.name, duration=clip.source.frames)
+    _rate(item, clip.source.base)
+    _texts(
+        item,
+        **{
+            "start": clip.start,
+            "end": clip.end,
+            "in": clip.first,
+            "out": clip.last,
+            "enabled": "TRUE",
+            "masterclipid": f"master-{clip.source.number}",
+        },
+    )
+    return item
+
+
+def _links(item: ET.Element, clip: Clip, number: int) -> None:
+    """Picture and sound of a clip move together."""
+    names = [(f"video-{number}", "video", 1)]
+    channels = range(1, clip.source.channels + 1)
+    names += [(f"audio-{number}-{channel}", "audio", channel) for channel in channels]
+    if len(names) == 1:
+        return
+    for name, kind, track in names:
+        _texts(
+            ET.SubElement(item, "link"),
+            linkclipref=name,
+            mediatype=kind,
+            trackindex=track,
+            clipindex=number,
+        )
+
+
+def _file(item: ET.Element, source: Source, described: set[str]) -> None:
+    """The file in full where it is named first, by its id afterwards."""
+    name = f"file-{source.number}"
+    file = ET.SubElement(item, "file", {"id": name})
+    if name in described:
+        return
+    described.add(name)
+    _texts(file, name=source.name, pathurl=source.url, duration=source.frames)
+    _rate(file, source.base)
+    _timecode(file, source.base, source.first)
+    media = ET.SubElement(file, "media")
+    _picture(ET.SubElement(media, "video"), source.base, source.video.width, source.video.height)
+    if source.channels:
+        _texts(ET.SubElement(media, "audio"), channelcount=source.channels)
+
+
+def _picture(parent: ET.Element, base: Timebase, width: int, height: int) -> None:
+    looks = ET.SubElement(parent, "samplecharacteristics")
+    _rate(looks, base)
+    _texts(looks, width=width, height=height, pixelaspectratio="square")
+
+
+def _timecode(parent: ET.Element, base: Timebase, first: int) -> None:
+    code = ET.SubElement(parent, "timecode")
+    _rate(code, base)
+    shown = "DF" if base.drop_frame else "NDF"
+    _texts(code, string=base.timecode(first), frame=first, displayformat=shown)
+
+
+def _rate(parent: ET.Element, base: Timebase) -> None:
+    rate = ET.SubElement(parent, "rate")
+    _texts(rate, timebase=base.nominal, ntsc=str(base.ntsc).upper())
+
+
+def _texts(parent: ET.Element, **values: object) -> None:
+    for name, value in values.items():
+        ET.SubElement(parent, name).text = str(value)

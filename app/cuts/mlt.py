@@ -1,0 +1,81 @@
+"""MLT XML, which Kdenlive and Shotcut open and `melt` renders: one playlist of clips.
+
+MLT counts everything at the profile's rate, here the sequence's. A relative file name is looked for beside the file.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import gcd
+from xml.etree import ElementTree as ET
+
+from sentiloc.app.cuts.sequence import Clip, Sequence, Source
+
+
+def mlt_sequence(sequence: Sequence) -> str:
+    """A profile, a producer for each file, and a playlist."""
+    root = ET.Element("mlt", {"LC_NUMERIC": "C", "producer": "reel", "title": sequence.title})
+    _profile(root, sequence)
+    for source in sequence.sources:
+        _producer(root, source, sequence)
+    playlist = ET.SubElement(root, "playlist", {"id": "clips"})
+    for clip in sequence.clips:
+        first = _first(clip, sequence)
+        ET.SubElement(
+            playlist,
+            "entry",
+            {
+                "producer": f"producer{clip.source.number}",
+                "in": str(first),
+                "out": str(first + clip.frames - 1),
+            },
+        )
+    tractor = ET.SubElement(
+        root, "tractor", {"id": "reel", "in": "0", "out": str(sequence.frames - 1), "title": sequence.title}
+    )
+    # Shotcut opens a tractor as its timeline only with this mark.
+    _property(tractor, "shotcut", "1")
+    ET.SubElement(tractor, "track", {"producer": "clips"})
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _first(clip: Clip, sequence: Sequence) -> int:
+    """The clip's first frame, counted at the sequence's rate."""
+    return round(Fraction(clip.first) / clip.source.base.rate * sequence.base.rate)
+
+
+def _profile(root: ET.Element, sequence: Sequence) -> None:
+    rate, shared = sequence.base.rate, gcd(sequence.width, sequence.height)
+    ET.SubElement(
+        root,
+        "profile",
+        {
+            "description": sequence.title,
+            "width": str(sequence.width),
+            "height": str(sequence.height),
+            "progressive": "1",
+            "sample_aspect_num": "1",
+            "sample_aspect_den": "1",
+            "display_aspect_num": str(sequence.width // shared),
+            "display_aspect_den": str(sequence.height // shared),
+            "frame_rate_num": str(rate.numerator),
+            "frame_rate_den": str(rate.denominator),
+            "colorspace": "709",
+        },
+    )
+
+
+def _producer(root: ET.Element, source: Source, sequence: Sequence) -> None:
+    length = max(1, round(Fraction(source.frames) / source.base.rate * sequence.base.rate))
+    producer = ET.SubElement(
+        root, "producer", {"id": f"producer{source.number}", "in": "0", "out": str(length - 1)}
+    )
+    _property(producer, "length", str(length))
+    _property(producer, "resource", source.path)
+    _property(producer, "mlt_service", "avformat-novalidate")
+    _property(producer, "seekable", "1")
+
+
+def _property(parent: ET.Element, name: str, value: str) -> None:
+    ET.SubElement(parent, "property", {"name": name}).text = value

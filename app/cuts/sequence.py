@@ -1,0 +1,312 @@
+"""Clips of several videos on one timeline, in frames: what every cut format is written from.
+
+A clip's first frame is counted at its video's rate, its length at the sequence's rate. Where both rates are one, which
+is the usual case, every cut is exact to the frame in every format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from sentiloc.app.formats.timeline import (
+    Timebase,
+    Timeline,
+    TimelineError,
+    TimelineOptions,
+    make_timeline,
+    sureness,
+    title_of,
+)
+from sentiloc.model.segments import VideoInfo
+
+_UNSAFE = re.compile(r"[^\w .()-]+")
+_MAX_STEM = 80
+DEFAULT_START = "01:00:00:00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenClip:
+    """A part of a video that is to be shown, in seconds, and what it shows.
+
+    `start` and `end` are rounded to frames. `label` may be empty; `confidence` is None for a part that a person chose.
+    """
+
+    source_id: str
+    start: float
+    end: float
+    label: str = ""
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenSource:
+    """A video: its id, its file's name, and what is known of it."""
+
+    id: str
+    name: str
+    video: VideoInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A video of a sequence. No two have the same `name`, by which editing programs find the file.
+
+    `folder` is where the file lies: a path, a `file:` URL, or empty for the folder of the exported file.
+    """
+
+    number: int
+    id: str
+    name: str
+    uploaded_name: str
+    folder: str
+    timeline: Timeline
+
+    @property
+    def base(self) -> Timebase:
+        """How the video's frames are counted."""
+        return self.timeline.base
+
+    @property
+    def video(self) -> VideoInfo:
+        """What is known of the video."""
+        return self.timeline.video
+
+    @property
+    def first(self) -> int:
+        """Number of the file's first frame in its own timecode."""
+        return self.timeline.source_start
+
+    @property
+    def frames(self) -> int:
+        """Length of the video in frames."""
+        return self.timeline.frames
+
+    @property
+    def channels(self) -> int:
+        """Sound channels to show: none, one or two."""
+        track = self.video.audio_track
+        if not self.video.has_audio:
+            return 0
+        return 1 if track is not None and track.layout == "mono" else 2
+
+    @property
+    def path(self) -> str:
+        """The file as programs take paths: not quoted."""
+        if not self.folder:
+            return self.name
+        return f"{self.folder.rstrip('/')}/{self.name}"
+
+    @property
+    def url(self) -> str:
+        """The file as programs take URLs: relative, or `file://` with an absolute path."""
+        if not self.folder:
+            return quote(self.name)
+        folder = self.folder.rstrip("/")
+        if "://" in folder:
+            return f"{folder}/{quote(self.name)}"
+        return f"file://localhost{'' if folder.startswith('/') else '/'}{quote(folder)}/{quote(self.name)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A part of a source on the sequence.
+
+    `first` and `source_frames` count frames of the source from its start; `start` and `frames` count frames of the
+    sequence from its start.
+    """
+
+    source: Source
+    first: int
+    source_frames: int
+    start: int
+    frames: int
+    label: str = ""
+    confidence: float | None = None
+
+    @property
+    def end(self) -> int:
+        """The sequence's frame after the clip."""
+        return self.start + self.frames
+
+    @property
+    def last(self) -> int:
+        """The source's frame after the clip."""
+        return self.first + self.source_frames
+
+    @property
+    def title(self) -> str:
+        """What an editor reads: `Positive 92%`, or the file's name where nothing is known."""
+        if not self.label:
+            return self.source.name
+        by_hand = self.confidence is None
+        return title_of(self.label.replace("_", " "), sureness(self.confidence or 0.0, by_hand=by_hand))
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Start and end in seconds of the source, at frame boundaries."""
+        rate = self.source.base.rate
+        return float(self.first / rate), float(self.last / rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """Clips one after the other. `first` is the number of the sequence's first frame in its timecode."""
+
+    title: str
+    base: Timebase
+    width: int
+    height: int
+    first: int
+    clips: tuple[Clip, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+        return self.clips[-1].end
+
+    @property
+    def channels(self) -> int:
+        """The most sound channels of any source."""
+        return max(source.channels for source in self.sources)
+
+    @property
+    def file_stem(self) -> str:
+        """The title as a file name without its ending."""
+        return _UNSAFE.sub("_", self.title).strip(" .")[:_MAX_STEM] or "cut"
+
+    def renamed(self) -> list[str]:
+        """A sentence for each video that needs another name, because two have the same."""
+        return [
+            f"Two videos are named {source.uploaded_name}: rename that of job {source.id} to {source.name}."
+            for source in self.sources
+            if source.name != source.uploaded_name
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceOptions:
+    """How a sequence counts. `fps` None is the rate of most clips; `folder` is where the files lie."""
+
+    title: str = "Highlights"
+    fps: float | None = None
+    drop_frame: bool | None = None
+    start_timecode: str = DEFAULT_START
+    folder: str = ""
+
+
+def make_sequence(
+    clips: SequenceOf[GivenClip], sources: Iterable[GivenSource], options: SequenceOptions
+) -> Sequence:
+    """Put clips on one timeline, in their order.
+
+    Only sources with a clip are taken. The picture has the size of the first clip's.
+
+    Raises:
+        TimelineError: There is no clip, a clip has no source, lies outside of it, or the options cannot be met.
+    """
+    if not clips:
+        raise TimelineError("A cut needs at least one clip.")
+    known = {source.id: source for source in sources}
+    used = list(dict.fromkeys(clip.source_id for clip in clips))
+    if missing := [name for name in used if name not in known]:
+        raise TimelineError(f"There is no source {missing[0]}.")
+    made = _sources([known[name] for name in used], options.folder)
+    base = _base(clips, made, options)
+    return Sequence(
+        title=options.title,
+        base=base,
+        width=made[clips[0].source_id].video.width,
+        height=made[clips[0].source_id].video.height,
+        first=base.parse(_timecode(options.start_timecode, base)),
+        clips=tuple(_place(clips, made, base)),
+        sources=tuple(made.values()),
+    )
+
+
+def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
+    made: dict[str, Source] = {}
+    names: set[str] = set()
+    for number, source in enumerate(given, 1):
+        name = _unused(source.name, names)
+        names.add(name.casefold())
+        made[source.id] = Source(
+            number=number,
+            id=source.id,
+            name=name,
+            uploaded_name=source.name,
+            folder=folder,
+            timeline=make_timeline(name, source.video, ()),
+        )
+    return made
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """`clip.mp4` as `clip-2.mp4` if the name is taken."""
+    path, found, number = PurePosixPath(name), name, 1
+    while found.casefold() in taken:
+        number += 1
+        found = f"{path.stem}-{number}{path.suffix}"
+    return found
+
+
+def _base(clips: SequenceOf[GivenClip], sources: dict[str, Source], options: SequenceOptions) -> Timebase:
+    """The asked rate, or that of most clips; of two that are as frequent, the first one's."""
+    rates = Counter(sources[clip.source_id].base for clip in clips)
+    usual = rates.most_common(1)[0][0]
+    if options.fps is None and options.drop_frame is None:
+        return usual
+    like = next(source for source in sources.values() if source.base == usual)
+    video = replace(like.video, start_timecode=None)
+    return make_timeline(
+        "", video, (), options=TimelineOptions(fps=options.fps, drop_frame=options.drop_frame)
+    ).base
+
+
+def _timecode(text: str, base: Timebase) -> str:
+    """The default start exists at every rate; a drop-frame timeline writes it with a semicolon."""
+    return text.replace(";", ":") if not base.drop_frame else text
+
+
+def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebase) -> Iterable[Clip]:
+    start = 0
+    for clip in clips:
+        source = sources[clip.source_id]
+        first, frames, source_frames = _frames(clip, source, base)
+        yield Clip(
+            source=source,
+            first=first,
+            source_frames=source_frames,
+            start=start,
+            frames=frames,
+            label=clip.label,
+            confidence=clip.confidence,
+        )
+        start += frames
+
+
+def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, int]:
+    """First frame and length of a clip: at the source's rate, at the sequence's, and at the source's again."""
+    rate = source.base.rate
+    first, last = round(clip.start * rate), min(round(clip.end * rate), source.frames)
+    if not 0 <= first < last:
+        detail = f"{clip.start:g} to {clip.end:g} s is no part of {source.name}, which lasts"
+        raise TimelineError(f"{detail} {source.video.duration:g} s.")
+    frames = max(1, round(Fraction(last - first) / rate * base.rate))
+    source_frames = max(1, round(Fraction(frames) / base.rate * rate))
+    return first, frames, min(source_frames, source.frames - first)
+
+
+def as_seconds(frames: int, base: Timebase) -> str:
+    """Rational seconds of a frame count, as `1001/30000s` or `0s`."""
+    seconds = Fraction(frames) / base.rate
+    if seconds.denominator == 1:
+        return f"{seconds.numerator}s"
+    return f"{frames * base.rate.denominator}/{base.rate.numerator}s"

@@ -1,0 +1,1 @@
+"""The strongest moments of several results, with cuts that an editor would make. Numpy only."""

@@ -1,0 +1,61 @@
+"""The highlights of several videos: found, chosen and cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from sentiloc.model.highlights.choice import DEFAULT_SPREAD, Spread, choose
+from sentiloc.model.highlights.handles import Cut, HandleOptions, cut_moment
+from sentiloc.model.highlights.moments import Footage, Moment, MomentOptions, find_moments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HighlightOptions:
+    """How many highlights of which moments, how they are spread, and how they are cut."""
+
+    count: int = 10
+    moments: MomentOptions = field(default_factory=MomentOptions)
+    handles: HandleOptions = field(default_factory=HandleOptions)
+    spread: Spread = DEFAULT_SPREAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Highlight:
+    """A moment of a video, `cut` as it is to be shown. `rank` is 1 for the best."""
+
+    rank: int
+    moment: Moment
+    cut: Cut
+    footage: Footage
+
+
+def find_highlights(videos: Sequence[Footage], options: HighlightOptions) -> tuple[Highlight, ...]:
+    """The best moments of some videos, in the order of the videos and of time.
+
+    Two highlights of one video never show a frame twice: where their handles meet, the cut lies between them.
+    """
+    known = {video.id: video for video in videos}
+    moments = [moment for video in videos for moment in find_moments(video, options.moments)]
+    ranked = choose(moments, known, options.count, options.spread)
+    place = {video.id: number for number, video in enumerate(videos)}
+    rank = {id(moment): number for number, moment in enumerate(ranked, 1)}
+    shown = sorted(ranked, key=lambda one: (place[one.footage_id], one.start))
+    cuts = [cut_moment(moment, known[moment.footage_id].result, options.handles) for moment in shown]
+    return tuple(
+        Highlight(rank=rank[id(moment)], moment=moment, cut=cut, footage=known[moment.footage_id])
+        for moment, cut in zip(shown, _apart(shown, cuts), strict=True)
+    )
+
+
+def _apart(moments: Sequence[Moment], cuts: Sequence[Cut]) -> list[Cut]:
+    """Cuts without overlap: between two moments of one video whose handles meet, both end in the middle."""
+    apart = list(cuts)
+    for number, (first, second) in enumerate(pairwise(moments)):
+        before, after = apart[number], apart[number + 1]
+        if first.footage_id == second.footage_id and before.end > after.start:
+            middle = (first.end + second.start) / 2
+            apart[number] = Cut(start=before.start, end=middle, start_snap=before.start_snap)
+            apart[number + 1] = Cut(start=middle, end=after.end, end_snap=after.end_snap)
+    return apart

@@ -1,0 +1,252 @@
+"""Sequences of clips of several videos, read back by readers that were not written here."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from fractions import Fraction
+from typing import Any, cast
+from xml.etree import ElementTree as ET
+
+import json5
+import opentimelineio as oti
+import pytest
+
+from sentiloc.app.cuts import CUT_FORMATS
+from sentiloc.app.cuts.edl import reel_names
+from sentiloc.app.cuts.sequence import (
+    GivenClip,
+    GivenSource,
+    Sequence,
+    SequenceOptions,
+    make_sequence,
+)
+from sentiloc.app.formats.timeline import TimelineError
+from sentiloc.model.segments import VideoInfo
+
+RATES = ("24000/1001", "24/1", "25/1", "30000/1001", "30/1", "50/1", "60000/1001", "60/1")
+SPANS = (("a", 1.0, 3.48), ("b", 2.04, 4.6), ("a", 10.0, 12.52), ("b", 0.0, 1.0))
+
+
+def video(rate: str = "25/1", start: str | None = None, sound: bool = True) -> VideoInfo:
+    return VideoInfo(
+        duration=60.0,
+        fps=float(Fraction(rate)),
+        width=640,
+        height=360,
+        has_audio=sound,
+        timebase=rate,
+        start_timecode=start,
+    )
+
+
+def sequence(first: str = "25/1", second: str = "25/1", **options: Any) -> Sequence:
+    sources = [
+        GivenSource(id="a", name="holiday.mp4", video=video(first)),
+        GivenSource(id="b", name="Tag & Nacht <2>.mov", video=video(second, "01:02:03:04")),
+    ]
+    clips = [
+        GivenClip(source_id=name, start=start, end=end, label="positive", confidence=0.92)
+        for name, start, end in SPANS
+    ]
+    return make_sequence(clips, sources, SequenceOptions(**options))
+
+
+def text(name: str, made: Sequence) -> str:
+    return CUT_FORMATS[name].write(made).data.decode()
+
+
+def expected(made: Sequence) -> list[tuple[str, int, int, int, int]]:
+    return [
+        (clip.source.name, clip.source.first + clip.first, clip.source_frames, clip.start, clip.frames)
+        for clip in made.clips
+    ]
+
+
+def read_clips(timeline: oti.schema.Timeline) -> list[tuple[oti.schema.Clip, int, int]]:
+    """Clips of the first picture track with their first frame and length on the sequence."""
+    track = next(track for track in timeline.tracks if track.kind == oti.schema.TrackKind.Video)
+    found = []
+    for clip in track:
+        placed = track.range_of_child(clip)
+        found.append((clip, round(placed.start_time.value), round(placed.duration.value)))
+    return found
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize(("name", "adapter"), [("otio", "otio_json"), ("fcp7", "fcp_xml")])
+def test_opentimelineio_reads_every_cut_to_the_frame(name: str, adapter: str, rate: str) -> None:
+    made = sequence(rate, rate)
+    read = oti.adapters.read_from_string(text(name, made), adapter)
+    found = [
+        (
+            round(clip.source_range.start_time.value),
+            round(clip.source_range.duration.value),
+            start,
+            frames,
+        )
+        for clip, start, frames in read_clips(read)
+    ]
+    assert found == [row[1:] for row in expected(made)]
+
+
+@pytest.mark.parametrize("rate", ["24/1", "25/1", "30000/1001", "30/1"])
+def test_an_edl_reader_reads_every_cut_to_the_frame(rate: str) -> None:
+    made = sequence(rate, rate)
+    fps = made.base.nominal if not made.base.ntsc else float(made.base.rate)
+    read = oti.adapters.read_from_string(text("edl", made), "cmx_3600", rate=fps)
+    found = [
+        (
+            clip.name,
+            round(clip.source_range.start_time.value),
+            round(clip.source_range.duration.value),
+            start,
+            frames,
+        )
+        for clip, start, frames in read_clips(read)
+    ]
+    assert found == expected(made)
+
+
+def test_final_cut_s_reader_reads_every_cut_to_the_frame() -> None:
+    # The reader takes a start timecode for a gap.
+    made = sequence(start_timecode="00:00:00:00")
+    read = oti.adapters.read_from_string(text("fcpxml", made), "fcpx_xml")
+    (timeline,) = [item for item in _walk(read) if isinstance(item, oti.schema.Timeline)]
+    found = []
+    for clip, start, frames in read_clips(timeline):
+        first = clip.source_range.start_time.rescaled_to(25).value
+        found.append((clip.name, round(first), start, frames))
+    assert found == [(name, first, start, frames) for name, first, _, start, frames in expected(made)]
+
+
+def _walk(item: Any) -> list[Any]:
+    if isinstance(item, oti.schema.SerializableCollection):
+        return [found for child in item for found in _walk(child)]
+    return [item]
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_final_cut_s_times_are_multiples_of_a_frame(rate: str) -> None:
+    root = ET.fromstring(text("fcpxml", sequence(rate, "25/1")))
+    frame = {element.get("id"): _seconds(element.get("frameDuration")) for element in root.iter("format")}
+    asset = {element.get("id"): frame[element.get("format")] for element in root.iter("asset")}
+    for clip in root.iter("asset-clip"):
+        assert (_seconds(clip.get("start")) / asset[clip.get("ref")]).denominator == 1
+        assert (_seconds(clip.get("offset")) / frame["r0"]).denominator == 1
+        assert (_seconds(clip.get("duration")) / frame["r0"]).denominator == 1
+
+
+def _seconds(value: str | None) -> Fraction:
+    return Fraction((value or "").removesuffix("s"))
+
+
+def test_losslesscut_gets_a_json5_project_for_each_video() -> None:
+    made = sequence()
+    file = CUT_FORMATS["llc"].write(made)
+    with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+        projects = {
+            name: cast("dict[str, Any]", json5.loads(archive.read(name).decode()))
+            for name in archive.namelist()
+        }
+    assert set(projects) == {"holiday-proj.llc", "Tag & Nacht <2>-proj.llc"}
+    holiday = projects["holiday-proj.llc"]
+    assert (holiday["version"], holiday["mediaFileName"]) == (1, "holiday.mp4")
+    found = [(one["start"], one["end"]) for one in holiday["cutSegments"]]
+    assert found == [(1.0, 3.48), (10.0, 12.52)]
+
+
+def test_a_cut_of_one_video_is_one_losslesscut_project() -> None:
+    sources = [GivenSource(id="a", name="holiday.mp4", video=video())]
+    made = make_sequence([GivenClip(source_id="a", start=1, end=2)], sources, SequenceOptions())
+    file = CUT_FORMATS["llc"].write(made)
+    assert (file.name, file.media_type) == ("holiday-proj.llc", "application/json5")
+    assert cast("dict[str, Any]", json5.loads(file.data.decode()))["mediaFileName"] == "holiday.mp4"
+
+
+def test_mlt_counts_at_the_profile_s_rate() -> None:
+    made = sequence("25/1", "50/1")
+    root = ET.fromstring(text("mlt", made))
+    files = {
+        producer.get("id"): producer.findtext("property[@name='resource']")
+        for producer in root.iter("producer")
+    }
+    found = [
+        (files[entry.get("producer")], int(entry.get("in", "")), int(entry.get("out", "")))
+        for entry in root.iter("entry")
+    ]
+    assert found == [
+        ("holiday.mp4", 25, 86),
+        ("Tag & Nacht <2>.mov", 51, 114),
+        ("holiday.mp4", 250, 312),
+        ("Tag & Nacht <2>.mov", 0, 24),
+    ]
+
+
+def test_a_source_at_another_rate_keeps_its_own_frames() -> None:
+    made = sequence("25/1", "50/1")
+    second = made.clips[1]
+    assert (second.first, second.source_frames, second.frames) == (102, 128, 64)
+    assert made.base.rate == 25
+    assert made.frames == sum(clip.frames for clip in made.clips)
+
+
+def test_two_videos_of_one_name_can_be_told_apart() -> None:
+    sources = [GivenSource(id=name, name="clip.mp4", video=video()) for name in "abc"]
+    clips = [GivenClip(source_id=name, start=0, end=1) for name in "abc"]
+    made = make_sequence(clips, sources, SequenceOptions())
+    assert [source.name for source in made.sources] == ["clip.mp4", "clip-2.mp4", "clip-3.mp4"]
+    assert len(set(reel_names(made.sources).values())) == 3
+    notes = CUT_FORMATS["fcp7"].notes(made)
+    assert notes[0] == "Two videos are named clip.mp4: rename that of job b to clip-2.mp4."
+
+
+def test_a_folder_makes_absolute_links() -> None:
+    made = sequence(folder="/media/Shoot 1")
+    read = oti.adapters.read_from_string(text("fcp7", made), "fcp_xml")
+    clip = read_clips(read)[0][0]
+    assert clip.media_reference.target_url == "file://localhost/media/Shoot%201/holiday.mp4"
+    root = ET.fromstring(text("mlt", made))
+    assert root.findtext("producer/property[@name='resource']") == "/media/Shoot 1/holiday.mp4"
+
+
+def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None:
+    sources = [
+        GivenSource(id="a", name="a.mp4", video=video(sound=True)),
+        GivenSource(id="b", name="b.mp4", video=video(sound=False)),
+    ]
+    clips = [GivenClip(source_id=name, start=1, end=2) for name in "aba"]
+    made = make_sequence(clips, sources, SequenceOptions())
+    for name, adapter, tracks in (("fcp7", "fcp_xml", 2), ("otio", "otio_json", 1)):
+        read = oti.adapters.read_from_string(text(name, made), adapter)
+        sounds = [track for track in read.tracks if track.kind == oti.schema.TrackKind.Audio]
+        assert len(sounds) == tracks
+        for track in sounds:
+            placed = [
+                track.range_of_child(clip).start_time.value
+                for clip in track
+                if isinstance(clip, oti.schema.Clip)
+            ]
+            assert placed == [0, 50]
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        ([], "at least one clip"),
+        ([GivenClip(source_id="x", start=0, end=1)], "no source x"),
+        ([GivenClip(source_id="a", start=2, end=2)], "no part of holiday.mp4"),
+        ([GivenClip(source_id="a", start=70, end=71)], "no part of holiday.mp4"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(clips: list[GivenClip], message: str) -> None:
+    sources = [GivenSource(id="a", name="holiday.mp4", video=video())]
+    with pytest.raises(TimelineError, match=message):
+        make_sequence(clips, sources, SequenceOptions())
+
+
+def test_an_edl_has_no_more_events_than_it_can_number() -> None:
+    sources = [GivenSource(id="a", name="holiday.mp4", video=video())]
+    clips = [GivenClip(source_id="a", start=0, end=1)] * 1000
+    with pytest.raises(TimelineError, match="999"):
+        text("edl", make_sequence(clips, sources, SequenceOptions()))

@@ -1,0 +1,60 @@
+"""What `melt` makes of an exported sequence: every rendered picture is the one that the cut names."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sentiloc.app.cuts import CUT_FORMATS
+from sentiloc.app.cuts.sequence import GivenClip, GivenSource, Sequence, SequenceOptions, make_sequence
+from sentiloc.model.segments import VideoInfo
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
+from tests.support.media import make_clip, read_time
+
+MELT = shutil.which("melt")
+pytestmark = pytest.mark.skipif(MELT is None, reason="melt is not installed")
+SIZE = (128, 96)
+
+
+def sequence(folder: Path, fps: float, rate: str) -> Sequence:
+    sources = []
+    for name in ("one", "two"):
+        make_clip(folder / f"{name}.mp4", seconds=4.0, fps=fps, size=SIZE)
+        info = VideoInfo(duration=4.0, fps=fps, width=SIZE[0], height=SIZE[1], has_audio=False, timebase=rate)
+        sources.append(GivenSource(id=name, name=f"{name}.mp4", video=info))
+    spans = (("one", 0.52, 1.4), ("two", 2.0, 3.0), ("one", 3.04, 3.64), ("two", 0.0, 0.36))
+    clips = [GivenClip(source_id=name, start=start, end=end) for name, start, end in spans]
+    return make_sequence(clips, sources, SequenceOptions())
+
+
+def render(project: Path, output: Path) -> None:
+    consumer = [f"avformat:{output}", "vcodec=ffv1", "an=1", "real_time=-1"]
+    subprocess.run(
+        [str(MELT), project.name, "-consumer", *consumer],
+        check=True,
+        cwd=project.parent,
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def shown_times(path: Path, fps: float) -> list[float]:
+    """The time that each picture of a video shows."""
+    request = DecodeRequest(frame_rate=fps, snippet_frames=1, face_samples=(0,), face_max_side=128)
+    events = decode(path, request, DecodeLimits())
+    return [read_time(event.faces[0]) for event in events if isinstance(event, SnippetFrames)]
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(25.0, "25/1"), (30000 / 1001, "30000/1001")])
+def test_melt_shows_the_very_frames(tmp_path: Path, fps: float, rate: str) -> None:
+    made = sequence(tmp_path, fps, rate)
+    project = tmp_path / "cut.mlt"
+    project.write_bytes(CUT_FORMATS["mlt"].write(made).data)
+    render(project, tmp_path / "cut.mkv")
+    wanted = [(clip.first + number) / fps for clip in made.clips for number in range(clip.frames)]
+    found = shown_times(tmp_path / "cut.mkv", fps)
+    assert len(found) == made.frames
+    assert [round(seconds * fps) for seconds in found] == [round(seconds * fps) for seconds in wanted]
