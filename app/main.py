@@ -48,6 +48,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Requests have spans, metrics and logs of this project's own; FastAPI's would be a second set.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(services),
     )
     app.state.services = services
