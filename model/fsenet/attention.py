@@ -63,6 +63,7 @@ class CrossAttention(nn.Module):
         q, k = self.compared(query, key, valid)
         v = self._split(self.value(value))
         if self.window is None:
+            # Without a mask the fused kernel takes its fastest path; a mask of ones would cost it.
             mask = None if valid is None else valid[:, None, None, :]
             attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         else:
@@ -79,6 +80,7 @@ class CrossAttention(nn.Module):
         turned = [scaled + self.query_offset[:, None], standard_size(k, valid) + self.key_offset[:, None]]
         if self.rotary:
             turned = [_rotate_half(x) for x in turned]
+        # Sizes and angles are computed in float32; the kernel wants one type for q, k and v.
         return turned[0].to(q.dtype), turned[1].to(k.dtype)
 
     def weights(
@@ -95,6 +97,7 @@ class CrossAttention(nn.Module):
         seen = seen.expand(len(query), len(steps[rows]), -1)
         if self.window is not None:
             seen = seen & ((steps[rows, None] - steps).abs() <= self.window)
+        # A softmax over nothing is NaN. Such rows belong to padding and are never read.
         seen = seen | ~seen.any(-1, keepdim=True)
         logits = (q[:, :, rows] @ k.mT).float() / q.shape[-1] ** 0.5
         return logits.masked_fill(~seen[:, None], -torch.inf).softmax(-1), seen
@@ -127,6 +130,7 @@ def rotate(x: Tensor) -> Tensor:
 
 def _rotate_half(x: Tensor) -> Tensor:
     """The first half of the features turns, the others compare what a step holds wherever it is."""
+    # If all features turned, two equal steps far apart could not be recognised as equal.
     turning = _turning(x.shape[-1])
     return torch.cat([rotate(x[..., :turning]), x[..., turning:]], dim=-1)
 
@@ -145,6 +149,7 @@ def _near_start(heads: int, features: int) -> Tensor:
     pairs = _turning(features) // 2
     peaks = torch.linspace(0, _LOCALITY, heads) if heads > 1 else torch.tensor([_LOCALITY / 2])
     offsets = torch.zeros(heads, features)
+    # The product of both offsets, summed over the pairs and scaled by sqrt(n), is the head's peak logit at distance zero.
     offsets[:, :pairs] = (peaks * features**0.5 / pairs).sqrt()[:, None]
     return offsets
 
@@ -156,6 +161,7 @@ def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window
     band.
     """
     time = q.shape[2]
+    # Whole blocks only: the last one is filled up with steps that no query may see.
     pad = -time % window
     if valid is None:
         valid = torch.ones_like(q[:, 0, :, 0], dtype=torch.bool)
@@ -164,6 +170,7 @@ def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window
     blocks_v = _neighbours(_pad_time(v, window, pad + window), window)
     usable = functional.pad(valid.float(), (window, pad + window))[:, None, :, None]
     mask = (_neighbours(usable, window)[..., 0] > 0)[..., None, :] & _band(window, q.device)
+    # A softmax over nothing is NaN, and NaN times zero would reach the gradients of valid steps.
     mask = mask | ~mask.any(-1, keepdim=True)
     attended = functional.scaled_dot_product_attention(
         blocks_q.flatten(0, 1), blocks_k.flatten(0, 1), blocks_v.flatten(0, 1),

@@ -53,6 +53,7 @@ def point_distances(features: Tensor, points: Tensor, kind: Distance = "cosine")
     """
     annotated = points.any(-1)
     most = max(int(annotated.sum(1).max()), 1)
+    # Gather the few annotated steps first: similarities to all T steps would be T x T.
     index = annotated.int().topk(most, dim=1).indices
     chosen = features.gather(1, index.unsqueeze(-1).expand(-1, -1, features.shape[-1]))
     owned = points.gather(1, index.unsqueeze(-1).expand(-1, -1, points.shape[-1])).to(features.dtype)
@@ -70,6 +71,7 @@ def nearest_steps(
     several classes claim stays with the one that it is nearest to.
     """
     candidates = (valid & ~points.any(-1)).unsqueeze(-1)
+    # -inf ranks last; `candidates` below still removes such steps where a video has fewer than K others.
     ranks = ranked((saliency * distances).masked_fill(~candidates, -torch.inf))
     count = (valid.sum(1) // k).clamp(min=1)[:, None, None]
     near = (ranks < count) & candidates & points.any(1, keepdim=True)
@@ -99,6 +101,7 @@ def contrast_loss(
     for index in range(points.shape[-1]):
         positive = _log_sum(logits[..., index], near[..., index])
         against = _against(logits, near, valid & ~points.any(-1), index, reading)
+        # -log(p / (p + n)) from log p and log n, without leaving the logarithm.
         share = torch.stack([positive, *against]).logsumexp(0) - positive
         loss = loss + torch.where(near[..., index].any(1), share, torch.zeros_like(share)).mean()
     return loss
@@ -124,7 +127,9 @@ def _against(
     for other in others:
         compared = logits[..., index if reading.contrast == "anchor" else other]
         term = _log_sum(compared, near[..., other])
+        # With prototypes of the batch, the negatives are those of all its videos, too.
         terms.append(term if reading.prototypes == "video" else term.logsumexp(0).expand(len(term)))
+    # A batch of one class has no negatives of another; without this its loss and gradient were 0.
     if reading.prototypes == "batch" and not bool(near[..., others].any()):
         return [_log_sum(logits[..., index], rest)]
     return terms
@@ -135,6 +140,7 @@ def semantics_contrast(
 ) -> Tensor:
     """PSSC on F_mix: points (B, T, C), valid (B, T) -> scalar; the choice of steps carries no gradient."""
     features = output.fused.float()
+    # Which steps are near is a choice, not something to optimise: its gradient would pull all steps together.
     with torch.no_grad():
         distances = point_distances(features, points, distance)
         near = nearest_steps(distances, output.saliency.float(), points, valid, k, disjoint=reading.disjoint)

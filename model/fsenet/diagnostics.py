@@ -28,6 +28,7 @@ def relative_entropy(
         _shares(*attention.weights(query, key, valid, slice(start, start + _ROWS)))
         for start in range(0, query.shape[1], _ROWS)
     ]
+    # Rows in slices: the weights of a long video are T x T.
     share = torch.cat(shares, dim=-1)
     counted = ~share.isnan() if valid is None else ~share.isnan() & valid[:, None]
     total = torch.where(counted, share, 0.0).sum(-1)
@@ -54,6 +55,7 @@ def attention_entropy(network: FSENet, items: Sequence[Item]) -> dict[str, float
         return hook
 
     handles = [module.register_forward_hook(record(name)) for name, module in network.attention.items()]
+    # Dropout would change what is measured; the caller's mode is restored below.
     training = network.training
     network.eval()
     try:

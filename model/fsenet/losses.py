@@ -138,6 +138,7 @@ def time_mean(x: Tensor, valid: Tensor) -> Tensor:
 
 def top_mean(x: Tensor, valid: Tensor, k: int) -> Tensor:
     """Mean of the top max(1, T // k) valid steps: x (B, T, n), valid (B, T) -> (B, n)."""
+    # Ranks instead of `topk`: the number of steps differs from video to video within a batch.
     ranks = ranked(x.detach().masked_fill(~valid.unsqueeze(-1), -torch.inf))
     counts = (valid.sum(1) // k).clamp(min=1)[:, None, None]
     chosen = ((ranks < counts) & valid.unsqueeze(-1)).to(x.dtype)
@@ -189,6 +190,7 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
 
     Video supervision has no frame losses (Table 7 row e has the numbers of Table 1's video row).
     """
+    # Losses are summed in float32: under autocast, thousands of half-precision terms lose their small ones.
     valid = valid if labels.used is None else valid & labels.used
     scores, overall = output.scores.float(), output.global_scores.float()
     target = frame_targets(scores, labels, config, output.fused, valid)
@@ -200,12 +202,14 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     )
     base = base_loss(predicted, wanted, form)
     if config.supervision == "video" and config.saliency_base and config.frame_glo:
+        # The only term under video supervision that reaches W_sent.
         base = base + base_loss(top_mean(overall[..., :-1], valid, config.k), wanted, form)
     zero = base.new_zeros(())
     framed = config.supervision != "video"
     aligned = (target, valid, config.gamma, config.focal)
     frame = alignment_loss(scores, *aligned) if framed and config.frame else zero
     glo = alignment_loss(overall, *aligned) if framed and config.frame_glo else zero
+    # A point on a step that is not used must neither be a prototype nor claim neighbours.
     points = labels.points & valid.unsqueeze(-1)
     sc = (
         semantics_contrast(output, points, valid, config.k, config.distance, config.reading)

@@ -127,6 +127,7 @@ class FSENet(nn.Module):
         super().__init__()
         self.config = config
         self.audio_encoder = audio_encoder
+        # One row a snippet is already an embedding; only raw log-mel needs an encoder.
         if audio_encoder is None and config.audio_shape is not None and len(config.audio_shape) == 2:
             self.audio_encoder = LogMelEncoder(*config.audio_shape)
         sizes = {"visual": config.visual_dim, "audio": self._audio_width(), "face": config.face_dim}
@@ -154,6 +155,7 @@ class FSENet(nn.Module):
     def _build_interaction(self) -> None:
         """Four cross attentions: two of stage I (eq. 1), two of stage II (eq. 2)."""
         config = self.config
+        # A stage that is switched off has no parameters, so that ablated runs are smaller, not merely unused.
         first, second = ("face_visual", "face_audio"), ("audio_visual", "visual_audio")
         names = first * config.stage1 + second * config.stage2
         self.attention = nn.ModuleDict(
@@ -173,9 +175,11 @@ class FSENet(nn.Module):
     def _build_heads(self) -> None:
         config, outputs = self.config, self.config.classes + 1
         self.class_hidden = TimeConv(2 * config.width, config.class_width * outputs, 3)
+        # Groups keep the C + 1 heads independent, as section 4.1 asks, in one kernel.
         self.class_score = nn.Conv1d(config.class_width * outputs, outputs, 1, groups=outputs)
         priors = torch.tensor([config.sentiment_prior] * config.classes + [config.non_sentiment_prior])
         with torch.no_grad():
+            # The first scores are the priors: equation 8 builds its first labels from them.
             self.class_score.bias.copy_(torch.logit(priors))  # type: ignore[union-attr]
         self.dropout = nn.Dropout(config.dropout)
         if config.gsp:
@@ -200,12 +204,14 @@ class FSENet(nn.Module):
         step.
         """
         first = next(x for x in (visual, audio, face) if x is not None)
+        # Derived from an input, so that export keeps batch and time dynamic.
         nothing = torch.zeros_like(first.flatten(2)[..., 0], dtype=torch.bool)
         visual_mask = present_steps(visual, visual_present, valid, nothing)
         audio_mask = present_steps(audio, audio_present, valid, nothing)
         if audio is not None and self.audio_encoder is not None:
             audio = encode_audio(self.audio_encoder, audio, audio_mask)
         f_face = self.face(face, present_steps(face, face_present, valid, nothing))
+        # A missing visual or audio stream is replaced by the face's, so the face is projected first.
         f_visual = self.visual(visual, visual_mask, f_face)
         f_audio = self.audio(audio, audio_mask, f_face)
         fused = self._interact(f_visual, f_audio, f_face, valid)
@@ -220,6 +226,7 @@ class FSENet(nn.Module):
             visual = visual + attention["face_visual"](face, visual, visual, valid)
             audio = audio + attention["face_audio"](face, audio, audio, valid)
         if self.config.stage2:
+            # Both directions read the streams as stage I left them; neither sees the other's result.
             fused_visual = visual + attention["audio_visual"](audio, visual, visual, valid)
             fused_audio = audio + attention["visual_audio"](visual, audio, audio, valid)
             visual, audio = fused_visual, fused_audio
@@ -229,6 +236,7 @@ class FSENet(nn.Module):
         """Equation 9: C + 1 independent convolutional heads on F_mix, sigmoid."""
         hidden = functional.relu(self.class_hidden(self.dropout(fused), valid))
         logits = self.class_score(hidden.transpose(1, 2)).transpose(1, 2)
+        # Under autocast a half-precision sigmoid would round scores near 0 and 1, and losses take their logarithm.
         return torch.sigmoid(logits.float())
 
     def _perceive(
@@ -274,6 +282,7 @@ def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple
             f"the network takes audio {network.config.audio_shape}, not ({embedded_width(encoder)},)"
         )
     whole = FSENet(replace(network.config, audio_shape=audio_shape), encoder)
+    # Only the encoder's weights may be missing: it brings its own.
     missing = whole.load_state_dict(network.state_dict(), strict=False)
     if missing.unexpected_keys or any(not key.startswith("audio_encoder.") for key in missing.missing_keys):
         raise ValueError(f"weights do not fit: {missing}")

@@ -24,7 +24,9 @@ def boundary_scores(points: Tensor, w: int, beta: float) -> Tensor:
     points (B, T, C) 0/1 -> (B, T, C); where windows of one class overlap, the maximum.
     """
     offsets = torch.arange(-w, w + 1, device=points.device, dtype=torch.float32).abs()
+    # w = 0 keeps the annotated step alone, with s = 1.
     scores = beta + (1 - beta) * (1 - offsets / max(w, 1))
+    # Every step looks at the 2 w + 1 points around it; the kernel is symmetric, so its direction does not matter.
     around = functional.pad(points.float(), (0, 0, w, w)).unfold(1, 2 * w + 1, 1)
     return (around * scores).amax(dim=-1)
 
@@ -45,6 +47,7 @@ def gaussian_scores(
     for video, step, index in points.nonzero().tolist():
         intensity = scores[video, : ends[video], index]
         apex = pseudo_apex(intensity, step, 2 * w)
+        # The apex can move away from the annotated step, towards the strongest response near it.
         rough = rough_duration(intensity, apex, 2 * w, GAUSSIAN_THETA)
         first, last = proposal_frames(apex, rough, GAUSSIAN_DELTA, len(intensity))
         soft = gaussian_labels(features[video], apex, (first, last), GAUSSIAN_DELTA * rough)
@@ -112,6 +115,7 @@ def pseudo_labels(
     """
     window = w if kind in ("full", "step") else 0
     own = threshold_scores(scores, 1.0 if kind == "none" else tau)
+    # Known absent: a false response to another class must not teach itself.
     own = torch.cat([own[..., :-1] * video_classes[:, None, :], own[..., -1:]], dim=-1)
     if kind == "step":
         own = torch.zeros_like(own)
