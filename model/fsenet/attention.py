@@ -149,7 +149,7 @@ def _near_start(heads: int, features: int) -> Tensor:
     pairs = _turning(features) // 2
     peaks = torch.linspace(0, _LOCALITY, heads) if heads > 1 else torch.tensor([_LOCALITY / 2])
     offsets = torch.zeros(heads, features)
-    # The product of both offsets, summed over the pairs and scaled by sqrt(n), is the head's peak logit at distance zero.
+    # The product of both offsets, summed over the pairs and divided by sqrt(n), is the logit at distance zero.
     offsets[:, :pairs] = (peaks * features**0.5 / pairs).sqrt()[:, None]
     return offsets
 
