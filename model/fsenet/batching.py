@@ -54,6 +54,7 @@ class Batch:
         names = [name for name, x in self.streams.items() if x is not None]
         draw = torch.rand(len(self.valid), len(names), generator=generator).to(self.valid.device)
         held = torch.stack([(self.present[name] & self.valid).any(1) for name in names], dim=1)
+        # A video without any stream would teach that nothing means something; one that it really has stays.
         spared = torch.where(held, draw, -1.0).argmax(1, keepdim=True)
         hidden = (draw < probability).scatter(1, spared, False)
         present = {name: self.present[name] & ~hidden[:, index, None] for index, name in enumerate(names)}
@@ -69,10 +70,12 @@ def epoch_batches(
     if bucket:
         pool = _POOL_BATCHES * batch_size
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        # Sorting within pools of a few batches: little padding, and still another grouping each epoch.
         order = np.concatenate(
             [part[np.argsort([lengths[i] for i in part], kind="stable")] for part in pools]
         )
     batches = [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
+    # Otherwise each pool would run from its shortest videos to its longest.
     return [batches[index] for index in rng.permutation(len(batches))]
 
 

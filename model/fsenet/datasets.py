@@ -202,6 +202,7 @@ def _check_times(
             f"{folder / DURATION_FILE} says {duration:.1f} s"
         )
         return
+    # Annotators count the last, incomplete snippet, which feature extraction may have dropped.
     end = max(seconds, duration or 0.0) * SLACK + SNIPPET_FRAMES / fps
     for (frame, _), line in zip(labels.points.get(name, ()), labels.lines.get(name, ()), strict=False):
         if frame > end * fps:
@@ -246,5 +247,6 @@ def _check_extracted(
 
 def _snippet_points(points: Points, ratio: float, snippets: int) -> tuple[PointLabel, ...]:
     """Frames at the video's own rate to snippets; ratio = snippet frame rate / own frame rate."""
+    # A set: two points of one class in a snippet are one label.
     placed = {(min(int(frame * ratio / SNIPPET_FRAMES), snippets - 1), index) for frame, index in points}
     return tuple(PointLabel(*point) for point in sorted(placed))

@@ -114,6 +114,7 @@ class TrainResult:
 def split_items(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Hold out a share of the items for model selection; the same names for the same seed."""
     ordered = sorted(items, key=lambda item: item.name)
+    # Names in order first: the split must not depend on the order in which a folder was listed.
     held = set(
         np.random.default_rng(seed).permutation(len(ordered))[: round(fraction * len(ordered))].tolist()
     )
@@ -154,6 +155,7 @@ def train(
     """
     if not train_items or (val_items and not any(item.segments for item in val_items)):
         raise SentilocError(ErrorCode.INVALID_DATA, "no training videos, or no segments in the held-out ones")
+    # A caller's own random numbers go on as if no training had happened.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = FSENet(config.network, audio_encoder)
@@ -193,9 +195,11 @@ class _Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = network.to(self.device)
         self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
+        # Without GSP the global scores are the class scores: their loss would count equation 11 twice.
         self.loss = replace(config.loss, frame_glo=config.loss.frame_glo and config.network.gsp)
         self.optimizer = build_optimizer(network, config)
         self.precision = pick_precision(config.precision, self.device)
+        # Only fp16 has so small a range that gradients vanish; bf16 has float32's.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.epoch, self.step, self.best_epoch, self.best_map = 0, 0, -1, -math.inf
         self.sums: dict[str, float] = {}
@@ -242,6 +246,7 @@ class _Trainer:
     def _train_step(self, batch: Batch, steps: int) -> dict[str, float]:
         config = self.config
         seed = step_seed(config.seed, self.epoch, self.step)
+        # Dropout draws from this seed, so a resumed step draws what the interrupted one would have.
         torch.manual_seed(seed)
         if config.stream_dropout > 0:
             batch = batch.without_streams(config.stream_dropout, torch.Generator().manual_seed(seed))
@@ -256,6 +261,7 @@ class _Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(terms.total))
         if config.clip > 0:
+            # The norm must be that of the true gradients, not of the scaled ones.
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
         self.scaler.step(self.optimizer)
@@ -269,6 +275,7 @@ class _Trainer:
             output: FSENetOutput = self.forward(**batch.inputs())
             erases = self.loss.erasing is not None and self.loss.supervision == "video"
             erasing = erasing_loss(self.network, batch, output, self.loss) if erases else None
+        # Outside autocast: logarithms of half-precision scores lose what the focal loss weighs.
         terms = total_loss(output, batch.labels, batch.valid, self.loss)
         return terms if erasing is None else replace(terms, total=terms.total + erasing)
 
@@ -280,6 +287,7 @@ class _Trainer:
     def _finish_epoch(self, items: Sequence[Item], held_out: Sequence[Item], steps: int) -> None:
         self.losses = {name: value / steps for name, value in self.sums.items()}
         record: dict[str, float] = {"epoch": self.epoch, **self.losses}
+        # An entropy of one means that attention is a plain mean over time; losses do not show that.
         seen = attention_entropy(self.network, (held_out or items)[:_ENTROPY_VIDEOS])
         record |= {f"entropy_{name}": value for name, value in seen.items()}
         last = self.epoch + 1 == self.config.epochs
@@ -297,6 +305,7 @@ class _Trainer:
         if metrics.average_map > self.best_map:
             self.best_epoch, self.best_map = self.epoch, metrics.average_map
             weights = self.network.state_dict()
+            # A copy: state_dict holds the very tensors that the next step changes.
             self.best_state = {name: value.detach().cpu().clone() for name, value in weights.items()}
             self.folder.save_best(network_state(self.network) | {"epoch": self.epoch, "mAP": self.best_map})
 
@@ -319,5 +328,6 @@ class _Trainer:
             setattr(self, name, state[name])
         if self.best_epoch >= 0:
             self.best_state = load_checkpoint(self.folder.best)["weights"]
+        # The log may hold epochs that ended after the last checkpoint. They are run, and logged, again.
         self.folder.forget_after(self.epoch)
         logger.info("resumed at epoch %d, step %d", self.epoch, self.step)

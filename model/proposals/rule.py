@@ -95,9 +95,11 @@ def select_segments(
     `merge_gap` apart are joined, unless the other label is in between.
     """
     calibration = calibration or Calibration()
+    # A longer minimum must not change which candidates compete, or moving the slider would move other segments.
     rule = replace(rule, min_length=min(rule.min_length, min_length))
     curves = fuse(frame_scores.scores, frame_scores.saliency)
     length = _covered(len(curves), snippet_seconds, duration)
+    # Overlaps are settled before the threshold, so that a threshold only leaves segments out.
     chosen = _without_overlap(_candidates(curves, snippet_seconds, length, rule), length, rule)
     confidence = calibration.probabilities(np.array([row.score for row in chosen]))
     sure = [row._replace(score=value) for row, value in zip(chosen, confidence.tolist(), strict=True)]
@@ -154,6 +156,7 @@ def find_candidates(curve: Floats, step: float, duration: float, rule: ServingRu
     long = end - start >= min(rule.min_length, duration)
     start, end = start[long], end[long]
     score = _contrast(curve, start, end, step, duration, rule.outer_margin)
+    # The same stretch is found at many levels; the contrast decides which of its boundaries are kept.
     kept = suppress(start, end, score, rule.nms_tiou, 0.0)
     return Candidates(score[kept], start[kept], end[kept])
 
@@ -182,6 +185,7 @@ def _high_runs(curve: Floats, low: Floats, top: Floats) -> tuple[Ints, Ints, Int
     if not row.size:
         return row, first, stop
     bounds = np.stack([first, stop], axis=1)
+    # reduceat takes [first, stop) at even places; the odd ones are the gaps between the runs.
     highest = np.maximum.reduceat(np.append(curve, 0.0), bounds.ravel())[::2]
     reached = highest >= top[row]
     return row[reached], first[reached], stop[reached]
@@ -194,6 +198,7 @@ def _crossings(
     before, after = np.maximum(first - 1, 0), np.minimum(stop, len(curve) - 1)
     rise = _fraction(level - curve[before], curve[first] - curve[before])
     fall = _fraction(curve[stop - 1] - level, curve[stop - 1] - curve[after])
+    # A snippet's score belongs to its centre, (i + 0.5) * step. At the ends of the video there is nothing to cross.
     start = np.where(first > 0, (first - 0.5 + rise) * step, 0.0)
     end = np.where(stop < len(curve), (stop - 0.5 + fall) * step, duration)
     return np.minimum(start, duration), np.minimum(end, duration)
@@ -216,6 +221,7 @@ def _contrast(
 ) -> Floats:
     """Mean of the curve inside, times one less its mean within the margin around: both in [0, 1]."""
     edges = np.arange(len(curve) + 1) * step
+    # The integral, linear between snippet edges, gives exact means for boundaries within a snippet.
     total = np.append(0.0, np.cumsum(curve)) * step
     margin = np.maximum(outer_margin * (end - start), step)
     left, right = np.maximum(start - margin, 0.0), np.minimum(end + margin, duration)
@@ -250,6 +256,7 @@ def _without_overlap(found: list[Proposal], duration: float, rule: ServingRule) 
 
 def _cut(row: Proposal, better: list[Proposal]) -> Proposal:
     """The longest part that better segments (by time) leave of a candidate; nothing if one has its label."""
+    # The better segment of this label already stands for the moment.
     if any(other.label == row.label for other in better):
         return row._replace(end=row.start)
     starts = [row.start, *(other.end for other in better)]

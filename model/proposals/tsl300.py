@@ -65,6 +65,7 @@ def tsl300_proposals(scores: Floats, class_scores: Floats, fps: float) -> list[P
         raise SentilocError(ErrorCode.INVALID_DATA, f"frame rate {fps} is not positive")
     if len(scores) < 2:
         return []
+    # In the benchmark's order of operations: the length cancels, but the rounding of the quotient does not.
     seconds = (SNIPPET_FRAMES * len(scores)) / (UPSAMPLING * len(scores) * fps)
     sentiment = 1 - scores[:, NON_SENTIMENT]
     agnostic = upsample(sentiment)
@@ -108,6 +109,7 @@ def _checked(scores: Floats) -> Floats:
 def _class_proposals(
     label: str, curve: Floats, agnostic: Floats, bonus: float, seconds: float
 ) -> list[Proposal]:
+    # Quirk: the contrast of these runs reads the thresholded curve, so what lies below counts as zero.
     by_class = np.where(curve >= CLASS_THRESHOLDS[:, None], curve, 0.0)
     by_sentiment = agnostic >= AGNOSTIC_THRESHOLDS[:, None]
     groups = [
@@ -115,6 +117,7 @@ def _class_proposals(
         _contrasts(np.broadcast_to(curve, by_sentiment.shape), find_runs(by_sentiment)),
     ]
     scores, starts, stops = (np.concatenate(parts) for parts in zip(*groups, strict=True))
+    # The video's score shifts all of a class alike: it ranks between videos, never within one.
     scores, starts, ends = scores + bonus, starts * seconds, stops * seconds
     kept = suppress(starts, ends, scores, NMS_TIOU, NMS_LENGTH_OFFSET)
     rows = zip(scores[kept].tolist(), starts[kept].tolist(), ends[kept].tolist(), strict=True)
@@ -138,6 +141,7 @@ def _contrasts(curves: Floats, runs: Runs) -> tuple[Floats, Ints, Ints]:
     length = runs.stop - runs.start
     margin = OUTER_MARGIN * length
     left = np.maximum(0, np.trunc(runs.start - margin)).astype(np.int64)
+    # Quirk: both positions are truncated, which rounds the left margin up and the right one down.
     right = np.minimum(size - 1, np.trunc(runs.stop - 1 + margin)).astype(np.int64) + 1
     sums = _WindowSums(curves, runs.row)
     outer_length = (runs.start - left) + (right - runs.stop)
