@@ -86,6 +86,7 @@ class DecoderProcess:
         self._waited = 0.0
         self._stack = ExitStack()
         try:
+            # The child's ends are closed here once it has them: a pipe ends when its last writer does.
             with ExitStack() as lent:
                 self._start(media, container_format, grab_seconds, lent)
         except BaseException:
@@ -123,6 +124,7 @@ class DecoderProcess:
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
         """A fresh interpreter that performs the task; proofs that decode by the thousand fork one instead."""
         return subprocess.Popen(  # noqa: S603
+            # -s and -P: neither the user's packages nor the current folder can replace a module in the child.
             [sys.executable, "-s", "-P", "-m", "sentiloc.worker.decoder.child", json.dumps(task)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -141,6 +143,7 @@ class DecoderProcess:
         self._stack.close()
 
     def _end(self) -> None:
+        # Not asked to end: a child that was taken over would not.
         self.child.kill()
         self.child.wait(_EXIT_SECONDS)
 
@@ -184,6 +187,7 @@ class DecoderProcess:
         parts = bytearray()
         while len(parts) < size:
             self._await_bytes()
+            # Straight from the pipe: a buffered reader would block for more than is there.
             part = os.read(self._messages, size - len(parts))
             if not part:
                 raise self._death()
@@ -201,6 +205,7 @@ class DecoderProcess:
                 raise _resource_limit("The decoder made no progress.")
             if self._waited + time.monotonic() - start > self._limits.wall_seconds:
                 raise _resource_limit("Decoding the video takes longer than is allowed.")
+        # Only the child's own time counts: a slow network or a full queue in the parent is not its fault.
         self._waited += time.monotonic() - start
 
     def _death(self) -> SentilocError:
@@ -209,6 +214,7 @@ class DecoderProcess:
         except subprocess.TimeoutExpired:
             return _resource_limit("The decoder does not answer.")
         log.warning("the decoder ended with exit status %d", code)
+        # SIGKILL is the kernel's answer to the memory limit; nobody else sends it before `_end`.
         if -code in _OUT_OF_LIMIT:
             return _resource_limit("Decoding the video takes more memory or processor time than is allowed.")
         if code < 0:

@@ -33,9 +33,11 @@ def _aligned(channels: Samples) -> Samples:
     frames = -(-count // _HOP) + 1
     padded = np.zeros((2, (frames + 1) * _HOP), np.float32)
     padded[:, _HOP : _HOP + count] = channels
+    # Used twice, before and after: its squares add up to one at half overlap, so equal signs give the mean again.
     window = np.sin(np.pi * (np.arange(_SIZE) + 0.5) / _SIZE)
     pieces = np.lib.stride_tricks.sliding_window_view(padded, _SIZE, axis=1)[:, ::_HOP]
     left, right = fft.rfft(pieces * window, axis=2)
+    # One sign for all of the piece: signs that change from frame to frame would click.
     cross = (left * right.conj()).real.sum(axis=0)
     bands = np.add.reduceat(cross, np.arange(0, len(cross), _BAND))
     signs = np.where(np.repeat(bands, _BAND)[: len(cross)] < 0, -1.0, 1.0)

@@ -85,9 +85,11 @@ class Soundtrack:
         if self._expected is None or abs(seconds - self._expected) > JITTER_SECONDS:
             self._move_to(seconds)
         if self._resampler is None:
+            # Stereo at most: 5.1 is mixed down by the resampler, and the last step to mono must see both phases.
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
         assert self._expected is not None  # noqa: S101
+        # Counted, not read from the stamps: rounding of single stamps must not add up to a move.
         self._expected += frame.samples / frame.sample_rate
         for out in self._resampler.resample(frame):
             self._append(np.asarray(out.to_ndarray(), np.float32))
@@ -98,6 +100,7 @@ class Soundtrack:
         target = min(round(seconds * self._rate), self._max_samples)
         self._drop = max(0, self._position - target)
         while self._position < target:
+            # A second at a time: a jump of hours must not allocate hours of silence.
             step = min(self._rate, target - self._position)
             self._append(np.zeros((1, step), np.float32))
         self._expected = seconds
@@ -108,6 +111,7 @@ class Soundtrack:
             for out in self._resampler.resample(None):
                 self._append(np.asarray(out.to_ndarray(), np.float32))
             if self._expected is not None:
+                # The filter's own delay comes out only now. Without this, each change of layout would lose a frame.
                 self._expected = (self._position - self._drop) / self._rate
         self._resampler = None
 
@@ -120,6 +124,7 @@ class Soundtrack:
             return
         if self._buffer and len(self._buffer[-1]) != len(samples):
             self._flush_buffer()
+        # Damaged float tracks hold NaN; one would spread through the whole spectrum.
         self._buffer.append(np.nan_to_num(samples, copy=False, posinf=0.0, neginf=0.0))
         self._position += samples.shape[1]
         if sum(part.shape[1] for part in self._buffer) >= _CHUNK_SECONDS * self._rate:
@@ -159,8 +164,10 @@ class Mixer:
         missing = end - self._start - self._sum.shape[1]
         if missing > 0:
             self._sum = np.concatenate([self._sum, np.zeros((2, missing), np.float32)], axis=1)
+        # First track left, all others right: opposite phases do not cancel here either.
         self._sum[min(track, 1), start - self._start : end - self._start] += samples
         self._reached[track] = max(self._reached[track], end)
+        # A track that ended would otherwise hold back the rest to the end of the file.
         self._release(max(min(self._reached), max(self._reached) - self._patience))
 
     def finish(self) -> None:

@@ -67,6 +67,7 @@ class RateMeter:
         if len(self._waiting) < _REORDER:
             heapq.heappush(self._waiting, stamp)
         else:
+            # Packets come in decoding order. The smallest of a window is the next one shown.
             self._pass(heapq.heappushpop(self._waiting, stamp))
 
     def _pass(self, stamp: float) -> None:
@@ -80,9 +81,11 @@ class RateMeter:
             self._pass(heapq.heappop(self._waiting))
         intervals = np.frombuffer(self._intervals, np.float64)
         if len(intervals) < 2:
+            # One or two pictures tell nothing, and such files often state their time base as the rate.
             fps = next((rate for rate in self._stated if legal_rate(rate) == rate), float(_DEFAULT_RATE))
             return FrameRate(fps, legal_rate(fps), is_variable=False)
         fps = self._settle(*_usual_rate(intervals, self._tick))
+        # Stamps in milliseconds are off by up to a tick without any unevenness of the pictures.
         uneven = np.abs(intervals - 1 / fps) > max(_JITTER / fps, 1.5 * self._tick)
         stated = self._stated[0] if self._stated else None
         is_refuted = stated is not None and abs(stated / fps - 1) > _REFUTED
@@ -103,9 +106,11 @@ def _usual_rate(intervals: np.ndarray[tuple[int], np.dtype[np.float64]], tick: f
     """Frames per second and its relative error: every interval is taken as a whole number of the usual one."""
     # Not `np.median`, which imports modules when it is first used: confined, no file can be opened.
     usual = float(np.partition(intervals, len(intervals) // 2)[len(intervals) // 2])
+    # A dropped frame doubles an interval; counted as two frames, it does not lower the rate.
     counts = np.maximum(1, np.round(intervals / usual))
     inside = counts <= _LONGEST_GAP
     frames, seconds = float(counts[inside].sum()), float(intervals[inside].sum())
+    # Every run of frames has its own rounding at both ends.
     breaks = 1 + float(np.sum(~inside))
     return frames / seconds, 2 * tick * breaks**0.5 / seconds
 

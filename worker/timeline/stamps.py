@@ -93,6 +93,7 @@ class PacketClock:
                 track.offset = self._offset
                 return
         if self._is_alone(track, packet, source):
+            # Without a stamp the packet follows the one before; the decoder still gets its data.
             packet.pts = packet.dts = None
             self.outliers.append(track.last)
             return
@@ -109,7 +110,9 @@ class PacketClock:
         others = [
             other.last for other in self._tracks.values() if other.last is not None and other is not track
         ]
+        # All streams share one clock. If another is there already, this one was only silent.
         goes_on_elsewhere = any(now - GAP_SECONDS <= last <= now + GAP_SECONDS for last in others)
+        # A gap inside the container's own length is what the file says; beyond it, a jump.
         is_declared = self._ends is not None and now <= self._ends + STEADY_SECONDS
         return now - track.last <= GAP_SECONDS or goes_on_elsewhere or is_declared
 
@@ -123,6 +126,7 @@ class PacketClock:
                 continue
             seen += 1
             delta = raw + track.offset - track.last
+            # The one in doubt has no place; each packet that follows may take one more step.
             if -_back(after) <= delta <= STEADY_SECONDS + (seen + 1) * track.step:
                 return True
             if seen >= _AHEAD:
@@ -197,6 +201,7 @@ class FrameOrder(Generic[T]):
         if now is None or self._is_steady(now):
             self._put(frame, self._expected if now is None else now, length)
         else:
+            # One frame cannot tell a broken clock from a bad stamp; the next one can.
             self._held = (frame, now, length or self._step)
 
     def finish(self) -> None:
@@ -215,6 +220,7 @@ class FrameOrder(Generic[T]):
         if now is None or self._is_steady(now):
             self._put(frame, self._ignored() if now is None else min(self._ignored(), now), length)
             return now
+        # Two frames agree on the earlier time: the clock started again.
         if then < self._expected and self._goes_on:
             moved = self._expected - then
             self.breaks.append(self._expected)
