@@ -51,7 +51,7 @@ class Services:
         reader = JobReader(shared, prefix)
         store = JobStore(redis, prefix)
         dispatcher = Dispatcher(settings, redis)
-        submitter = Submitter(store, dispatcher)
+        submitter = Submitter(store, dispatcher, settings.max_queued_per_key)
         storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
         return cls(

@@ -94,6 +94,20 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         512, gt=0, description="Maximum open connections per API process; further ones get a 503"
     )
+    max_connections_per_address: int = Field(
+        256,
+        gt=0,
+        description="Maximum open connections of one address per API process; trusted proxies have no such limit",
+    )
+    max_requests_per_key: int = Field(
+        128, gt=0, description="Maximum concurrent requests of one API key per API process"
+    )
+    slow_read_seconds: float = Field(
+        20.0, gt=0, description="Interval at which it is checked whether a client reads its answer"
+    )
+    slow_read_bytes_per_second: int = Field(
+        1000, ge=0, description="Minimum pace of a client that reads an answer; a slower one is cut off"
+    )
     header_seconds: float = Field(10.0, gt=0, description="Time limit for the header of a request")
     slow_body_seconds: float = Field(
         60.0, gt=0, description="Interval at which the pace of a body is checked"
@@ -102,6 +116,9 @@ class Settings(BaseSettings):
         1000, ge=0, description="Minimum pace of a body; a slower one is cut off"
     )
     max_event_streams: int = Field(200, gt=0, description="Maximum concurrent event streams per API process")
+    max_event_streams_per_key: int = Field(
+        50, gt=0, description="Maximum concurrent event streams of one API key per API process"
+    )
     idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
     outbound_allow: list[str] = Field(
         [], description="Private networks (CIDR) that user-supplied URLs may lead to, as a JSON list"
@@ -111,7 +128,13 @@ class Settings(BaseSettings):
         86_400, gt=0, description="A resumable upload without new data for this long is removed"
     )
     max_open_uploads: int = Field(
-        1000, gt=0, description="Maximum open resumable uploads; further ones get a 503"
+        10_000, gt=0, description="Maximum open resumable uploads; further ones get a 503"
+    )
+    max_open_uploads_per_key: int = Field(
+        1000, gt=0, description="Maximum open resumable uploads of one API key; further ones get a 429"
+    )
+    max_queued_per_key: int = Field(
+        2000, gt=0, description="Maximum queued jobs of one API key; further ones get a 429"
     )
     upload_reserve_bytes: int = Field(
         64 << 20,
@@ -150,6 +173,9 @@ class Settings(BaseSettings):
         description="`whsec_…`; signs webhooks of jobs without an own secret and without an API key",
     )
     webhook_senders: int = Field(8, ge=0, description="Threads that send webhooks, per API process")
+    webhook_senders_per_host: int = Field(
+        2, ge=1, description="Concurrent deliveries to one host, per API process"
+    )
     webhook_timeout_seconds: float = Field(10.0, gt=0)
     webhook_max_attempts: int = Field(
         15, ge=1, description="Delivery attempts until an event is given up, after about a day by default"

@@ -6,7 +6,6 @@ It runs before all routes, so a route that is added later is protected, too. `ac
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 import time
 from collections.abc import Mapping
@@ -19,9 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Scope as KeyScope
 from sentiloc.app.access.caller import set_caller
+from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.access.keys import ApiKey, check_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter
 from sentiloc.app.access.usage import as_minutes, month_ends, usage_key
+from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.lingering import LingeringResponse
 from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
@@ -114,19 +115,25 @@ class KeyGuard:
         self._shared = shared
         self._failures = RateLimiter()
         self._requests = RateLimiter()
+        self._slots = KeySlots(settings.max_requests_per_key, "requests")
         self._used_at: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller set, or answer with a problem."""
-        if scope["type"] == "http" and scope["method"] != "OPTIONS" and not is_open(scope["path"]):
+        if scope["type"] != "http" or scope["method"] == "OPTIONS" or is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        with contextlib.ExitStack() as stack:
             try:
-                await self._admit(scope)
+                key = await self._admit(scope)
+                # An answer that its client does not read holds its slot, too.
+                stack.enter_context(self._slots.hold(key.id))
             except (ProblemError, RedisError) as error:
                 await _refuse(error_response(error), scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> ApiKey:
         key = await self._find(_address(scope), shown_key(Headers(scope=scope)))
         wanted = needed_scope(scope["method"], scope["path"])
         if not key.caller.may(wanted):
@@ -138,6 +145,7 @@ class KeyGuard:
             await self._require_quota(key)
         await self._note_use(key)
         set_caller(key.caller)
+        return key
 
     async def _find(self, address: str, text: str | None) -> ApiKey:
         """The key with this text.
@@ -182,13 +190,8 @@ async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send
 
 
 def _address(scope: Scope) -> str:
-    """The name under which failed logins are counted. An IPv6 client usually owns its whole /64."""
-    host = scope["client"][0] if scope.get("client") else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    return str(address) if address.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))
+    """The name under which failed logins are counted."""
+    return address_name(scope["client"][0] if scope.get("client") else "")
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

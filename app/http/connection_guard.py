@@ -1,9 +1,10 @@
 """Limits on each HTTP connection, applied before the application sees a request.
 
-It limits the time and the size of a header, the pace of a body, the open connections and the pipelined requests, and
-answers with problems instead of uvicorn's plain texts. It extends uvicorn's httptools protocol and uses internals of
-uvicorn, so `pyproject.toml` has an upper bound for it and `tests/app/test_connection_guard.py` checks the names. The
-parser of httptools accepts headers of any length and requests without `Host`: both are refused here.
+It limits the time and the size of a header, the pace of a body and of an answer's reader, the open connections and the
+pipelined requests, and answers with problems instead of uvicorn's plain texts. It extends uvicorn's httptools protocol
+and uses internals of uvicorn, so `pyproject.toml` has an upper bound for it and `tests/app/test_connection_guard.py`
+checks the names. The parser of httptools accepts headers of any length and requests without `Host`: both are refused
+here.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 from fastapi import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from sentiloc.app.http.connection_table import ConnectionTable, address_name
 from sentiloc.app.http.handlers import problem_response
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.settings import Settings
@@ -33,7 +35,10 @@ _MAX_PIPELINED = 16
 
 def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
     """The protocol class for uvicorn's option `http`, with the limits of `settings`."""
-    return type("GuardedHTTP", (_GuardedHTTP,), {"settings": settings})
+    table = ConnectionTable(
+        settings.max_connections, settings.max_connections_per_address, settings.trusted_proxies
+    )
+    return type("GuardedHTTP", (_GuardedHTTP,), {"settings": settings, "table": table})
 
 
 class _RefusedError(Exception):
@@ -42,6 +47,7 @@ class _RefusedError(Exception):
 
 class _GuardedHTTP(HttpToolsProtocol):
     settings: Settings
+    table: ConnectionTable
 
     def __init__(
         self,
@@ -58,11 +64,17 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._in_header = False
         self._header_bytes = 0
         self._unparsed = 0
+        self._running: RequestResponseCycle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self._undrained = 0
+        self._moved_at = time.monotonic()
+        self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, refuse it with a problem, or, far beyond the bound, drop it."""
         super().connection_made(transport)
-        excess = len(self.connections) - self.settings.max_connections
+        self.address = address_name(self.client[0] if self.client else "")
+        excess = self.table.add(self)
         # An answer costs memory, too: under a flood of connections only the first ones get it.
         if excess > _REFUSED_WITH_ANSWER:
             transport.abort()
@@ -71,12 +83,40 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._await(self.settings.header_seconds, self._header_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
+        """Stop the timers, and tell the request that is being answered, which uvicorn forgets behind pipelined ones."""
         self._stop_timer()
+        self._stop_drain_timer()
+        self.table.remove(self)
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def waiting_since(self) -> float | None:
+        """When the connection began to wait for its client; None while a request is being worked on."""
+        waits = self.flow.write_paused or not self._is_busy()
+        waits = waits or (self._awaits_body() and not self.flow.read_paused)
+        return self._moved_at if waits or self.transport.is_closing() else None
+
+    def give_way(self) -> None:
+        """Close the connection at once, for another one."""
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as the answer is written: from now on it must keep a pace."""
+        super().pause_writing()
+        self._watch_drain()
+
+    def resume_writing(self) -> None:
+        """The client has read most of what was written."""
+        self._moved_at = time.monotonic()
+        self._stop_drain_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Let uvicorn parse, then time the header or the body that has begun."""
+        self._moved_at = time.monotonic()
         self._received += len(data)
         self._unparsed += len(data)
         super().data_received(data)
@@ -117,14 +157,21 @@ class _GuardedHTTP(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Uvicorn's keep-alive time counts between two requests; the timer starts with the next request."""
         self._stop_timer()
+        self._moved_at = time.monotonic()
         super().on_response_complete()
         self._watch(has_begun=self._in_header)
+        if self._drain_timer is None and self.transport.get_write_buffer_size():
+            self._watch_drain()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Answer malformed requests with a problem. While an answer is being sent, only close."""
         if not self._is_answering():
             self._answer(problem_response(400, ProblemCode.BAD_REQUEST, "The request is not valid HTTP."))
         self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _count(self, more: int) -> None:
         self._header_bytes += more
@@ -179,6 +226,28 @@ class _GuardedHTTP(HttpToolsProtocol):
             self.transport.close()
         else:
             self._await(self.settings.slow_body_seconds, self._check_pace)
+
+    def _watch_drain(self) -> None:
+        """Check after a while how much of the written answer the client has taken."""
+        self._stop_drain_timer()
+        self._undrained = self.transport.get_write_buffer_size()
+        self._drain_timer = self.loop.call_later(self.settings.slow_read_seconds, self._check_drain)
+
+    def _check_drain(self) -> None:
+        """Drop a client that reads too slowly, also after `close`, which waits for what is still to be written."""
+        self._drain_timer = None
+        left = self.transport.get_write_buffer_size()
+        least = self.settings.slow_read_bytes_per_second * self.settings.slow_read_seconds
+        # More is left than before only if a further answer was written: then nothing is known yet.
+        if 0 < left <= self._undrained and self._undrained - left < min(least, self._undrained):
+            self.transport.abort()
+        elif left:
+            self._watch_drain()
+
+    def _stop_drain_timer(self) -> None:
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
 
     def _await(self, seconds: float, what: Any) -> None:
         self._timer = self.loop.call_later(seconds, what)

@@ -68,6 +68,7 @@ class ProblemCode(StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
+    KEY_LIMIT = "key_limit"
 
 
 class Problem(BaseModel):

@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobReader, events_key
@@ -59,17 +61,19 @@ class EventStreams:
         self._jobs = jobs
         self._redis: Redis | None = None
         self._listeners = 0
+        self._by_key = KeySlots(settings.max_event_streams_per_key, "event streams")
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one of the streams; raises `TooManyStreams` when none is free."""
-        if self._listeners >= self._settings.max_event_streams:
-            raise TooManyStreams
-        self._listeners += 1
-        try:
-            yield
-        finally:
-            self._listeners -= 1
+        """Hold one of the streams; raises `KeyLimitReached`, and `TooManyStreams` when none is free."""
+        with self._by_key.hold(current_caller().key_id):
+            if self._listeners >= self._settings.max_event_streams:
+                raise TooManyStreams
+            self._listeners += 1
+            try:
+                yield
+            finally:
+                self._listeners -= 1
 
     async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent | None]:
         """Yield the events after an id ("0" for all), up to the final one, and None every two seconds without news.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -160,6 +161,11 @@ class JobOptions(CutOptions):
     def model_version(self) -> str | None:
         """The version that the model must have; None for any."""
         return None if self.model is None else self.model.partition("@")[2] or None
+
+    @property
+    def webhook_host(self) -> str:
+        """Host and port of the webhook's receiver; empty without a webhook."""
+        return "" if self.webhook is None else urlsplit(self.webhook.url).netloc.rpartition("@")[2].lower()
 
     @field_validator("metadata")
     @classmethod

@@ -95,7 +95,7 @@ class NewJob:
             "priority": self.options.priority,
             "options": self.options.canonical(),
             "key_id": self.key_id or "",
-            "webhook": "" if self.options.webhook is None else "1",
+            "webhook": self.options.webhook_host,
             "trace": self.trace,
         }
 

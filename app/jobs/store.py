@@ -31,6 +31,7 @@ POISON_DETAIL = "Every worker that tried this video crashed, so the job was give
 # Batch jobs have sequence numbers behind those of all interactive jobs.
 FIRST_BATCH_SEQUENCE = 10**12
 _UPLOAD_ENDED = ["upload", "gone"]
+_KEY_FULL = ["key", "full"]
 
 
 def job_key(prefix: str, job_id: str) -> str:
@@ -52,6 +53,10 @@ class UploadEndedError(Exception):
     """The upload that the job was to be made of was ended or has expired."""
 
 
+class QueueFullError(Exception):
+    """The API key has as many queued jobs as it may have."""
+
+
 def _listed(names: Iterable[str]) -> str:
     return ",".join(names)
 
@@ -64,13 +69,17 @@ class JobStore:
         self.prefix = prefix
         self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, prelude="prelude")
 
-    def submit(self, job: NewJob) -> JobRecord:
+    def submit(self, job: NewJob, max_queued: int = 0) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns. May be repeated.
+
+        Its place in the queue is fair: the owners of queued jobs (API keys) take turns, by the weights of their keys.
+        `max_queued` is the number of queued jobs that one key may have; 0: any number.
 
         If the same request came before with the same idempotency key, its job is returned instead; that job has
         another id. An upload with the job's id is marked as used in the same atomic step.
 
-        Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone.
+        Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone,
+        `QueueFullError` when the API key has too many queued jobs.
         After a `redis.RedisError` the job may be recorded all the same: look up `job.id`.
         """
         offset = FIRST_BATCH_SEQUENCE if job.options.priority is Priority.BATCH else 0
@@ -79,18 +88,25 @@ class JobStore:
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
         extra = [] if key is None else [f"{self.prefix}idempotency:{key.name(job.key_id)}"]
-        found = self._run("submit", job.id, offset, digest, seconds, *changes, extra=extra)
+        found = self._run("submit", job.id, offset, digest, seconds, max_queued, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
+        if found == _KEY_FULL:
+            raise QueueFullError
         record = read_record(_pairs(found))
         if record is None:
             raise KeyReusedError
         return record
 
-    def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:
-        """Take a queued job for `owner`; None if it is not queued any more."""
+    def claim(
+        self, job_id: str, owner: str, lease_seconds: float, *, in_turn: bool = False
+    ) -> JobRecord | None:
+        """Take a queued job for `owner`; None if it is not queued any more.
+
+        With `in_turn`, take the job whose turn it is, whichever that is; None if no job can be taken now.
+        """
         claimable = _listed(sources(JobState.DECODING)[:1])
-        return read_record(_pairs(self._run("claim", job_id, owner, lease_seconds, claimable)))
+        return read_record(_pairs(self._run("claim", job_id, owner, lease_seconds, claimable, int(in_turn))))
 
     def renew(self, lease: Lease, lease_seconds: float, stage: str, progress: float) -> bool:
         """Renew the lease and report stage and progress (0 to 1); False if the job was cancelled or lost."""

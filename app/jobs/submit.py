@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from sentiloc.app.access.key_limits import KeyLimitReached
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.idempotency import KeyReusedError
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.store import JobStore, QueueFullError
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +28,14 @@ class IdempotencyConflict(TypedProblem):
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Records new jobs and sends their messages. Form, URL and upload all end here."""
+    """Records new jobs and sends their messages. Form, URL and upload all end here.
+
+    `max_queued` is the number of queued jobs that one API key may have; 0: any number.
+    """
 
     store: JobStore
     dispatcher: Dispatcher
+    max_queued: int = 0
 
     def submit(self, job: NewJob) -> JobRecord:
         """Record the job and wake a worker.
@@ -38,12 +43,14 @@ class Submitter:
         Returns the job that the same idempotency key created before, if there is one. The video is never deleted
         here: the job may be recorded although Redis's answer was lost. The orphan sweep removes unclaimed videos.
 
-        Raises `IdempotencyConflict`, `jobs.store.UploadEndedError` and `redis.RedisError`.
+        Raises `IdempotencyConflict`, `KeyLimitReached`, `jobs.store.UploadEndedError` and `redis.RedisError`.
         """
         try:
-            record = self.store.submit(job)
+            record = self.store.submit(job, self.max_queued)
         except KeyReusedError as error:
             raise IdempotencyConflict from error
+        except QueueFullError as error:
+            raise KeyLimitReached(self.max_queued, "queued jobs") from error
         except RedisError:
             known = self._look_up(job.id)
             if known is None:

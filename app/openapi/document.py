@@ -15,6 +15,7 @@ from sentiloc.app.access.guard import (
     is_open,
     makes_jobs,
 )
+from sentiloc.app.access.key_limits import KeyLimitReached
 from sentiloc.app.http.problems import Problem, RedisUnavailable, documented
 from sentiloc.app.jobs.feedback import Feedback
 from sentiloc.app.jobs.options import JobOptions
@@ -92,7 +93,7 @@ def add_security(document: dict[str, Any], keys_required: bool) -> None:
 
 
 def _add_answers(responses: dict[str, Any], with_quota: bool) -> None:
-    refused = (RateLimited, QuotaExceeded) if with_quota else (RateLimited,)
+    refused = (RateLimited, KeyLimitReached, *((QuotaExceeded,) if with_quota else ()))
     for status, answer in documented(Unauthorized, Forbidden, *refused, RedisUnavailable).items():
         responses.setdefault(str(status), answer)
     responses["401"]["headers"] = {"WWW-Authenticate": _CHALLENGE}

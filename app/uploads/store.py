@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from redis import Redis
 
+from sentiloc.app.access.key_limits import KeyLimitReached
 from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
+from sentiloc.app.uploads.problems import TooManyUploads
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -44,17 +46,19 @@ class UploadStore:
         self._scripts = Scripts(redis, "sentiloc.app.uploads", settings.redis_prefix)
 
     def create(self, record: UploadRecord) -> None:
-        """Begin an upload; raises `storage_full` if its bytes do not fit on the disk."""
+        """Begin an upload.
+
+        Raises `storage_full` if its bytes do not fit on the disk, `TooManyUploads` and `KeyLimitReached`.
+        """
         if not record.presigned:
             self._make_file(record)
-        pipe = self._redis.pipeline()
-        pipe.hset(self._key(record.id), mapping=dict[Any, Any](write_fields(record)))
-        pipe.zadd(self._index, {record.id: record.expires_at})
-        pipe.execute()
-
-    def open_count(self) -> int:
-        """The number of uploads without a job."""
-        return self._redis.zcard(self._index)
+        limits = (self._settings.max_open_uploads, self._settings.max_open_uploads_per_key)
+        fields = [item for pair in write_fields(record).items() for item in pair]
+        argv = [record.id, record.expires_at, *limits, record.key_id or "", *fields]
+        refused = self._scripts.run("open_upload", [self._key(record.id), self._index], argv)
+        if refused:
+            self._path(record.id).unlink(missing_ok=True)
+            raise TooManyUploads if refused == "all" else KeyLimitReached(limits[1], "open uploads")
 
     def find(self, upload_id: str) -> UploadRecord | None:
         """The upload as it is now, None if unknown. An expired upload is `gone` even before the sweep removes it."""

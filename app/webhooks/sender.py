@@ -16,6 +16,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.settings import Settings
 from sentiloc.app.version import version
+from sentiloc.app.webhooks.lanes import Lanes
 from sentiloc.app.webhooks.store import (
     Delivery,
     WebhookState,
@@ -42,6 +43,7 @@ class WebhookSender:
         self._webhooks = webhooks
         self._keys = keys
         self._outbound = Outbound(allow=settings.outbound_allow)
+        self._lanes = Lanes(settings.webhook_senders_per_host, max(1, settings.webhook_senders // 2))
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._loop, name=f"webhooks-{index}", daemon=True)
@@ -73,14 +75,20 @@ class WebhookSender:
 
     def send_one(self) -> bool:
         """Send one due event; False if none is due."""
-        job_id = self._webhooks.claim()
-        if job_id is None:
-            return False
-        record = self._store.get(job_id)
-        if record is None or not is_wanted(record):
-            self._webhooks.drop(job_id)
-        else:
+        with self._lanes.choosing() as (hosts, owners):
+            job_id = self._webhooks.claim(hosts, owners)
+            if job_id is None:
+                return False
+            record = self._store.get(job_id)
+            if record is None or not is_wanted(record):
+                self._webhooks.drop(job_id)
+                return True
+            host, owner = record.options.webhook_host, record.key_id
+            self._lanes.enter(host, owner)
+        try:
             self._deliver(record, self._webhooks.status(job_id))
+        finally:
+            self._lanes.leave(host, owner)
         return True
 
     def _deliver(self, record: JobRecord, before: WebhookStatus) -> None:

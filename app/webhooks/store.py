@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -26,6 +26,7 @@ from sentiloc.app.schemas.jobs import job_body
 
 KEPT_DELIVERIES = 100
 _MARGIN_SECONDS = 60.0
+_BUSY_SECONDS = 3.0
 
 
 class WebhookState(StrEnum):
@@ -104,9 +105,13 @@ class WebhookStore:
         """The Redis key of the due events: job ids by the time of the next attempt."""
         return f"{self._prefix}webhooks"
 
-    def claim(self) -> str | None:
-        """Take a job whose event is due, for longer than its delivery may take; None if there is none."""
-        return str(self._scripts.run("claim", [self.due], [self._hold_seconds])) or None
+    def claim(self, busy_hosts: Collection[str] = (), busy_owners: Collection[str] = ()) -> str | None:
+        """Take a job whose event is due, for longer than its delivery may take; None if there is none.
+
+        Events for `busy_hosts`, or of the API keys `busy_owners`, wait a few seconds more.
+        """
+        argv = [self._hold_seconds, job_key(self._prefix, ""), _BUSY_SECONDS, len(busy_hosts)]
+        return str(self._scripts.run("claim", [self.due], [*argv, *busy_hosts, *busy_owners])) or None
 
     def drop(self, job_id: str) -> None:
         """Remove a job that has nothing to send."""

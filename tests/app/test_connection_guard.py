@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 
 from sentiloc.app.http.connection_guard import guarded_protocol
 from sentiloc.app.settings import Settings
@@ -24,12 +27,34 @@ SETTINGS = Settings(
     header_seconds=HEADER_SECONDS,
     slow_body_seconds=0.5,
     slow_body_bytes_per_second=100_000,
+    slow_read_seconds=0.5,
+    slow_read_bytes_per_second=1000,
 )
+BIG_BYTES = 30 << 20
 GET = b"GET /size HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
 def application() -> FastAPI:
     app = FastAPI()
+    released = asyncio.Event()
+
+    @app.get("/wait")
+    async def wait() -> int:
+        await released.wait()
+        return 0
+
+    @app.get("/release")
+    async def release() -> int:
+        released.set()
+        return 0
+
+    @app.get("/big")
+    async def big() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(BIG_BYTES >> 16):
+                yield bytes(1 << 16)
+
+        return StreamingResponse(pieces())
 
     @app.get("/size")
     @app.get("/healthz")
@@ -46,10 +71,10 @@ def application() -> FastAPI:
     return app
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[uvicorn.Server, int]]:
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[tuple[uvicorn.Server, int]]:
     config = uvicorn.Config(
-        application(), port=0, http=guarded_protocol(SETTINGS), log_config=None, timeout_keep_alive=60
+        application(), port=0, http=guarded_protocol(settings), log_config=None, timeout_keep_alive=60
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -58,6 +83,12 @@ def server() -> Iterator[tuple[uvicorn.Server, int]]:
     yield server, server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[uvicorn.Server, int]]:
+    with serving(SETTINGS) as started:
+        yield started
 
 
 @contextlib.contextmanager
@@ -240,27 +271,114 @@ def test_blank_lines_are_no_way_to_stay(server: tuple[uvicorn.Server, int]) -> N
         ended.set()
 
 
-def test_more_connections_than_the_bound_are_refused(server: tuple[uvicorn.Server, int]) -> None:
+def test_requests_that_are_worked_on_do_not_give_way(server: tuple[uvicorn.Server, int]) -> None:
     wait_for(lambda: not server[0].server_state.connections)
     with contextlib.ExitStack() as stack:
-        for _ in range(MOST):
-            client = stack.enter_context(connection(server[1]))
-            client.sendall(GET)
-            assert read_answer(client).startswith(b"HTTP/1.1 200")
+        working = [stack.enter_context(connection(server[1])) for _ in range(MOST)]
+        for client in working:
+            client.sendall(GET.replace(b"/size", b"/wait"))
+        wait_for(lambda: len(server[0].server_state.tasks) >= MOST)
         late = stack.enter_context(connection(server[1]))
         late.sendall(GET)
         assert problem(read_all(late)) == (b"HTTP/1.1 503 Service Unavailable", "busy")
         health = stack.enter_context(connection(server[1]))
         health.sendall(GET.replace(b"/size", b"/healthz"))
         assert read_answer(health).startswith(b"HTTP/1.1 200")
+        working[0].close()
+        wait_for(lambda: len(server[0].server_state.connections) < MOST + 2)
+        with connection(server[1]) as release:
+            release.sendall(GET.replace(b"/size", b"/release"))
+            assert read_answer(release).startswith(b"HTTP/1.1 200")
+        assert all(read_answer(client).startswith(b"HTTP/1.1 200") for client in working[1:])
     wait_for(lambda: not server[0].server_state.connections)
+
+
+def half_open(client: socket.socket) -> None:
+    client.sendall(b"GET /size HTTP/1.1\r\nHost: test\r\n")
+
+
+def idle(client: socket.socket) -> None:
+    client.sendall(GET)
+    assert read_answer(client).startswith(b"HTTP/1.1 200")
+
+
+def unread(client: socket.socket) -> None:
+    client.sendall(GET.replace(b"/size", b"/big") * 10)
+
+
+@pytest.mark.parametrize("occupy", [half_open, idle, unread])
+def test_clients_that_only_occupy_connections_keep_nobody_out(
+    occupy: Callable[[socket.socket], None],
+) -> None:
+    patient = SETTINGS.model_copy(update={"header_seconds": 600.0, "slow_read_seconds": 600.0})
+    with serving(patient) as (server, port), contextlib.ExitStack() as stack:
+        for _ in range(3 * MOST):
+            occupy(stack.enter_context(connection(port)))
+        for _ in range(20):
+            with connection(port) as honest:
+                honest.sendall(GET)
+                assert read_answer(honest).startswith(b"HTTP/1.1 200")
+        assert len(server.server_state.connections) <= MOST + 1
+
+
+def test_an_address_has_a_limit_of_its_own() -> None:
+    own = SETTINGS.model_copy(update={"max_connections": 100, "max_connections_per_address": 2})
+    with serving(own) as (_, port), contextlib.ExitStack() as stack:
+        mine = [stack.enter_context(connection(port)) for _ in range(2)]
+        for client in mine:
+            client.sendall(GET.replace(b"/size", b"/wait"))
+        late = stack.enter_context(connection(port))
+        late.sendall(GET)
+        assert problem(read_all(late)) == (b"HTTP/1.1 503 Service Unavailable", "busy")
+        other = stack.enter_context(socket.socket())
+        other.bind(("127.0.0.2", 0))
+        other.connect(("127.0.0.1", port))
+        other.sendall(GET.replace(b"/size", b"/release"))
+        assert read_answer(other).startswith(b"HTTP/1.1 200")
+        assert all(read_answer(client).startswith(b"HTTP/1.1 200") for client in mine)
+
+
+def test_an_answer_that_is_not_read_is_cut_off(
+    server: tuple[uvicorn.Server, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as stack, caplog.at_level(logging.WARNING):
+        clients = [stack.enter_context(connection(server[1])) for _ in range(MOST)]
+        for client in clients:
+            unread(client)
+        wait_for(lambda: len(server[0].server_state.connections) >= 1)
+        wait_for(lambda: not server[0].server_state.connections)
+        assert all(len(read_all(client)) < BIG_BYTES for client in clients)
+    assert not caplog.records
+
+
+def test_clients_that_leave_amid_answers_leave_no_traceback(
+    server: tuple[uvicorn.Server, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(MOST):
+            with connection(server[1]) as client:
+                unread(client)
+                client.recv(1 << 16)
+        wait_for(lambda: not server[0].server_state.connections and not server[0].server_state.tasks)
+    assert not caplog.records
+
+
+def test_an_answer_that_is_read_slowly_is_sent_whole(server: tuple[uvicorn.Server, int]) -> None:
+    with connection(server[1]) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.sendall(GET.replace(b"/size", b"/big").replace(b"1.1\r\n", b"1.0\r\n"))
+        got = 0
+        while piece := client.recv(1 << 20):
+            got += len(piece)
+            time.sleep(0.002)
+        assert got > BIG_BYTES
 
 
 def test_a_flood_of_connections_is_bounded(server: tuple[uvicorn.Server, int]) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connection(server[1])) for _ in range(MOST + 164)]
-        wait_for(lambda: sum(is_closed(client) for client in clients) >= 90)
-        assert len(server[0].server_state.connections) <= MOST + 64 + 1
+        wait_for(lambda: sum(is_closed(client) for client in clients) >= 160)
+        assert len(server[0].server_state.connections) <= MOST + 1
     wait_for(lambda: not server[0].server_state.connections)
 
 

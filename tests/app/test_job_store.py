@@ -209,7 +209,7 @@ def test_nothing_is_left_in_redis_after_deletion(store: JobStore, redis: Redis) 
     job = submit(store)
     store.fail(claim(store, job.id).lease, ERROR)
     store.delete(job.id)
-    counters = {f"{store.prefix}sequence", f"{store.prefix}figures"}
+    counters = {f"{store.prefix}{name}" for name in ("sequence", "figures", "turns")}
     left = {key for key in redis.scan_iter(f"{store.prefix}*") if ":answer:" not in key}
     assert left == counters
 

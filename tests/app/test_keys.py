@@ -222,7 +222,7 @@ def test_the_document_names_the_schemes(guarded: TestClient) -> None:
     operation = document["paths"]["/localize"]["post"]
     assert operation["security"] == [{"bearer": []}, {"key": []}]
     examples = operation["responses"]["429"]["content"]["application/problem+json"]["examples"]
-    assert set(examples) == {"rate_limited", "quota_exceeded"}
+    assert set(examples) == {"rate_limited", "quota_exceeded", "key_limit"}
     assert "security" not in document["paths"]["/healthz"]["get"]
 
 

@@ -136,7 +136,7 @@ def test_a_presigned_upload_can_be_ended(stored_away: TestClient, is_sent: bool)
         send(form, VIDEO)
     ended = stored_away.delete(f"/uploads/{form['id']}", headers={"Tus-Resumable": "1.0.0"})
     assert ended.status_code == 204, ended.text
-    assert services.uploads.open_count() == 0
+    assert services.uploads.waiting() == []
     assert list(services.storage.older_than("uploads", -60)) == []
     assert_problem(stored_away.post("/localize", json={"upload": form["id"]}), 410, "upload_gone")
 

@@ -337,7 +337,7 @@ def test_time_runs_out(settings: Settings) -> None:
         wait_for(lambda: client.get(paths[1]).status_code == 410)
         assert_problem(send(client, paths[0], 100, VIDEO[100:]), 410, "upload_gone")
         services(client).upload_jobs.sweep()
-        assert services(client).uploads.open_count() == 0
+        assert services(client).uploads.waiting() == []
         assert [*(settings.data_dir / INCOMING).iterdir(), *(settings.data_dir / "uploads").iterdir()] == []
 
 

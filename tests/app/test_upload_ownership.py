@@ -54,7 +54,7 @@ def test_a_recorded_job_has_used_its_upload(services: Services) -> None:
         NewJob(id=record.id, source_key=record.source_key, source_name="a", source_bytes=5, model="m")
     )
     assert state_of(services, record) is UploadState.USED
-    assert services.uploads.open_count() == 0
+    assert services.uploads.waiting() == []
     services.upload_jobs.sweep()
     assert services.storage.size(record.source_key) == len(VIDEO)
 

@@ -24,9 +24,11 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import new_webhook_secret
+from sentiloc.app.webhooks.lanes import Lanes
 from sentiloc.app.webhooks.sender import WebhookSender
 from sentiloc.app.webhooks.store import WebhookStore, signed_headers
 from tests.app.asking import VIDEO, assert_problem
+from tests.support.listeners import listening
 from tests.support.services import ROOT, wait_for
 
 SECRET = new_webhook_secret()
@@ -292,3 +294,58 @@ def test_threads_send_by_themselves(
         running.stop()
     assert receiver.ids() == {f"msg_{job_id}" for job_id in job_ids}
     assert len(receiver.seen) == 5
+
+
+def test_a_receiver_that_hangs_delays_no_other(
+    receiver: Receiver, settings: Settings, store: JobStore
+) -> None:
+    patient = settings.model_copy(
+        update={"webhook_senders": 4, "webhook_timeout_seconds": 60.0, "webhook_senders_per_host": 2}
+    )
+    release = threading.Event()
+
+    def hang(_: object) -> None:
+        release.wait(60)
+
+    running = make_sender(patient, store)
+    with listening(hang) as tarpit:
+        # More than one look at the queue shows at once.
+        for _ in range(600):
+            cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
+        running.start()
+        try:
+            wait_for(lambda: tarpit.connections >= 2)
+            good = cancelled_job(store, receiver.url)
+            wait_for(lambda: receiver.seen)
+            assert receiver.ids() == {f"msg_{good}"}
+            assert tarpit.connections == 2
+        finally:
+            release.set()
+            running.stop()
+
+
+def test_one_key_with_many_hanging_receivers_leaves_threads_to_others() -> None:
+    lanes = Lanes(per_host=2, per_owner=3)
+    for host in ("a", "b", "c"):
+        lanes.enter(host, "greedy")
+    lanes.enter("a", "other")
+    with lanes.choosing() as (hosts, owners):
+        assert (hosts, owners) == (["a"], ["greedy"])
+    for host in ("a", "b", "c"):
+        lanes.leave(host, "greedy")
+    lanes.leave("a", "other")
+    with lanes.choosing() as busy:
+        assert busy == ([], [])
+
+
+def test_events_of_busy_receivers_and_owners_wait(store: JobStore, redis: Redis) -> None:
+    webhooks = WebhookStore(redis, store.prefix)
+    slow = cancelled_job(store, "http://Slow.example:81/a")
+    job = cancelled_job(store, "http://fast.example/a")
+    redis.hset(f"{store.prefix}job:{job}", "key_id", "greedy")
+    assert webhooks.claim(["slow.example:81"], ["greedy"]) is None
+    for due in (slow, job):
+        redis.zadd(webhooks.due, {due: 1.0})
+    assert webhooks.claim(["slow.example:81"]) == job
+    redis.zadd(webhooks.due, {slow: 1.0})
+    assert webhooks.claim([], ["greedy"]) == slow

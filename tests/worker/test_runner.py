@@ -91,12 +91,16 @@ def store(settings: Settings) -> JobStore:
     return JobStore(connect(settings), settings.redis_prefix)
 
 
-def submit(store: JobStore, settings: Settings, with_file: bool = True) -> JobRecord:
+def write_video(settings: Settings) -> str:
     key = f"uploads/{secrets.token_urlsafe(16)}"
-    if with_file:
-        with LocalStorage(settings.data_dir).writer(key) as writer:
-            writer.write(b"video")
-            writer.commit()
+    with LocalStorage(settings.data_dir).writer(key) as writer:
+        writer.write(b"video")
+        writer.commit()
+    return key
+
+
+def submit(store: JobStore, settings: Settings, with_file: bool = True) -> JobRecord:
+    key = write_video(settings) if with_file else f"uploads/{secrets.token_urlsafe(16)}"
     return store.submit(NewJob(source_key=key, source_name="a.mp4", source_bytes=5, model="m"))
 
 
@@ -136,8 +140,17 @@ def test_a_job_is_claimed_localized_and_saved(settings: Settings, store: JobStor
     assert get(store, job).attempt == 1
 
 
+def test_a_message_wakes_a_worker_for_the_job_whose_turn_it_is(settings: Settings, store: JobStore) -> None:
+    first, second = submit(store, settings), submit(store, settings)
+    worker = runner(settings, store, lambda *_: Answer())
+    assert worker.run(second.id)
+    assert [get(store, job).state for job in (first, second)] == [JobState.SUCCEEDED, JobState.QUEUED]
+    assert worker.run("a-job-that-is-gone")
+    assert get(store, second).state is JobState.SUCCEEDED
+
+
 def test_a_job_is_cut_as_its_client_asked(settings: Settings, store: JobStore) -> None:
-    key = submit(store, settings).source_key
+    key = write_video(settings)
     options = JobOptions(threshold=0.7, labels=["positive"])
     job = store.submit(NewJob(source_key=key, source_name="a", source_bytes=5, model="m", options=options))
     pipeline = OnePipeline(settings, lambda path, report: Answer())
@@ -311,7 +324,7 @@ def test_a_worker_without_its_model_takes_no_jobs_and_stops_when_told(
 def test_a_version_that_the_worker_lacks_is_no_passing_fault(settings: Settings, store: JobStore) -> None:
     pipeline = OnePipeline(settings, lambda *_: Answer())
     pipeline.version = "1"  # type: ignore[attr-defined]
-    key = submit(store, settings).source_key
+    key = write_video(settings)
     asked = NewJob(
         source_key=key, source_name="a", source_bytes=5, model="m", options=JobOptions(model="m@2")
     )

@@ -66,8 +66,9 @@ class JobRunner:
             return False
         record = self._claim(job_id)
         if record is None:
-            logger.info("nothing to do: the job has ended, was deleted, or another worker runs it")
+            logger.info("nothing to do: no queued job can be taken now")
             return True
+        job_id_context.set(record.id)
         logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
         with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
             with span("job", record.trace, {"job.id": record.id, "job.attempt": record.attempt}):
@@ -76,11 +77,9 @@ class JobRunner:
             return is_done
 
     def _claim(self, job_id: str) -> JobRecord | None:
-        owner = new_owner()
-        record = self._store.claim(job_id, owner, self._settings.lease_seconds)
-        if record is None and take_from_dead_owner(self._store, job_id, self._settings.max_attempts):
-            record = self._store.claim(job_id, owner, self._settings.lease_seconds)
-        return record
+        """Take the job whose turn it is. The message only wakes this worker: it need not name that job."""
+        take_from_dead_owner(self._store, job_id, self._settings.max_attempts)
+        return self._store.claim(job_id, new_owner(), self._settings.lease_seconds, in_turn=True)
 
     def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
         try:

@@ -1,6 +1,6 @@
 -- ARGV: seconds to wait, 1 when the broker's queue is known to be empty. True when a message should be sent.
 if get('state') ~= 'queued' then
-  redis.call('ZREM', queue, id)
+  leave_queue()
   return 0
 end
 if pause() > 0 then return 0 end

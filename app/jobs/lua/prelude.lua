@@ -4,6 +4,11 @@
 local job, queue, leases, events, jobs = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id = string.match(job, '[^:]+$')
 local prefix = string.sub(job, 1, -#id - 5)
+-- From here on the script is about another job.
+local function turn_to(other)
+  id = other
+  job, events = prefix .. 'job:' .. id, prefix .. 'events:' .. id
+end
 local function clock()
   local t = redis.call('TIME')
   return tonumber(t[1]) + tonumber(t[2]) / 1000000
@@ -26,11 +31,23 @@ local function pause()
   return (left > 0 and left <= 3600) and left or 0
 end
 local function held(owner, attempt) return get('owner') == owner and get('attempt') == attempt end
+-- Queued jobs of one owner and priority, sorted as in the queue. Jobs without an API key have the owner '-'.
+local function owners_queue(priority, key_id)
+  local band = priority == 'batch' and 'batch' or 'interactive'
+  return prefix .. 'queued:' .. band .. ':' .. (key_id ~= '' and key_id or '-')
+end
+local function leave_queue()
+  redis.call('ZREM', queue, id)
+  redis.call('ZREM', owners_queue(get('priority'), get('key_id')), id)
+end
 local function enqueue()
   put('state', 'queued', 'stage', '', 'progress', '0', 'owner', '', 'lease_until', '',
     'sent_at', stamp(now), 'sent', '1')
   redis.call('ZREM', leases, id)
-  redis.call('ZADD', queue, get('seq'), id)
+  -- Records of earlier versions have no turn: their place is their sequence number.
+  local place = get('turn') ~= '' and get('turn') or get('seq')
+  redis.call('ZADD', queue, place, id)
+  redis.call('ZADD', owners_queue(get('priority'), get('key_id')), place, id)
   announce('state')
 end
 local function keep(what)
@@ -45,7 +62,7 @@ local function close(state, code, detail, result)
     'finished_at', stamp(now), 'lease_until', '')
   if state == 'succeeded' then redis.call('HSET', job, 'progress', '1') end
   redis.call('ZREM', leases, id)
-  redis.call('ZREM', queue, id)
+  leave_queue()
   keep('uploads')
   if result ~= '' then keep('results') end
   keep('records')

@@ -326,9 +326,7 @@ async def overridden(upload_id: UploadId, request: Request, services: ServicesDe
 
 
 def new_upload(services: Services, record: UploadRecord) -> UploadRecord:
-    """Record a new upload; raises `TooManyUploads`."""
-    if services.uploads.open_count() >= services.settings.max_open_uploads:
-        raise TooManyUploads
+    """Record a new upload; raises `TooManyUploads` and `KeyLimitReached`."""
     services.uploads.create(record)
     return record
 

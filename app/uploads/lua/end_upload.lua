@@ -1,4 +1,6 @@
 -- KEYS: the upload, the index of uploads, the job with the upload's id. ARGV: upload id, seconds to keep the record.
+local owner = redis.call('HGET', KEYS[1], 'key_id')
+if owner then redis.call('ZREM', KEYS[2] .. ':' .. owner, ARGV[1]) end
 local is_owned = redis.call('EXISTS', KEYS[3]) == 1
 redis.call('ZREM', KEYS[2], ARGV[1])
 if redis.call('EXISTS', KEYS[1]) == 1 then

@@ -58,6 +58,7 @@ class Code(StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
+    KEY_LIMIT = "key_limit"
     EMPTY_FILE = "empty_file"
     UNSUPPORTED_FORMAT = "unsupported_format"
     CORRUPT_MEDIA = "corrupt_media"

@@ -1,0 +1,56 @@
+"""Limits on what one API key may hold at a time: requests, event streams, open uploads and queued jobs.
+
+They keep one key from using up what all keys share. A server without keys has no such limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from sentiloc.app.http.problems import ProblemCode, TypedProblem
+
+_RETRY_SECONDS = {"requests": 1, "event streams": 10, "open uploads": 30, "queued jobs": 30}
+
+
+class KeyLimitReached(TypedProblem):
+    """The key holds as many of `what` as one key may."""
+
+    of_status = 429
+    of_code = ProblemCode.KEY_LIMIT
+    example = "One API key may have 128 requests at a time. Wait until some of them have ended."
+
+    def __init__(self, limit: int, what: str) -> None:
+        detail = f"One API key may have {limit} {what} at a time. Wait until some of them have ended."
+        super().__init__(detail, {"Retry-After": str(_RETRY_SECONDS[what])})
+
+
+class KeySlots:
+    """Counts what each key holds in this process. Belongs to one event loop.
+
+    Args:
+        limit: the most that one key may hold.
+        what: the name of what is counted, for the problem.
+    """
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit = limit
+        self._what = what
+        self._held: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def hold(self, key_id: str | None) -> Iterator[None]:
+        """Hold one slot of the key; raises `KeyLimitReached`. None, on a server without keys, has no limit."""
+        if key_id is None:
+            yield
+            return
+        if self._held[key_id] >= self._limit:
+            raise KeyLimitReached(self._limit, self._what)
+        self._held[key_id] += 1
+        try:
+            yield
+        finally:
+            self._held[key_id] -= 1
+            if not self._held[key_id]:
+                del self._held[key_id]

@@ -1,0 +1,117 @@
+"""The open connections of this process: how many each address has, and which one gives way when there are too many.
+
+Under pressure the connection that has waited longest for its client is closed: a header that does not come, an answer
+that is not read, a pause between two requests. So clients that only occupy connections cannot keep others out. A
+connection whose request is being worked on is never closed for another one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+from typing import Protocol
+
+_EVERYONE = "*"
+
+
+class Connection(Protocol):
+    """What the table needs to know about a connection."""
+
+    address: str
+
+    def waiting_since(self) -> float | None:
+        """When it began to wait for its client (monotonic seconds); None while the server works for it."""
+
+    def give_way(self) -> None:
+        """Close the connection at once."""
+
+
+def address_name(host: str) -> str:
+    """The name under which an address is counted. An IPv6 client usually owns its whole /64."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address) if address.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))
+
+
+class ConnectionTable:
+    """All connections of the process. Belongs to one event loop.
+
+    Args:
+        most: connections that are served at a time.
+        most_per_address: connections of one address that are served at a time.
+        proxies: addresses or networks whose connections are other clients', so that their number has no own limit.
+    """
+
+    def __init__(self, most: int, most_per_address: int, proxies: Iterable[str] = ()) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        names = list(proxies)
+        self._all_are_proxies = _EVERYONE in names
+        self._proxies = [network for network in map(_network, names) if network is not None]
+        self._connections: dict[Connection, None] = {}
+        self._by_address: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def add(self, connection: Connection) -> int:
+        """Count a new connection. Returns by how many it exceeds the limits: 0 if it may be served.
+
+        A connection that waits for its client gives way first, of the same address if that has too many.
+        """
+        self._connections[connection] = None
+        self._by_address[connection.address] += 1
+        own = self._excess_of(connection.address)
+        if own > 0 and self._shed(connection, connection.address):
+            own -= 1
+        excess = len(self._connections) - self._most
+        if excess > 0 and self._shed(connection, None):
+            excess -= 1
+        return max(own, excess, 0)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that is closed. May be repeated."""
+        if connection not in self._connections:
+            return
+        del self._connections[connection]
+        self._by_address[connection.address] -= 1
+        if not self._by_address[connection.address]:
+            del self._by_address[connection.address]
+
+    def _excess_of(self, address: str) -> int:
+        excess = self._by_address[address] - self._most_per_address
+        return excess if excess > 0 and not self._is_proxy(address) else 0
+
+    def _shed(self, new: Connection, address: str | None) -> bool:
+        """Close the connection that has waited longest for its client; False if none waits."""
+        victim, since = None, float("inf")
+        for one in self._connections:
+            waits = one.waiting_since() if address is None or one.address == address else None
+            if waits is not None and waits < since and one is not new:
+                victim, since = one, waits
+        if victim is None:
+            return False
+        self.remove(victim)
+        victim.give_way()
+        return True
+
+    def _is_proxy(self, address: str) -> bool:
+        if self._all_are_proxies or not self._proxies:
+            return self._all_are_proxies
+        found = _network(address)
+        return found is not None and any(
+            found.version == network.version and found.subnet_of(network)  # type: ignore[arg-type]
+            for network in self._proxies
+        )
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None

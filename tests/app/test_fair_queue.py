@@ -1,0 +1,140 @@
+"""The queue is fair: owners take turns by their weights, however many jobs one of them has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from sentiloc.app.jobs.options import JobOptions, Priority
+from sentiloc.app.jobs.record import JobError, JobRecord, NewJob
+from sentiloc.app.jobs.store import JobStore, QueueFullError
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode
+
+FAULT = JobError(code=ErrorCode.STORAGE_UNAVAILABLE, detail="down")
+
+
+def submit(store: JobStore, owner: str | None, priority: Priority = Priority.INTERACTIVE, **more: Any) -> str:
+    job = NewJob(
+        source_key="uploads/abcdefgh",
+        source_name="a",
+        source_bytes=1,
+        model="m",
+        key_id=owner,
+        options=JobOptions(priority=priority),
+    )
+    return store.submit(job, **more).id
+
+
+def take(store: JobStore) -> JobRecord | None:
+    return store.claim("unnamed", "worker", 30.0, in_turn=True)
+
+
+def owners(store: JobStore, count: int) -> list[str | None]:
+    taken = [take(store) for _ in range(count)]
+    return [record.key_id for record in taken if record is not None]
+
+
+def test_jobs_of_one_owner_are_first_in_first_out(store: JobStore) -> None:
+    ids = [submit(store, None) for _ in range(5)]
+    assert [store.queue_position(job_id) for job_id in ids] == [1, 2, 3, 4, 5]
+    taken = [take(store) for _ in range(6)]
+    assert [record and record.id for record in taken] == [*ids, None]
+
+
+def test_a_greedy_owner_delays_another_by_one_job(store: JobStore) -> None:
+    greedy = [submit(store, "greedy") for _ in range(60)]
+    assert store.queue_position(submit(store, "other")) in (1, 2)
+    assert "other" in owners(store, 2)
+    # Also in the middle of the work, and again and again: neither starves.
+    for _ in range(5):
+        assert store.queue_position(submit(store, "other")) in (1, 2)
+        assert Counter(owners(store, 2)) == {"other": 1, "greedy": 1}
+    assert store.queue_position(greedy[-1]) == 60 - 6
+
+
+def test_owners_with_many_jobs_each_take_turns(store: JobStore) -> None:
+    for owner, count in (("a", 30), ("b", 20), ("c", 10)):
+        for _ in range(count):
+            submit(store, owner)
+    assert Counter(owners(store, 30)) == {"a": 10, "b": 10, "c": 10}
+    assert Counter(owners(store, 20)) == {"a": 10, "b": 10}
+
+
+def test_a_key_with_more_weight_gets_more_turns(store: JobStore, redis: Redis) -> None:
+    redis.hset(f"{store.prefix}key:heavy", "weight", "3")
+    for owner in ("light", "heavy"):
+        for _ in range(40):
+            submit(store, owner)
+    assert Counter(owners(store, 40)) == {"light": 10, "heavy": 30}
+
+
+def test_cancelled_jobs_are_not_held_against_their_owner(store: JobStore) -> None:
+    for job_id in [submit(store, "a") for _ in range(50)]:
+        store.cancel(job_id)
+    for _ in range(10):
+        submit(store, "b")
+    submit(store, "a")
+    assert "a" in owners(store, 2)
+
+
+def test_batch_jobs_wait_for_interactive_ones_and_are_fair_among_themselves(store: JobStore) -> None:
+    for _ in range(5):
+        submit(store, "a", Priority.BATCH)
+    submit(store, "b", Priority.BATCH)
+    submit(store, "a")
+    assert owners(store, 1) == ["a"]
+    assert set(owners(store, 2)) == {"a", "b"}
+
+
+def test_a_job_that_comes_back_keeps_its_turn(store: JobStore) -> None:
+    first, *_ = [submit(store, "a") for _ in range(3)]
+    record = take(store)
+    assert record is not None and record.id == first
+    store.release(record.lease)
+    assert store.queue_position(first) == 1
+
+
+def test_a_job_that_waits_after_a_fault_is_passed_over(store: JobStore, settings: Settings) -> None:
+    first, second = submit(store, "a"), submit(store, "a")
+    record = take(store)
+    assert record is not None and record.id == first
+    store.defer(record.lease, FAULT, settings)
+    after = take(store)
+    assert after is not None and after.id == second
+    assert take(store) is None
+
+
+def test_jobs_queued_by_an_earlier_version_come_first(store: JobStore, redis: Redis) -> None:
+    old = submit(store, "a")
+    redis.hdel(f"{store.prefix}job:{old}", "turn")
+    redis.delete(f"{store.prefix}turns", f"{store.prefix}queued:interactive:a")
+    submit(store, "b")
+    record = take(store)
+    assert record is not None and record.id == old
+
+
+def test_a_key_has_a_limit_of_queued_jobs(store: JobStore, redis: Redis) -> None:
+    mine = [submit(store, "a", max_queued=3) for _ in range(3)]
+    with pytest.raises(QueueFullError):
+        submit(store, "a", max_queued=3)
+    with pytest.raises(QueueFullError):
+        submit(store, "a", Priority.BATCH, max_queued=3)
+    submit(store, "b", max_queued=3)
+    for _ in range(5):
+        submit(store, None, max_queued=3)
+    store.cancel(mine[0])
+    submit(store, "a", max_queued=3)
+    # A worker of an earlier version knows nothing of the owner's own queue.
+    redis.zrem(f"{store.prefix}queue", mine[1])
+    submit(store, "a", max_queued=3)
+
+
+def test_nothing_of_the_order_is_left_when_the_queue_is_empty(store: JobStore, redis: Redis) -> None:
+    submit(store, "a")
+    store.cancel(submit(store, "b"))
+    take(store)
+    assert not list(redis.scan_iter(f"{store.prefix}queue*"))
