@@ -29,7 +29,10 @@ _NO_DIGEST = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """The record of a key, without its secret. Times are Unix seconds. A limit of 0 means unlimited."""
+    """The record of a key, without its secret. Times are Unix seconds. A limit of 0 means unlimited.
+
+    `weight` is the key's share of the queue: with 2, it has two turns where other keys have one.
+    """
 
     id: str
     name: str
@@ -40,6 +43,7 @@ class ApiKey:
     expires_at: float | None = None
     revoked_at: float | None = None
     last_used_at: float | None = None
+    weight: float = 1.0
 
     @property
     def is_valid(self) -> bool:
@@ -99,6 +103,7 @@ class KeyStore:
         rate_per_minute: int,
         quota_minutes: float = 0.0,
         expires_at: float | None = None,
+        weight: float = 1.0,
     ) -> NewKey:
         """Create a key. Its text cannot be read again later."""
         key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
@@ -113,6 +118,7 @@ class KeyStore:
             "created_at": repr(time.time()),
             "expires_at": "" if expires_at is None else repr(expires_at),
             "webhook_secrets": webhook_secret,
+            "weight": repr(weight),
         }
         pipe = self._redis.pipeline()
         pipe.hset(record_key(self._prefix, key_id), mapping=cast("dict[Any, Any]", fields))
@@ -175,6 +181,7 @@ def _parse(fields: Mapping[str, str]) -> ApiKey:
         expires_at=_time(fields, "expires_at"),
         revoked_at=_time(fields, "revoked_at"),
         last_used_at=_time(fields, "last_used_at"),
+        weight=float(fields.get("weight", 1.0)),
     )
 
 

@@ -54,7 +54,7 @@ class UploadStore:
             self._make_file(record)
         limits = (self._settings.max_open_uploads, self._settings.max_open_uploads_per_key)
         fields = [item for pair in write_fields(record).items() for item in pair]
-        argv = [record.id, record.expires_at, *limits, record.key_id or "", *fields]
+        argv: list[str | float] = [record.id, record.expires_at, *limits, record.key_id or "", *fields]
         refused = self._scripts.run("open_upload", [self._key(record.id), self._index], argv)
         if refused:
             self._path(record.id).unlink(missing_ok=True)

@@ -110,8 +110,9 @@ class WebhookStore:
 
         Events for `busy_hosts`, or of the API keys `busy_owners`, wait a few seconds more.
         """
-        argv = [self._hold_seconds, job_key(self._prefix, ""), _BUSY_SECONDS, len(busy_hosts)]
-        return str(self._scripts.run("claim", [self.due], [*argv, *busy_hosts, *busy_owners])) or None
+        limits = (self._hold_seconds, job_key(self._prefix, ""), _BUSY_SECONDS, len(busy_hosts))
+        argv: list[str | float] = [*limits, *busy_hosts, *busy_owners]
+        return str(self._scripts.run("claim", [self.due], argv)) or None
 
     def drop(self, job_id: str) -> None:
         """Remove a job that has nothing to send."""

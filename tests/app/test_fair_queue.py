@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.options import JobOptions, Priority
 from sentiloc.app.jobs.record import JobError, JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError
@@ -65,11 +66,12 @@ def test_owners_with_many_jobs_each_take_turns(store: JobStore) -> None:
 
 
 def test_a_key_with_more_weight_gets_more_turns(store: JobStore, redis: Redis) -> None:
-    redis.hset(f"{store.prefix}key:heavy", "weight", "3")
-    for owner in ("light", "heavy"):
+    keys = KeyStore(redis, store.prefix)
+    light, heavy = (keys.create("a", [], rate_per_minute=0, weight=weight).key.id for weight in (1, 3))
+    for owner in (light, heavy):
         for _ in range(40):
             submit(store, owner)
-    assert Counter(owners(store, 40)) == {"light": 10, "heavy": 30}
+    assert Counter(owners(store, 40)) == {light: 10, heavy: 30}
 
 
 def test_cancelled_jobs_are_not_held_against_their_owner(store: JobStore) -> None:

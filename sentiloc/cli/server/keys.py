@@ -58,6 +58,9 @@ def create(
     expires_days: Annotated[
         float | None, typer.Option(min=0, help="Days until the key expires  [never]")
     ] = None,
+    weight: Annotated[
+        float, typer.Option(min=0.01, max=100, help="Share of the queue, beside keys with 1")
+    ] = 1.0,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. It is shown only now, because the service keeps only its hash."""
@@ -67,6 +70,7 @@ def create(
         scope or [Scope.READ, Scope.WRITE],
         rate_per_minute=get_settings().key_rate_per_minute if rate is None else rate,
         quota_minutes=quota_minutes,
+        weight=weight,
         expires_at=None if expires_days is None else time.time() + expires_days * _DAY,
     )
     typer.echo(f"key:            {new.text}")
