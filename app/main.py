@@ -7,11 +7,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sentiloc.app.access.guard import KeyGuard
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
+from sentiloc.app.http.address import Addressing
 from sentiloc.app.http.answers import Answers
 from sentiloc.app.http.handlers import install_handlers
+from sentiloc.app.http.methods import HeadRequests
 from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
@@ -38,6 +41,15 @@ _DESCRIPTION = (
 )
 
 
+ROUTERS = [
+    module.router
+    for module in (
+        *(localize, listing, job, events, result, curve, feedback, about, key, metrics, health),
+        *(presign, upload_routes, webhooks, thumbnails),
+    )
+]
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application with its routes, middleware, error handlers, docs and background threads."""
     services = Services.from_settings(settings or get_settings())
@@ -45,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Sentiloc",
         version=version(),
         description=_DESCRIPTION,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -53,7 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(services),
     )
     app.state.services = services
+    app.state.routes = [route for routes in ROUTERS for route in routes.routes]
     app.add_middleware(JobStatusFastPath, services=services)
+    app.add_middleware(HeadRequests, routes=app.state.routes)
     if services.settings.keys_required:
         app.add_middleware(KeyGuard, settings=services.settings, shared=services.shared)
     _allow_origins(app, services.settings.cors_origins)
@@ -65,14 +80,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.http_metrics = HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)
+    proxies = services.settings.trusted_proxies
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
+    app.add_middleware(Addressing, root_path=services.settings.root_path, trusted=proxies)
     app.add_middleware(Answers)
     install_handlers(app)
-    for routes in (localize, listing, job, events, result, curve, feedback, about, key, metrics, health):
-        app.include_router(routes.router)
-    app.include_router(presign.router)
-    app.include_router(upload_routes.router)
-    app.include_router(webhooks.router)
-    app.include_router(thumbnails.router)
+    for routes in ROUTERS:
+        app.include_router(routes)
     add_docs(app)
     add_page(app)
     complete_openapi(app, services.settings.keys_required)
@@ -87,10 +101,19 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
-                *("Last-Event-ID", "Range", "X-API-Key", *tus.ASKED_HEADERS),
+                *("If-Match", "Last-Event-ID", "Range", "X-API-Key", "X-Request-ID", *tus.ASKED_HEADERS),
             ],
             expose_headers=[
                 *("ETag", "Location", "Retry-After", "Idempotent-Replayed", "Content-Disposition"),
+                *(
+                    "Deprecation",
+                    "Link",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Sentiloc-Notes",
+                    "Sunset",
+                    "X-Request-ID",
+                ),
                 *tus.ANSWERED_HEADERS,
             ],
         )

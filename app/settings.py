@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentiloc.app.signing import check_webhook_secret
 
+ROOT_PATH = r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}"
+"""The form of a path under which a proxy shows the service: empty, or segments that are not only dots."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -78,7 +80,16 @@ class Settings(BaseSettings):
     )
     trusted_proxies: list[str] = Field(
         [],
-        description="Addresses of proxies whose X-Forwarded-For is trusted, as a JSON list; default: none",
+        description=(
+            "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Prefix are trusted, as a JSON list; "
+            "default: none"
+        ),
+    )
+    root_path: str = Field(
+        "",
+        max_length=200,
+        pattern=f"^{ROOT_PATH}$",
+        description="Path under which a proxy shows the service, such as /sentiloc; X-Forwarded-Prefix overrides it",
     )
     allowed_hosts: list[str] | None = Field(
         None,

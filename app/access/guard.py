@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 
 from fastapi.responses import Response
 from redis import RedisError
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Scope as KeyScope
 from sentiloc.app.access.caller import set_caller
 from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.access.keys import ApiKey, check_key, record_key, split_key
-from sentiloc.app.access.rate_limit import RateLimiter
+from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
 from sentiloc.app.access.usage import as_minutes, month_ends, usage_key
 from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.handlers import error_response
@@ -31,7 +31,7 @@ from sentiloc.app.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
 OPEN_FOLDERS = ("/web/", "/docs/")
-_JOB_MAKERS = frozenset({"/localize", "/uploads"})
+_JOB_MAKERS = frozenset({"/localize", "/localize/url", "/localize/upload", "/uploads"})
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="sentiloc"'
 _USED_EVERY_SECONDS = 60.0
@@ -66,8 +66,8 @@ class RateLimited(TypedProblem):
     of_code = ProblemCode.RATE_LIMITED
     example = "The key may send 1200 requests per minute. Try again later."
 
-    def __init__(self, detail: str, wait: float) -> None:
-        super().__init__(detail, _retry_after(wait))
+    def __init__(self, detail: str, wait: float, standing: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail, {**_retry_after(wait), **(standing or {})})
 
 
 class QuotaExceeded(TypedProblem):
@@ -131,7 +131,11 @@ class KeyGuard:
             except (ProblemError, RedisError) as error:
                 await _refuse(error_response(error), scope, receive, send)
                 return
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _with_headers(send, self._standing(key)))
+
+    def _standing(self, key: ApiKey) -> dict[str, str]:
+        limit = key.rate_per_minute
+        return rate_headers(*self._requests.standing(key.id, limit), limit) if limit else {}
 
     async def _admit(self, scope: Scope) -> ApiKey:
         key = await self._find(_address(scope), shown_key(Headers(scope=scope)))
@@ -140,7 +144,7 @@ class KeyGuard:
             raise Forbidden(wanted)
         if key.rate_per_minute and (wait := self._requests.take(key.id, key.rate_per_minute)):
             detail = f"The key may send {key.rate_per_minute} requests per minute. Try again later."
-            raise RateLimited(detail, wait)
+            raise RateLimited(detail, wait, self._standing(key))
         if makes_jobs(scope["method"], scope["path"]):
             await self._require_quota(key)
         await self._note_use(key)
@@ -180,6 +184,15 @@ class KeyGuard:
         self._used_at[key.id] = now
         record = record_key(self._settings.redis_prefix, key.id)
         await self._shared.ask(("HSET", record, "last_used_at", repr(now)))
+
+
+def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
+    async def send_all(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(added)
+        await send(message)
+
+    return send_all if added else send
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

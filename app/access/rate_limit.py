@@ -5,11 +5,13 @@ They are not kept in Redis, where every write waits for the disk: a limit must n
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 _MINUTE = 60.0
+_POLICY = "key"
 _MOST_NAMES = 10_000
 
 
@@ -35,9 +37,22 @@ class RateLimiter:
             self._levels.popitem(last=False)
         return wait
 
+    def standing(self, name: str, per_minute: int) -> tuple[int, int]:
+        """The tokens that are left, and the seconds until the bucket is full again."""
+        level = self._level(name, per_minute)
+        return int(level), math.ceil((per_minute - level) * _MINUTE / per_minute)
+
     def _level(self, name: str, per_minute: int) -> float:
         level, at = self._levels.get(name, (float(per_minute), self._clock()))
         return min(float(per_minute), level + (self._clock() - at) * per_minute / _MINUTE)
+
+
+def rate_headers(left: int, seconds: int, per_minute: int) -> dict[str, str]:
+    """`RateLimit` and `RateLimit-Policy` as draft-ietf-httpapi-ratelimit-headers-10 defines them."""
+    return {
+        "RateLimit-Policy": f'"{_POLICY}";q={per_minute};w={_MINUTE:.0f}',
+        "RateLimit": f'"{_POLICY}";r={left};t={seconds}',
+    }
 
 
 def _seconds_to_token(level: float, per_minute: int) -> float:

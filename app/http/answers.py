@@ -1,13 +1,17 @@
-"""What every answer has in common: safe headers, a problem instead of a crash, one address for `/x` and `/x/`."""
+"""What every answer has in common: an id, safe headers, and a problem instead of a crash."""
 
 from __future__ import annotations
 
+import re
+import secrets
+
 from fastapi import Response
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.http.handlers import problem_response, unexpected_response
 from sentiloc.app.http.problems import ProblemCode
+from sentiloc.app.telemetry.logs import request_id_context
 
 NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DEFAULTS = {
@@ -16,10 +20,13 @@ _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+# Nothing that could break a log line or another header.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _RANGE_ERRORS = {
     400: "The Range header cannot be read.",
     416: "The file has no such range of bytes.",
 }
+BAD_RANGES = [(status, ProblemCode.BAD_RANGE, detail) for status, detail in _RANGE_ERRORS.items()]
 
 
 class Answers:
@@ -34,18 +41,21 @@ class Answers:
             await self._app(scope, receive, send)
             return
         started = False
+        request_id = _request_id(Headers(scope=scope))
+        request_id_context.set(request_id)
 
         async def send_safely(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
                 for name, value in _DEFAULTS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         try:
-            await self._app(_without_slash(scope), receive, send_safely)
+            await self._app(scope, receive, send_safely)
         except Exception as error:
             if started:
                 raise
@@ -78,9 +88,7 @@ class RangeProblems(Response):
             await problem(scope, receive, send)
 
 
-def _without_slash(scope: Scope) -> Scope:
-    """`/uploads/` is `/uploads`: a redirect would name this server by a header that clients choose."""
-    path = scope["path"]
-    if len(path) < 2 or not path.endswith("/"):
-        return scope
-    return {**scope, "path": path.rstrip("/") or "/"}
+def _request_id(headers: Headers) -> str:
+    """The id that the client or a proxy gave the request; a new one without it, or for a text that is no id."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

@@ -51,7 +51,6 @@ async def body_chunks(request: Request, idle_seconds: float) -> AsyncIterator[by
 
 
 T = TypeVar("T", bound=BaseModel)
-_SHOWN = 10
 
 
 async def read_body(request: Request, limit: int, idle_seconds: float) -> bytes:
@@ -65,10 +64,8 @@ async def read_body(request: Request, limit: int, idle_seconds: float) -> bytes:
 
 
 def parse_body(model: type[T], body: bytes) -> T:
-    """The body as `model`; raises `InvalidRequest`, which names every wrong field and the reason."""
+    """The body as `model`; raises `InvalidRequest`, which names the wrong fields and the reasons."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        places = [(".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors()]
-        detail = "; ".join(f"{place}: {message}" for place, message in places[:_SHOWN])
-        raise InvalidRequest(detail) from error
+        raise InvalidRequest.of(error.errors()) from error

@@ -13,6 +13,7 @@ from redis import RedisError
 from starlette.exceptions import HTTPException
 
 from sentiloc.app.http.lingering import LingeringResponse
+from sentiloc.app.http.methods import allowed_methods
 from sentiloc.app.http.problems import (
     MEDIA_TYPE,
     InvalidRequest,
@@ -36,7 +37,7 @@ def problem_response(
     status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """A problem as a response."""
-    body = problem_body(status, code, detail).model_dump()
+    body = problem_body(status, code, detail).model_dump(exclude_none=True)
     return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
@@ -66,16 +67,20 @@ def _on_sentiloc_error(_: Request, error: Exception) -> Response:
     return _on_problem(None, problem_of(error))
 
 
-def _on_http_error(_: Request, error: Exception) -> Response:
+def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     code, detail = _HTTP_PROBLEMS.get(error.status_code, (ProblemCode.BAD_REQUEST, str(error.detail)))
-    return problem_response(error.status_code, code, detail, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request.app.state.routes, request.scope))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+    return problem_response(error.status_code, code, detail, headers)
 
 
 def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    parts = [f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
-    return _on_problem(None, InvalidRequest("; ".join(parts)))
+    return _on_problem(None, InvalidRequest.of(error.errors()))
 
 
 def _on_redis_error(_: Request | None, error: Exception) -> Response:

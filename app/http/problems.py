@@ -5,16 +5,20 @@ This module needs no web framework: workers import rooms that raise problems. `h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sentiloc.app.telemetry.logs import request_id_context
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 MEDIA_TYPE = "application/problem+json"
+_MOST_PLACES = 10
+_LONGEST_NAME = 80
+_LONGEST_REASON = 300
 # tus 1.0.0 adds a status that HTTP does not have.
 _OWN_PHRASES = {460: "Checksum Mismatch"}
 
@@ -92,6 +96,9 @@ class Problem(BaseModel):
     title: str = Field(description="The HTTP status as text")
     status: int
     detail: str = Field(description="What happened, for people")
+    request_id: str | None = Field(
+        None, description="The id of the request, as in the header `X-Request-ID` and in the server's log"
+    )
     code: str = Field(
         description="Stable, for programs; later versions may add codes",
         examples=sorted({*ProblemCode, *ErrorCode}),
@@ -170,6 +177,22 @@ class InvalidRequest(TypedProblem):
     of_code = ProblemCode.INVALID_REQUEST
     example = "options.threshold: Input should be less than or equal to 1"
 
+    @classmethod
+    def of(cls, errors: Iterable[Mapping[str, Any]], root: str = "") -> Self:
+        """The problem of a failed validation. It names the first few places, each by a bounded length."""
+        shown = [f"{_place(error['loc'], root)}: {error['msg'][:_LONGEST_REASON]}" for error in errors]
+        more = [f"and {len(shown) - _MOST_PLACES} more"] if len(shown) > _MOST_PLACES else []
+        return cls("; ".join(shown[:_MOST_PLACES] + more))
+
+
+def _place(steps: Iterable[object], root: str) -> str:
+    # A client chooses the names of its JSON.
+    names = [str(step) for step in ((root, *steps) if root else steps)]
+    return (
+        ".".join(f"{name[:_LONGEST_NAME]}…" if len(name) > _LONGEST_NAME else name for name in names)
+        or "body"
+    )
+
 
 STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
     ErrorCode.EMPTY_FILE: 422,
@@ -197,8 +220,14 @@ def problem_of(error: SentilocError) -> ProblemError:
 
 def problem_body(status: int, code: str, detail: str) -> Problem:
     """The body of a problem."""
-    title = _OWN_PHRASES.get(status) or HTTPStatus(status).phrase
-    return Problem(type=f"urn:sentiloc:problem:{code}", title=title, status=status, detail=detail, code=code)
+    return Problem(
+        type=f"urn:sentiloc:problem:{code}",
+        title=_OWN_PHRASES.get(status) or HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=request_id_context.get(),
+        code=code,
+    )
 
 
 Answer = type[TypedProblem] | tuple[int, ProblemCode | ErrorCode, str]
@@ -216,7 +245,7 @@ def documented(*answers: Answer) -> dict[int | str, dict[str, object]]:
         entry = responses.setdefault(status, _documented_status(body.title))
         content = entry["content"]
         assert isinstance(content, dict)  # noqa: S101
-        content[MEDIA_TYPE]["examples"][str(code)] = {"value": body.model_dump()}
+        content[MEDIA_TYPE]["examples"][str(code)] = {"value": body.model_dump(exclude_none=True)}
     return responses
 
 

@@ -64,7 +64,13 @@ class CorrectPoint(_Marks):
 class Feedback(_Marks):
     """An editor's complete annotation of a video. An empty list of segments means: no sentiment."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_FEEDBACK]})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [EXAMPLE_FEEDBACK],
+            "anyOf": [{"required": ["segments"]}, {"required": ["points"]}],
+        },
+    )
 
     segments: list[CorrectSegment] | None = Field(None, max_length=MAX_MARKS)
     points: list[CorrectPoint] | None = Field(None, max_length=MAX_MARKS)

@@ -214,8 +214,7 @@ def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
     try:
         options = parse_options(bytes(text))
     except ValidationError as error:
-        places = [(".".join(map(str, ("options", *item["loc"]))), item["msg"]) for item in error.errors()]
-        raise InvalidRequest("; ".join(f"{place}: {message}" for place, message in places)) from error
+        raise InvalidRequest.of(error.errors(), "options") from error
     require_possible(options, settings)
     return options
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.address import current_base
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, parse_options
 from sentiloc.app.telemetry.tracing import current_traceparent
@@ -65,12 +66,17 @@ def _current_key() -> str | None:
     return current_caller().key_id
 
 
+def _current_base() -> str:
+    return str(current_base())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A checked request for a job. It is passed whole from the route to the store.
 
     `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. A new job belongs to the API
-    key and to the trace of the request that creates it, unless told otherwise.
+    key and to the trace of the request that creates it, unless told otherwise. `base` is the root path and version of
+    that request, for the links of its webhook.
     """
 
     id: str = field(default_factory=new_job_id)
@@ -82,6 +88,7 @@ class NewJob:
     options: JobOptions = field(default_factory=JobOptions)
     key_id: str | None = field(default_factory=_current_key)
     trace: str = field(default_factory=current_traceparent)
+    base: str = field(default_factory=_current_base)
     idempotency: IdempotencyKey | None = None
 
     def fields(self) -> dict[str, str]:
@@ -97,6 +104,7 @@ class NewJob:
             "key_id": self.key_id or "",
             "webhook": self.options.webhook_host,
             "trace": self.trace,
+            "base": self.base,
         }
 
 
@@ -151,6 +159,7 @@ class JobRecord:
     source_url: str | None = None
     thumbnails: int = 0
     trace: str | None = None
+    base: str = ""
     video_expires_at: float | None = None
     result_expires_at: float | None = None
     record_expires_at: float | None = None
@@ -197,6 +206,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         source_url=fields.get("source_url") or None,
         thumbnails=int(fields.get("thumbnails") or 0),
         trace=fields.get("trace") or None,
+        base=fields.get("base", ""),
         video_expires_at=_time(fields, "uploads_until"),
         result_expires_at=_time(fields, "results_until"),
         record_expires_at=_time(fields, "records_until"),

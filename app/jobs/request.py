@@ -1,10 +1,10 @@
-"""The JSON body of `POST /localize`: a video at a URL, or a complete upload."""
+"""The JSON bodies that name a video: by its URL, or by a complete upload."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
 import httpx
@@ -22,28 +22,63 @@ _BY_URL: dict[str, Any] = {"url": "https://media.example/holiday.mp4", "options"
 _BY_UPLOAD: dict[str, Any] = {"upload": "b1kT0Vt8Qm2c9sZr5yXw4A"}
 
 
-class LocalizeRequest(BaseModel):
-    """Either `url` or `upload`, and the job's options."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [_BY_URL, _BY_UPLOAD], "minProperties": 1}
-    )
-
-    url: str | None = Field(
-        None,
+Url = Annotated[
+    str,
+    Field(
         min_length=1,
         max_length=MAX_URL,
         description="http or https, at a public address. A worker fetches it; redirects are not followed.",
-    )
-    upload: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"
-    )
-    name: str | None = Field(
-        None,
+    ),
+]
+UploadRef = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"),
+]
+Name = Annotated[
+    str,
+    Field(
         min_length=1,
         max_length=255,
         description="The name of the video at `url`; default: the last part of its path",
-    )
+    ),
+]
+
+
+class UrlRequest(BaseModel):
+    """A video at a URL, and the job's options."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_BY_URL]})
+
+    url: Url
+    name: Name | None = None
+    options: JobOptions = Field(default_factory=JobOptions)
+
+    def source(self) -> LocalizeRequest:
+        """The request in its common form."""
+        return LocalizeRequest(url=self.url, name=self.name, options=self.options)
+
+
+class UploadRequest(BaseModel):
+    """A complete upload, and the job's options."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_BY_UPLOAD]})
+
+    upload: UploadRef
+    options: JobOptions = Field(default_factory=JobOptions)
+
+    def source(self) -> LocalizeRequest:
+        """The request in its common form."""
+        return LocalizeRequest(upload=self.upload, options=self.options)
+
+
+class LocalizeRequest(BaseModel):
+    """Either `url` or `upload`, and the job's options: the JSON body of `POST /localize` in release 1.0."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url | None = None
+    upload: UploadRef | None = None
+    name: Name | None = None
     options: JobOptions = Field(default_factory=JobOptions)
 
     @model_validator(mode="after")
@@ -52,6 +87,10 @@ class LocalizeRequest(BaseModel):
             raise ValueError("send either `url` or `upload`")
         if self.name is not None and self.url is None:
             raise ValueError("`name` belongs to `url`")
+        return self
+
+    def source(self) -> LocalizeRequest:
+        """The request itself."""
         return self
 
     def digest(self) -> str:

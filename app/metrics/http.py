@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sentiloc.app.telemetry.logs import request_id_context
 from sentiloc.app.telemetry.tracing import span
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
@@ -77,6 +78,10 @@ class MetricsMiddleware:
 
 def _describe(current: object, scope: Scope, status: int) -> None:
     route = route_of(scope)
-    found = {"http.request.method": scope["method"], "http.route": route}
+    found = {
+        "http.request.method": scope["method"],
+        "http.route": route,
+        "sentiloc.request_id": request_id_context.get() or "",
+    }
     current.update_name(f"{scope['method']} {route}")  # type: ignore[attr-defined]
     current.set_attributes({**found, "http.response.status_code": status})  # type: ignore[attr-defined]

@@ -8,10 +8,12 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+
+from sentiloc.app.http.address import current_base
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -21,10 +23,18 @@ def add_docs(app: FastAPI) -> None:
     assets = Path(str(resources.files("fastapi_swagger") / "resources"))
     app.mount("/docs/static", StaticFiles(directory=assets), name="docs-static")
     app.add_api_route("/docs", _page, include_in_schema=False, response_class=HTMLResponse)
+    app.add_api_route("/openapi.json", _document, include_in_schema=False, response_class=JSONResponse)
+
+
+async def _document(request: Request) -> JSONResponse:
+    """The document, in which the server is the root path under which the client reaches it."""
+    document = request.app.openapi()
+    server = {**document["servers"][0], "url": current_base().root or "/"}
+    return JSONResponse({**document, "servers": [server]}, headers={"Cache-Control": "no-cache"})
 
 
 async def _page() -> HTMLResponse:
-    page = _swagger()
+    page = _swagger(current_base().root)
     page.headers["Content-Security-Policy"] = content_policy(bytes(page.body).decode())
     return page
 
@@ -42,12 +52,12 @@ def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _swagger() -> HTMLResponse:
+def _swagger(root: str) -> HTMLResponse:
     return get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url=f"{root}/openapi.json",
         title="Sentiloc API",
-        swagger_js_url="/docs/static/swagger-ui-bundle.js",
-        swagger_css_url="/docs/static/swagger-ui.css",
-        swagger_favicon_url="/docs/static/favicon-32x32.png",
+        swagger_js_url=f"{root}/docs/static/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}/docs/static/swagger-ui.css",
+        swagger_favicon_url=f"{root}/docs/static/favicon-32x32.png",
         swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
     )

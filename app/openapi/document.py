@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document that FastAPI generates: problems, examples and API keys."""
+"""Completes the OpenAPI document that FastAPI generates. The document describes `/v1`, release 1 of the API."""
 
 from __future__ import annotations
 
@@ -7,94 +7,109 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from sentiloc.app.access.guard import (
-    Forbidden,
-    QuotaExceeded,
-    RateLimited,
-    Unauthorized,
-    is_open,
-    makes_jobs,
-)
-from sentiloc.app.access.key_limits import KeyLimitReached
-from sentiloc.app.http.problems import Problem, RedisUnavailable, documented
+from sentiloc.app.http.address import VERSION_PATH, is_versioned
+from sentiloc.app.http.problems import Problem
 from sentiloc.app.jobs.feedback import Feedback
 from sentiloc.app.jobs.options import JobOptions
-from sentiloc.app.jobs.request import LocalizeRequest
+from sentiloc.app.jobs.request import UploadRequest, UrlRequest
+from sentiloc.app.openapi.schemas import (
+    reachable,
+    references,
+    request_schemas,
+    tidy,
+    tidy_parameter,
+)
+from sentiloc.app.openapi.security import add_security
+from sentiloc.app.routes.uploads.presign import PresignRequest
 from sentiloc.app.schemas.health import HealthBody, ReadyBody
 from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED, JobBody, JobListBody
 from sentiloc.app.schemas.results import ResultBody
 
-
-def _request_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a request body, in which fields with a default are optional."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return schema
+REQUESTS: tuple[type[BaseModel], ...] = (JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest)
+"""The bodies of requests that routes read by themselves."""
+TAGS = {
+    "jobs": "Create a job from a video, follow it, list, cancel and delete jobs.",
+    "results": "What a finished job holds: segments in every format, scores, pictures, the video.",
+    "feedback": "Correct results, and export the corrections as training data.",
+    "uploads": "Resumable uploads (tus 1.0.0), and uploads that go directly to the object store.",
+    "webhooks": "The deliveries of events that tell the end of jobs.",
+    "service": "The service itself: limits, models, the caller's key, health and metrics.",
+}
+_EXAMPLES_WITH_NULLS = (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody)
+_PARTIAL_ROOTS = {"ResultBody", "EmotionResultBody", "ExpressionResultBody", "CurveBody", "SeriesCurveBody"}
+_INFO = {
+    "contact": {"name": "Sentiloc", "url": "https://github.com/sentiloc/sentiloc"},
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
 
 
 def complete_openapi(app: FastAPI, keys_required: bool = False) -> None:
-    """Add the problem schema, drop FastAPI's error schemas, and restore the nulls that it cuts from examples."""
+    """Replace the document of `app` by a complete one: versioned paths, problems, keys, and schemas for generators."""
     generate = app.openapi
+    made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
-        document = generate()
-        schemas = document["components"]["schemas"]
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        schemas["Problem"] = Problem.model_json_schema()
-        for asked in (Feedback, JobOptions, LocalizeRequest):
-            schemas[asked.__name__] = _request_schema(asked)
-        for model in (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody):
-            schemas[model.__name__]["examples"] = model.model_json_schema()["examples"]
-        accepted = document["paths"]["/localize"]["post"]["responses"]["202"]
-        accepted["content"]["application/json"]["example"] = EXAMPLE_QUEUED
-        add_security(document, keys_required)
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                # FastAPI puts the parameters of dependencies last; clients expect the order of the path.
-                operation.get("parameters", []).sort(key=lambda one: _position(path, one))
-        return document
+        if not made:
+            made.update(_completed(generate(), keys_required))
+        return made
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-_SCHEMES: dict[str, Any] = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "An API key made with `sentiloc keys create`",
-    },
-    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key"},
-}
-_RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "string"}}
-_CHALLENGE = {"description": "RFC 6750", "schema": {"type": "string"}}
+def _completed(document: dict[str, Any], keys_required: bool) -> dict[str, Any]:
+    document["info"] |= _INFO
+    document["servers"] = [{"url": "/", "description": "This server"}]
+    used = {tag for operation in _operations(document) for tag in operation["tags"]}
+    document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items() if name in used]
+    _complete_schemas(document)
+    accepted = document["paths"]["/localize"]["post"]["responses"]["202"]
+    accepted["content"]["application/json"]["example"] = EXAMPLE_QUEUED
+    add_security(document, keys_required)
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete_parameters(path, operation)
+    document["paths"] = {
+        VERSION_PATH + path if is_versioned(path) else path: operations
+        for path, operations in document["paths"].items()
+    }
+    return document
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for operations in document["paths"].values() for operation in operations.values()]
+
+
+def _complete_schemas(document: dict[str, Any]) -> None:
+    """Add the schemas of problems and requests; restore the nulls that FastAPI cuts from examples."""
+    schemas = document["components"]["schemas"]
+    for operation in _operations(document):
+        if "HTTPValidationError" in references(operation["responses"].get("422", {})):
+            del operation["responses"]["422"]
+    asked: set[str] = set()
+    for model in REQUESTS:
+        found = request_schemas(model)
+        schemas |= found
+        asked |= set(found)
+    schemas["Problem"] = Problem.model_json_schema()
+    for answered in _EXAMPLES_WITH_NULLS:
+        schemas[answered.__name__]["examples"] = answered.model_json_schema()["examples"]
+    # Results may be those of an earlier release, which had fewer fields; problems may come from a proxy.
+    partial = asked | reachable(schemas, _PARTIAL_ROOTS) | {"Problem"}
+    for name, schema in schemas.items():
+        if name not in partial and "properties" in schema:
+            schema["required"] = list(schema["properties"])
+        tidy(schema)
+    kept = reachable(schemas, references(document["paths"]))
+    document["components"]["schemas"] = {name: schemas[name] for name in sorted(kept)}
+
+
+def _complete_parameters(path: str, operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        tidy_parameter(parameter)
+    # FastAPI puts the parameters of dependencies last; clients expect the order of the path.
+    operation.get("parameters", []).sort(key=lambda one: _position(path, one))
 
 
 def _position(path: str, parameter: dict[str, Any]) -> int:
     place = path.find(f"{{{parameter['name']}}}")
     return place if parameter["in"] == "path" else len(path)
-
-
-def add_security(document: dict[str, Any], keys_required: bool) -> None:
-    """Document API keys and, on every protected operation, the answers 401, 403 and 429.
-
-    The operations get `security` only on a server that needs keys.
-    """
-    document["components"]["securitySchemes"] = _SCHEMES
-    for path, operations in document["paths"].items():
-        if is_open(path):
-            continue
-        for method, operation in operations.items():
-            if method == "options":
-                continue
-            _add_answers(operation["responses"], makes_jobs(method.upper(), path))
-            if keys_required:
-                operation["security"] = [{name: []} for name in _SCHEMES]
-
-
-def _add_answers(responses: dict[str, Any], with_quota: bool) -> None:
-    refused = (RateLimited, KeyLimitReached, *((QuotaExceeded,) if with_quota else ()))
-    for status, answer in documented(Unauthorized, Forbidden, *refused, RedisUnavailable).items():
-        responses.setdefault(str(status), answer)
-    responses["401"]["headers"] = {"WWW-Authenticate": _CHALLENGE}
-    responses["429"]["headers"] = {"Retry-After": _RETRY_AFTER}

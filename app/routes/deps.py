@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path
+from pydantic import BaseModel
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
@@ -18,6 +19,12 @@ JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]
 POLL_SECONDS = "1"
 NO_STORE = {"Cache-Control": "no-store"}
 BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: String should match pattern …")
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its JSON body by itself; `app.openapi` adds the model's schema."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 class JobNotFound(TypedProblem):

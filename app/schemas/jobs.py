@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from sentiloc.app.http.address import current_base
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.schemas.base import Body
@@ -30,7 +31,7 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "error": None,
     "expires_at": None,
     "video_expires_at": None,
-    "links": {"self": f"/jobs/{EXAMPLE_ID}", "result": f"/jobs/{EXAMPLE_ID}/result"},
+    "links": {"self": f"/v1/jobs/{EXAMPLE_ID}", "result": f"/v1/jobs/{EXAMPLE_ID}/result"},
 }
 
 EXAMPLE_QUEUED: dict[str, Any] = {
@@ -103,9 +104,9 @@ class JobBody(Body):
     links: Links
 
 
-def job_body(record: JobRecord, queue_position: int | None) -> JobBody:
-    """The public part of a record."""
-    path = f"/jobs/{record.id}"
+def job_body(record: JobRecord, queue_position: int | None, base: str | None = None) -> JobBody:
+    """The public part of a record; its links start with `base`, by default that of the current request."""
+    path = f"{current_base() if base is None else base}/jobs/{record.id}"
     return JobBody(
         id=record.id,
         state=record.state,

@@ -1,4 +1,4 @@
-"""Logging for every process: one line per event, as text or JSON, with the job's id if there is one."""
+"""Logging for every process: one line per event, as text or JSON, with the ids of its job and its request if any."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from sentiloc.app.settings import Settings
 
 job_id_context: ContextVar[str | None] = ContextVar("job_id", default=None)
+request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class _Formatter(logging.Formatter):
@@ -24,6 +25,9 @@ class _Formatter(logging.Formatter):
         job_id = job_id_context.get()
         if job_id is not None:
             fields["job"] = job_id
+        request_id = request_id_context.get()
+        if request_id is not None:
+            fields["request"] = request_id
         fields["message"] = record.getMessage()
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)

@@ -2,6 +2,8 @@
 import { text } from "./strings.js";
 
 const KEY = "sentiloc.key";
+// The page may stand under a path of a proxy, such as /sentiloc/.
+const API = new URL("../v1", import.meta.url).pathname;
 
 export class Problem extends Error {
   constructor(body, status) {
@@ -69,33 +71,35 @@ const read = async (path, init) => (await checked(path, init)).json();
 const JSON_BODY = { "Content-Type": "application/json" };
 const post = (path, body) => read(path, { method: "POST", headers: JSON_BODY, body: JSON.stringify(body) });
 
-export const getJob = (id) => read(`/jobs/${id}`);
-export const listJobs = (query) => read(`/jobs?${new URLSearchParams(query)}`);
-export const deleteJob = (id) => checked(`/jobs/${id}`, { method: "DELETE" });
-export const listModels = () => read("/models");
-export const formatNames = () => read("/formats");
+export const getJob = (id) => read(`${API}/jobs/${id}`);
+export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
+export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
+export const listModels = () => read(`${API}/models`);
+export const formatNames = () => read(`${API}/formats`);
 // Feedback comes with a tag; what is sent with an old tag is refused (412), so that nobody overwrites another's work.
 export async function getFeedback(id) {
-  const response = await checked(`/jobs/${id}/feedback`);
+  const response = await checked(`${API}/jobs/${id}/feedback`);
   return { ...(await response.json()), tag: response.headers.get("ETag") };
 }
 
 export async function sendFeedback(id, feedback, tag) {
   const init = { method: "POST", headers: { ...JSON_BODY, "If-Match": tag }, body: JSON.stringify(feedback) };
-  const response = await checked(`/jobs/${id}/feedback`, init);
+  const response = await checked(`${API}/jobs/${id}/feedback`, init);
   return { at: (await response.json()).at, tag: response.headers.get("ETag") };
 }
 
 export async function withdrawFeedback(id, tag) {
-  const response = await checked(`/jobs/${id}/feedback`, { method: "DELETE", headers: { "If-Match": tag } });
+  const response = await checked(`${API}/jobs/${id}/feedback`, { method: "DELETE", headers: { "If-Match": tag } });
   return { at: null, tag: response.headers.get("ETag") };
 }
 
-export const startJob = (source) => post("/localize", source);
+export const UPLOADS = `${API}/uploads`;
+export const startJobOfUrl = (source) => post(`${API}/localize/url`, source);
+export const startJobOfUpload = (source) => post(`${API}/localize/upload`, source);
 
-export const resultPath = (id, query = {}) => `/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");
+export const resultPath = (id, query = {}) => `${API}/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");
 export const getResult = (id, cut = {}) => read(resultPath(id, { ...cut, format: "json" }));
-export const videoPath = (id) => `/jobs/${id}/video`;
+export const videoPath = (id) => `${API}/jobs/${id}/video`;
 
 // Everything that might be a segment, before threshold and merging: rows of the CSV result.
 export async function getCandidates(id, minLength) {
@@ -119,7 +123,7 @@ export async function getBlob(path) {
 // Server-sent events through fetch, so that the key can be sent. Yields { id, type, data } until the stream ends.
 export async function* events(id, lastId, signal) {
   const headers = lastId ? { "Last-Event-ID": lastId } : {};
-  const response = await checked(`/jobs/${id}/events`, { headers, signal });
+  const response = await checked(`${API}/jobs/${id}/events`, { headers, signal });
   if (response.status === 204) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";

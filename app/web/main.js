@@ -1,5 +1,5 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { Problem, deleteJob, onKeyNeeded, startJob } from "./api.js";
+import { Problem, deleteJob, onKeyNeeded, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
@@ -113,7 +113,7 @@ async function sendUrl(event) {
   event.preventDefault();
   begin();
   try {
-    location.hash = (await startJob({ url: $("url").value.trim(), options: jobOptions() })).id;
+    location.hash = (await startJobOfUrl({ url: $("url").value.trim(), options: jobOptions() })).id;
     $("url").value = "";
   } catch (error) {
     fail(error);

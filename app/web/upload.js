@@ -1,5 +1,5 @@
 // Sends a file in pieces that may break off and go on (tus 1.0.0): pause, a lost connection or a closed tab lose nothing.
-import { Problem, apiKey, asProblem, request, startJob } from "./api.js";
+import { Problem, UPLOADS, apiKey, asProblem, request, startJobOfUpload } from "./api.js";
 import { pause as wait, store } from "./dom.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
@@ -89,7 +89,7 @@ export class Upload {
       "Upload-Length": String(size),
       "Upload-Metadata": about.map(([key, value]) => `${key} ${base64(value)}`).join(","),
     };
-    const response = await request("/uploads", { method: "POST", headers });
+    const response = await request(UPLOADS, { method: "POST", headers });
     if (response.status !== 201) throw await asProblem(response);
     this.path = new URL(response.headers.get("Location"), location.origin).pathname;
     this.offset = 0;
@@ -134,7 +134,7 @@ export class Upload {
   // The server begins by itself when it has all bytes (`localize`); asking again makes no second job.
   async finish() {
     const id = this.path.split("/").pop();
-    if (!this.job) await startJob({ upload: id, options: this.options });
+    if (!this.job) await startJobOfUpload({ upload: id, options: this.options });
     store(this.memory, null);
     this.finished = true;
     return (this.job ?? id).split("/").pop();

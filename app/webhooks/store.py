@@ -70,7 +70,7 @@ def event_body(record: JobRecord) -> bytes:
     body = {
         "type": f"job.{record.state}",
         "timestamp": moment.isoformat().replace("+00:00", "Z"),
-        "data": job_body(record, None).model_dump(mode="json"),
+        "data": job_body(record, None, record.base).model_dump(mode="json"),
     }
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 

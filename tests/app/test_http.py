@@ -272,7 +272,7 @@ def test_names_are_only_shown(client: TestClient, settings: Settings, name: str)
 def test_every_framework_error_is_a_problem(client: TestClient) -> None:
     assert_problem(client.get("/nothing/here"), 404, "not_found")
     assert_problem(client.put("/localize"), 405, "method_not_allowed")
-    assert client.put("/localize").headers["allow"] == "POST"
+    assert client.put("/localize").headers["allow"] == "OPTIONS, POST"
     assert_problem(client.get("/jobs/not.an.id"), 422, "invalid_request")
     assert_problem(client.get("/jobs/unknown/result"), 404, "job_not_found")
 

@@ -212,18 +212,18 @@ def test_without_keys_nothing_is_asked(client: TestClient) -> None:
     assert client.get("/key").json()["required"] is False
     assert upload(client).status_code == 202
     document = client.get("/openapi.json").json()
-    assert "security" not in document["paths"]["/jobs"]["get"]
+    assert {} in document["paths"]["/v1/jobs"]["get"]["security"]
 
 
 def test_the_document_names_the_schemes(guarded: TestClient) -> None:
     document = guarded.get("/openapi.json").json()
     schemes = document["components"]["securitySchemes"]
     assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
-    operation = document["paths"]["/localize"]["post"]
+    operation = document["paths"]["/v1/localize"]["post"]
     assert operation["security"] == [{"bearer": []}, {"key": []}]
     examples = operation["responses"]["429"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"rate_limited", "quota_exceeded", "key_limit"}
-    assert "security" not in document["paths"]["/healthz"]["get"]
+    assert document["paths"]["/healthz"]["get"]["security"] == []
 
 
 def test_no_redis_no_entry(redis_server: PrivateRedis, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_the_key_is_sent(kind: type[Client], monkeypatch: pytest.MonkeyPatch) ->
         with kind(cast("str", None)) as client:
             client.status("../abc?x")
     assert server.sent("Authorization") == ["Bearer k1", "Bearer k2"]
-    assert server.requests[-1].path == "/jobs/..%2Fabc%3Fx"
+    assert server.requests[-1].path == "/v1/jobs/..%2Fabc%3Fx"
 
 
 def parts(headers: Message, body: bytes) -> dict[str, Message]:
@@ -211,7 +211,7 @@ def test_an_open_file_is_sent_from_where_it_stands(kind: type[Client]) -> None:
 def test_a_piece_that_breaks_off_goes_on_where_the_server_is(kind: type[Client]) -> None:
     told: list[tuple[int, int]] = []
     script = (
-        answer(201, Location="/uploads/u1", Upload_Offset="0"),
+        answer(201, Location="/v1/uploads/u1", Upload_Offset="0"),
         answer(204, Upload_Offset="4"),
         hang_up,
         BUSY,
@@ -243,7 +243,7 @@ def test_a_piece_that_breaks_off_goes_on_where_the_server_is(kind: type[Client])
 
 
 def test_an_upload_that_cannot_go_on_ends(kind: type[Client]) -> None:
-    begun = answer(201, Location="/uploads/u1")
+    begun = answer(201, Location="/v1/uploads/u1")
     for script, error in (
         ((begun, problem(410, "upload_gone")), ApiError),
         ((begun, hang_up, answer(200, {"offset": 0}), hang_up, answer(200)), UnexpectedAnswerError),
@@ -369,7 +369,7 @@ def test_a_list_is_read_page_by_page(kind: type[Client]) -> None:
             len(list(client.list_jobs(state=(JobState.QUEUED, JobState.FAILED), metadata={"reel": "3"}))) == 3
         )
     paths = [request.path for request in server.requests]
-    assert paths[0] == "/jobs?state=queued&state=failed&metadata=reel%3D3&limit=100"
+    assert paths[0] == "/v1/jobs?state=queued&state=failed&metadata=reel%3D3&limit=100"
     assert [path.partition("cursor=")[2] for path in paths] == ["", "next", "last"]
 
 

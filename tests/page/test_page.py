@@ -133,7 +133,7 @@ def test_an_upload_is_paused_and_goes_on_after_the_tab_was_closed(
     before = len(person.asked)
     page.set_input_files("#file", large)
     person.wait_result()
-    uploads = [method for method, path in person.asked[before:] if path.startswith("/uploads")]
+    uploads = [method for method, path in person.asked[before:] if path.startswith("/v1/uploads")]
     assert uploads[0] == "HEAD" and "POST" not in uploads
 
 

@@ -23,7 +23,7 @@ def serve_again(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_says_where_it_is_and_how_to_upload(service: RunningService) -> None:
-    assert f"curl -F video=@VIDEO.mp4 {service.url}/localize" in service.output
+    assert f"curl -F video=@VIDEO.mp4 {service.url}/v1/localize" in service.output
     assert f"{service.url}/docs" in service.output
 
 

@@ -49,6 +49,7 @@ _EXAMPLE = _RETRY + "".join(
 @router.get(
     "/jobs/{job_id}/events",
     summary="Stream a job's events",
+    operation_id="streamJobEvents",
     response_class=StreamingResponse,
     responses={
         200: {

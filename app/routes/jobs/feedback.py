@@ -19,7 +19,7 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Added, Feedback, KeptFeedback, training_zip
-from sentiloc.app.routes.deps import BAD_ID, JobDep, JobId, JobNotFound, reload
+from sentiloc.app.routes.deps import BAD_ID, JobDep, JobId, JobNotFound, json_body, reload
 from sentiloc.app.routes.results.result import STORE_DOWN, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import Services, ServicesDep
@@ -40,12 +40,6 @@ _KEPT: dict[str, Any] = {
     "feedback": EXAMPLE_FEEDBACK,
 }
 _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Feedback"}}},
-    }
-}
 
 
 class FeedbackFull(TypedProblem):
@@ -87,7 +81,8 @@ class FeedbackList(BaseModel):
     "/jobs/{job_id}/feedback",
     status_code=201,
     summary="Correct a result",
-    openapi_extra=_FORM,
+    operation_id="addFeedback",
+    openapi_extra=json_body(Feedback),
     responses={
         201: {"content": {"application/json": {"example": _KEPT}}},
         **documented(
@@ -124,6 +119,7 @@ async def give(
 @router.get(
     "/jobs/{job_id}/feedback",
     summary="List a job's feedback",
+    operation_id="listFeedback",
     responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
 def of_job(record: JobDep, response: Response, services: ServicesDep) -> FeedbackList:
@@ -137,6 +133,7 @@ def of_job(record: JobDep, response: Response, services: ServicesDep) -> Feedbac
     "/jobs/{job_id}/feedback",
     status_code=204,
     summary="Withdraw all feedback on a job",
+    operation_id="deleteFeedback",
     responses=documented(JobNotFound, FeedbackOutdated, BAD_ID, RedisUnavailable),
 )
 def withdraw(record: JobDep, services: ServicesDep, if_match: IfMatch = None) -> Response:
@@ -149,6 +146,7 @@ def withdraw(record: JobDep, services: ServicesDep, if_match: IfMatch = None) ->
 @router.get(
     "/feedback/export",
     summary="Export all feedback for training",
+    operation_id="exportFeedback",
     response_class=Response,
     responses={
         200: {"description": "Annotation files; the name of a video is the id of its job", "content": _ZIP},

@@ -26,6 +26,7 @@ _FOLLOWED: dict[int | str, dict[str, Any]] = {
 @router.get(
     "",
     summary="Get a job's status",
+    operation_id="getJob",
     response_model=JobBody,
     responses={**_FOLLOWED, **NOT_MODIFIED, **documented(JobNotFound, BAD_ID, RedisUnavailable)},
 )
@@ -46,6 +47,7 @@ async def job_status(services: Services, job_id: str, request: Request) -> Respo
 @router.post(
     "/cancel",
     summary="Cancel a job",
+    operation_id="cancelJob",
     responses={
         200: {"description": "The job as it is now; unchanged if it had ended"},
         **documented(JobNotFound, BAD_ID, RedisUnavailable),
@@ -60,6 +62,7 @@ def cancel(record: JobDep, services: ServicesDep) -> JobBody:
 @router.delete(
     "",
     summary="Cancel or delete a job",
+    operation_id="deleteJob",
     status_code=200,
     response_model=None,
     responses={

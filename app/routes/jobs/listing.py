@@ -63,6 +63,7 @@ def _seconds(moment: datetime | None) -> float | None:
 @router.get(
     "/jobs",
     summary="List jobs",
+    operation_id="listJobs",
     responses=documented(
         (422, ProblemCode.INVALID_REQUEST, "query.limit: Input should be less than or equal to 100"),
         InvalidCursor,

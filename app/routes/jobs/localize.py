@@ -1,13 +1,16 @@
-"""`POST /localize`: creates a job from a video in a form, from a URL, or from an upload."""
+"""`POST /localize`, `/localize/url`, `/localize/upload`: create a job from a form, a URL, or an upload."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from sentiloc.app.http.body import UploadStalled, parse_body, read_body
+from sentiloc.app.http.address import address
+from sentiloc.app.http.body import UploadCutOff, UploadStalled, parse_body, read_body
+from sentiloc.app.http.lifecycle import Deprecation
 from sentiloc.app.http.multipart import (
     MalformedMultipart,
     MissingField,
@@ -25,9 +28,10 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
 from sentiloc.app.jobs.options import JobOptions, UnknownModel, require_possible
 from sentiloc.app.jobs.record import JobRecord, NewJob
-from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest
+from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, UploadRequest, UrlRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
+from sentiloc.app.routes.deps import json_body
 from sentiloc.app.routes.uploads.tus import find_upload
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
@@ -60,13 +64,12 @@ _FORM: dict[str, Any] = {
                 },
                 "encoding": {"options": {"contentType": "application/json"}},
             },
-            "application/json": {"schema": {"$ref": "#/components/schemas/LocalizeRequest"}},
         },
     }
 }
 
 _LOCATION = {
-    "Location": {"description": "The job's path", "schema": {"type": "string"}},
+    "Location": {"description": "The job's path", "required": True, "schema": {"type": "string"}},
     "Idempotent-Replayed": {
         "description": "`true` if the Idempotency-Key was seen before: the answer is the job that it created",
         "schema": {"type": "string"},
@@ -86,53 +89,88 @@ IdempotencyHeader = Annotated[
         description="Your own key, such as a UUID. The same request with the same key returns the same job.",
     ),
 ]
-_PROBLEMS = documented(
+_URL_FORBIDDEN = (
+    422,
+    ErrorCode.URL_FORBIDDEN,
+    "The URL leads to an address that this server does not connect to.",
+)
+_COMMON = (UploadCutOff, UploadStalled, InvalidRequest, UnknownModel, IdempotencyConflict, RedisUnavailable)
+_FORM_PROBLEMS = documented(
+    *_COMMON,
     MalformedMultipart,
-    UploadStalled,
-    UploadNotFound,
-    UploadUnfinished,
-    UploadUsed,
-    UploadGone,
-    BodyTooLarge,
     UploadTooLarge,
     NotMultipart,
     MissingField,
     UnexpectedField,
-    InvalidRequest,
-    UnknownModel,
-    IdempotencyConflict,
-    (422, ErrorCode.URL_FORBIDDEN, "The URL leads to an address that this server does not connect to."),
     EmptyVideo,
-    RedisUnavailable,
+    _URL_FORBIDDEN,
     (507, ErrorCode.STORAGE_FULL, "The server's storage is full."),
 )
+_URL_PROBLEMS = documented(*_COMMON, BodyTooLarge, _URL_FORBIDDEN)
+_UPLOAD_PROBLEMS = documented(
+    *_COMMON, BodyTooLarge, _URL_FORBIDDEN, UploadNotFound, UploadUnfinished, UploadUsed, UploadGone
+)
+_JSON_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 @router.post(
     "/localize",
     status_code=202,
     summary="Create a job from a video",
-    responses={**_ACCEPTED, **_PROBLEMS},
+    operation_id="localizeVideo",
+    responses={**_ACCEPTED, **_FORM_PROBLEMS},
     openapi_extra=_FORM,
 )
 async def localize(
     request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
 ) -> JobBody:
-    """Sent as a form, the video is streamed to storage under a generated name.
-
-    JSON names a video instead: by a `url`, from which a worker fetches it, or by a complete `upload`.
-    """
+    """The video is streamed to storage under a generated name. Options may come before or after it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        # The form of release 1.0 for URLs and uploads, which client generators cannot express.
+        notice = Deprecation(since=_JSON_SINCE, successor=address("/localize/url"))
+        response.headers.update(notice.headers())
+        return await _localize_json(LocalizeRequest, request, response, services, idempotency_key)
     # Refuse before a large body is received that could not be recorded.
     await services.shared.ask(("PING",))
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        record, is_new = await _from_json(request, services, idempotency_key)
-    else:
-        job = await receive_video(request, services.storage, services.settings, idempotency_key)
-        record = await to_thread.run_sync(_submit_form, services, job)
-        is_new = record.id == job.id
+    job = await receive_video(request, services.storage, services.settings, idempotency_key)
+    record = await to_thread.run_sync(_submit_form, services, job)
+    return await _accepted(response, services, record, is_new=record.id == job.id)
+
+
+@router.post(
+    "/localize/url",
+    status_code=202,
+    summary="Create a job from a video at a URL",
+    operation_id="localizeUrl",
+    responses={**_ACCEPTED, **_URL_PROBLEMS},
+    openapi_extra=json_body(UrlRequest),
+)
+async def localize_url(
+    request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
+) -> JobBody:
+    """A worker fetches the video as the first stage of the job. Redirects are not followed."""
+    return await _localize_json(UrlRequest, request, response, services, idempotency_key)
+
+
+@router.post(
+    "/localize/upload",
+    status_code=202,
+    summary="Create a job from a complete upload",
+    operation_id="localizeUpload",
+    responses={**_ACCEPTED, **_UPLOAD_PROBLEMS},
+    openapi_extra=json_body(UploadRequest),
+)
+async def localize_upload(
+    request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
+) -> JobBody:
+    """An upload under `/uploads` has one job at most. The same request again returns that job."""
+    return await _localize_json(UploadRequest, request, response, services, idempotency_key)
+
+
+async def _accepted(response: Response, services: Services, record: JobRecord, *, is_new: bool) -> JobBody:
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/jobs/{record.id}"
+    response.headers["Location"] = address(f"/jobs/{record.id}")
     response.headers["Cache-Control"] = "no-store"
     return job_body(record, (await services.reader.get(record.id))[1])
 
@@ -149,15 +187,25 @@ def _submit_form(services: Services, job: NewJob) -> JobRecord:
     return record
 
 
-async def _from_json(request: Request, services: Services, key: str | None) -> tuple[JobRecord, bool]:
-    """The job that a JSON body asks for, and whether it is a new one."""
+async def _localize_json(
+    model: type[UrlRequest | UploadRequest | LocalizeRequest],
+    request: Request,
+    response: Response,
+    services: Services,
+    key: str | None,
+) -> JobBody:
+    """The job that a JSON body asks for."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
-    asked = parse_body(LocalizeRequest, body)
+    asked = parse_body(model, body).source()
     require_possible(asked.options, services.settings)
     idempotency = make_key(key, asked.digest(), services.settings.idempotency_seconds)
     if asked.upload is not None:
-        return await to_thread.run_sync(_of_upload, services, asked.upload, asked.options, idempotency)
-    return await to_thread.run_sync(_of_url, services, asked, idempotency)
+        record, is_new = await to_thread.run_sync(
+            _of_upload, services, asked.upload, asked.options, idempotency
+        )
+    else:
+        record, is_new = await to_thread.run_sync(_of_url, services, asked, idempotency)
+    return await _accepted(response, services, record, is_new=is_new)
 
 
 def _of_upload(

@@ -71,6 +71,7 @@ class WebhookLog(BaseModel):
 @router.get(
     "/jobs/{job_id}/webhooks",
     summary="List a webhook's deliveries",
+    operation_id="listJobDeliveries",
     responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
 def log(record: JobDep, services: ServicesDep, response: Response) -> WebhookLog:
@@ -83,6 +84,7 @@ def log(record: JobDep, services: ServicesDep, response: Response) -> WebhookLog
     "/jobs/{job_id}/webhooks",
     status_code=202,
     summary="Deliver a webhook again",
+    operation_id="redeliverJobEvent",
     responses=documented(JobNotFound, NoWebhook, BAD_ID, RedisUnavailable),
 )
 def deliver_again(record: JobDep, services: ServicesDep) -> WebhookLog:

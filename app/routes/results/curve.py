@@ -58,6 +58,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/jobs/{job_id}/curve",
     summary="Get the scores over time",
+    operation_id="getCurve",
     response_model=CurveBody | SeriesCurveBody,
     responses={
         **_ANSWER,

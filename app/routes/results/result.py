@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field
 from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
-from sentiloc.app.http.answers import RangeProblems
+from sentiloc.app.http.address import address
+from sentiloc.app.http.answers import BAD_RANGES, RangeProblems
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import (
     ProblemCode,
@@ -129,6 +130,7 @@ class Cut(CutOptions):
 @router.get(
     "/jobs/{job_id}/result",
     summary="Get the result",
+    operation_id="getResult",
     response_model=ResultBody | EmotionResultBody | ExpressionResultBody,
     responses={
         **_RESULT,
@@ -176,6 +178,7 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
 @router.get(
     "/jobs/{job_id}/video",
     summary="Get the uploaded video",
+    operation_id="getVideo",
     response_class=FileResponse,
     responses={
         200: {"description": "The file as it was uploaded", "content": {"video/*": _BYTES}},
@@ -183,6 +186,7 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
         307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
         **documented(
             JobNotFound,
+            *BAD_RANGES,
             (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored."),
             BAD_ID,
             STORE_DOWN,
@@ -248,7 +252,7 @@ def require_result(record: JobRecord) -> str:
 def _thumbnails(record: JobRecord, stored: AnyResult, found: AnyResult) -> list[str | None]:
     """The path of each segment's picture, None without one. Segments cut again keep the picture of the same peak."""
     paths = {
-        (segment.label, segment.peak): f"/jobs/{record.id}/thumbnails/{index}"
+        (segment.label, segment.peak): address(f"/jobs/{record.id}/thumbnails/{index}")
         for index, segment in enumerate(stored.segments[: record.thumbnails])
     }
     return [paths.get((segment.label, segment.peak)) for segment in found.segments]
@@ -269,6 +273,7 @@ _FORMATS_EXAMPLE = [{"name": "vtt", "title": "WebVTT", "media_type": "text/vtt",
 @router.get(
     "/formats",
     summary="List the result formats",
+    operation_id="listFormats",
     responses={200: {"content": {JSON_TYPE: {"example": _FORMATS_EXAMPLE}}}},
 )
 def formats() -> list[FormatBody]:

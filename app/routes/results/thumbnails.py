@@ -38,6 +38,7 @@ class ThumbnailNotFound(TypedProblem):
 @router.get(
     "/jobs/{job_id}/thumbnails/{n}",
     summary="Get the picture of a segment",
+    operation_id="getThumbnail",
     response_class=Response,
     responses={
         **_ANSWER,

@@ -18,7 +18,7 @@ from sentiloc.model.package import list_packages, shipped_models_dir
 from sentiloc.model.spec import ModelSpec, load_spec
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["service"])
 
 CONTAINERS = ["mp4", "mov", "webm", "mkv", "avi", "ts"]
 _STREAMS = ("visual", "audio", "face", "flow")
@@ -108,7 +108,7 @@ class InstalledModel(BaseModel):
     spec_hash: str
 
 
-@router.get("/limits", summary="Get the server's limits")
+@router.get("/limits", summary="Get the server's limits", operation_id="getLimits")
 def limits(services: ServicesDep) -> LimitsBody:
     """The settings that limit what a client can send."""
     fixed = {
@@ -125,6 +125,7 @@ def limits(services: ServicesDep) -> LimitsBody:
 @router.get(
     "/models",
     summary="List the models",
+    operation_id="listModels",
     responses={200: {"content": {"application/json": {"example": [_MODEL]}}}},
 )
 def models(services: ServicesDep) -> list[InstalledModel]:

@@ -12,10 +12,10 @@ from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.version import version
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz", summary="Check that the process is alive")
+@router.get("/healthz", summary="Check that the process is alive", operation_id="getHealth")
 async def healthz() -> HealthBody:
     """Always 200 while the process is alive."""
     return HealthBody(version=version())
@@ -24,6 +24,7 @@ async def healthz() -> HealthBody:
 @router.get(
     "/readyz",
     summary="Check that the service is ready",
+    operation_id="getReadiness",
     responses={503: {"model": ReadyBody, "description": "The service is not ready; `reasons` say why"}},
 )
 def readyz(response: Response, services: ServicesDep) -> ReadyBody:

@@ -15,7 +15,7 @@ from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.services import ServicesDep
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["service"])
 
 _EXAMPLE: dict[str, Any] = {
     "required": True,
@@ -48,7 +48,9 @@ class KeyBody(BaseModel):
     expires_at: datetime | None = None
 
 
-@router.get("/key", summary="Get the caller's API key", responses=documented(RedisUnavailable))
+@router.get(
+    "/key", summary="Get the caller's API key", operation_id="getKey", responses=documented(RedisUnavailable)
+)
 def own_key(services: ServicesDep, response: Response) -> KeyBody:
     """The caller's key, its limits, and how much of its quota is used."""
     response.headers.update(NO_STORE)

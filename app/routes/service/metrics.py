@@ -13,7 +13,7 @@ from sentiloc.app.metrics.collector import ServiceCollector
 from sentiloc.app.metrics.queue import read_queue_metrics
 from sentiloc.app.services import ServicesDep
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["service"])
 
 _EXAMPLE = (
     "# HELP sentiloc_jobs_queued Jobs that wait for a worker\n"
@@ -32,6 +32,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/metrics",
     summary="Get the metrics",
+    operation_id="getMetrics",
     response_class=Response,
     responses={**_ANSWER, **documented(RedisUnavailable)},
 )

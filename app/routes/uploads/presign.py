@@ -15,6 +15,7 @@ from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.problems import BodyTooLarge, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.record import new_job_id
+from sentiloc.app.routes.deps import json_body
 from sentiloc.app.routes.results.result import STORE_DOWN
 from sentiloc.app.routes.uploads.tus import EXAMPLE_ID, new_upload
 from sentiloc.app.schemas.base import Body
@@ -42,20 +43,12 @@ class PresignRequest(BaseModel):
     name: str = Field("video", min_length=1, max_length=255)
 
 
-_ASKED = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": PresignRequest.model_json_schema()}},
-    }
-}
-
-
 class PresignBody(Body):
     """A form: POST `fields`, then the video as `file`, to `url` as multipart/form-data."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str = Field(description="The upload's id for `POST /localize`, once the video is sent")
+    id: str = Field(description="The upload's id for `POST /localize/upload`, once the video is sent")
     url: str
     fields: dict[str, str]
     expires_at: datetime = Field(description="When the form expires")
@@ -65,7 +58,8 @@ class PresignBody(Body):
     "/presign",
     status_code=201,
     summary="Get a form to send a video directly to the object store",
-    openapi_extra=_ASKED,
+    operation_id="presignUpload",
+    openapi_extra=json_body(PresignRequest),
     responses=documented(
         NotPresigned,
         BodyTooLarge,
@@ -76,7 +70,7 @@ class PresignBody(Body):
     ),
 )
 async def presign(request: Request, services: ServicesDep) -> PresignBody:
-    """The store refuses a video that is too large. `POST /localize` with the `id` then creates its one job."""
+    """The store refuses a video that is too large. `POST /localize/upload` with the `id` then creates its one job."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     return await to_thread.run_sync(_presign, services, parse_body(PresignRequest, body))
 

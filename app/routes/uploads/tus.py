@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled
 from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, UploadTooLarge
@@ -108,7 +109,12 @@ class UploadBody(Body):
     job: str | None = Field(description="The path of the upload's job, once it has one")
 
 
-@router.options("", status_code=204, summary="Get the capabilities of resumable uploads")
+@router.options(
+    "",
+    status_code=204,
+    summary="Get the capabilities of resumable uploads",
+    operation_id="getUploadCapabilities",
+)
 def capabilities(services: ServicesDep) -> Response:
     """The version and the extensions of tus that the server supports, in headers."""
     headers = {
@@ -126,6 +132,7 @@ def capabilities(services: ServicesDep) -> Response:
     status_code=201,
     response_class=Response,
     summary="Create a resumable upload",
+    operation_id="createUpload",
     responses={
         201: {
             "description": "The upload is created, with its first chunk if one was sent",
@@ -149,7 +156,7 @@ def capabilities(services: ServicesDep) -> Response:
     },
 )
 async def create(request: Request, services: ServicesDep) -> Response:
-    """A body is the first chunk. Without `localize` in the metadata, `POST /localize` creates the job."""
+    """A body is the first chunk. Without `localize` in the metadata, `POST /localize/upload` creates the job."""
     headers = request.headers
     tus.require_version(headers)
     tus.refuse_concatenation(headers)
@@ -162,7 +169,7 @@ async def create(request: Request, services: ServicesDep) -> Response:
     if has_chunk:
         record, offset = await services.upload_writer.receive(request, record, 0, checksum)
     job = await to_thread.run_sync(_job_of, services, record)
-    location = {"Location": f"/uploads/{record.id}"}
+    location = {"Location": address(f"/uploads/{record.id}")}
     return Response(status_code=201, headers={**tus.upload_headers(record, offset), **location, **job})
 
 
@@ -196,6 +203,7 @@ def _create(services: Services, request: Request) -> UploadRecord:
     "/{upload_id}",
     response_class=Response,
     summary="Get the offset of an upload",
+    operation_id="getUploadOffset",
     responses={
         200: {"description": "The offset, in headers", "headers": _STATE_HEADERS},
         **documented(UploadNotFound, UploadGone, tus.UnsupportedVersion, _BAD_ID, RedisUnavailable),
@@ -219,6 +227,7 @@ def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> R
 @router.get(
     "/{upload_id}",
     summary="Get an upload",
+    operation_id="getUpload",
     responses=documented(UploadNotFound, UploadGone, _BAD_ID, RedisUnavailable),
 )
 def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
@@ -240,6 +249,7 @@ def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
     "/{upload_id}",
     status_code=204,
     summary="Send the next chunk of an upload",
+    operation_id="sendUploadChunk",
     responses={
         204: {"description": "The chunk is stored durably", "headers": _STATE_HEADERS},
         **documented(*_CHUNK_PROBLEMS, OffsetMismatch, UploadNotFound, UploadGone, _BAD_ID, RedisUnavailable),
@@ -288,6 +298,7 @@ def _with_length(services: Services, record: UploadRecord, length: int | None) -
     status_code=204,
     response_class=Response,
     summary="End an upload",
+    operation_id="deleteUpload",
     responses=documented(
         *(
             UploadNotFound,
@@ -344,4 +355,4 @@ def find_upload(services: Services, upload_id: str) -> UploadRecord:
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
     """A header with the path of the upload's job, if any. A job that was requested in advance is created here."""
     job = services.upload_jobs.begin_by_itself(record) or services.store.get(record.id)
-    return {"Sentiloc-Job": f"/jobs/{job.id}"} if job else {}
+    return {"Sentiloc-Job": address(f"/jobs/{job.id}")} if job else {}

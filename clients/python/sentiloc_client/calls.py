@@ -37,6 +37,8 @@ from .version import __version__
 
 T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+API = "/v1"
+"""The version of the API that this client was written for."""
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
 
@@ -93,20 +95,20 @@ def submit(
     asked = {} if options is None else {"options": ("application/json", json.dumps(encode(options)))}
     body = FormBody(VideoFile(video, name, progress), "video", asked)
     headers = {**body.headers, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-    return Call(method="POST", path="/localize", parse=one(Job), headers=headers, body=body)
+    return Call(method="POST", path=f"{API}/localize", parse=one(Job), headers=headers, body=body)
 
 
 def submit_url(url: str, options: JobOptions | None, idempotency_key: str | None) -> Call[Job]:
     """The server fetches the video; sent with a key, too."""
     asked = {"url": url} if options is None else {"url": url, "options": encode(options)}
     headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-    return Call(method="POST", path="/localize", parse=one(Job), headers=headers, json=asked)
+    return Call(method="POST", path=f"{API}/localize/url", parse=one(Job), headers=headers, json=asked)
 
 
 def localize_upload(upload: str, options: JobOptions | None) -> Call[Job]:
     """Make an upload a job, one at most."""
     asked = {"upload": upload} if options is None else {"upload": upload, "options": encode(options)}
-    return Call(method="POST", path="/localize", parse=one(Job), json=asked)
+    return Call(method="POST", path=f"{API}/localize/upload", parse=one(Job), json=asked)
 
 
 def status(job_id: str) -> Call[Job]:
@@ -165,7 +167,7 @@ def page(limit: int, cursor: str | None, filters: Filters) -> Call[JobPage]:
         "cursor": cursor,
     }
     given = {key: value for key, value in params.items() if value not in (None, [])}
-    return Call(method="GET", path="/jobs", parse=one(JobPage), params=given)
+    return Call(method="GET", path=f"{API}/jobs", parse=one(JobPage), params=given)
 
 
 def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
@@ -191,17 +193,17 @@ def webhooks(job_id: str, *, again: bool) -> Call[WebhookLog]:
 
 def limits() -> Call[Limits]:
     """What the server takes."""
-    return Call(method="GET", path="/limits", parse=one(Limits))
+    return Call(method="GET", path=f"{API}/limits", parse=one(Limits))
 
 
 def models() -> Call[tuple[InstalledModel, ...]]:
     """The models that a job can name."""
-    return Call(method="GET", path="/models", parse=_many(InstalledModel))
+    return Call(method="GET", path=f"{API}/models", parse=_many(InstalledModel))
 
 
 def formats() -> Call[tuple[ResultFormat, ...]]:
     """The formats that a result can be rendered in, besides JSON."""
-    return Call(method="GET", path="/formats", parse=_many(ResultFormat))
+    return Call(method="GET", path=f"{API}/formats", parse=_many(ResultFormat))
 
 
 def ready() -> Call[Readiness]:
@@ -215,7 +217,7 @@ def events_path(job_id: str) -> str:
 
 
 def _job(job_id: str, rest: str = "") -> str:
-    return f"/jobs/{quote(job_id, safe='')}{rest}"
+    return f"{API}/jobs/{quote(job_id, safe='')}{rest}"
 
 
 def _given(options: Cut | TimelineOptions | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import httpx
 
-from .calls import Call, localize_upload, one
+from .calls import API, Call, localize_upload, one
 from .errors import ApiError, ClientError, Code, ConnectionFailedError, UnexpectedAnswerError
 from .models import Job, JobOptions, PresignedForm
 from .retries import Retry
@@ -67,7 +67,7 @@ def presigned(
     """Past the API, into the object store, by the form that the server gives for it."""
     file = VideoFile(video, name, progress)
     asked = {"name": file.name}
-    form = yield Call(method="POST", path="/uploads/presign", parse=one(PresignedForm), json=asked)
+    form = yield Call(method="POST", path=f"{API}/uploads/presign", parse=one(PresignedForm), json=asked)
     body = FormBody(file, "file", {key: (None, text) for key, text in form.fields.items()})
     yield Call(
         method="POST",
@@ -90,17 +90,19 @@ class _Upload:
 def _begin(file: VideoFile) -> Call[str]:
     name = base64.b64encode(file.name.encode()).decode()
     headers = {**_TUS, "Upload-Length": str(file.total), "Upload-Metadata": f"filename {name}"}
-    return Call(method="POST", path="/uploads", parse=_upload_id, headers=headers)
+    return Call(method="POST", path=f"{API}/uploads", parse=_upload_id, headers=headers)
 
 
 def _where(upload: str) -> Call[int]:
     """By GET: an error that answers HEAD could not say what it is."""
-    return Call(method="GET", path=f"/uploads/{upload}", parse=lambda response: one(_Upload)(response).offset)
+    return Call(
+        method="GET", path=f"{API}/uploads/{upload}", parse=lambda response: one(_Upload)(response).offset
+    )
 
 
 def _piece(upload: str, body: PieceBody) -> Call[int]:
     headers = {**_TUS, **body.headers}
-    path = f"/uploads/{upload}"
+    path = f"{API}/uploads/{upload}"
     return Call(method="PATCH", path=path, parse=_offset, headers=headers, body=body, repeatable=False)
 
 

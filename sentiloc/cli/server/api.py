@@ -41,8 +41,8 @@ def _config(settings: Settings) -> uvicorn.Config:
         access_log=settings.log_level == "debug",
         server_header=False,
         http=guarded_protocol(settings),
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
+        # The application does it, because it has to know the proxy's own address, too.
+        proxy_headers=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=3,
     )

@@ -203,7 +203,7 @@ class _ReadinessReporter:
         lines = [
             state,
             f"  page:    {self._url}",
-            f"  upload:  curl {shown}-F video=@VIDEO.mp4 {self._url}/localize",
+            f"  upload:  curl {shown}-F video=@VIDEO.mp4 {self._url}/v1/localize",
             f"  docs:    {self._url}/docs",
         ]
         if self._keys_required:

@@ -1,0 +1,146 @@
+"""The address by which a client reaches the service: the path of a proxy, and the version of the API.
+
+`/sentiloc/v1/jobs` has the root path `/sentiloc`, the version `/v1` and the route `/jobs`. Routes know only the last
+part. Links in answers are built with `address`, so a client gets them in the form in which it called.
+"""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sentiloc.app.http.lifecycle import Deprecation
+from sentiloc.app.settings import ROOT_PATH, get_settings
+
+VERSION_PATH = "/v1"
+UNVERSIONED = frozenset({"/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"})
+"""Paths without a version. The page, its files and the docs are no part of the API."""
+_FOLDERS = ("/web/", "/docs/")
+_ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
+_ROOT = re.compile(ROOT_PATH)
+_MAX_ROOT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What stands before the path of a route: the root path and the version; each may be empty."""
+
+    root: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        return self.root + self.version
+
+
+_base: ContextVar[Base | None] = ContextVar("base", default=None)
+
+
+def current_base() -> Base:
+    """The base of the current request. Outside of a request: the configured root path and this version."""
+    return _base.get() or Base(get_settings().root_path, VERSION_PATH)
+
+
+def address(path: str) -> str:
+    """The path of a link to `path` of this API, in the form in which the client called."""
+    return f"{current_base()}{path}"
+
+
+def is_versioned(path: str) -> bool:
+    """True for the path of a route that belongs to a version of the API."""
+    return path not in UNVERSIONED and not path.startswith(_FOLDERS)
+
+
+class Addressing:
+    """ASGI middleware. It takes root path and version off the path, and remembers them for links.
+
+    `/uploads/` is `/uploads`: a redirect would name this server by a header that clients choose.
+
+    A proxy that is trusted names the root path in `X-Forwarded-Prefix`. The proxy may take the root path off the
+    request's path, or leave it.
+
+    Args:
+        app: What comes next.
+        root_path: The root path of requests without such a header.
+        trusted: Addresses and networks of trusted proxies; `*` trusts every client.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str, trusted: list[str]) -> None:
+        self._app = app
+        self._root_path = root_path
+        self._trusts_all = "*" in trusted
+        self._literals = frozenset(trusted)
+        self._networks = [ip_network(one, strict=False) for one in trusted if _is_network(one)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on under the path of its route."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        root = self._root(scope)
+        path = scope["path"]
+        if root and path == root:
+            # Relative links of the page need the slash at the end.
+            await RedirectResponse(f"{root}/", 308)(scope, receive, send)
+            return
+        if root and path.startswith(f"{root}/"):
+            path = path[len(root) :]
+        version, path = _split_version(path)
+        _base.set(Base(root, version))
+        inner = {**scope, "path": path.rstrip("/") or "/", "root_path": ""}
+        if version or not is_versioned(path):
+            await self._app(inner, receive, send)
+            return
+        await self._app(inner, receive, _deprecated(send, f"{root}{VERSION_PATH}{path}"))
+
+    def _root(self, scope: Scope) -> str:
+        """The root path of the request; a header that is no path is ignored."""
+        prefixes = Headers(scope=scope).getlist("x-forwarded-prefix")
+        if not prefixes or not self._trusts(scope):
+            return self._root_path
+        root = "".join(part.strip().rstrip("/") for value in prefixes for part in value.split(","))
+        return root if len(root) <= _MAX_ROOT and _ROOT.fullmatch(root) else self._root_path
+
+    def _trusts(self, scope: Scope) -> bool:
+        host = scope["client"][0] if scope.get("client") else ""
+        if self._trusts_all or host in self._literals:
+            return True
+        try:
+            found = ip_address(host)
+        except ValueError:
+            return False
+        return any(found in network for network in self._networks)
+
+
+def _split_version(path: str) -> tuple[str, str]:
+    rest = path.removeprefix(VERSION_PATH)
+    is_api = rest != path and rest.startswith("/") and (is_versioned(rest) or rest == "/openapi.json")
+    return (VERSION_PATH, rest) if is_api else ("", path)
+
+
+def _deprecated(send: Send, successor: str) -> Send:
+    """Mark the answer of a path without a version."""
+    notice = Deprecation(since=_ALIASES_SINCE, successor=successor).headers()
+
+    async def send_marked(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] not in (404, 405):
+            headers = MutableHeaders(scope=message)
+            for name, value in notice.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_marked
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

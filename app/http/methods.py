@@ -1,0 +1,60 @@
+"""HEAD and OPTIONS on every path: HEAD is GET without its body, OPTIONS tells the methods of a path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALWAYS = {"OPTIONS"}
+
+
+def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """The methods of the routes at the path of `scope`, sorted; empty for an unknown path."""
+    found: set[str] = set()
+    for route in routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    if "GET" in found:
+        found.add("HEAD")
+    return sorted(found | _ALWAYS) if found else []
+
+
+class HeadRequests:
+    """ASGI middleware that answers HEAD by the route for GET, except where a route of its own exists."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._own = [route for route in routes if "HEAD" in (getattr(route, "methods", None) or ())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; stop the answer after its header if the method is HEAD."""
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not is_head or any(route.matches(scope)[0] is Match.FULL for route in self._own):
+            await self._app(scope, receive, send)
+            return
+        answered = asyncio.Event()
+
+        async def send_head(message: Message) -> None:
+            if answered.is_set():
+                return
+            if message["type"] == "http.response.start":
+                await send(message)
+            else:
+                await send({"type": "http.response.body", "body": b""})
+                answered.set()
+
+        # A stream of events would go on for as long as the job runs.
+        running = asyncio.ensure_future(self._app({**scope, "method": "GET"}, receive, send_head))
+        waiting = asyncio.ensure_future(answered.wait())
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not running.done():
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            return
+        await running

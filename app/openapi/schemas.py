@@ -1,0 +1,75 @@
+"""Puts schemas into the form that client generators read best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+REF = "#/components/schemas/"
+_NULL = {"type": "null"}
+
+
+def request_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The schema of a request body and of what it refers to, by name. Fields with a default are optional."""
+    schema = model.model_json_schema(ref_template=f"{REF}{{model}}")
+    return {**schema.pop("$defs", {}), model.__name__: schema}
+
+
+def tidy(schema: Any) -> None:
+    """Remove names that nobody chose, and defaults: generators make a property with a default required.
+
+    The default moves to the description unless it is null or empty.
+    """
+    if isinstance(schema, list):
+        for item in schema:
+            tidy(item)
+    if not isinstance(schema, dict):
+        return
+    for name, one in schema.get("properties", {}).items():
+        default = one.pop("default", None)
+        if default not in (None, {}, []) and "const" not in one:
+            one["description"] = f"{one.get('description', name.capitalize())}; default: `{default}`"
+        one.pop("title", None)
+        tidy(one)
+    for key in ("anyOf", "oneOf", "allOf", "items", "additionalProperties", "prefixItems"):
+        tidy(schema.get(key))
+
+
+def tidy_parameter(parameter: dict[str, Any]) -> None:
+    """A parameter that is left out is not null."""
+    schema = parameter["schema"]
+    schema.pop("title", None)
+    options = [one for one in schema.get("anyOf", ()) if one != _NULL]
+    if len(options) == 1:
+        del schema["anyOf"]
+        schema.update(options[0])
+        parameter["schema"] = {"$ref": schema["$ref"]} if "$ref" in schema else schema
+    parameter["schema"].pop("title", None)
+
+
+def reachable(schemas: dict[str, Any], names: set[str]) -> set[str]:
+    """`names` and every schema that they refer to."""
+    found: set[str] = set()
+    waiting = set(names)
+    while waiting:
+        name = waiting.pop()
+        if name in schemas and name not in found:
+            found.add(name)
+            waiting |= set(_references(schemas[name]))
+    return found
+
+
+def references(part: Any) -> set[str]:
+    """The names of the schemas that a part of the document refers to."""
+    return set(_references(part))
+
+
+def _references(part: Any) -> list[str]:
+    if isinstance(part, list):
+        return [name for item in part for name in _references(item)]
+    if not isinstance(part, dict):
+        return []
+    own = part.get("$ref")
+    found = [own.removeprefix(REF)] if isinstance(own, str) and own.startswith(REF) else []
+    return found + [name for value in part.values() for name in _references(value)]
