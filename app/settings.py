@@ -197,6 +197,16 @@ class Settings(BaseSettings):
     webhook_backoff_max_seconds: float = Field(6 * 3600, gt=0)
 
     lease_seconds: float = Field(30.0, gt=0)
+    stall_seconds: float = Field(
+        25.0,
+        gt=0,
+        description="A job or worker process without any sign of life for this long is killed; the job is retried",
+    )
+    stall_cpu_seconds: float = Field(
+        120.0,
+        gt=0,
+        description="A job that uses this much processor time without progress is killed and retried",
+    )
     max_attempts: int = Field(3, ge=1, description="Workers that a job may crash before it fails as poison")
     fault_pause_seconds: float = Field(
         5.0,
@@ -236,6 +246,13 @@ class Settings(BaseSettings):
     )
     feature_cache_seconds: float = Field(
         86_400, gt=0, description="Cached features unused for this long are removed"
+    )
+    share_features: bool = Field(
+        False,
+        description=(
+            "Whether API keys trust each other: a video that one key has sent is then fast for others, too, which "
+            "tells them that it was sent before"
+        ),
     )
     job_time_limit_seconds: int = Field(8 * 3600, gt=0)
     visibility_timeout_seconds: int = Field(

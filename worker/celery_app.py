@@ -17,9 +17,10 @@ from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.app.telemetry.tracing import configure_tracing
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs.presence import PresenceThread
-from sentiloc.worker.jobs.process import drain_after, end_with_parent
+from sentiloc.worker.jobs.process import drain_after, end_with_parent, start_beating
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
 from sentiloc.worker.jobs.sweeper import start_sweeper
+from sentiloc.worker.jobs.watchdog import Watchdog
 from sentiloc.worker.pipelines.registry import Pipelines
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def _on_child_start(**_: Any) -> None:
     """Load the model before the first job and start to report what is loaded."""
     global _runner
     end_with_parent()
+    start_beating()
     configure_tracing(settings, "worker")
     pipelines = Pipelines(runtime_config(settings, with_cache=True), settings.model)
     store = JobStore(connect(settings), settings.redis_prefix)
@@ -59,6 +61,7 @@ def _on_child_start(**_: Any) -> None:
 
 def _on_ready(**_: Any) -> None:
     """Requeue the jobs of killed workers on this machine at once, without waiting for their leases."""
+    Watchdog(settings.stall_seconds).start()
     redis = connect(settings)
     store = JobStore(redis, settings.redis_prefix)
     dispatcher = Dispatcher(settings, redis)

@@ -114,6 +114,12 @@ class JobStore:
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
         return bool(self._run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
 
+    def holds(self, lease: Lease) -> bool:
+        """True if the worker still holds the job. Only reads, so it may be asked often."""
+        found = self.redis.hmget(self._job_key(lease.job_id), ["owner", "attempt", "state"])
+        owner, attempt, state = cast("list[str | None]", found)
+        return owner == lease.owner and attempt == str(lease.attempt) and state in RUNNING
+
     def fetched(self, lease: Lease, source_bytes: int) -> bool:
         """Record the size of the video fetched from the job's URL; False if another worker has the job."""
         return bool(self._run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.service.running import RunningService, kill
 from tests.support.services import wait_for
@@ -85,3 +86,27 @@ def test_a_killed_api_comes_back_and_clients_only_wait(service: RunningService, 
 
 def test_no_unfinished_file_is_left(service: RunningService) -> None:
     assert list(service.data.rglob("*.part")) == []
+
+
+@pytest.mark.parametrize("part", ["child", "parent"])
+def test_a_stopped_worker_is_replaced_and_its_job_retried(tmp_path: Path, clips: Path, part: str) -> None:
+    service = RunningService(tmp_path, stall_seconds=10, lease_seconds=8)
+    service.start()
+    try:
+        job_id = service.submit(clips / "long.mp4")
+        service.wait_running(job_id)
+        pid = service.worker_child() if part == "child" else service.process("worker")
+        stopped_at = time.monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        if part == "parent":
+            # The child goes on with its job, and ends it or not; the parent's next job shows the fault.
+            job_id = service.submit(clips / "short.mp4")
+        job = service.wait_ended(job_id)
+        assert (job["state"], service.finals(job_id)) == ("succeeded", ["succeeded"])
+        assert time.monotonic() - stopped_at < 200
+        assert pid not in (service.process("worker"), service.worker_child())
+        assert "no sign of life" in service.output
+        wait_for(lambda: service.client.get("/readyz").status_code == 200, 60)
+    finally:
+        service.stop()
+    assert service.left_over() == []

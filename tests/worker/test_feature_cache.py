@@ -14,6 +14,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures, VideoInfo
 from sentiloc.worker.config import CacheConfig, RuntimeConfig, runtime_config
+from sentiloc.worker.extraction.array_cache import cached_for, forget_owner
 from sentiloc.worker.extraction.extraction import Extraction, FaceSightings
 from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
 from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
@@ -116,6 +117,37 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path / "file" / "folder", ANY_SIZE, ANY_AGE)
     cache.store(KEY, _extraction())
     assert cache.load(KEY) is None
+
+
+def test_an_owner_finds_only_its_own_entries(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, ANY_SIZE, ANY_AGE)
+    with cached_for("mine"):
+        cache.store(KEY, _extraction())
+    for other in ("", "other"):
+        with cached_for(other):
+            assert cache.load(KEY) is None
+    with cached_for("mine"):
+        assert _same(cache.load(KEY), _extraction())
+    assert cache.load(KEY) is None
+    with pytest.raises(ValueError, match="owner"), cached_for("../up"):
+        cache.load(KEY)
+
+
+def test_the_size_is_that_of_all_owners_and_one_can_be_forgotten(tmp_path: Path) -> None:
+    FeatureCache(tmp_path, ANY_SIZE, ANY_AGE).store(KEY, _extraction())
+    (entry,) = tmp_path.iterdir()
+    cache = FeatureCache(tmp_path, round(2.5 * entry.stat().st_size), ANY_AGE)
+    os.utime(entry, (0, time.time() - 30))
+    for owner in ("a", "b"):
+        with cached_for(owner):
+            cache.store(KEY, _extraction())
+    assert cache.load(KEY) is None
+    assert forget_owner(tmp_path, "a") == 1
+    assert forget_owner(tmp_path, "a") == 0
+    with cached_for("a"):
+        assert cache.load(KEY) is None
+    with cached_for("b"):
+        assert cache.load(KEY) is not None
 
 
 def test_the_key_is_of_the_bytes_and_of_all_else(tmp_path: Path) -> None:

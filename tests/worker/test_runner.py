@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import pytest
 
 from sentiloc.app.access.caller import Scope, set_caller
@@ -29,6 +30,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import runtime_config
+from sentiloc.worker.extraction.array_cache import ArrayCache
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
@@ -465,3 +467,75 @@ def test_segments_get_their_pictures(settings: Settings, store: JobStore) -> Non
     record = get(store, job)
     assert (record.state, record.thumbnails) == (JobState.SUCCEEDED, 1)
     assert LocalStorage(settings.data_dir).read(thumbnail_key(job.id, 1, 0)).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_features_are_kept_for_the_key_that_sent_the_video(
+    settings: Settings, store: JobStore, shared: bool
+) -> None:
+    cache = ArrayCache(settings.data_dir / "features", 10**6, 1e6)
+    found: list[bool] = []
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        found.append(cache.load("a" * 64) is not None)
+        cache.store("a" * 64, {"row": np.zeros(3)})
+        return Answer()
+
+    worker = runner(settings.model_copy(update={"share_features": shared}), store, work)
+    for owner in ("mine", "mine", "other"):
+        key = write_video(settings)
+        store.submit(NewJob(source_key=key, source_name="a", source_bytes=5, model="m", key_id=owner))
+        assert worker.run("any")
+    assert found == [False, True, shared]
+
+
+def test_work_that_hangs_loses_its_lease_and_its_process(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, ended, release = submit(store, settings), threading.Event(), threading.Event()
+    monkeypatch.setattr("sentiloc.worker.jobs.runner.end_hung_process", ended.set)
+
+    def hang(path: Path, report: Callable[[str, float], None]) -> Answer:
+        report("extracting", 0.5)
+        while not release.wait(0.1):
+            # What waits for a decoder that hangs says the same all the time.
+            report("extracting", 0.5)
+        return Answer()
+
+    worker = runner(settings.model_copy(update={"stall_seconds": 2.0}), store, hang)
+    thread = threading.Thread(target=worker.run, args=(job.id,))
+    thread.start()
+    try:
+        wait_for(ended.is_set)
+        wait_for(lambda: job.id in store.expired())
+        assert store.expire(job.id, settings.max_attempts) is JobState.QUEUED
+    finally:
+        release.set()
+        thread.join()
+    assert runner(settings, store, lambda *_: Answer()).run(job.id)
+    assert (get(store, job).state, get(store, job).attempt) == (JobState.SUCCEEDED, 2)
+
+
+def test_a_running_job_writes_to_redis_every_other_second(settings: Settings, store: JobStore) -> None:
+    patient = settings.model_copy(update={"lease_seconds": 30.0})
+    job = submit(store, patient)
+
+    def writes() -> int:
+        return int(store.redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+    counts: list[int] = []
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        report("extracting", 0.0)
+        wait_for(lambda: get(store, job).stage == "extracting")
+        counts.append(writes())
+        until = time.monotonic() + 6.5
+        while time.monotonic() < until:
+            report("extracting", 1 - (until - time.monotonic()) / 10)
+            time.sleep(0.02)
+        counts.append(writes())
+        return Answer()
+
+    assert runner(patient, store, work).run(job.id)
+    assert 1 <= counts[1] - counts[0] <= 4
+    assert any(0 < float(fields["progress"]) < 1 for _, fields in store.events(job.id))

@@ -1,4 +1,8 @@
-"""Caches arrays on disk by key, within limits of size and age."""
+"""Caches arrays on disk by owner and key, within limits of size and age.
+
+What one owner's jobs have left is not found by another's: the time that a job takes would tell one owner which videos
+another has sent.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ import functools
 import hashlib
 import logging
 import os
+import re
+import shutil
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +31,37 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZip
 _CHUNK = 1024 * 1024
 _SUFFIX = ".arrays"
 _ABANDONED_SECONDS = 3600.0
+_OWNED = "of-"
+_OWNER = re.compile("[A-Za-z0-9]{1,64}")
+_owner: ContextVar[str] = ContextVar("cache_owner", default="")
+
+
+@contextlib.contextmanager
+def cached_for(owner: str) -> Iterator[None]:
+    """Within the block, all caches hold and find only what belongs to `owner`; empty: what belongs to nobody."""
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def forget_owner(folder: Path, owner: str) -> int:
+    """Delete all entries of an owner; returns their number."""
+    place = _place(folder, owner)
+    if place == folder:
+        return 0
+    count = len(list(place.glob("*")))
+    shutil.rmtree(place, ignore_errors=True)
+    return count
+
+
+def _place(folder: Path, owner: str) -> Path:
+    if not owner:
+        return folder
+    if not _OWNER.fullmatch(owner):
+        raise ValueError(f"not the name of an owner: {owner!r}")
+    return folder / f"{_OWNED}{owner}"
 
 
 class ArrayCache:
@@ -61,9 +99,9 @@ class ArrayCache:
 
     def store(self, key: str, arrays: Mapping[str, Array]) -> None:
         """Keep arrays, if there is room; a cache that cannot be written is logged, not an error."""
-        part = self._folder / f"{key}.{os.getpid()}.part"
+        part = self._place / f"{key}.{os.getpid()}.part"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._place.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
             for array in arrays.values():
@@ -75,13 +113,18 @@ class ArrayCache:
             with contextlib.suppress(OSError):
                 part.unlink()
 
+    @property
+    def _place(self) -> Path:
+        return _place(self._folder, _owner.get())
+
     def _path(self, key: str) -> Path:
-        return self._folder / f"{key}{_SUFFIX}"
+        return self._place / f"{key}{_SUFFIX}"
 
     def _evict(self) -> None:
-        """Remove what is too old or too much, and what killed processes left."""
+        """Remove what is too old or too much, of all owners together, and what killed processes left."""
         now, kept = time.time(), 0
-        entries = [(_status(path), path) for path in self._folder.iterdir()]
+        paths = [*self._folder.iterdir(), *self._folder.glob(f"{_OWNED}*/*")]
+        entries = [(_status(path), path) for path in paths if not path.name.startswith(_OWNED)]
         present = [(status, path) for status, path in entries if status is not None]
         for status, path in sorted(present, key=lambda entry: entry[0].st_mtime, reverse=True):
             age, is_part = now - status.st_mtime, path.suffix != _SUFFIX

@@ -1,9 +1,16 @@
-"""Renews a job's lease while a worker runs it, reports progress and notices cancellation."""
+"""Renews a job's lease while a worker gets on with it, reports progress, and notices cancellation and work that hangs.
+
+A tick reads the job's record, which costs Redis nothing on its disk. The lease and the progress are written every two
+seconds at most, and when the stage changes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
@@ -14,10 +21,13 @@ from sentiloc.app.jobs.record import Lease
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.process import is_draining
+from sentiloc.worker.jobs.signs_of_life import StallWatch
 
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.4
+_WRITE_SECONDS = 2.0
+_BUSY_CPU_SECONDS = 120.0
 
 
 class StopReason(StrEnum):
@@ -25,16 +35,41 @@ class StopReason(StrEnum):
 
     LOST = "cancelled, or given to another worker"
     DRAINING = "the worker is stopping"
+    HUNG = "it made no progress"
 
 
 class LeaseKeeper:
-    """A thread that renews the lease. The work calls `report`, which raises when it must stop."""
+    """A thread that renews the lease. The work calls `report`, which raises when it must stop.
 
-    def __init__(self, store: JobStore, lease: Lease, lease_seconds: float) -> None:
+    Args:
+        store: the job records.
+        lease: the hold on the job.
+        lease_seconds: how long a renewal lasts.
+        stall_seconds: work without progress and without a sign of life for so long hangs, and its lease is not
+            renewed any more; None: a lease's time.
+        busy_cpu_seconds: work that uses so much processor time without progress hangs, too.
+        on_hung: called once when the work hangs.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        lease: Lease,
+        lease_seconds: float,
+        *,
+        stall_seconds: float | None = None,
+        busy_cpu_seconds: float = _BUSY_CPU_SECONDS,
+        on_hung: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._lease = lease
         self._lease_seconds = lease_seconds
+        self._watch = StallWatch(lease_seconds if stall_seconds is None else stall_seconds, busy_cpu_seconds)
+        self._on_hung = on_hung
         self._state: tuple[str, float] = ("decoding", 0.0)
+        self._written: tuple[str, float] | None = None
+        self._written_at = time.monotonic()
+        self._outside = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="lease", daemon=True)
         self.stop_reason: StopReason | None = None
@@ -48,6 +83,15 @@ class LeaseKeeper:
         """Raise `cancelled` when the work must stop."""
         if self.stop_reason is not None:
             raise SentilocError(ErrorCode.CANCELLED, f"The job stopped: {self.stop_reason}.")
+
+    @contextlib.contextmanager
+    def waiting_outside(self) -> Iterator[None]:
+        """The block waits for another system, with time limits of its own: that is not hanging."""
+        self._outside += 1
+        try:
+            yield
+        finally:
+            self._outside -= 1
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -63,9 +107,32 @@ class LeaseKeeper:
         while self.stop_reason is None and not self._done.wait(_TICK_SECONDS):
             if is_draining():
                 self.stop_reason = StopReason.DRAINING
+            elif self._is_hung():
+                self.stop_reason = StopReason.HUNG
+                self._on_hung()
+                return
             try:
-                if not self._store.renew(self._lease, self._lease_seconds, *self._state):
+                if not self._renew():
                     self.stop_reason = StopReason.LOST
             except RedisError as error:
                 logger.warning("the lease of job %s could not be renewed: %s", self._lease.job_id, error)
                 self._done.wait(1.0)
+
+    def _is_hung(self) -> bool:
+        if self._outside:
+            self._watch.reset()
+            return False
+        return self._watch.looks_hung(self._state)
+
+    def _renew(self) -> bool:
+        """Write if there is something to write, else only look whether the job is still ours."""
+        state, age = self._state, time.monotonic() - self._written_at
+        is_new_stage = self._written is None or state[0] != self._written[0]
+        third = self._lease_seconds / 3
+        is_due = age >= third or (state != self._written and age >= min(_WRITE_SECONDS, third))
+        if not is_new_stage and not is_due:
+            return self._store.holds(self._lease)
+        if not self._store.renew(self._lease, self._lease_seconds, *state):
+            return False
+        self._written, self._written_at = state, time.monotonic()
+        return True

@@ -14,6 +14,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import SentilocError
 from sentiloc.worker.jobs.owner import new_owner
+from sentiloc.worker.jobs.process import parent_silence
 from sentiloc.worker.pipelines.registry import Pipelines
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class PresenceThread:
 
     def __init__(self, settings: Settings, store: JobStore, pipelines: Pipelines) -> None:
         self._model = settings.model
+        self._stall_seconds = settings.stall_seconds
         self._store = store
         self._pipelines = pipelines
         self._name = f"{os.uname().nodename}/{new_owner()}"
@@ -50,7 +52,9 @@ class PresenceThread:
     def _loop(self) -> None:
         while True:
             try:
-                beat(self._store.redis, self._store.prefix, self._presence())
+                # A parent that hangs gives its children no jobs: this worker is not ready then.
+                if parent_silence() < self._stall_seconds:
+                    beat(self._store.redis, self._store.prefix, self._presence())
             except RedisError as error:
                 logger.warning("the worker's state could not be reported: %s", error)
             time.sleep(BEAT_SECONDS)

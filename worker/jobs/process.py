@@ -1,17 +1,31 @@
-"""Process control of a worker: end with the parent, and know when to stop."""
+"""Process control of a worker: end with the parent, know when to stop, and give signs of life."""
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
+import logging
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_FD = "SENTILOC_HEARTBEAT_FD"
+"""The environment variable that names the pipe on which a supervisor hears a worker's beats."""
 _PR_SET_PDEATHSIG = 1
 
 # Shared with the children that Celery forks; CLOCK_MONOTONIC is one clock for all processes of a machine.
 _drain_at = multiprocessing.RawValue(ctypes.c_double, 0.0)
+_SLOTS = 1024
+# A child's process id and the time of its last beat, in the slot of its id.
+_pids = multiprocessing.RawArray(ctypes.c_int64, _SLOTS)
+_beats = multiprocessing.RawArray(ctypes.c_double, _SLOTS)
+_parent_beat = multiprocessing.RawValue(ctypes.c_double, 0.0)
+_BEAT_SECONDS = 1.0
 
 
 def end_with_parent() -> None:
@@ -28,3 +42,43 @@ def drain_after(seconds: float) -> None:
 def is_draining() -> bool:
     """True when a stopping worker must release its job."""
     return 0.0 < _drain_at.value <= time.monotonic()
+
+
+def start_beating() -> None:
+    """Give a sign of life every second, in a thread that ends with this process."""
+    _beat()
+    threading.Thread(target=_keep_beating, name="heartbeat", daemon=True).start()
+
+
+def _keep_beating() -> None:
+    while True:
+        _beat()
+        time.sleep(_BEAT_SECONDS)
+
+
+def _beat() -> None:
+    slot = os.getpid() % _SLOTS
+    _pids[slot], _beats[slot] = os.getpid(), time.monotonic()
+
+
+def silence_of(pid: int) -> float | None:
+    """Seconds since the last beat of a child of the worker; None if it has not beaten yet."""
+    slot = pid % _SLOTS
+    return time.monotonic() - _beats[slot] if _pids[slot] == pid else None
+
+
+def parent_beats() -> None:
+    """Called by the worker's parent process every second."""
+    _parent_beat.value = time.monotonic()
+
+
+def parent_silence() -> float:
+    """Seconds since the last beat of the worker's parent process; 0 before the first."""
+    return time.monotonic() - _parent_beat.value if _parent_beat.value else 0.0
+
+
+def end_hung_process() -> None:
+    """Write the stacks of all threads to the log's stream, and kill this process, whose work hangs."""
+    logger.error("the work on the job hangs: this process ends, and another one takes the job")
+    faulthandler.dump_traceback(2, all_threads=True)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import RedisError
@@ -21,11 +22,12 @@ from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
+from sentiloc.worker.extraction.array_cache import cached_for
 from sentiloc.worker.jobs.faults import Health, WrongVersionError, is_passing, persist
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StopReason
 from sentiloc.worker.jobs.owner import is_dead, new_owner
-from sentiloc.worker.jobs.process import is_draining
+from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
 
@@ -70,7 +72,14 @@ class JobRunner:
             return True
         job_id_context.set(record.id)
         logger.info("attempt %d begins: %s, %d bytes", record.attempt, record.model, record.source_bytes)
-        with LeaseKeeper(self._store, record.lease, self._settings.lease_seconds) as keeper:
+        with LeaseKeeper(
+            self._store,
+            record.lease,
+            self._settings.lease_seconds,
+            stall_seconds=self._settings.stall_seconds,
+            busy_cpu_seconds=self._settings.stall_cpu_seconds,
+            on_hung=end_hung_process,
+        ) as keeper:
             with span("job", record.trace, {"job.id": record.id, "job.attempt": record.attempt}):
                 is_done = self._work(record, keeper)
             flush()
@@ -106,7 +115,8 @@ class JobRunner:
         pipeline = self._pipelines.get(record.model)
         _require_version(record.options, pipeline)
         self._fetch(record, keeper)
-        with full_is_typed(), self._storage.local_path(record.source_key) as path:
+        owner = "" if self._settings.share_features else record.key_id or ""
+        with full_is_typed(), cached_for(owner), self._local_path(record, keeper) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
                 time_range = _seconds(record.options.time_range)
@@ -120,6 +130,14 @@ class JobRunner:
         media_seconds = duration if part is None else part.seconds(duration)
         figures = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
         self._save(record, result, pictures, figures, keeper)
+
+    @contextmanager
+    def _local_path(self, record: JobRecord, keeper: LeaseKeeper) -> Iterator[Path]:
+        """The video on this machine. To fetch it from the storage may take a while without progress."""
+        with ExitStack() as stack:
+            with keeper.waiting_outside():
+                path = stack.enter_context(self._storage.local_path(record.source_key))
+            yield path
 
     def _make_thumbnails(
         self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper
@@ -141,7 +159,8 @@ class JobRunner:
     ) -> None:
         key = result_key(record.id, record.attempt)
         patience = self._settings.save_patience_seconds
-        count = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
+        with keeper.waiting_outside():
+            count = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
         labels = {segment.label for segment in result.segments}
         media = figures.media_seconds
         if self._insist(
@@ -185,7 +204,8 @@ class JobRunner:
         """Fetch the video if the job names a URL, unless an earlier attempt has done so."""
         if record.source_url is None or self._storage.size(record.source_key) is not None:
             return
-        size = fetch_source(record, self._storage, self._settings, keeper.report)
+        with keeper.waiting_outside():
+            size = fetch_source(record, self._storage, self._settings, keeper.report)
         self._insist(lambda: self._store.fetched(record.lease, size))
 
     def _fail(self, record: JobRecord, error: JobError) -> None:

@@ -65,7 +65,9 @@ def _run(
     supervisor.start(_sentiloc_child("API", ["api", "--fd", str(listener.fileno())], env, listener))
     stop_seconds = settings.shutdown_grace_seconds + 10.0
     worker = _sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds)
-    supervisor.start(replace(worker, niceness=settings.worker_niceness))
+    supervisor.start(
+        replace(worker, niceness=settings.worker_niceness, silence_seconds=settings.stall_seconds)
+    )
     url = _public_url(settings, listener)
     reporter = _ReadinessReporter(url, settings.keys_required)
     if supervisor.watch(until=reporter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.jobs.process import HEARTBEAT_FD
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ class ChildSpec:
     """How to run a child. `stop_seconds`: how long it may take to end by itself after SIGTERM.
 
     `niceness`: added to the scheduler's nice value, so that other children run first.
+    `silence_seconds`: a child that beats, and then does not for so long, is killed and started again. The environment
+    variable `SENTILOC_HEARTBEAT_FD` names the pipe into which it writes a byte for each beat. None: it does not beat.
     """
 
     name: str
@@ -38,6 +42,7 @@ class ChildSpec:
     pass_fds: tuple[int, ...] = ()
     niceness: int = 0
     stop_seconds: float = 5.0
+    silence_seconds: float | None = None
     ready: Callable[[], bool] = lambda: True
     log: str = "its output is above"
 
@@ -50,6 +55,8 @@ class _Child:
     short_lives: int = 0
     restart_at: float = 0.0
     is_proven: bool = False
+    beats: int | None = None
+    heard_at: float | None = None
 
 
 class Supervisor:
@@ -111,15 +118,25 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         spec = child.spec
         child.started_at = time.monotonic()
+        env, fds = dict(spec.env), spec.pass_fds
+        writer = None
+        if spec.silence_seconds is not None:
+            child.beats, writer = os.pipe()
+            child.heard_at = None
+            os.set_blocking(child.beats, False)
+            os.set_blocking(writer, False)
+            env[HEARTBEAT_FD], fds = str(writer), (*fds, writer)
         # preexec_fn is safe here, because the supervisor has one thread.
         child.process = subprocess.Popen(  # noqa: S603
             spec.command,
-            env=dict(spec.env),
-            pass_fds=spec.pass_fds,
+            env=env,
+            pass_fds=fds,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: _prepare(spec.niceness),
         )
+        if writer is not None:
+            os.close(writer)
 
     def _tend(self, child: _Child) -> None:
         now = time.monotonic()
@@ -128,10 +145,18 @@ class Supervisor:
                 self._spawn(child)
         elif child.process.poll() is not None:
             self._bury(child, child.process, now)
+        elif _is_silent(child, now):
+            logger.error(
+                "%s gave no sign of life for %g s: it is killed", child.spec.name, child.spec.silence_seconds
+            )
+            _kill_group(child.process)
 
     def _bury(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
         _kill_group(process)
         child.process = None
+        if child.beats is not None:
+            os.close(child.beats)
+            child.beats = None
         is_short = now - child.started_at < _SHORT_LIFE_SECONDS
         child.short_lives = child.short_lives + 1 if is_short else 0
         limit = _MAX_SHORT_LIVES if process.returncode >= 0 else _MAX_SHORT_LIVES_KILLED
@@ -145,6 +170,16 @@ class Supervisor:
         wait = min(_MAX_BACKOFF_SECONDS, 0.25 * 2.0 ** min(child.short_lives, 10))
         child.restart_at = now + wait
         logger.error("%s ended (%s); restart in %.2g s", child.spec.name, _ending(process.returncode), wait)
+
+
+def _is_silent(child: _Child, now: float) -> bool:
+    """Hear the beats that have come; True if the last one was too long ago."""
+    if child.beats is None or child.spec.silence_seconds is None:
+        return False
+    with contextlib.suppress(BlockingIOError):
+        if os.read(child.beats, 4096):
+            child.heard_at = now
+    return child.heard_at is not None and now - child.heard_at > child.spec.silence_seconds
 
 
 def _end(children: list[_Child]) -> None:

@@ -1,0 +1,100 @@
+"""Work that hangs is told from work that is slow, and processes that are stopped are found and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sentiloc.worker.jobs import process
+from sentiloc.worker.jobs.signs_of_life import Life, StallWatch, children, measure_life
+from sentiloc.worker.jobs.watchdog import Watchdog
+from tests.support.services import ROOT, wait_for
+
+IDLE, BUSY = 30.0, 100.0
+
+
+def judge(progress: object, cpu_share: float, bytes_per_second: float, seconds: int) -> int | None:
+    """The second at which work is said to hang; None if it never is. A callable `progress` changes over time."""
+    watch = StallWatch(IDLE, BUSY)
+    for second in range(seconds):
+        now = progress(second) if callable(progress) else progress
+        life = Life(cpu_share * second, round(bytes_per_second * second))
+        if watch.looks_hung(now, life, float(second)):
+            return second
+    return None
+
+
+def test_waiting_without_a_sign_of_life_is_hanging() -> None:
+    assert judge("same", 0.005, 1000, 200) == IDLE
+
+
+def test_progress_a_busy_processor_or_moving_data_is_not() -> None:
+    assert judge(lambda second: second // 20, 0.0, 0, 1000) is None
+    assert judge("same", 0.05, 0, 1000) is None
+    assert judge("same", 0.0, 1e6, 1000) is None
+
+
+def test_much_work_without_progress_is_hanging() -> None:
+    assert judge("same", 2.0, 0, 200) == BUSY / 2
+    assert judge(lambda second: second // 40, 2.0, 0, 200) is None
+
+
+def test_work_that_stops_in_the_middle_is_found_in_time() -> None:
+    found = judge(lambda second: min(second, 50), 0.0, 0, 200)
+    assert found is not None and IDLE <= found - 50 <= IDLE + 2
+
+
+def test_children_count() -> None:
+    before = measure_life()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        try:
+            assert child.pid in children(os.getpid())
+            wait_for(lambda: measure_life().cpu_seconds - before.cpu_seconds > 0.5)
+        finally:
+            child.kill()
+
+
+PARENT = """
+import os, signal, time
+from sentiloc.worker.jobs import process
+from sentiloc.worker.jobs.watchdog import Watchdog
+pids = []
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        process.start_beating()
+        time.sleep(600)
+    pids.append(pid)
+print(*pids, flush=True)
+Watchdog(3.0).start()
+ended, _ = os.wait()
+print(ended, flush=True)
+os.kill(next(pid for pid in pids if pid != ended), signal.SIGKILL)
+"""
+
+
+def test_a_stopped_child_is_killed_and_the_other_lives() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as parent:
+        assert parent.stdout is not None
+        first, second = map(int, parent.stdout.readline().split())
+        time.sleep(4)
+        os.kill(second, signal.SIGSTOP)
+        assert int(parent.stdout.readline()) == second
+        assert first != second
+
+
+def test_a_child_that_has_not_beaten_yet_is_given_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:
+        try:
+            assert process.silence_of(child.pid) is None
+            Watchdog(0.0).look()
+            assert child.poll() is None
+        finally:
+            child.kill()

@@ -1,0 +1,101 @@
+"""Tells work that hangs from work that is slow.
+
+Work that reports progress is well. Work that does not is well, too, as long as this process and its children use the
+processor or move data: a long step, or a machine with too much to do. It hangs if it does neither for a while, or if it
+has used much processor time without any progress.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+# Of one processor. Waiting, with the lease and the worker's state reported, takes less than half of this.
+_IDLE_SHARE = 0.03
+_IDLE_BYTES = 1 << 20
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Life(NamedTuple):
+    """What a process and its children have done since they began: seconds of processors, and bytes moved."""
+
+    cpu_seconds: float
+    moved_bytes: int
+
+
+class StallWatch:
+    """Judges the work of one job; call `looks_hung` about once a second.
+
+    Args:
+        idle_seconds: without progress and without a sign of life for so long, the work hangs.
+        busy_cpu_seconds: with so much processor time and no progress, it hangs.
+    """
+
+    def __init__(self, idle_seconds: float, busy_cpu_seconds: float) -> None:
+        self._idle_seconds = idle_seconds
+        self._busy_cpu_seconds = busy_cpu_seconds
+        self._progress: object = None
+        self._samples: deque[tuple[float, Life]] = deque()
+        self._cpu_at_progress = 0.0
+
+    def looks_hung(self, progress: object, life: Life | None = None, now: float | None = None) -> bool:
+        """True if the work hangs. `progress` is anything that changes whenever the work gets on."""
+        now = time.monotonic() if now is None else now
+        life = measure_life() if life is None else life
+        if progress != self._progress or not self._samples:
+            self._progress, self._cpu_at_progress = progress, life.cpu_seconds
+            self._samples.clear()
+        self._samples.append((now, life))
+        if life.cpu_seconds - self._cpu_at_progress >= self._busy_cpu_seconds:
+            return True
+        while len(self._samples) > 1 and now - self._samples[1][0] >= self._idle_seconds:
+            self._samples.popleft()
+        began, before = self._samples[0]
+        is_idle = (
+            life.cpu_seconds - before.cpu_seconds < _IDLE_SHARE * self._idle_seconds
+            and life.moved_bytes - before.moved_bytes < _IDLE_BYTES
+        )
+        return sys.platform == "linux" and is_idle and now - began >= self._idle_seconds
+
+    def reset(self) -> None:
+        """Start anew: what went before does not count."""
+        self._samples.clear()
+
+
+def measure_life() -> Life:
+    """What this process and its running children have done."""
+    own = time.process_time()
+    return Life(own + sum(map(_cpu_seconds, children(os.getpid()))), _moved_bytes())
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process; empty where the system does not tell."""
+    found: list[int] = []
+    try:
+        for task in (_PROC / str(pid) / "task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    except OSError:
+        return found
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def _moved_bytes() -> int:
+    try:
+        lines = (_PROC / "self" / "io").read_text().splitlines()
+    except OSError:
+        return 0
+    values = dict(line.split(": ") for line in lines)
+    return int(values["rchar"]) + int(values["wchar"])

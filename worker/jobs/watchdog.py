@@ -1,0 +1,61 @@
+"""A thread of the worker's parent process that kills children which give no sign of life, so that they are replaced.
+
+A child that is stopped, or whose interpreter hangs, cannot notice that itself. Celery replaces a killed child and
+delivers the message of its job again. The thread also beats for the supervisor, which watches the parent in the same
+way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+
+from sentiloc.worker.jobs.process import HEARTBEAT_FD, parent_beats, silence_of
+from sentiloc.worker.jobs.signs_of_life import children
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS = 1.0
+
+
+class Watchdog:
+    """Kills children of this process that are silent for `silence_seconds`."""
+
+    def __init__(self, silence_seconds: float) -> None:
+        self._silence_seconds = silence_seconds
+        self._heard_at = time.monotonic()
+        text = os.environ.get(HEARTBEAT_FD, "")
+        self._fd = int(text) if text.isdigit() else None
+
+    def start(self) -> None:
+        """Start the thread, which ends with the process."""
+        threading.Thread(target=self._loop, name="watchdog", daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            self.look()
+            time.sleep(_TICK_SECONDS)
+
+    def look(self) -> None:
+        """Beat, and kill silent children."""
+        now = time.monotonic()
+        was_away, self._heard_at = now - self._heard_at > 5 * _TICK_SECONDS, now
+        parent_beats()
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, b".")
+        if was_away:
+            # This process was stopped itself, perhaps together with its children: they may speak first.
+            return
+        for pid in children(os.getpid()):
+            silence = silence_of(pid)
+            if silence is not None and silence > self._silence_seconds:
+                logger.error(
+                    "the worker's child %d gave no sign of life for %.0f s: it is killed", pid, silence
+                )
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
