@@ -1,4 +1,6 @@
-// Seconds as people read them: 1:02.5, or 1:02:03 from an hour on; `fine` gives hundredths.
+// Times as people read and write them: minutes and seconds, or timecode, as chosen.
+
+// Seconds: 1:02.5, or 1:02:03 from an hour on; `fine` gives hundredths.
 export function clock(seconds, fine = false) {
   const scale = fine ? 100 : 10;
   const ticks = Math.max(0, Math.round(seconds * scale));
@@ -13,4 +15,23 @@ export function clock(seconds, fine = false) {
 export function parseClock(written) {
   if (!/^\s*(\d+:){0,2}\d+([.,]\d+)?\s*$/.test(written)) return NaN;
   return written.replace(",", ".").split(":").reduce((total, part) => total * 60 + Number(part), 0);
+}
+
+let counter = null;
+let byFrames = false;
+
+// Count as this video does; `frames` shows timecode instead of minutes and seconds.
+export function countBy(video, frames) {
+  counter = video;
+  byFrames = frames;
+}
+
+// A moment of the shown video: an edge of a segment, as exports write it.
+export const moment = (seconds, fine = false) => (byFrames && counter ? counter.format(seconds, true) : clock(seconds, fine));
+
+// Timecode, frames from `now` (+12), or seconds and minutes; NaN for anything else and for what lies behind the end.
+export function parseMoment(written, now, duration) {
+  const exact = counter?.parse(written, now) ?? NaN;
+  const seconds = Number.isNaN(exact) ? parseClock(written) : exact;
+  return seconds <= duration + 1e-6 ? Math.max(0, seconds) : NaN;
 }

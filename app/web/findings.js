@@ -1,5 +1,4 @@
 // A sentiment result's numbers as the page needs them: the fused curves, evidence, and segments cut again without asking the server.
-import { percent } from "./dom.js";
 import { nameOf } from "./labels.js";
 import { say, text } from "./strings.js";
 
@@ -12,9 +11,11 @@ export const RULE_MIN_LENGTH = 1;
 // The curves fill their lane, unless even their highest is lower than this.
 export const LEAST_SCALE = 0.4;
 
-// The curve that segments are cut from: the mean of class × (1 − non-sentiment) and class × saliency.
+// The curve that segments are cut from: the mean of class × (1 − non-sentiment) and class × saliency. Rounded as the server
+// reads it (single precision), so that evidence comes out the same.
 function fuse(curve, label) {
-  return Float32Array.from(curve[label], (score, i) => (score * (1 - curve.non_sentiment[i] + curve.saliency[i])) / 2);
+  const { fround } = Math;
+  return curve[label].map((score, i) => fround(score) * ((1 - fround(curve.non_sentiment[i]) + fround(curve.saliency[i])) / 2));
 }
 
 function smooth(curve) {
@@ -35,7 +36,8 @@ export class Findings {
     this.saliency = Float32Array.from(curve.saliency);
     this.faces = curve.face_present;
     this.hasAudio = video.has_audio;
-    this.curves = Object.fromEntries(LABELS.map((label) => [label, fuse(curve, label)]));
+    this.exact = Object.fromEntries(LABELS.map((label) => [label, fuse(curve, label)]));
+    this.curves = Object.fromEntries(LABELS.map((label) => [label, Float32Array.from(this.exact[label])]));
     this.smooth = Object.fromEntries(LABELS.map((label) => [label, smooth(this.curves[label])]));
     this.scale = LABELS.reduce((most, label) => this.curves[label].reduce((a, b) => Math.max(a, b), most), LEAST_SCALE);
     this.without = curve.without;
@@ -50,16 +52,14 @@ export class Findings {
     return { up: nameOf("positive"), upTone: "positive", down: nameOf("negative"), downTone: "negative", shade: text.saliency };
   }
 
-  // Shares to show at a moment.
+  // How strong each label is at a moment, as a part of the lane's height.
   shares(i) {
-    return { positive: this.curves.positive[i], negative: this.curves.negative[i] };
+    return Object.fromEntries(LABELS.map((label) => [label, Math.min(1, this.curves[label][i] / this.scale)]));
   }
 
   // What a segment is made of, in a line.
-  why({ label, start, end }) {
-    const shares = Object.entries(this.evidence(label, start, end) ?? {}).filter(([, share]) => share >= 0.05);
-    const lines = shares.sort(([, a], [, b]) => b - a).map(([stream, share]) => `${say.streams[stream]} ${percent(share)} %`);
-    return lines.join(" · ") || say.noEvidence;
+  why({ label, start, end, peak }) {
+    return say.because(this.evidence(label, start, end, peak));
   }
 
   index(seconds) {
@@ -81,26 +81,32 @@ export class Findings {
     return { label, value: this.curves[label][i] };
   }
 
-  // Shares by stream of what holds a label's curve up between two moments; null where no single stream does.
-  evidence(label, start, end) {
-    // Snippets whose centre lies inside, as the server counts them.
-    const first = Math.ceil(start / this.step - 0.5);
-    const last = Math.min(this.length - 1, Math.floor(end / this.step - 0.5));
-    if (first > last) return this.evidenceOf(label, this.index((start + end) / 2));
-    return this.evidenceOf(label, first, last);
+  // Shares by stream of what holds a label's curve up between two moments, by the server's rule
+  // (model/results/evidence.py): of the snippets whose centre lies inside, or else of the one under the peak.
+  evidence(label, start, end, peak = this.peak(label, start, end)) {
+    const centre = (i) => (i + 0.5) * this.step;
+    let first = Math.max(0, Math.floor(start / this.step - 0.5));
+    while (first < this.length && centre(first) < start) first++;
+    let last = first - 1;
+    while (last + 1 < this.length && centre(last + 1) <= end) last++;
+    if (first <= last) return this.evidenceOf(label, first, last);
+    const under = this.index(peak);
+    const nearest = [under - 1, under, under + 1].filter((i) => i >= 0 && i < this.length);
+    return this.evidenceOf(label, nearest.reduce((best, i) => (Math.abs(centre(i) - peak) < Math.abs(centre(best) - peak) ? i : best)));
   }
 
+  // Null where the model has no streams to leave out; equal shares where none of them decides alone.
   evidenceOf(label, first, last = first) {
+    if (!this.streams.length) return null;
     const mean = (values) => {
       let total = 0;
       for (let i = first; i <= last; i++) total += values[i];
       return total / (last - first + 1);
     };
-    const full = mean(this.curves[label]);
+    const full = mean(this.exact[label]);
     const drops = this.streams.map((stream) => Math.max(0, full - mean(this.without[stream][label])));
     const total = drops.reduce((sum, drop) => sum + drop, 0);
-    if (total < 1e-4) return null;
-    return Object.fromEntries(this.streams.map((stream, i) => [stream, drops[i] / total]));
+    return Object.fromEntries(this.streams.map((stream, i) => [stream, total > 0 ? drops[i] / total : 1 / drops.length]));
   }
 
   // The same segments as the server's for these options (model/proposals/rule.py): filter, join, filter.

@@ -1,14 +1,12 @@
 // The names of the lanes, left of the timeline.
 import { make } from "./dom.js";
 import { nameOf, signOf, toneOf } from "./labels.js";
-import { LAYOUTS } from "./paint.js";
 import { text } from "./strings.js";
 
 const LINE = 17;
 const HALF_LETTER = 6;
 
-export function fillGutter(gutter, findings) {
-  const { lanes } = LAYOUTS[findings.layout];
+export function fillGutter(gutter, findings, { lanes }) {
   const { up, upTone, down, downTone, middle, shade, lines = [] } = findings.gutter;
   const at = (lane) => lanes[lane].middle - HALF_LETTER;
   const legend = [...lines.map((label) => [nameOf(label), toneOf(label)]), ...(shade && lines.length ? [[shade, "shade"]] : [])];
@@ -22,6 +20,8 @@ export function fillGutter(gutter, findings) {
     name(text.faces, "face", at("faces")),
   ];
   gutter.replaceChildren(...spans.filter(Boolean));
+  gutter.style.setProperty("--curve-top", `${lanes.curve.top}px`);
+  gutter.style.setProperty("--curve-bottom", `${lanes.curve.bottom}px`);
 }
 
 function name(words, kind, top, tone) {

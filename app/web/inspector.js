@@ -1,5 +1,5 @@
 // What is chosen, with its evidence and the means to correct it; and the card that follows the mouse.
-import { clock, parseClock } from "./clock.js";
+import { moment, parseMoment } from "./clock.js";
 import { $, make, percent, sureness } from "./dom.js";
 import { nameOf, signOf, toneOf } from "./labels.js";
 import { say, text } from "./strings.js";
@@ -12,28 +12,31 @@ export function meter(share, kind = "") {
   return make("span", { class: `meter ${kind}`, "aria-hidden": "true" }, fill);
 }
 
-// A bar for each share, in the colour of its own label or of `label`.
+// A bar for each share, in the colour of its own label or of `label`. Bars have no numbers: a percentage is always a confidence.
 export function bars(shares, label) {
   const rows = Object.entries(shares).flatMap(([name, share]) => [
     make("dt", {}, say.streams[name] ?? nameOf(name)),
     make("dd", {}, meter(share, name in say.streams && !label ? "" : toneOf(label ?? name))),
-    make("dd", {}, `${percent(share)} %`),
   ]);
   return make("dl", { class: "bars" }, ...rows);
 }
 
-const why = (evidence, label) => (evidence ? bars(evidence, label) : make("p", {}, say.noEvidence));
+// Why a segment was found: in words, and a bar for each of face, voice and picture.
+function why(evidence, label) {
+  if (!evidence) return "";
+  return make("div", { class: "why" }, make("p", {}, say.because(evidence)), bars(evidence, label));
+}
 
 // `edit` has move(thing, changes), flip(thing) and remove(thing).
 export function inspect(thing, findings, fps, edit) {
   const box = $("inspector");
   const focused = box.contains(document.activeElement) ? /** @type {HTMLInputElement} */ (document.activeElement).name : null;
   if (!thing) box.replaceChildren(make("p", {}, findings.editable ? text.nothingSelected : text.nothingChosen));
-  else if (thing.time !== undefined) box.replaceChildren(tag(thing.label), make("p", {}, say.pointAt(clock(thing.time, true))), ...buttons(thing, edit));
-  else if (!findings.editable) box.replaceChildren(tag(thing.label), make("b", {}, say.confidence(sureness(thing.confidence))), facts(thing, findings));
+  else if (thing.time !== undefined) box.replaceChildren(tag(thing.label), make("p", {}, say.pointAt(moment(thing.time, true))), ...buttons(thing, edit));
+  else if (!findings.editable) box.replaceChildren(tag(thing.label), make("b", {}, say.sure(sureness(thing.confidence))), facts(thing, findings));
   else {
-    const sure = thing.confidence === undefined ? say.byHand : say.confidence(sureness(thing.confidence));
-    const evidence = findings.evidence(thing.label, thing.start, thing.end);
+    const sure = thing.confidence === undefined ? say.byHand : say.sure(sureness(thing.confidence));
+    const evidence = findings.evidence(thing.label, thing.start, thing.end, thing.peak);
     const fields = ["start", "end"].map((side) => field(thing, side, fps, edit));
     box.replaceChildren(tag(thing.label), make("b", {}, sure), ...fields, ...buttons(thing, edit), why(evidence, thing.label));
   }
@@ -43,19 +46,19 @@ export function inspect(thing, findings, fps, edit) {
 // Moments of a segment that nobody corrects here.
 function facts(thing, findings) {
   const names = say.moments[findings.task];
-  const parts = ["start", "peak", "end"].flatMap((part) => [make("dt", {}, names[part]), make("dd", {}, clock(thing[part], true))]);
+  const parts = ["start", "peak", "end"].flatMap((part) => [make("dt", {}, names[part]), make("dd", {}, moment(thing[part], true))]);
   return make("dl", { class: "facts" }, ...parts, make("dt", {}, text.length), make("dd", {}, say.seconds(thing.end - thing.start)));
 }
 
 function field(thing, side, fps, edit) {
-  const input = make("input", { name: side, value: clock(thing[side], true), inputMode: "decimal", autocomplete: "off" });
+  const input = make("input", { name: side, value: moment(thing[side], true), title: text.timeHint, autocomplete: "off" });
   const commit = () => {
-    const seconds = parseClock(input.value);
+    const seconds = parseMoment(input.value, thing[side], Infinity);
     const wrong = Number.isNaN(seconds);
     input.setAttribute("aria-invalid", String(wrong));
     input.setCustomValidity(wrong ? say.badTime : "");
     if (wrong) input.reportValidity();
-    if (!Number.isNaN(seconds) && clock(seconds, true) !== clock(thing[side], true)) edit.move(thing, { [side]: seconds });
+    if (!Number.isNaN(seconds) && input.value !== moment(thing[side], true)) edit.move(thing, { [side]: seconds });
   };
   input.addEventListener("change", commit);
   input.addEventListener("keydown", (event) => {
@@ -74,15 +77,17 @@ function buttons(thing, edit) {
   ];
 }
 
-// The card at the mouse: how sure at this moment, and which stream says so.
+// The card at the mouse: how strong each label is at this moment, and why.
 export function hoverCard(place, timeline, findings, picture) {
   const card = $("card");
   card.hidden = !place;
   if (!place) return;
   const { segment } = place;
   const shot = picture && make("img", { src: picture, alt: "", width: 80 });
-  const head = make("header", {}, make("b", {}, clock(place.time, true)), segment ? tag(segment.label) : "");
-  const parts = [head, shot, bars(findings.shares(findings.index(place.time))), becauseOf(place, findings)];
+  const sure = segment?.confidence === undefined ? "" : ` ${say.confidence(sureness(segment.confidence))}`;
+  const head = make("header", {}, make("b", {}, moment(place.time, true)), segment ? make("span", {}, tag(segment.label), sure) : "");
+  const strength = make("p", { class: "soft" }, findings.editable ? text.strengthHere : text.here);
+  const parts = [head, shot, strength, bars(findings.shares(findings.index(place.time))), becauseOf(place, findings)];
   card.replaceChildren(...parts.filter(Boolean));
   const widest = timeline.left + timeline.width - card.offsetWidth - 6;
   const right = place.x + 16;
@@ -93,7 +98,7 @@ const LEAST = 0.1;
 
 function becauseOf({ time, segment }, findings) {
   if (!findings.editable) return segment ? make("p", {}, findings.why(segment)) : null;
-  const { label, value } = segment ?? findings.strongest(time);
-  const evidence = segment ? findings.evidence(label, segment.start, segment.end) : value >= LEAST && findings.evidence(label, time, time);
-  return evidence ? bars(evidence, label) : null;
+  if (segment) return make("p", {}, findings.why(segment));
+  const { label, value } = findings.strongest(time);
+  return value >= LEAST ? make("p", {}, say.because(findings.evidence(label, time, time, time))) : null;
 }

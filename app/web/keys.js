@@ -1,16 +1,18 @@
 // The keyboard of the result screen. Keys go to fields and open menus first, then here.
-const FRAME = (view) => 1 / view.result.video.fps;
-
 const PLAIN = {
   " ": (view) => view.player.toggle(),
-  ArrowLeft: (view, event) => view.step(event.shiftKey ? -FRAME(view) : -1),
-  ArrowRight: (view, event) => view.step(event.shiftKey ? FRAME(view) : 1),
+  j: (view, event) => jog(view, -1, event.repeat),
+  k: (view) => view.player.halt(),
+  l: (view, event) => jog(view, 1, event.repeat),
+  ArrowLeft: (view, event) => (event.shiftKey ? view.step(-1) : view.transport.stepFrames(-1)),
+  ArrowRight: (view, event) => (event.shiftKey ? view.step(1) : view.transport.stepFrames(1)),
   "[": (view) => view.jump(-1),
   "]": (view) => view.jump(1),
   "+": (view) => view.timeline.zoom(0.5),
   "=": (view) => view.timeline.zoom(0.5),
   "-": (view) => view.timeline.zoom(2),
   0: (view) => view.timeline.fit(),
+  z: (view) => view.reveal(),
   Home: (view) => view.seekFree(0),
   End: (view) => view.seekFree(Infinity),
   i: (view) => view.editor.moveEdge("start"),
@@ -18,19 +20,37 @@ const PLAIN = {
   a: (view) => view.editor.add(view.player.now),
   m: (view) => view.editor.mark(),
   x: (view) => view.editor.flip(),
-  l: (view) => view.setLoop(!view.player.loop),
+  r: (view) => view.setLoop(!view.player.loop),
+  v: (view) => view.player.mute(),
+  f: (view) => view.player.fullscreen(),
+  g: (view) => view.transport.ask(),
   Delete: (view) => view.editor.remove(),
   Backspace: (view) => view.editor.remove(),
   Escape: (view) => view.choose(null),
 };
+
+// K held with J or L steps by frames, as editors do; a key that repeats does not shuttle ever faster.
+function jog(view, direction, repeats) {
+  if (held) view.transport.stepFrames(direction);
+  else if (!repeats) view.player.shuttle(direction);
+}
+
+let held = false;
+const holds = (down) => (event) => {
+  if (event.key.toLowerCase() === "k") held = down;
+};
+addEventListener("keydown", holds(true));
+addEventListener("keyup", holds(false));
+addEventListener("blur", () => (held = false));
 
 const WITH_CONTROL = {
   z: (view, event) => (event.shiftKey ? view.corrections.redo() : view.corrections.undo()),
   y: (view) => view.corrections.redo(),
 };
 
-const isField = (target) => target.closest("input, select, textarea, dialog, .menu");
+const isField = (target) => target.closest("input:not([type=range]), select, textarea, dialog, .menu");
 const isButton = (target) => target.closest("button, a");
+const moves = (key) => key.startsWith("Arrow") || key === "Home" || key === "End";
 
 // True when the key was meant for the result screen and is done.
 export function pressKey(view, event, save) {
@@ -38,6 +58,7 @@ export function pressKey(view, event, save) {
   const control = event.ctrlKey || event.metaKey;
   if (control && key.toLowerCase() === "s") save();
   else if (isField(target) || event.altKey) return false;
+  else if (moves(key) && target.matches("input[type=range]")) return false;
   else if (key === " " && isButton(target)) return false;
   else {
     const act = control ? WITH_CONTROL[key.toLowerCase()] : PLAIN[key.length === 1 ? key.toLowerCase() : key];

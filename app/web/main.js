@@ -18,6 +18,7 @@ for (const node of all("[data-label]")) node.setAttribute("aria-label", text[nod
 for (const node of all("button[data-label]")) node.title = text[node.dataset.label];
 $("url").placeholder = text.urlPlaceholder;
 $("url").title = text.urlPattern;
+$("timecode").title = text.timecodeHint;
 
 const view = new View();
 let running = new AbortController();
@@ -202,6 +203,8 @@ const BUTTONS = {
   previous: () => view.jump(-1),
   next: () => view.jump(1),
   loop: () => view.setLoop(!view.player.loop),
+  mute: () => view.player.mute(),
+  fullscreen: () => view.player.fullscreen(),
   "zoom-in": () => view.timeline.zoom(0.5),
   "zoom-out": () => view.timeline.zoom(2),
   "zoom-fit": () => view.timeline.fit(),

@@ -1,6 +1,10 @@
 // The whole video as a strip, with a frame around what the timeline shows.
 import { toneOf } from "./labels.js";
+import { density } from "./paint.js";
 import { text } from "./strings.js";
+
+// Pixels that the shortest segment of the longest video is tall.
+const LEAST = 2;
 
 export class Overview {
   constructor(root, timeline) {
@@ -42,12 +46,14 @@ export class Overview {
     [this.canvas.width, this.canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
     const pen = this.canvas.getContext("2d");
     pen.scale(scale, scale);
-    for (const { start, end, label } of segments) {
+    for (const label of new Set(segments.map((one) => one.label))) {
+      const up = findings.side(label) === "up";
+      const tall = layout.mirrored ? height / 2 - 3 : height - 6;
+      const base = !layout.mirrored ? height - 3 : up ? height / 2 - 1 : height / 2 + 1;
       pen.fillStyle = colours[toneOf(label)];
-      const x = (start / findings.duration) * width;
-      const wide = Math.max(1.5, ((end - start) / findings.duration) * width);
-      if (layout.mirrored) pen.fillRect(x, findings.side(label) === "up" ? 3 : height / 2 + 1, wide, height / 2 - 4);
-      else pen.fillRect(x, 5, wide, height - 10);
+      density(segments.filter((one) => one.label === label), 0, findings.duration, width).forEach((share, x) => {
+        if (share) pen.fillRect(x, up ? base - Math.max(LEAST, share * tall) : base, 1, Math.max(LEAST, share * tall));
+      });
     }
     pen.fillStyle = colours.line;
     if (layout.mirrored) pen.fillRect(0, height / 2 - 0.5, width, 1);

@@ -4,10 +4,10 @@ import { sureness } from "./dom.js";
 import { nameOf, signOf, toneOf } from "./labels.js";
 
 // Lanes from top to bottom, in CSS pixels. Curves rise and hang from an axis in the middle, or all rise from the bottom.
-function layOut(curve, down) {
+function layOut(ruler, up, curve, down, wave, faces) {
   const lanes = {};
   let top = 0;
-  for (const [name, height] of Object.entries({ ruler: 22, up: 28, curve, down, wave: 40, faces: 14 })) {
+  for (const [name, height] of Object.entries({ ruler, up, curve, down, wave, faces })) {
     lanes[name] = { top, height, middle: top + height / 2, bottom: top + height };
     top += height + (name === "down" || name === "wave" ? 4 : 0);
   }
@@ -15,8 +15,12 @@ function layOut(curve, down) {
   return { lanes, axis, reach: axis - lanes.curve.top - (down ? 3 : 6), mirrored: down > 0, height: top + 4 };
 }
 
-export const LAYOUTS = { split: layOut(136, 28), stack: layOut(164, 0) };
-export const HEIGHT = LAYOUTS.split.height;
+const LAYOUTS = {
+  split: [layOut(22, 28, 136, 28, 40, 14), layOut(20, 24, 86, 24, 26, 12)],
+  stack: [layOut(22, 28, 164, 0, 40, 14), layOut(20, 24, 140, 0, 26, 12)],
+};
+
+export const layoutOf = (name, low) => LAYOUTS[name][low ? 1 : 0];
 const STEPS = [0.04, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const FONT = "system-ui, sans-serif";
 
@@ -85,7 +89,7 @@ export function paintRuler(pen, view, colours) {
   for (let n = Math.ceil(view.start / gap - 1e-9); n * gap <= view.end + 1e-9; n++) {
     const x = Math.round(view.x(n * gap));
     pen.fillStyle = colours.line;
-    pen.fillRect(x, ruler.top + 4, 1, HEIGHT);
+    pen.fillRect(x, ruler.top + 4, 1, view.layout.height);
     pen.fillStyle = colours["ink-soft"];
     if (x + 42 < view.right) pen.fillText(clock(n * gap, gap < 0.1), x + 4, ruler.middle);
   }
@@ -125,17 +129,47 @@ export function paintNote(pen, view, lane, note, colour) {
   pen.fillText(note, view.left + 8, view.layout.lanes[lane].middle);
 }
 
+// For each of `width` pixels that a stretch of time is drawn on, the share of its time that segments take.
+export function density(segments, start, end, width) {
+  const shares = new Float32Array(Math.max(1, Math.floor(width)));
+  const scale = shares.length / (end - start);
+  for (const one of segments) {
+    const from = Math.max(0, (one.start - start) * scale);
+    const to = Math.min(shares.length, (one.end - start) * scale);
+    for (let x = Math.floor(from); x < to; x++) shares[x] = Math.min(1, shares[x] + Math.min(to, x + 1) - Math.max(from, x));
+  }
+  return shares;
+}
+
+const LOWEST_BAR = 4;
+
+// Many short segments: bars that are as tall as the share of the time they take, away from the axis.
+export function paintDensity(pen, view, segments, colours) {
+  for (const label of new Set(segments.map((one) => one.label))) {
+    const side = view.side(label);
+    const lane = view.layout.lanes[side];
+    const most = lane.height - 4;
+    pen.fillStyle = colours[toneOf(label)];
+    density(segments.filter((one) => one.label === label), view.start, view.end, view.width).forEach((share, x) => {
+      if (!share) return;
+      const tall = Math.max(LOWEST_BAR, share * most);
+      pen.fillRect(view.left + x, side === "up" ? lane.bottom - 2 - tall : lane.top + 2, 1, tall);
+    });
+  }
+}
+
 // One segment as a block in its lane; the chosen one also shades the lanes and has grips.
 export function paintSegment(pen, view, segment, chosen, colours) {
   const { lanes } = view.layout;
   const lane = lanes[view.side(segment.label)];
   const left = Math.max(view.left - 8, view.x(segment.start));
-  const width = Math.max(3, Math.min(view.right + 8, view.x(segment.end)) - left);
+  // Neighbours stay apart, however narrow they are.
+  const width = Math.max(2, Math.min(view.right + 8, view.x(segment.end)) - left - (chosen ? 0 : 1));
   const colour = colours[toneOf(segment.label)];
   if (chosen) {
     pen.globalAlpha = 0.13;
     pen.fillStyle = colour;
-    pen.fillRect(left, lanes.up.top, width, HEIGHT - lanes.up.top);
+    pen.fillRect(left, lanes.up.top, width, view.layout.height - lanes.up.top);
     pen.globalAlpha = 1;
   }
   const [blockTop, tall] = [lane.top + 2, lane.height - 4];

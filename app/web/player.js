@@ -1,8 +1,11 @@
 // The video and its clock. Without a playable video, time still moves where the timeline is clicked.
 // Events: time (seconds), state.
 import { apiKey, getBlob, request, videoPath } from "./api.js";
-import { $ } from "./dom.js";
+import { $, store } from "./dom.js";
 import { text } from "./strings.js";
+
+const FASTEST = 8;
+const VOLUME = "sentiloc.volume";
 
 export class Player extends EventTarget {
   constructor() {
@@ -10,12 +13,18 @@ export class Player extends EventTarget {
     this.video = $("video");
     this.now = 0;
     this.loop = null;
-    for (const type of ["play", "pause", "ended"]) this.video.addEventListener(type, () => this.emit("state"));
+    this.speed = 1;
+    this.back = 0;
+    this.setVolume(Number(store(VOLUME) ?? 1));
+    for (const type of ["play", "pause", "ended", "ratechange", "volumechange"]) this.video.addEventListener(type, () => this.emit("state"));
     this.video.addEventListener("click", () => this.toggle());
-    this.video.addEventListener("seeked", () => this.tell(this.video.currentTime));
+    this.video.addEventListener("dblclick", () => this.fullscreen());
+    this.video.addEventListener("seeked", () => this.back || this.tell(this.video.currentTime));
     this.video.addEventListener("error", () => this.video.hasAttribute("src") && this.fail());
-    const tick = () => {
-      this.tick();
+    let last = 0;
+    const tick = (at) => {
+      this.tick((at - last) / 1000);
+      last = at;
       requestAnimationFrame(tick);
     };
     requestAnimationFrame(tick);
@@ -30,6 +39,7 @@ export class Player extends EventTarget {
     this.duration = duration;
     this.now = 0;
     this.loop = null;
+    this.back = 0;
     this.video.hidden = false;
     $("no-video").hidden = true;
     if (this.made) URL.revokeObjectURL(this.made);
@@ -38,11 +48,12 @@ export class Player extends EventTarget {
     if (blob) this.made = URL.createObjectURL(blob);
     this.source = this.made ?? videoPath(job.id);
     this.video.src = this.source;
+    this.setSpeed(1);
     return this.source;
   }
 
   close() {
-    this.video.pause();
+    this.halt();
     this.video.removeAttribute("src");
     this.video.load();
   }
@@ -55,12 +66,67 @@ export class Player extends EventTarget {
   }
 
   get playing() {
-    return !this.video.paused && !this.video.ended;
+    return this.back > 0 || (!this.video.paused && !this.video.ended);
+  }
+
+  // How fast it runs: 0 when it stands, below 0 backwards.
+  get pace() {
+    if (!this.playing) return 0;
+    return this.back ? -this.back : this.video.playbackRate;
   }
 
   toggle() {
-    if (this.playing) this.video.pause();
-    else this.video.play().catch(() => {});
+    if (this.playing) this.halt();
+    else this.run(this.speed);
+  }
+
+  halt() {
+    this.back = 0;
+    this.video.pause();
+    this.emit("state");
+  }
+
+  run(pace) {
+    this.back = pace < 0 ? -pace : 0;
+    if (this.back) this.video.pause();
+    else {
+      this.video.playbackRate = pace;
+      this.video.play().catch(() => {});
+    }
+    this.emit("state");
+  }
+
+  // J and L: each press doubles the speed in its direction; the other direction begins at once.
+  shuttle(direction) {
+    const { pace } = this;
+    const faster = Math.sign(pace) === direction ? Math.min(FASTEST, Math.abs(pace) * 2) : this.speed;
+    this.run(direction * faster);
+  }
+
+  setSpeed(speed) {
+    this.speed = speed;
+    if (this.pace > 0) this.run(speed);
+    this.emit("state");
+  }
+
+  get volume() {
+    return this.video.muted ? 0 : this.video.volume;
+  }
+
+  setVolume(volume) {
+    this.video.volume = Math.min(1, Math.max(0, Number.isFinite(volume) ? volume : 1));
+    this.video.muted = this.video.volume === 0;
+    store(VOLUME, String(this.video.volume));
+  }
+
+  mute() {
+    if (this.video.volume === 0) this.setVolume(1);
+    else this.video.muted = !this.video.muted;
+  }
+
+  fullscreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.video.closest(".screen").requestFullscreen?.().catch(() => {});
   }
 
   seek(seconds) {
@@ -75,10 +141,19 @@ export class Player extends EventTarget {
     this.emit("time");
   }
 
-  tick() {
+  tick(passed) {
+    if (this.back) return this.rewind(passed);
     if (!this.playing || this.video.seeking) return;
     const { loop } = this;
     if (loop && this.video.currentTime >= loop.end) this.seek(loop.start);
     else this.tell(this.video.currentTime);
+  }
+
+  // Browsers play forwards only: backwards, pictures are sought one after the other, as fast as they come.
+  rewind(passed) {
+    const at = this.now - Math.min(passed, 0.25) * this.back;
+    if (at <= 0) this.halt();
+    if (this.video.seeking) this.tell(Math.max(0, at));
+    else this.seek(at);
   }
 }

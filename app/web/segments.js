@@ -1,17 +1,78 @@
-// The list of segments beside the video, and the summary above it.
-import { clock } from "./clock.js";
-import { $, make, percent, sureness } from "./dom.js";
+// The list of segments beside the video, sorted and filtered, and the summary above it.
+import { clock, moment } from "./clock.js";
+import { $, make, store, sureness } from "./dom.js";
 import { meter, tag } from "./inspector.js";
-import { toneOf } from "./labels.js";
-import { say } from "./strings.js";
+import { nameOf, toneOf } from "./labels.js";
+import { say, text } from "./strings.js";
+
+// From this many on, rows are single lines.
+const MANY = 40;
+const SORT = "sentiloc.sort";
+const LEAST_SURE = ["0", "0.5", "0.7", "0.9"];
+
+const certainty = ({ confidence }) => confidence ?? 1;
+const ORDERS = {
+  time: (a, b) => a.start - b.start,
+  confidence: (a, b) => certainty(b) - certainty(a) || a.start - b.start,
+  length: (a, b) => b.end - b.start - (a.end - a.start),
+};
+
+let rows = new Map();
+let here = null;
+
+// `changed()` draws the list anew when another order or filter is chosen.
+export function setUpList(changed) {
+  $("sort-rows").replaceChildren(...Object.keys(ORDERS).map((name) => new Option(text.orders[name], name)));
+  $("sort-rows").value = store(SORT) in ORDERS ? store(SORT) : "time";
+  $("sure-rows").replaceChildren(...LEAST_SURE.map((least) => new Option(say.atLeast(Number(least)), least)));
+  for (const id of ["sort-rows", "label-rows", "sure-rows"]) $(id).addEventListener("change", changed);
+  $("sort-rows").addEventListener("change", () => store(SORT, $("sort-rows").value));
+}
+
+// A new video: all of its labels, however sure.
+export function resetList(labels) {
+  $("label-rows").replaceChildren(new Option(text.anyLabel, ""), ...labels.map((label) => new Option(nameOf(label), label)));
+  $("label-rows").value = "";
+  $("sure-rows").value = "0";
+}
 
 export function listSegments(segments, chosen, findings, thumbs, choose) {
   const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest?.("#rows button"))?.dataset.key;
-  $("rows").replaceChildren(...segments.map((one) => row(one, one.key === chosen, findings, thumbs, choose)));
-  $("none").hidden = segments.length > 0;
-  const find = (key) => (key ? $("rows").querySelector(`[data-key="${CSS.escape(key)}"]`) : null);
-  find(focused)?.focus({ preventScroll: true });
-  find(String(chosen ?? ""))?.scrollIntoView({ block: "nearest" });
+  const label = $("label-rows").value;
+  const least = Number($("sure-rows").value);
+  const fits = (one) => (!label || one.label === label) && certainty(one) >= least;
+  const shown = segments.filter(fits).sort(ORDERS[$("sort-rows").value]);
+  const made = shown.map((one) => row(one, one.key === chosen, findings, thumbs, choose));
+  rows = new Map(shown.map((one, i) => [one.key, made[i].firstElementChild]));
+  here = null;
+  $("rows").classList.toggle("many", shown.length > MANY);
+  $("rows").replaceChildren(...made);
+  $("row-count").textContent = shown.length === segments.length ? String(segments.length) : say.some(shown.length, segments.length);
+  $("none").hidden = shown.length > 0;
+  $("none").textContent = segments.length ? text.noneFits : text.none;
+  rows.get(keyOf(focused))?.focus({ preventScroll: true });
+  bring(rows.get(chosen));
+}
+
+const keyOf = (written) => [...rows.keys()].find((key) => String(key) === written);
+
+// Into view, within the list alone: the page itself stays where it is.
+function bring(button) {
+  if (!button) return;
+  const list = $("rows");
+  const [box, row] = [list.getBoundingClientRect(), button.getBoundingClientRect()];
+  if (row.top < box.top) list.scrollTop -= box.top - row.top;
+  else if (row.bottom > box.bottom) list.scrollTop += row.bottom - box.bottom;
+}
+
+// The row of the segment under the playhead follows: it is marked, and scrolled to when another segment comes.
+export function followRow(segment) {
+  const button = segment ? rows.get(segment.key) : null;
+  if (button === here) return;
+  if (here?.getAttribute("aria-current") === "time") here.removeAttribute("aria-current");
+  if (button && !button.hasAttribute("aria-current")) button.setAttribute("aria-current", "time");
+  here = button ?? null;
+  bring(button);
 }
 
 function row(segment, isChosen, findings, thumbs, choose) {
@@ -20,8 +81,8 @@ function row(segment, isChosen, findings, thumbs, choose) {
   thumbs.fill(shot, segment.peak ?? findings.peak(label, start, end));
   const sure = confidence === undefined
     ? make("span", { class: "sure" }, say.byHand)
-    : make("span", { class: "sure" }, say.confidence(sureness(confidence)), meter(confidence, toneOf(label)));
-  const when = make("span", { class: "when" }, tag(label), ` ${clock(start, findings.fine)} – ${clock(end, findings.fine)}`);
+    : make("span", { class: "sure", title: text.confidence }, say.confidence(sureness(confidence)), meter(confidence, toneOf(label)));
+  const when = make("span", { class: "when" }, tag(label), ` ${moment(start, findings.fine)} – ${moment(end, findings.fine)}`);
   const button = make("button", { type: "button", onclick: () => choose(segment) }, make("span", { class: "shot" }, shot), when, sure, make("span", { class: "why" }, findings.why(segment)));
   button.dataset.key = segment.key;
   if (isChosen) button.setAttribute("aria-current", "true");
@@ -33,21 +94,23 @@ export function summarize(segments, findings) {
   const { duration, headline } = findings;
   const parts = headline
     ? headline.map(({ label, words }) => bold(label, words))
-    : findings.labels.map((label) => bold(label, share(label, segments, duration)));
+    : findings.labels.map((label) => bold(label, share(label, segments)));
   const count = headline ? say.segments(segments.length) : "";
   $("summary").replaceChildren(...parts, make("span", {}, `${count} ${say.length(clock(duration))}`));
 }
 
-function share(label, segments, duration) {
+function share(label, segments) {
   const mine = segments.filter((segment) => segment.label === label);
   const seconds = mine.reduce((sum, { start, end }) => sum + end - start, 0);
-  return say.share(label, mine.length, clock(seconds), percent(seconds / duration));
+  return say.share(label, mine.length, clock(seconds));
 }
 
 const bold = (label, words) => make("span", { class: `mark ${toneOf(label)}` }, make("b", {}, words));
 
-// What the server could not read or had to mend in the video, a line each.
-export function listWarnings(warnings) {
-  $("warnings").replaceChildren(...warnings.map(({ detail }) => make("li", {}, detail)));
+// What the server could not read or had to mend in the video, a line each; a stretch of it is a button that goes there.
+export function listWarnings(warnings, go) {
+  const line = ({ detail, start }) =>
+    make("li", {}, `⚠ ${detail} `, start === undefined || start === null ? "" : make("button", { type: "button", onclick: () => go(start) }, say.goTo(clock(start))));
+  $("warnings").replaceChildren(...warnings.map(line));
   $("warnings").hidden = warnings.length === 0;
 }

@@ -50,9 +50,18 @@ export const text = {
   playPause: "Play or pause",
   previous: "Previous segment",
   next: "Next segment",
-  loop: "Loop",
+  loop: "Loop the segment",
+  speed: "Speed",
+  volume: "Volume",
+  mute: "Mute",
+  fullscreen: "Full screen",
+  timecode: "Timecode",
+  timecodeHint: "Timecode (00:00:09:12), seconds, or frames from here (+12)",
+  timeHint: "Seconds, minutes:seconds or timecode",
+  unitsLabel: "Show times as",
+  units: { clock: "Minutes", timecode: "Timecode" },
   help: "Keyboard",
-  saliency: "Saliency",
+  saliency: "Feeling",
   emotions: "Emotions",
   attention: "Attention",
   intensity: "Intensity",
@@ -64,7 +73,17 @@ export const text = {
   waveTooLong: "not drawn for files this large",
 
   segments: "Segments",
+  confidence: "Confidence",
+  numbers: "What do these numbers mean?",
+  orders: { time: "By time", confidence: "Surest first", length: "Longest first" },
+  sortRows: "Order of segments",
+  labelRows: "Label",
+  sureRows: "Least confidence shown",
+  anyLabel: "All labels",
   none: "Nothing stands out at these settings. A lower confidence shows more.",
+  noneFits: "No segment has this label and confidence.",
+  strengthHere: "Strength at this moment",
+  here: "At this moment",
   tune: "Fine-tune",
   threshold: "Least confidence",
   minLength: "Shortest segment",
@@ -112,11 +131,15 @@ export const text = {
 
 export const help = [
   ["Space", "Play or pause"],
-  ["← →", "One second back or on; with Shift one frame"],
+  ["J K L", "Play back, stop, play on; J or L again: faster; with K held: one frame"],
+  ["← →", "One frame back or on; with Shift one second"],
+  ["G", "Go to a timecode"],
+  ["V, F", "Mute, full screen"],
   ["[ ]", "Previous or next segment"],
   ["Home End", "To the start or the end"],
   ["+ − 0", "Zoom in, zoom out, whole video"],
-  ["L", "Loop the segment"],
+  ["Z", "Zoom to the segment"],
+  ["R", "Loop the segment"],
   ["I O", "Start or end of the chosen segment here"],
   ["A", "Add a segment here"],
   ["M", "Mark a point here"],
@@ -169,6 +192,21 @@ export const hints = {
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
+// Why a segment was found. A stream that gives most of it is named alone.
+const BECAUSE = { face: "the face", audio: "the voice", visual: "the picture" };
+const MOSTLY = 0.65;
+const PARTLY = 0.2;
+
+function because(evidence) {
+  const shares = Object.entries(evidence ?? {}).sort(([, a], [, b]) => b - a);
+  if (!shares.length) return "";
+  const [[first, most]] = shares;
+  if (most > 0.95) return `because of ${BECAUSE[first]}`;
+  const named = shares.filter(([, share]) => share >= PARTLY).map(([stream]) => BECAUSE[stream]);
+  if (most >= MOSTLY || named.length < 2) return `mostly because of ${BECAUSE[first]}`;
+  return `because of ${named.slice(0, -1).join(", ")} and ${named.at(-1)}`;
+}
+
 export const say = {
   problem: (name) => (name ? `${name} could not be localized` : text.problemTitle),
   uploading: (name) => `Sending ${name}`,
@@ -193,15 +231,18 @@ export const say = {
     succeeded: "done", failed: "failed", cancelled: "cancelled",
   },
   found: (names) => (names.length ? names.join(", ").toLowerCase() : "nothing stands out"),
-  share: (label, count, time, percent) => {
+  share: (label, count, time) => {
     const isFace = label === "macro" || label === "micro";
     const kind = isFace ? `${label}-expression` : `${label} segment`;
     if (!count) return `no ${kind}s`;
-    return `${plural(count, kind, `${kind}s`)} · ${time}${isFace ? "" : ` (${percent} %)`}`;
+    return `${plural(count, kind, `${kind}s`)} · ${time}`;
   },
   segments: (count) => plural(count, "segment", "segments"),
+  some: (shown, all) => `${shown} of ${all}`,
+  atLeast: (share) => (share ? `≥ ${Math.round(share * 100)} %` : "All"),
   length: (duration) => `of ${duration}`,
   confidence: (percent) => `${percent} %`,
+  sure: (percent) => `${percent} % confidence`,
   byHand: "by hand",
   pointAt: (at) => `Point at ${at}`,
   strongestAt: (at) => `Strongest at ${at}`,
@@ -216,10 +257,19 @@ export const say = {
   removeJob: (name) => `Delete ${name}`,
   cancelJob: (name) => `Cancel ${name}`,
   here: (time, extra) => `${time}${extra ? `, ${extra}` : ""}`,
-  streams: { visual: "Scene", audio: "Voice", face: "Face", attention: "Attention", intensity: "Intensity" },
-  noEvidence: "no single stream decides",
+  streams: { visual: "Picture", audio: "Voice", face: "Face", attention: "Attention", intensity: "Intensity" },
+  because,
+  speedOf: (speed) => `${speed < 0 ? "−" : ""}${Math.abs(speed)}×`,
+  goTo: (at) => `Go to ${at}`,
+  badTimecode: (first, last) => `Write a timecode from ${first} to ${last}, seconds, or frames from here such as +12.`,
+  rate: (counter, video) => `${Number(counter.rate.toFixed(3))} frames per second${counter.drops ? ", drop frame" : ""}${video.variable_rate ? ", variable in the file" : ""}`,
+  track: (track) => {
+    if (!track || track.count < 2) return "";
+    const which = track.numbers.length > 1 ? `tracks ${track.numbers.join(" and ")}` : `track ${track.numbers[0]}`;
+    return `sound ${which} of ${track.count}${track.language ? ` (${track.language})` : ""}`;
+  },
   model: (task, name) => `${{ sentiment: "Sentiment", emotion: "Emotions", expression: "Facial expressions" }[task] ?? task} · ${name}`,
   size: (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`),
-  made: (name, version, device) => `${name} ${version} on ${device}`,
+  made: ({ name, version, device }) => `${name} ${version} on ${device}`,
   badTime: "Write a time as 1:02.5 or as seconds.",
 };

@@ -7,6 +7,12 @@ import * as paint from "./paint.js";
 
 const SHORTEST_VIEW = 1;
 const JUMP = 0.4;
+// Narrower segments are drawn as how much of each pixel they fill.
+const NARROW = 3;
+// A segment at least this wide has edges that can be grabbed; one that is chosen fills this share of the width.
+const GRIP = 40;
+const CHOSEN_SHARE = 0.25;
+const LOW_WINDOW = 840;
 const COLOURS = [...TONES, "saliency", "card", "face", "wave", "line", "ink", "ink-soft", "paper", "on-block"];
 
 export class Timeline extends EventTarget {
@@ -18,12 +24,12 @@ export class Timeline extends EventTarget {
     this.canvas = root.querySelector("canvas");
     this.cursor = root.querySelector(".cursor");
     this.hair = root.querySelector(".hair");
-    this.canvas.style.height = `${paint.HEIGHT}px`;
     this.span = [0, 1];
     this.segments = [];
     this.points = [];
     this.now = 0;
     new ResizeObserver(() => this.resize()).observe(root);
+    addEventListener("resize", () => this.resize());
     this.gestures = new Gestures(this);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
     this.restyle();
@@ -34,10 +40,18 @@ export class Timeline extends EventTarget {
     this.wave = null;
     this.waveNote = "";
     this.duration = findings.duration;
-    this.layout = paint.LAYOUTS[findings.layout];
-    fillGutter(this.root.querySelector(".gutter"), findings);
     this.span = [0, this.duration];
+    this.layout = null;
     this.resize();
+  }
+
+  // Lower lanes where the window is low, so that the picture stays large.
+  layOut() {
+    const layout = paint.layoutOf(this.findings.layout, innerHeight < LOW_WINDOW);
+    if (layout === this.layout) return;
+    this.layout = layout;
+    this.canvas.style.height = `${layout.height}px`;
+    fillGutter(this.root.querySelector(".gutter"), this.findings, layout);
   }
 
   setThings(segments, points, chosen) {
@@ -63,6 +77,7 @@ export class Timeline extends EventTarget {
   }
 
   resize() {
+    if (this.findings) this.layOut();
     const gutter = parseFloat(getComputedStyle(this.root).getPropertyValue("--gutter")) || 0;
     this.left = gutter;
     this.width = Math.max(1, this.root.clientWidth - gutter);
@@ -105,6 +120,16 @@ export class Timeline extends EventTarget {
     this.look(0, this.duration);
   }
 
+  // Bring a segment into view, and closer if it is too narrow to be grabbed (or `always`).
+  reveal({ start, end }, always = false) {
+    const [from, to] = this.span;
+    const middle = (start + end) / 2;
+    const narrow = (end - start) * this.view.scale < GRIP;
+    if (!narrow && !always && start >= from && end <= to) return;
+    const length = narrow || always ? (end - start) / CHOSEN_SHARE : Math.max(to - from, (end - start) * 1.2);
+    this.look(middle - length / 2, middle + length / 2);
+  }
+
   // Playing turns the page when the playhead leaves it; who looks elsewhere is left there. A jump is always shown.
   setTime(seconds) {
     const [start, end] = this.span;
@@ -131,15 +156,16 @@ export class Timeline extends EventTarget {
 
   paint() {
     const scale = Math.min(2, devicePixelRatio || 1);
-    const size = [Math.round((this.left + this.width) * scale), Math.round(paint.HEIGHT * scale)];
+    const { height } = this.layout;
+    const size = [Math.round((this.left + this.width) * scale), Math.round(height * scale)];
     if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) [this.canvas.width, this.canvas.height] = size;
     const pen = this.canvas.getContext("2d");
     const { view, findings, colours } = this;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, view.right, paint.HEIGHT);
+    pen.clearRect(0, 0, view.right, height);
     pen.save();
     pen.beginPath();
-    pen.rect(view.left, 0, view.width, paint.HEIGHT);
+    pen.rect(view.left, 0, view.width, height);
     pen.clip();
     if (findings.saliency) paint.paintSaliency(pen, view, findings, colours.saliency);
     paint.paintRuler(pen, view, colours);
@@ -157,7 +183,9 @@ export class Timeline extends EventTarget {
     const seen = this.segments.filter((one) => one.end > view.start && one.start < view.end);
     const { dragged } = this.gestures;
     const drawn = (one) => (dragged?.segment.key === one.key ? { ...one, ...dragged.span } : one);
-    for (const one of seen) paint.paintSegment(pen, view, drawn(one), one.key === this.chosen, this.colours);
+    const isNarrow = (one) => one.key !== this.chosen && (one.end - one.start) * view.scale < NARROW;
+    paint.paintDensity(pen, view, seen.filter(isNarrow), this.colours);
+    for (const one of seen) if (!isNarrow(one)) paint.paintSegment(pen, view, drawn(one), one.key === this.chosen, this.colours);
     if (this.findings.apexes) for (const one of seen) paint.paintApex(pen, view, one, one.key === this.chosen, this.colours);
     for (const one of this.points) paint.paintPoint(pen, view, one, one.key === this.chosen, this.colours);
   }

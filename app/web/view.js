@@ -3,16 +3,17 @@ import { getBlob, getFeedback, getResult } from "./api.js";
 import { clock } from "./clock.js";
 import { Corrections } from "./corrections.js";
 import { openCut } from "./cuts.js";
-import { $, make, percent, store } from "./dom.js";
+import { $, percent, store } from "./dom.js";
 import { Editor } from "./editor.js";
 import { hoverCard, inspect } from "./inspector.js";
 import { nameOf, setLabels } from "./labels.js";
 import { Overview } from "./overview.js";
 import { Player } from "./player.js";
-import { listSegments, listWarnings, summarize } from "./segments.js";
+import { followRow, listSegments, listWarnings, resetList, setUpList, summarize } from "./segments.js";
 import { say, text } from "./strings.js";
 import { findingsOf, segmentsOf } from "./task_findings.js";
 import { Thumbs } from "./thumbs.js";
+import { Transport } from "./transport.js";
 import { Timeline } from "./timeline.js";
 import { canDecode, readWave, servedWave } from "./wave.js";
 
@@ -33,6 +34,7 @@ export class View {
     this.corrections.reset();
     this.editor = new Editor(this);
     this.thumbs = new Thumbs();
+    this.transport = new Transport(this);
     this.wire();
   }
 
@@ -45,7 +47,6 @@ export class View {
     on("add", ({ time, label }) => this.editor.addAround(time, label));
     on("hover", (place) => this.hover(place));
     this.player.addEventListener("time", () => this.tell());
-    this.player.addEventListener("state", () => $("play").classList.toggle("playing", this.player.playing));
     this.corrections.addEventListener("change", () => {
       this.keepDraft();
       this.refresh();
@@ -53,6 +54,7 @@ export class View {
     for (const name of OPTIONS) $(name).addEventListener("input", () => this.tune());
     $("tune").addEventListener("submit", (event) => event.preventDefault());
     $("reset").addEventListener("click", () => this.setOptions(this.result.options));
+    setUpList(() => this.refresh());
   }
 
   async open(job, file, link) {
@@ -60,7 +62,9 @@ export class View {
     const findings = findingsOf(result);
     const [cut, { feedback, tag }] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [], tag: null }]);
     Object.assign(this, { job, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
+    this.counter = this.transport.open(result.video);
     setLabels(findings.labels);
+    resetList(findings.labels);
     this.corrections.reset();
     if (feedback.length) {
       this.corrections.load(feedback.at(-1).feedback, [...result.segments, ...cut.candidates]);
@@ -70,8 +74,8 @@ export class View {
     $("result").dataset.task = findings.task;
     $("editing").hidden = !findings.editable;
     $("result-title").textContent = job.source.name;
-    listWarnings(result.warnings ?? []);
-    $("made").textContent = say.made(result.model.name, result.model.version, result.model.device);
+    listWarnings(result.warnings ?? [], (seconds) => this.seekFree(seconds));
+    $("made").textContent = [say.made(result.model), say.rate(this.counter, result.video), say.track(result.video.audio_track)].filter(Boolean).join(" · ");
     document.title = `${job.source.name} · Sentiloc`;
     this.thumbs.open(await this.player.open(job, result.video.duration, file), serverPictures(result));
     this.timeline.show(findings);
@@ -198,10 +202,16 @@ export class View {
     return [...this.segments, ...this.corrections.points].find((one) => one.key === this.chosen) ?? null;
   }
 
+  // Choosing goes to the segment's first frame, as exports count it, and comes so close that its edges can be grabbed.
   choose(thing, seek = true) {
     this.chosen = thing?.key ?? null;
     this.refresh();
-    if (thing && seek) this.player.seek(thing.start ?? thing.time);
+    if (thing && seek) this.player.seek(this.counter.snap(thing.start ?? thing.time));
+    if (thing?.start !== undefined) this.timeline.reveal(thing);
+  }
+
+  reveal() {
+    if (this.thing?.start !== undefined) this.timeline.reveal(this.thing, true);
   }
 
   // A click beside the segments: go there; what was chosen stays, so that I and O can move its edges here.
@@ -229,20 +239,25 @@ export class View {
     if (segment && segment.key !== this.chosen) this.choose(segment);
   }
 
+  get under() {
+    const { now } = this.player;
+    return this.segments?.find((one) => one.start <= now && one.end > now);
+  }
+
   tell() {
-    const { now, duration } = this.player;
+    const { now, playing } = this.player;
     if (!this.findings) return;
+    const { under } = this;
     this.timeline.setTime(now);
-    const short = clock(now, true);
-    $("time").replaceChildren(make("b", {}, short), ` / ${clock(duration)}`);
-    if (!this.player.playing || Math.floor(now) !== this.told) this.tellTimeline();
+    this.transport.tell(under);
+    followRow(under);
+    if (!playing || Math.floor(now) !== this.told) this.tellTimeline(under);
     this.told = Math.floor(now);
   }
 
   // For screen readers: every step by hand, but once a second while it plays.
-  tellTimeline() {
+  tellTimeline(under) {
     const { now, duration } = this.player;
-    const under = this.segments?.find((one) => one.start <= now && one.end > now);
     const line = $("timeline");
     line.setAttribute("aria-valuemax", duration.toFixed(1));
     line.setAttribute("aria-valuenow", now.toFixed(1));

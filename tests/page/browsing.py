@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import (
@@ -25,6 +26,7 @@ from tests.support.services import wait_for
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required")
 _GUTTER = "parseFloat(getComputedStyle(document.querySelector('.desk')).getPropertyValue('--gutter'))"
+WINDOW = {"width": 1280, "height": 900}
 PATIENCE = 90_000  # milliseconds: a busy machine may take its time
 
 
@@ -53,7 +55,8 @@ class Visit:
         self.requests: list[str] = []
         self.asked: list[tuple[str, str]] = []
         self._session: CDPSession | None = None
-        self.context: BrowserContext = browser.new_context(accept_downloads=True, **context)  # type: ignore[arg-type]
+        given: dict[str, Any] = {"viewport": WINDOW, **context}
+        self.context: BrowserContext = browser.new_context(accept_downloads=True, **given)
         self.context.set_default_timeout(PATIENCE)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._note)
