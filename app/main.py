@@ -19,6 +19,8 @@ from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
+from sentiloc.app.routes.batches import batches
+from sentiloc.app.routes.batches import results as batch_results
 from sentiloc.app.routes.fast_path import JobStatusFastPath
 from sentiloc.app.routes.jobs import events, feedback, job, listing, localize, webhooks
 from sentiloc.app.routes.results import curve, result, thumbnails
@@ -45,7 +47,7 @@ ROUTERS = [
     module.router
     for module in (
         *(localize, listing, job, events, result, curve, feedback, about, key, metrics, health),
-        *(presign, upload_routes, webhooks, thumbnails),
+        *(presign, upload_routes, webhooks, thumbnails, batches, batch_results),
     )
 ]
 
@@ -124,7 +126,7 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         chores = [Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep)]
         reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
-        sender = WebhookSender(services.settings, services.store, services.webhooks, services.keys)
+        sender = WebhookSender(services.settings, services.webhooks, services.outbox)
         configure_tracing(services.settings, "api")
         reaper.start()
         sender.start()

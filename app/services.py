@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from fastapi import Depends, Request
 
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.batches.intake import BatchIntake
+from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.events import EventStreams
 from sentiloc.app.jobs.feedback import FeedbackStore
@@ -21,6 +23,8 @@ from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.jobs import UploadJobs
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.app.uploads.writer import UploadWriter
+from sentiloc.app.webhooks.endpoints import EndpointStore
+from sentiloc.app.webhooks.outbox import Outbox
 from sentiloc.app.webhooks.store import WebhookStore
 
 
@@ -42,6 +46,10 @@ class Services:
     uploads: UploadStore
     upload_writer: UploadWriter
     upload_jobs: UploadJobs
+    batches: BatchStore
+    batch_intake: BatchIntake
+    endpoints: EndpointStore
+    outbox: Outbox
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -54,12 +62,15 @@ class Services:
         submitter = Submitter(store, dispatcher, settings.max_queued_per_key)
         storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
+        upload_jobs = UploadJobs(settings, submitter, storage, uploads)
+        batches, keys = BatchStore(store), KeyStore(redis, prefix)
+        endpoints = EndpointStore(redis, prefix)
         return cls(
             settings=settings,
             shared=shared,
             reader=reader,
             store=store,
-            keys=KeyStore(redis, prefix),
+            keys=keys,
             feedback=FeedbackStore(redis, prefix),
             webhooks=WebhookStore(redis, prefix, settings.webhook_timeout_seconds),
             storage=storage,
@@ -68,7 +79,11 @@ class Services:
             events=EventStreams(settings, reader),
             uploads=uploads,
             upload_writer=UploadWriter(settings, uploads),
-            upload_jobs=UploadJobs(settings, submitter, storage, uploads),
+            upload_jobs=upload_jobs,
+            batches=batches,
+            batch_intake=BatchIntake(settings, batches, dispatcher, upload_jobs),
+            endpoints=endpoints,
+            outbox=Outbox(settings, store, batches, endpoints, keys),
         )
 
 

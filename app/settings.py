@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentiloc.app.places import parse_prefix
 from sentiloc.app.signing import check_webhook_secret
 
 ROOT_PATH = r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}"
@@ -134,7 +135,16 @@ class Settings(BaseSettings):
     outbound_allow: list[str] = Field(
         [], description="Private networks (CIDR) that user-supplied URLs may lead to, as a JSON list"
     )
+    s3_sources: list[str] = Field(
+        [],
+        description=(
+            "Places `s3://bucket/prefix` whose videos requests without an API key may name, as a JSON list; a key has "
+            "its own"
+        ),
+    )
     fetch_seconds: float = Field(1800.0, gt=0, description="Time limit for fetching a video from its URL")
+    max_batch_items: int = Field(1000, ge=1, le=10_000, description="Maximum number of videos in one batch")
+    max_batch_bytes: int = Field(8 << 20, gt=0, description="Maximum size of the body of `POST /batches`")
     upload_expiry_seconds: float = Field(
         86_400, gt=0, description="A resumable upload without new data for this long is removed"
     )
@@ -305,6 +315,13 @@ class Settings(BaseSettings):
             if getattr(self, smaller) > getattr(self, larger):
                 raise ValueError(f"{smaller} must not be greater than {larger}")
         return self
+
+    @field_validator("s3_sources")
+    @classmethod
+    def _places(cls, value: list[str]) -> list[str]:
+        for place in value:
+            parse_prefix(place)
+        return value
 
     @field_validator("outbound_allow")
     @classmethod

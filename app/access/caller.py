@@ -22,10 +22,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The owner of a request; `key_id` is None on a server that needs no keys."""
+    """The owner of a request; `key_id` is None on a server that needs no keys.
+
+    `s3_prefixes` are the places of an object store (`s3://bucket/prefix`) whose videos the key may name.
+    """
 
     key_id: str | None = None
     scopes: frozenset[Scope] = frozenset(Scope)
+    s3_prefixes: tuple[str, ...] = ()
 
     def may(self, scope: Scope) -> bool:
         """True if the key has this scope; `admin` includes all scopes."""

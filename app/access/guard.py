@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from sentiloc.app.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
 OPEN_FOLDERS = ("/web/", "/docs/")
-_JOB_MAKERS = frozenset({"/localize", "/localize/url", "/localize/upload", "/uploads"})
+_JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="sentiloc"'
 _USED_EVERY_SECONDS = 60.0
@@ -88,7 +89,7 @@ def is_open(path: str) -> bool:
 
 def makes_jobs(method: str, path: str) -> bool:
     """True for a request that leads to a job, which needs minutes of the key's quota."""
-    return method == "POST" and path.rstrip("/") in _JOB_MAKERS
+    return method == "POST" and _JOB_MAKERS.fullmatch(path) is not None
 
 
 def needed_scope(method: str, path: str) -> KeyScope:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -44,6 +45,7 @@ class ApiKey:
     revoked_at: float | None = None
     last_used_at: float | None = None
     weight: float = 1.0
+    s3_prefixes: tuple[str, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -53,7 +55,7 @@ class ApiKey:
     @property
     def caller(self) -> Caller:
         """The caller that this key stands for."""
-        return Caller(key_id=self.id, scopes=self.scopes)
+        return Caller(key_id=self.id, scopes=self.scopes, s3_prefixes=self.s3_prefixes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class KeyStore:
         quota_minutes: float = 0.0,
         expires_at: float | None = None,
         weight: float = 1.0,
+        s3_prefixes: Iterable[str] = (),
     ) -> NewKey:
         """Create a key. Its text cannot be read again later."""
         key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
@@ -119,6 +122,7 @@ class KeyStore:
             "expires_at": "" if expires_at is None else repr(expires_at),
             "webhook_secrets": webhook_secret,
             "weight": repr(weight),
+            "s3_prefixes": json.dumps(list(s3_prefixes)),
         }
         pipe = self._redis.pipeline()
         pipe.hset(record_key(self._prefix, key_id), mapping=cast("dict[Any, Any]", fields))
@@ -182,6 +186,7 @@ def _parse(fields: Mapping[str, str]) -> ApiKey:
         revoked_at=_time(fields, "revoked_at"),
         last_used_at=_time(fields, "last_used_at"),
         weight=float(fields.get("weight", 1.0)),
+        s3_prefixes=tuple(json.loads(fields.get("s3_prefixes") or "[]")),
     )
 
 

@@ -6,15 +6,23 @@ harmless.
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from collections.abc import Sequence
 from typing import cast
 
 from celery import Celery
-from redis import Redis
+from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
 
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.client import broker_url
 from sentiloc.app.settings import Settings
+
+_MESSAGE_PAUSE_SECONDS = 0.002
+logger = logging.getLogger(__name__)
 
 LOCALIZE_TASK = "sentiloc.localize"
 LOCALIZE_QUEUE = "localize"
@@ -90,6 +98,30 @@ class Dispatcher:
         priority = cast("str | None", self._redis.hget(job_key(self._prefix, job_id), "priority"))
         queue = _QUEUES[Priority(priority or Priority.INTERACTIVE)]
         self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=queue)
+
+    def send_soon(self, job_ids: Sequence[str], priority: Priority) -> None:
+        """Send the messages of many jobs in a thread of their own, over one connection, in this order.
+
+        What is not sent when the process ends, or while Redis is away, the reaper sends later.
+        """
+        thread = threading.Thread(
+            target=self._send_all, args=(job_ids, priority), name="batch-messages", daemon=True
+        )
+        thread.start()
+
+    def _send_all(self, job_ids: Sequence[str], priority: Priority) -> None:
+        sent = 0
+        try:
+            with self._celery.producer_or_acquire() as producer:
+                for job_id in job_ids:
+                    self._celery.send_task(
+                        LOCALIZE_TASK, args=[job_id], queue=_QUEUES[priority], producer=producer
+                    )
+                    sent += 1
+                    # Workers take a job at a time, so requests come first.
+                    time.sleep(_MESSAGE_PAUSE_SECONDS)
+        except (RedisError, OperationalError) as error:
+            logger.warning("%d messages could not be sent yet: %s", len(job_ids) - sent, error)
 
     def is_empty(self) -> bool:
         """True if no message waits for a worker."""

@@ -34,6 +34,8 @@ MAX_METADATA_BYTES = 4096
 Label = Literal["negative", "positive"]
 AnyLabel = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
 """The name of a class of some model; `GET /models` lists the classes of each."""
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+MAX_TAGS = 20
 WebhookEvent = Literal["job.succeeded", "job.failed", "job.cancelled"]
 
 EXAMPLE_OPTIONS: dict[str, Any] = {
@@ -47,6 +49,7 @@ EXAMPLE_OPTIONS: dict[str, Any] = {
     "priority": "batch",
     "webhook": None,
     "metadata": {"project": "holiday", "reel": 3},
+    "tags": ["reviewed"],
 }
 
 
@@ -124,6 +127,11 @@ class TimeRange(BaseModel):
         return max(0.0, min(duration, self.end or duration) - self.start)
 
 
+def webhook_host(url: str) -> str:
+    """Host and port of a webhook's receiver."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
 class JobOptions(CutOptions):
     """The options of a job. Every field is optional."""
 
@@ -151,6 +159,9 @@ class JobOptions(CutOptions):
     metadata: dict[str, JsonValue] = Field(
         default_factory=dict, description="Your own data, returned with the job; at most 4096 bytes of JSON"
     )
+    tags: list[Tag] = Field(
+        default_factory=list, description="Your own marks; at most 20, repeated ones count once"
+    )
 
     @property
     def model_name(self) -> str | None:
@@ -165,15 +176,17 @@ class JobOptions(CutOptions):
     @property
     def webhook_host(self) -> str:
         """Host and port of the webhook's receiver; empty without a webhook."""
-        return "" if self.webhook is None else urlsplit(self.webhook.url).netloc.rpartition("@")[2].lower()
+        return "" if self.webhook is None else webhook_host(self.webhook.url)
 
     @field_validator("metadata")
     @classmethod
     def _small(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        if len(text.encode()) > MAX_METADATA_BYTES:
-            raise ValueError(f"is larger than {MAX_METADATA_BYTES} bytes of JSON")
-        return value
+        return check_metadata(value)
+
+    @field_validator("tags")
+    @classmethod
+    def _few(cls, value: list[str]) -> list[str]:
+        return check_tags(value)
 
     def has_metadata(self, key: str, value: str) -> bool:
         """True if the metadata's `key` has this value, as a text or as JSON."""
@@ -191,6 +204,22 @@ class JobOptions(CutOptions):
     def canonical(self) -> str:
         """Canonical JSON: equal options give equal texts. Used as a cache and idempotency key."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+def check_metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The metadata; raises ValueError if it is too large."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"is larger than {MAX_METADATA_BYTES} bytes of JSON")
+    return value
+
+
+def check_tags(value: list[str]) -> list[str]:
+    """The tags, each once, in their order; raises ValueError if there are too many."""
+    once = list(dict.fromkeys(value))
+    if len(once) > MAX_TAGS:
+        raise ValueError(f"has more than {MAX_TAGS} tags")
+    return once
 
 
 def parse_options(text: str | bytes) -> JobOptions:
@@ -222,7 +251,7 @@ def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
 def require_possible(options: JobOptions, settings: Settings) -> None:
     """Refuse options that could never succeed. Raises `UnknownModel`, `InvalidRequest` and `url_forbidden`."""
     if options.webhook is not None:
-        _check_webhook(options.webhook, settings)
+        check_webhook(options.webhook.url, options.webhook.secret, settings, "options.webhook")
     model = options.model_name or settings.model
     if options.model is not None and not _is_installed(options, settings):
         raise UnknownModel(options.model)
@@ -257,15 +286,18 @@ def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
         return CLASSES
 
 
-def _check_webhook(webhook: Webhook, settings: Settings) -> None:
-    """Refuse a webhook that could never be sent. Its address is checked again at every delivery."""
+def check_webhook(url: str, secret: str | None, settings: Settings, place: str) -> None:
+    """Refuse a webhook that could never be sent. Its address is checked again at every delivery.
+
+    `place` names the field in the request. Raises `InvalidRequest` and `url_forbidden`.
+    """
     try:
-        Outbound(allow=settings.outbound_allow).check(webhook.url)
+        Outbound(allow=settings.outbound_allow).check(url)
     except SentilocError as error:
-        raise ProblemError(422, error.code, f"options.webhook.url: {error.detail}") from error
-    has_secret = webhook.secret or settings.webhook_secret or current_caller().key_id
+        raise ProblemError(422, error.code, f"{place}.url: {error.detail}") from error
+    has_secret = secret or settings.webhook_secret or current_caller().key_id
     if not has_secret:
-        raise InvalidRequest("options.webhook.secret: required, because this server has no signing secret.")
+        raise InvalidRequest(f"{place}.secret: required, because this server has no signing secret.")
 
 
 def known_models(settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from enum import StrEnum
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.address import current_base
+from sentiloc.app.jobs.found import LabelFound, read_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, parse_options
 from sentiloc.app.telemetry.tracing import current_traceparent
@@ -37,6 +39,8 @@ class JobState(StrEnum):
         return self in RUNNING
 
 
+CHANGEABLE = ("metadata", "tags")
+"""Options that may change after the job was sent: the work does not depend on them."""
 RUNNING = (JobState.DECODING, JobState.EXTRACTING, JobState.LOCALIZING)
 TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -85,6 +89,8 @@ class NewJob:
     source_bytes: int
     source_url: str = ""
     model: str
+    batch_id: str | None = None
+    rerun_of: str | None = None
     options: JobOptions = field(default_factory=JobOptions)
     key_id: str | None = field(default_factory=_current_key)
     trace: str = field(default_factory=current_traceparent)
@@ -105,6 +111,8 @@ class NewJob:
             "webhook": self.options.webhook_host,
             "trace": self.trace,
             "base": self.base,
+            "batch": self.batch_id or "",
+            "rerun_of": self.rerun_of or "",
         }
 
 
@@ -132,6 +140,9 @@ class JobRecord:
     `attempt` counts claims, so that a late worker of an earlier attempt is recognized. `crashes` counts workers that
     died while they held the job. A worker first fetches the video from `source_url`, if there is one; `source_bytes`
     is 0 until then. `key_id` is the API key that submitted the job, None without keys.
+
+    `asked` are the options as they were sent; `options` are the same with the metadata and tags as they are now.
+    `duration` (seconds) and `found` are those of the result; None without one, and for jobs of older versions.
     """
 
     id: str
@@ -160,6 +171,11 @@ class JobRecord:
     thumbnails: int = 0
     trace: str | None = None
     base: str = ""
+    batch_id: str | None = None
+    rerun_of: str | None = None
+    duration: float | None = None
+    found: Mapping[str, LabelFound] | None = None
+    asked: JobOptions = field(default_factory=JobOptions)
     video_expires_at: float | None = None
     result_expires_at: float | None = None
     record_expires_at: float | None = None
@@ -180,6 +196,7 @@ class JobRecord:
 
 def parse_record(fields: Mapping[str, str]) -> JobRecord:
     """The record of a hash that the job scripts write; empty strings mean None."""
+    asked = parse_options(fields.get("options", ""))
     return JobRecord(
         id=fields["id"],
         state=JobState(fields["state"]),
@@ -189,7 +206,8 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         source_name=fields["source_name"],
         source_bytes=int(fields["source_bytes"]),
         model=fields["model"],
-        options=parse_options(fields.get("options", "")),
+        options=_changed(asked, fields),
+        asked=asked,
         stage=fields.get("stage") or None,
         progress=float(fields.get("progress") or 0),
         attempt=int(fields.get("attempt") or 0),
@@ -207,10 +225,20 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         thumbnails=int(fields.get("thumbnails") or 0),
         trace=fields.get("trace") or None,
         base=fields.get("base", ""),
+        batch_id=fields.get("batch") or None,
+        rerun_of=fields.get("rerun_of") or None,
+        duration=_time(fields, "duration"),
+        found=read_found(fields.get("found")),
         video_expires_at=_time(fields, "uploads_until"),
         result_expires_at=_time(fields, "results_until"),
         record_expires_at=_time(fields, "records_until"),
     )
+
+
+def _changed(asked: JobOptions, fields: Mapping[str, str]) -> JobOptions:
+    """The options with the metadata and tags that a client has changed since the job was sent."""
+    changes = {name: json.loads(fields[name]) for name in CHANGEABLE if fields.get(name)}
+    return asked.model_copy(update=changes) if changes else asked
 
 
 def _time(fields: Mapping[str, str], name: str) -> float | None:

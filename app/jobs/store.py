@@ -9,6 +9,7 @@ from typing import cast
 from redis import Redis
 
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
+from sentiloc.app.jobs.found import Found, write_found
 from sentiloc.app.jobs.idempotency import KeyReusedError
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.record import (
@@ -88,7 +89,7 @@ class JobStore:
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
         extra = [] if key is None else [f"{self.prefix}idempotency:{key.name(job.key_id)}"]
-        found = self._run("submit", job.id, offset, digest, seconds, max_queued, *changes, extra=extra)
+        found = self.run("submit", job.id, offset, digest, seconds, max_queued, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
         if found == _KEY_FULL:
@@ -106,13 +107,13 @@ class JobStore:
         With `in_turn`, take the job whose turn it is, whichever that is; None if no job can be taken now.
         """
         claimable = _listed(sources(JobState.DECODING)[:1])
-        return read_record(_pairs(self._run("claim", job_id, owner, lease_seconds, claimable, int(in_turn))))
+        return read_record(_pairs(self.run("claim", job_id, owner, lease_seconds, claimable, int(in_turn))))
 
     def renew(self, lease: Lease, lease_seconds: float, stage: str, progress: float) -> bool:
         """Renew the lease and report stage and progress (0 to 1); False if the job was cancelled or lost."""
         target = JobState(stage) if stage in RUNNING else JobState.DECODING
         argv = (lease_seconds, _listed(RUNNING), target, _listed(sources(target)), stage, f"{progress:.2f}")
-        return bool(self._run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
+        return bool(self.run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
 
     def holds(self, lease: Lease) -> bool:
         """True if the worker still holds the job. Only reads, so it may be asked often."""
@@ -122,7 +123,7 @@ class JobStore:
 
     def fetched(self, lease: Lease, source_bytes: int) -> bool:
         """Record the size of the video fetched from the job's URL; False if another worker has the job."""
-        return bool(self._run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))
+        return bool(self.run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))
 
     def succeed(
         self,
@@ -132,23 +133,34 @@ class JobStore:
         *,
         media_seconds: float = 0.0,
         thumbnails: int = 0,
+        duration: float | None = None,
+        found: Found | None = None,
     ) -> bool:
         """End the job with a result; False if it was cancelled or another worker has it. May be repeated.
 
-        `media_seconds` are added to the usage of the job's API key, once.
+        `media_seconds` are added to the usage of the job's API key, once. `duration` is the video's, in seconds.
         """
         labels = _listed(sorted(set(labels_found)))
         outcome = ("", "", result_key, labels, round(1000 * media_seconds))
-        return self._finish(lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails)
+        shown = ("" if duration is None else f"{duration:.3f}", "" if found is None else write_found(found))
+        return self._finish(lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails, shown=shown)
 
     def fail(self, lease: Lease, error: JobError) -> bool:
         """End the job with an error; False if it was cancelled or another worker has it."""
         return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "", 0)
 
-    def _finish(self, lease: Lease, target: JobState, *outcome: str | int, thumbnails: int = 0) -> bool:
+    def _finish(
+        self,
+        lease: Lease,
+        target: JobState,
+        *outcome: str | int,
+        thumbnails: int = 0,
+        shown: tuple[str, str] = ("", ""),
+    ) -> bool:
         allowed = _listed(sources(target))
-        argv = (lease.owner, lease.attempt, target, allowed, *outcome, this_month(), KEPT_SECONDS, thumbnails)
-        return bool(self._run("finish", lease.job_id, *argv))
+        charged = (this_month(), KEPT_SECONDS)
+        argv = (lease.owner, lease.attempt, target, allowed, *outcome, *charged, thumbnails, *shown)
+        return bool(self.run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:
         """Put a running job back into the queue, at its old position. It does not count as a crash.
@@ -156,7 +168,7 @@ class JobStore:
         A worker also calls it for a job that it lost while it was cut off from Redis: that is no crash either.
         """
         argv = (lease.owner, lease.attempt, _listed(RUNNING))
-        return bool(self._run("release", lease.job_id, *argv))
+        return bool(self.run("release", lease.job_id, *argv))
 
     def defer(self, lease: Lease, error: JobError, settings: Settings) -> JobState | None:
         """Put a job back that a passing fault of the installation stopped, with a growing pause.
@@ -170,20 +182,31 @@ class JobStore:
             settings.fault_patience_seconds,
         )
         argv = (lease.owner, lease.attempt, _listed(RUNNING), *pauses, error.code, error.detail)
-        state = str(self._run("defer", lease.job_id, *argv))
+        state = str(self.run("defer", lease.job_id, *argv))
         return JobState(state) if state else None
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a queued or running job; its worker notices at its next renewal. False if the job had ended."""
-        return bool(self._run("cancel", job_id, _listed(sources(JobState.CANCELLED))))
+        return bool(self.run("cancel", job_id, _listed(sources(JobState.CANCELLED))))
 
     def delete(self, job_id: str) -> JobRecord | None:
         """Delete an ended job and its events. Returns its record; None if it has not ended or does not exist."""
-        return read_record(_pairs(self._run("delete", job_id, _listed(TERMINAL))))
+        return read_record(_pairs(self.run("delete", job_id, _listed(TERMINAL))))
+
+    def cancel_many(self, job_ids: Sequence[str]) -> list[bool]:
+        """`cancel` of many, in one round trip."""
+        allowed = _listed(sources(JobState.CANCELLED))
+        calls = [(self._keys(job_id), (allowed,)) for job_id in job_ids]
+        return [bool(answer) for answer in self._scripts.run_many("cancel", calls)]
+
+    def delete_many(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """`delete` of many, in one round trip."""
+        calls = [(self._keys(job_id), (_listed(TERMINAL),)) for job_id in job_ids]
+        return [read_record(_pairs(answer)) for answer in self._scripts.run_many("delete", calls)]
 
     def keep_until(self, job_id: str, what: str, moment: float) -> bool:
         """Set when `uploads`, `results` or `records` of an ended job are deleted; False if the job is gone."""
-        return bool(self._run("keep", job_id, what, f"{moment:.6f}"))
+        return bool(self.run("keep", job_id, what, f"{moment:.6f}"))
 
     def expire(self, job_id: str, max_attempts: int, dead_owner: str = "") -> JobState | None:
         """Take a job from a worker whose lease has expired, or from `dead_owner`.
@@ -192,13 +215,13 @@ class JobStore:
         None if nothing changed.
         """
         argv = (_listed(RUNNING), max_attempts, dead_owner, ErrorCode.POISON, POISON_DETAIL)
-        state = str(self._run("expire", job_id, *argv))
+        state = str(self.run("expire", job_id, *argv))
         return JobState(state) if state else None
 
     def shorten_leases(self, most_seconds: float) -> None:
         """Shorten leases that end beyond `most_seconds`: they are older than a setback of Redis's clock."""
         for job_id in self.leased_beyond(most_seconds):
-            self._run("shorten", job_id, most_seconds)
+            self.run("shorten", job_id, most_seconds)
 
     def should_announce(self, job_id: str, wait_seconds: float, broker_is_empty: bool) -> bool:
         """True once per waiting time for a queued job: its message should be sent again.
@@ -206,12 +229,15 @@ class JobStore:
         The waiting time doubles each time, unless the broker has no message at all.
         """
         argv = (wait_seconds, int(broker_is_empty))
-        return bool(self._run("announce", job_id, *argv))
+        return bool(self.run("announce", job_id, *argv))
 
-    def _run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
+    def run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
+        """Run a script of `jobs/lua` for a job; `extra` are keys besides those that all scripts have."""
+        return self._scripts.run(script, [*self._keys(job_id), *extra], argv)
+
+    def _keys(self, job_id: str) -> list[str]:
         shared = [f"{self.prefix}{name}" for name in ("queue", "leases")]
-        keys = [self._job_key(job_id), *shared, self._events_key(job_id), f"{self.prefix}jobs", *extra]
-        return self._scripts.run(script, keys, argv)
+        return [self._job_key(job_id), *shared, self._events_key(job_id), f"{self.prefix}jobs"]
 
     def get(self, job_id: str) -> JobRecord | None:
         """The record; None for an unknown id."""

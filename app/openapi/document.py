@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from sentiloc.app.batches.request import BatchItem, BatchRequest, BatchWebhook
 from sentiloc.app.http.address import VERSION_PATH, is_versioned
 from sentiloc.app.http.problems import Problem
 from sentiloc.app.jobs.feedback import Feedback
@@ -21,21 +22,26 @@ from sentiloc.app.openapi.schemas import (
 )
 from sentiloc.app.openapi.security import add_security
 from sentiloc.app.routes.uploads.presign import PresignRequest
+from sentiloc.app.schemas.batches import BatchBody, BatchListBody
 from sentiloc.app.schemas.health import HealthBody, ReadyBody
 from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED, JobBody, JobListBody
 from sentiloc.app.schemas.results import ResultBody
 
-REQUESTS: tuple[type[BaseModel], ...] = (JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest)
+REQUESTS: tuple[type[BaseModel], ...] = (
+    *(JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest),
+    *(BatchItem, BatchRequest, BatchWebhook),
+)
 """The bodies of requests that routes read by themselves."""
 TAGS = {
     "jobs": "Create a job from a video, follow it, list, cancel and delete jobs.",
+    "batches": "Many videos in one request: progress, results and exports of all of them together.",
     "results": "What a finished job holds: segments in every format, scores, pictures, the video.",
     "feedback": "Correct results, and export the corrections as training data.",
     "uploads": "Resumable uploads (tus 1.0.0), and uploads that go directly to the object store.",
     "webhooks": "The deliveries of events that tell the end of jobs.",
     "service": "The service itself: limits, models, the caller's key, health and metrics.",
 }
-_EXAMPLES_WITH_NULLS = (HealthBody, JobBody, JobListBody, ReadyBody, ResultBody)
+_EXAMPLES_WITH_NULLS = (BatchBody, BatchListBody, HealthBody, JobBody, JobListBody, ReadyBody, ResultBody)
 _PARTIAL_ROOTS = {"ResultBody", "EmotionResultBody", "ExpressionResultBody", "CurveBody", "SeriesCurveBody"}
 _INFO = {
     "contact": {"name": "Sentiloc", "url": "https://github.com/sentiloc/sentiloc"},

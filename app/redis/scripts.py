@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
+from typing import cast
 
 from redis import Redis
 from redis.commands.core import Script
@@ -54,9 +55,31 @@ class Scripts:
 
         Raises `redis.RedisError`: then it is unknown whether the script has acted.
         """
+        return self._script(name)(keys=[*keys, self._request()], args=list(args))
+
+    def run_many(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | float]]]
+    ) -> list[object]:
+        """Run `name.lua` for each pair of keys and arguments, in one round trip. Each run is atomic by itself."""
+        script, pipe = self._script(name), self._redis.pipeline(transaction=False)
+        for keys, args in calls:
+            script(keys=[*keys, self._request()], args=list(args), client=pipe)
+        return cast("list[object]", pipe.execute())
+
+    def look(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
+        """Run a script that changes nothing, so that it may be sent again."""
+        script = self._known.get(name)
+        if script is None:
+            text = _read(self._package, (*self._prelude, name))
+            script = self._known[name] = self._redis.register_script(text)
+        return script(keys=list(keys), args=list(args))
+
+    def _script(self, name: str) -> Script:
         script = self._known.get(name)
         if script is None:
             text = _ONCE % (_read(self._package, (*self._prelude, name)), _REMEMBERED_SECONDS)
             script = self._known[name] = self._redis.register_script(text)
-        request = f"{self._prefix}answer:{secrets.token_hex(8)}"
-        return script(keys=[*keys, request], args=list(args))
+        return script
+
+    def _request(self) -> str:
+        return f"{self._prefix}answer:{secrets.token_hex(8)}"

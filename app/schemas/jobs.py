@@ -28,6 +28,10 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "started_at": "2026-01-31T12:00:01Z",
     "finished_at": None,
     "labels_found": None,
+    "duration": None,
+    "found": None,
+    "batch_id": None,
+    "rerun_of": None,
     "error": None,
     "expires_at": None,
     "video_expires_at": None,
@@ -74,6 +78,14 @@ class Failure(Body):
     detail: str = Field(description="What happened, for people")
 
 
+class LabelFoundBody(Body):
+    """The segments of one label."""
+
+    segments: int = Field(ge=1)
+    seconds: float = Field(ge=0, description="Seconds of all segments together")
+    confidence: float = Field(ge=0, le=1, description="Of the best segment")
+
+
 class JobBody(Body):
     """A job."""
 
@@ -96,6 +108,12 @@ class JobBody(Body):
     labels_found: list[AnyLabel] | None = Field(
         description="The labels of the segments; null unless the job succeeded"
     )
+    duration: float | None = Field(None, ge=0, description="Seconds of the video; null without a result")
+    found: dict[AnyLabel, LabelFoundBody] | None = Field(
+        None, description="What the job's own segments hold of each label; null without a result"
+    )
+    batch_id: str | None = Field(None, description="The batch that the job was sent in")
+    rerun_of: str | None = Field(None, description="The job whose video is localized again")
     error: Failure | None
     expires_at: datetime | None = Field(
         None, description="When the result is deleted; for a job without a result, when its record is deleted"
@@ -121,6 +139,10 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         started_at=None if record.started_at is None else _moment(record.started_at),
         finished_at=None if record.finished_at is None else _moment(record.finished_at),
         labels_found=_labels(record),
+        duration=record.duration,
+        found=_found(record),
+        batch_id=record.batch_id,
+        rerun_of=record.rerun_of,
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
         expires_at=_optional(record.result_expires_at or record.record_expires_at),
         video_expires_at=_optional(record.video_expires_at),
@@ -137,6 +159,15 @@ def _source(record: JobRecord) -> Source:
 
 def _labels(record: JobRecord) -> list[str] | None:
     return None if record.labels_found is None else sorted(record.labels_found)
+
+
+def _found(record: JobRecord) -> dict[str, LabelFoundBody] | None:
+    if record.found is None:
+        return None
+    return {
+        label: LabelFoundBody(segments=one.segments, seconds=one.seconds, confidence=one.confidence)
+        for label, one in record.found.items()
+    }
 
 
 def _optional(seconds: float | None) -> datetime | None:

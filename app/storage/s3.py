@@ -42,9 +42,9 @@ class S3Storage:
         self._prefix = f"{place.path.strip('/')}/".lstrip("/")
         self._staging = settings.data_dir / "staging"
         self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
-        self._client = _connect(settings, settings.storage_endpoint)
+        self._client = connect_s3(settings, settings.storage_endpoint)
         public = settings.storage_public_endpoint
-        self._signer = _connect(settings, public) if public else self._client
+        self._signer = connect_s3(settings, public) if public else self._client
 
     def create_bucket(self) -> bool:
         """Create the bucket; False if it existed. Raises `storage_unavailable`."""
@@ -195,7 +195,8 @@ def _is_locked(path: Path) -> bool:
         return True
 
 
-def _connect(settings: Settings, endpoint: str | None) -> Any:
+def connect_s3(settings: Settings, endpoint: str | None) -> Any:
+    """A client of the object store at `endpoint`; None is AWS."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

@@ -40,11 +40,10 @@ class UploadJobs:
         """
         job = self.submitter.store.get(upload.id)
         if job is not None:
-            if job.options != options:
+            if job.asked != options:
                 raise UploadUsed
             return job, False
-        upload = self.uploads.settle(upload)
-        self._require_complete(upload)
+        upload = self._settled(upload)
         new = NewJob(
             id=upload.id,
             source_key=upload.source_key,
@@ -60,6 +59,15 @@ class UploadJobs:
         except UploadEndedError as error:
             raise UploadGone from error
         return record, record.id == upload.id
+
+    def complete(self, upload: UploadRecord) -> UploadRecord:
+        """The upload, if all of its bytes are there and it has no job.
+
+        Raises `UploadGone`, `UploadUnfinished` and `UploadUsed`.
+        """
+        if upload.state is UploadState.USED or self.submitter.store.get(upload.id) is not None:
+            raise UploadUsed
+        return self._settled(upload)
 
     def begin_by_itself(self, upload: UploadRecord) -> JobRecord | None:
         """The job of a complete upload whose client asked for it in advance; None if there is nothing to do."""
@@ -81,6 +89,11 @@ class UploadJobs:
                 with suppress(ProblemError, SentilocError):
                     self.begin_by_itself(upload)
         self.uploads.sweep_files()
+
+    def _settled(self, upload: UploadRecord) -> UploadRecord:
+        upload = self.uploads.settle(upload)
+        self._require_complete(upload)
+        return upload
 
     def _require_complete(self, upload: UploadRecord) -> None:
         if upload.state is UploadState.OPEN:

@@ -10,21 +10,13 @@ from collections.abc import Mapping
 
 from redis import RedisError
 
-from sentiloc.app.access.keys import KeyStore
-from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.options import webhook_host
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.settings import Settings
 from sentiloc.app.version import version
 from sentiloc.app.webhooks.lanes import Lanes
-from sentiloc.app.webhooks.store import (
-    Delivery,
-    WebhookState,
-    WebhookStatus,
-    WebhookStore,
-    event_body,
-    signed_headers,
-)
+from sentiloc.app.webhooks.outbox import Entry, Outbox, Outgoing
+from sentiloc.app.webhooks.store import Delivery, WebhookState, WebhookStatus, WebhookStore, signed_headers
 from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
@@ -37,11 +29,10 @@ _STOP_SECONDS = 1.0
 class WebhookSender:
     """`webhook_senders` threads. Each sends one event at a time."""
 
-    def __init__(self, settings: Settings, store: JobStore, webhooks: WebhookStore, keys: KeyStore) -> None:
+    def __init__(self, settings: Settings, webhooks: WebhookStore, outbox: Outbox) -> None:
         self._settings = settings
-        self._store = store
         self._webhooks = webhooks
-        self._keys = keys
+        self._outbox = outbox
         self._outbound = Outbound(allow=settings.outbound_allow)
         self._lanes = Lanes(settings.webhook_senders_per_host, max(1, settings.webhook_senders // 2))
         self._stop = threading.Event()
@@ -76,24 +67,25 @@ class WebhookSender:
     def send_one(self) -> bool:
         """Send one due event; False if none is due."""
         with self._lanes.choosing() as (hosts, owners):
-            job_id = self._webhooks.claim(hosts, owners)
-            if job_id is None:
+            claimed = self._webhooks.claim(hosts, owners)
+            if claimed is None:
                 return False
-            record = self._store.get(job_id)
-            if record is None or not is_wanted(record):
-                self._webhooks.drop(job_id)
+            entry = Entry(claimed)
+            outgoing = self._outbox.outgoing(entry)
+            if outgoing is None:
+                self._webhooks.drop(claimed)
                 return True
-            host, owner = record.options.webhook_host, record.key_id
+            host, owner = webhook_host(outgoing.url), outgoing.owner
             self._lanes.enter(host, owner)
         try:
-            self._deliver(record, self._webhooks.status(job_id))
+            self._deliver(entry, outgoing, self._webhooks.status(claimed))
         finally:
             self._lanes.leave(host, owner)
         return True
 
-    def _deliver(self, record: JobRecord, before: WebhookStatus) -> None:
+    def _deliver(self, entry: Entry, outgoing: Outgoing, before: WebhookStatus) -> None:
         began, at = time.monotonic(), time.time()
-        status, headers, error = self._post(record)
+        status, headers, error = self._post(entry, outgoing)
         delivery = Delivery(
             at=at,
             seconds=round(time.monotonic() - began, 3),
@@ -103,8 +95,10 @@ class WebhookSender:
         )
         state = self._state(delivery)
         wait = self.wait_seconds(delivery.attempt, headers)
-        self._webhooks.settle(record.id, before, state, delivery, wait)
-        logger.info("job %s: webhook %s: %s", record.id, state, status or error)
+        self._webhooks.settle(entry.text, before, state, delivery, wait)
+        logger.info("%s: %s: webhook %s: %s", entry.text, outgoing.type, state, status or error)
+        if status == _GONE and entry.endpoint:
+            self._outbox.disable(entry.endpoint)
 
     def _state(self, delivery: Delivery) -> WebhookState:
         if delivery.status is not None and 200 <= delivery.status < 300:
@@ -113,23 +107,20 @@ class WebhookSender:
         is_over = delivery.status == _GONE or delivery.attempt >= self._settings.webhook_max_attempts
         return WebhookState.FAILED if is_over else WebhookState.PENDING
 
-    def _post(self, record: JobRecord) -> tuple[int | None, Mapping[str, str], str | None]:
-        webhook = record.options.webhook
-        secrets = signing_secrets(record, self._keys, self._settings)
-        if webhook is None or not secrets:
+    def _post(self, entry: Entry, outgoing: Outgoing) -> tuple[int | None, Mapping[str, str], str | None]:
+        if not outgoing.secrets:
             return None, {}, "no_secret"
-        body = event_body(record)
         headers = {
-            **signed_headers(secrets, record.id, int(time.time()), body),
+            **signed_headers(outgoing.secrets, entry.subject, int(time.time()), outgoing.body),
             "Content-Type": "application/json",
             "User-Agent": f"Sentiloc/{version()}",
         }
         try:
             answer = self._outbound.send(
                 "POST",
-                webhook.url,
+                outgoing.url,
                 headers=headers,
-                content=body,
+                content=outgoing.body,
                 total_seconds=self._settings.webhook_timeout_seconds,
             )
         except SentilocError as error:
@@ -146,19 +137,3 @@ class WebhookSender:
         asked = headers.get("retry-after", "")
         asked_seconds = min(longest, float(asked)) if asked.isdecimal() and len(asked) < 7 else 0.0
         return max(asked_seconds, wait * random.uniform(0.8, 1.2))  # noqa: S311
-
-
-def is_wanted(record: JobRecord) -> bool:
-    """True if the job has ended and its webhook subscribes to this event."""
-    webhook = record.options.webhook
-    return webhook is not None and record.state.is_terminal and webhook.wants(f"job.{record.state}")
-
-
-def signing_secrets(record: JobRecord, keys: KeyStore, settings: Settings) -> list[str]:
-    """The secrets that sign the job's event: the webhook's own, else its API key's, else the server's."""
-    webhook = record.options.webhook
-    if webhook is not None and webhook.secret is not None:
-        return [webhook.secret]
-    if record.key_id is not None:
-        return keys.webhook_secrets(record.key_id)
-    return [settings.webhook_secret.get_secret_value()] if settings.webhook_secret else []

@@ -1,8 +1,8 @@
 """Webhooks as the Standard Webhooks specification defines them: bodies, signatures and the log of deliveries.
 
-The script that ends a job also adds its id to a sorted set of due events, so no event is lost. Senders
-(`webhooks.sender`) take due events and put them back with a later time until a receiver accepts them. A job has one
-event, whose id stays the same for every delivery.
+The script that ends a job also adds it to a sorted set of due events, once for each receiver, so no event is lost.
+Senders (`webhooks.sender`) take due events and put them back with a later time until the receiver accepts them. A job
+has one event, whose id stays the same for every delivery.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import hmac
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
 
 from redis import Redis
 
-from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.scripts import Scripts
-from sentiloc.app.schemas.jobs import job_body
+from sentiloc.app.webhooks.endpoints import hook_log_key
+from sentiloc.app.webhooks.outbox import Entry, event_id
 
 KEPT_DELIVERIES = 100
+LOG_SECONDS = 30 * 86_400
 _MARGIN_SECONDS = 60.0
 _BUSY_SECONDS = 3.0
 
@@ -59,27 +58,11 @@ class WebhookStatus:
     deliveries: tuple[Delivery, ...]
 
 
-def event_id(job_id: str) -> str:
-    """The id of a job's event. A receiver uses it to recognize repeated deliveries."""
-    return f"msg_{job_id}"
-
-
-def event_body(record: JobRecord) -> bytes:
-    """The event of a finished job."""
-    moment = datetime.fromtimestamp(record.finished_at or record.updated_at, UTC)
-    body = {
-        "type": f"job.{record.state}",
-        "timestamp": moment.isoformat().replace("+00:00", "Z"),
-        "data": job_body(record, None, record.base).model_dump(mode="json"),
-    }
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def signed_headers(secrets: Sequence[str], job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def signed_headers(secrets: Sequence[str], subject: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The three headers of Standard Webhooks; one signature for each secret, while secrets are exchanged."""
-    signed = f"{event_id(job_id)}.{timestamp}.".encode() + body
+    signed = f"{event_id(subject)}.{timestamp}.".encode() + body
     return {
-        "webhook-id": event_id(job_id),
+        "webhook-id": event_id(subject),
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(_sign(secret, signed) for secret in secrets),
     }
@@ -106,36 +89,53 @@ class WebhookStore:
         return f"{self._prefix}webhooks"
 
     def claim(self, busy_hosts: Collection[str] = (), busy_owners: Collection[str] = ()) -> str | None:
-        """Take a job whose event is due, for longer than its delivery may take; None if there is none.
+        """Take an entry whose event is due, for longer than its delivery may take; None if there is none.
 
         Events for `busy_hosts`, or of the API keys `busy_owners`, wait a few seconds more.
         """
-        limits = (self._hold_seconds, job_key(self._prefix, ""), _BUSY_SECONDS, len(busy_hosts))
+        limits = (self._hold_seconds, self._prefix, _BUSY_SECONDS, len(busy_hosts))
         argv: list[str | float] = [*limits, *busy_hosts, *busy_owners]
         return str(self._scripts.run("claim", [self.due], argv)) or None
 
-    def drop(self, job_id: str) -> None:
-        """Remove a job that has nothing to send."""
-        self._redis.zrem(self.due, job_id)
+    def drop(self, entry: str) -> None:
+        """Remove an entry that has nothing to send."""
+        self._redis.zrem(self.due, entry)
 
     def settle(
-        self, job_id: str, before: WebhookStatus, state: WebhookState, delivery: Delivery, wait: float
+        self, text: str, before: WebhookStatus, state: WebhookState, delivery: Delivery, wait: float
     ) -> None:
-        """Log a delivery attempt. A pending event is due again after `wait` seconds."""
+        """Log a delivery attempt of an entry. A pending event is due again after `wait` seconds."""
+        entry = Entry(text)
         keys = [
             self.due,
-            self._record(job_id),
-            self._log(job_id),
-            job_key(self._prefix, job_id),
+            self._record(text),
+            self._log(text),
+            entry.record_key(self._prefix),
             f"{self._prefix}figures",
         ]
-        entry = json.dumps(asdict(delivery))
-        outcome: list[str | float] = [state, delivery.attempt, wait, entry]
-        self._scripts.run("settle", keys, [job_id, before.round, *outcome, KEPT_DELIVERIES])
+        logged = json.dumps(asdict(delivery))
+        outcome: list[str | float] = [state, delivery.attempt, wait, logged]
+        kept = 0 if entry.is_own else LOG_SECONDS
+        self._scripts.run("settle", keys, [text, before.round, *outcome, KEPT_DELIVERIES, kept])
+        if entry.endpoint:
+            self._log_endpoint(entry, logged)
+
+    def _log_endpoint(self, entry: Entry, logged: str) -> None:
+        key, pipe = hook_log_key(self._prefix, entry.endpoint), self._redis.pipeline()
+        pipe.rpush(key, json.dumps({"event_id": entry.event_id, **json.loads(logged)}))
+        pipe.ltrim(key, -KEPT_DELIVERIES, -1)
+        pipe.expire(key, LOG_SECONDS)
+        pipe.execute()
+
+    def endpoint_log(self, endpoint_id: str) -> list[tuple[str, Delivery]]:
+        """The last deliveries to a registered webhook, oldest first, each with the id of its event."""
+        rows = cast("list[str]", self._redis.lrange(hook_log_key(self._prefix, endpoint_id), 0, -1))
+        found = [json.loads(row) for row in rows]
+        return [(row.pop("event_id"), Delivery(**row)) for row in found]
 
     def send_again(self, job_id: str) -> bool:
         """Make the event due now, with a new count of attempts; False if the job does not exist."""
-        keys = [self.due, self._record(job_id), job_key(self._prefix, job_id)]
+        keys = [self.due, self._record(job_id), Entry(job_id).record_key(self._prefix)]
         return bool(self._scripts.run("send_again", keys, [job_id]))
 
     def status(self, job_id: str) -> WebhookStatus:

@@ -20,7 +20,7 @@ from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.telemetry.logs import JsonFormatter
-from sentiloc.app.webhooks.store import event_body
+from sentiloc.app.webhooks.outbox import event_body
 from tests.app.asking import VIDEO, assert_problem, finish, upload
 
 OPERATIONS = {

@@ -18,13 +18,16 @@ from redis import Redis
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import new_webhook_secret
+from sentiloc.app.webhooks.endpoints import EndpointStore
 from sentiloc.app.webhooks.lanes import Lanes
+from sentiloc.app.webhooks.outbox import Outbox
 from sentiloc.app.webhooks.sender import WebhookSender
 from sentiloc.app.webhooks.store import WebhookStore, signed_headers
 from tests.app.asking import VIDEO, assert_problem
@@ -102,7 +105,9 @@ def check() -> Callable[..., dict[str, Any]]:
 
 def make_sender(settings: Settings, store: JobStore) -> WebhookSender:
     redis, prefix = store.redis, store.prefix
-    return WebhookSender(settings, store, WebhookStore(redis, prefix), KeyStore(redis, prefix))
+    keys, endpoints = KeyStore(redis, prefix), EndpointStore(redis, prefix)
+    outbox = Outbox(settings, store, BatchStore(store), endpoints, keys)
+    return WebhookSender(settings, WebhookStore(redis, prefix), outbox)
 
 
 def cancelled_job(store: JobStore, url: str, **more: Any) -> str:

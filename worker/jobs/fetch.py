@@ -7,13 +7,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpcore
 
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.outbound.client import Outbound, header_texts
+from sentiloc.app.places import SCHEME, parse_place
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -76,19 +77,45 @@ class _Fetch:
             self._done.put(error)
 
     def _fetch(self) -> int:
+        url = self.record.source_url or ""
+        with self._from_store(url) if url.startswith(SCHEME) else self._from_web(url) as chunks:
+            return self._keep(chunks)
+
+    @contextmanager
+    def _from_web(self, url: str) -> Iterator[Iterator[bytes]]:
+        with self.outbound.stream(
+            "GET",
+            url,
+            headers={"User-Agent": "Sentiloc", "Accept": "video/*, */*"},
+            total_seconds=self.settings.fetch_seconds,
+            idle_seconds=self.settings.upload_idle_seconds,
+            stopped=self.stop.is_set,
+        ) as response:
+            yield self._chunks(response)
+
+    @contextmanager
+    def _from_store(self, url: str) -> Iterator[Iterator[bytes]]:
+        # Only a server with the client of object stores accepts such a URL.
+        from sentiloc.app.storage.s3_objects import open_object
+
+        with open_object(parse_place(url), self.settings) as found:
+            yield self._of_object(found.size, found.chunks)
+
+    def _of_object(self, length: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size, deadline = 0, time.monotonic() + self.settings.fetch_seconds
+        self._require_size(length)
+        for chunk in chunks:
+            if self.stop.is_set() or time.monotonic() > deadline:
+                raise SentilocError(ErrorCode.URL_UNREACHABLE, "The object could not be fetched in time.")
+            size += len(chunk)
+            self.share = size / max(1, length)
+            yield chunk
+
+    def _keep(self, chunks: Iterator[bytes]) -> int:
+        """Store the bytes as the job's video; returns their number."""
         size = 0
-        with (
-            self.outbound.stream(
-                "GET",
-                self.record.source_url or "",
-                headers={"User-Agent": "Sentiloc", "Accept": "video/*, */*"},
-                total_seconds=self.settings.fetch_seconds,
-                idle_seconds=self.settings.upload_idle_seconds,
-                stopped=self.stop.is_set,
-            ) as response,
-            self.storage.writer(self.record.source_key) as writer,
-        ):
-            for chunk in self._chunks(response):
+        with self.storage.writer(self.record.source_key) as writer:
+            for chunk in chunks:
                 size += len(chunk)
                 writer.write(chunk)
             if size == 0:
@@ -118,6 +145,9 @@ class _Fetch:
             more = "; redirects are not followed" if is_redirect else ""
             detail = f"The URL could not be fetched: it answered with status {response.status}{more}."
             raise SentilocError(ErrorCode.URL_UNREACHABLE, detail)
+        self._require_size(size)
+
+    def _require_size(self, size: int) -> None:
         limit = self.settings.max_upload_bytes
         if size > limit:
             detail = f"The video is larger than {limit} bytes, which is the most this server takes."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import RedisError
 
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.jobs.found import found_in
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
@@ -164,7 +165,15 @@ class JobRunner:
         labels = {segment.label for segment in result.segments}
         media = figures.media_seconds
         if self._insist(
-            lambda: self._store.succeed(record.lease, key, labels, media_seconds=media, thumbnails=count)
+            lambda: self._store.succeed(
+                record.lease,
+                key,
+                labels,
+                media_seconds=media,
+                thumbnails=count,
+                duration=result.video.duration,
+                found=found_in(result.segments),
+            )
         ):
             logger.info("succeeded with %d segments", len(result.segments))
             self._count(figures)

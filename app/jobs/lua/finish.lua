@@ -1,11 +1,12 @@
 -- ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found,
--- milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds, thumbnails.
+-- milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds, thumbnails,
+-- seconds of the video, what was found of each label (JSON).
 -- Whole numbers: INCRBYFLOAT in a script corrupts the memory of Redis 6.2.
 local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not held(owner, attempt) then return 0 end
 if get('state') == target and get('result_key') == ARGV[7] then return 1 end
 if not is_one_of(get('state'), allowed) then return 0 end
-redis.call('HSET', job, 'labels_found', ARGV[8], 'thumbnails', ARGV[12])
+redis.call('HSET', job, 'labels_found', ARGV[8], 'thumbnails', ARGV[12], 'duration', ARGV[13], 'found', ARGV[14])
 if target == 'succeeded' and get('key_id') ~= '' then
   local usage = prefix .. 'usage:' .. get('key_id') .. ':' .. ARGV[10]
   redis.call('INCRBY', usage, ARGV[9])

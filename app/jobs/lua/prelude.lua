@@ -20,9 +20,13 @@ local function put(...) redis.call('HSET', job, 'updated_at', stamp(now), ...) e
 local function is_one_of(value, list)
   return string.find(',' .. list .. ',', ',' .. value .. ',', 1, true) ~= nil
 end
+local function write_event(kind, state, stage, progress, attempt)
+  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'state', state,
+    'stage', stage, 'progress', progress, 'attempt', attempt, 'at', stamp(now))
+end
 local function announce(kind)
-  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'state', get('state'),
-    'stage', get('stage'), 'progress', get('progress'), 'attempt', get('attempt'), 'at', stamp(now))
+  local shown = redis.call('HMGET', job, 'state', 'stage', 'progress', 'attempt')
+  write_event(kind, shown[1] or '', shown[2] or '', shown[3] or '', shown[4] or '')
 end
 -- Seconds until a job that was put back after a passing fault may be taken; more than an hour dates from before Redis's
 -- clock was set back.
@@ -40,9 +44,13 @@ local function leave_queue()
   redis.call('ZREM', queue, id)
   redis.call('ZREM', owners_queue(get('priority'), get('key_id')), id)
 end
+-- The fields of a job that waits for a worker, field and value in turn.
+local function queued()
+  return 'updated_at', stamp(now), 'state', 'queued', 'stage', '', 'progress', '0', 'owner', '', 'lease_until', '',
+    'sent_at', stamp(now), 'sent', '1'
+end
 local function enqueue()
-  put('state', 'queued', 'stage', '', 'progress', '0', 'owner', '', 'lease_until', '',
-    'sent_at', stamp(now), 'sent', '1')
+  redis.call('HSET', job, queued())
   redis.call('ZREM', leases, id)
   -- Records of earlier versions have no turn: their place is their sequence number.
   local place = get('turn') ~= '' and get('turn') or get('seq')
@@ -57,6 +65,71 @@ local function keep(what)
     redis.call('ZADD', prefix .. 'kept:' .. what, stamp(now + seconds), id)
   end
 end
+-- Whether an API key may have so many more jobs in the queue; a limit of 0 is none.
+local function has_room(key_id, more, limit)
+  local bands = {'interactive', 'batch'}
+  local function fits()
+    local count = more
+    for _, band in ipairs(bands) do count = count + redis.call('ZCARD', owners_queue(band, key_id)) end
+    return count <= limit
+  end
+  if key_id == '' or limit == 0 or fits() then return true end
+  -- Workers of an earlier version take jobs without removing them from their owner's queue.
+  for _, band in ipairs(bands) do
+    local mine = owners_queue(band, key_id)
+    for _, other in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
+      if not redis.call('ZSCORE', queue, other) then redis.call('ZREM', mine, other) end
+    end
+  end
+  return fits()
+end
+-- Fair queueing (start-time): an owner's jobs lie 1 / weight apart, and never before the turn that is served now. So
+-- owners take turns, however many jobs one of them has. Returns the turn of an owner's next job, and that distance.
+local function next_turn(priority, key_id, sequence)
+  local turns = prefix .. 'turns'
+  local step = 1 / (tonumber(redis.call('HGET', prefix .. 'key:' .. key_id, 'weight')) or 1)
+  redis.call('HSETNX', turns, priority, sequence)
+  local turn = tonumber(redis.call('HGET', turns, priority))
+  local newest = redis.call('ZREVRANGE', owners_queue(priority, key_id), 0, 0, 'WITHSCORES')[2]
+  for _, earlier in ipairs({newest or '', redis.call('HGET', turns, priority .. ' ' .. key_id) or ''}) do
+    if tonumber(earlier) then turn = math.max(turn, tonumber(earlier) + step) end
+  end
+  return turn, step
+end
+-- An upload that has become this job.
+local function use_upload()
+  local upload = prefix .. 'upload:' .. id
+  if redis.call('EXISTS', upload) == 1 then
+    redis.call('HSET', upload, 'state', 'used')
+    redis.call('EXPIRE', upload, 86400)
+    redis.call('ZREM', prefix .. 'uploads', id)
+    redis.call('ZREM', prefix .. 'uploads:' .. (redis.call('HGET', upload, 'key_id') or ''), id)
+  end
+end
+-- Registered webhooks of an API key are told of an event. `entry` is what the set of due events calls it.
+local function tell(owner, entry, event)
+  local hooks = redis.call('HGETALL', prefix .. 'hooks:' .. owner)
+  for i = 1, #hooks, 2 do
+    if hooks[i + 1] == '*' or is_one_of(event, hooks[i + 1]) then
+      redis.call('ZADD', prefix .. 'webhooks', stamp(now), entry .. '~' .. hooks[i])
+    end
+  end
+end
+-- One job of a batch has ended. The last one ends the batch.
+local function count_down(name)
+  local batch = prefix .. 'batch:' .. name
+  if redis.call('EXISTS', batch) == 0 or redis.call('HINCRBY', batch, 'open', -1) ~= 0 then return end
+  redis.call('HSET', batch, 'finished_at', stamp(now))
+  local seconds = math.ceil(tonumber(redis.call('HGET', prefix .. 'retention', 'records') or '0'))
+  if seconds > 0 then
+    redis.call('EXPIRE', batch, seconds)
+    redis.call('EXPIRE', prefix .. 'batchjobs:' .. name, seconds)
+  end
+  if redis.call('HGET', batch, 'webhook') ~= '' then
+    redis.call('ZADD', prefix .. 'webhooks', stamp(now), 'batch.' .. name)
+  end
+  tell(redis.call('HGET', batch, 'key_id'), 'batch.' .. name, 'batch.finished')
+end
 local function close(state, code, detail, result)
   put('state', state, 'stage', '', 'error_code', code, 'error_detail', detail, 'result_key', result,
     'finished_at', stamp(now), 'lease_until', '')
@@ -68,5 +141,7 @@ local function close(state, code, detail, result)
   keep('records')
   redis.call('HINCRBY', prefix .. 'figures', 'jobs ' .. state, 1)
   if get('webhook') ~= '' then redis.call('ZADD', prefix .. 'webhooks', stamp(now), id) end
+  tell(get('key_id'), id, 'job.' .. state)
   announce('final')
+  if get('batch') ~= '' then count_down(get('batch')) end
 end

@@ -13,8 +13,8 @@ from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import ServicesDep
-from sentiloc.app.webhooks.sender import is_wanted
-from sentiloc.app.webhooks.store import WebhookState, WebhookStatus, event_id
+from sentiloc.app.webhooks.outbox import event_id, is_wanted
+from sentiloc.app.webhooks.store import WebhookState, WebhookStatus
 
 router = APIRouter(tags=["webhooks"])
 

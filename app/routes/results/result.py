@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -158,21 +158,61 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
 
     The stored curve is cut again with other thresholds, lengths, gaps or labels, without running the model.
     """
+    name = cut.format or negotiate(request.headers.get("accept", ""))
+    if name == "json":
+        document = json_of(services, record, cut)
+        return tagged(request, json.dumps(document, allow_nan=False), JSON_TYPE, _HEADERS)
+    file = file_of(services, record, cut.model_copy(update={"format": name}))
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}"}
+    if file.notes:
+        headers["Sentiloc-Notes"] = f"{len(file.notes)}; {file.notes[0]}"
+    return tagged(request, file.content, file.media_type, {**_HEADERS, **headers})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """A result in a format, as a file; `notes` say what the format could not hold as it is."""
+
+    name: str
+    media_type: str
+    content: bytes
+    notes: tuple[str, ...] = ()
+
+
+def json_of(services: Services, record: JobRecord, cut: Cut) -> dict[str, Any]:
+    """The result as a JSON document; raises the problem that says why there is none."""
+    stored, found = _cut(services, record, cut)
+    document = found.to_dict()
+    if record.thumbnails:
+        document["thumbnails"] = _thumbnails(record, stored, found)
+    return document
+
+
+def file_of(services: Services, record: JobRecord, cut: Cut) -> ResultFile:
+    """The result in the format of `cut`; raises the problem that says why there is none."""
+    name = cut.format or "json"
+    if name == "json":
+        stem = record.source_name.rpartition(".")[0] or record.source_name
+        content = json.dumps(json_of(services, record, cut), allow_nan=False).encode()
+        return ResultFile(name=f"{stem}.json", media_type=JSON_TYPE, content=content)
+    known = FORMATS[name]
+    timeline = _timeline(_cut(services, record, cut)[1], record.source_name, cut.timeline)
+    return ResultFile(
+        name=known.file_name(record.source_name),
+        media_type=known.media_type,
+        content=known.render(timeline).encode(),
+        notes=tuple(known.notes(timeline)),
+    )
+
+
+def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, AnyResult]:
+    """The stored result, and the same as it is asked for."""
     stored = read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
     given = _corrections(services, record) if cut.corrected else None
-    found: AnyResult
     if given is None or not isinstance(stored, Result):
-        found = recut_any(stored, cut.cut(stored.options))
-    else:
-        found = replace(stored, segments=_as_left(stored, given))
-    name = cut.format or negotiate(request.headers.get("accept", ""))
-    if name == "json":
-        document = found.to_dict()
-        if record.thumbnails:
-            document["thumbnails"] = _thumbnails(record, stored, found)
-        return tagged(request, json.dumps(document, allow_nan=False), JSON_TYPE, _HEADERS)
-    return _rendered(request, found, name, record.source_name, cut.timeline)
+        return stored, recut_any(stored, cut.cut(stored.options))
+    return stored, replace(stored, segments=_as_left(stored, given))
 
 
 @router.get(
@@ -289,18 +329,6 @@ def negotiate(accept: str) -> str:
     names = {known.media_type: name for name, known in FORMATS.items()} | {JSON_TYPE: "json"}
     wanted = (part.split(";")[0].strip().lower() for part in accept.split(","))
     return next((names[kind] for kind in wanted if kind in names), "json")
-
-
-def _rendered(
-    request: Request, found: AnyResult, name: str, source_name: str, options: TimelineOptions
-) -> Response:
-    known = FORMATS[name]
-    timeline = _timeline(found, source_name, options)
-    file_name = quote(known.file_name(source_name))
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{file_name}"}
-    if notes := known.notes(timeline):
-        headers["Sentiloc-Notes"] = f"{len(notes)}; {notes[0]}"
-    return tagged(request, known.render(timeline), known.media_type, {**_HEADERS, **headers})
 
 
 def _timeline(found: AnyResult, source_name: str, options: TimelineOptions) -> Timeline:

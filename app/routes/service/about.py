@@ -34,6 +34,8 @@ _LIMITS: dict[str, Any] = {
     "upload_idle_seconds": 30.0,
     "upload_expiry_seconds": 86400.0,
     "max_open_uploads": 1000,
+    "max_batch_items": 1000,
+    "max_batch_bytes": 8388608,
     "fetch_seconds": 1800.0,
     "presigned_uploads": False,
     "tus_versions": [tus.VERSION],
@@ -75,6 +77,8 @@ class LimitsBody(BaseModel):
         description="A resumable upload without new data for this long is removed"
     )
     max_open_uploads: int = Field(description="Open resumable uploads of all clients together")
+    max_batch_items: int = Field(description="Videos in one batch")
+    max_batch_bytes: int = Field(description="Size of the body of `POST /batches`")
     fetch_seconds: float = Field(description="Time limit for fetching a video from its URL")
     presigned_uploads: bool = Field(description="Whether `POST /uploads/presign` is available")
     tus_versions: list[str] = Field(description="Versions of the protocol tus at `/uploads`")

@@ -1,11 +1,17 @@
--- KEYS: due. ARGV: seconds that a sender may take, prefix of job records, seconds that an event waits whose receiver is
+-- KEYS: due. ARGV: seconds that a sender may take, prefix of all keys, seconds that an event waits whose receiver is
 -- busy, number of busy receivers, these, then the busy owners. Receivers are host names, owners are API keys.
 local due, prefix, wait, count = KEYS[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local hosts, owners = {}, {}
 for i = 5, #ARGV do (i < 5 + count and hosts or owners)[ARGV[i]] = true end
+-- The record that names the receiver: of the registered webhook, the batch or the job.
+local function record_of(entry)
+  local endpoint, batch = string.match(entry, '~(.+)$'), string.match(entry, '^batch%.(.+)$')
+  if endpoint then return prefix .. 'hook:' .. endpoint end
+  return batch and prefix .. 'batch:' .. batch or prefix .. 'job:' .. entry
+end
 -- An event that has to wait moves back, so that however many of them there are, others are found behind them.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 500)) do
-  local host, owner = unpack(redis.call('HMGET', prefix .. id, 'webhook', 'key_id'))
+  local host, owner = unpack(redis.call('HMGET', record_of(id), 'webhook', 'key_id'))
   if hosts[host] or owners[owner] then
     redis.call('ZADD', due, now + wait, id)
   else

@@ -77,6 +77,7 @@ class JobOptions(Cut):
     model: str | None = None
     priority: Literal["interactive", "batch"] = "interactive"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
     time_range: TimeRange | None = None
     audio_track: int | None = None
     webhook: Webhook | None = None
@@ -108,6 +109,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFound:
+    """The segments of one label: their number, their seconds together, and the best one's confidence."""
+
+    segments: int
+    seconds: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as it was when the server answered."""
 
@@ -126,6 +136,10 @@ class Job:
     labels_found: tuple[str, ...] | None
     error: Failure | None
     links: Links
+    duration: float | None = None
+    found: Mapping[str, LabelFound] | None = None
+    batch_id: str | None = None
+    rerun_of: str | None = None
     video_expires_at: datetime | None = None
     expires_at: datetime | None = None
 
@@ -202,6 +216,8 @@ class Limits:
     keep_records_seconds: float
     upload_expiry_seconds: float
     max_open_uploads: int
+    max_batch_items: int
+    max_batch_bytes: int
     fetch_seconds: float
     presigned_uploads: bool
     tus_versions: tuple[str, ...]

@@ -1,0 +1,110 @@
+"""The JSON body of `POST /batches`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from sentiloc.app.jobs.options import JobOptions, Priority, Tag, check_metadata, check_tags
+from sentiloc.app.outbound.client import MAX_URL
+from sentiloc.app.signing import check_webhook_secret
+
+EXAMPLE_BATCH: dict[str, Any] = {
+    "name": "Week 12",
+    "items": [
+        {"url": "https://media.example/holiday.mp4", "metadata": {"reel": 3}},
+        {"url": "s3://footage/week12/interview.mov", "name": "Interview", "tags": ["draft"]},
+        {"upload": "b1kT0Vt8Qm2c9sZr5yXw4A"},
+    ],
+    "options": {"labels": ["positive"], "metadata": {"project": "holiday"}},
+    "webhook": {"url": "https://edit.example/hooks"},
+}
+
+
+class BatchItem(BaseModel):
+    """One video: `url` or `upload`, and what is its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
+
+    url: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_URL,
+        description="http or https at a public address, or `s3://bucket/key` within the places of the API key",
+    )
+    upload: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"
+    )
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="Default: the upload's, or the last part of the URL's path",
+    )
+    metadata: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Added to the metadata of the options; this one's values win"
+    )
+    tags: list[Tag] = Field(default_factory=list, description="Added to the tags of the options")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.url is None) == (self.upload is None):
+            raise ValueError("send either `url` or `upload`")
+        return self
+
+    def options(self, shared: JobOptions) -> JobOptions:
+        """The options of this item's job; raises ValueError if metadata or tags are too many."""
+        if not self.metadata and not self.tags:
+            return shared
+        metadata = check_metadata({**shared.metadata, **self.metadata})
+        return shared.model_copy(
+            update={"metadata": metadata, "tags": check_tags([*shared.tags, *self.tags])}
+        )
+
+
+class BatchWebhook(BaseModel):
+    """A POST request to `url` when the whole batch has ended, with the event `batch.finished`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(max_length=2048, description="http or https, at a public address")
+    secret: str | None = Field(
+        None,
+        max_length=200,
+        description="Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again",
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _signs(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_webhook_secret(value)
+        return value
+
+
+class BatchRequest(BaseModel):
+    """Many videos with the same options. All of them become jobs, or none."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_BATCH]})
+
+    items: list[BatchItem] = Field(min_length=1, description="At most `max_batch_items` of `GET /limits`")
+    name: str | None = Field(None, min_length=1, max_length=255, description="Your name for the batch")
+    options: JobOptions = Field(
+        default_factory=JobOptions,
+        description="The options of every job; here `priority` is `batch` unless you say otherwise",
+    )
+    webhook: BatchWebhook | None = None
+
+    def shared_options(self) -> JobOptions:
+        """The options of every job."""
+        if "priority" in self.options.model_fields_set:
+            return self.options
+        return self.options.model_copy(update={"priority": Priority.BATCH})
+
+    def digest(self) -> str:
+        """SHA-256 of the request; equal requests have equal digests."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,152 @@
+"""Batches in Redis: one script records a batch with all of its jobs, or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from redis import Redis
+
+from sentiloc.app.access.caller import current_caller
+from sentiloc.app.batches.record import BatchCounts, BatchRecord, NewBatch, read_batch, write_batch
+from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
+from sentiloc.app.jobs.options import Priority
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, QueueFullError, job_key
+from sentiloc.app.redis.scripts import Scripts
+from sentiloc.app.redis.shared_connection import pairs
+
+_CHUNK = 100
+_KEY_FULL = ["key", "full"]
+_REFUSED = {"used", "gone"}
+
+
+class UploadTakenError(Exception):
+    """An upload of the batch was ended, or became another job, while the batch was recorded."""
+
+    def __init__(self, upload_id: str, is_gone: bool) -> None:
+        super().__init__(upload_id)
+        self.upload_id = upload_id
+        self.is_gone = is_gone
+
+
+class BatchStore:
+    """All batches. Raises `redis.RedisError` when Redis cannot be reached."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._redis: Redis = store.redis
+        self._prefix = store.prefix
+        self._scripts = Scripts(store.redis, "sentiloc.app.batches", store.prefix)
+
+    def submit(self, batch: NewBatch, max_queued: int) -> BatchRecord:
+        """Record the batch and its jobs. May be repeated.
+
+        If the same request came before with the same idempotency key, that batch is returned, which has another id.
+        Raises `KeyReusedError` when the key came with another request, `UploadTakenError`, and `QueueFullError` when
+        the API key would have more than `max_queued` queued jobs (0: any number).
+        """
+        key = batch.idempotency
+        digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
+        extra = [self._key(batch.id), self._members(batch.id), f"{self._prefix}batches"]
+        if key is not None:
+            extra.append(self._idempotency(key, batch.key_id))
+        fields: list[str] = [json.dumps(_flat(part)) for part in (write_batch(batch), batch.shared)]
+        priority = Priority.INTERACTIVE if batch.is_interactive else Priority.BATCH
+        offset = 0 if batch.is_interactive else FIRST_BATCH_SEQUENCE
+        fields += [json.dumps(batch.rows), json.dumps(batch.uploads)]
+        argv: tuple[str | float, ...] = (digest, seconds, batch.id, offset, *fields, priority, max_queued)
+        found = cast("list[str]", self._store.run("submit_many", batch.rows[0][0], *argv, extra=extra))
+        if not found:
+            raise KeyReusedError
+        if found == _KEY_FULL:
+            raise QueueFullError
+        if found[0] in _REFUSED:
+            raise UploadTakenError(found[1], found[0] == "gone")
+        return read_batch(pairs(found))
+
+    def seen(self, key: IdempotencyKey, key_id: str | None) -> BatchRecord | None:
+        """The batch that came with this idempotency key; raises `KeyReusedError` if that was another request."""
+        kept = cast("str | None", self._redis.get(self._idempotency(key, key_id)))
+        digest, _, batch_id = (kept or "").partition(" ")
+        record = self.get(batch_id) if batch_id else None
+        if record is not None and digest != key.digest:
+            raise KeyReusedError
+        return record
+
+    def get(self, batch_id: str) -> BatchRecord | None:
+        """One batch; None if there is none with this id."""
+        fields = cast("dict[str, str]", self._redis.hgetall(self._key(batch_id)))
+        return read_batch(fields) if fields else None
+
+    def counts(self, batch_id: str) -> BatchCounts:
+        """The jobs of a batch by state."""
+        found = cast(
+            "list[Any]",
+            self._scripts.look("count", [self._members(batch_id)], [job_key(self._prefix, "")]),
+        )
+        counted = {str(state): int(count) for state, count in zip(found[::2], found[1::2], strict=True)}
+        deleted = counted.pop("", 0)
+        return BatchCounts({JobState(state): count for state, count in counted.items()}, deleted)
+
+    def job_ids(self, batch_id: str) -> list[str]:
+        """The ids of its jobs, in the order of its items."""
+        return cast("list[str]", self._redis.lrange(self._members(batch_id), 0, -1))
+
+    def jobs(self, batch_id: str) -> Iterator[tuple[str, JobRecord | None]]:
+        """Its jobs in the order of its items, read a hundred at a time; None for one that is gone."""
+        ids = self.job_ids(batch_id)
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            yield from zip(part, self._store.get_many(part), strict=True)
+
+    def newest(self, limit: int, before: float | None) -> list[BatchRecord]:
+        """At most `limit` batches that the caller may see, newest first, created before a Unix time."""
+        caller = current_caller()
+        index = f"{self._prefix}batches"
+        index = index if caller.sees_all else f"{index}:{caller.key_id}"
+        newest = "+inf" if before is None else f"({before!r}"
+        kept: list[BatchRecord] = []
+        while len(kept) < limit:
+            rows = cast(
+                "list[tuple[str, float]]",
+                self._redis.zrevrangebyscore(index, newest, "-inf", start=0, num=limit, withscores=True),
+            )
+            for batch_id, at in rows:
+                newest = f"({at!r}"
+                record = self.get(batch_id)
+                if record is not None:
+                    kept.append(record)
+                else:
+                    # Its record has expired.
+                    self._redis.zrem(index, batch_id)
+            if len(rows) < limit:
+                break
+        return kept[:limit]
+
+    def forget(self, record: BatchRecord) -> None:
+        """Remove the record of a batch. Its jobs stay."""
+        pipe = self._redis.pipeline()
+        pipe.delete(self._key(record.id), self._members(record.id))
+        pipe.zrem(f"{self._prefix}batches", record.id)
+        pipe.zrem(f"{self._prefix}batches:{record.key_id}", record.id)
+        pipe.execute()
+
+    def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
+        return f"{self._prefix}idempotency:batch:{key.name(key_id)}"
+
+    def _key(self, batch_id: str) -> str:
+        return batch_key(self._prefix, batch_id)
+
+    def _members(self, batch_id: str) -> str:
+        return f"{self._prefix}batchjobs:{batch_id}"
+
+
+def batch_key(prefix: str, batch_id: str) -> str:
+    """The Redis key of a batch's record."""
+    return f"{prefix}batch:{batch_id}"
+
+
+def _flat(fields: Any) -> list[str]:
+    return [item for pair in fields.items() for item in pair]

@@ -1,0 +1,48 @@
+"""What a job found, in short: segments, seconds and best confidence of each label. Lists and totals read only this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sentiloc.model.segments import Segment
+
+_DECIMALS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFound:
+    """The segments of one label: their number, their seconds together, and the confidence of the best one (0 to 1)."""
+
+    segments: int
+    seconds: float
+    confidence: float
+
+
+Found = Mapping[str, LabelFound]
+
+
+def found_in(segments: Iterable[Segment]) -> dict[str, LabelFound]:
+    """The summary of a result's segments by label, sorted by label."""
+    by_label: dict[str, list[Segment]] = {}
+    for segment in segments:
+        by_label.setdefault(segment.label, []).append(segment)
+    return {
+        label: LabelFound(
+            segments=len(of_label),
+            seconds=round(sum(one.end - one.start for one in of_label), _DECIMALS),
+            confidence=round(max(one.confidence for one in of_label), _DECIMALS),
+        )
+        for label, of_label in sorted(by_label.items())
+    }
+
+
+def write_found(found: Found) -> str:
+    """The summary as the record holds it."""
+    return json.dumps({label: [one.segments, one.seconds, one.confidence] for label, one in found.items()})
+
+
+def read_found(text: str | None) -> dict[str, LabelFound] | None:
+    """What `write_found` wrote; None for jobs without a result and of older versions."""
+    return {label: LabelFound(*row) for label, row in json.loads(text).items()} if text else None

@@ -1,0 +1,58 @@
+"""Objects that clients name as `s3://bucket/key`, and the prefixes within which they may."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SCHEME = "s3://"
+MAX_KEY_BYTES = 1024
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An object of a store, or a prefix of objects: a bucket and a key."""
+
+    bucket: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self.key.rpartition("/")[2]
+
+    def is_within(self, prefix: Place) -> bool:
+        """True if this object lies below the prefix. A prefix ends at a slash: `a` does not hold `ab`."""
+        below = prefix.key.rstrip("/")
+        return self.bucket == prefix.bucket and (not below or self.key.startswith(f"{below}/"))
+
+
+def parse_place(text: str) -> Place:
+    """A place without an empty key, `.` or `..` in it; raises ValueError, which says what is wrong."""
+    place = parse_prefix(text)
+    if not place.key or place.key.endswith("/"):
+        raise ValueError("must name an object: s3://bucket/key")
+    return place
+
+
+def parse_prefix(text: str) -> Place:
+    """A prefix; an empty key is the whole bucket. Raises ValueError, which says what is wrong."""
+    bucket, _, key = text.removeprefix(SCHEME).partition("/")
+    if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
+        raise ValueError("must have the form s3://bucket/key")
+    if len(key.encode(errors="replace")) > MAX_KEY_BYTES or _CONTROL.search(key):
+        raise ValueError(f"has a key of more than {MAX_KEY_BYTES} bytes, or one with control characters")
+    # Stores on a file system may follow these out of the prefix.
+    if {".", ".."} & set(key.split("/")):
+        raise ValueError("must not have `.` or `..` in its key")
+    return Place(bucket, key)
+
+
+def may_read(place: Place, prefixes: Iterable[str], own: str | None) -> bool:
+    """True if the place is within one of the prefixes, and not where this service keeps its own files (`own`)."""
+    if own is not None and (place.is_within(parse_prefix(own)) or place == parse_prefix(own)):
+        return False
+    return any(place.is_within(parse_prefix(prefix)) for prefix in prefixes)

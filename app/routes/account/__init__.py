@@ -1,0 +1,1 @@
+"""The account: API keys, registered webhooks, usage."""

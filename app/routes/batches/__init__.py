@@ -1,0 +1,1 @@
+"""Batches: send, follow, read and export many jobs together."""

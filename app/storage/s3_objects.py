@@ -1,0 +1,47 @@
+"""Reads objects that clients name as `s3://bucket/key`, with the credentials of this server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sentiloc.app.places import Place
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.s3 import connect_s3
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+_CHUNK = 1 << 20
+_PASSING = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object that is being read: its size in bytes and its content."""
+
+    size: int
+    chunks: Iterator[bytes]
+
+
+@contextmanager
+def open_object(place: Place, settings: Settings) -> Iterator[Object]:
+    """The object. Raises `url_unreachable` if it is not there or may not be read, `storage_unavailable` if the store
+    cannot be reached.
+    """
+    try:
+        found = connect_s3(settings, settings.storage_endpoint).get_object(Bucket=place.bucket, Key=place.key)
+        with closing(found["Body"]) as body:
+            yield Object(int(found["ContentLength"]), body.iter_chunks(_CHUNK))
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _PASSING)
+        if status >= _PASSING:
+            raise SentilocError(
+                ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request."
+            ) from error
+        code = error.response.get("Error", {}).get("Code", status)
+        detail = f"The object could not be fetched: the store answered {code}."
+        raise SentilocError(ErrorCode.URL_UNREACHABLE, detail) from error
+    except BotoCoreError as error:
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.") from error

@@ -1,0 +1,151 @@
+"""Webhooks that are registered once and told of every job and batch of their API key.
+
+The script that ends a job reads `hooks:KEY` (endpoint id to events), so an endpoint costs one entry in the set of due
+events and nothing else.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, get_args
+
+from redis import Redis
+
+from sentiloc.app.jobs.options import webhook_host
+from sentiloc.app.signing import new_webhook_secret
+
+EventType = Literal["job.succeeded", "job.failed", "job.cancelled", "batch.finished"]
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+MAX_ENDPOINTS = 20
+SECRETS_KEPT = 2
+_ALL = "*"
+
+
+class TooManyEndpointsError(Exception):
+    """The API key has as many endpoints as it may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A registered webhook. `events` None stands for all; `secrets` sign, newest first. Times are Unix seconds.
+
+    `key_id` is the API key whose events are sent; empty without keys.
+    """
+
+    id: str
+    key_id: str
+    url: str
+    events: tuple[str, ...] | None
+    secrets: tuple[str, ...]
+    description: str
+    enabled: bool
+    created_at: float
+
+
+class EndpointStore:
+    """All registered webhooks. Raises `redis.RedisError`."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    def create(
+        self, key_id: str, url: str, events: Sequence[str] | None, secret: str | None, description: str
+    ) -> Endpoint:
+        """Register a webhook; raises `TooManyEndpointsError`."""
+        if self._redis.zcard(self._order(key_id)) >= MAX_ENDPOINTS:
+            raise TooManyEndpointsError
+        endpoint = Endpoint(
+            id=secrets.token_urlsafe(12),
+            key_id=key_id,
+            url=url,
+            events=None if events is None else tuple(events),
+            secrets=(secret or new_webhook_secret(),),
+            description=description,
+            enabled=True,
+            created_at=time.time(),
+        )
+        self._write(endpoint)
+        return endpoint
+
+    def get(self, endpoint_id: str) -> Endpoint | None:
+        """One endpoint; None if there is none with this id."""
+        fields = cast("dict[str, str]", self._redis.hgetall(self._key(endpoint_id)))
+        return _parse(fields) if fields else None
+
+    def of_key(self, key_id: str) -> list[Endpoint]:
+        """The endpoints of an API key, oldest first."""
+        ids = cast("list[str]", self._redis.zrange(self._order(key_id), 0, -1))
+        found = (self.get(endpoint_id) for endpoint_id in ids)
+        return [endpoint for endpoint in found if endpoint is not None]
+
+    def update(self, endpoint: Endpoint, changes: Mapping[str, Any]) -> Endpoint:
+        """The endpoint with changed fields."""
+        changed = replace(endpoint, **changes)
+        self._write(changed)
+        return changed
+
+    def rotate(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint with a new secret. The previous one signs too, until the next rotation."""
+        kept = (new_webhook_secret(), *endpoint.secrets)[:SECRETS_KEPT]
+        return self.update(endpoint, {"secrets": kept})
+
+    def delete(self, endpoint: Endpoint) -> None:
+        """Remove an endpoint. Events that are due to it are dropped."""
+        pipe = self._redis.pipeline()
+        pipe.delete(self._key(endpoint.id), hook_log_key(self._prefix, endpoint.id))
+        pipe.hdel(self._subscribed(endpoint.key_id), endpoint.id)
+        pipe.zrem(self._order(endpoint.key_id), endpoint.id)
+        pipe.execute()
+
+    def _write(self, endpoint: Endpoint) -> None:
+        fields = {
+            "id": endpoint.id,
+            "key_id": endpoint.key_id,
+            "url": endpoint.url,
+            "webhook": webhook_host(endpoint.url),
+            "events": _ALL if endpoint.events is None else ",".join(endpoint.events),
+            "secrets": " ".join(endpoint.secrets),
+            "description": endpoint.description,
+            "enabled": "1" if endpoint.enabled else "",
+            "created_at": repr(endpoint.created_at),
+        }
+        pipe = self._redis.pipeline()
+        pipe.hset(self._key(endpoint.id), mapping=cast("dict[Any, Any]", fields))
+        pipe.zadd(self._order(endpoint.key_id), {endpoint.id: endpoint.created_at})
+        if endpoint.enabled:
+            pipe.hset(self._subscribed(endpoint.key_id), endpoint.id, fields["events"])
+        else:
+            pipe.hdel(self._subscribed(endpoint.key_id), endpoint.id)
+        pipe.execute()
+
+    def _key(self, endpoint_id: str) -> str:
+        return f"{self._prefix}hook:{endpoint_id}"
+
+    def _order(self, key_id: str) -> str:
+        return f"{self._prefix}hooklist:{key_id}"
+
+    def _subscribed(self, key_id: str) -> str:
+        return f"{self._prefix}hooks:{key_id}"
+
+
+def hook_log_key(prefix: str, endpoint_id: str) -> str:
+    """The Redis key of an endpoint's log of deliveries."""
+    return f"{prefix}hooklog:{endpoint_id}"
+
+
+def _parse(fields: Mapping[str, str]) -> Endpoint:
+    events = fields["events"]
+    return Endpoint(
+        id=fields["id"],
+        key_id=fields["key_id"],
+        url=fields["url"],
+        events=None if events == _ALL else tuple(filter(None, events.split(","))),
+        secrets=tuple(fields["secrets"].split()),
+        description=fields["description"],
+        enabled=bool(fields["enabled"]),
+        created_at=float(fields["created_at"]),
+    )

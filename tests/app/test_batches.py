@@ -1,0 +1,314 @@
+"""Batches: accepted as a whole or not at all, once per idempotency key, followed, read, exported, ended."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+from redis import Redis
+
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.record import JobError
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode
+from tests.app.asking import assert_problem, finish
+from tests.support.services import wait_for
+
+URL = "https://media.example/week/{}.mp4"
+RESULT = json.dumps(EXAMPLE_RESULT).encode()
+
+
+def urls(count: int) -> list[dict[str, Any]]:
+    return [{"url": URL.format(number)} for number in range(count)]
+
+
+def send(client: TestClient, items: list[dict[str, Any]], key: str | None = None, **more: Any) -> Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    response: Response = client.post("/batches", json={"items": items, **more}, headers=headers)
+    return response
+
+
+def sent(client: TestClient, items: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    response = send(client, items, **more)
+    assert response.status_code == 202, response.text
+    return dict(response.json())
+
+
+def lines(client: TestClient, batch: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
+    response = client.get(batch["links"]["results"], params=query)
+    assert response.status_code == 200, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def upload(client: TestClient, data: bytes, name: str = "Y2xpcC5tcDQ=") -> str:
+    """A complete upload; its name is `clip.mp4`."""
+    headers = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": str(len(data)),
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Metadata": f"filename {name}",
+    }
+    response = client.post("/uploads", headers=headers, content=data)
+    assert response.status_code == 201, response.text
+    return str(response.headers["location"].rpartition("/")[2])
+
+
+def test_a_thousand_urls_are_accepted_in_less_time_than_twenty_posts(
+    client: TestClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In processor time of the API and of Redis, in turns: others' load does not change the outcome."""
+    monkeypatch.setattr(Dispatcher, "send_soon", lambda *_: None)
+    monkeypatch.setattr(Dispatcher, "send", lambda *_: None)
+
+    def seconds(work: Callable[[], None]) -> float:
+        before = used(redis)
+        work()
+        return used(redis) - before
+
+    def singly() -> None:
+        for number in range(20):
+            assert client.post("/localize", json={"url": URL.format(number)}).status_code == 202
+
+    def together() -> None:
+        assert send(client, urls(1000)).status_code == 202
+
+    together()
+    singly()
+    rounds = [(seconds(together), seconds(singly)) for _ in range(3)]
+    assert min(together for together, _ in rounds) < min(singly for _, singly in rounds), rounds
+
+
+def used(redis: Redis) -> float:
+    """Processor seconds of this process, in which the API runs, and of Redis."""
+    found = redis.info("cpu")
+    return time.process_time() + float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
+
+
+def test_every_job_of_a_batch_wakes_a_worker(client: TestClient, store: JobStore) -> None:
+    sent(client, urls(30))
+    sent(client, urls(5), options={"priority": "interactive"})
+    wait_for(lambda: store.redis.llen(f"{store.prefix}localize_batch") == 30)
+    wait_for(lambda: store.redis.llen(f"{store.prefix}localize") == 5)
+
+
+def test_a_repeated_batch_makes_nothing_new(client: TestClient, store: JobStore) -> None:
+    first, again = (send(client, urls(1000), "week-12") for _ in range(2))
+    assert first.json()["id"] == again.json()["id"]
+    assert first.json()["job_ids"] == again.json()["job_ids"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(store.queued(5000)) == len(set(first.json()["job_ids"])) == 1000
+    assert store.redis.zcard(f"{store.prefix}jobs") == 1000
+    assert_problem(send(client, urls(3), "week-12"), 422, "idempotency_conflict")
+    # The key of a batch is not the key of a single job.
+    assert (
+        client.post("/localize", json={"url": URL.format(0)}, headers={"Idempotency-Key": "week-12"}).json()[
+            "id"
+        ]
+        not in first.json()["job_ids"]
+    )
+
+
+def test_items_share_options_and_keep_what_is_their_own(client: TestClient) -> None:
+    options = {"threshold": 0.7, "metadata": {"project": "a", "reel": 1}, "tags": ["x"]}
+    items: list[dict[str, Any]] = [
+        {"url": URL.format("a%20b"), "metadata": {"reel": 2}, "tags": ["y", "x"]},
+        {"url": URL.format(2), "name": "../Interview.mov"},
+        {"upload": upload(client, b"video")},
+    ]
+    batch = sent(client, items, options=options, name="Week")
+    assert (batch["name"], batch["state"], batch["total"]) == ("Week", "queued", 3)
+    jobs = [client.get(f"/jobs/{job_id}").json() for job_id in batch["job_ids"]]
+    assert [job["source"]["name"] for job in jobs] == ["a b.mp4", "Interview.mov", "clip.mp4"]
+    assert {job["options"]["priority"] for job in jobs} == {"batch"}
+    assert {job["options"]["threshold"] for job in jobs} == {0.7}
+    assert {job["batch_id"] for job in jobs} == {batch["id"]}
+    assert [job["options"]["metadata"] for job in jobs][:2] == [
+        {"project": "a", "reel": 2},
+        {"project": "a", "reel": 1},
+    ]
+    assert [job["options"]["tags"] for job in jobs] == [["x", "y"], ["x"], ["x"]]
+    assert (jobs[2]["id"], jobs[2]["source"]["bytes"]) == (items[2]["upload"], 5)
+    urgent = sent(client, urls(1), options={"priority": "interactive"})
+    assert client.get(f"/jobs/{urgent['job_ids'][0]}").json()["queue_position"] == 1
+
+
+@pytest.mark.parametrize(
+    ("item", "code"),
+    [
+        ({"url": "http://127.0.0.1/a"}, "url_forbidden"),
+        ({"url": "s3://footage/a.mp4"}, "url_forbidden"),
+        ({"url": "ftp://media.example/a"}, "url_forbidden"),
+        ({}, "invalid_request"),
+        ({"url": URL, "upload": "abcdefgh"}, "invalid_request"),
+        ({"url": URL, "metadata": {"a": "x" * 5000}}, "invalid_request"),
+        ({"url": URL, "tags": [str(number) for number in range(21)]}, "invalid_request"),
+        ({"upload": "abcdefgh"}, "upload_not_found"),
+    ],
+)
+def test_one_wrong_item_refuses_the_batch_and_is_named(
+    client: TestClient, store: JobStore, item: dict[str, Any], code: str
+) -> None:
+    response = send(client, [*urls(2), item])
+    assert response.json()["code"] == code, response.text
+    assert "items.2" in response.json()["detail"]
+    assert store.queued() == []
+    assert store.redis.keys(f"{store.prefix}batch*") == []
+
+
+def test_limits_of_a_batch(client: TestClient, store: JobStore) -> None:
+    assert_problem(send(client, urls(1001)), 422, "invalid_request")
+    assert_problem(send(client, []), 422, "invalid_request")
+    assert_problem(send(client, urls(1), options={"model": "x"}), 422, "unknown_model")
+    assert_problem(send(client, urls(1), webhook={"url": "http://10.0.0.1/"}), 422, "url_forbidden")
+    assert_problem(send(client, [{"url": URL + "x" * 2000}] * 5000), 413, "body_too_large")
+    assert client.get("/limits").json()["max_batch_items"] == 1000
+    assert store.queued() == []
+
+
+def test_an_upload_becomes_one_job_only(client: TestClient) -> None:
+    ready = upload(client, b"video")
+    assert_problem(send(client, [{"upload": ready}, {"upload": ready}]), 422, "invalid_request")
+    first = send(client, [{"upload": ready}], "once")
+    assert first.status_code == 202
+    assert send(client, [{"upload": ready}], "once").json()["id"] == first.json()["id"]
+    assert_problem(send(client, [{"upload": ready}]), 409, "upload_used")
+    unfinished = client.post("/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "9"})
+    item = {"upload": unfinished.headers["location"].rpartition("/")[2]}
+    assert_problem(send(client, [item]), 409, "upload_unfinished")
+
+
+def test_progress_and_results_as_they_come(client: TestClient, store: JobStore, settings: Settings) -> None:
+    batch = sent(client, urls(4))
+    good, bad, running, _ = batch["job_ids"]
+    finish(store, good, settings, RESULT)
+    record = store.claim(bad, "worker", 30.0)
+    assert record is not None
+    assert store.fail(record.lease, JobError(code=ErrorCode.CORRUPT_MEDIA, detail="It breaks off."))
+    assert store.claim(running, "worker", 30.0)
+    response = client.get(batch["links"]["self"])
+    now = response.json()
+    assert (now["state"], now["progress"], response.headers["retry-after"]) == ("running", 0.5, "2")
+    assert now["counts"] == {
+        **{"queued": 1, "running": 1, "succeeded": 1, "failed": 1},
+        **{"cancelled": 0, "deleted": 0},
+    }
+    headers = {"If-None-Match": response.headers["etag"]}
+    assert client.get(batch["links"]["self"], headers=headers).status_code == 304
+    found = lines(client, batch)
+    assert [line["index"] for line in found] == [0, 1, 2, 3]
+    assert [line["job_id"] for line in found] == batch["job_ids"]
+    assert found[0]["result"] == client.get(f"/jobs/{good}/result").json()
+    assert found[1]["error"] == {"code": "corrupt_media", "detail": "It breaks off."}
+    assert (found[2]["result"], found[2]["error"], found[2]["state"]) == (None, None, "decoding")
+    short = lines(client, batch, state="succeeded", curve="false")
+    assert [line["job_id"] for line in short] == [good]
+    assert short[0]["result"]["curve"] is None
+
+
+def test_an_export_is_one_archive_of_any_format(
+    client: TestClient, store: JobStore, settings: Settings
+) -> None:
+    items = [{"url": URL.format(n), "name": name} for n, name in enumerate(["a.mp4", "A.mov", "=b.mp4"])]
+    batch = sent(client, items)
+    for job_id in batch["job_ids"][:2]:
+        finish(store, job_id, settings, RESULT)
+    names = [known["name"] for known in client.get("/formats").json()]
+    for name in [*names, "json"]:
+        response = client.get(batch["links"]["export"], params={"format": name})
+        assert response.headers["content-type"] == "application/zip"
+        archive = zipfile.ZipFile(io.BytesIO(response.content))
+        assert archive.testzip() is None
+        assert len(archive.namelist()) == len({one.casefold() for one in archive.namelist()}) == 3
+        first = client.get(f"/jobs/{batch['job_ids'][0]}/result", params={"format": name})
+        assert archive.read(archive.namelist()[0]) == first.content
+    table = archive.read("index.csv").decode()
+    assert f"0,{batch['job_ids'][0]},a.mp4,succeeded,a.json," in table
+    assert "succeeded,A (2).json," in table
+    assert "'=b.mp4,queued,,result_not_ready" in table
+    assert_problem(client.get(batch["links"]["export"], params={"format": "doc"}), 422, "invalid_request")
+
+
+def test_the_last_job_ends_the_batch(client: TestClient, store: JobStore) -> None:
+    batch = sent(client, urls(3))
+    for job_id in batch["job_ids"]:
+        assert client.get(batch["links"]["self"]).json()["finished_at"] is None
+        store.cancel(job_id)
+    ended = client.get(batch["links"]["self"])
+    assert (ended.json()["state"], ended.json()["progress"]) == ("finished", 1.0)
+    assert ended.json()["finished_at"] is not None
+    assert "retry-after" not in ended.headers
+
+
+def test_a_batch_is_cancelled_then_deleted(client: TestClient, store: JobStore, settings: Settings) -> None:
+    batch = sent(client, [*urls(2), {"upload": upload(client, b"video")}])
+    finish(store, batch["job_ids"][0], settings, RESULT)
+    cancelled = client.post(f"{batch['links']['self']}/cancel")
+    assert cancelled.json()["counts"]["cancelled"] == 2
+    assert client.delete(batch["links"]["self"]).status_code == 204
+    assert_problem(client.get(batch["links"]["self"]), 404, "batch_not_found")
+    assert [client.get(f"/jobs/{one}").status_code for one in batch["job_ids"]] == [404] * 3
+    kept = [path for path in settings.data_dir.rglob("*") if path.is_file() and "results/" in str(path)]
+    assert [path for path in kept if "storage-owner" not in path.name] == []
+    other = sent(client, urls(2))
+    assert client.delete(other["links"]["self"]).json()["state"] == "finished"
+    store.delete(other["job_ids"][0])
+    assert client.get(other["links"]["self"]).json()["counts"]["deleted"] == 1
+    assert lines(client, other)[0]["state"] == "deleted"
+
+
+def test_batches_are_listed_newest_first(client: TestClient) -> None:
+    made = [sent(client, urls(1), name=str(number))["id"] for number in range(5)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = client.get("/batches", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [batch["id"] for batch in page["batches"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    assert_problem(client.get("/batches?cursor=x"), 422, "invalid_cursor")
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Iterator[TestClient]:
+    chosen = settings.model_copy(update={"api_keys": "on"})
+    with TestClient(create_app(chosen), raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_a_batch_belongs_to_its_key(guarded: TestClient, redis: Redis, settings: Settings) -> None:
+    keys = KeyStore(redis, settings.redis_prefix)
+    mine, other = (
+        keys.create(name, [Scope.READ, Scope.WRITE], rate_per_minute=0, s3_prefixes=places)
+        for name, places in (("mine", ["s3://footage/week"]), ("other", []))
+    )
+    guarded.headers["X-API-Key"] = mine.text
+    batch = sent(guarded, [{"url": "s3://footage/week/a/b c.mov"}, *urls(1)])
+    job = guarded.get(f"/jobs/{batch['job_ids'][0]}").json()
+    assert job["source"] == {"name": "b c.mov", "bytes": None, "url": "s3://footage/week/a/b c.mov"}
+    for url in (
+        *("s3://footage/weekly/a.mov", "s3://other/week/a.mov", "s3://footage/week", "s3://footage/week/"),
+        *("s3://footage/week/../a.mov", "s3://footage/week/./a.mov", "S3://footage/week/a.mov"),
+    ):
+        assert_problem(send(guarded, [{"url": url}]), 422, "url_forbidden")
+    guarded.headers["X-API-Key"] = other.text
+    for method, rest in (
+        *(("GET", ""), ("GET", "/results"), ("GET", "/export?format=csv")),
+        *(("POST", "/cancel"), ("DELETE", "")),
+    ):
+        assert_problem(guarded.request(method, batch["links"]["self"] + rest), 404, "batch_not_found")
+    assert guarded.get("/batches").json()["batches"] == []
+    assert_problem(send(guarded, [{"url": "s3://footage/week/a.mov"}]), 422, "url_forbidden")
