@@ -77,6 +77,12 @@ class Server:
             finish(self._store, made, self._settings, json.dumps(EXAMPLE_RESULT).encode())
         return made
 
+    def batch(self) -> str:
+        items = [{"url": "https://media.example/a.mp4"}]
+        made = self.client.post("/batches", json={"items": items}).json()
+        finish(self._store, made["job_ids"][0], self._settings, json.dumps(EXAMPLE_RESULT).encode())
+        return str(made["id"])
+
     def upload(self) -> str:
         headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "9"}
         return str(self.client.post("/uploads", headers=headers).headers["location"].rpartition("/")[2])
@@ -137,6 +143,8 @@ def path_value(server: Server, name: str, data: st.DataObject) -> str:
             if data.draw(st.booleans())
             else data.draw(st.sampled_from(["nothing", "a b", "é"]))
         )
+    if name == "batch_id" and data.draw(st.booleans()):
+        return server.batch()
     ending = data.draw(st.sampled_from(["succeeded", "cancelled", "nobody", "a b", "%00"]))
     return server.job(ending) if ending in ("succeeded", "cancelled") else ending
 

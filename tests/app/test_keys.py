@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_without_a_key_only_the_page_and_the_health_are_open(guarded: TestClient
         for method in operations:
             if is_open(path) or method == "options":
                 continue
-            answer = guarded.request(method, path.format(job_id="abc", upload_id="abc", n=0))
+            answer = guarded.request(method, re.sub(r"\{[^}]+\}", "abc", path))
             assert answer.status_code == 401, (method, path)
             if method != "head":
                 assert_problem(answer, 401, "unauthorized")

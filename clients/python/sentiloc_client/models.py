@@ -77,7 +77,7 @@ class JobOptions(Cut):
     model: str | None = None
     priority: Literal["interactive", "batch"] = "interactive"
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
     time_range: TimeRange | None = None
     audio_track: int | None = None
     webhook: Webhook | None = None
