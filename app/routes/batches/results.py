@@ -40,7 +40,8 @@ _LINES = {
     "description": "One JSON object a line, in the order of the items; `result` as `GET /jobs/{id}/result` has it",
     "content": {
         LINES_TYPE: {
-            "schema": {"type": "string", "description": "Lines of JSON"},
+            # No type: some tools read the lines as one text, others each line as an object.
+            "schema": {"description": "Lines of JSON"},
             "example": json.dumps(_LINE) + "\n",
         }
     },
