@@ -59,7 +59,7 @@ class Services:
         reader = JobReader(shared, prefix)
         store = JobStore(redis, prefix)
         dispatcher = Dispatcher(settings, redis)
-        submitter = Submitter(store, dispatcher, settings.max_queued_per_key)
+        submitter = Submitter(store, dispatcher, settings.max_queued_per_key, settings.redis_wait_replicas)
         storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
         upload_jobs = UploadJobs(settings, submitter, storage, uploads)

@@ -36,7 +36,15 @@ class Settings(BaseSettings):
     )
     storage_region: str = "us-east-1"
     redis_url: str | None = Field(
-        None, description="redis://, rediss:// or unix://; default: `sentiloc serve` starts a private store"
+        None,
+        description="redis://, rediss:// or unix://, or redis+sentinel://host:port,host:port/PRIMARY; default: "
+        "`sentiloc serve` starts a private store",
+    )
+    redis_wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="Replicas that must hold a new job before it is accepted; 1 or more, so that a lost primary "
+        "loses no job",
     )
     redis_prefix: str = Field(
         "sentiloc:", description="Prefix of every Redis key, so that services can share a Redis"

@@ -18,7 +18,7 @@ from redis import Redis, RedisError
 
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.store import job_key
-from sentiloc.app.redis.client import broker_url
+from sentiloc.app.redis.client import broker_options, broker_tls, broker_url
 from sentiloc.app.settings import Settings
 
 _MESSAGE_PAUSE_SECONDS = 0.002
@@ -64,6 +64,7 @@ def make_celery(settings: Settings) -> Celery:
         # None: a worker waits for Redis for ever instead of ending.
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),
+        broker_use_ssl=broker_tls(settings) or False,
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.05},
         enable_utc=True,
     )
@@ -82,6 +83,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "socket_keepalive": True,
         "health_check_interval": 10,
         "retry_on_timeout": True,
+        **broker_options(settings),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from redis import Redis
+from redis import Redis, RedisError
 
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
 from sentiloc.app.jobs.found import Found, write_found
@@ -33,6 +33,7 @@ POISON_DETAIL = "Every worker that tried this video crashed, so the job was give
 FIRST_BATCH_SEQUENCE = 10**12
 _UPLOAD_ENDED = ["upload", "gone"]
 _KEY_FULL = ["key", "full"]
+_REPLICATION_MILLISECONDS = 1000
 
 
 def job_key(prefix: str, job_id: str) -> str:
@@ -56,6 +57,10 @@ class UploadEndedError(Exception):
 
 class QueueFullError(Exception):
     """The API key has as many queued jobs as it may have."""
+
+
+class NotReplicatedError(RedisError):
+    """Too few replicas hold what was written."""
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -98,6 +103,22 @@ class JobStore:
         if record is None:
             raise KeyReusedError
         return record
+
+    def replicate(self, replicas: int) -> None:
+        """Wait up to a second until `replicas` hold all that was written so far; 0 does not wait.
+
+        Raises `NotReplicatedError`. What was written stays written.
+        """
+        if replicas == 0:
+            return
+        # WAIT looks at what its own connection has written, and a pool gives any connection. One more write on the
+        # same connection comes after all earlier ones in the stream of changes.
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.set(f"{self.prefix}replicated", 1)
+        pipeline.wait(replicas, _REPLICATION_MILLISECONDS)
+        held = int(pipeline.execute()[1])
+        if held < replicas:
+            raise NotReplicatedError(f"{held} of {replicas} replicas hold the job")
 
     def claim(
         self, job_id: str, owner: str, lease_seconds: float, *, in_turn: bool = False

@@ -36,6 +36,7 @@ class Submitter:
     store: JobStore
     dispatcher: Dispatcher
     max_queued: int = 0
+    replicas: int = 0
 
     def submit(self, job: NewJob) -> JobRecord:
         """Record the job and wake a worker.
@@ -43,7 +44,8 @@ class Submitter:
         Returns the job that the same idempotency key created before, if there is one. The video is never deleted
         here: the job may be recorded although Redis's answer was lost. The orphan sweep removes unclaimed videos.
 
-        Raises `IdempotencyConflict`, `KeyLimitReached`, `jobs.store.UploadEndedError` and `redis.RedisError`.
+        Raises `IdempotencyConflict`, `KeyLimitReached`, `jobs.store.UploadEndedError` and `redis.RedisError`. After a
+        `NotReplicatedError` the job is recorded, but a lost primary may lose it: the client is told to try again.
         """
         try:
             record = self.store.submit(job, self.max_queued)
@@ -56,6 +58,7 @@ class Submitter:
             if known is None:
                 raise
             record = known
+        self.store.replicate(self.replicas)
         if record.id == job.id and record.state is JobState.QUEUED:
             self._wake_worker(record.id)
         return record

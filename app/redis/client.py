@@ -6,13 +6,20 @@ from typing import Any
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
+from sentiloc.app.redis.address import SentinelAddress, sentinel_address
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
+
+_CONNECT_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
+_RETRY_SECONDS = 0.05
 
 
 def redis_url(settings: Settings) -> str:
@@ -28,44 +35,93 @@ def redis_url(settings: Settings) -> str:
 def broker_url(settings: Settings) -> str:
     """The same Redis as a URL that Celery understands."""
     url = redis_url(settings)
+    address = sentinel_address(url)
+    if address is not None:
+        return address.broker_url
     return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
+
+
+def broker_options(settings: Settings) -> dict[str, object]:
+    """What Celery's transport needs beside the URL: the primary's name and the Sentinels' own login."""
+    address = sentinel_address(settings.redis_url or "")
+    if address is None:
+        return {}
+    # The Sentinels are asked at every new connection: one that does not answer must not hold up the others.
+    times = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _CONNECT_SECONDS}
+    return {"master_name": address.primary, "sentinel_kwargs": {**times, **address.sentinel_options}}
+
+
+def broker_tls(settings: Settings) -> dict[str, object] | None:
+    """TLS options of the broker behind Sentinels; None without TLS. Of one server, they are in its URL."""
+    address = sentinel_address(settings.redis_url or "")
+    return dict(address.options) if address is not None and address.is_tls else None
 
 
 def connect(settings: Settings) -> Redis:
     """A thread-safe client that connects when first used and answers or raises within a few seconds."""
-    return Redis.from_url(
-        redis_url(settings),
-        decode_responses=True,
-        socket_timeout=5.0,
-        socket_connect_timeout=2.0,
-        health_check_interval=30,
-        retry=Retry(ConstantBackoff(0.05), 1),
-    )
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "health_check_interval": 30,
+        "retry": Retry(ConstantBackoff(_RETRY_SECONDS), 1),
+    }
+    address = sentinel_address(redis_url(settings))
+    if address is None:
+        return Redis.from_url(redis_url(settings), **options)
+    # The library's Sentinel classes carry no types.
+    sentinel: Any = Sentinel(address.sentinels, sentinel_kwargs=_sentinel_options(address))  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(address.primary, **_primary_options(address), **options)
+    return client
 
 
 def connect_async(settings: Settings) -> AsyncRedis:
     """The client for coroutines of one event loop. A blocking read must be shorter than the socket time-out."""
-    client: AsyncRedis = AsyncRedis.from_url(
-        redis_url(settings),
-        decode_responses=True,
-        socket_timeout=5.0,
-        socket_connect_timeout=2.0,
-        health_check_interval=30,
-        retry=AsyncRetry(ConstantBackoff(0.05), 1),
+    options = _async_options(socket_timeout=_ANSWER_SECONDS, health_check_interval=30)
+    address = sentinel_address(redis_url(settings))
+    if address is None:
+        client: AsyncRedis = AsyncRedis.from_url(redis_url(settings), **options)
+        return client
+    return _async_primary(address, options)
+
+
+def connection_pool(settings: Settings) -> ConnectionPool:
+    """Makes connections for a coroutine with its own time limit. Hashes arrive as flat lists (RESP 2).
+
+    A connection to a primary behind Sentinels asks its pool where the primary is, so the pool must be kept.
+    """
+    # RESP 2 gives hashes as flat lists, which cost less to read than maps.
+    options = _async_options(socket_timeout=None, protocol=2)
+    address = sentinel_address(redis_url(settings))
+    pool: ConnectionPool = (
+        ConnectionPool.from_url(redis_url(settings), **options)
+        if address is None
+        else _async_primary(address, options).connection_pool
     )
+    return pool
+
+
+def _async_options(**options: Any) -> dict[str, Any]:
+    return {
+        "decode_responses": True,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "retry": AsyncRetry(ConstantBackoff(_RETRY_SECONDS), 1),
+        **options,
+    }
+
+
+def _async_primary(address: SentinelAddress, options: dict[str, Any]) -> AsyncRedis:
+    sentinel: Any = AsyncSentinel(list(address.sentinels), sentinel_kwargs=_sentinel_options(address))  # type: ignore[no-untyped-call]
+    client: AsyncRedis = sentinel.master_for(address.primary, **_primary_options(address), **options)
     return client
 
 
-def new_connection(settings: Settings) -> AbstractConnection:
-    """One connection for a coroutine with its own time limit. Hashes arrive as flat lists (RESP 2)."""
-    pool: Any = ConnectionPool.from_url(
-        redis_url(settings),
-        decode_responses=True,
-        # RESP 2 gives hashes as flat lists, which cost less to read than maps.
-        protocol=2,
-        socket_timeout=None,
-        socket_connect_timeout=2.0,
-        retry=AsyncRetry(ConstantBackoff(0.05), 1),
-    )
-    connection: AbstractConnection = pool.make_connection()
-    return connection
+def _primary_options(address: SentinelAddress) -> dict[str, Any]:
+    login = {"username": address.username, "password": address.password, "db": address.database}
+    return {**login, **address.options, **({"ssl": True} if address.is_tls else {})}
+
+
+def _sentinel_options(address: SentinelAddress) -> dict[str, Any]:
+    tls = {**address.options, "ssl": True} if address.is_tls else {}
+    times = {"socket_timeout": _CONNECT_SECONDS, "socket_connect_timeout": _CONNECT_SECONDS}
+    return {**times, **tls, **address.sentinel_options}

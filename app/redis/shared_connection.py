@@ -12,9 +12,9 @@ from typing import Any
 from redis import ConnectionError as RedisConnectionError
 from redis import RedisError
 from redis import TimeoutError as RedisTimeoutError
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
-from sentiloc.app.redis.client import new_connection
+from sentiloc.app.redis.client import connection_pool
 from sentiloc.app.settings import Settings
 
 _ANSWER_SECONDS = 5.0
@@ -29,6 +29,7 @@ class SharedConnection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool: ConnectionPool | None = None
         self._connection: AbstractConnection | None = None
         self._waiting: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
@@ -77,10 +78,14 @@ class SharedConnection:
 
     async def _ask_once(self, commands: list[Command]) -> list[Any]:
         if self._connection is None:
-            self._connection = new_connection(self._settings)
+            self._pool = connection_pool(self._settings)
+            self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         connection = self._connection
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
+                if not connection.is_connected:
+                    # Sending connects as well, but to the last known host: only this asks the Sentinels again.
+                    await connection.connect()
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 return [await connection.read_response() for _ in commands]
         except TimeoutError as error:

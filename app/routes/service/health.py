@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from redis import RedisError
 
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers
+from sentiloc.app.redis.failures import reason
 from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.version import version
@@ -39,8 +40,8 @@ def readyz(response: Response, services: ServicesDep) -> ReadyBody:
 def _readiness(services: Services) -> ReadyBody:
     try:
         workers = alive_workers(services.store.redis, services.store.prefix)
-    except RedisError:
-        return ReadyBody(ready=False, redis=False, workers=[], reasons=["Redis cannot be reached."])
+    except RedisError as error:
+        return ReadyBody(ready=False, redis=False, workers=[], reasons=[reason(error)])
     if services.settings.keys_required:
         workers = [_discreet(worker) for worker in workers]
     ready = any(worker.is_ready for worker in workers)

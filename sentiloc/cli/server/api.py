@@ -9,7 +9,7 @@ import typer
 import uvicorn
 
 from sentiloc.app.http.connection_guard import guarded_protocol
-from sentiloc.app.redis.client import redis_url
+from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.cli.options import Host, Port, override
@@ -23,8 +23,8 @@ def api(
     """Run the HTTP API; Redis and the data folder come from the SENTILOC_* settings."""
     override(host=host, port=port)
     settings = get_settings()
-    redis_url(settings)
     configure_logging(settings)
+    check_redis(settings)
     server = uvicorn.Server(_config(settings))
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sentiloc.app.redis.client import redis_url
+from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.cli.options import override
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -32,6 +33,7 @@ def worker(
     if check:
         _check(settings)
         return
+    check_redis(settings)
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
 
     from celery.utils.nodenames import default_nodename

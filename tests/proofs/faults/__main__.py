@@ -9,6 +9,7 @@
     python -m tests.proofs.faults limits       the decoder's limits (row 10)
     python -m tests.proofs.faults gpu          a device that is not there (row 15)
     python -m tests.proofs.faults releases     workers of two releases (row 18); needs the history
+    python -m tests.proofs.faults sentinel     the primary of a replicated Redis is lost (3 Sentinels)
     python -m tests.proofs.faults replacement  a model package that is replaced under load (row 18)
 
 `--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
@@ -20,7 +21,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proofs.faults import disk, leases, limits, outages, releases, worker_kills
+from tests.proofs.faults import disk, leases, limits, outages, releases, sentinel, worker_kills
 from tests.proofs.faults.rig import Row, save
 
 PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
@@ -34,6 +35,7 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "limits": (1, limits.prove_limits),
     "gpu": (1, limits.prove_gpu),
     "releases": (12, releases.prove_releases),
+    "sentinel": (3, sentinel.prove_sentinel),
     "replacement": (40, releases.prove_replacement),
 }
 

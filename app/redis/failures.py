@@ -1,0 +1,83 @@
+"""Why Redis does not serve, in words that say what to change."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+
+from redis import AuthenticationError, BusyLoadingError, Redis, RedisError, ResponseError
+from redis.sentinel import MasterNotFoundError
+
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+LOGIN = "Redis refuses the login: check the user and the password in SENTILOC_REDIS_URL."
+TLS = (
+    "TLS with Redis failed: check that the server expects TLS (rediss://) and that its certificate is signed by a "
+    "known authority. For your own, add ?ssl_ca_certs=/path/ca.pem to SENTILOC_REDIS_URL."
+)
+CLUSTER = (
+    "Redis runs in cluster mode, which the job store cannot use: its scripts change several keys at once. Use one "
+    "server, or a primary with Sentinels."
+)
+LOADING = "Redis is loading its data."
+NO_PRIMARY = "No Sentinel knows a primary of the name in SENTILOC_REDIS_URL that can be reached."
+NO_ROUTE = "Redis cannot be reached."
+_LOGIN_ERRORS = ("NOAUTH", "WRONGPASS", "NOPERM", "invalid username-password", "without any password")
+
+
+def reason(error: BaseException) -> str:
+    """One sentence for an error of the client: login, TLS, loading, no primary, or no route."""
+    causes = _causes(error)
+    text = " ".join(str(cause) for cause in causes)
+    if any(isinstance(cause, AuthenticationError) for cause in causes) or any(
+        word in text for word in _LOGIN_ERRORS
+    ):
+        return LOGIN
+    # A server without TLS does not answer the handshake: that ends as a time-out of the ssl module, not as its error.
+    if any(isinstance(cause, ssl.SSLError) for cause in causes) or "ssl" in text.lower():
+        return TLS
+    if any(isinstance(cause, BusyLoadingError) for cause in causes):
+        return LOADING
+    if any(isinstance(cause, MasterNotFoundError) for cause in causes):
+        return NO_PRIMARY
+    return NO_ROUTE
+
+
+def check_redis(settings: Settings) -> None:
+    """Refuse to start on what waiting cannot mend; warn about what it can.
+
+    Raises:
+        SentilocError: `invalid_data` for a refused login, a failed TLS handshake and a cluster.
+    """
+    with connect(settings) as redis:
+        try:
+            problem = CLUSTER if _is_cluster(redis) else None
+        except RedisError as error:
+            problem = reason(error)
+    if problem in (LOGIN, TLS, CLUSTER):
+        raise SentilocError(ErrorCode.INVALID_DATA, problem)
+    if problem is not None:
+        logger.warning("%s The service waits for it.", problem)
+
+
+def _is_cluster(redis: Redis) -> bool:
+    try:
+        return str(redis.info("cluster").get("cluster_enabled", 0)) == "1"
+    except ResponseError as error:
+        if reason(error) == LOGIN:
+            raise
+        # A proxy may not offer INFO; it then answers for one server.
+        redis.ping()
+        return False
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__ or error
+    return found

@@ -1,0 +1,99 @@
+"""Where Redis is, and why it does not serve, told apart on real servers."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from redis import RedisError
+
+from sentiloc.app.redis.address import SentinelAddress, sentinel_address
+from sentiloc.app.redis.client import broker_url, connect
+from sentiloc.app.redis.failures import CLUSTER, LOGIN, NO_PRIMARY, NO_ROUTE, TLS, check_redis, reason
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import SentilocError
+from tests.support.servers import redis_on_a_port
+
+URL = (
+    "rediss+sentinel://jobs:p%40ss@one,[2001:db8::1]:5000/main/3?ssl_ca_certs=/ca.pem&sentinel_password=s%26s"
+)
+
+
+def settings(url: str, tmp_path: Path) -> Settings:
+    return Settings(redis_url=url, data_dir=tmp_path)
+
+
+def test_a_sentinel_url_has_its_parts() -> None:
+    assert sentinel_address(URL) == SentinelAddress(
+        sentinels=(("one", 26379), ("2001:db8::1", 5000)),
+        primary="main",
+        database=3,
+        username="jobs",
+        password="p@ss",
+        is_tls=True,
+        options={"ssl_ca_certs": "/ca.pem"},
+        sentinel_options={"password": "s&s"},
+    )
+    assert sentinel_address("redis://one:6379/0") is None
+
+
+def test_the_broker_gets_every_sentinel(tmp_path: Path) -> None:
+    login = "jobs:p%40ss@"
+    assert broker_url(settings(URL, tmp_path)) == (
+        f"sentinel://{login}one:26379/3;sentinel://{login}[2001:db8::1]:5000/3"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://one:26379",
+        "redis+sentinel:///main",
+        "redis+sentinel://one:port/main",
+        "redis+sentinel://one,,two/main",
+        "redis+sentinel://one/main/x",
+        "redis+sentinel://one/main/0/1",
+    ],
+)
+def test_a_wrong_sentinel_url_says_so(url: str) -> None:
+    with pytest.raises(SentilocError, match="SENTILOC_REDIS_URL: "):
+        sentinel_address(url)
+
+
+def failure(url: str, tmp_path: Path) -> str:
+    with connect(settings(url, tmp_path)) as redis, pytest.raises(RedisError) as caught:
+        redis.ping()
+    return reason(caught.value)
+
+
+def test_a_refused_login_is_told(tmp_path: Path) -> None:
+    with redis_on_a_port(tmp_path, "--requirepass", "right") as port:
+        assert failure(f"redis://127.0.0.1:{port}", tmp_path) == LOGIN
+        assert failure(f"redis://:wrong@127.0.0.1:{port}", tmp_path) == LOGIN
+        with pytest.raises(SentilocError, match="refuses the login"):
+            check_redis(settings(f"redis://:wrong@127.0.0.1:{port}", tmp_path))
+        check_redis(settings(f"redis://:right@127.0.0.1:{port}", tmp_path))
+
+
+def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
+    with redis_on_a_port(tmp_path) as port:
+        assert failure(f"rediss://127.0.0.1:{port}", tmp_path) == TLS
+        with pytest.raises(SentilocError, match="TLS with Redis failed"):
+            check_redis(settings(f"rediss://127.0.0.1:{port}", tmp_path))
+
+
+def test_no_route_is_told_and_waited_for(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        assert failure(f"redis://127.0.0.1:{port}", tmp_path) == NO_ROUTE
+        assert failure(f"redis+sentinel://127.0.0.1:{port}/main", tmp_path) == NO_PRIMARY
+        check_redis(settings(f"redis://127.0.0.1:{port}", tmp_path))
+
+
+def test_a_cluster_is_refused(tmp_path: Path) -> None:
+    with redis_on_a_port(tmp_path, "--cluster-enabled", "yes") as port:
+        with pytest.raises(SentilocError, match="cluster mode") as caught:
+            check_redis(settings(f"redis://127.0.0.1:{port}", tmp_path))
+        assert caught.value.detail == CLUSTER
