@@ -1,0 +1,247 @@
+import { JobFailedError } from "./errors.js";
+import { type FollowOptions, type JobEvent, follow } from "./events.js";
+import { type Call, Http, type Query, type Retries } from "./http.js";
+import type {
+  CurveBody,
+  EmotionResultBody,
+  ExpressionResultBody,
+  Feedback,
+  FeedbackList,
+  FormatBody,
+  InstalledModel,
+  JobBody,
+  JobListBody,
+  JobOptions,
+  JobState,
+  KeptFeedback,
+  KeyBody,
+  LimitsBody,
+  ReadyBody,
+  ResultBody,
+  SeriesCurveBody,
+  WebhookLog,
+} from "./schema.js";
+import { type UploadOptions, uploadFile } from "./uploads.js";
+
+export interface ClientOptions {
+  /** Address of the server, with the path of a proxy if there is one: `https://media.example/sentiloc`. */
+  server?: string;
+  apiKey?: string;
+  /** Used instead of the global `fetch`. */
+  fetch?: typeof fetch;
+  retries?: Retries;
+}
+
+export interface RequestOptions {
+  signal?: AbortSignal;
+}
+
+export interface SourceOptions extends RequestOptions {
+  options?: JobOptions;
+  /** The same request with the same key is the same job. Default: a new key for each call. */
+  idempotencyKey?: string;
+  name?: string;
+}
+
+/** How segments are cut from the stored curve. What is left out is as the job says. */
+export interface Cut {
+  threshold?: number;
+  min_length?: number;
+  merge_gap?: number;
+  labels?: readonly string[];
+  corrected?: boolean;
+}
+
+/** How editing formats count. What is left out is as the video says. */
+export interface Timeline {
+  start_timecode?: string;
+  drop_frame?: boolean;
+  fps?: number;
+}
+
+/** Filters of the list of jobs; any other filter of the server can be named, too. */
+export interface JobFilters {
+  state?: readonly JobState[];
+  label?: string;
+  created_after?: string;
+  created_before?: string;
+  metadata?: readonly string[];
+  [other: string]: Query[string];
+}
+
+type AnyResult = ResultBody | EmotionResultBody | ExpressionResultBody;
+
+/** A Sentiloc server. Every method throws `ApiError` for a refused request and `ConnectionError` without an answer. */
+export class Sentiloc {
+  readonly #http: Http;
+
+  constructor({ server = "http://127.0.0.1:8000", apiKey, fetch: send, retries = {} }: ClientOptions = {}) {
+    this.#http = new Http(server, apiKey, send ?? ((input, init) => fetch(input, init)), retries);
+  }
+
+  /** Any request of the API, for operations without a method here; `path` begins with `/v1/`. */
+  call(request: Call): Promise<Response> {
+    return this.#http.send(request);
+  }
+
+  /** Upload a file in chunks, which continue where a connection broke, and create its job. */
+  async upload(file: Blob, asked: UploadOptions = {}): Promise<JobBody> {
+    const upload = await uploadFile(this.#http, file, asked);
+    const json = { upload, ...(asked.options && { options: asked.options }) };
+    // An upload has one job at most, so this may be sent again.
+    return this.#read({ method: "POST", path: "/v1/localize/upload", json, signal: asked.signal, repeatable: true });
+  }
+
+  /** Upload a small file as one form, and create its job. */
+  submit(file: Blob, asked: SourceOptions = {}): Promise<JobBody> {
+    const body = new FormData();
+    if (asked.options) body.append("options", JSON.stringify(asked.options));
+    body.append("video", file, asked.name ?? ("name" in file ? String(file.name) : "video"));
+    return this.#read({ method: "POST", path: "/v1/localize", body, ...keyed(asked) });
+  }
+
+  /** Create a job from a video that the server fetches. */
+  submitUrl(url: string, asked: SourceOptions = {}): Promise<JobBody> {
+    const json = { url, ...(asked.name && { name: asked.name }), ...(asked.options && { options: asked.options }) };
+    return this.#read({ method: "POST", path: "/v1/localize/url", json, ...keyed(asked) });
+  }
+
+  /** Upload, follow to the end, read the result. Throws `JobFailedError` if there is none. */
+  async localize(file: Blob, asked: UploadOptions = {}): Promise<ResultBody> {
+    const job = await this.wait((await this.upload(file, asked)).id, asked);
+    if (job.state !== "succeeded") throw new JobFailedError(job);
+    return this.result(job.id, {}, asked);
+  }
+
+  /** The job as it is now. */
+  job(id: string, options: RequestOptions = {}): Promise<JobBody> {
+    return this.#read({ method: "GET", path: path(id), signal: options.signal });
+  }
+
+  /** The job's events until its end: by server-sent events, or by polling where those do not come through. */
+  follow(id: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void> {
+    return follow(this.#http, id, options);
+  }
+
+  /** The job when it has ended, however it ended. */
+  async wait(id: string, options: FollowOptions = {}): Promise<JobBody> {
+    for await (const event of this.follow(id, options)) if (event.type === "final") break;
+    return this.job(id, options);
+  }
+
+  /** The result of a job that looked for sentiment. */
+  result(id: string, cut: Cut = {}, options: RequestOptions = {}): Promise<ResultBody> {
+    return this.#result<ResultBody>(id, cut, options);
+  }
+
+  /** The result of a job with any model; `task` tells which it is. */
+  anyResult(id: string, cut: Cut = {}, options: RequestOptions = {}): Promise<AnyResult> {
+    return this.#result<AnyResult>(id, cut, options);
+  }
+
+  /** The result as a file in one of `formats()`. */
+  async render(id: string, format: string, asked: Cut & Timeline = {}, options: RequestOptions = {}): Promise<Blob> {
+    const query = { ...asked, format };
+    return (await this.call({ method: "GET", path: path(id, "/result"), query, signal: options.signal })).blob();
+  }
+
+  /** The scores of every snippet. */
+  curve(id: string, options: RequestOptions = {}): Promise<CurveBody | SeriesCurveBody> {
+    return this.#read({ method: "GET", path: path(id, "/curve"), signal: options.signal });
+  }
+
+  /** The picture at the peak of a segment, as a JPEG. */
+  async thumbnail(id: string, n: number, options: RequestOptions = {}): Promise<Blob> {
+    return (await this.call({ method: "GET", path: path(id, `/thumbnails/${n}`), signal: options.signal })).blob();
+  }
+
+  /** Every job that matches, newest first. */
+  async *jobs(filters: JobFilters = {}, options: RequestOptions = {}): AsyncGenerator<JobBody, void> {
+    let cursor: string | null = null;
+    do {
+      const page: JobListBody = await this.jobPage({ limit: 100, ...filters, cursor }, options);
+      yield* page.jobs;
+      cursor = page.next_cursor;
+    } while (cursor !== null);
+  }
+
+  /** One page of the jobs, newest first; `limit` and `cursor` are filters, too. */
+  jobPage(filters: JobFilters = {}, options: RequestOptions = {}): Promise<JobListBody> {
+    return this.#read({ method: "GET", path: "/v1/jobs", query: filters, signal: options.signal });
+  }
+
+  /** End a job that has not ended. Deletes nothing. */
+  cancel(id: string, options: RequestOptions = {}): Promise<JobBody> {
+    return this.#read({ method: "POST", path: path(id, "/cancel"), signal: options.signal, repeatable: true });
+  }
+
+  /** Delete a job with its files, whatever its state; a job that is gone is no error. */
+  async delete(id: string, options: RequestOptions = {}): Promise<void> {
+    const call: Call = { method: "DELETE", path: path(id), signal: options.signal, accepted: [404] };
+    // The first one cancels a job that has not ended.
+    while ((await this.call(call)).status === 200);
+  }
+
+  /** Correct a result. */
+  addFeedback(id: string, feedback: Feedback, options: RequestOptions = {}): Promise<KeptFeedback> {
+    return this.#read({ method: "POST", path: path(id, "/feedback"), json: feedback, signal: options.signal });
+  }
+
+  /** All corrections, oldest first. */
+  feedback(id: string, options: RequestOptions = {}): Promise<FeedbackList> {
+    return this.#read({ method: "GET", path: path(id, "/feedback"), signal: options.signal });
+  }
+
+  /** What became of the job's webhook. */
+  deliveries(id: string, options: RequestOptions = {}): Promise<WebhookLog> {
+    return this.#read({ method: "GET", path: path(id, "/webhooks"), signal: options.signal });
+  }
+
+  /** Send the job's event once more, under the same id. */
+  redeliver(id: string, options: RequestOptions = {}): Promise<WebhookLog> {
+    return this.#read({ method: "POST", path: path(id, "/webhooks"), signal: options.signal });
+  }
+
+  /** What the server takes. */
+  limits(options: RequestOptions = {}): Promise<LimitsBody> {
+    return this.#read({ method: "GET", path: "/v1/limits", signal: options.signal });
+  }
+
+  /** The models that a job can name. */
+  models(options: RequestOptions = {}): Promise<InstalledModel[]> {
+    return this.#read({ method: "GET", path: "/v1/models", signal: options.signal });
+  }
+
+  /** The formats for `render`. */
+  formats(options: RequestOptions = {}): Promise<FormatBody[]> {
+    return this.#read({ method: "GET", path: "/v1/formats", signal: options.signal });
+  }
+
+  /** What the caller's key may do, and how much of it is used. */
+  key(options: RequestOptions = {}): Promise<KeyBody> {
+    return this.#read({ method: "GET", path: "/v1/key", signal: options.signal });
+  }
+
+  /** Whether a video that is uploaded now will be processed. */
+  ready(options: RequestOptions = {}): Promise<ReadyBody> {
+    return this.#read({ method: "GET", path: "/readyz", signal: options.signal, accepted: [503] });
+  }
+
+  #result<T>(id: string, cut: Cut, options: RequestOptions): Promise<T> {
+    const query = { ...cut, format: "json" };
+    return this.#read({ method: "GET", path: path(id, "/result"), query, signal: options.signal });
+  }
+
+  async #read<T>(call: Call): Promise<T> {
+    return (await (await this.call(call)).json()) as T;
+  }
+}
+
+function path(id: string, rest = ""): string {
+  return `/v1/jobs/${encodeURIComponent(id)}${rest}`;
+}
+
+function keyed(asked: SourceOptions): Pick<Call, "headers" | "signal" | "repeatable"> {
+  const headers = { "Idempotency-Key": asked.idempotencyKey ?? crypto.randomUUID() };
+  return { headers, signal: asked.signal, repeatable: true };
+}

@@ -1,0 +1,604 @@
+// Written from the OpenAPI document by `python -m tests.support.typescript_types`. Do not edit.
+
+/** Which of the file's sound tracks was listened to. */
+export interface AudioTrackBody {
+  /** Counted from 1 among the sound tracks; several are mixed */
+  numbers: number[];
+  /** Sound tracks in the file */
+  count: number;
+  /** Why: the only one, the one flagged default, the one with a voice, all mixed, or as asked for */
+  chosen: "only" | "default" | "voice" | "mixed" | "asked";
+  codec: string;
+  /** Channels, such as `mono`, `stereo` or `5.1` */
+  layout: string;
+  /** As the file tags it */
+  language?: string | null;
+  title?: string | null;
+}
+
+/** How a segment's score became its confidence. */
+export interface CalibrationBody {
+  method: "identity" | "isotonic" | "platt";
+  knots: [number, number][];
+  slope: number;
+  intercept: number;
+  /** Whether confidences are probabilities, measured on held-out videos, or raw scores */
+  calibrated?: boolean | null;
+}
+
+/** A moment with sentiment. */
+export interface CorrectPoint {
+  /** Seconds from the start of the video */
+  time: number;
+  label: "negative" | "positive";
+}
+
+/** A segment with sentiment. */
+export interface CorrectSegment {
+  /** Seconds from the start of the video */
+  start: number;
+  /** Seconds from the start of the video */
+  end: number;
+  label: "negative" | "positive";
+  /** The model's confidence, for a segment of the model that was not changed; null for a person's */
+  confidence?: number | null;
+}
+
+/** Scores over time: value i covers [i·step, (i+1)·step) seconds. */
+export interface CurveBody {
+  /** Seconds per value */
+  step: number;
+  negative: number[];
+  positive: number[];
+  non_sentiment: number[];
+  /** How much sentiment of either kind */
+  saliency: number[];
+  face_present: boolean[];
+  /** How many faces are seen; empty in results before 1.1 */
+  faces?: number[];
+  /** The face that was read: x1, y1, x2, y2 as shares of the picture; empty where none was */
+  face_boxes?: number[][];
+  without: Record<string, WithoutBody>;
+}
+
+/** One delivery attempt. */
+export interface DeliveryBody {
+  at: string;
+  seconds: number;
+  /** Starts again at 1 after a redelivery was requested */
+  attempt: number;
+  /** The status of the receiver's answer; null without one */
+  status: number | null;
+  /** A stable code that says why there was no answer */
+  error: string | null;
+}
+
+/** The emotion of a video, and when it shows it. Result of a model with the task `emotion`. */
+export interface EmotionResultBody {
+  schema_version: "1.0" | "1.1";
+  video: VideoBody;
+  curve: SeriesCurveBody;
+  model: ModelBody;
+  /** Seconds per stage */
+  timings: Record<string, number>;
+  options: TaskOptionsBody;
+  calibration: CalibrationBody;
+  /** null for videos without sound, models without an audio stream, and results of older versions */
+  sound?: SoundBody | null;
+  /** What could not be read or had to be mended */
+  warnings?: WarningBody[];
+  /** Paths of the pictures of the segments, in their order; null where there is none */
+  thumbnails?: (string | null)[];
+  task: "emotion";
+  emotion: VideoEmotionBody;
+  /** The probability of each class for the whole video */
+  probabilities: Record<string, number>;
+  segments: EmotionSegmentBody[];
+}
+
+/** A part of the video that shows one emotion. */
+export interface EmotionSegmentBody {
+  /** Seconds from the video's start */
+  start: number;
+  /** Seconds from the video's start */
+  end: number;
+  label: string;
+  confidence: number;
+  /** Seconds from the video's start */
+  peak: number;
+}
+
+/** How much each stream contributed to a segment; the shares add up to 1. */
+export interface EvidenceBody {
+  visual: number;
+  audio: number;
+  face: number;
+}
+
+/** A facial expression. It begins at the onset, is strongest at the apex and ends at the offset. */
+export interface ExpressionBody {
+  /** Seconds from the video's start */
+  onset: number;
+  /** Seconds from the video's start */
+  apex: number;
+  /** Seconds from the video's start */
+  offset: number;
+  /** macro or micro */
+  label: string;
+  confidence: number;
+}
+
+/** The facial expressions of the largest face. Result of a model with the task `expression`. */
+export interface ExpressionResultBody {
+  schema_version: "1.0" | "1.1";
+  video: VideoBody;
+  curve: SeriesCurveBody;
+  model: ModelBody;
+  /** Seconds per stage */
+  timings: Record<string, number>;
+  options: TaskOptionsBody;
+  calibration: CalibrationBody;
+  /** null for videos without sound, models without an audio stream, and results of older versions */
+  sound?: SoundBody | null;
+  /** What could not be read or had to be mended */
+  warnings?: WarningBody[];
+  /** Paths of the pictures of the segments, in their order; null where there is none */
+  thumbnails?: (string | null)[];
+  task: "expression";
+  classes: string[];
+  expressions: ExpressionBody[];
+}
+
+/** Why a job failed. */
+export interface Failure {
+  /** A stable code for programs */
+  code: string;
+  /** What happened, for people */
+  detail: string;
+}
+
+interface FeedbackFields {
+  segments?: CorrectSegment[] | null;
+  points?: CorrectPoint[] | null;
+  note?: string | null;
+}
+
+/** An editor's complete annotation of a video. An empty list of segments means: no sentiment. */
+export type Feedback = FeedbackFields & (Required<Pick<FeedbackFields, "segments">> | Required<Pick<FeedbackFields, "points">>);
+
+/** All feedback on a job, oldest first. The last entry counts. */
+export interface FeedbackList {
+  feedback: KeptFeedback[];
+}
+
+/** A format of results. */
+export interface FormatBody {
+  /** For `?format=` */
+  name: string;
+  title: string;
+  /** For the `Accept` header */
+  media_type: string;
+  extension: string;
+}
+
+/** The process is alive. */
+export interface HealthBody {
+  status: "ok";
+  version: string;
+}
+
+/** A model that a job can request by name. */
+export interface InstalledModel {
+  name: string;
+  version: string;
+  /** Whether jobs that name no model use it */
+  is_default: boolean;
+  /** `sentiment`, `emotion` or `expression` */
+  task: string;
+  /** The input streams of the model */
+  streams: string[];
+  classes: string[];
+  confidence_threshold: number;
+  /** Seconds per value of the curve */
+  snippet_seconds: number;
+  spec_hash: string;
+}
+
+/** A job. */
+export interface JobBody {
+  id: string;
+  /** `succeeded`, `failed` and `cancelled` are final */
+  state: JobState;
+  /** The present stage of the work; null while no worker has the job */
+  stage: string | null;
+  /** Share of the work that is done, over all stages */
+  progress: number;
+  /** 1 for the job that starts next; null if not queued */
+  queue_position: number | null;
+  /** The number of times that a worker has started the job */
+  attempt: number;
+  model: string;
+  /** The requested options; null means the model's default */
+  options: JobOptions;
+  source: Source;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  /** The labels of the segments; null unless the job succeeded */
+  labels_found: string[] | null;
+  error: Failure | null;
+  /** When the result is deleted; for a job without a result, when its record is deleted */
+  expires_at: string | null;
+  /** When the video is deleted */
+  video_expires_at: string | null;
+  links: Links;
+}
+
+/** A page of jobs, newest first. */
+export interface JobListBody {
+  jobs: JobBody[];
+  /** The cursor of the next page; null on the last page */
+  next_cursor: string | null;
+}
+
+/** The options of a job. Every field is optional. */
+export interface JobOptions {
+  /** Minimum confidence of a segment */
+  threshold?: number | null;
+  /** Minimum length in seconds */
+  min_length?: number | null;
+  /** Join segments of a label at most so many seconds apart */
+  merge_gap?: number | null;
+  /** Only segments of these classes of the model; may be repeated */
+  labels?: string[] | null;
+  /** A name of `GET /models`, or `name@version` to accept no other version; null: the default model */
+  model?: string | null;
+  /** Find segments in this part of the video only, and decode little else; null: the whole video */
+  time_range?: TimeRange | null;
+  /** Listen to this sound track, counted from 1; null: the default one, or the one with a voice */
+  audio_track?: number | null;
+  /** Priority; default: `interactive` */
+  priority?: Priority;
+  webhook?: Webhook | null;
+  /** Your own data, returned with the job; at most 4096 bytes of JSON */
+  metadata?: Record<string, JsonValue>;
+}
+
+/** The states of a job; part of the public contract. */
+export type JobState = "queued" | "decoding" | "extracting" | "localizing" | "succeeded" | "failed" | "cancelled";
+
+export type JsonValue = unknown;
+
+/** Feedback with the properties of the video that training needs. */
+export interface KeptFeedback {
+  job_id: string;
+  at: number;
+  fps: number;
+  duration: number;
+  feedback: Feedback;
+}
+
+/** The caller's key. Every field but `required` is null or empty on a server that needs no keys. */
+export interface KeyBody {
+  /** Whether this server needs API keys */
+  required: boolean;
+  id: string | null;
+  name: string | null;
+  scopes: Scope[];
+  /** Requests per minute; null: unlimited */
+  rate_per_minute: number | null;
+  /** Minutes of media per calendar month; null: unlimited */
+  quota_minutes: number | null;
+  /** Minutes used this month */
+  used_minutes: number | null;
+  quota_resets_at: string | null;
+  expires_at: string | null;
+}
+
+/** The limits of this server. A video beyond them is refused, or its job fails with `limit_exceeded`. */
+export interface LimitsBody {
+  max_upload_bytes: number;
+  max_duration_seconds: number;
+  max_side_pixels: number;
+  /** Width times height */
+  max_frame_pixels: number;
+  /** Frames per second */
+  max_frame_rate: number;
+  /** Of the form's field `options` */
+  max_options_bytes: number;
+  max_metadata_bytes: number;
+  /** Concurrent event streams per API process */
+  max_event_streams: number;
+  /** An upload without data for this long is aborted */
+  upload_idle_seconds: number;
+  /** A resumable upload without new data for this long is removed */
+  upload_expiry_seconds: number;
+  /** Open resumable uploads of all clients together */
+  max_open_uploads: number;
+  /** Time limit for fetching a video from its URL */
+  fetch_seconds: number;
+  /** Whether `POST /uploads/presign` is available */
+  presigned_uploads: boolean;
+  /** Versions of the protocol tus at `/uploads` */
+  tus_versions: string[];
+  tus_extensions: string[];
+  /** How long an `Idempotency-Key` is remembered */
+  idempotency_seconds: number;
+  /** Time from a job's end to the deletion of its video; 0: never */
+  keep_uploads_seconds: number;
+  /** Time from a job's end to the deletion of its result; 0: never */
+  keep_results_seconds: number;
+  /** Time from a job's end to the deletion of its record; 0: never */
+  keep_records_seconds: number;
+  containers: string[];
+}
+
+/** Next steps, as paths relative to the server. */
+export interface Links {
+  self: string;
+  result: string;
+}
+
+/** What computed the result. */
+export interface ModelBody {
+  name: string;
+  version: string;
+  spec_hash: string;
+  /** What really executed */
+  device: string;
+}
+
+/** What the segments were cut with. */
+export interface OptionsBody {
+  /** Least confidence of a segment */
+  threshold: number;
+  /** Seconds from the video's start */
+  min_length: number;
+  /** Neighbours of one label at most so far apart are joined */
+  merge_gap: number;
+  labels: ("negative" | "positive")[];
+}
+
+/** A form: POST `fields`, then the video as `file`, to `url` as multipart/form-data. */
+export interface PresignBody {
+  /** The upload's id for `POST /localize/upload`, once the video is sent */
+  id: string;
+  url: string;
+  fields: Record<string, string>;
+  /** When the form expires */
+  expires_at: string;
+}
+
+/** The client's name for its video. */
+export interface PresignRequest {
+  /** Name; default: `video` */
+  name?: string;
+}
+
+/** `batch` jobs start when no `interactive` job waits. */
+export type Priority = "interactive" | "batch";
+
+/** An error as RFC 9457 defines it, with a stable `code` for programs. */
+export interface Problem {
+  /** urn:sentiloc:problem:CODE */
+  type: string;
+  /** The HTTP status as text */
+  title: string;
+  status: number;
+  /** What happened, for people */
+  detail: string;
+  /** The id of the request, as in the header `X-Request-ID` and in the server's log */
+  request_id?: string | null;
+  /** Stable, for programs; later versions may add codes */
+  code: string;
+}
+
+/** Whether the service can process videos now. */
+export interface ReadyBody {
+  ready: boolean;
+  redis: boolean;
+  workers: WorkerBody[];
+  /** Why the service is not ready; empty if it is ready */
+  reasons: string[];
+}
+
+/** When the video conveys which sentiment. Segments are sorted by start. */
+export interface ResultBody {
+  schema_version: "1.0" | "1.1";
+  video: VideoBody;
+  segments: SegmentBody[];
+  curve: CurveBody;
+  model: ModelBody;
+  /** Seconds by stage */
+  timings: Record<string, number>;
+  options: OptionsBody;
+  calibration: CalibrationBody;
+  /** null without sound, and in results of older versions */
+  sound?: SoundBody | null;
+  /** What could not be read or had to be mended */
+  warnings?: WarningBody[];
+  /** When new shots begin; empty before 1.1 */
+  shots?: number[];
+  /** Paths of the pictures of the segments, in their order; null where there is none */
+  thumbnails?: (string | null)[];
+}
+
+/** What a key allows; part of the public contract. */
+export type Scope = "read" | "write" | "metrics" | "admin";
+
+/** A stretch of video that conveys one sentiment. */
+export interface SegmentBody {
+  /** Seconds from the video's start */
+  start: number;
+  /** Seconds from the video's start */
+  end: number;
+  label: "negative" | "positive";
+  /** The model's probability that the segment is right; 1 for a person's segment */
+  confidence: number;
+  /** Seconds from the video's start */
+  peak: number;
+  evidence?: EvidenceBody | null;
+  /** `person` for a segment that somebody drew or changed; default: `model` */
+  source?: "model" | "person";
+}
+
+/** Named series over time. Value i of a series covers the seconds [i·step, (i+1)·step). */
+export interface SeriesCurveBody {
+  /** Seconds per value */
+  step: number;
+  series: Record<string, number[]>;
+  face_present: boolean[];
+}
+
+/** Loudness over time: value i covers [i·step, (i+1)·step) seconds. */
+export interface SoundBody {
+  /** Seconds per value */
+  step: number;
+  /** 0 is silence, 1 the loudest moment of the video */
+  loudness: number[];
+}
+
+/** The video: its name and size. */
+export interface Source {
+  name: string;
+  /** Size in bytes; null until the video is fetched from `url` */
+  bytes: number | null;
+  /** The URL of the video without its query; null for an upload */
+  url: string | null;
+}
+
+/** The options with which the segments were cut. */
+export interface TaskOptionsBody {
+  /** Minimum confidence */
+  threshold: number;
+  /** Seconds from the video's start */
+  min_length: number;
+  /** Segments of one label at most this many seconds apart are joined */
+  merge_gap: number;
+  labels: string[];
+}
+
+/** A part of the video, in seconds from its start. Results follow it to within one snippet (0.64 s). */
+export interface TimeRange {
+  /** Seconds from the start of the video; default: `0.0` */
+  start?: number;
+  /** Seconds from the start of the video; null: its end */
+  end?: number | null;
+}
+
+/** An upload as a client sees it. */
+export interface UploadBody {
+  id: string;
+  /** `open` takes bytes, `complete` waits for its job, `used` has a job */
+  state: UploadState;
+  /** Bytes that the server has stored */
+  offset: number;
+  /** Bytes of the video; null until the client states it */
+  length: number | null;
+  name: string;
+  /** When the upload is removed unless more bytes arrive */
+  expires_at: string;
+  /** The path of the upload's job, once it has one */
+  job: string | null;
+}
+
+/** A complete upload, and the job's options. */
+export interface UploadRequest {
+  /** The id of a complete upload under `/uploads` */
+  upload: string;
+  options?: JobOptions;
+}
+
+/** `open` takes bytes, `complete` waits for its job, `used` has a job, `gone` was ended or has expired. */
+export type UploadState = "open" | "complete" | "used" | "gone";
+
+/** A video at a URL, and the job's options. */
+export interface UrlRequest {
+  /** http or https, at a public address. A worker fetches it; redirects are not followed. */
+  url: string;
+  name?: string | null;
+  options?: JobOptions;
+}
+
+/** What the decoder found. */
+export interface VideoBody {
+  /** Seconds from the video's start */
+  duration: number;
+  /** Usual frames per second of the source, by its time stamps */
+  fps: number;
+  /** Pixels as displayed */
+  width: number;
+  /** Pixels as displayed */
+  height: number;
+  has_audio: boolean;
+  /** Snippets in which a face was found */
+  faces_seen: number;
+  /** HH:MM:SS:FF, where the file carries one; `;` before the frames: drop frame */
+  start_timecode?: string | null;
+  /** The legal rate at which exports count frames and timecode, as a fraction; null before 1.1 */
+  timebase?: string | null;
+  /** Whether pictures come at more than one rate; default: `False` */
+  variable_rate?: boolean;
+  /** Whether the start timecode counts drop frame; null without one */
+  drop_frame?: boolean | null;
+  /** null without sound, and before 1.1 */
+  audio_track?: AudioTrackBody | null;
+}
+
+/** The emotion of the whole video. */
+export interface VideoEmotionBody {
+  label: string;
+  confidence: number;
+}
+
+/** Something that could not be read, or had to be mended. */
+export interface WarningBody {
+  /** `truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, `no_sound`; more may be added */
+  code: string;
+  /** One sentence */
+  detail: string;
+  start?: number | null;
+  end?: number | null;
+}
+
+/** A POST request to `url` when the job ends, as the Standard Webhooks specification defines it. */
+export interface Webhook {
+  /** http or https, at a public address */
+  url: string;
+  /** Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again */
+  secret?: string | null;
+  /** The events to send; null: all */
+  events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
+}
+
+/** The event of a job. Every field is null or empty if there is no event. */
+export interface WebhookLog {
+  url: string | null;
+  /** The `webhook-id` of every delivery */
+  event_id: string | null;
+  type: string | null;
+  state: WebhookState | null;
+  /** Attempts since the event, or since the last requested redelivery; default: `0` */
+  attempts: number;
+  next_attempt_at: string | null;
+  /** The last 100, oldest first */
+  deliveries: DeliveryBody[];
+}
+
+/** The state of a job's event. */
+export type WebhookState = "pending" | "delivered" | "failed";
+
+/** The fused label curves when the network is told that one stream is absent: what evidence comes from. */
+export interface WithoutBody {
+  negative: number[];
+  positive: number[];
+}
+
+/** A worker that is alive. */
+export interface WorkerBody {
+  model: string;
+  model_version: string | null;
+  /** The device that runs the model; null while no model is loaded */
+  device: string | null;
+  error: string | null;
+}

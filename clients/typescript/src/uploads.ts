@@ -1,0 +1,105 @@
+import { ApiError, ConnectionError, UploadError, apiError } from "./errors.js";
+import { type Http, pause } from "./http.js";
+import type { JobOptions, UploadBody } from "./schema.js";
+
+/** Bytes that the server has stored, of all. */
+export type Progress = (sent: number, total: number) => void;
+
+export interface UploadOptions {
+  options?: JobOptions;
+  /** The name of the video; default: the file's own. */
+  name?: string;
+  onProgress?: Progress;
+  /** Called with the id of the upload. Keep it, and pass it as `resume` to continue after a restart. */
+  onStart?: (uploadId: string) => void;
+  /** The id of an upload that was begun earlier with the same file. */
+  resume?: string;
+  signal?: AbortSignal;
+  /** Bytes of one request. Default: 8 MiB. */
+  chunkBytes?: number;
+}
+
+const TUS = { "Tus-Resumable": "1.0.0" };
+const CHUNK_BYTES = 8 * 1024 * 1024;
+const MOST_FAILURES = 8;
+const LONGEST_WAIT = 15_000;
+
+/** Sends a file in chunks, with the protocol tus 1.0.0. Returns the id of the complete upload. */
+export async function uploadFile(http: Http, file: Blob, asked: UploadOptions): Promise<string> {
+  const { signal, onProgress = () => {}, chunkBytes = CHUNK_BYTES } = asked;
+  const id = asked.resume ?? (await create(http, file, asked));
+  asked.onStart?.(id);
+  const path = `/v1/uploads/${encodeURIComponent(id)}`;
+  let offset = asked.resume === undefined ? 0 : await offsetOf(http, path, file.size, signal);
+  onProgress(offset, file.size);
+  for (let failures = 0; offset < file.size; ) {
+    let wait: number;
+    try {
+      offset = await sendChunk(http, path, file, offset, chunkBytes, signal);
+      onProgress(offset, file.size);
+      failures = 0;
+      continue;
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      failures += 1;
+      if (!mayContinue(error) || failures >= MOST_FAILURES) {
+        const detail = error instanceof Error ? error.message : String(error);
+        throw new UploadError(`The upload stopped at ${offset} of ${file.size} bytes: ${detail}`, id, { cause: error });
+      }
+      const least = error instanceof ApiError ? (error.retryAfter ?? 0) * 1000 : 0;
+      wait = Math.max(least, Math.min(LONGEST_WAIT, 250 * 2 ** failures));
+    }
+    await pause(wait, signal);
+    // The server may have stored part of the chunk, or all of it.
+    offset = await offsetOf(http, path, file.size, signal);
+    onProgress(offset, file.size);
+  }
+  return id;
+}
+
+async function create(http: Http, file: Blob, asked: UploadOptions): Promise<string> {
+  const name = asked.name ?? ("name" in file ? String(file.name) : "video");
+  const headers = { ...TUS, "Upload-Length": String(file.size), "Upload-Metadata": `filename ${base64(name)}` };
+  // An upload that nobody uses expires, so a repeated request does no harm.
+  const response = await http.send({ method: "POST", path: "/v1/uploads", headers, signal: asked.signal, repeatable: true });
+  const id = response.headers.get("Location")?.split("/").pop();
+  if (!id) throw new UploadError("The server named no upload. A proxy may hide its header Location.", null);
+  return id;
+}
+
+async function sendChunk(
+  http: Http,
+  path: string,
+  file: Blob,
+  offset: number,
+  chunkBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const headers = { ...TUS, "Upload-Offset": String(offset), "Content-Type": "application/offset+octet-stream" };
+  const body = file.slice(offset, offset + chunkBytes);
+  const response = await http.once({ method: "PATCH", path, headers, body, signal });
+  if (!response.ok) throw await apiError(response);
+  const stored = Number(response.headers.get("Upload-Offset") ?? Number.NaN);
+  if (!Number.isInteger(stored)) throw new UploadError("The answer has no Upload-Offset.", null);
+  return stored;
+}
+
+async function offsetOf(http: Http, path: string, size: number, signal: AbortSignal | undefined): Promise<number> {
+  const response = await http.send({ method: "GET", path, signal });
+  const upload = (await response.json()) as UploadBody;
+  if (upload.length !== null && upload.length !== size) {
+    throw new UploadError(`The upload is of a file with ${upload.length} bytes, this one has ${size}.`, upload.id);
+  }
+  return upload.offset;
+}
+
+function mayContinue(error: unknown): boolean {
+  if (error instanceof ConnectionError) return true;
+  // Busy with an earlier request, another offset than ours, too many requests, or a passing fault.
+  return error instanceof ApiError && ([408, 409, 423, 429].includes(error.status) || error.status >= 502);
+}
+
+function base64(text: string): string {
+  return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
+}
+

@@ -1,0 +1,199 @@
+"""The TypeScript client: its types are the document's, it compiles strictly, and it works against a real server."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from standardwebhooks import Webhook
+
+from sentiloc.app.http.connection_guard import guarded_protocol
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.redis.client import connect
+from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings
+from tests.app.asking import VIDEO, finish
+from tests.app.test_address import OPERATIONS
+from tests.support import typescript_types
+from tests.support.services import private_redis
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "typescript"
+COMPILER = ROOT / "node_modules" / ".bin" / "tsc"
+USE = Path(__file__).with_name("typescript_use.mjs")
+README_PROGRAM = 5
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("node") is None or not COMPILER.exists():
+        pytest.skip("node or the TypeScript compiler is not installed (npm ci)")
+    dist = tmp_path_factory.mktemp("dist")
+    (dist / "package.json").write_text('{"type": "module"}')
+    command = [str(COMPILER), "--project", str(CLIENT / "tsconfig.json"), "--outDir", str(dist)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return dist
+
+
+class Running:
+    """The application on a port, and a stand-in for the worker that ends every job with the example result."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app, port=0, log_level="warning", http=guarded_protocol(settings), proxy_headers=False
+        )
+        self._server = uvicorn.Server(config)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._server.run), threading.Thread(target=self._work)]
+
+    def __enter__(self) -> Running:
+        for thread in self._threads:
+            thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._server.should_exit = True
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.servers[0].sockets[0].getsockname()[1])
+
+    def _work(self) -> None:
+        with connect(self._settings) as redis:
+            store = JobStore(redis, self._settings.redis_prefix)
+            while not self._stop.wait(0.05):
+                for job in redis.zrange(f"{store.prefix}queue", 0, -1):
+                    finish(store, str(job), self._settings, json.dumps(EXAMPLE_RESULT).encode())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("server")
+    with private_redis(folder) as redis:
+        settings = Settings(
+            redis_url=redis.url, redis_prefix="ts:", data_dir=folder, root_path="/a/sentiloc", api_keys="off"
+        )
+        with Running(settings) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def used(built: Path, server: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("use")
+    video, webhook = folder / "a.mp4", folder / "webhook.json"
+    video.write_bytes(VIDEO)
+    webhook.write_text(json.dumps(signed_event()))
+    command = [
+        "node",
+        str(USE),
+        str(built),
+        f"http://127.0.0.1:{server.port}/a/sentiloc/",
+        str(video),
+        str(webhook),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def signed_event() -> dict[str, Any]:
+    """An event that another implementation of Standard Webhooks signs."""
+    secret, now = "whsec_" + "c2VjcmV0IHNlY3JldCBzZWNyZXQgMTIzNA==", datetime.now(UTC)
+    body = json.dumps({"type": "job.succeeded", "timestamp": "2026-01-31T12:00:00Z", "data": EXAMPLE_QUEUED})
+    headers = {
+        "Webhook-Id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": f"v1,{secrets.token_urlsafe(8)} {Webhook(secret).sign('msg_1', now, body)}",
+    }
+    return {"secret": secret, "headers": headers, "body": body}
+
+
+def test_the_types_are_those_of_the_document() -> None:
+    """Written anew by `python -m tests.support.typescript_types`."""
+    assert typescript_types.FILE.read_text() == typescript_types.source()
+
+
+def test_every_path_of_the_client_is_documented() -> None:
+    document = {path.partition(" ")[2] for path in OPERATIONS.values()}
+    text = "".join(file.read_text() for file in (CLIENT / "src").glob("*.ts"))
+    for part in (
+        "/v1/jobs",
+        "/v1/localize/upload",
+        "/v1/localize/url",
+        "/v1/localize",
+        "/v1/uploads",
+        "/readyz",
+    ):
+        assert part in document
+        assert part in text
+
+
+def test_it_compiles_strictly(built: Path) -> None:
+    assert (built / "index.d.ts").exists()
+
+
+def test_an_upload_goes_on_where_it_broke(used: dict[str, Any]) -> None:
+    total = len(VIDEO)
+    assert used["told"][0] == [0, total]
+    assert used["told"][-1] == [total, total]
+    assert [sent for sent, _ in used["told"]] == sorted(sent for sent, _ in used["told"])
+    assert (used["name"], used["metadata"]) == ("ü.mp4", {"reel": 3})
+    assert sum(one.startswith("POST /a/sentiloc/v1/uploads") for one in used["asked"]) == 1
+
+
+def test_a_job_is_followed_to_its_result(used: dict[str, Any]) -> None:
+    assert used["links"]["self"].startswith("/a/sentiloc/v1/jobs/")
+    assert (used["events"][-1], used["final"]) == ("final", "succeeded")
+    assert used["polled"] == used["after"] == used["fallback"] == ["final"]
+    assert (used["segments"], used["vtt"]) == (1, "WEBVTT")
+
+
+def test_errors_are_problems(used: dict[str, Any]) -> None:
+    assert used["problem"] == [True, 404, "job_not_found", 32]
+    assert used["forbidden"] == "url_forbidden"
+    assert used["other"]
+
+
+def test_requests_are_not_doubled(used: dict[str, Any]) -> None:
+    assert used["isSame"]
+    assert used["listed"] == 2
+    assert used["feedback"] == 1
+
+
+def test_webhooks_are_verified(used: dict[str, Any]) -> None:
+    assert used["webhook"] == EXAMPLE_QUEUED["id"]
+    assert used["refused"] == [True, True, True]
+
+
+def test_the_readme_starts_with_lines_that_work(built: Path, server: Running, tmp_path: Path) -> None:
+    program = (CLIENT / "README.md").read_text().split("```")[1].removeprefix("js\n")
+    assert len(program.strip().splitlines()) <= README_PROGRAM
+    program = program.replace('"@sentiloc/client"', json.dumps((built / "index.js").as_uri()))
+    program = program.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{server.port}/a/sentiloc")
+    (tmp_path / "holiday.mp4").write_bytes(VIDEO)
+    (tmp_path / "program.mjs").write_text(program)
+    command = ["node", "program.mjs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3.2", "6.4", "positive", "0.83"]
