@@ -1,5 +1,7 @@
 # One image per role, from one set of steps: `--target api`, `--target worker`, `--target gpu-worker`.
-FROM debian:bookworm-slim AS base
+# A release builds with `--build-arg BASE=debian:bookworm-slim@sha256:…`, which docker/pin_images.sh looks up.
+ARG BASE=debian:bookworm-slim
+FROM ${BASE} AS base
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 ca-certificates \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
@@ -16,7 +18,7 @@ VOLUME /data
 FROM base AS build
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip
 WORKDIR /src
-COPY docker/install.sh requirements.lock ./
+COPY docker/install.sh docker/build.lock docker/gpu.lock docker/gpu-host.lock requirements.lock ./
 RUN sh install.sh dependencies
 COPY pyproject.toml hatch_build.py README.md CHANGELOG.md LICENSE ./
 COPY sentiloc sentiloc
@@ -32,15 +34,16 @@ RUN sh install.sh api
 
 # CUDA and cuDNN come with ONNX Runtime, the driver with the host; `--build-arg CUDA=` leaves them to the host, too.
 FROM build AS build-gpu
-ARG CUDA=[cuda,cudnn]
+ARG CUDA=yes
 RUN sh install.sh gpu
 
 FROM base AS api
 COPY --from=build-api /opt/sentiloc /opt/sentiloc
 USER sentiloc
-ENV SENTILOC_HOST=0.0.0.0
-EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+ENV SENTILOC_HOST=0.0.0.0 \
+    SENTILOC_HEALTH_PORT=8001
+EXPOSE 8000 8001
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8001/healthz', timeout=2)"]
 CMD ["sentiloc", "api"]
 
 FROM base AS worker

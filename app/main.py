@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -14,6 +14,7 @@ from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
 from sentiloc.app.http.answers import Answers
 from sentiloc.app.http.handlers import install_handlers
+from sentiloc.app.http.health_listener import HealthListener
 from sentiloc.app.http.methods import HeadRequests
 from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
@@ -121,6 +122,12 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
         )
 
 
+def _health_listener(settings: Settings) -> AbstractAsyncContextManager[None]:
+    if settings.health_port is None:
+        return nullcontext()
+    return HealthListener(settings.host, settings.health_port).beating()
+
+
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -130,7 +137,8 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
         configure_tracing(services.settings, "api")
         reaper.start()
         sender.start()
-        yield
+        async with _health_listener(services.settings):
+            yield
         sender.stop()
         reaper.stop()
         stop_tracing()

@@ -25,6 +25,12 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="A second port that answers `/healthz` alone, however busy the first one is; default: none",
+    )
     data_dir: Path = Path("sentiloc-data")
     storage_url: str | None = Field(
         None, description="Where videos and results are stored: s3://bucket/prefix; default: the data folder"

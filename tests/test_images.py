@@ -50,7 +50,9 @@ def test_an_image_holds_nothing_of_the_tools_that_built_it() -> None:
         assert instructions(role, "RUN") == []
 
 
-@pytest.mark.parametrize("script", ["docker/install.sh", "tests/proofs/image_steps.sh"])
+@pytest.mark.parametrize(
+    "script", ["docker/install.sh", "docker/pin_images.sh", "tests/proofs/image_steps.sh"]
+)
 def test_scripts_can_be_read_by_their_shell(script: str) -> None:
     shell = "sh" if script.startswith("docker") else "bash"
     assert subprocess.run([shell, "-n", ROOT / script], check=False).returncode == 0
@@ -67,6 +69,8 @@ def test_every_service_runs_with_as_little_as_it_needs() -> None:
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"] <= 1024, name
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
         is_once = name in ("minio-volume", "bucket")
         assert is_once or (service["user"] != "root" and service["restart"] == "unless-stopped"), name
         assert is_once or service["healthcheck"]["test"][0] == "CMD", name
@@ -78,6 +82,28 @@ def test_health_is_asked_the_same_way_with_and_without_compose() -> None:
         command = yaml.safe_load(instructions(role, "HEALTHCHECK")[0].partition("CMD ")[2])
         assert SERVICES[role]["healthcheck"]["test"][1:] == command
         assert SERVICES[role]["user"] == instructions(role, "USER")[0]
+
+
+def test_every_foreign_image_can_be_named_by_digest(tmp_path: Path) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    images = re.findall(r"^ +image: (.*)$", text, re.MULTILINE)
+    assert len(images) == 3
+    assert all(re.fullmatch(r"\$\{[A-Z_]+:-[^}]+\}", image) for image in images)
+    # The real script, with a registry that knows one digest.
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\necho sha256:{'a' * 64}\n")
+    docker.chmod(0o755)
+    pin = ["sh", str(ROOT / "docker" / "pin_images.sh")]
+    done = subprocess.run(
+        pin, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    pinned = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert set(pinned) == {"REDIS_IMAGE", "MINIO_IMAGE", "BASE_IMAGE"}
+    found = compose(pinned)
+    assert {found[name]["image"] for name in ("redis", "minio", "minio-volume")} == set(pinned.values())
+    docker.write_text("#!/bin/sh\necho unknown\n")
+    failed = subprocess.run(pin, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, check=False)
+    assert failed.returncode != 0 and not failed.stdout
 
 
 def test_redis_keeps_what_it_was_told() -> None:

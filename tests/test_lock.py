@@ -21,6 +21,9 @@ LOCKED = {
 FLOORS = {"starlette": "0.49.1", "python-multipart": "0.0.27", "h11": "0.16.0", "kombu": "5.5.0"}
 
 
+IMAGE_LOCKS = ("build", "gpu", "gpu-host")
+
+
 def required() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return [Requirement(text) for text in project["dependencies"]]
@@ -39,6 +42,25 @@ def test_every_version_has_a_hash_and_no_index_is_named() -> None:
     assert all("--hash=sha256:" in entry for entry in entries)
     assert "://" not in LOCK
     assert "index-url" not in LOCK
+
+
+@pytest.mark.parametrize("name", IMAGE_LOCKS)
+def test_what_images_add_is_locked_by_hash_and_fits_the_rest(name: str) -> None:
+    text = (ROOT / "docker" / f"{name}.lock").read_text()
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in text
+    for package, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE):
+        known = LOCKED.get(canonicalize_name(package))
+        assert known is None or package == "numpy" or Version(version) == known, package
+
+
+def test_nothing_is_installed_into_images_without_a_lock() -> None:
+    script = (ROOT / "docker" / "install.sh").read_text()
+    installs = [line for line in script.splitlines() if re.match(r'\s*("\$\{PIP|pip).* install ', line)]
+    assert len(installs) >= 4
+    for line in installs:
+        assert "--require-hashes" in line or "--no-deps" in line, line
 
 
 @pytest.mark.parametrize("name", FLOORS)

@@ -1,0 +1,74 @@
+"""`/healthz` on a port of its own answers while the service's own port is flooded, and tells when the loop hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from fastapi.testclient import TestClient
+
+from sentiloc.app.http import health_listener
+from sentiloc.app.http.health_listener import HealthListener
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import SentilocError
+
+
+def ask(port: int, path: str = "/healthz") -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def in_thread(port: int, path: str = "/healthz") -> asyncio.Future[int]:
+    return asyncio.get_running_loop().run_in_executor(None, ask, port, path)
+
+
+def test_it_answers_only_that_and_only_while_the_loop_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_listener, "_SILENCE_SECONDS", 3.0)
+
+    def ask_late(port: int) -> int:
+        time.sleep(3.5)
+        return ask(port)
+
+    async def listen() -> tuple[int, int, int]:
+        listener = HealthListener("127.0.0.1", 0)
+        async with listener.beating():
+            alive, other = await in_thread(listener.port), await in_thread(listener.port, "/jobs")
+            late = asyncio.get_running_loop().run_in_executor(None, ask_late, listener.port)
+            time.sleep(6.0)  # the service's loop hangs here
+            return alive, other, await late
+
+    assert asyncio.run(listen()) == (200, 404, 503)
+
+
+def test_half_open_connections_to_it_are_dropped() -> None:
+    async def listen() -> int:
+        listener = HealthListener("127.0.0.1", 0)
+        async with listener.beating():
+            with contextlib.ExitStack() as stack:
+                for _ in range(64):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", listener.port)))
+                await asyncio.sleep(3)
+                return await in_thread(listener.port)
+
+    assert asyncio.run(listen()) == 200
+
+
+def test_the_service_listens_where_it_is_told(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with TestClient(create_app(settings.model_copy(update={"health_port": port}))):
+        assert ask(port) == 200
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = settings.model_copy(update={"health_port": taken.getsockname()[1]})
+        with pytest.raises(SentilocError, match="SENTILOC_HEALTH_PORT"), TestClient(create_app(busy)):
+            pass
