@@ -74,6 +74,7 @@ const post = (path, body) => read(path, { method: "POST", headers: JSON_BODY, bo
 export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
 export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
+export const modelCard = async (name) => (await checked(new URL(`cards/${encodeURIComponent(name)}`, import.meta.url).pathname)).text();
 export const listModels = () => read(`${API}/models`);
 export const formatNames = () => read(`${API}/formats`);
 // Feedback comes with a tag; what is sent with an old tag is refused (412), so that nobody overwrites another's work.

@@ -4,7 +4,7 @@ import { $, make, store } from "./dom.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { pressKey } from "./keys.js";
-import { jobOptions } from "./models.js";
+import { jobOptions, setUpTracks } from "./models.js";
 import { follow, showProgress } from "./progress.js";
 import { help, hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
@@ -203,6 +203,7 @@ const BUTTONS = {
   previous: () => view.jump(-1),
   next: () => view.jump(1),
   loop: () => view.setLoop(!view.player.loop),
+  numbers: () => import("./numbers.js").then(({ explainNumbers }) => explainNumbers(view.findings, view.result)).catch(fail),
   mute: () => view.player.mute(),
   fullscreen: () => view.player.fullscreen(),
   "zoom-in": () => view.timeline.zoom(0.5),
@@ -249,5 +250,6 @@ addEventListener("popstate", (event) => event.state === null && !location.hash &
 
 onKeyNeeded(askForKey);
 setUpJobs();
+setUpTracks();
 setUpExports(() => view.exported).catch(() => {});
 route();

@@ -1,7 +1,7 @@
 // Which model a new video is for, where the server has several.
 import { listModels } from "./api.js";
 import { $ } from "./dom.js";
-import { say } from "./strings.js";
+import { say, text } from "./strings.js";
 
 let models = [];
 
@@ -14,10 +14,20 @@ export async function setUpModels() {
   $("model-choice").hidden = models.length < 2;
 }
 
-// Options of a job with the chosen model; none where it is the default.
+const MOST_TRACKS = 8;
+
+// Which sound track to listen to: editors' files have several.
+export function setUpTracks() {
+  const numbers = Array.from({ length: MOST_TRACKS }, (_, i) => String(i + 1));
+  $("audio_track").replaceChildren(new Option(text.trackAuto, ""), ...numbers.map((number) => new Option(say.trackNumber(number), number)));
+}
+
+// Options of a job with the chosen model and sound track; none where they are the defaults.
 export function jobOptions() {
   const chosen = models.find(({ name }) => name === $("model").value);
-  return chosen && !chosen.is_default ? { model: chosen.name } : {};
+  const model = chosen && !chosen.is_default ? { model: chosen.name } : {};
+  const track = Number($("audio_track").value);
+  return track ? { ...model, audio_track: track } : model;
 }
 
 export const isDefault = (name) => models.every((model) => model.name !== name || model.is_default);

@@ -11,6 +11,9 @@ export const text = {
   choose: "Choose a video",
   dropHint: "MP4, MOV, WebM, MKV, AVI, TS… Large files resume where they stopped. Nothing leaves this server.",
   lookFor: "Look for",
+  guide: "Guide",
+  audioTrack: "Listen to",
+  trackAuto: "The default sound track, or the one with a voice",
   urlLabel: "Address of a video",
   urlPlaceholder: "Or paste the address of a video",
   urlPattern: "A full address, with https: in front",
@@ -262,6 +265,7 @@ export const say = {
   speedOf: (speed) => `${speed < 0 ? "−" : ""}${Math.abs(speed)}×`,
   goTo: (at) => `Go to ${at}`,
   badTimecode: (first, last) => `Write a timecode from ${first} to ${last}, seconds, or frames from here such as +12.`,
+  trackNumber: (number) => `Sound track ${number}`,
   rate: (counter, video) => `${Number(counter.rate.toFixed(3))} frames per second${counter.drops ? ", drop frame" : ""}${video.variable_rate ? ", variable in the file" : ""}`,
   track: (track) => {
     if (!track || track.count < 2) return "";

@@ -14,7 +14,7 @@ export class Upload {
     this.file = file;
     this.options = options;
     this.report = report;
-    this.memory = `sentiloc.upload ${file.name} ${file.size} ${file.lastModified} ${options.model ?? ""}`;
+    this.memory = `sentiloc.upload ${file.name} ${file.size} ${file.lastModified} ${options.model ?? ""}${options.audio_track ? ` ${options.audio_track}` : ""}`;
     this.offset = 0;
     this.failures = 0;
     this.done = this.run();

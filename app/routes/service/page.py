@@ -9,6 +9,10 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.services import ServicesDep
+from sentiloc.model.package import list_packages, shipped_models_dir
+
 WEB = Path(__file__).resolve().parents[2] / "web"
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -26,6 +30,16 @@ router = APIRouter(include_in_schema=False)
 def page() -> Response:
     """The web page."""
     return FileResponse(WEB / "index.html", headers=_HEADERS)
+
+
+@router.get("/web/cards/{model}")
+def model_card(model: str, services: ServicesDep) -> Response:
+    """The card of an installed model, in Markdown: the page shows its limits and its licence."""
+    root = services.settings.models_dir or shipped_models_dir()
+    card = root / model / "MODEL_CARD.md"
+    if model not in list_packages(root) or not card.is_file():
+        raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no card.")
+    return Response(card.read_text(), headers=_HEADERS, media_type="text/plain; charset=utf-8")
 
 
 class _Files(StaticFiles):

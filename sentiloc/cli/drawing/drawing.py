@@ -31,14 +31,33 @@ class _Marks:
 def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> RenderableType:
     """The timeline, its scale, and the segments; `width` in letters."""
     columns, marks = max(20, min(width, WIDEST) - 2), _Marks(encoding)
-    above = _levels(result.curve.positive, result, columns)
-    below = _levels(result.curve.negative, result, columns)
+    full = lane_scale(result)
+    above, below = (
+        _levels([value / full for value in strength(result, label)], result, columns)
+        for label in ("positive", "negative")
+    )
     rows: list[RenderableType] = [_heading(result, title)]
     rows += [_row(above, row, marks, "positive") for row in reversed(range(_ROWS))]
     rows.append(_axis(result, columns, marks))
     rows += [_row(below, row, marks, "negative") for row in range(_ROWS)]
     rows += [scale(result.video.duration, columns), _table(result), _note(result)]
     return Group(*rows)
+
+
+LEAST_SCALE = 0.4
+"""The curves fill their lane, unless even their highest value is lower than this: as on the page."""
+
+
+def strength(result: Result, label: Label) -> list[float]:
+    """The curve that segments are cut from and that the page draws, one value per snippet (`rule.fuse`)."""
+    curve = result.curve
+    weights = zip(getattr(curve, label), curve.non_sentiment, curve.saliency, strict=False)
+    return [score * (1 - none + salient) / 2 for score, none, salient in weights]
+
+
+def lane_scale(result: Result) -> float:
+    """The strength that fills a lane."""
+    return max(LEAST_SCALE, *(max(strength(result, label), default=0.0) for label in COLOURS))
 
 
 def _heading(result: Result, title: str) -> Text:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.drawing.drawing import clock, percent
+from sentiloc.cli.drawing.drawing import clock, lane_scale, percent, strength
 from sentiloc.cli.output import read_any_result
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from sentiloc.cli.drawing.drawing import Label
     from sentiloc.client import Result
     from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 
@@ -79,9 +80,8 @@ def _draw(axes: Any, result: AnyRead) -> str:
     _draw_curve(axes, result)
     _draw_segments(axes, result)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(ylim=(-1.3, 1.3), yticks=(-1, -0.5, 0, 0.5, 1))
-    axes.set_yticklabels(["1", "0.5", "0", "0.5", "1"])
-    axes.set_ylabel("negative  ·  positive")
+    axes.set(ylim=(-1.3, 1.3), yticks=(-1, -0.5, 0, 0.5, 1), yticklabels=[""] * 5)
+    axes.set_ylabel("strength\nnegative  ·  positive")
     model, threshold = result.model, result.options.threshold
     return f"{model.name} {model.version}; blocks: segments with their confidence, from {threshold:.0%} on"
 
@@ -92,10 +92,13 @@ def _no_date(output: Path) -> dict[str, Any]:
 
 
 def _draw_curve(axes: Any, result: Result) -> None:
+    """The curve that the page draws."""
     curve = result.curve
     edges = [min(i * curve.step, result.video.duration) for i in range(len(curve.positive) + 1)]
-    for label, sign in (("positive", 1), ("negative", -1)):
-        values = [sign * value for value in getattr(curve, label)]
+    full = lane_scale(result)
+    sides: tuple[tuple[Label, int], ...] = (("positive", 1), ("negative", -1))
+    for label, sign in sides:
+        values = [sign * value / full for value in strength(result, label)]
         colour = _COLOURS[label]
         axes.stairs(values, edges, baseline=0, fill=True, alpha=0.25, color=colour)
         axes.stairs(values, edges, baseline=None, color=colour, linewidth=0.8)
