@@ -23,8 +23,8 @@ from sentiloc.app.openapi.document import complete_openapi
 from sentiloc.app.routes.batches import batches
 from sentiloc.app.routes.batches import results as batch_results
 from sentiloc.app.routes.fast_path import JobStatusFastPath
-from sentiloc.app.routes.jobs import events, feedback, job, listing, localize, webhooks
-from sentiloc.app.routes.results import curve, result, thumbnails
+from sentiloc.app.routes.jobs import changes, events, feedback, job, listing, localize, webhooks
+from sentiloc.app.routes.results import curve, diff, result, thumbnails
 from sentiloc.app.routes.service import about, health, key, metrics
 from sentiloc.app.routes.service.page import add_page
 from sentiloc.app.routes.uploads import presign
@@ -48,7 +48,7 @@ ROUTERS = [
     module.router
     for module in (
         *(localize, listing, job, events, result, curve, feedback, about, key, metrics, health),
-        *(presign, upload_routes, webhooks, thumbnails, batches, batch_results),
+        *(presign, upload_routes, webhooks, thumbnails, batches, batch_results, changes, diff),
     )
 ]
 

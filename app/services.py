@@ -13,6 +13,7 @@ from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.events import EventStreams
 from sentiloc.app.jobs.feedback import FeedbackStore
+from sentiloc.app.jobs.rerun import Rerunner
 from sentiloc.app.jobs.store import JobReader, JobStore
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.redis.client import connect
@@ -46,6 +47,7 @@ class Services:
     uploads: UploadStore
     upload_writer: UploadWriter
     upload_jobs: UploadJobs
+    rerunner: Rerunner
     batches: BatchStore
     batch_intake: BatchIntake
     endpoints: EndpointStore
@@ -80,6 +82,7 @@ class Services:
             uploads=uploads,
             upload_writer=UploadWriter(settings, uploads),
             upload_jobs=upload_jobs,
+            rerunner=Rerunner(settings, submitter, storage),
             batches=batches,
             batch_intake=BatchIntake(settings, batches, dispatcher, upload_jobs),
             endpoints=endpoints,

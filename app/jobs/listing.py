@@ -1,21 +1,33 @@
-"""Lists jobs page by page, newest first. The cursor is a point in time, so new jobs do not shift later pages."""
+"""Lists, sorts and counts jobs. Without another order they come newest first, page by page.
+
+The cursor of that order is a point in time, so new jobs do not shift later pages. Any other order looks at the newest
+`MAX_COLLECTED` jobs for each page.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from enum import StrEnum
+from typing import Any, cast
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.rows import JobRow, read_rows
 from sentiloc.app.jobs.store import JobStore
 
 _BATCH = 100
+_LARGE_BATCH = 500
 MAX_SCANNED = 2000
+MAX_COLLECTED = 20_000
+_SortKey = tuple[bool, Any, str]
+"""Whether a job has no value to sort by, the value, and the job's id."""
 
 
 class InvalidCursor(TypedProblem):
@@ -24,6 +36,26 @@ class InvalidCursor(TypedProblem):
     of_status = 422
     of_code = ProblemCode.INVALID_CURSOR
     example = "This is not a cursor of this list. Start again without a cursor."
+
+
+class JobOrder(StrEnum):
+    """What a list is sorted by; with `-`, from the largest to the smallest. Jobs without a value come last."""
+
+    CREATED = "created"
+    NEWEST = "-created"
+    FINISHED = "finished"
+    LATEST = "-finished"
+    NAME = "name"
+    NAME_DOWN = "-name"
+    DURATION = "duration"
+    LONGEST = "-duration"
+    CONFIDENCE = "confidence"
+    SUREST = "-confidence"
+
+    @property
+    def is_descending(self) -> bool:
+        """True for orders from the largest to the smallest."""
+        return self.value.startswith("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +67,51 @@ class JobFilter:
     created_after: float | None = None
     created_before: float | None = None
     metadata: tuple[tuple[str, str], ...] = ()
+    text: str | None = None
+    tags: tuple[str, ...] = ()
+    batch: str | None = None
+    min_duration: float | None = None
+    max_duration: float | None = None
+    min_confidence: float | None = None
 
     @property
     def has_filters(self) -> bool:
         """True if jobs within the time range may be left out."""
-        return bool(self.states or self.metadata or self.label)
+        return self != JobFilter(created_after=self.created_after, created_before=self.created_before)
 
-    def matches(self, record: JobRecord) -> bool:
+    @property
+    def is_empty(self) -> bool:
+        """True if every job matches."""
+        return self == JobFilter()
+
+    def matches(self, row: JobRow) -> bool:
         """True for a job to be listed. The index has already applied the times."""
-        if self.states and record.state not in self.states:
-            return False
-        if not all(record.options.has_metadata(key, value) for key, value in self.metadata):
-            return False
-        return self.label is None or self.label in (record.labels_found or ())
+        return (
+            (not self.states or row.state in self.states)
+            and (self.batch is None or row.batch_id == self.batch)
+            and (self.label is None or self.label in row.labels)
+            and (self.text is None or self.text.casefold() in row.name.casefold())
+            and self._fits_numbers(row)
+            and (not self.tags or set(self.tags) <= set(row.tags))
+            and (not self.metadata or self._has_metadata(row.metadata))
+        )
+
+    def _fits_numbers(self, row: JobRow) -> bool:
+        return (
+            (self.min_duration is None or (row.duration is not None and row.duration >= self.min_duration))
+            and (
+                self.max_duration is None or (row.duration is not None and row.duration <= self.max_duration)
+            )
+            and (self.min_confidence is None or (row.confidence(self.label) or 0.0) >= self.min_confidence)
+        )
+
+    def _has_metadata(self, metadata: dict[str, Any]) -> bool:
+        """True if every key has its value, as a text or as JSON."""
+        return all(
+            key in metadata
+            and value == (metadata[key] if isinstance(metadata[key], str) else json.dumps(metadata[key]))
+            for key, value in self.metadata
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +122,168 @@ class Page:
     next_cursor: str | None
 
 
-def list_jobs(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
-    """One page of at most `limit` jobs. It reads at most `MAX_SCANNED` records, so a page can be short.
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Rows that match a filter, newest first; not `is_complete` if there were more jobs than could be looked at."""
 
-    Raises `InvalidCursor`.
+    rows: list[JobRow]
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTotal:
+    """Of one label: the jobs that found it, its segments, and their seconds together."""
+
+    jobs: int
+    segments: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Counts and totals of the jobs that match a filter; `duration` is that of their videos together, in seconds."""
+
+    count: int
+    states: dict[JobState, int]
+    tags: dict[str, int]
+    duration: float
+    labels: dict[str, LabelTotal]
+    is_complete: bool
+
+
+def list_jobs(
+    store: JobStore,
+    wanted: JobFilter,
+    limit: int,
+    cursor: str | None,
+    order: JobOrder = JobOrder.NEWEST,
+) -> Page:
+    """One page of at most `limit` jobs.
+
+    Newest first, it reads at most `MAX_SCANNED` jobs, so a page can be short. Raises `InvalidCursor`.
     """
-    found: list[JobRecord] = []
+    if order is JobOrder.NEWEST and wanted.batch is None:
+        return _newest(store, wanted, limit, cursor)
+    return _sorted(store, wanted, limit, cursor, order)
+
+
+def collect(store: JobStore, wanted: JobFilter) -> Collected:
+    """Every job that matches, of the newest `MAX_COLLECTED` within the filter's times."""
+    found: list[JobRow] = []
+    walk = _of_batch(store, wanted) if wanted.batch else _walk(store, wanted, None, _LARGE_BATCH)
+    for scanned, (_, _, row) in enumerate(walk, 1):
+        if row is not None and wanted.matches(row):
+            found.append(row)
+        if scanned == MAX_COLLECTED:
+            return Collected(found, False)
+    return Collected(found, True)
+
+
+def summarize(store: JobStore, wanted: JobFilter) -> Summary:
+    """Counts and totals of the jobs that match."""
+    collected = collect(store, wanted)
+    rows = collected.rows
+    jobs: Counter[str] = Counter()
+    segments: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for row in rows:
+        for label, one in (row.found or {}).items():
+            jobs[label] += 1
+            segments[label] += one.segments
+            seconds[label] += one.seconds
+    return Summary(
+        count=len(rows),
+        states=dict(Counter(row.state for row in rows)),
+        tags=dict(Counter(tag for row in rows for tag in row.tags)),
+        duration=round(sum(row.duration or 0.0 for row in rows), 3),
+        labels={
+            label: LabelTotal(count, segments[label], round(seconds[label], 3))
+            for label, count in sorted(jobs.items())
+        },
+        is_complete=collected.is_complete,
+    )
+
+
+def _newest(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
+    found: list[str] = []
     place = None if cursor is None else _decode(cursor)
     # Without filters every record read is shown, so no more are read than asked for.
     batch = _BATCH if wanted.has_filters else min(limit, _BATCH)
-    for scanned, (at, job_id, record) in enumerate(_walk(store, wanted, place, batch), 1):
-        if record is not None and wanted.matches(record):
-            found.append(record)
+    more = None
+    for scanned, (at, job_id, row) in enumerate(_walk(store, wanted, place, batch), 1):
+        if row is not None and wanted.matches(row):
+            found.append(job_id)
         if len(found) == limit or scanned == MAX_SCANNED:
-            return Page(tuple(found), _encode(at, job_id))
-    return Page(tuple(found), None)
+            more = _encode(at, job_id)
+            break
+    return Page(_records(store, found), more)
+
+
+def _sorted(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None, order: JobOrder) -> Page:
+    place = None if cursor is None else _decode_sorted(cursor, order)
+    keyed = [(*_sort_key(row, order, wanted.label), row.id) for row in collect(store, wanted).rows]
+    for part in (2, 1, 0):
+        # Sorted by the last part first: a sort keeps the order of equals. Jobs without a value come last either way.
+        keyed.sort(key=lambda key, part=part: key[part], reverse=order.is_descending and part == 1)  # type: ignore[misc]
+    begin = 0 if place is None else sum(not _is_behind(key, place, order) for key in keyed)
+    page = keyed[begin : begin + limit]
+    more = _encode_sorted(order, page[-1]) if page and begin + limit < len(keyed) else None
+    return Page(_records(store, [job_id for _, _, job_id in page]), more)
+
+
+def _is_behind(key: _SortKey, place: _SortKey, order: JobOrder) -> bool:
+    """True if a job comes after `place`, which need not exist any more."""
+    if key[0] != place[0]:
+        return key[0]
+    if key[1] != place[1]:
+        return bool(key[1] < place[1] if order.is_descending else key[1] > place[1])
+    return key[2] > place[2]
+
+
+def _sort_key(row: JobRow, order: JobOrder, label: str | None) -> tuple[bool, Any]:
+    """Whether the job has no value, and the value."""
+    values: dict[str, Any] = {
+        "created": row.created_at,
+        "finished": row.finished_at,
+        "name": row.name.casefold(),
+        "duration": row.duration,
+        "confidence": row.confidence(label),
+    }
+    value = values[order.value.removeprefix("-")]
+    return value is None, ("" if order.value.endswith("name") else 0.0) if value is None else value
+
+
+def _records(store: JobStore, job_ids: list[str]) -> tuple[JobRecord, ...]:
+    return tuple(record for record in store.get_many(job_ids) if record is not None)
 
 
 def _walk(
     store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, batch_size: int
-) -> Iterator[tuple[float, str, JobRecord | None]]:
+) -> Iterator[tuple[float, str, JobRow | None]]:
     """Every job of the time range, newest first, starting after `place`."""
     while True:
         batch = _batch(store, wanted, place, batch_size)
-        records = store.get_many([job_id for _, job_id in batch])
-        for (at, job_id), record in zip(batch, records, strict=True):
+        rows = read_rows(store, [job_id for _, job_id in batch])
+        for (at, job_id), row in zip(batch, rows, strict=True):
             place = (at, job_id)
-            yield at, job_id, record
+            yield at, job_id, row
         if len(batch) < batch_size:
             return
+
+
+def _of_batch(store: JobStore, wanted: JobFilter) -> Iterator[tuple[float, str, JobRow | None]]:
+    """The jobs of a batch that the caller may see, the last one first."""
+    caller = current_caller()
+    ids = cast("list[str]", store.redis.lrange(f"{store.prefix}batchjobs:{wanted.batch}", 0, -1))[::-1]
+    for start in range(0, len(ids), _LARGE_BATCH):
+        for row in read_rows(store, ids[start : start + _LARGE_BATCH]):
+            if row is not None and caller.may_see(row.key_id) and _is_within(row, wanted):
+                yield row.created_at, row.id, row
+
+
+def _is_within(row: JobRow, wanted: JobFilter) -> bool:
+    after, before = wanted.created_after, wanted.created_before
+    return (after is None or row.created_at > after) and (before is None or row.created_at < before)
 
 
 def _batch(
@@ -116,6 +313,22 @@ def _index(prefix: str) -> str:
 
 def _encode(at: float, job_id: str) -> str:
     return base64.urlsafe_b64encode(f"{at!r} {job_id}".encode()).decode().rstrip("=")
+
+
+def _encode_sorted(order: JobOrder, key: _SortKey) -> str:
+    return base64.urlsafe_b64encode(json.dumps([order, *key]).encode()).decode().rstrip("=")
+
+
+def _decode_sorted(cursor: str, order: JobOrder) -> _SortKey:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        made_by, is_missing, value, job_id = json.loads(text)
+        kind = str if order.value.endswith("name") else float
+        if made_by != order or not isinstance(value, kind) or not isinstance(job_id, str):
+            raise ValueError(made_by)
+        return bool(is_missing), value, job_id
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidCursor from error
 
 
 def _decode(cursor: str) -> tuple[float, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -213,6 +213,19 @@ class JobStore:
     def delete(self, job_id: str) -> JobRecord | None:
         """Delete an ended job and its events. Returns its record; None if it has not ended or does not exist."""
         return read_record(_pairs(self.run("delete", job_id, _listed(TERMINAL))))
+
+    def change(self, job_id: str, seen: Mapping[str, str], new: Mapping[str, str]) -> bool | None:
+        """Set fields of the record if they are as they were `seen`.
+
+        False if another client has changed them; None if the job is gone.
+        """
+        pairs_of = [item for part in (seen, new) for pair in part.items() for item in pair]
+        answer = self.run("change", job_id, len(seen), *pairs_of)
+        return {0: None, 1: True, 2: False}[int(str(answer))]
+
+    def hash(self, job_id: str) -> dict[str, str]:
+        """The record as Redis holds it; empty for an unknown id."""
+        return cast("dict[str, str]", self.redis.hgetall(self._job_key(job_id)))
 
     def cancel_many(self, job_ids: Sequence[str]) -> list[bool]:
         """`cancel` of many, in one round trip."""

@@ -10,9 +10,11 @@ from pydantic import BaseModel
 from sentiloc.app.batches.request import BatchItem, BatchRequest, BatchWebhook
 from sentiloc.app.http.address import VERSION_PATH, is_versioned
 from sentiloc.app.http.problems import Problem
+from sentiloc.app.jobs.changes import JobChanges
 from sentiloc.app.jobs.feedback import Feedback
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.request import UploadRequest, UrlRequest
+from sentiloc.app.jobs.rerun import RerunRequest
 from sentiloc.app.openapi.schemas import (
     reachable,
     references,
@@ -29,7 +31,7 @@ from sentiloc.app.schemas.results import ResultBody
 
 REQUESTS: tuple[type[BaseModel], ...] = (
     *(JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest),
-    *(BatchItem, BatchRequest, BatchWebhook),
+    *(BatchItem, BatchRequest, BatchWebhook, JobChanges, RerunRequest),
 )
 """The bodies of requests that routes read by themselves."""
 TAGS = {

@@ -21,10 +21,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: String should match pattern …")
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
+def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its JSON body by itself; `app.openapi` adds the model's schema."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 class JobNotFound(TypedProblem):

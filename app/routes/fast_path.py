@@ -17,7 +17,8 @@ from sentiloc.app.routes.deps import JOB_ID
 from sentiloc.app.routes.jobs.job import job_status, router
 from sentiloc.app.services import Services
 
-_PATH = re.compile(f"/jobs/({JOB_ID})")
+# `GET /jobs/summary` is a route of its own.
+_PATH = re.compile(f"/jobs/(?!summary$)({JOB_ID})")
 
 
 class JobStatusFastPath:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from sentiloc.app.http.address import current_base
+from sentiloc.app.jobs.listing import Summary
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.schemas.base import Body
@@ -192,3 +193,64 @@ class JobListBody(Body):
 
     jobs: list[JobBody]
     next_cursor: str | None = Field(description="The cursor of the next page; null on the last page")
+
+
+class LabelTotalBody(Body):
+    """One label over many jobs."""
+
+    jobs: int = Field(ge=0, description="Jobs with a segment of this label")
+    segments: int = Field(ge=0)
+    seconds: float = Field(ge=0, description="Seconds of all segments together")
+
+
+_EXAMPLE_SUMMARY: dict[str, Any] = {
+    "count": 12,
+    "states": {"succeeded": 11, "failed": 1},
+    "tags": {"reviewed": 4},
+    "duration": 1440.0,
+    "labels": {"positive": {"jobs": 9, "segments": 31, "seconds": 187.5}},
+    "complete": True,
+}
+
+
+class SummaryBody(Body):
+    """Counts and totals of the jobs that match a filter. What is zero is left out."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE_SUMMARY]})
+
+    count: int = Field(ge=0)
+    states: dict[str, int] = Field(description="Jobs by state")
+    tags: dict[str, int] = Field(description="Jobs by tag")
+    duration: float = Field(ge=0, description="Seconds of all videos with a result together")
+    labels: dict[str, LabelTotalBody]
+    complete: bool = Field(description="False if only the newest 20000 jobs were looked at")
+
+
+def summary_body(summary: Summary) -> SummaryBody:
+    """The public form of a summary."""
+    labels = {
+        label: LabelTotalBody(jobs=one.jobs, segments=one.segments, seconds=one.seconds)
+        for label, one in summary.labels.items()
+    }
+    return SummaryBody(
+        count=summary.count,
+        states={str(state): count for state, count in summary.states.items()},
+        tags=summary.tags,
+        duration=summary.duration,
+        labels=labels,
+        complete=summary.is_complete,
+    )
+
+
+class DeletedBody(Body):
+    """What a deletion by filter did."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"deleted": 40, "cancelled": 0, "skipped": 2, "complete": True}]},
+    )
+
+    deleted: int = Field(ge=0)
+    cancelled: int = Field(ge=0, description="Jobs that had not ended and are cancelled now; not deleted yet")
+    skipped: int = Field(ge=0, description="Jobs that match and have not ended")
+    complete: bool = Field(description="False if more ended jobs match: repeat the request")

@@ -114,6 +114,9 @@ class Storage(Protocol):
     def move(self, key: str, target: str) -> bool:
         """Give a file another key; False if there is no file at `key`. May be repeated after a crash."""
 
+    def copy(self, key: str, target: str) -> bool:
+        """Make a second file with the same content; False if there is no file at `key`. May be repeated."""
+
     def link(self, key: str) -> str | None:
         """A URL from which a client can fetch the file directly; None if the storage has no such URLs."""
 
@@ -180,6 +183,17 @@ class LocalStorage:
             self._path(key).replace(self._path(target))
         except FileNotFoundError:
             return False
+        return True
+
+    def copy(self, key: str, target: str) -> bool:
+        """A second name for the same bytes: files are never changed, so they need no second place on the disk."""
+        try:
+            os.link(self._path(key), self._path(target))
+        except FileExistsError:
+            return True
+        except FileNotFoundError:
+            return False
+        _sync_folder(self._path(target).parent)
         return True
 
     def link(self, key: str) -> str | None:  # noqa: ARG002

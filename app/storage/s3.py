@@ -121,6 +121,13 @@ class S3Storage:
 
     def move(self, key: str, target: str) -> bool:
         """Copy the object inside the store, then delete the original; False if it does not exist."""
+        if not self.copy(key, target):
+            return False
+        self.delete(key)
+        return True
+
+    def copy(self, key: str, target: str) -> bool:
+        """Copy the object inside the store; False if it does not exist."""
         source = {"Bucket": self._bucket, "Key": self._name(key)}
         try:
             with _typed():
@@ -129,7 +136,6 @@ class S3Storage:
             if error.code is ErrorCode.SOURCE_MISSING:
                 return False
             raise
-        self.delete(key)
         return True
 
     def link(self, key: str) -> str | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from sentiloc.app.jobs.found import LabelFound
 from sentiloc.app.jobs.listing import MAX_SCANNED, JobFilter, list_jobs
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
@@ -98,3 +102,87 @@ def test_an_invented_cursor_is_refused(client: TestClient, cursor: str) -> None:
 )
 def test_a_bad_query_is_refused(client: TestClient, query: str) -> None:
     assert_problem(client.get(f"/jobs?{query}"), 422, "invalid_request")
+
+
+def ended(
+    store: JobStore,
+    name: str,
+    duration: float,
+    found: dict[str, tuple[int, float, float]],
+    tags: tuple[str, ...] = (),
+) -> str:
+    job = NewJob(
+        source_key="uploads/abcdefgh",
+        source_name=name,
+        source_bytes=1,
+        model="m",
+        options=JobOptions(tags=list(tags), metadata={"name": name}),
+    )
+    record = store.claim(store.submit(job).id, "one", 30)
+    assert record is not None
+    shown = {label: LabelFound(*values) for label, values in found.items()}
+    assert store.succeed(record.lease, "results/abcdefgh.json", found, duration=duration, found=shown)
+    return record.id
+
+
+def test_jobs_are_found_sorted_and_counted_by_what_they_hold(client: TestClient, store: JobStore) -> None:
+    beach = ended(store, "Beach.mp4", 60, {"positive": (2, 10.5, 0.9)}, ("a", "b"))
+    alps = ended(store, "alps.mp4", 600, {"positive": (1, 3, 0.6), "negative": (4, 20, 0.95)}, ("a",))
+    city = ended(store, "City.mov", 30, {})
+    waiting = submit(store, "beach 2.mp4").id
+    assert ids(client, q="BEACH") == [waiting, beach]
+    assert ids(client, tag=["a", "b"]) == [beach]
+    assert ids(client, tag="a") == [alps, beach]
+    assert ids(client, min_duration=60) == [alps, beach]
+    assert ids(client, max_duration=60) == [city, beach]
+    assert ids(client, min_confidence=0.7) == [alps, beach]
+    assert ids(client, min_confidence=0.7, label="positive") == [beach]
+    assert ids(client, metadata="name=City.mov") == [city]
+    assert ids(client, sort="name") == [alps, waiting, beach, city]
+    assert ids(client, sort="-name") == [city, beach, waiting, alps]
+    assert ids(client, sort="duration") == [city, beach, alps, waiting]
+    assert ids(client, sort="-duration") == [alps, beach, city, waiting]
+    assert ids(client, sort="-confidence")[:2] == [alps, beach]
+    assert ids(client, sort="confidence", label="positive") == [alps, beach]
+    assert ids(client, sort="created") == [beach, alps, city, waiting]
+    assert ids(client, sort="-finished") == [city, alps, beach, waiting]
+    job = client.get(f"/jobs/{alps}").json()
+    assert job["duration"] == 600
+    assert job["found"]["negative"] == {"segments": 4, "seconds": 20, "confidence": 0.95}
+    summary = client.get("/jobs/summary").json()
+    assert summary == {
+        "count": 4,
+        "states": {"succeeded": 3, "queued": 1},
+        "tags": {"a": 2, "b": 1},
+        "duration": 690,
+        "labels": {
+            "negative": {"jobs": 1, "segments": 4, "seconds": 20},
+            "positive": {"jobs": 2, "segments": 3, "seconds": 13.5},
+        },
+        "complete": True,
+    }
+    assert client.get("/jobs/summary", params={"tag": "b"}).json()["duration"] == 60
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "duration", "-duration", "created", "-confidence"])
+def test_every_order_is_paged_without_gaps(client: TestClient, store: JobStore, sort: str) -> None:
+    """A job of the last page is deleted in between: the next page begins where it stood."""
+    jobs = [ended(store, f"{number % 3}.mp4", number % 4, {}) for number in range(11)]
+    jobs += [submit(store, "x.mp4").id for _ in range(2)]
+    wanted = ids(client, sort=sort, limit=100)
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        query: dict[str, Any] = {"limit": 3, "sort": sort} | ({"cursor": cursor} if cursor else {})
+        body = client.get("/jobs", params=query).json()
+        seen += [job["id"] for job in body["jobs"]]
+        if cursor is None:
+            store.delete(seen[-1])
+        cursor = body["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == wanted
+    assert sorted(seen) == sorted(jobs)
+    first = client.get("/jobs", params={"limit": 3, "sort": sort}).json()["next_cursor"]
+    other = client.get("/jobs", params={"limit": 3, "sort": "finished", "cursor": first})
+    assert_problem(other, 422, "invalid_cursor")

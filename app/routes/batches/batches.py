@@ -27,7 +27,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.listing import InvalidCursor
 from sentiloc.app.jobs.options import UnknownModel
 from sentiloc.app.jobs.submit import IdempotencyConflict
-from sentiloc.app.routes.deps import NO_STORE
+from sentiloc.app.routes.deps import NO_STORE, json_body
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
 from sentiloc.app.routes.uploads.tus import find_upload
 from sentiloc.app.schemas.batches import (
@@ -49,12 +49,6 @@ POLL_SECONDS = "2"
 _REVALIDATE = {"Cache-Control": "private, no-cache"}
 _CHUNK = 100
 _MAX_PAGE = 100
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}}},
-    }
-}
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "Every job is queued and survives a restart of the server.",
@@ -106,7 +100,7 @@ BatchDep = Annotated[BatchRecord, Depends(find_batch)]
     operation_id="createBatch",
     summary="Create many jobs",
     response_model=NewBatchBody,
-    openapi_extra=_BODY,
+    openapi_extra=json_body(BatchRequest),
     responses={
         **_ACCEPTED,
         **documented(

@@ -65,8 +65,8 @@ class WrongTask(TypedProblem):
     of_code = ProblemCode.WRONG_TASK
     example = "Feedback corrects sentiment; this job's model finds emotions."
 
-    def __init__(self, task: str) -> None:
-        super().__init__(f"Feedback corrects sentiment; this job's model finds {task}s.")
+    def __init__(self, task: str, detail: str | None = None) -> None:
+        super().__init__(detail or f"Feedback corrects sentiment; this job's model finds {task}s.")
 
 
 class FeedbackList(BaseModel):

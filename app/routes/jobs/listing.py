@@ -1,28 +1,44 @@
-"""`GET /jobs`: the list of jobs, newest first."""
+"""`/jobs`: the list of jobs, their totals, and deletion of many."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
-from sentiloc.app.jobs.listing import InvalidCursor, JobFilter, list_jobs
-from sentiloc.app.jobs.options import AnyLabel
+from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
+from sentiloc.app.jobs.listing import (
+    InvalidCursor,
+    JobFilter,
+    JobOrder,
+    collect,
+    list_jobs,
+    summarize,
+)
+from sentiloc.app.jobs.options import AnyLabel, Tag
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.routes.deps import NO_STORE
-from sentiloc.app.schemas.jobs import JobListBody, job_body
-from sentiloc.app.services import ServicesDep
+from sentiloc.app.schemas.jobs import DeletedBody, JobListBody, SummaryBody, job_body, summary_body
+from sentiloc.app.services import Services, ServicesDep
 
 router = APIRouter(tags=["jobs"])
 
 MAX_PAGE = 100
+_MOST_DELETED = 1000
+_CHUNK = 100
+_BAD_QUERY = (
+    422,
+    ProblemCode.INVALID_REQUEST,
+    "query.min_confidence: Input should be less than or equal to 1",
+)
 
 
-class JobQuery(BaseModel):
-    """The query of the list. A job is listed if it matches every filter."""
+class FilterQuery(BaseModel):
+    """The filters of lists. A job is listed if it matches every one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,8 +53,20 @@ class JobQuery(BaseModel):
     metadata: list[Annotated[str, Field(pattern="^[^=]+=")]] | None = Field(
         None, description="`key=value` of a job's metadata; may be repeated"
     )
-    limit: int = Field(20, ge=1, le=MAX_PAGE, description="Maximum number of jobs in a page")
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the previous page")
+    q: str | None = Field(None, min_length=1, max_length=255, description="A part of the name, in any case")
+    tag: list[Tag] | None = Field(None, description="Jobs with this tag; repeated: with all of them")
+    batch: str | None = Field(
+        None, pattern="^[A-Za-z0-9_-]{1,64}$", description="Jobs that were sent in this batch"
+    )
+    min_duration: float | None = Field(
+        None, ge=0, description="Seconds of the video; only jobs with a result"
+    )
+    max_duration: float | None = Field(
+        None, ge=0, description="Seconds of the video; only jobs with a result"
+    )
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="Of the best segment, or of the best one of `label`"
+    )
 
     def filter(self) -> JobFilter:
         """The filter of this query."""
@@ -48,7 +76,34 @@ class JobQuery(BaseModel):
             created_after=_seconds(self.created_after),
             created_before=_seconds(self.created_before),
             metadata=tuple(_pair(text) for text in self.metadata or ()),
+            text=self.q,
+            tags=tuple(self.tag or ()),
+            batch=self.batch,
+            min_duration=self.min_duration,
+            max_duration=self.max_duration,
+            min_confidence=self.min_confidence,
         )
+
+
+class JobQuery(FilterQuery):
+    """The query of the list."""
+
+    sort: JobOrder = Field(
+        JobOrder.NEWEST,
+        description="With `-` from the largest to the smallest. Orders other than `-created` look at the newest 20000 "
+        "jobs only, and jobs without the value come last",
+    )
+    limit: int = Field(20, ge=1, le=MAX_PAGE, description="Maximum number of jobs in a page")
+    cursor: str | None = Field(None, max_length=600, description="`next_cursor` of the previous page")
+
+
+class DeleteQuery(FilterQuery):
+    """Which jobs to delete."""
+
+    cancel: bool = Field(
+        False, description="Whether jobs that have not ended are cancelled; else they are left alone"
+    )
+    all: bool = Field(False, description="Needed to delete without any filter")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -71,9 +126,65 @@ def _seconds(moment: datetime | None) -> float | None:
     ),
 )
 def jobs(query: Annotated[JobQuery, Query()], response: Response, services: ServicesDep) -> JobListBody:
-    """Newest first. Continue with `next_cursor` until it is null. A page may be short or empty before the end."""
+    """Newest first, or as `sort` says. Continue with `next_cursor` until it is null.
+
+    A page may be short or empty before the end.
+    """
     response.headers.update(NO_STORE)
-    page = list_jobs(services.store, query.filter(), query.limit, query.cursor)
+    page = list_jobs(services.store, query.filter(), query.limit, query.cursor, query.sort)
     positions = services.store.queue_positions([record.id for record in page.records])
     bodies = [job_body(*pair) for pair in zip(page.records, positions, strict=True)]
     return JobListBody(jobs=bodies, next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/jobs/summary",
+    operation_id="summarizeJobs",
+    summary="Count jobs and add up what they found",
+    responses=documented(_BAD_QUERY, RedisUnavailable),
+)
+def summary(query: Annotated[FilterQuery, Query()], response: Response, services: ServicesDep) -> SummaryBody:
+    """Of all jobs that match the filters: by state and tag, and segments and seconds of each label."""
+    response.headers.update(NO_STORE)
+    return summary_body(summarize(services.store, query.filter()))
+
+
+@router.delete(
+    "/jobs",
+    operation_id="deleteJobs",
+    summary="Delete jobs by filter",
+    responses=documented(
+        (422, ProblemCode.INVALID_REQUEST, "query: name a filter, or say `all=true`"), RedisUnavailable
+    ),
+)
+def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -> DeletedBody:
+    """Deletes jobs that have ended, with their files: at most 1000 at once; repeat it until `complete` is true."""
+    wanted = query.filter()
+    if wanted.is_empty and not query.all:
+        raise InvalidRequest("query: name a filter, or say `all=true`")
+    collected = collect(services.store, wanted)
+    ended = [row.id for row in collected.rows if row.state.is_terminal]
+    running = [row.id for row in collected.rows if not row.state.is_terminal]
+    cancelled = sum(_cancel(services, part) for part in _parts(running)) if query.cancel else 0
+    deleted = sum(_delete(services, part) for part in _parts(ended[:_MOST_DELETED]))
+    return DeletedBody(
+        deleted=deleted,
+        cancelled=cancelled,
+        skipped=len(running) - cancelled,
+        complete=collected.is_complete and len(ended) <= _MOST_DELETED,
+    )
+
+
+def _parts(job_ids: list[str]) -> Iterator[list[str]]:
+    return (job_ids[start : start + _CHUNK] for start in range(0, len(job_ids), _CHUNK))
+
+
+def _cancel(services: Services, job_ids: list[str]) -> int:
+    return sum(services.store.cancel_many(job_ids))
+
+
+def _delete(services: Services, job_ids: list[str]) -> int:
+    gone = [record for record in services.store.delete_many(job_ids) if record is not None]
+    for record in gone:
+        delete_files(services.storage, record)
+    return len(gone)

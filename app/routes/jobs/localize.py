@@ -75,7 +75,7 @@ _LOCATION = {
         "schema": {"type": "string"},
     },
 }
-_ACCEPTED: dict[int | str, dict[str, Any]] = {
+ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "The job is queued and survives a restart of the server.",
         "headers": _LOCATION,
@@ -118,7 +118,7 @@ _JSON_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
     status_code=202,
     summary="Create a job from a video",
     operation_id="localizeVideo",
-    responses={**_ACCEPTED, **_FORM_PROBLEMS},
+    responses={**ACCEPTED, **_FORM_PROBLEMS},
     openapi_extra=_FORM,
 )
 async def localize(
@@ -142,7 +142,7 @@ async def localize(
     status_code=202,
     summary="Create a job from a video at a URL",
     operation_id="localizeUrl",
-    responses={**_ACCEPTED, **_URL_PROBLEMS},
+    responses={**ACCEPTED, **_URL_PROBLEMS},
     openapi_extra=json_body(UrlRequest),
 )
 async def localize_url(
@@ -157,7 +157,7 @@ async def localize_url(
     status_code=202,
     summary="Create a job from a complete upload",
     operation_id="localizeUpload",
-    responses={**_ACCEPTED, **_UPLOAD_PROBLEMS},
+    responses={**ACCEPTED, **_UPLOAD_PROBLEMS},
     openapi_extra=json_body(UploadRequest),
 )
 async def localize_upload(

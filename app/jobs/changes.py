@@ -1,0 +1,87 @@
+"""Changes of a job's name, metadata and tags, as a JSON merge patch (RFC 7396). The work does not depend on them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+from sentiloc.app.http.file_names import display_name
+from sentiloc.app.http.problems import InvalidRequest
+from sentiloc.app.jobs.options import Tag, check_metadata, check_tags
+from sentiloc.app.jobs.record import CHANGEABLE, parse_record
+from sentiloc.app.jobs.store import JobStore
+
+EXAMPLE_CHANGES: dict[str, Any] = {
+    "name": "Interview.mov",
+    "metadata": {"reel": 4, "draft": None},
+    "tags": ["reviewed"],
+}
+_FIELDS = ("source_name", *CHANGEABLE)
+
+
+class JobChanges(BaseModel):
+    """What changes; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_CHANGES]})
+
+    name: str | None = Field(None, min_length=1, max_length=255, description="Also names exported files")
+    metadata: dict[str, JsonValue] | None = Field(
+        None, description="Merged into the metadata: null removes a key; null for the whole removes all"
+    )
+    tags: list[Tag] | None = Field(None, description="Replaces the tags; null removes all")
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, value: str | None) -> str:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _few(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else check_tags(value)
+
+
+def apply_changes(store: JobStore, job_id: str, changes: JobChanges) -> bool:
+    """Change a job; False if it is gone. Raises `InvalidRequest` if the merged metadata are too large."""
+    while True:
+        fields = store.hash(job_id)
+        if not fields:
+            return False
+        seen = {name: fields.get(name, "") for name in _FIELDS}
+        done = store.change(job_id, seen, _new_fields(fields, changes))
+        # Another client has changed the job in between: its change is kept, and this one is made on top of it.
+        if done is not False:
+            return bool(done)
+
+
+def _new_fields(fields: dict[str, str], changes: JobChanges) -> dict[str, str]:
+    options, sent = parse_record(fields).options, changes.model_fields_set
+    new: dict[str, str] = {}
+    if "name" in sent and changes.name is not None:
+        new["source_name"] = display_name(changes.name)
+    if "tags" in sent:
+        new["tags"] = json.dumps(changes.tags or [])
+    if "metadata" in sent:
+        merged = {} if changes.metadata is None else merge(options.metadata, changes.metadata)
+        try:
+            new["metadata"] = json.dumps(check_metadata(merged))
+        except ValueError as error:
+            raise InvalidRequest(f"metadata: {error}") from error
+    return new
+
+
+def merge(old: JsonValue, patch: JsonValue) -> Any:
+    """A JSON merge patch (RFC 7396) applied to a value."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged

@@ -1,0 +1,96 @@
+"""Localizes the video of a job again, with other options, without sending it again.
+
+The new job has a video of its own, so that either job can be deleted. Features are found in the worker's cache by the
+content of the video, so another model on the same features, or other options, cost no extraction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sentiloc.app.http.file_names import display_name
+from sentiloc.app.http.problems import InvalidRequest, ProblemError
+from sentiloc.app.jobs.idempotency import make_key
+from sentiloc.app.jobs.options import JobOptions, require_possible
+from sentiloc.app.jobs.record import JobRecord, NewJob, new_job_id
+from sentiloc.app.jobs.submit import Submitter
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import Storage, source_key
+from sentiloc.model.errors import ErrorCode
+
+EXAMPLE_RERUN: dict[str, Any] = {"options": {"threshold": 0.4, "labels": None}}
+
+
+class RerunRequest(BaseModel):
+    """What is different this time."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RERUN]})
+
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of the job's options that change; null stands for the default. Others stay as they were",
+    )
+    name: str | None = Field(None, min_length=1, max_length=255, description="Default: the job's name")
+
+
+@dataclass(frozen=True, slots=True)
+class Rerunner:
+    """Makes jobs of the videos of other jobs."""
+
+    settings: Settings
+    submitter: Submitter
+    storage: Storage
+
+    def rerun(self, record: JobRecord, asked: RerunRequest, key: str | None) -> tuple[JobRecord, bool]:
+        """The new job, and whether this call created it.
+
+        Raises `InvalidRequest`, `UnknownModel`, `IdempotencyConflict`, and `source_missing` if neither the video nor
+        its URL is there any more.
+        """
+        options = self._options(record, asked)
+        require_possible(options, self.settings)
+        digest = hashlib.sha256(json.dumps([record.id, options.canonical(), asked.name]).encode()).hexdigest()
+        job_id = new_job_id()
+        is_stored = self.storage.copy(record.source_key, source_key(job_id))
+        if not is_stored and record.source_url is None:
+            raise ProblemError(410, ErrorCode.SOURCE_MISSING, "The video is no longer stored.")
+        job = NewJob(
+            id=job_id,
+            source_key=source_key(job_id),
+            source_name=display_name(asked.name) if asked.name else record.source_name,
+            source_bytes=record.source_bytes if is_stored else 0,
+            source_url=record.source_url or "",
+            model=options.model_name or self.settings.model,
+            options=options,
+            rerun_of=record.id,
+            idempotency=make_key(key, digest, self.settings.idempotency_seconds),
+        )
+        return self._submit(job)
+
+    def _submit(self, job: NewJob) -> tuple[JobRecord, bool]:
+        try:
+            new = self.submitter.submit(job)
+        except ProblemError:
+            self.storage.delete(job.source_key)
+            raise
+        if new.id != job.id:
+            self.storage.delete(job.source_key)
+        return new, new.id == job.id
+
+    def _options(self, record: JobRecord, asked: RerunRequest) -> JobOptions:
+        fields = {name for name, value in asked.options.items() if value is None} & set(
+            JobOptions.model_fields
+        )
+        kept = record.options.model_dump(mode="json", exclude_defaults=True)
+        changed = {**kept, **asked.options}
+        try:
+            return JobOptions.model_validate(
+                {name: value for name, value in changed.items() if name not in fields}, strict=False
+            )
+        except ValidationError as error:
+            raise InvalidRequest.of(error.errors(), "options") from error

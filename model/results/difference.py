@@ -1,0 +1,75 @@
+"""What has become of the segments of one result in another one: kept, moved, lost, or new. Numpy-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sentiloc.model.segments import Segment
+
+TOLERANCE_SECONDS = 0.05
+"""Edges that differ by no more than this are the same: an edge lies between snippets of 0.64 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A segment of the first result, and the one of the second result that stands for it."""
+
+    before: Segment
+    after: Segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """All segments of two results, each once. `kept` ones have the same edges; `moved` ones overlap."""
+
+    kept: tuple[Match, ...]
+    moved: tuple[Match, ...]
+    lost: tuple[Segment, ...]
+    new: tuple[Segment, ...]
+
+
+def compare_segments(
+    before: Sequence[Segment], after: Sequence[Segment], tolerance: float = TOLERANCE_SECONDS
+) -> Difference:
+    """Match segments of the same label, those that overlap most first, each with one other at most.
+
+    Args:
+        before: Segments of the first result.
+        after: Segments of the second result.
+        tolerance: Seconds that an edge may differ in a segment that counts as kept.
+
+    Returns:
+        The matches in the order of the first result's segments, and what has no match.
+    """
+    pairs = [
+        (overlap, i, j)
+        for i, one in enumerate(before)
+        for j, other in enumerate(after)
+        if one.label == other.label and (overlap := _overlap(one, other)) > 0
+    ]
+    matched: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        if i not in matched and j not in taken:
+            matched[i] = j
+            taken.add(j)
+    matches = [Match(before[i], after[j]) for i, j in sorted(matched.items())]
+    return Difference(
+        kept=tuple(match for match in matches if _is_same(match, tolerance)),
+        moved=tuple(match for match in matches if not _is_same(match, tolerance)),
+        lost=tuple(one for i, one in enumerate(before) if i not in matched),
+        new=tuple(one for j, one in enumerate(after) if j not in taken),
+    )
+
+
+def _overlap(one: Segment, other: Segment) -> float:
+    """Temporal intersection over union."""
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    joined = max(one.end, other.end) - min(one.start, other.start)
+    return shared / joined if joined > 0 else float(one.start == other.start)
+
+
+def _is_same(match: Match, tolerance: float) -> bool:
+    edges = (match.before.start - match.after.start, match.before.end - match.after.end)
+    return all(abs(edge) <= tolerance for edge in edges)
