@@ -104,12 +104,13 @@ class Decoding:
         streams = self._media.sounds
         if not streams:
             return {}
+        is_stereo = self._task.request.audio_channels > 1
         sinks: list[Callable[[int, Samples], None]] = [self._output.audio]
         if len(streams) > 1:
-            self._mixer = Mixer(len(streams), rate, self._output.audio, self._begins)
+            self._mixer = Mixer(len(streams), rate, self._output.audio, self._begins, is_stereo=is_stereo)
             sinks = [self._mixer.sink(number) for number in range(len(streams))]
         return {
-            stream.index: Soundtrack(rate, limit, sink, self._begins)
+            stream.index: Soundtrack(rate, limit, sink, self._begins, is_stereo=is_stereo)
             for stream, sink in zip(streams, sinks, strict=True)
         }
 

@@ -49,7 +49,10 @@ class SnippetFrames:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """Mono samples (n,) in about [-1, 1]; the first is sample `start` since time 0. Chunks leave no gap."""
+    """Samples in about [-1, 1]; the first is sample `start` since time 0. Chunks leave no gap.
+
+    Mono is (n,), stereo (n, 2).
+    """
 
     start: int
     samples: NDArray[np.float32]
@@ -94,6 +97,7 @@ class Bounds:
     frames: int
     samples: int
     side: int
+    channels: int = 1
 
     @staticmethod
     def of(request: DecodeRequest, limits: DecodeLimits) -> Bounds:
@@ -106,6 +110,7 @@ class Bounds:
             frames=ceil(limits.max_frames * _MARGIN) + 1,
             samples=ceil(seconds * (request.audio_rate or 0)),
             side=limits.max_side_pixels,
+            channels=request.audio_channels,
         )
 
 
@@ -151,6 +156,8 @@ def read_end(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> EndOf
 def read_audio(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> AudioChunk:
     """A piece of sound; raises KeyError, TypeError or ValueError for anything else."""
     samples = np.frombuffer(payload, np.float32)
+    if bounds.channels > 1:
+        samples = samples.reshape(-1, bounds.channels)
     start = read_count(fields["start"], bounds.samples)
     _require(bool(np.isfinite(samples).all()), "samples")
     return AudioChunk(start, samples)

@@ -100,8 +100,8 @@ class DecoderProcess:
         size = SLOTS * self._request.slot_bytes
         shared = self._stack.enter_context(_shared_file(size))
         self.memory = self._stack.enter_context(mmap(shared.fileno(), size))
-        self._messages, out_fd = _pipe(reader=self._stack, writer=lent)
-        credit_fd, self._credits = _pipe(reader=lent, writer=self._stack)
+        self._messages, out_fd = open_pipe(reader=self._stack, writer=lent)
+        credit_fd, self._credits = open_pipe(reader=lent, writer=self._stack)
         fds = {
             "media_fd": media.fileno(),
             "frames_fd": shared.fileno(),
@@ -129,7 +129,7 @@ class DecoderProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_bare_environment(),
+            env=bare_environment(),
             pass_fds=tuple(fds.values()),
             process_group=0,
         )
@@ -238,14 +238,14 @@ def _shared_file(size: int) -> BinaryIO:
     return file
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """No keys or addresses of the service reach the child."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {**kept, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}
 
 
-def _pipe(*, reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+def open_pipe(*, reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
     """A pipe's two ends, each closed exactly once: a number that is closed twice may be another's by then."""
     read_fd, write_fd = os.pipe()
     reader.callback(os.close, read_fd)

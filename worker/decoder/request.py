@@ -14,7 +14,7 @@ class DecodeRequest:
     `frame_rate` is the grid in frames per second; None takes the video's own average rate.
     `face_samples` are positions within a snippet whose frames are wanted at up to `face_max_side` pixels.
     `visual_size`, if given, asks for all frames of a snippet: short side scaled to 8/7 of it, centre cropped.
-    `audio_rate`, if given, asks for mono audio at that many samples per second.
+    `audio_rate`, if given, asks for audio at that many samples per second, of `audio_channels`: 1 (mono) or 2.
     `audio_track` asks for one of the file's sound tracks, counted from 1; None chooses.
     `first_snippet` up to but without `end_snippet` (None: all that follow) are wanted, with their sound.
     `find_shots` asks for the moments at which new shots begin.
@@ -30,8 +30,11 @@ class DecodeRequest:
     first_snippet: int = 0
     end_snippet: int | None = None
     find_shots: bool = False
+    audio_channels: int = 1
 
     def __post_init__(self) -> None:
+        if self.audio_channels not in (1, 2):
+            raise ValueError(f"audio_channels is {self.audio_channels}, not 1 or 2")
         if any(not 0 <= sample < self.snippet_frames for sample in self.face_samples):
             raise ValueError(f"face samples {self.face_samples} lie outside 0..{self.snippet_frames - 1}")
         if list(self.face_samples) != sorted(set(self.face_samples)):

@@ -68,7 +68,7 @@ class Output:
         self._sender.send(channel.SNIPPET, {"index": index, "slot": slot, "faces": shape})
 
     def audio(self, start: int, samples: Samples) -> None:
-        """Samples (n,) from sample `start` on."""
+        """Samples (n,), or (n, 2) of stereo, from sample `start` on."""
         if self._waiting is not None:
             self._waiting.append((start, samples))
             if len(self._waiting) > _MOST_WAITING:

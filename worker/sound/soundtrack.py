@@ -28,12 +28,19 @@ class Soundtrack:
 
     Time stamps decide the position, on every path; deviations under `JITTER_SECONDS` are taken for rounding.
     `emit(start, samples)` receives chunks (n,) of about half a second, `start` counted in samples; what lies before
-    `begins` seconds is left out.
+    `begins` seconds is left out. With `is_stereo`, chunks are (n, 2), and mono sound is on both channels.
     """
 
     def __init__(
-        self, rate: int, max_seconds: float, emit: Callable[[int, Samples], None], begins: float = 0.0
+        self,
+        rate: int,
+        max_seconds: float,
+        emit: Callable[[int, Samples], None],
+        begins: float = 0.0,
+        *,
+        is_stereo: bool = False,
     ) -> None:
+        self._is_stereo = is_stereo
         self._rate, self._max_samples, self._emit = rate, int(max_seconds * rate), emit
         self._order: FrameOrder[AudioFrame] = FrameOrder(self._put, 0.0, goes_on=False)
         self._resampler: AudioResampler | None = None
@@ -133,20 +140,33 @@ class Soundtrack:
     def _flush_buffer(self) -> None:
         if self._buffer:
             channels = np.concatenate(self._buffer, axis=1)
-            chunk = channels[0] if len(channels) == 1 else mix_to_mono(channels)
+            chunk = self._chunk(channels)
             self._emit(self._position - len(chunk), chunk)
             self._buffer = []
+
+    def _chunk(self, channels: Samples) -> Samples:
+        if self._is_stereo:
+            return np.ascontiguousarray(np.broadcast_to(channels, (2, channels.shape[1])).T)
+        return channels[0] if len(channels) == 1 else mix_to_mono(channels)
 
 
 class Mixer:
     """Adds up the chunks of several sound tracks; `emit(start, samples)` receives what all of them have reached.
 
-    A track that ends, or stays behind by more than `patience` seconds, holds the others up no longer.
+    A track that ends, or stays behind by more than `patience` seconds, holds the others up no longer. With
+    `is_stereo`, chunks are (n, 2), and each channel is added up for itself.
     """
 
     def __init__(
-        self, tracks: int, rate: int, emit: Callable[[int, Samples], None], begins: float = 0.0
+        self,
+        tracks: int,
+        rate: int,
+        emit: Callable[[int, Samples], None],
+        begins: float = 0.0,
+        *,
+        is_stereo: bool = False,
     ) -> None:
+        self._is_stereo = is_stereo
         self._emit, self._patience = emit, int(_PATIENCE_SECONDS * rate)
         self._start = round(begins * rate)
         self._reached = [self._start] * tracks
@@ -164,8 +184,12 @@ class Mixer:
         missing = end - self._start - self._sum.shape[1]
         if missing > 0:
             self._sum = np.concatenate([self._sum, np.zeros((2, missing), np.float32)], axis=1)
-        # First track left, all others right: opposite phases do not cancel here either.
-        self._sum[min(track, 1), start - self._start : end - self._start] += samples
+        place = slice(start - self._start, end - self._start)
+        if self._is_stereo:
+            self._sum[:, place] += samples.T
+        else:
+            # First track left, all others right: opposite phases do not cancel here either.
+            self._sum[min(track, 1), place] += samples
         self._reached[track] = max(self._reached[track], end)
         # A track that ended would otherwise hold back the rest to the end of the file.
         self._release(max(min(self._reached), max(self._reached) - self._patience))
@@ -179,6 +203,7 @@ class Mixer:
         while count > 0:
             step = min(count, self._patience)
             part, self._sum = self._sum[:, :step], self._sum[:, step:]
-            self._emit(self._start, mix_to_mono(part) * np.float32(2))
+            mixed = np.ascontiguousarray(part.T) if self._is_stereo else mix_to_mono(part) * np.float32(2)
+            self._emit(self._start, mixed)
             self._start += step
             count -= step

@@ -1,0 +1,245 @@
+"""Reels: every picture and sample is the one that the plan names, lengths are exact, and nothing outlives a stop."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sentiloc.app.reels.plan import ReelClip, ReelPlan, parse_plan
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.reels.captions import Caption
+from sentiloc.worker.reels.join import Block, Joiner, equal_power, linear
+from sentiloc.worker.reels.render import render_reel
+from tests.support.media import make_clip, read_time
+
+SIZE = (128, 96)
+BEEP = (1.0, 1.2)
+
+
+def plan(*clips: ReelClip, rate: str = "25/1", crossfade: int = 0, captions: bool = False) -> ReelPlan:
+    return ReelPlan(
+        title="Best of",
+        rate=rate,
+        width=SIZE[0],
+        height=SIZE[1],
+        crossfade=crossfade,
+        captions=captions,
+        clips=clips,
+    )
+
+
+def part(path: Path, first: int, frames: int) -> ReelClip:
+    return ReelClip(source=str(path), name=path.name, first=first, frames=frames)
+
+
+def ignore(stage: str, progress: float) -> None:
+    """Nobody asks for progress."""
+
+
+def pictures(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+def sound(path: Path) -> NDArray[np.float32]:
+    """Samples (2, n) as a player hears them: what an edit list leaves out is left out."""
+    with av.open(str(path)) as container:
+        parts = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate(parts, axis=1)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reels") / "clip.mp4"
+    make_clip(path, seconds=4.0, size=SIZE, audio="aac", beeps=(BEEP,))
+    return path
+
+
+@pytest.fixture(scope="module")
+def ntsc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reels") / "ntsc.mp4"
+    make_clip(path, seconds=4.0, fps=30000 / 1001, size=SIZE)
+    return path
+
+
+class TestRender:
+    def test_every_picture_is_the_one_asked_for(self, clip: Path, ntsc: Path, tmp_path: Path) -> None:
+        made = plan(part(clip, 13, 20), part(ntsc, 50, 25), part(clip, 80, 20))
+        done = render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        shown = [read_time(picture) for picture in pictures(tmp_path / "reel.mp4")]
+        assert done.frames == len(shown) == 65
+        ours = [round(seconds * 25) for seconds in shown]
+        assert ours[:20] == list(range(13, 33))
+        assert ours[45:] == list(range(80, 100))
+        # A video of another rate shows what is on screen then: its own last picture, at most 1/29.97 s before.
+        wanted = np.arange(50, 75) / 25
+        lag = wanted - np.array(shown[20:45])
+        assert (lag > -0.002).all()
+        assert (lag < 1001 / 30000 + 0.002).all()
+
+    def test_the_file_says_how_long_it_is(self, clip: Path, tmp_path: Path) -> None:
+        path = tmp_path / "reel.mp4"
+        made = plan(part(clip, 0, 30), part(clip, 50, 30), part(clip, 10, 30), crossfade=10)
+        render_reel(made, path, DecodeLimits(), ignore)
+        with av.open(str(path)) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            assert video.frames == made.frames == 70
+            assert video.duration is not None
+            assert video.time_base is not None
+            assert float(video.duration * video.time_base) == pytest.approx(70 / 25)
+            assert audio.duration is not None
+            assert audio.time_base is not None
+            assert float(audio.duration * audio.time_base) == pytest.approx(70 / 25, abs=0.022)
+            assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+        assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
+
+    def test_sound_lies_where_its_picture_lies(self, clip: Path, tmp_path: Path) -> None:
+        path = tmp_path / "reel.mp4"
+        # The beep at 1.0 s of the clip is 0.4 s after the part's start, which is 1.2 s into the reel.
+        render_reel(plan(part(clip, 50, 30), part(clip, 15, 40)), path, DecodeLimits(), ignore)
+        loud = np.abs(sound(path)).max(axis=0) > 0.1
+        first, last = np.flatnonzero(loud)[[0, -1]] / 48_000
+        assert first == pytest.approx(1.2 + 0.4, abs=0.02)
+        assert last == pytest.approx(1.2 + 0.6, abs=0.03)
+
+    def test_a_crossfade_mixes_pictures(self, clip: Path, tmp_path: Path) -> None:
+        path = tmp_path / "reel.mp4"
+        render_reel(plan(part(clip, 0, 20), part(clip, 60, 20), crossfade=9), path, DecodeLimits(), ignore)
+        shown = pictures(path)
+        assert len(shown) == 31
+        alone = [read_time(picture) * 25 for picture in (*shown[:11], *shown[20:])]
+        assert [round(frame) for frame in alone] == [*range(11), *range(69, 80)]
+        middle = shown[15].astype(int)
+        assert ((middle > 100) & (middle < 155)).mean() > 0.2
+
+    def test_a_part_beyond_the_end_holds_the_last_picture(self, clip: Path, tmp_path: Path) -> None:
+        path = tmp_path / "reel.mp4"
+        render_reel(plan(part(clip, 95, 15)), path, DecodeLimits(), ignore)
+        shown = [round(read_time(picture) * 25) for picture in pictures(path)]
+        assert shown == [*range(95, 100), *[99] * 10]
+
+    def test_a_video_without_sound_is_silent(self, ntsc: Path, tmp_path: Path) -> None:
+        path = tmp_path / "reel.mp4"
+        render_reel(plan(part(ntsc, 0, 30), rate="30000/1001"), path, DecodeLimits(), ignore)
+        assert np.abs(sound(path)).max() < 1e-3
+        assert len(pictures(path)) == 30
+
+    def test_other_shapes_are_fitted_onto_black(self, tmp_path: Path) -> None:
+        make_clip(tmp_path / "tall.mp4", seconds=1.0, size=(64, 128))
+        render_reel(plan(part(tmp_path / "tall.mp4", 0, 10)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        picture = pictures(tmp_path / "reel.mp4")[5]
+        assert picture.shape == (96, 128, 3)
+        assert picture[:, :36].max() < 30
+        assert picture[:, 92:].max() < 30
+        assert picture[:, 44:84].max() > 150
+
+    def test_captions_are_drawn(self, clip: Path, tmp_path: Path) -> None:
+        for captions in (False, True):
+            made = plan(part(clip, 0, 3), captions=captions)
+            render_reel(made, tmp_path / f"{captions}.mp4", DecodeLimits(), ignore)
+        plain, titled = (pictures(tmp_path / f"{captions}.mp4")[1] for captions in (False, True))
+        changed = np.abs(plain.astype(int) - titled).max(axis=2) > 60
+        assert changed[70:].any()
+        assert not changed[:60].any()
+
+
+class TestFailure:
+    def test_what_stops_the_work_goes_through(self, clip: Path, tmp_path: Path) -> None:
+        def stop(stage: str, progress: float) -> None:
+            assert stage == "rendering"
+            if progress > 0.3:
+                raise SentilocError(ErrorCode.CANCELLED, "stopped")
+
+        with pytest.raises(SentilocError) as caught:
+            render_reel(plan(part(clip, 0, 100)), tmp_path / "reel.mp4", DecodeLimits(), stop)
+        assert caught.value.code is ErrorCode.CANCELLED
+
+    def test_progress_rises_to_one(self, clip: Path, tmp_path: Path) -> None:
+        seen: list[float] = []
+        made = plan(part(clip, 0, 20), part(clip, 30, 20))
+        render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), lambda _, done: seen.append(done))
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+
+    def test_a_damaged_video_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(2000))
+        with pytest.raises(SentilocError) as caught:
+            render_reel(
+                plan(part(tmp_path / "bad.mp4", 0, 10)), tmp_path / "reel.mp4", DecodeLimits(), ignore
+            )
+        assert caught.value.code is ErrorCode.CORRUPT_MEDIA
+
+    def test_the_encoder_is_held_to_its_limits(self, clip: Path, tmp_path: Path) -> None:
+        from sentiloc.worker.reels.encoder import Encoder
+
+        made, limits = plan(part(clip, 0, 10)), DecodeLimits(memory_bytes=150 * 1024**2)
+        with (
+            pytest.raises(SentilocError) as caught,
+            Encoder(
+                tmp_path / "reel.mp4", made, limits, has_sound=True, quality=20, on_wait=lambda: None
+            ) as encoder,
+        ):
+            for _ in range(200):
+                encoder.picture(memoryview(bytes(SIZE[0] * SIZE[1] * 3)))
+            encoder.finish()
+        assert caught.value.code is ErrorCode.RESOURCE_LIMIT
+
+
+class TestJoiner:
+    @staticmethod
+    def joined(clips: list[Block], overlaps: list[int], block: int = 7, weights: object = linear) -> Block:
+        out: list[Block] = []
+        joiner = Joiner(out.append, weights)  # type: ignore[arg-type]
+        ends = [*overlaps[1:], 0]
+        for clip, fade_in, fade_out in zip(clips, overlaps, ends, strict=True):
+            joiner.begin(len(clip), fade_in, fade_out)
+            for start in range(0, len(clip), block):
+                joiner.push(clip[start : start + block])
+        return np.concatenate(out)
+
+    @pytest.mark.parametrize("block", [1, 3, 7, 100])
+    def test_lengths_and_weights_do_not_depend_on_blocks(self, block: int) -> None:
+        clips = [np.full((40, 1), value, np.float32) for value in (0.0, 1.0, 0.0)]
+        found = self.joined(clips, [0, 9, 4], block)[:, 0]
+        assert len(found) == 120 - 13
+        assert found[31:40].tolist() == pytest.approx([step / 10 for step in range(1, 10)])
+        assert found[67:71].tolist() == pytest.approx([0.8, 0.6, 0.4, 0.2])
+        assert set(found[:31].tolist()) == {0.0}
+
+    def test_equal_power_keeps_the_power_of_unlike_sounds(self) -> None:
+        noise = np.random.default_rng(1)
+        clips = [noise.standard_normal((40_000, 1)).astype(np.float32) for _ in range(2)]
+        faded = self.joined(clips, [0, 20_000], 1000, equal_power)[20_000:40_000]
+        assert float(np.square(faded).mean()) == pytest.approx(1.0, abs=0.05)
+
+    def test_what_is_too_much_is_left_out(self) -> None:
+        out: list[Block] = []
+        joiner = Joiner(out.append, linear)
+        joiner.begin(5, 0, 0)
+        joiner.push(np.zeros((9, 1), np.float32))
+        assert sum(map(len, out)) == 5
+
+
+def test_overlaps_are_at_most_half_of_a_clip() -> None:
+    made = plan(*(ReelClip(source="a", name="a", first=0, frames=n) for n in (20, 6, 20)), crossfade=8)
+    assert made.overlaps == (0, 3, 3)
+    assert made.starts == (0, 17, 20)
+    assert made.frames == 40
+    assert made.seconds == pytest.approx(float(Fraction(40, 25)))
+
+
+def test_a_plan_comes_back_as_it_was() -> None:
+    made = plan(ReelClip(source="a", name="a.mp4", first=3, frames=9, caption="Positive 92%", seconds=0.12))
+    assert parse_plan(made.to_json()) == made
+
+
+def test_letters_that_cannot_be_drawn_are_replaced() -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    Caption("fröhlich 92% und noch sehr viel mehr Text", 128, 96).draw(picture, 3725.0)
+    assert picture.max() == 255

@@ -1,0 +1,210 @@
+"""The parent's side of the encoder: starts it, feeds it, writes down what it makes, and never outlives it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sentiloc.app.reels.plan import ReelPlan
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.confine import MEASURES
+from sentiloc.worker.decoder.process import bare_environment, open_pipe
+from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.reels import encoder_child as child
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.25
+_PIPE_BYTES = 1 << 20
+_EXIT_SECONDS = 5.0
+_LARGEST_PIECE = 64 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Encoder:
+    """Encodes pictures and sound into the MP4 file `path`. Use as a context manager: leaving it ends the child.
+
+    `on_wait` is called while the child is awaited; what it raises goes through.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        plan: ReelPlan,
+        limits: DecodeLimits,
+        *,
+        has_sound: bool,
+        quality: int,
+        on_wait: Callable[[], None],
+    ) -> None:
+        self._limits, self._on_wait = limits, on_wait
+        self._stack = ExitStack()
+        self._failure: str | None = None
+        self._is_done = False
+        try:
+            self._output = self._stack.enter_context(path.open("wb", buffering=0))
+            with ExitStack() as lent:
+                self._start(plan, has_sound, quality, lent)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _start(self, plan: ReelPlan, has_sound: bool, quality: int, lent: ExitStack) -> None:
+        in_fd, self._feed = open_pipe(reader=lent, writer=self._stack)
+        _widen(self._feed)
+        self._made, out_fd = open_pipe(reader=self._stack, writer=lent)
+        task = {
+            "in_fd": in_fd,
+            "out_fd": out_fd,
+            "parent_pid": os.getpid(),
+            "width": plan.width,
+            "height": plan.height,
+            "rate": plan.rate,
+            "frames": plan.frames,
+            "has_sound": has_sound,
+            "quality": quality,
+            "title": plan.title,
+            "limits": asdict(self._limits),
+        }
+        self._child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-s", "-P", "-m", "sentiloc.worker.reels.encoder_child", json.dumps(task)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=bare_environment(),
+            pass_fds=(in_fd, out_fd),
+            process_group=0,
+        )
+        self._stack.callback(self._end)
+        os.set_blocking(self._feed, False)
+        self._reader = threading.Thread(target=self._collect, name="encoder", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _end(self) -> None:
+        self._child.kill()
+        self._child.wait(_EXIT_SECONDS)
+        self._reader.join(_EXIT_SECONDS)
+
+    def picture(self, data: memoryview) -> None:
+        """Encode one picture: RGB, row by row."""
+        self._send(child.PICTURE, data)
+
+    def sound(self, data: memoryview) -> None:
+        """Encode samples: float32, left and right in turn."""
+        self._send(child.SOUND, data)
+
+    def finish(self) -> None:
+        """Wait until the file is complete and on the disk."""
+        self._send(child.END, memoryview(b""))
+        started = time.monotonic()
+        while self._reader.is_alive():
+            self._on_wait()
+            self._reader.join(_POLL_SECONDS)
+            if time.monotonic() - started > self._limits.wall_seconds:
+                raise SentilocError(
+                    ErrorCode.RESOURCE_LIMIT, "Encoding the reel takes longer than is allowed."
+                )
+        if not self._is_done:
+            raise self._error()
+        os.fsync(self._output.fileno())
+
+    def _send(self, kind: bytes, data: memoryview) -> None:
+        self._write(memoryview(child.IN_HEADER.pack(kind, data.nbytes)))
+        self._write(data.cast("B") if data.nbytes else data)
+
+    def _write(self, left: memoryview) -> None:
+        poll = select.poll()
+        poll.register(self._feed, select.POLLOUT)
+        waiting_since = time.monotonic()
+        while left:
+            if not poll.poll(_POLL_SECONDS * 1000):
+                self._on_wait()
+                if time.monotonic() - waiting_since > self._limits.stall_seconds:
+                    raise SentilocError(ErrorCode.RESOURCE_LIMIT, "The encoder made no progress.")
+                continue
+            try:
+                left = left[os.write(self._feed, left) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError as error:
+                self._reader.join(_EXIT_SECONDS)
+                raise self._error() from error
+            waiting_since = time.monotonic()
+
+    def _error(self) -> SentilocError:
+        if self._failure is not None and "ENOSPC" in self._failure:
+            return SentilocError(ErrorCode.STORAGE_FULL, "There is no room for the reel.")
+        log.warning("the encoder gave up: %r", self._failure)
+        return SentilocError(ErrorCode.RESOURCE_LIMIT, "The reel could not be encoded within the limits.")
+
+    def _collect(self) -> None:
+        """The body of the thread that writes down what the child makes."""
+        try:
+            while not self._is_done and self._failure is None:
+                kind, place, size = child.OUT_HEADER.unpack(self._read(child.OUT_HEADER.size))
+                if size > _LARGEST_PIECE:
+                    raise ValueError(f"a piece of {size} bytes")
+                self._take(kind, place, self._read(size))
+        except OSError as error:
+            self._failure = "ENOSPC" if error.errno in _FULL else str(error)
+        except (EOFError, ValueError) as error:
+            self._failure = str(error)
+
+    def _take(self, kind: bytes, place: int, data: bytes) -> None:
+        if kind == child.BYTES:
+            while data:
+                written = os.pwrite(self._output.fileno(), data, place)
+                data, place = data[written:], place + written
+        elif kind == child.DONE:
+            self._is_done = True
+        elif kind == child.FAILED:
+            self._failure = data.decode(errors="replace")
+        elif kind == child.CONFINED:
+            _log_confinement(data)
+        else:
+            raise ValueError(f"a message of the kind {kind!r}")
+
+    def _read(self, size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            part = os.read(self._made, size - len(parts))
+            if not part:
+                raise EOFError("the encoder ended early")
+            parts += part
+        return bytes(parts)
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold most of a picture, so that both ends wake less often; not every system can."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _log_confinement(data: bytes) -> None:
+    held: Any = json.loads(data)
+    missing = [name for name in MEASURES if name not in held]
+    if missing:
+        log.warning("the encoder runs without: %s", ", ".join(missing))

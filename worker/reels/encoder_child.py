@@ -1,0 +1,193 @@
+"""The confined process that encodes: `python -m sentiloc.worker.reels.encoder_child TASK`, started by `encoder` only.
+
+Raw pictures and samples come in by one pipe, pieces of an MP4 file go out by another: the process opens no file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.logging
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from sentiloc.worker.decoder.child import import_everything
+from sentiloc.worker.decoder.confine import confine
+from sentiloc.worker.decoder.request import DecodeLimits
+
+IN_HEADER = struct.Struct("<cQ")
+OUT_HEADER = struct.Struct("<cQQ")
+PICTURE, SOUND, END = b"V", b"A", b"E"
+CONFINED, BYTES, DONE, FAILED = b"C", b"B", b"D", b"X"
+SOUND_RATE = 48_000
+CHANNELS = 2
+_PIECE = 1 << 20
+_SOUND_FRAME = 1024
+_MOST_TEXT = 2000
+# What an MP4 header needs for each frame, rounded up; free space is left after it.
+_HEADER_BYTES, _PICTURE_BYTES, _SOUND_BYTES = 64 * 1024, 48, 32
+_MOV_CODECS = ("libx264", "libopenh264", "mpeg4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeTask:
+    """What is encoded: frames of `width` x `height` at `rate`, with sound or without."""
+
+    in_fd: int
+    out_fd: int
+    parent_pid: int
+    width: int
+    height: int
+    rate: str
+    frames: int
+    has_sound: bool
+    quality: int
+    title: str
+    limits: dict[str, Any]
+
+
+class PipeFile:
+    """A file for libav: what is written goes to the parent with its place, so that headers can be filled in later."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._place, self._end = fd, 0, 0
+
+    def write(self, data: bytes) -> int:
+        """Send a piece."""
+        send(self._fd, BYTES, data, self._place)
+        self._place += len(data)
+        self._end = max(self._end, self._place)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a place."""
+        self._place = (0, self._place, self._end)[whence] + offset
+        return self._place
+
+    def tell(self) -> int:
+        """The place."""
+        return self._place
+
+
+def send(fd: int, kind: bytes, data: bytes, place: int = 0) -> None:
+    """Write one message, however long the pipe makes us wait."""
+    left = memoryview(OUT_HEADER.pack(kind, place, len(data)) + data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def main() -> None:
+    """Encode as the command line says."""
+    task = EncodeTask(**json.loads(sys.argv[1]))
+    import_everything()
+    av.logging.set_level(None)
+    measures = confine(DecodeLimits(**task.limits), task.parent_pid)
+    send(task.out_fd, CONFINED, json.dumps(measures).encode())
+    try:
+        _encode(task)
+    except BrokenPipeError:
+        return
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))[-_MOST_TEXT:]
+        send(task.out_fd, FAILED, trace.encode())
+        return
+    send(task.out_fd, DONE, b"")
+
+
+def _encode(task: EncodeTask) -> None:
+    sounds = task.frames * SOUND_RATE / Fraction(task.rate) / _SOUND_FRAME if task.has_sound else 0
+    header = _HEADER_BYTES + task.frames * _PICTURE_BYTES + int(sounds) * _SOUND_BYTES
+    # The index before the pictures: players start before they have the whole file.
+    options = {"moov_size": str(header)}
+    with av.open(PipeFile(task.out_fd), "w", format="mp4", options=options) as container:
+        container.metadata["title"] = task.title
+        video = _add_video(container, task)
+        audio = _add_audio(container) if task.has_sound else None
+        encoder = _Encoder(container, video, audio, task)
+        for kind, data in _messages(task.in_fd):
+            encoder.take(kind, data)
+        encoder.finish()
+
+
+def _add_video(container: OutputContainer, task: EncodeTask) -> VideoStream:
+    codec = next(name for name in _MOV_CODECS if name in av.codecs_available)
+    options = {"crf": str(task.quality), "preset": "veryfast"} if codec == "libx264" else {}
+    stream = container.add_stream(codec, rate=Fraction(task.rate), options=options)
+    assert isinstance(stream, VideoStream)  # noqa: S101
+    stream.width, stream.height, stream.pix_fmt = task.width, task.height, "yuv420p"
+    stream.time_base = 1 / Fraction(task.rate)
+    stream.codec_context.thread_count = task.limits["threads"]
+    return stream
+
+
+def _add_audio(container: OutputContainer) -> AudioStream:
+    stream = container.add_stream("aac", rate=SOUND_RATE, options={"b": "160000"})
+    assert isinstance(stream, AudioStream)  # noqa: S101
+    stream.codec_context.layout = "stereo"
+    return stream
+
+
+class _Encoder:
+    def __init__(
+        self, container: OutputContainer, video: VideoStream, audio: AudioStream | None, task: EncodeTask
+    ) -> None:
+        self._container, self._video, self._audio, self._task = container, video, audio, task
+        self._frames = self._samples = 0
+
+    def take(self, kind: bytes, data: bytes) -> None:
+        """Encode a picture or some samples."""
+        if kind == PICTURE:
+            shape = (self._task.height, self._task.width, 3)
+            frame = av.VideoFrame.from_ndarray(np.frombuffer(data, np.uint8).reshape(shape), "rgb24")
+            frame.pts, frame.time_base = self._frames, 1 / Fraction(self._task.rate)
+            self._frames += 1
+            self._container.mux(self._video.encode(frame))
+        elif self._audio is not None:
+            self._sound(np.frombuffer(data, np.float32).reshape(-1, CHANNELS))
+
+    def _sound(self, samples: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        assert self._audio is not None  # noqa: S101
+        planes = np.ascontiguousarray(np.clip(samples, -1, 1).T)
+        frame = av.AudioFrame.from_ndarray(planes, "fltp", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, self._samples, Fraction(1, SOUND_RATE)
+        self._samples += len(samples)
+        self._container.mux(self._audio.encode(frame))
+
+    def finish(self) -> None:
+        """Get the rest out of the encoders."""
+        self._container.mux(self._video.encode(None))
+        if self._audio is not None:
+            self._container.mux(self._audio.encode(None))
+
+
+def _messages(fd: int) -> Iterator[tuple[bytes, bytes]]:
+    while True:
+        kind, size = IN_HEADER.unpack(_read(fd, IN_HEADER.size))
+        if kind == END:
+            return
+        yield kind, _read(fd, size)
+
+
+def _read(fd: int, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = os.read(fd, min(_PIECE, size - len(parts)))
+        if not part:
+            raise BrokenPipeError("the parent is gone")
+        parts += part
+    return bytes(parts)
+
+
+if __name__ == "__main__":
+    main()
