@@ -190,6 +190,16 @@ class Settings(BaseSettings):
         90 * 86_400, ge=0, description="Time from a job's end to the deletion of its record; 0: never"
     )
 
+    max_highlight_videos: int = Field(
+        200, ge=1, description="Videos that one request for highlights may look at"
+    )
+    max_reel_clips: int = Field(100, ge=1, le=500, description="Clips of one reel")
+    max_reel_seconds: float = Field(1800.0, gt=0, description="Maximum length of a reel")
+    reel_side_pixels: int = Field(1920, ge=64, le=3840, description="Longest side of a reel's picture")
+    reel_quality: int = Field(
+        20, ge=0, le=51, description="Constant rate factor of reels: lower is better and larger"
+    )
+
     max_orphans: int = Field(
         100,
         ge=0,

@@ -15,7 +15,7 @@ from typing import Any, cast
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, is_incoming, result_key, source_owner, thumbnail_key
+from sentiloc.app.storage.local import Storage, is_incoming, reel_key, result_key, source_owner, thumbnail_key
 from sentiloc.app.uploads.record import UploadState, upload_key
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ def delete_results(storage: Storage, record: JobRecord) -> None:
     """Delete the results of all attempts at a job, and its thumbnails."""
     for attempt in range(1, record.attempt + 1):
         storage.delete(result_key(record.id, attempt))
+        if record.reel is not None:
+            storage.delete(reel_key(record.id, attempt))
     for index in range(record.thumbnails):
         storage.delete(thumbnail_key(record.id, record.attempt, index))
 
@@ -139,7 +141,8 @@ class Retention:
         if record is None:
             return True
         # The files of a running job may exist before its record names them.
-        return record.state.is_terminal and record.result_key != result_key(record.id, int(found[2]))
+        kept = record.result_key and record.result_key.rpartition(".")[0]
+        return record.state.is_terminal and kept != f"results/{record.id}.{found[2]}"
 
     def _due(self, what: str) -> list[str]:
         seconds, micros = self._store.redis.time()

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
-from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
 from sentiloc.app.jobs.rows import JobRow, read_rows
 from sentiloc.app.jobs.store import JobStore
 
@@ -73,6 +73,7 @@ class JobFilter:
     min_duration: float | None = None
     max_duration: float | None = None
     min_confidence: float | None = None
+    kind: JobKind = JobKind.LOCALIZE
 
     @property
     def has_filters(self) -> bool:
@@ -87,7 +88,8 @@ class JobFilter:
     def matches(self, row: JobRow) -> bool:
         """True for a job to be listed. The index has already applied the times."""
         return (
-            (not self.states or row.state in self.states)
+            row.kind is self.kind
+            and (not self.states or row.state in self.states)
             and (self.batch is None or row.batch_id == self.batch)
             and (self.label is None or self.label in row.labels)
             and (self.text is None or self.text.casefold() in row.name.casefold())

@@ -17,6 +17,13 @@ from sentiloc.app.telemetry.tracing import current_traceparent
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 
+class JobKind(StrEnum):
+    """What a job does; part of the public contract."""
+
+    LOCALIZE = "localize"
+    REEL = "reel"
+
+
 class JobState(StrEnum):
     """The states of a job; part of the public contract."""
 
@@ -80,7 +87,8 @@ class NewJob:
 
     `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. A new job belongs to the API
     key and to the trace of the request that creates it, unless told otherwise. `base` is the root path and version of
-    that request, for the links of its webhook.
+    that request, for the links of its webhook. `reel` is the plan of a reel as JSON; a job with a plan renders it and
+    has no video of its own.
     """
 
     id: str = field(default_factory=new_job_id)
@@ -95,6 +103,7 @@ class NewJob:
     key_id: str | None = field(default_factory=_current_key)
     trace: str = field(default_factory=current_traceparent)
     base: str = field(default_factory=_current_base)
+    reel: str = ""
     idempotency: IdempotencyKey | None = None
 
     def fields(self) -> dict[str, str]:
@@ -113,6 +122,7 @@ class NewJob:
             "base": self.base,
             "batch": self.batch_id or "",
             "rerun_of": self.rerun_of or "",
+            "reel": self.reel,
         }
 
 
@@ -139,7 +149,8 @@ class JobRecord:
 
     `attempt` counts claims, so that a late worker of an earlier attempt is recognized. `crashes` counts workers that
     died while they held the job. A worker first fetches the video from `source_url`, if there is one; `source_bytes`
-    is 0 until then. `key_id` is the API key that submitted the job, None without keys.
+    is 0 until then. `reel` is the plan of a reel as JSON, None for a job that localizes a video. `key_id` is the API
+    key that submitted the job, None without keys.
 
     `asked` are the options as they were sent; `options` are the same with the metadata and tags as they are now.
     `duration` (seconds) and `found` are those of the result; None without one, and for jobs of older versions.
@@ -179,6 +190,12 @@ class JobRecord:
     video_expires_at: float | None = None
     result_expires_at: float | None = None
     record_expires_at: float | None = None
+    reel: str | None = None
+
+    @property
+    def kind(self) -> JobKind:
+        """What the job makes of videos."""
+        return JobKind.LOCALIZE if self.reel is None else JobKind.REEL
 
     @property
     def has_expiry(self) -> bool:
@@ -232,6 +249,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         video_expires_at=_time(fields, "uploads_until"),
         result_expires_at=_time(fields, "results_until"),
         record_expires_at=_time(fields, "records_until"),
+        reel=fields.get("reel") or None,
     )
 
 

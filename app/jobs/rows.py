@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any, cast
 
 from sentiloc.app.jobs.found import LabelFound, read_found
-from sentiloc.app.jobs.record import JobState
+from sentiloc.app.jobs.record import JobKind, JobState
 from sentiloc.app.jobs.store import JobStore, job_key
 
 _FIELDS = (
-    *("state", "source_name", "key_id", "batch", "created_at", "finished_at", "duration"),
+    *("state", "source_name", "key_id", "batch", "created_at", "finished_at", "duration", "reel"),
     *("found", "labels_found", "options", "metadata", "tags"),
 )
 
@@ -31,6 +31,7 @@ class JobRow:
     finished_at: float | None
     duration: float | None
     texts: tuple[str, str, str, str, str]
+    kind: JobKind = JobKind.LOCALIZE
 
     @cached_property
     def found(self) -> dict[str, LabelFound] | None:
@@ -73,7 +74,7 @@ def read_rows(store: JobStore, job_ids: Sequence[str]) -> Iterator[JobRow | None
 
 
 def _row(job_id: str, values: list[str | None]) -> JobRow | None:
-    state, name, key_id, batch, created, finished, duration, *texts = values
+    state, name, key_id, batch, created, finished, duration, reel, *texts = values
     if state is None or created is None:
         return None
     found, labels, options, metadata, tags = (text or "" for text in texts)
@@ -87,4 +88,5 @@ def _row(job_id: str, values: list[str | None]) -> JobRow | None:
         finished_at=float(finished) if finished else None,
         duration=float(duration) if duration else None,
         texts=(found, labels, options, metadata, tags),
+        kind=JobKind.REEL if reel else JobKind.LOCALIZE,
     )

@@ -27,23 +27,29 @@ from sentiloc.app.routes.uploads.presign import PresignRequest
 from sentiloc.app.schemas.batches import BatchBody, BatchListBody
 from sentiloc.app.schemas.health import HealthBody, ReadyBody
 from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED, JobBody, JobListBody
+from sentiloc.app.schemas.reels import CutRequest, HighlightsBody, ReelBody, ReelRequest
 from sentiloc.app.schemas.results import ResultBody
 
 REQUESTS: tuple[type[BaseModel], ...] = (
     *(JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest),
     *(BatchItem, BatchRequest, BatchWebhook, JobChanges, RerunRequest),
+    *(CutRequest, ReelRequest),
 )
 """The bodies of requests that routes read by themselves."""
 TAGS = {
     "jobs": "Create a job from a video, follow it, list, cancel and delete jobs.",
     "batches": "Many videos in one request: progress, results and exports of all of them together.",
     "results": "What a finished job holds: segments in every format, scores, pictures, the video.",
+    "reels": "The best moments of several videos: found, cut for editing programs, rendered.",
     "feedback": "Correct results, and export the corrections as training data.",
     "uploads": "Resumable uploads (tus 1.0.0), and uploads that go directly to the object store.",
     "webhooks": "The deliveries of events that tell the end of jobs.",
     "service": "The service itself: limits, models, the caller's key, health and metrics.",
 }
-_EXAMPLES_WITH_NULLS = (BatchBody, BatchListBody, HealthBody, JobBody, JobListBody, ReadyBody, ResultBody)
+_EXAMPLES_WITH_NULLS = (
+    *(BatchBody, BatchListBody, HealthBody, HighlightsBody, JobBody, JobListBody, ReadyBody, ReelBody),
+    ResultBody,
+)
 _PARTIAL_ROOTS = {"ResultBody", "EmotionResultBody", "ExpressionResultBody", "CurveBody", "SeriesCurveBody"}
 _INFO = {
     "contact": {"name": "Sentiloc", "url": "https://github.com/sentiloc/sentiloc"},

@@ -10,13 +10,14 @@ from pydantic import ConfigDict, Field
 from sentiloc.app.http.address import current_base
 from sentiloc.app.jobs.listing import Summary
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
-from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
 from sentiloc.app.schemas.base import Body
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
 
 _EXAMPLE_JOB: dict[str, Any] = {
     "id": EXAMPLE_ID,
+    "kind": "localize",
     "state": "extracting",
     "stage": "extracting",
     "progress": 0.42,
@@ -95,6 +96,7 @@ class JobBody(Body):
     )
 
     id: str
+    kind: JobKind = Field(JobKind.LOCALIZE, description="`reel` for a job that renders a reel")
     state: JobState = Field(description="`succeeded`, `failed` and `cancelled` are final")
     stage: str | None = Field(description="The present stage of the work; null while no worker has the job")
     progress: float = Field(ge=0, le=1, description="Share of the work that is done, over all stages")
@@ -128,6 +130,7 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
     path = f"{current_base() if base is None else base}/jobs/{record.id}"
     return JobBody(
         id=record.id,
+        kind=record.kind,
         state=record.state,
         stage=record.stage,
         progress=record.progress,
@@ -147,8 +150,14 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
         expires_at=_optional(record.result_expires_at or record.record_expires_at),
         video_expires_at=_optional(record.video_expires_at),
-        links=Links(self=path, result=f"{path}/result"),
+        links=_links(path, record),
     )
+
+
+def _links(path: str, record: JobRecord) -> Links:
+    """The result of a reel is its video."""
+    made = f"{path.rpartition('/jobs/')[0]}/reels/{record.id}/video"
+    return Links(self=path, result=f"{path}/result" if record.reel is None else made)
 
 
 def _source(record: JobRecord) -> Source:

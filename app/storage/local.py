@@ -52,6 +52,11 @@ def thumbnail_key(job_id: str, attempt: int, index: int) -> str:
     return f"results/{job_id}.{attempt}.{index}.jpg"
 
 
+def reel_key(job_id: str, attempt: int) -> str:
+    """The key of the reel that one attempt has rendered."""
+    return f"results/{job_id}.{attempt}.mp4"
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 RESERVE_BYTES = 64 << 20
 """Free bytes that uploads leave on the disk, for the job store's log and the results of accepted jobs."""

@@ -18,7 +18,7 @@ from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, full_is_typed, result_key, thumbnail_key
+from sentiloc.app.storage.local import Storage, full_is_typed, reel_key, result_key, thumbnail_key
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -31,6 +31,7 @@ from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
+from sentiloc.worker.reels.storing import rendered, upload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +94,10 @@ class JobRunner:
 
     def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
         try:
-            self._localize(record, keeper)
+            if record.reel is None:
+                self._localize(record, keeper)
+            else:
+                self._render(record, record.reel, keeper)
         except SentilocError as error:
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper.stop_reason)
@@ -139,6 +143,24 @@ class JobRunner:
             with keeper.waiting_outside():
                 path = stack.enter_context(self._storage.local_path(record.source_key))
             yield path
+
+    def _render(self, record: JobRecord, plan: str, keeper: LeaseKeeper) -> None:
+        key, limits = reel_key(record.id, record.attempt), self._config.decode_limits
+        folder = self._settings.data_dir / "reels"
+        quality = self._settings.reel_quality
+        with (
+            full_is_typed(),
+            span("render"),
+            rendered(plan, self._storage, folder, limits, keeper, quality) as path,
+            keeper.waiting_outside(),
+        ):
+            patience = self._settings.save_patience_seconds
+            persist(lambda: upload(self._storage, path, key), keeper.check, patience)
+        if self._insist(lambda: self._store.succeed(record.lease, key)):
+            logger.info("succeeded with a reel")
+        else:
+            self._storage.delete(key)
+            logger.info("the reel is discarded: the job was cancelled or given to another worker")
 
     def _make_thumbnails(
         self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
-from sentiloc.app.routes.results.result import STORE_DOWN, ResultExpired, ResultNotReady, read_result
+from sentiloc.app.routes.results.result import STORE_DOWN, IsReel, ResultExpired, ResultNotReady, read_result
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, CurveBody
 from sentiloc.app.schemas.tasks import SeriesCurveBody
 from sentiloc.app.services import ServicesDep
@@ -65,6 +65,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
         **NOT_MODIFIED,
         **documented(
             JobNotFound,
+            IsReel,
             ResultNotReady,
             ResultExpired,
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),

@@ -74,6 +74,17 @@ class ResultNotReady(TypedProblem):
         super().__init__(f"The job is {state}; there is no result yet.", headers)
 
 
+class IsReel(TypedProblem):
+    """The job renders a reel: it has a video instead of a result."""
+
+    of_status = 409
+    of_code = ProblemCode.WRONG_TASK
+    example = "This job renders a reel; its video is at /reels/{job_id}/video."
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"This job renders a reel; its video is at {address(f'/reels/{job_id}/video')}.")
+
+
 def _examples() -> dict[str, Any]:
     """The example result in each format."""
     example = parse_result(EXAMPLE_RESULT)
@@ -137,6 +148,7 @@ class Cut(CutOptions):
         **NOT_MODIFIED,
         **documented(
             JobNotFound,
+            IsReel,
             ResultNotReady,
             (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
             (409, ErrorCode.CANCELLED, "The job was cancelled."),
@@ -277,11 +289,27 @@ def read_result(services: Services, record: JobRecord) -> AnyResult:
     return parse_any(json.loads(data))
 
 
+def read_corrected(services: Services, record: JobRecord) -> AnyResult:
+    """The stored result of a job with the segments of the last feedback, if there is any; raises as `read_result`."""
+    stored = read_result(services, record)
+    given = _corrections(services, record) if isinstance(stored, Result) else None
+    if given is None or not isinstance(stored, Result):
+        return stored
+    return replace(stored, segments=_as_left(stored, given))
+
+
 def require_result(record: JobRecord) -> str:
     """The storage key of the result; raises the problem that says why there is none.
 
     An expired result counts as gone even before the sweep deletes it.
     """
+    if record.reel is not None:
+        raise IsReel(record.id)
+    return require_stored(record)
+
+
+def require_stored(record: JobRecord) -> str:
+    """The storage key of what a job has made, a result or a reel; raises as `require_result`."""
     if record.state is not JobState.SUCCEEDED or record.result_key is None:
         raise _no_result(record)
     if record.result_expires_at is not None and time.time() >= record.result_expires_at:

@@ -1,0 +1,1 @@
+"""From results to a film: highlights, cuts for editing programs, rendered reels."""

@@ -1,0 +1,241 @@
+"""`GET /highlights`: the strongest moments of chosen jobs, or of all jobs of a span of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from sentiloc.app.cuts.sequence import GivenClip, GivenSource, SequenceOptions
+from sentiloc.app.http.address import address
+from sentiloc.app.http.problems import (
+    ProblemCode,
+    ProblemError,
+    RedisUnavailable,
+    TypedProblem,
+    documented,
+)
+from sentiloc.app.jobs.listing import JobFilter, list_jobs
+from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.routes.deps import NO_STORE, JobNotFound
+from sentiloc.app.routes.reels.clips import build_sequence, find_records
+from sentiloc.app.routes.reels.cuts import CUT_ANSWER, write_cut
+from sentiloc.app.routes.results.result import (
+    STORE_DOWN,
+    IsReel,
+    ResultExpired,
+    ResultNotReady,
+    read_corrected,
+    read_result,
+)
+from sentiloc.app.schemas.reels import CutBody, HighlightBody, HighlightsBody, JobRef, KindName
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.model.errors import ErrorCode
+from sentiloc.model.highlights.handles import HandleOptions
+from sentiloc.model.highlights.highlights import Highlight, HighlightOptions, find_highlights
+from sentiloc.model.highlights.moments import KINDS, Footage, MomentOptions
+from sentiloc.model.results.result import Result
+
+router = APIRouter(tags=["reels"])
+
+_WEEK_SECONDS = 7 * 86_400.0
+_PAGE = 100
+
+
+class TooManyVideos(TypedProblem):
+    """More videos than one request may look at."""
+
+    of_status = 422
+    of_code = ProblemCode.INVALID_REQUEST
+    example = "These are more than 200 videos: name some jobs, or a shorter time."
+
+
+class HighlightQuery(BaseModel):
+    """Which jobs are looked at, which moments are taken, and how they are cut."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: list[JobRef] | None = Field(
+        None, max_length=200, description="Jobs to look at; may be repeated. Left out: all jobs of the time"
+    )
+    created_after: AwareDatetime | None = Field(
+        None, description="Without `job`: jobs created after this; default: a week ago"
+    )
+    created_before: AwareDatetime | None = Field(None, description="Without `job`: jobs created before this")
+    metadata: list[Annotated[str, Field(pattern="^[^=]+=")]] | None = Field(
+        None, description="Without `job`: `key=value` of a job's metadata; may be repeated"
+    )
+    count: int = Field(10, ge=1, le=100, description="Highlights at most")
+    kind: list[KindName] | None = Field(None, description="Moments of these kinds; may be repeated")
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    max_seconds: float = Field(
+        10.0, gt=0, le=600, description="A longer segment is shortened to its strongest part"
+    )
+    handle: float = Field(1.0, ge=0, le=60, description="Seconds to show before and after a moment")
+    snap: float = Field(
+        0.8, ge=0, le=10, description="How far a cut may move to a change of shot or a pause; 0: not at all"
+    )
+    corrected: bool = Field(True, description="Take the segments of the last feedback where there is any")
+    format: Literal["json", "edl", "fcp7", "fcpxml", "otio", "mlt", "llc"] = Field(
+        "json", description="`json`, or a cut for an editing program"
+    )
+    title: str = Field("Highlights", min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")
+    folder: str = Field(
+        "", max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$", description="Where the videos lie, for cuts"
+    )
+
+    def options(self) -> HighlightOptions:
+        """How highlights are found."""
+        return HighlightOptions(
+            count=self.count,
+            moments=MomentOptions(
+                kinds=tuple(self.kind) if self.kind else KINDS,
+                min_confidence=self.min_confidence,
+                max_seconds=self.max_seconds,
+            ),
+            handles=HandleOptions(handle=self.handle, snap=self.snap),
+        )
+
+    def filter(self) -> JobFilter:
+        """Which jobs are looked at if none are named."""
+        since = time.time() - _WEEK_SECONDS if self.created_after is None else self.created_after.timestamp()
+        pairs = (text.partition("=") for text in self.metadata or ())
+        return JobFilter(
+            states=(JobState.SUCCEEDED,),
+            created_after=since,
+            created_before=None if self.created_before is None else self.created_before.timestamp(),
+            metadata=tuple((key, value) for key, _, value in pairs),
+        )
+
+
+@router.get(
+    "/highlights",
+    summary="Find the best moments",
+    operation_id="findHighlights",
+    response_model=HighlightsBody,
+    responses={
+        200: {**CUT_ANSWER, "description": "The highlights as JSON, or as a cut in the requested format"},
+        **documented(
+            JobNotFound,
+            IsReel,
+            ResultNotReady,
+            (409, ErrorCode.CANCELLED, "The job was cancelled."),
+            ResultExpired,
+            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            TooManyVideos,
+            STORE_DOWN,
+            RedisUnavailable,
+        ),
+    },
+)
+def highlights(query: Annotated[HighlightQuery, Query()], services: ServicesDep) -> Response:
+    """The most certain moments, spread over videos and time, without near-duplicates.
+
+    Each has a cut: the moment with `handle` seconds around it, moved to a change of shot or into a pause where one is
+    near. Of named jobs every one must have a result; of all jobs, those that have succeeded are taken.
+    """
+    records = _chosen(services, query)
+    footage, skipped = _read(services, records, query)
+    found = find_highlights(footage, query.options())
+    if query.format == "json":
+        body = HighlightsBody(
+            highlights=[_body(one, records[one.footage.id], services) for one in found],
+            videos=len(footage),
+            skipped=skipped,
+            seconds=round(sum(one.cut.end - one.cut.start for one in found), 3),
+        )
+        return Response(body.model_dump_json(), media_type="application/json", headers=NO_STORE)
+    if not found:
+        raise ProblemError(422, ProblemCode.INVALID_REQUEST, "There is no highlight to cut.")
+    sources = [GivenSource(id=one.id, name=one.name, video=one.result.video) for one in footage]
+    options = SequenceOptions(title=query.title, folder=query.folder)
+    return write_cut(build_sequence([_clip(one) for one in found], sources, options), query.format)
+
+
+def _chosen(services: Services, query: HighlightQuery) -> dict[str, JobRecord]:
+    if query.job:
+        return find_records(services, query.job)
+    most = services.settings.max_highlight_videos
+    found: dict[str, JobRecord] = {}
+    for record in _walk(services, query.filter()):
+        if len(found) >= most:
+            raise TooManyVideos(f"These are more than {most} videos: name some jobs, or a shorter time.")
+        found[record.id] = record
+    # Oldest first: a shoot is shown in the order in which it came.
+    return dict(reversed(found.items()))
+
+
+def _walk(services: Services, wanted: JobFilter) -> Iterator[JobRecord]:
+    cursor: str | None = None
+    while True:
+        page = list_jobs(services.store, wanted, _PAGE, cursor)
+        yield from page.records
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _read(
+    services: Services, records: dict[str, JobRecord], query: HighlightQuery
+) -> tuple[list[Footage], list[str]]:
+    """Results of sentiment, and the jobs that have none. A named job without any result is a problem."""
+    footage: list[Footage] = []
+    skipped: list[str] = []
+    read = read_corrected if query.corrected else read_result
+    for record in records.values():
+        try:
+            result = read(services, record)
+        except ProblemError as error:
+            if query.job or error.status not in (409, 410):
+                raise
+            skipped.append(record.id)
+            continue
+        if isinstance(result, Result):
+            footage.append(Footage(id=record.id, name=record.source_name, result=result))
+        else:
+            skipped.append(record.id)
+    return footage, skipped
+
+
+def _body(one: Highlight, record: JobRecord, services: Services) -> HighlightBody:
+    moment, cut = one.moment, one.cut
+    return HighlightBody(
+        rank=one.rank,
+        job=record.id,
+        name=record.source_name,
+        kind=moment.kind,
+        start=round(moment.start, 6),
+        end=round(moment.end, 6),
+        peak=round(moment.peak, 6),
+        confidence=moment.confidence,
+        by_hand=moment.by_hand,
+        cut=CutBody(start=cut.start, end=cut.end, start_snap=cut.start_snap, end_snap=cut.end_snap),
+        thumbnail=_thumbnail(one, record, services),
+        video=address(f"/jobs/{record.id}/video"),
+    )
+
+
+def _thumbnail(one: Highlight, record: JobRecord, services: Services) -> str | None:
+    """The picture of the stored segment whose peak is nearest to the moment's, if one lies inside its cut."""
+    if not record.thumbnails:
+        return None
+    stored = one.footage.result if not one.moment.by_hand else read_result(services, record)
+    peaks = [segment.peak for segment in stored.segments[: record.thumbnails]]
+    index = min(range(len(peaks)), key=lambda n: abs(peaks[n] - one.moment.peak), default=None)
+    if index is None or not one.cut.start <= peaks[index] <= one.cut.end:
+        return None
+    return address(f"/jobs/{record.id}/thumbnails/{index}")
+
+
+def _clip(one: Highlight) -> GivenClip:
+    confidence = None if one.moment.by_hand else one.moment.confidence
+    return GivenClip(
+        source_id=one.footage.id,
+        start=one.cut.start,
+        end=one.cut.end,
+        label=one.moment.kind,
+        confidence=confidence,
+    )

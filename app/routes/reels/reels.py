@@ -1,0 +1,276 @@
+"""`/reels`: videos rendered from parts of other videos. A reel is a job, which is followed under `/jobs`."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from sentiloc.app.cuts.sequence import SequenceOptions
+from sentiloc.app.http.address import address
+from sentiloc.app.http.answers import BAD_RANGES, RangeProblems
+from sentiloc.app.http.body import parse_body, read_body
+from sentiloc.app.http.problems import (
+    BodyTooLarge,
+    ProblemCode,
+    ProblemError,
+    RedisUnavailable,
+    TypedProblem,
+    documented,
+    problem_of,
+)
+from sentiloc.app.jobs.idempotency import make_key
+from sentiloc.app.jobs.listing import InvalidCursor, JobFilter, list_jobs
+from sentiloc.app.jobs.options import JobOptions, require_possible
+from sentiloc.app.jobs.record import JobKind, JobRecord, JobState, NewJob, new_job_id
+from sentiloc.app.jobs.submit import IdempotencyConflict
+from sentiloc.app.reels.plan import ReelLook, ReelPlan, make_plan, parse_plan
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, json_body
+from sentiloc.app.routes.jobs.localize import IdempotencyHeader
+from sentiloc.app.routes.reels.clips import make_sequence
+from sentiloc.app.routes.results.result import (
+    STORE_DOWN,
+    IsReel,
+    ResultExpired,
+    ResultNotReady,
+    require_stored,
+)
+from sentiloc.app.schemas.jobs import Failure
+from sentiloc.app.schemas.reels import ReelBody, ReelListBody, ReelRequest
+from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.storage.local import source_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+router = APIRouter(tags=["reels"])
+
+MAX_BODY_BYTES = 256 * 1024
+MODEL = "reel"
+"""What a reel's job has instead of a model."""
+_MP4 = "video/mp4"
+_HEADERS = {"Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"}
+
+
+class ReelNotFound(TypedProblem):
+    """The id is unknown, belongs to another API key, or is not that of a reel."""
+
+    of_status = 404
+    of_code = ProblemCode.JOB_NOT_FOUND
+    example = "There is no reel with this id."
+
+
+class ReelTooLong(TypedProblem):
+    """The reel has more clips, or lasts longer, than this server renders."""
+
+    of_status = 422
+    of_code = ProblemCode.INVALID_REQUEST
+    example = "The reel lasts 2000 s; this server renders at most 1800 s."
+
+
+def find_reel(record: JobDep) -> JobRecord:
+    """The job of the path, if it renders a reel; raises `ReelNotFound`."""
+    if record.reel is None:
+        raise ReelNotFound
+    return record
+
+
+ReelDep = Annotated[JobRecord, Depends(find_reel)]
+
+
+@router.post(
+    "/reels",
+    status_code=202,
+    summary="Render a reel",
+    operation_id="createReel",
+    openapi_extra=json_body(ReelRequest),
+    responses={
+        202: {
+            "description": "The reel is queued and survives a restart of the server.",
+            "headers": {"Location": {"description": "The reel's path", "schema": {"type": "string"}}},
+        },
+        **documented(
+            JobNotFound,
+            IsReel,
+            ResultNotReady,
+            (409, ErrorCode.CANCELLED, "The job was cancelled."),
+            ResultExpired,
+            (410, ErrorCode.SOURCE_MISSING, "The video holiday.mp4 is no longer stored."),
+            BodyTooLarge,
+            ReelTooLong,
+            IdempotencyConflict,
+            (
+                422,
+                ErrorCode.URL_FORBIDDEN,
+                "The URL leads to an address that this server does not connect to.",
+            ),
+            STORE_DOWN,
+            RedisUnavailable,
+        ),
+    },
+)
+async def create(
+    request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
+) -> ReelBody:
+    """An MP4 (H.264, AAC) of the clips with cross-fades. Its length is exact to the frame, and told at once."""
+    body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
+    asked = parse_body(ReelRequest, body)
+    record = await to_thread.run_sync(_submit, services, asked, idempotency_key)
+    response.headers["Location"] = address(f"/reels/{record.id}")
+    response.headers.update(NO_STORE)
+    return reel_body(record)
+
+
+def _submit(services: Services, asked: ReelRequest, key: str | None) -> JobRecord:
+    options = JobOptions(priority=asked.priority, webhook=asked.webhook, metadata=asked.metadata)
+    require_possible(options, services.settings)
+    plan = _plan(services, asked)
+    job_id = new_job_id()
+    digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
+    return services.submitter.submit(
+        NewJob(
+            id=job_id,
+            source_key=source_key(job_id),
+            source_name=f"{plan.title}.mp4",
+            source_bytes=0,
+            model=MODEL,
+            options=options,
+            reel=plan.to_json(),
+            idempotency=make_key(key, digest, services.settings.idempotency_seconds),
+        )
+    )
+
+
+def _plan(services: Services, asked: ReelRequest) -> ReelPlan:
+    settings = services.settings
+    if len(asked.clips) > settings.max_reel_clips:
+        detail = (
+            f"The reel has {len(asked.clips)} clips; this server renders at most {settings.max_reel_clips}."
+        )
+        raise ReelTooLong(detail)
+    sequence, records = make_sequence(
+        services, asked.clips, SequenceOptions(title=asked.title, fps=asked.fps)
+    )
+    for record in records.values():
+        if services.storage.size(record.source_key) is None:
+            detail = f"The video {record.source_name} is no longer stored."
+            raise ProblemError(410, ErrorCode.SOURCE_MISSING, detail)
+    look = ReelLook(
+        crossfade_seconds=asked.crossfade,
+        captions=asked.captions,
+        max_side=min(asked.max_side, settings.reel_side_pixels),
+    )
+    plan = make_plan(sequence, {name: record.source_key for name, record in records.items()}, look)
+    if plan.seconds > settings.max_reel_seconds:
+        detail = (
+            f"The reel lasts {plan.seconds:g} s; this server renders at most {settings.max_reel_seconds:g} s."
+        )
+        raise ReelTooLong(detail)
+    return plan
+
+
+@router.get(
+    "/reels",
+    summary="List reels",
+    operation_id="listReels",
+    responses=documented(InvalidCursor, RedisUnavailable),
+)
+def reels(
+    response: Response,
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> ReelListBody:
+    """Newest first. Continue with `next_cursor` until it is null. A page may be short or empty before the end."""
+    response.headers.update(NO_STORE)
+    page = list_jobs(services.store, JobFilter(kind=JobKind.REEL), limit, cursor)
+    return ReelListBody(reels=[reel_body(record) for record in page.records], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/reels/{job_id}",
+    summary="Get a reel",
+    operation_id="getReel",
+    responses=documented(ReelNotFound, BAD_ID, RedisUnavailable),
+)
+def reel(record: ReelDep, response: Response) -> ReelBody:
+    """Its state, its exact length, and where its video is."""
+    response.headers.update(NO_STORE)
+    return reel_body(record)
+
+
+@router.get(
+    "/reels/{job_id}/video",
+    summary="Get a reel's video",
+    operation_id="getReelVideo",
+    response_class=FileResponse,
+    responses={
+        200: {
+            "description": "The MP4",
+            "content": {_MP4: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        206: {
+            "description": "The requested range",
+            "content": {_MP4: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+        **documented(
+            ReelNotFound,
+            ResultNotReady,
+            (409, ErrorCode.CANCELLED, "The job was cancelled."),
+            ResultExpired,
+            (410, ErrorCode.SOURCE_MISSING, "The reel is no longer stored."),
+            *BAD_RANGES,
+            BAD_ID,
+            STORE_DOWN,
+            RedisUnavailable,
+        ),
+    },
+)
+def video(record: ReelDep, services: ServicesDep) -> Response:
+    """The rendered reel, with byte ranges, for a player."""
+    return send_reel(services, record)
+
+
+def send_reel(services: Services, record: JobRecord) -> Response:
+    """The file of a reel; raises the problem that says why there is none."""
+    key = require_stored(record)
+    link = services.storage.link(key)
+    if link is not None and services.storage.size(key) is not None:
+        return RedirectResponse(link, headers=NO_STORE)
+    name = quote(record.source_name)
+    headers = {**_HEADERS, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
+    try:
+        with services.storage.local_path(key) as path:
+            return RangeProblems(FileResponse(path, media_type=_MP4, headers=headers))
+    except SentilocError as error:
+        if error.code is ErrorCode.SOURCE_MISSING:
+            raise ProblemError(410, error.code, "The reel is no longer stored.") from error
+        raise problem_of(error) from error
+
+
+def reel_body(record: JobRecord) -> ReelBody:
+    """The public part of a reel's record."""
+    plan = parse_plan(record.reel or "")
+    is_there = record.state is JobState.SUCCEEDED
+    until = record.result_expires_at or record.record_expires_at
+    return ReelBody(
+        id=record.id,
+        state=record.state,
+        progress=1.0 if is_there else record.progress,
+        title=plan.title,
+        seconds=round(plan.seconds, 6),
+        frames=plan.frames,
+        rate=plan.rate,
+        width=plan.width,
+        height=plan.height,
+        clips=len(plan.clips),
+        created_at=datetime.fromtimestamp(record.created_at, UTC),
+        expires_at=None if until is None else datetime.fromtimestamp(until, UTC),
+        error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
+        job=address(f"/jobs/{record.id}"),
+        video=address(f"/reels/{record.id}/video") if is_there else None,
+    )
