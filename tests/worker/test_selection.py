@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -39,7 +40,7 @@ def _pictures(path: Path, request: DecodeRequest) -> tuple[list[bytes], EndOfMed
     return [image.tobytes() for image in shown], events[-1]
 
 
-def _left_out(path: Path, looks: Samples) -> tuple[int, int]:
+def _left_out(path: Path, looks: Samples, *, keeps_cuts: bool = False) -> tuple[int, int]:
     """How many packets of pictures a selection leaves out, and how many there are."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
@@ -51,6 +52,7 @@ def _left_out(path: Path, looks: Samples) -> tuple[int, int]:
             is_disposable,
             looks,
             lambda packet, ticks: None if ticks is None else float(ticks * packet.time_base) - zero,
+            keeps_cuts=keeps_cuts,
         )
         selection.begin()
         chosen = [is_needed for packet, is_needed in selection.of(container.demux(video)) if packet.size]
@@ -61,11 +63,11 @@ def _looks(positions: tuple[int, ...]) -> Samples:
     return Samples(rate=25.0, length=16, positions=positions, first=0, end=None)
 
 
-def _make(path: Path, name: str, **changes: object) -> Path:
+def _make(path: Path, name: str, **changes: Any) -> Path:
     codec, suffix, options = STREAMS[name]
     clip = path.with_suffix(suffix)
     pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    make_clip(clip, codec=codec, options=options, pixel_format=pixels, **({"seconds": 6.0} | changes))
+    make_clip(clip, codec=codec, options=options, pixel_format=pixels, **{"seconds": 6.0, **changes})
     return clip
 
 
@@ -110,7 +112,7 @@ def test_the_last_pictures_are_decoded(tmp_path: Path) -> None:
         )
         selection.begin()
         found = [
-            (packet.pts, is_needed)
+            (packet.pts or 0, is_needed)
             for packet, is_needed in selection.of(container.demux(video))
             if packet.size
         ]
@@ -132,7 +134,7 @@ def _break_packets(path: Path, start: float, end: float) -> None:
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         places = [
-            (packet.pos, packet.size)
+            (packet.pos or 0, packet.size)
             for packet in container.demux(video)
             if packet.pts is not None and start <= float(packet.pts * Fraction(video.time_base or 0)) < end
         ]
@@ -163,3 +165,19 @@ def test_interlaced_pictures_are_all_decoded(tmp_path: Path) -> None:
     (few, end), (every, whole) = (_pictures(tmp_path / "clip.mp4", request) for request in (FEW, EVERY))
     assert few == every
     assert end == whole
+
+
+def test_pictures_before_a_new_shot_are_decoded_where_cuts_are_asked_for(tmp_path: Path) -> None:
+    options = (
+        ("bf", "3"),
+        ("b_strategy", "0"),
+        ("g", "25"),
+        ("sc_threshold", "0"),
+        ("x264-params", "b-pyramid=none"),
+    )
+    make_clip(tmp_path / "clip.mp4", seconds=4.0, options=options)
+    without, count = _left_out(tmp_path / "clip.mp4", _looks(()))
+    kept, _ = _left_out(tmp_path / "clip.mp4", _looks(()), keeps_cuts=True)
+    keyframes = 3
+    assert without - kept >= 3 * keyframes - 3
+    assert kept > count * 0.2

@@ -99,6 +99,7 @@ class Decoding:
         )
         self._selection = _selection(media, task.request)
         self._left_out: list[float] = []
+        self._gap = 0
         self._meter = media.rate_meter()
         self._shots = ShotMeter()
         self._sent, self._shown = array("d"), array("d")
@@ -230,6 +231,7 @@ class Decoding:
         """Take what is shown at `seconds`; None is a picture that was left out, as nobody looks at it."""
         seconds = self._clock.count(seconds)
         if frame is None:
+            self._gap += 1
             if self._builder is not None:
                 self._builder.pass_time(seconds)
             return
@@ -244,7 +246,8 @@ class Decoding:
     def _look_for_shots(self, frame: VideoFrame, seconds: float) -> None:
         grid = brightness(frame, GRID) if self._task.request.find_shots else None
         if grid is not None:
-            self._shots.add(grid, seconds)
+            self._shots.add(grid, seconds, self._gap)
+        self._gap = 0
 
     def _begin(self, first: VideoFrame) -> SnippetBuilder:
         media = self._media

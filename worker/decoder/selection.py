@@ -120,9 +120,8 @@ class Selection:
         return size > _LARGE * usual
 
     def _is_before_cut(self, shown: float) -> bool:
-        """Whether the next picture that others are predicted from may begin a shot."""
-        following = min((picture for picture in self._new_pictures if picture[0] > shown), default=None)
-        return following is not None and following[1]
+        """Whether one of the pictures that this one may be predicted from begins a shot."""
+        return any(is_new for picture, is_new in self._new_pictures if picture > shown)
 
     def _decide(self, held: _Held) -> bool | None:
         """Whether the oldest packet is needed; None as long as later ones must be seen to know."""
