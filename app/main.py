@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from sentiloc.app.access.audit import AuditMiddleware
 from sentiloc.app.access.guard import KeyGuard
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
@@ -20,6 +21,7 @@ from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
+from sentiloc.app.routes.account import erasure
 from sentiloc.app.routes.batches import batches
 from sentiloc.app.routes.batches import results as batch_results
 from sentiloc.app.routes.fast_path import JobStatusFastPath
@@ -50,7 +52,7 @@ ROUTERS = [
     for module in (
         *(highlights, cuts, reels),
         *(localize, listing, job, events, result, curve, feedback, about, key, metrics, health),
-        *(presign, upload_routes, webhooks, thumbnails, batches, batch_results, changes, diff),
+        *(presign, upload_routes, webhooks, thumbnails, batches, batch_results, changes, diff, erasure),
     )
 ]
 
@@ -76,6 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadRequests, routes=app.state.routes)
     if services.settings.keys_required:
         app.add_middleware(KeyGuard, settings=services.settings, shared=services.shared)
+    if services.settings.audit_log is not None:
+        app.add_middleware(AuditMiddleware, log=services.audit)
     _allow_origins(app, services.settings.cors_origins)
     app.add_middleware(
         OriginGuard,

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.batches.intake import BatchIntake
 from sentiloc.app.batches.store import BatchStore
+from sentiloc.app.housekeeping.erasure import Eraser
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.events import EventStreams
 from sentiloc.app.jobs.feedback import FeedbackStore
@@ -21,6 +22,7 @@ from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import Storage
+from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.jobs import UploadJobs
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.app.uploads.writer import UploadWriter
@@ -52,6 +54,8 @@ class Services:
     batch_intake: BatchIntake
     endpoints: EndpointStore
     outbox: Outbox
+    eraser: Eraser
+    audit: AuditLog
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -87,6 +91,8 @@ class Services:
             batch_intake=BatchIntake(settings, batches, dispatcher, upload_jobs),
             endpoints=endpoints,
             outbox=Outbox(settings, store, batches, endpoints, keys),
+            eraser=Eraser(store, storage, uploads, batches, endpoints, settings.features_dir),
+            audit=AuditLog(settings.audit_log),
         )
 
 

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
+    audit_log: Path | None = Field(
+        None,
+        description="File to which is appended who did what, and when, as JSON lines without content; default: none",
+    )
     tracing: bool = Field(False, description="Send OpenTelemetry traces; the variables OTEL_… say where")
 
     max_upload_bytes: int = Field(2 * 1024**3, gt=0)

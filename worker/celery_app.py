@@ -19,7 +19,7 @@ from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs.presence import PresenceThread
 from sentiloc.worker.jobs.process import drain_after, end_with_parent, start_beating
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
-from sentiloc.worker.jobs.sweeper import start_sweeper
+from sentiloc.worker.jobs.sweeper import Forgetter, start_sweeper
 from sentiloc.worker.jobs.watchdog import Watchdog
 from sentiloc.worker.pipelines.registry import Pipelines
 
@@ -53,7 +53,7 @@ def _on_child_start(**_: Any) -> None:
     store = JobStore(connect(settings), settings.redis_prefix)
     storage = make_storage(settings)
     _runner = JobRunner(settings, store, storage, pipelines)
-    start_sweeper(storage)
+    start_sweeper(storage, Forgetter(store, settings.features_dir))
     presence = PresenceThread(settings, store, pipelines)
     presence.start()
     presence.load()

@@ -16,6 +16,7 @@ from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, is_incoming, reel_key, result_key, source_owner, thumbnail_key
+from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.record import UploadState, upload_key
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Retention:
         self._settings = settings
         self._store = store
         self._storage = storage
+        self._audit = AuditLog(settings.audit_log)
 
     def publish_times(self) -> None:
         """Put the retention times into Redis, for the scripts that end jobs."""
@@ -75,6 +77,7 @@ class Retention:
             if record is not None:
                 delete_files(self._storage, record)
                 logger.info("job %s has expired", job_id)
+                self._audit.write("retention", "deleted an expired job", job_id=job_id)
             self._done("records", job_id)
         for job_id in self._due("results"):
             record = self._store.get(job_id)

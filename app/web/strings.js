@@ -3,6 +3,7 @@ export const text = {
   skip: "Skip to content",
   tagline: "When does a video convey positive or negative sentiment?",
   apiDocs: "API",
+  responsibleUse: "Responsible use: what is stored, and what law asks",
   theme: "Light or dark",
   allVideos: "Videos",
 

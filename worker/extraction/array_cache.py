@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -46,13 +45,14 @@ def cached_for(owner: str) -> Iterator[None]:
         _owner.reset(token)
 
 
-def forget_owner(folder: Path, owner: str) -> int:
-    """Delete all entries of an owner; returns their number."""
-    place = _place(folder, owner)
-    if place == folder:
-        return 0
-    count = len(list(place.glob("*")))
-    shutil.rmtree(place, ignore_errors=True)
+def forget_owner(folder: Path, owner: str, before: float | None = None) -> int:
+    """Delete the entries of an owner, or those last used before a Unix time; returns their number."""
+    place, count = _place(folder, owner), 0
+    for path in place.glob("*") if owner else ():
+        status = _status(path)
+        if status is not None and (before is None or status.st_mtime <= before):
+            path.unlink(missing_ok=True)
+            count += 1
     return count
 
 

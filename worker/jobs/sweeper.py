@@ -1,31 +1,73 @@
-"""Deletes what killed processes left on this machine. The API sweeps too, but perhaps on another machine."""
+"""Deletes what killed processes left on this machine, and features of owners whose data was erased.
+
+The API sweeps too, but perhaps on another machine.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from pathlib import Path
+from typing import cast
 
+from redis import RedisError
+
+from sentiloc.app.housekeeping.erasure import forgotten_key
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
+from sentiloc.worker.extraction.array_cache import forget_owner
 
 logger = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 600.0
+_LOOK_SECONDS = 15.0
 _UNFINISHED_SECONDS = 3600.0
 
 
-def start_sweeper(storage: Storage) -> None:
-    """Sweep now and every ten minutes, in a thread that ends with the process."""
-    threading.Thread(target=_loop, args=(storage,), name="sweeper", daemon=True).start()
+def start_sweeper(storage: Storage, forgetter: Forgetter) -> None:
+    """Sweep now and every ten minutes, in a thread that ends with the process; look for erased owners more often."""
+    threading.Thread(target=_loop, args=(storage, forgetter), name="sweeper", daemon=True).start()
 
 
-def _loop(storage: Storage) -> None:
-    pause = threading.Event()
+class Forgetter:
+    """Deletes the features of owners whose data was erased while this process runs, or before."""
+
+    def __init__(self, store: JobStore, features_dir: Path) -> None:
+        self._store = store
+        self._features_dir = features_dir
+        self._done: dict[str, float] = {}
+        self._is_first = True
+
+    def look(self) -> int:
+        """Delete what is to be forgotten; returns the number of entries. Raises `redis.RedisError`."""
+        key = forgotten_key(self._store.prefix)
+        found = cast("list[tuple[str, float]]", self._store.redis.zrange(key, 0, -1, withscores=True))
+        count = 0
+        for owner, at in found:
+            if self._done.get(owner) != at:
+                # Features from after an erasure stay, unless it happens just now: then a job may have used older ones.
+                count += forget_owner(self._features_dir, owner, at if self._is_first else None)
+                self._done[owner] = at
+        self._is_first = False
+        return count
+
+
+def _loop(storage: Storage, forgetter: Forgetter) -> None:
+    pause, next_sweep = threading.Event(), time.monotonic()
     while True:
         try:
-            count = storage.sweep(_UNFINISHED_SECONDS)
+            if time.monotonic() >= next_sweep:
+                next_sweep = time.monotonic() + _INTERVAL_SECONDS
+                count = storage.sweep(_UNFINISHED_SECONDS)
+                if count:
+                    logger.info("deleted %d files that killed processes left behind", count)
+            count = forgetter.look()
             if count:
-                logger.info("deleted %d files that killed processes left behind", count)
+                logger.info("deleted %d cached features of owners whose data was erased", count)
+        except RedisError as error:
+            logger.warning("erased owners cannot be looked up: %s", error)
         except Exception:
             # The thread must live on: an error here is most likely the disk's, and passes.
             logger.exception("unfinished files could not be deleted")
-        pause.wait(_INTERVAL_SECONDS)
+        pause.wait(_LOOK_SECONDS)

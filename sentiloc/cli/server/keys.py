@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import json
+import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +18,9 @@ from rich.table import Table
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import ApiKey, KeyStore
 from sentiloc.app.redis.client import connect
-from sentiloc.app.settings import get_settings
+from sentiloc.app.services import Services
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.cli.options import DataDir, override
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -29,12 +34,18 @@ _DAY = 86_400
 KeyId = Annotated[str, typer.Argument(help="Id, as `sentiloc keys list` shows it")]
 
 
-def _store(data_dir: Path | None) -> KeyStore:
-    override(data_dir=data_dir)
+def _settings() -> Settings:
+    """The settings, with the Redis of `sentiloc serve` if no other is set."""
     settings = get_settings()
     if settings.redis_url is None:
         socket = settings.data_dir.expanduser().resolve() / "redis" / "redis.sock"
         settings = settings.model_copy(update={"redis_url": f"unix://{socket}"})
+    return settings
+
+
+def _store(data_dir: Path | None) -> KeyStore:
+    override(data_dir=data_dir)
+    settings = _settings()
     redis = connect(settings)
     try:
         redis.ping()
@@ -42,6 +53,10 @@ def _store(data_dir: Path | None) -> KeyStore:
         detail = "Redis cannot be reached: start `sentiloc serve` (with the same --data-dir), or set SENTILOC_REDIS_URL"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
     return KeyStore(redis, settings.redis_prefix)
+
+
+def _audit(what: str, **about: str | int | None) -> None:
+    AuditLog(get_settings().audit_log).write(f"operator:{getpass.getuser()}", what, **about)
 
 
 @keys_app.command()
@@ -73,6 +88,7 @@ def create(
         weight=weight,
         expires_at=None if expires_days is None else time.time() + expires_days * _DAY,
     )
+    _audit("created an API key", key=new.key.id)
     typer.echo(f"key:            {new.text}")
     typer.echo(f"webhook secret: {new.webhook_secret}")
     typer.echo(f"id:             {new.key.id}")
@@ -104,7 +120,30 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
     """Revoke a key permanently, with immediate effect. Its jobs stay until they expire."""
     if not _store(data_dir).revoke(key_id):
         raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
+    _audit("revoked an API key", key=key_id)
     typer.echo(f"{key_id} is revoked")
+
+
+@keys_app.command()
+def erase(
+    key_id: KeyId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete everything that belongs to a key: jobs, videos, results, feedback, uploads, webhooks, features.
+
+    Prints a receipt as JSON. The key itself stays; revoke it first so that nothing new comes.
+    """
+    if _store(data_dir).get(key_id) is None:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
+    if not yes:
+        typer.confirm(f"Delete everything of {key_id}? It cannot be restored.", abort=True)
+    services = Services.from_settings(_settings())
+    receipt = services.eraser.erase(key_id, seconds=math.inf)
+    shown = receipt.to_dict()
+    counts = {name: value for name, value in shown.items() if isinstance(value, str | int)}
+    _audit("erased an owner's data", **{**counts, "at": None})
+    typer.echo(json.dumps(shown, indent=1))
 
 
 @keys_app.command("rotate-webhook-secret")
@@ -113,6 +152,7 @@ def rotate_webhook_secret(key_id: KeyId, data_dir: DataDir = None) -> None:
     secret = _store(data_dir).rotate_webhook_secret(key_id)
     if secret is None:
         raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
+    _audit("rotated a webhook secret", key=key_id)
     typer.echo(f"webhook secret: {secret}")
 
 

@@ -1,0 +1,64 @@
+"""Writes requests into the audit log: those that change something, and those that read a video or its results."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sentiloc.app.access.caller import Caller, current_caller
+from sentiloc.app.telemetry.audit import AuditLog
+from sentiloc.app.telemetry.logs import request_id_context
+
+_READING = frozenset({"GET", "HEAD"})
+_CONTENT = re.compile(r"/(video|results?|curve|thumbnails|feedback|diff|highlights|cuts?|archive)\b")
+# Who is refused before a caller is known is in the service's log and metrics: it must not be able to fill this one.
+_UNKNOWN = frozenset({401, 421, 429})
+_MAX_ID = 64
+
+
+class AuditMiddleware:
+    """ASGI middleware outside of `KeyGuard`, which finds out who the caller is."""
+
+    def __init__(self, app: ASGIApp, log: AuditLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request, then write what it was and how it ended."""
+        if scope["type"] != "http" or not _matters(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            if status not in _UNKNOWN:
+                self._write(scope, status)
+
+    def _write(self, scope: Scope, status: int) -> None:
+        ids = {name: str(value)[:_MAX_ID] for name, value in scope.get("path_params", {}).items()}
+        self._log.write(
+            who(current_caller()),
+            f"{scope['method']} {getattr(scope.get('route'), 'path', 'unmatched')}",
+            **ids,
+            status=status,
+            address=scope["client"][0] if scope.get("client") else None,
+            request=request_id_context.get(),
+        )
+
+
+def who(caller: Caller) -> str:
+    """The caller as the audit log names it."""
+    return "anyone" if caller.key_id is None else f"key:{caller.key_id}"
+
+
+def _matters(method: str, path: str) -> bool:
+    return method != "OPTIONS" and (method not in _READING or _CONTENT.search(path) is not None)

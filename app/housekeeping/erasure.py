@@ -1,0 +1,186 @@
+"""Deletes everything that belongs to one owner: the jobs of an API key, or those without a key, and all about them.
+
+A worker that runs one of the jobs stops at its next look and discards what it has. Features lie on the workers'
+machines, which are told by a set of forgotten owners. Every step may be repeated, so an erasure that was cut off is
+called again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from redis import Redis
+
+from sentiloc.app.batches.store import BatchStore
+from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.storage.local import Storage
+from sentiloc.app.uploads.record import upload_key
+from sentiloc.app.uploads.store import UploadStore
+from sentiloc.app.webhooks.endpoints import EndpointStore
+
+KEPT = (
+    "the API key itself and its minutes used by month, for the operator's accounts",
+    "the audit log, which holds ids and no content",
+)
+_PAGE = 200
+_FORGOTTEN_SECONDS = 400 * 86_400
+FEATURES_OF = "of-"
+"""Start of the name of the folder in which a worker keeps the features of one owner."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What was deleted. `complete` is False if the time was over before everything was: call again.
+
+    `feature_entries` counts those on this machine; workers elsewhere delete theirs within a minute.
+    """
+
+    owner: str | None
+    at: str = ""
+    complete: bool = False
+    jobs: int = 0
+    results: int = 0
+    thumbnails: int = 0
+    feedback: int = 0
+    uploads: int = 0
+    batches: int = 0
+    webhooks: int = 0
+    feature_entries: int = 0
+    kept: tuple[str, ...] = KEPT
+
+    def to_dict(self) -> dict[str, object]:
+        """The receipt as JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Eraser:
+    """Erases owners. Raises `redis.RedisError` and `storage_unavailable`: then call again."""
+
+    store: JobStore
+    storage: Storage
+    uploads: UploadStore
+    batches: BatchStore
+    endpoints: EndpointStore
+    features_dir: Path
+
+    def erase(self, owner: str | None, seconds: float = 60.0) -> Receipt:
+        """Delete what belongs to the API key `owner`; None: what belongs to no key. Stops after `seconds`."""
+        receipt = Receipt(owner)
+        until = time.monotonic() + seconds
+        steps = (self._jobs(owner, receipt), self._uploads(owner, receipt), self._batches(owner, receipt))
+        for step in steps:
+            for _ in step:
+                if time.monotonic() > until:
+                    break
+        self._webhooks(owner, receipt)
+        self._features(owner, receipt)
+        receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
+        receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if receipt.complete:
+            self._redis.hdel(f"{self._prefix}turns", f"interactive {owner or ''}", f"batch {owner or ''}")
+        return receipt
+
+    def _jobs(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
+        while job_ids := self._job_ids(owner):
+            for job_id in job_ids:
+                self._job(job_id, owner, receipt)
+                yield
+
+    def _job(self, job_id: str, owner: str | None, receipt: Receipt) -> None:
+        self.store.cancel(job_id)
+        has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
+        record = self.store.delete(job_id)
+        self._redis.delete(upload_key(self._prefix, job_id))
+        if record is None:
+            # The record is gone already; the index is what is left of it.
+            self._redis.zrem(self._index("jobs", owner), job_id)
+            return
+        delete_files(self.storage, record)
+        receipt.jobs += 1
+        receipt.results += record.result_key is not None
+        receipt.thumbnails += record.thumbnails
+        receipt.feedback += bool(has_feedback)
+
+    def _uploads(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
+        for upload_id in self._upload_ids(owner):
+            upload = self.uploads.find(upload_id)
+            if upload is not None:
+                self.uploads.end(upload)
+            # The record holds the name of the video, and would be remembered for a day.
+            self._redis.delete(upload_key(self._prefix, upload_id))
+            self._redis.zrem(self._index("uploads", owner), upload_id)
+            receipt.uploads += 1
+            yield
+
+    def _batches(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
+        for batch_id in self._batch_ids(owner):
+            record = self.batches.get(batch_id)
+            if record is not None:
+                self.batches.forget(record)
+            self._redis.zrem(self._index("batches", owner), batch_id)
+            receipt.batches += 1
+            yield
+
+    def _webhooks(self, owner: str | None, receipt: Receipt) -> None:
+        for endpoint in self.endpoints.of_key(owner) if owner else ():
+            self.endpoints.delete(endpoint)
+            receipt.webhooks += 1
+
+    def _features(self, owner: str | None, receipt: Receipt) -> None:
+        if not owner:
+            return
+        folder = self.features_dir / f"{FEATURES_OF}{owner}"
+        receipt.feature_entries = len(list(folder.glob("*")))
+        shutil.rmtree(folder, ignore_errors=True)
+        now = self._redis.time()[0]
+        self._redis.zadd(forgotten_key(self._prefix), {owner: now})
+        self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)
+
+    def _job_ids(self, owner: str | None) -> list[str]:
+        if owner:
+            return self._first("jobs", owner)
+        found = cast("list[str]", self._redis.zrange(self._index("jobs", None), 0, -1))
+        records = zip(found, self.store.get_many(found), strict=True)
+        return [job_id for job_id, record in records if record is None or record.key_id is None]
+
+    def _upload_ids(self, owner: str | None) -> list[str]:
+        if owner:
+            return self._first("uploads", owner)
+        found = ((upload_id, self.uploads.find(upload_id)) for upload_id in self.uploads.waiting(100_000))
+        return [upload_id for upload_id, upload in found if upload is None or upload.key_id is None]
+
+    def _batch_ids(self, owner: str | None) -> list[str]:
+        if owner:
+            return self._first("batches", owner)
+        found = cast("list[str]", self._redis.zrange(self._index("batches", None), 0, -1))
+        records = ((batch_id, self.batches.get(batch_id)) for batch_id in found)
+        return [batch_id for batch_id, record in records if record is None or not record.key_id]
+
+    def _first(self, name: str, owner: str) -> list[str]:
+        # Uploads and batches are walked once, so all of them; jobs page by page.
+        last = _PAGE - 1 if name == "jobs" else -1
+        return cast("list[str]", self._redis.zrange(self._index(name, owner), 0, last))
+
+    def _index(self, name: str, owner: str | None) -> str:
+        return f"{self._prefix}{name}:{owner}" if owner else f"{self._prefix}{name}"
+
+    @property
+    def _redis(self) -> Redis:
+        return self.store.redis
+
+    @property
+    def _prefix(self) -> str:
+        return self.store.prefix
+
+
+def forgotten_key(prefix: str) -> str:
+    """The Redis key of the owners whose features are to be deleted, by the time of their erasure."""
+    return f"{prefix}forgotten"

@@ -1,0 +1,95 @@
+"""`DELETE /owners/me/data`: deletes everything that belongs to an API key, and answers with a receipt."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+from pydantic import ConfigDict, Field
+
+from sentiloc.app.access.audit import who
+from sentiloc.app.access.caller import Scope, current_caller
+from sentiloc.app.access.guard import Forbidden
+from sentiloc.app.housekeeping.erasure import KEPT
+from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
+from sentiloc.app.routes.deps import NO_STORE
+from sentiloc.app.routes.results.result import STORE_DOWN
+from sentiloc.app.schemas.base import Body
+from sentiloc.app.services import ServicesDep
+
+router = APIRouter(tags=["service"])
+
+_EXAMPLE: dict[str, Any] = {
+    "owner": "3f9a1c07be52",
+    "at": "2026-01-31T12:00:00Z",
+    "complete": True,
+    "jobs": 42,
+    "results": 40,
+    "thumbnails": 310,
+    "feedback": 2,
+    "uploads": 1,
+    "batches": 1,
+    "webhooks": 1,
+    "feature_entries": 38,
+    "kept": list(KEPT),
+}
+OwnerName = Annotated[
+    str,
+    Path(
+        pattern="^[A-Za-z0-9]{1,64}$",
+        description="`me`, or the id of another key, which needs the scope `admin`",
+        examples=["me"],
+    ),
+]
+
+
+class ErasureBody(Body):
+    """What was deleted."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    owner: str | None = Field(description="The id of the API key; null on a server that needs no keys")
+    at: datetime
+    complete: bool = Field(
+        description="False if there was more than could be deleted in a minute: call again"
+    )
+    jobs: int
+    results: int
+    thumbnails: int
+    feedback: int = Field(description="Jobs with feedback")
+    uploads: int = Field(description="Uploads without a job")
+    batches: int
+    webhooks: int = Field(description="Registered webhooks")
+    feature_entries: int = Field(
+        description="Cached features on the API's machine; workers delete theirs in a minute"
+    )
+    kept: list[str] = Field(description="What stays, and why")
+
+
+@router.delete(
+    "/owners/{owner}/data",
+    summary="Delete everything that belongs to an API key",
+    operation_id="eraseOwner",
+    responses=documented(
+        (422, ProblemCode.INVALID_REQUEST, "path.owner: String should match pattern …"),
+        STORE_DOWN,
+        RedisUnavailable,
+    ),
+)
+def erase_owner(owner: OwnerName, services: ServicesDep, response: Response) -> ErasureBody:
+    """Jobs (running ones are cancelled), videos, results, pictures, feedback, uploads, batches, webhooks and features.
+
+    The key stays valid. The answer is a receipt; nothing can be restored.
+    """
+    caller = current_caller()
+    response.headers.update(NO_STORE)
+    if owner not in ("me", caller.key_id) and not caller.may(Scope.ADMIN):
+        raise Forbidden(Scope.ADMIN)
+    receipt = services.eraser.erase(caller.key_id if owner == "me" else owner)
+    services.audit.write(who(caller), "erased an owner's data", **_counts(receipt.to_dict()))
+    return ErasureBody.model_validate(receipt.to_dict())
+
+
+def _counts(receipt: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in receipt.items() if name not in ("at", "kept")}

@@ -1,0 +1,248 @@
+"""Everything of one owner is deleted in one call, with a receipt, and nothing of another's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+from typer.testing import CliRunner
+
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.keys import KeyStore, NewKey
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.signing import new_webhook_secret
+from sentiloc.cli.server.keys import keys_app
+from sentiloc.worker.extraction.array_cache import ArrayCache, cached_for
+from sentiloc.worker.jobs.sweeper import Forgetter
+from tests.app.asking import VIDEO, assert_problem, finish
+
+NAME = "a-name-that-must-not-stay.mp4"
+
+
+@pytest.fixture
+def audited(settings: Settings, tmp_path: Path) -> Settings:
+    return settings.model_copy(update={"api_keys": "on", "audit_log": tmp_path / "audit.jsonl"})
+
+
+@pytest.fixture
+def client(audited: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(audited)) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(redis: Redis, settings: Settings) -> dict[str, NewKey]:
+    store = KeyStore(redis, settings.redis_prefix)
+    scopes = {"mine": (Scope.READ, Scope.WRITE), "other": (Scope.READ, Scope.WRITE), "admin": (Scope.ADMIN,)}
+    return {name: store.create(name, scope, rate_per_minute=0) for name, scope in scopes.items()}
+
+
+def name_of(key: NewKey) -> str:
+    return f"{key.key.id}-{NAME}"
+
+
+def ask(client: TestClient, key: NewKey, method: str, path: str, **more: Any) -> Any:
+    headers = {"Authorization": f"Bearer {key.text}", **more.pop("headers", {})}
+    return client.request(method, path, headers=headers, **more)
+
+
+def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -> list[str]:
+    """A finished job with feedback, a running, a queued and a cancelled one, uploads, features."""
+    webhook = {"url": "https://edit.example/hook", "secret": new_webhook_secret()}
+    jobs = []
+    for _ in range(4):
+        options = json.dumps({"webhook": webhook, "metadata": {"who": name_of(key)}})
+        files = {"video": (name_of(key), VIDEO, "video/mp4")}
+        made = ask(client, key, "POST", "/localize", files=files, data={"options": options})
+        assert made.status_code == 202, made.text
+        jobs.append(made.json()["id"])
+    finish(store, jobs[0], settings, json.dumps(EXAMPLE_RESULT).encode())
+    marks = {"segments": [{"start": 0.5, "end": 1.0, "label": "positive"}]}
+    assert ask(client, key, "POST", f"/jobs/{jobs[0]}/feedback", json=marks).status_code == 201
+    assert store.claim(jobs[1], "worker", 30.0)
+    assert store.cancel(jobs[2])
+    name = f"filename {base64.b64encode(name_of(key).encode()).decode()}"
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100", "Upload-Metadata": name}
+    assert ask(client, key, "POST", "/uploads", headers=headers).status_code == 201
+    whole = {**headers, "Content-Type": "application/offset+octet-stream"}
+    place = ask(client, key, "POST", "/uploads", headers=whole, content=bytes(100)).headers["location"]
+    used = ask(client, key, "POST", "/localize", json={"upload": place.rpartition("/")[2]})
+    jobs.append(used.json()["id"])
+    with cached_for(key.key.id):
+        ArrayCache(settings.features_dir, 10**6, 1e6).store("a" * 64, {"row": np.zeros(3)})
+    return jobs
+
+
+def traces(redis: Redis, settings: Settings, key: NewKey, jobs: list[str]) -> list[str]:
+    """Redis keys and files in which anything of an owner is left, but for the key itself and what it has used."""
+    found = []
+    for name in redis.scan_iter(f"{settings.redis_prefix}*"):
+        # A message names the id of a job that is gone, until a worker takes it.
+        kept = (":localize", ":answer:", ":idempotency:", ":usage:", ":key:")
+        if any(part in name for part in kept) or name.endswith(":keys"):
+            continue
+        text = name + str(redis.dump(name) if redis.type(name) == "stream" else _content(redis, name))
+        if key.key.id in text or name_of(key) in text or any(job in text for job in jobs):
+            found.append(name)
+    files = [path for path in settings.data_dir.rglob("*") if path.is_file() and path.name != "audit.jsonl"]
+    return found + [
+        str(path) for path in files if any(job in path.name for job in jobs) or key.key.id in str(path)
+    ]
+
+
+def _content(redis: Redis, name: str) -> object:
+    kind = str(redis.type(name))
+    if kind == "hash":
+        return redis.hgetall(name)
+    if kind == "zset":
+        return redis.zrange(name, 0, -1)
+    if kind == "list":
+        return redis.lrange(name, 0, -1)
+    return redis.smembers(name) if kind == "set" else redis.get(name)
+
+
+def test_nothing_of_an_owner_is_left_and_everything_of_another(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
+) -> None:
+    mine, other = (fill(client, keys[name], store, audited) for name in ("mine", "other"))
+    assert traces(redis, audited, keys["mine"], mine)
+    before = set(traces(redis, audited, keys["other"], other))
+    answer = ask(client, keys["mine"], "DELETE", "/owners/me/data")
+    assert answer.status_code == 200, answer.text
+    receipt = answer.json()
+    assert receipt["complete"] and receipt["owner"] == keys["mine"].key.id
+    counts = {name: receipt[name] for name in ("jobs", "results", "feedback", "uploads", "feature_entries")}
+    assert counts == {"jobs": 5, "results": 1, "feedback": 1, "uploads": 1, "feature_entries": 1}
+    left = traces(redis, audited, keys["mine"], mine)
+    assert [name for name in left if not name.endswith(":forgotten")] == []
+    assert set(traces(redis, audited, keys["other"], other)) == before
+    assert ask(client, keys["mine"], "GET", f"/jobs/{mine[0]}").status_code == 404
+    assert ask(client, keys["other"], "GET", f"/jobs/{other[0]}/result").status_code == 200
+    again = ask(client, keys["mine"], "DELETE", "/owners/me/data").json()
+    assert again["complete"] and again["jobs"] == 0
+    # The key still works.
+    assert fill(client, keys["mine"], store, audited)
+
+
+def test_a_worker_s_late_result_is_discarded(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, audited: Settings
+) -> None:
+    fill(client, keys["mine"], store, audited)
+    job = ask(client, keys["mine"], "POST", "/localize", files={"video": VIDEO}).json()["id"]
+    record = store.claim(job, "worker", 30.0)
+    assert record is not None
+    ask(client, keys["mine"], "DELETE", "/owners/me/data")
+    assert not store.holds(record.lease)
+    assert not store.succeed(record.lease, f"results/{job}.1.json")
+    assert store.get(job) is None
+
+
+def test_only_an_admin_may_erase_another_owner(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, audited: Settings
+) -> None:
+    jobs = fill(client, keys["mine"], store, audited)
+    path = f"/owners/{keys['mine'].key.id}/data"
+    assert_problem(ask(client, keys["other"], "DELETE", path), 403, "forbidden")
+    assert store.get(jobs[0]) is not None
+    assert ask(client, keys["admin"], "DELETE", path).json()["jobs"] == 5
+    assert store.get(jobs[0]) is None
+
+
+def test_a_server_without_keys_erases_what_belongs_to_no_key(settings: Settings, store: JobStore) -> None:
+    with TestClient(create_app(settings)) as client:
+        client.post("/localize", files={"video": VIDEO})
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
+        client.post("/uploads", headers=headers)
+        receipt = client.delete("/owners/me/data").json()
+        assert (receipt["owner"], receipt["complete"], receipt["jobs"], receipt["uploads"]) == (
+            None,
+            True,
+            1,
+            1,
+        )
+        assert client.get("/jobs").json()["jobs"] == []
+
+
+def test_the_command_prints_the_receipt(
+    client: TestClient,
+    keys: dict[str, NewKey],
+    store: JobStore,
+    audited: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(client, keys["mine"], store, audited)
+    given = {
+        "REDIS_URL": audited.redis_url,
+        "REDIS_PREFIX": audited.redis_prefix,
+        "AUDIT_LOG": audited.audit_log,
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"SENTILOC_{name}", str(value))
+    get_settings.cache_clear()
+    arguments = ["erase", keys["mine"].key.id, "--data-dir", str(audited.data_dir)]
+    try:
+        assert CliRunner().invoke(keys_app, arguments, input="n\n").exit_code != 0
+        done = CliRunner().invoke(keys_app, [*arguments, "--yes"])
+    finally:
+        get_settings.cache_clear()
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["jobs"] == 5
+    assert "operator:" in (audited.data_dir / "audit.jsonl").read_text()
+
+
+def test_workers_elsewhere_forget_features_at_their_next_look(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "elsewhere"
+    cache, owner = ArrayCache(folder, 10**6, 1e6), keys["mine"].key.id
+
+    def store_one(who: str) -> None:
+        with cached_for(who):
+            cache.store("a" * 64, {"row": np.zeros(3)})
+
+    running = Forgetter(store, folder)
+    store_one(owner)
+    store_one(keys["other"].key.id)
+    assert running.look() == 0
+    assert ask(client, keys["mine"], "DELETE", "/owners/me/data").status_code == 200
+    assert Forgetter(store, folder).look() <= 1
+    store_one(owner)
+    assert running.look() == 1
+    assert running.look() == 0
+    assert len(list(folder.rglob("*.arrays"))) == 1
+
+
+def test_the_audit_log_says_who_did_what_and_holds_no_content(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, audited: Settings
+) -> None:
+    jobs = fill(client, keys["mine"], store, audited)
+    ask(client, keys["mine"], "GET", f"/jobs/{jobs[0]}/result")
+    ask(client, keys["mine"], "GET", f"/jobs/{jobs[0]}")
+    ask(client, keys["other"], "DELETE", f"/jobs/{jobs[0]}")
+    client.get(f"/jobs/{jobs[0]}/result", headers={"Authorization": "Bearer wrong"})
+    ask(client, keys["mine"], "DELETE", "/owners/me/data")
+    text = (audited.data_dir / "audit.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all({"at", "who", "what"} <= set(line) for line in lines)
+    mine = [line for line in lines if line["who"] == f"key:{keys['mine'].key.id}"]
+    read = next(line for line in mine if line["what"].startswith("GET"))
+    assert (read["job_id"], read["status"], read["address"]) == (jobs[0], 200, "testclient")
+    assert not any(
+        line["what"].endswith("/jobs/{job_id}") and line["what"].startswith("GET") for line in lines
+    )
+    foreign = [line for line in lines if line["who"] == f"key:{keys['other'].key.id}"]
+    assert [(line["what"].split()[0], line["status"]) for line in foreign] == [("DELETE", 404)]
+    assert {line["who"] for line in lines} == {mine[0]["who"], foreign[0]["who"]}
+    assert any(line["what"] == "erased an owner's data" and line["jobs"] == 5 for line in mine)
+    for content in (NAME, "edit.example", "positive", keys["mine"].text):
+        assert content not in text

@@ -1,0 +1,50 @@
+"""Backup and restore as docs/operations.md describes them, while the service works."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.service.running import RunningService
+from tests.support.services import ROOT
+
+
+def commands() -> list[str]:
+    """The commands of the section, for the folder of `sentiloc serve`."""
+    section = (ROOT / "docs" / "operations.md").read_text().partition("## Backup and restore")[2]
+    block = re.search(r"```\n(mkdir .*?)```", section, re.S)
+    assert block is not None
+    return [line.partition("#")[0].strip() for line in block[1].splitlines() if line.strip()]
+
+
+def test_a_backup_of_a_working_service_is_restored_elsewhere(tmp_path: Path, clips: Path) -> None:
+    first = RunningService(tmp_path / "first")
+    first.folder.mkdir()
+    first.start()
+    try:
+        done = first.submit(clips / "short.mp4")
+        first.wait_ended(done)
+        result = first.client.get(f"/jobs/{done}/result").json()
+        running, queued = first.submit(clips / "long.mp4"), first.submit(clips / "short.mp4")
+        first.wait_running(running)
+        for command in commands():
+            moved = command.replace("sentiloc-data", str(first.data)).replace(
+                " backup", f" {tmp_path}/backup"
+            )
+            subprocess.run(moved, shell=True, check=True)
+    finally:
+        first.stop()
+    second = RunningService(tmp_path / "second")
+    second.folder.mkdir()
+    (tmp_path / "backup").rename(second.data)
+    second.start()
+    try:
+        assert second.client.get(f"/jobs/{done}/result").json() == result
+        assert second.client.get(f"/jobs/{done}/video").content == (clips / "short.mp4").read_bytes()
+        for job_id in (running, queued):
+            assert second.wait_ended(job_id)["state"] == "succeeded"
+            assert second.finals(job_id) == ["succeeded"]
+    finally:
+        second.stop()
+    assert second.left_over() == []
