@@ -22,6 +22,17 @@ class UploadGone(TypedProblem):
     example = "The upload was ended, has expired, or its job was deleted. Begin a new upload."
 
 
+class UploadElsewhere(TypedProblem):
+    """The bytes of an unfinished upload lie with the API process that received them."""
+
+    of_status = 409
+    of_code = ProblemCode.UPLOAD_ELSEWHERE
+    example = (
+        "This server does not hold the upload's bytes; another API process may. Send all requests of one upload to "
+        "the same server, let all share a data folder, or use `POST /uploads/presign`."
+    )
+
+
 class UploadUnfinished(TypedProblem):
     """A job was requested before all bytes had arrived. `length` is None while the client has not stated it."""
 

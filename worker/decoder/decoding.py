@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import heapq
 from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 import av.error
@@ -15,14 +17,17 @@ from av.video.frame import VideoFrame
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
+from sentiloc.worker.decoder.disposable import disposable_test
 from sentiloc.worker.decoder.findings import Seen, find_warnings
 from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, shape_of
 from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
+from sentiloc.worker.decoder.selection import Samples as Looks
+from sentiloc.worker.decoder.selection import Selection
 from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
 from sentiloc.worker.timeline.shots import GRID, ShotMeter
-from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock, in_seconds
+from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
 
 _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
@@ -54,8 +59,11 @@ class PacketSource:
                 yield packet
 
 
-def decode_packet(packet: Packet[Any]) -> list[Any]:
-    """Frames of a packet; none of a damaged one. Raises encrypted for a picture that is; such sound is left out."""
+def decode_packet(packet: Packet[Any], on_damage: Callable[[], None] = lambda: None) -> list[Any]:
+    """Frames of a packet; none of a damaged one, of which `on_damage` is told.
+
+    Raises encrypted for a picture that is; such sound is left out.
+    """
     if packet.has_sidedata("encryption_info"):
         if packet.stream.type == "video":
             raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
@@ -64,6 +72,7 @@ def decode_packet(packet: Packet[Any]) -> list[Any]:
         return list(packet.decode())
     except av.error.FFmpegError as error:
         raise_if_out_of_memory(error)
+        on_damage()
         return []
 
 
@@ -85,7 +94,12 @@ class Decoding:
     def __init__(self, media: Media, task: Task, output: Output) -> None:
         self._media, self._task, self._output = media, task, output
         self._clock = Clock(task.limits)
-        self._order: FrameOrder[VideoFrame] = FrameOrder(self._show, float(1 / media.rate), goes_on=True)
+        self._order: FrameOrder[VideoFrame | None] = FrameOrder(
+            self._show, float(1 / media.rate), goes_on=True
+        )
+        self._selection = _selection(media, task.request)
+        self._left_out: list[float] = []
+        self._gap = 0
         self._meter = media.rate_meter()
         self._shots = ShotMeter()
         self._sent, self._shown = array("d"), array("d")
@@ -120,28 +134,37 @@ class Decoding:
         if self._begins > _PREROLL_SECONDS and media.is_seekable:
             self._skip_ahead()
         source = PacketSource(media, [media.video, *(media.sounds if self._sounds else ())])
-        for packet in source:
+        for packet, is_needed in self._select(source):
             if self._is_past(packet):
                 break
-            self._measure(packet)
-            self._decode(packet)
+            self._measure(packet, is_needed)
+            if is_needed:
+                self._decode(packet)
             self._output.tick()
+        self._pass_left_out(inf)
         self._order.finish()
         self._report(source)
 
-    def _seconds(self, packet: Packet[Any], ticks: int | None) -> float | None:
-        if ticks is None or not packet.time_base:
-            return None
-        return in_seconds(ticks, packet.time_base) - self._media.zero
+    def _select(self, source: PacketSource) -> Iterator[tuple[Packet[Any], bool]]:
+        if self._selection is None:
+            yield from ((packet, True) for packet in source)
+            return
+        for packet, is_needed in self._selection.of(source):
+            if source.clock.breaks or source.clock.outliers or self._order.breaks or self._order.outliers:
+                self._selection.stop()
+            yield packet, is_needed
 
-    def _measure(self, packet: Packet[Any]) -> None:
-        """Note when a packet of pictures is to be shown."""
+    def _measure(self, packet: Packet[Any], is_needed: bool) -> None:
+        """Note when a packet of pictures is to be shown, and whether it is left out."""
         if packet.stream.index != self._media.video.index or packet.is_discard:
             return
-        seconds = self._seconds(packet, packet.dts if self._media.counts_packets else packet.pts)
+        seconds = self._media.seconds_of(packet, packet.dts if self._media.counts_packets else packet.pts)
         if seconds is not None and packet.size:
             self._meter.add(seconds)
-            self._sent.append(seconds)
+            if is_needed:
+                self._sent.append(seconds)
+            else:
+                heapq.heappush(self._left_out, seconds)
 
     def _skip_ahead(self) -> None:
         """Show the first frame, then go to the last keyframe before the part, with room for the sound to begin."""
@@ -170,7 +193,7 @@ class Decoding:
             return False
         if all(sound.is_full for sound in self._sounds.values()):
             return True
-        seconds = self._seconds(packet, packet.dts)
+        seconds = self._media.seconds_of(packet, packet.dts)
         return seconds is not None and seconds > (self._ends or 0.0) + _INTERLEAVED_SECONDS
 
     @property
@@ -180,17 +203,38 @@ class Decoding:
     def _decode(self, packet: Packet[Any]) -> None:
         if self._has_all_frames and packet.stream.index == self._media.video.index:
             return
-        for frame in decode_packet(packet):
+        for frame in decode_packet(packet, self._decode_all_from_here):
             if isinstance(frame, VideoFrame):
                 self._take(frame)
             elif isinstance(frame, AudioFrame) and packet.stream.index in self._sounds:
                 self._sounds[packet.stream.index].push(frame, self._media.zero)
 
     def _take(self, frame: VideoFrame) -> None:
-        self._order.push(frame, self._media.seconds(frame))
+        seconds = self._media.seconds(frame)
+        if frame.is_corrupt or frame.interlaced_frame:
+            # Of an interlaced picture each field may come in a packet of its own.
+            self._decode_all_from_here()
+        if seconds is not None:
+            self._pass_left_out(seconds)
+        self._order.push(frame, seconds)
 
-    def _show(self, frame: VideoFrame, seconds: float) -> None:
+    def _pass_left_out(self, until: float) -> None:
+        """Put the stamps of pictures that were left out between those of decoded ones, in the order of showing."""
+        while self._left_out and self._left_out[0] < until:
+            self._order.push(None, heapq.heappop(self._left_out))
+
+    def _decode_all_from_here(self) -> None:
+        if self._selection is not None:
+            self._selection.stop()
+
+    def _show(self, frame: VideoFrame | None, seconds: float) -> None:
+        """Take what is shown at `seconds`; None is a picture that was left out, as nobody looks at it."""
         seconds = self._clock.count(seconds)
+        if frame is None:
+            self._gap += 1
+            if self._builder is not None:
+                self._builder.pass_time(seconds)
+            return
         if self._builder is None:
             self._builder = self._begin(frame)
         self._builder.push(frame, seconds)
@@ -202,13 +246,16 @@ class Decoding:
     def _look_for_shots(self, frame: VideoFrame, seconds: float) -> None:
         grid = brightness(frame, GRID) if self._task.request.find_shots else None
         if grid is not None:
-            self._shots.add(grid, seconds)
+            self._shots.add(grid, seconds, self._gap)
+        self._gap = 0
 
     def _begin(self, first: VideoFrame) -> SnippetBuilder:
         media = self._media
         shape = shape_of(first, pixel_aspect(media.video))
         self._output.begin(media.describe(shape.width, shape.height))
         request, limits = self._task.request, self._task.limits
+        if self._selection is not None:
+            self._selection.begin()
         return SnippetBuilder(request, limits, _grid_rate(request, media), shape, self._output.snippet)
 
     def _report(self, source: PacketSource) -> None:
@@ -249,6 +296,22 @@ class Decoding:
             },
             [moment for moment in self._shots.finish() if moment > self._begins],
         )
+
+
+def _selection(media: Media, request: DecodeRequest) -> Selection | None:
+    """What leaves out pictures that nobody looks at; None where all are decoded."""
+    is_disposable = None if media.counts_packets else disposable_test(media.container, media.video)
+    if is_disposable is None:
+        return None
+    count = request.snippet_frames
+    looks = Looks(
+        rate=float(_grid_rate(request, media)),
+        length=count,
+        positions=request.face_samples if request.visual_size is None else tuple(range(count)),
+        first=request.first_snippet * count,
+        end=None if request.end_snippet is None else request.end_snippet * count,
+    )
+    return Selection(media.video.index, is_disposable, looks, media.seconds_of, keeps_cuts=request.find_shots)
 
 
 def _span(request: DecodeRequest, media: Media) -> tuple[float, float | None]:

@@ -178,6 +178,10 @@ class SnippetBuilder:
         self._fill(seconds)
         self._held, self._made = frame, {}
 
+    def pass_time(self, seconds: float) -> None:
+        """Fill the grid up to `seconds`, where a picture begins that was not decoded."""
+        self._fill(seconds)
+
     def finish(self, end: float) -> int:
         """Fill up to `end`, complete the last snippet by its last frame; returns its number, counted from 1."""
         self._fill(end)

@@ -166,10 +166,15 @@ class Media:
 
     def packet_seconds(self, packet: Packet[Any]) -> float | None:
         """When a packet is due."""
-        ticks = packet.dts if self.counts_packets or packet.pts is None else packet.pts
-        return (
-            None if ticks is None or not packet.time_base else in_seconds(ticks, packet.time_base) - self.zero
+        return self.seconds_of(
+            packet, packet.dts if self.counts_packets or packet.pts is None else packet.pts
         )
+
+    def seconds_of(self, packet: Packet[Any], ticks: int | None) -> float | None:
+        """A stamp in a packet's time base as seconds from time 0."""
+        if ticks is None or not packet.time_base:
+            return None
+        return in_seconds(ticks, packet.time_base) - self.zero
 
     @property
     def counts_packets(self) -> bool:

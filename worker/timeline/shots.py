@@ -32,13 +32,13 @@ class ShotMeter:
         self._candidate: float | None = None
         self.shots = array("d")
 
-    def add(self, grid: Grid, seconds: float) -> None:
-        """Note the picture `grid` (GRID, GRID), which is shown from `seconds` on."""
+    def add(self, grid: Grid, seconds: float, left_out: int = 0) -> None:
+        """Note the picture `grid` (GRID, GRID), shown from `seconds` on, `left_out` pictures after the one before."""
         if self._grids and self._grids[-1].shape == grid.shape:
-            self._compare(grid, seconds)
+            self._compare(grid, seconds, left_out + 1)
         self._grids.append(grid)
 
-    def _compare(self, grid: Grid, seconds: float) -> None:
+    def _compare(self, grid: Grid, seconds: float, steps: int) -> None:
         if self._candidate is not None and self._was_flash(grid):
             # The change back is no cut either.
             self._candidate = None
@@ -47,9 +47,9 @@ class ShotMeter:
         before = self._grids[-1]
         change = _difference(before, grid)
         usual = float(np.mean(self._usual)) if self._usual else 0.0
-        if change > max(_PICTURE, _OVER_USUAL * usual) and _redistribution(before, grid) > _HISTOGRAM:
+        if change > max(_PICTURE, _OVER_USUAL * usual * steps) and _redistribution(before, grid) > _HISTOGRAM:
             self._candidate = seconds
-        self._usual.append(min(change, 2 * _PICTURE))
+        self._usual.append(min(change / steps, 2 * _PICTURE))
 
     def _was_flash(self, grid: Grid) -> bool:
         """True if the picture after a candidate is again the one before it."""

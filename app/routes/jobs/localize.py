@@ -36,7 +36,14 @@ from sentiloc.app.routes.uploads.tus import find_upload
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.form import receive_video
-from sentiloc.app.uploads.problems import EmptyVideo, UploadGone, UploadNotFound, UploadUnfinished, UploadUsed
+from sentiloc.app.uploads.problems import (
+    EmptyVideo,
+    UploadElsewhere,
+    UploadGone,
+    UploadNotFound,
+    UploadUnfinished,
+    UploadUsed,
+)
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["jobs"])
@@ -108,7 +115,14 @@ _FORM_PROBLEMS = documented(
 )
 _URL_PROBLEMS = documented(*_COMMON, BodyTooLarge, _URL_FORBIDDEN)
 _UPLOAD_PROBLEMS = documented(
-    *_COMMON, BodyTooLarge, _URL_FORBIDDEN, UploadNotFound, UploadUnfinished, UploadUsed, UploadGone
+    *_COMMON,
+    BodyTooLarge,
+    _URL_FORBIDDEN,
+    UploadNotFound,
+    UploadElsewhere,
+    UploadUnfinished,
+    UploadUsed,
+    UploadGone,
 )
 _JSON_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 

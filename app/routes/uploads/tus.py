@@ -35,6 +35,7 @@ from sentiloc.app.uploads.problems import (
     TooManyUploads,
     UploadBusy,
     UploadComplete,
+    UploadElsewhere,
     UploadGone,
     UploadNotFound,
     UploadUsed,
@@ -206,7 +207,9 @@ def _create(services: Services, request: Request) -> UploadRecord:
     operation_id="getUploadOffset",
     responses={
         200: {"description": "The offset, in headers", "headers": _STATE_HEADERS},
-        **documented(UploadNotFound, UploadGone, tus.UnsupportedVersion, _BAD_ID, RedisUnavailable),
+        **documented(
+            UploadNotFound, UploadGone, UploadElsewhere, tus.UnsupportedVersion, _BAD_ID, RedisUnavailable
+        ),
     },
     openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
 )
@@ -228,7 +231,7 @@ def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> R
     "/{upload_id}",
     summary="Get an upload",
     operation_id="getUpload",
-    responses=documented(UploadNotFound, UploadGone, _BAD_ID, RedisUnavailable),
+    responses=documented(UploadNotFound, UploadGone, UploadElsewhere, _BAD_ID, RedisUnavailable),
 )
 def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
     """The state of the upload as JSON, for programs without a tus client."""
@@ -252,7 +255,15 @@ def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
     operation_id="sendUploadChunk",
     responses={
         204: {"description": "The chunk is stored durably", "headers": _STATE_HEADERS},
-        **documented(*_CHUNK_PROBLEMS, OffsetMismatch, UploadNotFound, UploadGone, _BAD_ID, RedisUnavailable),
+        **documented(
+            *_CHUNK_PROBLEMS,
+            OffsetMismatch,
+            UploadNotFound,
+            UploadGone,
+            UploadElsewhere,
+            _BAD_ID,
+            RedisUnavailable,
+        ),
     },
     openapi_extra={
         "requestBody": _CHUNK,

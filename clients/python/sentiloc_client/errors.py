@@ -30,6 +30,7 @@ class Code(StrEnum):
     UPLOAD_UNFINISHED = "upload_unfinished"
     UPLOAD_USED = "upload_used"
     OFFSET_MISMATCH = "offset_mismatch"
+    UPLOAD_ELSEWHERE = "upload_elsewhere"
     CHECKSUM_MISMATCH = "checksum_mismatch"
     INVALID_TUS_HEADER = "invalid_tus_header"
     TUS_VERSION = "unsupported_tus_version"

@@ -16,6 +16,85 @@ export interface AudioTrackBody {
   title?: string | null;
 }
 
+/** A batch: many jobs that were sent together. */
+export interface BatchBody {
+  id: string;
+  name: string | null;
+  /** `finished` is final: every job has ended, in whatever way */
+  state: BatchState;
+  /** Share of the jobs that have ended */
+  progress: number;
+  /** Number of jobs */
+  total: number;
+  counts: BatchCountsBody;
+  created_at: string;
+  finished_at: string | null;
+  links: BatchLinks;
+}
+
+/** Jobs by state. Their sum is the batch's `total`. */
+export interface BatchCountsBody {
+  queued: number;
+  /** In the states `decoding`, `extracting` and `localizing` */
+  running: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  /** Deleted one by one, or expired */
+  deleted: number;
+}
+
+/** One video: `url` or `upload`, and what is its own. */
+export interface BatchItem {
+  /** http or https at a public address, or `s3://bucket/key` within the places of the API key */
+  url?: string | null;
+  /** The id of a complete upload under `/uploads` */
+  upload?: string | null;
+  /** Default: the upload's, or the last part of the URL's path */
+  name?: string | null;
+  /** Added to the metadata of the options; this one's values win */
+  metadata?: Record<string, JsonValue>;
+  /** Added to the tags of the options */
+  tags?: string[];
+}
+
+/** Next steps, as paths relative to the server. */
+export interface BatchLinks {
+  self: string;
+  results: string;
+  export: string;
+  jobs: string;
+}
+
+/** A page of batches, newest first. */
+export interface BatchListBody {
+  batches: BatchBody[];
+  /** The cursor of the next page; null on the last page */
+  next_cursor: string | null;
+}
+
+/** Many videos with the same options. All of them become jobs, or none. */
+export interface BatchRequest {
+  /** At most `max_batch_items` of `GET /limits` */
+  items: BatchItem[];
+  /** Your name for the batch */
+  name?: string | null;
+  /** The options of every job; here `priority` is `batch` unless you say otherwise */
+  options?: JobOptions;
+  webhook?: BatchWebhook | null;
+}
+
+/** `queued` until a worker has started a job, `finished` when every job has ended. */
+export type BatchState = "queued" | "running" | "finished";
+
+/** A POST request to `url` when the whole batch has ended, with the event `batch.finished`. */
+export interface BatchWebhook {
+  /** http or https, at a public address */
+  url: string;
+  /** Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again */
+  secret?: string | null;
+}
+
 /** How a segment's score became its confidence. */
 export interface CalibrationBody {
   method: "identity" | "isotonic" | "platt";
@@ -24,6 +103,16 @@ export interface CalibrationBody {
   intercept: number;
   /** Whether confidences are probabilities, measured on held-out videos, or raw scores */
   calibrated?: boolean | null;
+}
+
+/** A segment of one of the two results. */
+export interface ComparedSegment {
+  /** Seconds from the video's start */
+  start: number;
+  /** Seconds from the video's start */
+  end: number;
+  label: string;
+  confidence: number;
 }
 
 /** A moment with sentiment. */
@@ -61,6 +150,17 @@ export interface CurveBody {
   without: Record<string, WithoutBody>;
 }
 
+/** What a deletion by filter did. */
+export interface DeletedBody {
+  deleted: number;
+  /** Jobs that had not ended and are cancelled now; not deleted yet */
+  cancelled: number;
+  /** Jobs that match and have not ended */
+  skipped: number;
+  /** False if more ended jobs match: repeat the request */
+  complete: boolean;
+}
+
 /** One delivery attempt. */
 export interface DeliveryBody {
   at: string;
@@ -71,6 +171,23 @@ export interface DeliveryBody {
   status: number | null;
   /** A stable code that says why there was no answer */
   error: string | null;
+}
+
+/** Every segment of the two results, each once. */
+export interface DiffBody {
+  /** The first job's id */
+  before: string;
+  /** The second job's id */
+  after: string;
+  task: "sentiment" | "emotion" | "expression";
+  /** With the same edges */
+  kept: MatchBody[];
+  /** Of the same label, overlapping, with other edges */
+  moved: MatchBody[];
+  /** In the first result only */
+  lost: ComparedSegment[];
+  /** In the second result only */
+  new: ComparedSegment[];
 }
 
 /** The emotion of a video, and when it shows it. Result of a model with the task `emotion`. */
@@ -226,12 +343,30 @@ export interface JobBody {
   finished_at: string | null;
   /** The labels of the segments; null unless the job succeeded */
   labels_found: string[] | null;
+  /** Seconds of the video; null without a result */
+  duration: number | null;
+  /** What the job's own segments hold of each label; null without a result */
+  found: Record<string, unknown> | null;
+  /** The batch that the job was sent in */
+  batch_id: string | null;
+  /** The job whose video is localized again */
+  rerun_of: string | null;
   error: Failure | null;
   /** When the result is deleted; for a job without a result, when its record is deleted */
   expires_at: string | null;
   /** When the video is deleted */
   video_expires_at: string | null;
   links: Links;
+}
+
+/** What changes; what is left out stays as it is. */
+export interface JobChanges {
+  /** Also names exported files */
+  name?: string | null;
+  /** Merged into the metadata: null removes a key; null for the whole removes all */
+  metadata?: Record<string, JsonValue> | null;
+  /** Replaces the tags; null removes all */
+  tags?: string[] | null;
 }
 
 /** A page of jobs, newest first. */
@@ -262,7 +397,12 @@ export interface JobOptions {
   webhook?: Webhook | null;
   /** Your own data, returned with the job; at most 4096 bytes of JSON */
   metadata?: Record<string, JsonValue>;
+  /** Your own marks; at most 20, repeated ones count once */
+  tags?: string[];
 }
+
+/** What a list is sorted by; with `-`, from the largest to the smallest. Jobs without a value come last. */
+export type JobOrder = "created" | "-created" | "finished" | "-finished" | "name" | "-name" | "duration" | "-duration" | "confidence" | "-confidence";
 
 /** The states of a job; part of the public contract. */
 export type JobState = "queued" | "decoding" | "extracting" | "localizing" | "succeeded" | "failed" | "cancelled";
@@ -295,6 +435,24 @@ export interface KeyBody {
   expires_at: string | null;
 }
 
+/** The segments of one label. */
+export interface LabelFoundBody {
+  segments: number;
+  /** Seconds of all segments together */
+  seconds: number;
+  /** Of the best segment */
+  confidence: number;
+}
+
+/** One label over many jobs. */
+export interface LabelTotalBody {
+  /** Jobs with a segment of this label */
+  jobs: number;
+  segments: number;
+  /** Seconds of all segments together */
+  seconds: number;
+}
+
 /** The limits of this server. A video beyond them is refused, or its job fails with `limit_exceeded`. */
 export interface LimitsBody {
   max_upload_bytes: number;
@@ -315,6 +473,10 @@ export interface LimitsBody {
   upload_expiry_seconds: number;
   /** Open resumable uploads of all clients together */
   max_open_uploads: number;
+  /** Videos in one batch */
+  max_batch_items: number;
+  /** Size of the body of `POST /batches` */
+  max_batch_bytes: number;
   /** Time limit for fetching a video from its URL */
   fetch_seconds: number;
   /** Whether `POST /uploads/presign` is available */
@@ -339,6 +501,12 @@ export interface Links {
   result: string;
 }
 
+/** A segment of the first result, and the one of the second that stands for it. */
+export interface MatchBody {
+  before: ComparedSegment;
+  after: ComparedSegment;
+}
+
 /** What computed the result. */
 export interface ModelBody {
   name: string;
@@ -346,6 +514,24 @@ export interface ModelBody {
   spec_hash: string;
   /** What really executed */
   device: string;
+}
+
+/** A batch as it was accepted, with its jobs. */
+export interface NewBatchBody {
+  id: string;
+  name: string | null;
+  /** `finished` is final: every job has ended, in whatever way */
+  state: BatchState;
+  /** Share of the jobs that have ended */
+  progress: number;
+  /** Number of jobs */
+  total: number;
+  counts: BatchCountsBody;
+  created_at: string;
+  finished_at: string | null;
+  links: BatchLinks;
+  /** The ids of the jobs, in the order of the items */
+  job_ids: string[];
 }
 
 /** What the segments were cut with. */
@@ -400,6 +586,14 @@ export interface ReadyBody {
   workers: WorkerBody[];
   /** Why the service is not ready; empty if it is ready */
   reasons: string[];
+}
+
+/** What is different this time. */
+export interface RerunRequest {
+  /** Fields of the job's options that change; null stands for the default. Others stay as they were */
+  options?: Record<string, unknown>;
+  /** Default: the job's name */
+  name?: string | null;
 }
 
 /** When the video conveys which sentiment. Segments are sorted by start. */
@@ -465,6 +659,20 @@ export interface Source {
   bytes: number | null;
   /** The URL of the video without its query; null for an upload */
   url: string | null;
+}
+
+/** Counts and totals of the jobs that match a filter. What is zero is left out. */
+export interface SummaryBody {
+  count: number;
+  /** Jobs by state */
+  states: Record<string, number>;
+  /** Jobs by tag */
+  tags: Record<string, number>;
+  /** Seconds of all videos with a result together */
+  duration: number;
+  labels: Record<string, LabelTotalBody>;
+  /** False if only the newest 20000 jobs were looked at */
+  complete: boolean;
 }
 
 /** The options with which the segments were cut. */

@@ -1,0 +1,134 @@
+"""Which packets of pictures are decoded: those that others are predicted from, and those that are looked at.
+
+A picture is looked at if it is on screen at a sample of the request. One that is not, and that nothing is predicted
+from, is left out before the decoder sees it. So every picture that is looked at is the same, bit for bit, as if all
+had been decoded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any
+
+from av.packet import Packet
+
+from sentiloc.worker.decoder.disposable import IsDisposable
+from sentiloc.worker.decoder.frames import ROUNDING_SECONDS
+
+_MOST_HELD = 512
+"""Packets of all streams that wait until it is known when the next picture is shown."""
+_USUAL_OF, _LARGE = 12, 2.0
+_TINY = 1e-6
+_NEIGHBOURS = 40
+"""Packets of pictures that may lie between one and the one shown after it: codecs reorder at most 16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """The moments that are looked at: k / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`."""
+
+    rate: float
+    length: int
+    positions: tuple[int, ...]
+    first: int
+    end: int | None
+
+    def any_between(self, start: float, end: float) -> bool:
+        """Whether one shows a picture that is on screen in [start, end) seconds, as `SnippetBuilder` has it."""
+        low = max(self.first, ceil((start - ROUNDING_SECONDS - _TINY) * self.rate))
+        high = floor((end - ROUNDING_SECONDS + _TINY) * self.rate)
+        high = high if self.end is None else min(high, self.end - 1)
+        if high - low + 1 >= self.length:
+            return bool(self.positions)
+        return any(slot % self.length in self.positions for slot in range(low, high + 1))
+
+
+@dataclass(slots=True)
+class _Held:
+    packet: Packet[Any]
+    droppable_at: float | None
+
+
+class Selection:
+    """Passes packets on, in order, and says of each whether it is needed.
+
+    `seconds(packet, ticks)` puts a stamp on the video's time line. Nothing is left out before `begin` or after `stop`.
+    With `keeps_cuts` all pictures are needed before one that can hardly be predicted from those before it, so that
+    a change of shot is found where it is: such pictures are keyframes or take many more bytes than others.
+    """
+
+    def __init__(
+        self,
+        video: int,
+        is_disposable: IsDisposable,
+        samples: Samples,
+        seconds: Callable[[Packet[Any], int | None], float | None],
+        *,
+        keeps_cuts: bool = False,
+    ) -> None:
+        self._video, self._is_disposable, self._samples, self._seconds = (
+            video,
+            is_disposable,
+            samples,
+            seconds,
+        )
+        self._held: deque[_Held] = deque()
+        self._shown: deque[float] = deque(maxlen=_NEIGHBOURS)
+        self._reached = float("-inf")
+        self._is_on = self._has_stopped = False
+        self._keeps_cuts = keeps_cuts
+        self._usual: deque[int] = deque(maxlen=_USUAL_OF)
+        self._new_pictures: deque[tuple[float, bool]] = deque(maxlen=_NEIGHBOURS)
+
+    def begin(self) -> None:
+        """From here on packets may be left out, unless `stop` was called."""
+        self._is_on = not self._has_stopped
+
+    def stop(self) -> None:
+        """Leave out nothing any more: the file is damaged or its clock broken, so that nothing should be assumed."""
+        self._has_stopped, self._is_on = True, False
+
+    def of(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
+        """Each packet, and whether it is to be decoded. The last ones always are."""
+        for packet in packets:
+            self._held.append(self._note(packet))
+            while self._held and (is_needed := self._decide(self._held[0])) is not None:
+                yield self._held.popleft().packet, is_needed
+        while self._held:
+            yield self._held.popleft().packet, True
+
+    def _note(self, packet: Packet[Any]) -> _Held:
+        if packet.stream.index != self._video or not packet.size or packet.is_discard:
+            return _Held(packet, None)
+        shown, decoded = self._seconds(packet, packet.pts), self._seconds(packet, packet.dts)
+        if shown is None or decoded is None:
+            return _Held(packet, None)
+        self._shown.append(shown)
+        self._reached = max(self._reached, decoded)
+        is_free = not packet.is_corrupt and self._is_disposable(packet)
+        if not is_free and self._keeps_cuts:
+            self._new_pictures.append((shown, packet.is_keyframe or self._is_large(packet.size)))
+        return _Held(packet, shown if is_free and self._is_on else None)
+
+    def _is_large(self, size: int) -> bool:
+        """Whether a picture that others are predicted from takes many more bytes than those before it."""
+        usual = sorted(self._usual)[len(self._usual) // 2] if self._usual else size
+        self._usual.append(size)
+        return size > _LARGE * usual
+
+    def _is_before_cut(self, shown: float) -> bool:
+        """Whether one of the pictures that this one may be predicted from begins a shot."""
+        return any(is_new for picture, is_new in self._new_pictures if picture > shown)
+
+    def _decide(self, held: _Held) -> bool | None:
+        """Whether the oldest packet is needed; None as long as later ones must be seen to know."""
+        shown = held.droppable_at
+        if shown is None or not self._is_on:
+            return True
+        following = min((other for other in self._shown if other > shown), default=None)
+        if following is not None and following <= self._reached:
+            return self._samples.any_between(shown, following) or self._is_before_cut(shown)
+        return True if len(self._held) >= _MOST_HELD else None
