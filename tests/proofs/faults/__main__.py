@@ -10,6 +10,7 @@
     python -m tests.proofs.faults gpu          a device that is not there (row 15)
     python -m tests.proofs.faults releases     workers of two releases (row 18); needs the history
     python -m tests.proofs.faults sentinel     the primary of a replicated Redis is lost (3 Sentinels)
+    python -m tests.proofs.faults several      three APIs and three workers, killed at random (--count seconds)
     python -m tests.proofs.faults replacement  a model package that is replaced under load (row 18)
 
 `--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
@@ -21,7 +22,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proofs.faults import disk, leases, limits, outages, releases, sentinel, worker_kills
+from tests.proofs.faults import disk, leases, limits, outages, releases, sentinel, several, worker_kills
 from tests.proofs.faults.rig import Row, save
 
 PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
@@ -36,6 +37,7 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "gpu": (1, limits.prove_gpu),
     "releases": (12, releases.prove_releases),
     "sentinel": (3, sentinel.prove_sentinel),
+    "several": (600, several.prove_several),
     "replacement": (40, releases.prove_replacement),
 }
 

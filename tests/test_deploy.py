@@ -1,0 +1,108 @@
+"""What operators deploy: the chart's objects are valid and locked down, and rules and panels name real metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from sentiloc.app.main import create_app
+from sentiloc.app.settings import Settings
+from tests.support.chart import render
+from tests.support.services import private_redis
+
+ROOT = Path(__file__).parents[1]
+ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
+DASHBOARD = ROOT / "deploy/grafana/sentiloc.json"
+EVERYTHING = {
+    "storage": {"endpoint": "http://s3:8333", "publicEndpoint": "https://s3.example"},
+    "settings": {"SENTILOC_RESULT_DAYS": 7},
+    "api": {
+        "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls", "annotations": {"a/b": "c"}}
+    },
+    "gpuWorker": {
+        "enabled": True,
+        "nodeSelector": {"gpu": "yes"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+    },
+    "keda": {"enabled": True},
+    "networkPolicy": {"from": [{"podSelector": {"matchLabels": {"app": "nginx"}}}]},
+    "serviceMonitor": {"enabled": True},
+}
+# Kinds that other projects define; their schemas are not those of Kubernetes.
+CUSTOM = {"ScaledObject", "ServiceMonitor"}
+
+
+def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [found["spec"]["template"]["spec"] for found in objects if "template" in found.get("spec", {})]
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as shipped", "everything on"])
+def test_the_charts_objects_are_valid(changes: dict[str, Any]) -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
+    objects = render(changes)
+    assert len(objects) >= 7
+    for found in objects:
+        if found["kind"] not in CUSTOM:
+            validate.validate(found, "1.30", strict=True)
+
+
+def test_all_pods_are_locked_down() -> None:
+    found = pods(render(EVERYTHING))
+    assert len(found) == 3
+    for pod in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "readOnlyRootFilesystem": True,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+            assert "livenessProbe" in container
+
+
+def test_every_setting_of_the_chart_exists() -> None:
+    known = {f"SENTILOC_{name.upper()}" for name in Settings.model_fields}
+    text = json.dumps(render({**EVERYTHING, "settings": {}}))
+    assert set(re.findall(r"SENTILOC_[A-Z_]+", text)) - known == set()
+
+
+def exported(tmp_path: Path) -> set[str]:
+    with private_redis(tmp_path / "redis") as redis:
+        settings = Settings(redis_url=redis.url, data_dir=tmp_path / "data", allowed_hosts=["*"])
+        with TestClient(create_app(settings)) as client:
+            client.get("/jobs")
+            text = client.get("/metrics").text
+    return set(re.findall(r"^# TYPE (sentiloc_\w+)", text, re.MULTILINE))
+
+
+def named(text: str) -> set[str]:
+    """Families that expressions name; a histogram's parts have endings of their own."""
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"\bsentiloc_\w+", text)}
+
+
+def test_alerts_and_panels_name_metrics_that_exist(tmp_path: Path) -> None:
+    expressions = [
+        panel["expr"] for row in json.loads(DASHBOARD.read_text())["panels"] for panel in row["targets"]
+    ]
+    wanted = named(ALERTS.read_text()) | named("\n".join(expressions))
+    assert len(wanted) > 10
+    assert wanted - exported(tmp_path) == set()
+
+
+def test_prometheus_accepts_the_rules() -> None:
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("needs promtool")
+    done = subprocess.run(
+        [program, "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
