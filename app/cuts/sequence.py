@@ -47,11 +47,12 @@ class GivenClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenSource:
-    """A video: its id, its file's name, and what is known of it."""
+    """A video: its id, its file's name, what is known of it, and where it lies if not where the options say."""
 
     id: str
     name: str
     video: VideoInfo
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +243,7 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
             id=source.id,
             name=name,
             uploaded_name=source.name,
-            folder=folder,
+            folder=folder if source.folder is None else source.folder,
             timeline=make_timeline(name, source.video, ()),
         )
     return made

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from sentiloc.model.proposals.rule import Floats, fuse, smooth
+from sentiloc.model.results.cut import recut
 from sentiloc.model.results.result import Curve, Result
 from sentiloc.model.segments import Segment
 from sentiloc.model.spec import CLASSES
@@ -32,12 +33,14 @@ class Footage:
 class MomentOptions:
     """What counts as a moment. Times in seconds.
 
+    `min_confidence` None takes the result's segments as they are. A number cuts the stored curve again with that
+    threshold, so that a low one finds more; segments that a person left are kept as they are.
     A longer segment is shortened to `max_seconds` around its strongest part. Two segments of opposite labels are a
     turning point if at most `turn_gap` lies between them.
     """
 
     kinds: tuple[Kind, ...] = KINDS
-    min_confidence: float = 0.0
+    min_confidence: float | None = None
     max_seconds: float = 10.0
     turn_gap: float = 5.0
 
@@ -61,6 +64,7 @@ class Moment:
 
 def find_moments(footage: Footage, options: MomentOptions) -> tuple[Moment, ...]:
     """The moments of a result, in order of time."""
+    footage = replace(footage, result=_cut_again(footage.result, options.min_confidence))
     result = footage.result
     curves = _label_curves(result.curve)
     found = [
@@ -70,8 +74,15 @@ def find_moments(footage: Footage, options: MomentOptions) -> tuple[Moment, ...]
     return tuple(
         moment
         for moment in sorted(found, key=lambda one: (one.start, one.end))
-        if moment.kind in options.kinds and moment.confidence >= options.min_confidence
+        if moment.kind in options.kinds and moment.confidence >= (options.min_confidence or 0.0)
     )
+
+
+def _cut_again(result: Result, threshold: float | None) -> Result:
+    by_hand = any(segment.source == "person" for segment in result.segments)
+    if threshold is None or by_hand:
+        return result
+    return recut(result, replace(result.options, threshold=threshold))
 
 
 def _label_curves(curve: Curve) -> dict[str, Floats]:

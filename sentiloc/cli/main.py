@@ -17,7 +17,7 @@ from sentiloc.model.errors import SentilocError
 _LOCAL, _SERVER, _CLIENT = "Without a server", "Run a server", "Talk to a server"
 _SCIENCE = "Train and evaluate"
 PANELS = {
-    **dict.fromkeys(("localize", "plot", "doctor"), _LOCAL),
+    **dict.fromkeys(("localize", "reel", "plot", "doctor"), _LOCAL),
     **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
     **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
     **dict.fromkeys(
@@ -46,6 +46,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "result": ("sentiloc.cli.remote.jobs", "result", "Fetch the result of a server's job."),
     "cancel": ("sentiloc.cli.remote.jobs", "cancel", "Cancel jobs of a server."),
     "localize": ("sentiloc.cli.localize", "localize", "Localize videos on this machine, without a server."),
+    "reel": (
+        "sentiloc.cli.reel",
+        "reel",
+        "Render the best moments of videos, or cut them for an editing program.",
+    ),
     "plot": ("sentiloc.cli.drawing.plot", "plot", "Draw a result's timeline as a picture."),
     "doctor": ("sentiloc.cli.doctor", "doctor", "Check this installation and localize a test clip."),
     "datasets": (

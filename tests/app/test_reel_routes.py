@@ -21,6 +21,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, result_key, source_key
+from sentiloc.client import Client
 from sentiloc.model.segments import VideoInfo
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs.runner import JobRunner
@@ -130,7 +131,7 @@ class TestHighlights:
         job = planted.job("a.mp4", segment(1, 2, confidence=0.6), segment(5, 6, "negative", 0.9))
         for params, kinds in (
             ({"kind": "turning_point"}, ["turning_point"]),
-            ({"min_confidence": 0.8}, ["negative"]),
+            ({"min_confidence": 1}, []),
             ({"count": 1}, ["negative"]),
         ):
             found = client.get("/v1/highlights", params={"job": job, **params}).json()["highlights"]
@@ -307,6 +308,23 @@ class TestReels:
         assert_problem(client.get(f"/v1/reels/{job}"), 404, "job_not_found")
         answer = client.post("/v1/reels", json={"clips": [{"job": "nobody", "start": 1, "end": 2}]})
         assert_problem(answer, 404, "job_not_found")
+
+
+def test_the_python_client_goes_the_whole_way(
+    client: TestClient, planted: Planted, video: bytes, run: Callable[[str], JobRecord]
+) -> None:
+    job = planted.job("clip.mp4", segment(1, 2), segment(5, 6, "negative"), data=video)
+    with Client("http://testserver", transport=client._transport) as remote:
+        found = remote.highlights([job], count=5, kind=["positive", "negative"])
+        clips = [one.clip() for one in found.highlights]
+        assert [clip.label for clip in clips] == ["positive", "negative"]
+        assert b"<xmeml" in remote.cut(clips, "fcp7", title="Best of")
+        made = remote.create_reel(clips, title="Best of", crossfade=0.0)
+        assert made.video is None
+        run(made.id)
+        done = remote.reel(made.id)
+        assert (done.state, remote.wait(made.id).kind) == ("succeeded", "reel")
+        assert remote.reel_video(made.id)[4:8] == b"ftyp"
 
 
 def test_orphans_are_told_from_reels(

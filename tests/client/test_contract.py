@@ -14,7 +14,7 @@ import pytest
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from sentiloc.client import errors, models, results
+from sentiloc.client import errors, models, reels, results
 from sentiloc.client.decoding import decode, encode
 from sentiloc.model.errors import ErrorCode
 
@@ -25,6 +25,10 @@ KINDS: dict[str, type] = {
     "CorrectPoint": models.FeedbackPoint,
     "CorrectSegment": models.FeedbackSegment,
     "CurveBody": results.Curve,
+    "CutBody": reels.HighlightCut,
+    "HighlightBody": reels.Highlight,
+    "HighlightsBody": reels.Highlights,
+    "ReelBody": reels.Reel,
     "EvidenceBody": results.Evidence,
     "DeliveryBody": models.Delivery,
     "Failure": models.Failure,

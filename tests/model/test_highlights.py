@@ -102,10 +102,22 @@ class TestMoments:
         assert found.end - found.start == pytest.approx(8)
         assert found.start <= 50 <= found.end
 
-    def test_kinds_and_confidence_filter(self) -> None:
+    def test_kinds_filter(self) -> None:
         video = footage("a", [segment(10, 14, confidence=0.6), segment(30, 34, "negative", 0.9)])
         assert [one.kind for one in find_moments(video, MomentOptions(kinds=("positive",)))] == ["positive"]
-        assert [one.kind for one in find_moments(video, MomentOptions(min_confidence=0.7))] == ["negative"]
+
+    def test_another_confidence_cuts_the_curve_again(self) -> None:
+        video = footage("a", [segment(10, 14, confidence=0.6)])
+        hill = find_moments(video, MomentOptions(min_confidence=0.3))
+        assert [one.kind for one in hill] == ["positive"]
+        assert hill[0].start <= 12 <= hill[0].end
+        assert hill[0].confidence != 0.6
+        assert find_moments(video, MomentOptions(min_confidence=0.999)) == ()
+
+    def test_what_a_person_left_is_not_cut_again(self) -> None:
+        video = footage("a", [replace(segment(10, 14, confidence=1.0), source="person")])
+        found = find_moments(video, MomentOptions(min_confidence=0.3))
+        assert [(one.start, one.end, one.by_hand) for one in found] == [(10, 14, True)]
 
 
 class TestChoice:

@@ -70,7 +70,12 @@ class HighlightQuery(BaseModel):
     )
     count: int = Field(10, ge=1, le=100, description="Highlights at most")
     kind: list[KindName] | None = Field(None, description="Moments of these kinds; may be repeated")
-    min_confidence: float = Field(0.0, ge=0, le=1)
+    min_confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Cut the stored curve again with this threshold; a low one finds more. Default: the job's segments",
+    )
     max_seconds: float = Field(
         10.0, gt=0, le=600, description="A longer segment is shortened to its strongest part"
     )

@@ -42,6 +42,7 @@ from .models import (
     Webhook,
     WebhookLog,
 )
+from .reels import Clip, Highlight, HighlightOptions, Highlights, Reel, ReelOptions
 from .results import Curve, Result, Segment, Sound
 from .retries import Retry
 from .synchronous import Client
@@ -53,6 +54,7 @@ __all__ = [
     "AuthenticationError",
     "Client",
     "ClientError",
+    "Clip",
     "ConnectionFailedError",
     "Curve",
     "Cut",
@@ -62,6 +64,9 @@ __all__ = [
     "FeedbackPoint",
     "FeedbackSegment",
     "Filters",
+    "Highlight",
+    "HighlightOptions",
+    "Highlights",
     "InstalledModel",
     "InvalidRequestError",
     "Job",
@@ -72,6 +77,8 @@ __all__ = [
     "Limits",
     "NotFoundError",
     "RateLimitedError",
+    "Reel",
+    "ReelOptions",
     "Result",
     "ResultGoneError",
     "ResultNotReadyError",

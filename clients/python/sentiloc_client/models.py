@@ -142,6 +142,7 @@ class Job:
     rerun_of: str | None = None
     video_expires_at: datetime | None = None
     expires_at: datetime | None = None
+    kind: str = "localize"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 import httpx
 
-from . import calls, sending
+from . import calls, reels, sending
 from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
@@ -251,6 +252,36 @@ class Client:
     def deliver_again(self, job_id: str) -> WebhookLog:
         """Send the job's event once more, under the same id, whether it was accepted before or not."""
         return self._send(calls.webhooks(job_id, again=True))
+
+    def highlights(
+        self, jobs: Sequence[str] = (), **options: Unpack[reels.HighlightOptions]
+    ) -> reels.Highlights:
+        """The best moments of these jobs, or of all jobs of the last week."""
+        return self._send(reels.highlights(jobs, options))
+
+    def cut(
+        self, clips: Sequence[reels.Clip], name: str, *, title: str = "Highlights", folder: str = ""
+    ) -> bytes:
+        """Clips as a sequence: `edl`, `fcp7`, `fcpxml`, `otio`, `mlt` or `llc`. `folder` is where the videos lie."""
+        return self._send(reels.cut(clips, name, title, folder))
+
+    def create_reel(
+        self,
+        clips: Sequence[reels.Clip],
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[reels.ReelOptions],
+    ) -> reels.Reel:
+        """Let the server render clips into an MP4; `wait(reel.id)` waits for it."""
+        return self._send(reels.create(clips, options, idempotency_key or str(uuid.uuid4())))
+
+    def reel(self, reel_id: str) -> reels.Reel:
+        """A reel as it is now."""
+        return self._send(reels.get(reel_id))
+
+    def reel_video(self, reel_id: str) -> bytes:
+        """The rendered MP4."""
+        return self._send(reels.video(reel_id))
 
     def limits(self) -> Limits:
         """What the server takes."""

@@ -1,0 +1,218 @@
+"""`sentiloc reel VIDEO...`: the best moments of videos as a film or as a cut, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sentiloc.cli.output import print_or_write
+from sentiloc.cli.remote.session import progress_bars
+from sentiloc.cli.videos import find_videos
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+if TYPE_CHECKING:
+    from sentiloc.app.cuts.sequence import Sequence as CutSequence
+    from sentiloc.model.highlights.highlights import Highlight, HighlightOptions
+    from sentiloc.model.highlights.moments import Footage
+    from sentiloc.worker.config import RuntimeConfig
+
+_MOVIE = ".mp4"
+_CUTS = {".edl": "edl", ".xml": "fcp7", ".fcpxml": "fcpxml", ".otio": "otio", ".mlt": "mlt", ".llc": "llc"}
+
+
+def reel(
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO", help="Files, folders or globs.")],
+    output: Annotated[
+        list[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            help="The film (.mp4), or a cut: .edl, .xml (FCP7), .fcpxml, .otio, .mlt, .llc. May be repeated.",
+        ),
+    ],
+    best: Annotated[int, typer.Option(min=1, max=100, help="How many moments.")] = 10,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Only moments of this kind: positive, negative, turning_point. May be repeated."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Minimum confidence of a moment; default: the model's threshold."),
+    ] = None,
+    max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest moment, without its handles.")] = 10.0,
+    handle: Annotated[float, typer.Option(min=0, help="Seconds to show before and after a moment.")] = 1.0,
+    snap: Annotated[
+        float, typer.Option(min=0, help="How far a cut may move to a change of shot or a pause.")
+    ] = 0.8,
+    crossfade: Annotated[float, typer.Option(min=0, max=5, help="Seconds that neighbours overlap.")] = 0.5,
+    captions: Annotated[bool, typer.Option(help="Write label, confidence and time into the film.")] = False,
+    max_side: Annotated[
+        int, typer.Option(min=64, max=3840, help="Longest side of the film in pixels; nothing is enlarged.")
+    ] = 1280,
+    fps: Annotated[float | None, typer.Option(min=0, help="Frames a second; default: as most clips.")] = None,
+    title: Annotated[str, typer.Option(help="Name of the sequence.")] = "Highlights",
+    model: Annotated[
+        str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
+    ] = None,
+) -> None:
+    """Find the best moments of videos, and write them as a film or as a cut for an editing program.
+
+    Exit status: 0 success, 1 a video could not be read or no moment was found, 2 wrong usage.
+    """
+    from sentiloc.app.reels.plan import ReelLook
+    from sentiloc.app.settings import get_settings
+    from sentiloc.worker.config import runtime_config
+
+    _check(output, kind or [])
+    found = find_videos(videos)
+    options = _options(best, kind, min_confidence, max_seconds, handle, snap)
+    config = runtime_config(get_settings())
+    footage, whole = _localize(found, model or get_settings().model, config)
+    chosen = _choose(footage, options)
+    look = ReelLook(crossfade_seconds=crossfade, captions=captions, max_side=max_side)
+    for path in output:
+        sequence = _sequence(chosen, path, title, fps)
+        if path.suffix.lower() == _MOVIE:
+            _render(sequence, path, look, config)
+        else:
+            _write_cut(sequence, path)
+    if not whole:
+        raise typer.Exit(1)
+
+
+def _check(output: Sequence[Path], kinds: Sequence[str]) -> None:
+    """Refuse what cannot be written before the work begins."""
+    from sentiloc.model.highlights.moments import KINDS
+
+    for path in output:
+        if path.suffix.lower() not in (_MOVIE, *_CUTS):
+            known = ", ".join((_MOVIE, *_CUTS))
+            raise typer.BadParameter(f"{path} ends with none of {known}", param_hint="--output")
+        if not path.resolve().parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {path.parent}", param_hint="--output")
+    for name in kinds:
+        if name not in KINDS:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(KINDS)}", param_hint="--kind")
+
+
+def _options(
+    best: int, kinds: Any, min_confidence: float | None, max_seconds: float, handle: float, snap: float
+) -> HighlightOptions:
+    from sentiloc.model.highlights.handles import HandleOptions
+    from sentiloc.model.highlights.highlights import HighlightOptions
+    from sentiloc.model.highlights.moments import KINDS, MomentOptions
+
+    return HighlightOptions(
+        count=best,
+        moments=MomentOptions(
+            kinds=tuple(kinds or KINDS), min_confidence=min_confidence, max_seconds=max_seconds
+        ),
+        handles=HandleOptions(handle=handle, snap=snap),
+    )
+
+
+def _localize(videos: Sequence[Path], name: str, config: RuntimeConfig) -> tuple[list[Footage], bool]:
+    """The results of the videos that could be read, and whether all could."""
+    import sentiloc
+    from sentiloc.model.highlights.moments import Footage
+    from sentiloc.model.results.result import Result
+
+    model, footage, whole = sentiloc.load_model(name, config=config), [], True
+    for video in videos:
+        try:
+            found = _shown(
+                video.name,
+                lambda report, video=video: model.localize(video, progress=report).document,  # type: ignore[misc]
+            )
+        except SentilocError as error:
+            typer.echo(f"sentiloc: {video}: {error.detail} ({error.code})", err=True)
+            whole = False
+            continue
+        if not isinstance(found, Result):
+            detail = f"the model {name} finds no sentiment; highlights need a model that does"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        footage.append(Footage(id=str(video.resolve()), name=video.name, result=found))
+    return footage, whole
+
+
+def _choose(footage: Sequence[Footage], options: HighlightOptions) -> tuple[Highlight, ...]:
+    from sentiloc.model.highlights.highlights import find_highlights
+
+    chosen = find_highlights(footage, options)
+    if not chosen:
+        raise SentilocError(ErrorCode.INVALID_DATA, "no moment was found in these videos")
+    for one in chosen:
+        moment, cut = one.moment, one.cut
+        typer.echo(
+            f"{one.rank:3}. {one.footage.name}  {cut.start:.2f}-{cut.end:.2f} s  {moment.kind}  "
+            f"{moment.confidence:.0%}",
+            err=True,
+        )
+    return chosen
+
+
+def _sequence(chosen: Sequence[Highlight], output: Path, title: str, fps: float | None) -> CutSequence:
+    from sentiloc.app.cuts.sequence import GivenClip, GivenSource, SequenceOptions, make_sequence
+    from sentiloc.app.formats.timeline import TimelineError
+
+    used = {one.footage.id: one.footage for one in chosen}
+    sources = [
+        GivenSource(id=name, name=one.name, video=one.result.video, folder=_folder(Path(name), output))
+        for name, one in used.items()
+    ]
+    clips = [
+        GivenClip(
+            source_id=one.footage.id,
+            start=one.cut.start,
+            end=one.cut.end,
+            label=one.moment.kind,
+            confidence=one.moment.confidence,
+        )
+        for one in chosen
+    ]
+    try:
+        return make_sequence(clips, sources, SequenceOptions(title=title, fps=fps))
+    except TimelineError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, str(error)) from error
+
+
+def _folder(video: Path, output: Path) -> str:
+    """Empty where both files lie in one folder, so that the folder can be moved as a whole."""
+    return "" if video.parent == output.resolve().parent else video.parent.as_posix()
+
+
+def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig) -> None:
+    from sentiloc.app.reels.plan import make_plan
+    from sentiloc.worker.reels.render import render_reel
+
+    plan = make_plan(sequence, {source.id: source.id for source in sequence.sources}, look)
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        done = _shown(path.name, lambda report: render_reel(plan, partial, config.decode_limits, report))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    typer.echo(f"{path}: {done.seconds:.2f} s, {done.frames} frames", err=True)
+
+
+def _write_cut(sequence: CutSequence, path: Path) -> None:
+    from sentiloc.app.cuts import CUT_FORMATS
+
+    known = CUT_FORMATS[_CUTS[path.suffix.lower()]]
+    for note in known.notes(sequence):
+        typer.echo(f"sentiloc: {note}", err=True)
+    file = known.write(sequence)
+    # Several videos become an archive of LosslessCut projects.
+    target = path.with_name(f"{path.name}.zip") if file.name.endswith(".zip") else path
+    print_or_write(file.data, target)
+    typer.echo(f"{target}: {len(sequence.clips)} clips", err=True)
+
+
+def _shown(name: str, work: Callable[[Callable[[str, float], None]], Any]) -> Any:
+    """Do the work with a progress bar on standard error."""
+    with progress_bars() as bars:
+        task = bars.add_task("decoding", total=1.0, note=name)
+        return work(lambda stage, done: bars.update(task, description=stage, completed=done))

@@ -1,0 +1,60 @@
+"""`sentiloc reel`: from videos to a film and cuts, with the real pipeline and without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import av
+import opentimelineio as oti
+import pytest
+
+from docs.tools.drawn_clip import draw_clip
+from tests.cli.extracted import Sentiloc
+from tests.support.media import make_clip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shoot")
+    draw_clip(folder / "a.mp4", 12.0)
+    make_clip(folder / "b.mp4", seconds=3.0)
+    return folder
+
+
+def test_a_film_and_cuts_of_the_same_moments(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
+    film, cut, beside = tmp_path / "best.mp4", tmp_path / "best.mlt", folder / "best.xml"
+    # At the threshold 0 every candidate counts.
+    code, _, err = sentiloc(
+        *("reel", folder, "-o", film, "-o", cut, "-o", beside),
+        *("--min-confidence", 0, "--best", 3, "--crossfade", 0, "--handle", 0.4),
+    )
+    assert code == 0, err
+    frames = [
+        int(entry.get("out", "")) - int(entry.get("in", "")) + 1
+        for entry in ET.parse(cut).getroot().iter("entry")
+    ]
+    with av.open(str(film)) as container:
+        assert container.streams.video[0].frames == sum(frames)
+    read = oti.adapters.read_from_file(str(beside), "fcp_xml")
+    assert [clip.source_range.duration.value for clip in read.video_tracks()[0]] == frames
+    # Beside the videos links are relative; elsewhere they are absolute.
+    assert read.video_tracks()[0][0].media_reference.target_url == "a.mp4"
+    resources = [one.text for one in ET.parse(cut).getroot().findall("producer/property[@name='resource']")]
+    assert resources[0] == str(folder / "a.mp4")
+
+
+@pytest.mark.parametrize("output", ["best.avi", "missing/best.mp4"])
+def test_what_cannot_be_written_is_refused_first(
+    folder: Path, tmp_path: Path, sentiloc: Sentiloc, output: str
+) -> None:
+    code, _, err = sentiloc("reel", folder / "a.mp4", "-o", tmp_path / output)
+    assert code == 2
+    assert "--output" in err
+
+
+def test_no_moment_is_an_error(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
+    film = tmp_path / "best.mp4"
+    code, _, err = sentiloc("reel", folder / "b.mp4", "-o", film)
+    assert (code, film.exists()) == (1, False)
+    assert "no moment" in err
