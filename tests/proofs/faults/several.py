@@ -49,7 +49,7 @@ def prove_several(work: Path, count: int) -> Row:
         objects = boto3.client("s3", endpoint_url=url, region_name="us-east-1").list_objects_v2(
             Bucket=BUCKET, Prefix="videos/results/"
         )
-    made = [entry["Key"] for entry in objects.get("Contents", [])]
+    made = [entry["Key"] for entry in objects.get("Contents", []) if entry["Key"].endswith(".json")]
     row = {
         "seconds": count,
         "accepted": len(accepted),
