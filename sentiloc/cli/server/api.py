@@ -9,6 +9,7 @@ import typer
 import uvicorn
 
 from sentiloc.app.http.connection_guard import guarded_protocol
+from sentiloc.app.jobs.schema import check_schema
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.logs import configure_logging
@@ -25,6 +26,7 @@ def api(
     settings = get_settings()
     configure_logging(settings)
     check_redis(settings)
+    check_schema(settings)
     server = uvicorn.Server(_config(settings))
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:

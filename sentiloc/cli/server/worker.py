@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sentiloc.app.jobs.schema import check_schema
 from sentiloc.app.redis.client import redis_url
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
@@ -34,6 +35,7 @@ def worker(
         _check(settings)
         return
     check_redis(settings)
+    check_schema(settings)
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
 
     from celery.utils.nodenames import default_nodename

@@ -1,0 +1,47 @@
+"""The version of the records in Redis: a release does not start on records of a newer one."""
+
+from __future__ import annotations
+
+import logging
+from typing import cast
+
+from redis import Redis, RedisError
+
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 2
+"""Raise it when a release writes records that the one before cannot read. 1: releases without this number."""
+
+
+def check_schema(settings: Settings) -> None:
+    """Note this release's schema in the store; refuse a store that a newer release has written to.
+
+    A rolling upgrade is not disturbed: processes of the older release that run go on, and only a start is refused.
+
+    Raises:
+        SentilocError: `invalid_data` for a downgrade.
+    """
+    with connect(settings) as redis:
+        try:
+            stored = _raise_to(redis, f"{settings.redis_prefix}schema", SCHEMA)
+        except RedisError as error:
+            logger.warning("the schema of the job store is not known yet: %s", error)
+            return
+    if stored > SCHEMA:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"The job store was written by a newer release (schema {stored}); this release reads schema {SCHEMA}. "
+            "Start the newer release again, or restore the backup from before the upgrade.",
+        )
+
+
+def _raise_to(redis: Redis, key: str, version: int) -> int:
+    """The number at `key`, raised to `version` if it is lower."""
+    stored = int(cast("str | None", redis.get(key)) or 0)
+    if stored < version:
+        redis.set(key, version)
+    return max(stored, version)
