@@ -16,6 +16,7 @@ from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.request import UploadRequest, UrlRequest
 from sentiloc.app.jobs.rerun import RerunRequest
 from sentiloc.app.openapi.schemas import (
+    own_examples,
     reachable,
     references,
     request_schemas,
@@ -24,11 +25,8 @@ from sentiloc.app.openapi.schemas import (
 )
 from sentiloc.app.openapi.security import add_security
 from sentiloc.app.routes.uploads.presign import PresignRequest
-from sentiloc.app.schemas.batches import BatchBody, BatchListBody
-from sentiloc.app.schemas.health import HealthBody, ReadyBody
-from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED, JobBody, JobListBody
-from sentiloc.app.schemas.reels import CutRequest, HighlightsBody, ReelBody, ReelRequest
-from sentiloc.app.schemas.results import ResultBody
+from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
+from sentiloc.app.schemas.reels import CutRequest, ReelRequest
 
 REQUESTS: tuple[type[BaseModel], ...] = (
     *(JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest),
@@ -46,10 +44,6 @@ TAGS = {
     "webhooks": "The deliveries of events that tell the end of jobs.",
     "service": "The service itself: limits, models, the caller's key, health and metrics.",
 }
-_EXAMPLES_WITH_NULLS = (
-    *(BatchBody, BatchListBody, HealthBody, HighlightsBody, JobBody, JobListBody, ReadyBody, ReelBody),
-    ResultBody,
-)
 _PARTIAL_ROOTS = {"ResultBody", "EmotionResultBody", "ExpressionResultBody", "CurveBody", "SeriesCurveBody"}
 _INFO = {
     "contact": {"name": "Sentiloc", "url": "https://github.com/sentiloc/sentiloc"},
@@ -105,8 +99,9 @@ def _complete_schemas(document: dict[str, Any]) -> None:
         schemas |= found
         asked |= set(found)
     schemas["Problem"] = Problem.model_json_schema()
-    for answered in _EXAMPLES_WITH_NULLS:
-        schemas[answered.__name__]["examples"] = answered.model_json_schema()["examples"]
+    for name, examples in own_examples().items():
+        if name in schemas:
+            schemas[name]["examples"] = examples
     # Results may be those of an earlier release, which had fewer fields; problems may come from a proxy.
     partial = asked | reachable(schemas, _PARTIAL_ROOTS) | {"Problem"}
     for name, schema in schemas.items():

@@ -32,8 +32,25 @@ def tidy(schema: Any) -> None:
             one["description"] = f"{one.get('description', name.capitalize())}; default: `{default}`"
         one.pop("title", None)
         tidy(one)
+    if "prefixItems" in schema:
+        # Some tools want `items` of every array, also of a tuple.
+        schema.setdefault("items", schema["prefixItems"][0])
     for key in ("anyOf", "oneOf", "allOf", "items", "additionalProperties", "prefixItems"):
         tidy(schema.get(key))
+
+
+def own_examples() -> dict[str, list[Any]]:
+    """The examples of every model, by its name. FastAPI cuts the nulls from those that it shows."""
+    found: dict[str, list[Any]] = {}
+    waiting = list(BaseModel.__subclasses__())
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        extra = model.model_config.get("json_schema_extra")
+        if model.__module__.startswith("sentiloc.") and isinstance(extra, dict) and "examples" in extra:
+            examples = extra["examples"]
+            found[model.__name__] = list(examples) if isinstance(examples, list) else []
+    return found
 
 
 def tidy_parameter(parameter: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ _FORM: dict[str, Any] = {
                             "description": "mp4, mov, webm, mkv, avi or ts. The content decides, not the name.",
                         },
                         "options": {
-                            "allOf": [{"$ref": "#/components/schemas/JobOptions"}],
+                            "$ref": "#/components/schemas/JobOptions",
                             "description": "One JSON object of at most 16 KiB; optional",
                         },
                     },

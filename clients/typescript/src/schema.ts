@@ -105,6 +105,20 @@ export interface CalibrationBody {
   calibrated?: boolean | null;
 }
 
+/** A part of a job's video, in seconds. */
+export interface ClipRequest {
+  /** The id of a job */
+  job: string;
+  /** Seconds from the video's start */
+  start: number;
+  /** Seconds from the video's start */
+  end: number;
+  /** What the part shows; named in the cut and in captions */
+  label?: string | null;
+  /** null for a part that a person chose */
+  confidence?: number | null;
+}
+
 /** A segment of one of the two results. */
 export interface ComparedSegment {
   /** Seconds from the video's start */
@@ -148,6 +162,42 @@ export interface CurveBody {
   /** The face that was read: x1, y1, x2, y2 as shares of the picture; empty where none was */
   face_boxes?: number[][];
   without: Record<string, WithoutBody>;
+}
+
+/** What is shown of a video, with its handles. */
+export interface CutBody {
+  /** Seconds from the video's start */
+  start: number;
+  /** Seconds from the video's start */
+  end: number;
+  /** What the cut was moved to: a change of shot, a pause, the video's edge, or nothing */
+  start_snap: "shot" | "pause" | "edge" | "none";
+  end_snap: "shot" | "pause" | "edge" | "none";
+}
+
+/** A format of cuts. */
+export interface CutFormatBody {
+  /** For `format` */
+  name: string;
+  title: string;
+  media_type: string;
+  extension: string;
+}
+
+/** Clips in the order in which they are shown, and the format to write. */
+export interface CutRequest {
+  /** Name of the sequence and file; default: `Highlights` */
+  title?: string;
+  /** Frames per second, one of the standard rates; null: that of most clips */
+  fps?: number | null;
+  clips: ClipRequest[];
+  format: "edl" | "fcp7" | "fcpxml" | "otio" | "mlt" | "llc";
+  /** Whether timecode drops frame numbers, at 29.97 and 59.94 */
+  drop_frame?: boolean | null;
+  /** Timecode of the sequence's first frame; default: `01:00:00:00` */
+  start_timecode?: string;
+  /** Where the videos lie: a path or a `file:` URL; empty: beside the exported file; default: `` */
+  folder?: string;
 }
 
 /** What a deletion by filter did. */
@@ -223,6 +273,29 @@ export interface EmotionSegmentBody {
   confidence: number;
   /** Seconds from the video's start */
   peak: number;
+}
+
+/** What was deleted. */
+export interface ErasureBody {
+  /** The id of the API key; null on a server that needs no keys */
+  owner: string | null;
+  at: string;
+  /** False if there was more than could be deleted in a minute: call again */
+  complete: boolean;
+  jobs: number;
+  results: number;
+  thumbnails: number;
+  /** Jobs with feedback */
+  feedback: number;
+  /** Uploads without a job */
+  uploads: number;
+  batches: number;
+  /** Registered webhooks */
+  webhooks: number;
+  /** Cached features on the API's machine; workers delete theirs in a minute */
+  feature_entries: number;
+  /** What stays, and why */
+  kept: string[];
 }
 
 /** How much each stream contributed to a segment; the shares add up to 1. */
@@ -304,6 +377,42 @@ export interface HealthBody {
   version: string;
 }
 
+/** A moment, and how it would be cut. */
+export interface HighlightBody {
+  /** 1 for the best */
+  rank: number;
+  job: string;
+  /** The file name of the video */
+  name: string;
+  kind: "positive" | "negative" | "turning_point";
+  /** Seconds from the video's start */
+  start: number;
+  /** Seconds from the video's start */
+  end: number;
+  /** Seconds from the video's start */
+  peak: number;
+  /** The model's probability that the moment is right; 1 for a person's segment */
+  confidence: number;
+  /** Whether a person drew or changed a segment of it */
+  by_hand: boolean;
+  cut: CutBody;
+  /** Path of a picture of the moment; null where there is none */
+  thumbnail: string | null;
+  /** Path of the whole video */
+  video: string;
+}
+
+/** Highlights in the order in which they would be shown: by video, then by time. */
+export interface HighlightsBody {
+  highlights: HighlightBody[];
+  /** Videos that were looked at */
+  videos: number;
+  /** Jobs that were left out: their model finds no sentiment, or the result expired */
+  skipped: string[];
+  /** Length of all cuts */
+  seconds: number;
+}
+
 /** A model that a job can request by name. */
 export interface InstalledModel {
   name: string;
@@ -324,6 +433,8 @@ export interface InstalledModel {
 /** A job. */
 export interface JobBody {
   id: string;
+  /** `reel` for a job that renders a reel; default: `localize` */
+  kind: JobKind;
   /** `succeeded`, `failed` and `cancelled` are final */
   state: JobState;
   /** The present stage of the work; null while no worker has the job */
@@ -368,6 +479,9 @@ export interface JobChanges {
   /** Replaces the tags; null removes all */
   tags?: string[] | null;
 }
+
+/** What a job does; part of the public contract. */
+export type JobKind = "localize" | "reel";
 
 /** A page of jobs, newest first. */
 export interface JobListBody {
@@ -586,6 +700,58 @@ export interface ReadyBody {
   workers: WorkerBody[];
   /** Why the service is not ready; empty if it is ready */
   reasons: string[];
+}
+
+/** A reel: a job that renders a video. Follow, cancel and delete it under `/jobs`. */
+export interface ReelBody {
+  id: string;
+  state: JobState;
+  progress: number;
+  title: string;
+  /** Length */
+  seconds: number;
+  /** Length in frames at `rate` */
+  frames: number;
+  /** Frames per second as a fraction */
+  rate: string;
+  width: number;
+  height: number;
+  clips: number;
+  created_at: string;
+  /** When the video is deleted; null while that is open */
+  expires_at: string | null;
+  error: Failure | null;
+  /** Path of the job */
+  job: string;
+  /** Path of the video; null until it is rendered */
+  video: string | null;
+}
+
+/** A page of reels, newest first. */
+export interface ReelListBody {
+  reels: ReelBody[];
+  /** The cursor of the next page; null on the last page */
+  next_cursor: string | null;
+}
+
+/** Clips in the order in which they are shown, and how the reel looks. */
+export interface ReelRequest {
+  /** Name of the sequence and file; default: `Highlights` */
+  title?: string;
+  /** Frames per second, one of the standard rates; null: that of most clips */
+  fps?: number | null;
+  clips: ClipRequest[];
+  /** Seconds that neighbours overlap; 0: hard cuts; default: `0.5` */
+  crossfade?: number;
+  /** Write label, confidence and time into the picture; default: `False` */
+  captions?: boolean;
+  /** Longest side in pixels; nothing is enlarged; default: `1280` */
+  max_side?: number;
+  /** Priority; default: `interactive` */
+  priority?: Priority;
+  webhook?: Webhook | null;
+  /** Your own data, returned with the reel */
+  metadata?: Record<string, JsonValue>;
 }
 
 /** What is different this time. */

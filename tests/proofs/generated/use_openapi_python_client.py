@@ -1,4 +1,4 @@
-"""Runs in the generated client's environment: `python generated_client_use.py PACKAGE SERVER VIDEO`."""
+"""Runs in the generated client's environment: `python use_openapi_python_client.py PACKAGE SERVER VIDEO`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def main(package: str, server: str, video: Path) -> dict[str, Any]:
     client = module("client").Client(base_url=server, raise_on_unexpected_status=True)
     models, files = module("models"), module("types")
     with video.open("rb") as payload, client as connected:
-        form = models.LocalizeLocalizePostFilesBody(
+        form = models.LocalizeVideoBody(
             video=files.File(payload=payload, file_name=video.name, mime_type="video/mp4"),
             options=models.JobOptions(threshold=0.0),
         )
-        job = module("api.jobs.localize_localize_post").sync(client=connected, body=form)
+        job = module("api.jobs.localize_video").sync(client=connected, body=form)
         states = [str(job.state)]
         while states[-1] not in ("succeeded", "failed", "cancelled"):
             time.sleep(0.5)
-            job = module("api.jobs.follow_jobs_job_id_get").sync(job.id, client=connected)
+            job = module("api.jobs.get_job").sync(job.id, client=connected)
             states += [str(job.state)] if str(job.state) != states[-1] else []
-        result = module("api.results.result_jobs_job_id_result_get").sync(job.id, client=connected)
-        problem = module("api.jobs.follow_jobs_job_id_get").sync("nobody", client=connected)
+        result = module("api.results.get_result").sync(job.id, client=connected)
+        problem = module("api.jobs.get_job").sync("nobody", client=connected)
     return {
         "states": states,
         "threshold_echoed": job.options.threshold,

@@ -1,0 +1,121 @@
+"""Clients that public generators make of `/openapi.json` upload, follow and read a result, untouched.
+
+`python -m tests.proofs.generated_clients --server URL VIDEO [-o FILE]` against a running service that needs no
+keys. The generators: openapi-python-client, @hey-api/openapi-ts, orval, openapi-typescript with openapi-fetch. The
+document is also linted by redocly and spectral. `--folder` keeps the installed generators for the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = Path(__file__).with_name("generated")
+PYTHON_GENERATOR = "openapi-python-client"
+TYPESCRIPT = {
+    "@hey-api/openapi-ts": "use_hey_api",
+    "orval": "use_orval",
+    "openapi-typescript + openapi-fetch": "use_openapi_fetch",
+}
+LINTERS = {
+    "redocly": ["redocly", "lint", "openapi.json", "--format=json"],
+    "spectral": ["spectral", "lint", "openapi.json", "--format=json", "--fail-severity=error", "--quiet"],
+}
+
+
+def run(command: list[str], folder: Path, **options: Any) -> str:
+    """The output of a command; its failure ends the proof."""
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=900, **options
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def by_python(folder: Path, server: str, video: Path) -> dict[str, Any]:
+    """Generate and use a Python client, in a virtual environment of its own."""
+    python = folder / "venv" / "bin" / "python"
+    if not python.exists():
+        run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
+        run([str(python), "-m", "pip", "install", "-q", PYTHON_GENERATOR], folder)
+    package = folder / "generated"
+    shutil.rmtree(package, ignore_errors=True)
+    words = ["generate", "--path", "openapi.json", "--meta", "none", "--output-path", str(package)]
+    done = subprocess.run(
+        [str(python.with_name(PYTHON_GENERATOR)), *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    warnings = [line for line in lines if line.startswith(("WARNING", "ERROR")) and "ruff" not in line]
+    command = [str(python), "use_openapi_python_client.py", "generated", server, str(video)]
+    return {**json.loads(run(command, folder)), "warnings": warnings}
+
+
+def by_typescript(folder: Path, server: str, video: Path) -> dict[str, Any]:
+    """Generate, compile strictly and use every TypeScript client."""
+    if not (folder / "node_modules").exists():
+        run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    run(["node", "generate.mjs", server], folder)
+    run(["node_modules/.bin/tsc", "--project", "tsconfig.json"], folder)
+    found = {}
+    for generator, program in TYPESCRIPT.items():
+        bundle = f"{program}.mjs"
+        words = ["--bundle", "--platform=node", "--format=esm", "--log-level=error", f"--outfile={bundle}"]
+        run(["node_modules/.bin/esbuild", f"{program}.ts", *words], folder)
+        found[generator] = json.loads(run(["node", bundle, server, str(video)], folder))
+    return found
+
+
+def lint(folder: Path) -> dict[str, int]:
+    """What the linters find, warnings included."""
+    (folder / ".spectral.yaml").write_text('extends: ["spectral:oas"]\n')
+    found = {}
+    for name, (program, *words) in LINTERS.items():
+        done = subprocess.run(
+            [f"node_modules/.bin/{program}", *words], cwd=folder, capture_output=True, text=True, check=False
+        )
+        report = done.stdout[min(done.stdout.find(mark) for mark in "[{" if mark in done.stdout) :]
+        answer = json.loads(report[: max(report.rfind("]"), report.rfind("}")) + 1])
+        found[name] = len(answer["problems"] if isinstance(answer, dict) else answer)
+    return found
+
+
+def main() -> None:
+    """Generate, use, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--server", default="http://127.0.0.1:8000")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("tests/proofs/results/generated_clients.json")
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = arguments.folder or Path(name)
+        shutil.copytree(PROGRAMS, folder, dirs_exist_ok=True)
+        with urllib.request.urlopen(f"{arguments.server}/openapi.json") as answer:
+            (folder / "openapi.json").write_bytes(answer.read())
+        video = arguments.video.resolve()
+        used = by_typescript(folder, arguments.server, video)
+        used[PYTHON_GENERATOR] = by_python(folder, arguments.server, video)
+        result = {"clients": used, "lint": lint(folder)}
+    print(json.dumps(result, indent=2))
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    if any(result["lint"].values()):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
