@@ -6,27 +6,20 @@ import json
 import secrets
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from standardwebhooks import Webhook
 
-from sentiloc.app.http.connection_guard import guarded_protocol
-from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.main import create_app
-from sentiloc.app.redis.client import connect
 from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
-from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
-from tests.app.asking import VIDEO, finish
+from tests.app.asking import VIDEO
 from tests.app.test_address import OPERATIONS
 from tests.support import typescript_types
+from tests.support.quick_service import QuickService
 from tests.support.services import private_redis
 
 ROOT = Path(__file__).parents[2]
@@ -48,57 +41,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dist
 
 
-class Running:
-    """The application on a port, and a stand-in for the worker that ends every job with the example result."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        app = create_app(settings)
-        config = uvicorn.Config(
-            app, port=0, log_level="warning", http=guarded_protocol(settings), proxy_headers=False
-        )
-        self._server = uvicorn.Server(config)
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._server.run), threading.Thread(target=self._work)]
-
-    def __enter__(self) -> Running:
-        for thread in self._threads:
-            thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._server.should_exit = True
-        for thread in self._threads:
-            thread.join()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.servers[0].sockets[0].getsockname()[1])
-
-    def _work(self) -> None:
-        with connect(self._settings) as redis:
-            store = JobStore(redis, self._settings.redis_prefix)
-            while not self._stop.wait(0.05):
-                for job in redis.zrange(f"{store.prefix}queue", 0, -1):
-                    finish(store, str(job), self._settings, json.dumps(EXAMPLE_RESULT).encode())
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickService]:
     folder = tmp_path_factory.mktemp("server")
     with private_redis(folder) as redis:
         settings = Settings(
             redis_url=redis.url, redis_prefix="ts:", data_dir=folder, root_path="/a/sentiloc", api_keys="off"
         )
-        with Running(settings) as running:
+        with QuickService(settings) as running:
             yield running
 
 
 @pytest.fixture(scope="module")
-def used(built: Path, server: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def used(built: Path, server: QuickService, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("use")
     video, webhook = folder / "a.mp4", folder / "webhook.json"
     video.write_bytes(VIDEO)
@@ -107,7 +62,7 @@ def used(built: Path, server: Running, tmp_path_factory: pytest.TempPathFactory)
         "node",
         str(USE),
         str(built),
-        f"http://127.0.0.1:{server.port}/a/sentiloc/",
+        f"{server.url}/a/sentiloc/",
         str(video),
         str(webhook),
     ]
@@ -186,11 +141,11 @@ def test_webhooks_are_verified(used: dict[str, Any]) -> None:
     assert used["refused"] == [True, True, True]
 
 
-def test_the_readme_starts_with_lines_that_work(built: Path, server: Running, tmp_path: Path) -> None:
+def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickService, tmp_path: Path) -> None:
     program = (CLIENT / "README.md").read_text().split("```")[1].removeprefix("js\n")
     assert len(program.strip().splitlines()) <= README_PROGRAM
     program = program.replace('"@sentiloc/client"', json.dumps((built / "index.js").as_uri()))
-    program = program.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{server.port}/a/sentiloc")
+    program = program.replace("http://127.0.0.1:8000", f"{server.url}/a/sentiloc")
     (tmp_path / "holiday.mp4").write_bytes(VIDEO)
     (tmp_path / "program.mjs").write_text(program)
     command = ["node", "program.mjs"]

@@ -1,0 +1,154 @@
+"""Real reverse proxies that show a service under a path, with TLS: nginx and Caddy of the distributions."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import trustme
+
+PREFIX = "/sentiloc"
+START_SECONDS = 20.0
+
+_NGINX = Template("""
+worker_processes 1;
+pid $folder/nginx.pid;
+error_log $folder/error.log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path $folder/body;
+  proxy_temp_path $folder/proxy;
+  fastcgi_temp_path $folder/fastcgi;
+  uwsgi_temp_path $folder/uwsgi;
+  scgi_temp_path $folder/scgi;
+  server {
+    listen 127.0.0.1:$port ssl;
+    ssl_certificate $folder/chain.pem;
+    ssl_certificate_key $folder/key.pem;
+    client_max_body_size 0;
+    location $prefix/ {
+      proxy_pass $upstream$tail;
+      proxy_http_version 1.1;
+      proxy_set_header Host $$http_host;
+      proxy_set_header X-Forwarded-For $$proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $$scheme;
+      proxy_set_header X-Forwarded-Prefix $prefix;
+      proxy_set_header X-Request-ID $$request_id;
+      proxy_buffering $buffering;
+      proxy_request_buffering $buffering;
+      proxy_read_timeout 1h;
+    }
+  }
+}
+""")
+_CADDY = Template("""
+{
+  admin off
+  auto_https off
+  storage file_system $folder/caddy
+}
+https://localhost:$port {
+  tls $folder/chain.pem $folder/key.pem
+  redir $prefix $prefix/ 308
+  $handle $prefix/* {
+    reverse_proxy $upstream {
+      header_up X-Forwarded-Prefix $prefix
+      $buffering
+    }
+  }
+}
+""")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that runs. `url` has the path; `authority` is the certificate that clients have to trust."""
+
+    url: str
+    authority: Path
+
+
+def installed(name: str) -> bool:
+    """Whether the proxy is installed."""
+    return shutil.which(name) is not None
+
+
+@contextmanager
+def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool = True) -> Iterator[Proxy]:
+    """Start `nginx` or `caddy` in front of `upstream`.
+
+    Args:
+        name: The program.
+        folder: Where it keeps its files.
+        upstream: The service's address, without a path.
+        buffers: Whether requests and answers are collected before they are passed on.
+        strips: Whether the path of the proxy is taken off before a request is passed on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(str(folder / "chain.pem"), append=True)
+    port = _free_port()
+    process = _start(name, folder, port, upstream.rstrip("/"), buffers=buffers, strips=strips)
+    try:
+        _wait(process, port, folder)
+        yield Proxy(f"https://localhost:{port}{PREFIX}", folder / "authority.pem")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _start(
+    name: str, folder: Path, port: int, upstream: str, *, buffers: bool, strips: bool
+) -> subprocess.Popen[bytes]:
+    common = {"folder": folder, "port": port, "upstream": upstream, "prefix": PREFIX}
+    config = folder / f"{name}.conf"
+    if name == "nginx":
+        config.write_text(
+            _NGINX.substitute(common, buffering="on" if buffers else "off", tail="/" if strips else "")
+        )
+        command = [
+            "nginx",
+            "-p",
+            str(folder),
+            "-c",
+            str(config),
+            "-g",
+            "daemon off;",
+            "-e",
+            str(folder / "error.log"),
+        ]
+    else:
+        buffering = "buffer_requests" if buffers else "flush_interval -1"
+        config.write_text(
+            _CADDY.substitute(common, buffering=buffering, handle="handle_path" if strips else "handle")
+        )
+        command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
+    output = (folder / "output").open("wb")
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    ends_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends_at and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError((folder / "output").read_text())
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
