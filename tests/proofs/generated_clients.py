@@ -30,11 +30,9 @@ LINTERS = {
 }
 
 
-def run(command: list[str], folder: Path, **options: Any) -> str:
+def run(command: list[str], folder: Path) -> str:
     """The output of a command; its failure ends the proof."""
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=900, **options
-    )
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=900)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
     return done.stdout
