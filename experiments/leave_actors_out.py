@@ -20,7 +20,7 @@ from statistics import mean
 
 import torch
 
-from recipes.starter.build import HELD_OUT_SEED, Plan, make_training
+from recipes.starter.build import HELD_OUT_SEED, make_training
 from recipes.starter.dataset import Material, embed_sound, make_items, open_sources, read_faces_of
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.fit import RECIPE, fit
@@ -49,8 +49,7 @@ CHANGES: dict[str, TrainConfig] = {
 
 def people(material: Material, faces: FloatArray) -> tuple[list[Item], list[Item]]:
     """Training sequences without the unseen actors, and sequences of nobody else; faces and sound read."""
-    plan = Plan(train=TRAIN)
-    items = make_training(material, plan, seed=0)
+    items = make_training(material, TRAIN, rounds=1, seed=0)
     unseen = open_sources(material, held_out=True, seed=0)
     held_out = make_items(unseen, HELD_OUT, seed=HELD_OUT_SEED, spoil=False)
     path = material.fold_encoder(WHOLE_CORPORA["javanese"])

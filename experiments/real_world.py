@@ -262,9 +262,12 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for number, row in enumerate(row for row in rows if row.half == "all"):
-        x, y, below = row.wild.neutral_marked, row.wild.mean_recall, number % 2 == 0
+        x, y = row.wild.neutral_marked, row.wild.mean_recall
         axes.plot(x, y, "o", color="#2c5f8a")
-        place: dict[str, Any] = {"xytext": (6, -10 if below else 6), "ha": "right" if x > 50 else "left"}
+        place: dict[str, Any] = {
+            "xytext": ((6, -10), (6, 6), (10, -22), (6, -10))[number % 4],
+            "ha": "right" if x > 50 else "left",
+        }
         axes.annotate(row.system, (x, y), textcoords="offset points", fontsize=7, **place)
     axes.axvline(5, color="#999999", linewidth=0.8, linestyle=":")
     axes.axhline(78, color="#999999", linewidth=0.8, linestyle=":")

@@ -57,16 +57,19 @@ HELD_OUT_SEED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything; the defaults build what is shipped."""
+    """How much of everything; the defaults build what is shipped.
 
-    train: dict[str, int] = field(
-        default_factory=lambda: {"joined": 260, "acted": 220, "composed": 180, "everyday": 560}
-    )
+    Each pair of networks learns from `rounds` times the sequences of `train`, and from as many times its number of
+    `everyday` ones; there are as many pairs as numbers. Other rounds are other sequences.
+    """
+
+    train: dict[str, int] = field(default_factory=lambda: {"joined": 260, "acted": 220, "composed": 180})
+    everyday: tuple[int, ...] = (200, 200, 300)
+    rounds: int = 4
     held_out: dict[str, int] = field(
         default_factory=lambda: {"joined": 140, "acted": 140, "composed": 110, "everyday": 240}
     )
     recipe: TrainConfig = RECIPE
-    pairs: int = 2
 
 
 def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = None) -> Fitted:
@@ -97,10 +100,16 @@ def make_held_out(material: Material, plan: Plan, hearing: nn.Module, seed: int)
     return embed_sound(items, hearing, material.store(material.hearing))
 
 
-def make_training(material: Material, plan: Plan, seed: int) -> list[Item]:
-    """Training sequences: face embeddings; sound read, half of it by an encoder that does not know the voices."""
+def make_training(material: Material, counts: dict[str, int], rounds: int, seed: int) -> list[Item]:
+    """Training sequences, `rounds` times `counts` of each kind: face embeddings; sound read, half of it by an encoder
+    that does not know the voices.
+    """
     folds = [open_sources(material, held_out=False, seed=seed, fold=fold) for fold in range(FOLDS)]
-    return read_sound_of(make_items(folds, plan.train, seed=seed, spoil=True), material, seed=seed)
+    return [
+        item
+        for number in range(seed, seed + rounds)
+        for item in read_sound_of(make_items(folds, counts, seed=number, spoil=True), material, seed=number)
+    ]
 
 
 def fit_network(
@@ -114,16 +123,16 @@ def fit_network(
 
 
 def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int) -> Committee:
-    """Four networks put together: two know of a face what is read in it, two its whole embedding."""
-    parts = make_training(material, plan, seed), held_out
+    """Pairs of networks put together: of each pair, one knows of a face what is read in it, one its whole embedding."""
     whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
-    return seat(
-        [
-            (fit_network(material, plan, faces, parts, seed + n), faces)
-            for n in range(plan.pairs)
-            for faces in (read, whole)
+    networks = []
+    for pair, everyday in enumerate(plan.everyday):
+        counts = {**plan.train, "everyday": everyday}
+        parts = make_training(material, counts, plan.rounds, seed + pair * plan.rounds), held_out
+        networks += [
+            (fit_network(material, plan, faces, parts, seed + pair), faces) for faces in (read, whole)
         ]
-    )
+    return seat(networks)
 
 
 def _train_extractors(material: Material, models: Path, seed: int) -> None:

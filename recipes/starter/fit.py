@@ -26,7 +26,7 @@ from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-starter", "2.0.0"
+NAME, VERSION = "fsenet-starter", "2.1.0"
 MOST_NEUTRAL_MARKED = {"everyday": 0.05, "clips": 0.05, "acted": 0.15, "composed": 0.15, "joined": 0.15}
 
 AUDIO = AudioStream(level=NORMAL_LEVEL)
@@ -46,11 +46,11 @@ RECIPE = TrainConfig(
     loss=LossConfig(base="bce"),
     learning_rate=1e-3,
     weight_decay=1e-4,
-    epochs=7,
+    epochs=5,
     schedule="cosine",
     clip=1.0,
     stream_dropout=0.15,
-    validate_every=7,
+    validate_every=5,
     precision="fp32",
 )
 

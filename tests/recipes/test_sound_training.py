@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -13,17 +14,26 @@ import torch
 from recipes.starter.averaging import AveragedRun
 from recipes.starter.sound.bank import SoundBank, excerpt
 from recipes.starter.sound.build import check_indexes
-from recipes.starter.sound.compose import SoundBatch, SoundComposer
+from recipes.starter.sound.compose import BURST_TEMPO, SoundBatch, SoundComposer, as_somebody_else
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net, load_voice_reader
 from recipes.starter.sound.overdriven import overdrive
 from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
-from recipes.starter.sound.recordings import NEGATIVE, NEUTRAL, NO_VOICE, POSITIVE, Recording, recordings_of
+from recipes.starter.sound.recordings import (
+    NEGATIVE,
+    NEUTRAL,
+    NO_VOICE,
+    POSITIVE,
+    Recording,
+    read_recordings,
+    recordings_of,
+)
 from recipes.starter.sound.scores import false_sentiment, heard, held_out_sounds
 from recipes.starter.sound.teacher import Teacher, at_frames
 from recipes.starter.sound.tones import tone
 from recipes.starter.sound.train import SoundTraining, open_run
 from recipes.starter.voices.augment import decode
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
+from recipes.starter.wheels import unpack_wheel
 from sentiloc.model.extractors.logmel import SAMPLE_RATE, SILENT_VALUE
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.extractors.speech import SpeechConfig
@@ -166,7 +176,11 @@ def test_a_run_that_stops_goes_on_where_it_was(composer: SoundComposer, tmp_path
         open_run(tmp_path / "whole", SoundTraining(steps=4, seed=1), None)
 
 
-def test_a_little_training_tells_kinds_of_sound_apart(composer: SoundComposer, tmp_path: Path) -> None:
+def test_a_little_training_tells_kinds_of_sound_apart(
+    composer: SoundComposer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Kinds differ by their bands alone here, so another vocal tract would make one kind of the other.
+    monkeypatch.setattr("recipes.starter.sound.compose.BURST_TRACT", (1.0, 1.0))
     torch.manual_seed(0)
     start = tmp_path / "start.pt"
     torch.save(encoder_state(SoundNet(SMALL)), start)
@@ -241,6 +255,65 @@ def test_a_package_that_is_not_the_one_known_is_refused(
     with pytest.raises(ValueError, match="digest"):
         unpack(package, tmp_path / "packages")
     assert len({p.sha256 for p in PACKAGES}) == len(PACKAGES)
+
+
+def test_a_wheel_that_is_not_the_one_known_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip = tmp_path / "python"
+    pip.write_text("#!/bin/sh\necho not the wheel > downloads/a_b-1-py3-none-any.whl\n")
+    pip.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(pip))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="digest"):
+        unpack_wheel("a-b", "1", "0" * 64, tmp_path)
+    assert not (tmp_path / "a-b").exists()
+
+
+def test_of_a_game_only_screams_count_once_each_and_by_voice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = SoundPackage(
+        name="game",
+        version="1",
+        sha256="0" * 64,
+        folder="sound/player",
+        kind="screaming",
+        patterns=("*/player/death*.ogg",),
+        archive="data.pk3",
+        by_folder=True,
+    )
+    (tmp_path / "packages" / "game").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "packages" / "game" / "data.pk3", "w") as archive:
+        for name, sound in {
+            "ann/player/death1": "a",
+            "ann/player/jump": "b",
+            "bob/player/death1": "c",
+        }.items():
+            archive.writestr(f"sound/player/{name}.ogg", sound)
+        archive.writestr("sound/player/copy/player/death2.ogg", "c")
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "index.csv").write_text("file,group,label,speaker_or_recording,seconds\n")
+    monkeypatch.setattr("recipes.starter.sound.recordings.PACKAGES", (game,))
+    found = read_recordings(tmp_path / "sounds", tmp_path / "packages")
+    assert [(r.owner, r.path.stem) for r in found] == [("ann", "death1"), ("bob", "death1")]
+    assert {(r.event, r.sentiment, r.held_out) for r in found} == {("screaming", NEGATIVE, False)}
+
+
+def test_a_burst_of_somebody_else_keeps_its_events_in_place() -> None:
+    random = np.random.default_rng(0)
+    power = np.full((100, 60), 0.01, np.float32)
+    power[40:60, 20:30] = 1.0
+    events = (power.max(axis=1, keepdims=True) > 0.5).astype(np.float32)
+    lengths, centres = set(), set()
+    for _ in range(20):
+        changed, told = as_somebody_else(power, events, random)
+        np.testing.assert_array_equal(changed.max(axis=1) > 0.3, told[:, 0] > 0.5)
+        assert 100 / BURST_TEMPO[1] - 1 <= len(changed) <= 100 / BURST_TEMPO[0]
+        lengths.add(len(changed))
+        centres.add(int(changed.sum(axis=0).argmax()))
+    assert len(lengths) > 5
+    assert len(centres) > 5
 
 
 def test_a_data_folder_that_is_not_the_one_known_is_refused(tmp_path: Path) -> None:

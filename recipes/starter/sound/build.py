@@ -3,11 +3,11 @@
     python -m recipes.starter.sound.build --data SENTILOC_DATA --run RUN
 
 1. `RUN/speech/speech_encoder.pt`: acted voices alone (`recipes.starter.voices.train`).
-2. `RUN/sound/packages`, `RUN/sound/bank`: Debian packages by name, version and digest; the sound bank and its labels.
+2. `RUN/sound/packages`, `RUN/sound/bank`: packages by name, version and digest; the sound bank and its labels.
 3. `RUN/sound/sound_encoder.pt`: trained on with everything (`recipes.starter.sound.train`).
 4. `RUN/sound/fold0`, `fold1`: small encoders that have not heard the speakers of a fold (`recipes.starter.splits`).
 
-A step that was stopped goes on from its checkpoint. On one free core: log-mels 15 minutes, voices 17, sounds 8 and
+A step that was stopped goes on from its checkpoint. On one free core: log-mels 15 minutes, voices 17, sounds 12 and
 folds 4.
 """
 

@@ -34,8 +34,10 @@ from sentiloc.model.extractors.logmel import DB_OFFSET, DB_SCALE, FRAMES, MELS, 
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
-SHARES = {"acted": 0.54, "calm": 0.14, "burst": 0.15, "music": 0.07, "noise": 0.07, "tone": 0.03}
+SHARES = {"acted": 0.5, "calm": 0.13, "burst": 0.2, "music": 0.07, "noise": 0.07, "tone": 0.03}
 """How often a sound of each kind is drawn."""
+BURST_TEMPO, BURST_TRACT = (0.75, 1.35), (0.8, 1.25)
+"""How much faster a burst is played, and how far its spectrum is stretched: few people laugh for training."""
 RECORDED_IMPORTANCE = 0.4
 """What the sentiment of calm voices, music and noise counts: they are many, and all of them are neutral."""
 BED, BED_DB = 0.6, (-3.0, 30.0)
@@ -196,10 +198,13 @@ class SoundComposer:
         inside = slice(first, first + length)
         if not (mels[inside] > SILENT_VALUE + 1e-3).any():
             return self._recorded(kind, frames, random)
+        power, told = _power(mels[inside]), events[inside]
+        if kind == "burst":
+            power, told = as_somebody_else(power, told, random)
         return Sound(
-            power=_power(mels[inside]),
-            events=events[inside],
-            known=np.ones_like(events[inside]),
+            power=power,
+            events=told,
+            known=np.ones_like(told),
             sentiment=recording.sentiment,
             emotion=EMOTIONS.index(_EMOTION_OF_EVENT.get(recording.event, "neutral")),
             importance=1.0 if kind == "burst" else RECORDED_IMPORTANCE,
@@ -276,6 +281,13 @@ def _takes_by_kind(bank: SoundBank) -> dict[str, list[list[int]]]:
         else:
             owners["noise"][recording.label].append(take)
     return {kind: [by[name] for name in sorted(by)] for kind, by in owners.items()}
+
+
+def as_somebody_else(power: FloatArray, events: FloatArray, random: Random) -> tuple[FloatArray, FloatArray]:
+    """A burst at another pace and from another vocal tract: power (frames', 60) and events (frames', events)."""
+    count = max(int(len(power) / random.uniform(*BURST_TEMPO)), 1)
+    places = np.linspace(0, len(power) - 1, count).round().astype(int)
+    return power[places] @ warp(random.uniform(*BURST_TRACT)), events[places]
 
 
 def _draw(shares: Mapping[str, float], random: Random) -> str:

