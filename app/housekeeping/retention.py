@@ -15,7 +15,15 @@ from typing import Any, cast
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, is_incoming, reel_key, result_key, source_owner, thumbnail_key
+from sentiloc.app.storage.local import (
+    Storage,
+    is_incoming,
+    partial_key,
+    reel_key,
+    result_key,
+    source_owner,
+    thumbnail_key,
+)
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.record import UploadState, upload_key
 
@@ -51,6 +59,7 @@ def delete_results(storage: Storage, record: JobRecord) -> None:
         storage.delete(result_key(record.id, attempt))
         if record.reel is not None:
             storage.delete(reel_key(record.id, attempt))
+        storage.delete(partial_key(record.id, attempt))
     for index in range(record.thumbnails):
         storage.delete(thumbnail_key(record.id, record.attempt, index))
 

@@ -118,6 +118,8 @@ class EventStreams:
 
 
 def _data(fields: dict[str, str], record: JobRecord) -> dict[str, Any]:
+    if fields["kind"] == "segment":
+        return _segments(fields)
     progress, at = float(fields["progress"] or 0), float(fields["at"])
     return {
         "state": fields["state"],
@@ -126,6 +128,17 @@ def _data(fields: dict[str, str], record: JobRecord) -> dict[str, Any]:
         "attempt": int(fields["attempt"] or 0),
         "at": at,
         "eta_seconds": eta_seconds(JobState(fields["state"]), progress, at, record.claimed_at),
+    }
+
+
+def _segments(fields: dict[str, str]) -> dict[str, Any]:
+    """Provisional segments: they replace all that were sent before in this attempt but the first `keep`."""
+    return {
+        "provisional": True,
+        "attempt": int(fields["attempt"] or 0),
+        "keep": int(fields["keep"]),
+        "segments": json.loads(fields["segments"]),
+        "until": float(fields["until"]),
     }
 
 

@@ -142,6 +142,14 @@ class JobStore:
         owner, attempt, state = cast("list[str | None]", found)
         return owner == lease.owner and attempt == str(lease.attempt) and state in RUNNING
 
+    def tell_segments(self, lease: Lease, keep: int, segments: str, until: float) -> bool:
+        """Send an event about provisional segments; False if another worker has the job.
+
+        `segments` (a JSON list) stand for all segments after the first `keep` ones that were sent before.
+        """
+        argv = (lease.owner, lease.attempt, segments, keep, f"{until:.3f}")
+        return bool(self.run("segments", lease.job_id, *argv))
+
     def fetched(self, lease: Lease, source_bytes: int) -> bool:
         """Record the size of the video fetched from the job's URL; False if another worker has the job."""
         return bool(self.run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))

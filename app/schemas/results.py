@@ -232,4 +232,11 @@ class ResultBody(Body):
     sound: SoundBody | None = Field(None, description="null without sound, and in results of older versions")
     warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
     shots: list[Seconds] = Field(default=[], description="When new shots begin; empty before 1.1")
+    provisional: bool = Field(
+        False,
+        description="True while the job runs, for `partial=true`: the whole video may move the segments",
+    )
+    scored_until: float | None = Field(
+        None, ge=0, description="Seconds up to which a provisional result goes; null in a final one"
+    )
     thumbnails: Thumbnails = Field(default=[])

@@ -57,6 +57,11 @@ def reel_key(job_id: str, attempt: int) -> str:
     return f"results/{job_id}.{attempt}.mp4"
 
 
+def partial_key(job_id: str, attempt: int) -> str:
+    """The key of what a running attempt has found so far."""
+    return f"results/{job_id}.{attempt}.partial.json"
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 RESERVE_BYTES = 64 << 20
 """Free bytes that uploads leave on the disk, for the job store's log and the results of accepted jobs."""

@@ -75,7 +75,8 @@ class Result:
     """Everything a client can ask about a localized video; `timings` are seconds per stage.
 
     `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
-    `sound` is None where there is none, and in results of older versions. `warnings` say what could not be read.
+    A `provisional` result was cut before the whole video was seen: `scored_until` is the second up to which its curve
+    goes. `sound` is None where there is none, and in results of older versions. `warnings` say what could not be read.
     `shots` are the seconds at which new shots begin; empty in results of older versions.
     """
 
@@ -90,6 +91,8 @@ class Result:
     sound: Sound | None = None
     warnings: tuple[ResultWarning, ...] = ()
     shots: tuple[float, ...] = ()
+    provisional: bool = False
+    scored_until: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, as the API returns and stores it."""
@@ -104,6 +107,8 @@ class Result:
             "calibration": asdict(self.calibration),
             "sound": self.sound and asdict(self.sound),
             "warnings": [warning.to_dict() for warning in self.warnings],
+            "provisional": self.provisional,
+            "scored_until": self.scored_until,
             "shots": [round(moment, 3) for moment in self.shots],
         }
 
@@ -123,6 +128,8 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
             calibration=parse_calibration(json.dumps(raw["calibration"])),
             sound=parse_sound(raw.get("sound")),
             warnings=parse_warnings(raw.get("warnings")),
+            provisional=raw.get("provisional", False),
+            scored_until=raw.get("scored_until"),
             shots=tuple(raw.get("shots", ())),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -68,6 +68,7 @@ class OnePipeline(Pipelines):
         options: SegmentOptions,
         time_range: tuple[float, float | None] | None = None,
         audio_track: int | None = None,
+        on_provisional: Callable[[Any], None] | None = None,
     ) -> Any:
         self.asked = options
         return self._work(path, report)

@@ -57,10 +57,13 @@ class Extractor:
         parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
         return json.dumps(parts, sort_keys=True)
 
-    def extract(self, path: Path, report: Report, part: Part = WHOLE) -> Extraction:
+    def extract(
+        self, path: Path, report: Report, part: Part = WHOLE, look: Callable[[Run], None] | None = None
+    ) -> Extraction:
         """Features of one video, or of a part of it; raises what `worker.decoder.decode.decode` and `report` raise.
 
-        Decoding, faces and pictures run side by side. Whatever of them is slowest makes the others wait.
+        Decoding, faces and pictures run side by side. Whatever of them is slowest makes the others wait. `look` is
+        called again and again with what there is.
         """
         report("decoding", 0.0)
         on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
@@ -70,6 +73,8 @@ class Extractor:
             for event in _timed(events, run.clock):
                 run.take(event)
                 on_wait()
+                if look is not None:
+                    look(run)
         return run.finish()
 
     @property

@@ -26,6 +26,10 @@ BATCH = 8
 """Snippets per batch from the decoder to the networks: about five seconds of video."""
 
 
+_LATE_SOUND = 64
+"""Snippets that sound may be behind pictures before it counts as over, for a look at what is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Snippets `first` up to but without `end` of a video; `end` None is the video's."""
@@ -136,6 +140,33 @@ class Run:
         wanted = min(end, self._part.end or end) - self._part.first
         return min(1.0, self.snippets / wanted) if wanted > 0 else 0.0
 
+    @property
+    def ready(self) -> int:
+        """Snippets of which every stream has its features. Sound that ends early does not hold the others up."""
+        counts = [run.count for run in (self._face, self._visual) if run is not None]
+        if self._spec.audio and self._audio.count and self.info is not None and self.info.has_audio:
+            counts.append(max(self._audio.count, self.snippets - _LATE_SOUND))
+        return min([self.snippets, *counts])
+
+    def window(self, first: int, stop: int) -> SnippetFeatures:
+        """A copy of the features of snippets `first` up to but without `stop`, which must be ready."""
+        absent = np.zeros(stop - first, np.bool_)
+        audio, heard = self._audio.window(first, stop)
+        return SnippetFeatures(
+            visual=self._visual.rows.window(first, stop) if self._visual else None,
+            audio=audio if self._spec.audio else None,
+            face=self._face.rows.window(first, stop) if self._face else None,
+            visual_present=~absent if self._visual else absent,
+            audio_present=heard if self._spec.audio else absent,
+            face_present=self.faces_present(stop)[first:],
+        )
+
+    def faces_present(self, total: int) -> BoolArray:
+        """Where a face was seen in the first `total` snippets."""
+        if self._face is None or not total:
+            return np.zeros(total, np.bool_)
+        return np.concatenate(list(self._face.present))[:total]
+
     def take(self, event: Event) -> None:
         """Work on one event of the decoder."""
         if isinstance(event, VideoInfo):
@@ -211,6 +242,12 @@ class _FaceRun:
         self._count: list[NDArray[np.int32]] = []
         self._boxes: list[FloatArray] = []
         self._last: FaceTrack | None = None
+        self._done = 0
+
+    @property
+    def count(self) -> int:
+        """Snippets that are finished."""
+        return self._done
 
     def take(self, batch: list[SnippetFrames]) -> None:
         """Work on snippets that follow those before."""
@@ -221,6 +258,8 @@ class _FaceRun:
             self._count.append(found.count)
             self._boxes.append(found.boxes)
             self._last = found.last
+            # Last: another thread reads the finished snippets.
+            self._done += len(batch)
 
     @property
     def sightings(self) -> FaceSightings | None:
@@ -236,6 +275,11 @@ class _VisualRun:
     def __init__(self, extractor: VisualExtractor, folder: Path | None, clock: StageClock) -> None:
         self._extractor, self._clock = extractor, clock
         self.rows = Rows((extractor.dim,), folder)
+
+    @property
+    def count(self) -> int:
+        """Snippets that are finished."""
+        return self.rows.count
 
     def take(self, batch: list[SnippetFrames]) -> None:
         """Work on snippets that follow those before."""

@@ -48,6 +48,33 @@ class AudioExtractor:
                 self._take(self._unfinished[: logmel.SNIPPET_SAMPLES])
                 self._unfinished = self._unfinished[logmel.SNIPPET_SAMPLES :]
 
+    @property
+    def count(self) -> int:
+        """Snippets of sound whose features are complete."""
+        return min(self._features.count, len(self._mean_squares))
+
+    def window(self, first: int, stop: int) -> tuple[FloatArray, BoolArray]:
+        """Log-mel and where there is sound of snippets `first` up to but without `stop`, before the end is known.
+
+        The gain is that of the sound so far. Beyond the sound there is silence.
+        """
+        there = max(first, min(stop, self.count))
+        features = np.full((stop - first, logmel.FRAMES, logmel.MELS), logmel.SILENT_VALUE, np.float32)
+        heard = np.zeros(stop - first, np.bool_)
+        if there > first:
+            inside = slice(0, there - first)
+            features[inside], heard[inside] = self._leveled(first, there)
+        return features, heard
+
+    def _leveled(self, first: int, stop: int) -> tuple[FloatArray, BoolArray]:
+        features = self._features.window(first, stop)
+        if self._level is None:
+            return features, logmel.snippets_heard(np.array(self._mean_squares))[first:stop]
+        levels = np.array(self._levels, np.float32)
+        gain = logmel.level_gain(levels, self._level)
+        heard = logmel.levels_heard(levels, gain, self._level)[first:stop]
+        return logmel.apply_gain(features, gain), heard
+
     def finish(self, snippets: int) -> tuple[FloatArray, BoolArray]:
         """Log-mel (snippets, 32, 60) and where there is sound (snippets,); time is the video's, not the sound's.
 

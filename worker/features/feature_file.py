@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,6 +31,17 @@ class Rows:
         except OSError as error:
             raise SentilocError(ErrorCode.STORAGE_FULL, "There is no space left for features.") from error
         self._count += len(rows)
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return self._count
+
+    def window(self, first: int, stop: int) -> FloatArray:
+        """A copy of rows `first` up to but without `stop`, which must be there. Another thread may append meanwhile."""
+        size = int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
+        held = os.pread(self._file.fileno(), (stop - first) * size, first * size)
+        return np.frombuffer(held, np.float32).reshape(stop - first, *self._shape)
 
     def change(self, change: Callable[[FloatArray], FloatArray], block: int = 256) -> None:
         """Replace the rows by `change` of them, `block` rows (n, *shape) at a time; raises `storage_full`."""

@@ -18,7 +18,14 @@ from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, full_is_typed, reel_key, result_key, thumbnail_key
+from sentiloc.app.storage.local import (
+    Storage,
+    full_is_typed,
+    partial_key,
+    reel_key,
+    result_key,
+    thumbnail_key,
+)
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -29,6 +36,7 @@ from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StopReason
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
+from sentiloc.worker.jobs.telling import Teller
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
 from sentiloc.worker.reels.storing import rendered, upload
@@ -120,13 +128,24 @@ class JobRunner:
         pipeline = self._pipelines.get(record.model)
         _require_version(record.options, pipeline)
         self._fetch(record, keeper)
+        with Teller(self._store, self._storage, record) as teller:
+            self._find(record, pipeline, keeper, teller, began)
+
+    def _find(
+        self,
+        record: JobRecord,
+        pipeline: PackagePipeline,
+        keeper: LeaseKeeper,
+        teller: Teller,
+        began: float,
+    ) -> None:
         owner = "" if self._settings.share_features else record.key_id or ""
         with full_is_typed(), cached_for(owner), self._local_path(record, keeper) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
                 time_range = _seconds(record.options.time_range)
                 result = pipeline.localize(
-                    path, keeper.report, options, time_range, record.options.audio_track
+                    path, keeper.report, options, time_range, record.options.audio_track, teller.tell
                 )
             with span("thumbnails"):
                 pictures = self._make_thumbnails(record, path, result, keeper)
@@ -217,6 +236,7 @@ class JobRunner:
         """Delete results of earlier attempts that were killed before they could record them."""
         for attempt in range(1, record.attempt):
             self._storage.delete(result_key(record.id, attempt))
+            self._storage.delete(partial_key(record.id, attempt))
 
     def _require_quota(self, record: JobRecord) -> None:
         """Check the key's quota again: jobs accepted at the same time may exceed it together."""

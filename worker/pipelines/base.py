@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import ModelPackage
-from sentiloc.model.results.result import ModelIdentity, SegmentOptions
+from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions
 from sentiloc.model.results.sound import Sound, measure_sound
 from sentiloc.model.results.task_result import AnyResult
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Extractor, Report
-from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
+from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
 from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
 from sentiloc.worker.extraction.stages import StageClock
 
@@ -38,6 +39,7 @@ class PackagePipeline(ABC):
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
+        on_provisional: Callable[[Result], None] | None = None,
     ) -> AnyResult:
         """Find what the package knows in a video file.
 
@@ -48,6 +50,7 @@ class PackagePipeline(ABC):
             time_range: The seconds that matter, to whole snippets; None takes the whole video. Times in the result
                 are the video's own.
             audio_track: The file's sound track to listen to, counted from 1; None chooses.
+            on_provisional: Called with the result so far while features are extracted, if the pipeline has one.
 
         Raises:
             SentilocError: The video cannot be read, the range is empty, or there is no such sound track.
@@ -86,17 +89,22 @@ class FeaturePipeline(PackagePipeline):
     cache: FeatureCache | None = None
 
     def _extract(
-        self, path: Path, report: Report, part: Part = WHOLE, audio_track: int | None = None
+        self,
+        path: Path,
+        report: Report,
+        part: Part = WHOLE,
+        audio_track: int | None = None,
+        look: Callable[[Run], None] | None = None,
     ) -> Extraction:
         """Read the features from the cache or extract them. Features of a part are not cached."""
         extractor = replace(self.extractor, audio_track=audio_track)
         if self.cache is None:
-            return extractor.extract(path, report, part)
+            return extractor.extract(path, report, part, look)
         clock = StageClock()
         with clock.time("cache"):
             key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
-        extraction = known.cut(part) if known else extractor.extract(path, report, part)
+        extraction = known.cut(part) if known else extractor.extract(path, report, part, look)
         if known is None and part == WHOLE:
             with clock.time("cache"):
                 self.cache.store(key, extraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from sentiloc.model.cten.detect import EmotionScores
 from sentiloc.model.cten.inputs import modality_dims, segment_inputs
 from sentiloc.model.package import ModelPackage
-from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.results.result import Result, SegmentOptions
 from sentiloc.model.results.task_result import EmotionResult, cut_emotions, make_series
 from sentiloc.model.results.time_range import within
 from sentiloc.model.segments import SnippetFeatures
@@ -59,6 +60,7 @@ class EmotionPipeline(FeaturePipeline):
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
+        on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
     ) -> EmotionResult:
         """Find emotions; all of the video is decoded, as its emotion is one of the whole."""
         check_time_range(time_range)

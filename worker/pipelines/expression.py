@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.flow import stack_flows
 from sentiloc.model.package import ModelPackage, shipped_models_dir
-from sentiloc.model.results.result import SegmentOptions
+from sentiloc.model.results.result import Result, SegmentOptions
 from sentiloc.model.results.task_result import ExpressionResult, cut_expressions, make_series
 from sentiloc.model.results.time_range import within
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
@@ -151,6 +152,7 @@ class ExpressionPipeline(PackagePipeline):
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
         audio_track: int | None = None,  # noqa: ARG002
+        on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
     ) -> ExpressionResult:
         """Find expressions; all of the video is decoded, and no sound is needed."""
         check_time_range(time_range)

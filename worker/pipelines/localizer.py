@@ -56,7 +56,7 @@ class Localizer:
         weights = np.zeros(total, np.float32)
         for window in windows(total):
             part = self._run(features, window)
-            weight = _ramp(window, total)
+            weight = blending_weights(window, total)
             scores[window] += part.scores * weight[:, None]
             saliency[window] += part.saliency * weight
             weights[window] += weight
@@ -102,7 +102,7 @@ def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterato
         yield slice(int(start), int(start) + length)
 
 
-def _ramp(window: slice, total: int, overlap: int = OVERLAP) -> FloatArray:
+def blending_weights(window: slice, total: int, overlap: int = OVERLAP) -> FloatArray:
     """Blending weights (window length,): full inside, falling linearly to the window's inner seams."""
     steps = np.arange(window.stop - window.start, dtype=np.float32)
     rise = np.ones_like(steps) if window.start == 0 else np.minimum((steps + 1) / overlap, 1)

@@ -25,6 +25,7 @@ from sentiloc.worker.pipelines.base import (
     load_cache,
 )
 from sentiloc.worker.pipelines.localizer import Localizer
+from sentiloc.worker.pipelines.provisional import Looker, OnProvisional, Wanted
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 CONTEXT = 192
@@ -44,12 +45,17 @@ class SentimentPipeline(FeaturePipeline):
         options: SegmentOptions | None = None,
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
+        on_provisional: OnProvisional | None = None,
     ) -> Result:
         """Find sentiment; of a range, only that and `CONTEXT` snippets around it are decoded."""
         check_time_range(time_range)
         part = WHOLE if time_range is None else self._part(time_range)
+        look = None
+        if on_provisional is not None:
+            wanted = Wanted(options=options or self.default_options, part=part, time_range=time_range)
+            look = Looker(self, self.localizer, wanted, on_provisional).look
         extraction = self._extract(
-            path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part, audio_track
+            path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part, audio_track, look
         )
         report("localizing", LOCALIZING_FROM)
         found = self.localize_features(extraction, options or self.default_options)

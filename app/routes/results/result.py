@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.options import CutOptions, check_labels
 from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.routes.deps import BAD_ID, NO_STORE, POLL_SECONDS, JobDep, JobNotFound
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, POLL_SECONDS, JobDep, JobNotFound, reload
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
 from sentiloc.app.schemas.tasks import (
     EXAMPLE_EMOTIONS,
@@ -37,6 +38,7 @@ from sentiloc.app.schemas.tasks import (
     ExpressionResultBody,
 )
 from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.storage.local import partial_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.cut import GivenSegment, given_segments
 from sentiloc.model.results.result import Result, parse_result
@@ -110,6 +112,10 @@ class Cut(CutOptions):
 
     format: str | None = Field(
         None, pattern=f"^({'|'.join(('json', *FORMATS))})$", description="Overrides the `Accept` header"
+    )
+    partial: bool = Field(
+        False,
+        description="While the job runs: what it has found so far, marked `provisional`, instead of 409",
     )
     corrected: bool = Field(
         False, description="The segments of the last feedback, if there is any, instead of the model's"
@@ -219,7 +225,7 @@ def file_of(services: Services, record: JobRecord, cut: Cut) -> ResultFile:
 
 def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, AnyResult]:
     """The stored result, and the same as it is asked for."""
-    stored = read_result(services, record)
+    stored = _read_partial(services, record) if cut.partial else read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
     given = _corrections(services, record) if cut.corrected else None
     if given is None or not isinstance(stored, Result):
@@ -296,6 +302,14 @@ def read_corrected(services: Services, record: JobRecord) -> AnyResult:
     if given is None or not isinstance(stored, Result):
         return stored
     return replace(stored, segments=_as_left(stored, given))
+
+
+def _read_partial(services: Services, record: JobRecord) -> AnyResult:
+    """What a running job has found so far, else its result; raises the problem that says why there is neither."""
+    if record.state.is_running:
+        with suppress(SentilocError):
+            return parse_any(json.loads(services.storage.read(partial_key(record.id, record.attempt))))
+    return read_result(services, reload(services, record.id))
 
 
 def require_result(record: JobRecord) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypedDict
 
-from .results import Label
+from .results import Label, Segment
 
 
 class JobState(StrEnum):
@@ -317,9 +317,11 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened to a job: `state`, `progress`, `position`, or `final`, which is the last one.
+    """Something that happened to a job: `state`, `progress`, `position`, `segment`, or `final`, which is the last one.
 
-    Those with an `id` can be resumed after; a `position` has only `queue_position`.
+    Those with an `id` can be resumed after; a `position` has only `queue_position`. A `segment` event holds provisional
+    segments: `segments` replace all that came before in this attempt but the first `keep`; `until` is the second of the
+    video up to which they go.
     """
 
     kind: str
@@ -331,3 +333,7 @@ class Event:
     at: float | None = None
     eta_seconds: float | None = None
     queue_position: int | None = None
+    provisional: bool | None = None
+    keep: int | None = None
+    until: float | None = None
+    segments: tuple[Segment, ...] | None = None

@@ -159,3 +159,5 @@ class Result:
     warnings: tuple[ResultWarning, ...] = ()
     shots: tuple[float, ...] = ()
     thumbnails: tuple[str | None, ...] = ()
+    provisional: bool = False
+    scored_until: float | None = None

@@ -1,0 +1,68 @@
+"""What a job has found before it has ended: told as events, answered as a result, replaced at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiloc.client import Client
+from tests.service.running import JOB_SECONDS, RunningService, kill
+from tests.support.services import wait_for
+
+
+def partial(service: RunningService, job_id: str) -> dict[str, Any] | None:
+    """The provisional result; None before there is one."""
+    response = service.client.get(f"/v1/jobs/{job_id}/result", params={"partial": "true"})
+    if response.status_code == 409:
+        assert response.json()["code"] == "result_not_ready"
+        return None
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def test_segments_are_told_while_the_job_runs(service: RunningService, clips: Path) -> None:
+    job_id = service.submit(clips / "long.mp4", threshold=0.0, min_length=0.0)
+    first = wait_for(lambda: partial(service, job_id), JOB_SECONDS)
+    assert first["provisional"]
+    assert 20 <= first["scored_until"] < 240
+    assert len(first["curve"]["positive"]) * 0.64 == pytest.approx(first["scored_until"])
+    assert all(segment["end"] <= first["scored_until"] for segment in first["segments"])
+    seen: list[dict[str, Any]] = []
+    told = 0
+    with Client(service.url) as client:
+        for event in client.watch(job_id):
+            if event.kind == "segment":
+                assert event.provisional
+                assert event.keep is not None
+                assert event.segments is not None
+                assert event.keep <= len(seen)
+                seen[event.keep :] = [{"start": one.start, "end": one.end} for one in event.segments]
+                told += 1
+    assert told > 1
+    assert seen == sorted(seen, key=lambda one: one["start"])
+    last = partial(service, job_id)
+    assert last is not None
+    assert (last["provisional"], last["scored_until"]) == (False, None)
+    assert last == service.client.get(f"/v1/jobs/{job_id}/result").json()
+    # The last look comes before the end of the video, and finds about what the whole finds.
+    assert len(seen) >= len(last["segments"]) // 2
+    assert list((service.data / "results").glob("*.partial.json")) == []
+    vtt = service.client.get(f"/v1/jobs/{job_id}/result", params={"partial": "true", "format": "vtt"})
+    assert vtt.text.startswith("WEBVTT")
+
+
+def test_a_second_attempt_tells_from_the_start(own_service: RunningService, clips: Path) -> None:
+    own_service.start()
+    job_id = own_service.submit(clips / "long.mp4", threshold=0.0, min_length=0.0)
+    wait_for(lambda: partial(own_service, job_id), JOB_SECONDS)
+    kill(own_service.worker_child())
+    own_service.wait_running(job_id, attempt=2)
+    assert own_service.wait_ended(job_id)["state"] == "succeeded"
+    events = [fields for _, fields in own_service.store().events(job_id) if fields["kind"] == "segment"]
+    second = [fields for fields in events if fields["attempt"] == "2"]
+    assert (second[0]["keep"], events[0]["attempt"]) == ("0", "1")
+    assert json.loads(second[0]["segments"])
+    assert list((own_service.data / "results").glob("*.partial.json")) == []

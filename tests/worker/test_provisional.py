@@ -1,0 +1,98 @@
+"""Scores of a video that grows: the same as those of the whole where nothing more can follow, and cheap."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from sentiloc.app.settings import Settings
+from sentiloc.model.segments import FloatArray, SnippetFeatures
+from sentiloc.worker.config import runtime_config
+from sentiloc.worker.extraction.extraction import Run
+from sentiloc.worker.features.feature_file import Rows
+from sentiloc.worker.pipelines.localizer import Localizer
+from sentiloc.worker.pipelines.provisional import ProgressiveScores
+from sentiloc.worker.pipelines.registry import load_pipeline
+
+
+class Growing:
+    """A run of which all features are known; it tells how often they are read."""
+
+    def __init__(self, features: SnippetFeatures) -> None:
+        self.features = features
+        self.read = 0
+
+    def window(self, first: int, stop: int) -> SnippetFeatures:
+        self.read += stop - first
+        whole, inside = self.features, slice(first, stop)
+
+        def part(values: FloatArray | None) -> FloatArray | None:
+            return None if values is None else values[inside]
+
+        return SnippetFeatures(
+            visual=part(whole.visual),
+            audio=part(whole.audio),
+            face=part(whole.face),
+            visual_present=whole.visual_present[inside],
+            audio_present=whole.audio_present[inside],
+            face_present=whole.face_present[inside],
+        )
+
+
+@pytest.fixture(scope="module")
+def localizer() -> Localizer:
+    pipeline: Any = load_pipeline("fsenet-starter", runtime_config(Settings()))
+    return cast("Localizer", pipeline.localizer)
+
+
+def features(localizer: Localizer, total: int) -> SnippetFeatures:
+    rng, spec = np.random.default_rng(5), localizer.spec
+    assert spec.audio is not None
+    assert spec.face is not None
+    present = np.ones(total, np.bool_)
+    # Louder and softer in turns, over minutes.
+    wave = np.sin(np.arange(total, dtype=np.float32) / 40)
+    audio = rng.normal(size=(total, 32, 60)).astype(np.float32) * 0.3 + wave[:, None, None]
+    face = rng.normal(size=(total, spec.face.dim)).astype(np.float32) * (1 + wave[:, None])
+    return SnippetFeatures(
+        visual=None,
+        audio=audio.astype(np.float32),
+        face=face.astype(np.float32),
+        visual_present=~present,
+        audio_present=present,
+        face_present=present,
+    )
+
+
+def test_a_short_video_is_scored_as_a_whole(localizer: Localizer) -> None:
+    whole = features(localizer, 300)
+    run = cast("Run", Growing(whole))
+    scores = ProgressiveScores(localizer)
+    scores.of(run, 64)
+    assert np.allclose(scores.of(run, 300).scores, localizer.score(whole).scores, atol=1e-6)
+
+
+def test_growing_step_by_step_gives_what_one_step_gives(localizer: Localizer) -> None:
+    whole = features(localizer, 1500)
+    growing = ProgressiveScores(localizer)
+    run = Growing(whole)
+    for total in (32, 200, 511, 512, 513, 900, 1280, 1281, 1500):
+        stepwise = growing.of(cast("Run", run), total)
+        assert len(stepwise.scores) == total
+    # Each finished window once, and one unfinished window a look: not the whole video again and again.
+    assert run.read <= 1500 + 12 * 512
+    at_once = ProgressiveScores(localizer).of(cast("Run", Growing(whole)), 1500)
+    assert np.array_equal(stepwise.scores, at_once.scores)
+    difference = np.abs(stepwise.scores - localizer.score(whole).scores)
+    assert difference.mean() < 0.05
+
+
+def test_rows_are_read_while_others_are_added() -> None:
+    rows = Rows((3,))
+    rows.append(np.arange(12, dtype=np.float32).reshape(4, 3))
+    assert rows.window(1, 3).tolist() == [[3, 4, 5], [6, 7, 8]]
+    rows.append(np.ones((2, 3), np.float32))
+    assert rows.count == 6
+    assert rows.take(6)[4:].tolist() == [[1, 1, 1], [1, 1, 1]]

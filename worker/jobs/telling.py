@@ -1,0 +1,64 @@
+"""Tells clients what a running job has found so far: the whole in the storage, what is new as events."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import suppress
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self
+
+from redis import RedisError
+
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.storage.local import Storage, partial_key
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.results.result import Result
+from sentiloc.model.segments import Segment
+
+logger = logging.getLogger(__name__)
+
+
+class Teller:
+    """The provisional results of one attempt at a job. They are a service: a fault of theirs does not end the job."""
+
+    def __init__(self, store: JobStore, storage: Storage, record: JobRecord) -> None:
+        self._store, self._storage, self._record = store, storage, record
+        self._key = partial_key(record.id, record.attempt)
+        self._told: tuple[Segment, ...] = ()
+        self._is_stored = False
+
+    def tell(self, result: Result) -> None:
+        """Replace the stored provisional result, and send the segments that have changed."""
+        try:
+            with self._storage.writer(self._key) as writer:
+                writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
+                writer.commit()
+            self._is_stored = True
+            self._send(result)
+        except (SentilocError, RedisError) as error:
+            logger.warning("what the job has found so far could not be told: %s", error)
+
+    def _send(self, result: Result) -> None:
+        pairs = zip(self._told, result.segments, strict=False)
+        keep = next((index for index, (old, new) in enumerate(pairs) if old != new), None)
+        if keep is None:
+            keep = min(len(self._told), len(result.segments))
+        if keep == len(self._told) == len(result.segments):
+            return
+        changed = [asdict(segment) for segment in result.segments[keep:]]
+        self._store.tell_segments(self._record.lease, keep, json.dumps(changed), result.scored_until or 0.0)
+        self._told = result.segments
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Delete the provisional result: the job has ended or is given back."""
+        if self._is_stored:
+            with suppress(SentilocError):
+                self._storage.delete(self._key)

@@ -1,0 +1,133 @@
+"""Segments of a video while its features are still extracted. They are provisional: the whole video may move them.
+
+Scored windows are kept, so each look costs the windows that are new and the unfinished one at the end. Looks come
+further apart as the video goes on and as they take time, so that they cost a small share of the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sentiloc.model.results.cut import cut_segments
+from sentiloc.model.results.result import Result, SegmentOptions, make_curve
+from sentiloc.model.results.time_range import placed, within
+from sentiloc.model.segments import FrameScores
+from sentiloc.worker.extraction.extraction import Part, Run
+from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
+from sentiloc.worker.pipelines.localizer import OVERLAP, WINDOW, Localizer, blending_weights
+
+FIRST_LOOK = 32
+"""Snippets (20 s of video) before the first look: with fewer, the network says little."""
+_GROWTH = 1.05
+_MOST_SHARE = 1 / 20
+OnProvisional = Callable[[Result], None]
+"""Called with the result so far; its `scored_until` says how far that is."""
+
+
+class ProgressiveScores:
+    """Scores of a growing video, in windows as `Localizer.score` blends them, at fixed places."""
+
+    def __init__(self, localizer: Localizer) -> None:
+        self._localizer = localizer
+        columns = len(localizer.spec.classes) + 1
+        self._sums = np.zeros((0, columns + 1), np.float32)
+        self._weights = np.zeros(0, np.float32)
+        self._next = 0
+
+    def of(self, run: Run, total: int) -> FrameScores:
+        """Scores of the first `total` snippets, of which a run must have the features."""
+        grown = total - len(self._weights)
+        self._sums = np.pad(self._sums, ((0, grown), (0, 0)))
+        self._weights = np.pad(self._weights, (0, grown))
+        while self._next + WINDOW <= total:
+            self._add(self._sums, self._weights, run, slice(self._next, self._next + WINDOW), is_last=False)
+            self._next += WINDOW - OVERLAP
+        sums, weights = self._sums.copy(), self._weights.copy()
+        self._add(sums, weights, run, slice(max(0, total - WINDOW), total), is_last=True)
+        blended = sums / weights[:, None]
+        return FrameScores(scores=blended[:, :-1], saliency=blended[:, -1])
+
+    def _add(
+        self,
+        sums: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+        weights: np.ndarray[tuple[int], np.dtype[np.float32]],
+        run: Run,
+        window: slice,
+        *,
+        is_last: bool,
+    ) -> None:
+        found = self._localizer.score(run.window(window.start, window.stop))
+        # What follows a window that is not the last one is scored by the next one.
+        weight = blending_weights(window, window.stop if is_last else window.stop + 1)
+        rows = np.concatenate([found.scores, found.saliency[:, None]], axis=1)
+        sums[window] += rows * weight[:, None]
+        weights[window] += weight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is looked for: how segments are cut, and of which part of the video."""
+
+    options: SegmentOptions
+    part: Part
+    time_range: TimeRange | None
+
+
+class Looker:
+    """Looks at a run from time to time and tells what it has found so far."""
+
+    def __init__(
+        self,
+        pipeline: PackagePipeline,
+        localizer: Localizer,
+        wanted: Wanted,
+        tell: OnProvisional,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipeline, self._wanted, self._tell, self._clock = pipeline, wanted, tell, clock
+        self._scores = ProgressiveScores(localizer)
+        self._next_total = FIRST_LOOK
+        self._not_before = 0.0
+
+    def look(self, run: Run) -> None:
+        """Tell the segments so far, if it is time."""
+        if run.snippets < self._next_total or self._clock() < self._not_before:
+            return
+        total = run.ready
+        if total < self._next_total or run.info is None:
+            return
+        began = self._clock()
+        self._tell(self._result(run, total))
+        ended = self._clock()
+        self._next_total = max(total + FIRST_LOOK // 4, int(total * _GROWTH))
+        self._not_before = ended + (ended - began) / _MOST_SHARE
+
+    def _result(self, run: Run, total: int) -> Result:
+        spec, info = self._pipeline.package.spec, run.info
+        assert info is not None  # noqa: S101
+        step, first = spec.snippet_seconds, self._wanted.part.first
+        faces = run.faces_present(total)
+        curve = make_curve(self._scores.of(run, total), step, tuple(faces.tolist()), {})
+        until = (first + total) * step
+        seen = replace(info, duration=max(info.duration, until))
+        found = Result(
+            video=seen,
+            faces_seen=int(faces.sum()),
+            segments=(),
+            curve=curve,
+            model=self._pipeline.identity,
+            timings=dict(run.clock.seconds),
+            options=self._wanted.options,
+            calibration=self._pipeline.package.calibration,
+            provisional=True,
+            scored_until=round(until, 3),
+        )
+        calibration, options = found.calibration, found.options
+        if self._wanted.time_range is None:
+            segments = cut_segments(curve, total * step, calibration, options)
+            return replace(found, segments=segments)
+        return within(placed(found, first, first + total), *self._wanted.time_range)
