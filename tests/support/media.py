@@ -199,3 +199,25 @@ def _set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
     a, b, c, d = (value << 16 for value in matrix)
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
+
+
+def repeat_video(source: Path, path: Path, *, seconds: float) -> None:
+    """Write the packets of a video again and again, until so many seconds are full, without encoding."""
+    with av.open(str(path), "w") as out:
+        streams: dict[int, Any] = {}
+        offset = 0.0
+        while offset < seconds:
+            with av.open(str(source)) as held:
+                chosen = [*held.streams.video[:1], *held.streams.audio[:1]]
+                for stream in chosen:
+                    if stream.index not in streams:
+                        streams[stream.index] = out.add_stream_from_template(stream)
+                for packet in held.demux(chosen):
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    shift = round(offset / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = streams[packet.stream.index]
+                    out.mux(packet)
+                # The first packets are decoded before time 0, so a pass needs a little room before it.
+                offset += float(held.duration or 0) / av.time_base + 0.25
