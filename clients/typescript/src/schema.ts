@@ -779,6 +779,10 @@ export interface ResultBody {
   warnings?: WarningBody[];
   /** When new shots begin; empty before 1.1 */
   shots?: number[];
+  /** True while the job runs, for `partial=true`: the whole video may move the segments; default: `False` */
+  provisional?: boolean;
+  /** Seconds up to which a provisional result goes; null in a final one */
+  scored_until?: number | null;
   /** Paths of the pictures of the segments, in their order; null where there is none */
   thumbnails?: (string | null)[];
 }
