@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 import httpx
 
+from sentiloc.app.housekeeping.ownership import MARKER_KEY
 from tests.proofs.faults.rig import PATIENCE_SECONDS, Row, clip
 from tests.support.fleet import Member, fleet
 from tests.support.s3_server import BUCKET, s3_server
@@ -49,7 +50,8 @@ def prove_several(work: Path, count: int) -> Row:
         objects = boto3.client("s3", endpoint_url=url, region_name="us-east-1").list_objects_v2(
             Bucket=BUCKET, Prefix="videos/results/"
         )
-    made = [entry["Key"] for entry in objects.get("Contents", []) if entry["Key"].endswith(".json")]
+    found = [entry["Key"].removeprefix("videos/") for entry in objects.get("Contents", [])]
+    made = [key for key in found if key != MARKER_KEY]
     row = {
         "seconds": count,
         "accepted": len(accepted),
