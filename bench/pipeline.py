@@ -1,14 +1,16 @@
 """Seconds, memory and real-time factor of whole jobs through a real service, beside bare decoding and the recipe.
 
-    python -m bench.pipeline [--specs starter i3d] [--heights 360 720 1080] [--codecs h264 hevc] [--seconds 10 60]
+    python -m bench.pipeline [--specs starter i3d fsenet-i3d] [--heights 360 720 1080] [--codecs h264 hevc]
+                             [--seconds 10 60]
                              [--device cpu] [--precision float32 int8] [--repeats 3] [--recipe] [--clips FOLDER]
                              [--video FILE ...]
 
 Every case: a job through `sentiloc serve` (feature cache off) and `ffmpeg -i x -f null -`, in turn, medians.
 `wall` is from the upload's first byte to the fetched result; `cpu` is what all processes of the service used. The
 I3D spec runs with random weights: right for speed, meaningless else; in each `--precision` (int8: ranges set by drawn
-shots that are no part of the clips). `--recipe` adds the published recipe on the first clip of each spec. On a busy
-machine trust ratios of processor seconds.
+shots that are no part of the clips). fsenet-i3d is the shipped package, with the weights that were pulled for it.
+`--recipe` adds the published recipe on the first clip of each spec. On a busy machine trust ratios of processor
+seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any, get_args
 
 from bench.clips import make_clip
 from bench.harness import ROOT, Service, benchmark_parser, environment, save
+from sentiloc.model.weights import cache_dir
 from sentiloc.worker.runtime.cpu import available_cpus
 from sentiloc.worker.runtime.device import Precision
 
@@ -100,7 +103,7 @@ def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> 
         name, video = cases[0]
         row = recipe(video, spec == "i3d", options.threads)
         report["recipe"].append({"spec": spec, "case": name, **row})
-    for precision in options.precision if spec == "i3d" else ["float32"]:
+    for precision in ["float32"] if spec == "starter" else options.precision:
         with tempfile.TemporaryDirectory() as folder:
             settings = service_settings(spec, precision, options)
             with Service(Path(folder), **settings) as service:
@@ -124,6 +127,8 @@ def service_settings(spec: str, precision: str, options: argparse.Namespace) -> 
 
         models, cache = make_models(options.clips, with_int8=precision == "int8")
         settings |= {"models_dir": models, "cache_dir": cache, "model": NAME, "precision": precision}
+    elif spec != "starter":
+        settings |= {"cache_dir": cache_dir(), "model": spec, "precision": precision}
     return settings
 
 
@@ -147,7 +152,7 @@ def compare_with_recipe(report: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = benchmark_parser(__doc__, RESULTS)
-    parser.add_argument("--specs", nargs="+", choices=("starter", "i3d"), default=["starter"])
+    parser.add_argument("--specs", nargs="+", choices=("starter", "i3d", "fsenet-i3d"), default=["starter"])
     parser.add_argument("--heights", type=int, nargs="+", default=[720])
     parser.add_argument("--codecs", nargs="+", choices=("h264", "hevc"), default=["h264"])
     parser.add_argument("--seconds", type=float, nargs="+", default=[10, 60])

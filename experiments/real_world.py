@@ -1,6 +1,6 @@
 """Real-world clips, untrimmed videos and acted clips: the shipped starter beside other answers, one table and plot.
 
-    python -m experiments.real_world --data DATA --cache FOLDER [--answers NAME=FOLDER ...] [--looks N]
+    python -m experiments.real_world --data DATA --cache FOLDER [--answers NAME=FOLDER ...] [--looks N] [--model NAME]
 
 Results of the shipped package go to FOLDER/answers/NAME-VERSION as JSON, and `--answers` takes such folders of
 earlier releases. `fer` joins in where it and OpenCV 4 are installed (`experiments.peers`), smoothed and cut as is
@@ -40,16 +40,14 @@ from experiments.real_world_scores import (
     score_clips,
     score_untrimmed,
 )
-from experiments.starter import NEUTRAL_HEADS, ROOT, ignore
+from experiments.starter import NEUTRAL_HEADS, ROOT, STARTER, add_package_options, ignore, open_package
 from recipes.starter.development import HALVES, LabelledClip, half_of, read_labels
 from recipes.starter.faces.bank import cached
-from sentiloc.model.package import load_package
 from sentiloc.model.results.result import Result, parse_result
 from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import CLASSES
-from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
-from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
+from sentiloc.worker.pipelines.sentiment import SentimentPipeline
 
 RESULTS = Path(__file__).parent / "results" / "real_world.json"
 PLOT = ROOT / "docs" / "pictures" / "real_world.png"
@@ -188,9 +186,8 @@ def score_system(system: str, bench: Bench, answers: Answers) -> list[Row]:
     ]
 
 
-def measure(bench: Bench, cache: Path, earlier: Mapping[str, Path]) -> list[Row]:
+def measure(bench: Bench, cache: Path, earlier: Mapping[str, Path], pipeline: SentimentPipeline) -> list[Row]:
     """All systems' rows; the shipped package comes last."""
-    pipeline = load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1))
     results = run_package(pipeline, bench, cache)
     shipped = {name: answer_of(result) for name, result in results.items()}
 
@@ -287,15 +284,20 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder for answers")
     parser.add_argument("--answers", nargs="*", default=[], help="earlier releases, as NAME=FOLDER")
     parser.add_argument("--looks", type=int, help="how often the check half was looked at, with this time")
+    add_package_options(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
+    pipeline = open_package(arguments)
     earlier = {name: Path(folder) for name, _, folder in (text.partition("=") for text in arguments.answers)}
-    rows = measure(open_bench(arguments.data), arguments.cache, earlier)
+    rows = measure(open_bench(arguments.data), arguments.cache, earlier, pipeline)
     print(table(rows))
-    plot(rows, PLOT)
+    is_starter = arguments.model == STARTER
+    if is_starter:
+        plot(rows, PLOT)
     report = {"looks_at_the_check_half": arguments.looks, "rows": [asdict(row) for row in rows]}
-    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    results = RESULTS if is_starter else RESULTS.with_stem(f"{RESULTS.stem}_{arguments.model}")
+    results.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

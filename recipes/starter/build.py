@@ -33,7 +33,7 @@ from recipes.starter.development import read_development
 from recipes.starter.faces.bank import face_reading, file_digest
 from recipes.starter.faces.draft import EMBEDDING, SNIPPET
 from recipes.starter.faces.material import gather
-from recipes.starter.fit import RECIPE, Fitted, finish, fit, seat, write_package
+from recipes.starter.fit import RECIPE, Fitted, finish, fit, seat, starter_spec, write_package
 from recipes.starter.judge import by_kind, clip_evidence, crossed_probabilities, judge, outcomes
 from recipes.starter.plots import plot_reliability, plot_timeline
 from recipes.starter.shifts import shift_items
@@ -80,16 +80,16 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
         run=run,
         expression=out.parent / "expression" / "expression.onnx",
     )
-    _train_extractors(material, out.parent, seed)
+    train_extractors(material, out.parent, seed)
     hearing = load_voice_reader(material.hearing)
     held_out = make_held_out(material, plan, hearing, seed)
     committee = fit_networks(material, plan, held_out, seed)
     clips = read_development(data, material.cache / "clips_development", out.parent, hearing)
     fitted = finish(committee, hearing, held_out, clips)
     out.mkdir(parents=True, exist_ok=True)
-    write_package(fitted, FaceStream(encoder=extractor_id(material.expression.parent)), out)
+    write_package(fitted, starter_spec(FaceStream(encoder=extractor_id(material.expression.parent))), out)
     draw(committee, fitted, held_out, clips, out)
-    _report(committee, fitted, held_out, run / "scores.json")
+    report(committee, fitted, held_out, run / "scores.json")
     return fitted
 
 
@@ -135,7 +135,7 @@ def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int
     return seat(networks)
 
 
-def _train_extractors(material: Material, models: Path, seed: int) -> None:
+def train_extractors(material: Material, models: Path, seed: int) -> None:
     data, run = ["--data", str(material.data)], material.run
     pictures = run / "pictures"
     if not material.expression.exists():
@@ -157,7 +157,7 @@ def _module(name: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", f"recipes.starter.{name}", *arguments], check=True)  # noqa: S603
 
 
-def _report(network: Committee, fitted: Fitted, held_out: list[Item], path: Path) -> None:
+def report(network: Committee, fitted: Fitted, held_out: list[Item], path: Path) -> None:
     """Scores on held-out sequences, all and by kind, as JSON and in the log."""
     scores = score_items(network, held_out)
     kinds = {"all": held_out, **by_kind(held_out)}

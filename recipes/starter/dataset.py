@@ -135,12 +135,22 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
     )
 
 
+Paint = Callable[[Item, Draft], Item]
+"""Gives an item its pictures, by the shots of its draft."""
+
+
 def make_items(
-    sources: Sources | Sequence[Sources], counts: dict[str, int], *, seed: int, spoil: bool
+    sources: Sources | Sequence[Sources],
+    counts: dict[str, int],
+    *,
+    seed: int,
+    spoil: bool,
+    paint: Paint | None = None,
 ) -> list[Item]:
     """Sequences of each kind, 20-90 s long, some of 4-14 s; item i of a kind depends on the seed and i only.
 
-    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says.
+    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says. Without `paint`
+    items have no visual stream.
     """
     banks = [sources] if isinstance(sources, Sources) else sources
     items = []
@@ -153,7 +163,8 @@ def make_items(
             name = f"{kind}{number:04d}"
             bank = banks[fold_of(name) % len(banks)]
             draft = KINDS[kind](rng, bank, float(rng.uniform(*lengths)))
-            items.append(finish(rng, name, draft, bank, spoil=spoil))
+            item = finish(rng, name, draft, bank, spoil=spoil)
+            items.append(paint(item, draft) if paint else item)
     return items
 
 

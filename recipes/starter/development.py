@@ -76,11 +76,14 @@ def read_development(data: Path, cache: Path, models: Path, hearing: nn.Module) 
     """The development half's sure clips as items: faces embedded, sound read, and one segment that covers a clip with
     sentiment; `models` holds the face extractors. Features are kept in `cache`.
     """
+    return embed_sound(extract_development(data, cache, _extractor(models)), hearing)
+
+
+def extract_development(data: Path, cache: Path, extractor: Extractor) -> list[Item]:
+    """The same with log-mels as the sound, and with what `extractor` extracts."""
     clips = [clip for clip in read_labels(data / "wild" / "labels.csv") if clip.half == "development"]
     chosen = [clip for clip in clips if clip.sure and (clip.neutral or clip.sentiment in CLASSES)]
-    extractor = _extractor(models)
-    items = [_item(clip, _extracted(extractor, data / "wild" / clip.file, cache)) for clip in chosen]
-    return embed_sound(items, hearing)
+    return [_item(clip, _extracted(extractor, data / "wild" / clip.file, cache)) for clip in chosen]
 
 
 def _extractor(models: Path) -> Extractor:

@@ -137,12 +137,12 @@ def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: flo
 
 def _play(rng: np.random.Generator, draft: Draft, sources: Sources, episode: Episode) -> None:
     """What shows the sentiment: a face (48 %), a face and a voice or burst (22 %), a burst (24 %), a voice (6 %)."""
-    draw, where = rng.random(), draft.between(episode.start, episode.end)
+    draw = rng.random()
     if draw < 0.7:
         ramp = float(rng.uniform(0.1, 0.8))
         Person(rng, sources).show(draft, episode.start, episode.end, episode.label, ramp=ramp)
     elif rng.random() < 0.6:
-        draft.seen[where] = False
+        draft.see_nobody(episode.start, episode.end)
     if 0.48 <= draw < 0.94:
         burst = draw >= 0.7 or rng.random() < 0.5
         _sound(rng, draft, sources, episode, burst=burst)

@@ -81,6 +81,7 @@ def fit(
     sizes = {
         "audio_shape": np.asarray(features.audio).shape[1:],
         "face_dim": np.asarray(features.face).shape[1],
+        "visual_dim": None if features.visual is None else features.visual.shape[1],
     }
     network = replace(recipe.network, **sizes)
     loss = replace(recipe.loss, supervision=supervision)
@@ -116,16 +117,14 @@ def finish(
     )
 
 
-def write_package(fitted: Fitted, face: FaceStream, out: Path) -> ModelSpec:
+def starter_spec(face: FaceStream) -> ModelSpec:
+    """The starter's spec, but for its threshold."""
+    return ModelSpec(name=NAME, version=VERSION, visual=None, audio=AUDIO, face=face)
+
+
+def write_package(fitted: Fitted, spec: ModelSpec, out: Path) -> ModelSpec:
     """Write `fsenet.onnx`, `spec.json` and `calibration.json`; the graph is checked before it appears."""
-    spec = ModelSpec(
-        name=NAME,
-        version=VERSION,
-        visual=None,
-        audio=AUDIO,
-        face=face,
-        confidence_threshold=fitted.threshold,
-    )
+    spec = replace(spec, confidence_threshold=fitted.threshold)
     worst = export_onnx(fitted.network, spec, out / "fsenet.onnx")
     (out / "spec.json").write_text(spec.to_json() + "\n")
     (out / "calibration.json").write_text(fitted.calibration.to_json() + "\n")

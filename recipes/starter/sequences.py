@@ -14,7 +14,16 @@ from itertools import pairwise
 import numpy as np
 
 from recipes.starter.clips import FRAME_RATE, FRAME_STEP, IGNORED
-from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, SNIPPET, SOUND_STEP, Draft, Sources
+from recipes.starter.faces.draft import (
+    EMBEDDING,
+    FACE_STEP,
+    FACES,
+    SNIPPET,
+    SOUND_STEP,
+    Draft,
+    Shot,
+    Sources,
+)
 from recipes.starter.faces.person import Person, disguise_of
 from recipes.starter.timelines import Span, draw_points, sample_timeline
 from recipes.starter.voices.voice_bank import channel, to_log_mel, to_power
@@ -86,7 +95,7 @@ def composed(rng: np.random.Generator, sources: Sources, seconds: float) -> Draf
         person, speaker = Person(rng, sources), int(rng.integers(len(sources.voices.speakers)))
         face_label, voice_label = _signals(rng, label)
         if face_label is None:
-            draft.seen[draft.between(start, end)] = False
+            draft.see_nobody(start, end)
             if rng.random() < 0.4:
                 draft.see_things(rng, sources.stills.junk, start, end)
         elif face_label != NON_SENTIMENT:
@@ -192,6 +201,15 @@ def _show_clip(
     frames = frames.clip(0, len(faces.seen) - 1)
     draft.face[samples] = faces.embeddings[version[0], frames] + disguise
     draft.seen[samples] = faces.seen[frames]
+    draft.shots.append(
+        Shot(
+            kind="clip",
+            start=start,
+            end=start + seconds,
+            label=sources.clips[chosen].sentiment,
+            number=chosen,
+        )
+    )
     power = to_power(sources.clip_sounds[voice][version[1]])
     draft.say(start, power if voice == chosen else power[: round(seconds / SOUND_STEP)])
 

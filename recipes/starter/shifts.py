@@ -15,7 +15,7 @@ import numpy as np
 from sentiloc.model.data.items import Item
 from sentiloc.model.segments import BoolArray, FloatArray
 
-SHIFTED = {"face": 0.5, "audio": 0.3}
+SHIFTED = {"face": 0.5, "audio": 0.3, "visual": 0.3}
 KEPT = "everyday"
 """Everyday sequences stay: what is no face and no voice must remain recognisable as such."""
 LARGEST = 1.0
@@ -25,7 +25,7 @@ _STRETCH = 6
 
 
 def shift_items(items: Sequence[Item], *, seed: int) -> list[Item]:
-    """Items of which shares `SHIFTED` have their faces (T, 256) and their embedded voices (T, 512) moved.
+    """Items of which shares `SHIFTED` have their faces, their embedded voices and their pictures (T, n) moved.
 
     A step leads from what one other item shows for a few seconds to what another shows, times up to `LARGEST`.
     """
@@ -37,7 +37,8 @@ def _shifted(item: Item, items: Sequence[Item], rng: np.random.Generator) -> Ite
     if len(features) < LEAST_SNIPPETS or item.name.startswith(KEPT):
         return item
     face, audio = (_moved(rng, item, items, name) for name in ("face", "audio"))
-    return replace(item, features=replace(features, face=face, audio=audio))
+    visual = None if features.visual is None else _moved(rng, item, items, "visual")
+    return replace(item, features=replace(features, visual=visual, face=face, audio=audio))
 
 
 def _moved(rng: np.random.Generator, item: Item, items: Sequence[Item], name: str) -> FloatArray:

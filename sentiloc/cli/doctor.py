@@ -147,12 +147,30 @@ def _models(settings: Settings) -> str:
     from sentiloc.model.weights import cache_dir
 
     root = settings.models_dir or shipped_models_dir()
-    names = [f"{name} (default)" if name == settings.model else name for name in list_packages(root)]
-    if f"{settings.model} (default)" not in names:
+    names = list_packages(root)
+    if settings.model not in names:
         raise FileNotFoundError(
             f"no package {settings.model!r} in {root}; there: {', '.join(names) or 'none'}"
         )
-    return f"{', '.join(names)}; fetched weights in {cache_dir()}"
+    described = [_described(root / name, settings) for name in names]
+    return f"{', '.join(described)}; fetched weights in {cache_dir()}"
+
+
+def _described(package: Path, settings: Settings) -> str:
+    """A package's name, whether it is the default, and which weights it lacks; the default must lack none."""
+    from sentiloc.model.spec import load_spec
+    from sentiloc.model.weights import i3d_weights, require_i3d
+
+    is_default, visual = package.name == settings.model, load_spec(package / "spec.json").visual
+    notes = ["default"] if is_default else []
+    try:
+        if visual is not None:
+            require_i3d(settings.precision, visual.extractor)
+    except SentilocError:
+        if is_default or visual is None:
+            raise
+        notes.append(f"lacks weights: sentiloc weights pull {i3d_weights(visual.extractor)}")
+    return f"{package.name} ({'; '.join(notes)})" if notes else package.name
 
 
 def _redis(settings: Settings) -> str:

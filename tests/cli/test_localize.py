@@ -123,11 +123,21 @@ def test_doctor_says_what_is_there_and_tries_it(tmp_path: Path) -> None:
         ({"SENTILOC_MODEL": "none"}, {"device", "models"}),
         ({"SENTILOC_REDIS_URL": "redis://127.0.0.1:1/0"}, {"redis"}),
         ({"SENTILOC_DEVICE": "tensorrt"}, {"device"}),
+        ({"SENTILOC_MODEL": "fsenet-i3d"}, {"models"}),
     ],
 )
 def test_doctor_finds_what_is_broken(settings: dict[str, str], broken: set[str], tmp_path: Path) -> None:
-    env = {"SENTILOC_DATA_DIR": str(tmp_path), **settings}
+    env = {"SENTILOC_DATA_DIR": str(tmp_path), "SENTILOC_CACHE_DIR": str(tmp_path / "empty"), **settings}
     done = CliRunner().invoke(root, ["doctor", "--json", "--skip-test"], env=env)
     assert done.exit_code == 1
     findings = json.loads(done.stdout)["findings"]
     assert {finding["name"] for finding in findings if finding["ok"] is False} == broken
+
+
+def test_doctor_names_the_command_for_weights_that_a_package_lacks(tmp_path: Path) -> None:
+    """A package that is not the default may lack them: nothing is broken then."""
+    env = {"SENTILOC_DATA_DIR": str(tmp_path), "SENTILOC_CACHE_DIR": str(tmp_path / "empty")}
+    done = CliRunner().invoke(root, ["doctor", "--json", "--skip-test"], env=env)
+    (models,) = (f for f in json.loads(done.stdout)["findings"] if f["name"] == "models")
+    assert models["ok"] and "fsenet-starter (default)" in models["detail"]
+    assert "fsenet-i3d (lacks weights: sentiloc weights pull i3d-kinetics)" in models["detail"]

@@ -82,6 +82,24 @@ def test_two_deterministic_runs_end_in_the_same_weights(tmp_path: Path, sentiloc
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
+def test_the_printed_recipe_decides_attention_and_positions_unless_asked(
+    tmp_path: Path, sentiloc: Sentiloc
+) -> None:
+    folder = published_folder(tmp_path / "data")
+    shape = ("--recipe", "printed", "--width", 16, "--val-fraction", 0.25, "--epochs", 1)
+    for name, more, wanted in (
+        ("printed", (), ("plain", "none", "adam")),
+        ("asked", ("--attention", "normalized"), ("normalized", "none", "adam")),
+    ):
+        code, _, errors = sentiloc("train", folder, "-o", tmp_path / name, *shape, *more)
+        assert code == 0, errors
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        network = config["network"]
+        assert (network["attention"], network["position"], config["optimizer"]) == wanted
+        weights = torch.load(tmp_path / name / "last.pt", weights_only=True)["weights"]
+        assert any("log_temperature" in key for key in weights) == (wanted[0] == "normalized")
+
+
 def test_seeds_are_ranges_and_lists() -> None:
     assert parse_seeds("0-2,7,1") == [0, 1, 2, 7]
 

@@ -64,3 +64,19 @@ def test_an_exported_committee_computes_what_it_computes_here(tmp_path: Path) ->
     committee = Committee([_member(0), _member(1)], LogMelEncoder(FRAMES, MELS).eval(), (FRAMES, MELS))
     assert export_onnx(committee, spec, tmp_path / "fsenet.onnx") < 1e-4
     assert (tmp_path / "fsenet.onnx").exists()
+
+
+@torch.inference_mode()
+def test_a_committee_sees_through_one_visual_encoder() -> None:
+    torch.manual_seed(2)
+    network = FSENet(replace(CONFIG, visual_dim=3, audio_shape=(12,), face_dim=4))
+    member = Reading(network, audio=torch.randn(12, 512), face=torch.randn(4, 6)).eval()
+    encoder, listener = torch.nn.Linear(9, 3).eval(), LogMelEncoder(FRAMES, MELS).eval()
+    committee = Committee([member]).eval().hearing(listener, (FRAMES, MELS)).seeing(encoder, 9)
+    assert committee.config.visual_dim == 9 and committee.config.audio_shape == (FRAMES, MELS)
+    again = Committee([member]).eval().seeing(encoder, 9).hearing(listener, (FRAMES, MELS))
+    visual, audio, face = torch.randn(2, 5, 9), torch.randn(2, 5, FRAMES, MELS), torch.randn(2, 5, 6)
+    heard = torch.ones(2, 5, dtype=torch.bool)
+    expected = member(encoder(visual), listener(audio, heard), face).scores
+    for found in (committee, again):
+        torch.testing.assert_close(found(visual, audio, face).scores, expected)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +282,14 @@ def test_ignored_snippets_do_not_train() -> None:
     first, second, third = (train(config, data, []).network.state_dict() for data in (items, moved, ignored))
     assert same(first, second)
     assert not same(first, third)
+
+
+def test_a_compiled_network_trains_to_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is captured as it is; only the generation of machine code, which takes minutes, is left out."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    ends = []
+    for compiled in (False, True):
+        config = replace(TINY_TRAINING, epochs=1, compile=compiled, precision="fp32")
+        ends.append(train(config, tiny_items(6, 0), [], device="cpu").network.state_dict())
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, atol=1e-4, rtol=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from recipes.starter.timelines import Span, TimelineStatistics
 from recipes.starter.voices.voice_bank import VoiceBank, to_power
 from sentiloc.model.extractors.logmel import FRAMES, MELS
 from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.model.spec import NON_SENTIMENT
 
 SNIPPET = 0.64
 FACES = 2
@@ -47,14 +49,30 @@ class Sources:
         return usual_level(to_power(noise[int(rng.integers(len(noise)))]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """What the picture shows from `start` to `end` seconds; a later shot covers an earlier one.
+
+    "clip": the real clip `number`, from its beginning. "person": somebody made of stills, whose face shows `label`.
+    "scene": nobody. Nothing that draws a sequence depends on its shots, so recording them changes no sequence.
+    """
+
+    kind: Literal["clip", "person", "scene"]
+    start: float
+    end: float
+    label: int = NON_SENTIMENT
+    number: int = -1
+
+
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """A sequence in the making: `face` (2T, 256), `seen` (2T,), sound `power` (32T, 60), true `spans`."""
+    """A sequence in the making: `face` (2T, 256), `seen` (2T,), sound `power` (32T, 60), true `spans`, `shots`."""
 
     face: FloatArray
     seen: BoolArray
     power: FloatArray
     spans: list[Span] = field(default_factory=list)
+    shots: list[Shot] = field(default_factory=list)
 
     @classmethod
     def empty(cls, seconds: float) -> Draft:
@@ -85,6 +103,12 @@ class Draft:
         things = junk[rng.integers(0, len(junk), int(rng.integers(1, 4)))].astype(np.float32)
         self.face[where] = things[rng.integers(0, len(things), count)]
         self.seen[where] = rng.random(count) < rng.uniform(0.1, 0.9)
+        self.shots.append(Shot(kind="scene", start=start, end=end))
+
+    def see_nobody(self, start: float, end: float) -> None:
+        """No face is seen from `start` to `end` seconds."""
+        self.seen[self.between(start, end)] = False
+        self.shots.append(Shot(kind="scene", start=start, end=end))
 
     def say(self, start: float, power: FloatArray) -> None:
         """Add sound from `start` seconds on; what reaches beyond the end is lost."""

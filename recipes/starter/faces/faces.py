@@ -134,11 +134,17 @@ def read_expressions(folder: Path, share: float = 0.5, seed: int = 0) -> FaceSpl
 
 def report_photos(folder: Path, seed: int = 0) -> list[tuple[Path, str]]:
     """Files and emotions of the photos whose persons `read_expressions` keeps for the report."""
+    return [
+        (path, emotion) for path, emotion, place in person_shares(folder, seed) if place < PERSON_REPORT_SHARE
+    ]
+
+
+def person_shares(folder: Path, seed: int = 0) -> list[tuple[Path, str, float]]:
+    """Every photo's file, emotion, and the number in [0, 1) of its person, which decides the part it belongs to."""
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    place = _fractions(np.array([_person(row["file"]) for row in rows]), seed)
-    kept = (place < PERSON_REPORT_SHARE).tolist()
-    return [(folder / row["file"], row["emotion"]) for row, keep in zip(rows, kept, strict=True) if keep]
+    places = _fractions(np.array([_person(row["file"]) for row in rows]), seed).tolist()
+    return [(folder / row["file"], row["emotion"], place) for row, place in zip(rows, places, strict=True)]
 
 
 def training_photos(folder: Path, seed: int = 0) -> list[NDArray[np.uint8]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.starter.clips import FRAME_RATE, FRAME_STEP
-from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, Draft, Sources
+from recipes.starter.faces.draft import EMBEDDING, FACE_STEP, FACES, Draft, Shot, Sources
 from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
@@ -36,6 +36,7 @@ class Person:
             face = face * (1 - strength) + tinge * strength
         draft.face[where] = face + self._residual(count)
         draft.seen[where] = self._rng.random(count) > 0.02
+        draft.shots.append(Shot(kind="person", start=start, end=end, label=label))
 
     def _still(self, label: int) -> int:
         return int(self._rng.choice(np.flatnonzero(self._sources.stills.sentiment == label)))
@@ -83,8 +84,10 @@ def show_talking(rng: np.random.Generator, draft: Draft, sources: Sources, start
     disguise = disguise_of(rng, sources, actor, look)
     time = start
     while time < end - FACE_STEP:
-        faces = sources.clip_faces[int(rng.choice(own))]
-        where = draft.between(time, min(time + len(faces.seen) * FRAME_STEP / FRAME_RATE, end))
+        number = int(rng.choice(own))
+        faces = sources.clip_faces[number]
+        until = min(time + len(faces.seen) * FRAME_STEP / FRAME_RATE, end)
+        where = draft.between(time, until)
         samples = np.arange(where.start, min(where.stop, len(draft.seen)))
         if not len(samples):
             return
@@ -92,6 +95,7 @@ def show_talking(rng: np.random.Generator, draft: Draft, sources: Sources, start
         frames = frames.clip(0, len(faces.seen) - 1)
         draft.face[samples] = faces.embeddings[look, frames] + disguise
         draft.seen[samples] = faces.seen[frames]
+        draft.shots.append(Shot(kind="clip", start=time, end=until, number=number))
         time += len(faces.seen) * FRAME_STEP / FRAME_RATE
 
 
