@@ -72,6 +72,7 @@ OPERATIONS = {
     "getLimits": "get /v1/limits",
     "listModels": "get /v1/models",
     "getKey": "get /v1/key",
+    "eraseOwner": "delete /v1/owners/{owner}/data",
     "getMetrics": "get /metrics",
     "getHealth": "get /healthz",
     "getReadiness": "get /readyz",
@@ -275,7 +276,7 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/v1/jobs/abc", "DELETE, GET, HEAD, OPTIONS"),
+        ("/v1/uploads/abc", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
         ("/v1/localize", "OPTIONS, POST"),
         ("/v1/jobs/abc/feedback", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/healthz", "GET, HEAD, OPTIONS"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from sentiloc.app.http.accept import choose
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
@@ -85,8 +86,13 @@ def curve(
 ) -> Response:
     """The scores that the segments are cut from. They are also part of the JSON result."""
     found = read_result(services, record).curve
-    if kind == "csv" or (kind is None and CSV_TYPE in request.headers.get("accept", "")):
+    if (kind or _preferred(request)) == "csv":
         return tagged(request, as_csv(found), CSV_TYPE, _HEADERS)
     body = CurveBody if isinstance(found, Curve) else SeriesCurveBody
     text = body.model_validate(found, from_attributes=True).model_dump_json()
     return tagged(request, text, JSON_TYPE, _HEADERS)
+
+
+def _preferred(request: Request) -> str:
+    chosen = choose(request.headers.get("accept", ""), [JSON_TYPE, CSV_TYPE])
+    return "csv" if chosen == CSV_TYPE else "json"

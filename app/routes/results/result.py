@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
+from sentiloc.app.http.accept import choose
 from sentiloc.app.http.address import address
 from sentiloc.app.http.answers import BAD_RANGES, RangeProblems
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
@@ -367,10 +368,9 @@ def formats() -> list[FormatBody]:
 
 
 def negotiate(accept: str) -> str:
-    """The format of the first known media type in an `Accept` header; JSON without one."""
-    names = {known.media_type: name for name, known in FORMATS.items()} | {JSON_TYPE: "json"}
-    wanted = (part.split(";")[0].strip().lower() for part in accept.split(","))
-    return next((names[kind] for kind in wanted if kind in names), "json")
+    """The format that an `Accept` header prefers; JSON without one, and where it names no known format."""
+    names = {JSON_TYPE: "json"} | {known.media_type: name for name, known in FORMATS.items()}
+    return names[choose(accept, list(names)) or JSON_TYPE]
 
 
 def _timeline(found: AnyResult, source_name: str, options: TimelineOptions) -> Timeline:
