@@ -67,7 +67,6 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._undrained = 0
-        self._moved_at = time.monotonic()
         self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -93,11 +92,11 @@ class _GuardedHTTP(HttpToolsProtocol):
             self._running.message_event.set()
         super().connection_lost(exc)
 
-    def waiting_since(self) -> float | None:
-        """When the connection began to wait for its client; None while a request is being worked on."""
-        waits = self.flow.write_paused or not self._is_busy()
-        waits = waits or (self._awaits_body() and not self.flow.read_paused)
-        return self._moved_at if waits or self.transport.is_closing() else None
+    def is_waiting(self) -> bool:
+        """True if the connection waits for its client; False while a request is being worked on."""
+        if self.flow.write_paused or not self._is_busy() or self.transport.is_closing():
+            return True
+        return bool(self._awaits_body() and not self.flow.read_paused)
 
     def give_way(self) -> None:
         """Close the connection at once, for another one."""
@@ -110,13 +109,13 @@ class _GuardedHTTP(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         """The client has read most of what was written."""
-        self._moved_at = time.monotonic()
+        self.table.touch(self)
         self._stop_drain_timer()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Let uvicorn parse, then time the header or the body that has begun."""
-        self._moved_at = time.monotonic()
+        self.table.touch(self)
         self._received += len(data)
         self._unparsed += len(data)
         super().data_received(data)
@@ -157,7 +156,7 @@ class _GuardedHTTP(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Uvicorn's keep-alive time counts between two requests; the timer starts with the next request."""
         self._stop_timer()
-        self._moved_at = time.monotonic()
+        self.table.touch(self)
         super().on_response_complete()
         self._watch(has_begun=self._in_header)
         if self._drain_timer is None and self.transport.get_write_buffer_size():

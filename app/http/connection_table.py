@@ -8,7 +8,7 @@ connection whose request is being worked on is never closed for another one.
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -20,8 +20,8 @@ class Connection(Protocol):
 
     address: str
 
-    def waiting_since(self) -> float | None:
-        """When it began to wait for its client (monotonic seconds); None while the server works for it."""
+    def is_waiting(self) -> bool:
+        """True if it waits for its client; False while the server works for it."""
 
     def give_way(self) -> None:
         """Close the connection at once."""
@@ -53,52 +53,57 @@ class ConnectionTable:
         names = list(proxies)
         self._all_are_proxies = _EVERYONE in names
         self._proxies = [network for network in map(_network, names) if network is not None]
-        self._connections: dict[Connection, None] = {}
-        self._by_address: Counter[str] = Counter()
+        # In the order of their last sign of life: whoever is looked for lies near the front.
+        self._all: OrderedDict[Connection, None] = OrderedDict()
+        self._by_address: dict[str, OrderedDict[Connection, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._all)
 
     def add(self, connection: Connection) -> int:
         """Count a new connection. Returns by how many it exceeds the limits: 0 if it may be served.
 
         A connection that waits for its client gives way first, of the same address if that has too many.
         """
-        self._connections[connection] = None
-        self._by_address[connection.address] += 1
-        own = self._excess_of(connection.address)
-        if own > 0 and self._shed(connection, connection.address):
-            own -= 1
-        excess = len(self._connections) - self._most
-        if excess > 0 and self._shed(connection, None):
+        own = self._by_address.setdefault(connection.address, OrderedDict())
+        self._all[connection] = own[connection] = None
+        excess_of_address = len(own) - self._most_per_address
+        if excess_of_address > 0 and self._is_proxy(connection.address):
+            excess_of_address = 0
+        if excess_of_address > 0 and self._shed(connection, own):
+            excess_of_address -= 1
+        excess = len(self._all) - self._most
+        if excess > 0 and self._shed(connection, self._all):
             excess -= 1
-        return max(own, excess, 0)
+        return max(excess_of_address, excess, 0)
+
+    def touch(self, connection: Connection) -> None:
+        """The connection has given a sign of life: it gives way after all others."""
+        if connection in self._all:
+            self._all.move_to_end(connection)
+            self._by_address[connection.address].move_to_end(connection)
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that is closed. May be repeated."""
-        if connection not in self._connections:
+        if connection not in self._all:
             return
-        del self._connections[connection]
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
+        del self._all[connection]
+        own = self._by_address[connection.address]
+        del own[connection]
+        if not own:
             del self._by_address[connection.address]
 
-    def _excess_of(self, address: str) -> int:
-        excess = self._by_address[address] - self._most_per_address
-        return excess if excess > 0 and not self._is_proxy(address) else 0
-
-    def _shed(self, new: Connection, address: str | None) -> bool:
+    def _shed(self, new: Connection, among: OrderedDict[Connection, None]) -> bool:
         """Close the connection that has waited longest for its client; False if none waits."""
-        victim, since = None, float("inf")
-        for one in self._connections:
-            waits = one.waiting_since() if address is None or one.address == address else None
-            if waits is not None and waits < since and one is not new:
-                victim, since = one, waits
-        if victim is None:
-            return False
-        self.remove(victim)
-        victim.give_way()
-        return True
+        for _ in range(len(among)):
+            one = next(iter(among))
+            if one is not new and one.is_waiting():
+                self.remove(one)
+                one.give_way()
+                return True
+            # It is worked on. The next search begins with others.
+            among.move_to_end(one)
+        return False
 
     def _is_proxy(self, address: str) -> bool:
         if self._all_are_proxies or not self._proxies:
