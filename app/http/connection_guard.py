@@ -93,8 +93,14 @@ class _GuardedHTTP(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def is_waiting(self) -> bool:
-        """True if the connection waits for its client; False while a request is being worked on."""
+        """True if the connection waits for its client; False while a request is being worked on.
+
+        One with unread bytes of an answer, or with requests sent ahead of their answers, counts as waiting: others come
+        first.
+        """
         if self.flow.write_paused or not self._is_busy() or self.transport.is_closing():
+            return True
+        if self.pipeline or self.transport.get_write_buffer_size():
             return True
         return bool(self._awaits_body() and not self.flow.read_paused)
 

@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--attack", nargs=4, metavar=("PORT", "KEY", "JOB", "VIDEO"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.attack:
-        Attack(int(args.attack[0]), *args.attack[1:3], Path(args.attack[3])).run()
+        port, key, job, video = args.attack
+        Attack(int(port), key, job, Path(video)).run()
     work = args.work.resolve()
     command = f"python -m tests.proofs.hostile_load --seconds {args.seconds:g}"
     save("hostile_load", command, prove(work, args.seconds))
