@@ -21,7 +21,7 @@ from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
-from sentiloc.app.routes.account import erasure
+from sentiloc.app.routes.account import erasure, hooks, keys, usage
 from sentiloc.app.routes.batches import batches
 from sentiloc.app.routes.batches import results as batch_results
 from sentiloc.app.routes.fast_path import JobStatusFastPath
@@ -52,7 +52,20 @@ ROUTERS = [
     for module in (
         *(highlights, cuts, reels),
         *(localize, listing, job, events, result, curve, feedback, about, key, metrics, health),
-        *(presign, upload_routes, webhooks, thumbnails, batches, batch_results, changes, diff, erasure),
+        *(
+            presign,
+            upload_routes,
+            webhooks,
+            thumbnails,
+            batches,
+            batch_results,
+            changes,
+            diff,
+            hooks,
+            usage,
+            keys,
+            erasure,
+        ),
     )
 ]
 

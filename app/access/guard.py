@@ -96,6 +96,8 @@ def needed_scope(method: str, path: str) -> KeyScope:
     """The scope that a key needs for a request."""
     if path == "/metrics":
         return KeyScope.METRICS
+    if path == "/keys" or path.startswith("/keys/"):
+        return KeyScope.ADMIN
     return KeyScope.READ if method in _READING else KeyScope.WRITE
 
 

@@ -84,6 +84,9 @@ def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
     """The valid key of a record, if the digest matches. Takes the same time without a record."""
     # Constant time, and the same work without a record: timing must not tell which ids exist.
     is_right = hmac.compare_digest(fields.get("digest", _NO_DIGEST), digest)
+    is_old = hmac.compare_digest(fields.get("old_digest") or _NO_DIGEST, digest)
+    if is_old and time.time() < float(fields.get("old_until") or 0):
+        is_right = True
     if not fields or not is_right:
         return None
     key = _parse(fields)
@@ -148,6 +151,21 @@ class KeyStore:
             return False
         self._redis.hsetnx(record, "revoked_at", repr(time.time()))
         return True
+
+    def rotate(self, key_id: str, grace_seconds: float = 0.0) -> NewKey | None:
+        """Give a key a new text; None for an unknown or revoked key. The old text works for `grace_seconds` more."""
+        record = record_key(self._prefix, key_id)
+        fields = cast("dict[str, str]", self._redis.hgetall(record))
+        if not fields or fields.get("revoked_at"):
+            return None
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        changes = {
+            "digest": hashlib.sha256(secret.encode()).hexdigest(),
+            "old_digest": fields["digest"] if grace_seconds else "",
+            "old_until": repr(time.time() + grace_seconds),
+        }
+        self._redis.hset(record, mapping=cast("dict[Any, Any]", changes))
+        return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", "")
 
     def used_minutes(self, key_id: str) -> float:
         """The minutes of media that the key has used this month."""

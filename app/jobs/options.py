@@ -289,15 +289,16 @@ def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
 def check_webhook(url: str, secret: str | None, settings: Settings, place: str) -> None:
     """Refuse a webhook that could never be sent. Its address is checked again at every delivery.
 
-    `place` names the field in the request. Raises `InvalidRequest` and `url_forbidden`.
+    `place` names the field in the request; empty for the whole body. Raises `InvalidRequest` and `url_forbidden`.
     """
+    place = f"{place}." if place else ""
     try:
         Outbound(allow=settings.outbound_allow).check(url)
     except SentilocError as error:
-        raise ProblemError(422, error.code, f"{place}.url: {error.detail}") from error
+        raise ProblemError(422, error.code, f"{place}url: {error.detail}") from error
     has_secret = secret or settings.webhook_secret or current_caller().key_id
     if not has_secret:
-        raise InvalidRequest(f"{place}.secret: required, because this server has no signing secret.")
+        raise InvalidRequest(f"{place}secret: required, because this server has no signing secret.")
 
 
 def known_models(settings: Settings) -> list[str]:

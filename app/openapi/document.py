@@ -24,12 +24,15 @@ from sentiloc.app.openapi.schemas import (
     tidy_parameter,
 )
 from sentiloc.app.openapi.security import add_security
+from sentiloc.app.routes.account.hooks import WebhookChanges, WebhookRequest
+from sentiloc.app.routes.account.keys import KeyRequest
 from sentiloc.app.routes.uploads.presign import PresignRequest
 from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
 from sentiloc.app.schemas.reels import CutRequest, ReelRequest
 
 REQUESTS: tuple[type[BaseModel], ...] = (
     *(JobOptions, Feedback, UrlRequest, UploadRequest, PresignRequest),
+    *(KeyRequest, WebhookRequest, WebhookChanges),
     *(BatchItem, BatchRequest, BatchWebhook, JobChanges, RerunRequest),
     *(CutRequest, ReelRequest),
 )
@@ -41,7 +44,8 @@ TAGS = {
     "reels": "The best moments of several videos: found, cut for editing programs, rendered.",
     "feedback": "Correct results, and export the corrections as training data.",
     "uploads": "Resumable uploads (tus 1.0.0), and uploads that go directly to the object store.",
-    "webhooks": "The deliveries of events that tell the end of jobs.",
+    "account": "API keys, and what each of them has used.",
+    "webhooks": "Webhooks that are registered for a key; the deliveries of events that tell the end of jobs.",
     "service": "The service itself: limits, models, the caller's key, health and metrics.",
 }
 _PARTIAL_ROOTS = {"ResultBody", "EmotionResultBody", "ExpressionResultBody", "CurveBody", "SeriesCurveBody"}

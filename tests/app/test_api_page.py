@@ -12,7 +12,17 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 def test_every_path_is_on_the_page_and_no_other(client: TestClient) -> None:
     commands = re.findall(r"\$URL(/[\w/$.-]*)", PAGE.read_text())
-    names = {"$ID": "{job_id}", "$UPLOAD": "{upload_id}", "/thumbnails/0": "/thumbnails/{n}"}
+    names = {
+        "$ID": "{job_id}",
+        "$REEL": "{job_id}",
+        "$OTHER": "{other_id}",
+        "$UPLOAD": "{upload_id}",
+        "$BATCH": "{batch_id}",
+        "$HOOK": "{webhook_id}",
+        "$KEY_ID": "{key_id}",
+        "/thumbnails/0": "/thumbnails/{n}",
+        "/owners/me": "/owners/{owner}",
+    }
     on_page = {
         re.sub("|".join(map(re.escape, names)), lambda part: names[part[0]], path) for path in commands
     }

@@ -12,5 +12,6 @@ if target == 'succeeded' and get('key_id') ~= '' then
   redis.call('INCRBY', usage, ARGV[9])
   redis.call('EXPIRE', usage, ARGV[11])
 end
+if target == 'succeeded' then redis.call('HINCRBY', daily(get('key_id')), 'media', ARGV[9]) end
 close(target, ARGV[5], ARGV[6], ARGV[7])
 return 1

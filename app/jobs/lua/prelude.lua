@@ -130,6 +130,10 @@ local function count_down(name)
   end
   tell(redis.call('HGET', batch, 'key_id'), 'batch.' .. name, 'batch.finished')
 end
+-- The counters of an API key for the present day (UTC), kept for 400 days.
+local function daily(owner)
+  return prefix .. 'daily:' .. owner .. ':' .. string.format('%.0f', math.floor(now / 86400))
+end
 local function close(state, code, detail, result)
   put('state', state, 'stage', '', 'error_code', code, 'error_detail', detail, 'result_key', result,
     'finished_at', stamp(now), 'lease_until', '')
@@ -140,6 +144,8 @@ local function close(state, code, detail, result)
   if result ~= '' then keep('results') end
   keep('records')
   redis.call('HINCRBY', prefix .. 'figures', 'jobs ' .. state, 1)
+  redis.call('HINCRBY', daily(get('key_id')), state, 1)
+  redis.call('EXPIRE', daily(get('key_id')), 34560000)
   if get('webhook') ~= '' then redis.call('ZADD', prefix .. 'webhooks', stamp(now), id) end
   tell(get('key_id'), id, 'job.' .. state)
   announce('final')

@@ -1,5 +1,24 @@
 // Written from the OpenAPI document by `python -m tests.support.typescript_types`. Do not edit.
 
+/** An API key, without its secret. */
+export interface ApiKeyBody {
+  id: string;
+  name: string;
+  scopes: Scope[];
+  /** Requests per minute; null: unlimited */
+  rate_per_minute: number | null;
+  /** Minutes of media per month; null: unlimited */
+  quota_minutes: number | null;
+  weight: number;
+  s3_prefixes: string[];
+  /** Minutes used this month */
+  used_minutes: number;
+  created_at: string;
+  expires_at: string | null;
+  revoked_at: string | null;
+  last_used_at: string | null;
+}
+
 /** Which of the file's sound tracks was listened to. */
 export interface AudioTrackBody {
   /** Counted from 1 among the sound tracks; several are mixed */
@@ -200,6 +219,19 @@ export interface CutRequest {
   folder?: string;
 }
 
+/** One day of one key. */
+export interface DayBody {
+  day: string;
+  /** null: jobs without a key */
+  key_id: string | null;
+  /** Jobs that ended on this day */
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  /** Seconds of video that were localized */
+  media_seconds: number;
+}
+
 /** What a deletion by filter did. */
 export interface DeletedBody {
   deleted: number;
@@ -209,6 +241,11 @@ export interface DeletedBody {
   skipped: number;
   /** False if more ended jobs match: repeat the request */
   complete: boolean;
+}
+
+/** The last 100 delivery attempts to a webhook, oldest first. */
+export interface DeliveriesBody {
+  deliveries: SentEvent[];
 }
 
 /** One delivery attempt. */
@@ -549,6 +586,28 @@ export interface KeyBody {
   expires_at: string | null;
 }
 
+/** Every key, oldest first. */
+export interface KeyListBody {
+  keys: ApiKeyBody[];
+}
+
+/** A key to create. */
+export interface KeyRequest {
+  /** Name of the key's owner */
+  name: string;
+  /** Scopes; default: `['read', 'write']` */
+  scopes?: Scope[];
+  /** Requests per minute; 0: no limit; null: the server's default */
+  rate_per_minute?: number | null;
+  /** Minutes of media per month; 0: no limit; default: `0.0` */
+  quota_minutes?: number;
+  expires_at?: string | null;
+  /** Share of the workers' time while others wait, too; default: `1.0` */
+  weight?: number;
+  /** Places `s3://bucket/prefix` whose videos the key may name */
+  s3_prefixes?: string[];
+}
+
 /** The segments of one label. */
 export interface LabelFoundBody {
   segments: number;
@@ -646,6 +705,42 @@ export interface NewBatchBody {
   links: BatchLinks;
   /** The ids of the jobs, in the order of the items */
   job_ids: string[];
+}
+
+/** A key with its text, which is shown only now: the server keeps its hash. */
+export interface NewKeyBody {
+  id: string;
+  name: string;
+  scopes: Scope[];
+  /** Requests per minute; null: unlimited */
+  rate_per_minute: number | null;
+  /** Minutes of media per month; null: unlimited */
+  quota_minutes: number | null;
+  weight: number;
+  s3_prefixes: string[];
+  /** Minutes used this month */
+  used_minutes: number;
+  created_at: string;
+  expires_at: string | null;
+  revoked_at: string | null;
+  last_used_at: string | null;
+  key: string;
+  /** Signs webhooks of the key's jobs; null after a rotation */
+  webhook_secret: string | null;
+}
+
+/** A webhook with its new secret, which is shown only now. */
+export interface NewWebhookBody {
+  id: string;
+  url: string;
+  /** null: all */
+  events: ("job.succeeded" | "job.failed" | "job.cancelled" | "batch.finished")[] | null;
+  description: string;
+  enabled: boolean;
+  created_at: string;
+  /** Secrets that sign: 2 after a rotation */
+  secrets: number;
+  secret: string;
 }
 
 /** What the segments were cut with. */
@@ -806,6 +901,19 @@ export interface SegmentBody {
   source?: "model" | "person";
 }
 
+/** One delivery attempt to a registered webhook. */
+export interface SentEvent {
+  /** The `webhook-id` of the delivery */
+  event_id: string;
+  at: string;
+  seconds: number;
+  attempt: number;
+  /** The status of the receiver's answer; null without one */
+  status: number | null;
+  /** A stable code that says why there was no answer */
+  error: string | null;
+}
+
 /** Named series over time. Value i of a series covers the seconds [i·step, (i+1)·step). */
 export interface SeriesCurveBody {
   /** Seconds per value */
@@ -898,6 +1006,13 @@ export interface UrlRequest {
   options?: JobOptions;
 }
 
+/** Usage by day and key. Days without any are left out. */
+export interface UsageBody {
+  from: string;
+  to: string;
+  days: DayBody[];
+}
+
 /** What the decoder found. */
 export interface VideoBody {
   /** Seconds from the video's start */
@@ -949,6 +1064,34 @@ export interface Webhook {
   events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;
 }
 
+/** A registered webhook, without its secrets. */
+export interface WebhookBody {
+  id: string;
+  url: string;
+  /** null: all */
+  events: ("job.succeeded" | "job.failed" | "job.cancelled" | "batch.finished")[] | null;
+  description: string;
+  enabled: boolean;
+  created_at: string;
+  /** Secrets that sign: 2 after a rotation */
+  secrets: number;
+}
+
+/** What changes; what is left out stays as it is. */
+export interface WebhookChanges {
+  url?: string | null;
+  /** null: all */
+  events?: ("job.succeeded" | "job.failed" | "job.cancelled" | "batch.finished")[] | null;
+  description?: string | null;
+  /** False: nothing is sent. A receiver's 410 sets it, too */
+  enabled?: boolean | null;
+}
+
+/** The webhooks of the caller's key, oldest first. */
+export interface WebhookListBody {
+  webhooks: WebhookBody[];
+}
+
 /** The event of a job. Every field is null or empty if there is no event. */
 export interface WebhookLog {
   url: string | null;
@@ -961,6 +1104,18 @@ export interface WebhookLog {
   next_attempt_at: string | null;
   /** The last 100, oldest first */
   deliveries: DeliveryBody[];
+}
+
+/** A webhook to register. It is told of every job and batch that the API key sends, until it is deleted. */
+export interface WebhookRequest {
+  /** http or https, at a public address */
+  url: string;
+  /** The events to send; null: all */
+  events?: ("job.succeeded" | "job.failed" | "job.cancelled" | "batch.finished")[] | null;
+  /** `whsec_` and 24 to 64 bytes in base64; default: a new one is made */
+  secret?: string | null;
+  /** Description; default: `` */
+  description?: string;
 }
 
 /** The state of a job's event. */
