@@ -3,7 +3,7 @@
     python -m experiments.starter_ablations --data DATA --run RUN [--changes NAME ...]
 
 RUN is the run folder of a finished `recipes.starter.build`; its encoders and caches are used. Each change is trained on
-a third of the sequences for 5 epochs (some minutes of one core) and judged on held-out acted sequences, on held-out
+420 sequences for 5 epochs (a minute of one core) and judged on held-out acted sequences, on held-out
 everyday ones, and on the development half of the real-world clips.
 """
 
