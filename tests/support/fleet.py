@@ -31,7 +31,6 @@ class Member:
         """Start it; an API keeps the port that it had."""
         flags = ["--port", str(self.port)] if self.kind == "api" else []
         with self.log.open("ab") as output:
-            output.truncate(0)
             command = sentiloc_command(self.kind, *flags)
             self.process = subprocess.Popen(command, env=self.environment, stderr=output, process_group=0)
         if self.kind == "api":
@@ -40,7 +39,12 @@ class Member:
     @property
     def url(self) -> str:
         """Where an API listens; waits until it does."""
-        return wait_for(lambda: _LISTENS.search(self.log.read_text()), START_SECONDS)[1]
+        return wait_for(self._last_address, START_SECONDS)
+
+    def _last_address(self) -> str | None:
+        """From the last start: the log holds those before, too."""
+        found = _LISTENS.findall(self.log.read_text())
+        return str(found[-1]) if found else None
 
     def kill(self) -> None:
         """SIGKILL to it alone; its children notice that they have lost their parent."""

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.support.services import private_redis, wait_for
 
 APIS, WORKERS = 3, 3
 _PAUSE_SECONDS = 0.5
-_KILL_EVERY = 10.0
+_KILL_EVERY = 8.0
 _SETTINGS = {
     "lease_seconds": 4,
     "reaper_interval_seconds": 1,
@@ -32,7 +33,7 @@ _ENDED = ("succeeded", "failed", "cancelled")
 
 
 def prove_several(work: Path, count: int) -> Row:
-    """`count` seconds of load; every ten seconds a random process gets SIGKILL and is started again."""
+    """`count` seconds of load; every eight seconds a random process gets SIGKILL and is started again."""
     folder = work / "several"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -57,6 +58,7 @@ def prove_several(work: Path, count: int) -> Row:
         "accepted": len(accepted),
         "kills": kills,
         "lost": sum(state != "succeeded" for state in states),
+        "ends": dict(Counter(states)),
         "doubled": len(listed - set(accepted)),
         "results_readable": results,
         "results_without_a_job": sum(not any(job in key for job in accepted) for key in made),
@@ -108,8 +110,9 @@ def _ended(client: httpx.Client, job: str) -> str | None:
     answer = client.get(f"/jobs/{job}")
     if answer.status_code == 404:
         return "lost"
-    state = answer.json().get("state")
-    return state if state in _ENDED else None
+    body = answer.json()
+    state = body.get("state")
+    return f"failed: {body['error']['code']}" if state == "failed" else state if state in _ENDED else None
 
 
 def _pages(client: httpx.Client) -> list[list[Row]]:
