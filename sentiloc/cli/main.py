@@ -19,7 +19,7 @@ _SCIENCE = "Train and evaluate"
 PANELS = {
     **dict.fromkeys(("localize", "reel", "plot", "doctor"), _LOCAL),
     **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
-    **dict.fromkeys(("submit", "status", "watch", "result", "cancel"), _CLIENT),
+    **dict.fromkeys(("submit", "status", "watch", "result", "cancel", "trial"), _CLIENT),
     **dict.fromkeys(
         ("datasets", "extract", "labels", "train", "evaluate", "predict", "export", "weights"), _SCIENCE
     ),
@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "watch": ("sentiloc.cli.remote.jobs", "watch", "Follow a job of a server."),
     "result": ("sentiloc.cli.remote.jobs", "result", "Fetch the result of a server's job."),
     "cancel": ("sentiloc.cli.remote.jobs", "cancel", "Cancel jobs of a server."),
+    "trial": ("sentiloc.cli.remote.trial", "trial", "Try another model on a share of a server's jobs."),
     "localize": ("sentiloc.cli.localize", "localize", "Localize videos on this machine, without a server."),
     "reel": (
         "sentiloc.cli.reel",

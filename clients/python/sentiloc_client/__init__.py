@@ -26,6 +26,7 @@ from .errors import (
 from .models import (
     Cut,
     Delivery,
+    Difference,
     Event,
     Feedback,
     FeedbackPoint,
@@ -59,6 +60,7 @@ __all__ = [
     "Curve",
     "Cut",
     "Delivery",
+    "Difference",
     "Event",
     "Feedback",
     "FeedbackPoint",

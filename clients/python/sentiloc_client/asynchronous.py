@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
@@ -17,6 +17,7 @@ from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
     Cut,
+    Difference,
     Event,
     Feedback,
     Filters,
@@ -230,6 +231,14 @@ class AsyncClient:
         """Delete the job with its files, whatever its state; it is no error when it is gone already."""
         while not await self._send(calls.delete(job_id)):
             pass
+
+    async def rerun(self, job_id: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
+        """Localize the job's video again, as a new job; `options` are the `JobOptions` that change."""
+        return await self._send(calls.rerun(job_id, options, idempotency_key))
+
+    async def diff(self, job_id: str, other_id: str) -> Difference:
+        """What has become of the job's segments in another job."""
+        return await self._send(calls.difference(job_id, other_id))
 
     async def list_page(
         self, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[Filters]

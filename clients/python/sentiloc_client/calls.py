@@ -16,6 +16,7 @@ from .decoding import decode, encode
 from .errors import ConnectionFailedError, UnexpectedAnswerError
 from .models import (
     Cut,
+    Difference,
     Feedback,
     FeedbackList,
     Filters,
@@ -135,6 +136,23 @@ def delete(job_id: str) -> Call[bool]:
         parse=lambda response: response.status_code != 200,
         accepted=(200, 204, 404),
     )
+
+
+def rerun(job_id: str, options: Mapping[str, Any], key: str | None) -> Call[Job]:
+    """A new job of the same video; `options` are those that change."""
+    return Call(
+        method="POST",
+        path=_job(job_id, "/rerun"),
+        parse=one(Job),
+        json={"options": dict(options)},
+        headers={"Idempotency-Key": key or str(uuid.uuid4())},
+        accepted=(202,),
+    )
+
+
+def difference(job_id: str, other_id: str) -> Call[Difference]:
+    """What has become of a job's segments in another job."""
+    return Call(method="GET", path=_job(job_id, f"/diff/{quote(other_id, safe='')}"), parse=one(Difference))
 
 
 def result(job_id: str, cut: Cut | None) -> Call[Result]:

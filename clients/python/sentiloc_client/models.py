@@ -337,3 +337,34 @@ class Event:
     keep: int | None = None
     until: float | None = None
     segments: tuple[Segment, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSegment:
+    """A segment of one of two results."""
+
+    start: float
+    end: float
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentMatch:
+    """A segment of the first result, and the one of the second that stands for it."""
+
+    before: ComparedSegment
+    after: ComparedSegment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What has become of the segments of one job in another: with the same edges, with other edges, gone, new."""
+
+    before: str
+    after: str
+    task: str
+    kept: tuple[SegmentMatch, ...]
+    moved: tuple[SegmentMatch, ...]
+    lost: tuple[ComparedSegment, ...]
+    new: tuple[ComparedSegment, ...]

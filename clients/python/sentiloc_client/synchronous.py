@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
@@ -15,6 +15,7 @@ from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
     Cut,
+    Difference,
     Event,
     Feedback,
     Filters,
@@ -222,6 +223,14 @@ class Client:
         """Delete the job with its files, whatever its state; it is no error when it is gone already."""
         while not self._send(calls.delete(job_id)):
             pass
+
+    def rerun(self, job_id: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
+        """Localize the job's video again, as a new job; `options` are the `JobOptions` that change."""
+        return self._send(calls.rerun(job_id, options, idempotency_key))
+
+    def diff(self, job_id: str, other_id: str) -> Difference:
+        """What has become of the job's segments in another job."""
+        return self._send(calls.difference(job_id, other_id))
 
     def list_page(self, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[Filters]) -> JobPage:
         """One page of the jobs, newest first; the filters are those of `list_jobs`."""

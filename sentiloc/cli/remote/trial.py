@@ -1,0 +1,123 @@
+"""`sentiloc trial`: another model on a share of the jobs that a server has done, and what it would have changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, print_json, progress_bars
+from sentiloc.client import Client, Difference, Job, JobState
+
+_SHARES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the model would have changed: counts of segments over all jobs that both models could do."""
+
+    model: str
+    jobs: int
+    unchanged_jobs: int
+    failed: int
+    kept: int
+    moved: int
+    lost: int
+    new: int
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the first model's segments that are found again with the same edges; 1 without segments."""
+        found = self.kept + self.moved + self.lost
+        return self.kept / found if found else 1.0
+
+
+def trial(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="The model to try, as `GET /models` names it.")
+    ],
+    share: Annotated[
+        float, typer.Option(min=0.0001, max=1.0, help="Share of the jobs; the same jobs for the same share.")
+    ] = 0.1,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many jobs, the latest first.")] = 100,
+    server: Server = None,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Localize a share of the finished jobs again with MODEL, behind all other jobs, and report the differences.
+
+    The jobs that there are stay as they are. Those of the trial carry the metadata `trial` and may be deleted.
+    """
+    with connected(server, api_key) as client:
+        chosen = _chosen(client.list_jobs(state=(JobState.SUCCEEDED,)), model, share, limit)
+        again = [_again(client, job, model) for job in chosen]
+        with progress_bars() as bars:
+            task = bars.add_task(f"{model} on {len(again)} jobs", total=len(again) or None, note="")
+            ends = []
+            for job in again:
+                ends.append(client.wait(job.id))
+                bars.advance(task)
+        pairs = list(zip(chosen, ends, strict=True))
+        found = [client.diff(a.id, b.id) for a, b in pairs if b.state is JobState.SUCCEEDED]
+    report = summarize(model, found, len(pairs) - len(found))
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def is_chosen(job_id: str, share: float) -> bool:
+    """Whether a job belongs to the share: by its id's hash, so that a larger share holds all of a smaller one."""
+    digest = hashlib.sha256(job_id.encode()).digest()
+    return int.from_bytes(digest[:8]) % _SHARES < share * _SHARES
+
+
+def summarize(model: str, found: Iterable[Difference], failed: int) -> Report:
+    """The report of the jobs' differences."""
+    found = list(found)
+    return Report(
+        model=model,
+        jobs=len(found),
+        unchanged_jobs=sum(not (one.moved or one.lost or one.new) for one in found),
+        failed=failed,
+        kept=sum(len(one.kept) for one in found),
+        moved=sum(len(one.moved) for one in found),
+        lost=sum(len(one.lost) for one in found),
+        new=sum(len(one.new) for one in found),
+    )
+
+
+def _chosen(jobs: Iterable[Job], model: str, share: float, limit: int) -> list[Job]:
+    found: list[Job] = []
+    for job in jobs:
+        # Neither what the model did itself, nor what an earlier trial did.
+        if job.model != model and "trial" not in job.options.metadata and is_chosen(job.id, share):
+            found.append(job)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _again(client: Client, job: Job, model: str) -> Job:
+    metadata = {**job.options.metadata, "trial": model}
+    # The key makes a trial that was stopped go on where it was.
+    return client.rerun(
+        job.id, model=model, priority="batch", metadata=metadata, idempotency_key=f"trial-{model}-{job.id}"
+    )
+
+
+def _print(report: Report) -> None:
+    counts = asdict(report)
+    typer.echo(f"{report.jobs} jobs with {report.model}, {report.unchanged_jobs} of them unchanged", nl=False)
+    typer.echo(f", {report.failed} could not be done" if report.failed else "")
+    for name, meaning in (
+        ("kept", "segments with the same edges"),
+        ("moved", "segments with other edges"),
+        ("lost", "segments that it does not find"),
+        ("new", "segments that only it finds"),
+    ):
+        typer.echo(f"{counts[name]:6}  {meaning}")
+    typer.echo(f"{report.kept_share:6.0%}  of the segments there were are kept")
