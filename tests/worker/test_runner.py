@@ -529,10 +529,14 @@ def test_a_running_job_writes_to_redis_every_other_second(settings: Settings, st
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
         report("extracting", 0.0)
         wait_for(lambda: get(store, job).stage == "extracting")
+        begun = time.monotonic()
+        while time.monotonic() < begun + 3.0:  # it writes more often at first
+            report("extracting", (time.monotonic() - begun) / 100)
+            time.sleep(0.02)
         counts.append(writes())
         until = time.monotonic() + 6.5
         while time.monotonic() < until:
-            report("extracting", 1 - (until - time.monotonic()) / 10)
+            report("extracting", 0.9 - (until - time.monotonic()) / 10)
             time.sleep(0.02)
         counts.append(writes())
         return Answer()

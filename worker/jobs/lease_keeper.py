@@ -1,7 +1,7 @@
 """Renews a job's lease while a worker gets on with it, reports progress, and notices cancellation and work that hangs.
 
 A tick reads the job's record, which costs Redis nothing on its disk. The lease and the progress are written every two
-seconds at most, and when the stage changes.
+seconds at most, somewhat more often at first, and when the stage changes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from sentiloc.worker.jobs.signs_of_life import StallWatch
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.4
+# Short jobs show progress, too: the pause between two writes doubles from the first to the second of these.
+_FIRST_WRITE_SECONDS = 0.4
 _WRITE_SECONDS = 2.0
 _BUSY_CPU_SECONDS = 120.0
 
@@ -69,6 +71,7 @@ class LeaseKeeper:
         self._state: tuple[str, float] = ("decoding", 0.0)
         self._written: tuple[str, float] | None = None
         self._written_at = time.monotonic()
+        self._pause = _FIRST_WRITE_SECONDS
         self._outside = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="lease", daemon=True)
@@ -129,10 +132,12 @@ class LeaseKeeper:
         state, age = self._state, time.monotonic() - self._written_at
         is_new_stage = self._written is None or state[0] != self._written[0]
         third = self._lease_seconds / 3
-        is_due = age >= third or (state != self._written and age >= min(_WRITE_SECONDS, third))
+        is_due = age >= third or (state != self._written and age >= min(self._pause, third))
         if not is_new_stage and not is_due:
             return self._store.holds(self._lease)
         if not self._store.renew(self._lease, self._lease_seconds, *state):
             return False
         self._written, self._written_at = state, time.monotonic()
+        if not is_new_stage:
+            self._pause = min(2 * self._pause, _WRITE_SECONDS)
         return True

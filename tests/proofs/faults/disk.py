@@ -13,7 +13,7 @@ from tests.support.services import wait_for
 
 def prove_disk(work: Path, _: int) -> Row:
     """One service on a volume of 200 MB that is filled and freed three times."""
-    short, long = clip(work, "moment.mp4", 0.4), clip(work, "kills.mp4", 4.0)
+    short, long = clip(work, "moment.mp4", 0.4), clip(work, "disk.mp4", 30.0)
     service = RunningService(work / "disk", upload_idle_seconds=30)
     with small_volume(service.data, 200):
         try:
