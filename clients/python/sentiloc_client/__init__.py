@@ -8,6 +8,7 @@
 """
 
 from .asynchronous import AsyncClient
+from .batches import Batch, BatchItem, BatchLine, BatchPage, Difference, Summary
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -53,6 +54,10 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "AuthenticationError",
+    "Batch",
+    "BatchItem",
+    "BatchLine",
+    "BatchPage",
     "Client",
     "ClientError",
     "Clip",
@@ -88,6 +93,7 @@ __all__ = [
     "Segment",
     "ServerError",
     "Sound",
+    "Summary",
     "TimeRange",
     "TimelineOptions",
     "UnexpectedAnswerError",

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from . import calls, reels, sending
+from .bulk import AsyncBulk
 from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
@@ -40,7 +41,7 @@ from .uploads import Progress, Video
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncBulk):
     """A Sentiloc server, for asyncio. Server and key default to SENTILOC_SERVER and SENTILOC_API_KEY.
 
     Every method raises a `ClientError`; transient failures are retried as `retry` says.

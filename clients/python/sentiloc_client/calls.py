@@ -39,6 +39,7 @@ from .version import __version__
 T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/v1"
+_PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
 """The version of the API that this client was written for."""
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
@@ -174,18 +175,25 @@ def curve(job_id: str) -> Call[Curve]:
 
 def page(limit: int, cursor: str | None, filters: Filters) -> Call[JobPage]:
     """One page of the list of jobs."""
+    params = {**filter_params(filters), "limit": limit}
+    if cursor is not None:
+        params["cursor"] = cursor
+    return Call(method="GET", path=f"{API}/jobs", parse=one(JobPage), params=params)
+
+
+def filter_params(filters: Filters) -> dict[str, Any]:
+    """Filters as parameters of a query."""
     after, before = filters.get("created_after"), filters.get("created_before")
-    params = {
+    params: dict[str, Any] = {
         "state": [str(one) for one in filters.get("state", ())],
         "label": filters.get("label"),
         "created_after": after.isoformat() if after else None,
         "created_before": before.isoformat() if before else None,
         "metadata": [f"{key}={value}" for key, value in filters.get("metadata", {}).items()],
-        "limit": limit,
-        "cursor": cursor,
+        "tag": list(filters.get("tag", ())),
+        **{name: filters.get(name) for name in _PLAIN_FILTERS},
     }
-    given = {key: value for key, value in params.items() if value not in (None, [])}
-    return Call(method="GET", path=f"{API}/jobs", parse=one(JobPage), params=given)
+    return {key: value for key, value in params.items() if value not in (None, [])}
 
 
 def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:

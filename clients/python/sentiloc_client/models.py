@@ -187,6 +187,13 @@ class Filters(TypedDict, total=False):
     created_after: datetime
     created_before: datetime
     metadata: Mapping[str, str]
+    q: str
+    tag: tuple[str, ...]
+    batch: str
+    min_duration: float
+    max_duration: float
+    min_confidence: float
+    sort: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from . import calls, reels, sending
+from .bulk import Bulk
 from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
@@ -38,7 +39,7 @@ from .uploads import Progress, Video
 T = TypeVar("T")
 
 
-class Client:
+class Client(Bulk):
     """A Sentiloc server. Server and key default to SENTILOC_SERVER and SENTILOC_API_KEY.
 
     Every method raises a `ClientError`; transient failures are retried as `retry` says.

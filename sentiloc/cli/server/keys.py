@@ -17,6 +17,7 @@ from rich.table import Table
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import ApiKey, KeyStore
+from sentiloc.app.places import parse_prefix
 from sentiloc.app.redis.client import connect
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
@@ -55,6 +56,15 @@ def _store(data_dir: Path | None) -> KeyStore:
     return KeyStore(redis, settings.redis_prefix)
 
 
+def _places(prefixes: list[str]) -> list[str]:
+    for prefix in prefixes:
+        try:
+            parse_prefix(prefix)
+        except ValueError as error:
+            raise typer.BadParameter(f"{prefix!r} {error}", param_hint="--s3-prefix") from error
+    return prefixes
+
+
 def _audit(what: str, **about: str | int | None) -> None:
     AuditLog(get_settings().audit_log).write(f"operator:{getpass.getuser()}", what, **about)
 
@@ -76,6 +86,10 @@ def create(
     weight: Annotated[
         float, typer.Option(min=0.01, max=100, help="Share of the queue, beside keys with 1")
     ] = 1.0,
+    s3_prefix: Annotated[
+        list[str] | None,
+        typer.Option(help="Place `s3://bucket/prefix` whose videos the key may name. May be repeated."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. It is shown only now, because the service keeps only its hash."""
@@ -86,6 +100,7 @@ def create(
         rate_per_minute=get_settings().key_rate_per_minute if rate is None else rate,
         quota_minutes=quota_minutes,
         weight=weight,
+        s3_prefixes=_places(s3_prefix or []),
         expires_at=None if expires_days is None else time.time() + expires_days * _DAY,
     )
     _audit("created an API key", key=new.key.id)

@@ -1,0 +1,286 @@
+"""Many videos at once, jobs that change, and the account: what is asked and what is answered."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+
+from .calls import API, Call, filter_params, one
+from .decoding import decode, encode
+from .models import Failure, Filters, Job, JobOptions, JobState, Webhook
+from .results import Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchItem:
+    """One video of a batch: `url` (http, https or `s3://bucket/key`) or the id of an `upload`."""
+
+    url: str | None = None
+    upload: str | None = None
+    name: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCounts:
+    """Jobs by state; together they are all jobs of the batch."""
+
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch as it was when the server answered. `job_ids` are there when it was just accepted."""
+
+    id: str
+    name: str | None
+    state: Literal["queued", "running", "finished"]
+    progress: float
+    total: int
+    counts: BatchCounts
+    created_at: datetime
+    finished_at: datetime | None
+    job_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPage:
+    """Batches, newest first; `next_cursor` is None on the last page."""
+
+    batches: tuple[Batch, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLine:
+    """What one item has come to; `state` is `deleted` for a job that is gone. Results of other tasks stay JSON."""
+
+    index: int
+    job_id: str
+    state: str
+    name: str | None
+    result: Result | Mapping[str, Any] | None
+    error: Failure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSegment:
+    """A segment of one of two results."""
+
+    start: float
+    end: float
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A segment of the first result, and the one of the second that stands for it."""
+
+    before: ComparedSegment
+    after: ComparedSegment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Every segment of two results, each once."""
+
+    before: str
+    after: str
+    task: str
+    kept: tuple[Match, ...]
+    moved: tuple[Match, ...]
+    lost: tuple[ComparedSegment, ...]
+    new: tuple[ComparedSegment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTotal:
+    """One label over many jobs."""
+
+    jobs: int
+    segments: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Counts and totals of the jobs that match a filter."""
+
+    count: int
+    states: Mapping[str, int]
+    tags: Mapping[str, int]
+    duration: float
+    labels: Mapping[str, LabelTotal]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What a deletion by filter did; repeat it until `complete`."""
+
+    deleted: int
+    cancelled: int
+    skipped: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayOfUse:
+    """What one key used on one day; `key_id` is None for jobs without a key."""
+
+    day: str
+    key_id: str | None
+    succeeded: int
+    failed: int
+    cancelled: int
+    media_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Usage:
+    days: tuple[DayOfUse, ...]
+
+
+def submit(
+    items: Sequence[BatchItem],
+    options: JobOptions | None,
+    name: str | None,
+    webhook: Webhook | None,
+    idempotency_key: str | None,
+) -> Call[Batch]:
+    """Sent with a key, so that a retry is the same batch."""
+    asked: dict[str, Any] = {"items": [_item(item) for item in items]}
+    if options is not None:
+        # What stands at its default is left to the server: in a batch the default priority is `batch`.
+        asked["options"] = {key: value for key, value in encode(options).items() if value != "interactive"}
+    if name is not None:
+        asked["name"] = name
+    if webhook is not None:
+        asked["webhook"] = {key: value for key, value in encode(webhook).items() if key != "events"}
+    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Call(method="POST", path=f"{API}/batches", parse=one(Batch), headers=headers, json=asked)
+
+
+def get(batch_id: str) -> Call[Batch]:
+    """The batch as it is now."""
+    return Call(method="GET", path=_batch(batch_id), parse=one(Batch))
+
+
+def page(limit: int, cursor: str | None) -> Call[BatchPage]:
+    """One page of the list of batches."""
+    params = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+    return Call(method="GET", path=f"{API}/batches", parse=one(BatchPage), params=params)
+
+
+def results(batch_id: str) -> Call[tuple[BatchLine, ...]]:
+    """What every item has come to."""
+    return Call(method="GET", path=_batch(batch_id, "/results"), parse=_lines)
+
+
+def export(batch_id: str, name: str) -> Call[bytes]:
+    """One zip archive of a format."""
+    params = {"format": name}
+    return Call(method="GET", path=_batch(batch_id, "/export"), parse=lambda r: r.content, params=params)
+
+
+def cancel(batch_id: str) -> Call[Batch]:
+    """Ends what has not ended."""
+    return Call(method="POST", path=_batch(batch_id, "/cancel"), parse=one(Batch))
+
+
+def delete(batch_id: str) -> Call[bool]:
+    """True when it is gone; False when it was only cancelled and the next call deletes it."""
+    return Call(
+        method="DELETE",
+        path=_batch(batch_id),
+        parse=lambda response: response.status_code != 200,
+        accepted=(200, 204, 404),
+    )
+
+
+def rerun(
+    job_id: str, options: Mapping[str, Any], name: str | None, idempotency_key: str | None
+) -> Call[Job]:
+    """Localize a job's video again."""
+    asked = {"options": dict(options), **({"name": name} if name else {})}
+    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Call(method="POST", path=_job(job_id, "/rerun"), parse=one(Job), headers=headers, json=asked)
+
+
+def update(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
+    """Change a job's name, metadata and tags."""
+    return Call(method="PATCH", path=_job(job_id), parse=one(Job), json=dict(changes))
+
+
+def diff(before: str, after: str, tolerance: float | None) -> Call[Difference]:
+    """Compare two results."""
+    params = {} if tolerance is None else {"tolerance": tolerance}
+    path = _job(before, f"/diff/{quote(after, safe='')}")
+    return Call(method="GET", path=path, parse=one(Difference), params=params)
+
+
+def partial(job_id: str) -> Call[Result]:
+    """What a running job has found so far."""
+    params = {"partial": True, "format": "json"}
+    return Call(method="GET", path=_job(job_id, "/result"), parse=one(Result), params=params)
+
+
+def summary(filters: Filters) -> Call[Summary]:
+    """Counts and totals of jobs."""
+    return Call(method="GET", path=f"{API}/jobs/summary", parse=one(Summary), params=filter_params(filters))
+
+
+def delete_jobs(filters: Filters, *, cancel_others: bool) -> Call[Deleted]:
+    """Delete the ended jobs that match."""
+    params = {**filter_params(filters), "cancel": cancel_others}
+    return Call(method="DELETE", path=f"{API}/jobs", parse=one(Deleted), params=params)
+
+
+def usage(first: date | None, last: date | None) -> Call[tuple[DayOfUse, ...]]:
+    """Usage by day and key."""
+    given = {"from": first, "to": last}
+    params = {name: day.isoformat() for name, day in given.items() if day is not None}
+    return Call(method="GET", path=f"{API}/usage", parse=lambda r: one(_Usage)(r).days, params=params)
+
+
+def _item(item: BatchItem) -> dict[str, Any]:
+    return {name: value for name, value in encode(item).items() if value not in ({}, [])}
+
+
+def _lines(response: httpx.Response) -> tuple[BatchLine, ...]:
+    return tuple(_line(json.loads(line)) for line in response.text.splitlines() if line)
+
+
+def _line(raw: dict[str, Any]) -> BatchLine:
+    found, error = raw.get("result"), raw.get("error")
+    is_sentiment = found is not None and found.get("task", "sentiment") == "sentiment"
+    return BatchLine(
+        index=raw["index"],
+        job_id=raw["job_id"],
+        state=raw["state"] if raw["state"] == "deleted" else JobState(raw["state"]),
+        name=raw.get("name"),
+        result=decode(Result, found) if is_sentiment else found,
+        error=None if error is None else decode(Failure, error),
+    )
+
+
+def _batch(batch_id: str, rest: str = "") -> str:
+    return f"{API}/batches/{quote(batch_id, safe='')}{rest}"
+
+
+def _job(job_id: str, rest: str = "") -> str:
+    return f"{API}/jobs/{quote(job_id, safe='')}{rest}"

@@ -1,0 +1,197 @@
+"""Methods of both clients for many videos at once, for jobs that change, and for the account."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar, Unpack
+
+from . import batches
+from .batches import Batch, BatchItem, BatchLine, BatchPage, DayOfUse, Deleted, Difference, Summary
+from .calls import Call
+from .models import Filters, Job, JobOptions, Webhook
+from .results import Result
+
+T = TypeVar("T")
+_POLL_SECONDS = 2.0
+
+
+class Bulk(ABC):
+    """The methods of `Client`."""
+
+    @abstractmethod
+    def _send(self, call: Call[T]) -> T:
+        """Do a call."""
+
+    def submit_batch(
+        self,
+        items: Sequence[BatchItem],
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        webhook: Webhook | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Send many videos in one request: all become jobs (`job_ids`), or none. Options are shared."""
+        return self._send(batches.submit(items, options, name, webhook, idempotency_key))
+
+    def batch(self, batch_id: str) -> Batch:
+        """The batch as it is now."""
+        return self._send(batches.get(batch_id))
+
+    def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
+        """Ask until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        while (found := self.batch(batch_id)).state != "finished":
+            if ends_at is not None and time.monotonic() + _POLL_SECONDS > ends_at:
+                raise TimeoutError(f"batch {batch_id} is at {found.progress:.0%} after {timeout:g} seconds")
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def list_batches(self, *, limit: int = 20, cursor: str | None = None) -> BatchPage:
+        """One page of batches, newest first."""
+        return self._send(batches.page(limit, cursor))
+
+    def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
+        """What every item has come to, in the order of the items."""
+        return self._send(batches.results(batch_id))
+
+    def export_batch(self, batch_id: str, name: str) -> bytes:
+        """Every result in one of `formats()`, or `json`, as a zip archive."""
+        return self._send(batches.export(batch_id, name))
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """End what has not ended. Never deletes anything."""
+        return self._send(batches.cancel(batch_id))
+
+    def delete_batch(self, batch_id: str) -> None:
+        """Delete the batch with its jobs and their files, whatever their state."""
+        while not self._send(batches.delete(batch_id)):
+            pass
+
+    def rerun(
+        self,
+        job_id: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Localize a job's video again, without sending it; `options` are those that change."""
+        return self._send(batches.rerun(job_id, options or {}, name, idempotency_key))
+
+    def update(self, job_id: str, **changes: Any) -> Job:
+        """Change `name`, `metadata` (merged; None removes a key) and `tags` of a job."""
+        return self._send(batches.update(job_id, changes))
+
+    def diff(self, before: str, after: str, *, tolerance: float | None = None) -> Difference:
+        """What has become of the segments of one job in another one."""
+        return self._send(batches.diff(before, after, tolerance))
+
+    def partial_result(self, job_id: str) -> Result:
+        """What a running job has found so far (`provisional`); its result once it has ended."""
+        return self._send(batches.partial(job_id))
+
+    def summary(self, **filters: Unpack[Filters]) -> Summary:
+        """Counts and totals of the jobs that match."""
+        return self._send(batches.summary(filters))
+
+    def delete_jobs(self, *, cancel: bool = False, **filters: Unpack[Filters]) -> Deleted:
+        """Delete the ended jobs that match; `cancel` also cancels those that have not ended."""
+        return self._send(batches.delete_jobs(filters, cancel_others=cancel))
+
+    def usage(self, first: date | None = None, last: date | None = None) -> tuple[DayOfUse, ...]:
+        """What keys have used by day; default: the last 30 days."""
+        return self._send(batches.usage(first, last))
+
+
+class AsyncBulk(ABC):
+    """The methods of `AsyncClient`."""
+
+    @abstractmethod
+    async def _send(self, call: Call[T]) -> T:
+        """Do a call."""
+
+    async def submit_batch(
+        self,
+        items: Sequence[BatchItem],
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        webhook: Webhook | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Send many videos in one request: all become jobs (`job_ids`), or none. Options are shared."""
+        return await self._send(batches.submit(items, options, name, webhook, idempotency_key))
+
+    async def batch(self, batch_id: str) -> Batch:
+        """The batch as it is now."""
+        return await self._send(batches.get(batch_id))
+
+    async def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
+        """Ask until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        while (found := await self.batch(batch_id)).state != "finished":
+            if ends_at is not None and time.monotonic() + _POLL_SECONDS > ends_at:
+                raise TimeoutError(f"batch {batch_id} is at {found.progress:.0%} after {timeout:g} seconds")
+            await asyncio.sleep(_POLL_SECONDS)
+        return found
+
+    async def list_batches(self, *, limit: int = 20, cursor: str | None = None) -> BatchPage:
+        """One page of batches, newest first."""
+        return await self._send(batches.page(limit, cursor))
+
+    async def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
+        """What every item has come to, in the order of the items."""
+        return await self._send(batches.results(batch_id))
+
+    async def export_batch(self, batch_id: str, name: str) -> bytes:
+        """Every result in one of `formats()`, or `json`, as a zip archive."""
+        return await self._send(batches.export(batch_id, name))
+
+    async def cancel_batch(self, batch_id: str) -> Batch:
+        """End what has not ended. Never deletes anything."""
+        return await self._send(batches.cancel(batch_id))
+
+    async def delete_batch(self, batch_id: str) -> None:
+        """Delete the batch with its jobs and their files, whatever their state."""
+        while not await self._send(batches.delete(batch_id)):
+            pass
+
+    async def rerun(
+        self,
+        job_id: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Localize a job's video again, without sending it; `options` are those that change."""
+        return await self._send(batches.rerun(job_id, options or {}, name, idempotency_key))
+
+    async def update(self, job_id: str, **changes: Any) -> Job:
+        """Change `name`, `metadata` (merged; None removes a key) and `tags` of a job."""
+        return await self._send(batches.update(job_id, changes))
+
+    async def diff(self, before: str, after: str, *, tolerance: float | None = None) -> Difference:
+        """What has become of the segments of one job in another one."""
+        return await self._send(batches.diff(before, after, tolerance))
+
+    async def partial_result(self, job_id: str) -> Result:
+        """What a running job has found so far (`provisional`); its result once it has ended."""
+        return await self._send(batches.partial(job_id))
+
+    async def summary(self, **filters: Unpack[Filters]) -> Summary:
+        """Counts and totals of the jobs that match."""
+        return await self._send(batches.summary(filters))
+
+    async def delete_jobs(self, *, cancel: bool = False, **filters: Unpack[Filters]) -> Deleted:
+        """Delete the ended jobs that match; `cancel` also cancels those that have not ended."""
+        return await self._send(batches.delete_jobs(filters, cancel_others=cancel))
+
+    async def usage(self, first: date | None = None, last: date | None = None) -> tuple[DayOfUse, ...]:
+        """What keys have used by day; default: the last 30 days."""
+        return await self._send(batches.usage(first, last))

@@ -1,0 +1,76 @@
+"""A batch through the whole service, by the Python client: URLs and objects of a store, to one archive."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from sentiloc.client import BatchItem, Client, JobOptions, JobState, Result
+from tests.service.running import JOB_SECONDS, RunningService
+from tests.support.s3_server import BUCKET, s3_server
+
+
+@pytest.fixture
+def web(clips: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=clips))
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_batch_of_urls_and_objects_comes_to_its_end(tmp_path: Path, clips: Path, web: str) -> None:
+    with s3_server() as store:
+        boto3 = pytest.importorskip("boto3")
+        s3 = boto3.client("s3", endpoint_url=store, region_name="us-east-1")
+        s3.upload_file(str(clips / "short.mp4"), BUCKET, "week/short clip.mp4")
+        service = RunningService(
+            tmp_path,
+            storage_endpoint=store,
+            s3_sources=f'["s3://{BUCKET}/week"]',
+            feature_cache_bytes=1 << 28,
+        )
+        try:
+            service.start()
+            with Client(service.url) as client:
+                check_batch(client, web)
+        finally:
+            service.stop()
+
+
+def check_batch(client: Client, web: str) -> None:
+    items = [
+        BatchItem(url=f"{web}/short.mp4", tags=("a",)),
+        BatchItem(url=f"s3://{BUCKET}/week/short clip.mp4", name="B.mp4"),
+        BatchItem(url=f"{web}/nothing.mp4"),
+        BatchItem(url=f"s3://{BUCKET}/week/nothing.mp4"),
+    ]
+    batch = client.submit_batch(items, JobOptions(metadata={"week": 12}), name="Week 12")
+    ended = client.wait_batch(batch.id, timeout=JOB_SECONDS)
+    assert (ended.counts.succeeded, ended.counts.failed, ended.progress) == (2, 2, 1.0)
+    lines = client.batch_results(batch.id)
+    assert [line.job_id for line in lines] == list(batch.job_ids)
+    assert isinstance(lines[1].result, Result)
+    assert [line.error.code for line in lines if line.error] == ["url_unreachable"] * 2
+    archive = zipfile.ZipFile(io.BytesIO(client.export_batch(batch.id, "csv")))
+    assert archive.namelist() == ["short.csv", "B.csv", "index.csv"]
+    assert client.status(batch.job_ids[0]).duration == pytest.approx(2.0, abs=0.2)
+    again = client.wait(client.rerun(batch.job_ids[0], {"threshold": 0.1}).id, timeout=JOB_SECONDS)
+    assert (again.state, again.rerun_of) == (JobState.SUCCEEDED, batch.job_ids[0])
+    timings = client.result(again.id).timings
+    assert "face" not in timings, "features were extracted again"
+    assert len(client.diff(batch.job_ids[0], again.id).lost) == 0
+    assert client.update(again.id, tags=["x"], metadata={"week": None}).options.tags == ("x",)
+    assert client.summary(batch=batch.id).states == {"succeeded": 2, "failed": 2}
+    assert [job.id for job in client.list_page(tag=("a",), sort="name").jobs][-1] == batch.job_ids[0]
+    assert sum(day.succeeded for day in client.usage()) == 3
+    assert client.delete_jobs(tag=("x",)).deleted == 1
+    client.delete_batch(batch.id)
+    assert client.list_page().jobs == ()
