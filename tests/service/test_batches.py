@@ -62,7 +62,7 @@ def check_batch(client: Client, web: str) -> None:
     archive = zipfile.ZipFile(io.BytesIO(client.export_batch(batch.id, "csv")))
     assert archive.namelist() == ["short.csv", "B.csv", "index.csv"]
     assert client.status(batch.job_ids[0]).duration == pytest.approx(2.0, abs=0.2)
-    again = client.wait(client.rerun(batch.job_ids[0], {"threshold": 0.1}).id, timeout=JOB_SECONDS)
+    again = client.wait(client.rerun(batch.job_ids[0], threshold=0.1).id, timeout=JOB_SECONDS)
     assert (again.state, again.rerun_of) == (JobState.SUCCEEDED, batch.job_ids[0])
     timings = client.result(again.id).timings
     assert "face" not in timings, "features were extracted again"

@@ -8,7 +8,7 @@
 """
 
 from .asynchronous import AsyncClient
-from .batches import Batch, BatchItem, BatchLine, BatchPage, Difference, Summary
+from .batches import Batch, BatchItem, BatchLine, BatchPage, Summary
 from .errors import (
     ApiError,
     AuthenticationError,

@@ -77,37 +77,6 @@ class BatchLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedSegment:
-    """A segment of one of two results."""
-
-    start: float
-    end: float
-    label: str
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """A segment of the first result, and the one of the second that stands for it."""
-
-    before: ComparedSegment
-    after: ComparedSegment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Every segment of two results, each once."""
-
-    before: str
-    after: str
-    task: str
-    kept: tuple[Match, ...]
-    moved: tuple[Match, ...]
-    lost: tuple[ComparedSegment, ...]
-    new: tuple[ComparedSegment, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelTotal:
     """One label over many jobs."""
 
@@ -212,25 +181,9 @@ def delete(batch_id: str) -> Call[bool]:
     )
 
 
-def rerun(
-    job_id: str, options: Mapping[str, Any], name: str | None, idempotency_key: str | None
-) -> Call[Job]:
-    """Localize a job's video again."""
-    asked = {"options": dict(options), **({"name": name} if name else {})}
-    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-    return Call(method="POST", path=_job(job_id, "/rerun"), parse=one(Job), headers=headers, json=asked)
-
-
 def update(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
     """Change a job's name, metadata and tags."""
     return Call(method="PATCH", path=_job(job_id), parse=one(Job), json=dict(changes))
-
-
-def diff(before: str, after: str, tolerance: float | None) -> Call[Difference]:
-    """Compare two results."""
-    params = {} if tolerance is None else {"tolerance": tolerance}
-    path = _job(before, f"/diff/{quote(after, safe='')}")
-    return Call(method="GET", path=path, parse=one(Difference), params=params)
 
 
 def partial(job_id: str) -> Call[Result]:

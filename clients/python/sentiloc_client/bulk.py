@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, TypeVar, Unpack
 
 from . import batches
-from .batches import Batch, BatchItem, BatchLine, BatchPage, DayOfUse, Deleted, Difference, Summary
+from .batches import Batch, BatchItem, BatchLine, BatchPage, DayOfUse, Deleted, Summary
 from .calls import Call
 from .models import Filters, Job, JobOptions, Webhook
 from .results import Result
@@ -72,24 +72,9 @@ class Bulk(ABC):
         while not self._send(batches.delete(batch_id)):
             pass
 
-    def rerun(
-        self,
-        job_id: str,
-        options: Mapping[str, Any] | None = None,
-        *,
-        name: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Job:
-        """Localize a job's video again, without sending it; `options` are those that change."""
-        return self._send(batches.rerun(job_id, options or {}, name, idempotency_key))
-
     def update(self, job_id: str, **changes: Any) -> Job:
         """Change `name`, `metadata` (merged; None removes a key) and `tags` of a job."""
         return self._send(batches.update(job_id, changes))
-
-    def diff(self, before: str, after: str, *, tolerance: float | None = None) -> Difference:
-        """What has become of the segments of one job in another one."""
-        return self._send(batches.diff(before, after, tolerance))
 
     def partial_result(self, job_id: str) -> Result:
         """What a running job has found so far (`provisional`); its result once it has ended."""
@@ -161,24 +146,9 @@ class AsyncBulk(ABC):
         while not await self._send(batches.delete(batch_id)):
             pass
 
-    async def rerun(
-        self,
-        job_id: str,
-        options: Mapping[str, Any] | None = None,
-        *,
-        name: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Job:
-        """Localize a job's video again, without sending it; `options` are those that change."""
-        return await self._send(batches.rerun(job_id, options or {}, name, idempotency_key))
-
     async def update(self, job_id: str, **changes: Any) -> Job:
         """Change `name`, `metadata` (merged; None removes a key) and `tags` of a job."""
         return await self._send(batches.update(job_id, changes))
-
-    async def diff(self, before: str, after: str, *, tolerance: float | None = None) -> Difference:
-        """What has become of the segments of one job in another one."""
-        return await self._send(batches.diff(before, after, tolerance))
 
     async def partial_result(self, job_id: str) -> Result:
         """What a running job has found so far (`provisional`); its result once it has ended."""
