@@ -1,0 +1,226 @@
+"""Three real videos to one cut, read and rendered by others: `python -m tests.proofs.reels VIDEO VIDEO VIDEO`.
+
+The highlights of the videos are written as MLT, FCP7 XML and a reel. `melt` renders the first, OpenTimelineIO reads the
+second, FFmpeg's own `ffprobe` measures the third. The proof fails unless all show the same cuts to within a frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import opentimelineio as oti
+from numpy.typing import NDArray
+
+import sentiloc
+from sentiloc.app.cuts import CUT_FORMATS
+from sentiloc.app.cuts.sequence import Clip, GivenClip, GivenSource, SequenceOptions, make_sequence
+from sentiloc.app.cuts.sequence import Sequence as CutSequence
+from sentiloc.app.reels.plan import ReelLook, make_plan
+from sentiloc.model.highlights.highlights import HighlightOptions, find_highlights
+from sentiloc.model.highlights.moments import Footage, MomentOptions
+from sentiloc.model.results.result import Result
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
+from sentiloc.worker.reels.render import render_reel
+
+RESULTS = Path(__file__).parent / "results" / "reels.json"
+SIDE = 96
+NEARBY = 2
+Picture = NDArray[np.float32]
+
+
+def main() -> int:
+    """Exit status: 0 if every reader agrees to within a frame."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--best", type=int, default=10)
+    parser.add_argument("--min-confidence", type=float, default=0.2)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        found = prove([path.resolve() for path in asked.videos], Path(name), asked.best, asked.min_confidence)
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    sys.stdout.write(f"{json.dumps(found['summary'], indent=2)}\n")
+    return 0 if found["summary"]["same_cuts_within_a_frame"] else 1
+
+
+def prove(videos: Sequence[Path], folder: Path, best: int, min_confidence: float) -> dict[str, Any]:
+    """Cut, let others read and render, compare."""
+    sequence, seconds = cut(videos, best, min_confidence)
+    project, timeline = folder / "best.mlt", folder / "best.xml"
+    project.write_bytes(CUT_FORMATS["mlt"].write(sequence).data)
+    timeline.write_bytes(CUT_FORMATS["fcp7"].write(sequence).data)
+    by_otio = read_fcp7(timeline)
+    by_melt = read_melt(project, sequence, folder)
+    ours = [(clip.source.name, clip.first, clip.frames) for clip in sequence.clips]
+    off = [
+        max(abs(a[1] - o[1]), abs(a[2] - o[2]), abs(a[1] - m[1]), abs(a[2] - m[2]))
+        for a, o, m in zip(ours, by_otio, by_melt, strict=True)
+    ]
+    reel = render(sequence, folder / "best.mp4")
+    is_right = reel["frames_by_ffprobe"] == reel["frames_planned"]
+    return {
+        "summary": {
+            "videos": [path.name for path in videos],
+            "clips": len(ours),
+            "most_frames_off": max(off),
+            "same_cuts_within_a_frame": max(off) <= 1 and is_right,
+            "reel_frames_off": abs(reel["frames_by_ffprobe"] - reel["frames_planned"]),
+            "seconds_to_localize": seconds,
+            "melt": version("melt", "-version"),
+            "opentimelineio": oti.__version__,
+        },
+        "rate": str(sequence.base.rate),
+        "clips": [
+            {"video": a[0], "first": a[1], "frames": a[2], "otio": list(o[1:]), "melt": list(m[1:])}
+            for a, o, m in zip(ours, by_otio, by_melt, strict=True)
+        ],
+        "reel": reel,
+    }
+
+
+def cut(videos: Sequence[Path], best: int, min_confidence: float) -> tuple[CutSequence, float]:
+    """The highlights of some videos as a sequence, and the seconds that the model took."""
+    began = time.monotonic()
+    model = sentiloc.load_model("fsenet-starter", config=RuntimeConfig(threads=1))
+    footage = []
+    for path in videos:
+        result = model.localize(path).document
+        assert isinstance(result, Result)
+        footage.append(Footage(id=str(path), name=path.name, result=result))
+    seconds = round(time.monotonic() - began, 1)
+    options = HighlightOptions(count=best, moments=MomentOptions(min_confidence=min_confidence))
+    chosen = find_highlights(footage, options)
+    clips = [
+        GivenClip(
+            source_id=one.footage.id,
+            start=one.cut.start,
+            end=one.cut.end,
+            label=one.moment.kind,
+            confidence=one.moment.confidence,
+        )
+        for one in chosen
+    ]
+    sources = [
+        GivenSource(id=one.id, name=one.name, video=one.result.video, folder=str(Path(one.id).parent))
+        for one in footage
+    ]
+    return make_sequence(clips, sources, SequenceOptions(title="Best of three")), seconds
+
+
+def read_fcp7(path: Path) -> list[tuple[str, int, int]]:
+    """Each clip's file, first frame and length on the timeline, as OpenTimelineIO reads FCP7 XML."""
+    read = oti.adapters.read_from_file(str(path), "fcp_xml")
+    track = read.video_tracks()[0]
+    found = []
+    for clip in track:
+        begins = clip.source_range.start_time - clip.media_reference.available_range.start_time
+        length = track.range_of_child(clip).duration
+        found.append((clip.media_reference.name or clip.name, round(begins.value), round(length.value)))
+    return found
+
+
+def read_melt(project: Path, sequence: CutSequence, folder: Path) -> list[tuple[str, int, int]]:
+    """Each clip's file, first frame and length, found by comparing what `melt` rendered with the sources."""
+    output = folder / "melt.mkv"
+    consumer = [f"avformat:{output}", "vcodec=ffv1", "an=1", "real_time=-1", "threads=1"]
+    subprocess.run(
+        ["melt", str(project), "-consumer", *consumer], check=True, capture_output=True, timeout=1800
+    )
+    rate = float(sequence.base.rate)
+    rendered = pictures(output, rate, 0, None)
+    found = []
+    for clip in sequence.clips:
+        first = place(rendered, clip.start, clip, rate, 0)
+        last = place(rendered, min(clip.end, len(rendered)) - 1, clip, rate, clip.frames - 1)
+        found.append((clip.source.name, first, last - first + 1 - (clip.frames - clip.source_frames)))
+    return [(name, first, length) for (name, first, length) in found]
+
+
+def place(rendered: list[Picture], at: int, clip: Clip, rate: float, into: int) -> int:
+    """The source's frame that a rendered frame shows: the most alike of those around the one that it should be."""
+    ratio = float(clip.source.base.rate) / rate
+    wanted = clip.first + round(into * ratio)
+    low = max(0, wanted - NEARBY)
+    own = float(clip.source.base.rate)
+    around = pictures(Path(clip.source.path), own, low, wanted + NEARBY + 1)
+    differences = [float(np.abs(rendered[at] - picture).mean()) for picture in around]
+    least = min(differences)
+    # A still picture is alike to its neighbours: the nearest of the equals counts.
+    equals = [low + index for index, value in enumerate(differences) if value <= least + 0.05]
+    return min(equals, key=lambda frame: abs(frame - wanted))
+
+
+def pictures(path: Path, rate: float, first: int, end: int | None) -> list[Picture]:
+    """Grey pictures of a fixed size, shrunk to what both renderings keep."""
+    request = DecodeRequest(
+        frame_rate=rate,
+        snippet_frames=1,
+        face_samples=(0,),
+        face_max_side=480,
+        first_snippet=first,
+        end_snippet=end,
+    )
+    found = []
+    for event in decode(path, request, DecodeLimits()):
+        if isinstance(event, SnippetFrames):
+            grey = cv2.cvtColor(event.faces[0], cv2.COLOR_RGB2GRAY)
+            found.append(
+                cv2.resize(bars_off(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+            )
+    return found
+
+
+def bars_off(grey: NDArray[Any]) -> NDArray[Any]:
+    """The middle half, which no letterbox of these shapes covers, relative to the picture's own shape."""
+    rows, columns = grey.shape
+    return grey[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+
+
+def render(sequence: CutSequence, path: Path) -> dict[str, Any]:
+    """Our own reel, measured by ffprobe."""
+    plan = make_plan(
+        sequence, {source.id: source.id for source in sequence.sources}, ReelLook(captions=True, max_side=640)
+    )
+    began = time.monotonic()
+    render_reel(plan, path, DecodeLimits(threads=1), lambda _stage, _done: None)
+    seconds = time.monotonic() - began
+    probe = shutil.which("ffprobe")
+    assert probe is not None
+    asked = ["-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames,duration"]
+    answer = subprocess.run(
+        [probe, "-v", "error", *asked, "-of", "json", str(path)], check=True, capture_output=True
+    )
+    (stream,) = json.loads(answer.stdout)["streams"]
+    return {
+        "frames_planned": plan.frames,
+        "frames_by_ffprobe": int(stream["nb_read_frames"]),
+        "seconds_planned": round(plan.seconds, 3),
+        "seconds_by_ffprobe": float(stream["duration"]),
+        "seconds_to_render": round(seconds, 1),
+        "overlaps": list(plan.overlaps),
+        "size": [plan.width, plan.height],
+        "bytes": path.stat().st_size,
+        "clips": [asdict(clip)["frames"] for clip in plan.clips],
+    }
+
+
+def version(command: str, option: str) -> str:
+    """The first line of what a program says of itself."""
+    done = subprocess.run([command, option], capture_output=True, text=True, check=False)
+    return next(iter((done.stdout + done.stderr).strip().splitlines()), "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
