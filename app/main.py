@@ -26,7 +26,7 @@ from sentiloc.app.routes.batches import batches
 from sentiloc.app.routes.batches import results as batch_results
 from sentiloc.app.routes.fast_path import JobStatusFastPath
 from sentiloc.app.routes.jobs import changes, events, feedback, job, listing, localize, webhooks
-from sentiloc.app.routes.reels import cuts, highlights, reels
+from sentiloc.app.routes.reels import cuts, highlights, reels, share
 from sentiloc.app.routes.results import curve, diff, result, thumbnails
 from sentiloc.app.routes.service import about, health, key, metrics
 from sentiloc.app.routes.service.page import add_page
@@ -50,7 +50,7 @@ _DESCRIPTION = (
 ROUTERS = [
     module.router
     for module in (
-        *(highlights, cuts, reels),
+        *(highlights, cuts, reels, share),
         *(localize, listing, job, events, result, curve, feedback, about, key, metrics, health),
         *(
             presign,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -202,6 +202,11 @@ class Settings(BaseSettings):
     reel_side_pixels: int = Field(1920, ge=64, le=3840, description="Longest side of a reel's picture")
     reel_quality: int = Field(
         20, ge=0, le=51, description="Constant rate factor of reels: lower is better and larger"
+    )
+
+    embed_ancestors: list[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.*:-]+$")]] = Field(
+        [],
+        description="Sites that may frame the player of a shared link, as a JSON list; default: this server",
     )
 
     max_orphans: int = Field(

@@ -23,6 +23,7 @@ from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.access.keys import ApiKey, check_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
 from sentiloc.app.access.usage import as_minutes, month_ends, usage_key
+from sentiloc.app.http.address import VERSION_PATH
 from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.lingering import LingeringResponse
@@ -31,7 +32,8 @@ from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
-OPEN_FOLDERS = ("/web/", "/docs/")
+OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
+"""Links that are shared carry their own signature; `routes.reels.share` checks it."""
 _JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="sentiloc"'
@@ -83,7 +85,8 @@ class QuotaExceeded(TypedProblem):
 
 
 def is_open(path: str) -> bool:
-    """True for paths that need no key: the page, the docs and the health checks."""
+    """True for paths that need no key: the page, the docs, the health checks and shared links."""
+    path = path.removeprefix(VERSION_PATH)
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 

@@ -22,7 +22,7 @@ from sentiloc.app.settings import ROOT_PATH, get_settings
 VERSION_PATH = "/v1"
 UNVERSIONED = frozenset({"/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"})
 """Paths without a version. The page, its files and the docs are no part of the API."""
-_FOLDERS = ("/web/", "/docs/")
+_FOLDERS = ("/web/", "/docs/", "/embed/")
 _ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 _ROOT = re.compile(ROOT_PATH)
 _MAX_ROOT = 200

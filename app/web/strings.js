@@ -13,6 +13,7 @@ export const text = {
   dropHint: "MP4, MOV, WebM, MKV, AVI, TS… Large files resume where they stopped. Nothing leaves this server.",
   lookFor: "Look for",
   guide: "Guide",
+  highlights: "Highlights",
   audioTrack: "Listen to",
   trackAuto: "The default sound track, or the one with a voice",
   urlLabel: "Address of a video",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -341,3 +343,44 @@ def test_orphans_are_told_from_reels(
     Retention(settings, planted.store, planted.storage).delete_orphans(-1.0)
     assert (settings.data_dir / record.result_key).exists()
     assert not stray.exists()
+
+
+class TestShare:
+    def test_a_link_shows_a_result_and_nothing_else(
+        self, client: TestClient, planted: Planted, settings: Settings, video: bytes
+    ) -> None:
+        job = planted.job("clip.mp4", segment(1, 2), data=video)
+        link = client.post(f"/v1/jobs/{job}/share", params={"seconds": 3600}).json()
+        locked = settings.model_copy(update={"api_keys": "on", "embed_ancestors": ["https://edit.example"]})
+        with TestClient(create_app(locked)) as stranger:
+            assert stranger.get(f"/v1/jobs/{job}").status_code == 401
+            shown = stranger.get(link["path"]).json()
+            assert (shown["name"], shown["kind"]) == ("clip.mp4", "localize")
+            assert [(one["start"], one["label"]) for one in shown["segments"]] == [(1, "positive")]
+            assert stranger.get(shown["video"]).content == video
+            page = stranger.get(link["embed"])
+            policy = page.headers["content-security-policy"]
+            assert policy.endswith("frame-ancestors 'self' https://edit.example")
+            assert stranger.post(link["path"]).status_code == 405
+
+    def test_a_link_is_signed_and_can_be_withdrawn(self, client: TestClient, planted: Planted) -> None:
+        job, other = planted.job("a.mp4", segment(1, 2)), planted.job("b.mp4", segment(1, 2))
+        token = client.post(f"/v1/jobs/{job}/share").json()["token"]
+        client.post(f"/v1/jobs/{other}/share")
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        _, until, mac = text.split(".")
+        for forged in (f"{other}.{until}.{mac}", f"{job}.{int(until) + 1}.{mac}", f"{job}.{until}.", "x"):
+            made = base64.urlsafe_b64encode(forged.encode()).decode().rstrip("=")
+            assert_problem(client.get(f"/v1/shared/{made}"), 404, "not_found")
+        assert client.get(f"/v1/shared/{token}").status_code == 200
+        assert client.delete(f"/v1/jobs/{job}/share").status_code == 204
+        assert_problem(client.get(f"/v1/shared/{token}"), 404, "not_found")
+
+    def test_a_link_expires(
+        self, client: TestClient, planted: Planted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = planted.job("a.mp4", segment(1, 2))
+        token = client.post(f"/v1/jobs/{job}/share", params={"seconds": 60}).json()["token"]
+        later = time.time() + 61
+        monkeypatch.setattr("sentiloc.app.jobs.sharing.time.time", lambda: later)
+        assert_problem(client.get(f"/v1/shared/{token}"), 404, "not_found")

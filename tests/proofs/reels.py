@@ -37,7 +37,7 @@ from sentiloc.worker.reels.render import render_reel
 
 RESULTS = Path(__file__).parent / "results" / "reels.json"
 SIDE = 96
-NEARBY = 2
+NEARBY, COMPARED = 2, 24
 Picture = NDArray[np.float32]
 
 
@@ -126,7 +126,7 @@ def read_fcp7(path: Path) -> list[tuple[str, int, int]]:
     found = []
     for clip in track:
         begins = clip.source_range.start_time - clip.media_reference.available_range.start_time
-        length = track.range_of_child(clip).duration
+        length = track.range_of_child(clip).duration.rescaled_to(read.global_start_time.rate)
         found.append((clip.media_reference.name or clip.name, round(begins.value), round(length.value)))
     return found
 
@@ -142,24 +142,30 @@ def read_melt(project: Path, sequence: CutSequence, folder: Path) -> list[tuple[
     rendered = pictures(output, rate, 0, None)
     found = []
     for clip in sequence.clips:
-        first = place(rendered, clip.start, clip, rate, 0)
-        last = place(rendered, min(clip.end, len(rendered)) - 1, clip, rate, clip.frames - 1)
-        found.append((clip.source.name, first, last - first + 1 - (clip.frames - clip.source_frames)))
-    return [(name, first, length) for (name, first, length) in found]
+        count = min(COMPARED, clip.frames)
+        head = shift(rendered, clip, rate, 0, count)
+        tail = shift(rendered, clip, rate, clip.frames - count, count)
+        found.append((clip.source.name, clip.first + head, clip.frames + tail - head))
+    return found
 
 
-def place(rendered: list[Picture], at: int, clip: Clip, rate: float, into: int) -> int:
-    """The source's frame that a rendered frame shows: the most alike of those around the one that it should be."""
-    ratio = float(clip.source.base.rate) / rate
-    wanted = clip.first + round(into * ratio)
-    low = max(0, wanted - NEARBY)
+def shift(rendered: list[Picture], clip: Clip, rate: float, begins: int, count: int) -> int:
+    """By how many of the source's frames `count` rendered pictures of a clip are late, by what they show.
+
+    The shift with the least difference; no shift where the pictures do not move enough to tell.
+    """
     own = float(clip.source.base.rate)
-    around = pictures(Path(clip.source.path), own, low, wanted + NEARBY + 1)
-    differences = [float(np.abs(rendered[at] - picture).mean()) for picture in around]
-    least = min(differences)
-    # A still picture is alike to its neighbours: the nearest of the equals counts.
-    equals = [low + index for index, value in enumerate(differences) if value <= least + 0.05]
-    return min(equals, key=lambda frame: abs(frame - wanted))
+    wanted = [clip.first + round((begins + step) * own / rate) for step in range(count)]
+    low = max(0, wanted[0] - NEARBY)
+    around = pictures(Path(clip.source.path), own, low, wanted[-1] + NEARBY + 1)
+    shown = rendered[clip.start + begins : clip.start + begins + count]
+    differences = {}
+    for by in sorted(range(-NEARBY, NEARBY + 1), key=abs):
+        places = [min(max(frame + by - low, 0), len(around) - 1) for frame in wanted]
+        pairs = zip(shown, (around[place] for place in places), strict=False)
+        differences[by] = float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
+    best = min(differences, key=lambda by: differences[by])
+    return best if differences[best] < 0.97 * differences[0] else 0
 
 
 def pictures(path: Path, rate: float, first: int, end: int | None) -> list[Picture]:
@@ -176,9 +182,9 @@ def pictures(path: Path, rate: float, first: int, end: int | None) -> list[Pictu
     for event in decode(path, request, DecodeLimits()):
         if isinstance(event, SnippetFrames):
             grey = cv2.cvtColor(event.faces[0], cv2.COLOR_RGB2GRAY)
-            found.append(
-                cv2.resize(bars_off(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-            )
+            small = cv2.resize(bars_off(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+            # Renderers differ in brightness and contrast, not in what is shown.
+            found.append((small - small.mean()) / (small.std() + 1.0))
     return found
 
 

@@ -1,0 +1,60 @@
+"""Links that show one finished job to anybody who has them, until they expire or are withdrawn.
+
+A token names the job and the time until which it holds, signed with a random key of the job's own. The key lies in the
+job's record: withdrawing all links of a job, or deleting it, deletes the key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import time
+from typing import cast
+
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.store import JobStore, job_key
+
+_FIELD = "share_key"
+_KEY_BYTES, _MAC_BYTES = 32, 16
+
+
+def share(store: JobStore, job_id: str, until: int) -> str:
+    """A new token of a job that holds until `until` (Unix seconds)."""
+    record = job_key(store.prefix, job_id)
+    store.redis.hsetnx(record, _FIELD, secrets.token_hex(_KEY_BYTES))
+    key = str(store.redis.hget(record, _FIELD))
+    text = f"{job_id}.{until}"
+    return base64.urlsafe_b64encode(f"{text}.{_mac(key, text)}".encode()).decode().rstrip("=")
+
+
+def withdraw(store: JobStore, job_id: str) -> None:
+    """End all links of a job at once."""
+    store.redis.hdel(job_key(store.prefix, job_id), _FIELD)
+
+
+def find_shared(store: JobStore, token: str) -> tuple[JobRecord, int] | None:
+    """The job of a valid token, and until when it holds; None for any other token."""
+    job_id, _, rest = _decode(token).partition(".")
+    until, _, mac = rest.partition(".")
+    if not job_id or not until.isdigit() or int(until) <= time.time():
+        return None
+    key = cast("str | None", store.redis.hget(job_key(store.prefix, job_id), _FIELD))
+    # The same work without a key: timing must not tell which jobs are shared.
+    is_right = hmac.compare_digest(_mac(key or "", f"{job_id}.{until}"), mac)
+    record = store.get(job_id) if key and is_right else None
+    return None if record is None else (record, int(until))
+
+
+def _mac(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[: 2 * _MAC_BYTES]
+
+
+def _decode(token: str) -> str:
+    try:
+        padded = token + "=" * (-len(token) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except (ValueError, binascii.Error):
+        return ""

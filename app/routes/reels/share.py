@@ -1,0 +1,219 @@
+"""`/jobs/{id}/share` makes links, `/shared/{token}` answers them, `/embed/{token}` is a player for other pages."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+from pydantic import Field
+
+from sentiloc.app.http.address import address, current_base
+from sentiloc.app.http.answers import BAD_RANGES
+from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented
+from sentiloc.app.jobs.record import JobKind, JobRecord
+from sentiloc.app.jobs.sharing import find_shared, share, withdraw
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
+from sentiloc.app.routes.reels.reels import send_reel
+from sentiloc.app.routes.results.result import (
+    STORE_DOWN,
+    ResultExpired,
+    ResultNotReady,
+    read_corrected,
+    require_stored,
+    video,
+)
+from sentiloc.app.schemas.base import Body
+from sentiloc.app.services import ServicesDep
+from sentiloc.model.errors import ErrorCode
+
+router = APIRouter(tags=["reels"])
+
+_WEB = Path(__file__).resolve().parents[2] / "web"
+_WEEK, _YEAR = 7 * 86_400, 366 * 86_400
+Token = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,300}$")]
+
+
+class LinkNotFound(TypedProblem):
+    """The link is wrong, has expired or was withdrawn: the three are indistinguishable."""
+
+    of_status = 404
+    of_code = ProblemCode.NOT_FOUND
+    example = "This link is not valid, or no longer."
+
+
+class ShareBody(Body):
+    """A link."""
+
+    token: str
+    path: str = Field(description="Path of what is shared, for programs")
+    embed: str = Field(description="Path of a player that can be framed")
+    expires_at: datetime
+
+
+class SharedSegment(Body):
+    """A segment of a shared result."""
+
+    start: float
+    end: float
+    label: str
+    confidence: float
+    source: str
+
+
+class SharedBody(Body):
+    """What a link shows: the name, the segments, and where the video is. Nothing else of the job is told."""
+
+    kind: JobKind
+    name: str
+    duration: float | None = Field(description="Seconds; null for a reel")
+    segments: list[SharedSegment]
+    video: str
+    expires_at: datetime
+
+
+def find_link(token: Token, services: ServicesDep) -> tuple[JobRecord, int]:
+    """The job of a link; raises `LinkNotFound`."""
+    found = find_shared(services.store, token)
+    if found is None:
+        raise LinkNotFound
+    return found
+
+
+LinkDep = Annotated[tuple[JobRecord, int], Depends(find_link)]
+_GONE = (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored.")
+_SHARED = documented(
+    LinkNotFound,
+    ResultNotReady,
+    ResultExpired,
+    _GONE,
+    (422, ProblemCode.INVALID_REQUEST, "path.token: String should match pattern …"),
+    STORE_DOWN,
+    RedisUnavailable,
+)
+
+
+@router.post(
+    "/jobs/{job_id}/share",
+    status_code=201,
+    summary="Share a result or a reel",
+    operation_id="createShare",
+    responses=documented(
+        JobNotFound,
+        ResultNotReady,
+        (409, ErrorCode.CANCELLED, "The job was cancelled."),
+        ResultExpired,
+        BAD_ID,
+        RedisUnavailable,
+    ),
+)
+def create(
+    record: JobDep,
+    services: ServicesDep,
+    response: Response,
+    seconds: Annotated[
+        int,
+        Query(ge=60, le=_YEAR, description="How long the link holds, at most as long as the result is kept"),
+    ] = _WEEK,
+) -> ShareBody:
+    """A link that needs no API key. Who has it can see the segments and the video, and change nothing."""
+    require_stored(record)
+    until = int(time.time()) + seconds
+    if record.result_expires_at is not None:
+        until = min(until, int(record.result_expires_at))
+    token = share(services.store, record.id, until)
+    response.headers.update(NO_STORE)
+    return ShareBody(
+        token=token,
+        path=address(f"/shared/{token}"),
+        embed=f"{current_base().root}/embed/{token}",
+        expires_at=datetime.fromtimestamp(until, UTC),
+    )
+
+
+@router.delete(
+    "/jobs/{job_id}/share",
+    status_code=204,
+    summary="Withdraw all links",
+    operation_id="deleteShares",
+    responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
+)
+def remove(record: JobDep, services: ServicesDep) -> None:
+    """Ends every link of the job at once."""
+    withdraw(services.store, record.id)
+
+
+@router.get(
+    "/shared/{token}",
+    summary="Get what a link shows",
+    operation_id="getShared",
+    responses=_SHARED,
+)
+def shared(link: LinkDep, token: Token, services: ServicesDep, response: Response) -> SharedBody:
+    """Open to anybody who has the link."""
+    record, until = link
+    require_stored(record)
+    result = None if record.reel is not None else read_corrected(services, record)
+    segments = [
+        SharedSegment(
+            start=one.start,
+            end=one.end,
+            label=one.label,
+            confidence=one.confidence,
+            source=getattr(one, "source", "model"),
+        )
+        for one in (result.segments if result else ())
+    ]
+    response.headers.update(NO_STORE)
+    return SharedBody(
+        kind=record.kind,
+        name=record.source_name,
+        duration=result.video.duration if result else None,
+        segments=segments,
+        video=address(f"/shared/{token}/video"),
+        expires_at=datetime.fromtimestamp(until, UTC),
+    )
+
+
+@router.get(
+    "/shared/{token}/video",
+    summary="Get the video of a link",
+    operation_id="getSharedVideo",
+    response_class=FileResponse,
+    responses={
+        200: {
+            "description": "The video",
+            "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        206: {
+            "description": "The requested range",
+            "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+        **_SHARED,
+        **documented(LinkNotFound, ResultNotReady, ResultExpired, _GONE, *BAD_RANGES, STORE_DOWN),
+    },
+)
+def shared_video(link: LinkDep, services: ServicesDep) -> Response:
+    """The uploaded video, or the rendered reel, with byte ranges."""
+    record, _ = link
+    require_stored(record)
+    return send_reel(services, record) if record.reel is not None else video(record, services)
+
+
+@router.get("/embed/{token}", include_in_schema=False)
+def embed(link: LinkDep, services: ServicesDep) -> Response:
+    """A page with a player, for frames of the sites that `SENTILOC_EMBED_ANCESTORS` names."""
+    _ = link
+    ancestors = " ".join(("'self'", *services.settings.embed_ancestors))
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' https:; "
+        f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+    )
+    # Browsers that know frame-ancestors ignore X-Frame-Options; the others allow this server alone.
+    headers = {**NO_STORE, "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}
+    return FileResponse(_WEB / "embed.html", headers=headers)

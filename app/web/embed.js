@@ -1,0 +1,27 @@
+// The player of a shared link: the video, and buttons that go to its segments.
+import { $, make, sureness } from "./dom.js";
+
+const token = location.pathname.split("/").at(-1);
+const API = new URL("../v1", import.meta.url).pathname;
+
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+function segment({ start, end, label, confidence, source }) {
+  const sure = source === "person" ? "by hand" : `${sureness(confidence)} %`;
+  const go = () => {
+    $("player").currentTime = start;
+    $("player").play();
+  };
+  return make("li", {}, make("button", { type: "button", class: label, onclick: go }, `${clock(start)}–${clock(end)} ${label} ${sure}`));
+}
+
+async function show() {
+  const response = await fetch(`${API}/shared/${token}`);
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.detail);
+  document.title = $("name").textContent = body.name;
+  $("player").src = body.video;
+  $("found").replaceChildren(...body.segments.map(segment));
+}
+
+show().catch((error) => ($("told").textContent = error.message));

@@ -1,0 +1,200 @@
+// Highlights: found by the server, then put into order, trimmed, played, cut and rendered here.
+import { apiKey, asProblem, getBlob, getJob, request, videoPath } from "./api.js";
+import { $, make, pause, sureness } from "./dom.js";
+
+const API = new URL("../v1", import.meta.url).pathname;
+const SHORTEST = 0.2;
+const KINDS = { positive: "▲ Positive", negative: "▼ Negative", turning_point: "↕ Turning point" };
+
+/** @type {{ job: string, name: string, kind: string, start: number, end: number, confidence: number | null, thumbnail: string | null }[]} */
+let moments = [];
+let playing = -1;
+let reel = null;
+const films = new Map();
+
+async function ask(path, body) {
+  const init = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await request(`${API}${path}`, init);
+  if (!response.ok) throw await asProblem(response);
+  return response;
+}
+
+// Everything that may fail says so in one place.
+const tell = (message) => ($("told").textContent = message);
+const tried = (work) => (event) => work(event).catch((error) => tell(error.message));
+
+async function find(event) {
+  event.preventDefault();
+  tell("Looking…");
+  const since = new Date(Date.now() - Number($("days").value) * 86_400_000).toISOString();
+  const query = new URLSearchParams({ created_after: since, count: $("count").value, handle: $("handle").value });
+  if ($("kind").value) query.set("kind", $("kind").value);
+  for (const job of new URLSearchParams(location.search).getAll("job")) query.append("job", job);
+  const found = await (await ask(`/highlights?${query}`)).json();
+  moments = found.highlights.map(({ job, name, kind, cut, confidence, by_hand, thumbnail }) => ({
+    job, name, kind, start: cut.start, end: cut.end, confidence: by_hand ? null : confidence, thumbnail,
+  }));
+  tell(`${moments.length} moments in ${found.videos} videos, ${length().toFixed(1)} s`);
+  show();
+}
+
+const length = () => moments.reduce((total, one) => total + one.end - one.start, 0);
+
+function show() {
+  $("film").hidden = $("leave").hidden = moments.length === 0;
+  $("moments").replaceChildren(...moments.map(item));
+  mark();
+}
+
+function item(moment, index) {
+  const sure = moment.confidence === null ? "by hand" : `${sureness(moment.confidence)} %`;
+  const button = (label, sign, onclick, disabled = false) => make("button", { type: "button", class: "icon", "aria-label": `${label} ${index + 1}`, title: label, onclick, disabled }, sign);
+  const edge = (name) => make("input", {
+    type: "number", min: 0, step: 0.04, value: moment[name].toFixed(2), "aria-label": `${name === "start" ? "Start" : "End"} of ${index + 1} in seconds`,
+    onchange: ({ target }) => trim(index, name, Number(target.value)),
+  });
+  return make("li", {},
+    picture(moment),
+    make("b", { class: moment.kind }, `${KINDS[moment.kind]} ${sure}`),
+    make("span", { class: "name soft" }, moment.name),
+    make("div", { class: "row" },
+      button("Play", "▶", () => play(index)),
+      edge("start"), edge("end"),
+      button("Earlier", "←", () => move(index, -1), index === 0),
+      button("Later", "→", () => move(index, 1), index === moments.length - 1),
+      button("Remove", "✕", () => remove(index))));
+}
+
+function picture(moment) {
+  if (!moment.thumbnail) return make("span", { class: "blank" });
+  const image = make("img", { alt: "", loading: "lazy" });
+  if (apiKey()) getBlob(moment.thumbnail).then(({ blob }) => (image.src = URL.createObjectURL(blob)), () => {});
+  else image.src = moment.thumbnail;
+  return image;
+}
+
+function trim(index, edge, seconds) {
+  const moment = moments[index];
+  const wanted = Number.isFinite(seconds) ? seconds : moment[edge];
+  moment[edge] = edge === "start" ? Math.max(0, Math.min(wanted, moment.end - SHORTEST)) : Math.max(wanted, moment.start + SHORTEST);
+  show();
+  tell(`${length().toFixed(1)} s`);
+}
+
+function move(index, by) {
+  const [moment] = moments.splice(index, 1);
+  moments.splice(index + by, 0, moment);
+  halt();
+  show();
+  const sign = by < 0 ? "Earlier" : "Later";
+  const next = /** @type {HTMLElement | null} */ (document.querySelector(`[aria-label="${sign} ${index + by + 1}"]:enabled`));
+  next?.focus();
+}
+
+function remove(index) {
+  moments.splice(index, 1);
+  halt();
+  show();
+  tell(`${moments.length} moments, ${length().toFixed(1)} s`);
+}
+
+// Playing: one moment after the other, each from its own video.
+
+async function source(job) {
+  if (!apiKey()) return videoPath(job);
+  if (!films.has(job)) films.set(job, URL.createObjectURL((await getBlob(videoPath(job))).blob));
+  return films.get(job);
+}
+
+async function play(index) {
+  const moment = moments[index];
+  if (!moment) return halt();
+  playing = index;
+  mark();
+  const video = $("player");
+  const path = new URL(await source(moment.job), location.href).href;
+  if (video.src !== path) {
+    video.src = path;
+    await new Promise((resolve, reject) => {
+      video.onloadedmetadata = resolve;
+      video.onerror = () => reject(new Error("This browser cannot play the video."));
+    });
+  }
+  video.currentTime = moment.start;
+  await video.play();
+}
+
+function halt() {
+  playing = -1;
+  $("player").pause();
+  mark();
+}
+
+function mark() {
+  $("play").textContent = playing < 0 ? "Play all" : "Stop";
+  $("now").textContent = playing < 0 ? "" : `${playing + 1} of ${moments.length}`;
+  [...$("moments").children].forEach((node, index) => node.setAttribute("aria-current", String(index === playing)));
+}
+
+function watch() {
+  if (playing >= 0 && $("player").currentTime >= moments[playing].end) play(playing + 1).catch((error) => tell(error.message));
+}
+
+// Leaving with a cut, or with a film.
+
+const clips = () => moments.map(({ job, start, end, kind, confidence }) => ({ job, start, end, label: kind, confidence }));
+
+async function cut() {
+  const response = await ask("/cuts", { format: $("format").value, title: $("title").value || "Highlights", clips: clips() });
+  const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  const link = make("a", { href: URL.createObjectURL(await response.blob()), download: name ? decodeURIComponent(name) : "cut" });
+  link.click();
+  const notes = response.headers.get("Sentiloc-Notes");
+  tell(notes ? notes.replace(/^\d+; /, "") : "The cut is downloaded. Keep it beside the videos.");
+}
+
+async function render() {
+  const body = { title: $("title").value || "Highlights", clips: clips(), crossfade: Number($("crossfade").value), captions: $("captions").checked };
+  reel = await (await ask("/reels", body)).json();
+  $("made").hidden = true;
+  $("rendering").hidden = $("stop").hidden = false;
+  $("render").disabled = true;
+  try {
+    await follow();
+  } finally {
+    $("rendering").hidden = $("stop").hidden = true;
+    $("render").disabled = false;
+  }
+}
+
+async function follow() {
+  for (;;) {
+    const job = await getJob(reel.id);
+    $("rendering").value = job.progress;
+    tell(`${job.stage ?? job.state}, ${Math.round(job.progress * 100)} %`);
+    if (job.state === "failed") throw new Error(job.error.detail);
+    if (job.state === "cancelled") return tell("Stopped.");
+    if (job.state === "succeeded") return offer();
+    await pause(1000);
+  }
+}
+
+async function offer() {
+  const path = `${API}/reels/${reel.id}/video`;
+  $("made").href = apiKey() ? URL.createObjectURL((await getBlob(path)).blob) : path;
+  $("made").download = `${reel.title}.mp4`;
+  $("made").hidden = false;
+  tell(`The film is ready: ${reel.seconds.toFixed(1)} s.`);
+}
+
+$("find").addEventListener("submit", tried(find));
+$("play").addEventListener("click", tried(async () => (playing < 0 ? play(0) : halt())));
+$("player").addEventListener("timeupdate", watch);
+$("cut").addEventListener("click", tried(cut));
+$("render").addEventListener("click", tried(render));
+$("stop").addEventListener("click", tried(async () => void (await ask(`/jobs/${reel.id}/cancel`, {}))));
+tried(async () => {
+  const formats = await (await ask("/cuts/formats")).json();
+  $("format").replaceChildren(...formats.map(({ name, title }) => new Option(title, name)));
+  $("find").requestSubmit();
+})();

@@ -1,0 +1,282 @@
+"""Sentiloc for Blender's video sequence editor: send a strip's video, get its segments as markers or as cuts.
+
+An add-on of one file, without anything that Blender does not bring. A server (`sentiloc serve`) does the work; it is
+asked in a thread of its own, so that the window stays responsive.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import bpy
+
+bl_info = {
+    "name": "Sentiloc",
+    "description": "Markers and cuts where a video conveys positive or negative sentiment",
+    "author": "Sentiloc",
+    "version": (1, 0, 0),
+    "blender": (3, 4, 0),
+    "location": "Video Sequencer > Sidebar > Sentiloc",
+    "category": "Sequencer",
+}
+
+FINAL = {"succeeded", "failed", "cancelled"}
+POLL_SECONDS = 1.0
+PIECE = 1 << 20
+
+
+class ServerError(Exception):
+    """What the server, or the way to it, said no to."""
+
+
+class Server:
+    """The few requests that the add-on makes."""
+
+    def __init__(self, address: str, key: str = "") -> None:
+        if not address.startswith(("http://", "https://")):
+            raise ServerError("The server's address begins with http:// or https://.")
+        self._address, self._key = address.rstrip("/"), key
+
+    def send(self, video: Path, threshold: float = 0.0) -> str:
+        """Upload a video; returns the job's id. A threshold of 0 is the model's own."""
+        boundary = uuid.uuid4().hex
+        options = json.dumps({"threshold": threshold} if threshold else {})
+        name = video.name.replace('"', "'")
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="options"\r\n\r\n{options}\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="video"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        size = len(head) + video.stat().st_size + len(tail)
+
+        def body():
+            yield head
+            with video.open("rb") as file:
+                while piece := file.read(PIECE):
+                    yield piece
+            yield tail
+
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(size),
+            "Idempotency-Key": uuid.uuid4().hex,
+        }
+        return self._ask("/v1/localize", data=body(), headers=headers)["id"]
+
+    def wait(self, job_id: str, tell) -> None:
+        """Wait until the job has ended; raises ServerError unless it succeeded."""
+        while True:
+            job = self._ask(f"/v1/jobs/{job_id}")
+            tell(f"{job['stage'] or job['state']} {job['progress']:.0%}")
+            if job["state"] in FINAL:
+                break
+            time.sleep(POLL_SECONDS)
+        if job["state"] != "succeeded":
+            raise ServerError((job["error"] or {}).get("detail", f"The job is {job['state']}."))
+
+    def segments(self, job_id: str) -> list[dict]:
+        """The segments of a job that has succeeded."""
+        return self._ask(f"/v1/jobs/{job_id}/result?format=json")["segments"]
+
+    def _ask(self, path: str, data=None, headers=None) -> dict:
+        asked = urllib.request.Request(self._address + path, data=data, headers=headers or {})
+        if self._key:
+            asked.add_header("Authorization", f"Bearer {self._key}")
+        try:
+            with urllib.request.urlopen(asked, timeout=120) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise ServerError(_detail(error)) from error
+        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+            raise ServerError(f"The server does not answer: {error}") from error
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    try:
+        return json.loads(error.read())["detail"]
+    except (ValueError, KeyError):
+        return f"The server answered {error.code}."
+
+
+def frames_of(strip, segment: dict, fps: float) -> tuple[int, int]:
+    """First and after-last frame of a segment on the timeline, inside the strip.
+
+    Seconds count from the video's first frame, which lies at the strip's `frame_start`.
+    """
+    first = round(strip.frame_start + segment["start"] * fps)
+    last = round(strip.frame_start + segment["end"] * fps)
+    low, high = strip.frame_final_start, strip.frame_final_end
+    return max(first, low), min(last, high)
+
+
+def add_markers(scene, strip, segments: list[dict]) -> int:
+    """A marker at the start and one at the end of each segment inside the strip; returns the number of segments."""
+    fps, count = scene.render.fps / scene.render.fps_base, 0
+    for segment in segments:
+        first, last = frames_of(strip, segment, fps)
+        if first >= last:
+            continue
+        name = f"{segment['label'].capitalize()} {min(99, round(100 * segment['confidence']))}%"
+        scene.timeline_markers.new(name, frame=first)
+        scene.timeline_markers.new(f"{name} end", frame=last)
+        count += 1
+    return count
+
+
+def add_cuts(scene, strip, segments: list[dict]) -> list:
+    """Copies of the strip, with its sound, for each segment, one after the other two channels above; returns them."""
+    editor, fps = scene.sequence_editor, scene.render.fps / scene.render.fps_base
+    path, place, made = strip.filepath, strip.frame_final_start, []
+    for segment in segments:
+        first, last = frames_of(strip, segment, fps)
+        if first >= last:
+            continue
+        offset = first - int(strip.frame_start)
+        length = last - first
+        name = f"{segment['label']} {len(made) + 1}"
+        clip = editor.sequences.new_movie(name, path, channel=strip.channel + 2, frame_start=place - offset)
+        _trim(clip, place, length)
+        made.append(clip)
+        place += length
+    return made
+
+
+def _trim(clip, first: int, length: int) -> None:
+    clip.frame_final_start = first
+    clip.frame_final_end = first + length
+
+
+class SENTILOC_Settings(bpy.types.AddonPreferences):
+    """Where the server is."""
+
+    bl_idname = __name__
+    address: bpy.props.StringProperty(name="Server", default="http://127.0.0.1:8000")
+    key: bpy.props.StringProperty(name="API key", subtype="PASSWORD")
+
+    def draw(self, _context) -> None:
+        """The two fields."""
+        self.layout.prop(self, "address")
+        self.layout.prop(self, "key")
+
+
+class SENTILOC_OT_localize(bpy.types.Operator):
+    """Send the active strip's video and add what is found"""
+
+    bl_idname = "sequencer.sentiloc_localize"
+    bl_label = "Localize sentiment"
+    bl_options = {"REGISTER", "UNDO"}
+
+    cuts: bpy.props.BoolProperty(name="Cuts", description="Add the segments as strips, not only as markers")
+
+    threshold: bpy.props.FloatProperty(
+        name="Threshold", description="Least confidence; 0 is the model's own", min=0.0, max=1.0
+    )
+
+    @classmethod
+    def poll(cls, context) -> bool:
+        """Only for a movie strip."""
+        editor = context.scene.sequence_editor
+        return editor is not None and getattr(editor.active_strip, "type", "") == "MOVIE"
+
+    def invoke(self, context, _event):
+        """Begin in a thread; `modal` looks every half second."""
+        strip = context.scene.sequence_editor.active_strip
+        self._strip, self._segments, self._error, self._told = strip.name, None, None, "uploading"
+        settings = context.preferences.addons[__name__].preferences
+        work = (settings.address, settings.key, Path(bpy.path.abspath(strip.filepath)))
+        self._thread = threading.Thread(target=self._work, args=work, daemon=True)
+        self._thread.start()
+        self._timer = context.window_manager.event_timer_add(0.5, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def _work(self, address: str, key: str, video: Path) -> None:
+        try:
+            server = Server(address, key)
+            job = server.send(video, self.threshold)
+            server.wait(job, self._tell)
+            self._segments = server.segments(job)
+        except (ServerError, OSError) as error:
+            self._error = str(error)
+
+    def _tell(self, text: str) -> None:
+        self._told = text
+
+    def modal(self, context, event):
+        """Show progress; Escape stops waiting."""
+        if event.type == "ESC":
+            return self._end(context, {"CANCELLED"})
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        context.workspace.status_text_set(f"Sentiloc: {self._told} (Esc stops waiting)")
+        if self._thread.is_alive():
+            return {"PASS_THROUGH"}
+        if self._error:
+            self.report({"ERROR"}, self._error)
+            return self._end(context, {"CANCELLED"})
+        strip = context.scene.sequence_editor.sequences_all[self._strip]
+        self.report({"INFO"}, place(context.scene, strip, self._segments, self.cuts))
+        return self._end(context, {"FINISHED"})
+
+    def _end(self, context, state):
+        context.window_manager.event_timer_remove(self._timer)
+        context.workspace.status_text_set(None)
+        return state
+
+    def execute(self, context):
+        """Without a window: wait here."""
+        strip = context.scene.sequence_editor.active_strip
+        settings = context.preferences.addons[__name__].preferences
+        try:
+            server = Server(settings.address, settings.key)
+            job = server.send(Path(bpy.path.abspath(strip.filepath)), self.threshold)
+            server.wait(job, lambda _text: None)
+            segments = server.segments(job)
+        except (ServerError, OSError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, place(context.scene, strip, segments, self.cuts))
+        return {"FINISHED"}
+
+
+def place(scene, strip, segments: list[dict], cuts: bool) -> str:
+    """Add markers, and strips if asked; returns what to tell."""
+    count = add_markers(scene, strip, segments)
+    made = add_cuts(scene, strip, segments) if cuts else []
+    return f"{count} segments, {len(made)} strips"
+
+
+class SENTILOC_PT_panel(bpy.types.Panel):
+    """The buttons."""
+
+    bl_label = "Sentiloc"
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Sentiloc"
+
+    def draw(self, _context) -> None:
+        """Markers, or markers and cuts."""
+        self.layout.operator(SENTILOC_OT_localize.bl_idname, text="Add markers").cuts = False
+        self.layout.operator(SENTILOC_OT_localize.bl_idname, text="Add markers and cuts").cuts = True
+
+
+_CLASSES = (SENTILOC_Settings, SENTILOC_OT_localize, SENTILOC_PT_panel)
+
+
+def register() -> None:
+    """Called by Blender when the add-on is switched on."""
+    for one in _CLASSES:
+        bpy.utils.register_class(one)
+
+
+def unregister() -> None:
+    """Called by Blender when the add-on is switched off."""
+    for one in reversed(_CLASSES):
+        bpy.utils.unregister_class(one)

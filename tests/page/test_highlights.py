@@ -1,0 +1,61 @@
+"""The page of highlights: found, put into order and trimmed by hand, played, cut and rendered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import opentimelineio as oti
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.page.conftest import Visitor
+
+
+def test_from_moments_to_a_film(visit: Visitor, job: str, tmp_path: Path) -> None:
+    person = visit().go(f"/web/highlights.html?job={job}")
+    page = person.page
+    page.wait_for_selector("#moments li")
+    rows = page.locator("#moments li")
+    count = rows.count()
+    assert count >= 2
+    assert page.inner_text("#told").startswith(f"{count} moments in 1 videos")
+    found = Axe().run(page).response["violations"]
+    assert found == [], json.dumps(found, indent=1)[:2000]
+
+    # Order by keyboard, then trim, then remove.
+    first = rows.nth(0).locator("b").inner_text()
+    page.get_by_label("Later 1").focus()
+    page.keyboard.press("Enter")
+    assert rows.nth(1).locator("b").inner_text() == first
+    start = float(page.get_by_label("Start of 2 in seconds").input_value())
+    page.get_by_label("End of 2 in seconds").fill(f"{start + 0.6:.2f}")
+    page.keyboard.press("Enter")
+    page.get_by_label("End of 2 in seconds").blur()
+    for _ in range(count - 2):
+        page.get_by_label(f"Remove {rows.count()}", exact=True).click()
+    assert rows.count() == 2
+
+    # Playing goes on from one to the next.
+    page.get_by_label("Play 2", exact=True).click()
+    person.until("document.querySelector('#now').textContent === '2 of 2'")
+    person.until("document.querySelector('#now').textContent === ''")
+
+    page.select_option("#format", "fcp7")
+    with page.expect_download() as waiting:
+        page.click("#cut")
+    waiting.value.save_as(tmp_path / "cut.xml")
+    clips = list(oti.adapters.read_from_file(str(tmp_path / "cut.xml"), "fcp_xml").video_tracks()[0])
+    assert len(clips) == 2
+    assert clips[1].source_range.duration.value == 15
+
+    page.click("#render")
+    page.wait_for_selector("#made:not([hidden])")
+    with page.expect_download() as waiting:
+        page.click("#made")
+    assert Path(waiting.value.path()).read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_phone_shows_it_without_sideways_scrolling(visit: Visitor, job: str) -> None:
+    page = visit(viewport={"width": 360, "height": 700}).go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
