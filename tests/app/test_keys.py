@@ -142,7 +142,7 @@ def test_another_key_s_job_is_not_there(
     assert len(paths) >= 6
     for template, operations in paths:
         for method in operations:
-            path = template.format(job_id=job_id, n=0)
+            path = template.format(job_id=job_id, other_id=job_id, n=0)
             body: dict[str, Any] = {"json": {"segments": []}} if method == "post" else {}
             assert_problem(guarded.request(method, path, headers=other, **body), 404, "job_not_found")
     assert guarded.get(f"/jobs/{job_id}", headers=mine).json()["state"] == "succeeded"
