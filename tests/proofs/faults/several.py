@@ -21,7 +21,7 @@ from tests.support.services import private_redis, wait_for
 
 APIS, WORKERS = 3, 3
 _PAUSE_SECONDS = 0.5
-_KILL_EVERY = 8.0
+_KILL_EVERY = 15.0
 _SETTINGS = {
     "lease_seconds": 4,
     "reaper_interval_seconds": 1,
@@ -33,7 +33,7 @@ _ENDED = ("succeeded", "failed", "cancelled")
 
 
 def prove_several(work: Path, count: int) -> Row:
-    """`count` seconds of load; every eight seconds a random process gets SIGKILL and is started again."""
+    """`count` seconds of load; every fifteen seconds a random process gets SIGKILL and is started again."""
     folder = work / "several"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
