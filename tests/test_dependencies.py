@@ -13,7 +13,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 # Extras bring what these import: s3, train.
-OF_EXTRAS = {"sentiloc.app.storage.s3", "sentiloc.worker.precision.quantize"}
+OF_EXTRAS = {
+    "sentiloc.app.storage.s3",
+    "sentiloc.app.storage.s3_objects",
+    "sentiloc.worker.precision.quantize",
+}
 IMPORT = """
 import importlib, sys
 forbidden = set(sys.argv[1].split())
