@@ -75,6 +75,7 @@ export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
 export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
 export const modelCard = async (name) => (await checked(new URL(`cards/${encodeURIComponent(name)}`, import.meta.url).pathname)).text();
+export const getLimits = () => read(`${API}/limits`);
 export const listModels = () => read(`${API}/models`);
 export const formatNames = () => read(`${API}/formats`);
 // Feedback comes with a tag; what is sent with an old tag is refused (412), so that nobody overwrites another's work.

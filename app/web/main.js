@@ -1,10 +1,12 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
 import { Problem, deleteJob, onKeyNeeded, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
+import { droppedFiles, looksLikeVideo, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { pressKey } from "./keys.js";
 import { jobOptions, setUpTracks } from "./models.js";
+import { enqueue, isSending, setUpQueue } from "./queue.js";
 import { follow, showProgress } from "./progress.js";
 import { help, hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
@@ -52,10 +54,25 @@ function begin() {
 
 // Intake
 
+// One file is followed on its own screen; several go into the queue.
+async function take(files, fromFolder = false) {
+  const wanted = fromFolder ? files.filter(looksLikeVideo) : files;
+  const leftOut = files.length - wanted.length;
+  if (wanted.length === 1 && !leftOut && !uploading && !isSending()) return send(wanted[0]);
+  if (!uploading && $("intake").hidden) goHome();
+  enqueue(wanted, jobOptions(), leftOut);
+}
+
 async function send(file) {
   const signal = begin();
   showOnly("progress");
   const title = say.uploading(file.name);
+  $("pause").hidden = true;
+  stop = goHome;
+  showProgress(title, "upload", 0, text.queueChecking);
+  const refused = await refusal(file);
+  if (signal.aborted) return;
+  if (refused) return fail(refused, file.name);
   const sending = new Upload(file, jobOptions(), meter(title, file.size));
   showPause(sending);
   stop = () => {
@@ -149,7 +166,6 @@ function goHome() {
 
 function route() {
   const [id, query = ""] = location.hash.slice(1).split("?");
-  $("file").value = "";
   $("shared").textContent = "";
   if (id) return openJob(id, new URLSearchParams(query));
   begin();
@@ -177,8 +193,8 @@ function askForKey(wrong) {
 function dropped(event) {
   event.preventDefault();
   $("drop").classList.toggle("over", event.type === "dragover");
-  const file = event.type === "drop" && event.dataTransfer.files[0];
-  if (file && $("progress").hidden) send(file);
+  if (event.type !== "drop" || !event.dataTransfer.types.includes("Files")) return;
+  droppedFiles(event.dataTransfer).then(({ files, fromFolder }) => files.length && take(files, fromFolder));
 }
 
 async function share() {
@@ -223,13 +239,27 @@ const BUTTONS = {
 };
 
 for (const [id, act] of Object.entries(BUTTONS)) $(id).addEventListener("click", act);
+// Within the page: uploads go on.
+for (const link of all("#home, header h1 a")) {
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    goHome();
+  });
+}
 for (const type of ["dragover", "dragleave", "drop"]) addEventListener(type, dropped);
-$("file").addEventListener("change", () => $("file").files[0] && send($("file").files[0]));
-$("file").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter") return;
-  event.preventDefault();
-  $("file").click();
-});
+for (const id of ["file", "folder"]) {
+  $(id).addEventListener("change", () => {
+    const files = [...$(id).files];
+    $(id).value = "";
+    if (files.length) take(files, id === "folder");
+  });
+  $(id).addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    $(id).click();
+  });
+}
 $("url-form").addEventListener("submit", sendUrl);
 // Pasted addresses often have blanks around them, which the field would call wrong.
 $("url").addEventListener("input", () => ($("url").value = $("url").value.trim()));
@@ -243,7 +273,7 @@ addEventListener("keydown", (event) => {
 addEventListener("beforeunload", (event) => {
   const unsaved = !$("result").hidden && view.corrections.dirty;
   const underWay = uploading && !uploading.held;
-  if (unsaved || underWay) event.preventDefault();
+  if (unsaved || underWay || isSending()) event.preventDefault();
 });
 addEventListener("hashchange", route);
 addEventListener("popstate", (event) => event.state === null && !location.hash && route());
@@ -251,5 +281,6 @@ addEventListener("popstate", (event) => event.state === null && !location.hash &
 onKeyNeeded(askForKey);
 setUpJobs();
 setUpTracks();
+setUpQueue(() => $("intake").hidden || showJobs());
 setUpExports(() => view.exported).catch(() => {});
 route();

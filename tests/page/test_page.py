@@ -40,7 +40,7 @@ def test_from_a_file_to_markers_in_resolve_by_mouse(visit: Visitor, clip: Path) 
     person = visit().go()
     page = person.page
     with page.expect_file_chooser() as chooser:
-        page.click("text=Choose a video")
+        page.click("text=Choose videos")
     chooser.value.set_files(clip)
     person.wait_result()
     assert page.inner_text("#result-title") == clip.name

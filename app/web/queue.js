@@ -1,0 +1,164 @@
+// Several files on their way: each with its progress, pause and retry. It goes on while other screens are open.
+import { getJob } from "./api.js";
+import { refusal } from "./checks.js";
+import { $, make, pause as wait } from "./dom.js";
+import { nameOf } from "./labels.js";
+import { hints, say, text } from "./strings.js";
+import { Upload } from "./upload.js";
+
+const AT_ONCE = 2;
+const POLL = 2000;
+const ENDED = ["done", "failed", "refused"];
+
+let items = [];
+let sentOne = () => {};
+
+// `sent()` is called when a file has become a job.
+export function setUpQueue(sent) {
+  sentOne = sent;
+  $("queue-clear").addEventListener("click", () => {
+    items = items.filter((item) => !ENDED.includes(item.state));
+    draw();
+  });
+  $("queue-pause").addEventListener("click", () => {
+    const running = items.filter((item) => ["waiting", "sending"].includes(item.state));
+    if (running.length) running.forEach((item) => item.pause());
+    else items.filter((item) => item.state === "paused").forEach((item) => item.resume());
+  });
+}
+
+export const isSending = () => items.some(({ state }) => state === "sending");
+
+export function enqueue(files, options, leftOut = 0) {
+  items.push(...files.map((file) => new Item(file, options)));
+  $("queue-note").textContent = leftOut ? say.leftOut(leftOut) : "";
+  draw();
+  next();
+}
+
+function next() {
+  const busy = items.filter(({ state }) => state === "sending" || state === "checking").length;
+  items.filter(({ state }) => state === "waiting").slice(0, Math.max(0, AT_ONCE - busy)).forEach((item) => item.start());
+}
+
+function draw() {
+  $("queue").hidden = items.length === 0;
+  const list = $("queue-list");
+  const rows = items.map(({ row }) => row);
+  if (rows.length !== list.children.length || rows.some((row, i) => row !== list.children[i])) list.replaceChildren(...rows);
+  count();
+}
+
+function count() {
+  const of = (...states) => items.filter(({ state }) => states.includes(state)).length;
+  $("queue-count").textContent = say.queueCount(of("working", "done"), items.length, of("failed", "refused"));
+  $("queue-clear").disabled = !of(...ENDED);
+  $("queue-pause").disabled = !of("waiting", "sending", "paused");
+  $("queue-pause").textContent = of("waiting", "sending") || !of("paused") ? text.pauseAll : text.resumeAll;
+}
+
+class Item {
+  state = "waiting";
+  part = 0;
+  line = text.queueWaiting;
+
+  constructor(file, options) {
+    this.file = file;
+    this.options = options;
+    const name = make("b", {}, file.webkitRelativePath || file.name);
+    this.name = make("div", {}, name, make("small", {}, ` ${say.size(file.size)}`));
+    this.bar = make("progress", { max: 1, value: 0, "aria-label": say.uploading(file.name) });
+    this.words = make("p", { class: "soft" });
+    this.act = make("button", { type: "button", onclick: () => this.press() });
+    const drop = make("button", { type: "button", onclick: () => this.remove(), "aria-label": say.removeJob(file.name) }, text.removeFromQueue);
+    this.row = make("li", {}, this.name, this.bar, this.words, make("span", { class: "row" }, this.act, drop));
+    this.show();
+  }
+
+  set(state, line, part = this.part) {
+    Object.assign(this, { state, line, part });
+    this.show();
+    count();
+    next();
+  }
+
+  show() {
+    this.row.dataset.state = this.state;
+    this.bar.value = this.part;
+    this.bar.hidden = this.state === "refused";
+    this.words.textContent = this.line;
+    const label = { sending: text.pause, waiting: text.pause, paused: text.resume, failed: text.retry }[this.state];
+    this.act.hidden = !label;
+    this.act.textContent = label ?? "";
+    this.act.setAttribute("aria-label", `${label} ${this.file.name}`);
+  }
+
+  press() {
+    if (this.state === "paused") this.resume();
+    else if (this.state === "failed") this.retry();
+    else this.pause();
+  }
+
+  async start() {
+    this.set("checking", text.queueChecking);
+    const refused = await refusal(this.file);
+    if (this.state !== "checking") return;
+    if (refused) return this.set("refused", [refused.message, hints[refused.code]].filter(Boolean).join(" "));
+    this.upload();
+  }
+
+  upload() {
+    const { size } = this.file;
+    this.set("sending", say.uploaded(0, "", ""));
+    this.sending = new Upload(this.file, this.options, {
+      progress: (bytes) => this.state === "sending" && this.set("sending", say.uploaded(bytes / size, "", ""), bytes / size),
+      retrying: () => this.set("sending", say.retrying),
+      paused: () => {},
+    });
+    this.sending.done.then((id) => this.sent(id), (error) => error.name !== "AbortError" && this.set("failed", explain(error)));
+  }
+
+  pause() {
+    this.sending?.pause();
+    this.set("paused", say.pausedAt(this.part));
+  }
+
+  resume() {
+    if (!this.sending) return this.set("waiting", text.queueWaiting);
+    this.set("sending", say.uploaded(this.part, "", ""));
+    this.sending.resume();
+  }
+
+  retry() {
+    this.sending = null;
+    this.set("waiting", text.queueWaiting);
+  }
+
+  async remove() {
+    items = items.filter((item) => item !== this);
+    this.state = "gone";
+    draw();
+    await this.sending?.cancel();
+    next();
+  }
+
+  async sent(id) {
+    this.name.querySelector("b").replaceChildren(make("a", { href: `#${id}` }, this.file.name));
+    this.set("working", say.states.queued, 0);
+    sentOne();
+    while (this.state === "working") {
+      const job = await getJob(id).catch((error) => (error.status === 404 ? { state: "failed", error: { detail: error.message } } : null));
+      if (job && this.state === "working") this.tell(job);
+      await wait(POLL);
+    }
+  }
+
+  tell({ state, progress, labels_found: labels, error }) {
+    if (state === "succeeded") this.set("done", say.found((labels ?? []).map(nameOf)), 1);
+    else if (state === "failed" || state === "cancelled") this.set("failed", error ? explain({ message: error.detail, code: error.code }) : say.states.cancelled);
+    else this.set("working", state === "queued" ? say.states.queued : say.workingAt(progress), progress);
+    if (["done", "failed"].includes(this.state)) sentOne();
+  }
+}
+
+const explain = ({ message, code }) => [message, hints[code]].filter(Boolean).join(" ");

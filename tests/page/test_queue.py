@@ -1,0 +1,157 @@
+"""Several files at once: a queue with progress, pause and retry, and limits that are told before a byte is sent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.page.browsing import Visit
+from tests.page.conftest import SteadyService, Visitor, steady_service
+from tests.page.test_page import serious
+from tests.support.media import make_clip
+from tests.support.services import wait_for
+
+TEN = 10
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ten short clips, three of them below, and a text."""
+    folder = tmp_path_factory.mktemp("shoot") / "a day"
+    (folder / "camera B").mkdir(parents=True)
+    first = folder / "clip 0.mp4"
+    make_clip(first, seconds=1.0)
+    for number in range(1, TEN):
+        place = folder / "camera B" if number > 6 else folder
+        shutil.copy(first, place / f"clip {number}.mp4")
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def items(page: Page, state: str) -> int:
+    return page.locator(f"#queue-list [data-state={state}]").count()
+
+
+DROP = """async (count) => {
+    const transfer = new DataTransfer();
+    const bytes = await (await fetch("/web/icon.svg")).arrayBuffer();
+    for (let i = 0; i < count; i++) transfer.items.add(new File([bytes], `drawing ${i}.mp4`, { type: "video/mp4" }));
+    dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+}"""
+
+
+def test_files_are_dropped_anywhere_on_the_page(visit: Visitor) -> None:
+    page = visit().go().page
+    page.evaluate(DROP, TEN)
+    wait_for(lambda: items(page, "refused") == TEN)
+
+
+def choose_ten(person: Visit, ten: Path) -> None:
+    person.page.set_input_files("#file", sorted(ten.rglob("*.mp4")))
+
+
+def choose_folder(person: Visit, ten: Path) -> None:
+    person.page.set_input_files("#folder", ten)
+
+
+@pytest.mark.parametrize("choose", [choose_ten, choose_folder])
+def test_ten_files_become_ten_jobs(
+    visit: Visitor, service: SteadyService, ten: Path, choose: Callable[[Visit, Path], None]
+) -> None:
+    person = visit().go()
+    page = person.page
+    before = len(service.client.get("/jobs", params={"limit": 100}).json()["jobs"])
+    choose(person, ten)
+    page.wait_for_selector("#queue-list li")
+    assert page.locator("#queue-list li").count() == TEN
+    assert page.locator("#queue-list progress").count() == TEN
+    person.until("document.querySelectorAll('#queue-list [data-state=done]').length === 10")
+    after = len(service.client.get("/jobs", params={"limit": 100}).json()["jobs"])
+    assert after - before == TEN
+    assert page.inner_text("#queue-count") == "10 of 10 sent"
+    if choose is choose_folder:
+        assert "1 file is no video" in page.inner_text("#queue-note")
+    assert serious(person) == []
+    page.click("#queue-list a >> nth=3")
+    person.wait_result()
+    page.click("#home")
+    page.click("#queue-clear")
+    page.wait_for_selector("#queue", state="hidden")
+
+
+def test_files_that_cannot_be_read_are_told_before_a_byte_is_sent(
+    visit: Visitor, ten: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.mp4").write_text("Dear editor, this is no video at all." * 20)
+    (tmp_path / "empty.mp4").touch()
+    with (tmp_path / "large.mp4").open("wb") as large:
+        large.write((ten / "clip 0.mp4").read_bytes())
+        large.truncate(101 << 20)
+    person = visit().go()
+    page = person.page
+    page.set_input_files("#file", sorted(tmp_path.glob("*.mp4")))
+    wait_for(lambda: items(page, "refused") == 3)
+    said = page.inner_text("#queue-list")
+    for words in ("is empty", "not a video", "104.9 MB"):
+        assert words in said
+    assert not [path for method, path in person.asked if method == "POST"]
+    page.set_input_files("#file", tmp_path / "letter.mp4")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "not a video" in page.inner_text("#problem-detail")
+    assert not [path for method, path in person.asked if method == "POST"]
+
+
+def test_a_video_too_long_for_the_server_is_told_at_once(browser: Browser, tmp_path: Path) -> None:
+    video = tmp_path / "long.mp4"
+    make_clip(video, seconds=8.0, codec="libx264")
+    with steady_service(tmp_path, max_duration_seconds=5) as strict:
+        person = Visit(browser, strict.url).go()
+        person.page.set_input_files("#file", video)
+        person.page.wait_for_selector("#problem:not([hidden])")
+        assert "takes 0:05 at most" in person.page.inner_text("#problem-detail")
+        assert not [path for method, path in person.asked if method == "POST"]
+        person.context.close()
+
+
+def test_the_queue_is_paused_resumed_and_retried(visit: Visitor, ten: Path) -> None:
+    person = visit().go()
+    page = person.page
+    session = person.context.new_cdp_session(page)
+    session.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 2000}
+    session.send("Network.emulateNetworkConditions", slow)
+    page.set_input_files("#file", sorted(ten.glob("*.mp4"))[:3])
+    wait_for(lambda: items(page, "sending") == 2 and items(page, "waiting") == 1)
+    page.click("#queue-pause")
+    wait_for(lambda: items(page, "paused") == 3)
+    page.click("#queue-list li >> nth=2 >> text=Remove")
+    wait_for(lambda: page.locator("#queue-list li").count() == 2)
+    session.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+    page.click("#queue-list li >> nth=0 >> text=Resume")
+    wait_for(lambda: items(page, "done") == 1)
+    assert items(page, "paused") == 1
+    page.click("#queue-pause")
+    wait_for(lambda: items(page, "done") == 2)
+
+
+def test_a_file_that_failed_is_retried(visit: Visitor, ten: Path) -> None:
+    """The server refuses uploads at first; then it takes them."""
+    person = visit().go()
+    page = person.page
+    refusing = [True]
+
+    def refuse(route: object, request: object) -> None:
+        act = route.abort if refusing[0] and request.method == "POST" else route.continue_  # type: ignore[attr-defined]
+        act()
+
+    files = sorted(ten.glob("*.mp4"))[:2]
+    page.route("**/v1/uploads", refuse)
+    page.set_input_files("#file", files)
+    page.wait_for_selector("text=Trying again from where it stopped")
+    refusing[0] = False
+    wait_for(lambda: items(page, "done") == 2)
+    person.errors.clear()
