@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentiloc.cli.destinations import JSON, Destinations, format_of, require_place
 from sentiloc.cli.output import (
     PICTURE,
     DropFrame,
@@ -19,23 +23,35 @@ from sentiloc.cli.output import (
     show_result,
     wants_picture,
 )
-from sentiloc.cli.remote.session import progress_bars
+from sentiloc.cli.remote.session import (
+    Labels,
+    MergeGap,
+    MinLength,
+    Threshold,
+    cut_options,
+    progress_bars,
+)
 from sentiloc.cli.videos import NewFiles, find_videos
 from sentiloc.model.errors import SentilocError
 
 if TYPE_CHECKING:
     from sentiloc.api import Model, Result
 
-JSON = "json"
+STANDARD_INPUT = "-"
 
 
 def localize(
     videos: Annotated[
-        list[str] | None, typer.Argument(metavar="VIDEO", help="Files, folders or globs.")
+        list[str] | None,
+        typer.Argument(metavar="VIDEO", help="Files, folders or globs; - reads one from standard input."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Output file, or a folder if there are several videos."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Output file, whose ending says the format; or a folder if there are several videos.",
+        ),
     ] = None,
     output_format: FormatOption = None,
     model: Annotated[
@@ -45,6 +61,12 @@ def localize(
         Path | None,
         typer.Option(help="Localize each video that appears in this folder.", exists=True, file_okay=False),
     ] = None,
+    threshold: Threshold = None,
+    min_length: MinLength = None,
+    merge_gap: MergeGap = None,
+    labels: Labels = None,
+    start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
     start_timecode: StartTimecode = None,
     drop_frame: DropFrame = None,
     fps: TimelineRate = None,
@@ -55,18 +77,50 @@ def localize(
 ) -> None:
     """Find the sentiment segments of videos. A terminal shows a timeline; elsewhere the output is JSON.
 
-    Exit status: 0 success, 1 at least one video could not be localized, 2 wrong usage.
+    Warnings about a video go to standard error. Exit status: 0 success, 1 at least one video could not be localized,
+    2 wrong usage.
     """
     check_format(output_format)
     if bool(videos) == bool(watch):
         raise typer.BadParameter("give videos, or a folder to --watch", param_hint="VIDEO")
-    found = find_videos(videos or [])
-    several = watch is not None or len(found) > 1
-    counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
-    writer = _Writer(output, output_format, counting, as_json=as_json, several=several)
-    todo = found if watch is None else NewFiles(watch).forever()
-    if not _localize_all(todo, model, writer, audio_track):
-        raise typer.Exit(1)
+    _refuse_urls(videos or [])
+    asked = {
+        **cut_options(threshold, min_length, merge_gap, labels),
+        "time_range": (start, end) if start or end is not None else None,
+        "audio_track": audio_track,
+    }
+    with _read_input(videos or []) as names:
+        found = find_videos(names)
+        several = watch is not None or len(found) > 1
+        require_place(output, several=several)
+        counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
+        writer = _Writer(output, output_format, counting, found, as_json=as_json, watched=watch)
+        todo = found if watch is None else NewFiles(watch).forever()
+        if not _localize_all(todo, model, writer, asked):
+            raise typer.Exit(1)
+
+
+def _refuse_urls(videos: list[str]) -> None:
+    for video in videos:
+        if video.lower().startswith(("http://", "https://")):
+            raise typer.BadParameter(
+                f"this reads files of this machine; `sentiloc submit {video}` has a server fetch it",
+                param_hint="VIDEO",
+            )
+
+
+@contextmanager
+def _read_input(videos: list[str]) -> Iterator[list[str]]:
+    """The names, with a temporary file in the place of `-`, since a video is read back and forth."""
+    if STANDARD_INPUT not in videos:
+        yield videos
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard input"
+        with path.open("wb") as file:
+            while piece := sys.stdin.buffer.read(1 << 20):
+                file.write(piece)
+        yield [str(path) if video == STANDARD_INPUT else video for video in videos]
 
 
 def check_format(name: str | None) -> None:
@@ -86,18 +140,24 @@ class _Writer:
         output: Path | None,
         output_format: str | None,
         counting: dict[str, Any],
+        videos: list[Path],
         *,
         as_json: bool,
-        several: bool,
+        watched: Path | None,
     ) -> None:
+        several = watched is not None or len(videos) > 1
         self._output, self._several, self._as_lines = output, several, as_json
         self._counting = counting
         self._draws = wants_picture(output_format, output, as_json)
-        self._format = JSON if output_format in (None, PICTURE) or as_json else str(output_format)
+        in_folder = output is not None and (several or output.is_dir())
+        wanted = output_format or (None if in_folder else format_of(output))
+        self._format = JSON if wanted in (None, PICTURE) or as_json else str(wanted)
         if several and output is None and self._format != JSON:
             raise typer.BadParameter("several videos need a folder", param_hint="--output")
-        if several and output is not None:
+        self._places: Destinations | None = None
+        if output is not None and in_folder:
             output.mkdir(parents=True, exist_ok=True)
+            self._places = Destinations(output, self._format, videos, watched)
 
     def write(self, video: Path, result: Result) -> None:
         """Draw, print or save one result; its warnings go to standard error."""
@@ -106,7 +166,7 @@ class _Writer:
         if self._draws:
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
-            path = self._output / _file_name(self._format, video.name) if self._several else self._output
+            path = self._output if self._places is None else self._places.of(video)
             print_or_write(self._text(video, result), path)
         elif self._several or self._as_lines:
             line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
@@ -127,15 +187,7 @@ class _Writer:
             print_or_write(f"{json.dumps({'file': str(video), 'error': failure})}\n".encode(), None)
 
 
-def _file_name(name: str, video_name: str) -> str:
-    from sentiloc.app.formats import FORMATS
-
-    return f"{Path(video_name).stem}.json" if name == JSON else FORMATS[name].file_name(video_name)
-
-
-def _localize_all(
-    videos: Iterable[Path], name: str | None, writer: _Writer, audio_track: int | None = None
-) -> bool:
+def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer, asked: dict[str, Any]) -> bool:
     """Localize one after the other; a video that fails does not stop the rest. False when one did."""
     import sentiloc
     from sentiloc.app.settings import get_settings
@@ -145,19 +197,19 @@ def _localize_all(
     model, whole = sentiloc.load_model(name or settings.model, config=runtime_config(settings)), True
     for video in videos:
         try:
-            writer.write(video, _run(model, video, audio_track))
+            writer.write(video, _run(model, video, asked))
         except SentilocError as error:
             writer.fail(video, error)
             whole = False
     return whole
 
 
-def _run(model: Model, video: Path, audio_track: int | None) -> Result:
+def _run(model: Model, video: Path, asked: dict[str, Any]) -> Result:
     """Localize a file with a progress bar on standard error."""
     with progress_bars() as bars:
         task = bars.add_task("decoding", total=1.0, note=video.name)
         return model.localize(
             video,
-            audio_track=audio_track,
+            **asked,
             progress=lambda stage, done: bars.update(task, description=stage, completed=done),
         )

@@ -215,10 +215,16 @@ class AsyncClient(AsyncBulk):
         return await self._send(calls.result(job_id, cut))
 
     async def render(
-        self, job_id: str, name: str, cut: Cut | None = None, timeline: TimelineOptions | None = None
+        self,
+        job_id: str,
+        name: str,
+        cut: Cut | None = None,
+        timeline: TimelineOptions | None = None,
+        *,
+        corrected: bool = False,
     ) -> bytes:
-        """The result in one of `formats()`, by its name, as the bytes of a file."""
-        return await self._send(calls.render(job_id, name, cut, timeline))
+        """The result in one of `formats()`, by its name, as the bytes of a file; `corrected`: as people left it."""
+        return await self._send(calls.render(job_id, name, cut, timeline, corrected=corrected))
 
     async def curve(self, job_id: str) -> Curve:
         """The scores of every snippet."""

@@ -162,9 +162,13 @@ def result(job_id: str, cut: Cut | None) -> Call[Result]:
     return Call(method="GET", path=_job(job_id, "/result"), parse=_sentiment, params=params)
 
 
-def render(job_id: str, name: str, cut: Cut | None, timeline: TimelineOptions | None) -> Call[bytes]:
+def render(
+    job_id: str, name: str, cut: Cut | None, timeline: TimelineOptions | None, *, corrected: bool = False
+) -> Call[bytes]:
     """The result in a format."""
     params = {**_given(cut), **_given(timeline), "format": name}
+    if corrected:
+        params["corrected"] = "true"
     return Call(method="GET", path=_job(job_id, "/result"), parse=lambda r: r.content, params=params)
 
 

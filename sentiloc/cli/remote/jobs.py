@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
+from sentiloc.cli.destinations import format_of, require_place
 from sentiloc.cli.output import (
     DropFrame,
     FormatOption,
@@ -33,22 +34,37 @@ from sentiloc.cli.remote.session import (
     given,
     print_json,
 )
-from sentiloc.client import Client, Job, TimelineOptions
+from sentiloc.client import Client, Job, JobState, TimelineOptions
+from sentiloc.client.models import Filters
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
 
 def status(
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="JOB", help="Job ids; default: the latest 20.")
+        list[str] | None, typer.Argument(metavar="JOB", help="Job ids; default: the latest.")
     ] = None,
+    states: Annotated[
+        list[JobState] | None, typer.Option("--state", help="Only jobs in this state. May be repeated.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Only jobs in which this label was found.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many of the latest jobs.")] = 20,
     server: Server = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the state of jobs. Exit status: 0 found, 4 no such job, 5 no server, 6 no valid key."""
+    if jobs and (states or label):
+        raise typer.BadParameter("give ids, or filters of the list", param_hint="JOB")
+    filters: Filters = {"state": tuple(states or ())}
+    if label is not None:
+        filters["label"] = cast("Any", label)  # a model's own classes, too
     with connected(server, api_key) as client:
-        found = [client.status(job_id) for job_id in jobs] if jobs else list(client.list_page().jobs)
+        found = (
+            [client.status(job_id) for job_id in jobs]
+            if jobs
+            else list(client.list_page(limit=limit, **filters).jobs)
+        )
     _print(found, as_json)
 
 
@@ -71,6 +87,9 @@ def result(
     min_length: MinLength = None,
     merge_gap: MergeGap = None,
     labels: Labels = None,
+    corrected: Annotated[
+        bool, typer.Option("--corrected", help="With the saved corrections, where there are any.")
+    ] = False,
     start_timecode: StartTimecode = None,
     drop_frame: DropFrame = None,
     fps: TimelineRate = None,
@@ -82,14 +101,19 @@ def result(
     finished yet.
     """
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
+    require_place(output, several=False)
     with connected(server, api_key) as client:
         if wants_picture(output_format, output, as_json):
             title = client.status(job).source.name
-            show_result(json.loads(client.render(job, "json", cut)), title)
+            raw = json.loads(client.render(job, "json", cut, corrected=corrected))
+            show_result(raw, title)
+            for warning in raw.get("warnings", ()):
+                typer.echo(f"sentiloc: {title}: {warning['detail']} ({warning['code']})", err=True)
             return
-        name = "json" if as_json or output_format is None else output_format
+        name = "json" if as_json else output_format or format_of(output) or "json"
         timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
-        print_or_write(client.render(job, _known(client, name), cut, timeline), output)
+        data = client.render(job, _known(client, name), cut, timeline, corrected=corrected)
+        print_or_write(data, output)
 
 
 def cancel(

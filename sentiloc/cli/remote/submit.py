@@ -41,6 +41,9 @@ def submit(
     ] = None,
     start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
+    audio_track: Annotated[
+        int | None, typer.Option(min=1, help="Listen to this sound track, counted from 1.")
+    ] = None,
     webhook: Annotated[str | None, typer.Option(help="URL to notify when a job ends.")] = None,
     resumable: Annotated[bool, typer.Option("--resumable", help="Upload in resumable pieces.")] = False,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the jobs end.")] = False,
@@ -59,6 +62,7 @@ def submit(
         priority="batch" if batch else "interactive",
         metadata=_metadata(metadata),
         time_range=TimeRange(start=start, end=end) if start or end is not None else None,
+        audio_track=audio_track,
         webhook=Webhook(url=webhook) if webhook else None,
     )
     quiet = as_json or not wait
@@ -81,6 +85,12 @@ def _is_url(video: str) -> bool:
 
 def _require_files(videos: list[str]) -> None:
     for video in videos:
+        if video == "-":
+            raise typer.BadParameter(
+                "a video is sent from a file, so that a broken upload can be tried again; "
+                "`sentiloc localize -` reads standard input",
+                param_hint="VIDEOS...",
+            )
         if not _is_url(video) and not Path(video).is_file():
             raise typer.BadParameter(
                 f"{video!r} is neither a file nor an http(s) URL", param_hint="VIDEOS..."

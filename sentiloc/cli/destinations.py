@@ -1,0 +1,88 @@
+"""Where results of several videos go, and the format that a file name asks for."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+JSON = "json"
+_AMBIGUOUS = {"xml": "fcp7", "txt": "audacity", "csv": "csv"}
+
+
+def format_of(output: Path | None) -> str | None:
+    """The format of a file name's ending; None without an ending.
+
+    Raises:
+        typer.BadParameter: No format has this ending.
+    """
+    from sentiloc.app.formats import FORMATS
+
+    ending = "" if output is None else output.suffix.lower().lstrip(".")
+    if not ending:
+        return None
+    known = {JSON: JSON, **{found.extension: name for name, found in FORMATS.items()}, **_AMBIGUOUS}
+    if ending not in known:
+        endings = ", ".join(f".{one}" for one in sorted(known))
+        raise typer.BadParameter(
+            f"no format ends in .{ending}; there are {endings}, or name one with --format",
+            param_hint="--output",
+        )
+    return known[ending]
+
+
+def file_name(name: str, video_name: str) -> str:
+    """`holiday.mp4` as `holiday.csv`."""
+    from sentiloc.app.formats import FORMATS
+
+    return f"{Path(video_name).stem}.json" if name == JSON else FORMATS[name].file_name(video_name)
+
+
+def require_place(output: Path | None, *, several: bool) -> None:
+    """Refuse, before the work, an output that cannot be written afterwards.
+
+    Raises:
+        typer.BadParameter: The folder of the file does not exist, or a file is where a folder is needed.
+    """
+    if output is None:
+        return
+    if several:
+        if output.exists() and not output.is_dir():
+            raise typer.BadParameter(
+                f"{output} is a file; several videos need a folder", param_hint="--output"
+            )
+    elif not output.is_dir() and not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
+
+
+class Destinations:
+    """A file for each video within a folder. Videos whose names are equal are told apart by their folders."""
+
+    def __init__(
+        self, folder: Path, name: str, videos: Iterable[Path] = (), root: Path | None = None
+    ) -> None:
+        """`root`: mirror the folders below it, as for a watched folder whose videos are not known yet."""
+        self._folder, self._name = folder, name
+        places = [video.resolve() for video in videos]
+        names = Counter(file_name(name, place.name) for place in places)
+        self._root = root and root.resolve()
+        if any(count > 1 for count in names.values()):
+            self._root = Path(os.path.commonpath([place.parent for place in places]))
+        self._taken: dict[Path, Path] = {}
+
+    def of(self, video: Path) -> Path:
+        """The file for a video, in a folder that exists."""
+        place = video.resolve()
+        folder = self._folder
+        if self._root is not None and place.is_relative_to(self._root):
+            folder = folder / place.relative_to(self._root).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        found = folder / file_name(self._name, place.name)
+        if self._taken.setdefault(found, place) != place:
+            # `a.mov` beside `a.mp4`: the whole name, ending included.
+            found = folder / file_name(self._name, f"{place.name}.")
+            self._taken[found] = place
+        return found

@@ -1,0 +1,142 @@
+"""Where `sentiloc localize` writes, what it refuses before the work, cutting options, standard input and warnings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from sentiloc.cli.destinations import Destinations, format_of
+from sentiloc.cli.main import root
+from tests.support.media import make_clip
+from tests.support.services import sentiloc_command, sentiloc_environment
+
+
+def localize(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(root, ["localize", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def shoot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of cameras that number their clips alike."""
+    folder = tmp_path_factory.mktemp("shoot")
+    for camera in ("A", "B"):
+        (folder / camera).mkdir()
+    make_clip(folder / "A" / "0001.mp4", seconds=1.0)
+    shutil.copy(folder / "A" / "0001.mp4", folder / "B" / "0001.mp4")
+    return folder
+
+
+def test_equal_names_of_two_folders_mirror_the_folders(shoot: Path, tmp_path: Path) -> None:
+    done = localize(shoot, "-o", tmp_path / "out", "-f", "csv")
+    assert done.exit_code == 0, done.output
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.csv")}
+    assert written == {"A/0001.csv", "B/0001.csv"}
+
+
+def test_no_two_videos_have_one_destination(tmp_path: Path) -> None:
+    names = ["A/1.mp4", "A/1.mov", "B/1.mp4", "B/below/2.mp4"]
+    videos = [tmp_path / name for name in names]
+    places = Destinations(tmp_path / "out", "vtt", videos)
+    found = [str(places.of(video).relative_to(tmp_path / "out")) for video in videos]
+    assert found == ["A/1.vtt", "A/1.mov.vtt", "B/1.vtt", "B/below/2.vtt"]
+    apart = Destinations(tmp_path / "flat", "json", videos[2:])
+    assert [apart.of(video).name for video in videos[2:]] == ["1.json", "2.json"]
+    assert apart.of(videos[3]).parent == tmp_path / "flat"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x.csv", "csv"),
+        ("x.XML", "fcp7"),
+        ("x.fcpxml", "fcpxml"),
+        ("x.json", "json"),
+        ("x.edl", "edl"),
+        ("x", None),
+    ],
+)
+def test_the_ending_of_a_file_says_its_format(name: str, expected: str | None) -> None:
+    assert format_of(Path(name)) == expected
+    with pytest.raises(typer.BadParameter):
+        format_of(Path("x.docx"))
+
+
+def test_one_video_goes_to_a_file_by_its_ending_or_into_a_folder(shoot: Path, tmp_path: Path) -> None:
+    video = shoot / "A" / "0001.mp4"
+    assert localize(video, "-o", tmp_path / "x.csv", "--threshold", "0.9").exit_code == 0
+    assert (tmp_path / "x.csv").read_text().startswith("start,")
+    assert localize(video, "-o", tmp_path).exit_code == 0
+    assert json.loads((tmp_path / "0001.json").read_text())["video"]["width"] == 128
+
+
+@pytest.mark.parametrize(
+    ("output", "words"), [("none/x.csv", "there is no folder"), ("x.docx", "no format ends in .docx")]
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    shoot: Path, tmp_path: Path, output: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.cli.localize._localize_all", lambda *_: pytest.fail("it began to work"))
+    done = localize(shoot / "A" / "0001.mp4", "-o", tmp_path / output)
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
+
+
+def test_several_videos_do_not_go_to_one_file(shoot: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    assert localize(shoot, "-o", tmp_path / "x").exit_code == 2
+
+
+def test_cutting_options_are_those_of_the_result(shoot: Path) -> None:
+    asked = ("--threshold", "0.25", "--min-length", "2", "--merge-gap", "1.5", "--label", "positive")
+    done = localize(shoot / "A" / "0001.mp4", *asked, "--json")
+    options = json.loads(done.stdout)["result"]["options"]
+    assert options == {"threshold": 0.25, "min_length": 2.0, "merge_gap": 1.5, "labels": ["positive"]}
+
+
+def test_an_address_is_pointed_to_submit() -> None:
+    done = localize("https://example.org/a.mp4")
+    assert done.exit_code == 2
+    assert "sentiloc submit" in done.output
+    assert CliRunner().invoke(root, ["submit", "-"]).exit_code == 2
+
+
+def test_standard_input_is_read(shoot: Path) -> None:
+    with (shoot / "A" / "0001.mp4").open("rb") as file:
+        done = subprocess.run(
+            sentiloc_command("localize", "-", "-f", "json"),
+            stdin=file,
+            capture_output=True,
+            env=sentiloc_environment(),
+            check=True,
+        )
+    assert json.loads(done.stdout)["video"]["duration"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_warnings_go_to_standard_error(tmp_path: Path) -> None:
+    """A file that breaks off, and one without sound and faces; the results are printed all the same."""
+    whole, broken = tmp_path / "whole.mkv", tmp_path / "broken.mkv"
+    make_clip(whole, seconds=6.0, codec="libx264")
+    broken.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    done = localize(whole, broken, "--json")
+    rows = {Path(row["file"]).name: row["result"] for row in map(json.loads, done.stdout.splitlines())}
+    codes = {name: {one["code"] for one in result["warnings"]} for name, result in rows.items()}
+    assert "no_sound" in codes["whole.mkv"]
+    assert "truncated" in codes["broken.mkv"]
+    for name, found in codes.items():
+        for code in found:
+            assert any(name in line and f"({code})" in line for line in done.stderr.splitlines())
+
+
+def test_a_sound_track_that_is_not_there_is_named(shoot: Path, tmp_path: Path) -> None:
+    video = tmp_path / "one.mp4"
+    make_clip(video, seconds=1.0, audio="aac")
+    done = localize(video, "--audio-track", "7", "--json")
+    assert done.exit_code == 1
+    assert "track" in done.stderr
+    assert localize(video, "--audio-track", "1", "--json").exit_code == 0
