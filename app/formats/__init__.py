@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sentiloc.app.formats import edl, elan, fcp7, fcpxml, otio, subtitles, tables
+from sentiloc.app.formats import edl, elan, fcp7, fcpxml, otio, report, subtitles, tables
 from sentiloc.app.formats.timeline import Timeline
 
 
@@ -81,6 +81,12 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             extension="txt",
             render=tables.audacity_labels,
             qualifier="audacity",
+        ),
+        "html": Format(
+            title="Report (HTML, prints to PDF)",
+            media_type="text/html",
+            extension="html",
+            render=report.html_report,
         ),
         "eaf": Format(
             title="ELAN annotations",

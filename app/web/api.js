@@ -1,7 +1,10 @@
 // The HTTP API as the page uses it. Problems (RFC 9457) become errors with their own sentence.
+import { pause } from "./dom.js";
 import { text } from "./strings.js";
 
 const KEY = "sentiloc.key";
+// Milliseconds that other tabs have to answer.
+const OTHER_TABS = 150;
 // The page may stand under a path of a proxy, such as /sentiloc/.
 const API = new URL("../v1", import.meta.url).pathname;
 
@@ -13,7 +16,7 @@ export class Problem extends Error {
   }
 }
 
-/** @type {(wasRefused: boolean) => Promise<string>} */
+/** @type {(wasRefused: boolean, told: Promise<string>) => Promise<string>} */
 let askForKey = () => Promise.reject(new Error("no key"));
 let asking = null;
 
@@ -33,8 +36,39 @@ function withKey(init) {
 /** @param {string | null} used */
 async function renewKey(used) {
   if (apiKey() !== used) return;
-  asking ??= askForKey(used !== null).finally(() => (asking = null));
+  asking ??= askTabsFirst(used).finally(() => (asking = null));
   sessionStorage.setItem(KEY, await asking);
+}
+
+// A key is kept in the tab, and shared with other tabs of this page that are open at the time; it is never written to disk.
+const tabs = new BroadcastChannel("sentiloc.key");
+tabs.addEventListener("message", ({ data }) => {
+  if (data.wanted && apiKey() && apiKey() !== data.used) tabs.postMessage({ key: apiKey() });
+  if (data.forget) forget();
+});
+
+// A tab in the background may answer late: then its key ends the question.
+async function askTabsFirst(used) {
+  let hear = null;
+  const told = new Promise((resolve) => {
+    hear = ({ data }) => data.key && resolve(data.key);
+    tabs.addEventListener("message", hear);
+  });
+  tabs.postMessage({ wanted: true, used });
+  const early = await Promise.race([told, pause(OTHER_TABS)]);
+  const key = early || (await askForKey(used !== null, told));
+  tabs.removeEventListener("message", hear);
+  return key;
+}
+
+function forget() {
+  sessionStorage.removeItem(KEY);
+  location.reload();
+}
+
+export function logOut() {
+  tabs.postMessage({ forget: true });
+  forget();
 }
 
 /** @returns {never} */
@@ -102,6 +136,19 @@ export const startJobOfUpload = (source) => post(`${API}/localize/upload`, sourc
 export const resultPath = (id, query = {}) => `${API}/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");
 export const getResult = (id, cut = {}) => read(resultPath(id, { ...cut, format: "json" }));
 export const videoPath = (id) => `${API}/jobs/${id}/video`;
+
+export const thumbnailPath = (id) => `${API}/jobs/${id}/thumbnails/0`;
+export const getKey = () => read(`${API}/key`);
+
+// The segments alone, without the curves: { start, end, label } each.
+export async function getSegments(id) {
+  const rows = (await (await checked(resultPath(id, { format: "csv" }))).text()).trim().split(/\r?\n/);
+  const names = rows[0].split(",");
+  return rows.slice(1).map((line) => {
+    const cells = Object.fromEntries(line.split(",").map((cell, i) => [names[i], cell]));
+    return { start: Number(cells.start), end: Number(cells.end), label: cells.label };
+  });
+}
 
 // Everything that might be a segment, before threshold and merging: rows of the CSV result.
 export async function getCandidates(id, minLength) {

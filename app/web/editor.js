@@ -12,7 +12,7 @@ export class Editor {
   }
 
   get able() {
-    return Boolean(this.view.findings?.editable);
+    return Boolean(this.view.findings?.editable) && document.body.dataset.rights !== "read";
   }
 
   get duration() {

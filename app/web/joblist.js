@@ -1,28 +1,42 @@
-// The list of jobs on the first screen: newest first, searched by name, filtered by state.
+// The list of jobs on the first screen: searched, filtered and sorted by the server; chosen ones are exported or deleted together.
 import { deleteJob, listJobs } from "./api.js";
+import { clock } from "./clock.js";
 import { $, make, percent } from "./dom.js";
 import { nameOf } from "./labels.js";
 import { isDefault, setUpModels } from "./models.js";
-import { say, text } from "./strings.js";
+import { formats, say, text } from "./strings.js";
+import { preview } from "./preview.js";
 
 /** @type {Intl.DateTimeFormatOptions} */
 const MOMENT = { dateStyle: "medium", timeStyle: "short" };
 const PAGE = 50;
 const REFRESH = 4000;
+const SETTLED = 250;
+const FINAL = ["succeeded", "failed", "cancelled"];
 const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
+const SORTS = ["-created", "created", "name", "-duration", "-confidence"];
+const FILTERS = ["job-state", "job-label", "job-sort"];
 
 let jobs = [];
 let cursor = null;
 let timer = 0;
+let typing = 0;
 let asked = 0;
+let chosen = new Set();
 
 export function setUpJobs() {
   const names = { "": text.anyState, ...say.states, working: say.states.extracting };
   $("job-state").replaceChildren(...Object.keys(STATES).map((state) => new Option(names[state], state)));
-  $("job-state").addEventListener("change", () => load());
-  $("search").addEventListener("input", () => draw());
+  $("job-label").replaceChildren(new Option(text.anyFinding, ""), ...["positive", "negative"].map((label) => new Option(nameOf(label), label)));
+  $("job-sort").replaceChildren(...SORTS.map((sort) => new Option(text.sorts[sort], sort)));
+  for (const id of FILTERS) $(id).addEventListener("change", () => load());
+  $("search").addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(load, SETTLED);
+  });
   $("search").placeholder = text.searchJobs;
   $("more").addEventListener("click", () => load(cursor));
+  setUpChosen();
 }
 
 export async function showJobs() {
@@ -34,64 +48,128 @@ export async function showJobs() {
 
 export const hideJobs = () => clearTimeout(timer);
 
+function query(after) {
+  const wanted = [["q", $("search").value.trim()], ["label", $("job-label").value], ["sort", $("job-sort").value], ["cursor", after]];
+  const states = STATES[$("job-state").value].map((state) => ["state", state]);
+  return [["limit", PAGE], ...states, ...wanted.filter(([, value]) => value)];
+}
+
+// The default order is not a filter.
+const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").value || $("job-label").value);
+
 async function load(after = null) {
   const mine = ++asked;
+  const from = typeof after === "string" ? after : null;
   clearTimeout(timer);
   try {
-    const states = STATES[$("job-state").value].map((state) => ["state", state]);
-    const page = await listJobs([["limit", PAGE], ...states, ...(after ? [["cursor", after]] : [])]);
+    const page = await listJobs(query(from));
     if (mine !== asked) return;
-    jobs = after ? [...jobs, ...page.jobs] : page.jobs;
+    jobs = from ? [...jobs, ...page.jobs] : page.jobs;
     cursor = page.next_cursor;
+    chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
     draw();
   } catch {
     // The list is a convenience: without the server the rest of the screen still says what is wrong.
   }
-  const busy = jobs.some((job) => !["succeeded", "failed", "cancelled"].includes(job.state));
-  if (busy && !after && !$("intake").hidden) timer = setTimeout(load, REFRESH);
+  const busy = jobs.some(({ state }) => !FINAL.includes(state));
+  if (busy && !from && !$("intake").hidden) timer = setTimeout(load, REFRESH);
 }
 
 function draw() {
-  const wanted = $("search").value.trim().toLowerCase();
-  const found = jobs.filter((job) => job.source.name.toLowerCase().includes(wanted));
-  $("job-list").replaceChildren(...found.map(item));
+  const focused = document.activeElement?.closest?.("#job-list li")?.getAttribute("data-id");
+  const part = document.activeElement?.tagName;
+  $("job-list").replaceChildren(...jobs.map(item));
+  if (focused) /** @type {HTMLElement} */ ($("job-list").querySelector(`[data-id="${focused}"] ${part}`))?.focus({ preventScroll: true });
   $("more").hidden = !cursor;
-  const isEmpty = !jobs.length && !$("job-state").value;
-  for (const id of ["search", "job-state"]) $(id).hidden = isEmpty;
-  $("no-jobs").hidden = found.length > 0;
+  const isEmpty = !jobs.length && !isNarrowed();
+  for (const id of ["search", ...FILTERS]) $(id).hidden = isEmpty;
+  $("no-jobs").hidden = jobs.length > 0;
   $("no-jobs").textContent = isEmpty ? text.noJobs : text.noMatch;
+  drawChosen();
 }
 
 function item(job) {
   const when = new Date(job.created_at);
   const time = make("time", { dateTime: job.created_at, title: when.toLocaleString() }, when.toLocaleString([], MOMENT));
-  const more = [job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.error?.detail];
+  const more = [job.duration && clock(job.duration), job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.error?.detail];
   const about = make("small", {}, time, more.filter(Boolean).map((words) => ` · ${words}`).join(""));
-  const name = make("div", {}, make("a", { href: `#${job.id}` }, job.source.name), about);
-  return make("li", {}, name, chip(job), removal(job));
+  const name = make("div", { class: "name" }, make("a", { href: `#${job.id}` }, job.source.name), about);
+  const row = make("li", {}, box(job), preview(job), name, chip(job), removal(job));
+  row.dataset.id = job.id;
+  return row;
 }
 
+function box(job) {
+  const tick = make("input", { type: "checkbox", checked: chosen.has(job.id), "aria-label": say.chooseJob(job.source.name) });
+  tick.addEventListener("change", () => {
+    if (tick.checked) chosen.add(job.id);
+    else chosen.delete(job.id);
+    drawChosen();
+  });
+  return tick;
+}
+
+// Labels with how many segments each has.
 function chip(job) {
   const labels = job.state === "succeeded" ? (job.labels_found ?? []) : [];
   const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
   const working = !["succeeded", "failed", "cancelled", "queued"].includes(job.state);
-  const words = job.state === "succeeded" ? say.found(labels.map(nameOf)) : say.states[job.state] ?? job.state;
+  const counts = labels.map((label) => [job.found?.[label]?.segments, nameOf(label)].filter(Boolean).join(" "));
+  const words = job.state === "succeeded" ? say.found(counts) : say.states[job.state] ?? job.state;
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
 }
 
 // A second press confirms: deleting cannot be undone.
 function removal(job) {
-  const final = ["succeeded", "failed", "cancelled"].includes(job.state);
-  const button = make("button", { type: "button", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
+  const final = FINAL.includes(job.state);
+  const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
   button.addEventListener("click", async () => {
-    if (final && !button.dataset.sure) {
-      button.dataset.sure = "yes";
-      button.textContent = text.sure;
-      button.addEventListener("blur", draw, { once: true });
-      return;
-    }
+    if (final && !confirmed(button)) return;
     await deleteJob(job.id).catch(() => {});
     await load();
   });
   return button;
+}
+
+function confirmed(button) {
+  if (button.dataset.sure) return true;
+  button.dataset.sure = "yes";
+  const before = button.textContent;
+  button.textContent = text.sure;
+  button.addEventListener("blur", () => {
+    delete button.dataset.sure;
+    button.textContent = before;
+  }, { once: true });
+  return false;
+}
+
+// Several at once
+
+function setUpChosen() {
+  $("chosen-format").replaceChildren(...Object.entries({ ...formats, json: formats.json }).map(([name, [title]]) => new Option(title, name)));
+  $("choose-all").addEventListener("change", () => {
+    chosen = new Set($("choose-all").checked ? jobs.map(({ id }) => id) : []);
+    draw();
+  });
+  $("chosen-export").addEventListener("click", async () => {
+    const wanted = jobs.filter(({ id, state }) => chosen.has(id) && state === "succeeded");
+    const { exportAll } = await import("./bulk.js");
+    $("chosen-note").textContent = text.packing;
+    $("chosen-note").textContent = await exportAll(wanted, $("chosen-format").value).then(say.packed, (error) => error.message);
+  });
+  $("chosen-delete").addEventListener("click", async () => {
+    if (!confirmed($("chosen-delete"))) return;
+    for (const id of chosen) await deleteJob(id).catch(() => {});
+    chosen.clear();
+    await load();
+    $("search").focus();
+  });
+}
+
+function drawChosen() {
+  $("chosen").hidden = jobs.length === 0;
+  $("choose-all").checked = chosen.size > 0 && chosen.size === jobs.length;
+  $("choose-all").indeterminate = chosen.size > 0 && chosen.size < jobs.length;
+  $("chosen-acts").hidden = chosen.size === 0;
+  $("chosen-count").textContent = say.chosen(chosen.size);
 }

@@ -1,5 +1,5 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { Problem, deleteJob, onKeyNeeded, startJobOfUrl } from "./api.js";
+import { Problem, deleteJob, getKey, logOut, onKeyNeeded, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
@@ -31,9 +31,21 @@ let uploading = null;
 function showOnly(name) {
   for (const id of ["intake", "progress", "problem", "result"]) $(id).hidden = id !== name;
   document.body.dataset.screen = name;
-  if (name === "intake") showJobs();
+  if (name === "intake") showJobs().then(showKey);
   else hideJobs();
   if (name !== "result") view.close();
+}
+
+// Whose key this is, where the server asks for one; a key that may only read sees nothing that sends or changes.
+async function showKey() {
+  const key = await getKey().catch(() => null);
+  const named = Boolean(key?.required && key.id);
+  $("whose").hidden = $("log-out").hidden = !named;
+  if (!named) return;
+  $("whose").textContent = say.keyOf(key.name);
+  const readOnly = !key.scopes.some((scope) => ["write", "admin"].includes(scope));
+  document.body.dataset.rights = readOnly ? "read" : "write";
+  $("read-only").hidden = !readOnly;
 }
 
 // `name` is that of the video, where one is to blame.
@@ -152,6 +164,7 @@ async function openJob(id, link) {
     if (job.state === "cancelled") return goHome();
     if (job.state === "failed") return fail(new Problem(job.error), job.source.name);
     showOnly("result");
+    showKey();
     await view.open(job, sent?.id === id ? sent.file : null, link);
     $("timeline").focus({ preventScroll: true });
   } catch (error) {
@@ -181,10 +194,16 @@ const saving = (work) => work().catch((error) => {
 });
 const save = () => saving(() => view.editor.save());
 
-function askForKey(wrong) {
+// `told` is a key that another tab may still send.
+function askForKey(wrong, told) {
   $("key").value = "";
   $("key-note").textContent = wrong ? text.keyWrong : "";
   $("key-box").showModal();
+  told.then((key) => {
+    if (!$("key-box").open) return;
+    $("key").value = key;
+    $("key-box").close();
+  });
   return new Promise((resolve) => {
     $("key-box").addEventListener("close", () => resolve($("key").value.trim()), { once: true });
   });
@@ -213,6 +232,7 @@ function switchTheme() {
 
 const BUTTONS = {
   theme: switchTheme,
+  "log-out": logOut,
   cancel: () => stop(),
   again: goHome,
   play: () => view.player.toggle(),
@@ -275,6 +295,8 @@ addEventListener("beforeunload", (event) => {
   const underWay = uploading && !uploading.held;
   if (unsaved || underWay || isSending()) event.preventDefault();
 });
+addEventListener("beforeprint", () => view.print(true));
+addEventListener("afterprint", () => view.print(false));
 addEventListener("hashchange", route);
 addEventListener("popstate", (event) => event.state === null && !location.hash && route());
 

@@ -89,6 +89,19 @@ export class View {
     this.player.close();
   }
 
+  // On paper: light, the whole video in view.
+  print(begins) {
+    if (!this.findings || $("result").hidden) return;
+    const root = document.documentElement;
+    if (begins) this.shown = { theme: root.dataset.theme, span: this.timeline.span };
+    const { theme, span } = begins ? { theme: "light", span: [0, this.findings.duration] } : this.shown;
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+    this.timeline.restyle();
+    this.timeline.look(span[0], span[1]);
+    this.timeline.paint();
+  }
+
   // Unsaved corrections are kept in this browser until they are saved or undone. A draft remembers what it was made on.
   openDraft() {
     const draft = JSON.parse(store(draftKey(this.job)) ?? "null");

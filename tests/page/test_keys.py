@@ -56,3 +56,29 @@ def test_the_page_asks_for_the_key_and_plays_with_it(
     refused = [line for line in person.errors if "401" in line]
     assert refused == person.errors
     person.errors.clear()
+
+
+def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
+    visit: Visitor, settings: Settings, closed_url: str, job: str
+) -> None:
+    with connect(settings) as redis:
+        keys = KeyStore(redis, settings.redis_prefix)
+        key = keys.create("looks only", [Scope.READ], rate_per_minute=1000).text
+    person = visit()
+    person.url = closed_url
+    page = person.go().page
+    page.fill("#key", key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Key: looks only")
+    assert page.is_hidden("#drop") and page.is_hidden("#url-form") and page.is_visible("#read-only")
+    second = person.context.new_page()
+    second.goto(f"{closed_url}/")
+    second.wait_for_selector("text=Key: looks only")
+    assert second.locator("#key-box[open]").count() == 0
+    assert second.evaluate("document.querySelector('#key').value") in ("", key)
+    second.click("#log-out")
+    for tab in (second, page):
+        tab.wait_for_selector("#key-box[open]")
+    refused = [line for line in person.errors if "401" in line]
+    assert refused == person.errors
+    person.errors.clear()

@@ -177,6 +177,12 @@ def _premiere(text: str, timeline: Timeline) -> Spans:
     return [(seconds(row["In"]), seconds(row["Out"])) for row in rows]
 
 
+def _html(text: str, timeline: Timeline) -> Spans:
+    rows = re.findall(r"<td>([\d:;]+)</td><td>([\d:;]+)</td>", text.partition("All segments")[2])
+    frames = [[timeline.base.parse(code) - timeline.start for code in row] for row in rows]
+    return [(start / timeline.base.rate, end / timeline.base.rate) for start, end in frames]
+
+
 def _audacity(text: str, _: Timeline) -> Spans:
     rows = csv.reader(io.StringIO(text), delimiter="\t")
     return [(Fraction(row[0]), Fraction(row[1])) for row in rows]
@@ -193,6 +199,7 @@ READERS: dict[str, Callable[[str, Timeline], Spans]] = {
     "premiere": _premiere,
     "audacity": _audacity,
     "eaf": _eaf,
+    "html": _html,
 }
 
 
