@@ -27,7 +27,7 @@ export const text = {
   guide: "Guide",
   highlights: "Highlights",
   audioTrack: "Listen to",
-  trackAuto: "The default sound track, or the one with a voice",
+  trackAuto: "The usual sound track",
   urlLabel: "Address of a video",
   urlPlaceholder: "Or paste the address of a video",
   urlPattern: "A full address, with https: in front",

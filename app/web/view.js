@@ -22,6 +22,7 @@ const OPTIONS = ["threshold", "min_length", "merge_gap"];
 
 export class View {
   job;
+  shown = null;
   result;
   findings;
   cut;
@@ -91,10 +92,11 @@ export class View {
 
   // On paper: light, the whole video in view.
   print(begins) {
-    if (!this.findings || $("result").hidden) return;
+    if (!this.findings || $("result").hidden || Boolean(this.shown) === begins) return;
     const root = document.documentElement;
-    if (begins) this.shown = { theme: root.dataset.theme, span: this.timeline.span };
+    const before = { theme: root.dataset.theme, span: this.timeline.span };
     const { theme, span } = begins ? { theme: "light", span: [0, this.findings.duration] } : this.shown;
+    this.shown = begins ? before : null;
     if (theme) root.dataset.theme = theme;
     else delete root.dataset.theme;
     this.timeline.restyle();
