@@ -38,6 +38,7 @@ from sentiloc.worker.reels.render import render_reel
 RESULTS = Path(__file__).parent / "results" / "reels.json"
 SIDE = 96
 NEARBY, COMPARED = 2, 24
+MELT_SECONDS, MELT_TRIES = 90, 5
 Picture = NDArray[np.float32]
 
 
@@ -134,10 +135,7 @@ def read_fcp7(path: Path) -> list[tuple[str, int, int]]:
 def read_melt(project: Path, sequence: CutSequence, folder: Path) -> list[tuple[str, int, int]]:
     """Each clip's file, first frame and length, found by comparing what `melt` rendered with the sources."""
     output = folder / "melt.mkv"
-    consumer = [f"avformat:{output}", "vcodec=ffv1", "an=1", "real_time=-1", "threads=1"]
-    subprocess.run(
-        ["melt", str(project), "-consumer", *consumer], check=True, capture_output=True, timeout=1800
-    )
+    render_by_melt(project, output)
     rate = float(sequence.base.rate)
     rendered = pictures(output, rate, 0, None)
     found = []
@@ -147,6 +145,18 @@ def read_melt(project: Path, sequence: CutSequence, folder: Path) -> list[tuple[
         tail = shift(rendered, clip, rate, clip.frames - count, count)
         found.append((clip.source.name, clip.first + head, clip.frames + tail - head))
     return found
+
+
+def render_by_melt(project: Path, output: Path) -> None:
+    """Render with `melt`. On a loaded machine it now and then stops for ever without work; then it is started again."""
+    command = ["melt", str(project), "-consumer", f"avformat:{output}", "vcodec=ffv1", "an=1", "real_time=-1"]
+    for left in reversed(range(MELT_TRIES)):
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=MELT_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            if not left:
+                raise
 
 
 def shift(rendered: list[Picture], clip: Clip, rate: float, begins: int, count: int) -> int:
