@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ PREFIX = "/sentiloc"
 START_SECONDS = 20.0
 
 _NGINX = Template("""
+$user
 worker_processes 1;
 pid $folder/nginx.pid;
 error_log $folder/error.log;
@@ -112,7 +114,9 @@ def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool
 def _start(
     name: str, folder: Path, port: int, upstream: str, *, buffers: bool, strips: bool
 ) -> subprocess.Popen[bytes]:
-    common = {"folder": folder, "port": port, "upstream": upstream, "prefix": PREFIX}
+    # As root, nginx would give its work to a user who may not write to the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    common = {"user": user, "folder": folder, "port": port, "upstream": upstream, "prefix": PREFIX}
     config = folder / f"{name}.conf"
     if name == "nginx":
         config.write_text(
