@@ -1,7 +1,8 @@
 """The page in a real browser, resumable uploads through a kill, events and both clients, behind real proxies.
 
-`python -m tests.proofs.proxies [-o FILE]` starts `sentiloc serve`, nginx and Caddy (`apt-get install nginx-light caddy`)
-with TLS under `/sentiloc`, with buffering on and off. It needs Chromium; the TypeScript client is tried if `npm ci` was run.
+`python -m tests.proofs.proxies [-o FILE]` starts `sentiloc serve`, nginx and Caddy (Debian's nginx-light and caddy)
+with TLS under `/sentiloc`, with buffering on and off. It needs Chromium; the TypeScript client is tried if `npm ci`
+was run.
 """
 
 from __future__ import annotations
