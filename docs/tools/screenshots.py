@@ -1,7 +1,7 @@
-"""Pictures of the page for README and docs: `python -m docs.tools.screenshots [-o docs/pictures]`.
+"""Pictures of the page for README and docs: `python -m docs.tools.screenshots [--clip FILE] [-o docs/pictures]`.
 
-Needs Chromium and `.[test]`. Shows a clip of a drawn person, so of nobody, with what the shipped model finds in it;
-and, for the other tasks, what networks trained on planted features find in such features, beside the same clip.
+Needs Chromium and `.[test]`. Shows what the shipped model finds in a clip, by default in one of a drawn person; and,
+for the other tasks, what networks trained on planted features find in such features, beside a drawn person.
 """
 
 from __future__ import annotations
@@ -24,34 +24,46 @@ Scheme = Literal["light", "dark"]
 # Waits until every thumbnail in the list is there.
 _SHOTS = "[...document.querySelectorAll('#rows img')].every((image) => image.complete && image.naturalWidth)"
 _WAVE = 1500
-# A smile and a frown, in seconds; pixels under the timeline's upper edge.
-_MOMENTS = (7.2, 17.3)
+# Pixels under the timeline's upper edge.
 _SOUND_LANE = 240
 
 
+def peaks(service: RunningService, job_id: str) -> list[float]:
+    """When each segment, or each expression, is strongest, in seconds."""
+    found = service.client.get(f"/jobs/{job_id}/result").json()
+    return [float(row.get("apex") or row["peak"]) for row in found.get("expressions") or found["segments"]]
+
+
 def show(
-    browser: Browser, url: str, job_id: str, size: tuple[int, int], scheme: Scheme, row: int = 0
+    browser: Browser,
+    service: RunningService,
+    job_id: str,
+    size: tuple[int, int],
+    scheme: Scheme,
+    row: int = 0,
 ) -> Visit:
-    """The result with one segment chosen, by mouse, and its expression in the player."""
-    visit = Visit(browser, url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    visit.open_result(job_id).rows().nth(row).click()
+    """The result with one segment chosen, by mouse, and its strongest moment in the player."""
+    visit = Visit(browser, service.url, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    rows = visit.open_result(job_id).rows()
+    (rows.last if row == -1 else rows.nth(row)).click()
     visit.rows().last.scroll_into_view_if_needed()
     visit.until(_SHOTS)
     visit.page.evaluate("scrollTo(0, 0)")
-    visit.page.mouse.click(*visit.timeline_place(_MOMENTS[row], _SOUND_LANE))
+    visit.page.mouse.click(*visit.timeline_place(peaks(service, job_id)[row], _SOUND_LANE))
     visit.page.mouse.move(0, 0)
     visit.page.wait_for_timeout(_WAVE)
     return visit
 
 
-def take(browser: Browser, url: str, job_id: str, folder: Path) -> None:
+def take(browser: Browser, service: RunningService, job_id: str, folder: Path) -> None:
     """Wide in light, wide in dark with the card at the mouse, and a phone."""
-    show(browser, url, job_id, (1440, 900), "light").page.screenshot(path=folder / "page-light.png")
-    dark = show(browser, url, job_id, (1440, 900), "dark", row=1)
-    dark.page.mouse.move(*dark.timeline_place(_MOMENTS[1], _SOUND_LANE))
+    light = show(browser, service, job_id, (1440, 900), "light", row=-1)
+    light.page.screenshot(path=folder / "page-light.png")
+    dark = show(browser, service, job_id, (1440, 900), "dark")
+    dark.page.mouse.move(*dark.timeline_place(peaks(service, job_id)[0], _SOUND_LANE))
     dark.page.wait_for_timeout(_WAVE)
     dark.page.screenshot(path=folder / "page-dark.png")
-    phone = show(browser, url, job_id, (390, 844), "light")
+    phone = show(browser, service, job_id, (390, 844), "light", row=-1)
     phone.page.screenshot(path=folder / "page-phone.png")
 
 
@@ -73,7 +85,7 @@ def take_tasks(browser: Browser, service: RunningService, clip: Path, folder: Pa
     )
     for name, scheme, result in tasks:
         job_id = plant(service, clip, result)
-        shown = show(browser, service.url, job_id, (1440, 900), scheme)
+        shown = show(browser, service, job_id, (1440, 900), scheme)
         shown.page.screenshot(path=folder / f"page-{name}.png")
 
 
@@ -83,7 +95,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/pictures"))
-    folder = parser.parse_args().output
+    parser.add_argument("--clip", type=Path, help="a video of which nothing forbids to show pictures")
+    asked = parser.parse_args()
+    folder = asked.output
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         clip = Path(place) / "drawn person.mp4"
@@ -91,10 +105,10 @@ def main() -> None:
         service = RunningService(Path(place))
         try:
             service.start()
-            job_id = service.submit(clip)
+            job_id = service.submit(asked.clip or clip)
             service.wait_ended(job_id)
             with chromium() as browser:
-                take(browser, service.url, job_id, folder)
+                take(browser, service, job_id, folder)
                 take_tasks(browser, service, clip, folder)
         finally:
             service.stop()
