@@ -172,9 +172,8 @@ class Media:
 
     def seconds_of(self, packet: Packet[Any], ticks: int | None) -> float | None:
         """A stamp in a packet's time base as seconds from time 0."""
-        if ticks is None or not packet.time_base:
-            return None
-        return in_seconds(ticks, packet.time_base) - self.zero
+        base = packet.time_base if ticks is not None else None
+        return None if ticks is None or not base else in_seconds(ticks, base) - self.zero
 
     @property
     def counts_packets(self) -> bool:

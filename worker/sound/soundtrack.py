@@ -49,6 +49,7 @@ class Soundtrack:
         self._expected: float | None = None  # seconds at which the next frame should start
         self._drop = 0
         self._buffer: list[Samples] = []
+        self._waiting = 0
 
     @property
     def samples(self) -> int:
@@ -132,17 +133,19 @@ class Soundtrack:
         if self._buffer and len(self._buffer[-1]) != len(samples):
             self._flush_buffer()
         # Damaged float tracks hold NaN; one would spread through the whole spectrum.
-        self._buffer.append(np.nan_to_num(samples, copy=False, posinf=0.0, neginf=0.0))
+        self._buffer.append(samples)
         self._position += samples.shape[1]
-        if sum(part.shape[1] for part in self._buffer) >= _CHUNK_SECONDS * self._rate:
+        self._waiting += samples.shape[1]
+        if self._waiting >= _CHUNK_SECONDS * self._rate:
             self._flush_buffer()
 
     def _flush_buffer(self) -> None:
         if self._buffer:
             channels = np.concatenate(self._buffer, axis=1)
+            np.nan_to_num(channels, copy=False, posinf=0.0, neginf=0.0)
             chunk = self._chunk(channels)
             self._emit(self._position - len(chunk), chunk)
-            self._buffer = []
+            self._buffer, self._waiting = [], 0
 
     def _chunk(self, channels: Samples) -> Samples:
         if self._is_stereo:

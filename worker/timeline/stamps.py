@@ -151,7 +151,8 @@ def _stamp(packet: Packet[Any], track: _Track) -> float | None:
     else:
         track.unstamped += 1
         ticks = packet.pts if track.unstamped > _REORDERED else None
-    return None if ticks is None or not packet.time_base else in_seconds(ticks, packet.time_base)
+    base = packet.time_base if ticks is not None else None
+    return None if ticks is None or not base else in_seconds(ticks, base)
 
 
 def in_seconds(ticks: int, base: Fraction) -> float:
