@@ -23,25 +23,36 @@ SHOTS = 8
 
 
 def make_models(folder: Path, with_int8: bool = False) -> tuple[Path, Path]:
-    """Writes the package NAME, unless it is there as it would be now, and `i3d-rgb.onnx`, if wanted with its 8-bit
-    twin, whose ranges are set by drawn shots; returns models_dir and cache_dir.
-    """
+    """Writes the package NAME and `i3d-rgb.onnx`; returns models_dir and cache_dir."""
+    return make_package(folder / "models"), make_i3d(folder / "cache", with_int8)
+
+
+def make_package(models: Path) -> Path:
+    """Writes the package NAME into the folder `models`, unless it is there as it would be now; returns `models`."""
     torch.manual_seed(0)
-    models, cache = folder / "models", folder / "cache"
     encoder = extractor_id(shipped_models_dir() / "expression")
     spec = ModelSpec(name=NAME, version="0.0.0", face=FaceStream(encoder=encoder))
-    if not (cache / "i3d-rgb.onnx").exists():
-        export_i3d(I3D().state_dict(), cache / "i3d-rgb.onnx")
-    if with_int8 and not (cache / "i3d-rgb-int8.onnx").exists():
-        shown = [draw_shot(index % 3, np.random.default_rng(index))[0] for index in range(SHOTS)]
-        quantize(cache / "i3d-rgb.onnx", cache / "i3d-rgb-int8.onnx", shown)
     written = models / NAME / "spec.json"
     if not written.exists() or written.read_text() != spec.to_json():
         export_onnx(FSENet(FSENetConfig.for_spec(spec)), spec, models / NAME / "fsenet.onnx")
         shipped = json.loads((shipped_models_dir() / "fsenet-starter" / "calibration.json").read_text())
         (models / NAME / "calibration.json").write_text(json.dumps(shipped))
         written.write_text(spec.to_json())
-    return models, cache
+    return models
+
+
+def make_i3d(cache: Path, with_int8: bool = False) -> Path:
+    """Writes `i3d-rgb.onnx` into the folder `cache`, unless it is there; returns `cache`.
+
+    If wanted, its 8-bit twin as well, whose ranges are set by drawn shots.
+    """
+    torch.manual_seed(0)
+    if not (cache / "i3d-rgb.onnx").exists():
+        export_i3d(I3D().state_dict(), cache / "i3d-rgb.onnx")
+    if with_int8 and not (cache / "i3d-rgb-int8.onnx").exists():
+        shown = [draw_shot(index % 3, np.random.default_rng(index))[0] for index in range(SHOTS)]
+        quantize(cache / "i3d-rgb.onnx", cache / "i3d-rgb-int8.onnx", shown)
+    return cache
 
 
 def as_clips(snippets: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

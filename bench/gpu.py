@@ -1,0 +1,362 @@
+"""FSENet and I3D on a GPU: snippets a second, share of the card's matrix throughput, memory, and the cores it needs.
+
+    python -m bench.gpu [--device cuda] [--batches 1 4 16 64] [--budget 420] [--out FILE]
+    python -m bench.gpu --device cpu --batches 1 --size 512        (dry run: the same code on the processor)
+
+Random weights: right for speed, meaningless else. PyTorch and ONNX Runtime (CUDA, and TensorRT where it is installed)
+in float32, float16 and bfloat16. Then a drawn video from file to snippets of frames, decoded on the processor and,
+where PyAV and the driver can, by NVDEC. What does not run is listed with its reason; nothing falls back to another
+device. Rows that would begin after `--budget` seconds are listed as left out. Needs PyTorch and onnxruntime-gpu.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.clips import make_clip
+from bench.harness import benchmark_parser, save
+from bench.random_models import NAME, make_i3d, make_package
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.extractors.i3d import I3D
+from sentiloc.model.fsenet.export import example_inputs
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.decoder.decode import DecodeRequest, SnippetFrames, decode
+from sentiloc.worker.runtime.onnx_session import create_session
+
+RESULTS = Path(__file__).parent / "results" / "gpu.json"
+TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+SIDE = 224
+Row = dict[str, Any]
+Run = Callable[[], object]
+
+
+class Report:
+    """Rows, and what was left out and why; stops when the budget is spent."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._deadline = time.monotonic() + options.budget
+        self._repeats, self._device, self._out = options.repeats, options.device, options.out
+        self.content: dict[str, Any] = {
+            "device": device_name(options.device),
+            "versions": {"torch": torch.__version__, "onnxruntime": ort.__version__},
+            "matrix_flops": {},
+            "rows": [],
+            "end_to_end": [],
+            "left_out": [],
+        }
+
+    def leave_out(self, what: str, reason: object) -> None:
+        """Say that something was not measured."""
+        first = (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]
+        self.content["left_out"].append({"what": what, "reason": first})
+        print(f"left out: {what}: {first}", flush=True)
+
+    def is_late(self, what: str) -> bool:
+        """Whether the budget is spent, which is noted."""
+        if time.monotonic() > self._deadline:
+            self.leave_out(what, "the time budget is spent")
+            return True
+        return False
+
+    def measure(
+        self, what: str, snippets: int, flops: float, peak: float | None, prepare: Callable[[], Run]
+    ) -> None:
+        """One row: the median of the repeats, after a run that does not count."""
+        if self.is_late(what):
+            return
+        used = memory_used(self._device)
+        try:
+            run = prepare()
+            run()
+            seconds = median(self._timed(run) for _ in range(self._repeats))
+        except (
+            RuntimeError,
+            ValueError,
+            SentilocError,
+            ImportError,
+            ort.capi.onnxruntime_pybind11_state.Fail,
+        ) as error:
+            self.leave_out(what, error)
+            return
+        finally:
+            if self._device == "cuda":
+                torch.cuda.empty_cache()
+        rate = snippets / seconds
+        row = {
+            "what": what,
+            "snippets_a_second": rate,
+            "share_of_matrix_throughput": None if peak is None else rate * flops / peak,
+            "memory_mib": (memory_used(self._device, peak=True) - used) / 2**20,
+        }
+        self.content["rows"].append(row)
+        share = "" if peak is None else f"{100 * rate * flops / peak:7.1f} %"
+        print(f"{what:48}{rate:12.1f} snippets/s{share}{row['memory_mib']:9.0f} MiB", flush=True)
+        save(self._out, self.content)
+
+    def _timed(self, run: Run) -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+
+def device_name(device: str) -> str:
+    """The card's name, or that this is a dry run."""
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu (dry run)"
+
+
+def memory_used(device: str, *, peak: bool = False) -> float:
+    """Bytes in use on the card, or the most that PyTorch held where that is more; 0 on a processor."""
+    if device != "cuda":
+        return 0.0
+    free, total = torch.cuda.mem_get_info()
+    return float(max(total - free, torch.cuda.max_memory_reserved() if peak else 0))
+
+
+def synchronized(device: str, call: Callable[[], object]) -> Run:
+    """`call`, and a wait until the card has done it."""
+
+    def run() -> None:
+        with torch.inference_mode():
+            call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def matrix_flops(device: str, kind: torch.dtype, size: int, repeats: int) -> float:
+    """Floating point operations a second of a square matrix product."""
+    left, right = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    run = synchronized(device, lambda: left @ right)
+    run()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return 2.0 * size**3 / median(seconds)
+
+
+def count_flops(network: torch.nn.Module, inputs: list[torch.Tensor]) -> float:
+    """Floating point operations of one forward pass."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(*inputs)
+    return float(counter.get_total_flops())
+
+
+def in_torch(
+    report: Report, options: argparse.Namespace, name: str, network: torch.nn.Module, inputs: Any, per: int
+) -> float:
+    """Rows of a network in PyTorch; `inputs(batch)` makes its inputs, `per` snippets each. Returns FLOP a snippet."""
+    flops = count_flops(network.eval(), inputs(1)) / per
+    for kind, dtype in TYPES.items():
+        peak = report.content["matrix_flops"].get(kind)
+        for batch in options.batches:
+
+            def prepare(dtype: torch.dtype = dtype, batch: int = batch) -> Run:
+                network.to(options.device, dtype)
+                given = [
+                    one.to(options.device, dtype if one.is_floating_point() else None)
+                    for one in inputs(batch)
+                ]
+                return synchronized(options.device, lambda: network(*given))
+
+            report.measure(f"{name} PyTorch {kind} batch {batch}", batch * per, flops, peak, prepare)
+    network.to("cpu", torch.float32)
+    return flops
+
+
+def in_onnx(
+    report: Report, options: argparse.Namespace, name: str, path: Path, feed: Any, per: int, flops: float
+) -> None:
+    """Rows of a graph in ONNX Runtime; `feed(batch)` makes its inputs."""
+    plans = [
+        ("cuda", "float32"),
+        ("cuda", "float16"),
+        ("cuda", "bfloat16"),
+        ("tensorrt", "float32"),
+        ("tensorrt", "float16"),
+    ]
+    for device, kind in plans if options.device == "cuda" else [("cpu", "float32"), ("cpu", "float16")]:
+        what = f"{name} ONNX Runtime {device} {kind}"
+        try:
+            session = open_graph(path, device, kind)
+        except (SentilocError, ImportError, ValueError, RuntimeError) as error:
+            report.leave_out(what, error)
+            continue
+        peak = report.content["matrix_flops"].get(kind)
+        for batch in options.batches:
+            given = feed(batch)
+            report.measure(
+                f"{what} batch {batch}",
+                batch * per,
+                flops,
+                peak,
+                partial(runs, session, given),
+            )
+
+
+def runs(session: ort.InferenceSession, given: dict[str, Any]) -> Run:
+    """What runs a session on given inputs."""
+    return lambda: session.run(None, given)
+
+
+def open_graph(path: Path, device: Any, kind: Any) -> ort.InferenceSession:
+    """A session that runs on `device` alone. Raises SentilocError or ValueError for what cannot be had."""
+    if kind == "bfloat16":
+        raise ValueError("ONNX Runtime has no bfloat16 kernels for these convolutions")
+    if kind == "float32" or device == "tensorrt":
+        return create_session(path, device, None, kind)
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    half = path.with_name(f"{path.stem}-float16.onnx")
+    if not half.exists():
+        onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), half)
+    return create_session(half, device)
+
+
+def networks(report: Report, options: argparse.Namespace) -> None:
+    """FSENet on videos of `--length` snippets, and I3D."""
+    if "fsenet" in options.networks:
+        config, length = FSENetConfig(), options.length
+        fsenet = FSENet(config)
+        graph = make_package(options.clips / "models") / NAME / "fsenet.onnx"
+        flops = in_torch(
+            report, options, "FSENet", fsenet, lambda n: example_inputs(config, n, length), length
+        )
+        names = [
+            one.name for one in ort.InferenceSession(graph, providers=["CPUExecutionProvider"]).get_inputs()
+        ]
+
+        def feed(batch: int) -> dict[str, Any]:
+            return dict(
+                zip(names, (one.numpy() for one in example_inputs(config, batch, length)), strict=True)
+            )
+
+        in_onnx(report, options, "FSENet", graph, feed, length, flops)
+    if "i3d" in options.networks:
+        flops = in_torch(
+            report, options, "I3D", I3D(), lambda n: [torch.rand(n, 3, 16, SIDE, SIDE) * 2 - 1], 1
+        )
+        rng = np.random.default_rng(0)
+
+        def frames(batch: int) -> dict[str, Any]:
+            return {"frames": rng.integers(0, 255, (batch, 16, SIDE, SIDE, 3), np.uint8)}
+
+        in_onnx(report, options, "I3D", make_i3d(options.clips / "cache") / "i3d-rgb.onnx", frames, 1, flops)
+
+
+def end_to_end(report: Report, options: argparse.Namespace) -> None:
+    """Decoding beside the network's best rate: how many cores keep the card busy."""
+    clip = make_clip(options.clips, "h264", 720, 10)
+    best = max(
+        (r["snippets_a_second"] for r in report.content["rows"] if r["what"].startswith("I3D")), default=None
+    )
+    for what, snippets in (("decoded on the processor", on_processor), ("decoded by NVDEC", by_nvdec)):
+        if report.is_late(what):
+            return
+        try:
+            wall, cpu, count = spent(partial(snippets, clip, options.device))
+        except Exception as error:
+            report.leave_out(what, error)
+            continue
+        row = {"what": what, "snippets_a_second": count / wall, "cpu_seconds_a_snippet": cpu / count}
+        row["cores_for_one_card"] = None if best is None else best * cpu / count
+        report.content["end_to_end"].append(row)
+        cores = "" if best is None else f", {row['cores_for_one_card']:.1f} cores keep the network busy"
+        print(
+            f"{what:48}{count / wall:12.1f} snippets/s, {1000 * cpu / count:.1f} CPU ms each{cores}",
+            flush=True,
+        )
+
+
+def spent(work: Callable[[], int]) -> tuple[float, float, int]:
+    """Wall seconds, processor seconds of this process and its children, and what the work counted."""
+    before, start = os.times(), time.perf_counter()
+    count = work()
+    after, wall = os.times(), time.perf_counter() - start
+    return wall, sum(after[:4]) - sum(before[:4]), max(1, count)
+
+
+def on_processor(clip: Path, _device: str) -> int:
+    """Snippets that the sandboxed decoder hands over."""
+    limits = RuntimeConfig().decode_limits
+    with closing(decode(clip, DecodeRequest(visual_size=SIDE), limits)) as events:
+        return sum(isinstance(event, SnippetFrames) for event in events)
+
+
+def by_nvdec(clip: Path, device: str) -> int:
+    """Snippets of frames that NVDEC decodes and the processor scales. Raises if the card does not decode them."""
+    import av
+    from av.codec.hwaccel import HWAccel
+
+    if device != "cuda":
+        raise RuntimeError("a dry run has no NVDEC")
+    accelerator = HWAccel("cuda", allow_software_fallback=False)
+    count = 0
+    with av.open(str(clip), hwaccel=accelerator) as container:
+        for frame in scaled(container):
+            count += frame.shape[0] == SIDE
+    return count // 16
+
+
+def scaled(container: Any) -> Iterator[Any]:
+    """Each frame as (224, 224, 3)."""
+    for frame in container.decode(video=0):
+        yield frame.reformat(SIDE, SIDE, "rgb24").to_ndarray()
+
+
+def refuse_fallback(device: str) -> None:
+    """End with status 2 where the card that was asked for is not there: its figures would be a processor's."""
+    if device != "cuda":
+        return
+    if not torch.cuda.is_available():
+        sys.exit("bench.gpu: PyTorch sees no CUDA device; --device cpu makes a dry run")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        sys.exit("bench.gpu: this ONNX Runtime has no CUDA: pip install 'onnxruntime-gpu[cuda,cudnn]'")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = benchmark_parser(__doc__, RESULTS)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--networks", nargs="+", choices=("fsenet", "i3d"), default=["fsenet", "i3d"])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--length", type=int, default=390, help="snippets of a video for FSENet")
+    parser.add_argument(
+        "--size", type=int, default=8192, help="side of the matrices whose product is the yardstick"
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--budget", type=float, default=420, help="seconds after which no row begins")
+    options = parser.parse_args(arguments)
+    refuse_fallback(options.device)
+    report = Report(options)
+    for kind, dtype in TYPES.items():
+        report.content["matrix_flops"][kind] = matrix_flops(
+            options.device, dtype, options.size, options.repeats
+        )
+        print(
+            f"matrix product {kind:33}{report.content['matrix_flops'][kind] / 1e12:12.2f} TFLOP/s", flush=True
+        )
+    networks(report, options)
+    end_to_end(report, options)
+    save(options.out, report.content)
+
+
+if __name__ == "__main__":
+    main()
