@@ -64,10 +64,10 @@ def _on_ready(**_: Any) -> None:
     Watchdog(settings.stall_seconds).start()
     redis = connect(settings)
     store = JobStore(redis, settings.redis_prefix)
-    dispatcher = Dispatcher(settings, redis)
+    dispatcher, storage = Dispatcher(settings, redis), make_storage(settings)
     try:
         for job_id in store.leased():
-            if take_from_dead_owner(store, job_id, settings.max_attempts):
+            if take_from_dead_owner(store, storage, job_id, settings.max_attempts):
                 dispatcher.send(job_id)
     except RedisError as error:
         logger.warning("orphaned jobs wait for the reaper, because Redis does not answer: %s", error)

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from sentiloc.app.housekeeping.ownership import Ownership
-from sentiloc.app.housekeeping.retention import Retention
+from sentiloc.app.housekeeping.retention import Retention, delete_results
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
@@ -127,6 +127,10 @@ class Reaper:
                 logger.warning("job %s lost its worker and is %s now", job_id, state)
             if state is JobState.QUEUED:
                 self._dispatcher.send(job_id)
+            record = self._store.get(job_id) if state is JobState.FAILED else None
+            if record is not None:
+                # The last attempt may have stored its result before it was killed.
+                delete_results(self._storage, record)
 
     def _resend(self) -> None:
         empty = self._dispatcher.is_empty()

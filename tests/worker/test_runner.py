@@ -431,10 +431,24 @@ def test_a_dead_owner_is_known_and_a_living_one_is_not_robbed(settings: Settings
     living, orphaned = submit(store, settings), submit(store, settings)
     assert store.claim(living.id, new_owner(), 30.0)
     assert store.claim(orphaned.id, dead, 30.0)
-    assert not take_from_dead_owner(store, living.id, 3)
+    assert not take_from_dead_owner(store, LocalStorage(settings.data_dir), living.id, 3)
     runner(settings, store, lambda *_: Answer()).run(orphaned.id)
     record = get(store, orphaned)
     assert (record.state, record.attempt, record.crashes) == (JobState.SUCCEEDED, 2, 1)
+
+
+def test_a_job_that_is_given_up_keeps_no_result(settings: Settings, store: JobStore) -> None:
+    storage = LocalStorage(settings.data_dir)
+    job = submit(store, settings)
+    script = "from sentiloc.worker.jobs.owner import new_owner; print(new_owner())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert store.claim(job.id, done.stdout.strip(), 30.0)
+    with storage.writer(result_key(job.id, 1)) as writer:
+        writer.write(b"{}")
+        writer.commit()
+    assert not take_from_dead_owner(store, storage, job.id, max_attempts=1)
+    assert get(store, job).state is JobState.FAILED
+    assert storage.size(result_key(job.id, 1)) is None
 
 
 def test_a_job_s_media_is_charged_and_ends_its_key_s_quota(settings: Settings, store: JobStore) -> None:

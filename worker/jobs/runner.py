@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import RedisError
 
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.housekeeping.retention import delete_results
 from sentiloc.app.jobs.found import found_in
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState
@@ -97,7 +98,7 @@ class JobRunner:
 
     def _claim(self, job_id: str) -> JobRecord | None:
         """Take the job whose turn it is. The message only wakes this worker: it need not name that job."""
-        take_from_dead_owner(self._store, job_id, self._settings.max_attempts)
+        take_from_dead_owner(self._store, self._storage, job_id, self._settings.max_attempts)
         return self._store.claim(job_id, new_owner(), self._settings.lease_seconds, in_turn=True)
 
     def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
@@ -308,11 +309,16 @@ def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
         raise WrongVersionError(ErrorCode.MODEL_UNAVAILABLE, detail)
 
 
-def take_from_dead_owner(store: JobStore, job_id: str, max_attempts: int) -> bool:
-    """Requeue an orphaned job whose worker ran on this machine and has ended; True when it is queued."""
+def take_from_dead_owner(store: JobStore, storage: Storage, job_id: str, max_attempts: int) -> bool:
+    """Requeue an orphaned job whose worker ran on this machine and has ended; True when it is queued.
+
+    A job that is given up keeps no result that a killed attempt had stored.
+    """
     record = store.get(job_id)
     if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):
         return False
     state = store.expire(job_id, max_attempts, dead_owner=record.owner)
     logger.warning("job %s lost its worker (attempt %d) and is now %s", job_id, record.attempt, state)
+    if state is JobState.FAILED:
+        delete_results(storage, record)
     return state is JobState.QUEUED
