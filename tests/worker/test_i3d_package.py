@@ -1,4 +1,4 @@
-"""fsenet-i3d: without I3D's weights a clear error says what to run; with them three streams are evidence."""
+"""fsenet-i3d: without I3D's weights a clear error says what to run; with them the picture is evidence, too."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_nothing_present_conveys_nothing(localizer: Localizer) -> None:
 @pytest.mark.skipif(
     cached_weights(i3d_weights(KINETICS_I3D)) is None, reason="the weights i3d-kinetics are not pulled"
 )
-def test_a_video_is_localized_with_three_streams(package: ModelPackage, tmp_path: Path) -> None:
+def test_the_picture_of_a_video_is_evidence_beside_its_sound(package: ModelPackage, tmp_path: Path) -> None:
     video = tmp_path / "clip.mp4"
-    make_clip(video)
+    make_clip(video, audio="aac", beeps=((0.2, 1.8),))
     result = load_sentiment_pipeline(package, RuntimeConfig(threads=1)).localize(video, lambda *_: None)
-    assert "visual" in result.curve.without
+    assert {"visual", "audio"} <= set(result.curve.without)
