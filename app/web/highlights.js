@@ -140,7 +140,7 @@ function watch() {
   if (playing >= 0 && $("player").currentTime >= moments[playing].end) play(playing + 1).catch((error) => tell(error.message));
 }
 
-// Leaving with a cut, or with a film.
+// Leaving with a cut, or with a reel.
 
 const clips = () => moments.map(({ job, start, end, kind, confidence }) => ({ job, start, end, label: kind, confidence }));
 
@@ -184,7 +184,7 @@ async function offer() {
   $("made").href = apiKey() ? URL.createObjectURL((await getBlob(path)).blob) : path;
   $("made").download = `${reel.title}.mp4`;
   $("made").hidden = false;
-  tell(`The film is ready: ${reel.seconds.toFixed(1)} s.`);
+  tell(`The reel is ready: ${reel.seconds.toFixed(1)} s.`);
 }
 
 $("find").addEventListener("submit", tried(find));
