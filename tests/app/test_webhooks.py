@@ -95,10 +95,10 @@ def sender(settings: Settings, store: JobStore) -> WebhookSender:
 @pytest.fixture
 def check() -> Callable[..., dict[str, Any]]:
     """The receiver's check as `docs/api.md` gives it."""
-    code = re.search(r"```python\n(def check_webhook.*?)```", (ROOT / "docs" / "api.md").read_text(), re.S)
+    code = re.search(r"```python\n(import base64.*?def check_webhook.*?)```", (ROOT / "docs" / "api.md").read_text(), re.S)
     assert code is not None
     names: dict[str, Any] = {}
-    exec("import base64, hashlib, hmac, json, time\n" + code[1], names)
+    exec(code[1], names)
     found: Callable[..., dict[str, Any]] = names["check_webhook"]
     return found
 
