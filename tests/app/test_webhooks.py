@@ -95,7 +95,8 @@ def sender(settings: Settings, store: JobStore) -> WebhookSender:
 @pytest.fixture
 def check() -> Callable[..., dict[str, Any]]:
     """The receiver's check as `docs/api.md` gives it."""
-    code = re.search(r"```python\n(import base64.*?def check_webhook.*?)```", (ROOT / "docs" / "api.md").read_text(), re.S)
+    page = (ROOT / "docs" / "api.md").read_text()
+    code = re.search(r"```python\n(import base64.*?def check_webhook.*?)```", page, re.S)
     assert code is not None
     names: dict[str, Any] = {}
     exec(code[1], names)
