@@ -15,7 +15,7 @@ CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,ima
     [
         ("", "json"),
         ("*/*", "json"),
-        (CHROMIUM, "json"),
+        (CHROMIUM, "html"),  # the report, for a person
         ("application/json, text/plain, */*", "json"),
         ("text/csv", "csv"),
         ("text/csv, application/json", "csv"),

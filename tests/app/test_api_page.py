@@ -20,6 +20,7 @@ def test_every_path_is_on_the_page_and_no_other(client: TestClient) -> None:
         "$BATCH": "{batch_id}",
         "$HOOK": "{webhook_id}",
         "$KEY_ID": "{key_id}",
+        "$TOKEN": "{token}",
         "/thumbnails/0": "/thumbnails/{n}",
         "/owners/me": "/owners/{owner}",
     }

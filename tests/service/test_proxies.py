@@ -91,6 +91,8 @@ def test_the_page_and_the_docs_find_their_files(http: httpx.Client) -> None:
     found = re.findall(r'(?:href|src)="([^"#]+)"', page.text)
     assert len(found) > 10
     for path in found:
+        if "://" in path:
+            continue
         assert http.get(page.url.join(path)).status_code == 200, path
     docs = http.get("/docs")
     for path in re.findall(r'(?:href|src)="([^"#]+)"', docs.text):

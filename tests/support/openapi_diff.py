@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,8 +212,14 @@ def _narrower(place: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[
         if key in new and (key not in old or new[key] < old[key]):
             yield f"{place}: {key} is {new[key]} now"
     for key in ("pattern", "format"):
-        if key in new and new[key] != old.get(key):
+        if key in new and new[key] != old.get(key) and not _only_adds(old.get(key), new[key]):
             yield f"{place}: {key} is {new[key]} now"
+
+
+def _only_adds(old: str | None, new: str) -> bool:
+    """True if both patterns list words, as `^(json|csv)$`, and the new one lists all of the old one's."""
+    before, after = (re.fullmatch(r"\^\(([\w|]+)\)\$", one or "") for one in (old, new))
+    return bool(before and after and set(before[1].split("|")) <= set(after[1].split("|")))
 
 
 def main() -> None:

@@ -922,6 +922,36 @@ export interface SeriesCurveBody {
   face_present: boolean[];
 }
 
+/** A link. */
+export interface ShareBody {
+  token: string;
+  /** Path of what is shared, for programs */
+  path: string;
+  /** Path of a player that can be framed */
+  embed: string;
+  expires_at: string;
+}
+
+/** What a link shows: the name, the segments, and where the video is. Nothing else of the job is told. */
+export interface SharedBody {
+  kind: JobKind;
+  name: string;
+  /** Seconds; null for a reel */
+  duration: number | null;
+  segments: SharedSegment[];
+  video: string;
+  expires_at: string;
+}
+
+/** A segment of a shared result. */
+export interface SharedSegment {
+  start: number;
+  end: number;
+  label: string;
+  confidence: number;
+  source: string;
+}
+
 /** Loudness over time: value i covers [i·step, (i+1)·step) seconds. */
 export interface SoundBody {
   /** Seconds per value */
