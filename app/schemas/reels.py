@@ -175,31 +175,32 @@ class ReelRequest(_WithTitle):
     )
 
 
+EXAMPLE_REEL_BODY: dict[str, Any] = {
+    "id": EXAMPLE_REEL_ID,
+    "state": "succeeded",
+    "progress": 1.0,
+    "title": "Holiday",
+    "seconds": 5.04,
+    "frames": 126,
+    "rate": "25/1",
+    "width": 1280,
+    "height": 720,
+    "clips": 1,
+    "created_at": "2026-01-31T12:00:00Z",
+    "expires_at": "2026-03-02T12:00:09Z",
+    "error": None,
+    "job": f"/v1/jobs/{EXAMPLE_REEL_ID}",
+    "video": f"/v1/reels/{EXAMPLE_REEL_ID}/video",
+}
+
+
 class ReelBody(Body):
     """A reel: a job that renders a video. Follow, cancel and delete it under `/jobs`."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [
-                {
-                    "id": EXAMPLE_REEL_ID,
-                    "state": "succeeded",
-                    "progress": 1.0,
-                    "title": "Holiday",
-                    "seconds": 5.04,
-                    "frames": 126,
-                    "rate": "25/1",
-                    "width": 1280,
-                    "height": 720,
-                    "clips": 1,
-                    "created_at": "2026-01-31T12:00:00Z",
-                    "expires_at": "2026-03-02T12:00:09Z",
-                    "error": None,
-                    "job": f"/v1/jobs/{EXAMPLE_REEL_ID}",
-                    "video": f"/v1/reels/{EXAMPLE_REEL_ID}/video",
-                }
-            ]
+            "examples": [EXAMPLE_REEL_BODY],
         },
     )
 
@@ -222,6 +223,11 @@ class ReelBody(Body):
 
 class ReelListBody(Body):
     """A page of reels, newest first."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reels": [EXAMPLE_REEL_BODY], "next_cursor": None}]},
+    )
 
     reels: list[ReelBody]
     next_cursor: str | None = Field(description="The cursor of the next page; null on the last page")

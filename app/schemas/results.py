@@ -72,6 +72,8 @@ EXAMPLE_RESULT: dict[str, Any] = {
         }
     ],
     "shots": [2.36],
+    "provisional": False,
+    "scored_until": None,
 }
 
 

@@ -149,8 +149,20 @@ class SentEvent(Body):
     error: str | None = Field(description="A stable code that says why there was no answer")
 
 
+_SENT: dict[str, Any] = {
+    "event_id": "msg_xJ3k0cQ2Yw1uH8m5VtB7Nw",
+    "at": "2026-01-31T12:00:09Z",
+    "seconds": 0.21,
+    "attempt": 1,
+    "status": 204,
+    "error": None,
+}
+
+
 class DeliveriesBody(Body):
     """The last 100 delivery attempts to a webhook, oldest first."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"deliveries": [_SENT]}]})
 
     deliveries: list[SentEvent]
 

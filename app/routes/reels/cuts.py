@@ -31,7 +31,19 @@ from sentiloc.model.errors import ErrorCode
 router = APIRouter(tags=["reels"])
 
 MAX_BODY_BYTES = 256 * 1024
-_FILES: dict[str, Any] = {known.media_type: {"schema": {"type": "string"}} for known in CUT_FORMATS.values()}
+# How a file of each format begins.
+_FIRST_LINES = {
+    "edl": "TITLE: Highlights\nFCM: NON-DROP FRAME\n",
+    "fcp7": '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>\n<xmeml version="5">',
+    "fcpxml": '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n<fcpxml version="1.10">',
+    "otio": '{"OTIO_SCHEMA": "Timeline.1", "name": "Highlights"}',
+    "mlt": '<?xml version="1.0" encoding="utf-8"?>\n<mlt title="Highlights">',
+    "llc": "{version: 1, mediaFileName: 'holiday.mp4', cutSegments: []}",
+}
+_FILES: dict[str, Any] = {
+    known.media_type: {"schema": {"type": "string"}, "example": _FIRST_LINES[name]}
+    for name, known in CUT_FORMATS.items()
+}
 _FILES["application/zip"] = {"schema": {"type": "string", "format": "binary"}}
 CUT_ANSWER: dict[str, Any] = {
     "description": "The sequence in the requested format",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from sentiloc.app.http.address import address, current_base
 from sentiloc.app.http.answers import BAD_RANGES
@@ -46,8 +46,27 @@ class LinkNotFound(TypedProblem):
     example = "This link is not valid, or no longer."
 
 
+_SHOWN_LINK = "xJ3k0cQ2Yw1uH8m5VtB7Nw_1798761600_Zb1c9sQ2"
+_SHARED_RESULT: dict[str, Any] = {
+    "kind": "localize",
+    "name": "holiday.mp4",
+    "duration": 9.6,
+    "segments": [{"start": 3.2, "end": 6.4, "label": "positive", "confidence": 0.83, "source": "model"}],
+    "video": f"/v1/shared/{_SHOWN_LINK}/video",
+    "expires_at": "2026-12-31T12:00:00Z",
+}
+_SHARED_LINK: dict[str, Any] = {
+    "token": _SHOWN_LINK,
+    "path": f"/v1/shared/{_SHOWN_LINK}",
+    "embed": f"/embed/{_SHOWN_LINK}",
+    "expires_at": "2026-12-31T12:00:00Z",
+}
+
+
 class ShareBody(Body):
     """A link."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_SHARED_LINK]})
 
     token: str
     path: str = Field(description="Path of what is shared, for programs")
@@ -67,6 +86,8 @@ class SharedSegment(Body):
 
 class SharedBody(Body):
     """What a link shows: the name, the segments, and where the video is. Nothing else of the job is told."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_SHARED_RESULT]})
 
     kind: JobKind
     name: str
