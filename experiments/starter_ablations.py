@@ -30,7 +30,7 @@ from recipes.starter.dataset import (
 from recipes.starter.development import NOTHING, read_development
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.faces.draft import Sources
-from recipes.starter.fit import RECIPE, fit, seat
+from recipes.starter.fit import RECIPE, fit, make_ensemble
 from recipes.starter.judge import by_kind, calibrate, neutral_marked, proposals_map
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
@@ -108,8 +108,8 @@ def measure(
     )
     read = shift_items(read_faces_of(items, faces), seed=0)
     network = fit(read, read_faces_of(held, faces), run=None, seed=0, recipe=SHORT).network
-    committee = seat([(network, faces)])
-    scores, clip_scores = score_items(committee, held), score_items(committee, real)
+    ensemble = make_ensemble([(network, faces)])
+    scores, clip_scores = score_items(ensemble, held), score_items(ensemble, real)
     calibration = calibrate(held, scores, [], {})[0]
     kinds = {
         kind: 100 * proposals_map(part, {i.name: scores[i.name] for i in part})

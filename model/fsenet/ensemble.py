@@ -38,7 +38,7 @@ class Reading(nn.Module):
         return output
 
 
-class Committee(nn.Module):
+class Ensemble(nn.Module):
     """Networks that take the same streams, their scores averaged, with one encoder of a stream for all of them.
 
     Without `audio_encoder` the members' own audio goes in (B, T, dim), with it log-mel (B, T, *audio_shape). Without
@@ -56,7 +56,7 @@ class Committee(nn.Module):
         super().__init__()
         config = members[0].config
         if any(_served(member.config) != _served(config) for member in members):
-            raise ValueError("the members of a committee take the same streams")
+            raise ValueError("the members of an ensemble take the same streams")
         config = replace(config, audio_shape=audio_shape) if audio_shape else config
         self.config = replace(config, visual_dim=visual_dim) if visual_dim else config
         self.members = nn.ModuleList(members)
@@ -83,18 +83,18 @@ class Committee(nn.Module):
         outputs = [member(visual, audio, face, *masks) for member in self.members]
         return FSENetOutput(*(torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True)))
 
-    def hearing(self, audio_encoder: nn.Module, audio_shape: tuple[int, int]) -> Committee:
+    def with_audio_encoder(self, audio_encoder: nn.Module, audio_shape: tuple[int, int]) -> Ensemble:
         """The same members behind an audio encoder that gives the audio that they take."""
         members = [member for member in self.members if isinstance(member, Reading)]
         visual_dim = self.config.visual_dim if self.visual_encoder else None
-        return Committee(members, audio_encoder, audio_shape, self.visual_encoder, visual_dim).eval()
+        return Ensemble(members, audio_encoder, audio_shape, self.visual_encoder, visual_dim).eval()
 
-    def seeing(self, visual_encoder: nn.Module, visual_dim: int) -> Committee:
+    def with_visual_encoder(self, visual_encoder: nn.Module, visual_dim: int) -> Ensemble:
         """The same members behind a visual encoder that makes of features (B, T, visual_dim) what they take."""
         members = [member for member in self.members if isinstance(member, Reading)]
         shape = self.config.audio_shape if self.audio_encoder else None
         audio_shape = (shape[0], shape[1]) if shape and len(shape) == 2 else None
-        return Committee(members, self.audio_encoder, audio_shape, visual_encoder, visual_dim).eval()
+        return Ensemble(members, self.audio_encoder, audio_shape, visual_encoder, visual_dim).eval()
 
 
 def _served(config: FSENetConfig) -> tuple[object, ...]:

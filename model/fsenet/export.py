@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.fsenet.ensemble import Committee
+from sentiloc.model.fsenet.ensemble import Ensemble
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.spec import ModelSpec
 from sentiloc.model.training.graph_export import Graph, export_graph
@@ -27,7 +27,7 @@ PARITY_LENGTHS = (1, 7, 8, 500)
 class ServingGraph(nn.Module):
     """FSENet with positional inputs for its own streams only: features first, then their masks."""
 
-    def __init__(self, network: FSENet | Committee) -> None:
+    def __init__(self, network: FSENet | Ensemble) -> None:
         super().__init__()
         self.network = network
 
@@ -55,7 +55,7 @@ def check_spec(config: FSENetConfig, spec: ModelSpec) -> None:
             )
 
 
-def export_onnx(network: FSENet | Committee, spec: ModelSpec, path: Path) -> float:
+def export_onnx(network: FSENet | Ensemble, spec: ModelSpec, path: Path) -> float:
     """Write the ONNX graph and return the largest |PyTorch - ONNX Runtime| over T = 1, 7, 8, 500.
 
     Raises `spec_mismatch` if the network does not fit the spec, `internal` if the graph's numbers differ by

@@ -9,14 +9,14 @@ import torch
 from sentiloc.model.data.items import Item
 from sentiloc.model.evaluation.metrics import DetectionMetrics, GroundTruthSegment, evaluate_detections
 from sentiloc.model.fsenet.batching import collate
-from sentiloc.model.fsenet.ensemble import Committee
+from sentiloc.model.fsenet.ensemble import Ensemble
 from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.proposals.proposals import propose
 from sentiloc.model.proposals.tsl300 import LABELS, video_scores
 from sentiloc.model.segments import FrameScores, Proposal
 
 
-def score_items(network: FSENet | Committee, items: Sequence[Item]) -> dict[str, FrameScores]:
+def score_items(network: FSENet | Ensemble, items: Sequence[Item]) -> dict[str, FrameScores]:
     """Frame scores of each item by name: scores (T, C + 1) by the config's fusion, saliency (T,)."""
     device = next(network.parameters()).device
     training = network.training

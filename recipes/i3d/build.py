@@ -34,7 +34,7 @@ from recipes.starter.dataset import (
 from recipes.starter.development import extract_development
 from recipes.starter.faces.bank import face_reading, file_digest
 from recipes.starter.faces.draft import EMBEDDING
-from recipes.starter.fit import RECIPE, Fitted, finish, fit, seat, starter_spec, write_package
+from recipes.starter.fit import RECIPE, Fitted, finish, fit, make_ensemble, starter_spec, write_package
 from recipes.starter.picture_packages import unpack_all
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
@@ -43,7 +43,7 @@ from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.i3d import read_state
 from sentiloc.model.extractors.i3d_kinetics import class_names
 from sentiloc.model.extractors.scene import SceneReader, group_members
-from sentiloc.model.fsenet.ensemble import Committee
+from sentiloc.model.fsenet.ensemble import Ensemble
 from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.fsenet.train import TrainConfig
 from sentiloc.model.package import extractor_id, shipped_models_dir
@@ -101,15 +101,15 @@ def build(studio: Studio, out: Path, plan: I3DPlan | None = None) -> Fitted:
     scenes = studio.scenes(held_out=False)
     reader = fit_reader(scenes, plan.axes)
     parts = make_training(studio, plan, scenes, reader), make_held_out(studio, plan, reader)
-    committee = fit_networks(material, plan, parts, seed)
+    ensemble = fit_networks(material, plan, parts, seed)
     spec = i3d_spec(material)
     clips = read_clips(studio, spec, reader)
-    fitted = finish(committee, load_voice_reader(material.hearing), parts[1], clips)
-    fitted = replace(fitted, network=fitted.network.seeing(reader, VISUAL.dim))
+    fitted = finish(ensemble, load_voice_reader(material.hearing), parts[1], clips)
+    fitted = replace(fitted, network=fitted.network.with_visual_encoder(reader, VISUAL.dim))
     out.mkdir(parents=True, exist_ok=True)
     write_package(fitted, spec, out)
-    draw(committee, fitted, parts[1], clips, out)
-    report(committee, fitted, parts[1], material.run / "scores_i3d.json")
+    draw(ensemble, fitted, parts[1], clips, out)
+    report(ensemble, fitted, parts[1], material.run / "scores_i3d.json")
     return fitted
 
 
@@ -195,10 +195,10 @@ def fit_network(
 
 def fit_networks(
     material: Material, plan: I3DPlan, parts: tuple[list[Item], list[Item]], seed: int
-) -> Committee:
+) -> Ensemble:
     """Networks put together: half of them know of a face what is read in it, half its whole embedding."""
     whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
-    return seat(
+    return make_ensemble(
         [
             (fit_network(material, plan, faces, parts, seed + n), faces)
             for n in range(plan.pairs)

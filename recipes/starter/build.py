@@ -33,14 +33,14 @@ from recipes.starter.development import read_development
 from recipes.starter.faces.bank import face_reading, file_digest
 from recipes.starter.faces.draft import EMBEDDING, SNIPPET
 from recipes.starter.faces.material import gather
-from recipes.starter.fit import RECIPE, Fitted, finish, fit, seat, starter_spec, write_package
+from recipes.starter.fit import RECIPE, Fitted, finish, fit, make_ensemble, starter_spec, write_package
 from recipes.starter.judge import by_kind, clip_evidence, crossed_probabilities, judge, outcomes
 from recipes.starter.plots import plot_reliability, plot_timeline
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
 from recipes.starter.splits import FOLDS
 from sentiloc.model.data.items import Item
-from sentiloc.model.fsenet.ensemble import Committee
+from sentiloc.model.fsenet.ensemble import Ensemble
 from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.fsenet.scoring import score_items
 from sentiloc.model.fsenet.train import TrainConfig
@@ -83,13 +83,13 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
     train_extractors(material, out.parent, seed)
     hearing = load_voice_reader(material.hearing)
     held_out = make_held_out(material, plan, hearing, seed)
-    committee = fit_networks(material, plan, held_out, seed)
+    ensemble = fit_networks(material, plan, held_out, seed)
     clips = read_development(data, material.cache / "clips_development", out.parent, hearing)
-    fitted = finish(committee, hearing, held_out, clips)
+    fitted = finish(ensemble, hearing, held_out, clips)
     out.mkdir(parents=True, exist_ok=True)
     write_package(fitted, starter_spec(FaceStream(encoder=extractor_id(material.expression.parent))), out)
-    draw(committee, fitted, held_out, clips, out)
-    report(committee, fitted, held_out, run / "scores.json")
+    draw(ensemble, fitted, held_out, clips, out)
+    report(ensemble, fitted, held_out, run / "scores.json")
     return fitted
 
 
@@ -122,7 +122,7 @@ def fit_network(
     return fit(shift_items(items, seed=seed), held_out, run=folder, seed=seed, recipe=plan.recipe).network
 
 
-def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int) -> Committee:
+def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int) -> Ensemble:
     """Pairs of networks put together: of each pair, one knows of a face what is read in it, one its whole embedding."""
     whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
     networks = []
@@ -132,7 +132,7 @@ def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int
         networks += [
             (fit_network(material, plan, faces, parts, seed + pair), faces) for faces in (read, whole)
         ]
-    return seat(networks)
+    return make_ensemble(networks)
 
 
 def train_extractors(material: Material, models: Path, seed: int) -> None:
@@ -157,7 +157,7 @@ def _module(name: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", f"recipes.starter.{name}", *arguments], check=True)  # noqa: S603
 
 
-def report(network: Committee, fitted: Fitted, held_out: list[Item], path: Path) -> None:
+def report(network: Ensemble, fitted: Fitted, held_out: list[Item], path: Path) -> None:
     """Scores on held-out sequences, all and by kind, as JSON and in the log."""
     scores = score_items(network, held_out)
     kinds = {"all": held_out, **by_kind(held_out)}
@@ -173,7 +173,7 @@ def report(network: Committee, fitted: Fitted, held_out: list[Item], path: Path)
     logger.info("held-out sequences: %s", json.dumps(summary))
 
 
-def draw(network: Committee, fitted: Fitted, held_out: list[Item], clips: list[Item], out: Path) -> None:
+def draw(network: Ensemble, fitted: Fitted, held_out: list[Item], clips: list[Item], out: Path) -> None:
     """The card's plots: reliability (each half under the other's calibration) and one composed sequence."""
     scores, clip_scores = score_items(network, held_out), score_items(network, clips)
     score, right, owner = outcomes(held_out, scores)

@@ -14,7 +14,7 @@ from torch import nn
 from recipes.starter.judge import calibrate, pick_threshold
 from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.logmel import NORMAL_LEVEL
-from sentiloc.model.fsenet.ensemble import Committee, Reading
+from sentiloc.model.fsenet.ensemble import Ensemble, Reading
 from sentiloc.model.fsenet.export import export_onnx
 from sentiloc.model.fsenet.losses import LossConfig, Supervision
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
@@ -59,7 +59,7 @@ RECIPE = TrainConfig(
 class Fitted:
     """A trained starter (audio encoder inside), its calibration, threshold and cross-validated ECE."""
 
-    network: Committee
+    network: Ensemble
     calibration: Calibration
     threshold: float
     calibration_error: float
@@ -89,28 +89,26 @@ def fit(
     return train(config, items, held_out, run_dir=run, resume=True, device="cpu")
 
 
-def seat(networks: Sequence[tuple[FSENet, FloatArray]]) -> Committee:
+def make_ensemble(networks: Sequence[tuple[FSENet, FloatArray]]) -> Ensemble:
     """Networks as one on sound read (T, n) and face embeddings (T, 256), which each has read in its way (m, 256)."""
     members = [
         Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
         for net, faces in networks
     ]
-    return Committee(members).eval()
+    return Ensemble(members).eval()
 
 
-def finish(
-    committee: Committee, hearing: nn.Module, held_out: Sequence[Item], clips: Sequence[Item]
-) -> Fitted:
+def finish(ensemble: Ensemble, hearing: nn.Module, held_out: Sequence[Item], clips: Sequence[Item]) -> Fitted:
     """Calibrate on held-out sequences and real clips (sound read in both), choose the default threshold there, and put
     what reads the sound into the network.
     """
-    scores, clip_scores = score_items(committee, held_out), score_items(committee, clips)
+    scores, clip_scores = score_items(ensemble, held_out), score_items(ensemble, clips)
     calibration, error = calibrate(held_out, scores, clips, clip_scores)
     threshold = pick_threshold(
         held_out, scores, clips, clip_scores, calibration, most_marked=MOST_NEUTRAL_MARKED
     )
     return Fitted(
-        network=committee.hearing(hearing, (AUDIO.frames, AUDIO.mels)),
+        network=ensemble.with_audio_encoder(hearing, (AUDIO.frames, AUDIO.mels)),
         calibration=calibration,
         threshold=threshold,
         calibration_error=error,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sentiloc.model.fsenet.ensemble import Committee, Reading
+from sentiloc.model.fsenet.ensemble import Ensemble, Reading
 from sentiloc.model.fsenet.export import export_onnx
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.streams import LogMelEncoder
@@ -28,23 +28,23 @@ def _member(seed: int, *, audio: int = 12, face: int = 4, whole_face: int = 6) -
 
 
 @torch.inference_mode()
-def test_a_committee_says_the_mean_of_what_its_members_say_of_encoded_audio() -> None:
+def test_an_ensemble_says_the_mean_of_what_its_members_say_of_encoded_audio() -> None:
     members, encoder = [_member(0), _member(1)], LogMelEncoder(FRAMES, MELS).eval()
-    committee = Committee(members, encoder, (FRAMES, MELS)).eval()
+    ensemble = Ensemble(members, encoder, (FRAMES, MELS)).eval()
     audio, face = torch.randn(2, 5, FRAMES, MELS), torch.randn(2, 5, 6)
     heard = torch.rand(2, 5) > 0.3
     audio[~heard] = 1e9
-    found = committee(None, audio, face, audio_present=heard)
+    found = ensemble(None, audio, face, audio_present=heard)
     encoded = encoder(audio * heard[..., None, None], heard)
     each = [member(None, encoded, face, None, heard) for member in members]
     torch.testing.assert_close(found.scores, (each[0].scores + each[1].scores) / 2)
     torch.testing.assert_close(found.saliency, (each[0].saliency + each[1].saliency) / 2)
-    assert committee.config.audio_shape == (FRAMES, MELS)
+    assert ensemble.config.audio_shape == (FRAMES, MELS)
 
 
 def test_members_of_different_streams_are_refused() -> None:
     with pytest.raises(ValueError, match="same streams"):
-        Committee([_member(0), _member(1, whole_face=7)])
+        Ensemble([_member(0), _member(1, whole_face=7)])
 
 
 @torch.inference_mode()
@@ -57,26 +57,30 @@ def test_a_reading_hears_and_sees_only_what_its_maps_read() -> None:
         Reading(member.network, audio=member.audio, face=torch.randn(5, 6))
 
 
-def test_an_exported_committee_computes_what_it_computes_here(tmp_path: Path) -> None:
+def test_an_exported_ensemble_computes_what_it_computes_here(tmp_path: Path) -> None:
     spec = ModelSpec(
         name="x", version="1", visual=None, audio=AudioStream(), face=FaceStream(encoder="e", dim=6)
     )
-    committee = Committee([_member(0), _member(1)], LogMelEncoder(FRAMES, MELS).eval(), (FRAMES, MELS))
-    assert export_onnx(committee, spec, tmp_path / "fsenet.onnx") < 1e-4
+    ensemble = Ensemble([_member(0), _member(1)], LogMelEncoder(FRAMES, MELS).eval(), (FRAMES, MELS))
+    assert export_onnx(ensemble, spec, tmp_path / "fsenet.onnx") < 1e-4
     assert (tmp_path / "fsenet.onnx").exists()
 
 
 @torch.inference_mode()
-def test_a_committee_sees_through_one_visual_encoder() -> None:
+def test_an_ensemble_sees_through_one_visual_encoder() -> None:
     torch.manual_seed(2)
     network = FSENet(replace(CONFIG, visual_dim=3, audio_shape=(12,), face_dim=4))
     member = Reading(network, audio=torch.randn(12, 512), face=torch.randn(4, 6)).eval()
     encoder, listener = torch.nn.Linear(9, 3).eval(), LogMelEncoder(FRAMES, MELS).eval()
-    committee = Committee([member]).eval().hearing(listener, (FRAMES, MELS)).seeing(encoder, 9)
-    assert committee.config.visual_dim == 9 and committee.config.audio_shape == (FRAMES, MELS)
-    again = Committee([member]).eval().seeing(encoder, 9).hearing(listener, (FRAMES, MELS))
+    ensemble = (
+        Ensemble([member]).eval().with_audio_encoder(listener, (FRAMES, MELS)).with_visual_encoder(encoder, 9)
+    )
+    assert ensemble.config.visual_dim == 9 and ensemble.config.audio_shape == (FRAMES, MELS)
+    again = (
+        Ensemble([member]).eval().with_visual_encoder(encoder, 9).with_audio_encoder(listener, (FRAMES, MELS))
+    )
     visual, audio, face = torch.randn(2, 5, 9), torch.randn(2, 5, FRAMES, MELS), torch.randn(2, 5, 6)
     heard = torch.ones(2, 5, dtype=torch.bool)
     expected = member(encoder(visual), listener(audio, heard), face).scores
-    for found in (committee, again):
+    for found in (ensemble, again):
         torch.testing.assert_close(found(visual, audio, face).scores, expected)
