@@ -30,6 +30,7 @@ FULL: dict[str, Any] = {
     "webhook": None,
     "priority": "batch",
     "metadata": {"project": "a b", "reel": 3, "tags": ["x"], "💥": None},
+    "tags": ["holiday"],
 }
 
 
@@ -51,7 +52,7 @@ def test_options_are_kept_and_echoed(client: TestClient, store: JobStore) -> Non
 
 def test_without_options_the_defaults_hold(client: TestClient) -> None:
     plain = post(client, {}).json()["options"]
-    assert plain == dict.fromkeys(FULL) | {"priority": "interactive", "metadata": {}}
+    assert plain == dict.fromkeys(FULL) | {"priority": "interactive", "metadata": {}, "tags": []}
 
 
 @pytest.mark.parametrize("is_last", [False, True])

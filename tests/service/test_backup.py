@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.service.running import RunningService
 from tests.support.services import ROOT
 
@@ -18,7 +20,11 @@ def commands() -> list[str]:
     return [line.partition("#")[0].strip() for line in block[1].splitlines() if line.strip()]
 
 
-def test_a_backup_of_a_working_service_is_restored_elsewhere(tmp_path: Path, clips: Path) -> None:
+def test_a_backup_of_a_working_service_is_restored_elsewhere(
+    tmp_path_factory: pytest.TempPathFactory, clips: Path
+) -> None:
+    # A socket's path must be short.
+    tmp_path = tmp_path_factory.mktemp("b")
     first = RunningService(tmp_path / "first")
     first.folder.mkdir()
     first.start()

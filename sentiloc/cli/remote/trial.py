@@ -37,7 +37,7 @@ class Report:
 
 def trial(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="The model to try, as `GET /models` names it.")
+        str, typer.Argument(metavar="MODEL", help="The model to try, as `GET /v1/models` names it.")
     ],
     share: Annotated[
         float, typer.Option(min=0.0001, max=1.0, help="Share of the jobs; the same jobs for the same share.")
