@@ -30,7 +30,7 @@ def prove_poison(work: Path, jobs: int) -> Row:
     """Each job's worker is killed whenever it begins to work on it; another job waits behind it."""
     rows = []
     with running(work, "poison") as service:
-        long, short = clip(work, "long.mp4", 60.0, fps=5.0, size=(64, 48)), clip(work, "moment.mp4", 0.4)
+        long, short = clip(work, "poison.mp4", 600.0, fps=5.0, size=(64, 48)), clip(work, "moment.mp4", 0.4)
         for _ in range(jobs):
             bad, good = service.submit(long), service.submit(short)
             for attempt in range(1, 4):
