@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from sentiloc.app.cuts.sequence import Clip, Sequence, Source
-from sentiloc.app.formats.timeline import Timebase, TimelineError
+from sentiloc.app.formats.edl import edl_head, one_line
+from sentiloc.app.formats.timeline import TimelineError
 
 MOST_EVENTS = 999
-_MAX_TITLE, _REEL = 70, 8
+_REEL = 8
 _NOT_REEL = re.compile(r"[^A-Z0-9]")
 
 
@@ -24,10 +25,10 @@ def cmx3600(sequence: Sequence) -> str:
     if len(sequence.clips) > MOST_EVENTS:
         raise TimelineError(f"An EDL holds {MOST_EVENTS} clips at most, not {len(sequence.clips)}.")
     reels = reel_names(sequence.sources)
-    lines = [f"TITLE: {_plain(sequence.title)[:_MAX_TITLE]}", f"FCM: {_mode(sequence.base)}", ""]
+    lines: list[str] = []
     for number, clip in enumerate(sequence.clips, 1):
         lines += _event(number, clip, reels[clip.source.id], sequence)
-    return "\n".join(lines) + "\n"
+    return edl_head(sequence.title, sequence.base) + "\n".join(lines) + "\n"
 
 
 def notes(sequence: Sequence) -> list[str]:
@@ -63,16 +64,8 @@ def _event(number: int, clip: Clip, reel: str, sequence: Sequence) -> list[str]:
     )
     return [
         f"{number:03}  {reel:<8} {tracks:<5} C        {' '.join(times)}",
-        f"* FROM CLIP NAME: {_plain(source.name)}",
-        f"* SOURCE FILE: {_plain(source.path)}",
-        f"* COMMENT: {_plain(clip.title)}",
+        f"* FROM CLIP NAME: {one_line(source.name)}",
+        f"* SOURCE FILE: {one_line(source.path)}",
+        f"* COMMENT: {one_line(clip.title)}",
         "",
     ]
-
-
-def _mode(base: Timebase) -> str:
-    return "DROP FRAME" if base.drop_frame else "NON-DROP FRAME"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())

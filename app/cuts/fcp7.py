@@ -5,26 +5,26 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.cuts.sequence import Clip, Sequence, Source
-from sentiloc.app.formats.timeline import Timebase
+from sentiloc.app.formats.xmeml import VERSION, add_picture, add_rate, add_texts, add_timecode
 
 
 def fcp7_sequence(sequence: Sequence) -> str:
     """One picture track, and a sound track for each channel. A source's frames are counted at its own rate."""
-    root = ET.Element("xmeml", {"version": "5"})
+    root = ET.Element("xmeml", {"version": VERSION})
     body = ET.SubElement(root, "sequence", {"id": "sequence-1"})
-    _texts(body, name=sequence.title, duration=sequence.frames)
-    _rate(body, sequence.base)
-    _timecode(body, sequence.base, sequence.first)
+    add_texts(body, name=sequence.title, duration=sequence.frames)
+    add_rate(body, sequence.base)
+    add_timecode(body, sequence.base, sequence.first)
     media = ET.SubElement(body, "media")
     video = ET.SubElement(media, "video")
-    _picture(ET.SubElement(video, "format"), sequence.base, sequence.width, sequence.height)
+    add_picture(ET.SubElement(video, "format"), sequence.base, sequence.width, sequence.height)
     track = ET.SubElement(video, "track")
     described: set[str] = set()
     for number, clip in enumerate(sequence.clips, 1):
         _picture_clip(track, clip, number, described)
     if sequence.channels:
         audio = ET.SubElement(media, "audio")
-        _texts(audio, numOutputChannels=2)
+        add_texts(audio, numOutputChannels=2)
         for channel in range(1, sequence.channels + 1):
             sound = ET.SubElement(audio, "track")
             for number, clip in enumerate(sequence.clips, 1):
@@ -38,7 +38,7 @@ def _picture_clip(track: ET.Element, clip: Clip, number: int, described: set[str
     item = _item(track, clip, f"video-{number}")
     _file(item, clip.source, described)
     marker = ET.SubElement(item, "marker")
-    _texts(marker, **{"name": clip.title, "comment": clip.label, "in": clip.first, "out": -1})
+    add_texts(marker, **{"name": clip.title, "comment": clip.label, "in": clip.first, "out": -1})
     _links(item, clip, number)
 
 
@@ -46,15 +46,15 @@ def _sound_clip(track: ET.Element, clip: Clip, number: int, channel: int) -> Non
     item = _item(track, clip, f"audio-{number}-{channel}")
     ET.SubElement(item, "file", {"id": f"file-{clip.source.number}"})
     used = min(channel, clip.source.channels)
-    _texts(ET.SubElement(item, "sourcetrack"), mediatype="audio", trackindex=used)
+    add_texts(ET.SubElement(item, "sourcetrack"), mediatype="audio", trackindex=used)
     _links(item, clip, number)
 
 
 def _item(track: ET.Element, clip: Clip, name: str) -> ET.Element:
     item = ET.SubElement(track, "clipitem", {"id": name})
-    _texts(item, name=clip.source.name, duration=clip.source.frames)
-    _rate(item, clip.source.base)
-    _texts(
+    add_texts(item, name=clip.source.name, duration=clip.source.frames)
+    add_rate(item, clip.source.base)
+    add_texts(
         item,
         **{
             "start": clip.start,
@@ -76,7 +76,7 @@ def _links(item: ET.Element, clip: Clip, number: int) -> None:
     if len(names) == 1:
         return
     for name, kind, track in names:
-        _texts(
+        add_texts(
             ET.SubElement(item, "link"),
             linkclipref=name,
             mediatype=kind,
@@ -92,33 +92,10 @@ def _file(item: ET.Element, source: Source, described: set[str]) -> None:
     if name in described:
         return
     described.add(name)
-    _texts(file, name=source.name, pathurl=source.url, duration=source.frames)
-    _rate(file, source.base)
-    _timecode(file, source.base, source.first)
+    add_texts(file, name=source.name, pathurl=source.url, duration=source.frames)
+    add_rate(file, source.base)
+    add_timecode(file, source.base, source.first)
     media = ET.SubElement(file, "media")
-    _picture(ET.SubElement(media, "video"), source.base, source.video.width, source.video.height)
+    add_picture(ET.SubElement(media, "video"), source.base, source.video.width, source.video.height)
     if source.channels:
-        _texts(ET.SubElement(media, "audio"), channelcount=source.channels)
-
-
-def _picture(parent: ET.Element, base: Timebase, width: int, height: int) -> None:
-    looks = ET.SubElement(parent, "samplecharacteristics")
-    _rate(looks, base)
-    _texts(looks, width=width, height=height, pixelaspectratio="square")
-
-
-def _timecode(parent: ET.Element, base: Timebase, first: int) -> None:
-    code = ET.SubElement(parent, "timecode")
-    _rate(code, base)
-    shown = "DF" if base.drop_frame else "NDF"
-    _texts(code, string=base.timecode(first), frame=first, displayformat=shown)
-
-
-def _rate(parent: ET.Element, base: Timebase) -> None:
-    rate = ET.SubElement(parent, "rate")
-    _texts(rate, timebase=base.nominal, ntsc=str(base.ntsc).upper())
-
-
-def _texts(parent: ET.Element, **values: object) -> None:
-    for name, value in values.items():
-        ET.SubElement(parent, name).text = str(value)
+        add_texts(ET.SubElement(media, "audio"), channelcount=source.channels)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from sentiloc.app.cuts.sequence import Clip, Sequence, Source, as_seconds
+from sentiloc.app.cuts.sequence import Clip, Sequence, Source
+from sentiloc.app.formats.fcpxml import VERSION
 from sentiloc.app.formats.timeline import Timebase
-
-_VERSION = "1.10"
 
 
 def fcpxml_sequence(sequence: Sequence) -> str:
     """A library with one project. Every time is a multiple of a frame's duration, as Final Cut demands."""
-    root = ET.Element("fcpxml", {"version": _VERSION})
+    root = ET.Element("fcpxml", {"version": VERSION})
     resources = ET.SubElement(root, "resources")
     _format(resources, "r0", sequence.base, sequence.width, sequence.height)
     for source in sequence.sources:
@@ -24,9 +23,9 @@ def fcpxml_sequence(sequence: Sequence) -> str:
         "sequence",
         {
             "format": "r0",
-            "duration": as_seconds(sequence.frames, sequence.base),
-            "tcStart": as_seconds(sequence.first, sequence.base),
-            "tcFormat": _timecode_format(sequence.base),
+            "duration": sequence.base.as_seconds(sequence.frames),
+            "tcStart": sequence.base.as_seconds(sequence.first),
+            "tcFormat": sequence.base.mode,
         },
     )
     spine = ET.SubElement(body, "spine")
@@ -41,7 +40,7 @@ def _format(resources: ET.Element, name: str, base: Timebase, width: int, height
         "format",
         {
             "id": name,
-            "frameDuration": as_seconds(1, base),
+            "frameDuration": base.as_seconds(1),
             "width": str(width),
             "height": str(height),
         },
@@ -57,8 +56,8 @@ def _asset(resources: ET.Element, source: Source) -> None:
         {
             "id": f"a{source.number}",
             "name": source.name,
-            "start": as_seconds(source.first, source.base),
-            "duration": as_seconds(source.frames, source.base),
+            "start": source.base.as_seconds(source.first),
+            "duration": source.base.as_seconds(source.frames),
             "hasVideo": "1",
             "hasAudio": str(int(bool(source.channels))),
             "format": f"f{source.number}",
@@ -77,22 +76,18 @@ def _clip(spine: ET.Element, clip: Clip, sequence: Sequence) -> None:
         {
             "ref": f"a{source.number}",
             "name": source.name,
-            "offset": as_seconds(sequence.first + clip.start, sequence.base),
-            "start": as_seconds(source.first + clip.first, source.base),
-            "duration": as_seconds(clip.frames, sequence.base),
-            "tcFormat": _timecode_format(source.base),
+            "offset": sequence.base.as_seconds(sequence.first + clip.start),
+            "start": source.base.as_seconds(source.first + clip.first),
+            "duration": sequence.base.as_seconds(clip.frames),
+            "tcFormat": source.base.mode,
         },
     )
     ET.SubElement(
         item,
         "marker",
         {
-            "start": as_seconds(source.first + clip.first, source.base),
-            "duration": as_seconds(1, source.base),
+            "start": source.base.as_seconds(source.first + clip.first),
+            "duration": source.base.as_seconds(1),
             "value": clip.title,
         },
     )
-
-
-def _timecode_format(base: Timebase) -> str:
-    return "DF" if base.drop_frame else "NDF"

@@ -303,11 +303,3 @@ def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, 
     frames = max(1, round(Fraction(last - first) / rate * base.rate))
     source_frames = max(1, round(Fraction(frames) / base.rate * rate))
     return first, frames, min(source_frames, source.frames - first)
-
-
-def as_seconds(frames: int, base: Timebase) -> str:
-    """Rational seconds of a frame count, as `1001/30000s` or `0s`."""
-    seconds = Fraction(frames) / base.rate
-    if seconds.denominator == 1:
-        return f"{seconds.numerator}s"
-    return f"{frames * base.rate.denominator}/{base.rate.numerator}s"

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from sentiloc.app.formats.timeline import Marker, Timeline, without_overlap
+from sentiloc.app.formats.timeline import Marker, Timebase, Timeline, without_overlap
 
 COLOURS = {"positive": "ResolveColorBlue", "negative": "ResolveColorRed"}
 _OTHER_COLOUR = "ResolveColorYellow"
 _MAX_TITLE = 70
 
 
+def edl_head(title: str, base: Timebase) -> str:
+    """The two lines that every EDL begins with, and an empty one."""
+    mode = "DROP FRAME" if base.drop_frame else "NON-DROP FRAME"
+    return f"TITLE: {one_line(title)[:_MAX_TITLE]}\nFCM: {mode}\n\n"
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and runs of spaces: an EDL's lines are its records."""
+    return " ".join(text.split())
+
+
 def resolve_markers(timeline: Timeline) -> str:
     """One event per marker; Resolve drops a marker that overlaps another, so none do (`cut_by_overlap`)."""
-    mode = "DROP FRAME" if timeline.base.drop_frame else "NON-DROP FRAME"
-    head = f"TITLE: {_plain(timeline.title)[:_MAX_TITLE]}\nFCM: {mode}\n\n"
+    head = edl_head(timeline.title.replace("|", "/"), timeline.base)
     events = (
         _event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline.markers), 1)
     )
@@ -41,8 +51,3 @@ def _event(number: int, marker: Marker, timeline: Timeline) -> str:
         f"{number:03}  001      V     C        {first} {next_frame} {first} {next_frame}  \n"
         f" |C:{colour} |M:{marker.name} |D:{marker.end - marker.start}\n\n"
     )
-
-
-def _plain(text: str) -> str:
-    """One line, without the character that separates the marker's fields."""
-    return " ".join(text.replace("|", "/").split())

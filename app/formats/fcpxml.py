@@ -5,18 +5,17 @@ Final Cut draws a marker as a point. The keyword shows how long the segment is, 
 
 from __future__ import annotations
 
-from fractions import Fraction
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.timeline import Marker, Timeline
 
-_VERSION = "1.10"
+VERSION = "1.10"
 
 
 def fcpxml(timeline: Timeline) -> str:
     """A library with one project; every time is a multiple of the frame duration, as Final Cut demands."""
-    root = ET.Element("fcpxml", {"version": _VERSION})
+    root = ET.Element("fcpxml", {"version": VERSION})
     _resources(root, timeline)
     event = ET.SubElement(ET.SubElement(root, "library"), "event", {"name": "Sentiloc"})
     project = ET.SubElement(event, "project", {"name": timeline.title})
@@ -25,9 +24,9 @@ def fcpxml(timeline: Timeline) -> str:
         "sequence",
         {
             "format": "r1",
-            "duration": _time(timeline, timeline.frames),
-            "tcStart": _time(timeline, timeline.start),
-            "tcFormat": _timecode_format(timeline),
+            "duration": timeline.base.as_seconds(timeline.frames),
+            "tcStart": timeline.base.as_seconds(timeline.start),
+            "tcFormat": timeline.base.mode,
         },
     )
     clip = ET.SubElement(
@@ -36,10 +35,10 @@ def fcpxml(timeline: Timeline) -> str:
         {
             "ref": "r2",
             "name": timeline.title,
-            "offset": _time(timeline, timeline.start),
-            "start": _time(timeline, timeline.source_start),
-            "duration": _time(timeline, timeline.frames),
-            "tcFormat": _timecode_format(timeline),
+            "offset": timeline.base.as_seconds(timeline.start),
+            "start": timeline.base.as_seconds(timeline.source_start),
+            "duration": timeline.base.as_seconds(timeline.frames),
+            "tcFormat": timeline.base.mode,
         },
     )
     for marker in timeline.markers:
@@ -56,7 +55,7 @@ def _resources(root: ET.Element, timeline: Timeline) -> None:
         "format",
         {
             "id": "r1",
-            "frameDuration": _time(timeline, 1),
+            "frameDuration": timeline.base.as_seconds(1),
             "width": str(timeline.video.width),
             "height": str(timeline.video.height),
         },
@@ -67,8 +66,8 @@ def _resources(root: ET.Element, timeline: Timeline) -> None:
         {
             "id": "r2",
             "name": timeline.title,
-            "start": _time(timeline, timeline.source_start),
-            "duration": _time(timeline, timeline.frames),
+            "start": timeline.base.as_seconds(timeline.source_start),
+            "duration": timeline.base.as_seconds(timeline.frames),
             "hasVideo": "1",
             "hasAudio": str(int(timeline.video.has_audio)),
             "format": "r1",
@@ -98,18 +97,6 @@ def _keyword(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:
 def _span(timeline: Timeline, marker: Marker) -> dict[str, str]:
     """Start and duration in the clip's own time."""
     return {
-        "start": _time(timeline, timeline.source_start + marker.start),
-        "duration": _time(timeline, marker.end - marker.start),
+        "start": timeline.base.as_seconds(timeline.source_start + marker.start),
+        "duration": timeline.base.as_seconds(marker.end - marker.start),
     }
-
-
-def _timecode_format(timeline: Timeline) -> str:
-    return "DF" if timeline.base.drop_frame else "NDF"
-
-
-def _time(timeline: Timeline, frames: int) -> str:
-    """Rational seconds of a frame count, as `1001/30000s`, or `0s`."""
-    seconds = Fraction(frames) / timeline.base.rate
-    if seconds.denominator == 1:
-        return f"{seconds.numerator}s"
-    return f"{frames * timeline.base.rate.denominator}/{timeline.base.rate.numerator}s"

@@ -58,6 +58,18 @@ class Timebase:
         """Whether the rate is a multiple of 1000/1001."""
         return self.rate.denominator == 1001
 
+    @property
+    def mode(self) -> str:
+        """How timecode counts, as editing formats name it: `DF` or `NDF`."""
+        return "DF" if self.drop_frame else "NDF"
+
+    def as_seconds(self, frames: int) -> str:
+        """Rational seconds of a frame count, as `1001/30000s` or `0s`, as FCPXML has them."""
+        seconds = Fraction(frames) / self.rate
+        if seconds.denominator == 1:
+            return f"{seconds.numerator}s"
+        return f"{frames * self.rate.denominator}/{self.rate.numerator}s"
+
     def frame(self, seconds: float) -> int:
         """The frame boundary nearest to a time."""
         return round(seconds * self.rate)
