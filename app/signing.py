@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import secrets
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 _MARK = "whsec_"
 _BYTES = 32
@@ -22,3 +25,12 @@ def check_webhook_secret(text: str) -> None:
         size = 0
     if not text.startswith(_MARK) or not 24 <= size <= 64:
         raise ValueError("must be `whsec_` and 24 to 64 bytes in base64")
+
+
+def _checked(text: str) -> str:
+    check_webhook_secret(text)
+    return text
+
+
+SigningSecret = Annotated[str, Field(max_length=200), AfterValidator(_checked)]
+"""A webhook secret in a request, checked by `check_webhook_secret`."""

@@ -6,11 +6,10 @@ import hashlib
 import json
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from sentiloc.app.jobs.options import JobOptions, Priority, Tag, check_metadata, check_tags
+from sentiloc.app.jobs.options import JobOptions, Priority, Tag, WebhookTarget, check_metadata, check_tags
 from sentiloc.app.outbound.client import MAX_URL
-from sentiloc.app.signing import check_webhook_secret
 
 EXAMPLE_BATCH: dict[str, Any] = {
     "name": "Week 12",
@@ -65,24 +64,8 @@ class BatchItem(BaseModel):
         )
 
 
-class BatchWebhook(BaseModel):
+class BatchWebhook(WebhookTarget):
     """A POST request to `url` when the whole batch has ended, with the event `batch.finished`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str = Field(max_length=2048, description="http or https, at a public address")
-    secret: str | None = Field(
-        None,
-        max_length=200,
-        description="Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again",
-    )
-
-    @field_validator("secret")
-    @classmethod
-    def _signs(cls, value: str | None) -> str | None:
-        if value is not None:
-            check_webhook_secret(value)
-        return value
 
 
 class BatchRequest(BaseModel):

@@ -24,7 +24,7 @@ from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.settings import Settings
-from sentiloc.app.signing import check_webhook_secret
+from sentiloc.app.signing import SigningSecret
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.package import list_packages, shipped_models_dir
 from sentiloc.model.results.result import SegmentOptions
@@ -83,25 +83,22 @@ class CutOptions(BaseModel):
         return replace(default, **changes)
 
 
-class Webhook(BaseModel):
-    """A POST request to `url` when the job ends, as the Standard Webhooks specification defines it."""
+class WebhookTarget(BaseModel):
+    """Where events go, and what signs them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(max_length=2048, description="http or https, at a public address")
-    secret: str | None = Field(
+    secret: SigningSecret | None = Field(
         None,
-        max_length=200,
         description="Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again",
     )
-    events: list[WebhookEvent] | None = Field(None, description="The events to send; null: all")
 
-    @field_validator("secret")
-    @classmethod
-    def _signs(cls, value: str | None) -> str | None:
-        if value is not None:
-            check_webhook_secret(value)
-        return value
+
+class Webhook(WebhookTarget):
+    """A POST request to `url` when the job ends, as the Standard Webhooks specification defines it."""
+
+    events: list[WebhookEvent] | None = Field(None, description="The events to send; null: all")
 
     def wants(self, event: str) -> bool:
         """True if this event shall be sent."""

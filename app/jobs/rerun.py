@@ -70,16 +70,7 @@ class Rerunner:
             rerun_of=record.id,
             idempotency=make_key(key, digest, self.settings.idempotency_seconds),
         )
-        return self._submit(job)
-
-    def _submit(self, job: NewJob) -> tuple[JobRecord, bool]:
-        try:
-            new = self.submitter.submit(job)
-        except ProblemError:
-            self.storage.delete(job.source_key)
-            raise
-        if new.id != job.id:
-            self.storage.delete(job.source_key)
+        new = self.submitter.submit_with_video(job, self.storage)
         return new, new.id == job.id
 
     def _options(self, record: JobRecord, asked: RerunRequest) -> JobOptions:

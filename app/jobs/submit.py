@@ -9,11 +9,12 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from sentiloc.app.access.key_limits import KeyLimitReached
-from sentiloc.app.http.problems import ProblemCode, TypedProblem
+from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.idempotency import KeyReusedError
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError
+from sentiloc.app.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,20 @@ class Submitter:
         self.store.replicate(self.replicas)
         if record.id == job.id and record.state is JobState.QUEUED:
             self._wake_worker(record.id)
+        return record
+
+    def submit_with_video(self, job: NewJob, storage: Storage) -> JobRecord:
+        """Record a job that has a copy of the video of its own; raises as `submit`.
+
+        The copy is deleted if the job is refused, or if the same idempotency key has created a job with another copy.
+        """
+        try:
+            record = self.submit(job)
+        except ProblemError:
+            storage.delete(job.source_key)
+            raise
+        if record.id != job.id:
+            storage.delete(job.source_key)
         return record
 
     def _look_up(self, job_id: str) -> JobRecord | None:

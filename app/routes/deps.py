@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.http.address import address
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.schemas.jobs import EXAMPLE_ID
+from sentiloc.app.schemas.jobs import EXAMPLE_ID, JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
 
 JOB_ID = "[A-Za-z0-9_-]{1,64}"
@@ -54,3 +55,12 @@ def visible(record: JobRecord | None) -> JobRecord:
     if record is None or not current_caller().may_see(record.key_id):
         raise JobNotFound
     return record
+
+
+async def accepted(response: Response, services: Services, record: JobRecord, *, is_new: bool) -> JobBody:
+    """The answer to a request for a job: where the job is, and whether an earlier request created it."""
+    if not is_new:
+        response.headers["Idempotent-Replayed"] = "true"
+    response.headers["Location"] = address(f"/jobs/{record.id}")
+    response.headers.update(NO_STORE)
+    return job_body(record, (await services.reader.get(record.id))[1])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.address import address
@@ -25,7 +25,7 @@ from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.routes.deps import NO_STORE, json_body
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.signing import check_webhook_secret
+from sentiloc.app.signing import SigningSecret
 from sentiloc.app.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EventType, TooManyEndpointsError
 from sentiloc.model.errors import ErrorCode
 
@@ -72,17 +72,10 @@ class WebhookRequest(BaseModel):
 
     url: str = Field(max_length=2048, description="http or https, at a public address")
     events: list[EventType] | None = Field(None, min_length=1, description="The events to send; null: all")
-    secret: str | None = Field(
-        None, max_length=200, description="`whsec_` and 24 to 64 bytes in base64; default: a new one is made"
+    secret: SigningSecret | None = Field(
+        None, description="`whsec_` and 24 to 64 bytes in base64; default: a new one is made"
     )
     description: str = Field("", max_length=255)
-
-    @field_validator("secret")
-    @classmethod
-    def _signs(cls, value: str | None) -> str | None:
-        if value is not None:
-            check_webhook_secret(value)
-        return value
 
 
 class WebhookChanges(BaseModel):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
-from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled, parse_body, read_body
 from sentiloc.app.http.problems import (
     BodyTooLarge,
@@ -19,7 +18,7 @@ from sentiloc.app.jobs.options import UnknownModel
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.jobs.rerun import RerunRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
-from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, json_body, reload
+from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound, accepted, json_body, reload
 from sentiloc.app.routes.jobs.localize import ACCEPTED, IdempotencyHeader
 from sentiloc.app.routes.results.result import STORE_DOWN
 from sentiloc.app.schemas.jobs import JobBody, job_body
@@ -93,8 +92,4 @@ async def rerun(
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(RerunRequest, body) if body else RerunRequest()
     job, is_new = await to_thread.run_sync(services.rerunner.rerun, record, asked, idempotency_key)
-    if not is_new:
-        response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = address(f"/jobs/{job.id}")
-    response.headers.update(NO_STORE)
-    return job_body(job, (await services.reader.get(job.id))[1])
+    return await accepted(response, services, job, is_new=is_new)

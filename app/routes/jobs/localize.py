@@ -27,13 +27,13 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
 from sentiloc.app.jobs.options import JobOptions, UnknownModel, require_possible
-from sentiloc.app.jobs.record import JobRecord, NewJob
+from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, UploadRequest, UrlRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
-from sentiloc.app.routes.deps import json_body
+from sentiloc.app.routes.deps import accepted, json_body
 from sentiloc.app.routes.uploads.tus import find_upload
-from sentiloc.app.schemas.jobs import JobBody, job_body
+from sentiloc.app.schemas.jobs import JobBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.form import receive_video
 from sentiloc.app.uploads.problems import (
@@ -147,8 +147,8 @@ async def localize(
     # Refuse before a large body is received that could not be recorded.
     await services.shared.ask(("PING",))
     job = await receive_video(request, services.storage, services.settings, idempotency_key)
-    record = await to_thread.run_sync(_submit_form, services, job)
-    return await _accepted(response, services, record, is_new=record.id == job.id)
+    record = await to_thread.run_sync(services.submitter.submit_with_video, job, services.storage)
+    return await accepted(response, services, record, is_new=record.id == job.id)
 
 
 @router.post(
@@ -181,26 +181,6 @@ async def localize_upload(
     return await _localize_json(UploadRequest, request, response, services, idempotency_key)
 
 
-async def _accepted(response: Response, services: Services, record: JobRecord, *, is_new: bool) -> JobBody:
-    if not is_new:
-        response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = address(f"/jobs/{record.id}")
-    response.headers["Cache-Control"] = "no-store"
-    return job_body(record, (await services.reader.get(record.id))[1])
-
-
-def _submit_form(services: Services, job: NewJob) -> JobRecord:
-    """Submit the job; delete its video if the job is refused, or was created before with another copy of it."""
-    try:
-        record = services.submitter.submit(job)
-    except ProblemError:
-        services.storage.delete(job.source_key)
-        raise
-    if record.id != job.id:
-        services.storage.delete(job.source_key)
-    return record
-
-
 async def _localize_json(
     model: type[UrlRequest | UploadRequest | LocalizeRequest],
     request: Request,
@@ -219,7 +199,7 @@ async def _localize_json(
         )
     else:
         record, is_new = await to_thread.run_sync(_of_url, services, asked, idempotency)
-    return await _accepted(response, services, record, is_new=is_new)
+    return await accepted(response, services, record, is_new=is_new)
 
 
 def _of_upload(
