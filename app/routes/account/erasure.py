@@ -14,7 +14,7 @@ from sentiloc.app.access.guard import Forbidden
 from sentiloc.app.housekeeping.erasure import KEPT
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
 from sentiloc.app.routes.deps import NO_STORE
-from sentiloc.app.routes.results.result import STORE_DOWN
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import ServicesDep
 

@@ -20,7 +20,7 @@ from sentiloc.app.jobs.rerun import RerunRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound, accepted, json_body, reload
 from sentiloc.app.routes.jobs.localize import ACCEPTED, IdempotencyHeader
-from sentiloc.app.routes.results.result import STORE_DOWN
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import ServicesDep
 from sentiloc.model.errors import ErrorCode

@@ -23,10 +23,9 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.routes.deps import NO_STORE, JobNotFound, json_body
 from sentiloc.app.routes.reels.clips import make_sequence
-from sentiloc.app.routes.results.result import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
+from sentiloc.app.routes.results.problems import RESULT_PROBLEMS, STORE_DOWN, IsReel
 from sentiloc.app.schemas.reels import CutRequest
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(tags=["reels"])
 
@@ -106,10 +105,7 @@ def formats() -> list[CutFormatBody]:
         **documented(
             JobNotFound,
             IsReel,
-            ResultNotReady,
-            (409, ErrorCode.CANCELLED, "The job was cancelled."),
-            ResultExpired,
-            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            *RESULT_PROBLEMS,
             BodyTooLarge,
             (422, ProblemCode.INVALID_REQUEST, "70 to 71 s is no part of holiday.mp4, which lasts 60 s."),
             STORE_DOWN,

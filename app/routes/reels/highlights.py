@@ -23,17 +23,10 @@ from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.routes.deps import NO_STORE, JobNotFound
 from sentiloc.app.routes.reels.clips import build_sequence, find_records
 from sentiloc.app.routes.reels.cuts import CUT_ANSWER, write_cut
-from sentiloc.app.routes.results.result import (
-    STORE_DOWN,
-    IsReel,
-    ResultExpired,
-    ResultNotReady,
-    read_corrected,
-    read_result,
-)
+from sentiloc.app.routes.results.problems import RESULT_PROBLEMS, STORE_DOWN, IsReel
+from sentiloc.app.routes.results.result import read_corrected, read_result
 from sentiloc.app.schemas.reels import CutBody, HighlightBody, HighlightsBody, JobRef, KindName
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.model.errors import ErrorCode
 from sentiloc.model.highlights.handles import HandleOptions
 from sentiloc.model.highlights.highlights import Highlight, HighlightOptions, find_highlights
 from sentiloc.model.highlights.moments import KINDS, Footage, MomentOptions
@@ -126,10 +119,7 @@ class HighlightQuery(BaseModel):
         **documented(
             JobNotFound,
             IsReel,
-            ResultNotReady,
-            (409, ErrorCode.CANCELLED, "The job was cancelled."),
-            ResultExpired,
-            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            *RESULT_PROBLEMS,
             TooManyVideos,
             STORE_DOWN,
             RedisUnavailable,

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse
 
 from sentiloc.app.cuts.sequence import SequenceOptions
 from sentiloc.app.http.address import address
-from sentiloc.app.http.answers import BAD_RANGES, RangeProblems
+from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.problems import (
     BodyTooLarge,
@@ -22,7 +22,6 @@ from sentiloc.app.http.problems import (
     RedisUnavailable,
     TypedProblem,
     documented,
-    problem_of,
 )
 from sentiloc.app.jobs.idempotency import make_key
 from sentiloc.app.jobs.listing import InvalidCursor, JobFilter, list_jobs
@@ -33,18 +32,14 @@ from sentiloc.app.reels.plan import ReelLook, ReelPlan, make_plan, parse_plan
 from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, json_body
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
 from sentiloc.app.routes.reels.clips import make_sequence
-from sentiloc.app.routes.results.result import (
-    STORE_DOWN,
-    IsReel,
-    ResultExpired,
-    ResultNotReady,
-    require_stored,
-)
+from sentiloc.app.routes.results.problems import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
+from sentiloc.app.routes.results.result import require_stored
+from sentiloc.app.routes.results.videos import VIDEO_HEADERS, send_video, video_answers
 from sentiloc.app.schemas.jobs import Failure
 from sentiloc.app.schemas.reels import ReelBody, ReelListBody, ReelRequest
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.storage.local import source_key
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(tags=["reels"])
 
@@ -52,7 +47,6 @@ MAX_BODY_BYTES = 256 * 1024
 MODEL = "reel"
 """What a reel's job has instead of a model."""
 _MP4 = "video/mp4"
-_HEADERS = {"Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"}
 
 
 class ReelNotFound(TypedProblem):
@@ -208,15 +202,7 @@ def reel(record: ReelDep, response: Response) -> ReelBody:
     operation_id="getReelVideo",
     response_class=FileResponse,
     responses={
-        200: {
-            "description": "The MP4",
-            "content": {_MP4: {"schema": {"type": "string", "format": "binary"}}},
-        },
-        206: {
-            "description": "The requested range",
-            "content": {_MP4: {"schema": {"type": "string", "format": "binary"}}},
-        },
-        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+        **video_answers(_MP4, "The MP4"),
         **documented(
             ReelNotFound,
             ResultNotReady,
@@ -238,18 +224,9 @@ def video(record: ReelDep, services: ServicesDep) -> Response:
 def send_reel(services: Services, record: JobRecord) -> Response:
     """The file of a reel; raises the problem that says why there is none."""
     key = require_stored(record)
-    link = services.storage.link(key)
-    if link is not None and services.storage.size(key) is not None:
-        return RedirectResponse(link, headers=NO_STORE)
     name = quote(record.source_name)
-    headers = {**_HEADERS, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
-    try:
-        with services.storage.local_path(key) as path:
-            return RangeProblems(FileResponse(path, media_type=_MP4, headers=headers))
-    except SentilocError as error:
-        if error.code is ErrorCode.SOURCE_MISSING:
-            raise ProblemError(410, error.code, "The reel is no longer stored.") from error
-        raise problem_of(error) from error
+    headers = {**VIDEO_HEADERS, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
+    return send_video(services, key, _MP4, "The reel is no longer stored.", headers)
 
 
 def reel_body(record: JobRecord) -> ReelBody:

@@ -19,14 +19,9 @@ from sentiloc.app.jobs.record import JobKind, JobRecord
 from sentiloc.app.jobs.sharing import find_shared, share, withdraw
 from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
 from sentiloc.app.routes.reels.reels import send_reel
-from sentiloc.app.routes.results.result import (
-    STORE_DOWN,
-    ResultExpired,
-    ResultNotReady,
-    read_corrected,
-    require_stored,
-    video,
-)
+from sentiloc.app.routes.results.problems import STORE_DOWN, ResultExpired, ResultNotReady
+from sentiloc.app.routes.results.result import read_corrected, require_stored, video
+from sentiloc.app.routes.results.videos import video_answers
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import ServicesDep
 from sentiloc.model.errors import ErrorCode
@@ -206,15 +201,7 @@ def shared(link: LinkDep, token: Token, services: ServicesDep, response: Respons
     operation_id="getSharedVideo",
     response_class=FileResponse,
     responses={
-        200: {
-            "description": "The video",
-            "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        206: {
-            "description": "The requested range",
-            "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+        **video_answers("video/*", "The video"),
         **_SHARED,
         **documented(LinkNotFound, ResultNotReady, ResultExpired, _GONE, *BAD_RANGES, STORE_DOWN),
     },

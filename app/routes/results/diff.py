@@ -11,7 +11,8 @@ from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.options import AnyLabel
 from sentiloc.app.routes.deps import BAD_ID, JOB_ID, JobDep, JobNotFound, reload
 from sentiloc.app.routes.jobs.feedback import WrongTask
-from sentiloc.app.routes.results.result import STORE_DOWN, ResultExpired, ResultNotReady, read_result
+from sentiloc.app.routes.results.problems import RESULT_PROBLEMS, STORE_DOWN
+from sentiloc.app.routes.results.result import read_result
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.schemas.results import Seconds, Share
@@ -72,12 +73,9 @@ class DiffBody(Body):
     summary="Compare the results of two jobs",
     responses=documented(
         JobNotFound,
-        ResultNotReady,
         WrongTask,
         (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
-        (409, ErrorCode.CANCELLED, "The job was cancelled."),
-        ResultExpired,
-        (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+        *RESULT_PROBLEMS,
         (422, ProblemCode.INVALID_REQUEST, "query.tolerance: Input should be less than or equal to 60"),
         BAD_ID,
         STORE_DOWN,

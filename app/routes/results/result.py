@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from sentiloc.app.formats import FORMATS
@@ -18,19 +18,27 @@ from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.app.http.accept import choose
 from sentiloc.app.http.address import address
-from sentiloc.app.http.answers import BAD_RANGES, RangeProblems
+from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import (
     ProblemCode,
     ProblemError,
     RedisUnavailable,
-    TypedProblem,
     documented,
-    problem_of,
 )
 from sentiloc.app.jobs.options import CutOptions, check_labels
 from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.routes.deps import BAD_ID, NO_STORE, POLL_SECONDS, JobDep, JobNotFound, reload
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, reload
+from sentiloc.app.routes.results.problems import (
+    NO_LONGER_STORED,
+    RESULT_PROBLEMS,
+    STORE_DOWN,
+    IsReel,
+    ResultExpired,
+    ResultNotReady,
+    missing,
+)
+from sentiloc.app.routes.results.videos import send_video, video_answers
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
 from sentiloc.app.schemas.tasks import (
     EXAMPLE_EMOTIONS,
@@ -44,48 +52,10 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.cut import GivenSegment, given_segments
 from sentiloc.model.results.result import Result, parse_result
 from sentiloc.model.results.task_result import AnyResult, labels_of, parse_any, recut_any, task_of
-from sentiloc.model.segments import Segment
 
 router = APIRouter(tags=["results"])
 
 _HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
-_VIDEO_HEADERS = {
-    "Cache-Control": "private, no-cache",
-    "Content-Security-Policy": "sandbox",
-}
-STORE_DOWN = (503, ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.")
-
-
-class ResultExpired(TypedProblem):
-    """The result's retention time is over."""
-
-    of_status = 410
-    of_code = ProblemCode.RESULT_EXPIRED
-    example = "The result was kept until its `expires_at` and is deleted."
-
-
-class ResultNotReady(TypedProblem):
-    """The job has not ended; `state` is the state that it is in."""
-
-    of_status = 409
-    of_code = ProblemCode.RESULT_NOT_READY
-    example = "The job is extracting; there is no result yet."
-
-    def __init__(self, state: JobState) -> None:
-        headers = {**NO_STORE, "Retry-After": POLL_SECONDS}
-        super().__init__(f"The job is {state}; there is no result yet.", headers)
-
-
-class IsReel(TypedProblem):
-    """The job renders a reel: it has a video instead of a result."""
-
-    of_status = 409
-    of_code = ProblemCode.WRONG_TASK
-    example = "This job renders a reel; its video is at /reels/{job_id}/video."
-
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"This job renders a reel; its video is at {address(f'/reels/{job_id}/video')}.")
 
 
 def _examples() -> dict[str, Any]:
@@ -156,11 +126,8 @@ class Cut(CutOptions):
         **documented(
             JobNotFound,
             IsReel,
-            ResultNotReady,
             (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
-            (409, ErrorCode.CANCELLED, "The job was cancelled."),
-            ResultExpired,
-            (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
+            *RESULT_PROBLEMS,
             BAD_ID,
             (
                 422,
@@ -228,10 +195,8 @@ def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, An
     """The stored result, and the same as it is asked for."""
     stored = _read_partial(services, record) if cut.partial else read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
-    given = _corrections(services, record) if cut.corrected else None
-    if given is None or not isinstance(stored, Result):
-        return stored, recut_any(stored, cut.cut(stored.options))
-    return stored, replace(stored, segments=_as_left(stored, given))
+    corrected = _corrected(services, record, stored) if cut.corrected else None
+    return stored, corrected or recut_any(stored, cut.cut(stored.options))
 
 
 @router.get(
@@ -240,9 +205,7 @@ def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, An
     operation_id="getVideo",
     response_class=FileResponse,
     responses={
-        200: {"description": "The file as it was uploaded", "content": {"video/*": _BYTES}},
-        206: {"description": "The requested range", "content": {"video/*": _BYTES}},
-        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+        **video_answers("video/*", "The file as it was uploaded"),
         **documented(
             JobNotFound,
             *BAD_RANGES,
@@ -255,19 +218,9 @@ def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, An
 )
 def video(record: JobDep, services: ServicesDep) -> Response:
     """The upload, with byte ranges, for a player. Its codec decides which browsers can play it."""
-    link = services.storage.link(record.source_key)
-    if link is not None and services.storage.size(record.source_key) is not None:
-        return RedirectResponse(link, headers=NO_STORE)
-    try:
-        with services.storage.local_path(record.source_key) as path:
-            file = FileResponse(path, media_type=video_type(record.source_name), headers=_VIDEO_HEADERS)
-            return RangeProblems(file)
-    except SentilocError as error:
-        raise _missing(error, "The video is no longer stored.") from error
-
-
-def _as_left(stored: Result, given: list[GivenSegment]) -> tuple[Segment, ...]:
-    return given_segments(stored.curve, stored.video.duration, given, stored.segments)
+    return send_video(
+        services, record.source_key, video_type(record.source_name), "The video is no longer stored."
+    )
 
 
 def _corrections(services: Services, record: JobRecord) -> list[GivenSegment] | None:
@@ -292,17 +245,24 @@ def read_result(services: Services, record: JobRecord) -> AnyResult:
     try:
         data = services.storage.read(key)
     except SentilocError as error:
-        raise _missing(error, "The result is no longer stored.") from error
+        raise missing(error, NO_LONGER_STORED) from error
     return parse_any(json.loads(data))
 
 
 def read_corrected(services: Services, record: JobRecord) -> AnyResult:
     """The stored result of a job with the segments of the last feedback, if there is any; raises as `read_result`."""
     stored = read_result(services, record)
+    return _corrected(services, record, stored) or stored
+
+
+def _corrected(services: Services, record: JobRecord, stored: AnyResult) -> Result | None:
+    """The result with the segments of the last feedback; None without any, and for tasks that take none."""
     given = _corrections(services, record) if isinstance(stored, Result) else None
     if given is None or not isinstance(stored, Result):
-        return stored
-    return replace(stored, segments=_as_left(stored, given))
+        return None
+    return replace(
+        stored, segments=given_segments(stored.curve, stored.video.duration, given, stored.segments)
+    )
 
 
 def _read_partial(services: Services, record: JobRecord) -> AnyResult:
@@ -393,9 +353,3 @@ def _no_result(record: JobRecord) -> ProblemError:
     if record.state is JobState.CANCELLED:
         return ProblemError(409, ErrorCode.CANCELLED, "The job was cancelled.", NO_STORE)
     return ResultNotReady(record.state)
-
-
-def _missing(error: SentilocError, detail: str) -> ProblemError:
-    """410 only for a file that is known to be gone; any other fault of the storage keeps its own status."""
-    is_gone = error.code is ErrorCode.SOURCE_MISSING
-    return ProblemError(410, error.code, detail) if is_gone else problem_of(error)

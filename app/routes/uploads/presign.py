@@ -16,7 +16,7 @@ from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.problems import BodyTooLarge, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.deps import json_body
-from sentiloc.app.routes.results.result import STORE_DOWN
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.routes.uploads.tus import EXAMPLE_ID, new_upload
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import Services, ServicesDep

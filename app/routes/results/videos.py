@@ -1,0 +1,41 @@
+"""Stored videos, with byte ranges, for a player: uploads and reels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from sentiloc.app.http.answers import RangeProblems
+from sentiloc.app.routes.deps import NO_STORE
+from sentiloc.app.routes.results.problems import missing
+from sentiloc.app.services import Services
+from sentiloc.model.errors import SentilocError
+
+VIDEO_HEADERS = {"Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"}
+
+
+def video_answers(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+    """The documented answers of a route that sends a video: whole, in part, or from an object store."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": description, "content": content},
+        206: {"description": "The requested range", "content": content},
+        307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+    }
+
+
+def send_video(
+    services: Services, key: str, media_type: str, gone: str, headers: Mapping[str, str] = VIDEO_HEADERS
+) -> Response:
+    """The file under a storage key, or the way to it; raises a 410 with the detail `gone`, or the store's own fault."""
+    link = services.storage.link(key)
+    if link is not None and services.storage.size(key) is not None:
+        return RedirectResponse(link, headers=NO_STORE)
+    try:
+        with services.storage.local_path(key) as path:
+            return RangeProblems(FileResponse(path, media_type=media_type, headers=headers))
+    except SentilocError as error:
+        raise missing(error, gone) from error
