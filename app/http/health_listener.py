@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 
+from sentiloc.app.http.listening import listen
 from sentiloc.app.version import version
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -26,6 +27,7 @@ _SILENCE_SECONDS = 15.0
 _REQUEST_SECONDS = 2.0
 _MAX_HEADER_BYTES = 8192
 _MAX_CONNECTIONS = 64
+_BACKLOG = 256
 _STATUS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
 
 
@@ -66,14 +68,9 @@ class HealthListener:
             await asyncio.sleep(_BEAT_SECONDS)
 
     def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((self._host, self._port))
-            listener.listen(256)
+            listener = listen(self._host, self._port, _BACKLOG)
         except OSError as error:
-            listener.close()
             detail = f"SENTILOC_HEALTH_PORT: cannot listen on {self._host}:{self._port}: {error.strerror}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
         self._port = listener.getsockname()[1]

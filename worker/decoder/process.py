@@ -64,6 +64,20 @@ class Child(Protocol):
         """Its exit status, negative for a signal."""
 
 
+def start_confined(module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """A fresh interpreter that runs `module` on `task`, with these open files and no more than a bare environment."""
+    return subprocess.Popen(  # noqa: S603
+        # -s and -P: neither the user's packages nor the current folder can replace a module in the child.
+        [sys.executable, "-s", "-P", "-m", module, json.dumps(task)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=bare_environment(),
+        pass_fds=fds,
+        process_group=0,
+    )
+
+
 class DecoderProcess:
     """A confined child that decodes one open file. Use as a context manager: leaving it kills the child.
 
@@ -123,16 +137,7 @@ class DecoderProcess:
     @staticmethod
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
         """A fresh interpreter that performs the task; proofs that decode by the thousand fork one instead."""
-        return subprocess.Popen(  # noqa: S603
-            # -s and -P: neither the user's packages nor the current folder can replace a module in the child.
-            [sys.executable, "-s", "-P", "-m", "sentiloc.worker.decoder.child", json.dumps(task)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=bare_environment(),
-            pass_fds=tuple(fds.values()),
-            process_group=0,
-        )
+        return start_confined("sentiloc.worker.decoder.child", task, tuple(fds.values()))
 
     def __enter__(self) -> Self:
         return self

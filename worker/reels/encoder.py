@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import select
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from typing import Any, Self
 from sentiloc.app.reels.plan import ReelPlan
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.confine import MEASURES
-from sentiloc.worker.decoder.process import bare_environment, open_pipe
+from sentiloc.worker.decoder.process import open_pipe, start_confined
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels import encoder_child as child
 
@@ -80,15 +79,7 @@ class Encoder:
             "title": plan.title,
             "limits": asdict(self._limits),
         }
-        self._child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-s", "-P", "-m", "sentiloc.worker.reels.encoder_child", json.dumps(task)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=bare_environment(),
-            pass_fds=(in_fd, out_fd),
-            process_group=0,
-        )
+        self._child = start_confined("sentiloc.worker.reels.encoder_child", task, (in_fd, out_fd))
         self._stack.callback(self._end)
         os.set_blocking(self._feed, False)
         self._reader = threading.Thread(target=self._collect, name="encoder", daemon=True)

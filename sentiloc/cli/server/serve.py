@@ -17,6 +17,7 @@ from typing import IO
 import typer
 
 import sentiloc
+from sentiloc.app.http.listening import listen
 from sentiloc.app.schemas.health import ReadyBody
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.logs import configure_logging
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 _REDIS_START_SECONDS = 60.0
 _PREVIOUS_END_SECONDS = 15.0
 _ASK_SECONDS = 0.3
+_BACKLOG = 1024
 
 
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
@@ -118,18 +120,12 @@ def _sentiloc_child(
 
 def _listen(settings: Settings) -> socket.socket:
     """Bind the port in the supervisor, so that clients wait instead of failing while the API restarts."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(1024)
+        return listen(settings.host, settings.port, _BACKLOG)
     except OSError as error:
-        listener.close()
         reason = error.strerror or str(error)
         detail = f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another with --port"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
-    return listener
 
 
 def _lock(folder: Path) -> IO[str]:

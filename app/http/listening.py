@@ -1,0 +1,20 @@
+"""Sockets that a server of this project accepts connections on."""
+
+from __future__ import annotations
+
+import socket
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening TCP socket, IPv4 or IPv6 by the host; raises OSError where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A server that has just ended leaves connections that would keep its port for a minute.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener
