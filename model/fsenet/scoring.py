@@ -1,4 +1,4 @@
-"""Run a network over items, one video at a time, and score what it finds by the benchmark's protocol."""
+"""Run a network over items, one video at a time: what it finds, by the benchmark's protocol and as serving shows it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Sequence
 import torch
 
 from sentiloc.model.data.items import Item
+from sentiloc.model.evaluation.confidence import Confidence, fit_confidence, without_held_out
 from sentiloc.model.evaluation.metrics import DetectionMetrics, GroundTruthSegment, evaluate_detections
 from sentiloc.model.fsenet.batching import collate
 from sentiloc.model.fsenet.ensemble import Ensemble
 from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.proposals.proposals import propose
+from sentiloc.model.proposals.rule import select_segments
 from sentiloc.model.proposals.tsl300 import LABELS, video_scores
 from sentiloc.model.segments import FrameScores, Proposal
+from sentiloc.model.spec import CLASSES
+
+_NEVER_MERGE = -1.0
 
 
 def score_items(network: FSENet | Ensemble, items: Sequence[Item]) -> dict[str, FrameScores]:
@@ -60,3 +65,23 @@ def ground_truth(items: Sequence[Item]) -> dict[str, list[GroundTruthSegment]]:
 def evaluate_items(network: FSENet, items: Sequence[Item], rule: str = "tsl300") -> DetectionMetrics:
     """mAP, recall and F2 of a network on labelled items."""
     return evaluate_detections(ground_truth(items), detect(score_items(network, items), items, rule))
+
+
+def held_out_confidence(network: FSENet, items: Sequence[Item]) -> Confidence:
+    """Fit on the videos of `items` that have annotated segments, by the rule that serves."""
+    labelled = [item for item in items if item.segments]
+    if not labelled:
+        return without_held_out("no held-out video with annotated segments")
+    scores = score_items(network, labelled)
+    found = {item.name: serving_segments(scores[item.name], item) for item in labelled}
+    truth = {
+        item.name: [GroundTruthSegment(CLASSES[index], start, end) for start, end, index in item.segments]
+        for item in labelled
+    }
+    return fit_confidence(found, truth)
+
+
+def serving_segments(scores: FrameScores, item: Item) -> list[Proposal]:
+    """Every segment that serving could show of a video, with its raw score."""
+    shown = select_segments(scores, item.snippet_seconds, threshold=0.0, merge_gap=_NEVER_MERGE)
+    return [Proposal(segment.label, segment.confidence, segment.start, segment.end) for segment in shown]

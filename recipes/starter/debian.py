@@ -1,13 +1,11 @@
-"""Debian packages as sources of data: fetched by name and version, held to their digests, unpacked, never installed."""
+"""Debian packages as sources of data: fetched by name and version, unpacked, never installed."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import subprocess
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from recipes.starter.unpacking import fetch, unpack_once
 
 
 def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:
@@ -15,22 +13,10 @@ def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:
 
     Raises ValueError if the fetched file is not the one that the recipe was made with.
     """
-    home = folder / name
-    if not home.exists():
-        file = _fetch(name, version, sha256, folder / "downloads")
-        unfinished = home.with_suffix(".part")
+
+    def unpack(unfinished: Path) -> None:
+        command = ["apt-get", "download", f"{name}={version}"]
+        file = fetch(command, folder / "downloads", f"{name}_*.deb", sha256)
         subprocess.run(["dpkg", "-x", str(file), str(unfinished)], check=True)  # noqa: S603, S607
-        unfinished.rename(home)
-    return home
 
-
-def _fetch(name: str, version: str, sha256: str, downloads: Path) -> Path:
-    downloads.mkdir(parents=True, exist_ok=True)
-    logger.info("fetching %s %s", name, version)
-    command = ["apt-get", "download", f"{name}={version}"]
-    subprocess.run(command, cwd=downloads, check=True)  # noqa: S603
-    (file,) = downloads.glob(f"{name}_*.deb")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    if found != sha256:
-        raise ValueError(f"{file.name} has the digest {found}, not {sha256}")
-    return file
+    return unpack_once(folder / name, unpack)

@@ -13,7 +13,6 @@ import json
 import os
 import random
 import signal
-import socket
 import struct
 import subprocess
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 
 from tests.service.running import RunningService, kill
 from tests.support.media import make_clip
+from tests.support.servers import free_port
 from tests.support.services import wait_for
 
 CLIENT = Path(__file__).with_name("tus_client.mjs")
@@ -74,11 +74,6 @@ class Client:
 def stored_bytes(service: RunningService) -> int:
     """Bytes of the one upload under way."""
     return sum(path.stat().st_size for path in (service.data / "incoming").glob("*"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def start(service: RunningService, port: int) -> None:

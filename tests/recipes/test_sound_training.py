@@ -261,7 +261,7 @@ def test_a_wheel_that_is_not_the_one_known_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip = tmp_path / "python"
-    pip.write_text("#!/bin/sh\necho not the wheel > downloads/a_b-1-py3-none-any.whl\n")
+    pip.write_text("#!/bin/sh\necho not the wheel > a_b-1-py3-none-any.whl\n")
     pip.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(pip))
     monkeypatch.chdir(tmp_path)

@@ -76,3 +76,12 @@ def fleet(folder: Path, apis: int = 1, workers: int = 1, **settings: object) -> 
     finally:
         for member in members:
             member.stop()
+
+
+def post_clip(client: httpx.Client, video: Path, key: str) -> str | None:
+    """The id of the job that is accepted under an idempotency key; None where the service cannot take it now."""
+    with video.open("rb") as file:
+        answer = client.post("/localize", files={"video": file}, headers={"Idempotency-Key": key})
+    if answer.status_code not in (202, 503):
+        raise AssertionError(answer.text)
+    return str(answer.json()["id"]) if answer.status_code == 202 else None

@@ -15,6 +15,8 @@ from string import Template
 
 import trustme
 
+from tests.support.servers import free_port
+
 PREFIX = "/sentiloc"
 START_SECONDS = 20.0
 
@@ -101,7 +103,7 @@ def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(str(folder / "chain.pem"), append=True)
-    port = _free_port()
+    port = free_port()
     process = _start(name, folder, port, upstream.rstrip("/"), buffers=buffers, strips=strips)
     try:
         _wait(process, port, folder)
@@ -150,9 +152,3 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
             return
         time.sleep(0.05)
     raise RuntimeError((folder / "output").read_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

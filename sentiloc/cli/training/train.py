@@ -84,9 +84,8 @@ def _train_fsenet(
 ) -> Figures:
     from sentiloc.cli.training.progress import training_progress
     from sentiloc.cli.training.runs import write_outcome
-    from sentiloc.model.fsenet.confidence import held_out_confidence
     from sentiloc.model.fsenet.datasets import folder_spec, load_items
-    from sentiloc.model.fsenet.scoring import evaluate_items
+    from sentiloc.model.fsenet.scoring import evaluate_items, held_out_confidence
     from sentiloc.model.fsenet.train import split_items
     from sentiloc.model.fsenet.train import train as run_training
     from sentiloc.model.package import extractor_id, shipped_models_dir

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.proofs.faults.rig import PATIENCE_SECONDS, Row, clip
-from tests.support.fleet import fleet
+from tests.support.fleet import fleet, post_clip
 from tests.support.sentinels import replicated_redis
 from tests.support.services import wait_for
 
@@ -72,13 +72,9 @@ def _accepted(client: httpx.Client, video: Path, number: int) -> tuple[str, int]
     deadline = time.monotonic() + PATIENCE_SECONDS
     misses = 0
     while time.monotonic() < deadline:
-        with video.open("rb") as file:
-            headers = {"Idempotency-Key": f"clip-{number}"}
-            answer = client.post("/localize", files={"video": file}, headers=headers)
-        if answer.status_code == 202:
-            return str(answer.json()["id"]), misses
-        if answer.status_code != 503:
-            raise AssertionError(answer.text)
+        job = post_clip(client, video, f"clip-{number}")
+        if job is not None:
+            return job, misses
         misses += 1
         time.sleep(_PAUSE_SECONDS)
     raise AssertionError("no clip was accepted any more")

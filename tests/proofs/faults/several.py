@@ -15,7 +15,7 @@ import httpx
 
 from sentiloc.app.housekeeping.ownership import MARKER_KEY
 from tests.proofs.faults.rig import PATIENCE_SECONDS, Row, clip
-from tests.support.fleet import Member, fleet
+from tests.support.fleet import Member, fleet, post_clip
 from tests.support.s3_server import BUCKET, s3_server
 from tests.support.services import private_redis, wait_for
 
@@ -94,16 +94,12 @@ def _load(members: list[Member], video: Path, seconds: int) -> tuple[list[str], 
 
 
 def _posted(api: Member, video: Path, number: int) -> str | None:
+    """The job of a clip; None where this API has just been killed or cannot take it."""
     try:
-        with (
-            video.open("rb") as file,
-            httpx.Client(base_url=f"http://127.0.0.1:{api.port}", timeout=30) as client,
-        ):
-            headers = {"Idempotency-Key": f"clip-{number}"}
-            answer = client.post("/localize", files={"video": file}, headers=headers)
+        with httpx.Client(base_url=f"http://127.0.0.1:{api.port}", timeout=30) as client:
+            return post_clip(client, video, f"clip-{number}")
     except httpx.TransportError:
         return None
-    return str(answer.json()["id"]) if answer.status_code == 202 else None
 
 
 def _ended(client: httpx.Client, job: str) -> str | None:
