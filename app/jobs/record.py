@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.address import current_base
+from sentiloc.app.ids import new_id
 from sentiloc.app.jobs.found import LabelFound, read_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, parse_options
@@ -69,8 +69,8 @@ def sources(target: JobState) -> tuple[JobState, ...]:
 
 
 def new_job_id() -> str:
-    """An unguessable id: 128 random bits, safe in URLs and file names."""
-    return secrets.token_urlsafe(16)
+    """An unguessable id, see `new_id`."""
+    return new_id()
 
 
 def _current_key() -> str | None:

@@ -6,7 +6,6 @@ events and nothing else.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 from redis import Redis
 
+from sentiloc.app.ids import new_id
 from sentiloc.app.jobs.options import webhook_host
 from sentiloc.app.signing import new_webhook_secret
 
@@ -59,7 +59,7 @@ class EndpointStore:
         if self._redis.zcard(self._order(key_id)) >= MAX_ENDPOINTS:
             raise TooManyEndpointsError
         endpoint = Endpoint(
-            id=secrets.token_urlsafe(12),
+            id=new_id(),
             key_id=key_id,
             url=url,
             events=None if events is None else tuple(events),

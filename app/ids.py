@@ -1,0 +1,13 @@
+"""Ids of jobs, uploads, batches, reels and registered webhooks."""
+
+from __future__ import annotations
+
+import secrets
+
+
+def new_id() -> str:
+    """An unguessable id: 22 characters, at least 127 random bits, safe in URLs, file names and on a command line."""
+    # A command line takes a leading hyphen for an option: `sentiloc result -Ab...` would not reach its job.
+    while (drawn := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return drawn
