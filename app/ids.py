@@ -7,7 +7,7 @@ import secrets
 
 def new_id() -> str:
     """An unguessable id: 22 characters, at least 127 random bits, safe in URLs, file names and on a command line."""
-    # A command line takes a leading hyphen for an option: `sentiloc result -Ab...` would not reach its job.
+    # On a command line, a leading hyphen marks an option: `sentiloc result -Ab...` would fail.
     while (drawn := secrets.token_urlsafe(16)).startswith("-"):
         pass
     return drawn

@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Requests have spans, metrics and logs of this project's own; FastAPI's would be a second set.
+        # This project has its own spans, metrics and logs of requests; FastAPI's would duplicate them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(services),
     )

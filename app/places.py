@@ -1,4 +1,4 @@
-"""Objects that clients name as `s3://bucket/key`, and the prefixes within which they may."""
+"""Objects that clients name as `s3://bucket/key`, and the prefixes that they may use."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Place:
         return self.key.rpartition("/")[2]
 
     def is_within(self, prefix: Place) -> bool:
-        """True if this object lies below the prefix. A prefix ends at a slash: `a` does not hold `ab`."""
+        """True if this object is below the prefix. A prefix ends at a slash: `a` does not contain `ab`."""
         below = prefix.key.rstrip("/")
         return self.bucket == prefix.bucket and (not below or self.key.startswith(f"{below}/"))
 
 
 def parse_place(text: str) -> Place:
-    """A place without an empty key, `.` or `..` in it; raises ValueError, which says what is wrong."""
+    """Parse a place. The key must not be empty or contain `.` or `..`; raises a ValueError that says what is wrong."""
     place = parse_prefix(text)
     if not place.key or place.key.endswith("/"):
         raise ValueError("must name an object: s3://bucket/key")
@@ -39,13 +39,13 @@ def parse_place(text: str) -> Place:
 
 
 def parse_prefix(text: str) -> Place:
-    """A prefix; an empty key is the whole bucket. Raises ValueError, which says what is wrong."""
+    """Parse a prefix; an empty key means the whole bucket. Raises a ValueError that says what is wrong."""
     bucket, _, key = text.removeprefix(SCHEME).partition("/")
     if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
         raise ValueError("must have the form s3://bucket/key")
     if len(key.encode(errors="replace")) > MAX_KEY_BYTES or _CONTROL.search(key):
         raise ValueError(f"has a key of more than {MAX_KEY_BYTES} bytes, or one with control characters")
-    # Stores on a file system may follow these out of the prefix.
+    # Stores on a file system may resolve these and leave the prefix.
     if {".", ".."} & set(key.split("/")):
         raise ValueError("must not have `.` or `..` in its key")
     return Place(bucket, key)

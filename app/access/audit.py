@@ -1,4 +1,4 @@
-"""Writes requests into the audit log: those that change something, and those that read a video or its results."""
+"""Audit log of requests that change something, or that read a video or its results."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sentiloc.app.telemetry.logs import request_id_context
 
 _READING = frozenset({"GET", "HEAD"})
 _CONTENT = re.compile(r"/(video|results?|curve|thumbnails|feedback|diff|highlights|cuts?|archive)\b")
-# Who is refused before a caller is known is in the service's log and metrics: it must not be able to fill this one.
+# Requests refused before the caller is known appear in the service's log and metrics only. Otherwise anyone could fill
+# # the audit log.
 _UNKNOWN = frozenset({401, 421, 429})
 _MAX_ID = 64
 
 
 class AuditMiddleware:
-    """ASGI middleware outside of `KeyGuard`, which finds out who the caller is."""
+    """ASGI middleware around `KeyGuard`, which identifies the caller."""
 
     def __init__(self, app: ASGIApp, log: AuditLog) -> None:
         self._app = app

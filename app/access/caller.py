@@ -1,7 +1,7 @@
 """The caller of the current request: its API key, which decides what the request may see and do.
 
-It is a context variable, so it follows a request into every thread that works for it. A route cannot show another
-key's jobs by forgetting to pass the caller on.
+It is a context variable, so every thread that works for a request sees it. Routes do not pass the caller on, so none
+can show another key's jobs by forgetting to.
 """
 
 from __future__ import annotations

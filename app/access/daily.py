@@ -1,4 +1,4 @@
-"""What each API key has used, by day (UTC). The scripts that end jobs count it; days are kept for 400 days."""
+"""Daily usage of each API key (UTC). The scripts that end jobs update it. Entries are kept for 400 days."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class DayOfUse:
 
 
 def today() -> date:
-    """The day now (UTC)."""
+    """Today's date (UTC)."""
     return datetime.now(UTC).date()
 
 
 def used_by_day(redis: Redis, prefix: str, keys: Sequence[str], first: date, last: date) -> list[DayOfUse]:
-    """The days from `first` to `last`, both included, on which one of the keys has used something, in order.
+    """The days from `first` to `last`, both included, on which one of the keys was used, in order.
 
-    A key of '' stands for jobs without an API key.
+    The key '' stands for jobs without an API key.
     """
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     wanted = [(day, key_id) for day in days for key_id in keys]

@@ -1,6 +1,6 @@
 """API-key authentication middleware. Every path needs a key unless it is listed as open.
 
-It runs before all routes, so a route that is added later is protected, too. `access.caller` holds the key's owner.
+It runs before all routes, so new routes are protected, too. `access.caller` holds the key's owner.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sentiloc.app.settings import Settings
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
 OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
-"""Links that are shared carry their own signature; `routes.reels.share` checks it."""
+"""Shared links carry their own signature; `routes.reels.share` checks it."""
 _JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="sentiloc"'
@@ -91,7 +91,7 @@ def is_open(path: str) -> bool:
 
 
 def makes_jobs(method: str, path: str) -> bool:
-    """True for a request that leads to a job, which needs minutes of the key's quota."""
+    """True for a request that creates a job, which counts against the key's quota."""
     return method == "POST" and _JOB_MAKERS.fullmatch(path) is not None
 
 
@@ -105,7 +105,7 @@ def needed_scope(method: str, path: str) -> KeyScope:
 
 
 def shown_key(headers: Mapping[str, str]) -> str | None:
-    """The key that a request sends; None without one."""
+    """The API key in a request; None without one."""
     kind, _, text = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and text.strip():
         return text.strip()
@@ -113,7 +113,7 @@ def shown_key(headers: Mapping[str, str]) -> str | None:
 
 
 class KeyGuard:
-    """ASGI middleware. A key is looked up for each request, so a revoked key stops working at once."""
+    """ASGI middleware. It looks up the key at every request, so a revoked key stops working at once."""
 
     def __init__(self, app: ASGIApp, settings: Settings, shared: SharedConnection) -> None:
         self._app = app
@@ -132,7 +132,7 @@ class KeyGuard:
         with contextlib.ExitStack() as stack:
             try:
                 key = await self._admit(scope)
-                # An answer that its client does not read holds its slot, too.
+                # The slot is held until the response is sent: a client that does not read it keeps its slot.
                 stack.enter_context(self._slots.hold(key.id))
             except (ProblemError, RedisError) as error:
                 await _refuse(error_response(error), scope, receive, send)
@@ -160,8 +160,8 @@ class KeyGuard:
     async def _find(self, address: str, text: str | None) -> ApiKey:
         """The key with this text.
 
-        A valid key is always found: others behind the same address could lock its owner out otherwise. Keys hold 256
-        random bits, so the limit of failed logins bounds the noise, not the guessing.
+        The limit of failed logins never applies to a valid key; otherwise other clients behind the same address could
+        lock its owner out. Keys hold 256 random bits, so guessing is hopeless anyway: the limit only bounds the load.
         """
         if text is None:
             raise Unauthorized
@@ -184,7 +184,7 @@ class KeyGuard:
 
     async def _note_use(self, key: ApiKey) -> None:
         now = time.time()
-        # Once a minute at most: each write to Redis waits for the disk.
+        # At most once a minute, because each write to Redis waits for the disk.
         if now - self._used_at.get(key.id, 0.0) < _USED_EVERY_SECONDS:
             return
         self._used_at[key.id] = now

@@ -27,10 +27,10 @@ class KeyLimitReached(TypedProblem):
 
 
 class KeySlots:
-    """Counts what each key holds in this process. Belongs to one event loop.
+    """Counts what each key holds in this process. Use it from one event loop only.
 
     Args:
-        limit: the most that one key may hold.
+        limit: the maximum for one key.
         what: the name of what is counted, for the problem.
     """
 
@@ -41,7 +41,7 @@ class KeySlots:
 
     @contextlib.contextmanager
     def hold(self, key_id: str | None) -> Iterator[None]:
-        """Hold one slot of the key; raises `KeyLimitReached`. None, on a server without keys, has no limit."""
+        """Hold one slot of the key; raises `KeyLimitReached`. The key None (a server without keys) has no limit."""
         if key_id is None:
             yield
             return

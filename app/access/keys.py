@@ -1,7 +1,7 @@
 """API keys in Redis: creation, listing, revocation, and the lookup for each request.
 
-A key is `sentiloc_ID_SECRET` with a secret of 256 random bits, of which the SHA-256 is stored. No dictionary of likely
-secrets exists, so a slow password hash would only slow the service down.
+A key is `sentiloc_ID_SECRET` with a secret of 256 random bits, of which the SHA-256 is stored. Random secrets cannot be
+guessed from a dictionary, so a slow password hash would add nothing but latency.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_DIGEST = hashlib.sha256(b"").hexdigest()
 class ApiKey:
     """The record of a key, without its secret. Times are Unix seconds. A limit of 0 means unlimited.
 
-    `weight` is the key's share of the queue: with 2, it has two turns where other keys have one.
+    `weight` is the key's share of the queue: a key of weight 2 gets two turns for every turn of a key of weight 1.
     """
 
     id: str
@@ -60,7 +60,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A new key with its text, which is shown once."""
+    """A new key with its text, which is shown only once."""
 
     key: ApiKey
     text: str
@@ -73,7 +73,7 @@ def record_key(prefix: str, key_id: str) -> str:
 
 
 def split_key(text: str) -> tuple[str, str]:
-    """The id of a key and the digest of its secret. A malformed key gives the empty id, which no key has."""
+    """The id of a key and the digest of its secret. The id is empty for a malformed key; no key has an empty id."""
     mark, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
     is_key = mark == _MARK and len(key_id) == 2 * _ID_BYTES and key_id.isalnum() and key_id.isascii()
@@ -81,8 +81,8 @@ def split_key(text: str) -> tuple[str, str]:
 
 
 def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
-    """The valid key of a record, if the digest matches. Takes the same time without a record."""
-    # Constant time, and the same work without a record: timing must not tell which ids exist.
+    """The key of a record if it is valid and the digest matches, else None. Takes the same time without a record."""
+    # Constant time, and the same work without a record, so that timing does not reveal which ids exist.
     is_right = hmac.compare_digest(fields.get("digest", _NO_DIGEST), digest)
     is_old = hmac.compare_digest(fields.get("old_digest") or _NO_DIGEST, digest)
     if is_old and time.time() < float(fields.get("old_until") or 0):
@@ -145,7 +145,7 @@ class KeyStore:
         return _parse(fields) if fields else None
 
     def revoke(self, key_id: str) -> bool:
-        """Revoke a key at once and for good; False if it does not exist. Its jobs and its record stay."""
+        """Revoke a key permanently; False if it does not exist. Its jobs and its record stay."""
         record = record_key(self._prefix, key_id)
         if not self._redis.exists(record):
             return False
@@ -153,7 +153,10 @@ class KeyStore:
         return True
 
     def rotate(self, key_id: str, grace_seconds: float = 0.0) -> NewKey | None:
-        """Give a key a new text; None for an unknown or revoked key. The old text works for `grace_seconds` more."""
+        """Replace the text of a key; None for an unknown or revoked key.
+
+        The old text works for `grace_seconds` more.
+        """
         record = record_key(self._prefix, key_id)
         fields = cast("dict[str, str]", self._redis.hgetall(record))
         if not fields or fields.get("revoked_at"):

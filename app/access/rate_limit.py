@@ -1,6 +1,6 @@
 """Rate limits: token buckets in the memory of this process.
 
-They are not kept in Redis, where every write waits for the disk: a limit must not cost more than what it limits.
+They are not kept in Redis, where every write waits for the disk: checking the limit would cost more than most requests.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _MOST_NAMES = 10_000
 
 
 class RateLimiter:
-    """One token bucket per name. A new bucket holds a minute's tokens. Belongs to one event loop.
+    """One token bucket per name. A new bucket holds a minute's tokens. Use it from one event loop only.
 
-    At most `most_names` buckets are kept; the ones used least recently are dropped, which refills them.
+    At most `most_names` buckets are kept. The least recently used ones are dropped, which resets them to full.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most_names: int = _MOST_NAMES) -> None:
@@ -27,11 +27,12 @@ class RateLimiter:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, name: str, per_minute: int) -> float:
-        """Take a token and return 0; without a token, return the seconds to wait."""
+        """Take a token and return 0. If there is none, return the seconds until the next one."""
         level = self._level(name, per_minute)
         wait = _seconds_to_token(level, per_minute)
         self._levels[name] = (level - 1.0 if wait == 0.0 else level, self._clock())
-        # A refused name counts as used, too: otherwise it would be dropped, and with it the memory that it is over.
+        # A refused request counts as use, too. Otherwise the bucket would be dropped, and the client would start with a
+        # full one.
         self._levels.move_to_end(name)
         if len(self._levels) > self._most_names:
             self._levels.popitem(last=False)

@@ -10,7 +10,7 @@ KEPT_SECONDS = 400 * 86_400
 
 
 def this_month() -> str:
-    """The month as part of a counter's name."""
+    """The current month as part of a counter's name."""
     return f"{datetime.now(UTC):%Y-%m}"
 
 
@@ -30,7 +30,7 @@ def as_minutes(milliseconds: str | bytes | None) -> float:
 
 
 def month_ends() -> datetime:
-    """The start of the next month, when the quota is reset."""
+    """The start of the next month, when quotas are reset."""
     now = datetime.now(UTC)
     year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)
     return datetime(year, month, 1, tzinfo=UTC)

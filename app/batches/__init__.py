@@ -1,1 +1,1 @@
-"""Batches: many videos sent in one request, and what their jobs have come to."""
+"""Batches: many videos sent in one request, and the state of their jobs."""

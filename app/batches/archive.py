@@ -1,4 +1,4 @@
-"""A zip archive that is sent while it is made: one file at a time in memory."""
+"""Streams a zip archive while it is made: only one file is in memory at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 
 class _Outgoing:
-    """A file that cannot be sought in, so that `ZipFile` writes what a reader of a stream understands."""
+    """A file without `seek`, which makes `ZipFile` write an archive that can be read as a stream."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -43,13 +43,13 @@ def zip_stream(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
 
 
 class FileNames:
-    """Names for files beside each other: none twice, on file systems that do not tell case apart either."""
+    """Unique names for the files of one folder, also on file systems that ignore case."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def free(self, name: str) -> str:
-        """The name without folders, with a number if it is taken."""
+        """The name without folders, numbered if it is already taken."""
         wanted = PurePosixPath(name.replace("\\", "/")).name or "video"
         stem, dot, ending = wanted.partition(".") if not wanted.startswith(".") else (wanted, "", "")
         found, number = wanted, 1

@@ -1,4 +1,4 @@
-"""From the body of `POST /batches` to a recorded batch. It is all or nothing: one wrong item refuses the batch."""
+"""Turns the body of `POST /batches` into a recorded batch. One invalid item refuses the whole batch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BatchIntake:
     def accept(
         self, asked: BatchRequest, key_text: str | None, find_upload: FindUpload
     ) -> tuple[BatchRecord, bool]:
-        """The batch, and whether it is new: with the same idempotency key, the same request is the same batch.
+        """The batch, and whether it is new. A repeated request with the same idempotency key returns the first batch.
 
         Raises a `ProblemError` that names the first wrong item, and `redis.RedisError`.
         """
@@ -77,7 +77,7 @@ class BatchIntake:
         return record, is_new
 
     def _record(self, batch: NewBatch) -> BatchRecord:
-        """Record the batch. If Redis's answer is lost, look whether it was recorded all the same."""
+        """Record the batch. If the connection fails before Redis answers, check whether it was recorded."""
         try:
             return self.batches.submit(batch, self.settings.max_queued_per_key)
         except RedisError:
@@ -121,7 +121,7 @@ class BatchIntake:
 
 
 class _Rows:
-    """Turns the items of a batch into the record fields that are each job's own."""
+    """Turns the items of a batch into the record fields that differ from job to job."""
 
     def __init__(
         self,

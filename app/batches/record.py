@@ -1,4 +1,4 @@
-"""The record of a batch. Its jobs are ordinary jobs that name it; how many are in which state is counted when asked."""
+"""The record of a batch. Its jobs are ordinary jobs that refer to it. The jobs in each state are counted on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchWebhookTarget:
-    """Where the end of a batch is sent to; without a secret, the API key's signs."""
+    """The receiver of the event `batch.finished`. Without a secret, the API key's secret signs it."""
 
     url: str
     secret: str | None = None
@@ -31,7 +31,7 @@ class BatchWebhookTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
-    """A checked request for a batch. `shared` are the record fields that all jobs have alike.
+    """A checked request for a batch. `shared` are the record fields that are the same for all jobs.
 
     Each row of `rows` is one job: its id, then field and value in turn. `uploads` are the ids of the jobs whose videos
     are uploads.
@@ -56,7 +56,7 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRecord:
-    """A batch as Redis holds it. Times are Unix seconds; `open` counts the jobs that have not ended."""
+    """A batch as stored in Redis. Times are Unix seconds; `open` counts the jobs that have not ended."""
 
     id: str
     name: str
@@ -78,7 +78,7 @@ class BatchCounts:
 
     @property
     def state(self) -> BatchState:
-        """The state of the whole."""
+        """The state of the batch."""
         waiting = self.states.get(JobState.QUEUED, 0)
         running = sum(count for state, count in self.states.items() if state.is_running)
         if not waiting and not running:
@@ -108,7 +108,7 @@ def write_batch(batch: NewBatch) -> dict[str, str]:
 
 
 def read_batch(fields: Mapping[str, Any]) -> BatchRecord:
-    """The record of a hash that the scripts write."""
+    """Parse the hash that the scripts write."""
     url, secret = fields["webhook_url"], fields["webhook_secret"] or None
     return BatchRecord(
         id=fields["id"],

@@ -24,7 +24,7 @@ EXAMPLE_BATCH: dict[str, Any] = {
 
 
 class BatchItem(BaseModel):
-    """One video: `url` or `upload`, and what is its own."""
+    """One video: `url` or `upload`, and what differs from the shared options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
 
@@ -44,7 +44,7 @@ class BatchItem(BaseModel):
         description="Default: the upload's, or the last part of the URL's path",
     )
     metadata: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Added to the metadata of the options; this one's values win"
+        default_factory=dict, description="Merged into the metadata of the options; these values win"
     )
     tags: list[Tag] = Field(default_factory=list, description="Added to the tags of the options")
 

@@ -1,4 +1,4 @@
-"""Batches in Redis: one script records a batch with all of its jobs, or nothing."""
+"""Batches in Redis. One script records a batch with all of its jobs, or nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BatchStore:
     def submit(self, batch: NewBatch, max_queued: int) -> BatchRecord:
         """Record the batch and its jobs. May be repeated.
 
-        If the same request came before with the same idempotency key, that batch is returned, which has another id.
+        If the same request was sent before with the same idempotency key, returns that batch, whose id differs.
         Raises `KeyReusedError` when the key came with another request, `UploadTakenError`, and `QueueFullError` when
         the API key would have more than `max_queued` queued jobs (0: any number).
         """
@@ -67,7 +67,7 @@ class BatchStore:
         return read_batch(pairs(found))
 
     def seen(self, key: IdempotencyKey, key_id: str | None) -> BatchRecord | None:
-        """The batch that came with this idempotency key; raises `KeyReusedError` if that was another request."""
+        """The batch of this idempotency key, if any; raises `KeyReusedError` if the request was a different one."""
         kept = cast("str | None", self._redis.get(self._idempotency(key, key_id)))
         digest, _, batch_id = (kept or "").partition(" ")
         record = self.get(batch_id) if batch_id else None

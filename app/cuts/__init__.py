@@ -21,9 +21,9 @@ class CutFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutFormat:
-    """How a sequence can be written: its title, media type, file name ending and the function that writes it.
+    """An output format: its title, media type, file name suffix and the function that writes it.
 
-    `notes` says, in sentences, what the format could not hold as it is.
+    `notes` returns one sentence for each thing that the format cannot represent exactly.
     """
 
     title: str
@@ -40,7 +40,7 @@ class CutFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OneVideoFormat(CutFormat):
-    """A format that knows one video: several become an archive with a file for each."""
+    """A format for a single video. Sequences of several videos become an archive with one file each."""
 
     def write(self, sequence: Sequence) -> CutFile:
         if len(sequence.sources) == 1:

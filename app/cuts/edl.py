@@ -1,6 +1,6 @@
-"""CMX3600 edit decision list: the oldest format that every editing program reads.
+"""CMX3600 edit decision list: an old format that every editing program reads.
 
-Reel names have eight letters and digits, so the file's name stands in a comment, as programs expect it there.
+Reel names are limited to eight letters and digits. The file name is in a comment, where programs expect it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _NOT_REEL = re.compile(r"[^A-Z0-9]")
 
 
 def cmx3600(sequence: Sequence) -> str:
-    """One event a clip, on the picture's track and on those of the sound.
+    """One event per clip, on the video track and the audio tracks.
 
     Raises:
-        TimelineError: There are more than 999 clips, which is the most that event numbers can count.
+        TimelineError: There are more than 999 clips, the highest event number.
     """
     if len(sequence.clips) > MOST_EVENTS:
         raise TimelineError(f"An EDL holds {MOST_EVENTS} clips at most, not {len(sequence.clips)}.")
@@ -32,7 +32,7 @@ def cmx3600(sequence: Sequence) -> str:
 
 
 def notes(sequence: Sequence) -> list[str]:
-    """What this format cannot hold: a source at another rate than the sequence's."""
+    """What this format cannot represent: a source whose frame rate differs from the sequence's."""
     others = [source for source in sequence.sources if source.base.nominal != sequence.base.nominal]
     return sequence.renamed() + [
         f"{source.name} has another frame rate than the sequence; an EDL cannot say so, set it when relinking."
@@ -41,7 +41,7 @@ def notes(sequence: Sequence) -> list[str]:
 
 
 def reel_names(sources: tuple[Source, ...]) -> dict[str, str]:
-    """A reel name of at most eight capital letters and digits for each source, no two alike."""
+    """A unique reel name of at most eight capital letters and digits for each source."""
     names: dict[str, str] = {}
     for source in sources:
         stem = _NOT_REEL.sub("", source.name.rpartition(".")[0].upper()) or "REEL"

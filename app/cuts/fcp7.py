@@ -9,7 +9,7 @@ from sentiloc.app.formats.xmeml import VERSION, add_picture, add_rate, add_texts
 
 
 def fcp7_sequence(sequence: Sequence) -> str:
-    """One picture track, and a sound track for each channel. A source's frames are counted at its own rate."""
+    """One video track, and one audio track per channel. Source frames are counted at the source's own rate."""
     root = ET.Element("xmeml", {"version": VERSION})
     body = ET.SubElement(root, "sequence", {"id": "sequence-1"})
     add_texts(body, name=sequence.title, duration=sequence.frames)
@@ -69,7 +69,7 @@ def _item(track: ET.Element, clip: Clip, name: str) -> ET.Element:
 
 
 def _links(item: ET.Element, clip: Clip, number: int) -> None:
-    """Picture and sound of a clip move together."""
+    """Link picture and sound of a clip, so that they move together."""
     names = [(f"video-{number}", "video", 1)]
     channels = range(1, clip.source.channels + 1)
     names += [(f"audio-{number}-{channel}", "audio", channel) for channel in channels]
@@ -86,7 +86,7 @@ def _links(item: ET.Element, clip: Clip, number: int) -> None:
 
 
 def _file(item: ET.Element, source: Source, described: set[str]) -> None:
-    """The file in full where it is named first, by its id afterwards."""
+    """The file: in full at its first use, by its id afterwards."""
     name = f"file-{source.number}"
     file = ET.SubElement(item, "file", {"id": name})
     if name in described:

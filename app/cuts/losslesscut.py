@@ -1,6 +1,7 @@
 """LosslessCut projects (`.llc`): JSON5 with the segments of one video, in seconds.
 
-JSON is JSON5, so plain JSON is written. A project knows one video; a sequence of several becomes one project each.
+JSON is JSON5, so plain JSON is written. A project holds one video, so a sequence of several videos becomes one project
+each.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ def archive(sequence: Sequence) -> bytes:
 
 
 def file_name(source: Source) -> str:
-    """The name under which LosslessCut finds a video's project by itself, beside the video."""
+    """The name under which LosslessCut finds the project of a video in the same folder."""
     stem = source.name.rpartition(".")[0] or source.name
     return f"{stem}-proj.llc"
 
 
 def notes(sequence: Sequence) -> list[str]:
-    """What this format cannot hold: clips of several videos in one order."""
+    """What this format cannot represent: the common order of clips of several videos."""
     several = len(sequence.sources) > 1
     detail = "LosslessCut opens one video at a time: there is a project for each, and no common order."
     return sequence.renamed() + ([detail] if several else [])

@@ -1,6 +1,7 @@
 """MLT XML, which Kdenlive and Shotcut open and `melt` renders: one playlist of clips.
 
-MLT counts everything at the profile's rate, here the sequence's. A relative file name is looked for beside the file.
+MLT counts everything at the profile's rate, which is the sequence's here. Relative file names refer to the folder of
+the MLT file.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def mlt_sequence(sequence: Sequence) -> str:
     tractor = ET.SubElement(
         root, "tractor", {"id": "reel", "in": "0", "out": str(sequence.frames - 1), "title": sequence.title}
     )
-    # Shotcut opens a tractor as its timeline only with this mark.
+    # Shotcut opens a tractor as its timeline only if it has this property.
     _property(tractor, "shotcut", "1")
     ET.SubElement(tractor, "track", {"producer": "clips"})
     ET.indent(root)

@@ -1,4 +1,4 @@
-"""OpenTimelineIO: a track of pictures and one of sound, with clips of several files."""
+"""OpenTimelineIO: one video track and one audio track, with clips of several files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def otio_sequence(sequence: Sequence) -> str:
 
 
 def _track(name: str, kind: str, sequence: Sequence, *, sounds: bool) -> oti.schema.Track:
-    """Clips of one kind; a gap where a silent video has no sound."""
+    """A track of one kind. A clip without sound leaves a gap in the audio track."""
     track = oti.schema.Track(name=name, kind=kind)
     for clip in sequence.clips:
         if sounds and not clip.source.channels:

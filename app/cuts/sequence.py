@@ -1,7 +1,7 @@
-"""Clips of several videos on one timeline, in frames: what every cut format is written from.
+"""Clips of several videos on one timeline, in frames. Every cut format is written from it.
 
-A clip's first frame is counted at its video's rate, its length at the sequence's rate. Where both rates are one, which
-is the usual case, every cut is exact to the frame in every format.
+A clip's first frame is counted at its video's rate, its length at the sequence's rate. If both rates are equal, as
+usual, every cut is frame-exact in every format.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DEFAULT_START = "01:00:00:00"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenClip:
-    """A part of a video that is to be shown, in seconds, and what it shows.
+    """A part of a video to show, in seconds, with its label.
 
     `start` and `end` are rounded to frames. `label` may be empty; `confidence` is None for a part that a person chose.
     """
@@ -47,7 +47,7 @@ class GivenClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenSource:
-    """A video: its id, its file's name, what is known of it, and where it lies if not where the options say."""
+    """A video: its id, its file name, its properties, and its folder if that differs from the options'."""
 
     id: str
     name: str
@@ -57,9 +57,9 @@ class GivenSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A video of a sequence. No two have the same `name`, by which editing programs find the file.
+    """A video of a sequence. Its `name` is unique in the sequence, because editing programs find the file by it.
 
-    `folder` is where the file lies: a path, a `file:` URL, or empty for the folder of the exported file.
+    `folder` is the folder of the file: a path, a `file:` URL, or empty for the folder of the exported file.
     """
 
     number: int
@@ -76,7 +76,7 @@ class Source:
 
     @property
     def video(self) -> VideoInfo:
-        """What is known of the video."""
+        """The properties of the video."""
         return self.timeline.video
 
     @property
@@ -99,14 +99,14 @@ class Source:
 
     @property
     def path(self) -> str:
-        """The file as programs take paths: not quoted."""
+        """The file as a path, without quoting."""
         if not self.folder:
             return self.name
         return f"{self.folder.rstrip('/')}/{self.name}"
 
     @property
     def url(self) -> str:
-        """The file as programs take URLs: relative, or `file://` with an absolute path."""
+        """The file as a URL: relative, or `file://` with an absolute path."""
         if not self.folder:
             return quote(self.name)
         folder = self.folder.rstrip("/")
@@ -133,17 +133,17 @@ class Clip:
 
     @property
     def end(self) -> int:
-        """The sequence's frame after the clip."""
+        """The first frame of the sequence after the clip."""
         return self.start + self.frames
 
     @property
     def last(self) -> int:
-        """The source's frame after the clip."""
+        """The first frame of the source after the clip."""
         return self.first + self.source_frames
 
     @property
     def title(self) -> str:
-        """What an editor reads: `Positive 92%`, or the file's name where nothing is known."""
+        """The title shown to editors: `Positive 92%`, or the file name without a label."""
         if not self.label:
             return self.source.name
         by_hand = self.confidence is None
@@ -158,7 +158,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """Clips one after the other. `first` is the number of the sequence's first frame in its timecode."""
+    """Consecutive clips. `first` is the frame number of the sequence's start timecode."""
 
     title: str
     base: Timebase
@@ -184,7 +184,7 @@ class Sequence:
         return _UNSAFE.sub("_", self.title).strip(" .")[:_MAX_STEM] or "cut"
 
     def renamed(self) -> list[str]:
-        """A sentence for each video that needs another name, because two have the same."""
+        """One sentence for each video that must be renamed because another one has the same name."""
         return [
             f"Two videos are named {source.uploaded_name}: rename that of job {source.id} to {source.name}."
             for source in self.sources
@@ -194,7 +194,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceOptions:
-    """How a sequence counts. `fps` None is the rate of most clips; `folder` is where the files lie."""
+    """How a sequence counts frames. `fps` None means the rate of most clips; `folder` is the folder of the videos."""
 
     title: str = "Highlights"
     fps: float | None = None
@@ -206,12 +206,12 @@ class SequenceOptions:
 def make_sequence(
     clips: SequenceOf[GivenClip], sources: Iterable[GivenSource], options: SequenceOptions
 ) -> Sequence:
-    """Put clips on one timeline, in their order.
+    """Put clips on one timeline, in the given order.
 
-    Only sources with a clip are taken. The picture has the size of the first clip's.
+    Sources without a clip are left out. The picture size is that of the first clip.
 
     Raises:
-        TimelineError: There is no clip, a clip has no source, lies outside of it, or the options cannot be met.
+        TimelineError: There is no clip, a clip has no source or lies outside of it, or the options are impossible.
     """
     if not clips:
         raise TimelineError("A cut needs at least one clip.")
@@ -259,7 +259,7 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def _base(clips: SequenceOf[GivenClip], sources: dict[str, Source], options: SequenceOptions) -> Timebase:
-    """The asked rate, or that of most clips; of two that are as frequent, the first one's."""
+    """The requested rate, or that of most clips. In a tie, the rate that comes first wins."""
     rates = Counter(sources[clip.source_id].base for clip in clips)
     usual = rates.most_common(1)[0][0]
     if options.fps is None and options.drop_frame is None:
@@ -272,7 +272,7 @@ def _base(clips: SequenceOf[GivenClip], sources: dict[str, Source], options: Seq
 
 
 def _timecode(text: str, base: Timebase) -> str:
-    """The default start exists at every rate; a drop-frame timeline writes it with a semicolon."""
+    """The start timecode as the rate writes it: only drop-frame timecode has a semicolon."""
     return text.replace(";", ":") if not base.drop_frame else text
 
 
@@ -294,11 +294,11 @@ def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebas
 
 
 def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, int]:
-    """First frame and length of a clip: at the source's rate, at the sequence's, and at the source's again."""
+    """First frame (source rate), length at the sequence's rate, and length at the source's rate of a clip."""
     rate = source.base.rate
     first, last = round(clip.start * rate), min(round(clip.end * rate), source.frames)
     if not 0 <= first < last:
-        detail = f"{clip.start:g} to {clip.end:g} s is no part of {source.name}, which lasts"
+        detail = f"{clip.start:g} to {clip.end:g} s is not part of {source.name}, which lasts"
         raise TimelineError(f"{detail} {source.video.duration:g} s.")
     frames = max(1, round(Fraction(last - first) / rate * base.rate))
     source_frames = max(1, round(Fraction(frames) / base.rate * rate))

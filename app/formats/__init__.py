@@ -16,9 +16,9 @@ def _no_notes(timeline: Timeline) -> list[str]:  # noqa: ARG001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """How a result can be written: its title, media type, file name ending and the function that writes it.
+    """An output format: its title, media type, file name suffix and the function that writes it.
 
-    `notes` says, in sentences, what the format could not hold as it is.
+    `notes` returns one sentence for each thing that the format cannot represent exactly.
     """
 
     title: str

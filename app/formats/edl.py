@@ -10,18 +10,18 @@ _MAX_TITLE = 70
 
 
 def edl_head(title: str, base: Timebase) -> str:
-    """The two lines that every EDL begins with, and an empty one."""
+    """The two lines that every EDL begins with, and an empty line."""
     mode = "DROP FRAME" if base.drop_frame else "NON-DROP FRAME"
     return f"TITLE: {one_line(title)[:_MAX_TITLE]}\nFCM: {mode}\n\n"
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks and runs of spaces: an EDL's lines are its records."""
+    """Text without line breaks and repeated spaces, because each line of an EDL is a record."""
     return " ".join(text.split())
 
 
 def resolve_markers(timeline: Timeline) -> str:
-    """One event per marker; Resolve drops a marker that overlaps another, so none do (`cut_by_overlap`)."""
+    """One event per marker. Resolve drops markers that overlap, so they are moved or cut (see `cut_by_overlap`)."""
     head = edl_head(timeline.title.replace("|", "/"), timeline.base)
     events = (
         _event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline.markers), 1)
@@ -30,7 +30,7 @@ def resolve_markers(timeline: Timeline) -> str:
 
 
 def cut_by_overlap(timeline: Timeline) -> list[str]:
-    """What the marker list changes so that no two overlap: one sentence for each moved or cut marker."""
+    """One sentence for each marker that is moved or cut because it overlaps another one."""
     kept = dict.fromkeys(without_overlap(timeline.markers))
     return [
         f"{marker.name} from {_code(timeline, marker.start)} to {_code(timeline, marker.end)} overlaps another marker; "

@@ -14,9 +14,9 @@ _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 
 
 def eaf(timeline: Timeline) -> str:
-    """An annotation document with a tier for each label there could be; values are the confidences.
+    """An annotation document with one tier per possible label. The values are the confidences.
 
-    The video is linked by a relative path: ELAN finds it where both files lie in one folder.
+    The video is linked by a relative path, so ELAN finds it if both files are in the same folder.
     """
     root = ET.Element(
         "ANNOTATION_DOCUMENT",

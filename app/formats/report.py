@@ -1,6 +1,6 @@
-"""A result as one HTML page for people, which prints to a clean PDF: timeline, best moments, how sure.
+"""A result as one HTML page that prints to a clean PDF: timeline, best moments, confidences.
 
-The page needs nothing else: no script, no picture, no other file.
+The page is self-contained: it needs no scripts, pictures or other files.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _tone(timeline: Timeline, label: str) -> str:
 
 
 def _summary(timeline: Timeline) -> list[str]:
-    """One line a label: how many segments and how long."""
+    """One line per label: the number of segments and their total length."""
     lines = []
     for label in timeline.labels:
         mine = [one for one in timeline.segments if one.label == label]
@@ -84,7 +84,7 @@ def _named(timeline: Timeline, label: str) -> str:
 
 
 def _drawing(timeline: Timeline) -> str:
-    """A lane for each label with its segments, the surer the fuller, and times below."""
+    """A lane for each label with its segments and a time axis. A higher confidence has a fuller colour."""
     labels, duration = timeline.labels, max(timeline.video.duration, 1e-6)
     height = _LANE * max(1, len(labels)) + 24
     rows = [

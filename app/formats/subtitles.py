@@ -6,11 +6,11 @@ from sentiloc.app.formats.timeline import Timeline, sureness, title_of
 from sentiloc.model.segments import Segment
 
 _EMPTY_SRT = "1\n00:00:00,000 --> 00:00:00,001\n \n\n"
-"""One blank cue of a millisecond: players and ffmpeg take an empty SubRip file for no subtitles at all."""
+"""One blank cue of a millisecond, because players and ffmpeg reject an empty SubRip file."""
 
 
 def webvtt(timeline: Timeline) -> str:
-    """WebVTT with one cue per segment; the label is a class, so that a player can colour it."""
+    """WebVTT with one cue per segment. The label is also a class, so that players can colour it."""
     cues = (
         f"{number}\n{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n"
         f"<c.{segment.label}>{_title(segment)}</c>\n\n"
@@ -20,7 +20,7 @@ def webvtt(timeline: Timeline) -> str:
 
 
 def srt(timeline: Timeline) -> str:
-    """SubRip with one cue per segment, or one blank cue."""
+    """SubRip with one cue per segment, or one blank cue if there are none."""
     cues = (
         f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{_title(segment)}\n\n"
         for number, segment in enumerate(timeline.segments, 1)
@@ -33,7 +33,7 @@ def _title(segment: Segment) -> str:
 
 
 def _clock(seconds: float, decimal: str) -> str:
-    """`HH:MM:SS.mmm` with the format's decimal sign; hours grow past two digits rather than wrap."""
+    """`HH:MM:SS.mmm` with the format's decimal sign. Hours may exceed 99; they do not wrap."""
     total, milliseconds = divmod(round(seconds * 1000), 1000)
     minutes, second = divmod(total, 60)
     hours, minute = divmod(minutes, 60)

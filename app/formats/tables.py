@@ -13,7 +13,7 @@ PREMIERE_HEADER = ("Marker Name", "Description", "In", "Out", "Duration", "Marke
 
 
 def csv_table(timeline: Timeline) -> str:
-    """One row per segment: seconds to the millisecond, and timecode that counts from the start timecode."""
+    """One row per segment: times in seconds (to the millisecond) and as timecode."""
     code = timeline.base.timecode
     rows = (
         (

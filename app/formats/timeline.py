@@ -1,8 +1,8 @@
-"""A result on the frame grid of a timeline: what every editing format is written from.
+"""A result on the frame grid of a timeline. Every editing format is written from it.
 
-Seconds become frames once, here, by rounding to the nearest frame, so that no boundary is off by more than half a
-frame. Frames and timecode are counted at a legal rate (`VideoInfo.rate`), never at an average. Timecode follows SMPTE
-ST 12-1, as OpenTimelineIO implements it.
+Seconds are rounded to the nearest frame in this module only, so no boundary is off by more than half a frame. Frames
+and timecode are counted at a legal rate (`VideoInfo.rate`), never at an average. Timecode follows SMPTE ST 12-1, as
+OpenTimelineIO implements it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
 _TIMECODE = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)([:;])(\d{2})")
 _DROP_FRAME = (Fraction(30000, 1001), Fraction(60000, 1001))
 FASTEST_TIMECODE = Fraction(60)
-"""SMPTE timecode ends here. A faster video is counted at half its rate."""
+"""The highest rate of SMPTE timecode. Timecode of faster videos counts every second frame."""
 _DAY_HOURS = 24
 
 
 class TimelineError(ValueError):
-    """A timeline was asked for that cannot be written; the message says why and what would work."""
+    """The requested timeline cannot be written. The message says why, and what would work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineOptions:
-    """How a timeline counts; None is what the video says.
+    """How a timeline counts frames. None means: as the video does.
 
     `start_timecode` is `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame. `fps` is one of the legal rates, in frames
     per second; 23.98 is read as 24000/1001.
@@ -64,7 +64,7 @@ class Timebase:
         return "DF" if self.drop_frame else "NDF"
 
     def as_seconds(self, frames: int) -> str:
-        """Rational seconds of a frame count, as `1001/30000s` or `0s`, as FCPXML has them."""
+        """A frame count as rational seconds in FCPXML's notation: `1001/30000s` or `0s`."""
         seconds = Fraction(frames) / self.rate
         if seconds.denominator == 1:
             return f"{seconds.numerator}s"
@@ -80,14 +80,14 @@ class Timebase:
         return str(oti.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=self.drop_frame))
 
     def parse(self, timecode: str) -> int:
-        """Frame number of a timecode; raises TimelineError when there is no such frame."""
+        """The frame number of a timecode; raises TimelineError if there is no such frame."""
         hours, minutes, seconds, _, frames = _fields(timecode)
         counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
         if frames < self.nominal:
             found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
             if self.timecode(found) == counted:
                 return int(found)
-        raise TimelineError(f"{timecode} names no frame at {describe(self)}.")
+        raise TimelineError(f"{timecode} does not exist at {describe(self)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Marker:
 
     @property
     def name(self) -> str:
-        """What an editor reads: `Positive 92%`, or `Positive by hand` for a person's segment."""
+        """The title shown to editors: `Positive 92%`, or `Positive by hand` for a person's segment."""
         return title_of(self.label, sureness(self.confidence, by_hand=self.by_hand))
 
     @property
@@ -113,10 +113,10 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """A titled video with its segments, in seconds and in frames.
+    """A video with its title and its segments, in seconds and in frames.
 
     `start` is the number of the first frame, `source_start` that of the first frame in the video file's own timecode.
-    `kind` is what the labels are of: sentiment, emotion or expression. `labels` are all that there could be.
+    `kind` is the kind of label: sentiment, emotion or expression. `labels` are all possible labels.
     """
 
     title: str
@@ -156,7 +156,7 @@ def make_timeline(
     labels: Sequence[str] = (),
     options: TimelineOptions | None = None,
 ) -> Timeline:
-    """Put segments on a timeline of a legal rate; raises TimelineError for options that cannot be met."""
+    """Put segments on a timeline of a legal rate; raises TimelineError for impossible options."""
     options = options or TimelineOptions()
     base = _timebase(video, options)
     source_start = _source_start(video, base)
@@ -175,14 +175,14 @@ def make_timeline(
 
 
 def sureness(confidence: float, *, by_hand: bool) -> str:
-    """`92%`, or `by hand`. A probability below one is never shown as certainty."""
+    """`92%`, or `by hand`. A probability below 1 is never shown as `100%`."""
     if by_hand:
         return "by hand"
     return f"{min(0.99, confidence) if confidence < 1 else 1:.0%}"
 
 
 def title_of(label: str, sure: str) -> str:
-    """What an editor reads of a segment: `Positive 92%`."""
+    """The title of a segment: `Positive 92%`."""
     return f"{label.capitalize()} {sure}"
 
 
@@ -193,7 +193,7 @@ def describe(base: Timebase) -> str:
 
 
 def without_overlap(markers: Iterable[Marker]) -> list[Marker]:
-    """Markers for formats that allow one per frame: starts made distinct, ends cut at the next start."""
+    """Markers for formats that allow one per frame: starts are made distinct, and ends are cut at the next start."""
     apart: list[Marker] = []
     for marker in sorted(markers, key=lambda marker: (marker.start, marker.end)):
         start = marker.start
@@ -225,7 +225,7 @@ def _rate(video: VideoInfo, fps: float | None) -> Fraction:
 
 
 def _drops(video: VideoInfo, options: TimelineOptions) -> bool:
-    """Whether timecode drops numbers where the rate allows it: as asked, as the asked start shows, as the file does."""
+    """Whether timecode is drop-frame, if the rate allows it: by the option, else the start timecode, else the file."""
     if options.drop_frame is not None:
         return options.drop_frame
     if options.start_timecode is not None:
@@ -236,19 +236,23 @@ def _drops(video: VideoInfo, options: TimelineOptions) -> bool:
 
 
 def _source_start(video: VideoInfo, base: Timebase) -> int:
-    """Number of the file's first frame: its own timecode, with the frames field counted at the timeline's rate."""
+    """The number of the file's first frame: its own timecode, with its frames field counted at the timeline's rate."""
     if video.start_timecode is None:
         return 0
     hours, minutes, seconds, _, frames = _fields(video.start_timecode)
     own = max(1, round(video.fps), frames + 1)
     scaled = frames * base.nominal // own if own != base.nominal else frames
     if base.drop_frame and minutes % 10 and seconds == 0:
-        scaled = max(scaled, 2 * base.nominal // 30)  # the first numbers of such a minute do not exist
+        scaled = max(
+            scaled, 2 * base.nominal // 30
+        )  # drop frame: the first numbers of such a minute do not exist
     return base.parse(f"{hours % _DAY_HOURS:02}:{minutes:02}:{seconds:02}:{scaled:02}")
 
 
 def _fields(timecode: str) -> tuple[int, int, int, str, int]:
     match = _TIMECODE.fullmatch(timecode)
     if not match or int(match[1]) >= _DAY_HOURS:
-        raise TimelineError(f"{timecode!r} is no timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame.")
+        raise TimelineError(
+            f"{timecode!r} is not a timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame."
+        )
     return int(match[1]), int(match[2]), int(match[3]), match[4], int(match[5])

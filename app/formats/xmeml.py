@@ -1,4 +1,4 @@
-"""Parts of Final Cut Pro 7 XML that every document of that format has: rates, timecode, pictures, text elements."""
+"""Elements common to all Final Cut Pro 7 XML documents: rates, timecode, picture properties, text elements."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ VERSION = "5"
 
 
 def add_texts(parent: ET.Element, **values: object) -> None:
-    """A child element with text for each value, in their order."""
+    """Add a child element with text for each value, in the given order."""
     for name, value in values.items():
         ET.SubElement(parent, name).text = str(value)
 
 
 def add_rate(parent: ET.Element, base: Timebase) -> None:
-    """The rate at which frames are counted."""
+    """Add the rate at which frames are counted."""
     rate = ET.SubElement(parent, "rate")
     add_texts(rate, timebase=base.nominal, ntsc=str(base.ntsc).upper())
 
 
 def add_timecode(parent: ET.Element, base: Timebase, first: int) -> None:
-    """The timecode of the first frame, whose number is `first`."""
+    """Add the timecode of the first frame, whose number is `first`."""
     code = ET.SubElement(parent, "timecode")
     add_rate(code, base)
     add_texts(code, string=base.timecode(first), frame=first, displayformat=base.mode)
 
 
 def add_picture(parent: ET.Element, base: Timebase, width: int, height: int) -> None:
-    """What the pictures are like."""
+    """Add the properties of the picture."""
     looks = ET.SubElement(parent, "samplecharacteristics")
     add_rate(looks, base)
     add_texts(looks, width=width, height=height, pixelaspectratio="square")

@@ -1,8 +1,8 @@
-"""Deletes everything that belongs to one owner: the jobs of an API key, or those without a key, and all about them.
+"""Deletes everything that belongs to one owner: the jobs of an API key (or those without a key) and all their data.
 
-A worker that runs one of the jobs stops at its next look and discards what it has. Features lie on the workers'
-machines, which are told by a set of forgotten owners. Every step may be repeated, so an erasure that was cut off is
-called again.
+A worker that runs one of the jobs stops at its next check and discards its work. Cached features are on the workers'
+machines; a set of forgotten owners tells workers to delete them. Every step may be repeated, so an interrupted erasure
+is simply started again.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ KEPT = (
 _PAGE = 200
 _FORGOTTEN_SECONDS = 400 * 86_400
 FEATURES_OF = "of-"
-"""Start of the name of the folder in which a worker keeps the features of one owner."""
+"""Prefix of the name of the folder in which a worker keeps the features of one owner."""
 
 
 @dataclass(slots=True)
 class Receipt:
-    """What was deleted. `complete` is False if the time was over before everything was: call again.
+    """What was deleted. `complete` is False if the time limit was reached before the end: call it again.
 
     `feature_entries` counts those on this machine; workers elsewhere delete theirs within a minute.
     """
@@ -62,7 +62,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Erases owners. Raises `redis.RedisError` and `storage_unavailable`: then call again."""
+    """Erases owners. Raises `redis.RedisError` and `storage_unavailable`; then call it again."""
 
     store: JobStore
     storage: Storage
@@ -100,7 +100,7 @@ class Eraser:
         record = self.store.delete(job_id)
         self._redis.delete(upload_key(self._prefix, job_id))
         if record is None:
-            # The record is gone already; the index is what is left of it.
+            # The record is already gone; only the index entry is left.
             self._redis.zrem(self._index("jobs", owner), job_id)
             return
         delete_files(self.storage, record)
@@ -114,7 +114,7 @@ class Eraser:
             upload = self.uploads.find(upload_id)
             if upload is not None:
                 self.uploads.end(upload)
-            # The record holds the name of the video, and would be remembered for a day.
+            # The record holds the video's name, and would otherwise be kept for a day.
             self._redis.delete(upload_key(self._prefix, upload_id))
             self._redis.zrem(self._index("uploads", owner), upload_id)
             receipt.uploads += 1
@@ -165,7 +165,7 @@ class Eraser:
         return [batch_id for batch_id, record in records if record is None or not record.key_id]
 
     def _first(self, name: str, owner: str) -> list[str]:
-        # Uploads and batches are walked once, so all of them; jobs page by page.
+        # Jobs are read page by page. Uploads and batches are read once, all of them.
         last = _PAGE - 1 if name == "jobs" else -1
         return cast("list[str]", self._redis.zrange(self._index(name, owner), 0, last))
 

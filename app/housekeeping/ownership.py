@@ -1,7 +1,7 @@
-"""Proves that a storage belongs to this service before files without a job are deleted there.
+"""Checks that a storage belongs to this service before files without a job are deleted there.
 
-Redis and the storage hold the same random id. A mistyped bucket, folder or Redis prefix leads to a storage with another
-id, or with none although Redis has one; then nothing is deleted.
+Redis and the storage hold the same random id. With a mistyped bucket, folder or Redis prefix the ids differ, or the
+storage has none; then nothing is deleted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Ownership:
         self._storage = storage
 
     def holds(self) -> bool:
-        """True if the storage has this service's id. A new service takes a storage that has no id yet.
+        """True if the storage has this service's id. A new service writes its id into a storage without one.
 
         Raises `storage_unavailable`, and `redis.RedisError`.
         """
@@ -50,7 +50,7 @@ class Ownership:
     def _take(self) -> bool:
         new = secrets.token_hex(16)
         if not self._redis.set(self._key, new, nx=True):
-            # Another process of this service is taking it right now.
+            # Another process of this service is writing the id right now.
             return False
         with self._storage.writer(MARKER_KEY) as writer:
             writer.write(new.encode())

@@ -1,6 +1,6 @@
 """Recovers orphaned jobs: expired leases and lost messages. Also runs the other periodic chores.
 
-It is a thread in every API process. A lock in Redis lets one process at a time do a chore.
+Runs as a thread in every API process. A lock in Redis lets only one process at a time run a chore.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Chore:
 
 
 class Reaper:
-    """Does its chores every `reaper_interval_seconds` until it is stopped."""
+    """Runs its chores every `reaper_interval_seconds` until it is stopped."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Reaper:
         except (RedisError, OperationalError) as error:
             logger.warning("reaper cannot reach Redis: %s", error)
         except Exception:
-            # If the reaper ended silently, lost jobs would stay lost.
+            # The thread must survive any error: without it, lost jobs would stay lost.
             logger.exception("reaper: %s failed", chore.name)
 
     def _index(self) -> None:
@@ -98,15 +98,15 @@ class Reaper:
     def _have_turn(self, chore: Chore) -> bool:
         milliseconds = max(1, int(chore.seconds * 1000))
         turn, redis = f"{self._store.prefix}turn:{chore.name}", self._store.redis
-        # A turn that lasts longer than any turn can was taken before Redis's clock was set back.
+        # A lock that expires later than any lock can was taken before Redis's clock was set back.
         if redis.pttl(turn) > 2 * milliseconds:
             redis.delete(turn)
         return bool(redis.set(turn, "1", nx=True, px=milliseconds))
 
     def sweep(self) -> None:
-        """Recover jobs with expired leases, resend lost messages, delete what is due and unfinished uploads."""
+        """Recover jobs with expired leases, resend lost messages, and delete expired data and unfinished uploads."""
         self._store.shorten_leases(2 * self._settings.lease_seconds)
-        # After a restart of Redis, workers first get the time of one lease to renew theirs.
+        # After a restart of Redis, workers get the duration of one lease to renew theirs.
         if self._store.uptime_seconds() > self._settings.lease_seconds:
             self._expire()
         self._resend()
@@ -135,7 +135,8 @@ class Reaper:
     def _resend(self) -> None:
         empty = self._dispatcher.is_empty()
         wait = self._settings.reaper_interval_seconds if empty else self._settings.resend_seconds
-        # While messages wait, a job far back in the queue is late because of its position, not of a lost message.
+        # While other messages wait, a job far back in the queue is late because of its position, not because of a lost
+        # message.
         for job_id in self._store.queued() if empty else self._store.queued(_FRONT):
             if self._store.should_announce(job_id, wait, broker_is_empty=empty):
                 self._dispatcher.send(job_id)

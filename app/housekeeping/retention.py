@@ -1,7 +1,7 @@
 """Retention: when the videos, results and records of finished jobs are deleted, and files without a job.
 
-When a job ends, the job scripts write into its record until when each part is kept. They take the retention times
-from Redis, where `publish_times` puts them. So the dates that a job shows stay true when the settings change.
+When a job ends, the job scripts write the expiry dates of its parts into its record. They read the retention times from
+Redis, where `publish_times` puts them. So the dates that a job shows stay valid when the settings change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
 def keep_seconds(settings: Settings) -> dict[str, float]:
-    """Seconds that each part is kept after a job's end; 0 means for ever. No part outlives the record."""
+    """Seconds that each part is kept after a job's end; 0 means forever. No part outlives the record."""
     records = settings.keep_records_seconds
 
     def at_most(seconds: float) -> float:
@@ -54,7 +54,7 @@ def delete_files(storage: Storage, record: JobRecord) -> None:
 
 
 def delete_results(storage: Storage, record: JobRecord) -> None:
-    """Delete the results of all attempts at a job, and its thumbnails."""
+    """Delete the results of all attempts of a job, and its thumbnails."""
     for attempt in range(1, record.attempt + 1):
         storage.delete(result_key(record.id, attempt))
         if record.reel is not None:
@@ -65,7 +65,7 @@ def delete_results(storage: Storage, record: JobRecord) -> None:
 
 
 class Retention:
-    """Deletes what is due. Every step may be repeated."""
+    """Deletes expired data. Every step may be repeated."""
 
     def __init__(self, settings: Settings, store: JobStore, storage: Storage) -> None:
         self._settings = settings
@@ -79,8 +79,9 @@ class Retention:
         self._store.redis.hset(f"{self._store.prefix}retention", mapping=cast("dict[Any, Any]", times))
 
     def sweep(self) -> None:
-        """Delete what is due, at most one batch of each kind."""
-        # The record goes before the files: files without a record are swept later, a record without files is a 410.
+        """Delete expired data, at most one batch of each kind."""
+        # The record is deleted before the files: files without a record are swept later, but a record without files
+        # would answer 410.
         for job_id in self._due("records"):
             record = self._store.delete(job_id)
             if record is not None:
@@ -121,7 +122,7 @@ class Retention:
         self._delete_within_bound("uploads", seconds, self._is_orphaned_video)
 
     def _delete_within_bound(self, folder: str, seconds: float, is_orphan: Callable[[str], bool]) -> None:
-        """Delete orphans of a folder, unless they are so many that the settings must be wrong."""
+        """Delete orphans of a folder, unless there are so many that the settings must be wrong."""
         keys = list(self._storage.older_than(folder, seconds))
         orphans = [key for key in keys if is_orphan(key)]
         bound = self._settings.max_orphans

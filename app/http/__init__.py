@@ -1,1 +1,1 @@
-"""What HTTP needs beneath the routes: connections, bodies, ETags, problems."""
+"""HTTP below the routes: connections, bodies, ETags, problems."""

@@ -1,4 +1,4 @@
-"""The choice of a media type by an `Accept` header (RFC 9110, section 12.5.1)."""
+"""Content negotiation by the `Accept` header (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class _Range:
 
     @property
     def precision(self) -> int:
-        """2 for a media type, 1 for all of a kind, 0 for everything."""
+        """2 for a media type, 1 for `type/*`, 0 for `*/*`."""
         return 0 if self.kind == "*/*" else 1 if self.kind.endswith("/*") else 2
 
     def covers(self, offer: str) -> bool:
-        """True if this entry speaks of the media type."""
+        """True if this entry matches the media type."""
         return self.precision == 0 or offer == self.kind or offer.startswith(self.kind.removesuffix("*"))
 
 
 def choose(accept: str, offers: Sequence[str]) -> str | None:
-    """The media type of `offers` that a client likes best; None if it accepts none of them.
+    """The media type of `offers` that the client prefers; None if it accepts none of them.
 
-    An equal quality is decided by precision: a type that is named comes before one that a wildcard covers. Then the
-    order of the header decides, then that of `offers`. Without a header everything is accepted.
+    Among equal qualities, a type that is named comes before one that a wildcard matches. Then the order of the header
+    decides, then that of `offers`. Without a header everything is accepted.
     """
     ranges = [found for part in accept.split(",")[:_MOST_RANGES] if (found := _parse(part))]
     if not ranges:
@@ -40,7 +40,7 @@ def choose(accept: str, offers: Sequence[str]) -> str | None:
 
 
 def _rating(offer: str, ranges: Sequence[_Range]) -> tuple[float, int, int]:
-    """Quality, precision and place of the most precise entry for the media type."""
+    """Quality, precision and position of the most precise entry for the media type."""
     covering = [(one.precision, -place, one.quality) for place, one in enumerate(ranges) if one.covers(offer)]
     if not covering:
         return (0.0, 0, 0)

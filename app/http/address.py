@@ -1,7 +1,7 @@
-"""The address by which a client reaches the service: the path of a proxy, and the version of the API.
+"""The prefix of the paths that a client uses: the path of a proxy, and the version of the API.
 
 `/sentiloc/v1/jobs` has the root path `/sentiloc`, the version `/v1` and the route `/jobs`. Routes know only the last
-part. Links in answers are built with `address`, so a client gets them in the form in which it called.
+part. Links in answers are built with `address`, so they have the prefix that the client used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sentiloc.app.settings import ROOT_PATH, get_settings
 
 VERSION_PATH = "/v1"
 UNVERSIONED = frozenset({"/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"})
-"""Paths without a version. The page, its files and the docs are no part of the API."""
+"""Paths without a version: the page, its files and the docs are not part of the API."""
 _FOLDERS = ("/web/", "/docs/", "/embed/")
 _ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 _ROOT = re.compile(ROOT_PATH)
@@ -30,7 +30,7 @@ _MAX_ROOT = 200
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What stands before the path of a route: the root path and the version; each may be empty."""
+    """The prefix of a route's path: the root path and the version. Each may be empty."""
 
     root: str = ""
     version: str = ""
@@ -43,12 +43,12 @@ _base: ContextVar[Base | None] = ContextVar("base", default=None)
 
 
 def current_base() -> Base:
-    """The base of the current request. Outside of a request: the configured root path and this version."""
+    """The base of the current request; outside of a request, the configured root path and this version."""
     return _base.get() or Base(get_settings().root_path, VERSION_PATH)
 
 
 def address(path: str) -> str:
-    """The path of a link to `path` of this API, in the form in which the client called."""
+    """The path of a link to `path` of this API, with the prefix that the client used."""
     return f"{current_base()}{path}"
 
 
@@ -58,12 +58,12 @@ def is_versioned(path: str) -> bool:
 
 
 class Addressing:
-    """ASGI middleware. It takes root path and version off the path, and remembers them for links.
+    """ASGI middleware. It strips root path and version from the path, and keeps them for links.
 
-    `/uploads/` is `/uploads`: a redirect would name this server by a header that clients choose.
+    `/uploads/` is treated as `/uploads`. A redirect would contain the `Host` header, which clients choose.
 
-    A proxy that is trusted names the root path in `X-Forwarded-Prefix`. The proxy may take the root path off the
-    request's path, or leave it.
+    A trusted proxy sends the root path in `X-Forwarded-Prefix`. It may strip the root path from the request's path, or
+    leave it.
 
     Args:
         app: What comes next.
@@ -100,7 +100,7 @@ class Addressing:
         await self._app(inner, receive, _deprecated(send, f"{root}{VERSION_PATH}{path}"))
 
     def _root(self, scope: Scope) -> str:
-        """The root path of the request; a header that is no path is ignored."""
+        """The root path of the request. A header that is not a path is ignored."""
         prefixes = Headers(scope=scope).getlist("x-forwarded-prefix")
         if not prefixes or not self._trusts(scope):
             return self._root_path
@@ -125,7 +125,7 @@ def _split_version(path: str) -> tuple[str, str]:
 
 
 def _deprecated(send: Send, successor: str) -> Send:
-    """Mark the answer of a path without a version."""
+    """Add the deprecation headers to an answer of a path without a version."""
     notice = Deprecation(since=_ALIASES_SINCE, successor=successor).headers()
 
     async def send_marked(message: Message) -> None:

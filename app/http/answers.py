@@ -20,7 +20,7 @@ _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# Nothing that could break a log line or another header.
+# No characters that could break a log line or another header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _RANGE_ERRORS = {
     400: "The Range header cannot be read.",
@@ -89,6 +89,6 @@ class RangeProblems(Response):
 
 
 def _request_id(headers: Headers) -> str:
-    """The id that the client or a proxy gave the request; a new one without it, or for a text that is no id."""
+    """The request id that the client or a proxy sent; a new one if there is none or it is not valid."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

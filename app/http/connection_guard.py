@@ -1,10 +1,10 @@
 """Limits on each HTTP connection, applied before the application sees a request.
 
-It limits the time and the size of a header, the pace of a body and of an answer's reader, the open connections and the
-pipelined requests, and answers with problems instead of uvicorn's plain texts. It extends uvicorn's httptools protocol
-and uses internals of uvicorn, so `pyproject.toml` has an upper bound for it and `tests/app/test_connection_guard.py`
-checks the names. The parser of httptools accepts headers of any length and requests without `Host`: both are refused
-here.
+It limits the time and size of headers, the minimum speed of bodies and of clients that read answers, open connections
+and pipelined requests. It answers with problems instead of uvicorn's plain texts. It extends uvicorn's httptools
+protocol and uses internals of uvicorn, so `pyproject.toml` has an upper bound for it and
+`tests/app/test_connection_guard.py` checks the names. The parser of httptools accepts headers of any length and
+requests without `Host`: both are refused here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from sentiloc.app.http.handlers import problem_response
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.settings import Settings
 
-# Connections beyond the bound that still get an answer; those beyond are dropped.
+# Number of connections above the limit that still get a 503; further ones are dropped.
 _REFUSED_WITH_ANSWER = 64
 _ALWAYS_ANSWERED = "/healthz"
 _MAX_HEADER_BYTES = 64 * 1024
-# Bytes of a header field beside its name and value: colon, space, end of line.
+# Bytes of a header field in addition to name and value: colon, space, end of line.
 _FIELD_BYTES = 4
 _MAX_PIPELINED = 16
 
@@ -70,11 +70,11 @@ class _GuardedHTTP(HttpToolsProtocol):
         self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection, refuse it with a problem, or, far beyond the bound, drop it."""
+        """Accept the connection, refuse it with a problem, or, far above the limit, drop it."""
         super().connection_made(transport)
         self.address = address_name(self.client[0] if self.client else "")
         excess = self.table.add(self)
-        # An answer costs memory, too: under a flood of connections only the first ones get it.
+        # Even a refusal costs memory: under a flood of connections only the first ones get one.
         if excess > _REFUSED_WITH_ANSWER:
             transport.abort()
         elif excess > 0:
@@ -82,7 +82,10 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._await(self.settings.header_seconds, self._header_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timers, and tell the request that is being answered, which uvicorn forgets behind pipelined ones."""
+        """Stop the timers, and notify the request in progress.
+
+        Uvicorn forgets it when others are pipelined behind it.
+        """
         self._stop_timer()
         self._stop_drain_timer()
         self.table.remove(self)
@@ -95,8 +98,7 @@ class _GuardedHTTP(HttpToolsProtocol):
     def is_waiting(self) -> bool:
         """True if the connection waits for its client; False while a request is being worked on.
 
-        One with unread bytes of an answer, or with requests sent ahead of their answers, counts as waiting: others come
-        first.
+        A connection with unread bytes of an answer, or with pipelined requests, counts as waiting: others come first.
         """
         if self.flow.write_paused or not self._is_busy() or self.transport.is_closing():
             return True
@@ -105,11 +107,11 @@ class _GuardedHTTP(HttpToolsProtocol):
         return bool(self._awaits_body() and not self.flow.read_paused)
 
     def give_way(self) -> None:
-        """Close the connection at once, for another one."""
+        """Close the connection at once, to make room for another one."""
         self.transport.abort()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as the answer is written: from now on it must keep a pace."""
+        """The client reads more slowly than we write: from now on a minimum speed applies."""
         super().pause_writing()
         self._watch_drain()
 
@@ -135,12 +137,12 @@ class _GuardedHTTP(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the target; raises when the header becomes too long."""
+        """A part of the request target; raises if the header becomes too long."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the header; raises when the header becomes too long. Trailer fields are counted and ignored."""
+        """A header field; raises if the header becomes too long. Trailer fields are counted and ignored."""
         self._count(len(name) + len(value) + _FIELD_BYTES)
         if self._in_header:
             super().on_header(name, value)
@@ -169,7 +171,7 @@ class _GuardedHTTP(HttpToolsProtocol):
             self._watch_drain()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Answer malformed requests with a problem. While an answer is being sent, only close."""
+        """Answer malformed requests with a problem. If an answer is being sent, only close the connection."""
         if not self._is_answering():
             self._answer(problem_response(400, ProblemCode.BAD_REQUEST, "The request is not valid HTTP."))
         self.transport.close()
@@ -197,7 +199,7 @@ class _GuardedHTTP(HttpToolsProtocol):
             self._await(self.settings.header_seconds, self._header_is_late)
 
     def _begin(self) -> None:
-        """The header of a request is complete: from now on its body must keep a pace."""
+        """The header of a request is complete: from now on its body must keep a minimum speed."""
         self._request, self._began_at, self._received = self.cycle, time.monotonic(), 0
         self._stop_timer()
         if self._awaits_body():
@@ -239,11 +241,11 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._drain_timer = self.loop.call_later(self.settings.slow_read_seconds, self._check_drain)
 
     def _check_drain(self) -> None:
-        """Drop a client that reads too slowly, also after `close`, which waits for what is still to be written."""
+        """Drop a client that reads too slowly, also after `close`, which waits until everything is written."""
         self._drain_timer = None
         left = self.transport.get_write_buffer_size()
         least = self.settings.slow_read_bytes_per_second * self.settings.slow_read_seconds
-        # More is left than before only if a further answer was written: then nothing is known yet.
+        # More is left than before only if another answer was written. Then the speed is not known yet.
         if 0 < left <= self._undrained and self._undrained - left < min(least, self._undrained):
             self.transport.abort()
         elif left:

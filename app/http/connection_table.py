@@ -1,7 +1,7 @@
-"""The open connections of this process: how many each address has, and which one gives way when there are too many.
+"""The open connections of this process: their number by address, and which one is closed when there are too many.
 
-Under pressure the connection that has waited longest for its client is closed: a header that does not come, an answer
-that is not read, a pause between two requests. So clients that only occupy connections cannot keep others out. A
+At the limit, the connection that has waited longest for its client is closed: for a header that does not arrive, an
+answer that is not read, or the next request. So clients that only hold connections open cannot keep others out. A
 connection whose request is being worked on is never closed for another one.
 """
 
@@ -39,12 +39,13 @@ def address_name(host: str) -> str:
 
 
 class ConnectionTable:
-    """All connections of the process. Belongs to one event loop.
+    """All connections of the process. Use it from one event loop only.
 
     Args:
-        most: connections that are served at a time.
-        most_per_address: connections of one address that are served at a time.
-        proxies: addresses or networks whose connections are other clients', so that their number has no own limit.
+        most: maximum number of connections.
+        most_per_address: maximum number of connections of one address.
+        proxies: addresses or networks of proxies, whose connections belong to many clients. The limit per address does
+            not apply to them.
     """
 
     def __init__(self, most: int, most_per_address: int, proxies: Iterable[str] = ()) -> None:
@@ -53,7 +54,7 @@ class ConnectionTable:
         names = list(proxies)
         self._all_are_proxies = _EVERYONE in names
         self._proxies = [network for network in map(_network, names) if network is not None]
-        # In the order of their last sign of life: whoever is looked for lies near the front.
+        # In the order of their last activity, so the longest-waiting connection is near the front.
         self._all: OrderedDict[Connection, None] = OrderedDict()
         self._by_address: dict[str, OrderedDict[Connection, None]] = {}
 
@@ -61,9 +62,9 @@ class ConnectionTable:
         return len(self._all)
 
     def add(self, connection: Connection) -> int:
-        """Count a new connection. Returns by how many it exceeds the limits: 0 if it may be served.
+        """Add a new connection. Returns by how many the limits are exceeded: 0 if it may be served.
 
-        A connection that waits for its client gives way first, of the same address if that has too many.
+        First closes a connection that waits for its client: one of the same address if that address has too many.
         """
         own = self._by_address.setdefault(connection.address, OrderedDict())
         self._all[connection] = own[connection] = None
@@ -78,7 +79,7 @@ class ConnectionTable:
         return max(excess_of_address, excess, 0)
 
     def touch(self, connection: Connection) -> None:
-        """The connection has given a sign of life: it gives way after all others."""
+        """Note activity on the connection: it is now the last one to be closed."""
         if connection in self._all:
             self._all.move_to_end(connection)
             self._by_address[connection.address].move_to_end(connection)
@@ -101,7 +102,7 @@ class ConnectionTable:
                 self.remove(one)
                 one.give_way()
                 return True
-            # It is worked on. The next search begins with others.
+            # A request is being worked on. Moved to the end, so that the next search begins with others.
             among.move_to_end(one)
         return False
 

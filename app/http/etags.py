@@ -14,7 +14,7 @@ ETAG_HEADER: dict[str, Any] = {
     "ETag": {"description": "Send it back as If-None-Match", "schema": {"type": "string"}}
 }
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The content still has the ETag of the header If-None-Match", "headers": ETAG_HEADER}
+    304: {"description": "The content still has the ETag sent in `If-None-Match`", "headers": ETAG_HEADER}
 }
 
 

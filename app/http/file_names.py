@@ -23,7 +23,7 @@ def disposition_name(disposition: str) -> str:
 
     `filename*` (RFC 5987, also in the numbered pieces of RFC 2231) wins over `filename`, as RFC 6266 asks. RFC 7578
     forbids it in forms, but .NET and some Java clients send it. Encoded words (RFC 2047), which mail libraries write,
-    are decoded. A form that cannot be decoded is passed over.
+    are decoded. A form that cannot be decoded is skipped.
 
     Args:
         disposition: the header's value, its bytes decoded as Latin-1.

@@ -89,7 +89,7 @@ def _on_redis_error(_: Request | None, error: Exception) -> Response:
 
 
 def unexpected_response(method: str, path: str, error: Exception) -> Response:
-    """The answer to an error that nobody expected, which goes to the log."""
+    """Log an unexpected error and return its answer."""
     logger.error("unexpected error at %s %s", method, path, exc_info=error)
     detail = "The server failed unexpectedly. The error is in its log."
     return problem_response(500, ErrorCode.INTERNAL, detail)

@@ -1,6 +1,6 @@
-"""A listener of its own for `/healthz`, so that no number of connections to the service hides that it is alive.
+"""A separate listener for `/healthz`, which answers however many connections the service has.
 
-It answers in a thread with its own event loop. The service's event loop beats: if it stops, the answer is 503.
+It runs in a thread with its own event loop. The service's event loop sends heartbeats; if they stop, the answer is 503.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STATUS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
 
 
 class HealthListener:
-    """Answers `GET /healthz` on `host` and `port`: 200 while the event loop that runs `beating` is alive."""
+    """Answers `GET /healthz` on `host` and `port`: 200 while the event loop that runs `beating` responds."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -48,7 +48,7 @@ class HealthListener:
 
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
-        """Listen, and beat from the event loop of the caller, while the context lasts. Raises `invalid_data`."""
+        """Listen, and send heartbeats from the caller's event loop, while the context lasts. Raises `invalid_data`."""
         with self._bind() as listener:
             thread = threading.Thread(
                 target=lambda: asyncio.run(self._serve(listener)), name="health", daemon=True

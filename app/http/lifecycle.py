@@ -12,11 +12,11 @@ POLICY = "https://github.com/sentiloc/sentiloc/blob/main/docs/api.md#versions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deprecation:
-    """A part of the API that has a better successor.
+    """A deprecated part of the API.
 
     Args:
         since: When it became deprecated, in UTC.
-        sunset: When it stops working, in UTC; None while no day is set. docs/api.md says how early it is announced.
+        sunset: When it stops working, in UTC; None if no date is set. docs/api.md says how early it is announced.
         successor: The path that replaces it.
     """
 

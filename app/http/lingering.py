@@ -1,7 +1,7 @@
-"""Answers a request whose body was not read to its end, so that the answer reaches the client.
+"""Answers a request whose body was not fully read, in a way that the client receives the answer.
 
 Closing a connection while data still arrives resets it, and the reset can overtake the answer. So the answer is sent
-at once, incoming data is discarded for a moment, and then the connection is closed.
+first, incoming data is discarded for up to two seconds, and then the connection is closed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HEAD and OPTIONS on every path: HEAD is GET without its body, OPTIONS tells the methods of a path."""
+"""HEAD and OPTIONS for every path: HEAD is GET without its body, OPTIONS lists the methods of a path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
 
 
 class HeadRequests:
-    """ASGI middleware that answers HEAD by the route for GET, except where a route of its own exists."""
+    """ASGI middleware that answers HEAD with the route for GET, unless the path has a route for HEAD."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class HeadRequests:
                 await send({"type": "http.response.body", "body": b""})
                 answered.set()
 
-        # A stream of events would go on for as long as the job runs.
+        # An event stream would otherwise go on for as long as the job runs.
         running = asyncio.ensure_future(self._app({**scope, "method": "GET"}, receive, send_head))
         waiting = asyncio.ensure_future(answered.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -93,7 +93,7 @@ class VideoPart:
             raise MalformedMultipart from error
 
     def finish(self) -> None:
-        """Call it at the end of the body. Raises unless the body was complete and had a `video`."""
+        """Check the end of the body. Raises unless the body was complete and had a `video`."""
         if not self._is_complete:
             raise MalformedMultipart
         if "video" not in self._seen:
@@ -162,7 +162,7 @@ def _boundary(content_type: str) -> bytes:
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
         raise NotMultipart
-    # RFC 2046 allows no longer boundary.
+    # The longest boundary that RFC 2046 allows.
     if len(boundary) > 70:
         raise MalformedMultipart
     return boundary

@@ -1,6 +1,6 @@
-"""Keeps other web sites from using a service without keys through their visitors' browsers.
+"""Prevents other web sites from using a keyless service through their visitors' browsers.
 
-A page elsewhere can make its visitors' browsers send requests to a local address. Two checks stop it: the `Host` must
+Any web page can make its visitors' browsers send requests to a local address. Two checks prevent abuse: the `Host` must
 be one of this service's names, which defeats DNS rebinding, and requests that change something must come from this
 service's own page or from an allowed origin.
 """
@@ -80,7 +80,7 @@ class OriginGuard:
         return None
 
     def _is_foreign(self, headers: Headers, host: str) -> bool:
-        """Whether a browser says that another site sent this. Other clients send neither header."""
+        """Whether a browser's headers say that another site sent this. Other clients send neither header."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is not None and (origin in self._origins or "*" in self._origins):
             return False

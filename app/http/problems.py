@@ -19,12 +19,12 @@ MEDIA_TYPE = "application/problem+json"
 _MOST_PLACES = 10
 _LONGEST_NAME = 80
 _LONGEST_REASON = 300
-# tus 1.0.0 adds a status that HTTP does not have.
+# 460 Checksum Mismatch is defined by tus 1.0.0, not by HTTP.
 _OWN_PHRASES = {460: "Checksum Mismatch"}
 
 
 class ProblemCode(StrEnum):
-    """Codes of failed requests. Failed jobs use `ErrorCode`. Both are part of the public contract."""
+    """Codes of failed requests. Failed jobs have an `ErrorCode`. Both are part of the public contract."""
 
     BAD_REQUEST = "bad_request"
     INVALID_REQUEST = "invalid_request"
@@ -111,7 +111,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Raise it anywhere below a route to answer with a problem.
+    """Raise this anywhere below a route to answer with a problem.
 
     Args:
         status: the HTTP status.
@@ -119,8 +119,8 @@ class ProblemError(Exception):
         detail: what happened, why, and what the client can do.
         headers: further headers of the answer, such as `Retry-After`.
 
-    Set `body_is_unread` when the request's body was not read to its end: the answer is then sent in a way that
-    reaches a client that still uploads.
+    Set `body_is_unread` if the request's body was not fully read: the answer is then sent so that a client which is
+    still uploading receives it.
     """
 
     def __init__(
@@ -139,10 +139,7 @@ class ProblemError(Exception):
 
 
 class TypedProblem(ProblemError):
-    """A problem that is raised by its own class and documented by it: `example` is its detail in the OpenAPI document.
-
-    Without `detail`, the example is the detail.
-    """
+    """A problem with its own class. `example` is its detail in the OpenAPI document, and the default for `detail`."""
 
     of_status: ClassVar[int]
     of_code: ClassVar[ProblemCode | ErrorCode]
@@ -153,7 +150,7 @@ class TypedProblem(ProblemError):
 
 
 class RedisUnavailable(TypedProblem):
-    """The API cannot reach Redis. A passing fault: the client should repeat the request."""
+    """The API cannot reach Redis. The fault is temporary: the client should repeat the request."""
 
     of_status = 503
     of_code = ProblemCode.REDIS_UNAVAILABLE
@@ -191,7 +188,7 @@ class InvalidRequest(TypedProblem):
 
 
 def _place(steps: Iterable[object], root: str) -> str:
-    # A client chooses the names of its JSON.
+    # The client chooses the keys of its JSON, so they may be long.
     names = [str(step) for step in ((root, *steps) if root else steps)]
     return (
         ".".join(f"{name[:_LONGEST_NAME]}…" if len(name) > _LONGEST_NAME else name for name in names)
@@ -217,7 +214,7 @@ STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
 
 
 def problem_of(error: SentilocError) -> ProblemError:
-    """The problem that answers a request which failed with `error`. A passing fault says when to try again."""
+    """The problem that answers a request which failed with `error`. Temporary faults say when to try again."""
     status = STATUS_OF_ERROR.get(error.code, 500)
     headers = {"Retry-After": "10"} if error.code is ErrorCode.STORAGE_UNAVAILABLE else None
     return ProblemError(status, error.code, error.detail, headers)

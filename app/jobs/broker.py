@@ -1,6 +1,6 @@
 """The Celery configuration that the API and the workers share.
 
-A message only says "look at job N". Records, leases and the reaper make jobs safe, so a lost or doubled message is
+A message only says "look at job N". The records, leases and the reaper keep jobs safe, so a lost or repeated message is
 harmless.
 """
 
@@ -43,10 +43,10 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # The message stays with Redis until the job has ended: a killed worker's message is delivered again.
+        # The message stays in Redis until the job has ended, so the message of a killed worker is delivered again.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # A worker must not hold messages of jobs that another worker could start.
+        # A worker must not reserve messages of jobs that another worker could start.
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.worker_concurrency,
         worker_max_tasks_per_child=settings.worker_max_jobs,
@@ -61,7 +61,7 @@ def make_celery(settings: Settings) -> Celery:
         task_time_limit=settings.job_time_limit_seconds,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
-        # None: a worker waits for Redis for ever instead of ending.
+        # None: a worker waits for Redis forever instead of exiting.
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),
         broker_use_ssl=broker_tls(settings) or False,
@@ -102,9 +102,9 @@ class Dispatcher:
         self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=queue)
 
     def send_soon(self, job_ids: Sequence[str], priority: Priority) -> None:
-        """Send the messages of many jobs in a thread of their own, over one connection, in this order.
+        """Send the messages of many jobs in a separate thread, over one connection, in this order.
 
-        What is not sent when the process ends, or while Redis is away, the reaper sends later.
+        The reaper later sends the messages that could not be sent because the process ended or Redis was away.
         """
         thread = threading.Thread(
             target=self._send_all, args=(job_ids, priority), name="batch-messages", daemon=True
@@ -120,7 +120,7 @@ class Dispatcher:
                         LOCALIZE_TASK, args=[job_id], queue=_QUEUES[priority], producer=producer
                     )
                     sent += 1
-                    # Workers take a job at a time, so requests come first.
+                    # Workers take one job at a time, so these messages can wait: sending them must not delay requests.
                     time.sleep(_MESSAGE_PAUSE_SECONDS)
         except (RedisError, OperationalError) as error:
             logger.warning("%d messages could not be sent yet: %s", len(job_ids) - sent, error)

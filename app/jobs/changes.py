@@ -1,4 +1,4 @@
-"""Changes of a job's name, metadata and tags, as a JSON merge patch (RFC 7396). The work does not depend on them."""
+"""Changes to a job's name, metadata and tags, as a JSON merge patch (RFC 7396). They do not affect the work."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _FIELDS = ("source_name", *CHANGEABLE)
 
 
 class JobChanges(BaseModel):
-    """What changes; what is left out stays as it is."""
+    """The changes. Fields that are left out keep their values."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_CHANGES]})
 
     name: str | None = Field(None, min_length=1, max_length=255, description="Also names exported files")
     metadata: dict[str, JsonValue] | None = Field(
-        None, description="Merged into the metadata: null removes a key; null for the whole removes all"
+        None,
+        description="Merged into the metadata: null as a value removes its key; null instead of an object removes all",
     )
     tags: list[Tag] | None = Field(None, description="Replaces the tags; null removes all")
 
@@ -53,7 +54,7 @@ def apply_changes(store: JobStore, job_id: str, changes: JobChanges) -> bool:
             return False
         seen = {name: fields.get(name, "") for name in _FIELDS}
         done = store.change(job_id, seen, _new_fields(fields, changes))
-        # Another client has changed the job in between: its change is kept, and this one is made on top of it.
+        # Another client has changed the job in the meantime: keep its change, and apply this one on top of it.
         if done is not False:
             return bool(done)
 

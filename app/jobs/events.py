@@ -30,7 +30,7 @@ _Entry = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One event. An event without an id is not in the Redis stream; a client that resumes does not get it again."""
+    """One event. An event without an id is not in the Redis stream, so a client that resumes does not get it again."""
 
     kind: str
     data: dict[str, Any]
@@ -54,7 +54,7 @@ class TooManyStreams(TypedProblem):
 
 
 class EventStreams:
-    """The event streams of one process, up to `max_event_streams` at a time. Belongs to one event loop."""
+    """The event streams of one process, up to `max_event_streams` at a time. Use it from one event loop only."""
 
     def __init__(self, settings: Settings, jobs: JobReader) -> None:
         self._settings = settings
@@ -65,7 +65,7 @@ class EventStreams:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one of the streams; raises `KeyLimitReached`, and `TooManyStreams` when none is free."""
+        """Hold one stream; raises `KeyLimitReached`, and `TooManyStreams` when none is free."""
         with self._by_key.hold(current_caller().key_id):
             if self._listeners >= self._settings.max_event_streams:
                 raise TooManyStreams
@@ -76,7 +76,8 @@ class EventStreams:
                 self._listeners -= 1
 
     async def follow(self, job_id: str, after: str) -> AsyncIterator[JobEvent | None]:
-        """Yield the events after an id ("0" for all), up to the final one, and None every two seconds without news.
+        """Yield the events after an id ("0" for all) up to the final one, and None after every two seconds without
+        events.
 
         Ends without a final event when the job is deleted.
         """
@@ -132,7 +133,7 @@ def _data(fields: dict[str, str], record: JobRecord) -> dict[str, Any]:
 
 
 def _segments(fields: dict[str, str]) -> dict[str, Any]:
-    """Provisional segments: they replace all that were sent before in this attempt but the first `keep`."""
+    """Provisional segments. They replace all segments sent before in this attempt except the first `keep`."""
     return {
         "provisional": True,
         "attempt": int(fields["attempt"] or 0),
@@ -143,7 +144,7 @@ def _segments(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def eta_seconds(state: JobState, progress: float, at: float, began: float | None) -> float | None:
-    """Seconds until the job ends at its present speed; None before 5 % of the work is done.
+    """Seconds until the job ends at its current speed; None before 5 % of the work is done.
 
     `at` and `began` are Unix seconds; `progress` is a share from 0 to 1.
     """

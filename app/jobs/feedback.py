@@ -99,12 +99,12 @@ class KeptFeedback(_Marks):
 
 
 class Added(IntEnum):
-    """What became of feedback that was given."""
+    """The outcome of adding feedback."""
 
     FULL = 0
     KEPT = 1
     OUTDATED = 2
-    """Somebody else gave feedback first."""
+    """Another client gave feedback first."""
 
 
 class FeedbackStore:
@@ -116,7 +116,7 @@ class FeedbackStore:
         self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix)
 
     def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:
-        """Keep it as the job's latest.
+        """Store it as the job's latest feedback.
 
         Args:
             kept: The feedback.

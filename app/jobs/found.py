@@ -1,4 +1,4 @@
-"""What a job found, in short: segments, seconds and best confidence of each label. Lists and totals read only this."""
+"""A summary of a job's result: segments, seconds and best confidence of each label. Lists and totals read only this."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DECIMALS = 3
 
 @dataclass(frozen=True, slots=True)
 class LabelFound:
-    """The segments of one label: their number, their seconds together, and the confidence of the best one (0 to 1)."""
+    """The segments of one label: their number, their total seconds, and the confidence of the best one (0 to 1)."""
 
     segments: int
     seconds: float
@@ -39,10 +39,10 @@ def found_in(segments: Iterable[Segment]) -> dict[str, LabelFound]:
 
 
 def write_found(found: Found) -> str:
-    """The summary as the record holds it."""
+    """The summary as stored in the record."""
     return json.dumps({label: [one.segments, one.seconds, one.confidence] for label, one in found.items()})
 
 
 def read_found(text: str | None) -> dict[str, LabelFound] | None:
-    """What `write_found` wrote; None for jobs without a result and of older versions."""
+    """Parse what `write_found` wrote; None for jobs without a result or of older versions."""
     return {label: LabelFound(*row) for label, row in json.loads(text).items()} if text else None

@@ -1,4 +1,4 @@
-"""Idempotency keys: a request that is sent again creates no second job."""
+"""Idempotency keys: a repeated request does not create a second job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class IdempotencyKey:
     seconds: int
 
     def name(self, key_id: str | None) -> str:
-        """The key as part of a Redis key. Each API key (`key_id`) has its own name space."""
+        """The key as part of a Redis key. Each API key (`key_id`) has its own namespace."""
         # Hashed, because a client's text may contain anything and be long.
         text = self.text if key_id is None else f"{key_id} {self.text}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Lists, sorts and counts jobs. Without another order they come newest first, page by page.
+"""Lists, sorts and counts jobs. By default the newest jobs come first, page by page.
 
-The cursor of that order is a point in time, so new jobs do not shift later pages. Any other order looks at the newest
-`MAX_COLLECTED` jobs for each page.
+The cursor of the default order is a point in time, so new jobs do not shift later pages. Every other order reads the
+newest `MAX_COLLECTED` jobs for each page.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LARGE_BATCH = 500
 MAX_SCANNED = 2000
 MAX_COLLECTED = 20_000
 _SortKey = tuple[bool, Any, str]
-"""Whether a job has no value to sort by, the value, and the job's id."""
+"""The place of a job in a sorted list: whether it has no value to sort by, the value, and its id."""
 
 
 class InvalidCursor(TypedProblem):
@@ -39,7 +39,7 @@ class InvalidCursor(TypedProblem):
 
 
 class JobOrder(StrEnum):
-    """What a list is sorted by; with `-`, from the largest to the smallest. Jobs without a value come last."""
+    """The sort order of a list; `-` means descending. Jobs without a value come last."""
 
     CREATED = "created"
     NEWEST = "-created"
@@ -60,7 +60,7 @@ class JobOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list. None and empty tuples match every job. Times are Unix seconds."""
+    """The filter of a list. None and empty tuples match every job. Times are Unix seconds."""
 
     states: tuple[JobState, ...] = ()
     label: str | None = None
@@ -77,7 +77,7 @@ class JobFilter:
 
     @property
     def has_filters(self) -> bool:
-        """True if jobs within the time range may be left out."""
+        """True if the filter can leave out jobs within the time range."""
         return self != JobFilter(created_after=self.created_after, created_before=self.created_before)
 
     @property
@@ -86,7 +86,7 @@ class JobFilter:
         return self == JobFilter()
 
     def matches(self, row: JobRow) -> bool:
-        """True for a job to be listed. The index has already applied the times."""
+        """True if the job matches. The times are not checked, because the index has already applied them."""
         return (
             row.kind is self.kind
             and (not self.states or row.state in self.states)
@@ -126,7 +126,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Rows that match a filter, newest first; not `is_complete` if there were more jobs than could be looked at."""
+    """Rows that match a filter, newest first. `is_complete` is False if there were too many jobs to read them all."""
 
     rows: list[JobRow]
     is_complete: bool
@@ -134,7 +134,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class LabelTotal:
-    """Of one label: the jobs that found it, its segments, and their seconds together."""
+    """Totals of one label: jobs that found it, segments, and seconds."""
 
     jobs: int
     segments: int
@@ -143,7 +143,7 @@ class LabelTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Counts and totals of the jobs that match a filter; `duration` is that of their videos together, in seconds."""
+    """Counts and totals of the jobs that match a filter. `duration` is the total length of their videos in seconds."""
 
     count: int
     states: dict[JobState, int]
@@ -162,7 +162,7 @@ def list_jobs(
 ) -> Page:
     """One page of at most `limit` jobs.
 
-    Newest first, it reads at most `MAX_SCANNED` jobs, so a page can be short. Raises `InvalidCursor`.
+    In the default order at most `MAX_SCANNED` jobs are read, so a page can be short. Raises `InvalidCursor`.
     """
     if order is JobOrder.NEWEST and wanted.batch is None:
         return _newest(store, wanted, limit, cursor)
@@ -170,7 +170,7 @@ def list_jobs(
 
 
 def collect(store: JobStore, wanted: JobFilter) -> Collected:
-    """Every job that matches, of the newest `MAX_COLLECTED` within the filter's times."""
+    """The matching jobs among the newest `MAX_COLLECTED` within the filter's times."""
     found: list[JobRow] = []
     walk = _of_batch(store, wanted) if wanted.batch else _walk(store, wanted, None, _LARGE_BATCH)
     for scanned, (_, _, row) in enumerate(walk, 1):
@@ -225,7 +225,7 @@ def _sorted(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None, 
     place = None if cursor is None else _decode_sorted(cursor, order)
     keyed = [(*_sort_key(row, order, wanted.label), row.id) for row in collect(store, wanted).rows]
     for part in (2, 1, 0):
-        # Sorted by the last part first: a sort keeps the order of equals. Jobs without a value come last either way.
+        # Python's sort is stable, so we sort by the last criterion first. Jobs without a value always come last.
         keyed.sort(key=lambda key, part=part: key[part], reverse=order.is_descending and part == 1)  # type: ignore[misc]
     begin = 0 if place is None else sum(not _is_behind(key, place, order) for key in keyed)
     page = keyed[begin : begin + limit]
@@ -234,7 +234,7 @@ def _sorted(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None, 
 
 
 def _is_behind(key: _SortKey, place: _SortKey, order: JobOrder) -> bool:
-    """True if a job comes after `place`, which need not exist any more."""
+    """True if a job comes after `place`. The job at `place` may have been deleted."""
     if key[0] != place[0]:
         return key[0]
     if key[1] != place[1]:
@@ -297,7 +297,7 @@ def _batch(
     same: list[tuple[float, str]] = []
     if place is not None:
         newest = f"({place[0]!r}"
-        # Jobs of one microsecond are in descending order of their ids.
+        # Jobs created in the same microsecond are in descending order of their ids.
         twins = cast("list[str]", store.redis.zrevrangebyscore(jobs, place[0], place[0]))
         same = [(place[0], job_id) for job_id in twins if job_id < place[1]][:size]
     rest = size - len(same)

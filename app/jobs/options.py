@@ -33,7 +33,7 @@ from sentiloc.model.spec import CLASSES, load_spec
 MAX_METADATA_BYTES = 4096
 Label = Literal["negative", "positive"]
 AnyLabel = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
-"""The name of a class of some model; `GET /models` lists the classes of each."""
+"""The name of a class; `GET /models` lists the classes of each model."""
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 MAX_TAGS = 20
 WebhookEvent = Literal["job.succeeded", "job.failed", "job.cancelled"]
@@ -61,14 +61,14 @@ class Priority(StrEnum):
 
 
 class CutOptions(BaseModel):
-    """How segments are cut from the curve. Fields that are left out keep their defaults."""
+    """How segments are cut from the curve. Fields that are left out have their defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float | None = Field(None, ge=0, le=1, description="Minimum confidence of a segment")
     min_length: float | None = Field(None, ge=0, le=3600, description="Minimum length in seconds")
     merge_gap: float | None = Field(
-        None, ge=0, le=3600, description="Join segments of a label at most so many seconds apart"
+        None, ge=0, le=3600, description="Join segments of one label that are at most this many seconds apart"
     )
     labels: list[AnyLabel] | None = Field(
         None, description="Only segments of these classes of the model; may be repeated"
@@ -84,7 +84,7 @@ class CutOptions(BaseModel):
 
 
 class WebhookTarget(BaseModel):
-    """Where events go, and what signs them."""
+    """The receiver of events, and the secret that signs them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -101,12 +101,12 @@ class Webhook(WebhookTarget):
     events: list[WebhookEvent] | None = Field(None, description="The events to send; null: all")
 
     def wants(self, event: str) -> bool:
-        """True if this event shall be sent."""
+        """True if this event is to be sent."""
         return self.events is None or event in self.events
 
 
 class TimeRange(BaseModel):
-    """A part of the video, in seconds from its start. Results follow it to within one snippet (0.64 s)."""
+    """A part of the video, in seconds from its start. Results keep to it within one snippet (0.64 s)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -157,7 +157,7 @@ class JobOptions(CutOptions):
         default_factory=dict, description="Your own data, returned with the job; at most 4096 bytes of JSON"
     )
     tags: list[Tag] = Field(
-        default_factory=list, description="Your own marks; at most 20, repeated ones count once"
+        default_factory=list, description="Your own tags; at most 20, duplicates count once"
     )
 
     @property
@@ -246,7 +246,7 @@ def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
 
 
 def require_possible(options: JobOptions, settings: Settings) -> None:
-    """Refuse options that could never succeed. Raises `UnknownModel`, `InvalidRequest` and `url_forbidden`."""
+    """Refuse options that cannot succeed. Raises `UnknownModel`, `InvalidRequest` and `url_forbidden`."""
     if options.webhook is not None:
         check_webhook(options.webhook.url, options.webhook.secret, settings, "options.webhook")
     model = options.model_name or settings.model
@@ -263,7 +263,7 @@ def _is_installed(options: JobOptions, settings: Settings) -> bool:
     try:
         return version in (None, load_spec(_models_dir(settings) / name / "spec.json").version)
     except SentilocError:
-        # The API does not need the package itself. The worker compares the version in that case.
+        # The API need not have the package. In that case the worker compares the version.
         return True
 
 
@@ -276,7 +276,7 @@ def check_labels(labels: Iterable[str], classes: Sequence[str], place: str) -> N
 
 
 def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
-    """The classes of a model; those of sentiment if only the worker has the package."""
+    """The classes of a model; the sentiment classes if only the worker has the package."""
     try:
         return load_spec(_models_dir(settings) / model / "spec.json").classes
     except SentilocError:
@@ -284,7 +284,7 @@ def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
 
 
 def check_webhook(url: str, secret: str | None, settings: Settings, place: str) -> None:
-    """Refuse a webhook that could never be sent. Its address is checked again at every delivery.
+    """Refuse a webhook that cannot be sent. Its address is checked again at every delivery.
 
     `place` names the field in the request; empty for the whole body. Raises `InvalidRequest` and `url_forbidden`.
     """

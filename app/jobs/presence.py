@@ -1,4 +1,4 @@
-"""Live workers: each reports its state to Redis every two seconds."""
+"""Live workers. Each reports its state to Redis every two seconds."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def leave(redis: Redis, prefix: str, name: str) -> None:
 
 
 def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
-    """The workers that reported within seven seconds. Silent workers are removed after ten times that."""
-    # Redis's clock, because workers and API may run on machines whose clocks differ.
+    """The workers that reported within the last seven seconds. Silent workers are removed after 70 seconds."""
+    # Redis's clock is used, because the clocks of workers and API may differ.
     now = _redis_time(redis)
     found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
     workers = [_parse(text) for text in found.values()]
@@ -55,7 +55,7 @@ def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
 
 
 def _parse(text: str) -> WorkerPresence:
-    """Unknown fields are ignored, because a worker of another version may report more."""
+    """Parse a report. Unknown fields are ignored, because a worker of another version may report more."""
     known = {one.name for one in dataclass_fields(WorkerPresence)}
     return WorkerPresence(**{name: value for name, value in json.loads(text).items() if name in known})
 

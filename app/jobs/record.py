@@ -47,7 +47,7 @@ class JobState(StrEnum):
 
 
 CHANGEABLE = ("metadata", "tags")
-"""Options that may change after the job was sent: the work does not depend on them."""
+"""Options that may change after the job was submitted, because they do not affect the work."""
 RUNNING = (JobState.DECODING, JobState.EXTRACTING, JobState.LOCALIZING)
 TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -64,7 +64,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 
 def sources(target: JobState) -> tuple[JobState, ...]:
-    """The states that `target` may follow."""
+    """The states from which a job may move to `target`."""
     return tuple(state for state in JobState if target in TRANSITIONS[state])
 
 
@@ -83,12 +83,12 @@ def _current_base() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A checked request for a job. It is passed whole from the route to the store.
+    """A checked request for a job. It is passed from the route to the store as a whole.
 
-    `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. A new job belongs to the API
-    key and to the trace of the request that creates it, unless told otherwise. `base` is the root path and version of
-    that request, for the links of its webhook. `reel` is the plan of a reel as JSON; a job with a plan renders it and
-    has no video of its own.
+    `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. By default a new job belongs to
+    the API key and the trace of the request that creates it. `base` is the root path and version of that request, for
+    the links in its webhook. `reel` is the plan of a reel as JSON; a job with a plan renders it and has no video of its
+    own.
     """
 
     id: str = field(default_factory=new_job_id)
@@ -107,7 +107,7 @@ class NewJob:
     idempotency: IdempotencyKey | None = None
 
     def fields(self) -> dict[str, str]:
-        """The fields of the record that the client's request decides, as Redis holds them."""
+        """The fields of the record that come from the client's request, as stored in Redis."""
         return {
             "source_key": self.source_key,
             "source_name": self.source_name,
@@ -145,14 +145,14 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """One job as Redis holds it. Times are Unix seconds of Redis's clock; keys are names in the storage.
+    """One job as stored in Redis. Times are Unix seconds of Redis's clock; keys are names in the storage.
 
     `attempt` counts claims, so that a late worker of an earlier attempt is recognized. `crashes` counts workers that
     died while they held the job. A worker first fetches the video from `source_url`, if there is one; `source_bytes`
     is 0 until then. `reel` is the plan of a reel as JSON, None for a job that localizes a video. `key_id` is the API
     key that submitted the job, None without keys.
 
-    `asked` are the options as they were sent; `options` are the same with the metadata and tags as they are now.
+    `asked` are the options as submitted; `options` are the same with the current metadata and tags.
     `duration` (seconds) and `found` are those of the result; None without one, and for jobs of older versions.
     """
 
@@ -194,12 +194,12 @@ class JobRecord:
 
     @property
     def kind(self) -> JobKind:
-        """What the job makes of videos."""
+        """What the job does."""
         return JobKind.LOCALIZE if self.reel is None else JobKind.REEL
 
     @property
     def has_expiry(self) -> bool:
-        """True if any part of the job has a date on which it is deleted."""
+        """True if any part of the job has an expiry date."""
         dates = (self.video_expires_at, self.result_expires_at, self.record_expires_at)
         return any(date is not None for date in dates)
 
@@ -212,7 +212,7 @@ class JobRecord:
 
 
 def parse_record(fields: Mapping[str, str]) -> JobRecord:
-    """The record of a hash that the job scripts write; empty strings mean None."""
+    """Parse the hash that the job scripts write; empty strings mean None."""
     asked = parse_options(fields.get("options", ""))
     return JobRecord(
         id=fields["id"],
@@ -254,7 +254,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
 
 
 def _changed(asked: JobOptions, fields: Mapping[str, str]) -> JobOptions:
-    """The options with the metadata and tags that a client has changed since the job was sent."""
+    """The options with the metadata and tags that a client has changed since the job was submitted."""
     changes = {name: json.loads(fields[name]) for name in CHANGEABLE if fields.get(name)}
     return asked.model_copy(update=changes) if changes else asked
 

@@ -1,4 +1,4 @@
-"""The JSON bodies that name a video: by its URL, or by a complete upload."""
+"""JSON bodies that name a video by its URL or by a complete upload."""
 
 from __future__ import annotations
 
@@ -99,7 +99,10 @@ class LocalizeRequest(BaseModel):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def new_job(self, url: httpx.URL, default_model: str, key: IdempotencyKey | None) -> NewJob:
-        """The job for the video at the checked `url`. A worker fetches it, so its size is not known yet."""
+        """The job for the video at the checked `url`.
+
+        A worker fetches the video later, so its size is not known yet.
+        """
         job_id = new_job_id()
         return NewJob(
             id=job_id,

@@ -1,7 +1,7 @@
-"""Localizes the video of a job again, with other options, without sending it again.
+"""Localizes the video of a job again with other options, without another upload.
 
-The new job has a video of its own, so that either job can be deleted. Features are found in the worker's cache by the
-content of the video, so another model on the same features, or other options, cost no extraction.
+The new job has its own copy of the video, so that either job can be deleted. The worker's cache finds features by the
+content of the video, so other options, or another model that uses the same features, need no extraction.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ EXAMPLE_RERUN: dict[str, Any] = {"options": {"threshold": 0.4, "labels": None}}
 
 
 class RerunRequest(BaseModel):
-    """What is different this time."""
+    """The differences from the first job."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RERUN]})
 
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Fields of the job's options that change; null stands for the default. Others stay as they were",
+        description="The options that change; null means the default. Options that are left out stay as they were",
     )
     name: str | None = Field(None, min_length=1, max_length=255, description="Default: the job's name")
 
 
 @dataclass(frozen=True, slots=True)
 class Rerunner:
-    """Makes jobs of the videos of other jobs."""
+    """Creates jobs from the videos of other jobs."""
 
     settings: Settings
     submitter: Submitter

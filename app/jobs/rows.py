@@ -1,4 +1,4 @@
-"""The few fields of jobs that lists are filtered, sorted and counted by, without the rest of their records."""
+"""The few job fields by which lists are filtered, sorted and counted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JobRow:
 
     @cached_property
     def found(self) -> dict[str, LabelFound] | None:
-        """What was found of each label; None without a result."""
+        """The summary of each label; None without a result."""
         return read_found(self.texts[0])
 
     @property
@@ -49,16 +49,16 @@ class JobRow:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata as they are now."""
+        """The current metadata."""
         return dict(json.loads(self.texts[3]) if self.texts[3] else self._options.get("metadata", {}))
 
     @property
     def tags(self) -> list[str]:
-        """The tags as they are now."""
+        """The current tags."""
         return list(json.loads(self.texts[4]) if self.texts[4] else self._options.get("tags", ()))
 
     def confidence(self, label: str | None) -> float | None:
-        """The confidence of the best segment, of one label if that is given; None without a segment."""
+        """The confidence of the best segment (of `label`, if given); None without a segment."""
         found = self.found or {}
         kept = [one.confidence for name, one in found.items() if label in (None, name)]
         return max(kept, default=None)

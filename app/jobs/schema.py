@@ -1,4 +1,4 @@
-"""The version of the records in Redis: a release does not start on records of a newer one."""
+"""The schema version of the records in Redis. A release refuses to start on records of a newer release."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 logger = logging.getLogger(__name__)
 
 SCHEMA = 2
-"""Raise it when a release writes records that the one before cannot read. 1: releases without this number."""
+"""Raise it when a release writes records that the previous one cannot read.
+
+1 stands for releases without this number.
+"""
 
 
 def check_schema(settings: Settings) -> None:
-    """Note this release's schema in the store; refuse a store that a newer release has written to.
+    """Write this release's schema version into the store; refuse a store that a newer release has written to.
 
-    A rolling upgrade is not disturbed: processes of the older release that run go on, and only a start is refused.
+    Rolling upgrades work: running processes of the older release continue; only new starts are refused.
 
     Raises:
         SentilocError: `invalid_data` for a downgrade.
@@ -40,7 +43,7 @@ def check_schema(settings: Settings) -> None:
 
 
 def _raise_to(redis: Redis, key: str, version: int) -> int:
-    """The number at `key`, raised to `version` if it is lower."""
+    """Raise the number at `key` to `version` if it is lower, and return it."""
     stored = int(cast("str | None", redis.get(key)) or 0)
     if stored < version:
         redis.set(key, version)

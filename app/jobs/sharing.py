@@ -1,7 +1,7 @@
-"""Links that show one finished job to anybody who has them, until they expire or are withdrawn.
+"""Links that show one finished job to anyone who has them, until they expire or are withdrawn.
 
-A token names the job and the time until which it holds, signed with a random key of the job's own. The key lies in the
-job's record: withdrawing all links of a job, or deleting it, deletes the key.
+A token contains the job's id and the expiry time, and is signed with a random key of that job. The key is in the job's
+record. Withdrawing the links of a job, or deleting the job, deletes the key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEY_BYTES, _MAC_BYTES = 32, 16
 
 
 def share(store: JobStore, job_id: str, until: int) -> str:
-    """A new token of a job that holds until `until` (Unix seconds)."""
+    """A new token for a job, valid until `until` (Unix seconds)."""
     record = job_key(store.prefix, job_id)
     store.redis.hsetnx(record, _FIELD, secrets.token_hex(_KEY_BYTES))
     key = str(store.redis.hget(record, _FIELD))
@@ -31,18 +31,18 @@ def share(store: JobStore, job_id: str, until: int) -> str:
 
 
 def withdraw(store: JobStore, job_id: str) -> None:
-    """End all links of a job at once."""
+    """Invalidate all links of a job at once."""
     store.redis.hdel(job_key(store.prefix, job_id), _FIELD)
 
 
 def find_shared(store: JobStore, token: str) -> tuple[JobRecord, int] | None:
-    """The job of a valid token, and until when it holds; None for any other token."""
+    """The job of a valid token, and its expiry time; None for any other token."""
     job_id, _, rest = _decode(token).partition(".")
     until, _, mac = rest.partition(".")
     if not job_id or not until.isdigit() or int(until) <= time.time():
         return None
     key = cast("str | None", store.redis.hget(job_key(store.prefix, job_id), _FIELD))
-    # The same work without a key: timing must not tell which jobs are shared.
+    # Do the same work without a key, so that timing does not reveal which jobs are shared.
     is_right = hmac.compare_digest(_mac(key or "", f"{job_id}.{until}"), mac)
     record = store.get(job_id) if key and is_right else None
     return None if record is None else (record, int(until))

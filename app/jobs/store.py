@@ -1,4 +1,7 @@
-"""Job records in Redis. Every change is one atomic script in `jobs/lua`, so processes may compete for a job."""
+"""Job records in Redis.
+
+Every change is one atomic script in `jobs/lua`, so it is safe if processes compete for a job.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def queue_key(prefix: str) -> str:
 
 
 class UploadEndedError(Exception):
-    """The upload that the job was to be made of was ended or has expired."""
+    """The upload for the job was ended or has expired."""
 
 
 class QueueFullError(Exception):
@@ -78,15 +81,15 @@ class JobStore:
     def submit(self, job: NewJob, max_queued: int = 0) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns. May be repeated.
 
-        Its place in the queue is fair: the owners of queued jobs (API keys) take turns, by the weights of their keys.
+        The queue is fair: the owners of queued jobs (API keys) take turns, according to the weights of their keys.
         `max_queued` is the number of queued jobs that one key may have; 0: any number.
 
-        If the same request came before with the same idempotency key, its job is returned instead; that job has
+        If the same request was sent before with the same idempotency key, its job is returned instead; that job has
         another id. An upload with the job's id is marked as used in the same atomic step.
 
         Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone,
         `QueueFullError` when the API key has too many queued jobs.
-        After a `redis.RedisError` the job may be recorded all the same: look up `job.id`.
+        After a `redis.RedisError` the job may still have been recorded: look up `job.id`.
         """
         offset = FIRST_BATCH_SEQUENCE if job.options.priority is Priority.BATCH else 0
         # Lua takes field and value in turn.
@@ -111,8 +114,8 @@ class JobStore:
         """
         if replicas == 0:
             return
-        # WAIT looks at what its own connection has written, and a pool gives any connection. One more write on the
-        # same connection comes after all earlier ones in the stream of changes.
+        # WAIT only covers writes of its own connection, and the pool may return another one. So we write once more on
+        # this connection: replication is ordered, so that write comes after all earlier ones.
         pipeline = self.redis.pipeline(transaction=False)
         pipeline.set(f"{self.prefix}replicated", 1)
         pipeline.wait(replicas, _REPLICATION_MILLISECONDS)
@@ -125,7 +128,7 @@ class JobStore:
     ) -> JobRecord | None:
         """Take a queued job for `owner`; None if it is not queued any more.
 
-        With `in_turn`, take the job whose turn it is, whichever that is; None if no job can be taken now.
+        With `in_turn`, take whichever job is next in the queue; None if no job can be taken now.
         """
         claimable = _listed(sources(JobState.DECODING)[:1])
         return read_record(_pairs(self.run("claim", job_id, owner, lease_seconds, claimable, int(in_turn))))
@@ -137,15 +140,15 @@ class JobStore:
         return bool(self.run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
 
     def holds(self, lease: Lease) -> bool:
-        """True if the worker still holds the job. Only reads, so it may be asked often."""
+        """True if the worker still holds the job. It only reads, so it may be called often."""
         found = self.redis.hmget(self._job_key(lease.job_id), ["owner", "attempt", "state"])
         owner, attempt, state = cast("list[str | None]", found)
         return owner == lease.owner and attempt == str(lease.attempt) and state in RUNNING
 
     def tell_segments(self, lease: Lease, keep: int, segments: str, until: float) -> bool:
-        """Send an event about provisional segments; False if another worker has the job.
+        """Send an event with provisional segments; False if another worker has the job.
 
-        `segments` (a JSON list) stand for all segments after the first `keep` ones that were sent before.
+        `segments` (a JSON list) replaces all segments sent before except the first `keep`.
         """
         argv = (lease.owner, lease.attempt, segments, keep, f"{until:.3f}")
         return bool(self.run("segments", lease.job_id, *argv))
@@ -192,15 +195,15 @@ class JobStore:
         return bool(self.run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:
-        """Put a running job back into the queue, at its old position. It does not count as a crash.
+        """Put a running job back into the queue at its old position. It does not count as a crash.
 
-        A worker also calls it for a job that it lost while it was cut off from Redis: that is no crash either.
+        A worker also calls it for a job that it lost while it was cut off from Redis, which is not a crash either.
         """
         argv = (lease.owner, lease.attempt, _listed(RUNNING))
         return bool(self.run("release", lease.job_id, *argv))
 
     def defer(self, lease: Lease, error: JobError, settings: Settings) -> JobState | None:
-        """Put a job back that a passing fault of the installation stopped, with a growing pause.
+        """Put back a job that a temporary fault of the installation stopped, with a growing pause.
 
         It fails with `error` once the fault has lasted `fault_patience_seconds`. Returns the new state; None if the
         job was cancelled or another worker has it.
@@ -223,7 +226,7 @@ class JobStore:
         return read_record(_pairs(self.run("delete", job_id, _listed(TERMINAL))))
 
     def change(self, job_id: str, seen: Mapping[str, str], new: Mapping[str, str]) -> bool | None:
-        """Set fields of the record if they are as they were `seen`.
+        """Set fields of the record if their values are still those in `seen`.
 
         False if another client has changed them; None if the job is gone.
         """
@@ -261,12 +264,12 @@ class JobStore:
         return JobState(state) if state else None
 
     def shorten_leases(self, most_seconds: float) -> None:
-        """Shorten leases that end beyond `most_seconds`: they are older than a setback of Redis's clock."""
+        """Shorten leases that end more than `most_seconds` from now: Redis's clock was set back since."""
         for job_id in self.leased_beyond(most_seconds):
             self.run("shorten", job_id, most_seconds)
 
     def should_announce(self, job_id: str, wait_seconds: float, broker_is_empty: bool) -> bool:
-        """True once per waiting time for a queued job: its message should be sent again.
+        """True if the message of a queued job should be sent again. It returns True once per waiting time.
 
         The waiting time doubles each time, unless the broker has no message at all.
         """
@@ -274,7 +277,7 @@ class JobStore:
         return bool(self.run("announce", job_id, *argv))
 
     def run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
-        """Run a script of `jobs/lua` for a job; `extra` are keys besides those that all scripts have."""
+        """Run a script of `jobs/lua` for a job; `extra` are further keys after those that all scripts have."""
         return self._scripts.run(script, [*self._keys(job_id), *extra], argv)
 
     def _keys(self, job_id: str) -> list[str]:
@@ -320,7 +323,7 @@ class JobStore:
         return _strings(self.redis.zrange(f"{self.prefix}leases", 0, -1))
 
     def queued(self, limit: int = 1000) -> list[str]:
-        """The ids of the jobs that start next, in order."""
+        """The ids of the next jobs to start, in order."""
         return _strings(self.redis.zrange(queue_key(self.prefix), 0, limit - 1))
 
     def events(self, job_id: str, after: str = "-") -> list[tuple[str, dict[str, str]]]:
@@ -343,13 +346,13 @@ class JobStore:
 
 @dataclass(frozen=True, slots=True)
 class JobReader:
-    """Reads one job at a time for coroutines: over the shared connection, without a thread."""
+    """Reads single jobs in coroutines over the shared connection, without a thread."""
 
     shared: SharedConnection
     prefix: str
 
     async def get(self, job_id: str) -> tuple[JobRecord | None, int | None]:
-        """A job's record, and its position in the queue (1 starts next); None for what does not exist."""
+        """A job's record and its position in the queue (1 starts next); each is None if it does not exist."""
         record, queue = job_key(self.prefix, job_id), queue_key(self.prefix)
         fields, rank = await self.shared.ask(("HGETALL", record), ("ZRANK", queue, job_id))
         return read_record(pairs(fields)), None if rank is None else rank + 1

@@ -1,4 +1,4 @@
-"""From a checked request to a recorded job: exactly one, even if Redis's answer is lost."""
+"""Turns a checked request into exactly one recorded job, even if Redis's answer is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class IdempotencyConflict(TypedProblem):
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Records new jobs and sends their messages. Form, URL and upload all end here.
+    """Records new jobs and sends their messages. All ways to create a job (form, URL, upload) end here.
 
     `max_queued` is the number of queued jobs that one API key may have; 0: any number.
     """
@@ -42,11 +42,12 @@ class Submitter:
     def submit(self, job: NewJob) -> JobRecord:
         """Record the job and wake a worker.
 
-        Returns the job that the same idempotency key created before, if there is one. The video is never deleted
-        here: the job may be recorded although Redis's answer was lost. The orphan sweep removes unclaimed videos.
+        Returns the job that the same idempotency key created before, if there is one. The video is never deleted here,
+        because the job may have been recorded although Redis's answer was lost. The orphan sweep removes unclaimed
+        videos.
 
         Raises `IdempotencyConflict`, `KeyLimitReached`, `jobs.store.UploadEndedError` and `redis.RedisError`. After a
-        `NotReplicatedError` the job is recorded, but a lost primary may lose it: the client is told to try again.
+        `NotReplicatedError` the job is recorded, but may be lost with the primary, so the client is told to try again.
         """
         try:
             record = self.store.submit(job, self.max_queued)
@@ -65,7 +66,7 @@ class Submitter:
         return record
 
     def submit_with_video(self, job: NewJob, storage: Storage) -> JobRecord:
-        """Record a job that has a copy of the video of its own; raises as `submit`.
+        """Record a job that has its own copy of a video; raises as `submit` does.
 
         The copy is deleted if the job is refused, or if the same idempotency key has created a job with another copy.
         """

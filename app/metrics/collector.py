@@ -23,7 +23,7 @@ _OUTCOMES = {
 
 
 class ServiceCollector(Collector):
-    """Turns the present numbers of queue, workers and broker into metric families."""
+    """Turns the current state of queue, workers and broker into metric families."""
 
     def __init__(
         self, queue: QueueMetrics, workers: list[WorkerPresence], messages: Mapping[str, int]

@@ -1,6 +1,6 @@
 """Request times by route and, with tracing, a span for each request.
 
-Each API process counts its own requests and shows them at its own `/metrics`.
+Each API process counts its own requests and reports them at its own `/metrics`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class HttpMetrics:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route. Clients cannot invent new values, so they cannot grow the metrics."""
+    """The template of the route. Clients cannot invent new values, so the number of metrics is bounded."""
     path = getattr(scope.get("route"), "path", None)
     if path is not None:
         return str(path)

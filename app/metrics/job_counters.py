@@ -1,6 +1,6 @@
-"""Counters that workers keep in Redis for `/metrics`: stages, speed, bytes, webhooks. Whole numbers only.
+"""Counters that workers keep in Redis for `/metrics`: stages, speed, bytes, webhooks. All are integers.
 
-They are one hash. Its fields are words separated by spaces, and their number does not grow with the number of jobs.
+They are fields of one hash. Field names are words separated by spaces. Their number does not grow with the jobs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _THOUSAND = 1000
 
 @dataclass(slots=True)
 class Histogram:
-    """Cumulative counts: (upper bound, observations up to it), the last one of all; and the sum of all observations."""
+    """Cumulative buckets (upper bound, observations up to it; the last counts all) and the sum of all observations."""
 
     buckets: list[tuple[str, float]]
     total: float
@@ -60,12 +60,12 @@ class Counters:
 
 
 def counters_key(prefix: str) -> str:
-    """The Redis key of the counters. Its name is older than this module and kept for running services."""
+    """The Redis key of the counters. It keeps its old name for the sake of running services."""
     return f"{prefix}figures"
 
 
 def read_counts(redis: Redis, prefix: str) -> Counters:
-    """The present values."""
+    """The current values."""
     found = cast("dict[str, str]", redis.hgetall(counters_key(prefix)))
     return Counters({name: int(count) for name, count in found.items()})
 

@@ -1,4 +1,7 @@
-"""The numbers of waiting and running jobs. Redis counts them, so the cost does not grow with the number of jobs."""
+"""The numbers of waiting and running jobs.
+
+Redis keeps the counts, so the cost does not grow with the number of jobs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class QueueMetrics:
 
 
 def read_queue_metrics(store: JobStore) -> QueueMetrics:
-    """The present numbers, in three round trips."""
+    """Read the current numbers in three round trips."""
     queue, batch = f"{store.prefix}queue", f"{FIRST_BATCH_SEQUENCE}"
     pipe = store.redis.pipeline(transaction=False)
     pipe.zcount(queue, "-inf", f"({batch}")

@@ -1,4 +1,4 @@
-"""`/docs` with a local copy of Swagger UI, so that it needs no other server."""
+"""`/docs` with a local copy of Swagger UI, so that it works offline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 async def _document(request: Request) -> JSONResponse:
-    """The document, in which the server is the root path under which the client reaches it."""
+    """The document, with the client's root path as its server."""
     document = request.app.openapi()
     server = {**document["servers"][0], "url": current_base().root or "/"}
     return JSONResponse({**document, "servers": [server]}, headers={"Cache-Control": "no-cache"})

@@ -36,7 +36,7 @@ REQUESTS: tuple[type[BaseModel], ...] = (
     *(BatchItem, BatchRequest, BatchWebhook, JobChanges, RerunRequest),
     *(CutRequest, ReelRequest),
 )
-"""The bodies of requests that routes read by themselves."""
+"""Bodies of requests that routes parse themselves."""
 TAGS = {
     "jobs": "Create a job from a video, follow it, list, cancel and delete jobs.",
     "batches": "Many videos in one request: progress, results and exports of all of them together.",
@@ -106,7 +106,7 @@ def _complete_schemas(document: dict[str, Any]) -> None:
     for name, examples in own_examples().items():
         if name in schemas:
             schemas[name]["examples"] = examples
-    # Results may be those of an earlier release, which had fewer fields; problems may come from a proxy.
+    # Results may come from an earlier release with fewer fields; problems may come from a proxy.
     partial = asked | reachable(schemas, _PARTIAL_ROOTS) | {"Problem"}
     for name, schema in schemas.items():
         if name not in partial and "properties" in schema:
@@ -119,7 +119,7 @@ def _complete_schemas(document: dict[str, Any]) -> None:
 def _complete_parameters(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         tidy_parameter(parameter)
-    # FastAPI puts the parameters of dependencies last; clients expect the order of the path.
+    # FastAPI puts the parameters of dependencies last, but clients expect them in the order of the path.
     operation.get("parameters", []).sort(key=lambda one: _position(path, one))
 
 

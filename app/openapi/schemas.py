@@ -1,4 +1,4 @@
-"""Puts schemas into the form that client generators read best."""
+"""Rewrites schemas into a form that client generators handle well."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ _NULL = {"type": "null"}
 
 
 def request_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """The schema of a request body and of what it refers to, by name. Fields with a default are optional."""
+    """The schemas of a request body and of everything that it refers to, by name.
+
+    Fields with a default are optional.
+    """
     schema = model.model_json_schema(ref_template=f"{REF}{{model}}")
     return {**schema.pop("$defs", {}), model.__name__: schema}
 
 
 def tidy(schema: Any) -> None:
-    """Remove names that nobody chose, and defaults: generators make a property with a default required.
+    """Remove generated titles, and defaults: generators treat a property with a default as required.
 
     The default moves to the description unless it is null or empty.
     """
@@ -33,14 +36,14 @@ def tidy(schema: Any) -> None:
         one.pop("title", None)
         tidy(one)
     if "prefixItems" in schema:
-        # Some tools want `items` of every array, also of a tuple.
+        # Some tools require `items` for every array, also for a tuple.
         schema.setdefault("items", schema["prefixItems"][0])
     for key in ("anyOf", "oneOf", "allOf", "items", "additionalProperties", "prefixItems"):
         tidy(schema.get(key))
 
 
 def own_examples() -> dict[str, list[Any]]:
-    """The examples of every model, by its name. FastAPI cuts the nulls from those that it shows."""
+    """The examples of every model, by its name. FastAPI removes nulls from the examples in its document."""
     found: dict[str, list[Any]] = {}
     waiting = list(BaseModel.__subclasses__())
     while waiting:
@@ -54,7 +57,7 @@ def own_examples() -> dict[str, list[Any]]:
 
 
 def tidy_parameter(parameter: dict[str, Any]) -> None:
-    """A parameter that is left out is not null."""
+    """Remove null from the schema of a parameter: a parameter can be left out, but not null."""
     schema = parameter["schema"]
     schema.pop("title", None)
     options = [one for one in schema.get("anyOf", ()) if one != _NULL]

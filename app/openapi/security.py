@@ -1,4 +1,4 @@
-"""API keys in the OpenAPI document, and the answers of the guards in front of every route."""
+"""Documents API keys and the answers of the guards in front of every route."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ HEADERS: dict[str, Any] = {
 def add_security(document: dict[str, Any], keys_required: bool) -> None:
     """Document API keys, and the answers 401, 403, 421 and 429 of the guards.
 
-    Every operation says how it is protected. A server that needs no keys adds that none is an answer, too.
+    Every operation states its security. On a server that needs no keys, they state that requests without a key are
+    accepted, too.
     """
     components = document["components"]
     components["securitySchemes"] = _SCHEMES

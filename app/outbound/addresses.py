@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-# IANA's special-purpose registry, multicast, reserved space, and Azure's metadata address, which is in public space.
+# IANA's special-purpose registry, multicast, reserved space, and Azure's metadata address, which is a public address.
 _CLOSED_V4 = [
     IPv4Network(network)
     for network in (

@@ -1,7 +1,7 @@
 """HTTP client for user-supplied URLs (SSRF-safe): public addresses only, no redirects, bounded time.
 
-A host is resolved once and all its addresses must be public. The connection goes to a checked address, so a second,
-different answer of the resolver cannot be used (DNS rebinding). TLS still verifies the host's name.
+A host is resolved once and all its addresses must be public. The connection goes to a checked address. The host is not
+resolved again, which prevents DNS rebinding. TLS still verifies the host's name.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Outbound:
     ) -> Iterator[httpcore.Response]:
         """Yield the response, whatever its status, before its body is read. Redirects are not followed.
 
-        The exchange including the body may take `total_seconds`, and each single wait `idle_seconds`. It ends early
+        The exchange including the body may take `total_seconds`, and each wait for data `idle_seconds`. It ends early
         once `stopped` returns True. Raises `url_forbidden` and `url_unreachable`.
         """
         parsed = self.check(url)
@@ -127,7 +127,10 @@ class Outbound:
         total_seconds: float,
         max_bytes: int = 4096,
     ) -> Answer:
-        """A small exchange. At most `max_bytes` of the body are read. Raises `url_forbidden` and `url_unreachable`."""
+        """Send a request and read at most `max_bytes` of the answer's body.
+
+        Raises `url_forbidden` and `url_unreachable`.
+        """
         with self.stream(
             method, url, headers=headers, content=content, total_seconds=total_seconds
         ) as response:
@@ -204,7 +207,7 @@ class _Limits:
     stopped: Callable[[], bool]
 
     def left(self, seconds: float | None, kind: type[httpcore.TimeoutException]) -> float:
-        """The seconds that a step may take: `seconds`, or less if the whole exchange has less left."""
+        """The seconds that a step may take: `seconds`, or the rest of the whole exchange if that is less."""
         rest = self.deadline - time.monotonic()
         if rest <= 0 or self.stopped():
             raise kind
@@ -213,7 +216,7 @@ class _Limits:
 
 @dataclass(slots=True)
 class _CheckedBackend(httpcore.NetworkBackend):
-    """Connects only to checked addresses. The name is not resolved again after the check."""
+    """Connects only to addresses that were checked. The name is not resolved again."""
 
     outbound: Outbound
     limits: _Limits
@@ -248,7 +251,7 @@ class _BoundedStream(httpcore.NetworkStream):
     limits: _Limits
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read in short slices, so that a stop is noticed soon."""
+        """Read with short time-outs, so that a stop is noticed soon."""
         until = time.monotonic() + self.limits.left(timeout, httpcore.ReadTimeout)
         while True:
             wait = self.limits.left(until - time.monotonic(), httpcore.ReadTimeout)

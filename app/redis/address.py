@@ -1,4 +1,4 @@
-"""Where Redis is: one server, or a primary that Sentinels know.
+"""The address of Redis: one server, or a primary behind Sentinels.
 
 | URL | meaning |
 |---|---|
@@ -23,9 +23,9 @@ _OF_SENTINELS = ("sentinel_username", "sentinel_password")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentinelAddress:
-    """Several Sentinels, and the primary that they watch.
+    """The Sentinels, and the primary that they watch.
 
-    `options` are the client's for the connection to the primary; `sentinel_options` those to the Sentinels.
+    `options` are the client's options for connections to the primary, `sentinel_options` those for the Sentinels.
     """
 
     sentinels: tuple[tuple[str, int], ...]
@@ -57,7 +57,7 @@ def sentinel_address(url: str) -> SentinelAddress | None:
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES:
         return None
-    # urlsplit knows one host only, so the list of hosts is taken apart here.
+    # urlsplit supports one host only, so the list of hosts is split here.
     netloc, _, tail = rest.partition("/")
     login, _, hosts = netloc.rpartition("@")
     parts = urlsplit(f"//host/{tail}")

@@ -42,17 +42,17 @@ def broker_url(settings: Settings) -> str:
 
 
 def broker_options(settings: Settings) -> dict[str, object]:
-    """What Celery's transport needs beside the URL: the primary's name and the Sentinels' own login."""
+    """What Celery's transport needs in addition to the URL: the primary's name and the Sentinels' login."""
     address = sentinel_address(settings.redis_url or "")
     if address is None:
         return {}
-    # The Sentinels are asked at every new connection: one that does not answer must not hold up the others.
+    # Every new connection asks the Sentinels: one that does not answer must not delay the others.
     times = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _CONNECT_SECONDS}
     return {"master_name": address.primary, "sentinel_kwargs": {**times, **address.sentinel_options}}
 
 
 def broker_tls(settings: Settings) -> dict[str, object] | None:
-    """TLS options of the broker behind Sentinels; None without TLS. Of one server, they are in its URL."""
+    """TLS options of a broker behind Sentinels; None without TLS. For a single server they are in its URL."""
     address = sentinel_address(settings.redis_url or "")
     return dict(address.options) if address is not None and address.is_tls else None
 
@@ -69,7 +69,7 @@ def connect(settings: Settings) -> Redis:
     address = sentinel_address(redis_url(settings))
     if address is None:
         return Redis.from_url(redis_url(settings), **options)
-    # The library's Sentinel classes carry no types.
+    # The library's Sentinel classes have no type annotations.
     sentinel: Any = Sentinel(address.sentinels, sentinel_kwargs=_sentinel_options(address))  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(address.primary, **_primary_options(address), **options)
     return client
@@ -86,11 +86,11 @@ def connect_async(settings: Settings) -> AsyncRedis:
 
 
 def connection_pool(settings: Settings) -> ConnectionPool:
-    """Makes connections for a coroutine with its own time limit. Hashes arrive as flat lists (RESP 2).
+    """Makes connections for coroutines that apply their own time limits. Hashes arrive as flat lists (RESP 2).
 
     A connection to a primary behind Sentinels asks its pool where the primary is, so the pool must be kept.
     """
-    # RESP 2 gives hashes as flat lists, which cost less to read than maps.
+    # RESP 2 returns hashes as flat lists, which are cheaper to read than maps.
     options = _async_options(socket_timeout=None, protocol=2)
     address = sentinel_address(redis_url(settings))
     pool: ConnectionPool = (

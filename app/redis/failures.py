@@ -1,4 +1,4 @@
-"""Why Redis does not serve, in words that say what to change."""
+"""Error messages that say why Redis cannot be used, and what to change."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _LOGIN_ERRORS = ("NOAUTH", "WRONGPASS", "NOPERM", "invalid username-password", "
 
 
 def reason(error: BaseException) -> str:
-    """One sentence for an error of the client: login, TLS, loading, no primary, or no route."""
+    """One sentence that explains an error of the client: login, TLS, loading, no primary, or no connection."""
     causes = _causes(error)
     text = " ".join(str(cause) for cause in causes)
     if any(isinstance(cause, AuthenticationError) for cause in causes) or any(
         word in text for word in _LOGIN_ERRORS
     ):
         return LOGIN
-    # A server without TLS does not answer the handshake: that ends as a time-out of the ssl module, not as its error.
+    # A server without TLS does not answer the handshake, which ends as a time-out instead of an SSL error.
     if any(isinstance(cause, ssl.SSLError) for cause in causes) or "ssl" in text.lower():
         return TLS
     if any(isinstance(cause, BusyLoadingError) for cause in causes):
@@ -48,7 +48,7 @@ def reason(error: BaseException) -> str:
 
 
 def check_redis(settings: Settings) -> None:
-    """Refuse to start on what waiting cannot mend; warn about what it can.
+    """Refuse to start on errors that waiting cannot cure; warn about the others.
 
     Raises:
         SentilocError: `invalid_data` for a refused login, a failed TLS handshake and a cluster.
@@ -70,7 +70,7 @@ def _is_cluster(redis: Redis) -> bool:
     except ResponseError as error:
         if reason(error) == LOGIN:
             raise
-        # A proxy may not offer INFO; it then answers for one server.
+        # A proxy may not support INFO. Treat it as a single server.
         redis.ping()
         return False
 

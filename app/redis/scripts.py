@@ -1,4 +1,4 @@
-"""Lua scripts. They lie in `.lua` files beside the Python code that runs them."""
+"""Lua scripts. They are kept in `.lua` files next to the Python code that runs them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from redis import Redis
 from redis.commands.core import Script
 
 _REMEMBERED_SECONDS = 60
-# The client sends a command again when the connection broke before the answer came. Then the script must not act a
-# second time: its answer is kept under the request's id for a minute and is given again. KEYS ends with that place.
+# The client resends a command if the connection broke before the answer came. The script must not act a second time, #
+# so its answer is kept under the request's id for a minute and returned again. The last of KEYS is that id's key.
 _ONCE = """
 local answer_key = table.remove(KEYS)
 local kept = redis.call('GET', answer_key)
@@ -40,7 +40,7 @@ class Scripts:
         redis: the client.
         package: the package with the folder `lua`.
         prefix: the prefix of the service's Redis keys.
-        prelude: a file whose text comes before every script, with what they share.
+        prelude: a file with shared code, put before every script.
     """
 
     def __init__(self, redis: Redis, package: str, prefix: str, prelude: str | None = None) -> None:
@@ -51,9 +51,9 @@ class Scripts:
         self._known: dict[str, Script] = {}
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
-        """Run `name.lua` and return its answer. It acts once, even if the client has to send it again.
+        """Run `name.lua` and return its answer. It acts once, even if the client has to resend it.
 
-        Raises `redis.RedisError`: then it is unknown whether the script has acted.
+        Raises `redis.RedisError`; it is then unknown whether the script has acted.
         """
         return self._script(name)(keys=[*keys, self._request()], args=list(args))
 
@@ -67,7 +67,7 @@ class Scripts:
         return cast("list[object]", pipe.execute())
 
     def look(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
-        """Run a script that changes nothing, so that it may be sent again."""
+        """Run a read-only script, which is safe to resend."""
         script = self._known.get(name)
         if script is None:
             text = _read(self._package, (*self._prelude, name))

@@ -1,6 +1,6 @@
-"""Sends the Redis commands of concurrent requests together, over one connection and without threads.
+"""Batches the Redis commands of concurrent requests over one connection, without threads.
 
-Every poll takes this path. The client's own `pipeline` would need twice the processor time.
+Every status poll uses it. The client's own `pipeline` needs twice the processor time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Asked = tuple[Sequence[Command], asyncio.Future[list[Any]]]
 
 
 class SharedConnection:
-    """A connection of one event loop. A command may be sent twice, so only repeatable commands are allowed."""
+    """A connection for one event loop. A command may be sent twice, so only repeatable commands are allowed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,7 +61,7 @@ class SharedConnection:
             try:
                 answers = await self._ask_twice([one for commands, _ in batch for one in commands])
             except Exception as error:
-                # Every waiting request must learn of the failure, whatever it is.
+                # Whatever the failure is, every waiting request must get it, or it would wait forever.
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
@@ -69,7 +69,7 @@ class SharedConnection:
                 _hand_out(batch, answers)
 
     async def _ask_twice(self, commands: list[Command]) -> list[Any]:
-        """Try again over a new connection, because the old one may have been lost long ago."""
+        """Retry over a new connection, because the old one may have been lost long ago."""
         try:
             return await self._ask_once(commands)
         except RedisConnectionError:
@@ -84,7 +84,8 @@ class SharedConnection:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 if not connection.is_connected:
-                    # Sending connects as well, but to the last known host: only this asks the Sentinels again.
+                    # Sending connects, too, but to the last known host. Only an explicit `connect` asks the Sentinels
+                    # again.
                     await connection.connect()
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 return [await connection.read_response() for _ in commands]
@@ -92,7 +93,7 @@ class SharedConnection:
             await connection.disconnect(nowait=True)
             raise RedisTimeoutError("Redis does not answer") from error
         except RedisError:
-            # Unread answers must not be taken for those of the next batch.
+            # Close, so that unread answers are not mistaken for those of the next batch.
             await connection.disconnect(nowait=True)
             raise
 
@@ -107,5 +108,5 @@ def _hand_out(batch: Sequence[_Asked], answers: Sequence[Any]) -> None:
 
 
 def pairs(flat: Sequence[str]) -> dict[str, str]:
-    """The dictionary of a hash that came as a flat list: field, value, field, value."""
+    """Convert a flat list (field, value, field, value) to a dictionary."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,1 +1,1 @@
-"""What a reel is to show: its plan, as jobs keep it and workers read it."""
+"""The plan of a reel: what it shows. Jobs store it and workers read it."""

@@ -16,8 +16,8 @@ MOST_CROSSFADE_SECONDS = 5.0
 class ReelClip:
     """A part of a video. `source` is its key in the storage, or its path.
 
-    `first` and `frames` count frames at the reel's rate, from the video's start. `caption` is what the picture tells,
-    `seconds` is when the part begins in its video.
+    `first` and `frames` count frames at the reel's rate, from the video's start. `caption` is written into the picture.
+    `seconds` is the start of the part in its video.
     """
 
     source: str
@@ -30,9 +30,9 @@ class ReelClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReelPlan:
-    """A reel. Sizes in pixels, `rate` in frames per second as a fraction, `crossfade` in frames.
+    """A reel. Sizes are in pixels, `rate` is frames per second as a fraction, `crossfade` is in frames.
 
-    Two neighbours overlap by `crossfade` frames, but by at most half of the shorter one.
+    Neighbouring clips overlap by `crossfade` frames, but by at most half of the shorter clip.
     """
 
     title: str
@@ -74,11 +74,11 @@ class ReelPlan:
         return float(self.frames / self.frames_per_second)
 
     def with_sources(self, sources: dict[str, str]) -> ReelPlan:
-        """The same with other places of the videos."""
+        """The same plan with other sources."""
         return replace(self, clips=tuple(replace(clip, source=sources[clip.source]) for clip in self.clips))
 
     def to_json(self) -> str:
-        """As a job's record keeps it."""
+        """The plan as stored in a job's record."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
@@ -90,7 +90,7 @@ def parse_plan(text: str) -> ReelPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReelLook:
-    """How a reel looks: seconds of cross-fade, captions, and the longest side in pixels."""
+    """The look of a reel: seconds of cross-fade, captions, and the longest side in pixels."""
 
     crossfade_seconds: float = 0.5
     captions: bool = False
@@ -98,9 +98,9 @@ class ReelLook:
 
 
 def make_plan(sequence: Sequence, sources: dict[str, str], look: ReelLook) -> ReelPlan:
-    """The plan of a sequence; `sources` says where the video of each source's id is.
+    """The plan of a sequence; `sources` maps source ids to the keys or paths of their videos.
 
-    The picture has the sequence's size, made smaller to `max_side`, to even numbers as encoders need them.
+    The picture has the sequence's size, reduced to `max_side` and rounded to even numbers for the encoder.
     """
     scale = min(1.0, look.max_side / max(sequence.width, sequence.height))
     rate = sequence.base.rate

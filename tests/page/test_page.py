@@ -281,7 +281,7 @@ def test_an_export_that_fails_is_a_message(visit: Visitor, own_job: str) -> None
     person.page.click("#export")
     person.page.fill("#start_timecode", "01:00:00:99")
     person.page.click("[data-format=edl]")
-    person.until("document.querySelector('#export-note').textContent.includes('names no frame')")
+    person.until("document.querySelector('#export-note').textContent.includes('does not exist')")
     person.errors.clear()  # the browser logs the refused request
     assert person.page.is_visible("#result")
     assert person.page.is_enabled("#save")

@@ -107,7 +107,7 @@ def formats() -> list[CutFormatBody]:
             IsReel,
             *RESULT_PROBLEMS,
             BodyTooLarge,
-            (422, ProblemCode.INVALID_REQUEST, "70 to 71 s is no part of holiday.mp4, which lasts 60 s."),
+            (422, ProblemCode.INVALID_REQUEST, "70 to 71 s is not part of holiday.mp4, which lasts 60 s."),
             STORE_DOWN,
             RedisUnavailable,
         ),
