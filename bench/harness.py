@@ -103,7 +103,7 @@ def name(pid: int) -> str:
     # Redis and Valkey rewrite their command line once they listen.
     if words[0].partition(" ")[0].endswith(("redis-server", "valkey-server")):
         return "redis"
-    known = ("sentiloc.worker.decoder.child", "api", "worker", "serve")
+    known = ("sentiloc.worker.children.forker", "api", "worker", "serve")
     return next((part for part in known if any(part in word for word in words[:6])), words[0])
 
 

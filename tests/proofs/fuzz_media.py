@@ -17,7 +17,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -40,7 +39,6 @@ from sentiloc.worker.decoder.decode import (
 from sentiloc.worker.features.audio import AudioExtractor
 from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 from tests.proofs.faults.rig import Ledger, Row, save
-from tests.proofs.forked_decoder import forked_decoders
 from tests.proofs.mutations import mutate
 from tests.support.media import make_clip
 
@@ -221,14 +219,12 @@ def batches(work: Path, mutants: int, whole_every: int) -> Iterator[Row]:
     ledger = Ledger(work / "fuzz.jsonl")
     yield from ledger.rows()
     done = sum(row["mutants"] for row in ledger.rows())
-    with ExitStack() as stack:
-        fuzz = Fuzz(work, whole_every)
-        stack.enter_context(forked_decoders())
-        while done < mutants:
-            row = fuzz.batch(done, min(_BATCH, mutants - done))
-            ledger.add(row)
-            done += row["mutants"]
-            yield row
+    fuzz = Fuzz(work, whole_every)
+    while done < mutants:
+        row = fuzz.batch(done, min(_BATCH, mutants - done))
+        ledger.add(row)
+        done += row["mutants"]
+        yield row
 
 
 def summary(rows: list[Row]) -> Row:

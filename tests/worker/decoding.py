@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, decode
+from sentiloc.worker.decoder.process import prepare_decoders
+from sentiloc.worker.jobs.signs_of_life import children
 from tests.support.services import wait_for
 
 LIMITS = DecodeLimits(threads=1)
@@ -36,15 +39,17 @@ def open_files() -> int:
 
 
 def child_pids() -> list[int]:
-    """Decoders that this process has running, or has not yet waited for."""
-    texts = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
-    return [pid for text in texts for pid in map(int, text.split()) if _is_decoder(pid)]
+    """Decoders of this process that are running."""
+    return [pid for forker in forker_pids() for pid in children(forker) if is_running(pid)]
 
 
-def _is_decoder(pid: int) -> bool:
-    """A child that ended and was not waited for has no command line left, and counts."""
-    command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return not command or b"sentiloc.worker.decoder.child" in command
+def forker_pids() -> list[int]:
+    """The process that forks this one's decoders, if it has been started."""
+    return [pid for pid in children(os.getpid()) if _is_forker(pid)]
+
+
+def _is_forker(pid: int) -> bool:
+    return b"sentiloc.worker.children.forker" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def processor_ticks(pid: int) -> int:
@@ -66,6 +71,7 @@ def is_running(pid: int) -> bool:
 
 def leaves_nothing_behind() -> Iterator[None]:
     """For a fixture: no child and no open file is left after a test."""
+    prepare_decoders()
     before = open_files()
     yield
     assert child_pids() == []

@@ -9,7 +9,6 @@ import av.logging
 import pytest
 
 from tests.proofs.disguises import Watch, as_served, by_options_alone, is_closed, try_all
-from tests.proofs.forked_decoder import forked_decoders
 from tests.worker.decoding import leaves_nothing_behind
 
 _clean = pytest.fixture(autouse=True)(leaves_nothing_behind)
@@ -25,7 +24,7 @@ def test_the_watch_sees(tmp_path: Path) -> None:
 
 
 def test_no_text_is_opened_as_served(tmp_path: Path) -> None:
-    with Watch(tmp_path) as watch, forked_decoders():
+    with Watch(tmp_path) as watch:
         row = try_all(watch, tmp_path, as_served, suffixes=(".mp4",))
     assert row["texts"] >= 30
     assert is_closed(row), row

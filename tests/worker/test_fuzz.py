@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs.forked_decoder import forked_decoders
 from tests.proofs.fuzz_media import SUFFIXES, Fuzz
 from tests.proofs.mutations import mutate
 from tests.worker.decoding import leaves_nothing_behind
@@ -19,9 +18,8 @@ MUTANTS = 60
 
 def test_damaged_videos_end_as_success_or_typed_error(tmp_path: Path) -> None:
     fuzz = Fuzz(tmp_path, whole_every=10**9)
-    with forked_decoders():
-        # A whole-pipeline run costs the loading of the models: the long command does those.
-        row = fuzz.batch(1, MUTANTS)
+    # A whole-pipeline run costs the loading of the models: the long command does those.
+    row = fuzz.batch(1, MUTANTS)
     assert row["untyped"] == []
     assert sum(row["codes"].values()) == MUTANTS
     assert row["codes"]["success"] > 0

@@ -59,6 +59,20 @@ def test_children_count() -> None:
             child.kill()
 
 
+BUSY_BELOW = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
+
+
+def test_what_runs_below_children_counts() -> None:
+    """A decoder is the child of the process that forks it."""
+    before = measure_life()
+    with subprocess.Popen([sys.executable, "-c", BUSY_BELOW]) as child:
+        busy = wait_for(lambda: children(child.pid))
+        try:
+            wait_for(lambda: measure_life().cpu_seconds - before.cpu_seconds > 1.0)
+        finally:
+            os.kill(busy[0], signal.SIGKILL)
+
+
 PARENT = """
 import os, signal, time
 from sentiloc.worker.jobs import process

@@ -1,15 +1,19 @@
-"""The confined process: `python -m worker.decoder.child TASK`, started by `sentiloc.worker.decoder.process` only."""
+"""The confined process, which `sentiloc.worker.decoder.process` alone starts: by fork, or as
+`python -m sentiloc.worker.decoder.child TASK`.
+"""
 
 from __future__ import annotations
 
 import errno
 import importlib
+import json
 import mmap
 import os
 import pkgutil
 import sys
 import traceback
 from types import ModuleType
+from typing import Any
 
 import av
 import av.error
@@ -49,7 +53,12 @@ def _import_all_of(package: ModuleType) -> None:
 def main() -> None:
     """Decode as the command line says."""
     import_everything()
-    run(read_task(sys.argv[1]))
+    perform_task(json.loads(sys.argv[1]))
+
+
+def perform_task(task: dict[str, Any]) -> None:
+    """Confine this process, then do what a task says, as `sentiloc.worker.decoder.process` writes it."""
+    run(read_task(task))
 
 
 def import_everything() -> None:

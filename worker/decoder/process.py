@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from mmap import mmap
-from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
-import sentiloc
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.children.nursery import Nursery, can_fork
+from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
 from sentiloc.worker.decoder.events import Bounds, is_text
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 SLOTS = 3
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
-_ROOT = Path(sentiloc.__file__).resolve().parents[1]
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 _OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
 
 
@@ -64,24 +62,19 @@ class Child(Protocol):
         """Its exit status, negative for a signal."""
 
 
-def start_confined(module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """A fresh interpreter that runs `module` on `task`, with these open files and no more than a bare environment."""
-    return subprocess.Popen(  # noqa: S603
-        # -s and -P: neither the user's packages nor the current folder can replace a module in the child.
-        [sys.executable, "-s", "-P", "-m", module, json.dumps(task)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=bare_environment(),
-        pass_fds=fds,
-        process_group=0,
-    )
+_nursery = Nursery("sentiloc.worker.decoder.child")
+
+
+def prepare_decoders() -> None:
+    """Let a process get ready to fork decoders, so that the first decode need not wait for its imports."""
+    if can_fork():
+        _nursery.prepare()
 
 
 class DecoderProcess:
     """A confined child that decodes one open file. Use as a context manager: leaving it kills the child.
 
-    The child is tied to the thread that starts it and ends with it. `on_wait` is called about four times a
+    The child ends with this process at the latest. `on_wait` is called about four times a
     second while the child is awaited; what it raises goes through, so it can carry cancellation.
     """
 
@@ -136,7 +129,9 @@ class DecoderProcess:
 
     @staticmethod
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
-        """A fresh interpreter that performs the task; proofs that decode by the thousand fork one instead."""
+        """A confined process that performs the task: forked from a warm one, else a fresh interpreter."""
+        if can_fork():
+            return _nursery.fork(task, fds)
         return start_confined("sentiloc.worker.decoder.child", task, tuple(fds.values()))
 
     def __enter__(self) -> Self:
@@ -241,21 +236,6 @@ def _shared_file(size: int) -> BinaryIO:
     os.ftruncate(handle, size)
     fcntl.fcntl(handle, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     return file
-
-
-def bare_environment() -> dict[str, str]:
-    """No keys or addresses of the service reach the child."""
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return {**kept, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}
-
-
-def open_pipe(*, reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """A pipe's two ends, each closed exactly once: a number that is closed twice may be another's by then."""
-    read_fd, write_fd = os.pipe()
-    reader.callback(os.close, read_fd)
-    writer.callback(os.close, write_fd)
-    return read_fd, write_fd
 
 
 def _log_confinement(message: Message) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ _MOST_WAITING = 120
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the parent asks for, as JSON on the command line. `grab_seconds` asks for single frames instead."""
+    """What the parent asks for, as JSON. `grab_seconds` asks for single frames instead."""
 
     media_fd: int
     frames_fd: int
@@ -36,9 +35,8 @@ class Task:
     grab_seconds: tuple[float, ...] | None
 
 
-def read_task(text: str) -> Task:
-    """The task that `text` describes."""
-    raw = json.loads(text)
+def read_task(raw: dict[str, Any]) -> Task:
+    """The task that its JSON describes."""
     request = DecodeRequest(**{**raw["request"], "face_samples": tuple(raw["request"]["face_samples"])})
     times = None if raw["grab_seconds"] is None else tuple(raw["grab_seconds"])
     return Task(**{**raw, "request": request, "limits": DecodeLimits(**raw["limits"]), "grab_seconds": times})

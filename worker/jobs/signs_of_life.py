@@ -68,9 +68,17 @@ class StallWatch:
 
 
 def measure_life() -> Life:
-    """What this process and its running children have done."""
+    """What this process and the running ones below it have done."""
     own = time.process_time()
-    return Life(own + sum(map(_cpu_seconds, children(os.getpid()))), _moved_bytes())
+    return Life(own + sum(map(_cpu_seconds, _descendants(os.getpid()))), _moved_bytes())
+
+
+def _descendants(pid: int) -> list[int]:
+    """Children, and theirs: a decoder is the child of the process that forks it."""
+    found = children(pid)
+    for child in found:
+        found += children(child)
+    return found
 
 
 def children(pid: int) -> list[int]:

@@ -20,8 +20,8 @@ from typing import Any, Self
 
 from sentiloc.app.reels.plan import ReelPlan
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder.confine import MEASURES
-from sentiloc.worker.decoder.process import open_pipe, start_confined
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels import encoder_child as child
 

@@ -75,7 +75,8 @@ def prove_visibility(work: Path, jobs: int) -> Row:
 def _hold(service: RunningService, job_id: str, seconds: float) -> float:
     """Stop the job's decoder until Redis has delivered the message again, but at least so long."""
     service.wait_running(job_id)
-    decoders = [pid for child in children(service.process("worker")) for pid in children(child)]
+    forkers = [pid for child in children(service.process("worker")) for pid in children(child)]
+    decoders = [pid for forker in forkers for pid in children(forker)]
     started = time.monotonic()
     seen = service.output.count(_NOTHING_TO_DO)
     for pid in decoders:

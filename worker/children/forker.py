@@ -1,0 +1,111 @@
+"""The process that forks children: `python -m sentiloc.worker.children.forker MODULE SOCKET`.
+
+It imports what `MODULE` needs once. Then each request costs a fork, a few milliseconds, where a fresh interpreter takes
+a tenth of a second. It reads nothing but its parent's requests, and it ends when its parent does, whatever ends that:
+then the socket closes. The kernel kills its children with it (`confine`).
+
+`MODULE` has `import_everything()` and `perform_task(task)`, which confines the process that it runs in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+REQUEST_BYTES = 1 << 18
+MOST_FDS = 16
+STATUS_BYTES = 4
+
+
+class Forker:
+    """Serves one parent. A request is a task with the names of its open files; the last one reports the child's end."""
+
+    def __init__(self, module: Any, requests: socket.socket) -> None:
+        self._module, self._requests = module, requests
+        self._running: dict[int, tuple[int, int]] = {}
+        self._poll = select.poll()
+        self._poll.register(requests, select.POLLIN)
+
+    def serve(self) -> None:
+        """Fork until the parent closes its end."""
+        while True:
+            for number, _ in self._poll.poll():
+                if number in self._running:
+                    self._reap(number)
+                elif not self._take_request():
+                    return
+
+    def _take_request(self) -> bool:
+        text, fds, _, _ = socket.recv_fds(self._requests, REQUEST_BYTES, MOST_FDS)
+        if not text:
+            return False
+        try:
+            self._fork(json.loads(text), fds)
+        except OSError as error:
+            self._requests.send(str(-(error.errno or 1)).encode())
+            os.close(fds[-1])
+        for number in fds[:-1]:
+            os.close(number)
+        return True
+
+    def _fork(self, request: dict[str, Any], fds: list[int]) -> None:
+        task = {**request["task"], **dict(zip(request["fds"], fds, strict=False)), "parent_pid": os.getpid()}
+        pid = os.fork()
+        if pid == 0:
+            self._perform(task, fds[:-1])
+        handle = os.pidfd_open(pid)
+        self._running[handle] = (pid, fds[-1])
+        self._poll.register(handle, select.POLLIN)
+        socket.send_fds(self._requests, [str(pid).encode()], [handle])
+
+    def _perform(self, task: dict[str, Any], kept: list[int]) -> NoReturn:
+        status = 1
+        try:
+            _close_all_but(kept)
+            self._module.perform_task(task)
+            status = 0
+        finally:
+            # Nothing of the forking process may run in the child, whatever was raised.
+            os._exit(status)
+
+    def _reap(self, handle: int) -> None:
+        pid, report = self._running.pop(handle)
+        self._poll.unregister(handle)
+        os.close(handle)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        # Who started the child may have stopped waiting for it.
+        with suppress(BrokenPipeError):
+            os.write(report, status.to_bytes(STATUS_BYTES, "little", signed=True))
+        os.close(report)
+
+
+def _close_all_but(kept: list[int]) -> None:
+    """The child sees neither the socket of requests nor what belongs to other children."""
+    for name in [path.name for path in Path("/proc/self/fd").iterdir()]:
+        number = int(name)
+        if number > 2 and number not in kept:
+            with suppress(OSError):
+                os.close(number)
+
+
+def main() -> None:
+    """Serve as the command line says."""
+    # Whoever stops the service signals all of its processes, perhaps; jobs that may still end need their decoders.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    module = importlib.import_module(sys.argv[1])
+    module.import_everything()
+    Forker(module, socket.socket(fileno=int(sys.argv[2]))).serve()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
