@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.containers import is_encrypted, sniff_container
+from sentiloc.worker.decoder.containers import is_encrypted, refusal, sniff_container
 from sentiloc.worker.decoder.decode import decode, grab_frame
 from tests.support.media import Clip, make_clip, picture, read_time
 from tests.worker.decoding import LIMITS, REQUEST, failure
@@ -165,3 +165,16 @@ def test_heads_are_told_apart() -> None:
     assert sniff_container(bytes(3000) + bytes.fromhex("060e2b34020501010d010201")) == "mxf"
     assert sniff_container(b"\x00\x00\x01\xb3\x14\x00\xf0") == "mpegvideo"
     assert sniff_container(b"RIFF\x00\x00\x00\x00WEBPVP8X") is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "name"),
+    [("h264", "libx264", "a bare H.264 stream"), ("hevc", "libx265", "a bare HEVC stream")],
+)
+def test_a_stream_without_a_container_is_named(tmp_path: Path, suffix: str, codec: str, name: str) -> None:
+    bare = tmp_path / f"bare.{suffix}"
+    make_clip(bare, seconds=1.0, size=(320, 240), codec=codec)
+    error = refusal(bare.read_bytes())
+    assert error.code is ErrorCode.UNSUPPORTED_FORMAT
+    assert name in str(error)
+    assert "put it into MP4" in str(error)

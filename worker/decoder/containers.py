@@ -33,6 +33,9 @@ ACCEPTED = (
     "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, MXF, WMV (ASF), FLV, Ogg, DV, IVF, YUV4MPEG, "
     "animated GIF and PNG"
 )
+_H264_UNITS = (b"\x06", b"\x09", b"\x27", b"\x47", b"\x67")
+_HEVC_UNITS = (b"\x40\x01", b"\x42\x01", b"\x46\x01")
+_NO_TIMES = "without times; put it into MP4 at its frame rate first"
 _SOUND: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ID3", "MP3"),
     (0, b"fLaC", "FLAC"),
@@ -61,6 +64,10 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FWS", "a Flash program"),
     (0, b"CWS", "a Flash program"),
     (0, b"\xb7\xd8\x00\x20\x37\x49\xda\x11", "a WTV recording"),
+    (0, b"nut/multimedia container", "a NUT file"),
+    # Annex B of H.264 and H.265 without a container: the first unit tells it. Such a stream states no times.
+    *((0, b"\x00\x00\x00\x01" + unit, f"a bare H.264 stream ({_NO_TIMES})") for unit in _H264_UNITS),
+    *((0, b"\x00\x00\x00\x01" + unit, f"a bare HEVC stream ({_NO_TIMES})") for unit in _HEVC_UNITS),
     (0, b"#EXTM3U", "a playlist"),
     (0, b"{", "a JSON text"),
     (0, b"<", "an XML or HTML text"),
