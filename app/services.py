@@ -1,4 +1,4 @@
-"""What the routes work with, created once per process."""
+"""The objects that the routes use, created once per process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sentiloc.app.webhooks.store import WebhookStore
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The settings, and every store and connection of the process."""
+    """The settings, stores and connections of the process."""
 
     settings: Settings
     shared: SharedConnection
@@ -59,7 +59,7 @@ class Services:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Build everything; connect to nothing yet."""
+        """Create everything, without connecting yet."""
         redis, prefix = connect(settings), settings.redis_prefix
         shared = SharedConnection(settings)
         reader = JobReader(shared, prefix)
@@ -97,7 +97,7 @@ class Services:
 
 
 def get_services(request: Request) -> Services:
-    """The services of the app that answers this request."""
+    """The services of the application that answers this request."""
     services = request.app.state.services
     assert isinstance(services, Services)  # noqa: S101
     return services

@@ -14,7 +14,7 @@ from sentiloc.app.places import parse_prefix
 from sentiloc.app.signing import check_webhook_secret
 
 ROOT_PATH = r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}"
-"""The form of a path under which a proxy shows the service: empty, or segments that are not only dots."""
+"""A path under which a proxy serves this service: empty, or segments that do not consist of dots alone."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65_535,
-        description="A second port that answers `/healthz` alone, however busy the first one is; default: none",
+        description="A second port that answers only `/healthz`, however busy the first one is; default: none",
     )
     data_dir: Path = Path("sentiloc-data")
     storage_url: str | None = Field(
@@ -56,9 +56,9 @@ class Settings(BaseSettings):
         "sentiloc:", description="Prefix of every Redis key, so that services can share a Redis"
     )
     models_dir: Path | None = Field(
-        None, description="Folder of model packages; default: the packages that are shipped"
+        None, description="Folder of model packages; default: the shipped packages"
     )
-    model: str = Field("fsenet-starter", description="Model package of jobs that name none")
+    model: str = Field("fsenet-starter", description="Model package of jobs that do not name one")
     device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
     precision: Literal["float32", "bfloat16", "float16", "int8"] = Field(
         "float32",
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     audit_log: Path | None = Field(
         None,
-        description="File to which is appended who did what, and when, as JSON lines without content; default: none",
+        description="File for the audit log, JSON lines that say who did what and when, without content; default: none",
     )
     tracing: bool = Field(False, description="Send OpenTelemetry traces; the variables OTEL_… say where")
 
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         1200, ge=1, description="Default rate limit of keys made with `sentiloc keys create`"
     )
     bad_keys_per_minute: int = Field(
-        20, ge=1, description="Failed logins that one address may have per minute"
+        20, ge=1, description="Failed logins per minute that one address may have"
     )
     trusted_proxies: list[str] = Field(
         [],
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         "",
         max_length=200,
         pattern=f"^{ROOT_PATH}$",
-        description="Path under which a proxy shows the service, such as /sentiloc; X-Forwarded-Prefix overrides it",
+        description="Path under which a proxy serves this service, such as /sentiloc; X-Forwarded-Prefix overrides it",
     )
     allowed_hosts: list[str] | None = Field(
         None,
@@ -133,17 +133,17 @@ class Settings(BaseSettings):
         128, gt=0, description="Maximum concurrent requests of one API key per API process"
     )
     slow_read_seconds: float = Field(
-        20.0, gt=0, description="Interval at which it is checked whether a client reads its answer"
+        20.0, gt=0, description="Interval between checks that a client reads its answer"
     )
     slow_read_bytes_per_second: int = Field(
-        1000, ge=0, description="Minimum pace of a client that reads an answer; a slower one is cut off"
+        1000,
+        ge=0,
+        description="Minimum speed at which a client reads an answer; a slower one is disconnected",
     )
     header_seconds: float = Field(10.0, gt=0, description="Time limit for the header of a request")
-    slow_body_seconds: float = Field(
-        60.0, gt=0, description="Interval at which the pace of a body is checked"
-    )
+    slow_body_seconds: float = Field(60.0, gt=0, description="Interval between checks of the speed of a body")
     slow_body_bytes_per_second: int = Field(
-        1000, ge=0, description="Minimum pace of a body; a slower one is cut off"
+        1000, ge=0, description="Minimum speed of a body; a slower client is disconnected"
     )
     max_event_streams: int = Field(200, gt=0, description="Maximum concurrent event streams per API process")
     max_event_streams_per_key: int = Field(
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     upload_reserve_bytes: int = Field(
         64 << 20,
         ge=0,
-        description="Free disk space that uploads leave for the job store's log and for results",
+        description="Disk space that uploads keep free for the job store's log and for results",
     )
     upload_idle_seconds: float = Field(
         30.0, gt=0, description="An upload without data for this long is aborted"
@@ -195,11 +195,13 @@ class Settings(BaseSettings):
     )
 
     max_highlight_videos: int = Field(
-        200, ge=1, description="Videos that one request for highlights may look at"
+        200, ge=1, description="Maximum number of videos in one request for highlights"
     )
-    max_reel_clips: int = Field(100, ge=1, le=500, description="Clips of one reel")
+    max_reel_clips: int = Field(100, ge=1, le=500, description="Maximum number of clips in one reel")
     max_reel_seconds: float = Field(1800.0, gt=0, description="Maximum length of a reel")
-    reel_side_pixels: int = Field(1920, ge=64, le=3840, description="Longest side of a reel's picture")
+    reel_side_pixels: int = Field(
+        1920, ge=64, le=3840, description="Maximum length of the longer side of a reel's picture"
+    )
     reel_quality: int = Field(
         20, ge=0, le=51, description="Constant rate factor of reels: lower is better and larger"
     )
@@ -212,7 +214,7 @@ class Settings(BaseSettings):
     max_orphans: int = Field(
         100,
         ge=0,
-        description="Files without a job that one sweep deletes if they are the majority; more stop it",
+        description="If most files have no job, a sweep deletes at most this many; with more it deletes nothing",
     )
 
     thumbnail_side_pixels: int = Field(
@@ -224,7 +226,7 @@ class Settings(BaseSettings):
 
     webhook_secret: SecretStr | None = Field(
         None,
-        description="`whsec_…`; signs webhooks of jobs without an own secret and without an API key",
+        description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key",
     )
     webhook_senders: int = Field(8, ge=0, description="Threads that send webhooks, per API process")
     webhook_senders_per_host: int = Field(
@@ -232,7 +234,9 @@ class Settings(BaseSettings):
     )
     webhook_timeout_seconds: float = Field(10.0, gt=0)
     webhook_max_attempts: int = Field(
-        15, ge=1, description="Delivery attempts until an event is given up, after about a day by default"
+        15,
+        ge=1,
+        description="Delivery attempts before an event is given up; by default this takes about a day",
     )
     webhook_backoff_seconds: float = Field(
         10.0, gt=0, description="Wait after the first failed delivery; doubled each time"
@@ -243,19 +247,21 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         25.0,
         gt=0,
-        description="A job or worker process without any sign of life for this long is killed; the job is retried",
+        description="A job or worker process that does not respond for this long is killed; the job is retried",
     )
     stall_cpu_seconds: float = Field(
         120.0,
         gt=0,
         description="A job that uses this much processor time without progress is killed and retried",
     )
-    max_attempts: int = Field(3, ge=1, description="Workers that a job may crash before it fails as poison")
+    max_attempts: int = Field(
+        3, ge=1, description="Number of workers that a job may crash before it fails as poison"
+    )
     fault_pause_seconds: float = Field(
         5.0,
         gt=0,
         le=3600,
-        description="Pause of a job after a passing fault (storage, model); doubled each time",
+        description="Pause of a job after a temporary fault (storage, model); doubled each time",
     )
     fault_pause_max_seconds: float = Field(120.0, gt=0, le=3600, description="Longest such pause")
     save_patience_seconds: float = Field(
@@ -302,7 +308,9 @@ class Settings(BaseSettings):
         3600, gt=0, description="When the broker redelivers an unacknowledged message"
     )
     shutdown_grace_seconds: float = Field(
-        5.0, ge=0, description="Time that a stopping worker has to finish its job before it gives it back"
+        5.0,
+        ge=0,
+        description="Time that a stopping worker has to finish its job before it puts it back into the queue",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""The worker's Celery app and what happens when its processes start and stop."""
+"""The worker's Celery app, and the hooks that run when its processes start and stop."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _on_setup_logging(**_: Any) -> None:
 
 
 def _on_child_start(**_: Any) -> None:
-    """Load the model before the first job and start to report what is loaded."""
+    """Load the model before the first job, and start to report which model is loaded."""
     global _runner
     end_with_parent()
     start_beating()

@@ -1,7 +1,7 @@
-"""What a pipeline runs with: device, threads, limits and caches. The service's `Settings` become one here.
+"""The configuration of a pipeline: device, threads, limits and caches. Also converts the service's `Settings`.
 
-The module loads neither ONNX Runtime nor PyAV: the worker's parent process imports it, and must not start their
-threads before it forks.
+This module must not load ONNX Runtime or PyAV: the worker's parent process imports it, and must not start their threads
+before it forks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
-    """A folder for features of earlier videos. The least recently used entries are removed first."""
+    """The feature cache's folder and limits. The least recently used entries are removed first."""
 
     folder: Path
     max_bytes: int = 2 * 1024**3
@@ -29,17 +29,16 @@ class CacheConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeConfig:
-    """How packages are loaded and run. The default runs the shipped packages on the processor, without a cache.
+    """How packages are loaded and run. The default runs the shipped packages on the CPU without a cache.
 
     Args:
         device: `cpu`, `openvino`, `cuda` or `tensorrt`.
-        precision: Of the visual network alone: bfloat16 or int8 on openvino, float16 on tensorrt.
-        threads: Threads of the networks and of the decoder; None takes the processors that this process may use.
-        gpu_memory_bytes: Most that the visual network takes of a GPU.
-        models_dir: Folder of model packages; None takes those that come with Sentiloc.
-        work_dir: Folder for features of the video at hand; None takes the system's temporary folder.
-        cache: Where features of earlier videos are kept; None keeps none.
-        limits: What one video may cost. Their `threads` are replaced by this configuration's.
+        precision: Precision of the visual network only: bfloat16 or int8 on openvino, float16 on tensorrt.
+        threads: Threads of the networks and of the decoder; None means the number of processors that this process may
+            use. gpu_memory_bytes: Maximum GPU memory of the visual network. models_dir: Folder of model packages; None
+            means the shipped packages. work_dir: Folder for features of the current video; None means the system's
+            temporary folder. cache: The feature cache; None disables it. limits: Limits for one video. Their `threads`
+            are replaced by this configuration's.
     """
 
     device: Device = "cpu"
@@ -53,7 +52,7 @@ class RuntimeConfig:
 
     @property
     def thread_count(self) -> int:
-        """The configured threads, or else the processors that this process may use."""
+        """The configured number of threads, by default the number of processors that this process may use."""
         return self.threads or available_cpus()
 
     @property
@@ -64,7 +63,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThumbnailConfig:
-    """Pictures of a job's segments: the longer side in pixels (0: none), JPEG quality, how many, seconds for all."""
+    """Thumbnails: longer side in pixels (0: none are made), JPEG quality, maximum number, and time limit in seconds."""
 
     side_pixels: int = 320
     quality: int = 80
@@ -77,7 +76,7 @@ def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeCo
 
     Args:
         settings: The environment's `SENTILOC_*`.
-        with_cache: Keep features in the data folder, as a worker does. A command run by hand keeps none.
+        with_cache: Cache features in the data folder, as a worker does. Commands run by hand do not.
     """
     folder = settings.features_dir if with_cache else None
     cache = None

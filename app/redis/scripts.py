@@ -12,8 +12,8 @@ from redis import Redis
 from redis.commands.core import Script
 
 _REMEMBERED_SECONDS = 60
-# The client resends a command if the connection broke before the answer came. The script must not act a second time, #
-# so its answer is kept under the request's id for a minute and returned again. The last of KEYS is that id's key.
+# The client resends a command if the connection broke before the answer came. The script must not act a second time, so
+# its answer is kept under the request's id for a minute and returned again. The last of KEYS is that id's key.
 _ONCE = """
 local answer_key = table.remove(KEYS)
 local kept = redis.call('GET', answer_key)

@@ -1,4 +1,4 @@
-"""What the routes share: path parameters, the job behind a request, and common answers."""
+"""Shared by the routes: path parameters, the job of a request, and common answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: String should match pa
 
 
 def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its JSON body by itself; `app.openapi` adds the model's schema."""
+    """The `openapi_extra` of a route that parses its JSON body itself; `app.openapi` adds the model's schema."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
@@ -58,7 +58,7 @@ def visible(record: JobRecord | None) -> JobRecord:
 
 
 async def accepted(response: Response, services: Services, record: JobRecord, *, is_new: bool) -> JobBody:
-    """The answer to a request for a job: where the job is, and whether an earlier request created it."""
+    """The answer to a request for a job: its location, and whether an earlier request created it."""
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = address(f"/jobs/{record.id}")

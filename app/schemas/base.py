@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Body(BaseModel):
-    """An answer that has its declared fields and no others."""
+    """An answer with exactly its declared fields."""
 
     model_config = ConfigDict(extra="forbid")

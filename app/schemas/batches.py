@@ -65,7 +65,9 @@ class BatchBody(Body):
 
     id: str
     name: str | None
-    state: BatchState = Field(description="`finished` is final: every job has ended, in whatever way")
+    state: BatchState = Field(
+        description="`finished` is final: every job has succeeded, failed, or been cancelled"
+    )
     progress: float = Field(ge=0, le=1, description="Share of the jobs that have ended")
     total: int = Field(ge=1, description="Number of jobs")
     counts: BatchCountsBody
@@ -75,7 +77,7 @@ class BatchBody(Body):
 
 
 class NewBatchBody(BatchBody):
-    """A batch as it was accepted, with its jobs."""
+    """An accepted batch with the ids of its jobs."""
 
     model_config = ConfigDict(
         extra="forbid",

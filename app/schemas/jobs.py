@@ -98,7 +98,7 @@ class JobBody(Body):
     id: str
     kind: JobKind = Field(JobKind.LOCALIZE, description="`reel` for a job that renders a reel")
     state: JobState = Field(description="`succeeded`, `failed` and `cancelled` are final")
-    stage: str | None = Field(description="The present stage of the work; null while no worker has the job")
+    stage: str | None = Field(description="The current stage of the work; null while no worker has the job")
     progress: float = Field(ge=0, le=1, description="Share of the work that is done, over all stages")
     queue_position: int | None = Field(ge=1, description="1 for the job that starts next; null if not queued")
     attempt: int = Field(ge=0, description="The number of times that a worker has started the job")
@@ -113,10 +113,10 @@ class JobBody(Body):
     )
     duration: float | None = Field(None, ge=0, description="Seconds of the video; null without a result")
     found: dict[AnyLabel, LabelFoundBody] | None = Field(
-        None, description="What the job's own segments hold of each label; null without a result"
+        None, description="The job's own segments, summarized by label; null without a result"
     )
-    batch_id: str | None = Field(None, description="The batch that the job was sent in")
-    rerun_of: str | None = Field(None, description="The job whose video is localized again")
+    batch_id: str | None = Field(None, description="The batch that the job belongs to")
+    rerun_of: str | None = Field(None, description="The job whose video this job localizes again")
     error: Failure | None
     expires_at: datetime | None = Field(
         None, description="When the result is deleted; for a job without a result, when its record is deleted"
@@ -223,14 +223,14 @@ _EXAMPLE_SUMMARY: dict[str, Any] = {
 
 
 class SummaryBody(Body):
-    """Counts and totals of the jobs that match a filter. What is zero is left out."""
+    """Counts and totals of the jobs that match a filter. Zero counts are left out."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE_SUMMARY]})
 
     count: int = Field(ge=0)
     states: dict[str, int] = Field(description="Jobs by state")
     tags: dict[str, int] = Field(description="Jobs by tag")
-    duration: float = Field(ge=0, description="Seconds of all videos with a result together")
+    duration: float = Field(ge=0, description="Total seconds of all videos with a result")
     labels: dict[str, LabelTotalBody]
     complete: bool = Field(description="False if only the newest 20000 jobs were looked at")
 
@@ -252,7 +252,7 @@ def summary_body(summary: Summary) -> SummaryBody:
 
 
 class DeletedBody(Body):
-    """What a deletion by filter did."""
+    """The outcome of a deletion by filter."""
 
     model_config = ConfigDict(
         extra="forbid",

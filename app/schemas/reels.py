@@ -52,12 +52,12 @@ EXAMPLE_HIGHLIGHT: dict[str, Any] = {
 
 
 class CutBody(Body):
-    """What is shown of a video, with its handles."""
+    """The part of a video to show, with its handles."""
 
     start: Seconds
     end: Seconds
     start_snap: Literal["shot", "pause", "edge", "none"] = Field(
-        description="What the cut was moved to: a change of shot, a pause, the video's edge, or nothing"
+        description="What the cut was moved to: a shot change, a pause, the video's edge, or nothing"
     )
     end_snap: Literal["shot", "pause", "edge", "none"]
 
@@ -77,7 +77,7 @@ class HighlightBody(Body):
     )
     by_hand: bool = Field(description="Whether a person drew or changed a segment of it")
     cut: CutBody
-    thumbnail: str | None = Field(description="Path of a picture of the moment; null where there is none")
+    thumbnail: str | None = Field(description="Path of a picture of the moment; null if there is none")
     video: str = Field(description="Path of the whole video")
 
 
@@ -92,7 +92,7 @@ class HighlightsBody(Body):
     )
 
     highlights: list[HighlightBody]
-    videos: int = Field(ge=0, description="Videos that were looked at")
+    videos: int = Field(ge=0, description="Videos that were searched")
     skipped: list[str] = Field(
         description="Jobs that were left out: their model finds no sentiment, or the result expired"
     )
@@ -153,12 +153,12 @@ class CutRequest(_WithTitle):
         "",
         max_length=1000,
         pattern=r"^[^\x00-\x1f\x7f]*$",
-        description="Where the videos lie: a path or a `file:` URL; empty: beside the exported file",
+        description="Folder of the videos: a path or a `file:` URL; empty: the folder of the exported file",
     )
 
 
 class ReelRequest(_WithTitle):
-    """Clips in the order in which they are shown, and how the reel looks."""
+    """Clips in the order in which they are shown, and the look of the reel."""
 
     model_config = ConfigDict(
         extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [EXAMPLE_REEL]}
@@ -215,7 +215,7 @@ class ReelBody(Body):
     height: int
     clips: int
     created_at: datetime
-    expires_at: datetime | None = Field(description="When the video is deleted; null while that is open")
+    expires_at: datetime | None = Field(description="When the video is deleted; null while that is not known")
     error: Failure | None
     job: str = Field(description="Path of the job")
     video: str | None = Field(description="Path of the video; null until it is rendered")

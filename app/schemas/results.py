@@ -83,16 +83,16 @@ class AudioTrackBody(Body):
     numbers: list[int] = Field(description="Counted from 1 among the sound tracks; several are mixed")
     count: int = Field(ge=1, description="Sound tracks in the file")
     chosen: Literal["only", "default", "voice", "mixed", "asked"] = Field(
-        description="Why: the only one, the one flagged default, the one with a voice, all mixed, or as asked for"
+        description="Why this track was chosen: the only one, flagged default, with a voice, all mixed, or as requested"
     )
     codec: str
     layout: str = Field(description="Channels, such as `mono`, `stereo` or `5.1`")
-    language: str | None = Field(None, description="As the file tags it")
+    language: str | None = Field(None, description="The language tag in the file")
     title: str | None = None
 
 
 class WarningBody(Body):
-    """Something that could not be read, or had to be mended."""
+    """Something that could not be read, or was repaired."""
 
     code: str = Field(
         description="`truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, "
@@ -104,31 +104,31 @@ class WarningBody(Body):
 
 
 class VideoBody(Body):
-    """What the decoder found."""
+    """The properties of the video that the decoder found."""
 
     duration: Seconds
-    fps: float = Field(gt=0, description="Usual frames per second of the source, by its time stamps")
+    fps: float = Field(gt=0, description="Typical frames per second of the source, from its time stamps")
     width: int = Field(gt=0, description="Pixels as displayed")
     height: int = Field(gt=0, description="Pixels as displayed")
     has_audio: bool
     faces_seen: int = Field(ge=0, description="Snippets in which a face was found")
     start_timecode: str | None = Field(
-        None, description="HH:MM:SS:FF, where the file carries one; `;` before the frames: drop frame"
+        None, description="HH:MM:SS:FF, if the file has one; `;` before the frames means drop frame"
     )
     timebase: str | None = Field(
         None,
         description="The legal rate at which exports count frames and timecode, as a fraction; null before 1.1",
         examples=["30000/1001", "25/1"],
     )
-    variable_rate: bool = Field(False, description="Whether pictures come at more than one rate")
+    variable_rate: bool = Field(False, description="Whether the frame rate varies")
     drop_frame: bool | None = Field(
-        None, description="Whether the start timecode counts drop frame; null without one"
+        None, description="Whether the start timecode is drop-frame; null without one"
     )
     audio_track: AudioTrackBody | None = Field(None, description="null without sound, and before 1.1")
 
 
 class EvidenceBody(Body):
-    """How much each stream contributed to a segment; the shares add up to 1."""
+    """The contribution of each stream to a segment. The shares add up to 1."""
 
     visual: Share
     audio: Share
@@ -136,7 +136,7 @@ class EvidenceBody(Body):
 
 
 class SegmentBody(Body):
-    """A stretch of video that conveys one sentiment."""
+    """A part of the video that conveys one sentiment."""
 
     start: Seconds
     end: Seconds
@@ -152,7 +152,7 @@ class SegmentBody(Body):
 
 
 class WithoutBody(Body):
-    """The fused label curves when the network is told that one stream is absent: what evidence comes from."""
+    """The fused label curves with one stream masked. The evidence is computed from them."""
 
     negative: list[Share]
     positive: list[Share]
@@ -165,18 +165,18 @@ class CurveBody(Body):
     negative: list[Share]
     positive: list[Share]
     non_sentiment: list[Share]
-    saliency: list[Share] = Field(description="How much sentiment of either kind")
+    saliency: list[Share] = Field(description="Sentiment of either kind")
     face_present: list[bool]
     faces: list[int] = Field([], description="How many faces are seen; empty in results before 1.1")
     face_boxes: list[list[Share]] = Field(
         [],
-        description="The face that was read: x1, y1, x2, y2 as shares of the picture; empty where none was",
+        description="The face that was used: x1, y1, x2, y2 as shares of the picture; empty without a face",
     )
     without: dict[Literal["visual", "audio", "face"], WithoutBody]
 
 
 class ModelBody(Body):
-    """What computed the result."""
+    """The model that computed the result."""
 
     name: str
     version: str
@@ -185,16 +185,16 @@ class ModelBody(Body):
 
 
 class OptionsBody(Body):
-    """What the segments were cut with."""
+    """The options with which the segments were cut."""
 
-    threshold: Share = Field(description="Least confidence of a segment")
+    threshold: Share = Field(description="Minimum confidence of a segment")
     min_length: Seconds
-    merge_gap: Seconds = Field(description="Neighbours of one label at most so far apart are joined")
+    merge_gap: Seconds = Field(description="Segments of one label at most this many seconds apart are joined")
     labels: list[Label]
 
 
 class CalibrationBody(Body):
-    """How a segment's score became its confidence."""
+    """How a segment's score was converted to its confidence."""
 
     method: Literal["identity", "isotonic", "platt"]
     knots: list[tuple[float, float]]
@@ -219,7 +219,7 @@ Thumbnails = Annotated[
 
 
 class ResultBody(Body):
-    """When the video conveys which sentiment. Segments are sorted by start."""
+    """The sentiment of a video over time. Segments are sorted by start."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RESULT]})
 
@@ -232,11 +232,11 @@ class ResultBody(Body):
     options: OptionsBody
     calibration: CalibrationBody
     sound: SoundBody | None = Field(None, description="null without sound, and in results of older versions")
-    warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
+    warnings: list[WarningBody] = Field(default=[], description="What could not be read or was repaired")
     shots: list[Seconds] = Field(default=[], description="When new shots begin; empty before 1.1")
     provisional: bool = Field(
         False,
-        description="True while the job runs, for `partial=true`: the whole video may move the segments",
+        description="True for a partial result (`partial=true`): segments may still change until the job ends",
     )
     scored_until: float | None = Field(
         None, ge=0, description="Seconds up to which a provisional result goes; null in a final one"

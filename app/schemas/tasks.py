@@ -110,12 +110,12 @@ class _TaskBody(Body):
         None,
         description="null for videos without sound, models without an audio stream, and results of older versions",
     )
-    warnings: list[WarningBody] = Field(default=[], description="What could not be read or had to be mended")
+    warnings: list[WarningBody] = Field(default=[], description="What could not be read or was repaired")
     thumbnails: Thumbnails = Field(default=[])
 
 
 class EmotionResultBody(_TaskBody):
-    """The emotion of a video, and when it shows it. Result of a model with the task `emotion`."""
+    """The emotion of a video, and when it is shown. Result of a model with the task `emotion`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_EMOTIONS]})
 

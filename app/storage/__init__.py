@@ -1,1 +1,1 @@
-"""Where videos and results are kept: a folder or an S3 bucket."""
+"""Storage of videos and results: a folder or an S3 bucket."""

@@ -1,4 +1,4 @@
-"""The storage interface, its keys, and storage in a folder. A file is visible as a whole or not at all."""
+"""The storage interface, its keys, and storage in a folder. A file is either completely visible or not at all."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def partial_key(job_id: str, attempt: int) -> str:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 RESERVE_BYTES = 64 << 20
-"""Free bytes that uploads leave on the disk, for the job store's log and the results of accepted jobs."""
+"""Bytes that uploads keep free on the disk for the job store's log and the results of accepted jobs."""
 
 
 def check_key(key: str) -> None:
-    """Raise `ValueError` for a key that could name a file outside of the storage."""
+    """Raise `ValueError` for a key that could refer to a file outside the storage."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"not a storage key: {key!r}")
 
@@ -196,7 +196,7 @@ class LocalStorage:
         return True
 
     def copy(self, key: str, target: str) -> bool:
-        """A second name for the same bytes: files are never changed, so they need no second place on the disk."""
+        """Create a hard link. Files are never changed, so the copy needs no disk space of its own."""
         try:
             os.link(self._path(key), self._path(target))
         except FileExistsError:
@@ -288,7 +288,7 @@ class LocalWriter:
 
 @contextmanager
 def full_is_typed() -> Iterator[None]:
-    """Turn the system's error for a full disk or quota into `storage_full`."""
+    """Turn the operating system's error for a full disk or quota into `storage_full`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Storage in an S3-compatible object store. An object is visible as a whole or not at all.
+"""Storage in an S3-compatible object store. An object is either completely visible or not at all.
 
 Files are written to a local folder first, so an upload that breaks off never reaches the store. Credentials are found
 in the usual way of AWS clients (environment, profile, instance role).
@@ -78,7 +78,8 @@ class S3Storage:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / secrets.token_hex(8)
         with path.open("xb") as lock:
-            # The lock ends with this process, however it ends: the sweep deletes copies that nobody has locked.
+            # The operating system releases the lock when the process ends, even if it is killed. The sweep deletes
+            # unlocked copies.
             fcntl.flock(lock, fcntl.LOCK_SH)
             try:
                 with _typed():
@@ -175,7 +176,7 @@ class S3Storage:
         return len(left) + self._staged.sweep(older_than_seconds) + self._sweep_copies()
 
     def _sweep_copies(self) -> int:
-        """Delete the copies of processes that were killed; their lock files are not locked any more."""
+        """Delete the copies of processes that were killed; their lock files are no longer locked."""
         count = 0
         for path in (self._staging / "copies").glob("*"):
             owner = path.with_name(path.name.partition(".")[0])

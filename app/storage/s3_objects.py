@@ -27,8 +27,8 @@ class Object:
 
 @contextmanager
 def open_object(place: Place, settings: Settings) -> Iterator[Object]:
-    """The object. Raises `url_unreachable` if it is not there or may not be read, `storage_unavailable` if the store
-    cannot be reached.
+    """Open an object. Raises `url_unreachable` if it does not exist or may not be read, and `storage_unavailable` if
+    the store cannot be reached.
     """
     try:
         found = connect_s3(settings, settings.storage_endpoint).get_object(Bucket=place.bucket, Key=place.key)

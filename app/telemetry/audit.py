@@ -1,6 +1,6 @@
 """The audit log: who did what, and when, as JSON lines. It holds ids and no content: no names, no options, no results.
 
-The file is opened anew when it was moved, so that `logrotate` and its like work. Lines are short and appended, so
+The file is reopened after it was moved, so that `logrotate` and similar tools work. Lines are short and appended, so
 several processes may write to one file.
 """
 

@@ -1,4 +1,4 @@
-"""Logging for every process: one line per event, as text or JSON, with the ids of its job and its request if any."""
+"""Logging for every process: one line per event, as text or JSON, with the ids of its job and request, if any."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).propagate = True
     for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A job that is given back is not an error, but Celery logs it with a traceback.
+    # A job that is put back into the queue is not an error, but Celery logs it with a traceback.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

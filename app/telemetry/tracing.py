@@ -1,6 +1,6 @@
 """OpenTelemetry traces. Without the setting `tracing` this module does nothing and loads nothing.
 
-OpenTelemetry's own variables `OTEL_…` say where spans are sent. The record of a job holds the context of the request
+OpenTelemetry's own variables `OTEL_…` configure where spans are sent. A job's record has the context of the request
 that created it, so the worker's spans belong to the same trace.
 """
 

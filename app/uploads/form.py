@@ -1,4 +1,4 @@
-"""Receives a video as a form: from the request's body to a stored file, with bounded memory and time limits."""
+"""Receives a video sent as a form and stores it, with bounded memory and time limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentiloc.app.storage.local import Storage, Writer, source_key
 from sentiloc.app.uploads.problems import EmptyVideo
 from sentiloc.model.errors import SentilocError
 
-# What a form may have beside the video: boundaries, headers and the field `options`.
+# Allowance for everything in a form except the video: boundaries, headers and the field `options`.
 _FORM_OVERHEAD = 1 << 16
 
 
@@ -27,7 +27,7 @@ async def receive_video(
 ) -> NewJob:
     """Stream the multipart field `video` into the storage and return the job that the form asks for.
 
-    The digest of the idempotency key covers the video and the options. On any error nothing stays in the storage.
+    The digest of the idempotency key covers the video and the options. After any error nothing stays in the storage.
     Raises `ProblemError`.
     """
     job_id = new_job_id()
@@ -88,7 +88,7 @@ async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> No
 
 
 def _refuse_by_length(request: Request, limit: int) -> None:
-    """Refuse a body that states its length before any of it is read."""
+    """Refuse a body that is too large by its `Content-Length`, before any of it is read."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit + _FORM_OVERHEAD:
         raise UploadTooLarge(limit)

@@ -1,4 +1,4 @@
-"""From an upload in pieces to its job. An upload has at most one job, whose id is the upload's id."""
+"""Creates the job of a resumable upload. An upload has at most one job, whose id is the upload's id."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class UploadJobs:
         return self.localize(upload, parse_options(upload.options))[0]
 
     def sweep(self) -> None:
-        """Remove expired uploads, and create the jobs that a server did not get to before it stopped."""
+        """Remove expired uploads, and create the jobs that a server had no time to create before it stopped."""
         for upload_id in self.uploads.expired():
             upload = self.uploads.find(upload_id)
             if upload is not None:

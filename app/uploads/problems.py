@@ -23,7 +23,7 @@ class UploadGone(TypedProblem):
 
 
 class UploadElsewhere(TypedProblem):
-    """The bytes of an unfinished upload lie with the API process that received them."""
+    """The bytes of an unfinished upload are on the machine of the API process that received them."""
 
     of_status = 409
     of_code = ProblemCode.UPLOAD_ELSEWHERE
@@ -95,11 +95,11 @@ class ChecksumMismatch(TypedProblem):
 
 
 class TooManyUploads(TypedProblem):
-    """The server holds as many unfinished uploads as it may."""
+    """The server has the maximum number of unfinished uploads."""
 
     of_status = 503
     of_code = ProblemCode.TOO_MANY_UPLOADS
-    example = "The server has as many open uploads as it takes. Try again later."
+    example = "The server has the maximum number of open uploads. Try again later."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "60"})

@@ -1,4 +1,4 @@
-"""The record of a resumable upload, as Redis holds it: everything but its bytes."""
+"""The record of a resumable upload as stored in Redis: everything except its bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UploadState(StrEnum):
 class UploadRecord:
     """One upload. Its id becomes the id of its job, so it has one job at most. Times are Unix seconds.
 
-    `length` is None until the client states it. `options` (JSON) is set if the job shall begin by itself.
+    `length` is None until the client states it. `options` (JSON) is set if the job is to be created automatically.
     `verified` is the offset up to which the bytes are checked, while a chunk with a checksum arrives.
     The bytes of a `presigned` upload go directly to the object store.
     """
@@ -51,7 +51,10 @@ class UploadRecord:
 
     @property
     def incoming_key(self) -> str:
-        """The storage key that a presigned form writes to, any number of times. No job reads from there."""
+        """The storage key that a presigned form writes to.
+
+        A form can be used repeatedly, so no job reads from this key.
+        """
         return incoming_key(self.id)
 
 

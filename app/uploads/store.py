@@ -72,7 +72,7 @@ class UploadStore:
     def offset(self, record: UploadRecord) -> int:
         """The number of bytes that the server has stored durably.
 
-        Raises `UploadElsewhere` where another process may hold them: an offset of 0 would be a lie.
+        Raises `UploadElsewhere` if another process may hold them: an offset of 0 would be wrong.
         """
         if record.state is not UploadState.OPEN:
             return record.length or 0
@@ -135,13 +135,13 @@ class UploadStore:
         later = replace(record, expires_at=time.time() + self._settings.upload_expiry_seconds)
         pipe = self._redis.pipeline()
         pipe.hset(self._key(record.id), "expires_at", str(later.expires_at))
-        # xx: an upload that was ended in the meantime must not come back into the index.
+        # xx: update only, so that an upload that was ended in the meantime does not reappear in the index.
         pipe.zadd(self._index, {record.id: later.expires_at}, xx=True)
         pipe.execute()
         return later
 
     def complete(self, record: UploadRecord) -> UploadRecord:
-        """Hand the file of an upload that has all its bytes to the storage. May be repeated after a crash.
+        """Move the file of an upload that has all its bytes into the storage. May be repeated after a crash.
 
         Raises `source_missing` if the file was removed in the meantime.
         """
@@ -176,8 +176,8 @@ class UploadStore:
     def end(self, record: UploadRecord) -> bool:
         """Remove an upload and its bytes; False if a job owns them, in which case nothing is removed.
 
-        The record says `gone` before the bytes go, in one step with the question who owns them: a job that is
-        submitted at the same moment either finds the upload gone or keeps its video.
+        One atomic step checks that no job owns the bytes and sets the record to `gone`, before the bytes are deleted.
+        So a job that is submitted at the same moment either finds the upload gone or keeps its video.
         """
         keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
         if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS]):

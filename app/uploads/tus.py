@@ -76,7 +76,7 @@ def require_version(headers: Mapping[str, str]) -> None:
 
 
 def refuse_concatenation(headers: Mapping[str, str]) -> None:
-    """Raise `InvalidTusHeader` for a part of a parallel upload, which would end as a video of its own."""
+    """Raise `InvalidTusHeader` for a part of a parallel upload, which would otherwise become a separate video."""
     if "upload-concat" in headers:
         raise InvalidTusHeader(
             "`Upload-Concat` is not supported: this server does not join uploads. Send the file as one upload, "

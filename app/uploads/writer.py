@@ -32,14 +32,14 @@ _TOUCH_SECONDS = 30.0
 
 @dataclass(slots=True)
 class _Holder:
-    """The request that writes to an upload now."""
+    """The request that currently writes to an upload."""
 
     scope: CancelScope = field(default_factory=CancelScope)
     heard_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_stalled(self) -> bool:
-        """True if nothing arrived for two seconds: the client may have lost its connection without a notice."""
+        """True if nothing arrived for two seconds: the client may have lost its connection silently."""
         return time.monotonic() - self.heard_at > _STALLED_SECONDS
 
 
@@ -121,12 +121,12 @@ class UploadWriter:
                     holder.heard_at = time.monotonic()
                     await chunk.take(data)
                     if holder.heard_at - touched_at > touch_seconds:
-                        # An upload expires by its last byte, however long one request takes.
+                        # Reset the expiry while data arrives, because one request may take longer than the expiry time.
                         await to_thread.run_sync(self._store.touch, record)
                         touched_at = holder.heard_at
                 is_whole = True
         finally:
-            # Bytes that have arrived are kept even if this request was cancelled.
+            # Bytes that have arrived are kept even if this request is cancelled.
             with CancelScope(shield=True):
                 await chunk.finish(keep=is_whole or checksum is None)
         if not is_whole:
@@ -144,7 +144,7 @@ class UploadWriter:
                 file = await to_thread.run_sync(lock.__enter__)
                 break
             except UploadBusyError:
-                # A holder in another process cannot be seen here; its lock ends with its request.
+                # This process cannot see a holder in another process, whose lock ends with its request.
                 other = self._holders.get(record.id)
                 if other is None or not (other.is_stalled or other.scope.cancel_called):
                     raise
@@ -196,7 +196,7 @@ class _Chunk:
         return self.hasher.digest() if self.hasher else b""
 
     def undo(self) -> None:
-        """Cut the file off where the chunk began."""
+        """Truncate the file to where the chunk began."""
         self.buffer.clear()
         self.size = 0
         os.ftruncate(self.file.fileno(), self.start)

@@ -1,7 +1,7 @@
-"""Webhooks that are registered once and told of every job and batch of their API key.
+"""Webhooks that are registered once and receive the events of every job and batch of their API key.
 
-The script that ends a job reads `hooks:KEY` (endpoint id to events), so an endpoint costs one entry in the set of due
-events and nothing else.
+The script that ends a job reads `hooks:KEY` (endpoint id to events), so an endpoint costs only one entry per event in
+the set of due events.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ALL = "*"
 
 
 class TooManyEndpointsError(Exception):
-    """The API key has as many endpoints as it may."""
+    """The API key has the maximum number of endpoints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

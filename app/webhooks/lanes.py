@@ -1,4 +1,4 @@
-"""Which receivers and owners already have their share of the sender's threads.
+"""Tracks which receivers and owners already use their share of the sender's threads.
 
 One receiver that hangs, or one API key with many of them, must not delay the events of others.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 
 class Lanes:
-    """Counts the deliveries under way. Thread-safe.
+    """Counts the deliveries in progress. Thread-safe.
 
     Args:
         per_host: concurrent deliveries to one host.
@@ -28,7 +28,10 @@ class Lanes:
 
     @contextlib.contextmanager
     def choosing(self) -> Iterator[tuple[list[str], list[str]]]:
-        """The busy hosts and the busy owners. Only one thread at a time chooses an event, and calls `enter` then."""
+        """Yield the busy hosts and the busy owners.
+
+        Only one thread at a time is in this context; it chooses an event and calls `enter`.
+        """
         with self._lock:
             hosts = [host for host, count in self._hosts.items() if count >= self._per_host]
             owners = [owner for owner, count in self._owners.items() if count >= self._per_owner]

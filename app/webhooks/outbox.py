@@ -1,4 +1,4 @@
-"""What is sent for an entry of the set of due events.
+"""Turns entries of the set of due events into the events that are sent.
 
 An entry is `JOB` or `batch.BATCH` for the webhook that the job or batch itself names, followed by `~ENDPOINT` for a
 webhook that is registered for the API key.
@@ -27,7 +27,7 @@ BATCH_FINISHED = "batch.finished"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the set of due events, taken apart."""
+    """A parsed entry of the set of due events."""
 
     text: str
 
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def is_own(self) -> bool:
-        """True for the webhook that a job itself names. Its log goes with the job; others expire."""
+        """True for the webhook that a job itself names. Its log is deleted with the job; the logs of others expire."""
         return not self.is_batch and not self.endpoint
 
     def record_key(self, prefix: str) -> str:
@@ -63,7 +63,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """An event on its way: where to, what, who signs, and whose it is (an API key)."""
+    """An event to send: its receiver, its body, the signing secrets, and its owner (an API key)."""
 
     url: str
     type: str
@@ -83,7 +83,7 @@ class Outbox:
     keys: KeyStore
 
     def outgoing(self, entry: Entry) -> Outgoing | None:
-        """The event; None if there is nothing to send any more."""
+        """The event; None if there is nothing left to send."""
         return self._of_batch(entry) if entry.is_batch else self._of_job(entry)
 
     def disable(self, endpoint_id: str) -> None:

@@ -103,7 +103,7 @@ class WebhookSender:
     def _state(self, delivery: Delivery) -> WebhookState:
         if delivery.status is not None and 200 <= delivery.status < 300:
             return WebhookState.DELIVERED
-        # 410 is the receiver's way to unsubscribe (Standard Webhooks).
+        # With 410 a receiver unsubscribes (Standard Webhooks).
         is_over = delivery.status == _GONE or delivery.attempt >= self._settings.webhook_max_attempts
         return WebhookState.FAILED if is_over else WebhookState.PENDING
 

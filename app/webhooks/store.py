@@ -59,7 +59,7 @@ class WebhookStatus:
 
 
 def signed_headers(secrets: Sequence[str], subject: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks; one signature for each secret, while secrets are exchanged."""
+    """The three headers of Standard Webhooks, with one signature for each secret, so that secrets can be rotated."""
     signed = f"{event_id(subject)}.{timestamp}.".encode() + body
     return {
         "webhook-id": event_id(subject),
@@ -77,7 +77,7 @@ class WebhookStore:
     """Due events and the log of deliveries. Raises `redis.RedisError`."""
 
     def __init__(self, redis: Redis, prefix: str, timeout_seconds: float = 10.0) -> None:
-        # A sender's hold outlasts the longest delivery, otherwise a second sender would deliver the event again.
+        # A sender's lease outlasts the longest delivery. Otherwise a second sender would deliver the event again.
         self._hold_seconds = 2 * timeout_seconds + _MARGIN_SECONDS
         self._redis = redis
         self._prefix = prefix
@@ -89,7 +89,7 @@ class WebhookStore:
         return f"{self._prefix}webhooks"
 
     def claim(self, busy_hosts: Collection[str] = (), busy_owners: Collection[str] = ()) -> str | None:
-        """Take an entry whose event is due, for longer than its delivery may take; None if there is none.
+        """Lease an entry whose event is due for longer than its delivery may take; None if there is none.
 
         Events for `busy_hosts`, or of the API keys `busy_owners`, wait a few seconds more.
         """

@@ -19,7 +19,7 @@ TICK_SECONDS = 1.0
 
 
 class Sender:
-    """The child's end: writes messages, takes credits for free slots. Blocks while the parent is busy."""
+    """The child's end: writes messages and receives credits for free slots. Blocks while the parent is busy."""
 
     def __init__(self, out_fd: int, credit_fd: int, slots: int) -> None:
         self._out_fd = out_fd
@@ -29,7 +29,7 @@ class Sender:
         self._last_sent = 0.0
 
     def send(self, kind: bytes, fields: dict[str, Any], payload: bytes = b"") -> None:
-        """Write one message, however long the pipe makes us wait."""
+        """Write one message. Blocks while the pipe is full."""
         text = json.dumps(fields).encode()
         left = memoryview(HEADER.pack(kind, len(text), len(payload)) + text + payload)
         while left:
@@ -37,7 +37,7 @@ class Sender:
         self._last_sent = time.monotonic()
 
     def take_slot(self) -> int:
-        """Number of a free slot; waits until the parent has emptied one."""
+        """The number of a free slot; waits until the parent has emptied one."""
         if self._taken >= self._slots and not os.read(self._credit_fd, 1):
             raise BrokenPipeError("the parent is gone")
         slot = self._taken % self._slots
@@ -45,6 +45,6 @@ class Sender:
         return slot
 
     def tick(self) -> None:
-        """Show that the child still makes progress, at most once a second."""
+        """Report progress, at most once a second, so that the parent does not treat the child as hung."""
         if time.monotonic() - self._last_sent > TICK_SECONDS:
             self.send(TICK, {})

@@ -32,7 +32,7 @@ _TRACE_CHARACTERS = 2000
 
 
 def perform(task: Task, sender: Sender) -> None:
-    """Open and decode as the task says; every expected failure becomes one error message."""
+    """Perform the task. Every expected failure becomes one error message."""
     memory = mmap.mmap(task.frames_fd, task.slots * task.request.slot_bytes)
     output = Output(sender, memory, task.request)
     with os.fdopen(task.media_fd, "rb", buffering=0) as file:
@@ -51,7 +51,7 @@ def _import_all_of(package: ModuleType) -> None:
 
 
 def main() -> None:
-    """Decode as the command line says."""
+    """Perform the task on the command line."""
     import_everything()
     perform_task(json.loads(sys.argv[1]))
 
@@ -84,7 +84,10 @@ def run(task: Task) -> None:
 
 
 def _fail_unexpectedly(sender: Sender, error: Exception) -> None:
-    """What libav or its binding raises on damaged media has no common type; the trace goes to the log."""
+    """Report an unexpected error.
+
+    Errors of libav and PyAV on damaged media have no common type; the traceback goes to the log.
+    """
     if getattr(error, "errno", None) == errno.ENOMEM:
         _fail(sender, ErrorCode.RESOURCE_LIMIT, "Decoding the video takes more memory than is allowed.")
         return

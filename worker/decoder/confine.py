@@ -1,7 +1,7 @@
-"""Takes from the current process what decoding does not need, before it reads untrusted bytes.
+"""Drops the privileges of the current process that decoding does not need, before it reads untrusted bytes.
 
-Each measure is tried on its own. `confine` returns the names of those that hold, so that the parent can say which are
-missing (systems other than Linux, old kernels, containers without user namespaces).
+Each measure is tried separately. `confine` returns the names of those that succeeded, so that the parent can log which
+are missing (systems other than Linux, old kernels, containers without user namespaces).
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ _CAPABILITY_VERSION = 0x20080522
 _NEW_USER, _NEW_NET, _NEW_IPC, _NEW_UTS = 0x10000000, 0x40000000, 0x08000000, 0x04000000
 _NOBODY = 65534
 _FIRST_UID = 0x70000000
-"""Decoders of a root worker each get a user id of their own, from here on: they cannot touch each other."""
+"""The first of the user ids for decoders of a root worker.
+
+Each decoder gets its own, so they cannot affect each other.
+"""
 _CPU_GRACE_SECONDS = 5
 _OPEN_FILES = 16
 _MOST_THREADS = 64
 
 
 def confine(limits: DecodeLimits, parent_pid: int) -> tuple[str, ...]:
-    """Apply every measure this system has; returns those that hold, in the order of `MEASURES`.
+    """Apply every measure that this system supports; returns those that succeeded, in the order of `MEASURES`.
 
-    All modules must be imported before: no file can be opened afterwards.
+    All modules must already be imported, because no file can be opened afterwards.
     """
     steps: dict[str, Callable[[], bool]] = {
         "limits": lambda: _set_limits(limits),
         "namespaces": _enter_namespaces,
         "no_privileges": _drop_privileges,
-        # The kernel forgets the request when the user changes, so it comes after.
+        # The kernel resets the parent-death signal when the user id changes, so this comes after it.
         "dies_with_parent": lambda: _die_with(parent_pid),
         "system_calls": install_allowlist,
     }
@@ -69,7 +72,7 @@ def _set_limits(limits: DecodeLimits) -> bool:
 
 
 def _limit_threads() -> None:
-    """The kernel counts the threads of a user, so those that run already are added.
+    """Limit the number of threads. The kernel counts threads per user, so those that already run are added.
 
     A root worker's decoders get a user of their own below, where the count starts at zero.
     """
@@ -81,7 +84,7 @@ def _limit_threads() -> None:
 
 
 def _threads_of(process: Path) -> int:
-    """Threads of a process of this user; 0 for any other entry of /proc."""
+    """The number of threads of a process of this user; 0 for any other entry of /proc."""
     try:
         if not process.name.isdigit() or process.stat().st_uid != os.geteuid():
             return 0
@@ -97,9 +100,10 @@ def _libc() -> ctypes.CDLL:
 
 
 def _enter_namespaces() -> bool:
-    """Network without an interface, and System V shared memory, semaphores and host name of its own.
+    """Enter new namespaces: a network without interfaces, and separate System V IPC and host name.
 
-    There is no process namespace: it would take one more fork. The allowed system calls reach no other process.
+    A process namespace would need another fork. It is not needed, because the allowed system calls cannot reach other
+    processes.
     """
     libc, own = _libc(), _NEW_NET | _NEW_IPC | _NEW_UTS
     return 0 in (libc.unshare(flags) for flags in (own, _NEW_USER | own))
@@ -115,7 +119,7 @@ def _drop_privileges() -> bool:
 
 
 def _become(uid: int) -> bool:
-    """Change to a user; False where it cannot be, as in a container that maps few users."""
+    """Change to a user; False if that is impossible, for example in a container that maps few users."""
     try:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -125,7 +129,7 @@ def _become(uid: int) -> bool:
 
 
 def _empty_capabilities(libc: ctypes.CDLL) -> None:
-    """A new user namespace grants all capabilities within it: they are given up, and cannot come back."""
+    """Give up all capabilities for good: a new user namespace grants all of them within it."""
     for capability in count():
         if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break

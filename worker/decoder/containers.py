@@ -1,11 +1,11 @@
-"""Container formats that are accepted, told by their first bytes and never by the file's name."""
+"""Accepted container formats. They are recognized by their first bytes, never by the file's name."""
 
 from __future__ import annotations
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 SNIFF_BYTES = 128 * 1024
-"""Junk before the first sync byte, and MXF's run-in of up to 64 KiB, are skipped within so much."""
+"""Maximum length of skipped bytes: junk before the first sync byte, and MXF's run-in of up to 64 KiB."""
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"}
 _STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"jp2 "}
 _SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
@@ -28,7 +28,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (_PACK, "mpeg"),
     (_SEQUENCE, "mpegvideo"),
 )
-ENCRYPTED = "The video is encrypted: without its protection it can be read."
+ENCRYPTED = "The video is encrypted. Remove the protection and upload it again."
 ACCEPTED = (
     "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, MXF, WMV (ASF), FLV, Ogg, DV, IVF, YUV4MPEG, "
     "animated GIF and PNG"
@@ -90,7 +90,7 @@ def sniff_container(head: bytes) -> str | None:
 
 
 def _sniff_streams(head: bytes) -> str | None:
-    """Formats without a header of their own, which may begin with junk."""
+    """Detect formats without a file header, which may begin with junk."""
     if _is_dv(head):
         return "dv"
     if _knows(head, _SOUND) or _knows(head, _OTHERS):
@@ -134,7 +134,7 @@ def _knows(head: bytes, known: tuple[tuple[int, bytes, str], ...]) -> str | None
 
 
 def refusal(head: bytes) -> SentilocError:
-    """Why a file that begins with `head` is not taken: no video, or what was found and what is accepted."""
+    """Why a file that begins with `head` is refused: it is no video, or its kind and the accepted ones."""
     sound = _knows(head, _SOUND) or ("MP3 or AAC" if _is_bare_sound(head) else None)
     if sound is not None:
         return SentilocError(ErrorCode.NO_VIDEO, f"The file holds sound ({sound}) and no video.")
@@ -144,7 +144,7 @@ def refusal(head: bytes) -> SentilocError:
 
 
 def _is_bare_sound(head: bytes) -> bool:
-    """A frame header of MPEG audio or ADTS, and another where the first frame ends."""
+    """True for a frame header of MPEG audio or ADTS with another one where the first frame ends."""
     return len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08
 
 
@@ -168,7 +168,7 @@ _ENCODINGS_REACH = 96
 
 
 def is_encrypted(head: bytes, container_format: str) -> bool:
-    """Whether the container's own header says that its content is encrypted; MP4 says so with each sample instead."""
+    """Whether the container's header says that its content is encrypted. MP4 states it per sample instead."""
     if container_format == "matroska":
         tracks = head[: head.find(_CLUSTER)] if _CLUSTER in head else head
         at = tracks.find(_ENCODINGS)
@@ -182,7 +182,7 @@ def is_encrypted(head: bytes, container_format: str) -> bool:
 
 
 def _is_scrambled(head: bytes) -> bool:
-    """Whether most packets with content carry a scrambling control (ISO 13818-1, 2.4.3.3)."""
+    """Whether most packets with content are marked as scrambled (ISO 13818-1, 2.4.3.3)."""
     start = next((i for i in range(204) if head[i : i + 188 * 5 : 188] == b"G" * 5), None)
     if start is None:
         return False

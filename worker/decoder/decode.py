@@ -1,6 +1,6 @@
-"""Untrusted video in, snippets and sound out: one pass in a confined child process, streaming, PTS kept.
+"""Decodes untrusted video into snippets and sound: one streaming pass in a sandboxed child process.
 
-Time 0 of everything is the first video frame that decodes, whatever timestamp it carries.
+Time 0 is the first video frame that can be decoded, whatever its timestamp.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ Event = VideoInfo | SnippetFrames | AudioChunk | EndOfMedia
 def decode(
     path: Path, request: DecodeRequest, limits: DecodeLimits, on_wait: Callable[[], None] | None = None
 ) -> Generator[Event, None, None]:
-    """Yield VideoInfo, then SnippetFrames and AudioChunks in time order as they come, then EndOfMedia.
+    """Yield VideoInfo, then SnippetFrames and AudioChunks in the order of time, then EndOfMedia.
 
-    T = ceil(grid frames / snippet_frames), at least 1; the last snippet repeats the last frame. Audio may end
-    before or after the video, or be missing though announced (a damaged track). The duration of VideoInfo is
-    the container's claim; EndOfMedia's is the truth. Closing the generator kills the decoder at once; what
-    `on_wait` raises (called about 4 times a second while waiting) does too. It must be driven by one thread.
+    T = ceil(grid frames / snippet_frames), at least 1; the last snippet repeats the last frame. Audio may end before or
+    after the video, or be missing although announced (a damaged track). The duration of VideoInfo is what the container
+    claims; that of EndOfMedia is measured. Closing the generator kills the decoder at once. So does an exception from
+    `on_wait`, which is called about 4 times a second while waiting. Use it from one thread only.
 
     Raises SentilocError: source_missing, empty_file, unsupported_format, no_video, corrupt_media,
     limit_exceeded, resource_limit.
@@ -118,7 +118,7 @@ def _take_snippet(
 
 
 def grab_frame(path: Path, seconds: float, max_side: int, limits: DecodeLimits) -> Pictures:
-    """The frame on screen at `seconds` (the last one if the video is shorter), RGB (height, width, 3).
+    """The frame on screen at `seconds` (the last frame if the video is shorter), RGB (height, width, 3).
 
     Raises SentilocError as `decode` does.
     """
@@ -133,7 +133,7 @@ def grab_frames(
     limits: DecodeLimits,
     on_wait: Callable[[], None] | None = None,
 ) -> Generator[Pictures, None, None]:
-    """The frames on screen at `times` (seconds) in their order, from one decoder; as `decode` otherwise."""
+    """The frames on screen at `times` (seconds), in that order, from one decoder. Raises as `decode` does."""
     request = DecodeRequest(face_samples=(0,), face_max_side=max_side)
     with (
         _open(path) as (file, container_format),
@@ -149,7 +149,7 @@ def grab_frames(
 
 
 class _open:  # noqa: N801
-    """Opens a video and tells its container by its first bytes; the child gets the descriptor alone."""
+    """Open a video and detect its container from its first bytes. The child gets only the file descriptor."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""One pass over a container, or over a part of it: video into snippets, audio into the sound track."""
+"""One pass over a container, or a part of it. It turns video into snippets and audio into the sound track."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
 
 _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
-"""Sound that is decoded before a part of a video, as decoders of sound need some to begin with."""
+"""Seconds of sound decoded before the requested part, because audio decoders need some input before they are accurate.
+"""
 _INTERLEAVED_SECONDS = 10.0
-"""How far the packets of one stream may lie behind those of another."""
+"""Seconds by which the packets of one stream may lag behind those of another."""
 
 
 class PacketSource:
-    """Packets of a container with mended stamps; one that breaks off is flushed as if it had ended."""
+    """The packets of a container with repaired time stamps.
+
+    A file that breaks off is treated as if it had ended there.
+    """
 
     def __init__(self, media: Media, streams: list[Any]) -> None:
         self._media, self._streams = media, streams
@@ -60,9 +64,9 @@ class PacketSource:
 
 
 def decode_packet(packet: Packet[Any], on_damage: Callable[[], None] = lambda: None) -> list[Any]:
-    """Frames of a packet; none of a damaged one, of which `on_damage` is told.
+    """The frames of a packet; none if it is damaged, in which case `on_damage` is called.
 
-    Raises encrypted for a picture that is; such sound is left out.
+    Raises `encrypted` for an encrypted picture. Encrypted sound is left out.
     """
     if packet.has_sidedata("encryption_info"):
         if packet.stream.type == "video":
@@ -77,19 +81,19 @@ def decode_packet(packet: Packet[Any], on_damage: Callable[[], None] = lambda: N
 
 
 def raise_if_out_of_memory(error: av.error.FFmpegError) -> None:
-    """Raise MemoryError where that is what a libav error says."""
+    """Raise MemoryError if a libav error means that."""
     if error.errno == errno.ENOMEM:
         raise MemoryError from error
 
 
 def video_frames(media: Media) -> Iterator[VideoFrame]:
-    """Frames from where the container stands, with mended stamps."""
+    """Decoded frames from the current position on, with repaired time stamps."""
     for packet in PacketSource(media, [media.video]):
         yield from decode_packet(packet)
 
 
 class Decoding:
-    """One pass, to be run once."""
+    """One decoding pass. Call `run` once."""
 
     def __init__(self, media: Media, task: Task, output: Output) -> None:
         self._media, self._task, self._output = media, task, output
@@ -106,7 +110,7 @@ class Decoding:
         self._builder: SnippetBuilder | None = None
         self._last: VideoFrame | None = None
         self._begins, self._ends = _span(task.request, media)
-        # Without a declared duration only the end itself tells it.
+        # Without a declared duration, the duration is only known at the end.
         self._may_stop = self._ends is not None and media.duration > 0
         rate = task.request.audio_rate
         limit = min(task.limits.max_duration_seconds, self._ends or task.limits.max_duration_seconds)
@@ -129,7 +133,7 @@ class Decoding:
         }
 
     def run(self) -> None:
-        """Decode what is asked for and report the end. Raises corrupt_media if no frame decodes."""
+        """Decode the requested part and report the end. Raises corrupt_media if no frame decodes."""
         media = self._media
         if self._begins > _PREROLL_SECONDS and media.is_seekable:
             self._skip_ahead()
@@ -155,7 +159,7 @@ class Decoding:
             yield packet, is_needed
 
     def _measure(self, packet: Packet[Any], is_needed: bool) -> None:
-        """Note when a packet of pictures is to be shown, and whether it is left out."""
+        """Record when the picture of a packet is shown, and whether the packet is skipped."""
         if packet.stream.index != self._media.video.index or packet.is_discard:
             return
         seconds = self._media.seconds_of(packet, packet.dts if self._media.counts_packets else packet.pts)
@@ -167,7 +171,7 @@ class Decoding:
                 heapq.heappush(self._left_out, seconds)
 
     def _skip_ahead(self) -> None:
-        """Show the first frame, then go to the last keyframe before the part, with room for the sound to begin."""
+        """Show the first frame, then seek to the last keyframe before the part, early enough for the sound."""
         first = next(video_frames(self._media), None)
         if first is None:
             return
@@ -176,7 +180,7 @@ class Decoding:
             self._media.seek(0.0)
 
     def _land(self, seconds: float) -> bool:
-        """True when the container was brought to a frame that is not after `seconds`."""
+        """Seek; True if the container is now at a frame that is not after `seconds`."""
         try:
             self._media.seek(seconds)
             found = next(video_frames(self._media), None)
@@ -188,7 +192,7 @@ class Decoding:
         return there is not None and there <= seconds
 
     def _is_past(self, packet: Packet[Any]) -> bool:
-        """True when nothing from this packet on can belong to what is wanted."""
+        """True if this packet and all later ones are behind the requested part."""
         if not self._has_all_frames:
             return False
         if all(sound.is_full for sound in self._sounds.values()):
@@ -212,14 +216,14 @@ class Decoding:
     def _take(self, frame: VideoFrame) -> None:
         seconds = self._media.seconds(frame)
         if frame.is_corrupt or frame.interlaced_frame:
-            # Of an interlaced picture each field may come in a packet of its own.
+            # The two fields of an interlaced picture may come in separate packets.
             self._decode_all_from_here()
         if seconds is not None:
             self._pass_left_out(seconds)
         self._order.push(frame, seconds)
 
     def _pass_left_out(self, until: float) -> None:
-        """Put the stamps of pictures that were left out between those of decoded ones, in the order of showing."""
+        """Report the times of skipped pictures that are shown before the next decoded one, in display order."""
         while self._left_out and self._left_out[0] < until:
             self._order.push(None, heapq.heappop(self._left_out))
 
@@ -228,7 +232,7 @@ class Decoding:
             self._selection.stop()
 
     def _show(self, frame: VideoFrame | None, seconds: float) -> None:
-        """Take what is shown at `seconds`; None is a picture that was left out, as nobody looks at it."""
+        """Process the picture shown at `seconds`; None stands for a picture that was skipped."""
         seconds = self._clock.count(seconds)
         if frame is None:
             self._gap += 1
@@ -299,7 +303,7 @@ class Decoding:
 
 
 def _selection(media: Media, request: DecodeRequest) -> Selection | None:
-    """What leaves out pictures that nobody looks at; None where all are decoded."""
+    """The selection that skips pictures that are not needed; None if all are decoded."""
     is_disposable = None if media.counts_packets else disposable_test(media.container, media.video)
     if is_disposable is None:
         return None
@@ -315,7 +319,7 @@ def _selection(media: Media, request: DecodeRequest) -> Selection | None:
 
 
 def _span(request: DecodeRequest, media: Media) -> tuple[float, float | None]:
-    """Seconds at which the wanted snippets begin and end; None is the video's end."""
+    """Start and end of the requested snippets in seconds; None means the video's end."""
     step = request.snippet_frames / float(_grid_rate(request, media))
     return request.first_snippet * step, None if request.end_snippet is None else request.end_snippet * step
 

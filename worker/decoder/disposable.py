@@ -1,9 +1,9 @@
-"""Which packets hold only pictures that no other picture is predicted from, told by the coded headers.
+"""Finds packets with disposable pictures (from which no other picture is predicted), from the coded headers.
 
-Such packets can be left out without any effect on the other pictures. H.264 marks them by nal_ref_idc 0 (ITU-T H.264,
+Such packets can be skipped without any effect on other pictures. H.264 marks them by nal_ref_idc 0 (ITU-T H.264,
 7.4.1), HEVC by NAL unit types of sub-layer non-reference pictures in the highest sub-layer (ITU-T H.265, 7.4.2.2),
-MPEG-2 and MPEG-4 by coding type B; QuickTime files state it of every sample, which Apple's encoders do not repeat in
-HEVC. In VP8, VP9 and AV1 almost every picture changes state that later ones need.
+MPEG-2 and MPEG-4 by coding type B; QuickTime files also state it for each sample; Apple's HEVC encoders state it only
+there. In VP8, VP9 and AV1 almost every picture changes state that later pictures need.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MPEG2_B, _MPEG4_B = 3, 2
 
 
 def disposable_test(container: InputContainer, stream: VideoStream) -> IsDisposable | None:
-    """What tells of a packet whether all its pictures are disposable; None where nothing tells it."""
+    """A test for packets of which all pictures are disposable; None if that cannot be determined."""
     context = stream.codec_context
     by_bytes = _test_of_bytes(context.codec.canonical_name, bytes(context.extradata or b""))
     if context.codec.intra_only:
@@ -67,7 +67,7 @@ class _AvcTest:
 
 
 class _HevcTest:
-    """Keeps the highest sub-layer: from the configuration record, or from the last sequence parameter set seen."""
+    """Tracks the highest sub-layer, from the configuration record or the last sequence parameter set."""
 
     def __init__(self, extradata: bytes) -> None:
         record = len(extradata) > 22 and extradata[0] == 1
@@ -100,7 +100,7 @@ class _HevcTest:
 
 
 def nal_units(data: bytes, length_size: int | None) -> Iterator[int]:
-    """Where each NAL unit's header is; `length_size` None means start codes. A broken packet ends them early."""
+    """The offset of each NAL unit's header. `length_size` None means start codes. A damaged packet yields fewer."""
     position = 0
     if length_size is None:
         while 0 <= (position := data.find(_START, position)) < len(data) - len(_START):
@@ -127,6 +127,6 @@ def _is_mpeg2_b(data: bytes) -> bool:
 
 
 def _is_mpeg4_b(data: bytes) -> bool:
-    """One picture alone: packed streams put a B picture behind the one that it needs."""
+    """True for a packet with a single B picture. Packed streams put a B picture behind the picture that it needs."""
     pictures = [start for start in nal_units(data, None) if data[start] == _MPEG4_PICTURE]
     return len(pictures) == 1 and pictures[0] + 1 < len(data) and data[pictures[0] + 1] >> 6 == _MPEG4_B

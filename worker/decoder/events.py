@@ -1,4 +1,4 @@
-"""What decoding yields, and how it is read from the child's messages, which are not to be trusted."""
+"""The events of decoding, and their validation when read from the child's messages, which are untrusted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pictures = NDArray[np.uint8]
 MAX_WARNINGS = 100
 _MAX_TEXT = 400
 _MARGIN, _SLACK_SECONDS = 1.2, 60.0
-_HIGHEST_RATE = 1e7  # what a header may claim; the stamps are measured and refused later
+_HIGHEST_RATE = 1e7  # upper bound for a header's claim; the measured rate is checked later
 _MOST_TRACKS = 10_000
 _TIMECODE = re.compile(r"\d{2}:\d{2}:\d{2}[:;]\d{2,3}")
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -49,7 +49,7 @@ class SnippetFrames:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """Samples in about [-1, 1]; the first is sample `start` since time 0. Chunks leave no gap.
+    """Samples in about [-1, 1]; the first is sample `start` since time 0. Chunks are contiguous.
 
     Mono is (n,), stereo (n, 2).
     """
@@ -60,11 +60,11 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class EndOfMedia:
-    """The whole: `duration` in seconds as decoded, snippets, decoded source frames, audio samples.
+    """The totals: `duration` in seconds as decoded, snippets, decoded source frames, audio samples.
 
-    Of a part that ends before the video does, `duration` is the container's claim; snippets and samples count from
-    the video's start, and at most to the part's end. `fps`, `timebase` and `variable_rate` are by the time stamps.
-    `shots` are the seconds at which new shots begin, if they were asked for.
+    For a part that ends before the video does, `duration` is what the container claims; snippets and samples are
+    counted from the video's start to the part's end at most. `fps`, `timebase` and `variable_rate` are measured from
+    the time stamps. `shots` are the seconds at which new shots begin, if they were asked for.
     """
 
     duration: float
@@ -78,7 +78,7 @@ class EndOfMedia:
     shots: tuple[float, ...] = ()
 
     def complete(self, info: VideoInfo) -> VideoInfo:
-        """`info` with what only the end of decoding tells."""
+        """`info` completed with what is only known at the end of decoding."""
         return replace(
             info,
             duration=self.duration,
@@ -90,7 +90,7 @@ class EndOfMedia:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most that a decoder may say under its limits: seconds, snippets, source frames and samples."""
+    """Upper bounds for a decoder's claims: seconds, snippets, source frames and samples."""
 
     seconds: float
     snippets: int
@@ -101,7 +101,7 @@ class Bounds:
 
     @staticmethod
     def of(request: DecodeRequest, limits: DecodeLimits) -> Bounds:
-        """A margin lies over the decoder's own limits, which stop it first."""
+        """The bounds for a request. They are above the decoder's own limits, which stop it first."""
         seconds = limits.max_duration_seconds * _MARGIN + _SLACK_SECONDS
         rate = request.frame_rate or limits.max_frame_rate
         return Bounds(
@@ -115,7 +115,7 @@ class Bounds:
 
 
 def read_info(fields: Mapping[str, Any], bounds: Bounds) -> VideoInfo:
-    """The child's view of a video; raises KeyError, TypeError or ValueError for anything else."""
+    """Parse the child's description of a video; raises KeyError, TypeError or ValueError if it is invalid."""
     info = parse_video(fields)
     for name, kind in _KINDS.items():
         _require(isinstance(getattr(info, name), kind), name)
@@ -136,7 +136,7 @@ def read_info(fields: Mapping[str, Any], bounds: Bounds) -> VideoInfo:
 
 
 def read_end(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> EndOfMedia:
-    """The child's last message; raises KeyError, TypeError or ValueError for anything else."""
+    """Parse the child's last message; raises KeyError, TypeError or ValueError if it is invalid."""
     warnings = parse_warnings(fields["warnings"][:MAX_WARNINGS])
     _require(all(is_text(one.code) and is_text(one.detail) for one in warnings), "warnings")
     times = [time for one in warnings for time in (one.start, one.end) if time is not None]
@@ -154,7 +154,7 @@ def read_end(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> EndOf
 
 
 def read_audio(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> AudioChunk:
-    """A piece of sound; raises KeyError, TypeError or ValueError for anything else."""
+    """Parse a chunk of sound; raises KeyError, TypeError or ValueError if it is invalid."""
     samples = np.frombuffer(payload, np.float32)
     if bounds.channels > 1:
         samples = samples.reshape(-1, bounds.channels)
@@ -164,7 +164,7 @@ def read_audio(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> Aud
 
 
 def read_count(value: object, most: int) -> int:
-    """A whole number from 0 to `most`; raises ValueError for anything else."""
+    """An integer from 0 to `most`; raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ValueError(f"{value!r} is no count up to {most}")
     return value
@@ -179,7 +179,7 @@ def _is_rate(value: object) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Short and printable: it is shown to people and written to logs."""
+    """Whether a text is short and printable, because it is shown to people and written to logs."""
     return isinstance(value, str) and len(value) <= _MAX_TEXT and value.isprintable()
 
 

@@ -1,4 +1,4 @@
-"""What a decode could not read or had to mend, as warnings."""
+"""Warnings about what decoding could not read or had to repair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_STRETCHES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one pass saw, in seconds from time 0: packets of pictures (`sent`), whole pictures (`shown`), ends."""
+    """What one pass found, in seconds from time 0: video packets (`sent`), decoded pictures (`shown`), and ends."""
 
     end: float
     sound_end: float
@@ -33,7 +33,7 @@ class Seen:
 
 
 def find_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultWarning]:
-    """Warnings about the file, in order of weight."""
+    """Warnings about the file, the most important first."""
     if not seen.is_part:
         yield from _truncated(media, seen)
     yield from _undecodable(seen, rate.fps)
@@ -57,7 +57,7 @@ def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
 
 
 def _undecodable(seen: Seen, fps: float) -> Iterator[ResultWarning]:
-    """Stretches for which there are packets and no pictures."""
+    """Time ranges with packets but without decoded pictures."""
     sent, shown = (np.sort(np.frombuffer(times, np.float64)) for times in (seen.sent, seen.shown))
     sent = sent[sent >= 0]
     if not len(sent) or not len(shown):
@@ -84,6 +84,6 @@ def _mended(seen: Seen) -> Iterator[ResultWarning]:
             first = max(0.0, min(times))
             count = f"{len(times)} place{'s' if len(times) > 1 else ''}"
             detail = (
-                f"The file's time stamps {what} in {count}, first at {first:.1f} seconds; they were mended."
+                f"The file's time stamps {what} in {count}, first at {first:.1f} seconds; they were repaired."
             )
             yield ResultWarning(code=WarningCode.MENDED_TIMESTAMPS, detail=detail, start=first)

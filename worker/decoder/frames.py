@@ -1,7 +1,7 @@
-"""Decoded frames onto the spec's grid, by their timestamps, and into snippets in shared memory.
+"""Places decoded frames on the spec's frame grid by their timestamps, and writes snippets to shared memory.
 
-Time 0 is the container's start, as a player shows it. Grid frame k shows what is on screen at k / rate: the last frame
-whose timestamp is not later (by more than a rounding error of millisecond timestamps).
+Time 0 is the container's start, as a player shows it. Grid frame k is the frame on screen at k / rate: the last one
+whose timestamp is not later, within the rounding error of millisecond timestamps.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ ROUNDING_SECONDS = 0.0015
 _CROP_MARGIN = Fraction(8, 7)
 _RATE_TOLERANCE = 0.9
 _LEAD_SECONDS = 0.5
-"""A first picture that comes so late is on screen from the start; before a later one the screen is black."""
+"""Seconds.
+
+A first picture that is at most this late is shown from the start; before a later one the screen is black.
+"""
 
 
 class Clock:
-    """Seconds of each frame since time 0, never falling; counts frames and refuses floods of them."""
+    """Gives each frame its seconds since time 0, which never decrease. Counts frames and refuses too many."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self.frames = 0
@@ -45,14 +48,14 @@ class Clock:
         self._recent: deque[float] = deque(maxlen=int(limits.max_frame_rate) + 1)
 
     def count(self, seconds: float) -> float:
-        """When the frame that is due at `seconds` is shown. Raises limit_exceeded."""
+        """The time at which the frame that is due at `seconds` is shown. Raises limit_exceeded."""
         self._last = max(seconds, self._last)
         self.frames += 1
         self._check()
         return self._last
 
     def end(self, last: VideoFrame, step: float, declared: float | None) -> float:
-        """Time at which the last frame leaves the screen: by its duration or as declared, if earlier."""
+        """The end of the last frame: by its duration, or the declared end if that is earlier."""
         shown = float(last.duration * last.time_base) if last.duration and last.time_base else step
         end = self._last + shown
         return round(declared if declared is not None and self._last < declared < end else end, 6)
@@ -69,7 +72,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How frames become upright pictures: display size (after rotation) and the display matrix's 2x2 part."""
+    """How frames are displayed: size after rotation, and the 2x2 part of the display matrix."""
 
     width: int
     height: int
@@ -77,12 +80,12 @@ class Shape:
 
     @property
     def turned(self) -> bool:
-        """Whether rows and columns change places."""
+        """Whether rows and columns are swapped."""
         a, b, c, d = self.matrix
         return abs(b) + abs(c) > abs(a) + abs(d)
 
     def orient(self, image: Image) -> Image:
-        """`image` (h, w, 3) as it is to be seen; x' = a x + c y, y' = b x + d y."""
+        """Rotate or mirror `image` (h, w, 3) for display; x' = a x + c y, y' = b x + d y."""
         a, b, c, d = self.matrix
         if self.turned:
             image = image.transpose(1, 0, 2)
@@ -102,7 +105,7 @@ def shape_of(frame: VideoFrame, aspect: float) -> Shape:
 
 
 class Scaler:
-    """Scales, converts to RGB and turns upright; one per output size, so that swscale keeps its tables."""
+    """Scales, converts to RGB and rotates. Use one per output size, so that swscale keeps its tables."""
 
     def __init__(self, shape: Shape, width: int, height: int) -> None:
         self._shape = shape
@@ -119,13 +122,13 @@ class Scaler:
 
 
 def fit(shape: Shape, max_side: int) -> tuple[int, int]:
-    """Width and height that fit into `max_side`, aspect kept, never enlarged."""
+    """The largest width and height within `max_side` at the same aspect ratio, never enlarged."""
     scale = min(1.0, max_side / max(shape.width, shape.height))
     return max(1, round(shape.width * scale)), max(1, round(shape.height * scale))
 
 
 class CentreCrop:
-    """Short side scaled to 8/7 of `size`, then the centre (size, size): I3D's input."""
+    """Scales the short side to 8/7 of `size`, then crops the centre (size, size): I3D's input."""
 
     def __init__(self, shape: Shape, size: int) -> None:
         short = round(size * _CROP_MARGIN)
@@ -141,9 +144,9 @@ class CentreCrop:
 
 
 class SnippetBuilder:
-    """Fills grid frames from decoded ones; each full snippet goes to `emit(index, faces, visual)`.
+    """Fills grid frames from decoded frames. Each complete snippet is passed to `emit(index, faces, visual)`.
 
-    Only frames that the request names are scaled; a frame held over several grid frames is scaled once.
+    Only requested frames are scaled. A frame that covers several grid frames is scaled once.
     """
 
     def __init__(
@@ -167,11 +170,11 @@ class SnippetBuilder:
 
     @property
     def is_full(self) -> bool:
-        """True when all that is wanted is there."""
+        """True when all requested snippets are complete."""
         return self._end is not None and self._slot >= self._end
 
     def push(self, frame: VideoFrame, seconds: float) -> None:
-        """Hold `frame` from `seconds` on; the one held so far fills the grid up to there."""
+        """Take the frame that is shown from `seconds` on. The previous frame fills the grid up to there."""
         check_size(frame.width, frame.height, self._limits)
         if self._held is None and seconds > _LEAD_SECONDS:
             self._held = _black(frame)
@@ -179,11 +182,11 @@ class SnippetBuilder:
         self._held, self._made = frame, {}
 
     def pass_time(self, seconds: float) -> None:
-        """Fill the grid up to `seconds`, where a picture begins that was not decoded."""
+        """Fill the grid up to `seconds`, where a picture begins that was skipped."""
         self._fill(seconds)
 
     def finish(self, end: float) -> int:
-        """Fill up to `end`, complete the last snippet by its last frame; returns its number, counted from 1."""
+        """Fill the grid up to `end`, complete the last snippet with its last frame; return the number of snippets."""
         self._fill(end)
         if self._slot == 0 and self._held is not None:
             self._place()
@@ -216,9 +219,9 @@ class SnippetBuilder:
 
 
 def brightness(frame: VideoFrame, side: int) -> Image | None:
-    """About `side` x `side` samples of the first plane's upper eight bits; None for formats without such a plane.
+    """About `side` x `side` samples of the first plane (its upper eight bits); None for formats without such a plane.
 
-    That plane is the brightness in all formats of cameras; in others it is close enough to see a cut.
+    That plane is the brightness in all camera formats; in others it is close enough to detect a cut.
     """
     parts = frame.format.components
     if not frame.planes or not parts or frame.format.has_palette:

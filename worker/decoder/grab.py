@@ -1,4 +1,4 @@
-"""Single frames: what is on screen at given seconds, on the same clock as everything else."""
+"""Decodes single frames: those on screen at given seconds, on the same time line as everything else."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.timeline.stamps import FrameOrder
 
 _MOST_HELD = 3000
-"""Packets of a group of pictures that are held back; a longer one is decoded as it comes."""
+"""Maximum number of packets of a group of pictures that are held back; longer groups are decoded at once."""
 _REORDER_SECONDS = 1.0
 
 
 def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> None:
     """The frames on screen at `times` (seconds, rising), each as a snippet of one face picture.
 
-    Before the first picture that is the first one, after the last one the last one.
+    Times before the first picture give the first one; times after the last one give the last one.
     """
     frames = _by_seeking(media, times) if media.is_seekable else _in_one_pass(media, times)
     for index, frame in enumerate(frames):
@@ -45,7 +45,7 @@ def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
 
 
 def _ordered(media: Media, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, float]]:
-    """Frames with their mended seconds."""
+    """Frames with their repaired times in seconds."""
     ready: list[tuple[VideoFrame, float]] = []
     order: FrameOrder[VideoFrame] = FrameOrder(
         lambda frame, seconds: ready.append((frame, seconds)), float(1 / media.rate), goes_on=True
@@ -59,7 +59,7 @@ def _ordered(media: Media, frames: Iterator[VideoFrame]) -> Iterator[tuple[Video
 
 
 def _in_one_pass(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
-    """Where seeking cannot be trusted: read all packets, decode only the groups of pictures that are looked at."""
+    """Without reliable seeking: read all packets, but decode only the needed groups of pictures."""
     wanted, shown = list(times), None
     for frame, seconds in _ordered(media, _looked_at(media, wanted)):
         while wanted and shown is not None and seconds > wanted[0] + ROUNDING_SECONDS:
@@ -73,7 +73,7 @@ def _in_one_pass(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
 
 
 def _looked_at(media: Media, wanted: list[float]) -> Iterator[VideoFrame]:
-    """Frames of the groups of pictures in which a wanted moment lies, and of the one before each."""
+    """Frames of the groups of pictures that contain a requested time, and of the group before each."""
     group: list[Packet[Any]] = []
     before: list[Packet[Any]] = []
     reached = 0.0

@@ -1,4 +1,4 @@
-"""The child's view of a container: opened from a file object alone, streams chosen, limits checked."""
+"""The child's view of a container: opens it from a file object, chooses its streams and checks limits."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ _DECODERS = (
 )
 _INDEXED = {"mov", "mp4", "matroska", "webm"}
 _DECLARING = _INDEXED | {"avi", "flv", "asf", "mxf", "ogg"}
-"""Containers whose header states how long they are."""
+"""Containers whose header states their duration."""
 _FARTHEST_START = 30.0
-"""Streams that begin earlier than those used by more than this have a clock of their own."""
+"""Seconds. Streams that begin earlier than the used ones by more than this are on a different clock."""
 _PRIMING_SECONDS = 0.1
 DURATION_MARGIN = 2.0
-"""Seconds beyond the limit that are let pass: headers round, last frames last."""
+"""Tolerance of the duration limit in seconds: headers are rounded, and the last frame has a duration, too."""
 _MOST_REORDERED = 16
 _MAX_ASPECT = 8
 _DEFAULT_RATE = Fraction(25)
@@ -77,25 +77,26 @@ class Media:
 
     @property
     def rate(self) -> Fraction:
-        """The video's average frames per second; 25 where the container gives none."""
+        """The video's average frames per second; 25 if the container does not state it."""
         return self.video.average_rate or self.video.guessed_rate or _DEFAULT_RATE
 
     @property
     def audio(self) -> AudioStream | None:
-        """The first of the sound tracks that are listened to."""
+        """The first of the sound tracks that are used."""
         return self.sounds[0] if self.sounds else None
 
     @property
     def zero(self) -> float:
-        """Stamp in seconds at which a player starts."""
+        """The time stamp in seconds at which a player starts."""
         if self._zero is None:
             self._zero = self._find_zero()
         return self._zero
 
     def _find_zero(self) -> float:
-        """The first stamp of any stream, as far as those used are near it.
+        """The first time stamp of any stream, if those of the used streams are near it.
 
-        Sound that starts a moment before the first picture only primes its decoder: time 0 is the picture's then.
+        Sound that starts slightly before the first picture only primes its decoder. In that case time 0 is the
+        picture's.
         """
         if self.counts_packets:
             return 0.0
@@ -114,7 +115,7 @@ class Media:
 
     @property
     def declared_end(self) -> float | None:
-        """Seconds from time 0 at which the container says that the video ends."""
+        """The end of the video in seconds from time 0, as the container states it."""
         stream = self.video
         if not stream.duration or stream.start_time is None or not stream.time_base:
             return None
@@ -122,7 +123,7 @@ class Media:
 
     @property
     def declared_length(self) -> float | None:
-        """Seconds from time 0 that the header promises; None where libav could only estimate them."""
+        """The duration in the header, in seconds from time 0; None if libav could only estimate it."""
         if not self._formats & _DECLARING:
             return None
         if self.declared_end is not None:
@@ -131,7 +132,7 @@ class Media:
 
     @property
     def trusted_end(self) -> float | None:
-        """Stamp up to which gaps are the container's own; None where a long gap is a broken clock."""
+        """The time stamp up to which gaps are trusted; None if a long gap means a broken clock."""
         if not self._formats & _INDEXED:
             return None
         duration = self.container.duration
@@ -147,13 +148,16 @@ class Media:
         return bool(self.video.time_base and _INDEXED & self._formats)
 
     def seek(self, seconds: float) -> None:
-        """Go on from the last keyframe up to a moment from time 0; raises libav's errors."""
+        """Seek to the last keyframe at or before a time from time 0; raises libav's errors."""
         assert self.video.time_base  # noqa: S101
         stamp = self.zero + max(0.0, seconds)
         self.container.seek(int(stamp / self.video.time_base), stream=self.video)
 
     def seconds(self, frame: VideoFrame) -> float | None:
-        """When a frame is due. AVI stores no stamps: there the order of packets is the only clock."""
+        """The time at which a frame is shown.
+
+        AVI stores no time stamps, so there the order of packets is the only clock.
+        """
         if not self.counts_packets:
             return None if frame.time is None else frame.time - self.zero
         if frame.dts is None or not frame.time_base:
@@ -165,13 +169,13 @@ class Media:
         return seconds - self._decoder_delay
 
     def packet_seconds(self, packet: Packet[Any]) -> float | None:
-        """When a packet is due."""
+        """The time at which a packet is shown."""
         return self.seconds_of(
             packet, packet.dts if self.counts_packets or packet.pts is None else packet.pts
         )
 
     def seconds_of(self, packet: Packet[Any], ticks: int | None) -> float | None:
-        """A stamp in a packet's time base as seconds from time 0."""
+        """Convert a time stamp in a packet's time base to seconds from time 0."""
         base = packet.time_base if ticks is not None else None
         return None if ticks is None or not base else in_seconds(ticks, base) - self.zero
 
@@ -181,7 +185,7 @@ class Media:
         return self.container.format.name == "avi"
 
     def describe(self, width: int, height: int) -> dict[str, Any]:
-        """What is known when the first picture, `width` x `height` as displayed, is there."""
+        """What is known at the first picture, which is `width` x `height` as displayed."""
         return {
             "duration": self.duration,
             "fps": float(self.rate),
@@ -194,14 +198,14 @@ class Media:
         }
 
     def rate_meter(self) -> RateMeter:
-        """For the stamps of the video's packets."""
+        """A rate meter for the time stamps of the video's packets."""
         stream = self.video
         real = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         return RateMeter(real, float(stream.time_base or 0))
 
     @property
     def start_timecode(self) -> str | None:
-        """SMPTE timecode of the first frame, where the file carries one."""
+        """SMPTE timecode of the first frame, if the file has one."""
         for tags in (
             self.video.metadata,
             self.container.metadata,
@@ -213,7 +217,7 @@ class Media:
 
     @property
     def drop_frame(self) -> bool | None:
-        """Whether the start timecode counts drop frame; None without one."""
+        """Whether the start timecode is drop-frame; None without one."""
         timecode = self.start_timecode
         return None if timecode is None else ";" in timecode or "." in timecode[-3:]
 
@@ -227,7 +231,7 @@ def _start(stream: VideoStream | AudioStream | None) -> float | None:
 def open_media(
     file: BinaryIO, container_format: str, limits: DecodeLimits, audio_track: int | None = None
 ) -> Media:
-    """Open `file` as the format its first bytes told; nothing else is probed and no path is ever opened.
+    """Open `file` as the format detected from its first bytes. No other format is probed and no path is opened.
 
     Raises no_video, unsupported_format, encrypted, limit_exceeded, or libav's own error for a damaged container.
     """
@@ -236,7 +240,7 @@ def open_media(
     usable = _usable_sound(container)
     choice = choose_tracks(container, usable, audio_track)
     if choice is not None and len(usable) > 1 and choice.reason != "asked":
-        # Tracks were listened to: begin again.
+        # Choosing a track read some packets: go back to the start.
         container.close()
         file.seek(0)
         container = _open(file, container_format, limits)
@@ -297,7 +301,7 @@ def _usable_sound(container: InputContainer) -> list[AudioStream]:
 
 
 def _check(media: Media, limits: DecodeLimits) -> None:
-    """Refuse what the header already shows to be too much; lying headers are caught while decoding."""
+    """Refuse videos that exceed a limit by their header. Wrong headers are caught while decoding."""
     check_size(media.video.codec_context.width, media.video.codec_context.height, limits)
     durations = [(media.container.duration or 0) / _MICROSECONDS, media.duration]
     if max(durations) > limits.max_duration_seconds + DURATION_MARGIN and media.is_seekable:
@@ -316,7 +320,7 @@ def _configure(media: Media, limits: DecodeLimits) -> None:
 
 
 def check_size(width: int, height: int, limits: DecodeLimits) -> None:
-    """Raises limit_exceeded for a frame of too many pixels or too long a side."""
+    """Raise limit_exceeded for a frame with too many pixels or too long a side."""
     if max(width, height) > limits.max_side_pixels or width * height > limits.max_frame_pixels:
         most = f"{limits.max_side_pixels} a side and {limits.max_frame_pixels} in all"
         raise _exceeded(f"{width}x{height} pixels, at most {most}")
@@ -342,6 +346,6 @@ def _exceeded(what: str) -> SentilocError:
 
 
 def pixel_aspect(stream: VideoStream) -> float:
-    """Width of a pixel over its height; 1 where unknown or absurd."""
+    """Width of a pixel over its height; 1 if unknown or implausible."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 1 / _MAX_ASPECT <= ratio <= _MAX_ASPECT else 1.0

@@ -1,4 +1,4 @@
-"""The parent's side of the decoder child: starts it, reads it, watches it, and never outlives it."""
+"""The parent's side of the decoder child: starts it, reads its messages, watches it, and ends it."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _REPORTED = frozenset(
         *("limit_exceeded", "resource_limit", "internal"),
     }
 )
-"""What a file, or a sound track that it lacks, can cause; the parent accepts no other code from a child."""
+"""The errors that a file or a missing sound track can cause. The parent accepts no other code from a child."""
 
 
 class Message(NamedTuple):
-    """One message of the child, not yet to be trusted beyond its size."""
+    """One message of the child. Only its size has been checked."""
 
     kind: bytes
     fields: dict[str, Any]
@@ -53,10 +53,10 @@ class Message(NamedTuple):
 
 
 class Child(Protocol):
-    """What is asked of the child's process; `wait` raises `subprocess.TimeoutExpired`."""
+    """The interface of the child's process; `wait` raises `subprocess.TimeoutExpired`."""
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill the process."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, negative for a signal."""
@@ -74,8 +74,8 @@ def prepare_decoders() -> None:
 class DecoderProcess:
     """A confined child that decodes one open file. Use as a context manager: leaving it kills the child.
 
-    The child ends with this process at the latest. `on_wait` is called about four times a
-    second while the child is awaited; what it raises goes through, so it can carry cancellation.
+    The child ends with this process at the latest. `on_wait` is called about four times a second while waiting for the
+    child. Its exceptions are passed on, so it can be used for cancellation.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class DecoderProcess:
         self._waited = 0.0
         self._stack = ExitStack()
         try:
-            # The child's ends are closed here once it has them: a pipe ends when its last writer does.
+            # Close the child's ends here once it has them: a pipe only ends when its last writer is closed.
             with ExitStack() as lent:
                 self._start(media, container_format, grab_seconds, lent)
         except BaseException:
@@ -103,7 +103,7 @@ class DecoderProcess:
     def _start(
         self, media: BinaryIO, container_format: str, grab_seconds: Sequence[float] | None, lent: ExitStack
     ) -> None:
-        """Start the child; `lent` closes the ends that only the child keeps."""
+        """Start the child; `lent` closes the pipe ends that only the child keeps."""
         size = SLOTS * self._request.slot_bytes
         shared = self._stack.enter_context(_shared_file(size))
         self.memory = self._stack.enter_context(mmap(shared.fileno(), size))
@@ -143,7 +143,7 @@ class DecoderProcess:
         self._stack.close()
 
     def _end(self) -> None:
-        # Not asked to end: a child that was taken over would not.
+        # Kill it rather than ask it to end: a compromised child would ignore that.
         self.child.kill()
         self.child.wait(_EXIT_SECONDS)
 
@@ -155,7 +155,7 @@ class DecoderProcess:
             log.debug("the decoder is gone; its end is read next")
 
     def messages(self) -> Iterator[Message]:
-        """Messages up to the end of decoding; the caller stops reading at END.
+        """Yield messages up to the end of decoding; the caller stops reading at END.
 
         Raises the child's own error, resource_limit for a child that exceeded a limit or stalled, and
         corrupt_media for one that crashed.
@@ -187,7 +187,7 @@ class DecoderProcess:
         parts = bytearray()
         while len(parts) < size:
             self._await_bytes()
-            # Straight from the pipe: a buffered reader would block for more than is there.
+            # Read directly from the pipe: a buffered reader would block until its buffer is full.
             part = os.read(self._messages, size - len(parts))
             if not part:
                 raise self._death()
@@ -205,7 +205,7 @@ class DecoderProcess:
                 raise _resource_limit("The decoder made no progress.")
             if self._waited + time.monotonic() - start > self._limits.wall_seconds:
                 raise _resource_limit("Decoding the video takes longer than is allowed.")
-        # Only the child's own time counts: a slow network or a full queue in the parent is not its fault.
+        # Only the time in which the child works counts: it is not at fault if the parent's queues are full.
         self._waited += time.monotonic() - start
 
     def _death(self) -> SentilocError:
@@ -214,7 +214,7 @@ class DecoderProcess:
         except subprocess.TimeoutExpired:
             return _resource_limit("The decoder does not answer.")
         log.warning("the decoder ended with exit status %d", code)
-        # SIGKILL is the kernel's answer to the memory limit; nobody else sends it before `_end`.
+        # The kernel sends SIGKILL at the memory limit; nothing else sends it before `_end`.
         if -code in _OUT_OF_LIMIT:
             return _resource_limit("Decoding the video takes more memory or processor time than is allowed.")
         if code < 0:
@@ -223,9 +223,9 @@ class DecoderProcess:
 
 
 def _shared_file(size: int) -> BinaryIO:
-    """An unnamed file in memory; unlike a named segment it cannot be left behind.
+    """An unnamed file in memory. Unlike a named segment it cannot be left behind after a crash.
 
-    It is sealed at its size: a child that shrank it would make the parent's next read a bus error.
+    Its size is sealed: if the child could shrink it, the parent's next read would end with a bus error.
     """
     if sys.platform != "linux":
         file: BinaryIO = TemporaryFile(buffering=0)  # noqa: SIM115
@@ -245,7 +245,7 @@ def _log_confinement(message: Message) -> None:
 
 
 def _reported_error(message: Message) -> SentilocError:
-    """The child's own words, if they are short and printable and the code is one that a file can cause."""
+    """The error that the child reported, if it is short and printable and its code is one that a file can cause."""
     trace = message.fields.get("trace")
     if isinstance(trace, str):
         log.info("the decoder gave up: %r", trace)

@@ -1,4 +1,4 @@
-"""What a decode is asked for and what it may cost: shared by the parent and the confined child."""
+"""The request to the decoder and its limits, shared by the parent and the sandboxed child."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ MAX_FACE_SIDE = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeRequest:
-    """Which frames and samples to hand over.
+    """The frames and samples to decode.
 
-    `frame_rate` is the grid in frames per second; None takes the video's own average rate.
-    `face_samples` are positions within a snippet whose frames are wanted at up to `face_max_side` pixels.
-    `visual_size`, if given, asks for all frames of a snippet: short side scaled to 8/7 of it, centre cropped.
-    `audio_rate`, if given, asks for audio at that many samples per second, of `audio_channels`: 1 (mono) or 2.
-    `audio_track` asks for one of the file's sound tracks, counted from 1; None chooses.
-    `first_snippet` up to but without `end_snippet` (None: all that follow) are wanted, with their sound.
-    `find_shots` asks for the moments at which new shots begin.
+    `frame_rate` is the rate of the frame grid in frames per second; None means the video's average rate.
+    `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
+    pixels. `visual_size`, if given, requests all frames of a snippet: short side scaled to 8/7 of it, then
+    centre-cropped. `audio_rate`, if given, requests audio at that many samples per second with `audio_channels`: 1
+    (mono) or 2. `audio_track` is the number of a sound track, counted from 1; None chooses one. `first_snippet`
+    (inclusive) and `end_snippet` (exclusive; None: the end) are the requested range, with its sound. `find_shots`
+    requests the times at which new shots begin.
     """
 
     frame_rate: float | None = 25.0
@@ -51,13 +51,13 @@ class DecodeRequest:
 
     @property
     def slot_bytes(self) -> int:
-        """Bytes that hold any one snippet: faces first, then the visual frames."""
+        """Bytes of the largest snippet: faces first, then the visual frames."""
         return max(1, len(self.face_samples) * self.face_max_side**2 * 3 + self.visual_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeLimits:
-    """What one file may cost. Sizes in bytes, times in seconds, rates in frames per second."""
+    """Limits for one file. Sizes in bytes, times in seconds, rates in frames per second."""
 
     max_duration_seconds: float = 4 * 3600
     max_side_pixels: int = 8192

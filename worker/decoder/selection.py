@@ -1,8 +1,8 @@
-"""Which packets of pictures are decoded: those that others are predicted from, and those that are looked at.
+"""Selects the video packets to decode: pictures from which others are predicted, and pictures that are needed.
 
-A picture is looked at if it is on screen at a sample of the request. One that is not, and that nothing is predicted
-from, is left out before the decoder sees it. So every picture that is looked at is the same, bit for bit, as if all
-had been decoded.
+A picture is needed if it is on screen at a sample of the request. A disposable picture (nothing is predicted from it)
+that is not needed never reaches the decoder. So every needed picture is bit for bit the same as if all had been
+decoded.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from sentiloc.worker.decoder.disposable import IsDisposable
 from sentiloc.worker.decoder.frames import ROUNDING_SECONDS
 
 _MOST_HELD = 512
-"""Packets of all streams that wait until it is known when the next picture is shown."""
+"""Maximum number of packets, of all streams, that wait until the time of the next picture is known."""
 _USUAL_OF, _LARGE = 12, 2.0
 _TINY = 1e-6
 _NEIGHBOURS = 40
-"""Packets of pictures that may lie between one and the one shown after it: codecs reorder at most 16."""
+"""Maximum distance in packets between a picture and the one shown after it: codecs reorder at most 16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """The moments that are looked at: k / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`."""
+    """The sample times: k / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`."""
 
     rate: float
     length: int
@@ -37,7 +37,7 @@ class Samples:
     end: int | None
 
     def any_between(self, start: float, end: float) -> bool:
-        """Whether one shows a picture that is on screen in [start, end) seconds, as `SnippetBuilder` has it."""
+        """Whether a sample lies in [start, end) seconds, by the same rule as in `SnippetBuilder`."""
         low = max(self.first, ceil((start - ROUNDING_SECONDS - _TINY) * self.rate))
         high = floor((end - ROUNDING_SECONDS + _TINY) * self.rate)
         high = high if self.end is None else min(high, self.end - 1)
@@ -53,11 +53,11 @@ class _Held:
 
 
 class Selection:
-    """Passes packets on, in order, and says of each whether it is needed.
+    """Yields packets in order, each with whether it is needed.
 
-    `seconds(packet, ticks)` puts a stamp on the video's time line. Nothing is left out before `begin` or after `stop`.
-    With `keeps_cuts` all pictures are needed before one that can hardly be predicted from those before it, so that
-    a change of shot is found where it is: such pictures are keyframes or take many more bytes than others.
+    `seconds(packet, ticks)` converts a time stamp to the video's time line. Nothing is skipped before `begin` or after
+    `stop`. With `keeps_cuts`, the pictures just before a likely shot change are kept, so that the change is found at
+    the right picture. A shot change is likely at keyframes and at pictures that take many more bytes than others.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class Selection:
         self._new_pictures: deque[tuple[float, bool]] = deque(maxlen=_NEIGHBOURS)
 
     def begin(self) -> None:
-        """From here on packets may be left out, unless `stop` was called."""
+        """Allow skipping from here on, unless `stop` was called."""
         self._is_on = not self._has_stopped
 
     def stop(self) -> None:
-        """Leave out nothing any more: the file is damaged or its clock broken, so that nothing should be assumed."""
+        """Skip nothing from here on: the file is damaged or its clock broken, so no assumption is safe."""
         self._has_stopped, self._is_on = True, False
 
     def of(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
-        """Each packet, and whether it is to be decoded. The last ones always are."""
+        """Yield each packet and whether to decode it. The last packets are always decoded."""
         for packet in packets:
             self._held.append(self._note(packet))
             while self._held and (is_needed := self._decide(self._held[0])) is not None:
@@ -114,17 +114,17 @@ class Selection:
         return _Held(packet, shown if is_free and self._is_on else None)
 
     def _is_large(self, size: int) -> bool:
-        """Whether a picture that others are predicted from takes many more bytes than those before it."""
+        """Whether a reference picture takes many more bytes than those before it."""
         usual = sorted(self._usual)[len(self._usual) // 2] if self._usual else size
         self._usual.append(size)
         return size > _LARGE * usual
 
     def _is_before_cut(self, shown: float) -> bool:
-        """Whether one of the pictures that this one may be predicted from begins a shot."""
+        """Whether one of the pictures from which this one may be predicted begins a shot."""
         return any(is_new for picture, is_new in self._new_pictures if picture > shown)
 
     def _decide(self, held: _Held) -> bool | None:
-        """Whether the oldest packet is needed; None as long as later ones must be seen to know."""
+        """Whether the oldest packet is needed; None if later packets are required to decide."""
         shown = held.droppable_at
         if shown is None or not self._is_on:
             return True

@@ -1,6 +1,6 @@
 """The system calls that decoding needs, as a seccomp filter that refuses all others.
 
-The list was taken from traces of the child over every accepted container and codec. Calls that reach other processes
+The list comes from traces of the child with every accepted container and codec. Calls that could affect other processes
 are allowed with harmless arguments only.
 """
 
@@ -25,7 +25,7 @@ _AT_EMPTY_PATH = 0x1000
 _F_GETFD, _F_GETFL, _F_DUPFD_CLOEXEC = 1, 3, 1030
 _PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
 
-# What is called most comes first. Numbers from the kernel's tables.
+# The most frequent calls come first, because the filter tests them in this order. Numbers from the kernel's tables.
 _FREE: dict[str, dict[str, int]] = {
     "x86_64": {
         **{
@@ -87,7 +87,7 @@ _FREE: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """Numbers of the calls whose arguments are checked."""
+    """The system-call numbers of one architecture, including those whose arguments are checked."""
 
     architecture: int
     mmap: int
@@ -111,9 +111,9 @@ class _FilterProgram(ctypes.Structure):
 
 
 def install_allowlist() -> bool:
-    """Refuse all other calls with EPERM from now on, in this and all later threads; False on unknown machines.
+    """Refuse all other calls with EPERM from now on, in this and all later threads; False on unknown architectures.
 
-    Raises AttributeError or OSError where the system has no seccomp.
+    Raises AttributeError or OSError if the system has no seccomp.
     """
     name = platform.machine()
     if name not in _MACHINES:
@@ -125,10 +125,10 @@ def install_allowlist() -> bool:
 
 
 def allowlist(machine: str, pid: int) -> bytes:
-    """Classic BPF over `struct seccomp_data`: 8 bytes an instruction.
+    """The filter as classic BPF over `struct seccomp_data`, 8 bytes per instruction.
 
     Calls of a foreign architecture kill the process. Memory never becomes executable. New threads are allowed, new
-    processes are not. Signals go to the process `pid` alone, which is what `abort` needs.
+    processes are not. Signals may only be sent to the process `pid` itself, which `abort` needs.
     """
     calls = _MACHINES[machine]
     lines = [
@@ -148,7 +148,7 @@ def allowlist(machine: str, pid: int) -> bytes:
     lines += _if_argument(calls.fcntl, 1, _EQUALS, (_F_GETFD, _F_GETFL, _F_DUPFD_CLOEXEC))
     lines += _if_argument(calls.prctl, 0, _EQUALS, (_PR_SET_NAME, _PR_SET_VMA))
     lines += _if_argument(calls.tgkill, 0, _EQUALS, (pid,))
-    # glibc then falls back to clone, whose flags can be read here.
+    # clone3 passes its flags in memory, which a filter cannot read. After ENOSYS, glibc falls back to clone.
     lines += [_line(_EQUALS, calls.clone3, 0, 1), _line(_RETURN, _ERRNO | _ENOSYS)]
     return b"".join([*lines, _line(_RETURN, _ERRNO | _EPERM)])
 
@@ -156,7 +156,9 @@ def allowlist(machine: str, pid: int) -> bytes:
 def _if_argument(
     number: int, argument: int, test: int, values: tuple[int, ...], *, fits: bool = True
 ) -> list[bytes]:
-    """Allow a call if its argument's low word passes the test for one of the values, or for none if not `fits`."""
+    """Allow a call if its argument's low word passes the test for one of the values, or, if not `fits`, for none of
+    them.
+    """
     tests = [_line(test, value, len(values) - place, 0) for place, value in enumerate(values)]
     found, missed = (_ALLOW, _ERRNO | _EPERM) if fits else (_ERRNO | _EPERM, _ALLOW)
     body = [

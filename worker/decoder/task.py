@@ -1,4 +1,4 @@
-"""What the confined child is told to do, and where it puts what it makes."""
+"""The task of the sandboxed child, and its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from sentiloc.worker.sound.soundtrack import Samples
 
 _MOST_WAITING = 120
-"""Chunks of sound, half a second each, that wait for the first picture."""
+"""Maximum number of sound chunks, half a second each, that wait for the first picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,19 @@ def read_task(raw: dict[str, Any]) -> Task:
 
 
 class Output:
-    """Puts pictures into the shared slots and tells the parent."""
+    """Writes pictures into the shared slots and notifies the parent."""
 
     def __init__(self, sender: Sender, memory: mmap.mmap, request: DecodeRequest) -> None:
         self._sender, self._memory, self._request = sender, memory, request
         self._waiting: list[tuple[int, Samples]] | None = []
 
     def begin(self, info: dict[str, Any]) -> None:
-        """Say what the video is; sound that came before is sent after it."""
+        """Describe the video to the parent. Sound that was decoded earlier is sent after it."""
         self._sender.send(channel.INFO, info)
         self._release()
 
     def snippet(self, index: int, faces: list[Image], visual: list[Image]) -> None:
-        """One snippet: faces (k, h, w, 3), then the visual frames (n, size, size, 3)."""
+        """Send one snippet: faces (k, h, w, 3), then the visual frames (n, size, size, 3)."""
         slot = self._sender.take_slot()
         start = slot * self._request.slot_bytes
         for image in (*faces, *visual):
@@ -66,7 +66,7 @@ class Output:
         self._sender.send(channel.SNIPPET, {"index": index, "slot": slot, "faces": shape})
 
     def audio(self, start: int, samples: Samples) -> None:
-        """Samples (n,), or (n, 2) of stereo, from sample `start` on."""
+        """Send samples (n,), or (n, 2) for stereo, that begin at sample `start`."""
         if self._waiting is not None:
             self._waiting.append((start, samples))
             if len(self._waiting) > _MOST_WAITING:
@@ -75,12 +75,12 @@ class Output:
         self._sender.send(channel.AUDIO, {"start": start}, samples.tobytes())
 
     def end(self, fields: dict[str, Any], shots: Sequence[float] = ()) -> None:
-        """The last message, with the seconds at which new shots begin."""
+        """Send the last message, with the times in seconds at which new shots begin."""
         self._release()
         self._sender.send(channel.END, fields, np.asarray(shots, np.float64).tobytes())
 
     def tick(self) -> None:
-        """Show that there is progress."""
+        """Report progress."""
         self._sender.tick()
 
     def _release(self) -> None:

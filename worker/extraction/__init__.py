@@ -1,1 +1,1 @@
-"""From a decoded video to snippet features, and their cache."""
+"""Extraction of snippet features from a decoded video, and their cache."""

@@ -1,7 +1,6 @@
 """Caches arrays on disk by owner and key, within limits of size and age.
 
-What one owner's jobs have left is not found by another's: the time that a job takes would tell one owner which videos
-another has sent.
+Owners do not share entries. Otherwise the duration of a job would reveal to one owner which videos another has sent.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _owner: ContextVar[str] = ContextVar("cache_owner", default="")
 
 @contextlib.contextmanager
 def cached_for(owner: str) -> Iterator[None]:
-    """Within the block, all caches hold and find only what belongs to `owner`; empty: what belongs to nobody."""
+    """Within the block, all caches store and find only entries of `owner`; it is empty for jobs without a key."""
     token = _owner.set(owner)
     try:
         yield
@@ -67,21 +66,21 @@ def _place(folder: Path, owner: str) -> Path:
 class ArrayCache:
     """A folder of entries, shared by any number of processes.
 
-    An entry is written whole or not at all; one that cannot be read counts as missing and is removed. Above
-    `max_bytes` the entries unused for longest go, and any entry unused for `max_age_seconds` goes.
+    Entries are written atomically. An unreadable entry counts as missing and is removed. Above `max_bytes` the least
+    recently used entries are removed, and so is every entry unused for `max_age_seconds`.
     """
 
     def __init__(self, folder: Path, max_bytes: int, max_age_seconds: float) -> None:
         self._folder, self._max_bytes, self._max_age_seconds = folder, max_bytes, max_age_seconds
 
     def load(self, key: str) -> dict[str, Array] | None:
-        """The arrays stored under `key`, if there are any."""
+        """The arrays stored under `key`; None if there are none."""
         path = self._path(key)
         try:
             if time.time() - path.stat().st_mtime > self._max_age_seconds:
                 path.unlink()
                 return None
-            # Its checksums cover every byte of the arrays.
+            # The checksums of the zip format cover every byte of the arrays.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             os.utime(path)
@@ -98,7 +97,7 @@ class ArrayCache:
         self._path(key).unlink(missing_ok=True)
 
     def store(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Keep arrays, if there is room; a cache that cannot be written is logged, not an error."""
+        """Store arrays if there is room. A failed write is logged; it is not an error."""
         part = self._place / f"{key}.{os.getpid()}.part"
         try:
             self._place.mkdir(parents=True, exist_ok=True)
@@ -121,7 +120,7 @@ class ArrayCache:
         return self._place / f"{key}{_SUFFIX}"
 
     def _evict(self) -> None:
-        """Remove what is too old or too much, of all owners together, and what killed processes left."""
+        """Remove entries above the limits of age and size, over all owners, and files that killed processes left."""
         now, kept = time.time(), 0
         paths = [*self._folder.iterdir(), *self._folder.glob(f"{_OWNED}*/*")]
         entries = [(_status(path), path) for path in paths if not path.name.startswith(_OWNED)]
@@ -135,7 +134,7 @@ class ArrayCache:
 
 
 def cache_key(video: Path, identity: str) -> str:
-    """SHA-256 over a file's bytes and `identity`, which names all else that the arrays depend on."""
+    """SHA-256 over a file's bytes and `identity`, which names everything else that the arrays depend on."""
     status = video.stat()
     digest = _digest(video, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     return hashlib.sha256(f"{digest}:{identity}".encode()).hexdigest()
@@ -143,7 +142,7 @@ def cache_key(video: Path, identity: str) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _digest(video: Path, *_: int) -> str:
-    """A job asks for several keys of one file, which is read once."""
+    """The digest of a file. It is remembered, because a job needs several keys of the same file."""
     digest = hashlib.sha256()
     with video.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):

@@ -33,15 +33,18 @@ It may raise `SentilocError(cancelled)`, which stops the work and the decoder at
 
 FACE_DETECTOR_PACKAGE, EXPRESSION_PACKAGE = "face-detector", "expression"
 FACE_MAX_SIDE = 1280
-"""Faces of 40 px in 1080p are 27 px then. A 720p frame is not scaled at all, which costs less than scaling it down."""
+"""A face of 40 px in 1080p then has 27 px.
+
+720p frames are not scaled at all, which is cheaper than scaling them down.
+"""
 VISUAL_SIZE = 224
 REVISION = 2
-"""Raise it with any change of code that changes features, so that cached ones are extracted again."""
+"""Raise this with every code change that changes features, so that cached features are extracted again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extractor:
-    """Extractors of one spec, loaded and warm. Features under way lie in `folder`, default the system's."""
+    """The loaded extractors of one spec. Temporary features are stored in `folder`, by default the system's."""
 
     spec: ModelSpec
     limits: DecodeLimits
@@ -53,7 +56,10 @@ class Extractor:
 
     @property
     def identity(self) -> str:
-        """Everything that features depend on besides the file, as JSON: `networks` holds graphs' digests and device."""
+        """Everything that features depend on besides the file, as JSON.
+
+        `networks` has the graphs' digests and the device.
+        """
         limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
         parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
         return json.dumps(parts, sort_keys=True)
@@ -63,8 +69,8 @@ class Extractor:
     ) -> Extraction:
         """Features of one video, or of a part of it; raises what `worker.decoder.decode.decode` and `report` raise.
 
-        Decoding, faces and pictures run side by side. Whatever of them is slowest makes the others wait. `look` is
-        called again and again with what there is.
+        Decoding, faces and pictures run in parallel; the slowest of them sets the pace. `look` is called repeatedly
+        with the current state.
         """
         report("decoding", 0.0)
         on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
@@ -113,7 +119,7 @@ def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
 
 
 def face_samples(face: FaceStream | None, snippet_frames: int) -> tuple[int, ...]:
-    """Frames of a snippet that are searched for faces: evenly spaced, away from its ends."""
+    """The frames of a snippet that are searched for faces: evenly spaced, away from its ends."""
     if face is None:
         return ()
     count = face.samples_per_snippet
@@ -133,7 +139,7 @@ def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
 
 
 def _i3d_path(spec: ModelSpec, config: RuntimeConfig) -> Path:
-    """The network that the spec's visual stream was extracted with."""
+    """The network with which the spec's visual stream was extracted."""
     return require_i3d(config.precision, spec.visual.extractor if spec.visual else IMAGENET_I3D)
 
 
@@ -156,7 +162,7 @@ def _load_visual(spec: ModelSpec, config: RuntimeConfig) -> VisualExtractor:
 
 
 def _timed(events: Generator[Event, None, None], clock: StageClock) -> Iterator[Event]:
-    """The decoder's events; the time spent waiting for each counts as decoding."""
+    """Yield the decoder's events. The time spent waiting for them counts as decoding."""
     while True:
         with clock.time("decoding"):
             event = next(events, None)
@@ -166,7 +172,7 @@ def _timed(events: Generator[Event, None, None], clock: StageClock) -> Iterator[
 
 
 def throttled(call: Callable[[], None], seconds: float = 0.25) -> Callable[[], None]:
-    """`call`, at most every `seconds`."""
+    """A wrapper that runs `call` at most every `seconds`."""
     last = -seconds
 
     def limited() -> None:

@@ -1,4 +1,4 @@
-"""A running extraction: turns the decoder's events into features and keeps nothing else."""
+"""A running extraction: turns the decoder's events into features and discards the rest."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ BATCH = 8
 
 
 _LATE_SOUND = 64
-"""Snippets that sound may be behind pictures before it counts as over, for a look at what is there."""
+"""If sound lags behind pictures by more than this many snippets, a provisional look treats it as ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Snippets `first` up to but without `end` of a video; `end` None is the video's."""
+    """Snippets `first` (inclusive) to `end` (exclusive) of a video; `end` None means the video's end."""
 
     first: int = 0
     end: int | None = None
@@ -43,11 +43,10 @@ WHOLE = Part()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """One video's features, what the decoder learned about it, and seconds spent per stage.
+    """One video's features, the decoder's findings, and the seconds spent per stage.
 
-    Of a part of a video, the features are those from its snippet `first` on. `warnings` say what could not be read.
-    `faces` tells whose face was read and among how many; None where nobody looked.
-    `shots` are the seconds at which new shots begin.
+    For a part of a video, the features begin at snippet `first`. `warnings` say what could not be read. `faces` are the
+    faces seen; None if no faces were searched. `shots` are the seconds at which new shots begin.
     """
 
     info: VideoInfo
@@ -59,7 +58,7 @@ class Extraction:
     shots: tuple[float, ...] = ()
 
     def cut(self, part: Part) -> Extraction:
-        """The same of a part of this video."""
+        """The extraction restricted to a part of this video."""
         whole, inside = self.features, slice(part.first, part.end)
         features = SnippetFeatures(
             visual=None if whole.visual is None else whole.visual[inside],
@@ -74,21 +73,21 @@ class Extraction:
 
     @property
     def faces_seen(self) -> int:
-        """Snippets that show a face."""
+        """The number of snippets that show a face."""
         return int(self.features.face_present.sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceSightings:
-    """Faces seen in each of T snippets, `count` (T,), and the box (T, 4) of the one that was read: x1, y1, x2, y2 as
-    shares of the picture's width and height, zero where none was.
+    """Faces in each of T snippets: their number `count` (T,), and the box (T, 4) of the face that was used, x1, y1, x2,
+    y2 as shares of the picture's width and height, zero without a face.
     """
 
     count: NDArray[np.int32]
     boxes: FloatArray
 
     def cut(self, inside: slice) -> FaceSightings:
-        """Those of some of the snippets."""
+        """The sightings of a range of snippets."""
         return FaceSightings(count=self.count[inside], boxes=self.boxes[inside])
 
     def as_curve(self) -> dict[str, Any]:
@@ -98,7 +97,7 @@ class FaceSightings:
 
 
 class Run:
-    """One extraction under way. Sound is worked on as it comes; faces and pictures by a thread each."""
+    """One running extraction. Sound is processed as it arrives; faces and pictures have a thread each."""
 
     def __init__(
         self,
@@ -142,14 +141,17 @@ class Run:
 
     @property
     def ready(self) -> int:
-        """Snippets of which every stream has its features. Sound that ends early does not hold the others up."""
+        """The number of snippets for which every stream has its features.
+
+        Sound that ends early does not delay the others.
+        """
         counts = [run.count for run in (self._face, self._visual) if run is not None]
         if self._spec.audio and self._audio.count and self.info is not None and self.info.has_audio:
             counts.append(max(self._audio.count, self.snippets - _LATE_SOUND))
         return min([self.snippets, *counts])
 
     def window(self, first: int, stop: int) -> SnippetFeatures:
-        """A copy of the features of snippets `first` up to but without `stop`, which must be ready."""
+        """A copy of the features of snippets `first` (inclusive) to `stop` (exclusive), which must be ready."""
         absent = np.zeros(stop - first, np.bool_)
         audio, heard = self._audio.window(first, stop)
         return SnippetFeatures(
@@ -162,13 +164,13 @@ class Run:
         )
 
     def faces_present(self, total: int) -> BoolArray:
-        """Where a face was seen in the first `total` snippets."""
+        """Whether a face was seen in each of the first `total` snippets."""
         if self._face is None or not total:
             return np.zeros(total, np.bool_)
         return np.concatenate(list(self._face.present))[:total]
 
     def take(self, event: Event) -> None:
-        """Work on one event of the decoder."""
+        """Process one event of the decoder."""
         if isinstance(event, VideoInfo):
             self.info = event
         elif isinstance(event, AudioChunk):
@@ -197,7 +199,7 @@ class Run:
             stage.put(batch)
 
     def finish(self) -> Extraction:
-        """The features of the video, or of the part; of a part that lies behind the video's end there are none."""
+        """The features of the video or the part. A part behind the video's end has none."""
         if self.info is None or not (self.snippets or self._part.first):
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
         total, absent = self.snippets, np.zeros(self.snippets, np.bool_)
@@ -246,11 +248,11 @@ class _FaceRun:
 
     @property
     def count(self) -> int:
-        """Snippets that are finished."""
+        """The number of finished snippets."""
         return self._done
 
     def take(self, batch: list[SnippetFrames]) -> None:
-        """Work on snippets that follow those before."""
+        """Process the next snippets."""
         with self._clock.time("face"):
             found = self._extractor.extract([snippet.faces for snippet in batch], self._last)
             self.rows.append(found.face)
@@ -258,12 +260,12 @@ class _FaceRun:
             self._count.append(found.count)
             self._boxes.append(found.boxes)
             self._last = found.last
-            # Last: another thread reads the finished snippets.
+            # Updated last, because another thread reads up to this count.
             self._done += len(batch)
 
     @property
     def sightings(self) -> FaceSightings | None:
-        """Of all snippets so far; None before the first."""
+        """The sightings of all snippets so far; None before the first."""
         if not self._count:
             return None
         return FaceSightings(count=np.concatenate(self._count), boxes=np.concatenate(self._boxes))
@@ -278,11 +280,11 @@ class _VisualRun:
 
     @property
     def count(self) -> int:
-        """Snippets that are finished."""
+        """The number of finished snippets."""
         return self.rows.count
 
     def take(self, batch: list[SnippetFrames]) -> None:
-        """Work on snippets that follow those before."""
+        """Process the next snippets."""
         with self._clock.time("visual"):
             frames = [snippet.visual for snippet in batch if snippet.visual is not None]
             self.rows.append(self._extractor.extract(frames))

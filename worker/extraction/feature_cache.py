@@ -34,7 +34,7 @@ class FeatureCache:
             return None
 
     def store(self, key: str, extraction: Extraction) -> None:
-        """Keep an extraction, if there is room."""
+        """Store an extraction if there is room."""
         self._arrays.store(key, _as_arrays(extraction))
 
 

@@ -1,4 +1,4 @@
-"""Runs feature extraction beside decoding, with bounded queues, so that memory does not grow with the video."""
+"""Runs feature extraction in parallel with decoding. Bounded queues keep memory independent of the video's length."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _POLL_SECONDS = 0.1
 
 
 class StageClock:
-    """Adds up wall seconds per stage. Stages run side by side, so their sum may exceed the whole."""
+    """Adds up wall seconds per stage. Stages run in parallel, so their sum may exceed the total."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Add the time that the block takes to `stage`."""
+        """Add the duration of the block to `stage`."""
         start = time.perf_counter()
         try:
             yield
@@ -33,10 +33,10 @@ class StageClock:
 
 
 class Stage(Generic[T]):
-    """Calls `work(item)` in order of `put`, on a thread of its own; one item waits while one is worked on.
+    """Calls `work(item)` in the order of `put` on a separate thread. One item can wait while another is processed.
 
-    `put` and `finish` wait, calling `on_wait` meanwhile, and raise what `work` raised. Use as a context
-    manager: leaving it drops what waits, lets the item under way end, and ends the thread.
+    `put` and `finish` call `on_wait` while they wait, and raise what `work` raised. Use as a context manager: leaving
+    it drops waiting items, finishes the current one, and ends the thread.
     """
 
     def __init__(self, work: Callable[[T], None], on_wait: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class Stage(Generic[T]):
         self._send(item)
 
     def finish(self) -> None:
-        """Wait until every item is worked on."""
+        """Wait until every item is processed."""
         self._send(None)
         while self._thread.is_alive():
             self._thread.join(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Sound to log-mel snippets while it is being decoded: nothing of the waveform is kept but one snippet."""
+"""Converts sound to log-mel snippets while it is being decoded. Only one snippet of the waveform is kept."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from sentiloc.model.spec import AudioStream
 from sentiloc.worker.features.feature_file import Rows
 
 SERVED = AudioStream()
-"""The one audio stream that can be served, at any level; `tsl300` features are read from files, never extracted."""
+"""The only audio stream that can be served, at any level. `tsl300` features are read from files, never extracted."""
 
 
 class AudioExtractor:
-    """One video's log-mel, kept in a file in `folder`. Chunks of any length give the same features to the bit.
+    """One video's log-mel, kept in a file in `folder`. The features do not depend on the length of the chunks.
 
-    Where the stream has a level, the whole recording is brought to it at the end, by one gain.
-
-    Raises `spec_mismatch` for a spec whose audio is not the serving rule.
+    If the stream has a level, one gain brings the whole recording to it at the end. Raises `spec_mismatch` for a spec
+    with another audio stream than the one that is served.
     """
 
     def __init__(self, stream: AudioStream = SERVED, folder: Path | None = None) -> None:
@@ -40,7 +39,7 @@ class AudioExtractor:
         self._levels: list[float] = []
 
     def push(self, samples: Samples) -> None:
-        """Take mono samples (n,) in [-1, 1] at 16 kHz; the first one ever pushed is time 0 of the video."""
+        """Process mono samples (n,) in [-1, 1] at 16 kHz. The very first sample is at time 0 of the video."""
         for start in range(0, len(samples), logmel.SNIPPET_SAMPLES):
             piece = samples[start : start + logmel.SNIPPET_SAMPLES].astype(np.float32, copy=False)
             self._unfinished = np.concatenate([self._unfinished, piece])
@@ -50,13 +49,13 @@ class AudioExtractor:
 
     @property
     def count(self) -> int:
-        """Snippets of sound whose features are complete."""
+        """The number of snippets whose features are complete."""
         return min(self._features.count, len(self._mean_squares))
 
     def window(self, first: int, stop: int) -> tuple[FloatArray, BoolArray]:
-        """Log-mel and where there is sound of snippets `first` up to but without `stop`, before the end is known.
+        """Log-mel and presence of sound of snippets `first` (inclusive) to `stop` (exclusive), before the end is known.
 
-        The gain is that of the sound so far. Beyond the sound there is silence.
+        The gain is computed from the sound so far. Snippets beyond the sound are silence.
         """
         there = max(first, min(stop, self.count))
         features = np.full((stop - first, logmel.FRAMES, logmel.MELS), logmel.SILENT_VALUE, np.float32)
@@ -76,7 +75,7 @@ class AudioExtractor:
         return logmel.apply_gain(features, gain), heard
 
     def finish(self, snippets: int) -> tuple[FloatArray, BoolArray]:
-        """Log-mel (snippets, 32, 60) and where there is sound (snippets,); time is the video's, not the sound's.
+        """Log-mel (snippets, 32, 60) and presence of sound (snippets,), on the video's time line.
 
         Beyond the sound's end, or without a track, features are those of silence and nothing is present.
         """
@@ -89,7 +88,7 @@ class AudioExtractor:
         return self._features.take(snippets, logmel.SILENT_VALUE), heard
 
     def _heard(self) -> BoolArray:
-        """Where there is sound, by snippet; features are brought to the stream's level if it has one."""
+        """Presence of sound by snippet. Brings the features to the stream's level if it has one."""
         if self._level is None:
             return logmel.snippets_heard(np.array(self._mean_squares))
         levels = np.array(self._levels, np.float32)

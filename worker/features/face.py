@@ -1,8 +1,8 @@
-"""The face stream: what one face of each snippet expresses, as an embedding of 256 numbers.
+"""The face stream: the expression of one face per snippet, as an embedding of 256 numbers.
 
-Per sampled frame: detect, let the expression net check that the likeliest boxes show faces, choose one of these. Frames
-in which nothing is found are looked at closely now and then, and, where a small face was found, around that place.
-Frames are dropped at once, only features are kept.
+For each sampled frame: detect faces, verify the likeliest boxes with the expression network, and choose one. Frames
+without a face are occasionally searched at full size. After a small face was found, its surroundings are searched. Only
+features are kept; frames are dropped at once.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ SAME_FACE_WEIGHT = 0.6
 SAME_FACE_IOU = 0.2
 ORDINARY_SIDE = 640
 CANDIDATES = 3
-"""Boxes of a frame that are checked: more faces than that are counted, but one of the likeliest is read."""
+"""Maximum number of boxes per frame that are verified. Further faces are counted only."""
 LEAST_LIKELIHOOD = 0.9
-"""Of the detector's and the expression net's opinion together: chosen so that 2 % of real frames without people show a
-"face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
+"""Threshold for the combined likelihood of detector and expression network. With it, 2 % of real frames without people
+show a "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
 """
 SAME_PLACE = 0.6
-"""A box of which so much lies in a better one shows the same face."""
+"""A box that overlaps a better one by at least this share shows the same face."""
 _SUREST = 0.999
 CLOSE_EVERY = 4
-"""Snippets between two close looks at a video in which no face is found: 2.56 s."""
+"""Snippets between two full-size searches while no face is found: 2.56 s."""
 
 __all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "FaceTrack", "load_face_extractor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceTrack:
-    """What the next frames need to know: the last face's box (4,) as shares of the frame, whether it was so small that
-    only a close look showed it, and snippets since the last close look.
+    """The state carried to the next frames: the last face's box (4,) as shares of the frame, whether only a full-size
+    search found it, and the snippets since the last full-size search.
     """
 
     box: FloatArray | None = None
@@ -59,8 +59,8 @@ class FaceTrack:
 class FaceFeatures:
     """Faces of T snippets: face (T, dim), zero where absent; present (T,); boxes (T, 4); count (T,) of faces seen.
 
-    A box is x1, y1, x2, y2 as shares of the frame's width and height, of the snippet's clearest face; zero where
-    absent. `last` is for the next call, to stay with the same person.
+    A box is x1, y1, x2, y2 of the snippet's clearest face, as shares of the frame's width and height; zero if absent.
+    Pass `last` to the next call, to follow the same person.
     """
 
     face: FloatArray
@@ -92,9 +92,9 @@ class FaceEncoder:
         return self.read(crops)[0]
 
     def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[FloatArray, FloatArray]:
-        """Crops (size, size), grey -> embeddings (n, dim) and the chance (n,) that there is a face at all.
+        """Crops (size, size), grey -> embeddings (n, dim) and the probability (n,) that the crop shows a face.
 
-        A network of before version 2 does not tell: then the chance is a half, and `checks` is false.
+        Networks before version 2 do not output it: then the probability is 0.5, and `checks` is false.
         """
         embeddings, faces = [np.zeros((0, self.dim), np.float32)], [np.zeros(0, np.float32)]
         names = ["embedding", "face"] if self.checks else ["embedding"]
@@ -107,7 +107,7 @@ class FaceEncoder:
 
 
 class _Face(NamedTuple):
-    """A face that was checked: likelihood, box (4,) in pixels of its frame, embedding (dim,)."""
+    """A verified face: likelihood, box (4,) in pixels of its frame, embedding (dim,)."""
 
     likelihood: float
     box: FloatArray
@@ -115,7 +115,7 @@ class _Face(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """One frame after its ordinary look: faces that stood the check, and how many there seem to be in `total`."""
+    """One frame after the ordinary search: verified faces, and the estimated number of faces in `total`."""
 
     faces: list[_Face]
     total: int
@@ -124,7 +124,7 @@ class _Looked(NamedTuple):
 class FaceExtractor:
     """Snippets of frames in, `FaceFeatures` out. Keeps nothing between calls.
 
-    Faces are looked for in `threads` frames at a time, each by one thread: small networks gain nothing from more.
+    `threads` frames are searched at a time, each by one thread, because small networks gain nothing from more.
     """
 
     def __init__(self, detector: Detector, encoder: FaceEncoder, threads: int = 1) -> None:
@@ -149,7 +149,7 @@ class FaceExtractor:
     ) -> FaceFeatures:
         """Features of T snippets, each of k >= 0 RGB frames (height, width, 3) of any size.
 
-        `previous` is the `last` of the call before, where the video goes on.
+        `previous` is the `last` of the previous call for the same video.
         """
         track = previous or FaceTrack()
         face = np.zeros((len(snippets), self.dim), np.float32)
@@ -170,7 +170,7 @@ class FaceExtractor:
         return FaceFeatures(face=face, present=present, boxes=boxes, count=count, last=track)
 
     def _look_at_all(self, frames: Sequence[Image]) -> list[_Looked]:
-        """An ordinary look at each frame; all its candidates are encoded together."""
+        """Search each frame at ordinary size. All candidates are encoded in one batch."""
         small: Iterable[Image] = (self._pool.map if self._pool else map)(_shrunk, frames)
         shrunk = list(small)
         found: Iterable[FloatArray] = (self._pool.map if self._pool else map)(self._detector.detect, shrunk)
@@ -178,7 +178,7 @@ class FaceExtractor:
         return self._check(frames, rows, shrunk)
 
     def _crop(self, frame: Image, shrunk: Image, box: FloatArray) -> NDArray[np.uint8]:
-        """A face from the shrunk frame, which is cheaper, or from the whole one where it is small."""
+        """Crop a face from the shrunk frame, which is cheaper, or from the full frame if the face is small."""
         scale = shrunk.shape[1] / frame.shape[1]
         large = float((box[2:] - box[:2]).max()) * scale >= self._encoder.size
         image, (x1, y1, x2, y2) = (shrunk, box * scale) if large else (frame, box)
@@ -188,7 +188,7 @@ class FaceExtractor:
     def _check(
         self, frames: Sequence[Image], rows: Sequence[FloatArray], shrunk: Sequence[Image]
     ) -> list[_Looked]:
-        """Of each frame's rows (n, 5), those that the expression net takes for faces, too."""
+        """Keep those of each frame's rows (n, 5) that the expression network also takes for faces."""
         rows = [apart(found) for found in rows]
         candidates = [likeliest(found) for found in rows]
         crops = [
@@ -213,7 +213,7 @@ class FaceExtractor:
     def _search(
         self, frame: Image, found: _Looked, track: FaceTrack, *, may_look_closely: bool
     ) -> tuple[_Looked, FaceTrack]:
-        """The frame's faces by the ordinary look, or, where that shows none, by a close one if it is time for that."""
+        """The frame's faces by the ordinary search. If there are none and it is due, search at full size."""
         if found.faces:
             return found, replace(track, small=False)
         if track.small and track.box is not None:
@@ -228,7 +228,7 @@ class FaceExtractor:
 
 
 def _shrunk(frame: Image) -> Image:
-    """The frame at the side that ordinary looks need; large faces are cut from it, too."""
+    """The frame at the size of ordinary searches. Large faces are cropped from it, too."""
     scale = ORDINARY_SIDE / max(frame.shape[:2])
     if scale >= 1:
         return frame
@@ -237,7 +237,7 @@ def _shrunk(frame: Image) -> Image:
 
 
 def _enlarged(rows: FloatArray, frame: Image, shrunk: Image) -> FloatArray:
-    """Rows (n, 5) of a shrunk frame in the pixels of the frame."""
+    """Convert rows (n, 5) of a shrunk frame to pixels of the full frame."""
     scale = np.float32(frame.shape[1] / shrunk.shape[1])
     return np.column_stack([rows[:, 0], rows[:, 1:] * scale]).astype(np.float32)
 
@@ -247,7 +247,7 @@ def _size(frame: Image) -> FloatArray:
 
 
 def _follow(faces: list[_Face], frame: Image, track: FaceTrack) -> tuple[_Face | None, FaceTrack]:
-    """The face to read, its box as shares of the frame, and the track with it."""
+    """The face to use, its box as shares of the frame, and the updated track."""
     if not faces:
         return None, track
     rows = np.array([[face.likelihood, *face.box] for face in faces], np.float32)
@@ -262,7 +262,7 @@ def _follow(faces: list[_Face], frame: Image, track: FaceTrack) -> tuple[_Face |
 def load_face_extractor(
     detector: Path, encoder: Path, *, yunet: Path | None = None, threads: int = 1
 ) -> FaceExtractor:
-    """Open the packages in folders `detector` and `encoder`; YuNet is used where the file `yunet` exists."""
+    """Open the packages in folders `detector` and `encoder`; YuNet is used if the file `yunet` exists."""
     return FaceExtractor(
         load_detector(detector, yunet=yunet, threads=1),
         FaceEncoder.from_package(encoder, threads=threads),
@@ -271,7 +271,7 @@ def load_face_extractor(
 
 
 def together(scores: FloatArray, chances: FloatArray) -> FloatArray:
-    """The likelihood (n,) of two opinions (n,) that do not depend on each other: the sum of their log-odds."""
+    """Combine two independent likelihoods (n,) into one (n,) by adding their log-odds."""
     odds = np.ones(len(scores), np.float32)
     for opinion in (scores, chances):
         held = np.clip(opinion, 1 - _SUREST, _SUREST)
@@ -280,7 +280,7 @@ def together(scores: FloatArray, chances: FloatArray) -> FloatArray:
 
 
 def apart(rows: FloatArray) -> FloatArray:
-    """The faces (n, 5) without boxes that lie within a better one: a mouth or half a face of the same person."""
+    """Remove boxes that lie within a better one from (n, 5): a mouth or half a face of the same person."""
     rows = rows[np.argsort(-_weight(rows), kind="stable")]
     kept: list[FloatArray] = []
     for row in rows:
@@ -294,7 +294,7 @@ def apart(rows: FloatArray) -> FloatArray:
 
 
 def likeliest(rows: FloatArray, most: int = CANDIDATES) -> FloatArray:
-    """The faces (n, 5) that are worth a check, at most `most`: large ones and sure ones first."""
+    """The at most `most` faces (n, 5) to verify: large and certain ones first."""
     rows = rows[_area(rows) >= SMALLEST_FACE**2]
     return rows[np.argsort(-_weight(rows), kind="stable")[:most]]
 
@@ -302,15 +302,15 @@ def likeliest(rows: FloatArray, most: int = CANDIDATES) -> FloatArray:
 def choose_face(rows: FloatArray, previous: FloatArray | None) -> FloatArray | None:
     """The face (5,) of the faces (n, 5) to read, or None if there is none of at least SMALLEST_FACE pixels.
 
-    Faces count by area times the square of their likelihood. The one where the last face was, box `previous` (4,) in
-    the same pixels, is kept where it counts at least SAME_FACE_WEIGHT as much as the best.
+    The weight of a face is its area times the square of its likelihood. The face at the place of the last one (box
+    `previous` (4,) in the same pixels) is kept if its weight is at least SAME_FACE_WEIGHT times that of the best.
     """
     chosen = choose_index(rows, previous)
     return None if chosen is None else np.asarray(rows[chosen])
 
 
 def choose_index(rows: FloatArray, previous: FloatArray | None) -> int | None:
-    """The index of the face that `choose_face` gives."""
+    """The index of the face that `choose_face` returns."""
     weight = np.where(_area(rows) >= SMALLEST_FACE**2, _weight(rows), 0.0)
     if not len(rows) or weight.max() <= 0:
         return None

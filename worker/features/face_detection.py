@@ -1,4 +1,4 @@
-"""Where the faces are in a frame: the project's own detector, or YuNet where the user has fetched it."""
+"""Detects faces in a frame with the project's own detector, or with YuNet if the user has fetched it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Image = NDArray[np.uint8]
 
 SECOND_LOOK_FROM = 1.5
 NEAR_FACES, NEAR_LEAST = 8.0, 256.0
-"""A look near a face shows this many times its side, and at least so many pixels."""
+"""A search near a face covers this many times its side, and at least this many pixels."""
 YUNET_LONG_SIDE = 640
 YUNET_THRESHOLD = 0.7
 YUNET_MAX_IOU = 0.3
@@ -30,10 +30,10 @@ _MULTIPLE = 32
 
 
 class Detector(Protocol):
-    """Finds faces: `detect` gives rows (n, 5) of score, x1, y1, x2, y2 in the image's pixels, best first.
+    """Finds faces: `detect` returns rows (n, 5) of score, x1, y1, x2, y2 in the image's pixels, best first.
 
-    Boxes may reach beyond the image. Only boxes at or above `threshold` are returned. `digest` is the network's
-    SHA-256.
+    Boxes may extend beyond the image. Only boxes with a score of at least `threshold` are returned. `digest` is the
+    network's SHA-256.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Detector(Protocol):
 
 
 def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1) -> Detector:
-    """YuNet from the file `yunet` where that is given and exists, else the detector of folder `package`.
+    """YuNet from the file `yunet` if it is given and exists, else the detector of folder `package`.
 
     Raises SentilocError `model_unavailable` for a package that is missing or broken.
     """
@@ -60,8 +60,8 @@ def load_detector(package: Path, *, yunet: Path | None = None, threads: int = 1)
 class StarterDetector:
     """The network of `model/extractors/face_detector.py`, exported.
 
-    A large frame is looked at twice: shrunk for large faces, and again, larger, for smaller ones. A close look at the
-    whole frame costs as much as three of these, so it is for frames in which they find nothing.
+    A large frame is searched twice: shrunk for large faces, and again, larger, for smaller ones. A full-size search
+    costs as much as three of these, so it is only used for frames without a find.
     """
 
     def __init__(self, package: Path, *, threads: int = 1) -> None:
@@ -95,7 +95,7 @@ class StarterDetector:
         return found
 
     def _look(self, image: Image, long_side: int, largest: float = float("inf")) -> FloatArray:
-        """Faces (n, 5) whose side, as the network sees them, is between the smallest it can tell and `largest`."""
+        """Faces (n, 5) whose side at the network's scale is between the smallest detectable one and `largest`."""
         padded, scale = fit(image, long_side)
         rows = suppress(self._session.run(None, {"image": padded[None]})[0][0], self.threshold, self._max_iou)
         side = np.sqrt((rows[:, 3:] - rows[:, 1:3]).prod(1))
@@ -103,7 +103,7 @@ class StarterDetector:
 
 
 class YuNet:
-    """Wu, Peng and Yu 2023; the exported network has an output per stride for class, objectness and box."""
+    """YuNet (Wu, Peng and Yu 2023). The exported network has an output per stride for class, objectness and box."""
 
     name = "yunet"
     threshold = YUNET_THRESHOLD
@@ -120,7 +120,7 @@ class YuNet:
         return self._look(image, YUNET_LONG_SIDE)
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
-        """See `Detector`; a network of fixed size sees only what is near."""
+        """See `Detector`. A network of fixed input size sees only the surroundings of `near`."""
         if max(image.shape[:2]) <= YUNET_LONG_SIDE or (near is None and self._fixed_side):
             return np.zeros((0, 5), np.float32)
         if near is None:
@@ -144,8 +144,8 @@ class YuNet:
 def yunet_level(kind: FloatArray, face: FloatArray, boxes: FloatArray, stride: int, width: int) -> FloatArray:
     """One stride's rows (cells, 5) from class and objectness (1, cells, 1) and boxes (1, cells, 4).
 
-    The score is the geometric mean of both; a box is an offset of its centre from the cell's corner and the
-    logarithm of its size, in strides.
+    The score is the geometric mean of both; a box is the offset of its centre from the cell's corner, and the logarithm
+    of its size, in strides.
     """
     rows, columns = np.divmod(np.arange(boxes.shape[1]), width // stride)
     score = np.sqrt(np.clip(kind[0, :, 0], 0, 1) * np.clip(face[0, :, 0], 0, 1))
@@ -155,7 +155,7 @@ def yunet_level(kind: FloatArray, face: FloatArray, boxes: FloatArray, stride: i
 
 
 def fit(image: Image, long_side: int, *, square: bool = False) -> tuple[Image, float]:
-    """Shrink (never enlarge) to `long_side`, pad with black at the right and bottom to multiples of 32.
+    """Shrink (never enlarge) to `long_side`, and pad with black at the right and bottom to multiples of 32.
 
     Returns the padded image and the factor by which it shrank; `square` pads to long_side by long_side.
     """
@@ -179,7 +179,7 @@ def around(image: Image, box: FloatArray, scale: float) -> tuple[Image, FloatArr
 
 
 def read_spec(package: Path) -> dict[str, Any]:
-    """A package's spec.json, after checking that its network is there and is the one that the spec describes.
+    """Read a package's spec.json, after checking that its network exists and is the one that the spec describes.
 
     Raises SentilocError: `model_unavailable` for a missing file, `spec_mismatch` for another network.
     """

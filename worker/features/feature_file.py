@@ -1,4 +1,4 @@
-"""Features while a video is extracted: rows in a file, so that two hours need no more memory than a minute."""
+"""Features of a video during extraction, as rows in a file, so that memory does not grow with the video."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ class Rows:
         return self._count
 
     def window(self, first: int, stop: int) -> FloatArray:
-        """A copy of rows `first` up to but without `stop`, which must be there. Another thread may append meanwhile."""
+        """A copy of rows `first` (inclusive) to `stop` (exclusive), which must exist.
+
+        Another thread may append at the same time.
+        """
         size = int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
         held = os.pread(self._file.fileno(), (stop - first) * size, first * size)
         return np.frombuffer(held, np.float32).reshape(stop - first, *self._shape)
 
     def change(self, change: Callable[[FloatArray], FloatArray], block: int = 256) -> None:
-        """Replace the rows by `change` of them, `block` rows (n, *shape) at a time; raises `storage_full`."""
+        """Replace the rows by `change(rows)`, `block` rows (n, *shape) at a time; raises `storage_full`."""
         size = int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
         count, self._count = self._count, 0
         for first in range(0, count, block):
@@ -54,7 +57,7 @@ class Rows:
             self.append(change(np.frombuffer(held, np.float32).reshape(-1, *self._shape)))
 
     def take(self, count: int, filling: float = 0.0) -> FloatArray:
-        """The first `count` rows (count, *shape), mapped rather than read; missing ones hold `filling`.
+        """The first `count` rows (count, *shape), memory-mapped. Missing rows are filled with `filling`.
 
         Nothing can be appended afterwards.
         """
@@ -69,7 +72,7 @@ class Rows:
 
 
 def let_go(rows: FloatArray | None) -> None:
-    """Give back the memory that reading rows of a file took; they are read again when they are needed."""
+    """Release the memory pages of rows that were read from a file. They are read again when needed."""
     owner: object = rows
     while isinstance(owner, np.ndarray):
         owner = owner.base

@@ -1,4 +1,4 @@
-"""The flow stream: how the largest face moves, frame by frame, while frames come and go."""
+"""The flow stream: the movement of the largest face from frame to frame."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sentiloc.worker.features.face import choose_face
 from sentiloc.worker.features.face_detection import Detector
 
 LOOK_EVERY = 8
-"""Frames between two looks for the face: about a quarter of a second."""
+"""Frames between two face detections: about a quarter of a second."""
 _STEADY = 0.7
 
 
 class FlowExtractor:
-    """Frames of one video in, block flow out. Both faces of a pair are cut by the same box, so that a box that moves
-    makes no flow; where no face has been seen, flow is zero.
+    """Converts the frames of one video to block flow. Both faces of a pair are cropped by the same box, so that a
+    moving box causes no flow. Without a face, flow is zero.
     """
 
     def __init__(self, detector: Detector, stream: FlowStream) -> None:
@@ -32,7 +32,7 @@ class FlowExtractor:
         self._frame = 0
 
     def take(self, frames: NDArray[np.uint8]) -> tuple[FloatArray, BoolArray]:
-        """The next frames (n, height, width, 3), RGB -> flow (n, dim) and whether a face is seen (n,)."""
+        """Process the next frames (n, height, width, 3), RGB -> flow (n, dim) and whether a face is seen (n,)."""
         flow = np.zeros((len(frames), self._stream.dim), np.float32)
         seen = np.zeros(len(frames), np.bool_)
         for index, frame in enumerate(frames):

@@ -15,7 +15,7 @@ from sentiloc.model.segments import FloatArray
 
 BATCH = 4
 GPU_BATCH = 8
-"""As many snippets as the decoder hands over at a time."""
+"""The number of snippets that the decoder hands over at a time."""
 VISUAL_SIZE = 224
 CALIBRATED_ON = "sentiloc.calibrated_on"
 """Metadata of an 8-bit network: SHA-256 of the videos that set its ranges, as a JSON list."""
@@ -24,10 +24,10 @@ Memory = Literal["cpu", "cuda"]
 
 
 class VisualExtractor:
-    """Snippets of frames in, (time, 1024) out. Keeps nothing between calls.
+    """Converts snippets of frames to features (time, 1024). Keeps nothing between calls.
 
-    With `fixed_batch` every call of the network has that many snippets, filled up with black ones, in buffers that
-    stay in `memory`: a GPU plans once for a shape, nothing is allocated for a batch, and its memory does not grow.
+    With `fixed_batch` every call of the network has that many snippets, padded with black ones, in buffers that stay in
+    `memory`. A GPU then plans for one shape only, allocates nothing per batch, and its memory does not grow.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class VisualExtractor:
         self._buffers = _Buffers(session, shape, self.dim, memory) if fixed_batch else None
 
     def warm_up(self) -> None:
-        """Let a device plan and allocate now rather than in the first job; nothing on a CPU."""
+        """Let a device plan and allocate now rather than in the first job. Does nothing on a CPU."""
         if self._buffers:
             shape = (self.snippet_frames, VISUAL_SIZE, VISUAL_SIZE, 3)
             self.extract([np.zeros(shape, np.uint8)])
@@ -60,7 +60,7 @@ class VisualExtractor:
 
 
 class _Buffers:
-    """A network's input (batch, 16, 224, 224, 3) and output (batch, dim), on its device, bound once for all calls."""
+    """A network's input (batch, 16, 224, 224, 3) and output (batch, dim) on its device, bound once for all calls."""
 
     def __init__(
         self, session: ort.InferenceSession, shape: tuple[int, ...], dim: int, memory: Memory
@@ -73,7 +73,7 @@ class _Buffers:
         self._binding.bind_ortvalue_output("features", self._output)
 
     def run(self, batch: Sequence[Frames]) -> FloatArray:
-        """Features (len(batch), dim) of at most as many snippets as there are places; the others are black."""
+        """Features (len(batch), dim) of at most as many snippets as the buffer holds; the rest is black."""
         for place, snippet in zip(self._filled, batch, strict=False):
             place[...] = snippet
         self._filled[len(batch) :] = 0
@@ -85,6 +85,6 @@ class _Buffers:
 
 
 def _calibrated_on(session: ort.InferenceSession) -> frozenset[str] | None:
-    """The digests of the videos that set an 8-bit network's ranges; None for a network that says nothing of it."""
+    """The digests of the videos on which an 8-bit network was calibrated; None if the network does not state them."""
     stored: str | None = session.get_modelmeta().custom_metadata_map.get(CALIBRATED_ON)
     return None if stored is None else frozenset(json.loads(stored))

@@ -1,4 +1,4 @@
-"""Faults that pass: of this installation, not of a job's video. They never end a job at once."""
+"""Temporary faults of this installation, not of a job's video. They never end a job at once."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _RETRY_MAX_SECONDS = 15.0
 
 
 class WrongVersionError(SentilocError):
-    """The job demands a version of the model that this installation does not have. It does not pass."""
+    """The job demands a version of the model that this installation does not have. The fault is permanent."""
 
 
 def is_passing(error: SentilocError) -> bool:
-    """True for a fault that another attempt, or another worker, need not have."""
+    """True for a fault that another attempt or another worker may not have."""
     return error.code in _PASSING and not isinstance(error, WrongVersionError)
 
 
 class Health:
     """Whether this worker can work: its storage answers and its default model is loaded.
 
-    A worker that met a passing fault takes no further job until it is well again. Otherwise it would take and put back
-    one job after the other.
+    After a temporary fault a worker takes no job until it is healthy again. Otherwise it would take and put back one
+    job after the other.
     """
 
     def __init__(self, storage: Storage, pipelines: Pipelines) -> None:
@@ -50,17 +50,17 @@ class Health:
         self._stop = threading.Event()
 
     def suspect(self) -> None:
-        """A job has met a passing fault: check before the next one."""
+        """A job has met a temporary fault: check the worker's health before the next job."""
         self._is_suspect = True
 
     def wait(self) -> bool:
-        """Return True as soon as the worker is well; False if it is asked to stop first."""
+        """Return True as soon as the worker is healthy; False if it is asked to stop first."""
         pause = _RETRY_SECONDS
         while self._is_suspect or self._pipelines.error is not None:
             fault = self._fault()
             if fault is None:
                 self._is_suspect = False
-                logger.info("this worker is well again")
+                logger.info("this worker is healthy again")
                 return True
             logger.warning("this worker takes no jobs: %s", fault.detail)
             if not sleep_unless_draining(pause):
@@ -70,7 +70,7 @@ class Health:
 
     def _fault(self) -> SentilocError | None:
         if self._pipelines.error is not None:
-            # The presence thread tries to load the model again.
+            # The presence thread keeps retrying to load the model.
             return self._pipelines.error
         try:
             self._storage.size(_PROBE)

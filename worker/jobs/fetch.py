@@ -35,9 +35,9 @@ def fetch_source(
 ) -> int:
     """Store what `record.source_url` names under `record.source_key`; returns its bytes.
 
-    `report` is called several times a second and ends the work by raising; a resolver or a server that hangs
-    cannot hold it up, because it is a thread of its own that waits for them. Raises `url_forbidden`,
-    `url_unreachable`, `upload_too_large`, `empty_file` and `storage_full`.
+    `report` is called several times a second and ends the work by raising. A resolver or server that hangs cannot delay
+    it, because a separate thread waits for them. Raises `url_forbidden`, `url_unreachable`, `upload_too_large`,
+    `empty_file` and `storage_full`.
     """
     fetch = _Fetch(record, storage, settings, outbound or Outbound(settings.outbound_allow))
     threading.Thread(target=fetch.run, name="fetch", daemon=True).start()
@@ -95,7 +95,7 @@ class _Fetch:
 
     @contextmanager
     def _from_store(self, url: str) -> Iterator[Iterator[bytes]]:
-        # Only a server with the client of object stores accepts such a URL.
+        # The API accepts such a URL only if the object store's client is installed.
         from sentiloc.app.storage.s3_objects import open_object
 
         with open_object(parse_place(url), self.settings) as found:
@@ -127,7 +127,7 @@ class _Fetch:
         return size
 
     def _chunks(self, response: httpcore.Response) -> Iterator[bytes]:
-        """The body, within the limits on its size and on its pace."""
+        """Yield the body, within the limits of size and speed."""
         announced = header_texts(response).get("content-length", "")
         length = int(announced) if announced.isascii() and announced.isdigit() else None
         self._require(response, length or 0)
@@ -164,7 +164,7 @@ class _Pace:
         self._size = 0
 
     def add(self, size: int) -> None:
-        """Count received bytes; raises `url_unreachable` below the least pace."""
+        """Count received bytes; raises `url_unreachable` below the minimum speed."""
         self._size += size
         now = time.monotonic()
         if now - self._since < self._seconds:

@@ -1,7 +1,7 @@
-"""Renews a job's lease while a worker gets on with it, reports progress, and notices cancellation and work that hangs.
+"""Renews a job's lease while the worker makes progress, reports progress, and detects cancellation and hung work.
 
-A tick reads the job's record, which costs Redis nothing on its disk. The lease and the progress are written every two
-seconds at most, somewhat more often at first, and when the stage changes.
+Each tick reads the job's record, which causes no disk write in Redis. Lease and progress are written at most every two
+seconds, more often at first, and when the stage changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from sentiloc.worker.jobs.signs_of_life import StallWatch
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.4
-# Short jobs show progress, too: the pause between two writes doubles from the first to the second of these.
+# The pause between two writes starts at the first value and doubles up to the second, so that short jobs show progress,
+# too.
 _FIRST_WRITE_SECONDS = 0.4
 _WRITE_SECONDS = 2.0
 _BUSY_CPU_SECONDS = 120.0
@@ -41,16 +42,15 @@ class StopReason(StrEnum):
 
 
 class LeaseKeeper:
-    """A thread that renews the lease. The work calls `report`, which raises when it must stop.
+    """A thread that renews the lease. The work calls `report`, which raises if the work must stop.
 
     Args:
         store: the job records.
         lease: the hold on the job.
         lease_seconds: how long a renewal lasts.
-        stall_seconds: work without progress and without a sign of life for so long hangs, and its lease is not
-            renewed any more; None: a lease's time.
-        busy_cpu_seconds: work that uses so much processor time without progress hangs, too.
-        on_hung: called once when the work hangs.
+        stall_seconds: work without progress and without CPU or I/O activity for this long is hung, and its lease is no
+            longer renewed; None: the duration of a lease. busy_cpu_seconds: work that uses this much processor time
+            without progress is hung, too. on_hung: called once when the work hangs.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def waiting_outside(self) -> Iterator[None]:
-        """The block waits for another system, with time limits of its own: that is not hanging."""
+        """The block waits for another system that has its own time limits, so it does not count as hung."""
         self._outside += 1
         try:
             yield
@@ -128,7 +128,7 @@ class LeaseKeeper:
         return self._watch.looks_hung(self._state)
 
     def _renew(self) -> bool:
-        """Write if there is something to write, else only look whether the job is still ours."""
+        """Write if there is something to write; otherwise only check whether we still hold the job."""
         state, age = self._state, time.monotonic() - self._written_at
         is_new_stage = self._written is None or state[0] != self._written[0]
         third = self._lease_seconds / 3

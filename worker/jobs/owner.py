@@ -1,4 +1,4 @@
-"""Names worker processes so that others on the same machine can tell whether they still run."""
+"""Names for worker processes, with which others on the same machine can check whether they still run."""
 
 from __future__ import annotations
 

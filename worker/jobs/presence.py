@@ -1,4 +1,4 @@
-"""A thread of a worker's child that reports the loaded model and its device, or the error, every few seconds."""
+"""A thread in a worker's child that reports the loaded model and its device, or the error, every few seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RELOAD_SECONDS = 15.0
 
 
 class PresenceThread:
-    """Reports until the process ends, and retries to load a model that failed."""
+    """Reports until the process ends. Retries loading a model that failed to load."""
 
     def __init__(self, settings: Settings, store: JobStore, pipelines: Pipelines) -> None:
         self._model = settings.model
@@ -52,7 +52,7 @@ class PresenceThread:
     def _loop(self) -> None:
         while True:
             try:
-                # A parent that hangs gives its children no jobs: this worker is not ready then.
+                # A hung parent gives its children no jobs, so this worker is not ready then.
                 if parent_silence() < self._stall_seconds:
                     beat(self._store.redis, self._store.prefix, self._presence())
             except RedisError as error:

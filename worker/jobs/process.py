@@ -1,4 +1,4 @@
-"""Process control of a worker: end with the parent, know when to stop, and give signs of life."""
+"""Process control of a worker: end with the parent, know when to stop, and send heartbeats."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import time
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_FD = "SENTILOC_HEARTBEAT_FD"
-"""The environment variable that names the pipe on which a supervisor hears a worker's beats."""
+"""The environment variable with the pipe on which the supervisor receives a worker's heartbeats."""
 _PR_SET_PDEATHSIG = 1
 
 # Shared with the children that Celery forks; CLOCK_MONOTONIC is one clock for all processes of a machine.
 _drain_at = multiprocessing.RawValue(ctypes.c_double, 0.0)
 _SLOTS = 1024
-# A child's process id and the time of its last beat, in the slot of its id.
+# Each slot has a child's process id and the time of its last heartbeat.
 _pids = multiprocessing.RawArray(ctypes.c_int64, _SLOTS)
 _beats = multiprocessing.RawArray(ctypes.c_double, _SLOTS)
 _parent_beat = multiprocessing.RawValue(ctypes.c_double, 0.0)
@@ -35,7 +35,7 @@ def end_with_parent() -> None:
 
 
 def drain_after(seconds: float) -> None:
-    """Ask the children of this process to release jobs that are unfinished after so many seconds."""
+    """Ask the children of this process to release jobs that are still unfinished after this many seconds."""
     _drain_at.value = time.monotonic() + seconds
 
 
@@ -45,7 +45,7 @@ def is_draining() -> bool:
 
 
 def start_beating() -> None:
-    """Give a sign of life every second, in a thread that ends with this process."""
+    """Send a heartbeat every second, in a thread that ends with this process."""
     _beat()
     threading.Thread(target=_keep_beating, name="heartbeat", daemon=True).start()
 
@@ -62,23 +62,23 @@ def _beat() -> None:
 
 
 def silence_of(pid: int) -> float | None:
-    """Seconds since the last beat of a child of the worker; None if it has not beaten yet."""
+    """Seconds since the last heartbeat of a child of the worker; None before the first."""
     slot = pid % _SLOTS
     return time.monotonic() - _beats[slot] if _pids[slot] == pid else None
 
 
 def parent_beats() -> None:
-    """Called by the worker's parent process every second."""
+    """Record a heartbeat of the worker's parent process, which calls this every second."""
     _parent_beat.value = time.monotonic()
 
 
 def parent_silence() -> float:
-    """Seconds since the last beat of the worker's parent process; 0 before the first."""
+    """Seconds since the last heartbeat of the worker's parent process; 0 before the first."""
     return time.monotonic() - _parent_beat.value if _parent_beat.value else 0.0
 
 
 def end_hung_process() -> None:
-    """Write the stacks of all threads to the log's stream, and kill this process, whose work hangs."""
+    """Write the stacks of all threads to the log's stream, and kill this process, because its work hangs."""
     logger.error("the work on the job hangs: this process ends, and another one takes the job")
     faulthandler.dump_traceback(2, all_threads=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -70,9 +70,9 @@ class JobRunner:
         self._health = Health(storage, pipelines)
 
     def run(self, job_id: str) -> bool:
-        """Claim and run the job; False if its message should go back to the queue.
+        """Claim and run a job; False if its message should go back to the queue.
 
-        A worker that met a passing fault first waits until it is well again.
+        After a temporary fault a worker first waits until it is healthy again.
         """
         job_id_context.set(job_id)
         if not self._health.wait():
@@ -97,7 +97,7 @@ class JobRunner:
             return is_done
 
     def _claim(self, job_id: str) -> JobRecord | None:
-        """Take the job whose turn it is. The message only wakes this worker: it need not name that job."""
+        """Take the next job in the queue. The message only wakes this worker; it may name another job."""
         take_from_dead_owner(self._store, self._storage, job_id, self._settings.max_attempts)
         return self._store.claim(job_id, new_owner(), self._settings.lease_seconds, in_turn=True)
 
@@ -158,7 +158,7 @@ class JobRunner:
 
     @contextmanager
     def _local_path(self, record: JobRecord, keeper: LeaseKeeper) -> Iterator[Path]:
-        """The video on this machine. To fetch it from the storage may take a while without progress."""
+        """The video on this machine. Fetching it from the storage may take a while without progress."""
         with ExitStack() as stack:
             with keeper.waiting_outside():
                 path = stack.enter_context(self._storage.local_path(record.source_key))
@@ -234,13 +234,13 @@ class JobRunner:
         return count
 
     def _forget_lost_attempts(self, record: JobRecord) -> None:
-        """Delete results of earlier attempts that were killed before they could record them."""
+        """Delete results that earlier attempts stored but could not record before they were killed."""
         for attempt in range(1, record.attempt):
             self._storage.delete(result_key(record.id, attempt))
             self._storage.delete(partial_key(record.id, attempt))
 
     def _require_quota(self, record: JobRecord) -> None:
-        """Check the key's quota again: jobs accepted at the same time may exceed it together."""
+        """Check the key's quota again, because jobs accepted at the same time may exceed it together."""
         keys = KeyStore(self._store.redis, self._store.prefix)
         if record.key_id is not None and keys.is_used_up(record.key_id):
             detail = "The API key had no minutes left when this job began."
@@ -270,7 +270,7 @@ class JobRunner:
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
 
     def _give_back(self, record: JobRecord, error: RedisError) -> bool:
-        """Redis was away for so long that the work is lost. The worker lives, so the job has not crashed."""
+        """Redis was away for so long that the lease is lost. The worker is alive, so this does not count as a crash."""
         logger.warning("the work on the job is lost, Redis cannot be reached: %s", error)
         while not is_draining():
             try:
@@ -286,7 +286,10 @@ class JobRunner:
         return True
 
     def _insist(self, write: Callable[[], T]) -> T:
-        """Retry a write until Redis answers, for up to ten leases. A stopping worker does not wait."""
+        """Retry a write until Redis answers, for up to ten times the lease duration.
+
+        A stopping worker does not wait.
+        """
         deadline = time.monotonic() + 10 * self._settings.lease_seconds
         while True:
             try:
@@ -312,7 +315,7 @@ def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
 def take_from_dead_owner(store: JobStore, storage: Storage, job_id: str, max_attempts: int) -> bool:
     """Requeue an orphaned job whose worker ran on this machine and has ended; True when it is queued.
 
-    A job that is given up keeps no result that a killed attempt had stored.
+    If the job is given up, results that killed attempts had stored are deleted.
     """
     record = store.get(job_id)
     if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):

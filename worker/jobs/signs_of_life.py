@@ -1,8 +1,8 @@
-"""Tells work that hangs from work that is slow.
+"""Distinguishes hung work from slow work.
 
-Work that reports progress is well. Work that does not is well, too, as long as this process and its children use the
-processor or move data: a long step, or a machine with too much to do. It hangs if it does neither for a while, or if it
-has used much processor time without any progress.
+Work that reports progress is healthy. Without progress it is still healthy while this process and its children use the
+processor or move data: a step may be long, or the machine overloaded. Work is hung if it does neither for a while, or
+if it has used much processor time without any progress.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 _PROC = Path("/proc")
-# Of one processor. Waiting, with the lease and the worker's state reported, takes less than half of this.
+# Share of one processor. A waiting worker, whose threads still renew the lease and report, uses less than half of this.
 _IDLE_SHARE = 0.03
 _IDLE_BYTES = 1 << 20
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Life(NamedTuple):
-    """What a process and its children have done since they began: seconds of processors, and bytes moved."""
+    """Activity of a process and its children since they started: processor seconds, and bytes read or written."""
 
     cpu_seconds: float
     moved_bytes: int
 
 
 class StallWatch:
-    """Judges the work of one job; call `looks_hung` about once a second.
+    """Watches the work of one job; call `looks_hung` about once a second.
 
     Args:
-        idle_seconds: without progress and without a sign of life for so long, the work hangs.
-        busy_cpu_seconds: with so much processor time and no progress, it hangs.
+        idle_seconds: work without progress and without activity for this long is hung.
+        busy_cpu_seconds: work that uses this much processor time without progress is hung.
     """
 
     def __init__(self, idle_seconds: float, busy_cpu_seconds: float) -> None:
@@ -44,7 +44,7 @@ class StallWatch:
         self._cpu_at_progress = 0.0
 
     def looks_hung(self, progress: object, life: Life | None = None, now: float | None = None) -> bool:
-        """True if the work hangs. `progress` is anything that changes whenever the work gets on."""
+        """True if the work is hung. `progress` is any value that changes whenever the work makes progress."""
         now = time.monotonic() if now is None else now
         life = measure_life() if life is None else life
         if progress != self._progress or not self._samples:
@@ -63,7 +63,7 @@ class StallWatch:
         return sys.platform == "linux" and is_idle and now - began >= self._idle_seconds
 
     def reset(self) -> None:
-        """Start anew: what went before does not count."""
+        """Start over: earlier activity no longer counts."""
         self._samples.clear()
 
 
@@ -82,7 +82,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Process ids of the children of a process; empty where the system does not tell."""
+    """Process ids of the children of a process; empty if the system does not list them."""
     found: list[int] = []
     try:
         for task in (_PROC / str(pid) / "task").iterdir():

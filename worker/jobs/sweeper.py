@@ -1,6 +1,6 @@
 """Deletes what killed processes left on this machine, and features of owners whose data was erased.
 
-The API sweeps too, but perhaps on another machine.
+The API sweeps, too, but it may run on another machine.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _UNFINISHED_SECONDS = 3600.0
 
 
 def start_sweeper(storage: Storage, forgetter: Forgetter) -> None:
-    """Sweep now and every ten minutes, in a thread that ends with the process; look for erased owners more often."""
+    """Sweep now and every ten minutes, in a thread that ends with the process. Erased owners are checked more often."""
     threading.Thread(target=_loop, args=(storage, forgetter), name="sweeper", daemon=True).start()
 
 
 class Forgetter:
-    """Deletes the features of owners whose data was erased while this process runs, or before."""
+    """Deletes the features of owners whose data was erased, before or during the life of this process."""
 
     def __init__(self, store: JobStore, features_dir: Path) -> None:
         self._store = store
@@ -40,13 +40,14 @@ class Forgetter:
         self._is_first = True
 
     def look(self) -> int:
-        """Delete what is to be forgotten; returns the number of entries. Raises `redis.RedisError`."""
+        """Delete the features of erased owners; returns the number of entries. Raises `redis.RedisError`."""
         key = forgotten_key(self._store.prefix)
         found = cast("list[tuple[str, float]]", self._store.redis.zrange(key, 0, -1, withscores=True))
         count = 0
         for owner, at in found:
             if self._done.get(owner) != at:
-                # Features from after an erasure stay, unless it happens just now: then a job may have used older ones.
+                # Features written after an erasure stay. For a very recent erasure they go, too, because a job that was
+                # running may have written them.
                 count += forget_owner(self._features_dir, owner, at if self._is_first else None)
                 self._done[owner] = at
         self._is_first = False
@@ -68,6 +69,6 @@ def _loop(storage: Storage, forgetter: Forgetter) -> None:
         except RedisError as error:
             logger.warning("erased owners cannot be looked up: %s", error)
         except Exception:
-            # The thread must live on: an error here is most likely the disk's, and passes.
+            # The thread must survive: an error here is most likely a temporary one of the disk.
             logger.exception("unfinished files could not be deleted")
         pause.wait(_LOOK_SECONDS)

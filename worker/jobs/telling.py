@@ -1,4 +1,4 @@
-"""Tells clients what a running job has found so far: the whole in the storage, what is new as events."""
+"""Publishes the provisional results of a running job: the full result in the storage, changes as events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Teller:
-    """The provisional results of one attempt at a job. They are a service: a fault of theirs does not end the job."""
+    """The provisional results of one attempt of a job. They are optional: an error here does not end the job."""
 
     def __init__(self, store: JobStore, storage: Storage, record: JobRecord) -> None:
         self._store, self._storage, self._record = store, storage, record
@@ -39,7 +39,7 @@ class Teller:
             self._is_stored = True
             self._send(result)
         except (SentilocError, RedisError) as error:
-            logger.warning("what the job has found so far could not be told: %s", error)
+            logger.warning("the provisional result could not be published: %s", error)
 
     def _send(self, result: Result) -> None:
         pairs = zip(self._told, result.segments, strict=False)
@@ -58,7 +58,7 @@ class Teller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Delete the provisional result: the job has ended or is given back."""
+        """Delete the provisional result: the job has ended or returns to the queue."""
         if self._is_stored:
             with suppress(SentilocError):
                 self._storage.delete(self._key)

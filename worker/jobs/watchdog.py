@@ -1,8 +1,8 @@
-"""A thread of the worker's parent process that kills children which give no sign of life, so that they are replaced.
+"""A thread of the worker's parent process that kills children without heartbeats, so that they are replaced.
 
-A child that is stopped, or whose interpreter hangs, cannot notice that itself. Celery replaces a killed child and
-delivers the message of its job again. The thread also beats for the supervisor, which watches the parent in the same
-way.
+A child that is stopped, or whose interpreter hangs, cannot notice this itself. Celery replaces a killed child and
+delivers the message of its job again. The thread also sends heartbeats to the supervisor, which watches the parent in
+the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TICK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Kills children of this process that are silent for `silence_seconds`."""
+    """Kills children of this process that sent no heartbeat for `silence_seconds`."""
 
     def __init__(self, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
@@ -41,7 +41,7 @@ class Watchdog:
             time.sleep(_TICK_SECONDS)
 
     def look(self) -> None:
-        """Beat, and kill silent children."""
+        """Send a heartbeat, and kill silent children."""
         now = time.monotonic()
         was_away, self._heard_at = now - self._heard_at > 5 * _TICK_SECONDS, now
         parent_beats()
@@ -49,7 +49,8 @@ class Watchdog:
             with contextlib.suppress(OSError):
                 os.write(self._fd, b".")
         if was_away:
-            # This process was stopped itself, perhaps together with its children: they may speak first.
+            # This process itself was stopped, perhaps together with its children. Give them time to send a heartbeat
+            # first.
             return
         for pid in children(os.getpid()):
             silence = silence_of(pid)

@@ -1,1 +1,1 @@
-"""From a video to its result: one pipeline per task."""
+"""The pipelines that turn a video into its result, one per task."""

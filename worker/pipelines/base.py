@@ -1,4 +1,4 @@
-"""What all pipelines share: a loaded package and the features of a video, from the cache if it has them."""
+"""Base classes of all pipelines: a loaded package, and the features of a video, from the cache if possible."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sentiloc.worker.extraction.stages import StageClock
 LOCALIZING_FROM = 0.95
 """Progress when all features are extracted."""
 TimeRange = tuple[float, float | None]
-"""Start and end in seconds, [start, end); end None is the video's."""
+"""Start and end in seconds, [start, end); end None means the video's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagePipeline(ABC):
-    """A package with its networks, loaded and warm. Only one thread may use it at a time."""
+    """A loaded package with its networks. Only one thread may use it at a time."""
 
     package: ModelPackage
     device: str
@@ -45,12 +45,12 @@ class PackagePipeline(ABC):
 
         Args:
             path: The video.
-            report: Called with the stage and the progress, 0 to 1; what it raises ends the work.
-            options: How segments are cut; None takes `default_options`.
-            time_range: The seconds that matter, to whole snippets; None takes the whole video. Times in the result
-                are the video's own.
-            audio_track: The file's sound track to listen to, counted from 1; None chooses.
-            on_provisional: Called with the result so far while features are extracted, if the pipeline has one.
+            report: Called with the stage and the progress, 0 to 1; its exceptions end the work.
+            options: How segments are cut; None means `default_options`.
+            time_range: The range to process in seconds, rounded to whole snippets; None means the whole video. Times in
+                the result count from the video's start. audio_track: The number of the file's sound track to use,
+                counted from 1; None chooses one. on_provisional: Called with provisional results during the extraction,
+                if the pipeline supports them.
 
         Raises:
             SentilocError: The video cannot be read, the range is empty, or there is no such sound track.
@@ -83,7 +83,7 @@ class PackagePipeline(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeaturePipeline(PackagePipeline):
-    """A package that reads snippet features."""
+    """A pipeline for packages that use snippet features."""
 
     extractor: Extractor
     cache: FeatureCache | None = None
@@ -133,7 +133,7 @@ def check_time_range(time_range: TimeRange | None) -> None:
 
 
 def load_cache(config: RuntimeConfig) -> FeatureCache | None:
-    """Where features of earlier videos lie, if the configuration has a cache."""
+    """The feature cache, if the configuration has one."""
     if config.cache is None:
         return None
     return FeatureCache(config.cache.folder, config.cache.max_bytes, config.cache.max_age_seconds)

@@ -1,4 +1,4 @@
-"""Emotions of a video by a CTEN package: the same decode and features as for sentiment, another network."""
+"""Emotions of a video by a CTEN package: the same decoding and features as for sentiment, but another network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class EmotionScorer:
         self._spec, self._session = package.spec, session
 
     def score(self, features: SnippetFeatures) -> tuple[EmotionScores, float]:
-        """Scores of a video, and how many seconds one of its segments lasts."""
+        """Scores of a video, and the length of one of its segments in seconds."""
         inputs = segment_inputs(features, self._spec)
         feeds = {"visual": inputs.visual[None], "audio": inputs.audio[None]}
         video, segments, attention = self._session.run(["video", "segments", "attention"], feeds)
@@ -62,7 +62,7 @@ class EmotionPipeline(FeaturePipeline):
         audio_track: int | None = None,
         on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
     ) -> EmotionResult:
-        """Find emotions; all of the video is decoded, as its emotion is one of the whole."""
+        """Find emotions. The whole video is always decoded, because the emotion is that of the whole video."""
         check_time_range(time_range)
         extraction = self._extract(
             path, lambda stage, done: report(stage, done * LOCALIZING_FROM), WHOLE, audio_track
@@ -96,7 +96,7 @@ class EmotionPipeline(FeaturePipeline):
 
 
 def load_emotion_pipeline(package: ModelPackage, config: RuntimeConfig) -> EmotionPipeline:
-    """Load what a CTEN package needs; raises `SentilocError` that names what is missing."""
+    """Load what a CTEN package needs; raises a `SentilocError` that names what is missing."""
     session = create_session(package.network, config.device, config.threads)
     return EmotionPipeline(
         package=package,

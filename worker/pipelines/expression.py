@@ -1,4 +1,4 @@
-"""Facial expressions of a video by a GIM package: every frame of the face, its flow, intensity, expressions."""
+"""Facial expressions of a video by a GIM package: optical flow of the face in every frame, intensity, expressions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 FLOW_MAX_SIDE = 640
 WINDOW, MARGIN = 4096, 64
-"""Frames that go through the network at a time, and those around them that it must see: more than its reach."""
+"""Frames per call of the network, and the context frames on both sides, which exceed its receptive field."""
 MIN_LENGTH, MERGE_GAP = 0.1, 0.0
-"""Seconds: micro-expressions are short, and two in a row are two."""
+"""Seconds. Micro-expressions are short, and two in quick succession must stay separate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowExtraction:
-    """One video's flow (T, dim), where a face is seen (T,), and seconds spent per stage."""
+    """One video's flow (T, dim), whether a face is seen (T,), and the seconds spent per stage."""
 
     info: VideoInfo
     flow: FloatArray
@@ -91,7 +91,7 @@ def extract_flow(
 
 
 def flow_stream(spec: ModelSpec) -> FlowStream:
-    """The flow that a spec asks for; raises `spec_mismatch` where it asks for none."""
+    """The flow stream of a spec; raises `spec_mismatch` if it has none."""
     if spec.flow is None or spec.frame_rate is None:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH, f"{spec.name}: expressions need a flow stream at a fixed rate"
@@ -113,7 +113,7 @@ class ExpressionScorer:
         self._stream, self._session = flow_stream(package.spec), session
 
     def score(self, flow: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Intensity (T,) and actions (T, C) of flow (T, dim), in windows that see what surrounds them."""
+        """Intensity (T,) and actions (T, C) of flow (T, dim), computed in windows with context on both sides."""
         stacked = stack_flows(flow, self._stream.skip, self._stream.resolutions)
         parts = []
         for start in range(0, len(stacked), WINDOW):
@@ -128,7 +128,7 @@ class ExpressionScorer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionPipeline(PackagePipeline):
-    """A package that spots expressions, loaded and warm; used by one thread at a time."""
+    """A loaded package that spots expressions. Only one thread may use it at a time."""
 
     detector: Detector
     scorer: ExpressionScorer
@@ -136,7 +136,7 @@ class ExpressionPipeline(PackagePipeline):
 
     @property
     def default_options(self) -> SegmentOptions:
-        """How expressions are cut where nothing else is asked for."""
+        """The default options for cutting expressions."""
         spec = self.package.spec
         return SegmentOptions(
             threshold=spec.confidence_threshold,
@@ -154,7 +154,7 @@ class ExpressionPipeline(PackagePipeline):
         audio_track: int | None = None,  # noqa: ARG002
         on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
     ) -> ExpressionResult:
-        """Find expressions; all of the video is decoded, and no sound is needed."""
+        """Find expressions. The whole video is decoded, without sound."""
         check_time_range(time_range)
         spec, options, clock = self.package.spec, options or self.default_options, StageClock()
         report("decoding", 0.0)
@@ -184,7 +184,7 @@ class ExpressionPipeline(PackagePipeline):
 
 
 def load_expression_pipeline(package: ModelPackage, config: RuntimeConfig) -> ExpressionPipeline:
-    """Load what a GIM package needs; raises `SentilocError` that names what is missing."""
+    """Load what a GIM package needs; raises a `SentilocError` that names what is missing."""
     session = create_session(package.network, config.device, config.threads)
     return ExpressionPipeline(
         package=package,

@@ -1,4 +1,4 @@
-"""FSENet through ONNX Runtime: snippet features in, frame scores out, any length, constant memory."""
+"""FSENet with ONNX Runtime: converts snippet features of any length to scores, in constant memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONNX_TYPES = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
 
 
 class Session(Protocol):
-    """The part of `onnxruntime.InferenceSession` that is used here."""
+    """The interface of `onnxruntime.InferenceSession` that is used here."""
 
     def run(self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Named inputs to named outputs."""
@@ -63,7 +63,7 @@ class Localizer:
         return FrameScores(scores=scores / weights[:, None], saliency=saliency / weights)
 
     def score_without(self, features: SnippetFeatures) -> dict[str, FrameScores]:
-        """What the network says when a stream that the video has is declared absent, for each such stream."""
+        """The scores with one stream masked, for each stream that the video has."""
         present = {stream: getattr(features, f"{stream}_present") for stream in self.streams}
         if sum(bool(mask.any()) for mask in present.values()) < 2:
             return {}
@@ -92,7 +92,7 @@ def check_spec(spec: ModelSpec, session: Session) -> None:
 
 
 def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterator[slice]:
-    """Slices that cover `total` snippets, each at most `length` long, neighbours sharing >= `overlap`."""
+    """Slices that cover `total` snippets, each at most `length` long; neighbours overlap by at least `overlap`."""
     if total <= length:
         if total:
             yield slice(0, total)
@@ -103,7 +103,7 @@ def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterato
 
 
 def blending_weights(window: slice, total: int, overlap: int = OVERLAP) -> FloatArray:
-    """Blending weights (window length,): full inside, falling linearly to the window's inner seams."""
+    """Blending weights (window length,): 1 inside, falling linearly towards the neighbouring windows."""
     steps = np.arange(window.stop - window.start, dtype=np.float32)
     rise = np.ones_like(steps) if window.start == 0 else np.minimum((steps + 1) / overlap, 1)
     fall = np.ones_like(steps) if window.stop == total else np.minimum((steps[::-1] + 1) / overlap, 1)

@@ -1,7 +1,7 @@
-"""Segments of a video while its features are still extracted. They are provisional: the whole video may move them.
+"""Provisional segments of a video while its features are still being extracted. The full video may change them.
 
-Scored windows are kept, so each look costs the windows that are new and the unfinished one at the end. Looks come
-further apart as the video goes on and as they take time, so that they cost a small share of the work.
+Scored windows are kept, so each update only scores new windows and the unfinished one at the end. The interval between
+updates grows with the video and with their cost, so that they take a small share of the work.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
 from sentiloc.worker.pipelines.localizer import OVERLAP, WINDOW, Localizer, blending_weights
 
 FIRST_LOOK = 32
-"""Snippets (20 s of video) before the first look: with fewer, the network says little."""
+"""Snippets (20 s of video) before the first update: with fewer, the network is unreliable."""
 _GROWTH = 1.05
 _MOST_SHARE = 1 / 20
 OnProvisional = Callable[[Result], None]
-"""Called with the result so far; its `scored_until` says how far that is."""
+"""Called with the result so far; its `scored_until` says how far it goes."""
 
 
 class ProgressiveScores:
-    """Scores of a growing video, in windows as `Localizer.score` blends them, at fixed places."""
+    """Scores of a growing video, blended from windows at fixed positions as in `Localizer.score`."""
 
     def __init__(self, localizer: Localizer) -> None:
         self._localizer = localizer
@@ -39,7 +39,7 @@ class ProgressiveScores:
         self._next = 0
 
     def of(self, run: Run, total: int) -> FrameScores:
-        """Scores of the first `total` snippets, of which a run must have the features."""
+        """Scores of the first `total` snippets, whose features the run must have."""
         grown = total - len(self._weights)
         self._sums = np.pad(self._sums, ((0, grown), (0, 0)))
         self._weights = np.pad(self._weights, (0, grown))
@@ -61,7 +61,7 @@ class ProgressiveScores:
         is_last: bool,
     ) -> None:
         found = self._localizer.score(run.window(window.start, window.stop))
-        # What follows a window that is not the last one is scored by the next one.
+        # The snippets after a window that is not the last one are scored by the next one.
         weight = blending_weights(window, window.stop if is_last else window.stop + 1)
         rows = np.concatenate([found.scores, found.saliency[:, None]], axis=1)
         sums[window] += rows * weight[:, None]
@@ -70,7 +70,7 @@ class ProgressiveScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is looked for: how segments are cut, and of which part of the video."""
+    """What to look for: the cut options, and the part of the video."""
 
     options: SegmentOptions
     part: Part
@@ -78,7 +78,7 @@ class Wanted:
 
 
 class Looker:
-    """Looks at a run from time to time and tells what it has found so far."""
+    """Scores a run from time to time and publishes what it has found so far."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Looker:
         self._not_before = 0.0
 
     def look(self, run: Run) -> None:
-        """Tell the segments so far, if it is time."""
+        """Publish the segments so far, if an update is due."""
         if run.snippets < self._next_total or self._clock() < self._not_before:
             return
         total = run.ready

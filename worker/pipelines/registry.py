@@ -1,4 +1,4 @@
-"""Packages become pipelines here, and a worker process holds those that are loaded: each once, warm over all jobs."""
+"""Loads packages into pipelines, and holds the loaded pipelines of a worker process, each once, for all jobs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import RuntimeConfig
 
-# Only a worker's child may load what runs networks: the threads of ONNX Runtime do not survive a fork. So the
-# modules of the pipelines are imported when a package is loaded, not here.
+# Only a worker's child may load ONNX Runtime, because its threads do not survive a fork. So the modules of the
+# pipelines are imported when a package is loaded, not here.
 if TYPE_CHECKING:
     from sentiloc.model.package import ModelPackage
     from sentiloc.worker.pipelines.base import PackagePipeline
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def load_pipeline(name: str, config: RuntimeConfig) -> PackagePipeline:
-    """Load a package and everything that its spec needs. The spec's task decides which pipeline it runs in.
+    """Load a package and everything that its spec needs. The spec's task selects the pipeline.
 
     Raises:
-        SentilocError: The package, its weights or its device are missing; the detail says which.
+        SentilocError: The package, its weights or its device is missing; the detail says which.
     """
     from sentiloc.model.package import load_package
 
@@ -30,7 +30,7 @@ def load_pipeline(name: str, config: RuntimeConfig) -> PackagePipeline:
 
 
 def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeline:
-    """Load what a package needs; raises `SentilocError` that names what is missing."""
+    """Load what a package needs; raises a `SentilocError` that names what is missing."""
     if package.spec.task == "emotion":
         from sentiloc.worker.pipelines.emotion import load_emotion_pipeline
 
@@ -45,7 +45,7 @@ def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeli
 
 
 class Pipelines:
-    """Loaded pipelines by model name, one process's worth."""
+    """The loaded pipelines of this process by model name."""
 
     def __init__(self, config: RuntimeConfig, default: str) -> None:
         self._config, self._default = config, default
@@ -54,7 +54,7 @@ class Pipelines:
         self.error: SentilocError | None = None
 
     def get(self, name: str) -> PackagePipeline:
-        """The pipeline, loaded if need be; raises `SentilocError` when that is not possible."""
+        """The pipeline, loaded if necessary; raises `SentilocError` if that is not possible."""
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
@@ -76,7 +76,10 @@ class Pipelines:
         return pipeline
 
     def _open(self, name: str) -> PackagePipeline:
-        """An unexpected fault is logged with its place, once, and told to clients without it."""
+        """Open a pipeline.
+
+        An unexpected error is logged once with its traceback; clients only get a general message.
+        """
         try:
             return load_pipeline(name, self._config)
         except SentilocError:

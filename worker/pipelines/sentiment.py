@@ -29,7 +29,7 @@ from sentiloc.worker.pipelines.provisional import Looker, OnProvisional, Wanted
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 CONTEXT = 192
-"""Snippets before and after a part of a video that the network sees, too: what it says of one depends on others."""
+"""Context snippets before and after a part of a video, because a snippet's score depends on its neighbours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class SentimentPipeline(FeaturePipeline):
         audio_track: int | None = None,
         on_provisional: OnProvisional | None = None,
     ) -> Result:
-        """Find sentiment; of a range, only that and `CONTEXT` snippets around it are decoded."""
+        """Find sentiment. For a range, only that range and `CONTEXT` snippets on both sides are decoded."""
         check_time_range(time_range)
         part = WHOLE if time_range is None else self._part(time_range)
         look = None
@@ -70,7 +70,7 @@ class SentimentPipeline(FeaturePipeline):
         return Part(max(0, first - CONTEXT), None if stop is None else stop + CONTEXT)
 
     def localize_features(self, extraction: Extraction, options: SegmentOptions) -> Result:
-        """Find the sentiment segments of a video of which only the features are left."""
+        """Find the sentiment segments of a video from its features alone."""
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
         with clock.time("localizing"):
@@ -105,7 +105,7 @@ def snippet_count(duration: float, spec: ModelSpec) -> int:
 
 
 def load_sentiment_pipeline(package: ModelPackage, config: RuntimeConfig) -> SentimentPipeline:
-    """Load what a package of FSENet needs; raises `SentilocError` that names what is missing."""
+    """Load what an FSENet package needs; raises a `SentilocError` that names what is missing."""
     session = create_session(package.network, config.device, config.threads)
     return SentimentPipeline(
         package=package,

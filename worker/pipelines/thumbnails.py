@@ -1,4 +1,4 @@
-"""A small picture of each segment's peak, made once at the job's end and kept beside the result."""
+"""Thumbnails of the segments' peaks, made once at the job's end and stored with the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The job that pictures are made for, the storage in which they will lie, and what is known of other jobs."""
+    """The job whose pictures are made, their storage, and the cache of earlier jobs."""
 
     storage: Storage
     job_id: str
@@ -39,17 +39,17 @@ def make_thumbnails(
     go_on: Callable[[], None],
     owner: Owner | None = None,
 ) -> list[bytes]:
-    """JPEGs of the frames at `peaks` (seconds), in their order; fewer where time or the video runs out.
+    """JPEGs of the frames at `peaks` (seconds), in that order; fewer if the time limit or the video ends first.
 
-    A video that could be localized may still fail here (it is sought in now): that costs pictures, not the job.
-    What `go_on` raises goes through. With an `owner`, the pictures of another job of the same video are copied.
+    Seeking can fail in a video that could be localized. That costs the pictures, not the job. Exceptions of `go_on` are
+    passed on. With an `owner`, pictures are copied from another job of the same video if possible.
     """
     wanted = peaks[: config.most] if config.side_pixels else ()
     if not wanted:
         return []
     if owner is None:
         return _grab(path, wanted, config, limits, go_on)
-    # Only whose they are is remembered: a picture must not outlive the job that it belongs to.
+    # The cache only remembers which job has the pictures: a picture must not outlive its job.
     cache = ArrayCache(owner.cache.folder, owner.cache.max_bytes, owner.cache.max_age_seconds)
     shown = (list(wanted), config.side_pixels, config.quality)
     key = cache_key(path, f"thumbnails {shown}")
@@ -60,7 +60,7 @@ def make_thumbnails(
 
 
 def _copies(storage: Storage, seen: Mapping[str, Array] | None, count: int) -> list[bytes]:
-    """All pictures of the job that `seen` names, or none."""
+    """Copies of all pictures of the job that `seen` names, or none."""
     if seen is None:
         return []
     names = (thumbnail_key(str(seen["job"]), int(seen["attempt"]), index) for index in range(count))
@@ -95,7 +95,7 @@ def _grab(
 
 
 def save_thumbnails(storage: Storage, job_id: str, attempt: int, pictures: Sequence[bytes]) -> int:
-    """Store them; returns how many there was room for."""
+    """Store the pictures; returns how many fit into the storage."""
     for index, picture in enumerate(pictures):
         try:
             with storage.writer(thumbnail_key(job_id, attempt, index)) as writer:
@@ -108,7 +108,7 @@ def save_thumbnails(storage: Storage, job_id: str, attempt: int, pictures: Seque
 
 
 def _jpeg(frame: Pictures, quality: int) -> bytes:
-    """An RGB picture (height, width, 3) as JPEG."""
+    """Encode an RGB picture (height, width, 3) as JPEG."""
     bgr = np.ascontiguousarray(frame[:, :, ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()

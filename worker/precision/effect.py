@@ -11,11 +11,11 @@ from sentiloc.model.segments import FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureEffect:
-    """Differences of features (T, dim) over all snippets.
+    """Differences of features (T, dim) from float32, over all snippets.
 
-    largest: by the largest feature. mean: by the mean feature. cosine: the least of a snippet.
-    of_variation: root mean square by that of the features about their mean over all snippets, which is all that
-    tells one snippet from another: 1 is as much error as there is to know. None if all are alike.
+    largest: relative to the largest feature. mean: relative to the mean feature. cosine: the lowest of any snippet.
+    of_variation: the root mean square error, relative to the standard deviation of the features over all snippets. That
+        variation is what distinguishes snippets, so at 1 the error hides all of it. None if all snippets are equal.
     """
 
     largest: float
@@ -25,7 +25,7 @@ class FeatureEffect:
 
 
 def feature_effect(exact: FloatArray, ours: FloatArray) -> FeatureEffect:
-    """Of features (T, dim), T >= 1, in float32 and in another precision."""
+    """Compare features (T, dim), T >= 1, in float32 and in another precision."""
     error = np.abs(exact - ours)
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(ours, axis=1)
     variation = float(np.sqrt(np.square(exact - exact.mean(axis=0)).mean()))

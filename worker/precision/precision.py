@@ -1,6 +1,6 @@
-"""What another precision of the visual network changes: its features, the scores, the segments that users see.
+"""The effect of another precision of the visual network on its features, the scores, and the final segments.
 
-Both runs share everything but the visual network: sound, faces, FSENet, calibration.
+Both runs share everything except the visual network: sound, faces, FSENet, calibration.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from sentiloc.worker.precision.effect import FeatureEffect, feature_effect
 from sentiloc.worker.runtime.device import Precision
 
 SAME_TIOU = 0.5
-"""Segments that share half of their time are the same one, in both runs."""
+"""Segments of both runs that share half of their time count as the same segment."""
 Pair = tuple[Segment, Segment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentEffect:
-    """Segments in float32 and in the other precision, and what became of them.
+    """Segments in float32 and in the other precision, and how they match.
 
-    kept and relabelled share at least half of their time with one of the other list; tiou and confidence changes
-    are those of the kept; None where none was kept.
+    `kept` and `relabelled` share at least half of their time with one of the other list. The changes of tIoU and
+    confidence are those of the kept segments; None without any.
     """
 
     before: int
@@ -63,7 +63,7 @@ class SegmentEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """The whole, over `videos` videos of `snippets` snippets; score_* are of the three class scores in [0, 1]."""
+    """The effect over `videos` videos with `snippets` snippets; `score_*` refer to the three class scores in [0, 1]."""
 
     videos: int
     snippets: int
@@ -78,7 +78,7 @@ class Effect:
 
 
 def load_both(config: RuntimeConfig, model: str, precision: Precision) -> tuple[SentimentPipeline, Extractor]:
-    """The pipeline in float32 and the pictures' extractor in `precision`, on one device.
+    """Load the pipeline in float32 and the visual extractor in `precision`, on one device.
 
     Raises `spec_mismatch` for a package that has no visual stream, `device_unavailable` for a precision that this
     device or processor does not have, `weights_missing` and what `load_sentiment_pipeline` raises.
@@ -99,10 +99,10 @@ def compare(
     videos: Sequence[Path],
     options: SegmentOptions | None = None,
 ) -> Effect:
-    """Run videos through the pipeline with its own visual features, then with those of `other`.
+    """Run videos through the pipeline with its own visual features, then with those of `other`, and compare.
 
-    Raises `invalid_data` for videos that set the ranges of an 8-bit network: it is right on them by design. What a
-    video itself is refused for names the video.
+    Raises `invalid_data` for the videos on which an 8-bit network was calibrated, because its error is too small on
+    them. Errors about a video name that video.
     """
     check_held_out(other, videos)
     exact, ours = list[FloatArray](), list[FloatArray]()
@@ -128,7 +128,7 @@ def compare(
 
 
 def check_held_out(other: Extractor, videos: Sequence[Path]) -> None:
-    """Raise `invalid_data` if there is no video, or one that set the ranges of the network."""
+    """Raise `invalid_data` if there is no video, or one on which the network was calibrated."""
     learned = other.visual and other.visual.calibrated_on
     known = [video.name for video in videos if learned and video.is_file() and sha256(video) in learned]
     if known or not videos:
@@ -137,7 +137,7 @@ def check_held_out(other: Extractor, videos: Sequence[Path]) -> None:
 
 
 def segment_effect(lists: Sequence[tuple[Sequence[Segment], Sequence[Segment]]]) -> SegmentEffect:
-    """Of each video's segments in float32 and in another precision."""
+    """Compare each video's segments in float32 and in another precision."""
     pairs = [pair for before, after in lists for pair in pair_segments(before, after)]
     kept = [pair for pair in pairs if pair[0].label == pair[1].label]
     moved = [abs(one.confidence - other.confidence) for one, other in kept]
@@ -153,7 +153,7 @@ def segment_effect(lists: Sequence[tuple[Sequence[Segment], Sequence[Segment]]])
 
 
 def pair_segments(before: Sequence[Segment], after: Sequence[Segment]) -> Iterator[Pair]:
-    """Segments that share most of their time, at least half of it; each is in one pair at most."""
+    """Pair the segments that share most of their time, at least half of it. Each is in at most one pair."""
     if not before or not after:
         return
     tiou = _tiou(before, after)

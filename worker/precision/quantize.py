@@ -1,4 +1,4 @@
-"""I3D in 8-bit integers: calibrated on your own videos, its error measured on held-out snippets of them.
+"""Quantizes I3D to 8-bit integers. It is calibrated on your own videos; the error is measured on held-out snippets.
 
 For processors with VNNI or AMX, through OpenVINO. Needs the package `onnx`, which sentiloc[train] brings.
 """
@@ -26,16 +26,20 @@ from sentiloc.worker.runtime.device import Device, Precision
 from sentiloc.worker.runtime.onnx_session import create_session, is_installed
 
 QUANTIZED = ("Conv", "Relu", "MaxPool", "Concat")
-"""Not Pad: that is slower. Activations are unsigned: OpenVINO computes I3D's signed ones wrongly."""
+"""Pad is not quantized, which would be slower.
+
+Activations are unsigned, because OpenVINO computes I3D wrongly with signed ones.
+"""
 EVERY, PER_VIDEO = 5, 8
 Snippet = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizationError:
-    """Over held-out snippets: largest feature error by the largest feature; least cosine with float32.
+    """Over held-out snippets: the largest feature error relative to the largest feature, and the lowest cosine with
+    float32.
 
-    `device` computed the 8-bit features: the one that serves them, if this installation has it.
+    `device` computed the 8-bit features. It is the serving device, if this installation has it.
     """
 
     relative: float
@@ -44,7 +48,7 @@ class QuantizationError:
 
 
 def sample_snippets(videos: Sequence[Path], limits: DecodeLimits) -> list[Snippet]:
-    """Every fifth snippet (16, 224, 224, 3) of each video, at most eight of one."""
+    """Every fifth snippet (16, 224, 224, 3) of each video, at most eight per video."""
     return [snippet for video in videos for snippet in _sample(video, limits)]
 
 
@@ -62,7 +66,7 @@ def _sample(video: Path, limits: DecodeLimits) -> Iterator[Snippet]:
 def quantize(
     source: Path, target: Path, snippets: Sequence[Snippet], videos: Sequence[Path] = ()
 ) -> QuantizationError:
-    """Write the 8-bit twin of graph `source`: even snippets set the ranges, odd ones measure the error.
+    """Write the 8-bit version of graph `source`. Even snippets calibrate the ranges, odd ones measure the error.
 
     `target` records the digests of the `videos`, so that it is not evaluated on them. Raises
     `invalid_data` for fewer than two snippets. `target` is written atomically.
@@ -98,7 +102,7 @@ def quantize(
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Mutes ONNX Runtime's advice to fold batch norms first, which the export has done."""
+    """Mutes ONNX Runtime's advice to fold batch norms first, because the export has done so."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,1 +1,1 @@
-"""Reels: parts of videos, decoded in the sandbox, joined with cross-fades, and encoded in a sandbox of its own."""
+"""Reels: parts of videos, decoded in the sandbox, joined with cross-fades, and encoded in a second sandbox."""

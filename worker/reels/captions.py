@@ -1,4 +1,4 @@
-"""Captions on a picture: what is shown, and when it was in its video, in OpenCV's own letters (ASCII)."""
+"""Captions on a picture: the label, and the time in the source video, in OpenCV's built-in font (ASCII)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Caption:
         self._fit(width - 2 * margin)
 
     def _fit(self, width: int) -> None:
-        """Make the letters small enough for the widest line."""
+        """Shrink the font until the widest line fits."""
         (needed, _), _ = cv2.getTextSize(self._line(0.0), _FONT, self._scale, self._stroke)
         if needed > width > 0:
             self._scale *= width / needed

@@ -1,4 +1,4 @@
-"""The parent's side of the encoder: starts it, feeds it, writes down what it makes, and never outlives it."""
+"""The parent's side of the encoder: starts it, feeds it, writes its output to a file, and ends it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Encoder:
     """Encodes pictures and sound into the MP4 file `path`. Use as a context manager: leaving it ends the child.
 
-    `on_wait` is called while the child is awaited; what it raises goes through.
+    `on_wait` is called while waiting for the child. Its exceptions are passed on.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Encoder:
         self._send(child.PICTURE, data)
 
     def sound(self, data: memoryview) -> None:
-        """Encode samples: float32, left and right in turn."""
+        """Encode samples: float32, left and right interleaved."""
         self._send(child.SOUND, data)
 
     def finish(self) -> None:
@@ -151,7 +151,7 @@ class Encoder:
         return SentilocError(ErrorCode.RESOURCE_LIMIT, "The reel could not be encoded within the limits.")
 
     def _collect(self) -> None:
-        """The body of the thread that writes down what the child makes."""
+        """The body of the thread that writes the child's output to the file."""
         try:
             while not self._is_done and self._failure is None:
                 kind, place, size = child.OUT_HEADER.unpack(self._read(child.OUT_HEADER.size))
@@ -188,7 +188,7 @@ class Encoder:
 
 
 def _widen(pipe: int) -> None:
-    """Let a pipe hold most of a picture, so that both ends wake less often; not every system can."""
+    """Enlarge a pipe to hold most of a picture, so that both ends wake less often. Not every system supports this."""
     if sys.platform == "linux":
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -1,6 +1,7 @@
 """The confined process that encodes: `python -m sentiloc.worker.reels.encoder_child TASK`, started by `encoder` only.
 
-Raw pictures and samples come in by one pipe, pieces of an MP4 file go out by another: the process opens no file.
+Raw pictures and samples come in through one pipe, and chunks of an MP4 file go out through another, so the process
+opens no file.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ CHANNELS = 2
 _PIECE = 1 << 20
 _SOUND_FRAME = 1024
 _MOST_TEXT = 2000
-# What an MP4 header needs for each frame, rounded up; free space is left after it.
+# Bytes of the MP4 index per frame, rounded up. The unused space stays as a `free` box.
 _HEADER_BYTES, _PICTURE_BYTES, _SOUND_BYTES = 64 * 1024, 48, 32
 _MOV_CODECS = ("libx264", "libopenh264", "mpeg4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeTask:
-    """What is encoded: frames of `width` x `height` at `rate`, with sound or without."""
+    """The task: frames of `width` x `height` at `rate`, with or without sound."""
 
     in_fd: int
     out_fd: int
@@ -58,37 +59,40 @@ class EncodeTask:
 
 
 class PipeFile:
-    """A file for libav: what is written goes to the parent with its place, so that headers can be filled in later."""
+    """A file object for libav.
+
+    Writes are sent to the parent with their position, so that headers can be completed later.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd, self._place, self._end = fd, 0, 0
 
     def write(self, data: bytes) -> int:
-        """Send a piece."""
+        """Send a chunk with its position."""
         send(self._fd, BYTES, data, self._place)
         self._place += len(data)
         self._end = max(self._end, self._place)
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a place."""
+        """Move to a position."""
         self._place = (0, self._place, self._end)[whence] + offset
         return self._place
 
     def tell(self) -> int:
-        """The place."""
+        """The current position."""
         return self._place
 
 
 def send(fd: int, kind: bytes, data: bytes, place: int = 0) -> None:
-    """Write one message, however long the pipe makes us wait."""
+    """Write one message. Blocks while the pipe is full."""
     left = memoryview(OUT_HEADER.pack(kind, place, len(data)) + data)
     while left:
         left = left[os.write(fd, left) :]
 
 
 def main() -> None:
-    """Encode as the command line says."""
+    """Perform the task on the command line."""
     task = EncodeTask(**json.loads(sys.argv[1]))
     import_everything()
     av.logging.set_level(None)
@@ -108,7 +112,7 @@ def main() -> None:
 def _encode(task: EncodeTask) -> None:
     sounds = task.frames * SOUND_RATE / Fraction(task.rate) / _SOUND_FRAME if task.has_sound else 0
     header = _HEADER_BYTES + task.frames * _PICTURE_BYTES + int(sounds) * _SOUND_BYTES
-    # The index before the pictures: players start before they have the whole file.
+    # Put the index before the pictures, so that players can start before they have the whole file.
     options = {"moov_size": str(header)}
     with av.open(PipeFile(task.out_fd), "w", format="mp4", options=options) as container:
         container.metadata["title"] = task.title
@@ -165,7 +169,7 @@ class _Encoder:
         self._container.mux(self._audio.encode(frame))
 
     def finish(self) -> None:
-        """Get the rest out of the encoders."""
+        """Flush the encoders."""
         self._container.mux(self._video.encode(None))
         if self._audio is not None:
             self._container.mux(self._audio.encode(None))

@@ -1,4 +1,4 @@
-"""Joins clips with cross-fades, block by block: pictures and sound go through the same code."""
+"""Joins clips with cross-fades, block by block. Pictures and sound use the same code."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def linear(place: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def equal_power(place: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weights whose squares add up to one, so that sounds that are unlike keep their loudness."""
+    """Weights whose squares add up to one, so that uncorrelated sounds keep their loudness."""
     angle = place * np.float32(np.pi / 2)
     return np.cos(angle), np.sin(angle)
 
 
 class Joiner:
-    """Takes clips in their order, and passes on what is finished.
+    """Takes clips in order, and emits finished items.
 
     Only the end of a clip that the next one fades into is held back.
     """
@@ -39,7 +39,8 @@ class Joiner:
     def begin(self, length: int, fade_in: int, fade_out: int) -> None:
         """Start a clip of `length` items.
 
-        The first `fade_in` are mixed with what the clip before held back; the last `fade_out` are held back.
+        The first `fade_in` items are mixed with those that the previous clip held back; the last `fade_out` are held
+        back.
         """
         self._length, self._fade_in, self._fade_out = length, fade_in, fade_out
         self._position = 0
@@ -47,11 +48,11 @@ class Joiner:
 
     @property
     def missing(self) -> int:
-        """Items of the clip that have not come yet."""
+        """The number of items of the clip that have not arrived yet."""
         return self._length - self._position
 
     def push(self, block: Block) -> None:
-        """Take the next items; those beyond the clip's length are left out."""
+        """Take the next items. Items beyond the clip's length are dropped."""
         block = block[: self.missing]
         mixed = max(0, min(len(block), self._fade_in - self._position))
         if mixed:
@@ -65,7 +66,7 @@ class Joiner:
         if free:
             self._emit(block[:free])
         if free < len(block):
-            # A copy: the caller may use its memory again.
+            # Copied, because the caller may reuse its memory.
             self._held.append(block[free:].copy())
 
     def _mix(self, block: Block) -> Block:
@@ -80,7 +81,7 @@ class Joiner:
         return np.asarray(mixed, block.dtype)
 
     def _take(self, count: int) -> Block:
-        """The next `count` items that the clip before held back."""
+        """The next `count` items that the previous clip held back."""
         parts: list[Block] = []
         while count:
             head = self._fades[0]

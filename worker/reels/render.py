@@ -1,7 +1,7 @@
-"""Renders a reel: decodes each part in the sandbox, joins them, and has the whole encoded.
+"""Renders a reel: decodes each part in the sandbox, joins the parts, and encodes the result.
 
-Every picture of the reel is the one on screen at its time in its video, so lengths are exact to the frame. Sound is
-placed by its samples: it cannot drift from the pictures.
+Every picture of the reel is the one on screen at that time in its source, so lengths are frame-exact. Sound is placed
+by sample count, so it cannot drift from the pictures.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def render_reel(
     """Write the reel of `plan`, whose sources are paths, to `path` as MP4 (H.264 and AAC).
 
     Args:
-        plan: What is shown.
-        path: Where the file is written; what is there is replaced.
-        limits: What decoding one part, and encoding the whole, may cost.
+        plan: The plan of the reel.
+        path: The output file; an existing file is replaced.
+        limits: Limits for decoding one part, and for encoding the whole.
         report: Called with the stage and the progress, 0 to 1; what it raises ends the work.
-        quality: Constant rate factor, lower is better.
+        quality: Constant rate factor; lower is better.
 
     Raises:
         SentilocError: A video cannot be read, a limit is exceeded, or there is no room.
@@ -75,7 +75,7 @@ class _Work:
 
     @property
     def progress(self) -> float:
-        """Share of the frames that are decoded."""
+        """Share of the frames that have been decoded."""
         return self._shown / max(1, sum(clip.frames for clip in self._plan.clips))
 
     def run(self, encoder: Encoder) -> None:
@@ -103,7 +103,7 @@ class _Work:
             self._play(clip, pictures, sounds)
 
     def _play(self, clip: ReelClip, pictures: Joiner, sounds: Joiner) -> None:
-        """Push one clip; a video that ends early holds its last picture, in silence."""
+        """Push one clip. If the video ends early, its last picture is held, in silence."""
         plan, last = self._plan, None
         caption = Caption(clip.caption, plan.width, plan.height) if plan.captions else None
         first_sample = _sample(clip.first, plan)
@@ -113,7 +113,7 @@ class _Work:
                 if isinstance(event, SnippetFrames):
                     last = _fitted(event.faces[0], plan.width, plan.height)
                     if caption is not None:
-                        last = last.copy()  # the decoder's own memory is read-only
+                        last = last.copy()  # a copy, because the decoder's shared memory is read-only
                         caption.draw(last, event.index / float(plan.frames_per_second))
                     pictures.push(last[None])
                     self._shown += 1
@@ -132,7 +132,7 @@ class _Work:
 
 
 def _request(clip: ReelClip, plan: ReelPlan) -> DecodeRequest:
-    """Every frame of the clip at the reel's rate, no larger than it is shown, and its sound."""
+    """The decoder's request: every frame of the clip at the reel's rate, no larger than shown, and its sound."""
     return DecodeRequest(
         frame_rate=float(plan.frames_per_second),
         snippet_frames=1,
@@ -151,7 +151,7 @@ def _sample(frame: int, plan: ReelPlan) -> int:
 
 
 def _fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """The picture in the middle of `width` x `height`, as large as fits, on black."""
+    """The picture centred in `width` x `height`, as large as fits, on black."""
     rows, columns = picture.shape[:2]
     scale = min(width / columns, height / rows)
     size = (min(width, max(1, round(columns * scale))), min(height, max(1, round(rows * scale))))

@@ -1,4 +1,4 @@
-"""Renders a job's reel from videos in the storage, and puts it there."""
+"""Renders a job's reel from videos in the storage, and stores it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _ABANDONED_SECONDS = 86_400.0
 
 
 class Keeper(Protocol):
-    """What renders for a job tells it."""
+    """The callbacks of the job for which a reel is rendered."""
 
     def report(self, stage: str, progress: float) -> None:
-        """Report progress; raises when the work must stop."""
+        """Report progress; raises if the work must stop."""
 
     def waiting_outside(self) -> AbstractContextManager[None]:
-        """The block waits for another system."""
+        """The block waits for another system, so it does not count as hung."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def rendered(
 
 
 def _delete_abandoned(folder: Path) -> None:
-    """Delete what killed workers left behind."""
+    """Delete files that killed workers left behind."""
     for found in folder.glob(f"{_PREFIX}*"):
         with suppress(FileNotFoundError):
             if time.time() - found.stat().st_mtime > _ABANDONED_SECONDS:

@@ -1,4 +1,4 @@
-"""How many processors this process may really use: a container's quota, not the host's count."""
+"""The number of processors that this process may use: a container's quota instead of the host's count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus(cgroup: Path = _CGROUP) -> int:
-    """Threads that fit: the scheduler's set of processors or the cgroup's quota, whichever is less; >= 1."""
+    """The size of the scheduler's CPU set or the cgroup's quota, whichever is less; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota_v2(cgroup) or _quota_v1(cgroup)
     return max(1, min(allowed, math.ceil(quota)) if quota else allowed)

@@ -8,4 +8,4 @@ Device = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
 GPUS: frozenset[str] = frozenset({"cuda", "tensorrt"})
-"""Devices with memory of their own."""
+"""Devices with their own memory."""

@@ -1,4 +1,4 @@
-"""Opens ONNX graphs on the requested device, or raises. No other module opens them."""
+"""Opens ONNX graphs on the requested device, or raises. No other module opens graphs."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def create_session(
 ) -> ort.InferenceSession:
     """Open a graph on `device`, with `threads` threads (default: the processors this process may use).
 
-    Raises device_unavailable, with what to do, if the device's provider is not installed or does not start, or
-    does not compute in `precision`: ONNX Runtime alone would go on with the CPU. Raises model_unavailable for a
-    missing or broken file.
+    Raises device_unavailable, with advice, if the device's provider is not installed, does not start, or does not
+    support `precision`; ONNX Runtime itself would silently fall back to the CPU. Raises model_unavailable for a missing
+    or broken file.
     """
     check_precision(device, precision)
     wanted = _PROVIDERS[device]
@@ -73,7 +73,7 @@ def create_session(
 
 
 def _options(threads: int) -> ort.SessionOptions:
-    """Session options without spinning: the decoder needs the processors while a network waits for frames."""
+    """Session options without spinning threads: the decoder needs the processors while a network waits for frames."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -98,7 +98,10 @@ def _chain(
 
 
 def _cuda_options(gpu_memory_bytes: int | None) -> dict[str, Any]:
-    """No TF32, so that float32 is float32. Convolutions are chosen by heuristics: a search would delay new shapes."""
+    """No TF32, so that float32 has full precision.
+
+    Convolution algorithms are chosen by heuristics, because a search would delay every new shape.
+    """
     limit = {} if gpu_memory_bytes is None else {"gpu_mem_limit": gpu_memory_bytes}
     return {
         "arena_extend_strategy": "kSameAsRequested",
@@ -109,7 +112,7 @@ def _cuda_options(gpu_memory_bytes: int | None) -> dict[str, Any]:
 
 
 def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dict[str, Any]:
-    """Engines take minutes to build, so they are cached beside the weights, by graph, shape and card."""
+    """Engines take minutes to build, so they are cached next to the weights, by graph, shape and GPU model."""
     engines = cache_dir() / "tensorrt"
     limit = {} if gpu_memory_bytes is None else {"trt_max_workspace_size": gpu_memory_bytes}
     return {
@@ -159,7 +162,7 @@ def _not_started(device: Device) -> str:
 
 
 def device_name(session: ort.InferenceSession) -> str:
-    """What the session really runs on, with the processor's name: "cuda (NVIDIA H200)"."""
+    """The device on which the session really runs, with the processor's name: "cuda (NVIDIA H200)"."""
     provider = session.get_providers()[0]
     device = next((name for name, known in _PROVIDERS.items() if known == provider), provider)
     model = _gpu_name(session, provider) if device in GPUS else _cpu_name()
@@ -171,7 +174,7 @@ def _cpu_name() -> str:
 
 
 def _cpu_info(name: str) -> str:
-    """A line of the kernel's description of the first processor; empty where there is none."""
+    """A field of the kernel's description of the first processor; empty if there is none."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
@@ -180,7 +183,7 @@ def _cpu_info(name: str) -> str:
 
 
 def _gpu_name(session: ort.InferenceSession, provider: str) -> str:
-    """Model of the GPU in use, as the driver's files tell it; empty where they are not to be seen."""
+    """The model of the GPU in use from the driver's files; empty if they are not readable."""
     index = int(session.get_provider_options().get(provider, {}).get("device_id", 0))
     try:
         text = (sorted(_NVIDIA.iterdir())[index] / "information").read_text()

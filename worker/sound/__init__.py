@@ -1,1 +1,1 @@
-"""Sound on the video's time line: which track, how it is mixed, where it lies."""
+"""Sound on the video's time line: choice of the track, mixing, and position."""

@@ -1,7 +1,7 @@
-"""Two channels to one without losing what is in opposite phase on them.
+"""Mixes two channels to one without losing signals in opposite phase.
 
-A plain mean cancels whatever one channel has with the other sign. Where it would lose much, the channels are added
-in each band with the sign that fits: the left one stays as it is, the right one is turned where it opposes it.
+A plain mean cancels signals with opposite signs in the two channels. If it would lose much, the channels are added band
+by band: in bands where the right channel opposes the left one, its sign is flipped.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ def _aligned(channels: Samples) -> Samples:
     frames = -(-count // _HOP) + 1
     padded = np.zeros((2, (frames + 1) * _HOP), np.float32)
     padded[:, _HOP : _HOP + count] = channels
-    # Used twice, before and after: its squares add up to one at half overlap, so equal signs give the mean again.
+    # The window is applied twice, before and after the transform. Its squares add up to one at half overlap, so with
+    # equal signs the result is the plain mean.
     window = np.sin(np.pi * (np.arange(_SIZE) + 0.5) / _SIZE)
     pieces = np.lib.stride_tricks.sliding_window_view(padded, _SIZE, axis=1)[:, ::_HOP]
     left, right = fft.rfft(pieces * window, axis=2)
-    # One sign for all of the piece: signs that change from frame to frame would click.
+    # One sign for the whole piece: signs that change from frame to frame would cause clicks.
     cross = (left * right.conj()).real.sum(axis=0)
     bands = np.add.reduceat(cross, np.arange(0, len(cross), _BAND))
     signs = np.where(np.repeat(bands, _BAND)[: len(cross)] < 0, -1.0, 1.0)

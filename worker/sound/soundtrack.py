@@ -1,4 +1,4 @@
-"""Decoded audio as one gapless mono signal on the video's time line; several tracks are mixed."""
+"""Places decoded audio on the video's time line as one gapless mono signal, and mixes several tracks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PATIENCE_SECONDS = 2.0
 class Soundtrack:
     """Resamples to `rate`, fills gaps and a late start with silence, drops what precedes time 0 or overlaps.
 
-    Time stamps decide the position, on every path; deviations under `JITTER_SECONDS` are taken for rounding.
-    `emit(start, samples)` receives chunks (n,) of about half a second, `start` counted in samples; what lies before
-    `begins` seconds is left out. With `is_stereo`, chunks are (n, 2), and mono sound is on both channels.
+    Time stamps determine the position. Deviations below `JITTER_SECONDS` are treated as rounding.
+    `emit(start, samples)` receives chunks (n,) of about half a second, `start` counted in samples; samples before
+    `begins` seconds are dropped. With `is_stereo`, chunks are (n, 2), and mono sound is on both channels.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Soundtrack:
 
     @property
     def samples(self) -> int:
-        """Samples since time 0 that are emitted or waiting to be, or left out."""
+        """Samples since time 0 that were emitted, are pending, or were dropped."""
         return self._position
 
     @property
@@ -78,7 +78,7 @@ class Soundtrack:
         self._flush_buffer()
 
     def _put(self, frame: AudioFrame, seconds: float) -> None:
-        """Place a frame; one that cannot be resampled leaves silence."""
+        """Place a frame. A frame that cannot be resampled becomes silence."""
         try:
             self._take(frame, seconds)
         except (ValueError, av.error.FFmpegError) as error:
@@ -93,11 +93,12 @@ class Soundtrack:
         if self._expected is None or abs(seconds - self._expected) > JITTER_SECONDS:
             self._move_to(seconds)
         if self._resampler is None:
-            # Stereo at most: 5.1 is mixed down by the resampler, and the last step to mono must see both phases.
+            # At most stereo: the resampler mixes 5.1 down, but the last step to mono is ours, because it must handle
+            # opposite phases.
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
         assert self._expected is not None  # noqa: S101
-        # Counted, not read from the stamps: rounding of single stamps must not add up to a move.
+        # Count samples instead of reading each stamp, so that rounding errors of stamps do not add up to a shift.
         self._expected += frame.samples / frame.sample_rate
         for out in self._resampler.resample(frame):
             self._append(np.asarray(out.to_ndarray(), np.float32))
@@ -108,23 +109,24 @@ class Soundtrack:
         target = min(round(seconds * self._rate), self._max_samples)
         self._drop = max(0, self._position - target)
         while self._position < target:
-            # A second at a time: a jump of hours must not allocate hours of silence.
+            # One second at a time, so that a jump of hours does not allocate hours of silence.
             step = min(self._rate, target - self._position)
             self._append(np.zeros((1, step), np.float32))
         self._expected = seconds
 
     def _flush_resampler(self) -> None:
-        """Get the rest out of the resampler; what is expected next follows the samples that are really there."""
+        """Flush the resampler. The next expected position follows from the samples that really came out."""
         if self._resampler is not None:
             for out in self._resampler.resample(None):
                 self._append(np.asarray(out.to_ndarray(), np.float32))
             if self._expected is not None:
-                # The filter's own delay comes out only now. Without this, each change of layout would lose a frame.
+                # The resampler delays its output and releases the rest only now. Without this, each change of layout
+                # would lose a frame.
                 self._expected = (self._position - self._drop) / self._rate
         self._resampler = None
 
     def _append(self, samples: Samples) -> None:
-        """Keep samples (1 or 2, n) until they make a chunk, which is mixed as a whole."""
+        """Collect samples (1 or 2, n) until they fill a chunk, which is mixed as a whole."""
         dropped = min(self._drop, samples.shape[1])
         self._drop -= dropped
         samples = samples[:, dropped : dropped + self._max_samples - self._position]
@@ -132,7 +134,7 @@ class Soundtrack:
             return
         if self._buffer and len(self._buffer[-1]) != len(samples):
             self._flush_buffer()
-        # Damaged float tracks hold NaN; one would spread through the whole spectrum.
+        # Damaged float tracks contain NaN. A single one would spread through the whole spectrum.
         self._buffer.append(samples)
         self._position += samples.shape[1]
         self._waiting += samples.shape[1]
@@ -154,10 +156,11 @@ class Soundtrack:
 
 
 class Mixer:
-    """Adds up the chunks of several sound tracks; `emit(start, samples)` receives what all of them have reached.
+    """Adds up the chunks of several sound tracks; `emit(start, samples)` receives the range for which all tracks have
+    data.
 
-    A track that ends, or stays behind by more than `patience` seconds, holds the others up no longer. With
-    `is_stereo`, chunks are (n, 2), and each channel is added up for itself.
+    A track that ends, or lags by more than `patience` seconds, no longer delays the others. With `is_stereo`, chunks
+    are (n, 2), and the channels are added separately.
     """
 
     def __init__(
@@ -177,7 +180,7 @@ class Mixer:
         self._tracks = tracks
 
     def sink(self, track: int) -> Callable[[int, Samples], None]:
-        """Where the sound track of one of the tracks puts its chunks."""
+        """The callback to which the `Soundtrack` of one track passes its chunks."""
         return lambda start, samples: self._add(track, start, samples)
 
     def _add(self, track: int, start: int, samples: Samples) -> None:
@@ -194,7 +197,7 @@ class Mixer:
             # First track left, all others right: opposite phases do not cancel here either.
             self._sum[min(track, 1), place] += samples
         self._reached[track] = max(self._reached[track], end)
-        # A track that ended would otherwise hold back the rest to the end of the file.
+        # Otherwise a track that has ended would hold back the others until the end of the file.
         self._release(max(min(self._reached), max(self._reached) - self._patience))
 
     def finish(self) -> None:

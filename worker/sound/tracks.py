@@ -1,4 +1,4 @@
-"""Which sound track is listened to: as asked, two mono tracks mixed, the default one, or the one with a voice."""
+"""Chooses the sound track: the requested one, a pair of mono tracks mixed, the default one, or the one with a voice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _USUAL_LAYOUTS = {1: "mono", 2: "stereo"}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The sound tracks to mix, by number from 1 on among `count`, and why."""
+    """The chosen sound tracks (numbers from 1 to `count`), and the reason."""
 
     numbers: tuple[int, ...]
     count: int
@@ -43,10 +43,10 @@ class Choice:
 def choose_tracks(
     container: InputContainer, usable: Sequence[AudioStream], asked: int | None
 ) -> Choice | None:
-    """The tracks to listen to among the `usable` ones; None where there are none.
+    """Choose among the `usable` tracks; None if there are none.
 
-    Where there are several, a part of each is heard, which moves the container. Raises invalid_data for a track that
-    is asked for and not there.
+    If there are several, a part of each is decoded, which moves the container's position. Raises invalid_data if the
+    requested track does not exist.
     """
     every = list(container.streams.audio)
     numbers = {stream.index: number for number, stream in enumerate(every, 1)}
@@ -64,7 +64,7 @@ def choose_tracks(
 
 
 def _choose(usable: Sequence[AudioStream], voices: Sequence[float]) -> tuple[list[AudioStream], str]:
-    """Tracks and the reason, from how much of a voice is in each; a silent one has none."""
+    """The tracks and the reason, from the voice level of each track. A silent track has the level 0."""
     heard = [stream for stream, voice in zip(usable, voices, strict=True) if voice > 0]
     default = [stream for stream in usable if stream.disposition & Disposition.default]
     if _are_a_pair(usable) and len(heard) == len(usable):
@@ -76,14 +76,14 @@ def _choose(usable: Sequence[AudioStream], voices: Sequence[float]) -> tuple[lis
 
 
 def _are_a_pair(usable: Sequence[AudioStream]) -> bool:
-    """Whether these are the two channels of one recording, each in a track of its own."""
+    """Whether these are the two channels of one recording, stored as separate tracks."""
     languages = {stream.metadata.get("language", "und") for stream in usable}
     mono = all(stream.codec_context.layout.nb_channels == 1 for stream in usable)
     return len(usable) == 2 and mono and len(languages) == 1
 
 
 def _voices(container: InputContainer, usable: Sequence[AudioStream]) -> list[float]:
-    """How much of a voice each stream holds, from up to four places in the file."""
+    """The voice level of each stream, from up to four positions in the file."""
     heard: dict[int, list[Samples]] = {stream.index: [] for stream in usable}
     length = (container.duration or 0) / 1_000_000
     looks = _LOOKS if length > _LOOKS * _LOOK_SECONDS else 1
@@ -100,7 +100,7 @@ def _voices(container: InputContainer, usable: Sequence[AudioStream]) -> list[fl
 def _listen(
     container: InputContainer, usable: Sequence[AudioStream], heard: dict[int, list[Samples]]
 ) -> None:
-    """Decode some seconds of each stream from where the container stands."""
+    """Decode some seconds of each stream from the current position."""
     resamplers = {s.index: AudioResampler(format="flt", layout="stereo", rate=_RATE) for s in usable}
     wanted = {s.index: int(_LOOK_SECONDS * _RATE) for s in usable}
     for count, packet in enumerate(container.demux(*usable)):
@@ -130,7 +130,7 @@ def _decoded(packet: Packet[Any]) -> Iterable[AudioFrame]:
 
 
 def voice_level(samples: Samples) -> float:
-    """How much like a voice mono samples (n,) at 8 kHz sound: 0 for silence.
+    """A measure of how much mono samples (n,) at 8 kHz sound like a voice; 0 for silence.
 
     Speech is strong between 250 and 3,400 Hz and its bands rise and fall 2 to 8 times a second (Houtgast and
     Steeneken, 1985); hum, noise and sustained music do not.
@@ -153,7 +153,7 @@ def voice_level(samples: Samples) -> float:
 
 
 def describe_track(choice: Choice, stream: AudioStream) -> dict[str, object]:
-    """What the result says about the track."""
+    """The description of the track in the result."""
     context = stream.codec_context
     track = AudioTrack(
         numbers=choice.numbers,

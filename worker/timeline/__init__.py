@@ -1,1 +1,1 @@
-"""When pictures and sound come: rates and mended time stamps."""
+"""Timing of pictures and sound: frame rates and repaired time stamps."""

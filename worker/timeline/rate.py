@@ -1,4 +1,4 @@
-"""The rate at which a video's pictures come, by their time stamps; a header is believed where the stamps agree."""
+"""The frame rate of a video, measured from its time stamps. The header's rate is used if the time stamps agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.model.timebase import EXACT, legal_rate, nearest_legal
 
 _REORDER = 32
-"""Packets that may lie between one and the one shown before it; codecs reorder at most 16 pictures."""
+"""Maximum distance in packets between a picture and the one shown before it: codecs reorder at most 16 pictures."""
 _DEFAULT_RATE = Fraction(25)
 _HIGHEST_STATED = 1000
 _LONGEST_GAP = 8
@@ -25,7 +25,7 @@ _WIDEST = 0.003
 
 @dataclass(frozen=True, slots=True)
 class FrameRate:
-    """`fps` as measured, `timebase` the legal rate for it; `stated` is the header's rate where the stamps refute it."""
+    """`fps` is measured, `timebase` is its legal rate; `stated` is the header's rate if the time stamps contradict it."""
 
     fps: float
     timebase: Fraction
@@ -50,7 +50,7 @@ class FrameRate:
 
 
 class RateMeter:
-    """Takes the stamp of every packet of pictures, in the file's order, and tells the rate.
+    """Takes the time stamp of every video packet, in file order, and determines the rate.
 
     `stated` are the header's rates, the most trusted first; `tick` is the stamps' resolution in seconds.
     """
@@ -67,7 +67,7 @@ class RateMeter:
         if len(self._waiting) < _REORDER:
             heapq.heappush(self._waiting, stamp)
         else:
-            # Packets come in decoding order. The smallest of a window is the next one shown.
+            # Packets come in decoding order. The smallest time stamp of a window is the next picture shown.
             self._pass(heapq.heappushpop(self._waiting, stamp))
 
     def _pass(self, stamp: float) -> None:
@@ -76,16 +76,16 @@ class RateMeter:
         self._last = stamp
 
     def read(self) -> FrameRate:
-        """The rate of what was counted; the header's, or 25, where that is too little."""
+        """The measured rate; the header's, or 25, if too few packets were counted."""
         while self._waiting:
             self._pass(heapq.heappop(self._waiting))
         intervals = np.frombuffer(self._intervals, np.float64)
         if len(intervals) < 2:
-            # One or two pictures tell nothing, and such files often state their time base as the rate.
+            # One or two pictures are not enough, and such files often state their time base as the rate.
             fps = next((rate for rate in self._stated if legal_rate(rate) == rate), float(_DEFAULT_RATE))
             return FrameRate(fps, legal_rate(fps), is_variable=False)
         fps = self._settle(*_usual_rate(intervals, self._tick))
-        # Stamps in milliseconds are off by up to a tick without any unevenness of the pictures.
+        # Time stamps in milliseconds are off by up to a tick even if the pictures are evenly spaced.
         uneven = np.abs(intervals - 1 / fps) > max(_JITTER / fps, 1.5 * self._tick)
         stated = self._stated[0] if self._stated else None
         is_refuted = stated is not None and abs(stated / fps - 1) > _REFUTED
@@ -94,7 +94,7 @@ class RateMeter:
         )
 
     def _settle(self, measured: float, error: float) -> float:
-        """The header's rate or a legal one, where the measured one cannot be told from it."""
+        """The header's rate or a legal one, if the measured rate is within its error of it."""
         for rate in self._stated:
             if abs(rate / measured - 1) <= max(error, EXACT):
                 return rate
@@ -103,14 +103,14 @@ class RateMeter:
 
 
 def _usual_rate(intervals: np.ndarray[tuple[int], np.dtype[np.float64]], tick: float) -> tuple[float, float]:
-    """Frames per second and its relative error: every interval is taken as a whole number of the usual one."""
-    # Not `np.median`, which imports modules when it is first used: confined, no file can be opened.
+    """Frames per second and its relative error. Every interval is treated as a multiple of the typical one."""
+    # Not `np.median`, which imports modules at its first use: in the sandbox no file can be opened.
     usual = float(np.partition(intervals, len(intervals) // 2)[len(intervals) // 2])
     # A dropped frame doubles an interval; counted as two frames, it does not lower the rate.
     counts = np.maximum(1, np.round(intervals / usual))
     inside = counts <= _LONGEST_GAP
     frames, seconds = float(counts[inside].sum()), float(intervals[inside].sum())
-    # Every run of frames has its own rounding at both ends.
+    # Every run of frames has a rounding error at both ends.
     breaks = 1 + float(np.sum(~inside))
     return frames / seconds, 2 * tick * breaks**0.5 / seconds
 

@@ -1,4 +1,4 @@
-"""Changes of shot, told by the brightness of each picture on a coarse grid. Made for hard cuts, not for fades."""
+"""Detects shot changes from the brightness of each picture on a coarse grid. For hard cuts, not for fades."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BINS, _BLOCKS = 16, 2
 
 
 class ShotMeter:
-    """Takes the grid of every picture in the order in which they are shown, and notes when a new shot begins.
+    """Takes the grid of every picture in display order, and records when a new shot begins.
 
     A shot begins where both the picture and the distribution of its brightness change by much more than between
     the pictures before, and do not change back with the next picture, as they do after a flash.
@@ -33,14 +33,14 @@ class ShotMeter:
         self.shots = array("d")
 
     def add(self, grid: Grid, seconds: float, left_out: int = 0) -> None:
-        """Note the picture `grid` (GRID, GRID), shown from `seconds` on, `left_out` pictures after the one before."""
+        """Add the picture `grid` (GRID, GRID), shown from `seconds` on; `left_out` pictures before it were skipped."""
         if self._grids and self._grids[-1].shape == grid.shape:
             self._compare(grid, seconds, left_out + 1)
         self._grids.append(grid)
 
     def _compare(self, grid: Grid, seconds: float, steps: int) -> None:
         if self._candidate is not None and self._was_flash(grid):
-            # The change back is no cut either.
+            # The change back after a flash is not a cut either.
             self._candidate = None
             return
         self._take_candidate()
@@ -52,7 +52,7 @@ class ShotMeter:
         self._usual.append(min(change / steps, 2 * _PICTURE))
 
     def _was_flash(self, grid: Grid) -> bool:
-        """True if the picture after a candidate is again the one before it."""
+        """True if the picture after a candidate looks like the picture before it."""
         old, new = self._grids[0], self._grids[-1]
         return _difference(old, grid) < _FLASH * _difference(new, old)
 
@@ -62,7 +62,7 @@ class ShotMeter:
         self._candidate = None
 
     def finish(self) -> list[float]:
-        """Seconds at which new shots begin, rising, to the microsecond."""
+        """The times at which new shots begin in seconds, ascending, rounded to microseconds."""
         self._take_candidate()
         return [round(seconds, 6) for seconds in self.shots]
 

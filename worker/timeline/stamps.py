@@ -1,8 +1,9 @@
-"""Broken clocks, mended as players do it: stamps that start again or jump go on, one bad value is ignored.
+"""Repairs broken time stamps as players do: after a restart or jump the time continues, and a single bad value is
+ignored.
 
-Two places see them. `PacketClock` looks at packets in the file's order, where all streams share one clock: a break
-in it moves every stream by the same amount, so that sound stays on the picture. `FrameOrder` looks at the decoded
-frames of one stream, which come in the order in which they are shown.
+This happens in two places. `PacketClock` handles packets in file order, where all streams share one clock: a break
+moves every stream by the same amount, so that sound stays in sync. `FrameOrder` handles the decoded frames of one
+stream, which come in display order.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from av.packet import Packet
 T = TypeVar("T")
 
 STEADY_SECONDS = 0.25
-"""A stamp at most so far after the one expected is taken as it is; beyond, what follows decides."""
+"""Seconds. A time stamp at most this late is accepted; for a later one, the following packets decide."""
 GAP_SECONDS = 10.0
-"""A longer gap is a jump of the clock, unless the container's own length covers it."""
+"""Seconds. A longer gap is a jump of the clock, unless the container's duration covers it."""
 BACK_SECONDS = 0.25
-"""Decoding stamps never fall; in containers without any, reordering may make stamps fall by a little."""
+"""Seconds. Decoding time stamps never decrease; without them, reordering may make time stamps decrease by this much."""
 _REORDER_SECONDS = 1.0
 _AHEAD = 8
 _MAX_HELD = 4096
@@ -34,7 +35,7 @@ _DEFAULT_STEP = 0.04
 
 @dataclass(slots=True)
 class _Track:
-    """One stream's clock: its last mended stamp, the usual step, and what is added to its stamps."""
+    """One stream's clock: its last repaired time stamp, the typical step, and the offset added to its stamps."""
 
     last: float | None = None
     step: float = _DEFAULT_STEP
@@ -43,9 +44,9 @@ class _Track:
 
 
 class PacketClock:
-    """Passes packets on with mended stamps.
+    """Yields packets with repaired time stamps.
 
-    `ends` is the last moment up to which the container is trusted to leave gaps; None trusts short ones only.
+    `ends` is the time up to which long gaps are trusted; None trusts only short gaps.
     """
 
     def __init__(self, ends: float | None = None) -> None:
@@ -54,12 +55,12 @@ class PacketClock:
         self._tracks: dict[int, _Track] = {}
         self._held: deque[Packet[Any]] = deque()
         self.breaks: list[float] = []
-        """Mended seconds at which the clock broke."""
+        """Repaired times (seconds) at which the clock broke."""
         self.outliers: list[float] = []
-        """Mended seconds around which one stamp was ignored."""
+        """Repaired times (seconds) near which one time stamp was ignored."""
 
     def mend(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """The packets, none lost, each stamped with seconds that go on."""
+        """Yield all packets, each with its continuous time in seconds."""
         source = iter(packets)
         while True:
             packet = self._held.popleft() if self._held else next(source, None)
@@ -85,7 +86,7 @@ class PacketClock:
         track.last = now if track.last is None else max(track.last, now)
 
     def _resolve(self, track: _Track, raw: float, packet: Packet[Any], source: Iterator[Packet[Any]]) -> None:
-        """Find what to add to a stamp that does not follow, or strip the stamp if it is alone in that."""
+        """Find the offset for a time stamp that does not fit, or remove it if it is a single outlier."""
         assert track.last is not None  # noqa: S101
         if track.offset != self._offset:
             delta = raw + self._offset - track.last
@@ -93,7 +94,7 @@ class PacketClock:
                 track.offset = self._offset
                 return
         if self._is_alone(track, packet, source):
-            # Without a stamp the packet follows the one before; the decoder still gets its data.
+            # Without a time stamp the packet follows the previous one; the decoder still gets its data.
             packet.pts = packet.dts = None
             self.outliers.append(track.last)
             return
@@ -103,21 +104,21 @@ class PacketClock:
             self.breaks.append(track.last)
 
     def _is_gap(self, track: _Track, now: float) -> bool:
-        """Whether a jump to `now` is a stretch without packets rather than a break of the clock."""
+        """Whether a jump to `now` is a range without packets rather than a break of the clock."""
         assert track.last is not None  # noqa: S101
         if now < track.last:
             return False
         others = [
             other.last for other in self._tracks.values() if other.last is not None and other is not track
         ]
-        # All streams share one clock. If another is there already, this one was only silent.
+        # All streams share one clock. If another stream is already at that time, this one was only silent.
         goes_on_elsewhere = any(now - GAP_SECONDS <= last <= now + GAP_SECONDS for last in others)
-        # A gap inside the container's own length is what the file says; beyond it, a jump.
+        # A gap within the container's duration is real; beyond it, it is a jump.
         is_declared = self._ends is not None and now <= self._ends + STEADY_SECONDS
         return now - track.last <= GAP_SECONDS or goes_on_elsewhere or is_declared
 
     def _is_alone(self, track: _Track, packet: Packet[Any], source: Iterator[Packet[Any]]) -> bool:
-        """Whether one of the next packets of the same stream goes on from the last good stamp."""
+        """Whether one of the next packets of the same stream continues from the last good time stamp."""
         assert track.last is not None  # noqa: S101
         seen = 0
         for after in self._look_ahead(source):
@@ -126,7 +127,7 @@ class PacketClock:
                 continue
             seen += 1
             delta = raw + track.offset - track.last
-            # The one in doubt has no place; each packet that follows may take one more step.
+            # The doubtful packet has no position; each packet after it may be one step further.
             if -_back(after) <= delta <= STEADY_SECONDS + (seen + 1) * track.step:
                 return True
             if seen >= _AHEAD:
@@ -141,9 +142,9 @@ class PacketClock:
 
 
 def _stamp(packet: Packet[Any], track: _Track) -> float | None:
-    """Decoding time in seconds, which never falls while the clock is whole.
+    """The decoding time in seconds, which never decreases unless the clock breaks.
 
-    Demuxers that reorder may not know it of the first packets; where it is never known, times of showing must do.
+    Some demuxers do not know it for the first packets. If it is never known, presentation times are used.
     """
     ticks = packet.dts
     if ticks is not None:
@@ -156,7 +157,7 @@ def _stamp(packet: Packet[Any], track: _Track) -> float | None:
 
 
 def in_seconds(ticks: int, base: Fraction) -> float:
-    """`ticks` of `base` seconds; several times faster than multiplying fractions, packet by packet."""
+    """Convert `ticks` of `base` seconds; several times faster than multiplying fractions for each packet."""
     return ticks * base.numerator / base.denominator
 
 
@@ -176,10 +177,10 @@ def _move(packet: Packet[Any], offset: float) -> None:
 
 
 class FrameOrder(Generic[T]):
-    """Gives each decoded frame of one stream its seconds; `place(frame, seconds)` receives them in order.
+    """Determines the time of each decoded frame of one stream; `place(frame, seconds)` receives them in order.
 
-    A frame whose stamp does not follow is held until the next one tells whether it is alone. What a lasting step
-    back means differs: pictures go on after the last one (`goes_on`), sound belongs where its stamps say.
+    A frame whose time stamp does not fit is held until the next frame shows whether it is an outlier. After a lasting
+    step back, pictures continue after the last one (`goes_on`), but sound stays where its stamps say.
     """
 
     def __init__(self, place: Callable[[T, float], None], step: float, *, goes_on: bool) -> None:
@@ -192,7 +193,10 @@ class FrameOrder(Generic[T]):
         self.outliers: list[float] = []
 
     def push(self, frame: T, stamp: float | None, length: float | None = None) -> None:
-        """Take a frame stamped `stamp` seconds; None follows the one before. `length` is how long it lasts."""
+        """Take a frame with the time `stamp` in seconds; None means it follows the previous one.
+
+        `length` is its duration.
+        """
         if self._last is None:
             self._put(frame, stamp or 0.0, length)
             return
@@ -202,11 +206,11 @@ class FrameOrder(Generic[T]):
         if now is None or self._is_steady(now):
             self._put(frame, self._expected if now is None else now, length)
         else:
-            # One frame cannot tell a broken clock from a bad stamp; the next one can.
+            # One frame is not enough to distinguish a broken clock from a bad time stamp; the next one decides.
             self._held = (frame, now, length or self._step)
 
     def finish(self) -> None:
-        """Place the frame that is held, if there is one: at its stamp, unless that is out of bounds."""
+        """Place the held frame, if there is one: at its time stamp, unless that is out of bounds."""
         if self._held is not None:
             frame, then, length = self._held
             self._held = None
@@ -214,7 +218,7 @@ class FrameOrder(Generic[T]):
             self._put(frame, then if is_right else self._ignored(), length)
 
     def _decide(self, now: float | None) -> float | None:
-        """Place the held frame, knowing that one at `now` follows; returns `now`, moved if the clock broke."""
+        """Place the held frame, given that the next one is at `now`; returns `now`, moved if the clock broke."""
         assert self._held is not None  # noqa: S101
         frame, then, length = self._held
         self._held = None

@@ -1,4 +1,4 @@
-"""`/webhooks`: webhooks that are registered once and told of every job and batch of an API key."""
+"""`/webhooks`: webhooks that are registered once and receive the events of every job and batch of an API key."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TooManyWebhooks(TypedProblem):
 
 
 class WebhookRequest(BaseModel):
-    """A webhook to register. It is told of every job and batch that the API key sends, until it is deleted."""
+    """A webhook to register. Until it is deleted, it receives the events of every job and batch of the API key."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ASKED]})
 
@@ -79,7 +79,7 @@ class WebhookRequest(BaseModel):
 
 
 class WebhookChanges(BaseModel):
-    """What changes; what is left out stays as it is."""
+    """The changes. Fields that are left out keep their values."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"enabled": False}], "minProperties": 1}
@@ -88,7 +88,9 @@ class WebhookChanges(BaseModel):
     url: str | None = Field(None, max_length=2048)
     events: list[EventType] | None = Field(None, min_length=1, description="null: all")
     description: str | None = Field(None, max_length=255)
-    enabled: bool | None = Field(None, description="False: nothing is sent. A receiver's 410 sets it, too")
+    enabled: bool | None = Field(
+        None, description="False: nothing is sent. Also set when a receiver answers 410"
+    )
 
     def changes(self) -> dict[str, Any]:
         """The fields that were sent; null means all for `events` and nothing for the others."""
@@ -207,7 +209,7 @@ def _create(services: Services, asked: WebhookRequest) -> Endpoint:
 
 @router.get("", operation_id="listWebhooks", summary="List webhooks", responses=documented(RedisUnavailable))
 def list_hooks(services: ServicesDep, response: Response) -> WebhookListBody:
-    """Those of the caller's key."""
+    """The webhooks of the caller's key."""
     response.headers.update(NO_STORE)
     found = services.endpoints.of_key(current_caller().key_id or "")
     return WebhookListBody(webhooks=[_body(one) for one in found])
@@ -220,7 +222,7 @@ def list_hooks(services: ServicesDep, response: Response) -> WebhookListBody:
     responses=documented(WebhookNotFound, BAD_HOOK_ID, RedisUnavailable),
 )
 def get(hook: HookDep) -> WebhookBody:
-    """Without its secrets."""
+    """The webhook without its secrets."""
     return _body(hook)
 
 
@@ -241,7 +243,7 @@ def get(hook: HookDep) -> WebhookBody:
     ),
 )
 async def update(hook: HookDep, request: Request, services: ServicesDep) -> WebhookBody:
-    """Its address, its events, or whether anything is sent. Events that are due go to the new address."""
+    """Changes the address, the events, or whether anything is sent. Events that are due go to the new address."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     changes = parse_body(WebhookChanges, body).changes()
     if "url" in changes:
@@ -257,7 +259,7 @@ async def update(hook: HookDep, request: Request, services: ServicesDep) -> Webh
     responses=documented(WebhookNotFound, BAD_HOOK_ID, RedisUnavailable),
 )
 def delete(hook: HookDep, services: ServicesDep) -> Response:
-    """Nothing more is sent to it, not even events that are due."""
+    """Nothing more is sent to the webhook, not even events that are due."""
     services.endpoints.delete(hook)
     return Response(status_code=204)
 
@@ -269,7 +271,7 @@ def delete(hook: HookDep, services: ServicesDep) -> Response:
     responses=documented(WebhookNotFound, BAD_HOOK_ID, RedisUnavailable),
 )
 def rotate(hook: HookDep, services: ServicesDep, response: Response) -> NewWebhookBody:
-    """The previous secret signs, too, until the next rotation, so that no event is refused meanwhile."""
+    """The previous secret also signs until the next rotation, so that receivers refuse no event in the meantime."""
     response.headers.update(NO_STORE)
     return _with_secret(services.endpoints.rotate(hook))
 

@@ -70,7 +70,9 @@ class KeyRequest(BaseModel):
     )
     quota_minutes: float = Field(0.0, ge=0, le=1e9, description="Minutes of media per month; 0: no limit")
     expires_at: AwareDatetime | None = None
-    weight: float = Field(1.0, gt=0, le=1000, description="Share of the workers' time while others wait, too")
+    weight: float = Field(
+        1.0, gt=0, le=1000, description="Share of the workers' time while jobs of several keys wait"
+    )
     s3_prefixes: list[str] = Field(
         default=[], max_length=100, description="Places `s3://bucket/prefix` whose videos the key may name"
     )
@@ -128,7 +130,7 @@ class KeyListBody(Body):
 
 @router.get("", operation_id="listKeys", summary="List API keys", responses=documented(RedisUnavailable))
 def list_keys(services: ServicesDep, response: Response) -> KeyListBody:
-    """Also revoked and expired ones."""
+    """All keys, including revoked and expired ones."""
     response.headers.update(NO_STORE)
     return KeyListBody(keys=[_body(services, key) for key in services.keys.all()])
 
@@ -173,7 +175,7 @@ def _create(services: Services, asked: KeyRequest) -> NewKeyBody:
     responses=documented(KeyNotFound, _BAD_ID, RedisUnavailable),
 )
 def revoke(key_id: KeyId, services: ServicesDep) -> ApiKeyBody:
-    """At once and for good. Its jobs stay until they expire."""
+    """Takes effect at once and cannot be undone. The key's jobs stay until they expire."""
     if not services.keys.revoke(key_id):
         raise KeyNotFound
     return _body(services, _found(services, key_id))
@@ -190,7 +192,7 @@ def rotate(
     services: ServicesDep,
     response: Response,
     grace_seconds: Annotated[
-        float, Query(ge=0, le=30 * 86_400, description="How long the old text works besides the new one")
+        float, Query(ge=0, le=30 * 86_400, description="How long the old text still works")
     ] = 0.0,
 ) -> NewKeyBody:
     """The key keeps its id, jobs, limits and usage."""

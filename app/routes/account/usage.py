@@ -1,4 +1,4 @@
-"""`GET /usage`: what API keys have used, by day."""
+"""`GET /usage`: the usage of API keys by day."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OK: dict[int | str, dict[str, Any]] = {
 
 
 class UsageQuery(BaseModel):
-    """Which days, of which key."""
+    """The days and the key."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,7 +64,7 @@ class DayBody(Body):
 
 
 class UsageBody(Body):
-    """Usage by day and key. Days without any are left out."""
+    """Usage by day and key. Days without usage are left out."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -55,7 +55,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "headers": {
             "Location": {"description": "The batch's path", "schema": {"type": "string"}},
             "Idempotent-Replayed": {
-                "description": "`true` if the Idempotency-Key was seen before: the answer is the batch it made",
+                "description": "`true` if the Idempotency-Key was used before: the answer is the batch that it created",
                 "schema": {"type": "string"},
             },
         },
@@ -122,7 +122,7 @@ async def create(
     request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
 ) -> NewBatchBody:
     """All items become jobs, or none: a problem names the first item that is wrong, as `items.3`."""
-    # Refuse before a large body is received that could not be recorded.
+    # Without Redis nothing can be recorded, so refuse before receiving a large body.
     await services.shared.ask(("PING",))
     settings = services.settings
     body = await read_body(request, settings.max_batch_bytes, settings.upload_idle_seconds)
@@ -173,7 +173,7 @@ def list_batches(
     responses={**_FOLLOWED, **NOT_MODIFIED, **documented(BatchNotFound, BAD_BATCH_ID, RedisUnavailable)},
 )
 def follow(record: BatchDep, request: Request, services: ServicesDep) -> Response:
-    """How many of its jobs are in which state."""
+    """The number of its jobs in each state."""
     body = batch_body(record, services.batches.counts(record.id))
     headers = {} if body.state is BatchState.FINISHED else {"Retry-After": POLL_SECONDS}
     return tagged(request, body.model_dump_json(), JSON_TYPE, {**_REVALIDATE, **headers})
@@ -186,7 +186,7 @@ def follow(record: BatchDep, request: Request, services: ServicesDep) -> Respons
     responses=documented(BatchNotFound, BAD_BATCH_ID, RedisUnavailable),
 )
 def cancel(record: BatchDep, services: ServicesDep) -> BatchBody:
-    """Ends every job that has not ended. Deletes nothing and may be repeated."""
+    """Cancels every job that has not ended. Deletes nothing and may be repeated."""
     _cancel_jobs(services, record)
     return _now(services, record)
 
@@ -217,7 +217,7 @@ def cancel_or_delete(record: BatchDep, services: ServicesDep) -> BatchBody | Res
 
 
 def _cancel_jobs(services: Services, record: BatchRecord) -> int:
-    """Cancel what has not ended; returns how many jobs that were."""
+    """Cancel the jobs that have not ended; returns their number."""
     ids = services.batches.job_ids(record.id)
     parts = (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
     return sum(sum(services.store.cancel_many(part)) for part in parts)

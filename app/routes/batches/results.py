@@ -1,4 +1,4 @@
-"""`/batches/{id}/results` and `/batches/{id}/export`: what the jobs of a batch have found, sent as it is read."""
+"""`/batches/{id}/results` and `/batches/{id}/export`: the results of a batch, streamed while they are read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LINES = {
     "description": "One JSON object a line, in the order of the items; `result` as `GET /jobs/{id}/result` has it",
     "content": {
         LINES_TYPE: {
-            # No type: some tools read the lines as one text, others each line as an object.
+            # No schema type, because some tools treat the lines as one text, others each line as an object.
             "schema": {"description": "Lines of JSON"},
             "example": json.dumps(_LINE) + "\n",
         }
@@ -54,12 +54,12 @@ _BAD_QUERY = (422, ProblemCode.INVALID_REQUEST, "query.format: String should mat
 
 
 class LinesQuery(BaseModel):
-    """Which lines, and how much of each."""
+    """The selection of lines, and their size."""
 
     model_config = ConfigDict(extra="forbid")
 
     state: list[JobState] | None = Field(None, description="Jobs in one of these states; may be repeated")
-    curve: bool = Field(True, description="Whether results hold the scores of every snippet")
+    curve: bool = Field(True, description="Whether results contain the scores of every snippet")
 
 
 @router.get(
@@ -70,7 +70,7 @@ class LinesQuery(BaseModel):
     responses={200: _LINES, **documented(BatchNotFound, BAD_BATCH_ID, _BAD_QUERY, RedisUnavailable)},
 )
 def results(record: BatchDep, query: Annotated[LinesQuery, Query()], services: ServicesDep) -> Response:
-    """Also while jobs run: a job without a result has `result` null, and an `error` if it has failed."""
+    """Can also be called while jobs run. A job without a result has `result` null, and an `error` if it has failed."""
     states = set(query.state or JobState)
     return StreamingResponse(
         _lines(services, record, states, query.curve), media_type=LINES_TYPE, headers=NO_STORE
@@ -109,7 +109,7 @@ def _line(services: Services, job: JobRecord, curve: bool) -> dict[str, Any]:
 
 
 class ExportQuery(Cut):
-    """The format, and how segments are cut; as for one result, but the format must be named."""
+    """The format and the cut options, as for one result, except that the format is required."""
 
     format: str = Field(
         pattern=f"^({'|'.join(('json', *FORMATS))})$", description="A name of `GET /formats`, or `json`"
@@ -152,5 +152,5 @@ def _files(services: Services, batch: BatchRecord, cut: Cut) -> Iterator[tuple[s
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """Escape a text that a spreadsheet would take for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,4 +1,4 @@
-"""`PATCH /jobs/{id}` and `POST /jobs/{id}/rerun`: change what a job is called, and localize its video again."""
+"""`PATCH /jobs/{id}` and `POST /jobs/{id}/rerun`: rename or tag a job, and localize its video again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
     ),
 )
 async def update(record: JobDep, request: Request, services: ServicesDep) -> JobBody:
-    """A JSON merge patch (RFC 7396): what is left out stays, null removes. Possible in every state."""
+    """A JSON merge patch (RFC 7396): fields that are left out stay, null removes. Possible in every state."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     changes = parse_body(JobChanges, body)
     if not await to_thread.run_sync(apply_changes, services.store, record.id, changes):
@@ -88,7 +88,7 @@ async def rerun(
     services: ServicesDep,
     idempotency_key: IdempotencyHeader = None,
 ) -> JobBody:
-    """A new job of the same video, with other options or another model. Nothing is uploaded again."""
+    """Creates a new job for the same video with other options or another model. Nothing is uploaded again."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(RerunRequest, body) if body else RerunRequest()
     job, is_new = await to_thread.run_sync(services.rerunner.rerun, record, asked, idempotency_key)

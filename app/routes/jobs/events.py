@@ -23,7 +23,7 @@ router = APIRouter(tags=["jobs"])
 EVENT_STREAM = "text/event-stream"
 _ID = re.compile(r"\d{1,20}-\d{1,20}")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-# No type: some tools read the stream as one text, others each event as an object.
+# No schema type, because some tools treat the stream as one text, others each event as an object.
 _LINES = {"description": "Events: the lines `id`, `event` and `data` (JSON), then an empty line"}
 _RETRY = "retry: 2000\n\n"
 _EXAMPLE = _RETRY + "".join(
@@ -68,7 +68,7 @@ async def events(
     streams = services.events
     if await streams.is_over(record, after):
         return Response(status_code=204)
-    # Refuse before the answer begins: the stream itself takes its slot only when it is sent.
+    # The stream takes its slot only when it is sent. Check here, so that a refusal can still be a problem response.
     with streams.slot():
         pass
     return StreamingResponse(_lines(streams, record.id, after), media_type=EVENT_STREAM, headers=_HEADERS)
@@ -83,7 +83,7 @@ class InvalidEventId(TypedProblem):
 
 
 def _position(last_event_id: str | None) -> str:
-    """The id to resume after. Texts that are no ids at all are ignored, as browsers may send any."""
+    """The id to resume after. Texts that do not look like an id are ignored, because browsers may send any text."""
     if not last_event_id or not _ID.fullmatch(last_event_id):
         return "0"
     if any(int(part) >= 1 << 64 for part in last_event_id.split("-")):

@@ -44,11 +44,11 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 
 
 class FeedbackFull(TypedProblem):
-    """A job takes a limited number of corrections."""
+    """The number of corrections of a job is limited."""
 
     of_status = 409
     of_code = ProblemCode.FEEDBACK_FULL
-    example = "This job has as much feedback as it takes."
+    example = "This job has the maximum number of corrections."
 
 
 class FeedbackOutdated(TypedProblem):
@@ -105,7 +105,7 @@ class FeedbackList(BaseModel):
 async def give(
     job_id: JobId, request: Request, response: Response, services: ServicesDep, if_match: IfMatch = None
 ) -> KeptFeedback:
-    """Segments replace those of the result. Points only state that there is sentiment at a moment.
+    """The segments replace those of the result. Points only state that there is sentiment at a moment.
 
     With `If-Match`, the feedback is kept only if nobody else gave feedback in the meantime.
     """
@@ -165,7 +165,7 @@ def _tag(at: float) -> str:
 
 
 def _seen(if_match: str | None) -> float | None:
-    """The time of the feedback that a client has seen; None where it does not say."""
+    """The time of the feedback that a client has seen; None if the client does not send it."""
     if if_match is None or if_match.strip() == "*":
         return None
     try:

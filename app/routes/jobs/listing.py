@@ -55,9 +55,7 @@ class FilterQuery(BaseModel):
     )
     q: str | None = Field(None, min_length=1, max_length=255, description="A part of the name, in any case")
     tag: list[Tag] | None = Field(None, description="Jobs with this tag; repeated: with all of them")
-    batch: str | None = Field(
-        None, pattern="^[A-Za-z0-9_-]{1,64}$", description="Jobs that were sent in this batch"
-    )
+    batch: str | None = Field(None, pattern="^[A-Za-z0-9_-]{1,64}$", description="Jobs of this batch")
     min_duration: float | None = Field(
         None, ge=0, description="Seconds of the video; only jobs with a result"
     )
@@ -98,10 +96,10 @@ class JobQuery(FilterQuery):
 
 
 class DeleteQuery(FilterQuery):
-    """Which jobs to delete."""
+    """The jobs to delete."""
 
     cancel: bool = Field(
-        False, description="Whether jobs that have not ended are cancelled; else they are left alone"
+        False, description="Whether jobs that have not ended are cancelled; otherwise they are left unchanged"
     )
     all: bool = Field(False, description="Needed to delete without any filter")
 
@@ -126,7 +124,7 @@ def _seconds(moment: datetime | None) -> float | None:
     ),
 )
 def jobs(query: Annotated[JobQuery, Query()], response: Response, services: ServicesDep) -> JobListBody:
-    """Newest first, or as `sort` says. Continue with `next_cursor` until it is null.
+    """Newest first, or in the order of `sort`. Continue with `next_cursor` until it is null.
 
     A page may be short or empty before the end.
     """
@@ -140,11 +138,11 @@ def jobs(query: Annotated[JobQuery, Query()], response: Response, services: Serv
 @router.get(
     "/jobs/summary",
     operation_id="summarizeJobs",
-    summary="Count jobs and add up what they found",
+    summary="Count jobs and total their results",
     responses=documented(_BAD_QUERY, RedisUnavailable),
 )
 def summary(query: Annotated[FilterQuery, Query()], response: Response, services: ServicesDep) -> SummaryBody:
-    """Of all jobs that match the filters: by state and tag, and segments and seconds of each label."""
+    """Counts all matching jobs by state and tag, and totals the segments and seconds of each label."""
     response.headers.update(NO_STORE)
     return summary_body(summarize(services.store, query.filter()))
 

@@ -78,7 +78,7 @@ _FORM: dict[str, Any] = {
 _LOCATION = {
     "Location": {"description": "The job's path", "required": True, "schema": {"type": "string"}},
     "Idempotent-Replayed": {
-        "description": "`true` if the Idempotency-Key was seen before: the answer is the job that it created",
+        "description": "`true` if the Idempotency-Key was used before: the answer is the job that it created",
         "schema": {"type": "string"},
     },
 }
@@ -140,11 +140,11 @@ async def localize(
 ) -> JobBody:
     """The video is streamed to storage under a generated name. Options may come before or after it."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        # The form of release 1.0 for URLs and uploads, which client generators cannot express.
+        # Release 1.0 accepted URLs and uploads here, too. It still works, but client generators cannot express it.
         notice = Deprecation(since=_JSON_SINCE, successor=address("/localize/url"))
         response.headers.update(notice.headers())
         return await _localize_json(LocalizeRequest, request, response, services, idempotency_key)
-    # Refuse before a large body is received that could not be recorded.
+    # Without Redis nothing can be recorded, so refuse before receiving a large body.
     await services.shared.ask(("PING",))
     job = await receive_video(request, services.storage, services.settings, idempotency_key)
     record = await to_thread.run_sync(services.submitter.submit_with_video, job, services.storage)

@@ -55,7 +55,7 @@ class DeliveryBody(BaseModel):
 
 
 class WebhookLog(BaseModel):
-    """The event of a job. Every field is null or empty if there is no event."""
+    """The event of a job and its deliveries. Every field is null or empty if there is no event."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LOG]})
 
@@ -75,7 +75,7 @@ class WebhookLog(BaseModel):
     responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
 def log(record: JobDep, services: ServicesDep, response: Response) -> WebhookLog:
-    """When the event was sent, and what the receiver answered."""
+    """The times of the deliveries, and the receiver's answers."""
     response.headers.update(NO_STORE)
     return _body(record, services.webhooks.status(record.id))
 
@@ -88,7 +88,7 @@ def log(record: JobDep, services: ServicesDep, response: Response) -> WebhookLog
     responses=documented(JobNotFound, NoWebhook, BAD_ID, RedisUnavailable),
 )
 def deliver_again(record: JobDep, services: ServicesDep) -> WebhookLog:
-    """Sends the event now under the same id, whether or not it was accepted before."""
+    """Sends the event now under the same id, even if it was accepted before."""
     if not is_wanted(record):
         raise NoWebhook
     if not services.webhooks.send_again(record.id):

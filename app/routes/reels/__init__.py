@@ -1,1 +1,1 @@
-"""From results to a film: highlights, cuts for editing programs, rendered reels."""
+"""Highlights of results, cuts for editing programs, and rendered reels."""

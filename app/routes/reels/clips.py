@@ -1,4 +1,4 @@
-"""From clips that a client names to a sequence: the jobs are looked up, and what is known of their videos."""
+"""Turns a client's clips into a sequence: looks up their jobs and the properties of their videos."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_sequence(
     clips: Sequence[ClipRequest],
     options: cuts.SequenceOptions,
 ) -> tuple[cuts.Sequence, dict[str, JobRecord]]:
-    """The sequence of some clips, and the jobs that they are parts of.
+    """The sequence of some clips, and the jobs that the clips belong to.
 
     Raises the problem of a job without a result, and `invalid_request` for a clip that its video does not have.
     """
@@ -46,7 +46,7 @@ def make_sequence(
 def build_sequence(
     clips: Sequence[cuts.GivenClip], sources: Iterable[cuts.GivenSource], options: cuts.SequenceOptions
 ) -> cuts.Sequence:
-    """`cuts.make_sequence`, whose refusals become problems."""
+    """`cuts.make_sequence` with its errors turned into problems."""
     try:
         return cuts.make_sequence(clips, sources, options)
     except TimelineError as error:
@@ -54,7 +54,7 @@ def build_sequence(
 
 
 def given_clip(clip: ClipRequest) -> cuts.GivenClip:
-    """A clip as sequences take it."""
+    """Convert a clip for `cuts.make_sequence`."""
     return cuts.GivenClip(
         source_id=clip.job,
         start=clip.start,

@@ -30,7 +30,7 @@ from sentiloc.app.services import Services, ServicesDep
 router = APIRouter(tags=["reels"])
 
 MAX_BODY_BYTES = 256 * 1024
-# How a file of each format begins.
+# The beginning of an example file in each format.
 _FIRST_LINES = {
     "edl": "TITLE: Highlights\nFCM: NON-DROP FRAME\n",
     "fcp7": '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>\n<xmeml version="5">',
@@ -49,7 +49,7 @@ CUT_ANSWER: dict[str, Any] = {
     "content": _FILES,
     "headers": {
         "Sentiloc-Notes": {
-            "description": "How many things the format could not hold as they are, and the first of them",
+            "description": "The number of things that the format cannot represent exactly, and the first of them",
             "schema": {"type": "string"},
         }
     },
@@ -114,7 +114,7 @@ def formats() -> list[CutFormatBody]:
     },
 )
 async def cut(request: Request, services: ServicesDep) -> Response:
-    """Parts of several videos, one after the other, with the videos themselves as sources. Cuts lie on frames."""
+    """Parts of several videos in sequence, with the original videos as sources. Cuts are at frame boundaries."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(CutRequest, body)
     return await to_thread.run_sync(_cut, services, asked)
@@ -133,7 +133,7 @@ def _cut(services: Services, asked: CutRequest) -> Response:
 
 
 def write_cut(sequence: Sequence, name: str) -> Response:
-    """The file of a sequence as a download; `Sentiloc-Notes` says what the format could not hold."""
+    """The file of a sequence as a download; `Sentiloc-Notes` says what the format cannot represent."""
     known = CUT_FORMATS[name]
     try:
         file = known.write(sequence)

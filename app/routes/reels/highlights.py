@@ -1,4 +1,4 @@
-"""`GET /highlights`: the strongest moments of chosen jobs, or of all jobs of a span of time."""
+"""`GET /highlights`: the strongest moments of chosen jobs, or of all jobs in a time range."""
 
 from __future__ import annotations
 
@@ -39,20 +39,22 @@ _PAGE = 100
 
 
 class TooManyVideos(TypedProblem):
-    """More videos than one request may look at."""
+    """The request covers more videos than allowed."""
 
     of_status = 422
     of_code = ProblemCode.INVALID_REQUEST
-    example = "These are more than 200 videos: name some jobs, or a shorter time."
+    example = "The request covers more than 200 videos: name some jobs, or a shorter time range."
 
 
 class HighlightQuery(BaseModel):
-    """Which jobs are looked at, which moments are taken, and how they are cut."""
+    """The jobs to search, the moments to take, and how they are cut."""
 
     model_config = ConfigDict(extra="forbid")
 
     job: list[JobRef] | None = Field(
-        None, max_length=200, description="Jobs to look at; may be repeated. Left out: all jobs of the time"
+        None,
+        max_length=200,
+        description="Jobs to search; may be repeated. Default: all jobs in the time range",
     )
     created_after: AwareDatetime | None = Field(
         None, description="Without `job`: jobs created after this; default: a week ago"
@@ -74,19 +76,19 @@ class HighlightQuery(BaseModel):
     )
     handle: float = Field(1.0, ge=0, le=60, description="Seconds to show before and after a moment")
     snap: float = Field(
-        0.8, ge=0, le=10, description="How far a cut may move to a change of shot or a pause; 0: not at all"
+        0.8, ge=0, le=10, description="How far a cut may move to a shot change or a pause; 0: not at all"
     )
-    corrected: bool = Field(True, description="Take the segments of the last feedback where there is any")
+    corrected: bool = Field(True, description="Use the segments of the last feedback, if there is any")
     format: Literal["json", "edl", "fcp7", "fcpxml", "otio", "mlt", "llc"] = Field(
         "json", description="`json`, or a cut for an editing program"
     )
     title: str = Field("Highlights", min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")
     folder: str = Field(
-        "", max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$", description="Where the videos lie, for cuts"
+        "", max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$", description="Folder of the videos, for cuts"
     )
 
     def options(self) -> HighlightOptions:
-        """How highlights are found."""
+        """The options of the search."""
         return HighlightOptions(
             count=self.count,
             moments=MomentOptions(
@@ -98,7 +100,7 @@ class HighlightQuery(BaseModel):
         )
 
     def filter(self) -> JobFilter:
-        """Which jobs are looked at if none are named."""
+        """The filter for jobs if none are named."""
         since = time.time() - _WEEK_SECONDS if self.created_after is None else self.created_after.timestamp()
         pairs = (text.partition("=") for text in self.metadata or ())
         return JobFilter(
@@ -129,8 +131,8 @@ class HighlightQuery(BaseModel):
 def highlights(query: Annotated[HighlightQuery, Query()], services: ServicesDep) -> Response:
     """The most certain moments, spread over videos and time, without near-duplicates.
 
-    Each has a cut: the moment with `handle` seconds around it, moved to a change of shot or into a pause where one is
-    near. Of named jobs every one must have a result; of all jobs, those that have succeeded are taken.
+    Each has a cut: the moment with `handle` seconds on both sides, moved to a nearby shot change or pause. If jobs are
+    named, each of them must have a result. Otherwise the jobs that have succeeded are used.
     """
     records = _chosen(services, query)
     footage, skipped = _read(services, records, query)
@@ -157,9 +159,11 @@ def _chosen(services: Services, query: HighlightQuery) -> dict[str, JobRecord]:
     found: dict[str, JobRecord] = {}
     for record in _walk(services, query.filter()):
         if len(found) >= most:
-            raise TooManyVideos(f"These are more than {most} videos: name some jobs, or a shorter time.")
+            raise TooManyVideos(
+                f"The request covers more than {most} videos: name some jobs, or a shorter time range."
+            )
         found[record.id] = record
-    # Oldest first: a shoot is shown in the order in which it came.
+    # Oldest first, so that the videos of a shoot are in the order in which they came.
     return dict(reversed(found.items()))
 
 
@@ -176,7 +180,7 @@ def _walk(services: Services, wanted: JobFilter) -> Iterator[JobRecord]:
 def _read(
     services: Services, records: dict[str, JobRecord], query: HighlightQuery
 ) -> tuple[list[Footage], list[str]]:
-    """Results of sentiment, and the jobs that have none. A named job without any result is a problem."""
+    """Read the sentiment results, and list the jobs without one. A named job without any result is a problem."""
     footage: list[Footage] = []
     skipped: list[str] = []
     read = read_corrected if query.corrected else read_result
@@ -214,7 +218,7 @@ def _body(one: Highlight, record: JobRecord, services: Services) -> HighlightBod
 
 
 def _thumbnail(one: Highlight, record: JobRecord, services: Services) -> str | None:
-    """The picture of the stored segment whose peak is nearest to the moment's, if one lies inside its cut."""
+    """The picture of the stored segment whose peak is nearest to the moment's, if that peak is inside the cut."""
     if not record.thumbnails:
         return None
     stored = one.footage.result if not one.moment.by_hand else read_result(services, record)

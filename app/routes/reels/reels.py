@@ -1,4 +1,4 @@
-"""`/reels`: videos rendered from parts of other videos. A reel is a job, which is followed under `/jobs`."""
+"""`/reels`: videos rendered from parts of other videos. A reel is a job; follow it under `/jobs`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ router = APIRouter(tags=["reels"])
 
 MAX_BODY_BYTES = 256 * 1024
 MODEL = "reel"
-"""What a reel's job has instead of a model."""
+"""The model name of a reel's job."""
 _MP4 = "video/mp4"
 
 
@@ -58,7 +58,7 @@ class ReelNotFound(TypedProblem):
 
 
 class ReelTooLong(TypedProblem):
-    """The reel has more clips, or lasts longer, than this server renders."""
+    """The reel has more clips, or is longer, than this server allows."""
 
     of_status = 422
     of_code = ProblemCode.INVALID_REQUEST
@@ -109,7 +109,7 @@ ReelDep = Annotated[JobRecord, Depends(find_reel)]
 async def create(
     request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
 ) -> ReelBody:
-    """An MP4 (H.264, AAC) of the clips with cross-fades. Its length is exact to the frame, and told at once."""
+    """Renders the clips with cross-fades as an MP4 (H.264, AAC). The answer has its exact length in frames."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(ReelRequest, body)
     record = await to_thread.run_sync(_submit, services, asked, idempotency_key)
@@ -191,7 +191,7 @@ def reels(
     responses=documented(ReelNotFound, BAD_ID, RedisUnavailable),
 )
 def reel(record: ReelDep, response: Response) -> ReelBody:
-    """Its state, its exact length, and where its video is."""
+    """The state of the reel, its exact length, and the path of its video."""
     response.headers.update(NO_STORE)
     return reel_body(record)
 
@@ -222,7 +222,7 @@ def video(record: ReelDep, services: ServicesDep) -> Response:
 
 
 def send_reel(services: Services, record: JobRecord) -> Response:
-    """The file of a reel; raises the problem that says why there is none."""
+    """Send the file of a reel; raises the problem that says why there is none."""
     key = require_stored(record)
     name = quote(record.source_name)
     headers = {**VIDEO_HEADERS, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}

@@ -1,4 +1,4 @@
-"""`/jobs/{id}/share` makes links, `/shared/{token}` answers them, `/embed/{token}` is a player for other pages."""
+"""`/jobs/{id}/share` creates links, `/shared/{token}` answers them, `/embed/{token}` is a player for other pages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LinkNotFound(TypedProblem):
 
     of_status = 404
     of_code = ProblemCode.NOT_FOUND
-    example = "This link is not valid, or no longer."
+    example = "This link is not valid, or no longer valid."
 
 
 _SHOWN_LINK = "xJ3k0cQ2Yw1uH8m5VtB7Nw_1798761600_Zb1c9sQ2"
@@ -64,8 +64,8 @@ class ShareBody(Body):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_SHARED_LINK]})
 
     token: str
-    path: str = Field(description="Path of what is shared, for programs")
-    embed: str = Field(description="Path of a player that can be framed")
+    path: str = Field(description="Path of the shared content as JSON")
+    embed: str = Field(description="Path of a player that other pages can frame")
     expires_at: datetime
 
 
@@ -80,7 +80,7 @@ class SharedSegment(Body):
 
 
 class SharedBody(Body):
-    """What a link shows: the name, the segments, and where the video is. Nothing else of the job is told."""
+    """What a link shows: the name, the segments, and the path of the video. Nothing else of the job is revealed."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_SHARED_RESULT]})
 
@@ -133,10 +133,15 @@ def create(
     response: Response,
     seconds: Annotated[
         int,
-        Query(ge=60, le=_YEAR, description="How long the link holds, at most as long as the result is kept"),
+        Query(
+            ge=60, le=_YEAR, description="How long the link is valid, at most as long as the result is kept"
+        ),
     ] = _WEEK,
 ) -> ShareBody:
-    """A link that needs no API key. Who has it can see the segments and the video, and change nothing."""
+    """Creates a link that needs no API key.
+
+    Anyone who has it can see the segments and the video, but change nothing.
+    """
     require_stored(record)
     until = int(time.time()) + seconds
     if record.result_expires_at is not None:
@@ -159,7 +164,7 @@ def create(
     responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
 def remove(record: JobDep, services: ServicesDep) -> None:
-    """Ends every link of the job at once."""
+    """Invalidates every link of the job at once."""
     withdraw(services.store, record.id)
 
 
@@ -170,7 +175,7 @@ def remove(record: JobDep, services: ServicesDep) -> None:
     responses=_SHARED,
 )
 def shared(link: LinkDep, token: Token, services: ServicesDep, response: Response) -> SharedBody:
-    """Open to anybody who has the link."""
+    """Open to anyone who has the link."""
     record, until = link
     require_stored(record)
     result = None if record.reel is not None else read_corrected(services, record)
@@ -215,13 +220,13 @@ def shared_video(link: LinkDep, services: ServicesDep) -> Response:
 
 @router.get("/embed/{token}", include_in_schema=False)
 def embed(link: LinkDep, services: ServicesDep) -> Response:
-    """A page with a player, for frames of the sites that `SENTILOC_EMBED_ANCESTORS` names."""
+    """A page with a player, for frames on the sites in `SENTILOC_EMBED_ANCESTORS`."""
     _ = link
     ancestors = " ".join(("'self'", *services.settings.embed_ancestors))
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' https:; "
         f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     )
-    # Browsers that know frame-ancestors ignore X-Frame-Options; the others allow this server alone.
+    # Browsers that support frame-ancestors ignore X-Frame-Options; the others allow only this server's own pages.
     headers = {**NO_STORE, "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}
     return FileResponse(_WEB / "embed.html", headers=headers)

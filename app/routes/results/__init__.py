@@ -1,1 +1,1 @@
-"""What a finished job holds: result, exports, curve, thumbnails."""
+"""The data of a finished job: result, exports, curve, thumbnails."""

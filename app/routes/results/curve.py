@@ -85,7 +85,7 @@ def curve(
         Literal["json", "csv"] | None, Query(alias="format", description="Overrides the `Accept` header")
     ] = None,
 ) -> Response:
-    """The scores that the segments are cut from. They are also part of the JSON result."""
+    """The scores from which the segments are cut. They are also part of the JSON result."""
     found = read_result(services, record).curve
     if (kind or _preferred(request)) == "csv":
         return tagged(request, as_csv(found), CSV_TYPE, _HEADERS)

@@ -1,4 +1,4 @@
-"""`GET /jobs/{a}/diff/{b}`: what has become of the segments of one job in another one."""
+"""`GET /jobs/{a}/diff/{b}`: compares the segments of two jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ComparedSegment(Body):
 
 
 class MatchBody(Body):
-    """A segment of the first result, and the one of the second that stands for it."""
+    """A segment of the first result, and the matching segment of the second."""
 
     before: ComparedSegment
     after: ComparedSegment
@@ -62,7 +62,7 @@ class DiffBody(Body):
     after: str = Field(description="The second job's id")
     task: Literal["sentiment", "emotion", "expression"]
     kept: list[MatchBody] = Field(description="With the same edges")
-    moved: list[MatchBody] = Field(description="Of the same label, overlapping, with other edges")
+    moved: list[MatchBody] = Field(description="Overlapping segments of the same label with other edges")
     lost: list[ComparedSegment] = Field(description="In the first result only")
     new: list[ComparedSegment] = Field(description="In the second result only")
 

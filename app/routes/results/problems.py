@@ -1,4 +1,4 @@
-"""Why a result, or what was made of one, cannot be answered with."""
+"""Problems that say why a result, or something made from it, is not available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ResultExpired(TypedProblem):
 
 
 class ResultNotReady(TypedProblem):
-    """The job has not ended; `state` is the state that it is in."""
+    """The job has not ended; `state` is its state."""
 
     of_status = 409
     of_code = ProblemCode.RESULT_NOT_READY
@@ -49,10 +49,10 @@ RESULT_PROBLEMS = (
     ResultExpired,
     (410, ErrorCode.SOURCE_MISSING, NO_LONGER_STORED),
 )
-"""What every route that reads results can answer, for `documented`."""
+"""The problems of every route that reads results, for `documented`."""
 
 
 def missing(error: SentilocError, detail: str) -> ProblemError:
-    """410 only for a file that is known to be gone; any other fault of the storage keeps its own status."""
+    """A 410 if the file is known to be gone; any other fault of the storage keeps its own status."""
     is_gone = error.code is ErrorCode.SOURCE_MISSING
     return ProblemError(410, error.code, detail) if is_gone else problem_of(error)

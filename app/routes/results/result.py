@@ -1,4 +1,4 @@
-"""`/jobs/{id}/result`: the segments, on request with other cut options or in another format."""
+"""`/jobs/{id}/result`: the segments, optionally with other cut options or in another format."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ class Cut(CutOptions):
     )
     partial: bool = Field(
         False,
-        description="While the job runs: what it has found so far, marked `provisional`, instead of 409",
+        description="While the job runs, answer with what it has found so far, marked `provisional`, instead of 409",
     )
     corrected: bool = Field(
-        False, description="The segments of the last feedback, if there is any, instead of the model's"
+        False, description="Use the segments of the last feedback, if there is any, instead of the model's"
     )
     start_timecode: str | None = Field(
         None,
@@ -105,13 +105,13 @@ class Cut(CutOptions):
         None,
         gt=0,
         le=240,
-        description="Frames per second that the timeline counts, one of the standard rates; default: `video.timebase`",
+        description="Frames per second of the timeline, one of the standard rates; default: `video.timebase`",
         examples=[25],
     )
 
     @property
     def timeline(self) -> TimelineOptions:
-        """How editing formats count."""
+        """The timeline options of editing formats."""
         return TimelineOptions(start_timecode=self.start_timecode, drop_frame=self.drop_frame, fps=self.fps)
 
 
@@ -140,7 +140,7 @@ class Cut(CutOptions):
     },
 )
 def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, services: ServicesDep) -> Response:
-    """When the video conveys which sentiment. A failed job answers with a problem that has the job's own code.
+    """The sentiment of the video over time. A failed job answers with a problem that has the job's error code.
 
     The stored curve is cut again with other thresholds, lengths, gaps or labels, without running the model.
     """
@@ -157,7 +157,7 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFile:
-    """A result in a format, as a file; `notes` say what the format could not hold as it is."""
+    """A result as a file of some format; `notes` say what the format cannot represent exactly."""
 
     name: str
     media_type: str
@@ -192,7 +192,7 @@ def file_of(services: Services, record: JobRecord, cut: Cut) -> ResultFile:
 
 
 def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, AnyResult]:
-    """The stored result, and the same as it is asked for."""
+    """The stored result, and the result with the requested cut options."""
     stored = _read_partial(services, record) if cut.partial else read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
     corrected = _corrected(services, record, stored) if cut.corrected else None
@@ -217,7 +217,7 @@ def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, An
     },
 )
 def video(record: JobDep, services: ServicesDep) -> Response:
-    """The upload, with byte ranges, for a player. Its codec decides which browsers can play it."""
+    """The upload, with byte ranges, for a player. Whether a browser can play it depends on its codec."""
     return send_video(
         services, record.source_key, video_type(record.source_name), "The video is no longer stored."
     )
@@ -256,7 +256,7 @@ def read_corrected(services: Services, record: JobRecord) -> AnyResult:
 
 
 def _corrected(services: Services, record: JobRecord, stored: AnyResult) -> Result | None:
-    """The result with the segments of the last feedback; None without any, and for tasks that take none."""
+    """The result with the segments of the last feedback; None without feedback, and for tasks without feedback."""
     given = _corrections(services, record) if isinstance(stored, Result) else None
     if given is None or not isinstance(stored, Result):
         return None
@@ -266,7 +266,7 @@ def _corrected(services: Services, record: JobRecord, stored: AnyResult) -> Resu
 
 
 def _read_partial(services: Services, record: JobRecord) -> AnyResult:
-    """What a running job has found so far, else its result; raises the problem that says why there is neither."""
+    """The partial result of a running job, else its result; raises the problem that says why there is neither."""
     if record.state.is_running:
         with suppress(SentilocError):
             return parse_any(json.loads(services.storage.read(partial_key(record.id, record.attempt))))
@@ -284,7 +284,7 @@ def require_result(record: JobRecord) -> str:
 
 
 def require_stored(record: JobRecord) -> str:
-    """The storage key of what a job has made, a result or a reel; raises as `require_result`."""
+    """The storage key of a job's output, a result or a reel; raises as `require_result` does."""
     if record.state is not JobState.SUCCEEDED or record.result_key is None:
         raise _no_result(record)
     if record.result_expires_at is not None and time.time() >= record.result_expires_at:
@@ -293,7 +293,7 @@ def require_stored(record: JobRecord) -> str:
 
 
 def _thumbnails(record: JobRecord, stored: AnyResult, found: AnyResult) -> list[str | None]:
-    """The path of each segment's picture, None without one. Segments cut again keep the picture of the same peak."""
+    """The path of each segment's picture, or None. Segments that are cut again keep the picture of the same peak."""
     paths = {
         (segment.label, segment.peak): address(f"/jobs/{record.id}/thumbnails/{index}")
         for index, segment in enumerate(stored.segments[: record.thumbnails])
@@ -328,7 +328,7 @@ def formats() -> list[FormatBody]:
 
 
 def negotiate(accept: str) -> str:
-    """The format that an `Accept` header prefers; JSON without one, and where it names no known format."""
+    """The format that an `Accept` header prefers; JSON without the header or a known format."""
     names = {JSON_TYPE: "json"} | {known.media_type: name for name, known in FORMATS.items()}
     return names[choose(accept, list(names)) or JSON_TYPE]
 

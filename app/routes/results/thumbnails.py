@@ -29,7 +29,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 class ThumbnailNotFound(TypedProblem):
-    """No picture was made of this segment, or it is deleted."""
+    """There is no picture of this segment, or it was deleted."""
 
     of_status = 404
     of_code = ProblemCode.THUMBNAIL_NOT_FOUND

@@ -30,7 +30,9 @@ def video_answers(media_type: str, description: str) -> dict[int | str, dict[str
 def send_video(
     services: Services, key: str, media_type: str, gone: str, headers: Mapping[str, str] = VIDEO_HEADERS
 ) -> Response:
-    """The file under a storage key, or the way to it; raises a 410 with the detail `gone`, or the store's own fault."""
+    """Send the file under a storage key, or a redirect to it; raises a 410 with the detail `gone`, or the store's
+    fault.
+    """
     link = services.storage.link(key)
     if link is not None and services.storage.size(key) is not None:
         return RedirectResponse(link, headers=NO_STORE)

@@ -69,7 +69,7 @@ class LimitsBody(BaseModel):
     max_side_pixels: int
     max_frame_pixels: int = Field(description="Width times height")
     max_frame_rate: float = Field(description="Frames per second")
-    max_options_bytes: int = Field(description="Of the form's field `options`")
+    max_options_bytes: int = Field(description="Maximum size of the form field `options`")
     max_metadata_bytes: int
     max_event_streams: int = Field(description="Concurrent event streams per API process")
     upload_idle_seconds: float = Field(description="An upload without data for this long is aborted")
@@ -103,7 +103,7 @@ class InstalledModel(BaseModel):
 
     name: str
     version: str
-    is_default: bool = Field(description="Whether jobs that name no model use it")
+    is_default: bool = Field(description="Whether jobs without a model name use it")
     task: str = Field(description="`sentiment`, `emotion` or `expression`")
     streams: list[str] = Field(description="The input streams of the model")
     classes: list[str]
@@ -114,7 +114,7 @@ class InstalledModel(BaseModel):
 
 @router.get("/limits", summary="Get the server's limits", operation_id="getLimits")
 def limits(services: ServicesDep) -> LimitsBody:
-    """The settings that limit what a client can send."""
+    """The limits on what a client can send."""
     fixed = {
         "max_options_bytes": MAX_OPTIONS_BYTES,
         "max_metadata_bytes": MAX_METADATA_BYTES,

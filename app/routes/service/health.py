@@ -52,7 +52,7 @@ def _readiness(services: Services) -> ReadyBody:
 
 
 def _discreet(worker: WorkerPresence) -> WorkerPresence:
-    """Only the code of an error, because this path needs no API key."""
+    """Keep only the code of an error, because this path needs no API key."""
     return worker if worker.error is None else replace(worker, error=worker.error.partition(":")[0])
 
 

@@ -1,4 +1,4 @@
-"""`GET /`: the web page and its files, with a strict content security policy and no other host."""
+"""`GET /`: the web page and its files, with a strict content security policy that allows no other host."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def page() -> Response:
 
 @router.get("/web/cards/{model}")
 def model_card(model: str, services: ServicesDep) -> Response:
-    """The card of an installed model, in Markdown: the page shows its limits and its licence."""
+    """The model card of an installed model as Markdown. The page shows its limits and its licence."""
     root = services.settings.models_dir or shipped_models_dir()
     card = root / model / "MODEL_CARD.md"
     if model not in list_packages(root) or not card.is_file():
-        raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no card.")
+        raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no model card.")
     return Response(card.read_text(), headers=_HEADERS, media_type="text/plain; charset=utf-8")
 
 

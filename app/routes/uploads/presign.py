@@ -1,4 +1,4 @@
-"""`/uploads/presign`: a form that lets a client send its video directly to the object store."""
+"""`/uploads/presign`: a form with which a client sends its video directly to the object store."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PresignBody(Body):
     ),
 )
 async def presign(request: Request, services: ServicesDep) -> PresignBody:
-    """The store refuses a video that is too large. `POST /localize/upload` with the `id` then creates its one job."""
+    """The store refuses videos that are too large. `POST /localize/upload` with the `id` then creates the job."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     return await to_thread.run_sync(_presign, services, parse_body(PresignRequest, body))
 

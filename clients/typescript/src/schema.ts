@@ -25,12 +25,12 @@ export interface AudioTrackBody {
   numbers: number[];
   /** Sound tracks in the file */
   count: number;
-  /** Why: the only one, the one flagged default, the one with a voice, all mixed, or as asked for */
+  /** Why this track was chosen: the only one, flagged default, with a voice, all mixed, or as requested */
   chosen: "only" | "default" | "voice" | "mixed" | "asked";
   codec: string;
   /** Channels, such as `mono`, `stereo` or `5.1` */
   layout: string;
-  /** As the file tags it */
+  /** The language tag in the file */
   language?: string | null;
   title?: string | null;
 }
@@ -39,7 +39,7 @@ export interface AudioTrackBody {
 export interface BatchBody {
   id: string;
   name: string | null;
-  /** `finished` is final: every job has ended, in whatever way */
+  /** `finished` is final: every job has succeeded, failed, or been cancelled */
   state: BatchState;
   /** Share of the jobs that have ended */
   progress: number;
@@ -63,7 +63,7 @@ export interface BatchCountsBody {
   deleted: number;
 }
 
-/** One video: `url` or `upload`, and what is its own. */
+/** One video: `url` or `upload`, and what differs from the shared options. */
 export interface BatchItem {
   /** http or https at a public address, or `s3://bucket/key` within the places of the API key */
   url?: string | null;
@@ -71,7 +71,7 @@ export interface BatchItem {
   upload?: string | null;
   /** Default: the upload's, or the last part of the URL's path */
   name?: string | null;
-  /** Added to the metadata of the options; this one's values win */
+  /** Merged into the metadata of the options; these values win */
   metadata?: Record<string, JsonValue>;
   /** Added to the tags of the options */
   tags?: string[];
@@ -114,7 +114,7 @@ export interface BatchWebhook {
   secret?: string | null;
 }
 
-/** How a segment's score became its confidence. */
+/** How a segment's score was converted to its confidence. */
 export interface CalibrationBody {
   method: "identity" | "isotonic" | "platt";
   knots: [number, number][];
@@ -173,23 +173,23 @@ export interface CurveBody {
   negative: number[];
   positive: number[];
   non_sentiment: number[];
-  /** How much sentiment of either kind */
+  /** Sentiment of either kind */
   saliency: number[];
   face_present: boolean[];
   /** How many faces are seen; empty in results before 1.1 */
   faces?: number[];
-  /** The face that was read: x1, y1, x2, y2 as shares of the picture; empty where none was */
+  /** The face that was used: x1, y1, x2, y2 as shares of the picture; empty without a face */
   face_boxes?: number[][];
   without: Record<string, WithoutBody>;
 }
 
-/** What is shown of a video, with its handles. */
+/** The part of a video to show, with its handles. */
 export interface CutBody {
   /** Seconds from the video's start */
   start: number;
   /** Seconds from the video's start */
   end: number;
-  /** What the cut was moved to: a change of shot, a pause, the video's edge, or nothing */
+  /** What the cut was moved to: a shot change, a pause, the video's edge, or nothing */
   start_snap: "shot" | "pause" | "edge" | "none";
   end_snap: "shot" | "pause" | "edge" | "none";
 }
@@ -215,7 +215,7 @@ export interface CutRequest {
   drop_frame?: boolean | null;
   /** Timecode of the sequence's first frame; default: `01:00:00:00` */
   start_timecode?: string;
-  /** Where the videos lie: a path or a `file:` URL; empty: beside the exported file; default: `` */
+  /** Folder of the videos: a path or a `file:` URL; empty: the folder of the exported file; default: `` */
   folder?: string;
 }
 
@@ -232,7 +232,7 @@ export interface DayBody {
   media_seconds: number;
 }
 
-/** What a deletion by filter did. */
+/** The outcome of a deletion by filter. */
 export interface DeletedBody {
   deleted: number;
   /** Jobs that had not ended and are cancelled now; not deleted yet */
@@ -269,7 +269,7 @@ export interface DiffBody {
   task: "sentiment" | "emotion" | "expression";
   /** With the same edges */
   kept: MatchBody[];
-  /** Of the same label, overlapping, with other edges */
+  /** Overlapping segments of the same label with other edges */
   moved: MatchBody[];
   /** In the first result only */
   lost: ComparedSegment[];
@@ -277,7 +277,7 @@ export interface DiffBody {
   new: ComparedSegment[];
 }
 
-/** The emotion of a video, and when it shows it. Result of a model with the task `emotion`. */
+/** The emotion of a video, and when it is shown. Result of a model with the task `emotion`. */
 export interface EmotionResultBody {
   schema_version: "1.0" | "1.1";
   video: VideoBody;
@@ -289,7 +289,7 @@ export interface EmotionResultBody {
   calibration: CalibrationBody;
   /** null for videos without sound, models without an audio stream, and results of older versions */
   sound?: SoundBody | null;
-  /** What could not be read or had to be mended */
+  /** What could not be read or was repaired */
   warnings?: WarningBody[];
   /** Paths of the pictures of the segments, in their order; null where there is none */
   thumbnails?: (string | null)[];
@@ -335,7 +335,7 @@ export interface ErasureBody {
   kept: string[];
 }
 
-/** How much each stream contributed to a segment; the shares add up to 1. */
+/** The contribution of each stream to a segment. The shares add up to 1. */
 export interface EvidenceBody {
   visual: number;
   audio: number;
@@ -367,7 +367,7 @@ export interface ExpressionResultBody {
   calibration: CalibrationBody;
   /** null for videos without sound, models without an audio stream, and results of older versions */
   sound?: SoundBody | null;
-  /** What could not be read or had to be mended */
+  /** What could not be read or was repaired */
   warnings?: WarningBody[];
   /** Paths of the pictures of the segments, in their order; null where there is none */
   thumbnails?: (string | null)[];
@@ -433,7 +433,7 @@ export interface HighlightBody {
   /** Whether a person drew or changed a segment of it */
   by_hand: boolean;
   cut: CutBody;
-  /** Path of a picture of the moment; null where there is none */
+  /** Path of a picture of the moment; null if there is none */
   thumbnail: string | null;
   /** Path of the whole video */
   video: string;
@@ -442,7 +442,7 @@ export interface HighlightBody {
 /** Highlights in the order in which they would be shown: by video, then by time. */
 export interface HighlightsBody {
   highlights: HighlightBody[];
-  /** Videos that were looked at */
+  /** Videos that were searched */
   videos: number;
   /** Jobs that were left out: their model finds no sentiment, or the result expired */
   skipped: string[];
@@ -454,7 +454,7 @@ export interface HighlightsBody {
 export interface InstalledModel {
   name: string;
   version: string;
-  /** Whether jobs that name no model use it */
+  /** Whether jobs without a model name use it */
   is_default: boolean;
   /** `sentiment`, `emotion` or `expression` */
   task: string;
@@ -474,7 +474,7 @@ export interface JobBody {
   kind: JobKind;
   /** `succeeded`, `failed` and `cancelled` are final */
   state: JobState;
-  /** The present stage of the work; null while no worker has the job */
+  /** The current stage of the work; null while no worker has the job */
   stage: string | null;
   /** Share of the work that is done, over all stages */
   progress: number;
@@ -493,11 +493,11 @@ export interface JobBody {
   labels_found: string[] | null;
   /** Seconds of the video; null without a result */
   duration: number | null;
-  /** What the job's own segments hold of each label; null without a result */
+  /** The job's own segments, summarized by label; null without a result */
   found: Record<string, unknown> | null;
-  /** The batch that the job was sent in */
+  /** The batch that the job belongs to */
   batch_id: string | null;
-  /** The job whose video is localized again */
+  /** The job whose video this job localizes again */
   rerun_of: string | null;
   error: Failure | null;
   /** When the result is deleted; for a job without a result, when its record is deleted */
@@ -507,11 +507,11 @@ export interface JobBody {
   links: Links;
 }
 
-/** What changes; what is left out stays as it is. */
+/** The changes. Fields that are left out keep their values. */
 export interface JobChanges {
   /** Also names exported files */
   name?: string | null;
-  /** Merged into the metadata: null removes a key; null for the whole removes all */
+  /** Merged into the metadata: null as a value removes its key; null instead of an object removes all */
   metadata?: Record<string, JsonValue> | null;
   /** Replaces the tags; null removes all */
   tags?: string[] | null;
@@ -533,7 +533,7 @@ export interface JobOptions {
   threshold?: number | null;
   /** Minimum length in seconds */
   min_length?: number | null;
-  /** Join segments of a label at most so many seconds apart */
+  /** Join segments of one label that are at most this many seconds apart */
   merge_gap?: number | null;
   /** Only segments of these classes of the model; may be repeated */
   labels?: string[] | null;
@@ -548,11 +548,11 @@ export interface JobOptions {
   webhook?: Webhook | null;
   /** Your own data, returned with the job; at most 4096 bytes of JSON */
   metadata?: Record<string, JsonValue>;
-  /** Your own marks; at most 20, repeated ones count once */
+  /** Your own tags; at most 20, duplicates count once */
   tags?: string[];
 }
 
-/** What a list is sorted by; with `-`, from the largest to the smallest. Jobs without a value come last. */
+/** The sort order of a list; `-` means descending. Jobs without a value come last. */
 export type JobOrder = "created" | "-created" | "finished" | "-finished" | "name" | "-name" | "duration" | "-duration" | "confidence" | "-confidence";
 
 /** The states of a job; part of the public contract. */
@@ -602,7 +602,7 @@ export interface KeyRequest {
   /** Minutes of media per month; 0: no limit; default: `0.0` */
   quota_minutes?: number;
   expires_at?: string | null;
-  /** Share of the workers' time while others wait, too; default: `1.0` */
+  /** Share of the workers' time while jobs of several keys wait; default: `1.0` */
   weight?: number;
   /** Places `s3://bucket/prefix` whose videos the key may name */
   s3_prefixes?: string[];
@@ -635,7 +635,7 @@ export interface LimitsBody {
   max_frame_pixels: number;
   /** Frames per second */
   max_frame_rate: number;
-  /** Of the form's field `options` */
+  /** Maximum size of the form field `options` */
   max_options_bytes: number;
   max_metadata_bytes: number;
   /** Concurrent event streams per API process */
@@ -674,13 +674,13 @@ export interface Links {
   result: string;
 }
 
-/** A segment of the first result, and the one of the second that stands for it. */
+/** A segment of the first result, and the matching segment of the second. */
 export interface MatchBody {
   before: ComparedSegment;
   after: ComparedSegment;
 }
 
-/** What computed the result. */
+/** The model that computed the result. */
 export interface ModelBody {
   name: string;
   version: string;
@@ -689,11 +689,11 @@ export interface ModelBody {
   device: string;
 }
 
-/** A batch as it was accepted, with its jobs. */
+/** An accepted batch with the ids of its jobs. */
 export interface NewBatchBody {
   id: string;
   name: string | null;
-  /** `finished` is final: every job has ended, in whatever way */
+  /** `finished` is final: every job has succeeded, failed, or been cancelled */
   state: BatchState;
   /** Share of the jobs that have ended */
   progress: number;
@@ -743,13 +743,13 @@ export interface NewWebhookBody {
   secret: string;
 }
 
-/** What the segments were cut with. */
+/** The options with which the segments were cut. */
 export interface OptionsBody {
-  /** Least confidence of a segment */
+  /** Minimum confidence of a segment */
   threshold: number;
   /** Seconds from the video's start */
   min_length: number;
-  /** Neighbours of one label at most so far apart are joined */
+  /** Segments of one label at most this many seconds apart are joined */
   merge_gap: number;
   labels: ("negative" | "positive")[];
 }
@@ -813,7 +813,7 @@ export interface ReelBody {
   height: number;
   clips: number;
   created_at: string;
-  /** When the video is deleted; null while that is open */
+  /** When the video is deleted; null while that is not known */
   expires_at: string | null;
   error: Failure | null;
   /** Path of the job */
@@ -829,7 +829,7 @@ export interface ReelListBody {
   next_cursor: string | null;
 }
 
-/** Clips in the order in which they are shown, and how the reel looks. */
+/** Clips in the order in which they are shown, and the look of the reel. */
 export interface ReelRequest {
   /** Name of the sequence and file; default: `Highlights` */
   title?: string;
@@ -849,15 +849,15 @@ export interface ReelRequest {
   metadata?: Record<string, JsonValue>;
 }
 
-/** What is different this time. */
+/** The differences from the first job. */
 export interface RerunRequest {
-  /** Fields of the job's options that change; null stands for the default. Others stay as they were */
+  /** The options that change; null means the default. Options that are left out stay as they were */
   options?: Record<string, unknown>;
   /** Default: the job's name */
   name?: string | null;
 }
 
-/** When the video conveys which sentiment. Segments are sorted by start. */
+/** The sentiment of a video over time. Segments are sorted by start. */
 export interface ResultBody {
   schema_version: "1.0" | "1.1";
   video: VideoBody;
@@ -870,11 +870,11 @@ export interface ResultBody {
   calibration: CalibrationBody;
   /** null without sound, and in results of older versions */
   sound?: SoundBody | null;
-  /** What could not be read or had to be mended */
+  /** What could not be read or was repaired */
   warnings?: WarningBody[];
   /** When new shots begin; empty before 1.1 */
   shots?: number[];
-  /** True while the job runs, for `partial=true`: the whole video may move the segments; default: `False` */
+  /** True for a partial result (`partial=true`): segments may still change until the job ends; default: `False` */
   provisional?: boolean;
   /** Seconds up to which a provisional result goes; null in a final one */
   scored_until?: number | null;
@@ -885,7 +885,7 @@ export interface ResultBody {
 /** What a key allows; part of the public contract. */
 export type Scope = "read" | "write" | "metrics" | "admin";
 
-/** A stretch of video that conveys one sentiment. */
+/** A part of the video that conveys one sentiment. */
 export interface SegmentBody {
   /** Seconds from the video's start */
   start: number;
@@ -925,14 +925,14 @@ export interface SeriesCurveBody {
 /** A link. */
 export interface ShareBody {
   token: string;
-  /** Path of what is shared, for programs */
+  /** Path of the shared content as JSON */
   path: string;
-  /** Path of a player that can be framed */
+  /** Path of a player that other pages can frame */
   embed: string;
   expires_at: string;
 }
 
-/** What a link shows: the name, the segments, and where the video is. Nothing else of the job is told. */
+/** What a link shows: the name, the segments, and the path of the video. Nothing else of the job is revealed. */
 export interface SharedBody {
   kind: JobKind;
   name: string;
@@ -969,14 +969,14 @@ export interface Source {
   url: string | null;
 }
 
-/** Counts and totals of the jobs that match a filter. What is zero is left out. */
+/** Counts and totals of the jobs that match a filter. Zero counts are left out. */
 export interface SummaryBody {
   count: number;
   /** Jobs by state */
   states: Record<string, number>;
   /** Jobs by tag */
   tags: Record<string, number>;
-  /** Seconds of all videos with a result together */
+  /** Total seconds of all videos with a result */
   duration: number;
   labels: Record<string, LabelTotalBody>;
   /** False if only the newest 20000 jobs were looked at */
@@ -994,7 +994,7 @@ export interface TaskOptionsBody {
   labels: string[];
 }
 
-/** A part of the video, in seconds from its start. Results follow it to within one snippet (0.64 s). */
+/** A part of the video, in seconds from its start. Results keep to it within one snippet (0.64 s). */
 export interface TimeRange {
   /** Seconds from the start of the video; default: `0.0` */
   start?: number;
@@ -1036,18 +1036,18 @@ export interface UrlRequest {
   options?: JobOptions;
 }
 
-/** Usage by day and key. Days without any are left out. */
+/** Usage by day and key. Days without usage are left out. */
 export interface UsageBody {
   from: string;
   to: string;
   days: DayBody[];
 }
 
-/** What the decoder found. */
+/** The properties of the video that the decoder found. */
 export interface VideoBody {
   /** Seconds from the video's start */
   duration: number;
-  /** Usual frames per second of the source, by its time stamps */
+  /** Typical frames per second of the source, from its time stamps */
   fps: number;
   /** Pixels as displayed */
   width: number;
@@ -1056,13 +1056,13 @@ export interface VideoBody {
   has_audio: boolean;
   /** Snippets in which a face was found */
   faces_seen: number;
-  /** HH:MM:SS:FF, where the file carries one; `;` before the frames: drop frame */
+  /** HH:MM:SS:FF, if the file has one; `;` before the frames means drop frame */
   start_timecode?: string | null;
   /** The legal rate at which exports count frames and timecode, as a fraction; null before 1.1 */
   timebase?: string | null;
-  /** Whether pictures come at more than one rate; default: `False` */
+  /** Whether the frame rate varies; default: `False` */
   variable_rate?: boolean;
-  /** Whether the start timecode counts drop frame; null without one */
+  /** Whether the start timecode is drop-frame; null without one */
   drop_frame?: boolean | null;
   /** null without sound, and before 1.1 */
   audio_track?: AudioTrackBody | null;
@@ -1074,7 +1074,7 @@ export interface VideoEmotionBody {
   confidence: number;
 }
 
-/** Something that could not be read, or had to be mended. */
+/** Something that could not be read, or was repaired. */
 export interface WarningBody {
   /** `truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, `no_sound`; more may be added */
   code: string;
@@ -1107,13 +1107,13 @@ export interface WebhookBody {
   secrets: number;
 }
 
-/** What changes; what is left out stays as it is. */
+/** The changes. Fields that are left out keep their values. */
 export interface WebhookChanges {
   url?: string | null;
   /** null: all */
   events?: ("job.succeeded" | "job.failed" | "job.cancelled" | "batch.finished")[] | null;
   description?: string | null;
-  /** False: nothing is sent. A receiver's 410 sets it, too */
+  /** False: nothing is sent. Also set when a receiver answers 410 */
   enabled?: boolean | null;
 }
 
@@ -1122,7 +1122,7 @@ export interface WebhookListBody {
   webhooks: WebhookBody[];
 }
 
-/** The event of a job. Every field is null or empty if there is no event. */
+/** The event of a job and its deliveries. Every field is null or empty if there is no event. */
 export interface WebhookLog {
   url: string | null;
   /** The `webhook-id` of every delivery */
@@ -1136,7 +1136,7 @@ export interface WebhookLog {
   deliveries: DeliveryBody[];
 }
 
-/** A webhook to register. It is told of every job and batch that the API key sends, until it is deleted. */
+/** A webhook to register. Until it is deleted, it receives the events of every job and batch of the API key. */
 export interface WebhookRequest {
   /** http or https, at a public address */
   url: string;
@@ -1151,7 +1151,7 @@ export interface WebhookRequest {
 /** The state of a job's event. */
 export type WebhookState = "pending" | "delivered" | "failed";
 
-/** The fused label curves when the network is told that one stream is absent: what evidence comes from. */
+/** The fused label curves with one stream masked. The evidence is computed from them. */
 export interface WithoutBody {
   negative: number[];
   positive: number[];
