@@ -68,13 +68,13 @@ class StallWatch:
 
 
 def measure_life() -> Life:
-    """What this process and the running ones below it have done."""
+    """Measure the activity of this process and its running descendants."""
     own = time.process_time()
     return Life(own + sum(map(_cpu_seconds, _descendants(os.getpid()))), _moved_bytes())
 
 
 def _descendants(pid: int) -> list[int]:
-    """Children, and theirs: a decoder is the child of the process that forks it."""
+    """Children and grandchildren: a decoder is a child of the process that forks decoders."""
     found = children(pid)
     for child in found:
         found += children(child)

@@ -25,7 +25,7 @@ _WIDEST = 0.003
 
 @dataclass(frozen=True, slots=True)
 class FrameRate:
-    """`fps` is measured, `timebase` is its legal rate; `stated` is the header's rate if the time stamps contradict it."""
+    """`fps` is measured, `timebase` is its legal rate; `stated` is the header's rate if the stamps contradict it."""
 
     fps: float
     timebase: Fraction
