@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sentiloc.app.formats import edl, elan, fcp7, fcpxml, otio, report, subtitles, tables
+from sentiloc.app.formats import edl, elan, fcp7, fcpxml, report, subtitles, tables
 from sentiloc.app.formats.timeline import Timeline
 
 
 def _no_notes(timeline: Timeline) -> list[str]:  # noqa: ARG001
     return []
+
+
+def _otio_json(timeline: Timeline) -> str:
+    # OpenTimelineIO takes a while to import, and few results are written for it.
+    from sentiloc.app.formats import otio
+
+    return otio.otio_json(timeline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +73,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             title="OpenTimelineIO",
             media_type="application/vnd.opentimelineio+json",
             extension="otio",
-            render=otio.otio_json,
+            render=_otio_json,
         ),
         "premiere": Format(
             title="Premiere Pro marker list",

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import opentimelineio as oti
-
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
 
@@ -76,11 +74,16 @@ class Timebase:
 
     def timecode(self, frame: int) -> str:
         """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 hours."""
+        # OpenTimelineIO takes a while to import, and most results are read as JSON.
+        import opentimelineio as oti
+
         rate = float(self.rate)
         return str(oti.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=self.drop_frame))
 
     def parse(self, timecode: str) -> int:
         """The frame number of a timecode; raises TimelineError if there is no such frame."""
+        import opentimelineio as oti
+
         hours, minutes, seconds, _, frames = _fields(timecode)
         counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
         if frames < self.nominal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options, progress_bars
 from sentiloc.cli.destinations import JSON, Destinations, format_of, require_place
 from sentiloc.cli.output import (
     PICTURE,
@@ -23,16 +24,9 @@ from sentiloc.cli.output import (
     show_result,
     wants_picture,
 )
-from sentiloc.cli.remote.session import (
-    Labels,
-    MergeGap,
-    MinLength,
-    Threshold,
-    cut_options,
-    progress_bars,
-)
 from sentiloc.cli.videos import NewFiles, find_videos
 from sentiloc.model.errors import SentilocError
+from sentiloc.worker.children import decoders
 
 if TYPE_CHECKING:
     from sentiloc.api import Model, Result
@@ -80,6 +74,7 @@ def localize(
     Warnings about a video go to standard error. Exit status: 0 success, 1 at least one video could not be localized,
     2 wrong usage.
     """
+    decoders.prepare()
     check_format(output_format)
     if bool(videos) == bool(watch):
         raise typer.BadParameter("give videos, or a folder to --watch", param_hint="VIDEO")
@@ -205,7 +200,9 @@ def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer, ask
 
 
 def _run(model: Model, video: Path, asked: dict[str, Any]) -> Result:
-    """Localize a file with a progress bar on standard error."""
+    """Localize a file with a progress bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        return model.localize(video, **asked)
     with progress_bars() as bars:
         task = bars.add_task("decoding", total=1.0, note=video.name)
         return model.localize(

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.client import Result
-from sentiloc.client.decoding import decode
-from sentiloc.client.errors import UnexpectedAnswerError
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from sentiloc.client import Result
     from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 
 OutputOption = Annotated[
@@ -58,6 +56,7 @@ def show_result(raw: Mapping[str, Any], title: str) -> None:
 
     from sentiloc.cli.drawing.drawing import draw
     from sentiloc.cli.drawing.task_drawing import draw_task
+    from sentiloc.client import Result
 
     console = Console(highlight=False)
     result, size = read_any_result(raw), (console.width, console.encoding)
@@ -77,6 +76,10 @@ def read_any_result(raw: Mapping[str, Any]) -> Result | EmotionResult | Expressi
 
 def read_result(raw: Mapping[str, Any]) -> Result:
     """A stored result of sentiment; raises `invalid_data` for anything else."""
+    from sentiloc.client import Result
+    from sentiloc.client.decoding import decode
+    from sentiloc.client.errors import UnexpectedAnswerError
+
     try:
         return decode(Result, json.loads(json.dumps(raw)))
     except UnexpectedAnswerError as error:

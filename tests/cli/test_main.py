@@ -34,6 +34,20 @@ def test_help_names_every_verb_and_loads_none() -> None:
     assert all(verb in done.stdout for verb in VERBS)
 
 
+def test_localizing_loads_only_what_it_uses() -> None:
+    """PyAV is the decoder's, and the rest is for terminals, editing formats and servers."""
+    needless = "('av', 'rich', 'httpx', 'opentimelineio', 'redis', 'fastapi', 'scipy')"
+    script = (
+        "import sys, sentiloc.cli.localize, sentiloc.api, sentiloc.app.settings, sentiloc.worker.pipelines.sentiment\n"
+        f"print([m for m in {needless} if m in sys.modules])"
+    )
+    command = [*sentiloc_command()[:1], "-c", script]
+    done = subprocess.run(
+        command, env=sentiloc_environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_version_is_shown() -> None:
     assert sentiloc("--version").stdout.startswith("sentiloc ")
     assert sentiloc("version").stdout == sentiloc("--version").stdout

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.children import decoders
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, decode
-from sentiloc.worker.decoder.process import prepare_decoders
 from sentiloc.worker.jobs.signs_of_life import children
 from tests.support.services import wait_for
 
@@ -71,7 +71,7 @@ def is_running(pid: int) -> bool:
 
 def leaves_nothing_behind() -> Iterator[None]:
     """For a fixture: no child and no open file is left after a test."""
-    prepare_decoders()
+    decoders.prepare()
     before = open_files()
     yield
     assert child_pids() == []

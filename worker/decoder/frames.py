@@ -24,11 +24,10 @@ from sentiloc.worker.decoder.media import (
     too_long,
     too_many_frames,
 )
-from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, DecodeRequest
 
 Image = NDArray[np.uint8]
 
-ROUNDING_SECONDS = 0.0015
 _CROP_MARGIN = Fraction(8, 7)
 _RATE_TOLERANCE = 0.9
 _LEAD_SECONDS = 0.5

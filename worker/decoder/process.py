@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.children.nursery import Nursery, can_fork
+from sentiloc.worker.children.decoders import MODULE, decoders
 from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
@@ -60,15 +60,6 @@ class Child(Protocol):
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, negative for a signal."""
-
-
-_nursery = Nursery("sentiloc.worker.decoder.child")
-
-
-def prepare_decoders() -> None:
-    """Let a process get ready to fork decoders, so that the first decode need not wait for its imports."""
-    if can_fork():
-        _nursery.prepare()
 
 
 class DecoderProcess:
@@ -130,9 +121,10 @@ class DecoderProcess:
     @staticmethod
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
         """A confined process that performs the task: forked from a warm one, else a fresh interpreter."""
-        if can_fork():
-            return _nursery.fork(task, fds)
-        return start_confined("sentiloc.worker.decoder.child", task, tuple(fds.values()))
+        nursery = decoders()
+        if nursery is not None:
+            return nursery.fork(task, fds)
+        return start_confined(MODULE, task, tuple(fds.values()))
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_FACE_SIDE = 4096
+ROUNDING_SECONDS = 0.0015
+"""Time stamps of milliseconds are rounded: a frame may be shown so much before its stamp."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 from av.packet import Packet
 
 from sentiloc.worker.decoder.disposable import IsDisposable
-from sentiloc.worker.decoder.frames import ROUNDING_SECONDS
+from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 
 _MOST_HELD = 512
 """Maximum number of packets, of all streams, that wait until the time of the next picture is known."""

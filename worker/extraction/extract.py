@@ -16,9 +16,9 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import extractor_id, shipped_models_dir
 from sentiloc.model.spec import FaceStream, ModelSpec
 from sentiloc.model.weights import IMAGENET_I3D, cached_weights, require_i3d, sha256
+from sentiloc.worker.children import decoders
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, Event, decode
-from sentiloc.worker.decoder.process import prepare_decoders
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.features.face import FaceExtractor, load_face_extractor
@@ -102,7 +102,7 @@ class Extractor:
 
 def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
     """Load what the spec needs; raises `spec_mismatch`, `weights_missing` or `model_unavailable`."""
-    prepare_decoders()
+    decoders.prepare()
     if config.work_dir is not None:
         config.work_dir.mkdir(parents=True, exist_ok=True)
     face = _load_face(spec.face, config.thread_count) if spec.face else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sentiloc.model.results.time_range import placed, within
 from sentiloc.model.segments import snippet_span
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.config import RuntimeConfig
-from sentiloc.worker.decoder.frames import ROUNDING_SECONDS
+from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 from sentiloc.worker.extraction.extract import Report, load_extractor
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
 from sentiloc.worker.extraction.stages import StageClock
@@ -106,10 +107,14 @@ def snippet_count(duration: float, spec: ModelSpec) -> int:
 
 def load_sentiment_pipeline(package: ModelPackage, config: RuntimeConfig) -> SentimentPipeline:
     """Load what an FSENet package needs; raises a `SentilocError` that names what is missing."""
-    session = create_session(package.network, config.device, config.threads)
+    # Opening a network takes no lock of the interpreter, so the others open beside it.
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(create_session, package.network, config.device, config.threads)
+        extractor = load_extractor(package.spec, config)
+        session = opening.result()
     return SentimentPipeline(
         package=package,
-        extractor=load_extractor(package.spec, config),
+        extractor=extractor,
         localizer=Localizer(package, session),
         device=device_name(session),
         cache=load_cache(config),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
 from sentiloc.cli.destinations import format_of, require_place
 from sentiloc.cli.output import (
     DropFrame,
@@ -19,21 +20,7 @@ from sentiloc.cli.output import (
     wants_picture,
 )
 from sentiloc.cli.remote.following import follow
-from sentiloc.cli.remote.session import (
-    ApiKey,
-    AsJson,
-    Labels,
-    MergeGap,
-    MinLength,
-    Server,
-    Threshold,
-    connected,
-    cut_options,
-    describe,
-    end_by,
-    given,
-    print_json,
-)
+from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, given, print_json
 from sentiloc.client import Client, Job, JobState, TimelineOptions
 from sentiloc.client.models import Filters
 

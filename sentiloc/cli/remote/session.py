@@ -1,13 +1,12 @@
-"""Shared by the subcommands that talk to a server: options, exit statuses, progress on stderr."""
+"""Shared by the subcommands that talk to a server: options and exit statuses."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +21,6 @@ from sentiloc.client.errors import (
     ResultNotReadyError,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 FAILED, NOT_READY, NOT_FOUND, UNREACHABLE, REFUSED = 1, 3, 4, 5, 6
 
@@ -43,15 +39,6 @@ ApiKey = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
-Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Minimum confidence of a segment.")]
-MinLength = Annotated[float | None, typer.Option(min=0, help="Minimum length of a segment in seconds.")]
-MergeGap = Annotated[float | None, typer.Option(min=0, help="Join segments at most this many seconds apart.")]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", help="Label to keep: positive, negative or another class of the model. May be repeated."
-    ),
-]
 
 
 @contextmanager
@@ -86,14 +73,6 @@ def _status(error: ClientError) -> int:
     return kinds.get(type(error), FAILED)
 
 
-def cut_options(
-    threshold: float | None, min_length: float | None, merge_gap: float | None, labels: list[str] | None
-) -> dict[str, Any]:
-    """Options for cutting segments, as `Cut` and `JobOptions` take them."""
-    shown = tuple(labels) if labels else None
-    return {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap, "labels": shown}
-
-
 def given(options: dict[str, Any]) -> Cut | None:
     """A cut, or None if no option was given."""
     return Cut(**options) if any(value is not None for value in options.values()) else None
@@ -102,17 +81,6 @@ def given(options: dict[str, Any]) -> Cut | None:
 def print_json(value: Any) -> None:
     """A dataclass as one line."""
     typer.echo(json.dumps(asdict(value), default=str, ensure_ascii=False))
-
-
-def progress_bars(*, transfer: bool = False) -> Progress:
-    """Transient progress bars on stderr. Nothing is drawn if stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    tail = (DownloadColumn(), TransferSpeedColumn()) if transfer else (TextColumn("{task.fields[note]}"),)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), *tail)
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
 def describe(job: Job) -> str:

@@ -7,22 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options, progress_bars
 from sentiloc.cli.remote.following import follow
-from sentiloc.cli.remote.session import (
-    ApiKey,
-    AsJson,
-    Labels,
-    MergeGap,
-    MinLength,
-    Server,
-    Threshold,
-    connected,
-    cut_options,
-    describe,
-    end_by,
-    print_json,
-    progress_bars,
-)
+from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, print_json
 from sentiloc.client import Client, Job, JobOptions, TimeRange, Webhook
 
 

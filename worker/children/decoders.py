@@ -1,0 +1,22 @@
+"""The process that forks this one's decoders. The module loads no library, so that a program can `prepare` early."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sentiloc.worker.children.nursery import Nursery, can_fork
+
+MODULE = "sentiloc.worker.decoder.child"
+
+
+@lru_cache(1)
+def decoders() -> Nursery | None:
+    """The nursery of decoders; None where decoders cannot be forked."""
+    return Nursery(MODULE) if can_fork() else None
+
+
+def prepare() -> None:
+    """Let a process get ready to fork decoders, so that the first decode need not wait for its imports."""
+    found = decoders()
+    if found is not None:
+        found.prepare()
