@@ -7,7 +7,7 @@
     for segment in result.segments:
         print(segment.start, segment.end, segment.label, segment.confidence)
 
-`import sentiloc` itself loads nothing: the first use of a name does.
+`import sentiloc` itself loads nothing; modules are loaded at the first use of a name.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ __all__ = [
     "load_model",
 ]
 
-# Git writes a link as a text file where it may not make links (Windows, `core.symlinks=false`).
+# Where Git may not create links (Windows, `core.symlinks=false`), it writes a link as a text file.
 if (Path(__file__).parent / "app").is_file():
     raise ImportError(
         "this checkout has no symbolic links, which its package needs. On Windows, clone it inside WSL or run the "
@@ -72,7 +72,7 @@ if (Path(__file__).parent / "app").is_file():
 
 
 if not TYPE_CHECKING:
-    # Hidden from type checkers, to which it would make every name valid.
+    # Hidden from type checkers, for which it would make every name valid.
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             return import_module("sentiloc.app.version").version()

@@ -1,4 +1,4 @@
-"""The Python API: load a model package once, localize any number of videos, read or export what was found."""
+"""The Python API: load a model package once, localize any number of videos, read or export the results."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from sentiloc.worker.pipelines.registry import open_pipeline
 from sentiloc.worker.runtime.device import Device
 
 Progress = Callable[[str, float], None]
-"""Called with the stage ("decoding", "extracting", "localizing") and the progress of the whole, 0 to 1."""
+"""Called with the stage ("decoding", "extracting", "localizing") and the total progress, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a model found in one video. `document` is the result as the service stores it."""
+    """The result of a model for one video. `document` is the result as the service stores it."""
 
     document: AnyResult
     title: str
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """What was found, in order of time; times in seconds, `confidence` a probability."""
+        """The segments in order of time. Times are seconds; `confidence` is a probability."""
         return self.document.segments
 
     @property
@@ -50,7 +50,7 @@ class Result:
 
     @property
     def model(self) -> ModelIdentity:
-        """Which weights answered, and on what device."""
+        """The weights and the device that computed the result."""
         return self.document.model
 
     @property
@@ -60,12 +60,12 @@ class Result:
 
     @property
     def warnings(self) -> tuple[ResultWarning, ...]:
-        """What could not be read or had to be mended."""
+        """What could not be read or was repaired."""
         return self.document.warnings
 
     @property
     def timings(self) -> Mapping[str, float]:
-        """Seconds per stage. Stages run side by side."""
+        """Seconds per stage. Stages run in parallel."""
         return self.document.timings
 
     @property
@@ -81,12 +81,12 @@ class Result:
         merge_gap: float | None = None,
         labels: Sequence[str] | None = None,
     ) -> Result:
-        """The same video with its segments cut again from the curve; the model does not run.
+        """The result with its segments cut again from the curve; the model does not run again.
 
         Args:
             threshold: Minimum confidence of a segment, 0 to 1.
             min_length: Minimum length of a segment in seconds.
-            merge_gap: Segments of one label that are at most so many seconds apart are joined.
+            merge_gap: Segments of one label that are at most this many seconds apart are joined.
             labels: Show only these.
         """
         options = _changed(self.options, threshold, min_length, merge_gap, labels)
@@ -107,10 +107,10 @@ class Result:
             start_timecode: Timecode of the first frame, `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame; default: the
                 video's own.
             drop_frame: Whether timecode drops frame numbers, at 29.97 and 59.94; default: as the video does.
-            fps: Frames per second that the timeline counts, one of the standard rates; default: the video's.
+            fps: Frames per second of the timeline, one of the standard rates; default: the video's.
 
         Raises:
-            SentilocError: There is no such format, or the timeline cannot count so.
+            SentilocError: There is no such format, or the timeline options are impossible.
         """
         if name == "json":
             return self.to_json()
@@ -121,7 +121,10 @@ class Result:
         return FORMATS[name].render(self._timeline(options))
 
     def notes(self, name: str) -> list[str]:
-        """What a format cannot hold as it is, one sentence each: Resolve's markers, for example, never overlap."""
+        """One sentence for each thing that a format cannot represent exactly.
+
+        Resolve's markers, for example, cannot overlap.
+        """
         return [] if name == "json" else FORMATS[name].notes(self._timeline(TimelineOptions()))
 
     def _timeline(self, options: TimelineOptions) -> Timeline:
@@ -148,7 +151,7 @@ class Result:
 
 
 class Model:
-    """A model package, loaded and warm. It works on one video at a time; further threads wait."""
+    """A loaded model package. It works on one video at a time; further threads wait."""
 
     def __init__(self, pipeline: PackagePipeline) -> None:
         self._pipeline = pipeline
@@ -166,7 +169,7 @@ class Model:
 
     @property
     def device(self) -> str:
-        """What the network really runs on, such as `cpu (AMD EPYC 9654)`."""
+        """The device on which the network really runs, such as `cpu (AMD EPYC 9654)`."""
         return self._pipeline.device
 
     @property
@@ -195,19 +198,18 @@ class Model:
             video: Path of the file.
             threshold: Minimum confidence of a segment, 0 to 1; default: the package's.
             min_length: Minimum length of a segment in seconds.
-            merge_gap: Segments of one label that are at most so many seconds apart are joined.
+            merge_gap: Segments of one label that are at most this many seconds apart are joined.
             labels: Show only these of `labels`.
-            time_range: Look only at [start, end) seconds; an end of None is the video's. Times in the result stay
-                the video's own.
-            audio_track: Listen to this sound track of the file, counted from 1; default: the default one, or the one
-                with a voice.
-            progress: Called with the stage and the progress. What it raises stops the work.
+            time_range: Process only [start, end) seconds; an end of None means the video's end. Times in the result
+                still count from the video's start. audio_track: Use this sound track of the file, counted from 1;
+                default: the default one, or the one with a voice. progress: Called with the stage and the progress. Its
+                exceptions stop the work.
 
         Returns:
             The result, with segments in order of time.
 
         Raises:
-            SentilocError: The video cannot be read, or an option has no meaning; `code` says which.
+            SentilocError: The video cannot be read, or an option is invalid; `code` says which.
         """
         path = Path(video)
         if not path.is_file():
@@ -231,12 +233,12 @@ def load_model(
     Args:
         name: A shipped package (`list_models()`), or the path of a package's folder.
         device: `cpu` (the default), `openvino`, `cuda` or `tensorrt`.
-        threads: Threads of the networks and the decoder; default: the processors that this process may use.
-        cache: A folder that keeps features of videos, so that another run on the same video is quick.
-        config: Everything that can be configured, limits included; the arguments above replace its values.
+        threads: Threads of the networks and the decoder; default: the number of processors that this process may use.
+        cache: A folder for the features of videos, so that another run on the same video is fast.
+        config: The whole configuration, including limits; the arguments above override its values.
 
     Raises:
-        SentilocError: The package, its weights or its device are missing; the detail says what to do.
+        SentilocError: The package, its weights or its device is missing; the detail says what to do.
     """
     changes: dict[str, Any] = {"device": device, "threads": threads}
     if cache is not None:
@@ -256,7 +258,7 @@ def list_models() -> list[str]:
 
 
 def formats() -> list[str]:
-    """Names that `Result.to` takes."""
+    """The format names for `Result.to`."""
     return ["json", *FORMATS]
 
 
@@ -267,7 +269,7 @@ def _changed(
     merge_gap: float | None,
     labels: Sequence[str] | None,
 ) -> SegmentOptions:
-    """`default` with what is not None; raises `invalid_data` for values without meaning."""
+    """`default` with the values that are not None; raises `invalid_data` for invalid values."""
     if threshold is not None and not 0 <= threshold <= 1:
         raise SentilocError(ErrorCode.INVALID_DATA, f"threshold {threshold:g} is not between 0 and 1")
     for name, seconds in (("min_length", min_length), ("merge_gap", merge_gap)):

@@ -1,4 +1,4 @@
-"""Three seconds of moving colours and a tone, for `sentiloc doctor`."""
+"""A test clip for `sentiloc doctor`: three seconds of moving colours and a tone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIZE = (160, 120)
 
 
 def write_test_clip(path: Path) -> None:
-    """An mp4 with MPEG-4 video and AAC sound: codecs that every build of FFmpeg can write."""
+    """Write an MP4 with MPEG-4 video and AAC sound, codecs that every build of FFmpeg can write."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=FPS)
         video.width, video.height = _SIZE

@@ -1,4 +1,4 @@
-"""`sentiloc weights compare VIDEO...`: what another precision of the visual network changes, on your own videos."""
+"""`sentiloc weights compare VIDEO...`: the effect of another precision of the visual network on your own videos."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def describe(effect: Effect, precision: str, threshold: float) -> list[str]:
     ]
     if segments.kept:
         lines.append(
-            f"            the same ones share {segments.tiou:.1%} of their time; confidence off by at most "
+            f"            matching segments share {segments.tiou:.1%} of their time; confidence off by at most "
             f"{segments.confidence_largest:.4f}, {segments.confidence_mean:.4f} on average"
         )
     return lines

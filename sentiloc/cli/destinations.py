@@ -1,4 +1,4 @@
-"""Where results of several videos go, and the format that a file name asks for."""
+"""The output files of several videos, and the format that a file name implies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def file_name(name: str, video_name: str) -> str:
 
 
 def require_place(output: Path | None, *, several: bool) -> None:
-    """Refuse, before the work, an output that cannot be written afterwards.
+    """Refuse an output that cannot be written, before the work begins.
 
     Raises:
         typer.BadParameter: The folder of the file does not exist, or a file is where a folder is needed.
@@ -59,12 +59,12 @@ def require_place(output: Path | None, *, several: bool) -> None:
 
 
 class Destinations:
-    """A file for each video within a folder. Videos whose names are equal are told apart by their folders."""
+    """A file for each video within a folder. Videos with equal names are distinguished by their folders."""
 
     def __init__(
         self, folder: Path, name: str, videos: Iterable[Path] = (), root: Path | None = None
     ) -> None:
-        """`root`: mirror the folders below it, as for a watched folder whose videos are not known yet."""
+        """With `root`, mirror the folders below it; used for a watched folder, whose videos are not known yet."""
         self._folder, self._name = folder, name
         places = [video.resolve() for video in videos]
         names = Counter(file_name(name, place.name) for place in places)
@@ -82,7 +82,7 @@ class Destinations:
         folder.mkdir(parents=True, exist_ok=True)
         found = folder / file_name(self._name, place.name)
         if self._taken.setdefault(found, place) != place:
-            # `a.mov` beside `a.mp4`: the whole name, ending included.
+            # `a.mov` and `a.mp4` in one folder: use the whole name with its suffix.
             found = folder / file_name(self._name, f"{place.name}.")
             self._taken[found] = place
         return found

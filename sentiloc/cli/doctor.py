@@ -33,7 +33,7 @@ _LEAST_DISK = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report; `ok` is None where there is nothing to check."""
+    """One line of the report; `ok` is None if there is nothing to check."""
 
     name: str
     ok: bool | None
@@ -157,7 +157,7 @@ def _models(settings: Settings) -> str:
 
 
 def _described(package: Path, settings: Settings) -> str:
-    """A package's name, whether it is the default, and which weights it lacks; the default must lack none."""
+    """A package's name, whether it is the default, and its missing weights. The default must not lack any."""
     from sentiloc.model.spec import load_spec
     from sentiloc.model.weights import i3d_weights, require_i3d
 

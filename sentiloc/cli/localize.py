@@ -44,7 +44,7 @@ def localize(
         typer.Option(
             "--output",
             "-o",
-            help="Output file, whose ending says the format; or a folder if there are several videos.",
+            help="Output file, whose suffix selects the format; or a folder for several videos.",
         ),
     ] = None,
     output_format: FormatOption = None,
@@ -65,7 +65,7 @@ def localize(
     drop_frame: DropFrame = None,
     fps: TimelineRate = None,
     audio_track: Annotated[
-        int | None, typer.Option(help="Listen to this sound track, counted from 1.", min=1)
+        int | None, typer.Option(help="Use this sound track, counted from 1.", min=1)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
@@ -99,14 +99,14 @@ def _refuse_urls(videos: list[str]) -> None:
     for video in videos:
         if video.lower().startswith(("http://", "https://")):
             raise typer.BadParameter(
-                f"this reads files of this machine; `sentiloc submit {video}` has a server fetch it",
+                f"this command reads files on this machine; `sentiloc submit {video}` lets a server fetch it",
                 param_hint="VIDEO",
             )
 
 
 @contextmanager
 def _read_input(videos: list[str]) -> Iterator[list[str]]:
-    """The names, with a temporary file in the place of `-`, since a video is read back and forth."""
+    """The names, with `-` replaced by a temporary file, because decoding needs to seek."""
     if STANDARD_INPUT not in videos:
         yield videos
         return
@@ -183,7 +183,7 @@ class _Writer:
 
 
 def _localize_all(videos: Iterable[Path], name: str | None, writer: _Writer, asked: dict[str, Any]) -> bool:
-    """Localize one after the other; a video that fails does not stop the rest. False when one did."""
+    """Localize the videos in turn. A failure does not stop the others. Returns False if one failed."""
     import sentiloc
     from sentiloc.app.settings import get_settings
     from sentiloc.worker.config import runtime_config

@@ -1,4 +1,4 @@
-"""What a video shows, by the classes that I3D was trained on."""
+"""Classifies what a video shows with I3D's training classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SNIPPETS = 12
 def name_video(network: I3D, video: Path, limits: DecodeLimits) -> list[tuple[str, float]]:
     """The best classes of a video and their probabilities, from the mean logits over its first snippets.
 
-    Frames are decoded, scaled and cropped by the code that serves.
+    Frames are decoded, scaled and cropped by the serving code.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Options that several subcommands share. A flag overrides its setting, also in child processes."""
+"""Options shared by several subcommands. A flag overrides its setting, also in child processes."""
 
 from __future__ import annotations
 

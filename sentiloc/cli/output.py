@@ -35,10 +35,10 @@ StartTimecode = Annotated[
 ]
 DropFrame = Annotated[
     bool | None,
-    typer.Option("--drop-frame/--no-drop-frame", help="Drop frame numbers, at 29.97 and 59.94 only."),
+    typer.Option("--drop-frame/--no-drop-frame", help="Use drop-frame timecode, at 29.97 and 59.94 only."),
 ]
 TimelineRate = Annotated[
-    float | None, typer.Option("--fps", min=0, help="Frames a second of the timeline, such as 23.976.")
+    float | None, typer.Option("--fps", min=0, help="Frames per second of the timeline, such as 23.976.")
 ]
 PICTURE = "text"
 

@@ -1,4 +1,4 @@
-"""`sentiloc reel VIDEO...`: the best moments of videos as a film or as a cut, without a server."""
+"""`sentiloc reel VIDEO...`: the best moments of videos as a video or as a cut, without a server."""
 
 from __future__ import annotations
 
@@ -45,14 +45,18 @@ def reel(
     max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest moment, without its handles.")] = 10.0,
     handle: Annotated[float, typer.Option(min=0, help="Seconds to show before and after a moment.")] = 1.0,
     snap: Annotated[
-        float, typer.Option(min=0, help="How far a cut may move to a change of shot or a pause.")
+        float, typer.Option(min=0, help="How far a cut may move to a shot change or a pause, in seconds.")
     ] = 0.8,
-    crossfade: Annotated[float, typer.Option(min=0, max=5, help="Seconds that neighbours overlap.")] = 0.5,
+    crossfade: Annotated[
+        float, typer.Option(min=0, max=5, help="Length of the cross-fades in seconds.")
+    ] = 0.5,
     captions: Annotated[bool, typer.Option(help="Write label, confidence and time into the film.")] = False,
     max_side: Annotated[
         int, typer.Option(min=64, max=3840, help="Longest side of the film in pixels; nothing is enlarged.")
     ] = 1280,
-    fps: Annotated[float | None, typer.Option(min=0, help="Frames a second; default: as most clips.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0, help="Frames per second; default: the rate of most clips.")
+    ] = None,
     title: Annotated[str, typer.Option(help="Name of the sequence.")] = "Highlights",
     model: Annotated[
         str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
@@ -84,7 +88,7 @@ def reel(
 
 
 def _check(output: Sequence[Path], kinds: Sequence[str]) -> None:
-    """Refuse what cannot be written before the work begins."""
+    """Before the work begins, refuse outputs that cannot be written."""
     from sentiloc.model.highlights.moments import KINDS
 
     for path in output:
@@ -115,7 +119,7 @@ def _options(
 
 
 def _localize(videos: Sequence[Path], name: str, config: RuntimeConfig) -> tuple[list[Footage], bool]:
-    """The results of the videos that could be read, and whether all could."""
+    """The results of the readable videos, and whether all were readable."""
     import sentiloc
     from sentiloc.model.highlights.moments import Footage
     from sentiloc.model.results.result import Result
@@ -180,7 +184,7 @@ def _sequence(chosen: Sequence[Highlight], output: Path, title: str, fps: float 
 
 
 def _folder(video: Path, output: Path) -> str:
-    """Empty where both files lie in one folder, so that the folder can be moved as a whole."""
+    """Empty if both files are in one folder, so that the folder can be moved as a whole."""
     return "" if video.parent == output.resolve().parent else video.parent.as_posix()
 
 

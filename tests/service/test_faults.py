@@ -105,7 +105,7 @@ def test_a_stopped_worker_is_replaced_and_its_job_retried(tmp_path: Path, clips:
         assert (job["state"], service.finals(job_id)) == ("succeeded", ["succeeded"])
         assert time.monotonic() - stopped_at < 200
         assert pid not in (service.process("worker"), service.worker_child())
-        assert "no sign of life" in service.output
+        assert "sent no heartbeat" in service.output
         wait_for(lambda: service.client.get("/readyz").status_code == 200, 60)
     finally:
         service.stop()

@@ -1,7 +1,7 @@
 """Sentiloc for Blender's video sequence editor: send a strip's video, get its segments as markers or as cuts.
 
-An add-on of one file, without anything that Blender does not bring. A server (`sentiloc serve`) does the work; it is
-asked in a thread of its own, so that the window stays responsive.
+A single-file add-on that needs nothing besides Blender. A server (`sentiloc serve`) does the work. Requests run in a
+separate thread, so that the window stays responsive.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PIECE = 1 << 20
 
 
 class ServerError(Exception):
-    """What the server, or the way to it, said no to."""
+    """A request that the server refused, or that did not reach it."""
 
 
 class Server:
-    """The few requests that the add-on makes."""
+    """The requests that the add-on makes."""
 
     def __init__(self, address: str, key: str = "") -> None:
         if not address.startswith(("http://", "https://")):
@@ -44,7 +44,7 @@ class Server:
         self._address, self._key = address.rstrip("/"), key
 
     def send(self, video: Path, threshold: float = 0.0) -> str:
-        """Upload a video; returns the job's id. A threshold of 0 is the model's own."""
+        """Upload a video; returns the job's id. A threshold of 0 means the model's default."""
         boundary = uuid.uuid4().hex
         options = json.dumps({"threshold": threshold} if threshold else {})
         name = video.name.replace('"', "'")
@@ -106,9 +106,9 @@ def _detail(error: urllib.error.HTTPError) -> str:
 
 
 def frames_of(strip, segment: dict, fps: float) -> tuple[int, int]:
-    """First and after-last frame of a segment on the timeline, inside the strip.
+    """The first frame of a segment on the timeline and the first frame after it, within the strip.
 
-    Seconds count from the video's first frame, which lies at the strip's `frame_start`.
+    Seconds count from the video's first frame, which is at the strip's `frame_start`.
     """
     first = round(strip.frame_start + segment["start"] * fps)
     last = round(strip.frame_start + segment["end"] * fps)
@@ -117,7 +117,7 @@ def frames_of(strip, segment: dict, fps: float) -> tuple[int, int]:
 
 
 def add_markers(scene, strip, segments: list[dict]) -> int:
-    """A marker at the start and one at the end of each segment inside the strip; returns the number of segments."""
+    """Add a marker at the start and at the end of each segment within the strip; returns the number of segments."""
     fps, count = scene.render.fps / scene.render.fps_base, 0
     for segment in segments:
         first, last = frames_of(strip, segment, fps)
@@ -131,7 +131,7 @@ def add_markers(scene, strip, segments: list[dict]) -> int:
 
 
 def add_cuts(scene, strip, segments: list[dict]) -> list:
-    """Copies of the strip, with its sound, for each segment, one after the other two channels above; returns them."""
+    """Add a copy of the strip with its sound for each segment, in sequence, two channels above; returns the copies."""
     editor, fps = scene.sequence_editor, scene.render.fps / scene.render.fps_base
     path, place, made = strip.filepath, strip.frame_final_start, []
     for segment in segments:
@@ -154,7 +154,7 @@ def _trim(clip, first: int, length: int) -> None:
 
 
 class SENTILOC_Settings(bpy.types.AddonPreferences):
-    """Where the server is."""
+    """The address of the server, and the API key."""
 
     bl_idname = __name__
     address: bpy.props.StringProperty(name="Server", default="http://127.0.0.1:8000")
@@ -176,17 +176,17 @@ class SENTILOC_OT_localize(bpy.types.Operator):
     cuts: bpy.props.BoolProperty(name="Cuts", description="Add the segments as strips, not only as markers")
 
     threshold: bpy.props.FloatProperty(
-        name="Threshold", description="Least confidence; 0 is the model's own", min=0.0, max=1.0
+        name="Threshold", description="Minimum confidence; 0 means the model's default", min=0.0, max=1.0
     )
 
     @classmethod
     def poll(cls, context) -> bool:
-        """Only for a movie strip."""
+        """True if the active strip is a movie."""
         editor = context.scene.sequence_editor
         return editor is not None and getattr(editor.active_strip, "type", "") == "MOVIE"
 
     def invoke(self, context, _event):
-        """Begin in a thread; `modal` looks every half second."""
+        """Start the request in a thread; `modal` checks it every half second."""
         strip = context.scene.sequence_editor.active_strip
         self._strip, self._segments, self._error, self._told = strip.name, None, None, "uploading"
         settings = context.preferences.addons[__name__].preferences
@@ -231,7 +231,7 @@ class SENTILOC_OT_localize(bpy.types.Operator):
         return state
 
     def execute(self, context):
-        """Without a window: wait here."""
+        """Run without a window: block until the job has ended."""
         strip = context.scene.sequence_editor.active_strip
         settings = context.preferences.addons[__name__].preferences
         try:
@@ -247,14 +247,14 @@ class SENTILOC_OT_localize(bpy.types.Operator):
 
 
 def place(scene, strip, segments: list[dict], cuts: bool) -> str:
-    """Add markers, and strips if asked; returns what to tell."""
+    """Add markers, and strips if requested; returns the message for the user."""
     count = add_markers(scene, strip, segments)
     made = add_cuts(scene, strip, segments) if cuts else []
     return f"{count} segments, {len(made)} strips"
 
 
 class SENTILOC_PT_panel(bpy.types.Panel):
-    """The buttons."""
+    """The panel with the buttons."""
 
     bl_label = "Sentiloc"
     bl_space_type = "SEQUENCE_EDITOR"

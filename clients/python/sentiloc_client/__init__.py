@@ -4,7 +4,7 @@
         for segment in client.localize("holiday.mp4").segments:
             print(segment.start, segment.end, segment.label, segment.confidence)
 
-`AsyncClient` has the same methods to await. Needs nothing but httpx.
+`AsyncClient` has the same methods as coroutines. Only httpx is required.
 """
 
 from .asynchronous import AsyncClient

@@ -1,4 +1,4 @@
-"""Many videos at once, jobs that change, and the account: what is asked and what is answered."""
+"""Requests and models for batches, changes of jobs, and the account."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BatchItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCounts:
-    """Jobs by state; together they are all jobs of the batch."""
+    """Jobs by state. Their sum is the number of jobs of the batch."""
 
     queued: int
     running: int
@@ -43,7 +43,7 @@ class BatchCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch as it was when the server answered. `job_ids` are there when it was just accepted."""
+    """A batch as it was when the server answered. `job_ids` is only set in the answer to `submit_batch`."""
 
     id: str
     name: str | None
@@ -66,7 +66,7 @@ class BatchPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLine:
-    """What one item has come to; `state` is `deleted` for a job that is gone. Results of other tasks stay JSON."""
+    """The state and result of one item; `state` is `deleted` for a deleted job. Results of other tasks stay JSON."""
 
     index: int
     job_id: str
@@ -99,7 +99,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """What a deletion by filter did; repeat it until `complete`."""
+    """The outcome of a deletion by filter; repeat the call until `complete`."""
 
     deleted: int
     cancelled: int
@@ -109,7 +109,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayOfUse:
-    """What one key used on one day; `key_id` is None for jobs without a key."""
+    """The usage of one key on one day; `key_id` is None for jobs without a key."""
 
     day: str
     key_id: str | None
@@ -131,10 +131,11 @@ def submit(
     webhook: Webhook | None,
     idempotency_key: str | None,
 ) -> Call[Batch]:
-    """Sent with a key, so that a retry is the same batch."""
+    """Submit a batch, with an idempotency key, so that a retry creates no second batch."""
     asked: dict[str, Any] = {"items": [_item(item) for item in items]}
     if options is not None:
-        # What stands at its default is left to the server: in a batch the default priority is `batch`.
+        # Options with default values are not sent, because the server's defaults differ: in a batch the default
+        # priority is `batch`.
         asked["options"] = {key: value for key, value in encode(options).items() if value != "interactive"}
     if name is not None:
         asked["name"] = name
@@ -145,7 +146,7 @@ def submit(
 
 
 def get(batch_id: str) -> Call[Batch]:
-    """The batch as it is now."""
+    """The current state of the batch."""
     return Call(method="GET", path=_batch(batch_id), parse=one(Batch))
 
 
@@ -156,23 +157,23 @@ def page(limit: int, cursor: str | None) -> Call[BatchPage]:
 
 
 def results(batch_id: str) -> Call[tuple[BatchLine, ...]]:
-    """What every item has come to."""
+    """The state and result of every item."""
     return Call(method="GET", path=_batch(batch_id, "/results"), parse=_lines)
 
 
 def export(batch_id: str, name: str) -> Call[bytes]:
-    """One zip archive of a format."""
+    """All results in one format as a zip archive."""
     params = {"format": name}
     return Call(method="GET", path=_batch(batch_id, "/export"), parse=lambda r: r.content, params=params)
 
 
 def cancel(batch_id: str) -> Call[Batch]:
-    """Ends what has not ended."""
+    """Cancel the jobs that have not ended."""
     return Call(method="POST", path=_batch(batch_id, "/cancel"), parse=one(Batch))
 
 
 def delete(batch_id: str) -> Call[bool]:
-    """True when it is gone; False when it was only cancelled and the next call deletes it."""
+    """True if it was deleted; False if it was only cancelled, in which case the next call deletes it."""
     return Call(
         method="DELETE",
         path=_batch(batch_id),
@@ -187,7 +188,7 @@ def update(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
 
 
 def partial(job_id: str) -> Call[Result]:
-    """What a running job has found so far."""
+    """The provisional result of a running job."""
     params = {"partial": True, "format": "json"}
     return Call(method="GET", path=_job(job_id, "/result"), parse=one(Result), params=params)
 

@@ -1,4 +1,4 @@
-"""Methods of both clients for many videos at once, for jobs that change, and for the account."""
+"""Methods of both clients for batches, for changes of jobs, and for the account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Bulk(ABC):
 
     @abstractmethod
     def _send(self, call: Call[T]) -> T:
-        """Do a call."""
+        """Execute a call."""
 
     def submit_batch(
         self,
@@ -35,15 +35,15 @@ class Bulk(ABC):
         webhook: Webhook | None = None,
         idempotency_key: str | None = None,
     ) -> Batch:
-        """Send many videos in one request: all become jobs (`job_ids`), or none. Options are shared."""
+        """Send many videos in one request with the same options: all of them become jobs (`job_ids`), or none."""
         return self._send(batches.submit(items, options, name, webhook, idempotency_key))
 
     def batch(self, batch_id: str) -> Batch:
-        """The batch as it is now."""
+        """The current state of the batch."""
         return self._send(batches.get(batch_id))
 
     def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
-        """Ask until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        """Poll until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         while (found := self.batch(batch_id)).state != "finished":
             if ends_at is not None and time.monotonic() + _POLL_SECONDS > ends_at:
@@ -56,7 +56,7 @@ class Bulk(ABC):
         return self._send(batches.page(limit, cursor))
 
     def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
-        """What every item has come to, in the order of the items."""
+        """The state and result of every item, in the order of the items."""
         return self._send(batches.results(batch_id))
 
     def export_batch(self, batch_id: str, name: str) -> bytes:
@@ -64,11 +64,11 @@ class Bulk(ABC):
         return self._send(batches.export(batch_id, name))
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        """End what has not ended. Never deletes anything."""
+        """Cancel the jobs that have not ended. Never deletes anything."""
         return self._send(batches.cancel(batch_id))
 
     def delete_batch(self, batch_id: str) -> None:
-        """Delete the batch with its jobs and their files, whatever their state."""
+        """Delete the batch with its jobs and their files, in any state."""
         while not self._send(batches.delete(batch_id)):
             pass
 
@@ -77,7 +77,7 @@ class Bulk(ABC):
         return self._send(batches.update(job_id, changes))
 
     def partial_result(self, job_id: str) -> Result:
-        """What a running job has found so far (`provisional`); its result once it has ended."""
+        """The provisional result of a running job; the final result once it has ended."""
         return self._send(batches.partial(job_id))
 
     def summary(self, **filters: Unpack[Filters]) -> Summary:
@@ -89,7 +89,7 @@ class Bulk(ABC):
         return self._send(batches.delete_jobs(filters, cancel_others=cancel))
 
     def usage(self, first: date | None = None, last: date | None = None) -> tuple[DayOfUse, ...]:
-        """What keys have used by day; default: the last 30 days."""
+        """The usage of keys by day; default: the last 30 days."""
         return self._send(batches.usage(first, last))
 
 
@@ -98,7 +98,7 @@ class AsyncBulk(ABC):
 
     @abstractmethod
     async def _send(self, call: Call[T]) -> T:
-        """Do a call."""
+        """Execute a call."""
 
     async def submit_batch(
         self,
@@ -109,15 +109,15 @@ class AsyncBulk(ABC):
         webhook: Webhook | None = None,
         idempotency_key: str | None = None,
     ) -> Batch:
-        """Send many videos in one request: all become jobs (`job_ids`), or none. Options are shared."""
+        """Send many videos in one request with the same options: all of them become jobs (`job_ids`), or none."""
         return await self._send(batches.submit(items, options, name, webhook, idempotency_key))
 
     async def batch(self, batch_id: str) -> Batch:
-        """The batch as it is now."""
+        """The current state of the batch."""
         return await self._send(batches.get(batch_id))
 
     async def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
-        """Ask until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        """Poll until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         while (found := await self.batch(batch_id)).state != "finished":
             if ends_at is not None and time.monotonic() + _POLL_SECONDS > ends_at:
@@ -130,7 +130,7 @@ class AsyncBulk(ABC):
         return await self._send(batches.page(limit, cursor))
 
     async def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
-        """What every item has come to, in the order of the items."""
+        """The state and result of every item, in the order of the items."""
         return await self._send(batches.results(batch_id))
 
     async def export_batch(self, batch_id: str, name: str) -> bytes:
@@ -138,11 +138,11 @@ class AsyncBulk(ABC):
         return await self._send(batches.export(batch_id, name))
 
     async def cancel_batch(self, batch_id: str) -> Batch:
-        """End what has not ended. Never deletes anything."""
+        """Cancel the jobs that have not ended. Never deletes anything."""
         return await self._send(batches.cancel(batch_id))
 
     async def delete_batch(self, batch_id: str) -> None:
-        """Delete the batch with its jobs and their files, whatever their state."""
+        """Delete the batch with its jobs and their files, in any state."""
         while not await self._send(batches.delete(batch_id)):
             pass
 
@@ -151,7 +151,7 @@ class AsyncBulk(ABC):
         return await self._send(batches.update(job_id, changes))
 
     async def partial_result(self, job_id: str) -> Result:
-        """What a running job has found so far (`provisional`); its result once it has ended."""
+        """The provisional result of a running job; the final result once it has ended."""
         return await self._send(batches.partial(job_id))
 
     async def summary(self, **filters: Unpack[Filters]) -> Summary:
@@ -163,5 +163,5 @@ class AsyncBulk(ABC):
         return await self._send(batches.delete_jobs(filters, cancel_others=cancel))
 
     async def usage(self, first: date | None = None, last: date | None = None) -> tuple[DayOfUse, ...]:
-        """What keys have used by day; default: the last 30 days."""
+        """The usage of keys by day; default: the last 30 days."""
         return await self._send(batches.usage(first, last))

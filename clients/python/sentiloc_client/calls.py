@@ -1,4 +1,4 @@
-"""Every request that the clients make, and how its answer is read: shared by the sync and the async one."""
+"""Every request of the clients and the parsing of its answer, shared by the synchronous and the asynchronous client."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T]):
-    """One request. `repeatable`: doing it twice is the same as once. `accepted`: statuses that are no error.
+    """One request. `repeatable`: sending it twice has the same effect as once. `accepted`: statuses that are not
+    errors.
 
-    `foreign`: `path` is an address elsewhere, which is not told the API key.
+    `foreign`: `path` is a URL of another server, which must not receive the API key.
     """
 
     method: str
@@ -66,7 +67,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """A job as it is now (None: as it was), its ETag, and when to ask again."""
+    """The current state of a job (None: unchanged), its ETag, and when to poll again."""
 
     job: Job | None
     etag: str
@@ -74,7 +75,7 @@ class Polled:
 
 
 def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
-    """Arguments of the httpx client; what is not given comes from SENTILOC_SERVER and SENTILOC_API_KEY."""
+    """Arguments of the httpx client. Defaults come from SENTILOC_SERVER and SENTILOC_API_KEY."""
     url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
     key = api_key or os.environ.get("SENTILOC_API_KEY")
     headers = {"User-Agent": f"sentiloc-client/{__version__}"}
@@ -93,7 +94,7 @@ def submit(
     idempotency_key: str | None,
     progress: Progress | None,
 ) -> Call[Job]:
-    """Sent with a key, so that a retry is the same job."""
+    """Upload a video, with an idempotency key, so that a retry creates no second job."""
     asked = {} if options is None else {"options": ("application/json", json.dumps(encode(options)))}
     body = FormBody(VideoFile(video, name, progress), "video", asked)
     headers = {**body.headers, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
@@ -101,20 +102,20 @@ def submit(
 
 
 def submit_url(url: str, options: JobOptions | None, idempotency_key: str | None) -> Call[Job]:
-    """The server fetches the video; sent with a key, too."""
+    """Submit a URL that the server fetches, also with an idempotency key."""
     asked = {"url": url} if options is None else {"url": url, "options": encode(options)}
     headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
     return Call(method="POST", path=f"{API}/localize/url", parse=one(Job), headers=headers, json=asked)
 
 
 def localize_upload(upload: str, options: JobOptions | None) -> Call[Job]:
-    """Make an upload a job, one at most."""
+    """Create the job of an upload, which has at most one."""
     asked = {"upload": upload} if options is None else {"upload": upload, "options": encode(options)}
     return Call(method="POST", path=f"{API}/localize/upload", parse=one(Job), json=asked)
 
 
 def status(job_id: str) -> Call[Job]:
-    """The job as it is now."""
+    """The current state of the job."""
     return Call(method="GET", path=_job(job_id), parse=one(Job))
 
 
@@ -125,12 +126,12 @@ def poll(job_id: str, etag: str) -> Call[Polled]:
 
 
 def cancel(job_id: str) -> Call[Job]:
-    """Ends the job if it is not over; never deletes."""
+    """Cancel the job if it has not ended; never deletes."""
     return Call(method="POST", path=_job(job_id, "/cancel"), parse=one(Job))
 
 
 def delete(job_id: str) -> Call[bool]:
-    """True when it is gone; False when it was only cancelled and the next call deletes it."""
+    """True if it was deleted; False if it was only cancelled, in which case the next call deletes it."""
     return Call(
         method="DELETE",
         path=_job(job_id),
@@ -140,7 +141,7 @@ def delete(job_id: str) -> Call[bool]:
 
 
 def rerun(job_id: str, options: Mapping[str, Any], key: str | None) -> Call[Job]:
-    """A new job of the same video; `options` are those that change."""
+    """Create a new job of the same video; `options` are those that change."""
     return Call(
         method="POST",
         path=_job(job_id, "/rerun"),
@@ -152,7 +153,7 @@ def rerun(job_id: str, options: Mapping[str, Any], key: str | None) -> Call[Job]
 
 
 def difference(job_id: str, other_id: str) -> Call[Difference]:
-    """What has become of a job's segments in another job."""
+    """Compare a job's segments with those of another job."""
     return Call(method="GET", path=_job(job_id, f"/diff/{quote(other_id, safe='')}"), parse=one(Difference))
 
 
@@ -201,7 +202,7 @@ def filter_params(filters: Filters) -> dict[str, Any]:
 
 
 def give_feedback(job_id: str, feedback: Feedback) -> Call[KeptFeedback]:
-    """Keep a correction; sent again only when it surely did not arrive."""
+    """Store a correction. It is only resent if it certainly did not arrive."""
     return Call(
         method="POST",
         path=_job(job_id, "/feedback"),
@@ -217,12 +218,12 @@ def feedback(job_id: str) -> Call[FeedbackList]:
 
 
 def webhooks(job_id: str, *, again: bool) -> Call[WebhookLog]:
-    """How the deliveries of a job's event went; `again` asks for one more, which has the same event id."""
+    """The deliveries of a job's event; `again` requests another one, which has the same event id."""
     return Call(method="POST" if again else "GET", path=_job(job_id, "/webhooks"), parse=one(WebhookLog))
 
 
 def limits() -> Call[Limits]:
-    """What the server takes."""
+    """The server's limits."""
     return Call(method="GET", path=f"{API}/limits", parse=one(Limits))
 
 
@@ -242,7 +243,7 @@ def ready() -> Call[Readiness]:
 
 
 def events_path(job_id: str) -> str:
-    """Where a job's events are."""
+    """The path of a job's events."""
     return _job(job_id, "/events")
 
 
@@ -258,20 +259,20 @@ def _json(response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError as error:
-        detail = f"{response.url} answered {response.status_code} with no JSON: no Sentiloc?"
+        detail = f"{response.url} answered {response.status_code} without JSON. Is this a Sentiloc server?"
         raise UnexpectedAnswerError(detail) from error
 
 
 def _sentiment(response: httpx.Response) -> Result:
     raw = _json(response)
     if isinstance(raw, dict) and "task" in raw and raw["task"] != "sentiment":
-        detail = f"the job's model answers another task, {raw['task']}: read it as render(job_id, 'json')"
+        detail = f"the job's model has another task, {raw['task']}: read it as render(job_id, 'json')"
         raise UnexpectedAnswerError(detail)
     return decode(Result, raw)
 
 
 def one(kind: type[T]) -> Callable[[httpx.Response], T]:
-    """Reads an answer as a dataclass."""
+    """A parser of answers as a dataclass."""
     return lambda response: decode(kind, _json(response))
 
 

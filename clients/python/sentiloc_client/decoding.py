@@ -1,4 +1,4 @@
-"""JSON to dataclasses and back, by the types that the dataclasses declare."""
+"""Converts JSON to dataclasses and back by their declared types."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def decode(kind: type[T], raw: Any) -> T:
-    """`raw` as a `kind`; unknown fields are ignored. Raises `UnexpectedAnswerError` where it does not fit."""
+    """Convert `raw` to `kind`. Unknown fields are ignored. Raises `UnexpectedAnswerError` if it does not fit."""
     return cast("T", _decode(kind, raw, kind.__name__))
 
 
 def encode(value: Any) -> Any:
-    """A dataclass as JSON, without what is None."""
+    """A dataclass as JSON, without fields that are None."""
     if is_dataclass(value) and not isinstance(value, type):
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: encode(found) for name, found in pairs if found is not None}

@@ -1,4 +1,4 @@
-"""What can go wrong, by what a program would do about it. Codes are the server's and stay."""
+"""Exceptions, grouped by how a program would react. Codes are the server's and are stable."""
 
 from __future__ import annotations
 
@@ -91,15 +91,15 @@ class ClientError(Exception):
 
 
 class ConnectionFailedError(ClientError):
-    """The server cannot be reached, or stopped answering; tried as often as the `Retry` says."""
+    """The server cannot be reached or stopped answering, after all attempts of the `Retry`."""
 
 
 class UnexpectedAnswerError(ClientError):
-    """The answer is none that this client understands: another program, a proxy, or a newer contract."""
+    """The client does not understand the answer: it comes from another program, a proxy, or a newer API."""
 
 
 class WaitTimeoutError(ClientError):
-    """The job did not end in the time that was given; it goes on. `job` is its last known state."""
+    """The job did not end in time. It continues. `job` is its last known state."""
 
     def __init__(self, job: Job, seconds: float) -> None:
         super().__init__(f"job {job.id} is still {job.state} after {seconds:g} seconds")
@@ -119,7 +119,7 @@ class JobFailedError(ClientError):
 class ApiError(ClientError):
     """The server answered with an RFC 9457 problem: `status`, stable `code`, `detail` for people.
 
-    `retry_after` are the seconds that the server asks to wait, where it does.
+    `retry_after` is the number of seconds that the server asks to wait, if any.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class ApiError(ClientError):
 
 
 class InvalidRequestError(ApiError):
-    """400, 408, 413, 415, 422: the request or the video is not what this server takes."""
+    """400, 408, 413, 415, 422: the server does not accept the request or the video."""
 
 
 class AuthenticationError(ApiError):
@@ -142,7 +142,7 @@ class AuthenticationError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: no such job (or another key's)."""
+    """404: there is no such job, or it belongs to another key."""
 
 
 class ResultNotReadyError(ApiError):
@@ -150,7 +150,7 @@ class ResultNotReadyError(ApiError):
 
 
 class ResultGoneError(ApiError):
-    """410: the result, or what else was asked for, is no longer stored."""
+    """410: the result, or another requested file, is no longer stored."""
 
 
 class RateLimitedError(ApiError):

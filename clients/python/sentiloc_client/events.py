@@ -1,4 +1,4 @@
-"""Server-sent events: lines in, events out, and what is needed to go on after a broken connection."""
+"""Parses server-sent events, and keeps the state needed to resume after a broken connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .models import Event
 
 
 class EventLines:
-    """Reads `text/event-stream`; `last_id` and `wait` (seconds before the next connection) outlive a connection.
+    """Reads `text/event-stream`; `last_id` and `wait` (seconds before the next connection) are kept across connections.
 
     `ended` is True after the final event.
     """
@@ -26,13 +26,13 @@ class EventLines:
         self._data: list[str] = []
 
     def begin(self) -> dict[str, str]:
-        """Headers for a new connection; what the last one left unfinished is forgotten."""
+        """Headers for a new connection. An unfinished event of the previous connection is dropped."""
         self._reset()
         resume = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
         return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
 
     def feed(self, line: str) -> Event | None:
-        """An event when this line, without its end, completes one."""
+        """The event that this line (without its line end) completes, if any."""
         if line:
             name, _, value = line.partition(":")
             self._field(name, value.removeprefix(" "))

@@ -1,4 +1,4 @@
-"""What the server answers and what it is asked: frozen dataclasses with the names of `/openapi.json`.
+"""Requests and answers of the server as frozen dataclasses with the names of `/openapi.json`.
 
 A test compares every field, state and code with the document. Fields that a newer server adds are ignored.
 """
@@ -15,7 +15,7 @@ from .results import Label, Segment
 
 
 class JobState(StrEnum):
-    """The closed set of states."""
+    """The states of a job."""
 
     QUEUED = "queued"
     DECODING = "decoding"
@@ -27,13 +27,13 @@ class JobState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True when the job will never change again."""
+        """True if the job has ended."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """How segments are cut from the curve; None stands for the default."""
+    """How segments are cut from the curve; None means the default."""
 
     threshold: float | None = None
     min_length: float | None = None
@@ -43,7 +43,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineOptions:
-    """How editing formats count frames and timecode; None stands for what the video says.
+    """How editing formats count frames and timecode; None means: as the video does.
 
     `start_timecode` is `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame. `fps` is a standard rate, such as 23.976.
     """
@@ -55,7 +55,7 @@ class TimelineOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeRange:
-    """A part of a video, in seconds; `end` None: to its end."""
+    """A part of a video in seconds; if `end` is None, to the end of the video."""
 
     start: float = 0.0
     end: float | None = None
@@ -63,7 +63,7 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Where a job's end is told by a signed POST; `events` None: every end."""
+    """The receiver of a signed POST request at a job's end; `events` None means all events."""
 
     url: str
     secret: str | None = None
@@ -72,7 +72,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions(Cut):
-    """What a job can be asked beside the video; None stands for the server's default."""
+    """The options of a job; None means the server's default."""
 
     model: str | None = None
     priority: Literal["interactive", "batch"] = "interactive"
@@ -85,7 +85,7 @@ class JobOptions(Cut):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """Where to go on; paths relative to the server."""
+    """Next steps, as paths relative to the server."""
 
     self: str
     result: str
@@ -93,7 +93,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The video: its name, its size (None until it is fetched), and where it is fetched from, if it is."""
+    """The video: its name, its size (None until it is fetched), and its URL if the server fetches it."""
 
     name: str
     bytes: int | None
@@ -110,7 +110,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFound:
-    """The segments of one label: their number, their seconds together, and the best one's confidence."""
+    """The segments of one label: their number, their total seconds, and the confidence of the best one."""
 
     segments: int
     seconds: float
@@ -147,7 +147,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One try to deliver an event: the receiver's status, or the code of why there was none."""
+    """One attempt to deliver an event: the receiver's status, or a code that says why there was no answer."""
 
     at: datetime
     seconds: float
@@ -158,7 +158,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookLog:
-    """A job's event and its deliveries, oldest first; all is None or empty where there is none."""
+    """A job's event and its deliveries, oldest first. Fields are None or empty if there is no event."""
 
     url: str | None = None
     event_id: str | None = None
@@ -171,7 +171,7 @@ class WebhookLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresignedForm:
-    """A form that puts a video into the object store; `id` then makes the job."""
+    """A form for uploading a video to the object store. Its `id` is then used to create the job."""
 
     id: str
     url: str
@@ -180,7 +180,7 @@ class PresignedForm:
 
 
 class Filters(TypedDict, total=False):
-    """What jobs a list takes: in any of the states, and all of the rest; times must have an offset."""
+    """The filters of a job list: jobs in any of the states that match all other filters. Times need an offset."""
 
     state: tuple[JobState, ...]
     label: Label
@@ -206,7 +206,7 @@ class JobPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the server takes."""
+    """The server's limits."""
 
     max_upload_bytes: int
     max_duration_seconds: float
@@ -259,7 +259,7 @@ class ResultFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackSegment:
-    """Where the sentiment is, in seconds; `confidence` is the model's, for a segment of its that was not changed."""
+    """A segment with sentiment, in seconds; `confidence` is the model's, for an unchanged segment of the model."""
 
     start: float
     end: float
@@ -277,7 +277,7 @@ class FeedbackPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """An editor's truth: `segments` replace the result's, `points` only say that there is some."""
+    """An editor's correction: `segments` replace those of the result, `points` only state that there is sentiment."""
 
     segments: tuple[FeedbackSegment, ...] | None = None
     points: tuple[FeedbackPoint, ...] | None = None
@@ -286,7 +286,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFeedback:
-    """Feedback as the server keeps it; `at` is in Unix seconds."""
+    """Feedback as stored by the server; `at` is in Unix seconds."""
 
     job_id: str
     at: float
@@ -304,7 +304,7 @@ class FeedbackList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A worker that was heard of lately; `device` is None while no model is loaded."""
+    """A worker that reported recently; `device` is None while no model is loaded."""
 
     model: str
     model_version: str | None
@@ -326,9 +326,9 @@ class Readiness:
 class Event:
     """Something that happened to a job: `state`, `progress`, `position`, `segment`, or `final`, which is the last one.
 
-    Those with an `id` can be resumed after; a `position` has only `queue_position`. A `segment` event holds provisional
-    segments: `segments` replace all that came before in this attempt but the first `keep`; `until` is the second of the
-    video up to which they go.
+    A stream can be resumed after an event with an `id`. A `position` event only has `queue_position`. A `segment` event
+    has provisional segments: `segments` replace all segments sent before in this attempt except the first `keep`;
+    `until` is the time in the video, in seconds, up to which they go.
     """
 
     kind: str
@@ -358,7 +358,7 @@ class ComparedSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentMatch:
-    """A segment of the first result, and the one of the second that stands for it."""
+    """A segment of the first result, and the matching segment of the second."""
 
     before: ComparedSegment
     after: ComparedSegment
@@ -366,7 +366,7 @@ class SegmentMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What has become of the segments of one job in another: with the same edges, with other edges, gone, new."""
+    """The segments of one job compared with another's: with the same edges, with other edges, lost, and new."""
 
     before: str
     after: str

@@ -26,7 +26,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighlightCut:
-    """What is shown of a video. The snaps say what an edge was moved to: shot, pause, edge or none."""
+    """The part of a video to show. The snaps say to what an edge was moved: shot, pause, edge or none."""
 
     start: float
     end: float
@@ -61,7 +61,7 @@ class Highlight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Highlights:
-    """Highlights by video, then by time; how many videos were looked at; jobs that were left out."""
+    """Highlights by video, then by time; the number of videos searched; and the jobs that were left out."""
 
     highlights: tuple[Highlight, ...]
     videos: int
@@ -70,7 +70,7 @@ class Highlights:
 
 
 class HighlightOptions(TypedDict, total=False):
-    """What highlights are found by; what is left out has the server's default."""
+    """Options for finding highlights. None means the server's default."""
 
     created_after: datetime
     created_before: datetime
@@ -84,7 +84,7 @@ class HighlightOptions(TypedDict, total=False):
 
 
 class ReelOptions(TypedDict, total=False):
-    """How a reel looks; what is left out has the server's default."""
+    """The look of a reel. None means the server's default."""
 
     title: str
     fps: float
@@ -116,7 +116,7 @@ class Reel:
 
 
 def highlights(jobs: Sequence[str], options: HighlightOptions) -> Call[Highlights]:
-    """The best moments of these jobs, or of all jobs of the time."""
+    """The best moments of these jobs, or of all jobs in the time range."""
     params: dict[str, Any] = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in options.items()
     }
@@ -132,7 +132,7 @@ def cut(clips: Sequence[Clip], name: str, title: str, folder: str) -> Call[bytes
 
 
 def create(clips: Sequence[Clip], options: ReelOptions, key: str) -> Call[Reel]:
-    """Let the server render clips; sent with a key, so that a retry is the same reel."""
+    """Let the server render clips, with an idempotency key, so that a retry creates no second reel."""
     body = {"clips": [encode(clip) for clip in clips], **options}
     return Call(
         method="POST", path=f"{API}/reels", parse=one(Reel), headers={"Idempotency-Key": key}, json=body
@@ -140,7 +140,7 @@ def create(clips: Sequence[Clip], options: ReelOptions, key: str) -> Call[Reel]:
 
 
 def get(reel_id: str) -> Call[Reel]:
-    """A reel as it is now."""
+    """The current state of a reel."""
     return Call(method="GET", path=_reel(reel_id), parse=one(Reel))
 
 

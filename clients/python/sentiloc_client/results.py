@@ -1,4 +1,4 @@
-"""A result as the server answers it: frozen dataclasses with the names of `/openapi.json`."""
+"""Results as frozen dataclasses with the names of `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Stream = Literal["visual", "audio", "face"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioTrack:
-    """Which of the file's sound tracks was listened to, by number from 1 on; several are mixed."""
+    """The sound track of the file that was used, counted from 1; several are mixed."""
 
     numbers: tuple[int, ...]
     count: int
@@ -25,7 +25,7 @@ class AudioTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultWarning:
-    """Something that could not be read, or had to be mended; seconds where it is about a part."""
+    """Something that could not be read or was repaired; with seconds if it concerns a part of the video."""
 
     code: str
     detail: str
@@ -35,7 +35,7 @@ class ResultWarning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """What the decoder found: seconds, frames per second, pixels as displayed, snippets with a face.
+    """The video as decoded: seconds, frames per second, pixels as displayed, snippets with a face.
 
     `timebase` is the legal rate at which exports count frames, as a fraction ("30000/1001").
     """
@@ -55,7 +55,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """How much each stream contributed to a segment; the shares add up to 1."""
+    """The contribution of each stream to a segment. The shares add up to 1."""
 
     visual: float
     audio: float
@@ -64,7 +64,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of video that conveys one sentiment: seconds, and the probability that it is right.
+    """A part of the video that conveys one sentiment: seconds, and the probability that it is right.
 
     `source` is `model`, or `person` for a segment that somebody drew or changed.
     """
@@ -80,7 +80,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Without:
-    """The label curves when the network is told that one stream is absent."""
+    """The label curves with one stream masked."""
 
     negative: tuple[float, ...]
     positive: tuple[float, ...]
@@ -90,7 +90,7 @@ class Without:
 class Curve:
     """Scores over time: value i covers [i * step, (i + 1) * step) seconds.
 
-    `faces` counts faces, `face_boxes` holds the one that was read: x1, y1, x2, y2 as shares of the picture.
+    `faces` counts faces; `face_boxes` has the one that was used: x1, y1, x2, y2 as shares of the picture.
     """
 
     step: float
@@ -106,7 +106,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultModel:
-    """What computed the result."""
+    """The model that computed the result."""
 
     name: str
     version: str
@@ -116,7 +116,7 @@ class ResultModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutWith:
-    """What the segments were cut with."""
+    """The options with which the segments were cut."""
 
     threshold: float
     min_length: float
@@ -126,7 +126,7 @@ class CutWith:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How a segment's score became its confidence; `calibrated`: whether that is a probability (None: unknown)."""
+    """How a score was converted to a confidence; `calibrated`: whether that is a probability (None: unknown)."""
 
     method: Literal["identity", "isotonic", "platt"]
     knots: tuple[tuple[float, float], ...]
@@ -145,7 +145,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """When the video conveys which sentiment; segments are sorted by start, timings are seconds by stage."""
+    """The sentiment of a video over time. Segments are sorted by start; timings are seconds by stage."""
 
     schema_version: str
     video: Video

@@ -1,4 +1,4 @@
-"""When to try again, and after how long. Nothing here sleeps or sends."""
+"""Decides whether to retry, and after how long. Nothing here sleeps or sends."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """At most `attempts` in all; waits `first_wait`, doubled each time up to `longest_wait` seconds, with jitter.
+    """At most `attempts` attempts. The wait starts at `first_wait` and doubles up to `longest_wait` seconds, with
+    jitter.
 
-    The server's `Retry-After` wins; one above `longest_wait` is not waited for but raised.
+    The server's `Retry-After` takes precedence. If it exceeds `longest_wait`, the error is raised at once.
     """
 
     attempts: int = 5
@@ -27,13 +28,13 @@ class Retry:
     longest_wait: float = 30.0
 
     def wait(self, attempt: int) -> float:
-        """Seconds after the attempt of this number, which counts from 1."""
+        """Seconds to wait after attempt `number`, counted from 1."""
         longest = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
         return float(random.uniform(0.5, 1.0) * longest)  # noqa: S311
 
 
 class Attempts:
-    """The tries of one request. What is not `repeatable` is only sent again when it surely never arrived."""
+    """The attempts of one request. A request that is not `repeatable` is only resent if it certainly did not arrive."""
 
     def __init__(self, retry: Retry, *, repeatable: bool) -> None:
         self._retry = retry
@@ -41,11 +42,11 @@ class Attempts:
         self._made = 0
 
     def begin_again(self) -> None:
-        """It worked for a while: count from the start."""
+        """Reset the count after a success."""
         self._made = 0
 
     def after_error(self, error: httpx.TransportError) -> float:
-        """Seconds to wait before the next try; raises `ConnectionFailedError` when there is none."""
+        """Seconds to wait before the next attempt; raises `ConnectionFailedError` after the last one."""
         self._made += 1
         never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         hopeless = isinstance(error, httpx.UnsupportedProtocol)
@@ -55,7 +56,7 @@ class Attempts:
         return self._retry.wait(self._made)
 
     def after(self, response: httpx.Response) -> float | None:
-        """None when the answer is no error, else seconds to wait; raises the `ApiError` when it is final."""
+        """None if the answer is not an error, else the seconds to wait; raises the `ApiError` if it is final."""
         if response.status_code < 400:
             return None
         self._made += 1
@@ -88,7 +89,9 @@ def read_problem(response: httpx.Response) -> ApiError:
     if status in _TRANSIENT:
         detail = f"the server or a proxy answered {status} {response.reason_phrase}"
         return api_error(status, f"http_{status}", response.reason_phrase, detail, retry_after)
-    raise UnexpectedAnswerError(f"{response.url} answered {status} without a problem document: no Sentiloc?")
+    raise UnexpectedAnswerError(
+        f"{response.url} answered {status} without a problem document. Is this a Sentiloc server?"
+    )
 
 
 def parse_retry_after(value: str | None, default: float | None = None) -> float | None:

@@ -1,4 +1,4 @@
-"""Uploads of more than one request, step by step; the clients do what is yielded, and answer.
+"""Uploads that take several requests, as generators. The clients execute each yielded step and send back its result.
 
 A step is a `Call`, answered by what it parses or by its `ClientError`, or a number of seconds to wait.
 """
@@ -37,7 +37,10 @@ def resumable(
     on_begin: Callable[[str], None] | None,
     retry: Retry,
 ) -> Steps:
-    """By tus 1.0.0. A piece that breaks off goes on where the server says; `retry` counts failures in a row."""
+    """Upload with tus 1.0.0.
+
+    After a failure it continues at the server's offset; `retry` counts consecutive failures.
+    """
     file = VideoFile(video, name, progress)
     offset, failures = 0, 0
     if upload is None:
@@ -64,7 +67,7 @@ def resumable(
 def presigned(
     video: Video, options: JobOptions | None, *, name: str | None, progress: Progress | None
 ) -> Steps:
-    """Past the API, into the object store, by the form that the server gives for it."""
+    """Upload directly to the object store with a form from the server."""
     file = VideoFile(video, name, progress)
     asked = {"name": file.name}
     form = yield Call(method="POST", path=f"{API}/uploads/presign", parse=one(PresignedForm), json=asked)
@@ -94,7 +97,7 @@ def _begin(file: VideoFile) -> Call[str]:
 
 
 def _where(upload: str) -> Call[int]:
-    """By GET: an error that answers HEAD could not say what it is."""
+    """Read the offset with GET, because the answer to HEAD has no body that could explain an error."""
     return Call(
         method="GET", path=f"{API}/uploads/{upload}", parse=lambda response: one(_Upload)(response).offset
     )

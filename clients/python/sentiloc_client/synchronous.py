@@ -64,7 +64,7 @@ class Client(Bulk):
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._http.close()
 
     @property
@@ -81,9 +81,9 @@ class Client(Bulk):
         idempotency_key: str | None = None,
         progress: Progress | None = None,
     ) -> Job:
-        """Upload a video (a path or a seekable binary file); `progress(sent, total)` is told the bytes.
+        """Upload a video (a path or a seekable binary file); `progress(sent, total)` is called with bytes.
 
-        An idempotency key is made for each call, so that retries are one job; give your own to be safe across
+        Each call generates an idempotency key, so that retries create one job. Pass your own key to be safe across
         restarts of your program.
         """
         return self._send(calls.submit(video, options, name, idempotency_key, progress))
@@ -105,10 +105,10 @@ class Client(Bulk):
         progress: Progress | None = None,
         on_begin: Callable[[str], None] | None = None,
     ) -> Job:
-        """Upload a video in pieces, by tus 1.0.0: what breaks off goes on where it was.
+        """Upload a video in chunks with tus 1.0.0. An interrupted upload continues where it stopped.
 
-        `on_begin` is told the upload's id; give that as `upload`, with the same video, to go on after a restart of
-        your program. An upload is one job at most.
+        `on_begin` is called with the upload's id. Pass that id as `upload`, with the same video, to continue after a
+        restart of your program. An upload has at most one job.
         """
         return self._follow(
             sending.resumable(
@@ -131,17 +131,17 @@ class Client(Bulk):
         name: str | None = None,
         progress: Progress | None = None,
     ) -> Job:
-        """Upload a video past the API, into the server's object store; `limits().presigned_uploads` says if it can."""
+        """Upload a video directly to the server's object store, if `limits().presigned_uploads` is true."""
         return self._follow(sending.presigned(video, options, name=name, progress=progress))
 
     def status(self, job_id: str) -> Job:
-        """The job as it is now."""
+        """The current state of the job."""
         return self._send(calls.status(job_id))
 
     def wait(
         self, job_id: str, *, timeout: float | None = None, on_change: Callable[[Job], None] | None = None
     ) -> Job:
-        """Ask until the job is over, however it ends; raises `WaitTimeoutError` after `timeout` seconds."""
+        """Poll until the job has ended, successfully or not; raises `WaitTimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         etag, job = "", None
         while True:
@@ -161,7 +161,7 @@ class Client(Bulk):
     def watch(self, job_id: str, *, after: str | None = None) -> Iterator[Event]:
         """The job's events, as they happen, up to the final one; `after` is the id of the last one known.
 
-        A broken connection is taken up again where it broke off.
+        A broken connection is resumed after the last event received.
         """
         lines, attempts = EventLines(after), Attempts(self._retry, repeatable=True)
         while not lines.ended:
@@ -196,14 +196,14 @@ class Client(Bulk):
         progress: Progress | None = None,
         timeout: float | None = None,
     ) -> Result:
-        """Upload, wait, read: raises `JobFailedError` when there is no result in the end."""
+        """Upload a video, wait for its job and read the result; raises `JobFailedError` if there is no result."""
         job = self.wait(self.submit(video, options, progress=progress).id, timeout=timeout)
         if job.state is not JobState.SUCCEEDED:
             raise JobFailedError(job)
         return self.result(job.id)
 
     def result(self, job_id: str, cut: Cut | None = None) -> Result:
-        """The result; with a `cut`, its segments are cut again from the stored curve."""
+        """The result. With `cut`, its segments are cut again from the stored curve."""
         return self._send(calls.result(job_id, cut))
 
     def render(
@@ -215,7 +215,10 @@ class Client(Bulk):
         *,
         corrected: bool = False,
     ) -> bytes:
-        """The result in one of `formats()`, by its name, as the bytes of a file; `corrected`: as people left it."""
+        """The result as the bytes of a file; `format_name` is one of `formats()`.
+
+        `corrected`: with people's corrections.
+        """
         return self._send(calls.render(job_id, name, cut, timeline, corrected=corrected))
 
     def curve(self, job_id: str) -> Curve:
@@ -223,20 +226,20 @@ class Client(Bulk):
         return self._send(calls.curve(job_id))
 
     def cancel(self, job_id: str) -> Job:
-        """End the job if it is not over; returns it as it is then. Never deletes anything."""
+        """Cancel the job if it has not ended; returns its new state. Never deletes anything."""
         return self._send(calls.cancel(job_id))
 
     def delete(self, job_id: str) -> None:
-        """Delete the job with its files, whatever its state; it is no error when it is gone already."""
+        """Delete the job with its files in any state. It is not an error if the job is already deleted."""
         while not self._send(calls.delete(job_id)):
             pass
 
     def rerun(self, job_id: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
-        """Localize the job's video again, as a new job; `options` are the `JobOptions` that change."""
+        """Localize the job's video again as a new job; `options` are the `JobOptions` that change."""
         return self._send(calls.rerun(job_id, options, idempotency_key))
 
     def diff(self, job_id: str, other_id: str) -> Difference:
-        """What has become of the job's segments in another job."""
+        """Compare the job's segments with those of another job."""
         return self._send(calls.difference(job_id, other_id))
 
     def list_page(self, *, limit: int = 20, cursor: str | None = None, **filters: Unpack[Filters]) -> JobPage:
@@ -262,11 +265,11 @@ class Client(Bulk):
         return self._send(calls.feedback(job_id)).feedback
 
     def webhook_log(self, job_id: str) -> WebhookLog:
-        """How the deliveries of the job's event went."""
+        """The deliveries of the job's event."""
         return self._send(calls.webhooks(job_id, again=False))
 
     def deliver_again(self, job_id: str) -> WebhookLog:
-        """Send the job's event once more, under the same id, whether it was accepted before or not."""
+        """Send the job's event again under the same id, even if it was accepted before."""
         return self._send(calls.webhooks(job_id, again=True))
 
     def highlights(
@@ -278,7 +281,10 @@ class Client(Bulk):
     def cut(
         self, clips: Sequence[reels.Clip], name: str, *, title: str = "Highlights", folder: str = ""
     ) -> bytes:
-        """Clips as a sequence: `edl`, `fcp7`, `fcpxml`, `otio`, `mlt` or `llc`. `folder` is where the videos lie."""
+        """Clips as a sequence: `edl`, `fcp7`, `fcpxml`, `otio`, `mlt` or `llc`.
+
+        `folder` is the folder of the videos.
+        """
         return self._send(reels.cut(clips, name, title, folder))
 
     def create_reel(
@@ -292,7 +298,7 @@ class Client(Bulk):
         return self._send(reels.create(clips, options, idempotency_key or str(uuid.uuid4())))
 
     def reel(self, reel_id: str) -> reels.Reel:
-        """A reel as it is now."""
+        """The current state of a reel."""
         return self._send(reels.get(reel_id))
 
     def reel_video(self, reel_id: str) -> bytes:
@@ -300,7 +306,7 @@ class Client(Bulk):
         return self._send(reels.video(reel_id))
 
     def limits(self) -> Limits:
-        """What the server takes."""
+        """The server's limits."""
         return self._send(calls.limits())
 
     def models(self) -> tuple[InstalledModel, ...]:

@@ -1,4 +1,4 @@
-"""Bodies that are read from the video while they are sent: memory does not grow with it."""
+"""Request bodies that are read from the video while they are sent, so that memory does not grow with it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CHUNK_BYTES = 256 * 1024
 
 
 class Body(Protocol):
-    """What a request sends; each iteration sends the whole of it again."""
+    """The body of a request. Each iteration starts from the beginning."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """Its type and length."""
+        """The headers for type and length."""
 
     def chunks(self) -> Iterator[bytes]:
         """The body."""
@@ -31,7 +31,7 @@ class Body(Protocol):
 
 
 class VideoFile:
-    """A path or a seekable binary file, from where it stands; `progress(sent, total)` is told the bytes."""
+    """A path, or a seekable binary file from its current position; `progress(sent, total)` is called with bytes."""
 
     def __init__(self, video: Video, name: str | None, progress: Progress | None) -> None:
         self._path = Path(video) if isinstance(video, str | PathLike) else None
@@ -126,14 +126,14 @@ class FormBody:
 
 
 class PieceBody:
-    """A piece of a resumable upload: bytes `start` to `stop` of the video."""
+    """A chunk of a resumable upload: bytes `start` to `stop` of the video."""
 
     def __init__(self, video: VideoFile, start: int, stop: int) -> None:
         self._video, self._start, self._stop = video, start, stop
 
     @property
     def headers(self) -> dict[str, str]:
-        """Where the piece belongs, and its length."""
+        """The headers for the chunk's offset and length."""
         return {
             "Content-Type": "application/offset+octet-stream",
             "Content-Length": str(self._stop - self._start),
@@ -156,5 +156,5 @@ def _checked(chunk: bytes) -> bytes:
 
 
 def _escaped(name: str) -> str:
-    """As browsers write a name into a form."""
+    """Escape a file name as browsers do in forms."""
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

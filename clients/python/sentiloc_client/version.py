@@ -1,3 +1,3 @@
-"""Version of the client, which is the version of the API that it was written for."""
+"""The version of the client, which is the version of its API."""
 
 __version__ = "1.0.0"

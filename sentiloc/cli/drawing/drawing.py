@@ -1,4 +1,4 @@
-"""A result as a picture of letters: positive scores rise above the axis, negative ones hang below it."""
+"""Draws a result with text characters: positive scores above the axis, negative ones below it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from sentiloc.client import Result, Segment
 
 Label = Literal["negative", "positive"]
-# Blue and orange are told apart by nearly everybody; the side of the axis says the same without colour.
+# Nearly everyone can distinguish blue and orange, and the side of the axis shows the label without colour.
 COLOURS: dict[Label, str] = {"positive": "dodger_blue1", "negative": "dark_orange"}
 _ROWS = 3
 _UNSURE = 0.6
@@ -20,7 +20,7 @@ WIDEST = 160
 
 
 class _Marks:
-    """Full and half cells, above and below the axis; plain letters where the terminal knows no others."""
+    """Full and half cells above and below the axis; ASCII for terminals without Unicode."""
 
     def __init__(self, encoding: str) -> None:
         plain = "utf" not in encoding.lower()
@@ -29,7 +29,7 @@ class _Marks:
 
 
 def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> RenderableType:
-    """The timeline, its scale, and the segments; `width` in letters."""
+    """The timeline, its scale, and the segments; `width` in characters."""
     columns, marks = max(20, min(width, WIDEST) - 2), _Marks(encoding)
     full = lane_scale(result)
     above, below = (
@@ -45,11 +45,11 @@ def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> Ren
 
 
 LEAST_SCALE = 0.4
-"""The curves fill their lane, unless even their highest value is lower than this: as on the page."""
+"""The curves fill their lane, unless their highest value is below this (as on the web page)."""
 
 
 def strength(result: Result, label: Label) -> list[float]:
-    """The curve that segments are cut from and that the page draws, one value per snippet (`rule.fuse`)."""
+    """The curve from which segments are cut and which the page draws, one value per snippet (`rule.fuse`)."""
     curve = result.curve
     weights = zip(getattr(curve, label), curve.non_sentiment, curve.saliency, strict=False)
     return [score * (1 - none + salient) / 2 for score, none, salient in weights]
@@ -84,7 +84,7 @@ def _row(levels: list[int], row: int, marks: _Marks, label: Label) -> Text:
 
 
 def _axis(result: Result, columns: int, marks: _Marks) -> Text:
-    """Segments on the axis: solid where they are more likely right than not by far, broken where unsure."""
+    """Segments on the axis: solid with a high confidence, broken with a low one."""
     text = Text(" ")
     for column in range(columns):
         time = (column + 0.5) * result.video.duration / columns
@@ -101,7 +101,7 @@ def _axis(result: Result, columns: int, marks: _Marks) -> Text:
 
 
 def _at(segments: Sequence[Segment], time: float, width: float) -> Segment | None:
-    """The surest segment that this column touches."""
+    """The segment with the highest confidence that this column touches."""
     touching = [s for s in segments if s.start < time + width / 2 and s.end > time - width / 2]
     return max(touching, key=lambda segment: segment.confidence, default=None)
 
@@ -140,7 +140,7 @@ def _table(result: Result) -> Table:
 
 
 def percent(confidence: float) -> str:
-    """Never 100: no model is sure."""
+    """Never 100, because no model is certain."""
     return f"{confidence:.0%}" if confidence < 0.995 else ">99%"
 
 
@@ -161,7 +161,7 @@ def _note(result: Result) -> Text:
 
 
 def clock(seconds: float, *, fine: bool = False) -> str:
-    """`1:02:03.4`, without what is not needed in front; `fine` gives hundredths."""
+    """`1:02:03.4`, without leading zero parts; `fine` adds hundredths."""
     digits = 2 if fine else 1
     minutes, ticks = divmod(round(seconds * 10**digits), 60 * 10**digits)
     hours, minutes = divmod(minutes, 60)

@@ -67,7 +67,7 @@ def _save(result: AnyRead, title: str, output: Path, width: float) -> None:
 
 
 def _draw(axes: Any, result: AnyRead) -> str:
-    """Curve and what was found; returns what the picture says about itself."""
+    """Draw the curve and the segments; returns the caption."""
     from sentiloc.cli.drawing.task_plot import describe, draw_emotions, draw_expressions
     from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 

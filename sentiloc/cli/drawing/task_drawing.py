@@ -1,4 +1,4 @@
-"""Emotions and expressions as pictures of letters: a line for each series, what was found, and a table."""
+"""Draws emotions and expressions with text characters: a line for each series, the segments, and a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentiloc.cli.drawing.drawing import WIDEST, clock, percent, scale
 from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 from sentiloc.model.segments import Segment
 
-# Told apart by every kind of colour vision; names stand beside them.
+# Distinguishable with every kind of colour vision; names are shown next to them.
 _COLOURS = (
     "dodger_blue1",
     "dark_orange",
@@ -27,7 +27,7 @@ _MOST_LINES = 6
 
 
 class _Marks:
-    """Heights and strokes, in plain letters where the terminal knows no others."""
+    """Heights and strokes; ASCII for terminals without Unicode."""
 
     def __init__(self, encoding: str) -> None:
         plain = "utf" not in encoding.lower()
@@ -38,7 +38,7 @@ class _Marks:
 def draw_task(
     result: EmotionResult | ExpressionResult, title: str, width: int, encoding: str = "utf-8"
 ) -> RenderableType:
-    """The timeline of either task; `width` in letters."""
+    """The timeline of either task; `width` in characters."""
     is_emotion = isinstance(result, EmotionResult)
     lines = _emotion_lines(result) if isinstance(result, EmotionResult) else ["intensity"]
     rows = ["found"] if is_emotion else list(result.classes)
@@ -101,7 +101,7 @@ def _line(
 def _found(
     result: EmotionResult | ExpressionResult, name: str, margin: int, columns: int, marks: _Marks
 ) -> Text:
-    """What was found, along the time axis; of expressions also the apex."""
+    """The segments along the time axis; for expressions also the apex."""
     text = Text(name.rjust(margin - 1) + " ", "dim")
     is_expression = isinstance(result, ExpressionResult)
     mine = [one for one in result.segments if not is_expression or one.label == name]
@@ -119,7 +119,7 @@ def _found(
 
 
 def _at(segments: Sequence[Segment], start: float, end: float) -> Segment | None:
-    """The surest segment that this column touches."""
+    """The segment with the highest confidence that this column touches."""
     touching = [one for one in segments if one.start < end and one.end > start]
     return max(touching, key=lambda one: (start <= one.peak < end, one.confidence), default=None)
 

@@ -7,13 +7,13 @@ from typing import Any
 from sentiloc.cli.drawing.drawing import percent
 from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 
-# Okabe and Ito's, darker where they stand on white.
+# The colours of Okabe and Ito, darker versions on white.
 _COLOURS = ("#1f77d0", "#d9730d", "#00855f", "#b0468f", "#5552c4", "#8a6d00", "#b8324a", "#55636f")
 _TOP = 1.3
 
 
 def draw_emotions(axes: Any, result: EmotionResult) -> None:
-    """A line for each class, the network's attention as shade, what was found above."""
+    """A line for each class, the network's attention as shading, and the segments above."""
     edges = _edges(result)
     seen, heard = (result.curve.series[f"attention_{name}"] for name in ("visual", "audio"))
     attention = [(a + b) / 2 for a, b in zip(seen, heard, strict=True)]
@@ -47,7 +47,7 @@ def draw_expressions(axes: Any, result: ExpressionResult) -> None:
 
 
 def describe(result: EmotionResult | ExpressionResult) -> str:
-    """One line for above the picture."""
+    """The line above the picture."""
     model = f"{result.model.name} {result.model.version}"
     threshold = f"from {result.options.threshold:.0%} on"
     if isinstance(result, ExpressionResult):
@@ -74,7 +74,7 @@ def _block(
     words: str,
     result: EmotionResult | ExpressionResult,
 ) -> None:
-    """A bar from start to end, with its words where they fit."""
+    """A bar from start to end, with its text if it fits."""
     axes.barh(middle, end - start, left=start, height=0.16, color=colour)
     if (end - start) / result.video.duration > 0.009 * len(words):
         axes.text((start + end) / 2, middle, words, ha="center", va="center", fontsize=7, color="white")

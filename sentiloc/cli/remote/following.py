@@ -1,4 +1,4 @@
-"""Follows a job with a progress bar on stderr, by its events or, if the server has too many listeners, by polling."""
+"""Follows a job with a progress bar on stderr, using its events, or polling if the server has too many listeners."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def status(
         list[JobState] | None, typer.Option("--state", help="Only jobs in this state. May be repeated.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="Only jobs in which this label was found.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many of the latest jobs.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Number of jobs to show, latest first.")] = 20,
     server: Server = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
@@ -75,7 +75,7 @@ def result(
     merge_gap: MergeGap = None,
     labels: Labels = None,
     corrected: Annotated[
-        bool, typer.Option("--corrected", help="With the saved corrections, where there are any.")
+        bool, typer.Option("--corrected", help="With the saved corrections, if there are any.")
     ] = False,
     start_timecode: StartTimecode = None,
     drop_frame: DropFrame = None,

@@ -35,7 +35,7 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         envvar="SENTILOC_API_KEY",
-        help="Prefer the variable: other users can read arguments",
+        help="Prefer the environment variable: other users can see command-line arguments",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
@@ -74,7 +74,7 @@ def _status(error: ClientError) -> int:
 
 
 def given(options: dict[str, Any]) -> Cut | None:
-    """A cut, or None if no option was given."""
+    """The cut options, or None if none was given."""
     return Cut(**options) if any(value is not None for value in options.values()) else None
 
 

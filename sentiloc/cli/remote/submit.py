@@ -22,23 +22,23 @@ def submit(
     merge_gap: MergeGap = None,
     labels: Labels = None,
     model: Annotated[str | None, typer.Option(help="A model of the server.")] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Let interactive jobs run first.")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Run after interactive jobs.")] = False,
     metadata: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE, stored with the job. May be repeated.")
     ] = None,
     start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
     audio_track: Annotated[
-        int | None, typer.Option(min=1, help="Listen to this sound track, counted from 1.")
+        int | None, typer.Option(min=1, help="Use this sound track, counted from 1.")
     ] = None,
     webhook: Annotated[str | None, typer.Option(help="URL to notify when a job ends.")] = None,
-    resumable: Annotated[bool, typer.Option("--resumable", help="Upload in resumable pieces.")] = False,
+    resumable: Annotated[bool, typer.Option("--resumable", help="Use a resumable upload.")] = False,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the jobs end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send videos to a server and print each job's id. A retry after a broken connection is the same job.
+    """Send videos to a server and print each job's id. A retry after a broken connection creates no second job.
 
-    The server itself fetches what begins with http:// or https://.
+    URLs (http:// or https://) are fetched by the server itself.
 
     Exit status: 0 accepted (with --wait: succeeded), 1 failed, 2 wrong usage, 5 no server, 6 no valid key.
     """
@@ -74,7 +74,7 @@ def _require_files(videos: list[str]) -> None:
     for video in videos:
         if video == "-":
             raise typer.BadParameter(
-                "a video is sent from a file, so that a broken upload can be tried again; "
+                "submit needs a file, so that it can retry a broken upload; "
                 "`sentiloc localize -` reads standard input",
                 param_hint="VIDEOS...",
             )

@@ -1,4 +1,4 @@
-"""`sentiloc trial`: another model on a share of the jobs that a server has done, and what it would have changed."""
+"""`sentiloc trial`: runs another model on a share of a server's finished jobs, and reports what it would change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHARES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the model would have changed: counts of segments over all jobs that both models could do."""
+    """What the model would change: counts of segments over all jobs that both models completed."""
 
     model: str
     jobs: int
@@ -43,14 +43,14 @@ def trial(
     share: Annotated[
         float, typer.Option(min=0.0001, max=1.0, help="Share of the jobs; the same jobs for the same share.")
     ] = 0.1,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many jobs, the latest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs, latest first.")] = 100,
     server: Server = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Localize a share of the finished jobs again with MODEL, behind all other jobs, and report the differences.
 
-    The jobs that there are stay as they are. Those of the trial carry the metadata `trial` and may be deleted.
+    Existing jobs are not changed. Jobs of the trial have the metadata `trial` and may be deleted.
     """
     with connected(server, api_key) as client:
         chosen = _chosen(client.list_jobs(state=(JobState.SUCCEEDED,)), model, share, limit)
@@ -71,7 +71,7 @@ def trial(
 
 
 def is_chosen(job_id: str, share: float) -> bool:
-    """Whether a job belongs to the share: by its id's hash, so that a larger share holds all of a smaller one."""
+    """Whether a job belongs to the share, by the hash of its id, so that a larger share contains every smaller one."""
     digest = hashlib.sha256(job_id.encode()).digest()
     return int.from_bytes(digest[:8]) % _SHARES < share * _SHARES
 
@@ -94,7 +94,7 @@ def summarize(model: str, found: Iterable[Difference], failed: int) -> Report:
 def _chosen(jobs: Iterable[Job], model: str, share: float, limit: int) -> list[Job]:
     found: list[Job] = []
     for job in jobs:
-        # Neither what the model did itself, nor what an earlier trial did.
+        # Skip jobs of the same model and of earlier trials.
         if job.model != model and "trial" not in job.options.metadata and is_chosen(job.id, share):
             found.append(job)
         if len(found) == limit:
@@ -104,7 +104,7 @@ def _chosen(jobs: Iterable[Job], model: str, share: float, limit: int) -> list[J
 
 def _again(client: Client, job: Job, model: str) -> Job:
     metadata = {**job.options.metadata, "trial": model}
-    # The key makes a trial that was stopped go on where it was.
+    # With this idempotency key, an interrupted trial continues where it stopped.
     return client.rerun(
         job.id, model=model, priority="batch", metadata=metadata, idempotency_key=f"trial-{model}-{job.id}"
     )
@@ -117,8 +117,8 @@ def _print(report: Report) -> None:
     for name, meaning in (
         ("kept", "segments with the same edges"),
         ("moved", "segments with other edges"),
-        ("lost", "segments that it does not find"),
-        ("new", "segments that only it finds"),
+        ("lost", "segments that the new model does not find"),
+        ("new", "segments that only the new model finds"),
     ):
         typer.echo(f"{counts[name]:6}  {meaning}")
-    typer.echo(f"{report.kept_share:6.0%}  of the segments there were are kept")
+    typer.echo(f"{report.kept_share:6.0%}  of the first model's segments are kept")

@@ -43,7 +43,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         access_log=settings.log_level == "debug",
         server_header=False,
         http=guarded_protocol(settings),
-        # The application does it, because it has to know the proxy's own address, too.
+        # The application handles proxy headers itself, because it also needs the proxy's own address.
         proxy_headers=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=3,

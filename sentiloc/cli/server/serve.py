@@ -93,7 +93,7 @@ def _redis_child(folder: Path, env: dict[str, str], lock_fd: int) -> ChildSpec:
         command=redis_command(program.path, folder, path),
         env=env,
         log=f"its log is {folder / 'redis.log'}",
-        # The inherited lock keeps other supervisors away from the files for as long as this Redis runs.
+        # Redis inherits the lock, which keeps other supervisors away from the files for as long as it runs.
         pass_fds=(lock_fd,),
         ready=lambda: wait_for_redis(url, _REDIS_START_SECONDS),
     )
@@ -110,7 +110,7 @@ def _sentiloc_child(
     listener: socket.socket | None = None,
     stop_seconds: float = 5.0,
 ) -> ChildSpec:
-    # -P: the current folder must not provide modules.
+    # -P: modules must not be imported from the current folder.
     start = [sys.executable, "-P", "-c", "from sentiloc.cli.main import main; main()"]
     fds = () if listener is None else (listener.fileno(),)
     return ChildSpec(

@@ -22,18 +22,18 @@ _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 _SHORT_LIFE_SECONDS = 20.0
 _MAX_SHORT_LIVES = 5
-# A child that was killed is rarely at fault, so it gets more restarts.
+# A child that was killed from outside is rarely at fault, so it gets more restarts.
 _MAX_SHORT_LIVES_KILLED = 25
 _MAX_BACKOFF_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """How to run a child. `stop_seconds`: how long it may take to end by itself after SIGTERM.
+    """How to run a child. `stop_seconds`: how long it may take to end after SIGTERM.
 
     `niceness`: added to the scheduler's nice value, so that other children run first.
-    `silence_seconds`: a child that beats, and then does not for so long, is killed and started again. The environment
-    variable `SENTILOC_HEARTBEAT_FD` names the pipe into which it writes a byte for each beat. None: it does not beat.
+    `silence_seconds`: a child whose heartbeats stop for this long is killed and restarted. It writes a byte per
+    heartbeat into the pipe named by the environment variable `SENTILOC_HEARTBEAT_FD`. None: it has no heartbeat.
     """
 
     name: str
@@ -62,8 +62,8 @@ class _Child:
 class Supervisor:
     """Keeps its children running until `stop`, or until one repeatedly fails at its start.
 
-    What has run for a while, or when a `watch` came true, is restarted for ever: what ends it now (a full disk, say)
-    may pass.
+    A child that has run for a while, or was running when a `watch` condition became true, is restarted without limit,
+    because a later failure (such as a full disk) may be temporary.
     """
 
     def __init__(self) -> None:
@@ -92,9 +92,10 @@ class Supervisor:
         return found[0] if found else None
 
     def watch(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Restart what dies until `until` is true, which proves the children, or a signal came; False for the signal.
+        """Restart children that exit, until `until` is true (which marks them stable) or a signal arrives; False for a
+        signal.
 
-        Raises when a child that has proven nothing died too often.
+        Raises if a child that is not stable exits too often.
         """
         while not self._stopping:
             for child in self._children:
@@ -147,7 +148,7 @@ class Supervisor:
             self._bury(child, child.process, now)
         elif _is_silent(child, now):
             logger.error(
-                "%s gave no sign of life for %g s: it is killed", child.spec.name, child.spec.silence_seconds
+                "%s sent no heartbeat for %g s and is killed", child.spec.name, child.spec.silence_seconds
             )
             _kill_group(child.process)
 
@@ -173,7 +174,7 @@ class Supervisor:
 
 
 def _is_silent(child: _Child, now: float) -> bool:
-    """Hear the beats that have come; True if the last one was too long ago."""
+    """Read pending heartbeats; True if the last one was too long ago."""
     if child.beats is None or child.spec.silence_seconds is None:
         return False
     with contextlib.suppress(BlockingIOError):

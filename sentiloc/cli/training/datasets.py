@@ -1,4 +1,4 @@
-"""`sentiloc datasets prepare NAME SOURCE DATA`: what a user has downloaded of a benchmark becomes a data folder."""
+"""`sentiloc datasets prepare NAME SOURCE DATA`: prepares a data folder from the user's download of a benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 Name = Literal["tsl300", "cmu-mosei", "ve8", "ekman-6", "caer", "samm-lv", "casme2", "casme3"]
 datasets_app = typer.Typer(
-    help="Prepare the published data sets from what was downloaded.",
+    help="Prepare downloaded benchmark data sets.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -23,13 +23,11 @@ def _datasets() -> None:
 @datasets_app.command("prepare")
 def prepare(
     name: Annotated[Name, typer.Argument(help="Which data set.")],
-    source: Annotated[
-        Path, typer.Argument(help="Folder with what was downloaded; nothing in it is changed.")
-    ],
+    source: Annotated[Path, typer.Argument(help="Folder with the download; nothing in it is changed.")],
     data: Annotated[Path, typer.Argument(help="Data folder to make; files are linked into it, not copied.")],
-    run: Annotated[int, typer.Option(min=0, help="Which random split or draw of points.")] = 0,
+    run: Annotated[int, typer.Option(min=0, help="Number of the random split or draw of points.")] = 0,
 ) -> None:
-    """Link files to where `sentiloc train` reads them, check them, and say what is missing.
+    """Link files to where `sentiloc train` reads them, check them, and report what is missing.
 
     checksums.json in DATA holds the SHA-256 of every label file. The exit status is 1 while something is missing.
     """

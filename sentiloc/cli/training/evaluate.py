@@ -28,9 +28,9 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Without RUN: proposals of a model, in the benchmark's layout.")
     ] = None,
-    split: Annotated[str, typer.Option(help="With RUN: which videos of the data folder.")] = "test",
+    split: Annotated[str, typer.Option(help="With RUN: the split of the data folder.")] = "test",
     data: Annotated[
-        Path | None, typer.Option(help="With RUN: the data folder, if not the one it was trained on.")
+        Path | None, typer.Option(help="With RUN: the data folder; default: the one of the training.")
     ] = None,
     protocol: Annotated[str, typer.Option(help=f"Evaluation protocol: {', '.join(REFERENCES)}.")] = "tsl300",
     subset: Annotated[str, typer.Option(help="Without RUN: videos of the ground truth to score.")] = "test",
@@ -38,7 +38,7 @@ def evaluate(
 ) -> None:
     """Score a run or predictions: mAP by tIoU and class, precision, recall, F2 and the kinds of error.
 
-    With RUN, predictions.json, metrics.json and curves.png are left in RUN/evaluation/SPLIT.
+    With RUN, writes predictions.json, metrics.json and curves.png to RUN/evaluation/SPLIT.
     """
     from sentiloc.model.evaluation.evaluate import evaluate_files
 
@@ -161,7 +161,7 @@ def _error_table(found: Evaluation) -> object:
 
     from sentiloc.model.evaluation.diagnosis import KINDS
 
-    table = Table(title=f"What the proposals are, at tIoU {found.errors.tiou}")
+    table = Table(title=f"The proposals by kind of error, at tIoU {found.errors.tiou}")
     table.add_column("kind")
     table.add_column("share", justify="right")
     table.add_column("meaning (α = match, β = 0.1)")

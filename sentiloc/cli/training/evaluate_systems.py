@@ -1,4 +1,4 @@
-"""CTEN's and GIM's runs on a split: accuracy and mAP, or F1."""
+"""Evaluates runs of CTEN and GIM on a split: accuracy and mAP, or F1."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def score_run(run: Run, split: str, data: Path | None) -> dict[str, float]:
     """Figures by name.
 
-    GIM's data has no splits: on its own folder the figures of leaving each subject out are returned, on another one
-    (`data`) all videos are scored.
+    GIM's data has no splits. On the run's own data folder, the leave-one-subject-out figures are returned; on another
+    folder (`data`), all videos are scored.
     """
     return _emotion(run, split, data) if run.task == "emotion" else _expression(run, data)
 

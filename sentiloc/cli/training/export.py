@@ -1,4 +1,4 @@
-"""`sentiloc export`: a checkpoint becomes a model package that can be served."""
+"""`sentiloc export`: turns a checkpoint into a model package for serving."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def export(
         str | None, typer.Option(help="Version of the package, instead of the spec's.")
     ] = None,
 ) -> None:
-    """Write a package that serves; its numbers are checked against PyTorch first."""
+    """Write a model package for serving, after comparing its outputs with PyTorch."""
     from sentiloc.cli.training.runs import open_run
     from sentiloc.model.package import CALIBRATION_FILE, NETWORK_FILES
 
@@ -63,7 +63,7 @@ def _write_network(run: Run, spec: ModelSpec, package: Path) -> float:
 
 
 def _spec(run: Run, given: Path | None) -> ModelSpec:
-    """The spec that is given, with the run's threshold; else the one that training left beside the checkpoint."""
+    """The given spec with the run's threshold, else the spec next to the checkpoint."""
     from sentiloc.cli.training.runs import SPEC
     from sentiloc.model.data.feature_store import parse_stored_spec
 
@@ -81,7 +81,7 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
 
 
 def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
-    """The published layout's spec; without the published I3D, with the Kinetics one where that is in the cache."""
+    """The spec of the published layout, with the Kinetics I3D if only that one is in the cache."""
     from sentiloc.cli.training.extract import with_weights_at_hand as choose
 
     if spec.face is not None or spec.visual is not None:
@@ -94,7 +94,7 @@ def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
 
 
 def _calibration(run: Run) -> tuple[Calibration, str]:
-    """What training fitted for the selected checkpoint; raw scores for any other."""
+    """The calibration that training fitted for the selected checkpoint; raw scores for any other checkpoint."""
     from sentiloc.cli.training.runs import BEST, CALIBRATION
     from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 

@@ -1,4 +1,4 @@
-"""`sentiloc extract VIDEOS... -o FOLDER`: training features, by the code that serves."""
+"""`sentiloc extract VIDEOS... -o FOLDER`: extracts training features with the serving code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def extract(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; made if missing.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; created if missing.")],
     spec: Annotated[
         str,
         typer.Option(
             help="A package's name, the path of a spec.json, `i3d`: the paper's three streams, or `flow`: GIM's."
         ),
     ] = "fsenet-starter",
-    split: Annotated[str, typer.Option(help="Which split the videos belong to.")] = "train",
+    split: Annotated[str, typer.Option(help="The split of the videos.")] = "train",
 ) -> None:
     """Extract features of videos, in the folder layout that `sentiloc train` reads; finished ones are skipped."""
     from rich.console import Console
@@ -83,9 +83,9 @@ def _three_streams() -> ModelSpec:
 
 
 def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
-    """The spec, naming the Kinetics I3D where that is the only one in the cache.
+    """The spec, with the Kinetics I3D if that is the only one in the cache.
 
-    The feature folder's spec then says so, and so does every package that is trained on it.
+    The feature folder's spec then names it, and so does every package trained on the folder.
     """
     from sentiloc.model.weights import IMAGENET_I3D, KINETICS_I3D, WEIGHTS, cached_weights
 

@@ -1,4 +1,4 @@
-"""`sentiloc extract --spec flow`: block flow of the face in every frame, what `sentiloc train --task gim` reads."""
+"""`sentiloc extract --spec flow`: block flow of the face in every frame, for `sentiloc train --task gim`."""
 
 from __future__ import annotations
 

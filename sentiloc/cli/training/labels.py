@@ -1,4 +1,4 @@
-"""`sentiloc labels`: a benchmark's own annotations to the files that `sentiloc train` reads."""
+"""`sentiloc labels`: converts a benchmark's annotations to the files that `sentiloc train` reads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ Benchmark = Literal["samm-lv", "casme2", "casme3", "videoemotion-8", "ekman-6", 
 
 
 def labels(
-    benchmark: Annotated[Benchmark, typer.Argument(help="Whose annotations they are.")],
+    benchmark: Annotated[Benchmark, typer.Argument(help="The benchmark of the annotations.")],
     source: Annotated[
         Path, typer.Argument(help="Table as CSV (expressions); folder of classes or label list (emotions).")
     ],
-    folder: Annotated[Path, typer.Argument(help="Folder that `sentiloc extract` left.")],
+    folder: Annotated[Path, typer.Argument(help="Feature folder written by `sentiloc extract`.")],
     run: Annotated[
-        int, typer.Option(min=0, help="Which random split (emotions) or draw of points (expressions).")
+        int,
+        typer.Option(min=0, help="Number of the random split (emotions) or draw of points (expressions)."),
     ] = 0,
 ) -> None:
     """Label an extracted folder with a benchmark's annotations (docs/other_systems.md)."""

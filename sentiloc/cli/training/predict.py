@@ -1,4 +1,4 @@
-"""`sentiloc predict RUN`: a run's proposals on a split, in the benchmark's predictions file."""
+"""`sentiloc predict RUN`: writes a run's proposals on a split to the benchmark's predictions file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in one.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Predictions file to write (JSON).")],
-    split: Annotated[str, typer.Option(help="Which videos of the data folder.")] = "test",
+    split: Annotated[str, typer.Option(help="The split of the data folder.")] = "test",
     data: Annotated[
-        Path | None, typer.Option(help="The data folder, if not the one that the run was trained on.")
+        Path | None, typer.Option(help="The data folder; default: the one of the training.")
     ] = None,
 ) -> None:
     """Write proposals by the benchmark's rule; `sentiloc evaluate --predictions` and the benchmark read the file."""
@@ -31,7 +31,7 @@ def predict(
     if opened.task != "sentiment":
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"{opened.checkpoint}: predictions files are of FSENet, this is of {opened.task}",
+            f"{opened.checkpoint}: only FSENet has predictions files, and this run is of {opened.task}",
         )
     _, found = predict_run(opened, split, data)
     output.parent.mkdir(parents=True, exist_ok=True)

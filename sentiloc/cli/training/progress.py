@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A callback (step, steps, losses) that draws the bar; nothing is drawn where stderr is no terminal."""
+    """A callback (step, steps, losses) that draws the bar; nothing is drawn if stderr is not a terminal."""
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, TextColumn("{task.fields[loss]}"), console=console) as bar:

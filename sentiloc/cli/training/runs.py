@@ -1,4 +1,4 @@
-"""A finished run as the other commands find it: its checkpoint, its task, the data that it was trained on."""
+"""Finds a finished run for other commands: its checkpoint, its task, and its training data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BEST, LAST = "best.pt", "last.pt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run folder; `task` is sentiment, emotion or expression, `data` None where the run does not say."""
+    """A run folder; `task` is sentiment, emotion or expression; `data` is None if the run does not state it."""
 
     folder: Path
     checkpoint: Path
@@ -29,7 +29,7 @@ class Run:
     data: Path | None
 
     def data_folder(self, given: Path | None) -> Path:
-        """The folder to read: the one that is given, else the one that the run was trained on."""
+        """The data folder: the given one, else the one of the training."""
         found = given or self.data
         if found is None or not found.is_dir():
             raise SentilocError(
@@ -40,7 +40,7 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """A run by its folder or by a checkpoint in it; raises `model_unavailable` for anything else."""
+    """Open a run by its folder or by a checkpoint in it; raises `model_unavailable` for anything else."""
     from sentiloc.model.training.checkpoint import load_checkpoint
 
     checkpoint = path
@@ -68,7 +68,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def write_outcome(run: Path, spec: ModelSpec, confidence: Confidence) -> None:
-    """What export needs besides the weights: the spec with its default threshold, and the calibration."""
+    """Write what export needs besides the weights: the spec with its default threshold, and the calibration."""
     named = replace(spec, confidence_threshold=round(confidence.threshold, 2))
     (run / SPEC).write_text(named.to_json() + "\n")
     (run / CALIBRATION).write_text(confidence.calibration.to_json() + "\n")

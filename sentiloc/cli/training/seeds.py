@@ -1,4 +1,4 @@
-"""Several runs that differ in their seed alone, as one table: mean and sample deviation of what they reached."""
+"""Summarizes runs that differ only in their seed: mean and sample standard deviation of their metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "seeds.json"
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`0-4`, `0,3,7` or both mixed, in order and without repeats; a usage error for anything else."""
+    """Parse `0-4`, `0,3,7` or a mixture, in order and without duplicates; a usage error for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

@@ -1,4 +1,4 @@
-"""Published figures that results stand beside: Tables 1 to 3 of FSENet (arXiv 2603.14750v1), in percent."""
+"""Published figures for comparison: Tables 1 to 3 of FSENet (arXiv 2603.14750v1), in percent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SOURCE = "FSENet, arXiv 2603.14750v1"
 
 
 class Reference(NamedTuple):
-    """A published table: the tIoUs that it has, its columns after them, and (setting, method, figures)."""
+    """A published table: its tIoUs, its further columns, and its rows (setting, method, figures)."""
 
     title: str
     tious: tuple[float, ...]
@@ -50,7 +50,7 @@ TABLE_2 = Reference(
     ),
 )
 TABLE_3 = Reference(
-    "Table 3, TSL300 beside language models",
+    "Table 3, TSL300 compared with language models",
     (0.1, 0.2, 0.3),
     ("mean mAP",),
     (
@@ -61,4 +61,4 @@ TABLE_3 = Reference(
     ),
 )
 REFERENCES = {"tsl300": TABLE_1, "cmu-mosei": TABLE_2, "tsl300-llm": TABLE_3}
-"""The table beside which a benchmark's figures are printed."""
+"""The table with which a benchmark's figures are compared."""

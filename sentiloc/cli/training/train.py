@@ -26,7 +26,7 @@ _GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
 def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None:
     """Train FSENet, CTEN or GIM on features; the best checkpoint is chosen on held-out training videos.
 
-    With --recipe starter, DATA is the folder of faces, voices and clips that the shipped package is built from.
+    With --recipe starter, DATA is the folder of faces, voices and clips from which the shipped package is built.
     """
     options.pop("config")
     given = {name for name in options if getattr(context.get_parameter_source(name), "name", "") in _GIVEN}
@@ -47,7 +47,7 @@ def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None
 
 
 def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) -> Figures:
-    """One run; what it reached on held-out videos, by name."""
+    """Run one training; returns its metrics on held-out videos by name."""
     chosen = {name: value for name, value in options.items() if value is not None}
     if options["task"] != "fsenet":
         from sentiloc.cli.training.train_systems import train_system
@@ -63,13 +63,13 @@ def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) 
 
 
 def _given(options: dict[str, Any], given: set[str]) -> dict[str, Any]:
-    """The options that were asked for, and those without which nothing runs; a recipe decides the others."""
+    """The options that were given, and the required ones. The recipe decides the others."""
     always = {"task", "recipe", "supervision", "resume", "precision", "seed"}
     return {name: value for name, value in options.items() if name in given | always}
 
 
 def make_deterministic() -> None:
-    """Let PyTorch use only operations that give the same bits each time, and raise where there is none."""
+    """Let PyTorch use only deterministic operations, and raise if there is none."""
     import os
 
     import torch
@@ -126,7 +126,7 @@ def _train_fsenet(
 
 
 def load_start(path: Path) -> FSENet:
-    """The network of a package, a run folder or a checkpoint; raises `model_unavailable` where there is none."""
+    """The network of a package, a run folder or a checkpoint; raises `model_unavailable` if there is none."""
     from sentiloc.cli.training.runs import open_run
     from sentiloc.model.fsenet.checkpoint import load_fsenet
     from sentiloc.model.package import WEIGHTS_FILE
@@ -136,7 +136,7 @@ def load_start(path: Path) -> FSENet:
 
 
 def started_network(path: Path, found: FSENetConfig) -> FSENetConfig:
-    """The configuration of the network to begin with; raises `spec_mismatch` where its streams are not the data's."""
+    """The configuration of the starting network; raises `spec_mismatch` if its streams are not those of the data."""
     network = load_start(path).config
     if network.stream_shapes != found.stream_shapes:
         raise SentilocError(
@@ -167,7 +167,10 @@ def _record(data: Path, points: Path | None, items: list[Item]) -> dict[str, Any
 
 
 def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
-    """Extractors that are missing, sequences, FSENet, calibration; the package replaces the shipped one."""
+    """Rebuild the starter: missing extractors, sequences, FSENet, calibration.
+
+    The new package replaces the shipped one.
+    """
     import logging
 
     from recipes.starter.build import PACKAGE, build
@@ -179,7 +182,7 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
 
 
 def _network(data: Path, spec: Path | None, modalities: str | None, options: dict[str, Any]) -> FSENetConfig:
-    """The network for a folder's streams. Streams that are named must be there."""
+    """The network for a folder's streams. Named streams must exist."""
     from sentiloc.model.data.feature_store import parse_stored_spec
     from sentiloc.model.fsenet.datasets import folder_config
     from sentiloc.model.fsenet.network import FSENetConfig
@@ -209,7 +212,7 @@ def _network(data: Path, spec: Path | None, modalities: str | None, options: dic
 
 
 def _shape(network: FSENetConfig) -> dict[str, Any]:
-    """What a recipe says of its network besides the streams, which the data decide."""
+    """A recipe's network options except the streams, which depend on the data."""
     streams = {"visual_dim", "audio_shape", "face_dim", "classes"}
     return {
         field.name: getattr(network, field.name) for field in fields(network) if field.name not in streams
@@ -226,15 +229,15 @@ def _config(network: FSENetConfig, options: dict[str, Any]) -> TrainConfig:
 
 
 def _of(config: type, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that a configuration class has a field for."""
+    """The options for which a configuration class has a field."""
     names = {field.name for field in fields(config)}
     return {name: value for name, value in options.items() if name in names}
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Take options from a YAML file; what is typed on the command line wins.
+    """Read options from a YAML file. The command line takes precedence.
 
-    Raises `invalid_data` that names file and key for an option that does not exist or a value that does not fit.
+    Raises `invalid_data`, naming file and key, for an unknown option or an invalid value.
     """
     if path is None or context.resilient_parsing:
         return path
@@ -267,7 +270,7 @@ def _yaml(path: Path) -> dict[Any, Any]:
 
 
 def _signature() -> inspect.Signature:
-    """What typer reads: the arguments, and the options of `train_options.py`."""
+    """The signature for typer: the arguments, and the options of `train_options.py`."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     config = Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""The options of `sentiloc train`: one table, grouped as the help shows them, and which of them each task reads."""
+"""The options of `sentiloc train` in one table, grouped as in the help, with the tasks that use each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY = FSENET_TASK | SYSTEMS
 
 
 class TrainOption(NamedTuple):
-    """One option: its name in Python, type, default, help, the help's panel and the tasks that read it."""
+    """One option: its name in Python, type, default, help text, help panel, and the tasks that use it."""
 
     name: str
     kind: Any
@@ -31,14 +31,14 @@ class TrainOption(NamedTuple):
 
     @property
     def annotation(self) -> Any:
-        """The type with its option, as typer reads it."""
+        """The annotated type for typer."""
         return Annotated[
             self.kind,
             typer.Option(*self.flags, help=self.text, rich_help_panel=self.panel, **self.limits),
         ]
 
     def problem(self, value: object) -> str:
-        """What is wrong with a value from a file, "" where nothing is."""
+        """What is wrong with a value from a file; "" if it is valid."""
         bounds = Field(ge=self.limits.get("min"), le=self.limits.get("max"))
         kind: Any = Annotated[self.kind, bounds] if self.limits else self.kind
         try:
@@ -58,20 +58,25 @@ OPTIONS: tuple[TrainOption, ...] = (
         "recipe",
         Literal["paper", "printed", "quick", "starter"],
         "paper",
-        "Where hyper-parameters start from; quick: for a CPU; printed: every equation as printed; starter: ours.",
+        "Default hyper-parameters; quick: for a CPU; printed: equations as printed; starter: the shipped model's.",
         RUN,
         EVERY,
     ),
-    _O("resume", bool, False, "Go on with the run in the folder.", RUN, EVERY, flags=("--resume",)),
+    _O("resume", bool, False, "Continue the run in the folder.", RUN, EVERY, flags=("--resume",)),
     _O("seed", int | None, None, "Seed of everything random.", RUN, EVERY),
     _O(
-        "seeds", str | None, None, "Several runs, as 0-4 or 0,3,7: a table of mean and deviation.", RUN, EVERY
+        "seeds",
+        str | None,
+        None,
+        "Several runs, such as 0-4 or 0,3,7, with a table of mean and deviation.",
+        RUN,
+        EVERY,
     ),
     _O(
         "deterministic",
         bool,
         False,
-        "Only algorithms that give the same bits each time; an operation without one is an error.",
+        "Use only deterministic algorithms; an operation without one is an error.",
         RUN,
         EVERY,
         flags=("--deterministic",),
@@ -97,12 +102,12 @@ OPTIONS: tuple[TrainOption, ...] = (
         EVERY,
         {"min": 0, "max": 0.9},
     ),
-    _O("optimizer", Literal["adamw", "adam"] | None, None, "adam is the printed one.", SIZE),
+    _O("optimizer", Literal["adamw", "adam"] | None, None, "adam is the optimizer of the paper.", SIZE),
     _O(
         "start",
         Path | None,
         None,
-        "Begin with the weights of this package or run: learn from corrections (exported feedback).",
+        "Start with the weights of this package or run, for example to learn from corrections (exported feedback).",
         DATA,
         flags=("--from",),
     ),
@@ -127,7 +132,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         "stream_dropout",
         float | None,
         None,
-        "Hide whole streams, to learn their absence.",
+        "Mask whole streams at random, so that the network learns to do without them.",
         DATA,
         limits=_SHARE,
     ),
@@ -232,7 +237,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         "benchmark",
         Literal["samm-lv", "casme2"] | None,
         None,
-        "Whose lambdas eq. 14 has; each can be changed below.",
+        "The data set whose lambdas are used in eq. 14; each can be changed below.",
         GIM,
         frozenset({"gim"}),
     ),
@@ -265,7 +270,7 @@ UNREAD: dict[str, frozenset[str]] = {
 
 
 def flag(name: str) -> str:
-    """An option's name as it is typed."""
+    """An option's name on the command line."""
     return "--" + name.replace("_", "-")
 
 

@@ -1,4 +1,4 @@
-"""The other two systems on the command line: `sentiloc train --task cten|gim` and the export of what it leaves."""
+"""CTEN and GIM on the command line: `sentiloc train --task cten|gim`, and the export of their runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Options = dict[str, Any]
 
 
 def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str, float]:
-    """Train CTEN or GIM on a folder by the options of the command line; what it reached, by name."""
+    """Train CTEN or GIM on a folder with the options of the command line; returns the metrics by name."""
     train = _train_cten if task == "cten" else _train_gim
     with training_progress() as progress:
         figures = train(data, run, options, progress)
@@ -40,13 +40,13 @@ def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str
 
 
 def _chosen(options: Options, **names: str) -> Options:
-    """Fields of a configuration by the options that set them, where they are given."""
+    """The configuration fields that are set by given options."""
     return {field: options[name] for field, name in names.items() if name in options}
 
 
 def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> dict[str, Any]:
-    """CTEN on `emotions.csv`; the epoch is chosen on the split "val", or on a share of "train"; accuracy and mAP on
-    the split "test", where the folder has one.
+    """Train CTEN on `emotions.csv`. The epoch is selected on the split "val", or on a share of "train"; accuracy and
+    mAP are measured on the split "test", if the folder has one.
     """
     from sentiloc.cli.training.runs import write_outcome
     from sentiloc.model.cten.datasets import (
@@ -133,7 +133,7 @@ def _accuracy(network: CTEN, items: Sequence[EmotionItem]) -> float:
 def score_cten(
     network: CTEN, data: Path, split: str, classes: tuple[str, ...], modalities: str = "AV"
 ) -> dict[str, float]:
-    """Accuracy on a split, and mAP where it has annotated segments."""
+    """Accuracy on a split, and mAP if it has annotated segments."""
     from sentiloc.model.cten.datasets import load_emotion_items, one_modality
     from sentiloc.model.cten.training import accuracy, detection
 
@@ -145,7 +145,10 @@ def score_cten(
 
 
 def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> dict[str, Any]:
-    """GIM on `points.csv`: on all subjects, and before, where the folder has the truth, with each left out."""
+    """Train GIM on `points.csv` with all subjects.
+
+    If the folder has ground truth, first train with each subject left out.
+    """
     from sentiloc.cli.training.runs import write_outcome
     from sentiloc.model.data.feature_store import parse_stored_spec
     from sentiloc.model.evaluation.confidence import without_held_out
@@ -224,7 +227,10 @@ def parse_durations(text: str) -> tuple[int, int]:
 
 
 def export_system(task: str, checkpoint: Path, spec: ModelSpec, package: Path) -> float:
-    """Turn such a checkpoint into a package under the name and version of `spec`; the largest difference."""
+    """Turn a checkpoint of CTEN or GIM into a package with the name and version of `spec`.
+
+    Returns the largest difference of its outputs from PyTorch's.
+    """
     if task == "emotion":
         from sentiloc.model.cten.export import emotion_spec, export_cten, load_cten
 
