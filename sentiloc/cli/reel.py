@@ -45,7 +45,7 @@ def reel(
     max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest moment, without its handles.")] = 10.0,
     handle: Annotated[float, typer.Option(min=0, help="Seconds to show before and after a moment.")] = 1.0,
     snap: Annotated[
-        float, typer.Option(min=0, help="How far a cut may move to a shot change or a pause, in seconds.")
+        float, typer.Option(min=0, help="How far a cut may move to a shot change or a pause.")
     ] = 0.8,
     crossfade: Annotated[
         float, typer.Option(min=0, max=5, help="Length of the cross-fades in seconds.")
@@ -55,7 +55,7 @@ def reel(
         int, typer.Option(min=64, max=3840, help="Longest side of the film in pixels; nothing is enlarged.")
     ] = 1280,
     fps: Annotated[
-        float | None, typer.Option(min=0, help="Frames per second; default: the rate of most clips.")
+        float | None, typer.Option(min=0, help="Frames per second; default: as most clips.")
     ] = None,
     title: Annotated[str, typer.Option(help="Name of the sequence.")] = "Highlights",
     model: Annotated[
