@@ -1,4 +1,4 @@
-"""Errors that carry a stable code, from the decoder up to the HTTP problem that a client sees."""
+"""Errors with a stable code, from the decoder up to the HTTP problem that a client sees."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from sentiloc.model.spec import ModelSpec, load_spec
 
 NETWORK_FILE, CALIBRATION_FILE = "fsenet.onnx", "calibration.json"
 WEIGHTS_FILE = "weights.pt"
-"""PyTorch weights beside an exported network: what `sentiloc train --from PACKAGE` begins with. Serving needs none."""
+"""PyTorch weights next to an exported network, for `sentiloc train --from PACKAGE`. Serving does not need them."""
 NETWORK_FILES = {"sentiment": NETWORK_FILE, "emotion": "cten.onnx", "expression": "gim.onnx"}
 """File of the network by the spec's task."""
 
@@ -36,7 +36,7 @@ class ModelPackage:
 
 
 def shipped_models_dir() -> Path:
-    """Folder of the packages that come with Sentiloc."""
+    """Folder of the shipped packages."""
     return Path(sentiloc.__file__).parent / "exported"
 
 
@@ -54,7 +54,7 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
 
 
 def _calibration(folder: Path) -> Calibration:
-    """How scores become probabilities; without a file confidences are raw scores, and are marked so."""
+    """The calibration; without a file confidences are raw scores, and are marked as such."""
     path = folder / CALIBRATION_FILE
     return parse_calibration(path.read_text()) if path.exists() else Calibration()
 

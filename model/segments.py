@@ -1,4 +1,4 @@
-"""The values that flow from the localizer to a result: scores per snippet, proposals, segments."""
+"""The data from the localizer to a result: scores per snippet, proposals, segments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Share of each stream in a segment's score, by leaving the stream out; each >= 0, their sum 1."""
+    """The share of each stream in a segment's score, measured by leaving it out; each >= 0, with sum 1."""
 
     visual: float
     audio: float
@@ -40,7 +40,7 @@ SegmentSource = Literal["model", "person"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of video that conveys one sentiment. Times in seconds.
+    """A part of the video that conveys one sentiment. Times in seconds.
 
     `source` is "model", or "person" for a segment that somebody drew or changed. `confidence` is the model's
     probability that the segment is right; it is 1 for a person's segment, where it says nothing.
@@ -63,10 +63,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioTrack:
-    """The sound that was listened to: `numbers` of the file's sound tracks, from 1 on; several are mixed.
+    """The sound that was used: `numbers` of the file's sound tracks, counted from 1; several are mixed.
 
-    `count` is how many the file has, `chosen` why these: only, default, voice, mixed or asked. `title`, `language`
-    (as the file tags it), `codec` and `layout` are the first one's.
+    `count` is the number of tracks in the file; `chosen` is the reason: only, default, voice, mixed or asked. `title`,
+    `language` (as the file tags it), `codec` and `layout` are the first one's.
     """
 
     numbers: tuple[int, ...]
@@ -80,11 +80,11 @@ class AudioTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What the decoder learned about a video: seconds, frames per second, display size in pixels.
+    """Properties of a video from the decoder: seconds, frames per second, display size in pixels.
 
-    `fps` is the usual rate of its pictures, by their time stamps. `timebase` is the legal rate at which editing
-    formats count frames and timecode ("30000/1001"); None in results before 1.1. `variable_rate` says that the
-    pictures do not come at one rate. `start_timecode` is the container's, `drop_frame` how that counts.
+    `fps` is the typical frame rate by the time stamps. `timebase` is the legal rate at which editing
+    formats count frames and timecode ("30000/1001"); None in results before 1.1. `variable_rate` says whether the frame
+    rate varies. `start_timecode` is the container's; `drop_frame` says whether it is drop-frame.
     """
 
     duration: float
@@ -100,7 +100,7 @@ class VideoInfo:
 
     @property
     def rate(self) -> Fraction:
-        """The legal rate at which frames and timecode are counted, exactly."""
+        """The exact legal rate at which frames and timecode are counted."""
         return Fraction(self.timebase) if self.timebase else legal_rate(self.fps)
 
 
@@ -118,7 +118,7 @@ def parse_video(raw: Mapping[str, Any]) -> VideoInfo:
 class SnippetFeatures:
     """One video's features, T snippets in each. A stream that the spec does not have is None.
 
-    visual (T, dim); audio (T, frames, mels); face (T, dim); *_present (T,) say where a stream holds anything.
+    visual (T, dim); audio (T, frames, mels); face (T, dim); *_present (T,) say where a stream is present.
     """
 
     visual: FloatArray | None
@@ -150,10 +150,10 @@ class FrameScores:
 
 
 def snippet_span(start: float, end: float | None, step: float) -> tuple[int, int | None]:
-    """Snippets of `step` seconds that [start, end) seconds touch: the first, and the one after the last.
+    """The snippets of `step` seconds that [start, end) seconds touch: the first one, and the one after the last.
 
-    Counted in fractions: 4.48 s are seven snippets of 0.64 s, not eight. A time that is less than half a millisecond
-    off the grid is on it, as people and formats write three decimals. An end of None stays None.
+    Computed with fractions: 4.48 s are seven snippets of 0.64 s, not eight. A time within half a millisecond of the
+    grid counts as on it, because people and formats write three decimals. An end of None stays None.
     """
     exact = Fraction(step).limit_denominator(_FINEST_STEP)
     first = math.floor((_exactly(start) + _WRITTEN) / exact)

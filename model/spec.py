@@ -1,4 +1,4 @@
-"""What a localizer was trained on: the contract between extraction, training and serving.
+"""Specification of a localizer's inputs: the contract between extraction, training and serving.
 
 A `ModelSpec` travels with the weights (checkpoint, ONNX metadata, package folder, feature cache). Code that
 reads features or weights compares specs and raises `spec_mismatch` instead of giving a wrong answer.
@@ -32,7 +32,7 @@ class VisualStream:
 class AudioStream:
     """Log-mel spectrogram, shape (time, frames, mels); `rule` names a preprocessing of `model/extractors/logmel.py`.
 
-    `level`: a recording is brought to this mean band power in dB first (`normalize_level`); None leaves it as it is.
+    `level`: recordings are first normalized to this mean band power in dB (`normalize_level`); None: not normalized.
     """
 
     rule: str = "serving"
@@ -58,7 +58,7 @@ class FaceStream:
 class FlowStream:
     """Block flow of the aligned face over `skip` frames, shape (frames, 2 * grid * grid), on `size` pixels a side.
 
-    A network sees it at `resolutions` of time: over skip, 2 skip, ... frames.
+    The network's input has several `resolutions` of time: over skip, 2 skip, ... frames.
     """
 
     detector: str = "sentiloc-face"
@@ -75,7 +75,7 @@ class FlowStream:
 
     @property
     def inputs(self) -> int:
-        """Numbers per frame that a network sees: how it was reached and how it is left, at every resolution."""
+        """Input values per frame: the motion into and out of it, at every resolution."""
         return 2 * self.resolutions * self.dim
 
 
@@ -83,8 +83,8 @@ class FlowStream:
 class ModelSpec:
     """Everything that must agree between the features, the weights and the service.
 
-    `frame_rate` is in frames per second; None means the video's own rate (the published TSL300 features).
-    A stream that is None is absent: the network was trained without it and takes no input for it.
+    `frame_rate` is in frames per second; None means the video's own rate (the published TSL300 features). A stream that
+    is None is absent: the network was trained without it and has no input for it.
     """
 
     name: str
@@ -126,7 +126,7 @@ class ModelSpec:
         return json.dumps(self._parts(), sort_keys=True, indent=2)
 
     def _parts(self) -> dict[str, Any]:
-        """All fields; without flow or an audio level a spec reads and hashes as before there were such fields."""
+        """All fields. Flow and audio level are left out if unset, so that older specs keep their hashes."""
         parts = asdict(self)
         if self.flow is None:
             del parts["flow"]

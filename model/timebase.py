@@ -1,7 +1,8 @@
-"""Legal timeline rates, and which of them a video's frames and timecode are counted at.
+"""Legal timeline rates, and the choice of one for a video's frames and timecode.
 
-Seconds in a result are exact. Editing formats count frames, and editors know a small set of rates only: SMPTE's and
-their doubles. A rate that is none of them is written at a legal rate whose grid it fits: 15 frames per second at 30.
+Seconds in a result are exact. Editing formats count frames, and editing programs support only a small set of rates:
+SMPTE's and their doubles. Any other rate is written at a legal rate whose grid it fits, such as 15 frames per second at
+30.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ LEGAL_RATES = (
     Fraction(120),
 )
 DROP_FRAME_RATES = (Fraction(30000, 1001), Fraction(60000, 1001), Fraction(120000, 1001))
-"""Rates at which timecode may skip numbers to keep up with the clock."""
+"""Rates at which drop-frame timecode is allowed."""
 
 EXACT = 0.0003
-"""Relative: less than half of what lies between a rate and its NTSC sibling (1/1001)."""
+"""Relative; less than half of the difference between a rate and its NTSC version (1/1001)."""
 _CLOSE, _ROUGH = 0.003, 0.04
 _MOST_MULTIPLE, _SMALLEST_TIMELINE, _LARGEST_DIVISOR = 30, 22.0, 2
 
@@ -61,7 +62,7 @@ def _misfit(rate: Fraction, fps: float, most: int) -> float:
 
 
 def nearest_legal(fps: float, tolerance: float = EXACT) -> Fraction | None:
-    """The legal rate that `fps` is, to within `tolerance`; None where it is none."""
+    """The legal rate within `tolerance` of `fps`; None if there is none."""
     best = min(LEGAL_RATES, key=lambda rate: abs(float(rate) - fps))
     return best if abs(float(best) / fps - 1) <= tolerance else None
 

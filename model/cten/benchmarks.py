@@ -2,8 +2,8 @@
 
 - VideoEmotion-8: 1,101 videos, eight emotions of Plutchik's wheel; ten random splits, 2:1.
 - Ekman-6: 1,637 videos, six basic emotions; 1:1.
-- CAER: 13,201 clips of TV shows; 7:1:2. The paper counts six emotions; the data set's own folders have a seventh,
-  neutral, which `read_class_folders` takes as it finds it.
+- CAER: 13,201 clips of TV shows; 7:1:2. The paper counts six emotions; the data set's folders have a seventh one,
+neutral, which `read_class_folders` reads, too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SYNONYMS = {"happy": "joy", "happiness": "joy", "sad": "sadness", "angry": "ang
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmotionBenchmark:
-    """Classes in alphabetical order, shares of train, val and test, and how many random splits are averaged."""
+    """Classes in alphabetical order, shares of train, val and test, and the number of random splits to average."""
 
     classes: tuple[str, ...]
     shares: tuple[float, float, float]
@@ -46,14 +46,14 @@ BENCHMARKS: Mapping[str, EmotionBenchmark] = {
 
 
 def emotion_name(text: str) -> str:
-    """A class name as this project writes it: lower case, one name for "Happy" and "Joy"."""
+    """Normalize a class name: lower case, one name for "Happy" and "Joy"."""
     name = text.strip().lower()
     return _SYNONYMS.get(name, name)
 
 
 def read_class_folders(root: Path) -> dict[str, str]:
-    """Emotion by video, of a folder ROOT/CLASS/VIDEO or ROOT/SPLIT/CLASS/VIDEO; names are paths below ROOT without
-    their suffix. Raises `invalid_data` where there is none.
+    """Read the emotion of each video from a folder ROOT/CLASS/VIDEO or ROOT/SPLIT/CLASS/VIDEO. Names are paths below
+    ROOT without suffix. Raises `invalid_data` if there is no video.
     """
     found = {
         path.relative_to(root).with_suffix("").as_posix(): emotion_name(path.parent.name)
@@ -66,8 +66,8 @@ def read_class_folders(root: Path) -> dict[str, str]:
 
 
 def read_label_list(path: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Emotion by video, of a text file with "NAME LABEL" or "NAME,LABEL" on each line; a label is a class or its
-    number, counted from 0. Raises `invalid_data` that names the line.
+    """Read the emotion of each video from a text file with "NAME LABEL" or "NAME,LABEL" on each line. A label is a
+    class or its number, counted from 0. Raises `invalid_data`, naming the line.
     """
     found = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -100,7 +100,7 @@ def make_split(labels: Mapping[str, str], benchmark: EmotionBenchmark, run: int)
 
 
 def read_folder_splits(labels: Mapping[str, str]) -> dict[str, list[str]] | None:
-    """The split that the folders' own names state (CAER: train, validation, test); None where they state none."""
+    """The split that the folder names state (CAER: train, validation, test); None if they state none."""
     names = {"train": "train", "validation": "val", "val": "val", "test": "test"}
     parts: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in labels:
@@ -112,7 +112,7 @@ def read_folder_splits(labels: Mapping[str, str]) -> dict[str, list[str]] | None
 
 
 def read_segments(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
-    """Annotated stretches in seconds by video, of a CSV with the columns video_id, start, end."""
+    """Read the annotated segments of each video in seconds from a CSV with the columns video_id, start, end."""
     found: dict[str, list[tuple[float, float]]] = {}
     with path.open(newline="") as file:
         for number, row in enumerate(csv.DictReader(file), 2):

@@ -1,4 +1,4 @@
-"""A folder of extracted features and emotion labels to items.
+"""Loads items from a folder of extracted features and emotion labels.
 
 FOLDER/spec.json, features/SPLIT/…   as `sentiloc extract` or any writer of `model/data/feature_store.py` leaves them
 FOLDER/split_SPLIT.txt               names, one a line; their features may also lie in the split "all"
@@ -27,7 +27,7 @@ LABEL_FILE, SEGMENT_FILE = "emotions.csv", "emotion_segments.csv"
 
 
 def folder_spec(folder: Path) -> ModelSpec:
-    """What the folder was extracted with; raises `invalid_data` where it does not say."""
+    """The spec with which the folder was extracted; raises `invalid_data` if the folder has none."""
     spec = read_spec(folder)
     if spec is None:
         raise SentilocError(
@@ -37,7 +37,7 @@ def folder_spec(folder: Path) -> ModelSpec:
 
 
 def read_labels(folder: Path) -> dict[str, str]:
-    """Emotion by video; raises `invalid_data` where the file is missing or a row has no label."""
+    """Read the emotion of each video; raises `invalid_data` if the file is missing or a row has no label."""
     path = folder / LABEL_FILE
     labels: dict[str, str] = {}
     try:
@@ -57,7 +57,7 @@ def read_labels(folder: Path) -> dict[str, str]:
 def validation_items(
     folder: Path, items: Sequence[EmotionItem], classes: tuple[str, ...], fraction: float, seed: int
 ) -> tuple[list[EmotionItem], list[EmotionItem]]:
-    """Videos to train on and videos to choose the epoch by: the split "val" where the folder has one (CAER), else a
+    """Videos for training and videos for selecting the epoch: the split "val" if the folder has one (CAER), else a
     share of each class of `items`, the same for the same seed.
     """
     if (folder / "split_val.txt").exists() and (folder / "split_val.txt").read_text().split():
@@ -72,7 +72,7 @@ def validation_items(
 
 
 def one_modality(items: Sequence[EmotionItem], letters: str) -> list[EmotionItem]:
-    """The items with one modality set to zero: Table 2's rows of one modality. "AV" changes nothing.
+    """The items with one modality set to zero, for the single-modality rows of Table 2. "AV" changes nothing.
 
     Raises `invalid_data` for other letters.
     """
@@ -90,7 +90,7 @@ def one_modality(items: Sequence[EmotionItem], letters: str) -> list[EmotionItem
 
 
 def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> list[EmotionItem]:
-    """All videos of a split; raises `invalid_data` or `spec_mismatch` that names what is wrong."""
+    """Load all videos of a split; raises `invalid_data` or `spec_mismatch`, naming the cause."""
     spec, labels = folder_spec(folder), read_labels(folder)
     segments = read_segments(folder / SEGMENT_FILE) if (folder / SEGMENT_FILE).exists() else {}
     names = folder / f"split_{split}.txt"

@@ -1,7 +1,7 @@
-"""From CTEN's attention to emotional segments, and their mAP as section 4.5 has it. Numpy only.
+"""Derives emotional segments from CTEN's attention, and computes their mAP as in section 4.5. Numpy only.
 
-The network is trained on one label per video; where it attends is where the emotion is. The paper gives no rule
-that makes segments of the attention; this one is the family's: many thresholds, outer-inner contrast, NMS.
+The network is trained with one label per video; its attention locates the emotion. The paper gives no rule for deriving
+segments from the attention. This one is common in the field: many thresholds, outer-inner contrast, NMS.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class EmotionScores:
 
     @property
     def curve(self) -> Floats:
-        """What spans are cut from (T,): attention of both modalities and the evidence for the video's emotion in the
-        segment itself, averaged, and smoothed over three segments.
+        """The curve (T,) from which spans are cut: the mean of both modalities' attention and of the segment's
+        probability of the video's emotion, smoothed over three segments.
         """
         attention = np.asarray(self.attention, dtype=np.float64).mean(axis=1)
         evidence = np.asarray(self.segments, dtype=np.float64)[:, int(np.argmax(self.video))]
@@ -46,7 +46,7 @@ class EmotionScores:
 
 
 class EmotionSpan(NamedTuple):
-    """Segments [start, stop) of a video that stand out, and by how much."""
+    """Segments [start, stop) of a video that stand out, with their contrast."""
 
     score: float
     start: int
@@ -54,10 +54,10 @@ class EmotionSpan(NamedTuple):
 
 
 def emotion_spans(scores: EmotionScores) -> list[EmotionSpan]:
-    """Stretches of a video that its attention singles out, best first.
+    """Spans of a video with high attention, best first.
 
-    A score is the outer-inner contrast times the probability of the video's class: attention is normalised
-    within its video, so that without the second factor videos could not be ranked against each other.
+    A score is the outer-inner contrast times the probability of the video's class. Attention is normalised within each
+    video, so without the second factor scores of different videos would not be comparable.
     """
     curve = scores.curve
     runs = threshold_runs(curve, THRESHOLDS)
@@ -67,7 +67,7 @@ def emotion_spans(scores: EmotionScores) -> list[EmotionSpan]:
 
 
 def span_class(scores: EmotionScores, span: EmotionSpan) -> int:
-    """The class of a stretch: of the highest probability, averaged over its segments by their attention."""
+    """The class of a span: the one with the highest probability, averaged over its segments weighted by attention."""
     inside = slice(span.start, span.stop)
     weight = scores.curve[inside] + 1e-9
     return int(np.argmax(weight @ np.asarray(scores.segments)[inside]))
@@ -78,8 +78,8 @@ def detection_map(
     truth: Mapping[str, Sequence[tuple[float, float]]],
     segment_seconds: Mapping[str, float],
 ) -> dict[float, float]:
-    """mAP per tIoU of section 4.5: a detection is right if it overlaps an annotated segment enough, whatever the
-    emotion, since several may evoke the video's.
+    """mAP per tIoU of section 4.5. A detection is correct if it overlaps an annotated segment enough, whatever its
+    emotion, because several emotions may evoke the video's.
 
     found: spans by video; truth: (start, end) in seconds by video; segment_seconds: length of a segment.
     """

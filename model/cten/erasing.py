@@ -1,6 +1,6 @@
 """The temporal erasing module of CTEN, equations 7-9, as pure functions.
 
-Shapes: batch B, segments T, feature width C, hidden width d. `valid` (B, T) marks the segments that are there.
+Shapes: batch B, segments T, feature width C, hidden width d. `valid` (B, T) marks real segments, as opposed to padding.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ def temporal_attention(features: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
 
 
 def banded(kernel: Tensor, size: int) -> Tensor:
-    """The (T, T) matrix W1 that mixes a segment with its neighbours only, with the same weights everywhere.
+    """The (T, T) matrix W1 that mixes each segment with its neighbours only, with the same weights everywhere.
 
-    The paper's videos have ten segments and W1 a weight for each pair of them; videos of any length need a W1
-    that does not grow with them. kernel (k,), k odd; row t holds kernel[j] at column t + j - k // 2.
+    The paper's videos have ten segments, and W1 has a weight for each pair. Videos of any length need a W1 whose size
+    does not depend on it. kernel (k,), k odd; row t holds kernel[j] at column t + j - k // 2.
     """
     offsets = torch.arange(size)[None, :] - torch.arange(size)[:, None] + len(kernel) // 2
     inside = (offsets >= 0) & (offsets < len(kernel))
@@ -39,7 +39,7 @@ def banded_attention(features: Tensor, kernel: Tensor, w2: Tensor, valid: Tensor
 def normalise(attention: Tensor, valid: Tensor | None = None) -> Tensor:
     """Equation 8: (A - min A) / (max A - min A) over each video's segments, (B, T).
 
-    Where all are equal the quotient is undefined; then no segment stands out, and all are 0.
+    If all are equal the quotient is undefined; no segment stands out then, and all are set to 0.
     """
     if valid is None:
         valid = torch.ones_like(attention, dtype=torch.bool)

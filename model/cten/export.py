@@ -1,4 +1,4 @@
-"""CTEN -> ONNX and a package that serves it. Inputs `visual` and `audio` (B, T, dim); outputs `video` (B, M),
+"""Exports CTEN to ONNX and a package for serving. Inputs `visual` and `audio` (B, T, dim); outputs `video` (B, M),
 `segments` (B, T, M), both softmax probabilities, and `attention` (B, T, 2).
 """
 
@@ -22,7 +22,7 @@ from sentiloc.model.training.graph_export import Graph, export_graph
 
 TASK = "emotion"
 CONFIDENCE_THRESHOLD = 0.3
-"""Least confidence of a served stretch where a package says nothing else."""
+"""Default minimum confidence of a segment, if the package does not state one."""
 
 
 class _Serving(nn.Module):

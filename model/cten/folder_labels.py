@@ -1,4 +1,4 @@
-"""A benchmark's folders or label list to what training reads: emotions.csv and the splits of a folder of features."""
+"""Converts a benchmark's folders or label list to the files for training: emotions.csv and the splits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: int) -> list[str]:
-    """Label what `sentiloc extract --split all` left in the folder, and split it: as the source's folders say, or by
-    random run `run`. Videos of other emotions (CAER's neutral, unless it is "caer-7") are passed over. Returns the
-    labelled videos that have no features; raises `invalid_data` where none has.
+    """Label the features written by `sentiloc extract --split all`, and split them: as the source's folders state, or
+    by random run `run`. Videos of other emotions (CAER's neutral, unless it is "caer-7") are skipped. Returns the
+    labelled videos without features; raises `invalid_data` if none has features.
 
-    A video's features are called like its file, or like its path with "_" in place of "/".
+    The features of a video are named after its file, or after its path with "_" in place of "/".
     """
     listed = folder / f"split_{ALL}.txt"
     extracted = set(listed.read_text().split()) if listed.exists() else set()

@@ -1,6 +1,6 @@
-"""What CTEN sees of a video: two modalities of at most `MAX_SEGMENTS` equally long segments. Numpy only.
+"""CTEN's input: two modalities of at most `MAX_SEGMENTS` equally long segments. Numpy only.
 
-Serving and training both make their inputs here.
+Used by serving and training.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import ModelSpec
 
 MAX_SEGMENTS = 256
-"""Attention between all pairs of segments; longer videos get longer segments, so cost does not grow."""
+"""Attention is between all pairs of segments. Longer videos get longer segments, so that the cost is bounded."""
 
 
 class SegmentInputs(NamedTuple):
-    """visual (T, visual_dim), audio (T, audio_dim), and how many snippets a segment averages."""
+    """visual (T, visual_dim), audio (T, audio_dim), and the number of snippets per segment."""
 
     visual: FloatArray
     audio: FloatArray
@@ -39,7 +39,7 @@ def modality_dims(spec: ModelSpec) -> tuple[int, int]:
 
 
 def segment_inputs(features: SnippetFeatures, spec: ModelSpec, most: int = MAX_SEGMENTS) -> SegmentInputs:
-    """The modalities of a video under a spec, zero where a stream holds nothing, averaged to `most` segments."""
+    """The modalities of a video under a spec, zero if a stream is absent, averaged to `most` segments."""
     parts = []
     if spec.visual is not None:
         parts.append(_masked(features.visual, features.visual_present, spec.visual.dim))

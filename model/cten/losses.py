@@ -1,4 +1,4 @@
-"""Equations 10-12 of CTEN: cross entropy of the whole video, of its keyframes and of what erasing left."""
+"""Equations 10-12 of CTEN: cross entropy of the whole video, of its keyframes, and of the rest after erasing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def class_probabilities(activations: Tensor) -> Tensor:
 def cross_entropy(activations: Tensor, classes: Tensor, counted: Tensor | None = None) -> Tensor:
     """Equation 10: -1/N sum_i ln p^(y_i)(x_i); activations (N, M), classes (N,) -> scalar.
 
-    `counted` (N,) leaves videos out: one without keyframes has no keyframe video. N stays the batch's size.
+    `counted` (N,) excludes videos, such as those without keyframes. N remains the batch size.
     """
     logs = torch.log_softmax(activations, dim=-1).gather(1, classes[:, None]).squeeze(1)
     if counted is not None:

@@ -1,4 +1,4 @@
-"""CTEN: two modalities of a video's segments in, class activations and temporal attention out.
+"""CTEN: computes class activations and temporal attention from two modalities of a video's segments.
 
 Shapes: batch B, segments T, M classes, width C for both modalities.
 """
@@ -23,7 +23,7 @@ class CTENConfig:
 
     Not in the paper, chosen here:
 
-    - width: where the features' widths differ or are not C, a linear layer brings both to it.
+    - width: if the features' widths differ or are not C, a linear layer projects both to C.
     - mix 3: extent of W1 in equation 7, see `sentiloc.model.cten.erasing.banded`.
     - dropout 0.1 on the projected features.
     - intra, inter: the rows of Table 2; without inter F'' is F, without intra F' is F.
@@ -115,8 +115,8 @@ class CTEN(nn.Module):
 def attend(features: Tensor, attention: Tensor, valid: Tensor | None = None) -> Tensor:
     """One vector (B, C) per video: the mean of features (B, T, C) weighted by attention (B, T).
 
-    The paper leaves the pooling to VAANet, which it follows; weights that sum to one make it independent of T.
-    A video whose attention is zero throughout is averaged plainly.
+    The paper does not define the pooling but follows VAANet; weights that sum to one make it independent of T. A video
+    whose attention is zero everywhere gets the plain mean.
     """
     weight = attention + _EPSILON
     if valid is not None:

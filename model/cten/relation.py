@@ -1,7 +1,6 @@
 """Temporal correlation learning of CTEN, equations 1-6, as pure functions.
 
-Shapes: batch B, segments T, feature width C. `valid` (B, T) marks the segments that are there; the others are
-neither looked at nor counted.
+Shapes: batch B, segments T, feature width C. `valid` (B, T) marks real segments; padding is ignored.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Synthetic videos with planted emotion segments. Nothing here was filmed: every feature is drawn.
+"""Synthetic videos with planted emotion segments. All features are random numbers.
 
-A video has one emotion. It holds one or two emotional stretches; each is a short keyframe core, in which the
-emotion is strong, within a longer context, in which it is weak. In a share of the videos the core is ambiguous:
-it shows what two emotions have in common (crying, of sadness and of joy), and only the context tells which.
-Emotional segments of every class share one direction (arousal), without which an attention that is linear in
-the features, as equation 7 is, could not tell an emotion from none. Elsewhere there is noise, and distractors in
-one modality alone. The annotated segment is core and context.
+A video has one emotion and one or two emotional segments. Each segment is a short keyframe core, in which the emotion
+is strong, within a longer context, in which it is weak. In some videos the core is ambiguous: it shows what two
+emotions have in common (crying, for sadness and joy), and only the context tells them apart. Emotional segments of
+every class share one direction (arousal). Without it, attention that is linear in the features (equation 7) could not
+distinguish an emotion from none. The rest is noise, with distractors in a single modality. The annotated segment is
+core and context.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedEmotions:
-    """Every number of the planted world; lengths in segments of `segment_seconds`."""
+    """The parameters of the synthetic data; lengths in segments of `segment_seconds`."""
 
     classes: int = 6
     visual_dim: int = 48
@@ -42,7 +42,7 @@ class PlantedEmotions:
 
 
 def planted_emotions(world: PlantedEmotions, count: int, split: str) -> list[EmotionItem]:
-    """`count` videos, the same for the same world, split name and index."""
+    """`count` videos, the same for the same parameters, split name and index."""
     key = sum(split.encode())
     bases = {
         "visual": _directions(world, world.visual_dim, 1),

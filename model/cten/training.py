@@ -1,6 +1,6 @@
 """Training CTEN from one label per video: section 3.4, with and without the erasing module.
 
-Seeded: a run is a function of its configuration and its items, also when it was killed and resumed.
+A run depends only on its configuration and items, even if it is killed and resumed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from sentiloc.model.training.run_folder import RunFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CTENTrainConfig:
-    """A whole run. Defaults are the paper's (section 4.2); those that it does not give:
+    """A whole run. Defaults are the paper's (section 4.2). Values that it does not give:
 
     - epochs 100: no number is printed.
     - momentum 0.9: "mini-batch SGD"; the usual one. optimizer "adam" reaches the same in fewer epochs.
-    - rounds 1: erasings per step. Equation 12 has one; more erase again from what is left, a loss term each.
-    - checkpoint_seconds 60: least time between two saved states of a run; they are saved between epochs.
+    - rounds 1: erasings per step. Equation 12 has one; further ones erase from the rest, with a loss term each.
+    - checkpoint_seconds 60: minimum time between two saved states of a run; they are saved between epochs.
     """
 
     network: CTENConfig
@@ -75,12 +75,12 @@ def train_cten(
     resume: bool = False,
     record: dict[str, Any] | None = None,
 ) -> CTENResult:
-    """Train on items in memory; raises `invalid_data` for nothing to train on or a loss that is not finite.
+    """Train on items in memory; raises `invalid_data` without training data or if the loss is not finite.
 
-    val_items: the network of the epoch that recognises most of them is returned; among equals, that of the lower
-    cross entropy. Without any it is the last epoch's.
-    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run found there
-    goes on. record: what the run is made from (`model/training/record.py`).
+    val_items: the network of the epoch with the highest accuracy on them is returned; in a tie, the one with the lower
+        cross entropy. Without any, the last epoch's network is returned. run_dir: configuration, log, TensorBoard
+        scalars, best.pt and last.pt go there; with `resume` a run found there continues. record: the origin of the run
+        (`model/training/record.py`).
     """
     if not items:
         raise SentilocError(ErrorCode.INVALID_DATA, "no video to train on")
@@ -100,7 +100,7 @@ def train_cten(
 
 
 def _selection(network: CTEN, items: Sequence[EmotionItem]) -> dict[str, float]:
-    """Accuracy on held-out videos, less a small share of their cross entropy, which decides between equals."""
+    """Accuracy on held-out videos, minus a small share of their cross entropy, which breaks ties."""
     if not items:
         return {}
     shares = [
@@ -146,8 +146,8 @@ def _epoch(
 def step_loss(network: CTEN, batch: EmotionBatch, config: CTENTrainConfig) -> Tensor:
     """Equation 12 for one batch: the original videos, their keyframes, and what erasing leaves.
 
-    The mask carries no gradient. A video whose two modalities agree on no keyframe has no keyframe video, and
-    one that is erased altogether leaves none; neither counts in its term.
+    The mask carries no gradient. A video without common keyframes of both modalities has no keyframe video; a video
+    that is erased completely has no rest. Such videos do not count in that term.
     """
     output = network(batch.visual, batch.audio, batch.valid)
     terms = [cross_entropy(output.activations, batch.classes)]
@@ -164,7 +164,7 @@ def step_loss(network: CTEN, batch: EmotionBatch, config: CTENTrainConfig) -> Te
 
 
 def _part_loss(network: CTEN, batch: EmotionBatch, part: Tensor, counted: Tensor) -> Tensor:
-    """Cross entropy of the videos that consist of `part` (B, T) alone."""
+    """Cross entropy of the videos restricted to `part` (B, T)."""
     shown = part | ~counted[:, None]
     output = network(batch.visual, batch.audio, shown)
     return cross_entropy(output.activations, batch.classes, counted)
@@ -179,7 +179,7 @@ def _optimizer(network: nn.Module, config: CTENTrainConfig) -> torch.optim.Optim
 
 
 def score_items(network: CTEN, items: Sequence[EmotionItem]) -> list[EmotionScores]:
-    """What the network says of each original video (nothing erased), section 4.2."""
+    """The network's output for each original video (without erasing), section 4.2."""
     network.eval()
     found = []
     with torch.inference_mode():
@@ -197,7 +197,7 @@ def score_items(network: CTEN, items: Sequence[EmotionItem]) -> list[EmotionScor
 
 
 def accuracy(network: CTEN, items: Sequence[EmotionItem]) -> float:
-    """Share of videos whose emotion is recognised."""
+    """Share of videos whose emotion is recognized."""
     scores = score_items(network, items)
     return float(
         np.mean([int(s.video.argmax()) == item.class_index for s, item in zip(scores, items, strict=True)])
@@ -216,8 +216,8 @@ def detection(network: CTEN, items: Sequence[EmotionItem]) -> dict[float, float]
 
 
 def held_out_confidence(network: CTEN, items: Sequence[EmotionItem], classes: Sequence[str]) -> Confidence:
-    """Fit on the stretches that the network finds in held-out videos with annotated segments; a stretch is right if
-    it overlaps one and has the video's emotion.
+    """Fit a calibration on the spans found in held-out videos with annotated segments. A span is correct if it overlaps
+    a segment and has the video's emotion.
     """
     labelled = [item for item in items if item.segments]
     if not labelled:

@@ -8,7 +8,7 @@
     FOLDER/split_SPLIT.txt                  names, one a line
     FOLDER/fps_dict.json, len_duration_dict.json   the videos' own frame rate and duration in seconds
 
-numpy only: extraction, which has no torch, writes it and training reads it.
+Numpy only, because extraction runs without torch.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ STREAM_FOLDERS = {"visual": "rgb", "audio": "logmfcc", "face": "img"}
 PRESENT_FOLDER = "present"
 SPEC_FILE = "spec.json"
 RECORD_FILE = "extracted.json"
-"""Own frame rate and duration of each video as extraction read them: editable copies are checked against it."""
+"""Frame rate and duration of each video as read during extraction. The editable copies are checked against it."""
 
 
 def write_spec(folder: Path, spec: ModelSpec) -> None:
-    """State what the folder's features were extracted with; a folder of another spec raises
-    `spec_mismatch`.
+    """Record the spec with which the folder's features are extracted; raises `spec_mismatch` if the folder has another
+    one.
     """
     existing = read_spec(folder)
     if existing is not None and existing.features_hash != spec.features_hash:
@@ -75,10 +75,10 @@ def write_features(
     fps: float | None = None,
     duration: float | None = None,
 ) -> None:
-    """Store one video's features and, where given, its own frame rate and duration in seconds.
+    """Store one video's features and, if given, its frame rate and duration in seconds.
 
-    Call `write_spec` first. Files appear complete or not at all; the presence mask comes last, so a video
-    that has one is whole.
+    Call `write_spec` first. Files are written atomically. The presence mask is written last, so a video that has one is
+    complete.
     """
     for stream, directory in STREAM_FOLDERS.items():
         array = getattr(features, stream)
@@ -96,7 +96,7 @@ def write_features(
 
 
 def read_records(folder: Path) -> dict[str, dict[str, float]]:
-    """What extraction wrote of each video, by the file that repeats it; {} for folders that it did not write."""
+    """The values that extraction recorded for each video, by the file that repeats them; {} for other folders."""
     path = folder / RECORD_FILE
     if not path.exists():
         return {}

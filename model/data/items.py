@@ -1,6 +1,4 @@
-"""One labelled video in memory: what a dataset reader, the simulated benchmark and the starter hand to
-training.
-"""
+"""One labelled video in memory, as produced by dataset readers, the simulated benchmark and the starter."""
 
 from __future__ import annotations
 
@@ -14,14 +12,14 @@ from sentiloc.model.spec import CLASSES, NON_SENTIMENT, SNIPPET_FRAMES
 
 
 class PointLabel(NamedTuple):
-    """One annotated instant: the snippet that holds it and its class (0 negative, 1 positive)."""
+    """One annotated instant: its snippet and its class (0 negative, 1 positive)."""
 
     snippet: int
     class_index: int
 
 
 class SegmentLabel(NamedTuple):
-    """One annotated stretch, in seconds, and its class (0 negative, 1 positive)."""
+    """One annotated segment in seconds, and its class (0 negative, 1 positive)."""
 
     start: float
     end: float
@@ -30,11 +28,10 @@ class SegmentLabel(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A video for training or evaluation; `fps` is the frame rate that its snippets were cut at.
+    """A video for training or evaluation; `fps` is the frame rate at which its snippets were cut.
 
-    `points` may be empty (nothing annotated, or another supervision); `segments` are the ground truth,
-    which point and video supervision never read. `ignored` (T,) marks snippets that are neither sentiment
-    nor known to be without it: no loss reads them.
+    `points` may be empty (nothing annotated, or another supervision). `segments` are the ground truth, which point and
+    video supervision never read. `ignored` (T,) marks snippets whose sentiment is unknown; losses ignore them.
     """
 
     name: str
@@ -68,7 +65,7 @@ class Item:
         return array
 
     def video_classes(self) -> BoolArray:
-        """Classes of the whole video, (C,): those of its points, or of its segments where it has no point."""
+        """Classes of the whole video, (C,): those of its points, or of its segments if it has no point."""
         labels = self.points or self.segments
         return np.isin(np.arange(len(CLASSES)), [label.class_index for label in labels])
 

@@ -1,4 +1,5 @@
-"""From a downloaded benchmark to a data folder: files are found by name, linked, hashed, and what is missing is listed.
+"""Prepares a data folder from a downloaded benchmark: finds files by name, links and hashes them, and lists missing
+ones.
 
 TSL300 and CMU-MOSEI come as features and label files; the others as videos and annotations, whose features must be
 extracted. Numpy only.
@@ -32,7 +33,7 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class Report:
-    """What was found (label file: SHA-256), how many files were linked, and what is missing, a sentence each."""
+    """The files found (label file: SHA-256), the number of linked files, and one sentence for each missing file."""
 
     checksums: dict[str, str] = field(default_factory=dict)
     linked: int = 0
@@ -93,8 +94,8 @@ def _link_features(source: Path, data: Path, split: str, report: Report) -> None
 
 
 def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
-    """Videos with labels of their own: the videos are linked to DATA/videos under one name each, and labels are
-    written once their features are there.
+    """Benchmarks of labelled videos: link the videos to DATA/videos under unique names, and write labels once their
+    features exist.
     """
     report = Report()
     flat = data / "videos"
@@ -117,7 +118,7 @@ def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
 
 
 def _labels(name: str, source: Path, report: Report) -> Path | None:
-    """Where the annotations are: a table for expressions, the folders themselves or a list for emotions."""
+    """The source of the annotations: a table for expressions; the folders themselves or a list for emotions."""
     if name not in TABLES:
         lists = sorted(path for path in source.glob("*.txt"))
         for path in lists:
@@ -132,7 +133,7 @@ def _labels(name: str, source: Path, report: Report) -> Path | None:
 
 
 def write_report(report: Report, data: Path) -> None:
-    """checksums.json; raises `invalid_data` where an earlier preparation saw other label files."""
+    """Write checksums.json; raises `invalid_data` if an earlier preparation had other label files."""
     path = data / CHECKSUMS
     earlier = json.loads(path.read_text()) if path.exists() else {}
     changed = [name for name, digest in report.checksums.items() if earlier.get(name, digest) != digest]

@@ -1,4 +1,4 @@
-"""What a network's scores are worth: a calibration and a default threshold from videos that it was not trained on.
+"""Fits a calibration and a default threshold on videos that a network was not trained on.
 
 Numpy only. All three systems share it: proposals and true segments of held-out videos go in.
 """
@@ -21,10 +21,10 @@ from sentiloc.model.proposals.calibration import (
 from sentiloc.model.segments import Proposal
 
 RIGHT_TIOU = 0.3
-"""A proposal is right if a true segment of its label overlaps it by this much."""
+"""A proposal is correct if its tIoU with a true segment of its label is at least this."""
 LEAST_PROPOSALS = 10
 ENOUGH_FOR_STEPS = 200
-"""With fewer proposals only Platt's two numbers are fitted, not isotonic steps."""
+"""With fewer proposals, Platt scaling (two parameters) is used instead of isotonic regression."""
 UNCALIBRATED_THRESHOLD = 0.3
 _GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
@@ -34,10 +34,10 @@ Found = Mapping[str, Sequence[Proposal]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confidence:
-    """A calibration, the least confidence to show by default, and one sentence on where they come from.
+    """A calibration, the default minimum confidence, and one sentence on their origin.
 
     `error` is the expected calibration error, each half of the videos under the calibration of the other half;
-    None where nothing was fitted.
+    None if nothing was fitted.
     """
 
     calibration: Calibration
@@ -81,7 +81,7 @@ def without_held_out(reason: str) -> Confidence:
 
 
 def outcomes(found: Found, truth: GroundTruth, tiou: float) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Score, right (1) or not (0), and number of its video, of every proposal; each (N,)."""
+    """Score, correctness (1 or 0) and video number of every proposal; each (N,)."""
     rows = [
         (proposal.score, float(is_right(proposal, truth.get(name, ()), tiou)), number)
         for number, (name, proposals) in enumerate(found.items())
@@ -119,7 +119,7 @@ def _crossed_error(scores: Floats, right: Floats, owner: NDArray[np.int64], meth
 
 
 def _best_threshold(calibration: Calibration, found: Found, truth: GroundTruth, tiou: float) -> float:
-    """The threshold of the highest F1 over what would be shown; the higher one of equals."""
+    """The threshold with the highest F1 of the shown segments; in a tie, the higher threshold."""
     scores, right, _ = outcomes(found, truth, tiou)
     probabilities = calibration.probabilities(scores)
     annotated = sum(map(len, truth.values()))

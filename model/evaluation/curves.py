@@ -24,7 +24,7 @@ def precision_recall(
 
 
 def draw_curves(truth: GroundTruth, found: Predictions, tious: Sequence[float], path: Path) -> None:
-    """Write a picture with one panel a class and one line a tIoU; needs matplotlib."""
+    """Write a picture with one panel per class and one line per tIoU; needs matplotlib."""
     from matplotlib.figure import Figure
 
     names = class_names(truth)

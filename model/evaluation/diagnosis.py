@@ -1,4 +1,4 @@
-"""What kind of error each proposal is, as Fig. 7 of the paper breaks them down.
+"""The kind of error of each proposal, as in Fig. 7 of the paper.
 
 Kinds after Alwassel et al., "Diagnosing error in temporal action detectors" (ECCV 2018), decided in
 this order for a match threshold α and a background threshold β < α.
@@ -51,7 +51,7 @@ def error_breakdown(
 ) -> ErrorBreakdown:
     """Break proposals down by kind: all of them, or each class's best `per_segment` × its annotated segments.
 
-    The last is what Alwassel et al. look at; all of them is what the paper's caption says.
+    The latter is what Alwassel et al. use; the paper's caption says all proposals.
     """
     kinds = list(KINDS)
     counts = np.zeros(len(kinds), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""How well proposals match the annotated segments: mAP, precision, recall and F2 as the TSL300 benchmark has.
+"""Metrics of proposals against annotated segments: mAP, precision, recall and F2 of the TSL300 benchmark.
 
 Its conventions (an ActivityNet-style evaluation): in order of score a proposal takes the free segment that it
 overlaps most; AP is the area under the interpolated precision-recall curve; "precision" and "recall" are
@@ -60,10 +60,10 @@ class ClassMatches(NamedTuple):
 def evaluate_detections(
     ground_truth: GroundTruth, predictions: Predictions, tious: Sequence[float] = TIOUS
 ) -> DetectionMetrics:
-    """Score predictions against ground truth, both by video. Classes come in the ground truth's own order.
+    """Score predictions against ground truth, both by video. Classes are in the order of the ground truth.
 
-    A prediction for a video without annotations is a false positive; one with a label that the ground
-    truth never uses is not counted, since there is no class to count it in.
+    A prediction for a video without annotations is a false positive. One with a label that the ground truth never uses
+    is not counted, because it belongs to no class.
     """
     classes = class_names(ground_truth)
     columns = [_curve_means(match_class(ground_truth, predictions, name, tious)) for name in classes]
@@ -123,16 +123,16 @@ def match_class(
 
 
 def numbers_of(rows: Iterable[tuple[Any, ...]], label: str, width: int) -> Floats:
-    """What follows the label in the rows that have it, (N, width)."""
+    """The values after the label, for the rows with that label, (N, width)."""
     flat = chain.from_iterable(row[1:] for row in rows if row[0] == label)
     return np.fromiter(flat, dtype=np.float64).reshape(-1, width)
 
 
 def match_video(found: Floats, truth: Floats, tious: Floats) -> Bools:
-    """Which proposals (N, 3: score, start, end) find a segment of truth (M, 2) of their own, (tiou, N).
+    """Which proposals (N, 3: score, start, end) are matched to a segment of truth (M, 2), (tiou, N).
 
-    In order of score each proposal takes the free segment that it overlaps most, if by at least the tIoU. Only
-    pairs that overlap enough are looked at, a small part of all.
+    In order of score, each proposal takes the free segment that it overlaps most, if by at least the tIoU. Only pairs
+    that overlap enough are considered, a small part of all.
     """
     hits = np.zeros((len(tious), len(found)), dtype=np.bool_)
     if not len(found) or not len(truth):
@@ -149,7 +149,7 @@ def match_video(found: Floats, truth: Floats, tious: Floats) -> Bools:
 
 
 def _first_come(proposals: list[int], segments: list[int]) -> list[int]:
-    """The proposals that get a segment, of pairs in order of choice: each takes the first that is still free."""
+    """The proposals that get a segment, from pairs in order of preference: each takes the first free one."""
     taken: dict[int, int] = {}
     served: set[int] = set()
     for proposal, segment in zip(proposals, segments, strict=True):

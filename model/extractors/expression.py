@@ -2,8 +2,7 @@
 
 Both map grey faces `(batch, 1, side, side)` in [0, 1] to an embedding `(batch, 256)` and to what linear heads read
 from it: eight emotions (FER+, Barsoum et al. 2016), sentiment, 52 blendshapes (the names of ARKit and MediaPipe), and
-whether there is a face at all. Pixel normalisation happens inside the nets, so every caller hands over plain grey
-values.
+whether there is a face at all. Pixel normalisation is part of the nets, so callers pass plain grey values.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Readings(NamedTuple):
 
 
 class _Heads(nn.Module):
-    """What is read from an embedding beside the emotion: every reading is linear, so the embedding holds it, too."""
+    """The heads besides the emotion. Every head is linear, so the embedding contains its information, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +121,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, squeeze_excite: bool = False) -> None:
         super().__init__()
         last_norm = nn.BatchNorm2d(outputs)
-        nn.init.zeros_(last_norm.weight)  # the block starts as its shortcut alone, which learns faster
+        nn.init.zeros_(last_norm.weight)  # zero: the block starts as its shortcut only, which trains faster
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
@@ -141,8 +140,8 @@ class ResidualBlock(nn.Module):
 class ExpressionNet(nn.Module):
     """The net that ships: 2×2 space-to-depth stem, four residual blocks, pooled, batch-normalised embedding.
 
-    Space-to-depth keeps every pixel at a quarter of the stem's cost. The batch norm behind the pooling gives
-    the embedding zero mean and unit variance per channel, which is what nets that read it like.
+    Space-to-depth keeps every pixel at a quarter of the stem's cost. The batch norm after the pooling gives the
+    embedding zero mean and unit variance per channel, which helps the networks that use it.
     """
 
     def __init__(self) -> None:
@@ -183,7 +182,7 @@ class ResEmoteNet(nn.Module):
     """ResEmoteNet (Roy et al. 2024), about 80 M parameters, on grey input.
 
     Convolutional stem 64/128/256, squeeze-excite, three residual blocks to 2048 channels, adaptive average
-    pooling, dense layers 1024/512/256. The embedding is the 256-d layer, standardised for whoever reads it.
+    pooling, dense layers 1024/512/256. The embedding is the 256-d layer, standardised.
     """
 
     def __init__(self) -> None:
@@ -209,7 +208,7 @@ class ResEmoteNet(nn.Module):
 class ServedExpression(nn.Module):
     """What is exported: the embedding and probabilities.
 
-    With `mirror`, all are averaged over each face and its mirror image: an expression has no side.
+    With `mirror`, outputs are averaged over each face and its mirror image, because expressions are symmetric.
     """
 
     def __init__(self, net: nn.Module, mirror: bool) -> None:

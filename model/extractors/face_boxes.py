@@ -1,4 +1,4 @@
-"""Boxes of faces, NumPy only: what the detector's raw output, its validation and its users share."""
+"""Face boxes, NumPy only; shared by the detector, its validation and its users."""
 
 from __future__ import annotations
 

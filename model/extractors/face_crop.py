@@ -1,4 +1,4 @@
-"""The one rule that turns a detected face into the expression net's input, in training and in serving."""
+"""Turns a detected face into the expression net's input, in training and in serving."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def crop_face(
 
 
 def _square(image: NDArray[np.uint8], left: float, top: float, side: float) -> NDArray[np.uint8]:
-    """The square at whole pixels, by index so that a huge box costs no more than its own area."""
+    """The square at whole pixels, by indexing, so that a huge box costs no more than its own area."""
     pixels = max(round(side), 1)
     rows = np.clip(np.arange(pixels) + round(top), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(pixels) + round(left), 0, image.shape[1] - 1)

@@ -1,9 +1,9 @@
 """A small anchor-free face detector, trained by this project: the network, its targets, its loss, its export.
 
-One luminance channel goes in: faces are found by structure, so grey and oddly coloured video cost nothing. Every
-cell of three grids (strides 8, 16 and 32) predicts a score and the distances to the four sides of a box. The score
-is trained towards the overlap of the predicted with the true box (quality focal loss, arXiv:2006.04388), the box
-with generalized IoU (arXiv:1902.09630); cells near the centre of a face are positive, as in FCOS (arXiv:1904.01355).
+One luminance channel goes in: faces are found by structure, so grey and oddly coloured video cost nothing. Each cell of
+three grids (strides 8, 16 and 32) predicts a score and the distances to the four sides of a box. The score is trained
+towards the overlap of the predicted with the true box (quality focal loss, arXiv:2006.04388), the box with generalized
+IoU (arXiv:1902.09630); cells near the centre of a face are positive, as in FCOS (arXiv:1904.01355).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class Targets(NamedTuple):
-    """What each of A cells should say: boxes (batch, A, 4) in pixels, positive and counted masks (batch, A)."""
+    """The training targets of A cells: boxes (batch, A, 4) in pixels, and positive and counted masks (batch, A)."""
 
     boxes: Tensor
     positive: Tensor
@@ -119,10 +119,10 @@ def cell_centres(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def assign(faces: Tensor, ignored: Tensor, height: int, width: int) -> Targets:
-    """Which cell answers for which face. `faces` and `ignored` are (batch, G, 4) boxes, padded with zeros.
+    """Assign faces to cells. `faces` and `ignored` are (batch, G, 4) boxes, padded with zeros.
 
-    A face belongs to the level of its size; there, the cells around its centre are positive. Cells inside an
-    ignored box (a face too small or too cut off to be labelled) count for nothing.
+    A face belongs to the level of its size; there, the cells around its centre are positive. Cells inside an ignored
+    box (a face too small or too cropped to be labelled) are not counted.
     """
     centres, strides = cell_centres(height, width)
     low = torch.tensor([lo / LEVEL_OVERLAP for lo, _ in LEVEL_SIDES])[(strides.log2() - 3).long()]

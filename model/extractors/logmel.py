@@ -1,4 +1,4 @@
-"""Sound as the network sees it: log-mel spectrogram, two frames per video frame, 32 per snippet.
+"""The network's sound input: a log-mel spectrogram, two frames per video frame, 32 per snippet.
 
 Two rules, both `(power in dB + 50) / 80` reshaped to `(time, 32, 60)`:
 
@@ -30,9 +30,9 @@ SILENCE_DBFS = -60.0
 """A snippet whose RMS is below this (dB relative to full scale) counts as digital silence: not present."""
 
 NORMAL_LEVEL = -7.0
-"""Where `normalize_level` puts a recording: mean band power in dB of its typical loud snippet."""
+"""The target of `normalize_level`: mean band power in dB of a typical loud snippet."""
 MAX_GAIN = 45.0
-"""Gain in dB beyond which a recording is not changed: what is fainter is silence, not quiet sound."""
+"""Maximum gain in dB. A recording that would need more counts as silence and is not changed."""
 FAINTEST_LEVEL = -75.0
 """Snippets below this (mean band power in dB; white noise at -89 dBFS) are silence at any gain."""
 FAINTEST_BAND = -55.0
@@ -77,7 +77,7 @@ def scale_db(decibels: FloatArray) -> FloatArray:
 
 
 SILENT_VALUE = float((10 * np.log10(POWER_FLOOR) + DB_OFFSET) / DB_SCALE)
-"""What every band of digital silence is under the serving rule."""
+"""The value of every band of digital silence under the serving rule."""
 
 
 def _log_mel(samples: Samples) -> FloatArray:
@@ -85,7 +85,7 @@ def _log_mel(samples: Samples) -> FloatArray:
     frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32, copy=False), N_FFT)[::HOP]
     spectrum = np.fft.rfft(frames * _window(), axis=1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    # Not `@`: waking BLAS threads for so little costs up to a hundred times the product itself.
+    # Not `@`: for such a small product, waking BLAS threads costs up to a hundred times the product itself.
     mel = np.einsum("tf,mf->tm", power, _mel_basis())
     return scale_db(10 * np.log10(np.maximum(mel, POWER_FLOOR)))
 
@@ -94,15 +94,15 @@ class SpectrogramStream:
     """The serving rule over mono 16 kHz PCM that arrives in chunks; the result never depends on the chunks.
 
     Frames are centred (frame i looks at samples i * HOP +- 512; beyond both ends there are zeros). `push`
-    returns the snippets that became complete, shape (snippets, 32, 60). Less than three snippets of samples
-    are held at any time, and each snippet is computed alone, so results agree to the last bit.
+    returns the snippets that became complete, shape (snippets, 32, 60). Fewer than three snippets of samples are kept
+    at any time, and each snippet is computed separately, so results are bit-identical.
     """
 
     def __init__(self) -> None:
         self._pending = np.zeros(N_FFT // 2, np.float32)
 
     def push(self, chunk: Samples) -> FloatArray:
-        """Add samples in [-1, 1], shape (samples,), and return what can be told now."""
+        """Add samples in [-1, 1], shape (samples,), and return the snippets that are now complete."""
         snippets: list[FloatArray] = []
         for start in range(0, len(chunk), SNIPPET_SAMPLES):
             piece = chunk[start : start + SNIPPET_SAMPLES].astype(np.float32, copy=False)
@@ -113,7 +113,7 @@ class SpectrogramStream:
         return np.stack(snippets) if snippets else np.empty((0, FRAMES, MELS), np.float32)
 
     def finish(self) -> FloatArray:
-        """Zeros after the last sample complete the last snippet that holds any; (0 to 2, 32, 60)."""
+        """Complete the last snippets with zeros after the last sample; (0 to 2, 32, 60)."""
         left = max(0, len(self._pending) - N_FFT // 2)
         tail = -left % SNIPPET_SAMPLES + N_FFT // 2 if left else 0
         return self.push(np.zeros(tail, np.float32))
@@ -154,7 +154,7 @@ def level_gain(levels: FloatArray, target: float = NORMAL_LEVEL) -> float:
     """The gain in dB that brings a recording to `target`, from the levels (time,) of its snippets.
 
     A recording's level is the median of its loud snippets: those within 20 dB of the 90th percentile of all that
-    are not silent. Neither silence nor one bang moves it. A recording of silence has no gain: 0.
+    are not silent. Neither silence nor a single bang affects it. A recording of silence has no gain: 0.
     """
     audible = levels[levels > FAINTEST_LEVEL]
     if not len(audible):
@@ -166,7 +166,8 @@ def level_gain(levels: FloatArray, target: float = NORMAL_LEVEL) -> float:
 def apply_gain(features: FloatArray, gain: float) -> FloatArray:
     """The log-mel (time, 32, 60) of the same sound `gain` dB louder; silent snippets stay as they are.
 
-    Bands are held above `FAINTEST_BAND`: below it, a quiet copy of a recording holds nothing but rounding.
+    Bands are limited to at least `FAINTEST_BAND`, because below it a quiet copy of a recording contains only rounding
+    errors.
     """
     louder = np.maximum(features + np.float32(gain / DB_SCALE), (FAINTEST_BAND + DB_OFFSET) / DB_SCALE)
     sounds = snippet_levels(features) > FAINTEST_LEVEL
@@ -180,10 +181,10 @@ def levels_heard(levels: FloatArray, gain: float, target: float = NORMAL_LEVEL) 
 
 
 def normalize_level(features: FloatArray, target: float = NORMAL_LEVEL) -> tuple[FloatArray, BoolArray]:
-    """A whole recording at the usual level, and where it holds sound: (time, 32, 60), (time,).
+    """A whole recording at the standard level, and where it has sound: (time, 32, 60), (time,).
 
-    In dB a gain is an offset, so a quiet and a loud copy of a recording become the same. Serving does this while
-    sound streams in (`worker/features/audio.py`), training on what it has composed.
+    In dB a gain is an offset, so a quiet and a loud copy of a recording become the same. Serving does this in streaming
+    (`worker/features/audio.py`), training on composed recordings.
     """
     levels = snippet_levels(features)
     gain = level_gain(levels, target)
@@ -200,7 +201,7 @@ def tsl300_sample_rate(fps: float) -> int:
 
 def tsl300_decibels(samples: Samples, sample_rate: int, fps: float) -> FloatArray:
     """The benchmark's spectrogram in dB, shape (frames, 60), of samples (channels, samples) or (samples,)."""
-    import librosa  # brings numba: seconds and memory that serving does without
+    import librosa  # imported here, because it loads numba, which takes seconds and memory that serving does not need
 
     mono = samples.mean(axis=0) if samples.ndim == 2 else samples
     pcm = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.float32) / 32768

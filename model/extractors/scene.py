@@ -1,9 +1,9 @@
-"""What FSENet reads in I3D's features: how likely I3D's own classifier finds groups of actions, and a few main axes.
+"""FSENet's view of I3D's features: the probabilities of groups of actions by I3D's classifier, and a few principal
+axes.
 
-1024 features of few training videos are learned by heart. The classifier of the pre-training has seen 300,000 videos:
-what it takes for crying or laughing is evidence of sentiment, what it takes for an instrument or an animal is evidence
-of another cause of what is heard. Everything but the axes is fixed by the weights; the axes are fitted on training
-pictures.
+With few training videos, a network would overfit to 1024 features. The pre-trained classifier has seen 300,000 videos:
+crying or laughing is evidence of sentiment, and an instrument or an animal is evidence of another source of the sound.
+Only the axes are fitted, on training pictures; the rest is fixed by the weights.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""Groups of Kinetics-400's classes that are read, each as the logarithm of the sum of its classes' probabilities."""
+"""The groups of Kinetics-400 classes. Each value is the logarithm of the sum of the group's probabilities."""
 LEAST = 1e-3
-"""Added to a group's probability: below it, differences mean nothing."""
+"""Added to a group's probability, because differences below it are meaningless."""
 FURTHEST = 4.0
-"""Coordinates beyond so many deviations of the training pictures are cut."""
+"""Coordinates are clipped at this many standard deviations of the training pictures."""
 
 
 class SceneReader(nn.Module):

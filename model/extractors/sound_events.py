@@ -1,4 +1,4 @@
-"""What a sound is: the events that the audio encoder tells apart."""
+"""The sound events that the audio encoder distinguishes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVENTS = (
 
 
 class EventHead(nn.Module):
-    """Embeddings (..., dim) of snippets to logits (..., events); each event is told for itself."""
+    """Converts embeddings (..., dim) of snippets to independent logits (..., events)."""
 
     def __init__(self, dim: int, dropout: float = 0.3) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The audio front end of FSENet: log-mel snippets to embeddings that know how something is said.
+"""The audio front end of FSENet: converts log-mel snippets to embeddings of the tone of voice.
 
-Snippets are contiguous in time, so they are laid end to end and read as one spectrogram: 2-D convolutions,
-then dilated 1-D ones that see about 2 s to either side, then statistics over each snippet's own frames.
+Snippets are contiguous, so they are joined to one spectrogram: 2-D convolutions, then dilated 1-D ones with a context
+of about 2 s on both sides, then statistics over each snippet's own frames.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from sentiloc.model.extractors.logmel import DB_OFFSET, DB_SCALE, FRAMES, MELS
 from sentiloc.model.extractors.sound_events import EVENTS, EventHead
 
 LEVEL_SNIPPETS = 6
-"""Loudness is judged against this many snippets (3.8 s) to either side: gain must not look like emotion."""
+"""Loudness is relative to this many snippets (3.8 s) on both sides, so that gain does not look like emotion."""
 LEVEL_FLOOR = 1e-5
-"""Mean band power below which sound is no longer turned up: hiss stays hiss."""
+"""Mean band power below which sound is not amplified, so that hiss stays quiet."""
 RANGE_DB = 60.0
 AROUND_SNIPPETS = 3
-"""A snippet is read together with this many (1.9 s) to either side, about an utterance."""
+"""A snippet is combined with this many (1.9 s) on both sides, about one utterance."""
 DB_UNIT = 20.0
 
 
@@ -45,7 +45,7 @@ def _spread(present: Tensor, steps: int) -> Tensor:
 def relative_level(audio: Tensor, present: Tensor) -> Tensor:
     """Log-mel (batch, time, 32, 60) in units of 20 dB against the mean power of the present surroundings.
 
-    `present` is (batch, time) of 0 and 1. Absent snippets become 0, whatever they held (NaN too).
+    `present` is (batch, time) of 0 and 1. Absent snippets become 0, whatever they contained (even NaN).
     """
     here = present[:, :, None, None] > 0
     decibels = torch.where(here, audio, 0.0) * DB_SCALE - DB_OFFSET
@@ -75,8 +75,8 @@ class _Convolution(nn.Module):
 class SpeechEncoder(nn.Module):
     """Log-mel (batch, time, 32, 60), presence (batch, time) -> embeddings (batch, time, dim), any time >= 1.
 
-    What an absent snippet holds changes nothing, and absent snippets at either end are the same as none at
-    all; an absent snippet's own embedding is learned.
+    The content of an absent snippet has no effect, and absent snippets at the ends have none either. The embedding of
+    an absent snippet is learned.
     """
 
     def __init__(self, config: SpeechConfig | None = None) -> None:
@@ -122,7 +122,7 @@ class SpeechEncoder(nn.Module):
 
 
 class SpeechHeads(nn.Module):
-    """What the encoder is pretrained to tell: sentiment and emotion of utterances, sentiment of snippets."""
+    """The pre-training heads of the encoder: sentiment and emotion of utterances, sentiment of snippets."""
 
     def __init__(self, dim: int, emotions: int, dropout: float = 0.3) -> None:
         super().__init__()
@@ -145,13 +145,13 @@ class SpeechHeads(nn.Module):
 
 
 class VoiceReader(nn.Module):
-    """Log-mel (batch, time, 32, 60), presence (batch, time) -> what a voice sounds like (batch, time, outputs).
+    """Log-mel (batch, time, 32, 60), presence (batch, time) -> readings of the voice (batch, time, outputs).
 
     Log-probabilities of the heads: sentiment of the snippet (4), its sentiment (3) and emotion as if it were an
-    utterance, and both of the 4.5 s around it; zeros where no sound is present. Unlike embeddings they mean the
-    same whichever encoder gave them, so a network may learn from an encoder that has not heard the training
-    voices and be served with one that has heard them all. With `whole`, the embeddings stand before them; with
-    `events`, the posteriors of `EVENTS` stand behind them, in [0, 1].
+    utterance, and both of the 4.5 s around it; zeros where no sound is present. Unlike embeddings, they mean the same
+    for every encoder. So a network can be trained with an encoder that has not heard the training voices, and served
+    with one that has heard all. With `whole`, the embeddings come before them; with `events`, the posteriors of
+    `EVENTS` in [0, 1] come after them.
     """
 
     def __init__(

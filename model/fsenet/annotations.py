@@ -1,4 +1,4 @@
-"""The label files of a TSL300 / CMU-MOSEI folder, each value checked where it is read.
+"""Reads and checks the label files of a TSL300 / CMU-MOSEI folder.
 
 - `gt.json`, `videosenti_gt.json`: segments in seconds, labels "n" and "p"
 - `fps_dict.json`, `len_duration_dict.json`: the videos' own frame rate; duration in seconds (optional)
@@ -25,7 +25,7 @@ POINT_FILES = ("point_gaussian/point_labels.csv", "point_label.csv", "point_labe
 SEGMENT_FILES = ("videosenti_gt.json", "gt.json")
 RATE_FILE, DURATION_FILE = "fps_dict.json", "len_duration_dict.json"
 LEAST_RATE, LARGEST_RATE = 1.0, 240.0
-"""Frame rates outside are taken for a mistake."""
+"""Frame rates outside this range are treated as mistakes."""
 _POINT_COLUMNS = ("video_id", "point", "class_index")
 _SHOWN = 40
 
@@ -36,16 +36,16 @@ Points = tuple[tuple[int, int], ...]
 
 @dataclass(slots=True)
 class Problems:
-    """What is wrong with a data set, gathered so that one run reports all of it."""
+    """Collects the problems of a data set, so that all are reported at once."""
 
     found: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
-        """Note one problem, beginning with the file's name."""
+        """Add one problem; it begins with the file's name."""
         self.found.append(text)
 
     def check(self) -> None:
-        """Raise `invalid_data` if anything was noted; one problem is one line."""
+        """Raise `invalid_data` if there are problems, one per line."""
         if len(self.found) == 1:
             raise SentilocError(ErrorCode.INVALID_DATA, self.found[0])
         if self.found:
@@ -60,8 +60,8 @@ class Problems:
 class Annotations:
     """Labels of a folder by video name; `points` count frames at the video's own frame rate.
 
-    `points_file` is where the points were read, None without such a file; `lines` are their lines in it.
-    `broken` says that a file holds something wrong, so that what is missing may be there.
+    `points_file` is the file of the points, if any; `lines` are their lines in it. `broken` means that a file has
+    errors, so that missing labels may not really be missing.
     """
 
     fps: dict[str, float]
@@ -74,14 +74,14 @@ class Annotations:
 
 
 def label_files(folder: Path, points_file: Path | None = None) -> list[Path]:
-    """All files that say something about a folder's videos, present or not."""
+    """All files that can describe a folder's videos, present or not."""
     names = (*SEGMENT_FILES, RATE_FILE, DURATION_FILE, "split_train.txt", "split_test.txt", "spec.json")
     points = find_points(folder, points_file)
     return [folder / name for name in names] + ([points] if points else [])
 
 
 def find_points(folder: Path, points_file: Path | None = None) -> Path | None:
-    """The point file: the one that is named, else the first of `POINT_FILES` that is there."""
+    """The point file: the given one, else the first of `POINT_FILES` that exists."""
     return points_file or next((folder / name for name in POINT_FILES if (folder / name).exists()), None)
 
 
@@ -112,7 +112,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def read_annotations(folder: Path, points_file: Path | None, problems: Problems) -> Annotations:
-    """Frame rates, durations, segments and points of a folder; a file that is absent gives nothing."""
+    """Read frame rates, durations, segments and points of a folder. Files may be absent."""
     noted = len(problems.found)
     points = find_points(folder, points_file)
     segments: dict[str, tuple[SegmentLabel, ...]] = {}
@@ -204,7 +204,7 @@ def _segment(annotation: dict[str, Any]) -> SegmentLabel:
 
 
 def _read_numbers(path: Path, problems: Problems, bounds: tuple[float, float]) -> dict[str, float]:
-    """Numbers by video in (lower, upper]; the lower bound itself is out where it is 0."""
+    """Read one number per video within (lower, upper]."""
     if not path.exists():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Multi-head cross attention over time: whole video, or a band of it at linear cost."""
+"""Multi-head cross attention over time: over the whole video, or over a band at linear cost."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ AttentionKind = Literal["normalized", "plain"]
 _ALL = slice(None)
 _ROTARY_BASE = 500.0
 _LEAST_RMS = 0.02
-"""Added to the size of a query or key: a step that does not differ from its video's mean asks for nothing."""
+"""Added to the norm of a query or key, so that a step that equals its video's mean attends to nothing in particular."""
 _LOCALITY = 6.0
-"""Logit that the most local head gives to its own step at the start, above steps far away."""
+"""Initial logit of the most local head for its own step, relative to distant steps."""
 
 
 class CrossAttention(nn.Module):
-    """MHAttn(query, key, value) of equations 1 and 2, with padded keys left out.
+    """MHAttn(query, key, value) of equations 1 and 2, with padded keys masked.
 
-    The paper does not say how its queries and keys are scaled. "plain" is the textbook form. On streams that
-    have passed a ReLU its logits hardly differ between steps (deviation 0.15 at the start), so it begins as a mean
-    over time, and the gradients that could change this are smaller than a coupled weight decay. "normalized"
-    removes from queries and keys what is common to all steps of the video, gives each step the same size, and
-    learns one temperature a head: logits start with a deviation of one, whatever the size of the weights.
+    The paper does not say how its queries and keys are scaled. "plain" is the textbook form. After a ReLU its logits
+    hardly differ between steps (standard deviation 0.15 at the start), so it starts as a mean over time. The gradients
+    that could change this are smaller than a coupled weight decay. "normalized" subtracts the video's mean from queries
+    and keys, normalizes each step, and learns one temperature per head. Logits then start with a standard deviation of
+    one, whatever the size of the weights.
 
-    With `rotary`, half of each head's features turn with time, and learned offsets of queries and keys make a
-    preference for a distance in time out of it; heads start between "anywhere" and "near". "plain" turns all
-    features. With `window`, a query at t sees keys with |t - s| <= window only, in blocks, so that cost and
-    memory grow linearly with T. Dropout falls on the output, not on the attention weights: those stay inside
-    the fused kernel, whose memory is linear in T.
+    With `rotary`, half of each head's features are rotated with time. Learned offsets of queries and keys turn this
+    into a preference for a distance in time; heads start between "anywhere" and "near". "plain" rotates all features.
+    With `window`, a query at t sees keys with |t - s| <= window only, in blocks, so that cost and memory grow linearly
+    with T. Dropout is applied to the output, not to the attention weights, which stay inside the fused kernel, whose
+    memory is linear in T.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CrossAttention(nn.Module):
         q, k = self.compared(query, key, valid)
         v = self._split(self.value(value))
         if self.window is None:
-            # Without a mask the fused kernel takes its fastest path; a mask of ones would cost it.
+            # Without a mask the fused kernel takes its fastest path; even a mask of ones would prevent that.
             mask = None if valid is None else valid[:, None, None, :]
             attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         else:
@@ -86,9 +86,9 @@ class CrossAttention(nn.Module):
     def weights(
         self, query: Tensor, key: Tensor, valid: Tensor | None = None, rows: slice = _ALL
     ) -> tuple[Tensor, Tensor]:
-        """Attention weights of the queries in `rows`, (B, heads, rows, T), and which keys each may see (B, rows, T).
+        """Attention weights of the queries in `rows`, (B, heads, rows, T), and the keys visible to each (B, rows, T).
 
-        For a look at them: cost and memory grow with rows times T. A query that may see none sees all, as in the
+        For inspection only: cost and memory grow with rows times T. A query without visible keys sees all, as in the
         kernel.
         """
         q, k = self.compared(query, key, valid)
@@ -108,7 +108,7 @@ class CrossAttention(nn.Module):
 
 
 def standard_size(x: Tensor, valid: Tensor | None) -> Tensor:
-    """x (B, heads, T, n) less its mean over the valid steps, each step's features with a mean square of one."""
+    """x (B, heads, T, n) minus its mean over the valid steps, scaled to a mean square of one for each step."""
     x = x.float()
     if valid is None:
         rest = x - x.mean(2, keepdim=True)
@@ -119,7 +119,7 @@ def standard_size(x: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Rotary position embedding of x (B, heads, T, n): pairs of features turn with time."""
+    """Rotary position embedding of x (B, heads, T, n): pairs of features are rotated with time."""
     half = x.shape[-1] // 2
     steps = torch.arange(x.shape[-2], device=x.device, dtype=torch.float32)
     angles = steps[:, None] * _rates(half).to(x.device)
@@ -129,8 +129,8 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def _rotate_half(x: Tensor) -> Tensor:
-    """The first half of the features turns, the others compare what a step holds wherever it is."""
-    # If all features turned, two equal steps far apart could not be recognised as equal.
+    """Rotate the first half of the features. The others compare the content of steps wherever they are."""
+    # If all features were rotated, two equal steps far apart could not be recognized as equal.
     turning = _turning(x.shape[-1])
     return torch.cat([rotate(x[..., :turning]), x[..., turning:]], dim=-1)
 
@@ -140,7 +140,7 @@ def _turning(features: int) -> int:
 
 
 def _rates(pairs: int) -> Tensor:
-    """Radians a snippet of each pair of turning features."""
+    """Radians per snippet of each pair of rotated features."""
     return _ROTARY_BASE ** (-torch.arange(pairs, dtype=torch.float32) / pairs)
 
 
@@ -161,7 +161,7 @@ def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window
     band.
     """
     time = q.shape[2]
-    # Whole blocks only: the last one is filled up with steps that no query may see.
+    # Whole blocks only: the last one is padded with steps that no query may see.
     pad = -time % window
     if valid is None:
         valid = torch.ones_like(q[:, 0, :, 0], dtype=torch.bool)
@@ -191,7 +191,7 @@ def _neighbours(x: Tensor, window: int) -> Tensor:
 
 
 def _band(window: int, device: torch.device) -> Tensor:
-    """Which of 3 * window keys a block's query may see, (window, 3 * window)."""
+    """The keys, of 3 * window, that a block's query may see, (window, 3 * window)."""
     query = torch.arange(window, device=device)[:, None] + window
     key = torch.arange(3 * window, device=device)[None, :]
     return (query - key).abs() <= window

@@ -1,6 +1,4 @@
-"""Items to padded batches. Every choice of order is a function of (seed, epoch), so a resumed run repeats
-it.
-"""
+"""Turns items into padded batches. The order depends only on (seed, epoch), so a resumed run repeats it."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ _POOL_BATCHES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Padded inputs, masks (B, T) and labels. A stream that the network does not take is None."""
+    """Padded inputs, masks (B, T) and labels. A stream that the network does not use is None."""
 
     streams: dict[str, Tensor | None]
     present: dict[str, Tensor]
@@ -50,11 +48,11 @@ class Batch:
         return {**self.streams, **masks, "valid": None if bool(self.valid.all()) else self.valid}
 
     def without_streams(self, probability: float, generator: torch.Generator) -> Batch:
-        """Hide whole streams of single videos, each with this probability, but never all that a video has."""
+        """Mask whole streams of single videos, each with this probability, but never all streams of a video."""
         names = [name for name, x in self.streams.items() if x is not None]
         draw = torch.rand(len(self.valid), len(names), generator=generator).to(self.valid.device)
         held = torch.stack([(self.present[name] & self.valid).any(1) for name in names], dim=1)
-        # A video without any stream would teach that nothing means something; one that it really has stays.
+        # A video without any stream would only teach noise, so one of its present streams is kept.
         spared = torch.where(held, draw, -1.0).argmax(1, keepdim=True)
         hidden = (draw < probability).scatter(1, spared, False)
         present = {name: self.present[name] & ~hidden[:, index, None] for index, name in enumerate(names)}
@@ -70,12 +68,12 @@ def epoch_batches(
     if bucket:
         pool = _POOL_BATCHES * batch_size
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
-        # Sorting within pools of a few batches: little padding, and still another grouping each epoch.
+        # Sort within pools of a few batches: little padding, but a different grouping in each epoch.
         order = np.concatenate(
             [part[np.argsort([lengths[i] for i in part], kind="stable")] for part in pools]
         )
     batches = [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
-    # Otherwise each pool would run from its shortest videos to its longest.
+    # Otherwise each pool would run from the shortest videos to the longest.
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
@@ -91,7 +89,7 @@ def collate(items: Sequence[Item], config: FSENetConfig, supervision: Supervisio
 
 
 def labels_of(items: Sequence[Item], time: int, supervision: Supervision) -> Labels:
-    """What a supervision setting lets training see; `point` reads points only, `video` classes only."""
+    """The labels that a supervision setting uses: `point` only points, `video` only classes."""
     used = None
     if any(item.ignored is not None for item in items):
         used = ~_pad(

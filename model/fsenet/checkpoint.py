@@ -21,7 +21,7 @@ def network_state(network: FSENet) -> dict[str, Any]:
 def load_fsenet(path: Path, audio_encoder: nn.Module | None = None) -> FSENet:
     """The network of a `best.pt` or `last.pt`, in evaluation mode.
 
-    A network that was trained with an audio encoder of the caller's needs one of the same kind here.
+    A network that was trained with a caller's audio encoder needs one of the same kind here.
     """
     content = load_checkpoint(path)
     try:

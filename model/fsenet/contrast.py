@@ -20,7 +20,7 @@ _NOTHING = -1e4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContrastReading:
-    """How equation 6 is read; the fields of the same names in `LossConfig`, which gives the reasons."""
+    """The interpretation of equation 6. `LossConfig` has fields of the same names and gives the reasons."""
 
     contrast: Literal["anchor", "own"] = "anchor"
     prototypes: Literal["video", "batch"] = "video"
@@ -101,7 +101,7 @@ def contrast_loss(
     for index in range(points.shape[-1]):
         positive = _log_sum(logits[..., index], near[..., index])
         against = _against(logits, near, valid & ~points.any(-1), index, reading)
-        # -log(p / (p + n)) from log p and log n, without leaving the logarithm.
+        # -log(p / (p + n)) from log p and log n, computed in log space for numerical stability.
         share = torch.stack([positive, *against]).logsumexp(0) - positive
         loss = loss + torch.where(near[..., index].any(1), share, torch.zeros_like(share)).mean()
     return loss
@@ -119,7 +119,7 @@ def _prototypes(features: Tensor, points: Tensor, over: Literal["video", "batch"
 def _against(
     logits: Tensor, near: Tensor, unannotated: Tensor, index: int, reading: ContrastReading
 ) -> list[Tensor]:
-    """Log sums (B,) of what stands against class `index` in each video, the denominator's second part."""
+    """Log sums (B,) of the negatives of class `index` in each video, the second part of the denominator."""
     rest = unannotated & ~near[..., index]
     if reading.negatives == "rest":
         return [_log_sum(logits[..., index], rest)]
@@ -129,7 +129,7 @@ def _against(
         term = _log_sum(compared, near[..., other])
         # With prototypes of the batch, the negatives are those of all its videos, too.
         terms.append(term if reading.prototypes == "video" else term.logsumexp(0).expand(len(term)))
-    # A batch of one class has no negatives of another; without this its loss and gradient were 0.
+    # A batch of one class has no negatives of another; without this its loss and gradient would be 0.
     if reading.prototypes == "batch" and not bool(near[..., others].any()):
         return [_log_sum(logits[..., index], rest)]
     return terms
@@ -140,7 +140,7 @@ def semantics_contrast(
 ) -> Tensor:
     """PSSC on F_mix: points (B, T, C), valid (B, T) -> scalar; the choice of steps carries no gradient."""
     features = output.fused.float()
-    # Which steps are near is a choice, not something to optimise: its gradient would pull all steps together.
+    # The choice of near steps must not be optimized: its gradient would pull all steps together.
     with torch.no_grad():
         distances = point_distances(features, points, distance)
         near = nearest_steps(distances, output.saliency.float(), points, valid, k, disjoint=reading.disjoint)

@@ -1,7 +1,7 @@
-"""TSL300 / CMU-MOSEI folders to items: the published layout and the one that extraction writes.
+"""Loads items from TSL300 / CMU-MOSEI folders, in the published layout and in that of extraction.
 
 Label files are those of `model/fsenet/annotations.py`; features lie in `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`.
-Everything is checked before training starts; all problems come in one error, each by its file's name.
+Everything is checked before training starts. One error lists all problems with their files.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 SLACK = 1.05
-"""Labels may lie this much beyond the end of the features, as streams that end a little early do."""
+"""Labels may exceed the end of the features by this much, because streams may end a little early."""
 _AGREEMENT = 0.25
 """Share by which frame rate × duration may differ from the frames that the features cover."""
 
@@ -53,7 +53,7 @@ def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **opt
     """The network that fits a folder's features: by its spec.json, else by the shapes of the first video's
     files.
 
-    Raises `spec_mismatch` where a spec is given and the folder was extracted under another.
+    Raises `spec_mismatch` if a spec is given and the folder was extracted under another one.
     """
     stored = read_spec(folder)
     if stored is not None and spec is not None and stored.features_hash != spec.features_hash:
@@ -68,11 +68,11 @@ def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **opt
 
 
 def folder_spec(folder: Path, network: FSENetConfig, face_encoder: str) -> ModelSpec:
-    """The spec of a network that was trained on the folder: the folder's own less the streams that are not used.
+    """The spec of a network trained on the folder: the folder's spec without unused streams.
 
-    The published layout has none. Its package is served at 25 frames a second with the extractors that there are,
-    whose features are near those of the benchmark's and not the same: `face_encoder` for faces, I3D-RGB for pictures
-    and the serving log-mel for sound. Raises `spec_mismatch` for features that no extractor here makes.
+    The published layout has no spec. Its package is served at 25 frames per second with the available extractors, whose
+    features are similar to the benchmark's, but not equal: `face_encoder` for faces, I3D-RGB for pictures and the
+    serving log-mel for sound. Raises `spec_mismatch` for features that no extractor here makes.
     """
     stored = read_spec(folder)
     if stored is not None:
@@ -106,7 +106,7 @@ def load_items(
     """All videos of a split; raises one `invalid_data` that lists every missing, torn or misshapen file, and every
     label that lies outside its video.
 
-    supervision: what the labels are for; labels that it reads and that are missing are an error too.
+    supervision: missing labels are an error if this supervision uses them.
     """
     names, problems = read_split(folder, split), Problems()
     labels = read_annotations(folder, points_file, problems)
@@ -127,7 +127,7 @@ def _check_supervision(
     supervision: Supervision | None,
     problems: Problems,
 ) -> None:
-    """Note the labels that a supervision setting reads and that are not there."""
+    """Report missing labels that a supervision setting uses."""
     if supervision == "full":
         lacking = [name for name in names if name not in labels.segments]
         if lacking:
@@ -143,7 +143,7 @@ def _check_supervision(
 
 
 def _check_records(folder: Path, labels: Annotations, problems: Problems) -> None:
-    """Rates and durations must be those that extraction wrote down."""
+    """Rates and durations must be those recorded during extraction."""
     for name, record in read_records(folder).items():
         for path, stated in ((RATE_FILE, labels.fps), (DURATION_FILE, labels.durations)):
             written = record.get(path)

@@ -1,4 +1,4 @@
-"""What a trained FSENet attends to: the entropy of its attention against that of a plain mean over time."""
+"""Diagnoses the attention of a trained FSENet: its entropy relative to that of a plain mean over time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def relative_entropy(
 ) -> Tensor:
     """Entropy of the attention weights over that of uniform ones, (B, heads): mean over the valid queries.
 
-    query, key (B, T, d), valid (B, T). 1 is a mean over all visible steps, 0 looks at one step. Queries that see one
-    key only count for nothing; a video of such queries alone has 1.
+    query, key (B, T, d), valid (B, T). 1 means a mean over all visible steps, 0 a single step. Queries with one visible
+    key are not counted; a video with only such queries has 1.
     """
     shares = [
         _shares(*attention.weights(query, key, valid, slice(start, start + _ROWS)))
         for start in range(0, query.shape[1], _ROWS)
     ]
-    # Rows in slices: the weights of a long video are T x T.
+    # In slices of rows, because the weights of a long video are T x T.
     share = torch.cat(shares, dim=-1)
     counted = ~share.isnan() if valid is None else ~share.isnan() & valid[:, None]
     total = torch.where(counted, share, 0.0).sum(-1)

@@ -1,4 +1,4 @@
-"""Several FSENets that see the same streams and are served as one: the mean of what they say."""
+"""Several FSENets with the same streams that are served as one network: the mean of their outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentiloc.model.fsenet.network import FSENet, FSENetConfig, FSENetOutput, en
 
 
 class Reading(nn.Module):
-    """An FSENet that knows of whole features only what is read in them, by fixed linear maps.
+    """An FSENet behind fixed linear maps, which reduce whole features to the readings that it was trained on.
 
     `audio` (n, dim) and `face` (m, dim) are those maps; the network was trained on their n and m values.
     """
@@ -39,10 +39,10 @@ class Reading(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Networks that take the same streams, their scores averaged, with one encoder of a stream for all of them.
+    """Networks with the same streams, whose scores are averaged. They share one encoder per stream.
 
-    Without `audio_encoder` the members' own audio goes in (B, T, dim), with it log-mel (B, T, *audio_shape). Without
-    `visual_encoder` their own visual readings go in, with it features (B, T, visual_dim).
+    Without `audio_encoder` the input is the members' audio (B, T, dim), with it log-mel (B, T, *audio_shape). Without
+    `visual_encoder` it is their visual readings, with it features (B, T, visual_dim).
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Ensemble(nn.Module):
         return FSENetOutput(*(torch.stack(parts).mean(0) for parts in zip(*outputs, strict=True)))
 
     def with_audio_encoder(self, audio_encoder: nn.Module, audio_shape: tuple[int, int]) -> Ensemble:
-        """The same members behind an audio encoder that gives the audio that they take."""
+        """The same members with an audio encoder before them."""
         members = [member for member in self.members if isinstance(member, Reading)]
         visual_dim = self.config.visual_dim if self.visual_encoder else None
         return Ensemble(members, audio_encoder, audio_shape, self.visual_encoder, visual_dim).eval()
 
     def with_visual_encoder(self, visual_encoder: nn.Module, visual_dim: int) -> Ensemble:
-        """The same members behind a visual encoder that makes of features (B, T, visual_dim) what they take."""
+        """The same members with a visual encoder for features (B, T, visual_dim) before them."""
         members = [member for member in self.members if isinstance(member, Reading)]
         shape = self.config.audio_shape if self.audio_encoder else None
         audio_shape = (shape[0], shape[1]) if shape and len(shape) == 2 else None
@@ -98,5 +98,5 @@ class Ensemble(nn.Module):
 
 
 def _served(config: FSENetConfig) -> tuple[object, ...]:
-    """What members must agree on: their streams, classes and which scores are served."""
+    """The properties that all members must share: streams, classes and the served scores."""
     return config.stream_shapes, config.classes, config.fusion

@@ -1,6 +1,6 @@
-"""CTEN's temporal erasing for FSENet's video-level setting: learn also from what is left without the keyframes.
+"""CTEN's temporal erasing for FSENet's video-level setting: learn also from the video without its keyframes.
 
-FSENet's two views of a step stand in for CTEN's two modalities: W_sent and the strongest class score. A step where
+FSENet's two views of a step, W_sent and the strongest class score, replace CTEN's two modalities. A step where
 both, normalised within the video (equation 8), reach theta is erased (equation 9); the video of the erased steps and
 that of the rest are classified as well (equation 12).
 """
@@ -24,7 +24,7 @@ def erased_steps(output: FSENetOutput, valid: Tensor, theta: float) -> Tensor:
 
 
 def erasing_loss(network: FSENet, batch: Batch, output: FSENetOutput, config: LossConfig) -> Tensor:
-    """Base loss of the keyframes and of what is left; videos that erasing does not split count for nothing."""
+    """Base loss of the keyframes and of the rest. Videos that erasing does not split are not counted."""
     theta = config.erasing
     valid = batch.valid if batch.labels.used is None else batch.valid & batch.labels.used
     if theta is None:
@@ -41,7 +41,7 @@ def erasing_loss(network: FSENet, batch: Batch, output: FSENetOutput, config: Lo
 
 
 def _part_loss(network: FSENet, batch: Batch, shown: Tensor, split: Tensor, config: LossConfig) -> Tensor:
-    """Base loss of the split videos when only the steps `shown` (B, T) are there."""
+    """Base loss of the split videos restricted to the steps `shown` (B, T)."""
     scores = network(**{**batch.inputs(), "valid": shown}).scores.float()[..., :-1]
     form, pool = config.resolve()
     predicted = time_mean(scores, shown) if pool == "mean" else top_mean(scores, shown, config.k)

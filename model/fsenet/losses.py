@@ -1,7 +1,7 @@
 """Training losses of FSENet, equations 11, 12 and the base loss, as pure functions.
 
 Shapes: batch B, time T, C sentiment classes (plus one for non-sentiment), feature width D. `valid` (B, T)
-marks the steps that are not padding; no loss reads the others.
+marks the steps that are not padding; the losses ignore the others.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LossConfig:
 
     @property
     def reading(self) -> ContrastReading:
-        """What of this concerns equation 6."""
+        """The fields that concern equation 6."""
         return ContrastReading(
             contrast=self.contrast,
             prototypes=self.prototypes,
@@ -138,7 +138,7 @@ def time_mean(x: Tensor, valid: Tensor) -> Tensor:
 
 def top_mean(x: Tensor, valid: Tensor, k: int) -> Tensor:
     """Mean of the top max(1, T // k) valid steps: x (B, T, n), valid (B, T) -> (B, n)."""
-    # Ranks instead of `topk`: the number of steps differs from video to video within a batch.
+    # Ranks instead of `topk`, because the number of steps differs between the videos of a batch.
     ranks = ranked(x.detach().masked_fill(~valid.unsqueeze(-1), -torch.inf))
     counts = (valid.sum(1) // k).clamp(min=1)[:, None, None]
     chosen = ((ranks < counts) & valid.unsqueeze(-1)).to(x.dtype)
@@ -209,7 +209,7 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     aligned = (target, valid, config.gamma, config.focal)
     frame = alignment_loss(scores, *aligned) if framed and config.frame else zero
     glo = alignment_loss(overall, *aligned) if framed and config.frame_glo else zero
-    # A point on a step that is not used must neither be a prototype nor claim neighbours.
+    # A point on an unused step must neither be a prototype nor claim neighbours.
     points = labels.points & valid.unsqueeze(-1)
     sc = (
         semantics_contrast(output, points, valid, config.k, config.distance, config.reading)

@@ -1,4 +1,4 @@
-"""Reading the published feature files, whose shapes vary: per snippet or per frame, raw or embedded audio."""
+"""Reads the published feature files, whose shapes vary: per snippet or per frame, raw or embedded audio."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _SCALED_LIMIT = 10.0
 def detect_shapes(folder: Path, split: str, names: Sequence[str]) -> dict[str, Any]:
     """`visual_dim`, `audio_shape`, `face_dim` for an FSENetConfig, from the first file of each stream.
 
-    A stream that no video has is absent; one that only some have is found, and reading the others names their files.
+    A stream that no video has is absent. If only some videos have it, reading the others raises an error that names
+    their files.
     """
     shapes: dict[str, Any] = {"visual_dim": None, "audio_shape": None, "face_dim": None}
     for stream in STREAM_FOLDERS:

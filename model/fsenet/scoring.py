@@ -1,4 +1,4 @@
-"""Run a network over items, one video at a time: what it finds, by the benchmark's protocol and as serving shows it."""
+"""Runs a network over items, one video at a time; evaluates it by the benchmark's protocol and the serving rule."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def evaluate_items(network: FSENet, items: Sequence[Item], rule: str = "tsl300")
 
 
 def held_out_confidence(network: FSENet, items: Sequence[Item]) -> Confidence:
-    """Fit on the videos of `items` that have annotated segments, by the rule that serves."""
+    """Fit a calibration on the videos of `items` with annotated segments, by the serving rule."""
     labelled = [item for item in items if item.segments]
     if not labelled:
         return without_held_out("no held-out video with annotated segments")

@@ -1,5 +1,5 @@
-"""What stands before FSENet's attention: each stream's features to F (B, T, d), and what takes an absent
-one's place.
+"""The layers before FSENet's attention: they map each stream's features to F (B, T, d), or to a learned state if
+absent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 EMBEDDED_AUDIO = 512
 LEAST_DEVIATION = 0.3
-"""Added to a stream's deviation: what hardly changes over a video is not blown up."""
+"""Added to a stream's standard deviation, so that nearly constant features are not amplified."""
 _TINY = 1e-8
 
 
@@ -54,12 +54,12 @@ class LogMelEncoder(nn.Module):
 
 
 class StreamProjection(nn.Module):
-    """Raw features of one stream -> F (B, T, d); a learned state where the stream holds nothing.
+    """Raw features of one stream -> F (B, T, d); a learned state where the stream is absent.
 
     With `from_face`, the absent state of visual and audio also reads the face at that step: equations 1 and
     2 use the face as query only, so without this the face of a silent video without visual features would
-    never reach a class score. With `centred`, the features enter a second time less their own mean, with
-    `standardized` once more so, in units of their own deviation.
+    never reach a class score. With `centred`, the features minus their mean are added as further inputs; with
+    `standardized`, also divided by their standard deviation.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""Training FSENet: seeded, resumable to the bit, selected on held-out training videos.
+"""Trains FSENet: seeded, bit-exactly resumable, selected on held-out training videos.
 
-Every random number is a function of (seed, epoch, step), so the state of a run is its weights, its
-optimiser and where it stands; a run killed at any moment and resumed ends with the weights of one that was
-not.
+Every random number is a function of (seed, epoch, step), so the state of a run is its weights, its optimiser and its
+position. A run that is killed at any time and resumed ends with the same weights as one that was not.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ logger = logging.getLogger(__name__)
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _ENTROPY_VIDEOS = 4
 _COMPARED = ("query", "key", "query_offset", "key_offset", "log_temperature")
-"""Parameters of attention that decide where it looks."""
+"""The attention parameters that determine where it attends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """A whole run. Defaults are the paper's (section 4.1); those that it does not give:
+    """A whole run. Defaults are the paper's (section 4.1). Values that it does not give:
 
     - schedule "constant": "an initial learning rate" names no decay; "cosine" goes to zero over the run.
     - clip 0: no gradient clipping.
@@ -114,7 +113,7 @@ class TrainResult:
 def split_items(items: Sequence[Item], fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Hold out a share of the items for model selection; the same names for the same seed."""
     ordered = sorted(items, key=lambda item: item.name)
-    # Names in order first: the split must not depend on the order in which a folder was listed.
+    # Sort the names first: the split must not depend on the order in which a folder was listed.
     held = set(
         np.random.default_rng(seed).permutation(len(ordered))[: round(fraction * len(ordered))].tolist()
     )
@@ -123,7 +122,7 @@ def split_items(items: Sequence[Item], fraction: float, seed: int) -> tuple[list
 
 
 def pick_precision(requested: Precision, device: torch.device) -> Precision:
-    """What `auto` means here: bf16 where the device computes in it, fp16 on older GPUs, else fp32."""
+    """The meaning of `auto`: bf16 if the device supports it, fp16 on older GPUs, else fp32."""
     if requested != "auto":
         return requested
     if device.type == "cuda":
@@ -155,7 +154,7 @@ def train(
     """
     if not train_items or (val_items and not any(item.segments for item in val_items)):
         raise SentilocError(ErrorCode.INVALID_DATA, "no training videos, or no segments in the held-out ones")
-    # A caller's own random numbers go on as if no training had happened.
+    # Restore the caller's random state afterwards, as if no training had happened.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = FSENet(config.network, audio_encoder)
@@ -195,11 +194,11 @@ class _Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = network.to(self.device)
         self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
-        # Without GSP the global scores are the class scores: their loss would count equation 11 twice.
+        # Without GSP the global scores equal the class scores, so their loss would count equation 11 twice.
         self.loss = replace(config.loss, frame_glo=config.loss.frame_glo and config.network.gsp)
         self.optimizer = build_optimizer(network, config)
         self.precision = pick_precision(config.precision, self.device)
-        # Only fp16 has so small a range that gradients vanish; bf16 has float32's.
+        # Only fp16 has such a small range that gradients vanish; bf16 has the range of float32.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.epoch, self.step, self.best_epoch, self.best_map = 0, 0, -1, -math.inf
         self.sums: dict[str, float] = {}
@@ -287,7 +286,7 @@ class _Trainer:
     def _finish_epoch(self, items: Sequence[Item], held_out: Sequence[Item], steps: int) -> None:
         self.losses = {name: value / steps for name, value in self.sums.items()}
         record: dict[str, float] = {"epoch": self.epoch, **self.losses}
-        # An entropy of one means that attention is a plain mean over time; losses do not show that.
+        # An entropy of one means that attention is a plain mean over time, which the losses do not show.
         seen = attention_entropy(self.network, (held_out or items)[:_ENTROPY_VIDEOS])
         record |= {f"entropy_{name}": value for name, value in seen.items()}
         last = self.epoch + 1 == self.config.epochs
@@ -305,7 +304,7 @@ class _Trainer:
         if metrics.average_map > self.best_map:
             self.best_epoch, self.best_map = self.epoch, metrics.average_map
             weights = self.network.state_dict()
-            # A copy: state_dict holds the very tensors that the next step changes.
+            # A copy, because state_dict returns the tensors that the next step changes.
             self.best_state = {name: value.detach().cpu().clone() for name, value in weights.items()}
             self.folder.save_best(network_state(self.network) | {"epoch": self.epoch, "mAP": self.best_map})
 
@@ -328,6 +327,6 @@ class _Trainer:
             setattr(self, name, state[name])
         if self.best_epoch >= 0:
             self.best_state = load_checkpoint(self.folder.best)["weights"]
-        # The log may hold epochs that ended after the last checkpoint. They are run, and logged, again.
+        # The log may contain epochs after the last checkpoint. They are run and logged again.
         self.folder.forget_after(self.epoch)
         logger.info("resumed at epoch %d, step %d", self.epoch, self.step)

@@ -2,9 +2,9 @@
 
 The data sets come with spreadsheets; save them as CSV. Columns are found by their names, whatever their order:
 onset, apex and offset in frames, who is seen, which video, and whether the expression is macro or micro. Lines before
-the header are passed over, and CAS(ME)2's sheet, which has none, is read in its published order. Frames are brought to
-the rate that the features have: SAMM-LV's 200 a second are thinned seven times, as the paper does, or counted at a
-rate that is asked for.
+the header are skipped. CAS(ME)2's sheet has no header and is read in its published order. Frames are brought to the
+rate that the features have: SAMM-LV's 200 a second are thinned seven times, as the paper does, or counted at a rate
+that is asked for.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def read_expressions(path: Path, layout: AnnotationLayout, rate: float | None = 
     """Every video of a table, in thinned frames or in frames at `rate` a second; raises `invalid_data` with the line
     that cannot be read.
 
-    Apex 0 means not annotated: the middle is taken. Offset 0 means that the expression outlasts the video or its end
-    could not be told: it is placed as far after the apex as the onset is before it. A table of one kind only
-    (CAS(ME)3 keeps micro and macro in two files) needs no type column.
+    Apex 0 means not annotated: the middle is used. Offset 0 means that the expression outlasts the video or has no
+    clear end: the offset is then as far after the apex as the onset is before it. A table of one kind only (CAS(ME)3
+    keeps micro and macro in two files) needs no type column.
     """
     videos: dict[tuple[str, str], list[Expression]] = {}
     number, columns, rows = _table(path, layout)

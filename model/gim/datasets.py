@@ -1,4 +1,4 @@
-"""A folder of flow features and points to items.
+"""Loads items from a folder of flow features and points.
 
 FOLDER/spec.json              the ModelSpec with its flow stream, as `sentiloc extract` states it
 FOLDER/flow/NAME.npy          block flow (T, grid * grid * 2)

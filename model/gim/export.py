@@ -1,4 +1,4 @@
-"""GIM -> ONNX and a package that serves it. Input `flow` (B, T, inputs), how each frame is reached and left;
+"""Exports GIM to ONNX and a package for serving. Input `flow` (B, T, inputs), the motion into and out of each frame;
 outputs `intensity` (B, T) and `actions` (B, T, C).
 """
 

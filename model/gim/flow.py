@@ -1,7 +1,7 @@
-"""Optical flow of an aligned face, block by block: what GIM sees. OpenCV and numpy; serving and training share it.
+"""Block-wise optical flow of an aligned face, GIM's input. OpenCV and numpy; shared by serving and training.
 
-The front end of the optical-flow methods that the paper builds on: flow over `skip` frames within the same face
-box, the head's own motion taken out, each block's main direction kept.
+As in the optical-flow methods that the paper builds on: flow over `skip` frames within the same face box, minus the
+head's motion, reduced to each block's main direction.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def block_flow(before: GreyImage, after: GreyImage, grid: int) -> FloatArray:
 
 
 def stack_flows(flow: FloatArray, skip: int, resolutions: int = 1) -> FloatArray:
-    """How each frame was reached and how it is left: flow (T, n) over `skip` frames -> (T, 2 n resolutions).
+    """The motion into and out of each frame: flow (T, n) over `skip` frames -> (T, 2 n resolutions).
 
-    At an apex the first half points away from neutral and the second back to it; the last frames are left by none.
+    At an apex the first half points away from neutral and the second back to it. The last frames have no motion out.
     Resolution k is over k skip frames, which is the sum of the k short flows on the way. Over few frames a slow
     expression is seen where it is fastest, on both sides of its apex; over many, where it is strongest.
     """

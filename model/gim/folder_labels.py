@@ -1,4 +1,4 @@
-"""A benchmark's table to the labels that training reads: points.csv and expressions.csv of a folder of flow."""
+"""Converts a benchmark's table to the labels for training: points.csv and expressions.csv of a folder of flow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
 
 
 def write_labels(folder: Path, videos: Sequence[AnnotatedVideo], seed: int) -> list[str]:
-    """Label every video that has flow in the folder; the names of annotated videos that have none.
+    """Label every video with flow in the folder; returns the names of annotated videos without flow.
 
-    A video of the folder without an expression is one of nothing but neutral frames; its subject is what its name
-    begins with. Raises `invalid_data` where no video of the table is there, or an expression begins after its end.
+    A video without an expression consists of neutral frames; its subject is the beginning of its name. Raises
+    `invalid_data` if no video of the table exists, or an expression begins after its end.
     """
     lengths = {path.stem: len(load_array(path)) for path in sorted((folder / FLOW_FOLDER).glob("*.npy"))}
     annotated = {video.file: video for video in videos}

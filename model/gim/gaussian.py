@@ -45,7 +45,7 @@ def spread(features: Tensor, mean: Tensor, frames: tuple[int, int], count: float
 def soft_labels(features: Tensor, mean: Tensor, sigma: Tensor, frames: tuple[int, int]) -> Tensor:
     """Equation 5: exp(-|x_j - mu|^2 / (2 sigma^2)) for the frames of K, (len K,), each in (0, 1].
 
-    Where all features are the mean, sigma is 0 and every label 1.
+    If all features equal the mean, sigma is 0 and every label is 1.
     """
     distances = (features[frames[0] : frames[1] + 1] - mean).square().sum(-1)
     return torch.exp(-distances / (2 * sigma.square()).clamp(min=_SMALLEST**2))

@@ -22,7 +22,7 @@ class Expression(NamedTuple):
 class ExpressionItem:
     """A video of T frames: flow (T, inputs), whose face it is, one point per expression, and the truth.
 
-    Training reads the points alone.
+    Training uses only the points.
     """
 
     name: str

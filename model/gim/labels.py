@@ -105,7 +105,7 @@ def pseudo_labels(
 ) -> PseudoLabels:
     """Labels of one video in an epoch, from intensity (T,) and features X (T, D) of the network as it stands.
 
-    Where two expressions of a class claim a frame, one label is kept at random (appendix A.1).
+    If two expressions of a class claim a frame, one label is kept at random (appendix A.1).
     """
     total = len(intensity)
     labels = torch.zeros(total, len(EXPRESSIONS))

@@ -45,8 +45,8 @@ def intensity_loss(
 def norm_loss(intensity: Tensor, form: Literal["mean", "sum"] = "mean") -> Tensor:
     """Equation 10: |a|_1; "mean" divides by T.
 
-    Printed as a sum, whose gradient at every frame is lambda_2 = 0.3 and which equation 9, a mean over frames,
-    cannot outweigh: intensities collapse to zero. The work that it cites takes the mean over time.
+    It is printed as a sum, whose gradient of lambda_2 = 0.3 at every frame outweighs equation 9, a mean over frames, so
+    that intensities collapse to zero. The work that it cites takes the mean over time.
     """
     return intensity.abs().mean() if form == "mean" else intensity.abs().sum()
 

@@ -1,4 +1,4 @@
-"""GIM's two branches over flow features: how strong an expression is, and of which class it would be.
+"""GIM's two branches over flow features: the intensity of an expression, and its class.
 
 Shapes: batch B, frames T, input width `inputs`, feature width D, C expression classes.
 """
@@ -15,14 +15,14 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GIMConfig:
-    """Sizes of the network. The paper takes its features from SpotFormer, a network of its own that it trains on
-    the same data set; in its place stand dilated convolutions over time, which see 31 frames (about a second).
+    """Sizes of the network. The paper uses features of SpotFormer, a separate network trained on the same data set. It
+    is replaced by dilated convolutions over time, with a receptive field of 31 frames (about a second).
 
-    - width 64: a few hundred expressions are all there is to learn from.
+    - width 64: there are only a few hundred expressions to learn from.
     - dilations: each doubles what a frame sees, so that the apex of a slow macro-expression sees its onset.
     - actions are a softmax: equation 13 has no term that lowers the other class on an expression's frames, so that
       independent sigmoids end with every expression in both classes.
-    - prior 0.1: where intensities start; most frames are neutral.
+    - prior 0.1: the initial intensity, because most frames are neutral.
     """
 
     inputs: int
@@ -46,8 +46,8 @@ class GIMOutput(NamedTuple):
 
     @property
     def fine_intensity(self) -> Tensor:
-        """a (B, T) in float64. Strong expressions reach 1 in float32 over many frames, and equation 1 would take the
-        first of them for the apex; here the highest frame stays the highest.
+        """a (B, T) in float64. In float32, strong expressions reach 1 over many frames, and equation 1 would take the
+        first of them as the apex. In float64 the highest frame stays distinct.
         """
         return torch.sigmoid(self.logits.double())
 

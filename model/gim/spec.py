@@ -1,4 +1,4 @@
-"""The spec of what GIM sees: one for every package and every folder of flow. Numpy only."""
+"""The spec of GIM's input, common to all packages and folders of flow. Numpy only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from sentiloc.model.spec import FlowStream, ModelSpec
 
 TASK = "expression"
 FRAME_RATE = 30.0
-"""Frames per second that the paper's durations are counted in."""
+"""Frames per second of the paper's durations."""
 CONFIDENCE_THRESHOLD = 0.3
-"""Least confidence of a served expression where a package says nothing else."""
+"""Default minimum confidence of an expression, if the package does not state one."""
 RESOLUTIONS = 3
 """Flow over 0.2, 0.4 and 0.6 s: a micro-expression, and from a slow macro-expression's onset towards its apex."""
 

@@ -1,4 +1,7 @@
-"""From intensity to expressions, and their F1 as MEGC2021 counts it. Numpy only; frames are inclusive."""
+"""Derives expressions from intensity, and computes their F1 as defined by MEGC2021.
+
+Numpy only; frame ranges are inclusive.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ MATCH_IOU = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpottingRule:
-    """Section 3.6.3; what the paper leaves open: the thresholds, NMS's overlap, and the least contrast that is
-    kept, without which F1 would count every ripple as a false alarm.
+    """Section 3.6.3, with values that the paper does not give: the thresholds, the overlap for NMS, and the minimum
+    contrast, without which every ripple would count as a false alarm.
     """
 
     thresholds: tuple[float, ...] = tuple(np.arange(0.2, 0.801, 0.05).round(2).tolist())
@@ -27,7 +30,10 @@ class SpottingRule:
     nms_tiou: float = 0.1
     min_contrast: float = 0.3
     min_frames: int = 4
-    """Around a shorter run equation 15 looks at nothing, and every peak would beat its own expression."""
+    """Minimum length of a run.
+
+    For a shorter one, equation 15 has an empty surrounding, and every peak would beat its own expression.
+    """
     class_wise: bool = True
     """False: an expression also removes overlapping ones of the other class."""
 
@@ -50,8 +56,8 @@ def spot(
 ) -> list[SpottedExpression]:
     """Expressions of one video from intensity (T,) and action scores (T, C), in order of onset.
 
-    A proposal's classes are those whose action score at its pseudo-apex reaches the threshold, or the likelier one
-    where none does.
+    A proposal's classes are those whose action score at its pseudo-apex reaches the threshold, or the likeliest one if
+    none does.
     """
     curve: Floats = np.asarray(intensity, dtype=np.float64)
     runs = threshold_runs(curve, rule.thresholds)
@@ -105,7 +111,7 @@ class Counts(NamedTuple):
 
     @property
     def f1(self) -> float:
-        """2 TP / (found + annotated); 0 where there is neither."""
+        """2 TP / (found + annotated); 0 if there is neither."""
         return 2 * self.right / max(self.found + self.annotated, 1)
 
     @property
@@ -120,7 +126,7 @@ class Counts(NamedTuple):
 
 
 def add_counts(counts: Iterable[Counts]) -> Counts:
-    """The whole of several videos."""
+    """The sum over several videos."""
     rows = list(counts)
     return Counts(*(sum(row[i] for row in rows) for i in range(3)))
 

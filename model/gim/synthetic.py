@@ -1,9 +1,9 @@
-"""Synthetic flow of faces with planted expressions. Nothing here was filmed: every number is drawn.
+"""Synthetic flow of faces with planted expressions. All values are random numbers.
 
 A face is a grid of blocks. An expression displaces some of them, growing from its onset to its apex and fading to
-its offset; what is seen is the flow over `skip` frames, with noise. Every subject has patterns and strengths of
-their own beside the common ones; blinks and small jerks of the head move blocks without being expressions. The
-point of an expression is drawn around its apex, as the paper draws it.
+its offset; what is seen is the flow over `skip` frames, with noise. Subjects have individual patterns and strengths in
+addition to common ones. Blinks and small jerks of the head move blocks without being expressions. The point of an
+expression is drawn around its apex, as in the paper.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedExpressions:
-    """Every number of the planted world; frames at 30 a second, displacements in pixels of the aligned face."""
+    """The parameters of the synthetic data; frames at 30 per second, displacements in pixels of the aligned face."""
 
     grid: int = 6
     skip: int = 6
@@ -46,7 +46,7 @@ class PlantedExpressions:
 
 
 def planted_expressions(world: PlantedExpressions, subjects: int, videos: int) -> list[ExpressionItem]:
-    """`videos` of each of `subjects`, the same for the same world and index."""
+    """`videos` of each of `subjects`, the same for the same parameters and index."""
     kinds = _patterns(world, np.random.default_rng((world.seed, 0)))
     return [
         _video(world, f"s{s:02d}", v, kinds, np.random.default_rng((world.seed, s + 1, v)))

@@ -1,6 +1,6 @@
-"""Training GIM from one point per expression, in three stages, and leave-one-subject-out evaluation.
+"""Trains GIM from one point per expression, in three stages; leave-one-subject-out evaluation.
 
-Seeded: a run is a function of its configuration and its items, also when it was killed and resumed.
+A run depends only on its configuration and items, even if it is killed and resumed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_s
 from sentiloc.model.training.run_folder import RunFolder
 
 EVERYTHING = SpottingRule(min_contrast=0.0)
-"""All that serving could show, whatever its contrast."""
+"""Every expression that serving could show, whatever its contrast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GIMTrainConfig:
-    """A whole run. Defaults are the paper's (section 4.1); those that it does not give:
+    """A whole run. Defaults are the paper's (section 4.1). Values that it does not give:
 
     - temperature 0.1 of equation 7; batch_size 8 videos.
     - contrast_frames 64: equation 7 compares all pairs; a video with more reliable frames gives a seeded sample,
@@ -85,7 +85,7 @@ class GIMTrainConfig:
 @dataclass(slots=True)
 class GIMResult:
     """The trained network (evaluation mode) and, by epoch, its mean loss and the mean distance in frames from
-    pseudo-apex to true apex (Fig. 7), where the items tell the truth.
+    pseudo-apex to true apex (Fig. 7), if the items have ground truth.
     """
 
     network: GIM
@@ -268,8 +268,8 @@ def hold_out(
 
 
 class LeftOut(NamedTuple):
-    """What leaving each subject out gave: counts by class and overall, the runs, and what was found in each video by
-    the network that never saw its subject.
+    """The outcome of leave-one-subject-out: counts by class and overall, the runs, and the expressions found in each
+    video by the network that never saw its subject.
     """
 
     counts: dict[str, Counts]
@@ -308,7 +308,7 @@ def leave_one_subject_out(
 
 
 def left_out_confidence(left_out: LeftOut, items: Sequence[ExpressionItem], frame_rate: float) -> Confidence:
-    """Fit on what the networks found in subjects that they never saw; right at MEGC2021's IoU of 0.5."""
+    """Fit a calibration on expressions found in unseen subjects; correct at MEGC2021's IoU of 0.5."""
     found = {
         name: [
             Proposal(

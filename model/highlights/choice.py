@@ -1,4 +1,4 @@
-"""Which moments are shown: the most certain ones, spread over videos and time, without the same footage twice."""
+"""Chooses the moments to show: the most certain ones, spread over videos and time, without repeated footage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FLAT = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How strongly a choice is spread.
+    """How strongly the choice is spread.
 
-    Each moment already chosen from a video multiplies the worth of its others by `same_video`; a chosen one nearby
-    in the same video lowers it by up to `nearby`, falling off within `reach` seconds. Moments closer than
+    Each moment already chosen from a video multiplies the worth of its others by `same_video`. A chosen moment nearby
+    in the same video lowers it by up to `nearby`, falling off exponentially within `reach` seconds. Moments closer than
     `min_apart` seconds are near-duplicates: only one is taken.
     """
 
@@ -41,8 +41,8 @@ def choose(
 ) -> tuple[Moment, ...]:
     """At most `count` moments, the best first.
 
-    Greedy: each step takes the moment with the highest confidence after what `spread` takes off. Videos without a
-    chosen moment are therefore preferred, but a poor moment is not taken for the sake of its video alone.
+    Greedy: each step takes the moment with the highest confidence after the reductions of `spread`. So videos without a
+    chosen moment are preferred, but a poor moment is not chosen just for its video.
     """
     chosen = _Chosen(footage, spread)
     left = sorted(moments, key=lambda one: (-one.confidence, one.footage_id, one.start))
@@ -61,14 +61,14 @@ class _Chosen:
     moments: list[Moment] = field(default_factory=list)
 
     def worth(self, moment: Moment) -> float:
-        """Confidence after what the moments chosen so far take off."""
+        """Confidence after the reductions by the moments chosen so far."""
         same = [one for one in self.moments if one.footage_id == moment.footage_id]
         gap = min((_gap(one, moment) for one in same), default=math.inf)
         near = self.spread.nearby * math.exp(-gap / self.spread.reach)
         return float(moment.confidence * self.spread.same_video ** len(same) * (1 - near))
 
     def has_like(self, moment: Moment) -> bool:
-        """True if a chosen moment shows the same."""
+        """True if a chosen moment shows the same footage."""
         return any(self._is_like(one, moment) for one in self.moments)
 
     def _is_like(self, one: Moment, other: Moment) -> bool:
@@ -85,10 +85,10 @@ def _gap(one: Moment, other: Moment) -> float:
 
 
 def is_same_footage(first: Footage, one: Moment, second: Footage, other: Moment) -> bool:
-    """True if two videos show the same around two moments, as copies or other encodings of one recording do.
+    """True if two videos show the same footage around two moments, such as copies or re-encodings of one recording.
 
-    Scores and loudness of the snippets around both peaks are compared. They must move: two flat curves are alike
-    without being the same.
+    Scores and loudness of the snippets around both peaks are compared. They must vary: two flat curves are similar
+    without showing the same footage.
     """
     a, b = _window(first, one.peak), _window(second, other.peak)
     if a.shape != b.shape or float(np.ptp(a[:, :2], axis=0).max(initial=0.0)) < _FLAT:
@@ -110,7 +110,7 @@ def _window(footage: Footage, peak: float) -> np.ndarray[tuple[int, int], np.dty
 
 
 def _loudness(footage: Footage, peak: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Loudness around a peak over its highest value there, since it is stored relative to each video's loudest."""
+    """Loudness around a peak relative to its maximum there, because it is stored relative to each video's maximum."""
     sound = footage.result.sound
     if sound is None:
         return np.zeros(0)

@@ -1,4 +1,4 @@
-"""Where to cut a moment: with some seconds before and after it, in a pause of the speech or at a change of shot."""
+"""Chooses where to cut a moment: some seconds before and after it, in a pause or at a shot change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentiloc.model.results.result import Result
 from sentiloc.model.results.sound import Sound
 
 Snap = Literal["shot", "pause", "edge", "none"]
-"""What a cut was moved to: a change of shot, a pause, the video's own edge, or nothing."""
+"""What a cut was moved to: a shot change, a pause, the video's edge, or nothing."""
 
 _QUIET_SHARE = 0.5
 _LEVEL_SECONDS = 10.0
@@ -24,7 +24,7 @@ _BREATH = 0.08
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandleOptions:
-    """Seconds around a moment. A cut may move by up to `snap` seconds from there; 0 moves none."""
+    """Seconds around a moment. A cut may move by up to `snap` seconds from there; 0 disables moving."""
 
     handle: float = 1.0
     snap: float = 0.8
@@ -32,7 +32,7 @@ class HandleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """What is shown of a video, [start, end) in seconds, and what each edge was moved to."""
+    """The part of a video to show, [start, end) in seconds, and what each edge was moved to."""
 
     start: float
     end: float
@@ -42,7 +42,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A quiet stretch of the sound, in seconds."""
+    """A quiet range of the sound, in seconds."""
 
     start: float
     end: float
@@ -51,7 +51,7 @@ class Pause:
 def cut_moment(moment: Moment, result: Result, options: HandleOptions) -> Cut:
     """The cut of a moment. It never lies inside the moment itself.
 
-    A change of shot is preferred to a pause, since a cut a few frames beside it shows a flash of the other shot.
+    A shot change is preferred to a pause, because a cut a few frames away from it would flash the other shot.
     """
     duration = result.video.duration
     pauses = find_pauses(result.sound)
@@ -97,12 +97,12 @@ def _snapped(
 
 
 def _between(places: tuple[float, ...], low: float, high: float) -> list[float]:
-    """The rising `places` inside [low, high]."""
+    """The ascending `places` inside [low, high]."""
     return list(places[bisect_left(places, low) : bisect_right(places, high)])
 
 
 def find_pauses(sound: Sound | None) -> tuple[Pause, ...]:
-    """Stretches of at least 0.3 s that are quiet beside what is heard around them, in order of time.
+    """Ranges of at least 0.3 s that are quiet relative to their surroundings, in order of time.
 
     A value is quiet below half of the 80th percentile of the ten seconds around it. Loudness is the square root of
     the amplitude, so that is a quarter of the amplitude. Complete silence is always quiet.

@@ -13,7 +13,7 @@ from sentiloc.model.highlights.moments import Footage, Moment, MomentOptions, fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighlightOptions:
-    """How many highlights of which moments, how they are spread, and how they are cut."""
+    """The number of highlights, their moments, their spread, and how they are cut."""
 
     count: int = 10
     moments: MomentOptions = field(default_factory=MomentOptions)
@@ -23,7 +23,7 @@ class HighlightOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Highlight:
-    """A moment of a video, `cut` as it is to be shown. `rank` is 1 for the best."""
+    """A moment of a video with its `cut`. `rank` is 1 for the best."""
 
     rank: int
     moment: Moment
@@ -34,7 +34,7 @@ class Highlight:
 def find_highlights(videos: Sequence[Footage], options: HighlightOptions) -> tuple[Highlight, ...]:
     """The best moments of some videos, in the order of the videos and of time.
 
-    Two highlights of one video never show a frame twice: where their handles meet, the cut lies between them.
+    Highlights of one video never overlap: if their handles meet, the cut is between them.
     """
     known = {video.id: video for video in videos}
     moments = [moment for video in videos for moment in find_moments(video, options.moments)]

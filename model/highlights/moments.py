@@ -22,7 +22,7 @@ _EDGE = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footage:
-    """A video that moments are looked for in: `id` names it, `name` is its file's."""
+    """A video in which moments are searched, with its id and file name."""
 
     id: str
     name: str
@@ -33,10 +33,10 @@ class Footage:
 class MomentOptions:
     """What counts as a moment. Times in seconds.
 
-    `min_confidence` None takes the result's segments as they are. A number cuts the stored curve again with that
-    threshold, so that a low one finds more; segments that a person left are kept as they are.
-    A longer segment is shortened to `max_seconds` around its strongest part. Two segments of opposite labels are a
-    turning point if at most `turn_gap` lies between them.
+    With `min_confidence` None the result's segments are used. A number cuts the stored curve again with that threshold,
+    so that a low one finds more; segments corrected by a person are kept. A longer segment is shortened to
+    `max_seconds` around its strongest part. Two segments of opposite labels are a turning point if at most `turn_gap`
+    lies between them.
     """
 
     kinds: tuple[Kind, ...] = KINDS
@@ -47,7 +47,7 @@ class MomentOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A stretch [start, end] in seconds of the video `footage_id`, strongest at `peak`.
+    """A range [start, end] in seconds of the video `footage_id`, strongest at `peak`.
 
     `confidence` is the model's calibrated probability that the moment is right; of a turning point it is the product
     of both segments' confidences. `by_hand` says that a person drew the segment.
@@ -135,7 +135,7 @@ def _turn(
     turn = _crossing(before, after, curves, footage.result.curve.step)
     start = max(before.peak, turn - most / 2, before.start)
     end = min(after.peak, turn + most / 2, after.end)
-    # A peak at the very edge leaves nothing of its segment to see: half a second is shown at least.
+    # With a peak at the very edge, nothing of its segment would be visible, so at least half a second is shown.
     start, end = min(start, max(before.start, turn - 0.5)), max(end, min(after.end, turn + 0.5))
     return Moment(
         footage_id=footage.id,
@@ -149,7 +149,9 @@ def _turn(
 
 
 def _crossing(before: Segment, after: Segment, curves: dict[str, Floats], step: float) -> float:
-    """When the second label's curve overtakes the first one's between the two peaks; else halfway between them."""
+    """The time at which the second label's curve overtakes the first one's between the peaks; else halfway between
+    them.
+    """
     first, last = int(before.peak / step), int(after.peak / step)
     ahead = curves[after.label][first : last + 1] > curves[before.label][first : last + 1]
     halfway = (before.end + after.start) / 2

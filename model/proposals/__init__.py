@@ -1,1 +1,1 @@
-"""From scores to proposals and segments: rules, NMS, calibration."""
+"""Turns scores into proposals and segments: rules, NMS, calibration."""

@@ -1,4 +1,4 @@
-"""Proposal score → probability that the proposal is right: isotonic or Platt, always monotone. Numpy only."""
+"""Calibration: maps a proposal's score to the probability that it is correct; isotonic or Platt, always monotone."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def expected_calibration_error(probabilities: ArrayLike, correct: ArrayLike, bin
 
 
 def _fit_isotonic(scores: Floats, correct: Floats) -> Calibration:
-    """Least-squares rising steps; no step is surer than its sample allows: within [1/(N+2), (N+1)/(N+2)]."""
+    """Least-squares increasing steps.
+
+    Each stays within [1/(N+2), (N+1)/(N+2)], so that small samples give no certainty.
+    """
     levels, place = np.unique(scores, return_inverse=True)
     weight = np.bincount(place).astype(np.float64)
     steps = pool_adjacent_violators(np.bincount(place, weights=correct) / weight, weight)
@@ -109,7 +112,7 @@ def _fit_isotonic(scores: Floats, correct: Floats) -> Calibration:
 
 
 def pool_adjacent_violators(values: Floats, weights: Floats) -> Floats:
-    """The rising sequence (N,) that is nearest to values (N,) in weighted squares."""
+    """The increasing sequence (N,) that is nearest to values (N,) in weighted squares."""
     means: list[float] = []
     masses: list[float] = []
     sizes: list[int] = []

@@ -10,7 +10,7 @@ Indices = NDArray[np.intp]
 
 
 def descending(scores: Floats) -> Indices:
-    """Order of scores (N,) from the highest; among equals the last comes first, on every machine."""
+    """Order of scores (N,) from the highest. In a tie the last one comes first, on every machine."""
     return np.argsort(scores, kind="stable")[::-1]
 
 
@@ -18,8 +18,8 @@ def suppress(starts: Floats, ends: Floats, scores: Floats, max_tiou: float, leng
     """Indices of the proposals (N,) that survive, best first.
 
     A proposal survives when its tIoU with every better survivor is below `max_tiou`. `length_offset` is added
-    to each length and intersection before the ratio is taken: 0 is the definition, 1 is what the benchmark
-    does (the arithmetic of pixels, applied to seconds).
+    to each length and intersection before the ratio is taken: 0 is the definition, 1 is what the benchmark uses (pixel
+    arithmetic, applied to seconds).
     """
     lengths = ends - starts + length_offset
     order = descending(scores)

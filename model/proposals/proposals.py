@@ -1,4 +1,4 @@
-"""Frame scores to proposals: the benchmark's rule (`tsl300`) and the one that serves (`serving`)."""
+"""Turns frame scores into proposals by the benchmark's rule (`tsl300`) or the serving rule (`serving`)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The rule that serves: frame scores → candidates → the segments that a user sees. Numpy only, milliseconds.
+"""The serving rule: frame scores → candidates → the segments that a user sees. Numpy only, takes milliseconds.
 
-What it corrects in the benchmark's rule: boundaries lie on the snippet grid's own time, between
-snippet centres; lengths and overlaps are plain seconds; a dip does not split a segment (hysteresis);
-segments do not overlap, as no two annotated segments of TSL300 do; a threshold only leaves segments out.
+It differs from the benchmark's rule: boundaries lie between snippet centres; lengths and overlaps are plain seconds; a
+short dip does not split a segment (hysteresis); segments do not overlap, as in TSL300's annotations; a threshold only
+removes segments.
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingRule:
-    """Every choice of the rule, with its reason. Times in seconds, levels on the fused curve in [0, 1]."""
+    """The parameters of the rule, with their reasons. Times in seconds, levels on the fused curve in [0, 1]."""
 
     levels: tuple[float, ...] = tuple(np.arange(0.15, 0.951, 0.05).round(2).tolist())
-    """A candidate's curve reaches its level somewhere; so fine that a boundary moves little between two."""
+    """A candidate's curve reaches its level somewhere.
+
+    The levels are so close that a boundary moves little between two.
+    """
     hysteresis: float = 0.1
-    """... and stays within this of it throughout, so that jitter of half as much splits nothing."""
+    """... and nowhere falls below it by more than this, so that jitter of half this size splits nothing."""
     min_length: float = 1.0
     """The shortest of TSL300's 1,642 segments lasts 1.07 s. A shorter video may still be one segment."""
     merge_gap: float = 0.64
-    """One snippet: a shorter pause cannot be seen (10 % of TSL300's same-label gaps are shorter)."""
+    """One snippet: a shorter pause cannot be detected (10 % of TSL300's same-label gaps are shorter)."""
     outer_margin: float = 0.25
-    """Share of a candidate's length that is looked at on either side; at least one snippet."""
+    """Surroundings on each side, as a share of a candidate's length; at least one snippet."""
     nms_tiou: float = 0.5
     """Of two candidates of a class that share half, the better stays."""
     kept_share: float = 0.5
@@ -66,7 +69,7 @@ def serving_proposals(
     duration: float | None = None,
     rule: ServingRule = DEFAULT_RULE,
 ) -> list[Proposal]:
-    """Ranked candidates of both labels, best first: what calibration is fitted on and mAP is taken of.
+    """Ranked candidates of both labels, best first, for fitting the calibration and computing mAP.
 
     scores (T, 3): negative, positive, non-sentiment; saliency (T,): W_sent. A score is the fused curve's mean
     inside times one less its mean around, so it lies in [0, 1]. Raises `invalid_data` for other shapes.
@@ -90,16 +93,16 @@ def select_segments(
 ) -> list[Segment]:
     """The segments to show, in order of time: confidence >= threshold, no overlap, times within the video.
 
-    A threshold, labels and a longer minimum length only leave segments out; none of them moves a boundary (a
-    minimum below the rule's own lets shorter ones compete). Shown segments of one label that are at most
-    `merge_gap` apart are joined, unless the other label is in between.
+    A threshold, labels and a longer minimum length only remove segments; none of them moves a boundary. A minimum below
+    the rule's own admits shorter candidates. Shown segments of one label that are at most `merge_gap` apart are joined,
+    unless the other label is in between.
     """
     calibration = calibration or Calibration()
-    # A longer minimum must not change which candidates compete, or moving the slider would move other segments.
+    # A longer minimum must not change which candidates compete. Otherwise moving the slider would move other segments.
     rule = replace(rule, min_length=min(rule.min_length, min_length))
     curves = fuse(frame_scores.scores, frame_scores.saliency)
     length = _covered(len(curves), snippet_seconds, duration)
-    # Overlaps are settled before the threshold, so that a threshold only leaves segments out.
+    # Overlaps are resolved before the threshold is applied, so that a threshold only removes segments.
     chosen = _without_overlap(_candidates(curves, snippet_seconds, length, rule), length, rule)
     confidence = calibration.probabilities(np.array([row.score for row in chosen]))
     sure = [row._replace(score=value) for row, value in zip(chosen, confidence.tolist(), strict=True)]
@@ -146,7 +149,7 @@ def smooth(curve: Floats) -> Floats:
 
 
 def find_candidates(curve: Floats, step: float, duration: float, rule: ServingRule) -> Candidates:
-    """Stretches of a fused curve (T,) that stand out at some level, after NMS, best first."""
+    """Ranges of a fused curve (T,) that stand out at some level, after NMS, best first."""
     curve = smooth(curve)
     top = np.array(rule.levels)
     low = top - rule.hysteresis
@@ -156,13 +159,13 @@ def find_candidates(curve: Floats, step: float, duration: float, rule: ServingRu
     long = end - start >= min(rule.min_length, duration)
     start, end = start[long], end[long]
     score = _contrast(curve, start, end, step, duration, rule.outer_margin)
-    # The same stretch is found at many levels; the contrast decides which of its boundaries are kept.
+    # The same range is found at many levels; the contrast decides which of its boundaries are kept.
     kept = suppress(start, end, score, rule.nms_tiou, 0.0)
     return Candidates(score[kept], start[kept], end[kept])
 
 
 def _covered(snippets: int, step: float, duration: float | None) -> float:
-    """Seconds that the snippets cover of a video, whose last snippet may be cut short."""
+    """The seconds covered by the snippets of a video, whose last snippet may be incomplete."""
     return snippets * step if duration is None else min(duration, snippets * step)
 
 
@@ -241,7 +244,10 @@ def find_peak(curve: Floats, start: float, end: float, step: float) -> float:
 
 
 def _without_overlap(found: list[Proposal], duration: float, rule: ServingRule) -> list[Proposal]:
-    """The best candidates, by time: where two overlap, one of the same label goes, one of another is cut."""
+    """The best candidates, in order of time.
+
+    If two overlap, the worse one is dropped (same label) or cut (other label).
+    """
     chosen: list[Proposal] = []
     shortest = min(rule.min_length, duration)
     for index in descending(np.array([row.score for row in found])):
@@ -255,8 +261,8 @@ def _without_overlap(found: list[Proposal], duration: float, rule: ServingRule) 
 
 
 def _cut(row: Proposal, better: list[Proposal]) -> Proposal:
-    """The longest part that better segments (by time) leave of a candidate; nothing if one has its label."""
-    # The better segment of this label already stands for the moment.
+    """The longest part of a candidate outside better segments; empty if one of them has its label."""
+    # The better segment of this label already covers the moment.
     if any(other.label == row.label for other in better):
         return row._replace(end=row.start)
     starts = [row.start, *(other.end for other in better)]
@@ -266,7 +272,7 @@ def _cut(row: Proposal, better: list[Proposal]) -> Proposal:
 
 
 def _merge(shown: list[Proposal], chosen: list[Proposal], gap: float) -> list[Proposal]:
-    """Join shown neighbours of one label at most `gap` apart, with nothing of another label between them.
+    """Join shown neighbours of one label at most `gap` apart, without another label between them.
 
     `chosen` also holds the segments below the threshold, so that a join does not depend on it. The joined
     confidence is the mean by length.

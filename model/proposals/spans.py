@@ -1,4 +1,4 @@
-"""Runs of a curve above thresholds and how much they stand out: what the proposals of CTEN and GIM are made of.
+"""Runs of a curve above thresholds and their contrast, from which proposals of CTEN and GIM are made.
 
 Frames are counted from 0; a run is [start, stop). Numpy only.
 """
@@ -34,9 +34,9 @@ def threshold_runs(curve: Floats, thresholds: Sequence[float]) -> Runs:
 def outer_inner_contrast(curve: Floats, runs: Runs, least_margin: int = 0) -> Floats:
     """GIM's equations 15 and 16: mean inside less the sum of L/4 frames on either side over L/2, (N,).
 
-    What lies beyond the video counts as 0, as the printed sum has it; of a fraction of a frame nothing counts.
-    Runs of a few long segments instead of many frames need a `least_margin` of 1: without it a run shorter than
-    four has nothing around it, and every peak beats the stretch that it belongs to.
+    Frames beyond the video count as 0, as in the printed sum; fractions of a frame are not counted.
+    Runs of a few long segments instead of many frames need a `least_margin` of 1: without it a run shorter than four
+    has no surroundings, and every peak beats the run that it belongs to.
     """
     total = np.concatenate([[0.0], np.cumsum(np.asarray(curve, dtype=np.float64))])
     length = runs.stop - runs.start

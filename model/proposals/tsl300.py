@@ -1,4 +1,4 @@
-"""The TSL300 benchmark's own proposal rule, kept bit for bit where its quirks decide the numbers.
+"""The TSL300 benchmark's proposal rule, bit for bit where its quirks affect the results.
 
 Published in code, not in a paper: 24-fold linear upsampling, twenty-four thresholds, outer-inner contrast and
 NMS, as the point-supervised family LACP / SF-Net / HR-Pro evaluates. The quirks are marked; for serving
@@ -52,7 +52,7 @@ def tsl300_proposals(scores: Floats, class_scores: Floats, fps: float) -> list[P
     """Proposals of one video as the benchmark makes them, best first within a class.
 
     scores (T, 3): negative, positive, non-sentiment after the sigmoid; class_scores (2,): the video's own;
-    fps: its frame rate. One snippet alone gives none: the benchmark's interpolation is undefined there.
+    fps: its frame rate. A single snippet gives none, because the benchmark's interpolation is undefined there.
     Raises `invalid_data` for other shapes, values that are not finite, or a frame rate that is not positive.
     """
     scores = _checked(scores)
@@ -65,7 +65,7 @@ def tsl300_proposals(scores: Floats, class_scores: Floats, fps: float) -> list[P
         raise SentilocError(ErrorCode.INVALID_DATA, f"frame rate {fps} is not positive")
     if len(scores) < 2:
         return []
-    # In the benchmark's order of operations: the length cancels, but the rounding of the quotient does not.
+    # In the benchmark's order of operations: the length cancels out, but the rounding of the quotient does not.
     seconds = (SNIPPET_FRAMES * len(scores)) / (UPSAMPLING * len(scores) * fps)
     sentiment = 1 - scores[:, NON_SENTIMENT]
     agnostic = upsample(sentiment)
@@ -109,7 +109,7 @@ def _checked(scores: Floats) -> Floats:
 def _class_proposals(
     label: str, curve: Floats, agnostic: Floats, bonus: float, seconds: float
 ) -> list[Proposal]:
-    # Quirk: the contrast of these runs reads the thresholded curve, so what lies below counts as zero.
+    # Quirk: the contrast of these runs uses the thresholded curve, so values below the threshold count as zero.
     by_class = np.where(curve >= CLASS_THRESHOLDS[:, None], curve, 0.0)
     by_sentiment = agnostic >= AGNOSTIC_THRESHOLDS[:, None]
     groups = [
@@ -117,7 +117,7 @@ def _class_proposals(
         _contrasts(np.broadcast_to(curve, by_sentiment.shape), find_runs(by_sentiment)),
     ]
     scores, starts, stops = (np.concatenate(parts) for parts in zip(*groups, strict=True))
-    # The video's score shifts all of a class alike: it ranks between videos, never within one.
+    # The video's score shifts all proposals of a class equally: it ranks videos, not proposals within one.
     scores, starts, ends = scores + bonus, starts * seconds, stops * seconds
     kept = suppress(starts, ends, scores, NMS_TIOU, NMS_LENGTH_OFFSET)
     rows = zip(scores[kept].tolist(), starts[kept].tolist(), ends[kept].tolist(), strict=True)
@@ -150,7 +150,7 @@ def _contrasts(curves: Floats, runs: Runs) -> tuple[Floats, Ints, Ints]:
 
 
 class _WindowSums:
-    """Sums over windows of rows of curves (K, N). Equal windows give equal sums, so that ties stay ties."""
+    """Sums over windows of rows of curves (K, N). Equal windows give exactly equal sums, so that ties remain ties."""
 
     def __init__(self, curves: Floats, row: Ints) -> None:
         self._offset = row * (curves.shape[1] + 1)

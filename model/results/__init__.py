@@ -1,1 +1,1 @@
-"""The answer for one video, in every task."""
+"""Results of a video, for every task."""

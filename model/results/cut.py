@@ -1,4 +1,4 @@
-"""From a curve to segments with evidence: when a job ends, and again whenever a client asks with other options."""
+"""Cuts segments with evidence from a curve, when a job ends and whenever a client requests other options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cut_segments(
 
 
 def recut(result: Result, options: SegmentOptions) -> Result:
-    """The same video with segments cut by other options; the network is not run."""
+    """The result with segments cut by other options, without running the network."""
     if options == result.options:
         return result
     segments = cut_segments(result.curve, result.video.duration, result.calibration, options)
@@ -40,7 +40,7 @@ def recut(result: Result, options: SegmentOptions) -> Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenSegment:
-    """A segment as a person left it; `confidence` is the model's where the segment was not changed."""
+    """A segment as corrected by a person; `confidence` is the model's if the segment was not changed."""
 
     start: float
     end: float
@@ -49,13 +49,13 @@ class GivenSegment:
 
 
 UNCHANGED = 0.003
-"""Seconds that an edge may be off, since clients round to milliseconds."""
+"""Tolerance of edges in seconds, because clients round to milliseconds."""
 
 
 def given_segments(
     curve: Curve, duration: float, given: Iterable[GivenSegment], own: Sequence[Segment] = ()
 ) -> tuple[Segment, ...]:
-    """Segments as a person left them, in order of time, with peaks and evidence from the curve.
+    """Segments as corrected by a person, in order of time, with peaks and evidence from the curve.
 
     A segment that states the model's confidence, or that is one of the model's `own`, stays the model's. All others
     are the person's.

@@ -1,4 +1,4 @@
-"""What has become of the segments of one result in another one: kept, moved, lost, or new. Numpy-free."""
+"""Compares the segments of two results: kept, moved, lost or new. Does not use numpy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from sentiloc.model.segments import Segment
 
 TOLERANCE_SECONDS = 0.05
-"""Edges that differ by no more than this are the same: an edge lies between snippets of 0.64 s."""
+"""Edges that differ by at most this many seconds are equal: an edge lies between snippets of 0.64 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A segment of the first result, and the one of the second result that stands for it."""
+    """A segment of the first result, and the matching segment of the second."""
 
     before: Segment
     after: Segment

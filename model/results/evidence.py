@@ -1,8 +1,8 @@
-"""How much each stream contributed to a segment, by leaving it out.
+"""The contribution of each stream to a segment, measured by leaving it out.
 
-A stream's contribution is how far the fused curve of the segment's label falls, on average inside the segment, when
-the network is told that the stream is absent. Contributions below zero (the stream spoke against the segment) count
-as zero; shares are contributions over their sum. Where none contributed alone, the present streams share equally.
+A stream's contribution is the mean fall of the fused curve of the segment's label, inside the segment, when the stream
+is masked. Contributions below zero (the stream spoke against the segment) count as zero; shares are contributions over
+their sum. If none contributes by itself, the present streams get equal shares.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STREAMS = ("visual", "audio", "face")
 
 
 def with_evidence(segments: Iterable[Segment], curve: Curve) -> tuple[Segment, ...]:
-    """The segments with their evidence; without it where the curve holds no stream to leave out."""
+    """The segments with their evidence; without it if the curve has no masked streams."""
     if not curve.without:
         return tuple(segments)
     frames = curve.frame_scores()
@@ -48,7 +48,7 @@ def _evidence(segment: Segment, inside: slice, full: Floats, without: Mapping[st
 
 
 def _snippets(segment: Segment, step: float, count: int) -> slice:
-    """Snippets whose centre lies in the segment; the one under the peak where there is none."""
+    """Snippets whose centre is in the segment; the one at the peak if there is none."""
     centres = (np.arange(count) + 0.5) * step
     first, stop = (
         np.searchsorted(centres, segment.start, "left"),

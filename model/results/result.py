@@ -1,4 +1,4 @@
-"""The answer for one video: segments, the curve they were cut from, and where both came from."""
+"""The result for one video: segments, the curve from which they were cut, and their origin."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ class Curve:
     """Scores per snippet: value i holds for [i * step, (i + 1) * step) seconds; all in [0, 1].
 
     negative, positive and non_sentiment are FSENet's scores (eq. 9), saliency is W_sent (eq. 3). `without` maps a
-    stream ("visual", "audio", "face") to the fused label curves (`proposals.rule.fuse`) that the network gives when
-    it is told that the stream is absent: what evidence is computed from. `faces` counts the faces that are seen, and
-    `face_boxes` says which one was read: x1, y1, x2, y2 as shares of the picture, empty where none was. Both are empty
-    in results of older versions.
+    stream ("visual", "audio", "face") to the fused label curves (`proposals.rule.fuse`) with that stream masked, from
+    which evidence is computed. `faces` counts the visible faces, and `face_boxes` has the one that was used: x1, y1,
+    x2, y2 as shares of the picture, empty without a face. Both are empty in results of older versions.
     """
 
     step: float
@@ -52,7 +51,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIdentity:
-    """Which weights answered, and on what device."""
+    """The weights and the device that computed a result."""
 
     name: str
     version: str
@@ -62,7 +61,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
-    """How segments are cut from a curve: least confidence, times in seconds, labels to show."""
+    """How segments are cut from a curve: minimum confidence, times in seconds, labels to show."""
 
     threshold: float
     min_length: float = DEFAULT_RULE.min_length
@@ -72,12 +71,12 @@ class SegmentOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Everything a client can ask about a localized video; `timings` are seconds per stage.
+    """The complete result of a video; `timings` are seconds per stage.
 
-    `options` and `calibration` are what the segments were cut with, so that they can be cut again from the curve.
-    A `provisional` result was cut before the whole video was seen: `scored_until` is the second up to which its curve
-    goes. `sound` is None where there is none, and in results of older versions. `warnings` say what could not be read.
-    `shots` are the seconds at which new shots begin; empty in results of older versions.
+    `options` and `calibration` are those with which the segments were cut, so that they can be cut again from the
+    curve. A `provisional` result was cut before the whole video was processed; `scored_until` is the end of its curve
+    in seconds. `sound` is None where there is none, and in results of older versions. `warnings` say what could not be
+    read. `shots` are the seconds at which new shots begin; empty in results of older versions.
     """
 
     video: VideoInfo
@@ -150,7 +149,7 @@ def _segment(raw: Mapping[str, Any]) -> Segment:
 def make_curve(
     scores: FrameScores, step: float, face_present: tuple[bool, ...], without: Mapping[str, FrameScores]
 ) -> Curve:
-    """Round FSENet's output to what is stored, so that segments re-derived later are the same segments."""
+    """Round FSENet's output to its stored precision, so that segments cut again later are identical."""
     return Curve(
         step=step,
         negative=_rounded(scores.scores[:, NEGATIVE]),

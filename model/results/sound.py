@@ -1,4 +1,4 @@
-"""How loud a video is over time: the timeline's sound lane, also of videos too long to decode in a browser."""
+"""The loudness of a video over time, for the timeline's sound lane; also of videos too long for a browser to decode."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VALUES_PER_SNIPPET = 4
 _SNIPPETS_AT_A_TIME = 512
 _DECIMALS = 2
 FAINT = 2.0
-"""Below it even the loudest moment is small; a sine at full scale has an amplitude of 45."""
+"""If the loudest moment is below this, it is drawn small; a full-scale sine has an amplitude of 45."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
     """Value i of loudness holds for [i * step, (i + 1) * step) seconds: 0 silence, 1 the video's loudest moment.
 
-    It is the square root of the amplitude, as a waveform is best seen.
+    It is the square root of the amplitude, which makes a waveform easy to read.
     """
 
     step: float

@@ -1,7 +1,7 @@
-"""Answers of the tasks besides sentiment: emotions of a video (CTEN) and facial expressions in it (GIM).
+"""Results of the tasks besides sentiment: emotions of a video (CTEN) and facial expressions (GIM).
 
-Each is a document of its own, told apart by `task`; both keep the curve that they were cut from, so that other
-thresholds are answered without running the network again. Numpy only.
+Each has its own kind of document, identified by `task`. Both contain the curve from which they were cut, so that other
+thresholds need no second run of the network. Numpy only.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class SeriesCurve:
     face_present: tuple[bool, ...] = ()
 
     def matrix(self, names: tuple[str, ...]) -> NDArray[np.float64]:
-        """The named series beside each other, (T, len(names))."""
+        """The named series as columns, (T, len(names))."""
         return np.array([self.series[name] for name in names], dtype=np.float64).T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TaskResult:
-    """What both documents hold."""
+    """The common fields of both documents."""
 
     video: VideoInfo
     faces_seen: int
@@ -78,7 +78,7 @@ class _TaskResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmotionResult(_TaskResult):
-    """One emotion for the whole video (`probabilities` by class), and the stretches that show one.
+    """One emotion for the whole video (`probabilities` by class), and the segments that show an emotion.
 
     The curve's series are `attention_visual`, `attention_audio` and each class's probability in the segment.
     """
@@ -92,7 +92,7 @@ class EmotionResult(_TaskResult):
         return tuple(self.probabilities)
 
     def recut(self, options: SegmentOptions) -> EmotionResult:
-        """The same video with stretches cut by other options."""
+        """The result with segments cut by other options."""
         segments = cut_emotions(
             self.curve, self.probabilities, self.video.duration, self.calibration, options
         )
@@ -120,7 +120,7 @@ class ExpressionResult(_TaskResult):
     classes: tuple[str, ...]
 
     def recut(self, options: SegmentOptions) -> ExpressionResult:
-        """The same video with expressions cut by other options."""
+        """The result with expressions cut by other options."""
         segments = cut_expressions(self.curve, self.classes, self.video.duration, self.calibration, options)
         return replace(self, segments=segments, options=options)
 
@@ -146,7 +146,7 @@ AnyResult = Result | EmotionResult | ExpressionResult
 
 
 def recut_any(result: AnyResult, options: SegmentOptions) -> AnyResult:
-    """The same video cut by other options, whatever the task; the network is not run."""
+    """The result cut by other options, for any task, without running the network."""
     if options == result.options:
         return result
     return recut(result, options) if isinstance(result, Result) else result.recut(options)
@@ -169,7 +169,7 @@ def cut_emotions(
     calibration: Calibration,
     options: SegmentOptions,
 ) -> tuple[Segment, ...]:
-    """Stretches of a video that show an emotion, in order of time, none overlapping another."""
+    """The segments of a video that show an emotion, in order of time, without overlap."""
     classes = tuple(probabilities)
     scores = EmotionScores(
         video=np.array([probabilities[name] for name in classes]),
@@ -207,7 +207,7 @@ def cut_expressions(
 
 
 def _chosen(found: list[Segment], options: SegmentOptions, duration: float) -> tuple[Segment, ...]:
-    """The best of what overlaps, by the options: sure enough, long enough, of the labels asked for."""
+    """The best of overlapping segments that satisfy the options: confidence, length and labels."""
     bounds = np.array([(s.start, s.end, s.confidence) for s in found]).reshape(-1, 3)
     apart = sorted((found[i] for i in disjoint(*bounds.T)), key=lambda s: s.start)
     sure = [s for s in apart if s.confidence >= options.threshold and s.label in options.labels]
@@ -234,7 +234,7 @@ def _plain(segment: Segment) -> dict[str, Any]:
 def make_series(
     columns: Mapping[str, NDArray[np.floating]], step: float, faces: tuple[bool, ...] = ()
 ) -> SeriesCurve:
-    """Round series (T,) to what is stored, so that what is cut from them later is the same."""
+    """Round series (T,) to their stored precision, so that later cuts are identical."""
     series = {
         name: tuple(round(float(value), _DECIMALS) for value in np.clip(values, 0, 1))
         for name, values in columns.items()

@@ -1,4 +1,4 @@
-"""A result of a part of a video: what lies outside is as if nothing had been found there. Numpy only."""
+"""Results of a part of a video. Outside it, nothing counts as found. Numpy only."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ ResultT = TypeVar("ResultT", Result, EmotionResult, ExpressionResult)
 
 
 def within(result: ResultT, start: float, end: float | None) -> ResultT:
-    """The result of [start, end) seconds, to whole snippets; end None is the video's. Times stay the video's own.
+    """The result of [start, end) seconds, rounded to whole snippets; end None means the video's end. Times still count
+    from the video's start.
 
-    Outside, the stored curve says that there is nothing, so that later cuts with other options agree.
+    Outside, the stored curve is set to "nothing found", so that later cuts with other options agree.
     """
     step = result.curve.step
     first, stop = snippet_span(start, end, step)
@@ -35,7 +36,10 @@ def within(result: ResultT, start: float, end: float | None) -> ResultT:
 
 
 def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:
-    """Segments inside [first, last] seconds: their bounds lie between snippets, and may be a little beyond."""
+    """Clip segments to [first, last] seconds.
+
+    Their bounds lie between snippets, so they may exceed the range slightly.
+    """
     for segment in segments:
         start, end = max(segment.start, first), min(segment.end, last)
         if start < end:
@@ -43,9 +47,8 @@ def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator
 
 
 def placed(result: Result, first: int, total: int) -> Result:
-    """The result of a part of a video, put where it belongs: at snippet `first` of `total`. Its segments are dropped.
-
-    Around it, the curve says that there is nothing, and no sound.
+    """The result of a part of a video, placed at snippet `first` of `total`, without its segments. Around it, the curve
+    is set to "nothing found" and silence.
     """
     curve = result.curve
     before, after = min(first, total), max(0, total - first - len(curve.saliency))

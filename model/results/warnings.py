@@ -1,4 +1,4 @@
-"""What a result could not read or had to mend: nothing is lost in silence."""
+"""Warnings about what could not be read or was repaired, so that nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class WarningCode(StrEnum):
     TRUNCATED = "truncated"
     """The file breaks off before its declared end."""
     UNDECODABLE = "undecodable"
-    """A stretch whose pictures could not be decoded."""
+    """A range whose pictures could not be decoded."""
     MENDED_TIMESTAMPS = "mended_timestamps"
-    """Time stamps that start again, jump, or hold one bad value were mended."""
+    """Time stamps that restart, jump or contain a bad value were repaired."""
     VARIABLE_RATE = "variable_rate"
-    """Pictures do not come at one rate: count time in seconds, or by `video.timebase`."""
+    """The frame rate varies: count time in seconds, or by `video.timebase`."""
     NONSTANDARD_RATE = "nonstandard_rate"
-    """The rate is none that timelines know, or not the one that the file's header states."""
+    """The frame rate is not a standard one, or not the one in the file's header."""
     NO_FACE = "no_face"
-    """The model looks at faces, and none that is large enough was found."""
+    """The model uses faces, and no face that is large enough was found."""
     NO_SOUND = "no_sound"
-    """The model listens, and there is no usable sound."""
+    """The model uses sound, and there is no usable sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class ResultWarning:
     end: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON; times only where there are any."""
+        """The warning as JSON; times only if there are any."""
         times = {"start": self.start, "end": self.end}
         return {
             "code": str(self.code),

@@ -1,1 +1,1 @@
-"""What all three systems share in training: epochs, run folders, graph export."""
+"""Training code shared by all three systems: epochs, run folders, graph export."""

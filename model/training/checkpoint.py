@@ -1,4 +1,4 @@
-"""Checkpoints that a kill cannot tear: written whole or not at all, read without running code from them."""
+"""Atomic checkpoints, which are read without running code from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 
 def save_atomic(content: dict[str, Any], path: Path) -> None:
-    """torch.save that appears whole or not at all, also after a power cut."""
+    """Atomic `torch.save`, also safe against a power cut."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         torch.save(content, file)

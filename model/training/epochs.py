@@ -1,4 +1,4 @@
-"""A training by epochs that goes on where a killed one stopped: what CTEN's and GIM's have in common.
+"""Resumable training by epochs, shared by CTEN and GIM.
 
 Every random number is a function of (seed, epoch, step), so that weights, optimiser and history are the whole state.
 """
@@ -29,13 +29,13 @@ def step_seed(*key: int) -> int:
 
 
 SELECTION = "selection"
-"""Name of the figure that chooses the best epoch, measured on held-out videos; the higher the better."""
+"""Name of the metric that selects the best epoch, measured on held-out videos; higher is better."""
 
 
 class EpochRun:
-    """Runs epochs, keeps their figures, and writes last.pt at most every `checkpoint_seconds` and at the end.
+    """Runs epochs, records their metrics, and writes last.pt at most every `checkpoint_seconds` and at the end.
 
-    Where an epoch's figures have a `selection`, best.pt holds the weights of the best epoch, under `content`.
+    If an epoch's metrics have a `selection`, best.pt has the weights of the best epoch, under `content`.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class EpochRun:
         self.best_state: dict[str, Any] | None = None
 
     def run(self, epochs: int, epoch: Callable[[int], Figures]) -> list[Figures]:
-        """Call `epoch` with the number of each epoch that is left; the figures of all of them.
+        """Call `epoch` with the number of each remaining epoch; returns the metrics of all epochs.
 
-        Afterwards the network has the weights of the best epoch, or of the last where nothing was selected.
+        Afterwards the network has the weights of the best epoch, or of the last one without a selection.
         """
         self._restore()
         saved_at, left = time.monotonic(), range(len(self.history), epochs)
@@ -80,7 +80,7 @@ class EpochRun:
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch of the best selection; the last epoch where nothing was selected."""
+        """The first epoch with the best selection; the last epoch without a selection."""
         values = [figures.get(SELECTION, -math.inf) for figures in self.history]
         return values.index(self.best_value) if self.best_value > -math.inf else len(values) - 1
 

@@ -1,6 +1,6 @@
-"""A network -> ONNX, with its spec inside and its numbers checked against PyTorch before the file appears.
+"""Exports a network to ONNX with its spec, after comparing its outputs with PyTorch's.
 
-Batch and time are dynamic axes of every input, and are called that in the file.
+Batch and time are dynamic axes of every input, with these names in the file.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Examples = Callable[[int, int, int], list[Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """What is exported: a module whose forward is `(*inputs)` and gives a tuple, the names of both, example inputs
-    by batch, time and seed, and the numbers of steps at which it is compared with PyTorch.
+    """A graph to export: a module whose `forward(*inputs)` returns a tuple, the names of inputs and outputs, example
+    inputs by batch, time and seed, and the lengths at which it is compared with PyTorch.
     """
 
     module: nn.Module
@@ -80,7 +80,7 @@ def _trace(graph: Graph, path: Path) -> None:
 
 
 def _add_spec(path: Path, spec: ModelSpec) -> None:
-    """Store the spec, and leave out what tells of the machine that exported."""
+    """Store the spec, and remove information about the exporting machine."""
     import onnx
 
     model = onnx.load(str(path))
@@ -95,7 +95,7 @@ def _add_spec(path: Path, spec: ModelSpec) -> None:
 
 
 def _name_axes(graph: Any) -> None:
-    """Call the dynamic axes of inputs and outputs `batch` and `time`; intermediate shapes are dropped."""
+    """Name the dynamic axes of inputs and outputs `batch` and `time`; drop intermediate shapes."""
     del graph.value_info[:]
     for value in (*graph.input, *graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "time"), strict=False):

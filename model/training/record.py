@@ -1,6 +1,6 @@
-"""What a run was made from: hashes of its data, versions of what computed it, and the commit.
+"""The origin of a run: hashes of its data, versions of the libraries, and the commit.
 
-It stands in the run's config.json beside the options, so that a run can be told from one on other data.
+It is stored in the run's config.json next to the options, so that runs on different data can be distinguished.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _LIBRARIES = ("sentiloc", "torch", "numpy", "onnx", "onnxruntime")
 def make_record(folder: Path, files: Iterable[Path], features: Iterable[Path]) -> dict[str, Any]:
     """`data` (folder, hash per file, one hash of all feature files), `versions` and `commit`.
 
-    files: label and split files; those that are absent are left out. A feature file counts with its name, its size
-    and its first MiB.
+    files: label and split files; absent ones are skipped. The hash of a feature file covers its name, its size and its
+        first MiB.
     """
     digests = {_name(path, folder): _sha256(path) for path in files if path.is_file()}
     whole = hashlib.sha256()
@@ -60,7 +60,7 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit of the checkout that this code lies in; "unknown" outside a checkout."""
+    """The commit of the checkout that contains this code; "unknown" outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(  # noqa: S603

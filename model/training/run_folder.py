@@ -12,11 +12,8 @@ from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, changed_data
 
 
 class RunFolder:
-    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code
-    path.
-
-    With `resume`, a run of the same configuration found there goes on; without, a folder that holds a run
-    is an error.
+    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code path. With
+    `resume`, a run with the same configuration continues; without it, a folder with a run is an error.
     """
 
     def __init__(
@@ -27,10 +24,10 @@ class RunFolder:
         resume: bool = False,
         record: dict[str, Any] | None = None,
     ) -> None:
-        """record: what the run is made from (`model/training/record.py`); it joins the options in config.json.
+        """record: the origin of the run (`model/training/record.py`), stored with the options in config.json.
 
-        Raises `invalid_data` for a folder that holds a run (without `resume`), and for a run of other options or
-        of other data (with it).
+        Raises `invalid_data` for a folder with a run (without `resume`), and for a run with other options or other data
+        (with it).
         """
         self.path = path
         self._writer: Any = None
@@ -71,7 +68,7 @@ class RunFolder:
             )
 
     def resumed_checkpoint(self) -> Path | None:
-        """last.pt, if there is one to go on from."""
+        """last.pt, if there is one to resume from."""
         return self.last if self.path is not None and self.last.exists() else None
 
     def forget_after(self, epoch: int) -> None:

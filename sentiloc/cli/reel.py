@@ -47,16 +47,12 @@ def reel(
     snap: Annotated[
         float, typer.Option(min=0, help="How far a cut may move to a shot change or a pause.")
     ] = 0.8,
-    crossfade: Annotated[
-        float, typer.Option(min=0, max=5, help="Length of the cross-fades in seconds.")
-    ] = 0.5,
+    crossfade: Annotated[float, typer.Option(min=0, max=5, help="Length of cross-fades in seconds.")] = 0.5,
     captions: Annotated[bool, typer.Option(help="Write label, confidence and time into the film.")] = False,
     max_side: Annotated[
         int, typer.Option(min=64, max=3840, help="Longest side of the film in pixels; nothing is enlarged.")
     ] = 1280,
-    fps: Annotated[
-        float | None, typer.Option(min=0, help="Frames per second; default: as most clips.")
-    ] = None,
+    fps: Annotated[float | None, typer.Option(min=0, help="Frame rate; default: as most clips.")] = None,
     title: Annotated[str, typer.Option(help="Name of the sequence.")] = "Highlights",
     model: Annotated[
         str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
