@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sentiloc.app.access.audit import AuditMiddleware
-from sentiloc.app.access.guard import KeyGuard
+from sentiloc.app.access.guard import KeyGuard, counts_by_cookie
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
 from sentiloc.app.http.answers import Answers
@@ -21,7 +21,7 @@ from sentiloc.app.http.origin_guard import OriginGuard
 from sentiloc.app.metrics.http import HttpMetrics, MetricsMiddleware
 from sentiloc.app.openapi.docs_page import add_docs
 from sentiloc.app.openapi.document import complete_openapi
-from sentiloc.app.routes.account import erasure, hooks, keys, usage
+from sentiloc.app.routes.account import erasure, hooks, keys, sign_in, usage
 from sentiloc.app.routes.batches import batches
 from sentiloc.app.routes.batches import results as batch_results
 from sentiloc.app.routes.fast_path import JobStatusFastPath
@@ -65,6 +65,7 @@ ROUTERS = [
             usage,
             keys,
             erasure,
+            sign_in,
         ),
     )
 ]
@@ -90,7 +91,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(JobStatusFastPath, services=services)
     app.add_middleware(HeadRequests, routes=app.state.routes)
     if services.settings.keys_required:
-        app.add_middleware(KeyGuard, settings=services.settings, shared=services.shared)
+        app.add_middleware(
+            KeyGuard, settings=services.settings, shared=services.shared, sessions=services.sessions
+        )
     if services.settings.audit_log is not None:
         app.add_middleware(AuditMiddleware, log=services.audit)
     _allow_origins(app, services.settings.cors_origins)
@@ -99,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hosts=services.settings.host_names,
         origins=frozenset(services.settings.cors_origins),
         checks_origin=not services.settings.keys_required,
+        is_signed_in=lambda headers: counts_by_cookie(headers, services.settings),
     )
     app.state.http_metrics = HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)

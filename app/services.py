@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from fastapi import Depends, Request
 
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.access.sessions import SessionStore
 from sentiloc.app.batches.intake import BatchIntake
 from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.housekeeping.erasure import Eraser
@@ -20,6 +21,8 @@ from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.redis.client import connect
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
+from sentiloc.app.sign_in.factory import make_sign_in
+from sentiloc.app.sign_in.service import SignIn
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.telemetry.audit import AuditLog
@@ -56,6 +59,8 @@ class Services:
     outbox: Outbox
     eraser: Eraser
     audit: AuditLog
+    sessions: SessionStore
+    sign_in: SignIn | None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -70,7 +75,7 @@ class Services:
         uploads = UploadStore(settings, redis, storage)
         upload_jobs = UploadJobs(settings, submitter, storage, uploads)
         batches, keys = BatchStore(store), KeyStore(redis, prefix)
-        endpoints = EndpointStore(redis, prefix)
+        endpoints, sessions = EndpointStore(redis, prefix), SessionStore(settings, shared)
         return cls(
             settings=settings,
             shared=shared,
@@ -93,6 +98,8 @@ class Services:
             outbox=Outbox(settings, store, batches, endpoints, keys),
             eraser=Eraser(store, storage, uploads, batches, endpoints, settings.features_dir),
             audit=AuditLog(settings.audit_log),
+            sessions=sessions,
+            sign_in=make_sign_in(settings, redis, keys, sessions),
         )
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from sentiloc.app.places import parse_prefix
+from sentiloc.app.sign_in_settings import LOOPBACK_NAMES, SignInSettings
 from sentiloc.app.signing import check_webhook_secret
 
 ROOT_PATH = r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}"
 """A path under which a proxy serves this service: empty, or segments that do not consist of dots alone."""
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings):
     """Addresses, paths and limits. Sizes are bytes and times are seconds, unless a name says otherwise."""
 
     model_config = SettingsConfigDict(env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True)
@@ -355,6 +355,8 @@ class Settings(BaseSettings):
         for smaller, larger in orders:
             if getattr(self, smaller) > getattr(self, larger):
                 raise ValueError(f"{smaller} must not be greater than {larger}")
+        if self.oidc_issuer is not None and not self.keys_required:
+            raise ValueError("oidc_issuer needs a server that asks for keys: set SENTILOC_API_KEYS=on")
         return self
 
     @field_validator("s3_sources")

@@ -12,8 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-# Extras bring what these import: s3, train.
+# Extras bring what these import: oidc, s3, train.
 OF_EXTRAS = {
+    "sentiloc.app.sign_in.provider",
     "sentiloc.app.storage.s3",
     "sentiloc.app.storage.s3_objects",
     "sentiloc.worker.precision.quantize",

@@ -58,7 +58,10 @@ class AuditMiddleware:
 
 def who(caller: Caller) -> str:
     """The caller as the audit log names it."""
-    return "anyone" if caller.key_id is None else f"key:{caller.key_id}"
+    if caller.key_id is None:
+        return "anyone"
+    person = "" if caller.person is None else f" person:{caller.person}"
+    return f"key:{caller.key_id}{person}"
 
 
 def _matters(method: str, path: str) -> bool:

@@ -24,12 +24,14 @@ class Scope(StrEnum):
 class Caller:
     """The owner of a request; `key_id` is None on a server that needs no keys.
 
-    `s3_prefixes` are the places of an object store (`s3://bucket/prefix`) whose videos the key may name.
+    `s3_prefixes` are the places of an object store (`s3://bucket/prefix`) whose videos the key may name. `person` is
+    the name of somebody who signed in on the page and works as this key.
     """
 
     key_id: str | None = None
     scopes: frozenset[Scope] = frozenset(Scope)
     s3_prefixes: tuple[str, ...] = ()
+    person: str | None = None
 
     def may(self, scope: Scope) -> bool:
         """True if the key has this scope; `admin` includes all scopes."""

@@ -17,11 +17,12 @@ from redis import RedisError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sentiloc.app.access.caller import Caller, set_caller
 from sentiloc.app.access.caller import Scope as KeyScope
-from sentiloc.app.access.caller import set_caller
 from sentiloc.app.access.key_limits import KeySlots
-from sentiloc.app.access.keys import ApiKey, check_key, record_key, split_key
+from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
+from sentiloc.app.access.sessions import SessionStore, session_cookie
 from sentiloc.app.access.usage import as_minutes, month_ends, usage_key
 from sentiloc.app.http.address import VERSION_PATH
 from sentiloc.app.http.connection_table import address_name
@@ -31,7 +32,9 @@ from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
+SIGN_IN_PATHS = frozenset({"/session", "/signin", "/signin/callback", "/signout"})
+"""Where people sign in on the page: they have no key yet. `routes.account.sign_in` checks what it is given."""
+OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", *SIGN_IN_PATHS})
 OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
 """Shared links carry their own signature; `routes.reels.share` checks it."""
 _JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
@@ -112,13 +115,26 @@ def shown_key(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key") or None
 
 
-class KeyGuard:
-    """ASGI middleware. It looks up the key at every request, so a revoked key stops working at once."""
+def counts_by_cookie(headers: Mapping[str, str], settings: Settings) -> bool:
+    """True if a request shows no key, but the cookie of somebody who signed in."""
+    if settings.oidc_issuer is None or shown_key(headers) is not None:
+        return False
+    return session_cookie(headers) is not None
 
-    def __init__(self, app: ASGIApp, settings: Settings, shared: SharedConnection) -> None:
+
+class KeyGuard:
+    """ASGI middleware. It looks up the key at every request, so a revoked key stops working at once.
+
+    Without a key, the cookie of somebody who signed in counts. `OriginGuard` refuses such requests of other sites.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, shared: SharedConnection, sessions: SessionStore
+    ) -> None:
         self._app = app
         self._settings = settings
         self._shared = shared
+        self._sessions = sessions
         self._failures = RateLimiter()
         self._requests = RateLimiter()
         self._slots = KeySlots(settings.max_requests_per_key, "requests")
@@ -144,9 +160,14 @@ class KeyGuard:
         return rate_headers(*self._requests.standing(key.id, limit), limit) if limit else {}
 
     async def _admit(self, scope: Scope) -> ApiKey:
-        key = await self._find(_address(scope), shown_key(Headers(scope=scope)))
+        headers = Headers(scope=scope)
+        if counts_by_cookie(headers, self._settings):
+            key, caller = await self._signed_in(session_cookie(headers) or "")
+        else:
+            key = await self._find(_address(scope), shown_key(headers))
+            caller = key.caller
         wanted = needed_scope(scope["method"], scope["path"])
-        if not key.caller.may(wanted):
+        if not caller.may(wanted):
             raise Forbidden(wanted)
         if key.rate_per_minute and (wait := self._requests.take(key.id, key.rate_per_minute)):
             detail = f"The key may send {key.rate_per_minute} requests per minute. Try again later."
@@ -154,8 +175,18 @@ class KeyGuard:
         if makes_jobs(scope["method"], scope["path"]):
             await self._require_quota(key)
         await self._note_use(key)
-        set_caller(key.caller)
+        set_caller(caller)
         return key
+
+    async def _signed_in(self, cookie: str) -> tuple[ApiKey, Caller]:
+        """The key of a session, and who works as that key. A cookie holds 256 random bits, as a key does."""
+        session = await self._sessions.find(cookie)
+        key = None
+        if session is not None:
+            key = parse_key(await self._shared.hash(record_key(self._settings.redis_prefix, session.key_id)))
+        if session is None or key is None or not key.is_valid:
+            raise Unauthorized("The session has ended. Sign in again.")
+        return key, session.caller(key)
 
     async def _find(self, address: str, text: str | None) -> ApiKey:
         """The key with this text.

@@ -26,6 +26,8 @@ _ID_BYTES = 6
 _SECRET_BYTES = 32
 _WEBHOOK_SECRETS = 2
 _NO_DIGEST = hashlib.sha256(b"").hexdigest()
+_NEVER = "-"
+"""The digest of a key without a text: of no text at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,11 @@ def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
     return key if key.is_valid else None
 
 
+def parse_key(fields: Mapping[str, str]) -> ApiKey | None:
+    """The key of a record; None without one."""
+    return _parse(fields) if fields else None
+
+
 class KeyStore:
     """All keys. Raises `redis.RedisError` when Redis cannot be reached."""
 
@@ -133,6 +140,29 @@ class KeyStore:
         pipe.execute()
         return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", webhook_secret)
 
+    def keep_person(self, key_id: str, name: str, scopes: Iterable[Scope], rate_per_minute: int) -> ApiKey:
+        """The key as which somebody works who signs in. It has no text, so no request can show it.
+
+        Its limits are set once; `name` and `scopes` are those of the last person who signed in.
+        """
+        record = record_key(self._prefix, key_id)
+        now = repr(time.time())
+        once = {
+            "id": key_id,
+            "digest": _NEVER,
+            "rate_per_minute": str(rate_per_minute),
+            "quota_minutes": "0.0",
+            "created_at": now,
+            "webhook_secrets": new_webhook_secret(),
+        }
+        pipe = self._redis.pipeline()
+        for field, value in once.items():
+            pipe.hsetnx(record, field, value)
+        pipe.hset(record, mapping={"name": name, "scopes": ",".join(sorted(set(scopes)))})
+        pipe.zadd(f"{self._prefix}keys", {key_id: float(now)}, nx=True)
+        pipe.hgetall(record)
+        return _parse(pipe.execute()[-1])
+
     def all(self) -> list[ApiKey]:
         """Every key, including revoked ones, oldest first."""
         ids = cast("list[str]", self._redis.zrange(f"{self._prefix}keys", 0, -1))
@@ -142,7 +172,7 @@ class KeyStore:
     def get(self, key_id: str) -> ApiKey | None:
         """One key by its id."""
         fields = cast("dict[str, str]", self._redis.hgetall(record_key(self._prefix, key_id)))
-        return _parse(fields) if fields else None
+        return parse_key(fields)
 
     def revoke(self, key_id: str) -> bool:
         """Revoke a key permanently; False if it does not exist. Its jobs and its record stay."""
@@ -153,13 +183,13 @@ class KeyStore:
         return True
 
     def rotate(self, key_id: str, grace_seconds: float = 0.0) -> NewKey | None:
-        """Replace the text of a key; None for an unknown or revoked key.
+        """Replace the text of a key; None for an unknown or revoked key, and for that of a person who signs in.
 
         The old text works for `grace_seconds` more.
         """
         record = record_key(self._prefix, key_id)
         fields = cast("dict[str, str]", self._redis.hgetall(record))
-        if not fields or fields.get("revoked_at"):
+        if not fields or fields.get("revoked_at") or fields["digest"] == _NEVER:
             return None
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         changes = {

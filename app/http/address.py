@@ -20,7 +20,12 @@ from sentiloc.app.http.lifecycle import Deprecation
 from sentiloc.app.settings import ROOT_PATH, get_settings
 
 VERSION_PATH = "/v1"
-UNVERSIONED = frozenset({"/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"})
+UNVERSIONED = frozenset(
+    {
+        *("/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"),
+        *("/session", "/signin", "/signin/callback", "/signout"),
+    }
+)
 """Paths without a version: the page, its files and the docs are not part of the API."""
 _FOLDERS = ("/web/", "/docs/", "/embed/")
 _ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)

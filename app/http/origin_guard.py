@@ -2,11 +2,12 @@
 
 Any web page can make its visitors' browsers send requests to a local address. Two checks prevent abuse: the `Host` must
 be one of this service's names, which defeats DNS rebinding, and requests that change something must come from this
-service's own page or from an allowed origin.
+service's own page or from an allowed origin. With keys, the second check is for people who signed in on the page.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -50,15 +51,24 @@ class OriginGuard:
         hosts: Host names that requests may name, without ports; None allows every name.
         origins: Origins of other sites that may send requests, such as `https://editor.example`.
         checks_origin: Whether requests of other sites are refused.
+        is_signed_in: Whether a request counts by a cookie, which browsers send by themselves. Only this service's own
+            page may send such a request, whatever `origins` says.
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: frozenset[str] | None, origins: frozenset[str], *, checks_origin: bool
+        self,
+        app: ASGIApp,
+        hosts: frozenset[str] | None,
+        origins: frozenset[str],
+        *,
+        checks_origin: bool,
+        is_signed_in: Callable[[Headers], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._origins = origins
         self._checks_origin = checks_origin
+        self._is_signed_in = is_signed_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer with a problem."""
@@ -75,14 +85,16 @@ class OriginGuard:
         host = headers.get("host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
             return UnknownHost(host)
-        if self._checks_origin and scope["method"] not in _SAFE and self._is_foreign(headers, host):
-            return CrossSite()
-        return None
+        if scope["method"] in _SAFE:
+            return None
+        if self._is_signed_in(headers):
+            return CrossSite() if self._is_foreign(headers, host, frozenset()) else None
+        return CrossSite() if self._checks_origin and self._is_foreign(headers, host, self._origins) else None
 
-    def _is_foreign(self, headers: Headers, host: str) -> bool:
+    def _is_foreign(self, headers: Headers, host: str, origins: frozenset[str]) -> bool:
         """Whether a browser's headers say that another site sent this. Other clients send neither header."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if origin is not None and (origin in self._origins or "*" in self._origins):
+        if origin is not None and (origin in origins or "*" in origins):
             return False
         if site is not None and site not in _OWN_SITES:
             return True

@@ -3,6 +3,7 @@ import { pause } from "./dom.js";
 import { text } from "./strings.js";
 
 const KEY = "sentiloc.key";
+const RETURN = "sentiloc.return";
 // Milliseconds that other tabs have to answer.
 const OTHER_TABS = 150;
 // The page may stand under a path of a proxy, such as /sentiloc/.
@@ -69,6 +70,34 @@ function forget() {
 export function logOut() {
   tabs.postMessage({ forget: true });
   forget();
+}
+
+// People who sign in with a provider have a cookie instead of a key, which no script can read.
+const SIGN_IN = new URL("../signin", import.meta.url).pathname;
+
+/** @returns {Promise<string | null>} the provider's name, where there is one */
+export async function provider() {
+  const response = await fetch(new URL("../session", import.meta.url)).catch(() => null);
+  return response?.ok ? (await response.json()).provider : null;
+}
+
+// The provider sends the browser back to the bare page, which then goes on where it was.
+export function signIn() {
+  sessionStorage.setItem(RETURN, location.hash);
+  location.assign(SIGN_IN);
+}
+
+export function returnFromSignIn() {
+  const hash = sessionStorage.getItem(RETURN);
+  sessionStorage.removeItem(RETURN);
+  if (hash && !location.hash) history.replaceState(null, "", location.pathname + location.search + hash);
+}
+
+export async function signOut() {
+  const { url } = await post(new URL("../signout", import.meta.url).pathname, {});
+  if (!url) return logOut();
+  tabs.postMessage({ forget: true });
+  location.assign(url);
 }
 
 /** @returns {never} */

@@ -1,5 +1,5 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { Problem, deleteJob, getKey, logOut, onKeyNeeded, startJobOfUrl } from "./api.js";
+import { Problem, deleteJob, getKey, logOut, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
@@ -42,7 +42,8 @@ async function showKey() {
   const named = Boolean(key?.required && key.id);
   $("whose").hidden = $("log-out").hidden = !named;
   if (!named) return;
-  $("whose").textContent = say.keyOf(key.name);
+  $("whose").textContent = key.person ? say.signedInAs(key.person) : say.keyOf(key.name);
+  $("log-out").onclick = key.person ? () => signOut().catch(fail) : logOut;
   const readOnly = !key.scopes.some((scope) => ["write", "admin"].includes(scope));
   document.body.dataset.rights = readOnly ? "read" : "write";
   $("read-only").hidden = !readOnly;
@@ -197,7 +198,8 @@ const save = () => saving(() => view.editor.save());
 // `told` is a key that another tab may still send.
 function askForKey(wrong, told) {
   $("key").value = "";
-  $("key-note").textContent = wrong ? text.keyWrong : "";
+  $("key-note").textContent = wrong ? text.keyWrong : signInNote();
+  offerSignIn();
   $("key-box").showModal();
   told.then((key) => {
     if (!$("key-box").open) return;
@@ -207,6 +209,20 @@ function askForKey(wrong, told) {
   return new Promise((resolve) => {
     $("key-box").addEventListener("close", () => resolve($("key").value.trim()), { once: true });
   });
+}
+
+// The provider's button is in the box for the key, where the server has a provider.
+async function offerSignIn() {
+  const name = await provider();
+  $("sign-in").hidden = !name;
+  if (name) $("sign-in").textContent = say.signInWith(name);
+}
+
+// Why signing in did not work is in the address, once.
+function signInNote() {
+  const why = new URLSearchParams(location.search).get("signin");
+  if (why) history.replaceState(null, "", location.pathname + location.hash);
+  return text[{ refused: "signInRefused", expired: "signInExpired", failed: "signInFailed" }[why]] ?? "";
 }
 
 function dropped(event) {
@@ -232,7 +248,7 @@ function switchTheme() {
 
 const BUTTONS = {
   theme: switchTheme,
-  "log-out": logOut,
+  "sign-in": signIn,
   cancel: () => stop(),
   again: goHome,
   play: () => view.player.toggle(),
@@ -301,6 +317,7 @@ addEventListener("hashchange", route);
 addEventListener("popstate", (event) => event.state === null && !location.hash && route());
 
 onKeyNeeded(askForKey);
+returnFromSignIn();
 setUpJobs();
 setUpTracks();
 setUpQueue(() => $("intake").hidden || showJobs());

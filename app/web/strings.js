@@ -65,6 +65,9 @@ export const text = {
   keyHint: "It is kept until you close the last tab of this page, or log out.",
   keyWrong: "The server does not accept this key.",
   keySend: "Continue",
+  signInRefused: "You are signed in there, but this server allows you nothing. Its operator can change that.",
+  signInExpired: "Signing in took too long, or began in another browser. Try again.",
+  signInFailed: "Signing in did not work. Try again, or ask the operator of this server.",
 
   player: "The video",
   videoGone: "The video itself is no longer stored. Its timeline is.",
@@ -244,6 +247,8 @@ export const say = {
   chosen: (count) => (count ? `${count} chosen` : ""),
   packed: (count) => `${plural(count, "result", "results")} in one ZIP file`,
   keyOf: (name) => `Key: ${name}`,
+  signedInAs: (name) => `Signed in: ${name}`,
+  signInWith: (name) => `Sign in with ${name}`,
   tooLarge: (size, most) => `The file has ${size}; this server takes ${most} at most.`,
   tooLong: (length, most) => `The video lasts ${length}; this server takes ${most} at most.`,
   leftOut: (count) => `${plural(count, "file is", "files are")} no video and left out.`,

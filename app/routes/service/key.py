@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sentiloc.app.access.caller import Scope, current_caller
+from sentiloc.app.access.caller import Caller, Scope, current_caller
 from sentiloc.app.access.keys import ApiKey
 from sentiloc.app.access.usage import month_ends
 from sentiloc.app.http.problems import RedisUnavailable, documented
@@ -27,6 +27,7 @@ _EXAMPLE: dict[str, Any] = {
     "used_minutes": 12.5,
     "quota_resets_at": "2026-02-01T00:00:00Z",
     "expires_at": None,
+    "person": None,
 }
 
 
@@ -46,6 +47,9 @@ class KeyBody(BaseModel):
     used_minutes: float | None = Field(None, description="Minutes used this month")
     quota_resets_at: datetime | None = None
     expires_at: datetime | None = None
+    person: str | None = Field(
+        None, description="Who signed in on the page and works as this key; null: nobody"
+    )
 
 
 @router.get(
@@ -54,22 +58,23 @@ class KeyBody(BaseModel):
 def own_key(services: ServicesDep, response: Response) -> KeyBody:
     """The caller's key, its limits, and how much of its quota is used."""
     response.headers.update(NO_STORE)
-    key_id = current_caller().key_id
-    key = None if key_id is None else services.keys.get(key_id)
+    caller = current_caller()
+    key = None if caller.key_id is None else services.keys.get(caller.key_id)
     if key is None:
         return KeyBody(required=services.settings.keys_required)
-    return _body(key, services.keys.used_minutes(key.id))
+    return _body(key, caller, services.keys.used_minutes(key.id))
 
 
-def _body(key: ApiKey, used: float) -> KeyBody:
+def _body(key: ApiKey, caller: Caller, used: float) -> KeyBody:
     return KeyBody(
         required=True,
         id=key.id,
         name=key.name,
-        scopes=sorted(key.scopes),
+        scopes=sorted(caller.scopes),
         rate_per_minute=key.rate_per_minute or None,
         quota_minutes=key.quota_minutes or None,
         used_minutes=round(used, 3),
         quota_resets_at=month_ends(),
         expires_at=None if key.expires_at is None else datetime.fromtimestamp(key.expires_at, UTC),
+        person=caller.person,
     )

@@ -584,6 +584,8 @@ export interface KeyBody {
   used_minutes: number | null;
   quota_resets_at: string | null;
   expires_at: string | null;
+  /** Who signed in on the page and works as this key; null: nobody */
+  person: string | null;
 }
 
 /** Every key, oldest first. */

@@ -1,0 +1,102 @@
+"""Sessions of people who signed in on the page. A cookie holds 256 random bits; Redis holds their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import cookie_parser
+
+from sentiloc.app.access.caller import Caller, Scope
+from sentiloc.app.access.keys import ApiKey
+from sentiloc.app.redis.shared_connection import SharedConnection, pairs
+from sentiloc.app.settings import Settings
+
+SESSION_COOKIE = "sentiloc_session"
+_SECRET_BYTES = 32
+_RENEWED_EVERY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Who signed in, until when (Unix seconds), and as which key. `id_token` ends the session at the provider."""
+
+    key_id: str
+    person: str
+    scopes: frozenset[Scope]
+    expires_at: float
+    id_token: str = ""
+
+    def caller(self, key: ApiKey) -> Caller:
+        """The caller that the person is, working as `key`."""
+        return Caller(key_id=key.id, scopes=self.scopes, s3_prefixes=key.s3_prefixes, person=self.person)
+
+
+def session_cookie(headers: Mapping[str, str]) -> str | None:
+    """The session that a request's cookies name; None without one."""
+    cookie = headers.get("cookie")
+    return cookie_parser(cookie).get(SESSION_COOKIE) or None if cookie else None
+
+
+class SessionStore:
+    """All sessions. Raises `redis.RedisError` when Redis cannot be reached."""
+
+    def __init__(self, settings: Settings, shared: SharedConnection) -> None:
+        self._prefix = settings.redis_prefix
+        self._seconds = settings.session_seconds
+        self._idle_seconds = settings.session_idle_seconds
+        self._shared = shared
+
+    async def start(self, key_id: str, person: str, scopes: frozenset[Scope], id_token: str) -> str:
+        """Begin a session; the text of its cookie."""
+        text = secrets.token_urlsafe(_SECRET_BYTES)
+        fields = {
+            "key_id": key_id,
+            "person": person,
+            "scopes": ",".join(sorted(scopes)),
+            "expires_at": repr(time.time() + self._seconds),
+            "id_token": id_token,
+        }
+        name = self._name(text)
+        flat = [part for pair in fields.items() for part in pair]
+        await self._shared.ask(("HSET", name, *flat), ("PEXPIRE", name, self._left_ms(self._seconds)))
+        return text
+
+    async def find(self, text: str) -> Session | None:
+        """The session of a cookie, which counts as used; None if it has ended."""
+        name = self._name(text)
+        flat, left_ms = await self._shared.ask(("HGETALL", name), ("PTTL", name))
+        if not flat:
+            return None
+        session = _parse(pairs(flat))
+        left = session.expires_at - time.time()
+        if left <= 0:
+            return None
+        wanted = min(left, self._idle_seconds)
+        # Each write waits for the disk, so a session is not renewed with every request.
+        if wanted - left_ms / 1000 > min(_RENEWED_EVERY_SECONDS, self._idle_seconds / 4):
+            await self._shared.ask(("PEXPIRE", name, self._left_ms(left)))
+        return session
+
+    async def end(self, text: str) -> None:
+        """End a session at once."""
+        await self._shared.ask(("DEL", self._name(text)))
+
+    def _name(self, text: str) -> str:
+        return f"{self._prefix}session:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _left_ms(self, left: float) -> str:
+        return str(max(1, int(1000 * min(left, self._idle_seconds))))
+
+
+def _parse(fields: Mapping[str, str]) -> Session:
+    return Session(
+        key_id=fields["key_id"],
+        person=fields["person"],
+        scopes=frozenset(Scope(name) for name in fields["scopes"].split(",") if name),
+        expires_at=float(fields["expires_at"]),
+        id_token=fields["id_token"],
+    )

@@ -1,0 +1,135 @@
+"""Signing in on the page with OpenID Connect: `/signin`, `/signin/callback`, `/signout` and `/session`.
+
+These belong to the page, not to the API: a browser is sent from one to the next.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
+
+from sentiloc.app.access.guard import RateLimited
+from sentiloc.app.access.sessions import SESSION_COOKIE
+from sentiloc.app.http.address import current_base
+from sentiloc.app.http.connection_table import address_name
+from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.routes.deps import NO_STORE
+from sentiloc.app.services import ServicesDep
+from sentiloc.app.sign_in.attempts import ATTEMPT_COOKIE, ATTEMPT_SECONDS, SignInFailed, new_browser
+from sentiloc.app.sign_in.service import AttemptGone, NotAllowed, SignIn
+
+_logger = logging.getLogger(__name__)
+_MOST_ANSWERED = 8192
+router = APIRouter(include_in_schema=False)
+
+
+class SessionBody(BaseModel):
+    """What the page needs to know before anybody has signed in."""
+
+    provider: str | None
+    """Name of the provider to sign in with; null where only API keys are accepted."""
+
+
+class SignedOutBody(BaseModel):
+    """Where the browser goes next."""
+
+    url: str | None
+    """The page of the provider that ends the session there; null if there is nothing to do."""
+
+
+def _sign_in(services: ServicesDep) -> SignIn:
+    if services.sign_in is None:
+        raise ProblemError(404, ProblemCode.NOT_FOUND, "Nobody can sign in on this server.")
+    return services.sign_in
+
+
+SignInDep = Annotated[SignIn, Depends(_sign_in)]
+
+
+@router.get("/session")
+async def session(services: ServicesDep, response: Response) -> SessionBody:
+    """Whether people can sign in here, and with what."""
+    response.headers.update(NO_STORE)
+    return SessionBody(provider=services.settings.oidc_name if services.sign_in else None)
+
+
+@router.get("/signin")
+async def start(request: Request, services: ServicesDep, sign_in: SignInDep) -> Response:
+    """Send the browser to the provider."""
+    address = address_name(request.client.host if request.client else "")
+    if wait := sign_in.attempts_allowed(address):
+        raise RateLimited("This address has tried to sign in too often. Try again later.", wait)
+    # Two tabs of one browser may sign in at once, so a browser keeps its cookie.
+    browser = request.cookies.get(ATTEMPT_COOKIE) or new_browser()
+    redirect_url = services.settings.oidc_redirect_url or f"{_page(request)}signin/callback"
+    try:
+        answer = _sent_to(await sign_in.begin(browser, redirect_url))
+    except SignInFailed as error:
+        _logger.warning("nobody can sign in: %s", error)
+        return _back("failed")
+    _set_cookie(answer, request, ATTEMPT_COOKIE, browser, f"{_root()}/signin", ATTEMPT_SECONDS)
+    return answer
+
+
+@router.get("/signin/callback")
+async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) -> Response:
+    """The provider sends the browser back: begin a session, and show the page."""
+    if len(request.url.query) > _MOST_ANSWERED:
+        return _back("failed")
+    try:
+        text = await sign_in.finish(request.cookies.get(ATTEMPT_COOKIE, ""), request.query_params)
+    except AttemptGone:
+        return _back("expired")
+    except NotAllowed:
+        return _back("refused")
+    except SignInFailed as error:
+        _logger.warning("somebody could not sign in: %s", error)
+        return _back("failed")
+    answer = _sent_to(f"{_root()}/")
+    seconds = int(services.settings.session_seconds)
+    _set_cookie(answer, request, SESSION_COOKIE, text, f"{_root()}/", seconds)
+    return answer
+
+
+@router.post("/signout")
+async def end(request: Request, response: Response, sign_in: SignInDep) -> SignedOutBody:
+    """End the session of this browser."""
+    text = request.cookies.get(SESSION_COOKIE)
+    url = await sign_in.end(text, _page(request)) if text else None
+    response.headers.update(NO_STORE)
+    response.delete_cookie(SESSION_COOKIE, path=f"{_root()}/", httponly=True, samesite="lax")
+    return SignedOutBody(url=url)
+
+
+def _root() -> str:
+    return current_base().root
+
+
+def _page(request: Request) -> str:
+    """The page's full address, as the browser called it. The provider accepts only addresses that are registered."""
+    return f"{request.url.scheme}://{request.headers.get('host', '')}{_root()}/"
+
+
+def _back(reason: str) -> Response:
+    """To the page, which says why nobody is signed in."""
+    return _sent_to(f"{_root()}/?signin={reason}")
+
+
+def _sent_to(url: str) -> Response:
+    return RedirectResponse(url, 303, headers=NO_STORE)
+
+
+def _set_cookie(answer: Response, request: Request, name: str, value: str, path: str, seconds: int) -> None:
+    answer.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=path,
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )

@@ -1,0 +1,27 @@
+"""Creates what the settings say about signing in."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.access.sessions import SessionStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.sign_in.service import SignIn
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+
+def make_sign_in(settings: Settings, redis: Redis, keys: KeyStore, sessions: SessionStore) -> SignIn | None:
+    """Signing in with the provider of the settings; None without one.
+
+    Raises:
+        SentilocError: `invalid_data`, if what checks ID tokens is not installed.
+    """
+    if settings.oidc_issuer is None:
+        return None
+    try:
+        from sentiloc.app.sign_in.provider import Provider
+    except ImportError as error:
+        detail = "SENTILOC_OIDC_ISSUER needs a library that checks tokens. Run: pip install 'sentiloc[oidc]'"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
+    return SignIn(settings, redis, keys, sessions, Provider(settings))

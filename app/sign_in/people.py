@@ -1,0 +1,76 @@
+"""What the claims of a person mean here: the name, the scopes, and the key as which the person works."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.settings import Settings
+from sentiloc.app.sign_in_settings import EVERYBODY
+
+_ID_LENGTH = 32
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody who may come in. `key_id` is the API key that owns the person's jobs.
+
+    `is_own_key` is False for a key that an operator made and gave to a group.
+    """
+
+    key_id: str
+    name: str
+    scopes: frozenset[Scope]
+    is_own_key: bool
+
+
+def person_of(claims: Mapping[str, Any], settings: Settings) -> Person | None:
+    """The person of these claims; None if the settings give no scope to any of the person's groups."""
+    groups = _texts(_claim(claims, settings.oidc_groups_claim))
+    scopes = frozenset(
+        Scope(scope) for group in (*groups, EVERYBODY) for scope in settings.oidc_scopes.get(group, ())
+    )
+    owner = _claim(claims, settings.oidc_owner_claim)
+    if not scopes or not isinstance(owner, str | int) or owner == "":
+        return None
+    given = next((key_id for group, key_id in settings.oidc_keys.items() if group in groups), None)
+    return Person(
+        key_id=given or owner_id(settings.oidc_issuer or "", settings.oidc_owner_claim, str(owner)),
+        name=_name(claims, settings),
+        scopes=scopes,
+        is_own_key=given is None,
+    )
+
+
+def owner_id(issuer: str, claim: str, value: str) -> str:
+    """The id of the key of everybody whose `claim` has this value: as long as no key that is shown as text."""
+    # JSON-like framing would do as well; a zero byte is in no issuer and in no claim's name.
+    framed = "\0".join((issuer, claim, value))
+    return hashlib.sha256(framed.encode()).hexdigest()[:_ID_LENGTH]
+
+
+def _name(claims: Mapping[str, Any], settings: Settings) -> str:
+    for claim in (settings.oidc_name_claim, "email", "sub"):
+        found = _claim(claims, claim)
+        if isinstance(found, str) and (shown := "".join(c for c in found if c.isprintable()).strip()):
+            return shown[:_LONGEST_NAME]
+    return "unnamed"
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> Any:
+    """The claim of this name; otherwise the one that dots lead to, such as `realm_access.roles`."""
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]

@@ -1,0 +1,267 @@
+"""An OpenID Connect provider: discovery, the authorization code flow with PKCE, and the check of ID tokens.
+
+Follows OpenID Connect Core 1.0 (sections 3.1.2 and 3.1.3), RFC 7636 (PKCE, S256), RFC 9207 (`iss` in the answer) and
+RP-Initiated Logout 1.0. Signatures and claims are checked by joserfc.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+import httpx
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+
+from sentiloc.app.settings import Settings
+from sentiloc.app.sign_in.attempts import Attempt, SignInFailed
+from sentiloc.app.sign_in_settings import LOOPBACK_NAMES
+
+ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "Ed25519",
+    "EdDSA",
+)
+"""Signatures with a public key. A token without a signature, or with a shared secret, is refused."""
+_TIMEOUT_SECONDS = 10.0
+_KEPT_SECONDS = 3600.0
+_RETRY_KEYS_SECONDS = 30.0
+_LEEWAY_SECONDS = 60
+_MOST_BYTES = 1 << 20
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The claims of a person, from the ID token and from the provider's user information."""
+
+    claims: Mapping[str, Any]
+    id_token: str
+
+
+class Provider:
+    """The provider of the settings. It belongs to one event loop. What it says of itself is kept for an hour."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._issuer = settings.oidc_issuer or ""
+        self._lock = asyncio.Lock()
+        self._about: dict[str, Any] = {}
+        self._about_at = float("-inf")
+        self._keys: KeySet | None = None
+        self._keys_at = float("-inf")
+
+    async def authorization_url(self, attempt: Attempt) -> str:
+        """Where the browser goes to sign in; raises `SignInFailed` if the provider cannot be reached."""
+        about = await self._discovered()
+        query = {
+            "response_type": "code",
+            "client_id": self._settings.oidc_client_id or "",
+            "redirect_uri": attempt.redirect_url,
+            "scope": self._settings.oidc_request,
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": challenge(attempt.verifier),
+            "code_challenge_method": "S256",
+        }
+        return _with_query(about["authorization_endpoint"], query)
+
+    async def finish(self, attempt: Attempt, answer: Mapping[str, str]) -> SignedIn:
+        """The person behind an answer of the provider to `attempt`.
+
+        Args:
+            attempt: What was asked; its state has been compared already.
+            answer: The query with which the browser came back.
+
+        Raises:
+            SignInFailed: The provider refused, cannot be reached, or its answer does not stand the check.
+        """
+        about = await self._discovered()
+        self._check_answer(about, answer)
+        async with _client() as client:
+            tokens = await self._exchange(client, about, attempt, answer["code"])
+            id_token = str(tokens.get("id_token") or "")
+            claims = await self._checked(client, about, id_token, attempt.nonce)
+            more = await self._user_information(client, about, tokens, claims["sub"])
+        return SignedIn({**more, **claims}, id_token)
+
+    async def logout_url(self, id_token: str, back: str) -> str | None:
+        """Where the browser goes to end its session at the provider; None if the provider does not offer it."""
+        end = (await self._discovered()).get("end_session_endpoint")
+        if not isinstance(end, str) or not _is_safe(end):
+            return None
+        query = {"id_token_hint": id_token, "client_id": self._settings.oidc_client_id or ""}
+        return _with_query(end, {**query, "post_logout_redirect_uri": back})
+
+    async def _discovered(self) -> dict[str, Any]:
+        async with self._lock:
+            if time.monotonic() - self._about_at > _KEPT_SECONDS:
+                async with _client() as client:
+                    url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+                    self._about = self._checked_description(await _read(client, "GET", url))
+                self._about_at = time.monotonic()
+            return self._about
+
+    def _checked_description(self, about: dict[str, Any]) -> dict[str, Any]:
+        if about.get("issuer") != self._issuer:
+            raise SignInFailed(f"the provider calls itself {about.get('issuer')!r}, not {self._issuer!r}")
+        for name in _ENDPOINTS:
+            if not isinstance(about.get(name), str) or not _is_safe(about[name]):
+                raise SignInFailed(f"the provider names no safe {name}")
+        return about
+
+    def _check_answer(self, about: Mapping[str, Any], answer: Mapping[str, str]) -> None:
+        named = answer.get("iss")
+        if named is None and about.get("authorization_response_iss_parameter_supported"):
+            raise SignInFailed("the answer does not name its issuer")
+        if named is not None and named != self._issuer:
+            raise SignInFailed("the answer comes from another issuer")
+        if "error" in answer:
+            raise SignInFailed(f"the provider answered {answer['error'][:100]!r}")
+        if not answer.get("code"):
+            raise SignInFailed("the answer has no code")
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, about: Mapping[str, Any], attempt: Attempt, code: str
+    ) -> dict[str, Any]:
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": attempt.redirect_url,
+            "code_verifier": attempt.verifier,
+        }
+        headers = self._identify(about, form)
+        return await _read(client, "POST", about["token_endpoint"], data=form, headers=headers)
+
+    def _identify(self, about: Mapping[str, Any], form: dict[str, str]) -> dict[str, str]:
+        """Show the client's id and secret, in a header or in the form, as the provider wants it."""
+        client_id, secret = self._settings.oidc_client_id or "", self._settings.oidc_client_secret
+        ways = about.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if secret is None or "client_secret_basic" not in ways:
+            form["client_id"] = client_id
+            if secret is not None:
+                form["client_secret"] = secret.get_secret_value()
+            return {}
+        # RFC 6749, section 2.3.1: both parts are encoded as in a form first.
+        pair = f"{quote_plus(client_id)}:{quote_plus(secret.get_secret_value())}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    async def _checked(
+        self, client: httpx.AsyncClient, about: Mapping[str, Any], id_token: str, nonce: str
+    ) -> dict[str, Any]:
+        try:
+            token = await self._verified(client, about, id_token)
+            registry = jwt.JWTClaimsRegistry(
+                leeway=_LEEWAY_SECONDS,
+                iss={"essential": True, "value": self._issuer},
+                aud={"essential": True, "value": self._settings.oidc_client_id or ""},
+                sub={"essential": True},
+                exp={"essential": True},
+                iat={"essential": True},
+                nonce={"essential": True},
+            )
+            registry.validate(token.claims)
+        except (JoseError, ValueError, TypeError) as error:
+            raise SignInFailed(f"the ID token does not stand the check: {error}") from error
+        claims = dict(token.claims)
+        if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
+            raise SignInFailed("the ID token belongs to another attempt")
+        self._check_party(claims)
+        return claims
+
+    def _check_party(self, claims: Mapping[str, Any]) -> None:
+        """OpenID Connect Core 3.1.3.7, steps 4 and 5: a token for several parties names the one that asked."""
+        audience, party = claims["aud"], claims.get("azp")
+        is_shared = isinstance(audience, list) and len(audience) > 1
+        if (is_shared or party is not None) and party != self._settings.oidc_client_id:
+            raise SignInFailed("the ID token was made for another client")
+        if not isinstance(claims["sub"], str) or not claims["sub"]:
+            raise SignInFailed("the ID token names nobody")
+
+    async def _verified(
+        self, client: httpx.AsyncClient, about: Mapping[str, Any], id_token: str
+    ) -> jwt.Token:
+        keys = await self._key_set(client, about, _KEPT_SECONDS)
+        try:
+            return jwt.decode(id_token, keys, algorithms=list(ALGORITHMS))
+        except (InvalidKeyIdError, JoseError):
+            # The provider may have changed its keys since.
+            newer = await self._key_set(client, about, _RETRY_KEYS_SECONDS)
+            if newer is keys:
+                raise
+            return jwt.decode(id_token, newer, algorithms=list(ALGORITHMS))
+
+    async def _key_set(
+        self, client: httpx.AsyncClient, about: Mapping[str, Any], kept_seconds: float
+    ) -> KeySet:
+        async with self._lock:
+            if self._keys is None or time.monotonic() - self._keys_at > kept_seconds:
+                self._keys = KeySet.import_key_set(await _read(client, "GET", about["jwks_uri"]))  # type: ignore[arg-type]
+                self._keys_at = time.monotonic()
+            return self._keys
+
+    async def _user_information(
+        self, client: httpx.AsyncClient, about: Mapping[str, Any], tokens: Mapping[str, Any], subject: str
+    ) -> dict[str, Any]:
+        """Claims that the provider tells only on request; nothing if it has no such endpoint."""
+        url, access = about.get("userinfo_endpoint"), tokens.get("access_token")
+        if not isinstance(url, str) or not isinstance(access, str) or not _is_safe(url):
+            return {}
+        told = await _read(client, "GET", url, headers={"Authorization": f"Bearer {access}"})
+        if told.get("sub") != subject:
+            raise SignInFailed("the user information is about somebody else")
+        return told
+
+
+def challenge(verifier: str) -> str:
+    """The S256 challenge of a PKCE verifier (RFC 7636, section 4.2)."""
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False)
+
+
+async def _read(client: httpx.AsyncClient, method: str, url: str, **request: Any) -> dict[str, Any]:
+    """The JSON object that the provider answers; raises `SignInFailed`."""
+    where = f"{method} {urlsplit(url).path}"
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), client.stream(method, url, **request) as answer:
+            body = bytearray()
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    raise SignInFailed(f"{where}: the answer is too large")
+        found = httpx.Response(answer.status_code, content=bytes(body)).json()
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+        raise SignInFailed(f"{where}: {type(error).__name__}") from error
+    if answer.status_code != httpx.codes.OK or not isinstance(found, dict):
+        told = found.get("error") if isinstance(found, dict) else None
+        raise SignInFailed(f"{where}: {answer.status_code} {told or ''}".rstrip())
+    return found
+
+
+def _is_safe(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK_NAMES)
+
+
+def _with_query(url: str, query: Mapping[str, str]) -> str:
+    return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(query)}"

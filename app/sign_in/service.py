@@ -1,0 +1,109 @@
+"""Signing in and out: what the routes call, in the order of the steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from redis import Redis
+
+from sentiloc.app.access.keys import ApiKey, KeyStore
+from sentiloc.app.access.rate_limit import RateLimiter
+from sentiloc.app.access.sessions import Session, SessionStore
+from sentiloc.app.settings import Settings
+from sentiloc.app.sign_in.attempts import AttemptStore, SignInFailed
+from sentiloc.app.sign_in.people import Person, person_of
+
+if TYPE_CHECKING:
+    # An extra brings what this needs.
+    from sentiloc.app.sign_in.provider import Provider
+
+_logger = logging.getLogger(__name__)
+
+
+class AttemptGone(Exception):
+    """The attempt is too old, was used before, or belongs to another browser."""
+
+
+class NotAllowed(Exception):
+    """The provider knows the person, but the settings allow the person nothing."""
+
+
+class SignIn:
+    """Signing in with the provider of the settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        keys: KeyStore,
+        sessions: SessionStore,
+        provider: Provider,
+    ) -> None:
+        self._settings = settings
+        self._attempts = AttemptStore(redis, settings.redis_prefix)
+        self._keys = keys
+        self._sessions = sessions
+        self._provider = provider
+        self._tries = RateLimiter()
+
+    def attempts_allowed(self, address: str) -> float:
+        """Count an attempt of this address; the seconds to wait if there were too many, else 0."""
+        return self._tries.take(address, self._settings.bad_keys_per_minute)
+
+    async def begin(self, browser: str, redirect_url: str) -> str:
+        """The provider's URL for a new attempt; raises `SignInFailed`."""
+        attempt = await to_thread.run_sync(self._attempts.begin, browser, redirect_url)
+        return await self._provider.authorization_url(attempt)
+
+    async def finish(self, browser: str, answer: Mapping[str, str]) -> str:
+        """The text of the cookie of a new session.
+
+        Raises:
+            AttemptGone: The browser has to start again.
+            SignInFailed: The provider refused, or its answer does not stand the check.
+            NotAllowed: The person may not use this service.
+        """
+        attempt = await to_thread.run_sync(self._attempts.take, answer.get("state", ""), browser)
+        if attempt is None:
+            raise AttemptGone
+        found = await self._provider.finish(attempt, answer)
+        person = person_of(found.claims, self._settings)
+        if person is None:
+            raise NotAllowed
+        person = await to_thread.run_sync(self._admit, person)
+        token = found.id_token if self._settings.oidc_provider_logout else ""
+        return await self._sessions.start(person.key_id, person.name, person.scopes, token)
+
+    async def end(self, text: str, back: str) -> str | None:
+        """End a session; the URL at which it ends at the provider, too, if that is wanted and possible."""
+        session = await self._sessions.find(text)
+        await self._sessions.end(text)
+        if session is None or not session.id_token:
+            return None
+        return await self._logout_url(session, back)
+
+    async def _logout_url(self, session: Session, back: str) -> str | None:
+        try:
+            return await self._provider.logout_url(session.id_token, back)
+        except SignInFailed as error:
+            _logger.warning("a session ended here, but not at the provider: %s", error)
+            return None
+
+    def _admit(self, person: Person) -> Person:
+        """The person, with a key to work as; raises `NotAllowed` if that key is revoked, expired or unknown."""
+        key: ApiKey | None
+        if person.is_own_key:
+            limit = self._settings.key_rate_per_minute
+            key = self._keys.keep_person(person.key_id, person.name, person.scopes, limit)
+            scopes = person.scopes
+        else:
+            key = self._keys.get(person.key_id)
+            # Nobody may do more than the key that the operator gave to the group.
+            may = key.caller.may if key is not None else lambda _: False
+            scopes = frozenset(scope for scope in person.scopes if may(scope))
+        if key is None or not key.is_valid or not scopes:
+            raise NotAllowed
+        return Person(key_id=person.key_id, name=person.name, scopes=scopes, is_own_key=person.is_own_key)

@@ -1,0 +1,91 @@
+"""The settings of signing in on the page with OpenID Connect, read from `SENTILOC_OIDC_*`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings
+
+EVERYBODY = "*"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_Scope = Literal["read", "write", "metrics", "admin"]
+_KeyId = Annotated[str, Field(pattern="^[a-z0-9]{1,64}$")]
+
+
+class SignInSettings(BaseSettings):
+    """Which provider people sign in with, and what its claims allow them."""
+
+    oidc_issuer: str | None = Field(
+        None,
+        description="Issuer URL of an OpenID Connect provider for people on the page; default: keys only",
+    )
+    oidc_client_id: str | None = Field(None, description="This service's client id at the provider")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Its secret; default: a public client, protected by PKCE alone"
+    )
+    oidc_name: str = Field(
+        "your organization", min_length=1, max_length=60, description="The provider's name on the page"
+    )
+    oidc_request: str = Field(
+        "openid profile email",
+        pattern=r"^openid( [!#-\[\]-~]+)*$",
+        description="The OpenID Connect scopes that are asked for, `openid` first",
+    )
+    oidc_redirect_url: str | None = Field(
+        None,
+        description="The full URL of `/signin/callback` as registered; default: as the browser called the service",
+    )
+    oidc_groups_claim: str = Field(
+        "groups", min_length=1, description="The claim that lists a person's groups; dots lead into objects"
+    )
+    oidc_scopes: dict[str, list[_Scope]] = Field(
+        {},
+        description=(
+            'Scopes of each group, as JSON, such as {"editors": ["read", "write"]}; "*" is everybody. Who gets none '
+            "is refused"
+        ),
+    )
+    oidc_owner_claim: str = Field(
+        "sub", min_length=1, description="People with the same value of this claim share their jobs"
+    )
+    oidc_keys: dict[str, _KeyId] = Field(
+        {},
+        description='API keys (ids) as which groups work, as JSON, such as {"editors": "3f9a1c07be52"}; first match',
+    )
+    oidc_name_claim: str = Field(
+        "preferred_username",
+        min_length=1,
+        description="The claim with the name to show; without it, email or sub",
+    )
+    oidc_provider_logout: bool = Field(
+        False, description="Whether logging out also ends the session at the provider"
+    )
+    session_seconds: float = Field(
+        8 * 3600, gt=0, le=30 * 86_400, description="A person has to sign in again after this time"
+    )
+    session_idle_seconds: float = Field(
+        3600, gt=0, description="A session without a request for this long ends"
+    )
+
+    @field_validator("oidc_issuer", "oidc_redirect_url")
+    @classmethod
+    def _is_safe(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        is_local = url.scheme == "http" and url.hostname in LOOPBACK_NAMES
+        if not url.hostname or not (url.scheme == "https" or is_local):
+            raise ValueError("must be an https URL; http is for loopback addresses only")
+        if url.query or url.fragment or url.username:
+            raise ValueError("must not have a query, a fragment or a user name")
+        return value
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.oidc_issuer is not None and not self.oidc_client_id:
+            raise ValueError("oidc_issuer needs oidc_client_id")
+        if self.oidc_issuer is not None and not self.oidc_scopes:
+            raise ValueError('oidc_issuer needs oidc_scopes, such as {"*": ["read", "write"]}')
+        return self

@@ -1,0 +1,27 @@
+// A certified OpenID Connect provider with its own pages for login and consent. Any password is accepted.
+// Its one argument is JSON: { port, callback, back, people: { login: claims } }.
+import { readFileSync } from "node:fs";
+import { Provider } from "oidc-provider";
+
+const { port, callback, back, people } = JSON.parse(readFileSync(process.argv[2], "utf8"));
+
+const provider = new Provider(`http://localhost:${port}`, {
+  clients: [
+    {
+      client_id: "sentiloc",
+      client_secret: "a secret: with + signs & more",
+      redirect_uris: callback,
+      post_logout_redirect_uris: back,
+    },
+  ],
+  claims: { openid: ["sub"], profile: ["preferred_username", "groups", "team"] },
+  pkce: { required: () => true },
+  cookies: { keys: ["only for tests"] },
+  features: { devInteractions: { enabled: true } },
+  async findAccount(_, sub) {
+    const claims = people[sub] ?? {};
+    return { accountId: sub, claims: async () => ({ sub, preferred_username: sub, ...claims }) };
+  },
+});
+
+provider.listen(port, "127.0.0.1", () => console.log("listening"));

@@ -1,0 +1,88 @@
+"""Runs the provider, where Node and its package can be had."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.servers import free_port
+from tests.support.services import wait_for
+
+HERE = Path(__file__).parent
+SECRET = "a secret: with + signs & more"
+INSTALL_SECONDS = 200
+
+
+class NotAvailableError(Exception):
+    """Why the provider cannot run here."""
+
+
+@dataclass(frozen=True)
+class RunningProvider:
+    """A provider that answers. `service_port` is the port whose addresses are registered."""
+
+    issuer: str
+    service_port: int
+
+
+def install(folder: Path) -> Path:
+    """Install the provider in `folder`; raises `NotAvailableError`."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise NotAvailableError("Node is not installed")
+    for name in ("package.json", "package-lock.json", "provider.mjs"):
+        shutil.copy(HERE / name, folder / name)
+    try:
+        done = subprocess.run(
+            [npm, "ci", "--no-audit", "--no-fund"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INSTALL_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotAvailableError("no packages from npm in time") from error
+    if done.returncode:
+        raise NotAvailableError(f"npm ci did not work: {done.stderr.strip()[-200:]}")
+    return folder
+
+
+@contextmanager
+def provider(
+    folder: Path, people: Mapping[str, object], roots: tuple[str, ...] = ("",)
+) -> Iterator[RunningProvider]:
+    """The provider for a service on a port of its own.
+
+    Args:
+        folder: Where it is installed.
+        people: The claims of everybody who may sign in, by login.
+        roots: Paths under which the service is shown.
+    """
+    port, service_port = free_port(), free_port()
+    base = f"http://127.0.0.1:{service_port}"
+    given = {
+        "port": port,
+        "callback": [f"{base}{root}/signin/callback" for root in roots],
+        "back": [f"{base}{root}/" for root in roots],
+        "people": people,
+    }
+    (folder / "given.json").write_text(json.dumps(given))
+    log = folder / "output"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["node", "provider.mjs", "given.json"], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(lambda: "listening" in log.read_text() or process.poll() is not None, 60)
+        if process.poll() is not None:
+            raise NotAvailableError(f"the provider does not start: {log.read_text()[-300:]}")
+        yield RunningProvider(f"http://localhost:{port}", service_port)
+    finally:
+        process.terminate()
+        process.wait(10)
