@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -116,13 +117,51 @@ def test_folders_import_each_other_without_a_circle(package: str) -> None:
         pytest.fail(f"a circle among folders of {package}/: {' -> '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("package", ["app", "worker", "model"])
-def test_the_map_names_every_room(package: str) -> None:
+def map_rows(package: str) -> list[tuple[set[str], str]]:
+    """The rows of a package's map in docs/architecture.md: the rooms of a row, and what they may import."""
     map_text = (ROOT / "docs/architecture.md").read_text().partition("## The map")[2]
     part = map_text.partition(f"### `{package}/`")[2].partition("\n##")[0]
-    rows = {line.split("|")[1] for line in part.splitlines() if line.startswith("| `")}
-    rooms = {path.name for path in (ROOT / package).iterdir() if path.is_dir() and path.name[0] not in "_."}
-    assert {room for room in rooms if not any(f"`{room}`" in row for row in rows)} == set()
+    cells = [line.split("|") for line in part.splitlines() if line.startswith("| `")]
+    return [(set(re.findall(r"`(\w+)`", row[1])), row[3]) for row in cells]
+
+
+@pytest.mark.parametrize("package", ["app", "worker", "model"])
+def test_the_map_names_every_room_once(package: str) -> None:
+    named = Counter(name for names, _ in map_rows(package) for name in names)
+    rooms = {path.stem for path in (ROOT / package).iterdir() if path.name[0] not in "_."}
+    assert named == Counter(rooms)
+
+
+@pytest.mark.parametrize("package", ["app", "worker", "model"])
+def test_the_map_says_what_each_room_may_import(package: str) -> None:
+    above: set[str] = set()
+    missing: set[str] = set()
+    roots = {path.stem for path in (ROOT / package).glob("*.py")} - {
+        "main",
+        "services",
+        "config",
+        "celery_app",
+    }
+    for names, cell in map_rows(package):
+        allowed = set(re.findall(r"`(\w+)`", cell)) | roots | names
+        if "all above" in cell:
+            allowed |= above | {"app", "model"}
+        for name in sorted(names):
+            missing |= {f"{name} imports {other}" for other in imported_rooms(package, name) - allowed}
+        above |= names
+    assert missing == set()
+
+
+def imported_rooms(package: str, name: str) -> set[str]:
+    """The rooms of its own package, and the other packages, that a room imports."""
+    path = ROOT / package / name
+    found: set[str] = set()
+    for source in files(f"{package}/{name}") if path.is_dir() else [path.with_suffix(".py")]:
+        for module in imported(source):
+            parts = module.split(".")
+            if parts[0] == "sentiloc" and len(parts) > 2:
+                found.add(room(module, package) or parts[1] if parts[1] == package else parts[1])
+    return found - {package}
 
 
 def test_no_folder_is_crowded() -> None:
