@@ -158,6 +158,9 @@ export async function withdrawFeedback(id, tag) {
   return { at: null, tag: response.headers.get("ETag") };
 }
 
+export const makeShare = async (id, seconds) => (await checked(`${API}/jobs/${id}/share?seconds=${seconds}`, { method: "POST" })).json();
+export const endShares = (id) => checked(`${API}/jobs/${id}/share`, { method: "DELETE" });
+
 export const UPLOADS = `${API}/uploads`;
 export const startJobOfUrl = (source) => post(`${API}/localize/url`, source);
 export const startJobOfUpload = (source) => post(`${API}/localize/upload`, source);

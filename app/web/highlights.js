@@ -156,7 +156,7 @@ async function cut() {
 async function render() {
   const body = { title: $("title").value || "Highlights", clips: clips(), crossfade: Number($("crossfade").value), captions: $("captions").checked };
   reel = await (await ask("/reels", body)).json();
-  $("made").hidden = true;
+  $("made").hidden = $("share-reel").hidden = true;
   $("rendering").hidden = $("stop").hidden = false;
   $("render").disabled = true;
   try {
@@ -183,7 +183,7 @@ async function offer() {
   const path = `${API}/reels/${reel.id}/video`;
   $("made").href = apiKey() ? URL.createObjectURL((await getBlob(path)).blob) : path;
   $("made").download = `${reel.title}.mp4`;
-  $("made").hidden = false;
+  $("made").hidden = $("share-reel").hidden = false;
   tell(`The reel is ready: ${reel.seconds.toFixed(1)} s.`);
 }
 
@@ -192,6 +192,7 @@ $("play").addEventListener("click", tried(async () => (playing < 0 ? play(0) : h
 $("player").addEventListener("timeupdate", watch);
 $("cut").addEventListener("click", tried(cut));
 $("render").addEventListener("click", tried(render));
+$("share-reel").addEventListener("click", tried(async () => (await import("./share.js")).openShare(reel.id, reel.title)));
 $("stop").addEventListener("click", tried(async () => void (await ask(`/jobs/${reel.id}/cancel`, {}))));
 tried(async () => {
   const formats = await (await ask("/cuts/formats")).json();

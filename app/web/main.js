@@ -272,6 +272,7 @@ const BUTTONS = {
   mine: () => saving(() => view.replaceTheirs()),
   save,
   share,
+  "share-out": () => import("./share.js").then(({ openShare }) => openShare(view.job.id, view.job.source.name)).catch(fail),
 };
 
 for (const [id, act] of Object.entries(BUTTONS)) $(id).addEventListener("click", act);

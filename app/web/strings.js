@@ -153,7 +153,18 @@ export const text = {
   dropYes: "Yes",
   dropNo: "No",
   share: "Copy link",
-  copied: "Link copied",
+  shareOut: "Share…",
+  shareMeans: "Whoever has the link can see the segments and the video, without a key. They cannot change anything, and see nothing else.",
+  shareFor: "The link works for",
+  shareSpans: { 3600: "one hour", 86400: "one day", 604800: "one week", 2592000: "30 days", 31536000: "one year" },
+  shareMake: "Make a link",
+  shareAddress: "Address of the link",
+  shareCopy: "Copy",
+  shareOpen: "Open",
+  shareEnd: "End all links",
+  shareEnded: "No link to this works any more.",
+  shareByHand: "Press Ctrl+C to copy the link.",
+  copied: "Link copied.",
   copyFailed: "Copy the address of this page",
   closeHelp: "Close",
   helpTitle: "Keyboard and mouse",
@@ -238,7 +249,11 @@ function because(evidence) {
   return `because of ${named.slice(0, -1).join(", ")} and ${named.at(-1)}`;
 }
 
+const DATE = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
+
 export const say = {
+  shareOf: (name) => `Share ${name}`,
+  sharedUntil: (date) => `It works until ${new Intl.DateTimeFormat("en-GB", DATE).format(date)}.`,
   problem: (name) => (name ? `${name} could not be localized` : text.problemTitle),
   uploading: (name) => `Sending ${name}`,
   uploaded: (part, speed, left) => [`${Math.floor(part * 100)} %`, speed, left && `about ${left} left`].filter(Boolean).join(" · "),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -340,3 +342,29 @@ def test_every_documented_answer_has_an_example_that_fits(client: TestClient) ->
                     assert found, (path, method, status)
                     for example in found:
                         models.get(name, dict)(**example)
+
+
+def test_the_page_s_files_are_compressed_and_revalidated(client: TestClient) -> None:
+    for path in ("/", "/web/main.js", "/web/style.css"):
+        packed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.5"})
+        plain = client.get(path, headers={"Accept-Encoding": "gzip;q=0"})
+        assert packed.headers["content-encoding"] == "gzip", path
+        assert "content-encoding" not in plain.headers
+        assert plain.content == packed.content
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+        tag = packed.headers["etag"]
+        assert tag == plain.headers["etag"]
+        again = client.get(path, headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(path, headers={"If-None-Match": 'W/"other"'}).status_code == 200
+    assert client.get("/web/nothing.js").status_code == 404
+
+
+def test_what_the_page_inlines_may_run_and_nothing_else(client: TestClient) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    for name, kind in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(f"<{name}>(.*?)</{name}>", page.text, re.S)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy.partition(kind)[2].partition(";")[0]
+    assert 'href="web/style.css"' not in page.text

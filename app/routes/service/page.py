@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.routes.service.page_files import read_page_file, send_page_file
 from sentiloc.app.services import ServicesDep
 from sentiloc.model.package import list_packages, shipped_models_dir
 
@@ -18,18 +19,16 @@ CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    "Content-Security-Policy": CONTENT_POLICY,
-    "Cache-Control": "no-cache",
-}
+# `no-cache` makes browsers revalidate, so updates show at once.
+_HEADERS = {"Cache-Control": "no-cache"}
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def page() -> Response:
+async def page(request: Request) -> Response:
     """The web page."""
-    return FileResponse(WEB / "index.html", headers=_HEADERS)
+    return send_page_file(read_page_file(WEB / "index.html", CONTENT_POLICY), request, _HEADERS)
 
 
 @router.get("/web/cards/{model}")
@@ -39,16 +38,22 @@ def model_card(model: str, services: ServicesDep) -> Response:
     card = root / model / "MODEL_CARD.md"
     if model not in list_packages(root) or not card.is_file():
         raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no model card.")
-    return Response(card.read_text(), headers=_HEADERS, media_type="text/plain; charset=utf-8")
+    headers = {**_HEADERS, "Content-Security-Policy": CONTENT_POLICY}
+    return Response(card.read_text(), headers=headers, media_type="text/plain; charset=utf-8")
 
 
 class _Files(StaticFiles):
-    """Static files with the headers of the page. `no-cache` makes browsers revalidate, so updates show at once."""
+    """Static files with the headers of the page."""
 
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers.update(_HEADERS)
-        return response
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        _ = (stat_result, status_code)
+        return send_page_file(read_page_file(Path(full_path), CONTENT_POLICY), Request(scope), _HEADERS)
 
 
 def add_page(app: FastAPI) -> None:
