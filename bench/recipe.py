@@ -29,7 +29,8 @@ from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.model.extractors.i3d import I3D
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.package import shipped_models_dir
-from sentiloc.worker.features.face import FaceEncoder, choose_face
+from sentiloc.worker.features.face import FaceEncoder
+from sentiloc.worker.features.face_choice import choose_face
 from sentiloc.worker.features.face_detection import load_detector
 
 SNIPPET = 16

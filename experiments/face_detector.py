@@ -23,7 +23,8 @@ import numpy as np
 from sentiloc.model.extractors.face_boxes import match_faces
 from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.model.segments import FloatArray
-from sentiloc.worker.features.face import LEAST_LIKELIHOOD, FaceEncoder, apart, together
+from sentiloc.worker.features.face import LEAST_LIKELIHOOD, FaceEncoder
+from sentiloc.worker.features.face_choice import apart, together
 from sentiloc.worker.features.face_detection import Detector, Image, load_detector
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +93,10 @@ class CheckedDetector:
         """Faces (n, 5), scored by both opinions."""
         found = self._checked(image, self._inner.detect(image))
         return found if len(found) else self._checked(image, self._inner.detect_close(image))
+
+    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+        """See `Detector`."""
+        return self.detect(image), True
 
     def _checked(self, image: Image, rows: FloatArray) -> FloatArray:
         rows = apart(rows)

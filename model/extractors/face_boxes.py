@@ -24,6 +24,8 @@ def suppress(detections: FloatArray, threshold: float, max_iou: float) -> FloatA
     A box that overlaps a better one by more than `max_iou` is dropped. Returns (n, 5).
     """
     rows = detections[detections[:, 0] >= threshold]
+    if len(rows) < 2:
+        return rows.copy()
     rows = rows[np.argsort(-rows[:, 0], kind="stable")]
     kept: list[FloatArray] = []
     while len(rows):

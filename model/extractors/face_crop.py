@@ -31,8 +31,13 @@ def crop_face(
 
 
 def _square(image: NDArray[np.uint8], left: float, top: float, side: float) -> NDArray[np.uint8]:
-    """The square at whole pixels, by indexing, so that a huge box costs no more than its own area."""
+    """The square at whole pixels. A huge box costs no more than its own area."""
     pixels = max(round(side), 1)
-    rows = np.clip(np.arange(pixels) + round(top), 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(pixels) + round(left), 0, image.shape[1] - 1)
-    return np.ascontiguousarray(image[np.ix_(rows, columns)])
+    x, y = round(left), round(top)
+    height, width = image.shape[:2]
+    if 0 <= x <= width - pixels and 0 <= y <= height - pixels:
+        return image[y : y + pixels, x : x + pixels]
+    rows = np.clip(np.arange(pixels) + y, 0, height - 1)
+    columns = np.clip(np.arange(pixels) + x, 0, width - 1)
+    # First whole rows, then columns: indexing by both at once takes three times as long.
+    return np.ascontiguousarray(image[rows].take(columns, axis=1))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,3 +49,18 @@ def test_every_box_side_gives_the_asked_size(side: int) -> None:
 def test_a_box_without_an_area_is_refused(box: tuple[float, float, float, float]) -> None:
     with pytest.raises(ValueError, match="without an area"):
         crop_face(gradient(20, 20), box, 1.0, 8)
+
+
+@pytest.mark.parametrize(
+    "box", [(5, 6, 25, 26), (-7, 3, 20, 31), (30, 30, 55, 47), (-9, -9, 60, 60), (0, 0, 40, 40)]
+)
+def test_the_square_is_the_same_inside_the_picture_and_beyond_its_edges(
+    box: tuple[int, int, int, int],
+) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    side = max(box[2] - box[0], box[3] - box[1])
+    wide = np.pad(image, ((90, 90), (90, 90), (0, 0)), mode="edge")
+    left, top = ((box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2)
+    x, y = round(left) + 90, round(top) + 90
+    expected = cv2.cvtColor(wide[y : y + side, x : x + side], cv2.COLOR_RGB2GRAY)
+    np.testing.assert_array_equal(crop_face(image, box, 1.0, side), expected)

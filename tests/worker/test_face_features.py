@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.face_boxes import box_iou
 from sentiloc.model.extractors.face_crop import crop_face
+from sentiloc.worker.features import face
 from sentiloc.worker.features.face import (
     CLOSE_EVERY,
     FaceExtractor,
     FaceTrack,
-    apart,
-    choose_face,
     load_face_extractor,
 )
+from sentiloc.worker.features.face_choice import apart, choose_face
 from sentiloc.worker.features.face_detection import StarterDetector, YuNet, around, fit, load_detector
 from tests.support.shared_files import data_folder
 
@@ -142,15 +142,21 @@ def test_a_small_face_is_found_by_a_close_look_and_followed(extractor: FaceExtra
 
 
 class CountingDetector:
-    """The shipped detector, with a list of what kind of close looks it was asked for."""
+    """The shipped detector, with lists of the searches and of the close looks that it was asked for."""
 
     def __init__(self, inner: StarterDetector) -> None:
         self.name, self.threshold, self.digest = inner.name, inner.threshold, inner.digest
         self._inner = inner
         self.close: list[str] = []
+        self.searches: list[str] = []
 
     def detect(self, image: Image) -> NDArray[np.float32]:
+        self.searches.append("all")
         return self._inner.detect(image)
+
+    def detect_main(self, image: Image) -> tuple[NDArray[np.float32], bool]:
+        self.searches.append("main")
+        return self._inner.detect_main(image)
 
     def detect_close(self, image: Image, near: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         self.close.append("whole" if near is None else "near")
@@ -181,7 +187,7 @@ def test_a_track_goes_on_in_the_next_call(detector: StarterDetector, extractor: 
     for _ in range(8):
         track = counted.extract([[empty]], track).last
     assert counting.close == ["whole"] * 2
-    assert track == FaceTrack(waited=CLOSE_EVERY)
+    assert track == FaceTrack(waited=CLOSE_EVERY, snippets=8)
 
 
 def test_a_window_around_a_box_stays_in_the_picture() -> None:
@@ -201,6 +207,78 @@ def test_faces_are_counted(extractor: FaceExtractor) -> None:
     two[60:300, 40:280], two[60:300, 360:600] = head, head[:, ::-1]
     found = extractor.extract([[two], [two[:, :320]]])
     assert found.count.tolist() == [2, 1]
+
+
+def large_head(frame: Image, beside: Image | None = None) -> Image:
+    """A talking head whose face fills half of the height of 640x360, and perhaps a smaller one at its side."""
+    picture = np.full((360, 640, 3), 120, np.uint8)
+    picture[:, :360] = cv2.resize(frame, (360, 360), interpolation=cv2.INTER_AREA)
+    if beside is not None:
+        picture[200:340, 480:620] = cv2.resize(beside, (140, 140), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def test_a_very_large_face_is_read_the_same_without_a_search_for_small_ones(
+    detector: StarterDetector, extractor: FaceExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [
+        large_head(frame) for frame in frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=20)
+    ]
+    assert [detector.detect_main(frame)[1] for frame in frames] == [False] * len(frames)
+    snippets = [frames[i : i + 2] for i in range(0, len(frames), 2)]
+    found = extractor.extract(snippets)
+    monkeypatch.setattr(face, "COUNT_EVERY", 1)
+    searched = [[frame] for frame in frames]
+    all_of_it = extractor.extract(searched)
+    assert found.present.all()
+    means = [all_of_it.face[i : i + 2].mean(0) for i in range(0, len(frames), 2)]
+    np.testing.assert_allclose(found.face, means, atol=1e-4)
+    np.testing.assert_array_equal(found.count, all_of_it.count[::2])
+
+
+def test_small_faces_beside_a_very_large_one_are_counted_now_and_then(
+    detector: StarterDetector, extractor: FaceExtractor
+) -> None:
+    frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=20)[:6]
+    pictures = [large_head(frame, beside=frames[0]) for frame in frames]
+    counting = CountingDetector(detector)
+    found = FaceExtractor(counting, extractor._encoder).extract([[picture] for picture in pictures])
+    assert counting.searches == ["all", "main", "main", "main", "all", "main"]
+    assert found.count.tolist() == [2] * 6
+
+
+def test_what_only_seems_a_very_large_face_hides_no_small_one(
+    detector: StarterDetector, extractor: FaceExtractor
+) -> None:
+    class Mistaken(CountingDetector):
+        """Takes the grey half of a picture for a face that makes all others unimportant."""
+
+        def detect_main(self, image: Image) -> tuple[NDArray[np.float32], bool]:
+            self.searches.append("main")
+            return np.array([[0.9, 320, 60, 560, 300]], np.float32), False
+
+    mistaken = Mistaken(detector)
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    picture = np.full((360, 640, 3), 120, np.uint8)
+    picture[60:260, 40:240] = cv2.resize(head, (200, 200), interpolation=cv2.INTER_AREA)
+    found = FaceExtractor(mistaken, extractor._encoder).extract([[np.roll(picture, i, 1)] for i in range(2)])
+    assert mistaken.searches == ["all", "main", "all"]
+    assert found.present.tolist() == [True, True]
+
+
+def test_equal_frames_are_searched_once(detector: StarterDetector, extractor: FaceExtractor) -> None:
+    head, other = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=60)[:2]
+    counting = CountingDetector(detector)
+    counted = FaceExtractor(counting, extractor._encoder)
+    found = counted.extract([[head, head.copy()], [head.copy(), other]])
+    assert len(counting.searches) == 2
+    apart = counted.extract([[head], [other]]).face
+    np.testing.assert_allclose(found.face, [apart[0], apart.mean(0)], atol=1e-4)
+    last_pixel = head.copy()
+    last_pixel[-1, -1] ^= 255
+    counting.searches.clear()
+    counted.extract([[head, last_pixel]])
+    assert len(counting.searches) == 2
 
 
 def test_a_real_talking_head_is_seen_in_every_snippet(extractor: FaceExtractor) -> None:

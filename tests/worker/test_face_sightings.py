@@ -8,7 +8,7 @@ import pytest
 from sentiloc.model.results.result import Curve, Result, parse_result
 from sentiloc.model.results.time_range import placed
 from sentiloc.worker.extraction.extraction import FaceSightings
-from sentiloc.worker.features.face import together
+from sentiloc.worker.features.face_choice import together
 from tests.page.long_result import long_result
 
 SEEN = FaceSightings(

@@ -38,7 +38,7 @@ FACE_MAX_SIDE = 1280
 720p frames are not scaled at all, which is cheaper than scaling them down.
 """
 VISUAL_SIZE = 224
-REVISION = 2
+REVISION = 3
 """Raise this with every code change that changes features, so that cached features are extracted again."""
 
 

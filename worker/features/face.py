@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate, compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,28 +19,25 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from sentiloc.model.extractors.face_boxes import box_iou
 from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.worker.features.face_choice import CANDIDATES, apart, choose_index, likeliest, together
 from sentiloc.worker.features.face_detection import Detector, Image, load_detector, read_spec
 from sentiloc.worker.runtime.onnx_session import create_session
 
 ENCODE_BATCH = 32
-SMALLEST_FACE = 16.0
-SAME_FACE_WEIGHT = 0.6
-SAME_FACE_IOU = 0.2
 ORDINARY_SIDE = 640
-CANDIDATES = 3
-"""Maximum number of boxes per frame that are verified. Further faces are counted only."""
 LEAST_LIKELIHOOD = 0.9
 """Threshold for the combined likelihood of detector and expression network. With it, 2 % of real frames without people
 show a "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
 """
-SAME_PLACE = 0.6
-"""A box that overlaps a better one by at least this share shows the same face."""
-_SUREST = 0.999
 CLOSE_EVERY = 4
 """Snippets between two full-size searches while no face is found: 2.56 s."""
+
+COUNT_EVERY = 4
+"""Snippets between two searches for small faces beside a very large one: 2.56 s. They are only counted."""
+_SAMPLE = 16
+"""Every so many rows and columns are compared first, to tell different frames at once."""
 
 __all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "FaceTrack", "load_face_extractor"]
 
@@ -47,12 +45,15 @@ __all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "FaceTrack", "load_fa
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceTrack:
     """The state carried to the next frames: the last face's box (4,) as shares of the frame, whether only a full-size
-    search found it, and the snippets since the last full-size search.
+    search found it, and the snippets since the last full-size search. `snippets` is their number so far, `seen` the
+    number of faces that the last search for all of them found.
     """
 
     box: FloatArray | None = None
     small: bool = False
     waited: int = CLOSE_EVERY
+    snippets: int = 0
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +116,15 @@ class _Face(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """One frame after the ordinary search: verified faces, and the estimated number of faces in `total`."""
+    """One frame after the ordinary search: verified faces, and the estimated number of faces in `total`.
+
+    `rejected` is the number of candidates that are no faces. `all_there` is false if small faces were not searched for.
+    """
 
     faces: list[_Face]
     total: int
+    rejected: int = 0
+    all_there: bool = True
 
 
 class FaceExtractor:
@@ -155,27 +161,58 @@ class FaceExtractor:
         face = np.zeros((len(snippets), self.dim), np.float32)
         boxes, count = np.zeros((len(snippets), 4), np.float32), np.zeros(len(snippets), np.int32)
         present = np.zeros(len(snippets), np.bool_)
-        looked = iter(self._look_at_all([frame for frames in snippets for frame in frames]))
+        looked = iter(self._look_at_all(snippets, track.snippets))
         for index, frames in enumerate(snippets):
             read: list[_Face] = []
             for place, frame in enumerate(frames):
                 found, track = self._search(frame, next(looked), track, may_look_closely=place == 0)
                 chosen, track = _follow(found.faces, frame, track)
-                count[index] = max(count[index], found.total)
+                track = replace(track, seen=found.total if found.all_there else max(found.total, track.seen))
+                count[index] = max(count[index], track.seen)
                 read += [] if chosen is None else [chosen]
             if read:
                 present[index], face[index] = True, np.mean([one.embedding for one in read], 0)
                 boxes[index] = max(read, key=lambda one: one.likelihood).box
-            track = replace(track, waited=track.waited + 1)
+            track = replace(track, waited=track.waited + 1, snippets=track.snippets + 1)
         return FaceFeatures(face=face, present=present, boxes=boxes, count=count, last=track)
 
-    def _look_at_all(self, frames: Sequence[Image]) -> list[_Looked]:
-        """Search each frame at ordinary size. All candidates are encoded in one batch."""
-        small: Iterable[Image] = (self._pool.map if self._pool else map)(_shrunk, frames)
+    def _look_at_all(
+        self, snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], before: int
+    ) -> list[_Looked]:
+        """Search each frame at ordinary size. All candidates are encoded in one batch.
+
+        A frame that equals the one before it shares its result. `before` is the number of snippets before these.
+        """
+        frames = [frame for snippet in snippets for frame in snippet]
+        for_all = [
+            place == 0 and (before + index) % COUNT_EVERY == 0
+            for index, snippet in enumerate(snippets)
+            for place in range(len(snippet))
+        ]
+        own = [index == 0 or not _are_equal(frames[index - 1], frame) for index, frame in enumerate(frames)]
+        looked = self._look_at(list(compress(frames, own)), list(compress(for_all, own)))
+        return [looked[place - 1] for place in accumulate(own)]
+
+    def _look_at(self, frames: Sequence[Image], for_all: Sequence[bool]) -> list[_Looked]:
+        """Search each of the frames, for small faces beside a very large one only where `for_all` says so."""
+        mapped = self._pool.map if self._pool else map
+        small: Iterable[Image] = mapped(_shrunk, frames)
         shrunk = list(small)
-        found: Iterable[FloatArray] = (self._pool.map if self._pool else map)(self._detector.detect, shrunk)
-        rows = [_enlarged(f, frame, s) for f, frame, s in zip(found, frames, shrunk, strict=True)]
-        return self._check(frames, rows, shrunk)
+        found: Iterable[tuple[FloatArray, bool]] = mapped(self._detect, shrunk, for_all)
+        results = list(found)
+        rows = [_enlarged(f, frame, s) for (f, _), frame, s in zip(results, frames, shrunk, strict=True)]
+        parts = zip(self._check(frames, rows, shrunk), results, frames, shrunk, strict=True)
+        return [one if whole else self._complete(one, frame, s) for one, (_, whole), frame, s in parts]
+
+    def _detect(self, image: Image, for_all: bool) -> tuple[FloatArray, bool]:
+        return (self._detector.detect(image), True) if for_all else self._detector.detect_main(image)
+
+    def _complete(self, looked: _Looked, frame: Image, shrunk: Image) -> _Looked:
+        """The result of a search without small faces, or, if that found what is no face, of one for all."""
+        if looked.rejected:
+            rows = _enlarged(self._detector.detect(shrunk), frame, shrunk)
+            return self._check([frame], [rows], [shrunk])[0]
+        return looked._replace(all_there=False)
 
     def _crop(self, frame: Image, shrunk: Image, box: FloatArray) -> NDArray[np.uint8]:
         """Crop a face from the shrunk frame, which is cheaper, or from the full frame if the face is small."""
@@ -207,7 +244,8 @@ class FaceExtractor:
                 for row, embedding, likelihood in zip(candidate, embeddings[part], likelihoods, strict=True)
                 if likelihood >= self._least
             ]
-            looked.append(_Looked(faces, len(faces) + max(0, len(found) - CANDIDATES) if faces else 0))
+            total = len(faces) + max(0, len(found) - CANDIDATES) if faces else 0
+            looked.append(_Looked(faces, total, rejected=len(candidate) - len(faces)))
         return looked
 
     def _search(
@@ -234,6 +272,11 @@ def _shrunk(frame: Image) -> Image:
         return frame
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _are_equal(one: Image, other: Image) -> bool:
+    same = one.shape == other.shape and np.array_equal(one[::_SAMPLE, ::_SAMPLE], other[::_SAMPLE, ::_SAMPLE])
+    return same and np.array_equal(one, other)
 
 
 def _enlarged(rows: FloatArray, frame: Image, shrunk: Image) -> FloatArray:
@@ -268,63 +311,3 @@ def load_face_extractor(
         FaceEncoder.from_package(encoder, threads=threads),
         threads,
     )
-
-
-def together(scores: FloatArray, chances: FloatArray) -> FloatArray:
-    """Combine two independent likelihoods (n,) into one (n,) by adding their log-odds."""
-    odds = np.ones(len(scores), np.float32)
-    for opinion in (scores, chances):
-        held = np.clip(opinion, 1 - _SUREST, _SUREST)
-        odds = odds * (held / (1 - held))
-    return np.asarray(odds / (1 + odds), np.float32)
-
-
-def apart(rows: FloatArray) -> FloatArray:
-    """Remove boxes that lie within a better one from (n, 5): a mouth or half a face of the same person."""
-    rows = rows[np.argsort(-_weight(rows), kind="stable")]
-    kept: list[FloatArray] = []
-    for row in rows:
-        area = float(_area(row[None])[0])
-        shared = [
-            np.clip(np.minimum(row[3:], k[3:]) - np.maximum(row[1:3], k[1:3]), 0, None).prod() for k in kept
-        ]
-        if max(shared, default=0.0) < SAME_PLACE * area:
-            kept.append(row)
-    return np.stack(kept) if kept else rows
-
-
-def likeliest(rows: FloatArray, most: int = CANDIDATES) -> FloatArray:
-    """The at most `most` faces (n, 5) to verify: large and certain ones first."""
-    rows = rows[_area(rows) >= SMALLEST_FACE**2]
-    return rows[np.argsort(-_weight(rows), kind="stable")[:most]]
-
-
-def choose_face(rows: FloatArray, previous: FloatArray | None) -> FloatArray | None:
-    """The face (5,) of the faces (n, 5) to read, or None if there is none of at least SMALLEST_FACE pixels.
-
-    The weight of a face is its area times the square of its likelihood. The face at the place of the last one (box
-    `previous` (4,) in the same pixels) is kept if its weight is at least SAME_FACE_WEIGHT times that of the best.
-    """
-    chosen = choose_index(rows, previous)
-    return None if chosen is None else np.asarray(rows[chosen])
-
-
-def choose_index(rows: FloatArray, previous: FloatArray | None) -> int | None:
-    """The index of the face that `choose_face` returns."""
-    weight = np.where(_area(rows) >= SMALLEST_FACE**2, _weight(rows), 0.0)
-    if not len(rows) or weight.max() <= 0:
-        return None
-    if previous is not None:
-        overlap = box_iou(rows[:, 1:], previous[None])[:, 0]
-        overlap = np.where(weight >= SAME_FACE_WEIGHT * weight.max(), overlap, 0.0)
-        if overlap.max() >= SAME_FACE_IOU:
-            return int(overlap.argmax())
-    return int(weight.argmax())
-
-
-def _area(rows: FloatArray) -> FloatArray:
-    return np.asarray(np.clip(rows[:, 3:] - rows[:, 1:3], 0, None).prod(1), np.float32)
-
-
-def _weight(rows: FloatArray) -> FloatArray:
-    return np.asarray(_area(rows) * np.square(rows[:, 0]), np.float32)

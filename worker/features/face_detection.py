@@ -20,6 +20,8 @@ Image = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
 
 SECOND_LOOK_FROM = 1.5
+DOMINANT = 1.25
+"""A face this many times larger than the largest of a second look makes that look needless."""
 NEAR_FACES, NEAR_LEAST = 8.0, 256.0
 """A search near a face covers this many times its side, and at least this many pixels."""
 YUNET_LONG_SIDE = 640
@@ -42,6 +44,9 @@ class Detector(Protocol):
 
     def detect(self, image: Image) -> FloatArray:
         """Faces (n, 5) of an RGB image (height, width, 3) of any size."""
+
+    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+        """As `detect`, and whether all faces are there: a very large one can make a search for small ones needless."""
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
         """Small faces (n, 5) at the image's full size, or only those around a box `near` (4,) in its pixels."""
@@ -77,11 +82,30 @@ class StarterDetector:
 
     def detect(self, image: Image) -> FloatArray:
         """See `Detector`."""
+        return self._look_twice(image, self._look(image, self._first_side))
+
+    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+        """See `Detector`."""
         found = self._look(image, self._first_side)
-        if max(image.shape[:2]) >= SECOND_LOOK_FROM * self._first_side:
-            again = self._look(image, self._second_side, self._second_look_max)
-            found = np.concatenate([found, again])
-        return suppress(found, self.threshold, self._max_iou)
+        if self._is_looked_at_twice(image) and self._has_dominant(found, image):
+            return found, False
+        return self._look_twice(image, found), True
+
+    def _look_twice(self, image: Image, found: FloatArray) -> FloatArray:
+        """The faces `found` by the first look, with those of the second."""
+        if not self._is_looked_at_twice(image):
+            return found
+        again = self._look(image, self._second_side, self._second_look_max)
+        return suppress(np.concatenate([found, again]), self.threshold, self._max_iou)
+
+    def _is_looked_at_twice(self, image: Image) -> bool:
+        return bool(max(image.shape[:2]) >= SECOND_LOOK_FROM * self._first_side)
+
+    def _has_dominant(self, found: FloatArray, image: Image) -> bool:
+        """Whether a face is so large that the second look cannot see it, and hardly one that counts for more."""
+        scale = min(1.0, self._second_side / max(image.shape[:2]))
+        side = np.sqrt((found[:, 3:] - found[:, 1:3]).prod(1)) * scale
+        return bool((side >= DOMINANT * self._second_look_max).any())
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
         """See `Detector`."""
@@ -118,6 +142,10 @@ class YuNet:
     def detect(self, image: Image) -> FloatArray:
         """See `Detector`."""
         return self._look(image, YUNET_LONG_SIDE)
+
+    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+        """See `Detector`. One look shows all faces."""
+        return self.detect(image), True
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
         """See `Detector`. A network of fixed input size sees only the surroundings of `near`."""

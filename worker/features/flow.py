@@ -11,7 +11,7 @@ from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.model.gim.flow import block_flow
 from sentiloc.model.segments import BoolArray, FloatArray
 from sentiloc.model.spec import FlowStream
-from sentiloc.worker.features.face import choose_face
+from sentiloc.worker.features.face_choice import choose_face
 from sentiloc.worker.features.face_detection import Detector
 
 LOOK_EVERY = 8
