@@ -15,6 +15,7 @@ from sentiloc.app.jobs.feedback import Feedback
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.request import UploadRequest, UrlRequest
 from sentiloc.app.jobs.rerun import RerunRequest
+from sentiloc.app.openapi.links import add_links
 from sentiloc.app.openapi.schemas import (
     own_examples,
     reachable,
@@ -80,6 +81,7 @@ def _completed(document: dict[str, Any], keys_required: bool) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete_parameters(path, operation)
+    add_links(document)
     document["paths"] = {
         VERSION_PATH + path if is_versioned(path) else path: operations
         for path, operations in document["paths"].items()
