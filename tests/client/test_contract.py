@@ -14,13 +14,17 @@ import pytest
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from sentiloc.client import errors, models, reels, results
+from sentiloc.client import account, errors, models, reels, results
 from sentiloc.client.decoding import decode, encode
 from sentiloc.model.errors import ErrorCode
 
 DOCUMENT = create_app(Settings(redis_url="redis://localhost:1/0")).openapi()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 KINDS: dict[str, type] = {
+    "KeyBody": account.OwnKey,
+    "NewKeyBody": account.ApiKey,
+    "NewWebhookBody": account.RegisteredWebhook,
+    "SentEvent": account.SentEvent,
     "CalibrationBody": results.Calibration,
     "CorrectPoint": models.FeedbackPoint,
     "CorrectSegment": models.FeedbackSegment,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sentiloc.client import BatchItem, Client, JobOptions, JobState, Result
+from tests.proofs.batch import clip_server, run
 from tests.service.running import JOB_SECONDS, RunningService
 from tests.support.s3_server import BUCKET, s3_server
 
@@ -74,3 +75,18 @@ def check_batch(client: Client, web: str) -> None:
     assert client.delete_jobs(tag=("x",)).deleted == 1
     client.delete_batch(batch.id)
     assert client.list_page().jobs == ()
+
+
+def test_many_urls_come_to_their_end(tmp_path: Path) -> None:
+    """`python -m tests.proofs.batch` does the same with a thousand, and looks at the memory."""
+    service = RunningService(tmp_path, feature_cache_bytes=64 << 20)
+    service.start()
+    try:
+        with clip_server(tmp_path / "clips") as base:
+            found = run(service, base, 25)
+    finally:
+        service.stop()
+    assert found["states"] == {"succeeded": 24, "failed": 1}
+    assert (found["errors"], found["with_result"]) == ({"url_unreachable": 1}, 24)
+    assert found["jobs_in_order"] and found["repeat_is_the_same"] and found["finals_not_one"] == 0
+    assert (found["jobs_of_the_batch"], found["batches"]) == (25, 1)

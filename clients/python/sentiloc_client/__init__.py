@@ -7,6 +7,7 @@
 `AsyncClient` has the same methods as coroutines. Only httpx is required.
 """
 
+from .account import ApiKey, OwnKey, RegisteredWebhook, SentEvent
 from .asynchronous import AsyncClient
 from .batches import Batch, BatchItem, BatchLine, BatchPage, Summary
 from .errors import (
@@ -52,6 +53,7 @@ from .version import __version__
 
 __all__ = [
     "ApiError",
+    "ApiKey",
     "AsyncClient",
     "AuthenticationError",
     "Batch",
@@ -83,14 +85,17 @@ __all__ = [
     "JobState",
     "Limits",
     "NotFoundError",
+    "OwnKey",
     "RateLimitedError",
     "Reel",
     "ReelOptions",
+    "RegisteredWebhook",
     "Result",
     "ResultGoneError",
     "ResultNotReadyError",
     "Retry",
     "Segment",
+    "SentEvent",
     "ServerError",
     "Sound",
     "Summary",

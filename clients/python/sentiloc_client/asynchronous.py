@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from . import calls, reels, sending
-from .bulk import AsyncBulk
+from .administration import AsyncAdministration
 from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
@@ -41,7 +41,7 @@ from .uploads import Progress, Video
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncBulk):
+class AsyncClient(AsyncAdministration):
     """A Sentiloc server, for asyncio. Server and key default to SENTILOC_SERVER and SENTILOC_API_KEY.
 
     Every method raises a `ClientError`; transient failures are retried as `retry` says.

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from . import calls, reels, sending
-from .bulk import Bulk
+from .administration import Administration
 from .errors import ClientError, JobFailedError, WaitTimeoutError
 from .events import EventLines
 from .models import (
@@ -39,7 +39,7 @@ from .uploads import Progress, Video
 T = TypeVar("T")
 
 
-class Client(Bulk):
+class Client(Administration):
     """A Sentiloc server. Server and key default to SENTILOC_SERVER and SENTILOC_API_KEY.
 
     Every method raises a `ClientError`; transient failures are retried as `retry` says.
