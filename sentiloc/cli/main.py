@@ -19,7 +19,7 @@ _SCIENCE = "Train and evaluate"
 PANELS = {
     **dict.fromkeys(("localize", "reel", "plot", "doctor"), _LOCAL),
     **dict.fromkeys(("serve", "api", "worker", "create-bucket", "keys"), _SERVER),
-    **dict.fromkeys(("submit", "status", "watch", "result", "cancel", "trial"), _CLIENT),
+    **dict.fromkeys(("submit", "batch", "status", "watch", "result", "cancel", "trial"), _CLIENT),
     **dict.fromkeys(
         ("datasets", "extract", "labels", "train", "evaluate", "predict", "export", "weights"), _SCIENCE
     ),
@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "keys": ("sentiloc.cli.server.keys", "keys_app", "Create, list and revoke the API keys of a service."),
     "submit": ("sentiloc.cli.remote.submit", "submit", "Send videos to a server."),
+    "batch": ("sentiloc.cli.remote.batch", "batch", "Send a file of URLs to a server, and read all results."),
     "status": ("sentiloc.cli.remote.jobs", "status", "Show jobs of a server."),
     "watch": ("sentiloc.cli.remote.jobs", "watch", "Follow a job of a server."),
     "result": ("sentiloc.cli.remote.jobs", "result", "Fetch the result of a server's job."),

@@ -99,6 +99,10 @@ def test_every_path_of_the_client_is_documented() -> None:
         "/v1/localize",
         "/v1/uploads",
         "/readyz",
+        "/v1/batches",
+        "/v1/reels",
+        "/v1/keys",
+        "/v1/webhooks",
     ):
         assert part in document
         assert part in text
@@ -134,6 +138,18 @@ def test_requests_are_not_doubled(used: dict[str, Any]) -> None:
     assert used["isSame"]
     assert used["listed"] == 2
     assert used["feedback"] == 1
+
+
+def test_batches_go_to_their_end(used: dict[str, Any]) -> None:
+    assert used["batch"] == [True, 2, "finished", True, True]
+    assert used["rows"] == [[0, "succeeded", "a.mp4"], [1, "succeeded", "second"]]
+
+
+def test_reels_keys_and_webhooks_have_methods(used: dict[str, Any]) -> None:
+    assert used["reel"][0] == "Best"
+    assert used["reels"] == [1, "job_not_found"]
+    assert used["keys"] == [False, True, 1, True]
+    assert used["hooks"] == [False, 2, None, 1, False, 0, "webhook_not_found"]
 
 
 def test_webhooks_are_verified(used: dict[str, Any]) -> None:

@@ -56,6 +56,32 @@ await client.wait(again.id);
 await client.delete(again.id);
 await client.delete(again.id);
 
+const items = [{ url: "https://media.example/a.mp4" }, { url: "https://media.example/b.mp4", name: "second" }];
+const batch = await client.batches.create({ items, name: "two" }, { idempotencyKey: "batch" });
+const sameBatch = await client.batches.create({ items, name: "two" }, { idempotencyKey: "batch" });
+const ended = await client.batches.wait(batch.id, { interval: 20 });
+const rows = [];
+for await (const row of client.batches.results(batch.id)) rows.push([row.index, row.state, row.name]);
+const zip = await client.batches.export(batch.id, "vtt");
+const batches = (await client.batches.list({ limit: 5 })).batches.map((one) => one.id);
+await client.batches.delete(batch.id);
+await client.batches.delete(batch.id);
+const clips = [{ job: job.id, start: 3.2, end: 6.4, label: "positive" }];
+const reel = await client.reels.create({ title: "Best", clips }).catch((error) => error);
+const reels = (await client.reels.list()).reels.length;
+const noReel = await client.reels.video("nobody").catch((error) => error);
+const made = await client.keys.create({ name: "desk", scopes: ["read"] });
+const renewed = await client.keys.rotate(made.id, 60);
+const revoked = await client.keys.revoke(made.id);
+const keys = await client.keys.list();
+const hook = await client.webhooks.create({ url: "https://edit.example/hooks", events: ["job.succeeded"] });
+const turned = await client.webhooks.rotate(hook.id);
+const off = await client.webhooks.update(hook.id, { enabled: false, events: null });
+const hooks = await client.webhooks.list();
+const seen = [(await client.webhooks.get(hook.id)).enabled, (await client.webhooks.deliveries(hook.id)).length];
+await client.webhooks.delete(hook.id);
+const goneHook = await client.webhooks.get(hook.id).catch((error) => error);
+
 const { secret, headers, body } = JSON.parse(await readFile(webhook, "utf8"));
 const event = await verifyWebhook(["whsec_b3RoZXIgc2VjcmV0", secret], headers, body);
 const refused = [];
@@ -85,5 +111,11 @@ console.log(JSON.stringify({
   other: other instanceof UploadError,
   feedback: feedback.feedback.length,
   webhook: event.data.id,
+  batch: [batch.id === sameBatch.id, batch.total, ended.state, batches[0] === batch.id, zip.size > 100],
+  rows,
+  reel: reel instanceof Error ? [reel.code] : [reel.title, reel.id.length],
+  reels: [reels, noReel.code],
+  keys: [made.key === renewed.key, revoked.revoked_at !== null, keys.length, renewed.id === made.id],
+  hooks: [hook.secret === turned.secret, off.secrets, off.events, hooks.length, ...seen, goneHook.code],
   refused,
 }));

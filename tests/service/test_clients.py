@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import socket
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from sentiloc.client import (
     Webhook,
 )
 from sentiloc.client.errors import Code
+from tests.proofs.batch import clip_server
 from tests.service.running import RunningService
 from tests.support.environments import ROOT, Environment, build
 from tests.support.listeners import listening
@@ -159,6 +162,84 @@ def test_commands_send_in_pieces_or_name_a_url(service: RunningService, clips: P
     assert [job.source.url for job in jobs] == [url, None]
     assert [job.state for job in jobs] == [JobState.SUCCEEDED] * 2
     assert {job.options.time_range for job in jobs} == {TimeRange(start=0.0, end=1.0)}
+
+
+def test_a_file_of_urls_is_one_batch(service: RunningService, clips: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "urls.txt"
+    with clip_server(tmp_path / "served") as base:
+        item = json.dumps({"url": f"{base}/1/b.mp4", "name": "second", "tags": ["x"]})
+        listed.write_text(f"# two videos\n{base}/0/a.mp4\n\n{item}\n")
+        key = ("--idempotency-key", f"file-{tmp_path.name}", "--threshold", "0.2")
+        sent = sentiloc(service, "batch", str(listed), "--no-wait", *key)
+        assert sent.exit_code == 0, sent.output
+        done = sentiloc(service, "batch", str(listed), *key)
+        assert done.exit_code == 0, done.output
+        assert f"sent as {sent.stdout.strip()}: 2 videos" in done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [(one["state"], one["name"]) for one in lines] == [
+            ("succeeded", "a.mp4"),
+            ("succeeded", "second"),
+        ]
+        archive = tmp_path / "all.zip"
+        zipped = sentiloc(service, "batch", str(listed), *key, "-f", "vtt", "-o", str(archive))
+        assert zipped.exit_code == 0, zipped.output
+        with zipfile.ZipFile(archive) as opened:
+            assert sum(name.endswith(".vtt") for name in opened.namelist()) == 2
+        listed.write_text(f"{base}/0/a.mp4\n{base}/missing/c.mp4\n")
+        failed = sentiloc(service, "batch", str(listed), "-o", str(tmp_path / "lines.jsonl"))
+        assert failed.exit_code == 1
+        states = [json.loads(line)["state"] for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+        assert states == ["succeeded", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("\n# nothing\n", "no URL"),
+        ("{not json}", "line 1"),
+        ('{"url": "http://a/", "colour": 1}', "colour"),
+    ],
+)
+def test_a_file_that_is_no_list_of_urls_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "urls.txt").write_text(text)
+    refused = CliRunner().invoke(root, ["batch", str(tmp_path / "urls.txt")])
+    assert refused.exit_code == 2
+    assert reason in " ".join(refused.output.split())
+
+
+def test_the_client_manages_keys_and_webhooks(service: RunningService) -> None:
+    with Client(service.url) as client:
+        assert client.own_key().required is False
+        made = client.create_key("desk", scopes=("read",), quota_minutes=5.0)
+        assert made.key is not None and made.key.startswith(f"sentiloc_{made.id}_")
+        rotated = client.rotate_key(made.id, grace_seconds=60)
+        assert rotated.key not in (None, made.key)
+        assert client.revoke_key(made.id).revoked_at is not None
+        assert [one.id for one in client.list_keys()].count(made.id) == 1
+        hook = client.create_webhook("https://edit.example/hooks", events=("job.succeeded",))
+        assert hook.secret is not None
+        assert client.rotate_webhook(hook.id).secret not in (None, hook.secret)
+        changed = client.update_webhook(hook.id, events=None, enabled=False)
+        assert (changed.events, changed.enabled, changed.secrets) == (None, False, 2)
+        assert client.webhook(hook.id) in client.list_webhooks()
+        assert client.webhook_deliveries(hook.id) == ()
+        client.delete_webhook(hook.id)
+        with pytest.raises(NotFoundError):
+            client.webhook(hook.id)
+    asyncio.run(_manage(service.url))
+
+
+async def _manage(url: str) -> None:
+    async with AsyncClient(url) as client:
+        made = await client.create_key("async", s3_prefixes=("s3://footage/a",))
+        assert made in [
+            replace(one, key=made.key, webhook_secret=made.webhook_secret) for one in await client.list_keys()
+        ]
+        await client.revoke_key(made.id)
+        hook = await client.create_webhook("https://edit.example/hooks", description="async")
+        assert [one.description for one in await client.list_webhooks()] == ["async"]
+        await client.delete_webhook(hook.id)
+        assert (await client.own_key()).required is False
 
 
 def test_commands_tell_by_their_status_what_went_wrong(service: RunningService, clips: Path) -> None:

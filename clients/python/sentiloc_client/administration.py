@@ -16,7 +16,7 @@ class Administration(Bulk):
         """The caller's key: its scopes, limits and usage."""
         return self._send(account.own_key())
 
-    def keys(self) -> tuple[ApiKey, ...]:
+    def list_keys(self) -> tuple[ApiKey, ...]:
         """Every API key, oldest first. Needs a key with the scope `admin`, as all methods on keys do."""
         return self._send(account.keys())
 
@@ -32,7 +32,7 @@ class Administration(Bulk):
         """Replace the text of an API key. The old text works for `grace_seconds` more."""
         return self._send(account.rotate_key(key_id, grace_seconds))
 
-    def webhooks(self) -> tuple[RegisteredWebhook, ...]:
+    def list_webhooks(self) -> tuple[RegisteredWebhook, ...]:
         """The webhooks that are registered for the caller's key, oldest first."""
         return self._send(account.webhooks())
 
@@ -56,7 +56,7 @@ class Administration(Bulk):
         """Make a new signing secret. The previous one also signs until the next rotation."""
         return self._send(account.rotate_webhook(webhook_id))
 
-    def deliveries_of(self, webhook_id: str) -> tuple[SentEvent, ...]:
+    def webhook_deliveries(self, webhook_id: str) -> tuple[SentEvent, ...]:
         """The last 100 delivery attempts to a registered webhook, oldest first."""
         return self._send(account.deliveries(webhook_id))
 
@@ -68,7 +68,7 @@ class AsyncAdministration(AsyncBulk):
         """The caller's key: its scopes, limits and usage."""
         return await self._send(account.own_key())
 
-    async def keys(self) -> tuple[ApiKey, ...]:
+    async def list_keys(self) -> tuple[ApiKey, ...]:
         """Every API key, oldest first. Needs a key with the scope `admin`, as all methods on keys do."""
         return await self._send(account.keys())
 
@@ -84,7 +84,7 @@ class AsyncAdministration(AsyncBulk):
         """Replace the text of an API key. The old text works for `grace_seconds` more."""
         return await self._send(account.rotate_key(key_id, grace_seconds))
 
-    async def webhooks(self) -> tuple[RegisteredWebhook, ...]:
+    async def list_webhooks(self) -> tuple[RegisteredWebhook, ...]:
         """The webhooks that are registered for the caller's key, oldest first."""
         return await self._send(account.webhooks())
 
@@ -108,6 +108,6 @@ class AsyncAdministration(AsyncBulk):
         """Make a new signing secret. The previous one also signs until the next rotation."""
         return await self._send(account.rotate_webhook(webhook_id))
 
-    async def deliveries_of(self, webhook_id: str) -> tuple[SentEvent, ...]:
+    async def webhook_deliveries(self, webhook_id: str) -> tuple[SentEvent, ...]:
         """The last 100 delivery attempts to a registered webhook, oldest first."""
         return await self._send(account.deliveries(webhook_id))

@@ -161,6 +161,11 @@ def results(batch_id: str) -> Call[tuple[BatchLine, ...]]:
     return Call(method="GET", path=_batch(batch_id, "/results"), parse=_lines)
 
 
+def result_lines(batch_id: str) -> Call[str]:
+    """The state and result of every item as JSON lines, as the server wrote them."""
+    return Call(method="GET", path=_batch(batch_id, "/results"), parse=lambda answer: answer.text)
+
+
 def export(batch_id: str, name: str) -> Call[bytes]:
     """All results in one format as a zip archive."""
     params = {"format": name}

@@ -59,6 +59,10 @@ class Bulk(ABC):
         """The state and result of every item, in the order of the items."""
         return self._send(batches.results(batch_id))
 
+    def batch_result_lines(self, batch_id: str) -> str:
+        """The same as JSON, one object a line, as the server wrote it."""
+        return self._send(batches.result_lines(batch_id))
+
     def export_batch(self, batch_id: str, name: str) -> bytes:
         """Every result in one of `formats()`, or `json`, as a zip archive."""
         return self._send(batches.export(batch_id, name))
@@ -132,6 +136,10 @@ class AsyncBulk(ABC):
     async def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
         """The state and result of every item, in the order of the items."""
         return await self._send(batches.results(batch_id))
+
+    async def batch_result_lines(self, batch_id: str) -> str:
+        """The same as JSON, one object a line, as the server wrote it."""
+        return await self._send(batches.result_lines(batch_id))
 
     async def export_batch(self, batch_id: str, name: str) -> bytes:
         """Every result in one of `formats()`, or `json`, as a zip archive."""

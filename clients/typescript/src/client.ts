@@ -1,6 +1,7 @@
 import { JobFailedError } from "./errors.js";
 import { type FollowOptions, type JobEvent, follow } from "./events.js";
 import { type Call, Http, type Query, type Retries } from "./http.js";
+import { Batches, Keys, Reels, Webhooks } from "./resources.js";
 import type {
   CurveBody,
   EmotionResultBody,
@@ -74,9 +75,17 @@ type AnyResult = ResultBody | EmotionResultBody | ExpressionResultBody;
 /** A Sentiloc server. Every method throws `ApiError` for a refused request and `ConnectionError` without an answer. */
 export class Sentiloc {
   readonly #http: Http;
+  readonly batches: Batches;
+  readonly reels: Reels;
+  readonly keys: Keys;
+  readonly webhooks: Webhooks;
 
   constructor({ server = "http://127.0.0.1:8000", apiKey, fetch: send, retries = {} }: ClientOptions = {}) {
     this.#http = new Http(server, apiKey, send ?? ((input, init) => fetch(input, init)), retries);
+    this.batches = new Batches(this.#http);
+    this.reels = new Reels(this.#http);
+    this.keys = new Keys(this.#http);
+    this.webhooks = new Webhooks(this.#http);
   }
 
   /** Any request of the API, for operations without a method here; `path` begins with `/v1/`. */

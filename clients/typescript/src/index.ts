@@ -3,6 +3,7 @@ export { Sentiloc } from "./client.js";
 export type { ClientOptions, Cut, JobFilters, RequestOptions, SourceOptions, Timeline } from "./client.js";
 export { ApiError, ConnectionError, JobFailedError, SentilocError, UploadError } from "./errors.js";
 export type { FollowOptions, JobEvent } from "./events.js";
+export type { BatchLine, Batches, Keys, MakeOptions, PageOptions, Reels, WaitOptions, Webhooks } from "./resources.js";
 export type { Progress, UploadOptions } from "./uploads.js";
 export { WebhookError, verifyWebhook } from "./webhooks.js";
 export type { VerifyOptions, WebhookEvent } from "./webhooks.js";

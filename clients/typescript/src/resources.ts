@@ -1,0 +1,258 @@
+import type { RequestOptions } from "./client.js";
+import type { Call, Http, Query } from "./http.js";
+import type {
+  ApiKeyBody,
+  BatchBody,
+  BatchListBody,
+  BatchRequest,
+  DeliveriesBody,
+  KeyListBody,
+  KeyRequest,
+  NewBatchBody,
+  NewKeyBody,
+  NewWebhookBody,
+  ReelBody,
+  ReelListBody,
+  ReelRequest,
+  SentEvent,
+  WebhookBody,
+  WebhookChanges,
+  WebhookListBody,
+  WebhookRequest,
+} from "./schema.js";
+
+export interface MakeOptions extends RequestOptions {
+  /** The same request with the same key makes the same thing once. Default: a new key for each call. */
+  idempotencyKey?: string;
+}
+
+export interface WaitOptions extends RequestOptions {
+  /** Milliseconds between two questions. Default: 2,000. */
+  interval?: number;
+}
+
+/** One page of a list; `cursor` is the `next_cursor` of the page before. */
+export interface PageOptions extends RequestOptions {
+  limit?: number;
+  cursor?: string | null;
+}
+
+/** The state and result of one video of a batch. */
+export interface BatchLine {
+  index: number;
+  job_id: string;
+  state: string;
+  name: string | null;
+  result: unknown;
+  error: { code: string; detail: string } | null;
+}
+
+/** What all of these share: requests under one path. */
+class Resource {
+  constructor(
+    readonly http: Http,
+    readonly root: string,
+  ) {}
+
+  protected path(id: string, rest = ""): string {
+    return `${this.root}/${encodeURIComponent(id)}${rest}`;
+  }
+
+  protected send(method: string, path: string, call: Partial<Call>, options: RequestOptions): Promise<Response> {
+    return this.http.send({ method, path, ...call, signal: options.signal });
+  }
+
+  protected async read<T>(method: string, path: string, call: Partial<Call>, options: RequestOptions): Promise<T> {
+    return (await (await this.send(method, path, call, options)).json()) as T;
+  }
+
+  protected make<T>(json: unknown, options: MakeOptions): Promise<T> {
+    const headers = { "Idempotency-Key": options.idempotencyKey ?? crypto.randomUUID() };
+    return this.read("POST", this.root, { json, headers, repeatable: true }, options);
+  }
+
+  protected page<T>({ limit, cursor, ...options }: PageOptions): Promise<T> {
+    const query: Query = { limit, cursor };
+    return this.read("GET", this.root, { query }, options);
+  }
+}
+
+/** Many videos in one request. */
+export class Batches extends Resource {
+  constructor(http: Http) {
+    super(http, "/v1/batches");
+  }
+
+  /** Send many videos: all of them become jobs (`jobs`), or none. */
+  create(batch: BatchRequest, options: MakeOptions = {}): Promise<NewBatchBody> {
+    return this.make(batch, options);
+  }
+
+  /** The batch as it is now. */
+  get(id: string, options: RequestOptions = {}): Promise<BatchBody> {
+    return this.read("GET", this.path(id), {}, options);
+  }
+
+  /** One page of the batches, newest first. */
+  list(options: PageOptions = {}): Promise<BatchListBody> {
+    return this.page(options);
+  }
+
+  /** The batch when all of its jobs have ended. */
+  async wait(id: string, { interval = 2000, ...options }: WaitOptions = {}): Promise<BatchBody> {
+    for (;;) {
+      const found = await this.get(id, options);
+      if (found.state === "finished") return found;
+      await pause(interval, options.signal);
+    }
+  }
+
+  /** The state and result of every video, in order, as they arrive. */
+  async *results(id: string, options: RequestOptions = {}): AsyncGenerator<BatchLine, void> {
+    const { body } = await this.send("GET", this.path(id, "/results"), {}, options);
+    if (body === null) return;
+    let waiting = "";
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    try {
+      for (;;) {
+        const { done, value = "" } = await reader.read();
+        const lines = (waiting + value).split("\n");
+        waiting = done ? "" : (lines.pop() ?? "");
+        for (const line of lines) if (line) yield JSON.parse(line) as BatchLine;
+        if (done) return;
+      }
+    } finally {
+      await reader.cancel();
+    }
+  }
+
+  /** All results in one format, as a zip. */
+  async export(id: string, format: string, options: RequestOptions = {}): Promise<Blob> {
+    return (await this.send("GET", this.path(id, "/export"), { query: { format } }, options)).blob();
+  }
+
+  /** End the jobs that have not ended. */
+  cancel(id: string, options: RequestOptions = {}): Promise<BatchBody> {
+    return this.read("POST", this.path(id, "/cancel"), { repeatable: true }, options);
+  }
+
+  /** Delete the batch with its jobs, whatever its state; one that is gone is no error. */
+  async delete(id: string, { interval = 500, ...options }: WaitOptions = {}): Promise<void> {
+    // The first request cancels what has not ended.
+    while ((await this.send("DELETE", this.path(id), { accepted: [404] }, options)).status === 200) {
+      await pause(interval, options.signal);
+    }
+  }
+}
+
+/** Clips of several videos, rendered as one MP4. A reel is a job: follow, cancel and delete it as one. */
+export class Reels extends Resource {
+  constructor(http: Http) {
+    super(http, "/v1/reels");
+  }
+
+  /** Let the server render clips. */
+  create(reel: ReelRequest, options: MakeOptions = {}): Promise<ReelBody> {
+    return this.make(reel, options);
+  }
+
+  /** The reel as it is now. */
+  get(id: string, options: RequestOptions = {}): Promise<ReelBody> {
+    return this.read("GET", this.path(id), {}, options);
+  }
+
+  /** One page of the reels, newest first. */
+  list(options: PageOptions = {}): Promise<ReelListBody> {
+    return this.page(options);
+  }
+
+  /** The rendered MP4. */
+  async video(id: string, options: RequestOptions = {}): Promise<Blob> {
+    return (await this.send("GET", this.path(id, "/video"), {}, options)).blob();
+  }
+}
+
+/** API keys. Needs a key with the scope `admin`. */
+export class Keys extends Resource {
+  constructor(http: Http) {
+    super(http, "/v1/keys");
+  }
+
+  /** Every key, oldest first. */
+  async list(options: RequestOptions = {}): Promise<ApiKeyBody[]> {
+    return (await this.read<KeyListBody>("GET", this.root, {}, options)).keys;
+  }
+
+  /** Create a key; its text, `key`, is in this answer only. Not sent again by itself. */
+  create(key: KeyRequest, options: RequestOptions = {}): Promise<NewKeyBody> {
+    return this.read("POST", this.root, { json: key }, options);
+  }
+
+  /** Replace the text of a key; the old one works for `graceSeconds` more. */
+  rotate(id: string, graceSeconds = 0, options: RequestOptions = {}): Promise<NewKeyBody> {
+    return this.read("POST", this.path(id, "/rotate"), { query: { grace_seconds: graceSeconds } }, options);
+  }
+
+  /** Revoke a key permanently; its jobs stay. */
+  revoke(id: string, options: RequestOptions = {}): Promise<ApiKeyBody> {
+    return this.read("DELETE", this.path(id), {}, options);
+  }
+}
+
+/** Webhooks that are registered for the caller's key: they get the events of every job and batch. */
+export class Webhooks extends Resource {
+  constructor(http: Http) {
+    super(http, "/v1/webhooks");
+  }
+
+  /** The webhooks of the key, oldest first. */
+  async list(options: RequestOptions = {}): Promise<WebhookBody[]> {
+    return (await this.read<WebhookListBody>("GET", this.root, {}, options)).webhooks;
+  }
+
+  /** Register a webhook; its `secret` is in this answer only. Not sent again by itself. */
+  create(webhook: WebhookRequest, options: RequestOptions = {}): Promise<NewWebhookBody> {
+    return this.read("POST", this.root, { json: webhook }, options);
+  }
+
+  /** One webhook. */
+  get(id: string, options: RequestOptions = {}): Promise<WebhookBody> {
+    return this.read("GET", this.path(id), {}, options);
+  }
+
+  /** Change a webhook; what is left out stays. */
+  update(id: string, changes: WebhookChanges, options: RequestOptions = {}): Promise<WebhookBody> {
+    return this.read("PATCH", this.path(id), { json: changes }, options);
+  }
+
+  /** Make a new signing secret; the one before also signs until the next rotation. */
+  rotate(id: string, options: RequestOptions = {}): Promise<NewWebhookBody> {
+    return this.read("POST", this.path(id, "/rotate"), {}, options);
+  }
+
+  /** Delete a webhook; one that is gone is no error. */
+  async delete(id: string, options: RequestOptions = {}): Promise<void> {
+    await this.send("DELETE", this.path(id), { accepted: [404] }, options);
+  }
+
+  /** The last 100 delivery attempts, oldest first. */
+  async deliveries(id: string, options: RequestOptions = {}): Promise<SentEvent[]> {
+    return (await this.read<DeliveriesBody>("GET", this.path(id, "/deliveries"), {}, options)).deliveries;
+  }
+}
+
+/** Wait; rejects when the signal is aborted. */
+function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}

@@ -1,0 +1,127 @@
+"""`sentiloc batch FILE`: sends a file of URLs as one batch, follows it, and reads its results."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options, progress_bars
+from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, print_json
+from sentiloc.client import Batch, BatchItem, Client, JobOptions, Webhook
+
+_POLL_SECONDS = 1.0
+_FIELDS = {"url", "upload", "name", "metadata", "tags"}
+
+
+def batch(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="One URL a line, or one JSON object a line, with `url` and more; - is standard input."
+        ),
+    ],
+    server: Server = None,
+    api_key: ApiKey = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the results; default: standard output.")
+    ] = None,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="One zip of this format, with -o, instead of JSON lines."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the batch.")] = None,
+    threshold: Threshold = None,
+    min_length: MinLength = None,
+    merge_gap: MergeGap = None,
+    labels: Labels = None,
+    model: Annotated[str | None, typer.Option(help="A model of the server.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="URL to notify when the batch has ended.")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Run the command again with the same key and file to follow the same batch."),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the end, and read the results.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Send many videos as one batch. The results are JSON lines, one for each video, or one zip of a format.
+
+    Blank lines and lines that begin with # are left out. With --no-wait, only the batch's id is printed.
+
+    Exit status: 0 all succeeded (with --no-wait: accepted), 1 some did not, 2 wrong usage, 5 no server, 6 no valid key.
+    """
+    if format_name is not None and (output is None or not wait):
+        raise typer.BadParameter("needs -o, and cannot be used with --no-wait", param_hint="--format")
+    items = read_items(_text(file))
+    options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
+    asked = Webhook(url=webhook) if webhook else None
+    with connected(server, api_key) as client:
+        sent = client.submit_batch(items, options, name=name, webhook=asked, idempotency_key=idempotency_key)
+        if not wait:
+            print_json(sent) if as_json else typer.echo(sent.id)
+            return
+        typer.echo(f"sent as {sent.id}: {sent.total} videos", err=True)
+        ended = _follow(client, sent)
+        _write(client, ended, output, format_name)
+    counts = ended.counts
+    typer.echo(f"{counts.succeeded} of {ended.total} succeeded, {counts.failed} failed", err=True)
+    if counts.succeeded < ended.total:
+        raise typer.Exit(FAILED)
+
+
+def read_items(text: str) -> list[BatchItem]:
+    """The items of a file; raises `typer.BadParameter` with the number of a line that is wrong."""
+    found = []
+    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+        if (stripped := line.strip()) and not stripped.startswith("#"):
+            found.append(_item(stripped, number))
+    if not found:
+        raise typer.BadParameter("there is no URL in it", param_hint="FILE")
+    return found
+
+
+def _item(line: str, number: int) -> BatchItem:
+    if not line.startswith("{"):
+        return BatchItem(url=line)
+    try:
+        given: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise typer.BadParameter(f"line {number} is not JSON: {error}", param_hint="FILE") from error
+    if unknown := set(given) - _FIELDS:
+        raise typer.BadParameter(f"line {number} has an unknown field {min(unknown)!r}", param_hint="FILE")
+    return BatchItem(**given)
+
+
+def _text(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file!r} cannot be read: {error}", param_hint="FILE") from error
+
+
+def _follow(client: Client, sent: Batch) -> Batch:
+    with progress_bars() as bars:
+        task = bars.add_task(sent.id, total=1.0, note="")
+        while True:
+            found = client.batch(sent.id)
+            note = f"{found.counts.succeeded + found.counts.failed} of {found.total}"
+            bars.update(task, description=found.state, completed=found.progress, note=note)
+            if found.state == "finished":
+                return found
+            time.sleep(_POLL_SECONDS)
+
+
+def _write(client: Client, ended: Batch, output: Path | None, format_name: str | None) -> None:
+    """The zip of a format, or JSON lines, to the file or to standard output."""
+    if format_name is not None and output is not None:
+        output.write_bytes(client.export_batch(ended.id, format_name))
+        return
+    lines = client.batch_result_lines(ended.id)
+    if output is None:
+        typer.echo(lines, nl=False)
+    else:
+        output.write_text(lines, "utf-8")
