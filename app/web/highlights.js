@@ -27,9 +27,13 @@ async function find(event) {
   event.preventDefault();
   tell("Looking…");
   const since = new Date(Date.now() - Number($("days").value) * 86_400_000).toISOString();
-  const query = new URLSearchParams({ created_after: since, count: $("count").value, handle: $("handle").value });
+  const query = new URLSearchParams({ count: $("count").value, handle: $("handle").value });
   if ($("kind").value) query.set("kind", $("kind").value);
-  for (const job of new URLSearchParams(location.search).getAll("job")) query.append("job", job);
+  const given = new URLSearchParams(location.search);
+  for (const job of given.getAll("job")) query.append("job", job);
+  // A batch is looked at whole, of whatever age.
+  if (given.has("batch")) query.set("batch", given.get("batch"));
+  else query.set("created_after", since);
   const found = await (await ask(`/highlights?${query}`)).json();
   moments = found.highlights.map(({ job, name, kind, cut, confidence, by_hand, thumbnail }) => ({
     job, name, kind, start: cut.start, end: cut.end, confidence: by_hand ? null : confidence, thumbnail,

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sentiloc.model.highlights.moments import Footage, Moment
+from sentiloc.model.highlights.moments import KINDS, Footage, Moment
 
 _SNIPPETS_COMPARED = 5
 _SAME_SCORE, _SAME_LOUDNESS = 0.03, 0.08
 _FLAT = 0.02
+# A turning point keeps its place if it is at least so certain as a share of the most certain moment.
+_LEAST_TURN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +43,27 @@ def choose(
 ) -> tuple[Moment, ...]:
     """At most `count` moments, the best first.
 
-    Greedy: each step takes the moment with the highest confidence after the reductions of `spread`. So videos without a
-    chosen moment are preferred, but a poor moment is not chosen just for its video.
+    Greedy: each step takes the moment with the highest `strength` after what `spread` takes off. Videos without a
+    chosen moment are therefore preferred, but a poor moment is not taken for the sake of its video alone.
+    A turning point shows the same footage as the two segments that it joins, so it cannot be taken after one of them.
+    Therefore one place in three is first given to turning points that are certain enough. Then all kinds compete.
     """
     chosen = _Chosen(footage, spread)
-    left = sorted(moments, key=lambda one: (-one.confidence, one.footage_id, one.start))
-    while left and len(chosen.moments) < count:
-        best = max(left, key=chosen.worth)
-        left.remove(best)
-        if not chosen.has_like(best):
-            chosen.moments.append(best)
-    return tuple(chosen.moments)
+    ordered = sorted(moments, key=lambda one: (-strength(one), one.footage_id, one.start))
+    certain = _LEAST_TURN * strength(ordered[0]) if ordered else 0.0
+    turns = [one for one in ordered if one.kind == "turning_point" and strength(one) >= certain]
+    segments = len(moments) - sum(one.kind == "turning_point" for one in moments)
+    chosen.fill(turns, min(count, segments) // len(KINDS))
+    chosen.fill(ordered, count)
+    return tuple(sorted(chosen.moments, key=lambda one: -strength(one)))
+
+
+def strength(moment: Moment) -> float:
+    """What moments of all kinds are ranked by, 0-1: the confidence of one segment.
+
+    A turning point's confidence is the product of two. Its root, their geometric mean, compares with a segment's.
+    """
+    return math.sqrt(moment.confidence) if moment.kind == "turning_point" else moment.confidence
 
 
 @dataclass(slots=True)
@@ -60,12 +72,21 @@ class _Chosen:
     spread: Spread
     moments: list[Moment] = field(default_factory=list)
 
+    def fill(self, moments: Sequence[Moment], count: int) -> None:
+        """Take the best of some moments until `count` are chosen, but none whose footage is shown already."""
+        left = [one for one in moments if one not in self.moments]
+        while left and len(self.moments) < count:
+            best = max(left, key=self.worth)
+            left.remove(best)
+            if not self.has_like(best):
+                self.moments.append(best)
+
     def worth(self, moment: Moment) -> float:
-        """Confidence after the reductions by the moments chosen so far."""
+        """Strength after the reductions by the moments chosen so far."""
         same = [one for one in self.moments if one.footage_id == moment.footage_id]
         gap = min((_gap(one, moment) for one in same), default=math.inf)
         near = self.spread.nearby * math.exp(-gap / self.spread.reach)
-        return float(moment.confidence * self.spread.same_video ** len(same) * (1 - near))
+        return float(strength(moment) * self.spread.same_video ** len(same) * (1 - near))
 
     def has_like(self, moment: Moment) -> bool:
         """True if a chosen moment shows the same footage."""

@@ -314,3 +314,16 @@ def test_a_batch_belongs_to_its_key(guarded: TestClient, redis: Redis, settings:
         assert_problem(guarded.request(method, batch["links"]["self"] + rest), 404, "batch_not_found")
     assert guarded.get("/batches").json()["batches"] == []
     assert_problem(send(guarded, [{"url": "s3://footage/week/a.mov"}]), 422, "url_forbidden")
+
+
+def test_the_highlights_of_a_batch(client: TestClient, store: JobStore, settings: Settings) -> None:
+    batch, other = sent(client, urls(3)), sent(client, urls(1))
+    for job_id in (*batch["job_ids"][:2], *other["job_ids"]):
+        finish(store, job_id, settings, RESULT)
+    found = client.get("/v1/highlights", params={"batch": batch["id"]}).json()
+    # The third job has no result yet, and the other batch is not looked at.
+    assert found["videos"] == 2
+    assert {one["job"] for one in found["highlights"]} == set(batch["job_ids"][:2])
+    assert_problem(client.get("/v1/highlights", params={"batch": "none"}), 404, "batch_not_found")
+    late = {"batch": batch["id"], "created_after": "2100-01-01T00:00:00Z"}
+    assert client.get("/v1/highlights", params=late).json()["videos"] == 0

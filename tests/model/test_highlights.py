@@ -148,6 +148,32 @@ class TestChoice:
         assert all(first[1] <= second[0] for first, second in pairwise(spans))
         assert "turning_point" not in {one.moment.kind for one in found}
 
+    def test_turning_points_are_found_among_more_certain_segments(self) -> None:
+        turn = [segment(200, 204, "negative", 0.8), segment(205, 209, confidence=0.7)]
+        sure = [segment(15 * i, 15 * i + 4, confidence=0.95) for i in range(1, 12)]
+        found = best([footage("a", [*sure, *turn], duration=240.0)], 6)
+        kinds = [one.moment.kind for one in found]
+        assert kinds.count("turning_point") == 1
+        assert min(found, key=lambda one: one.rank).moment.kind == "positive"
+        # It replaces the two segments that it joins.
+        assert [one.moment.kind for one in found if one.moment.end > 200] == ["turning_point"]
+
+    def test_uncertain_turning_points_take_no_place(self) -> None:
+        turn = [segment(200, 204, "negative", 0.4), segment(205, 209, confidence=0.4)]
+        sure = [segment(15 * i, 15 * i + 4, confidence=0.95) for i in range(1, 7)]
+        found = best([footage("a", [*sure, *turn], duration=240.0)], 6)
+        assert "turning_point" not in {one.moment.kind for one in found}
+
+    def test_turning_points_take_one_place_in_three_at_most(self) -> None:
+        pairs = [(30 * i, label, s) for i in range(1, 7) for label, s in (("negative", 0), ("positive", 5))]
+        video = footage(
+            "a", [segment(at + s, at + s + 4, label, 0.9) for at, label, s in pairs], duration=240.0
+        )
+        spread = Spread(same_video=1.0, nearby=0.0)
+        kinds = [one.moment.kind for one in best([video], 6, spread=spread)]
+        assert kinds.count("turning_point") == 2
+        assert len(kinds) == 6
+
     def test_a_copy_of_a_video_adds_nothing(self) -> None:
         segments = [segment(20, 24), segment(60, 64, confidence=0.7)]
         one, copy = footage("one", segments, seed=1), footage("two", segments, seed=1)

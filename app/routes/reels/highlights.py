@@ -20,6 +20,7 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.listing import JobFilter, list_jobs
 from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.routes.batches.batches import BatchNotFound, find_batch
 from sentiloc.app.routes.deps import NO_STORE, JobNotFound
 from sentiloc.app.routes.reels.clips import build_sequence, find_records
 from sentiloc.app.routes.reels.cuts import CUT_ANSWER, write_cut
@@ -60,6 +61,9 @@ class HighlightQuery(BaseModel):
         None, description="Without `job`: jobs created after this; default: a week ago"
     )
     created_before: AwareDatetime | None = Field(None, description="Without `job`: jobs created before this")
+    batch: str | None = Field(
+        None, pattern="^[A-Za-z0-9_-]{1,64}$", description="Without `job`: jobs of this batch, of any age"
+    )
     metadata: list[Annotated[str, Field(pattern="^[^=]+=")]] | None = Field(
         None, description="Without `job`: `key=value` of a job's metadata; may be repeated"
     )
@@ -101,12 +105,15 @@ class HighlightQuery(BaseModel):
 
     def filter(self) -> JobFilter:
         """The filter for jobs if none are named."""
-        since = time.time() - _WEEK_SECONDS if self.created_after is None else self.created_after.timestamp()
+        since = None if self.batch else time.time() - _WEEK_SECONDS
+        if self.created_after is not None:
+            since = self.created_after.timestamp()
         pairs = (text.partition("=") for text in self.metadata or ())
         return JobFilter(
             states=(JobState.SUCCEEDED,),
             created_after=since,
             created_before=None if self.created_before is None else self.created_before.timestamp(),
+            batch=self.batch,
             metadata=tuple((key, value) for key, _, value in pairs),
         )
 
@@ -120,6 +127,7 @@ class HighlightQuery(BaseModel):
         200: {**CUT_ANSWER, "description": "The highlights as JSON, or as a cut in the requested format"},
         **documented(
             JobNotFound,
+            BatchNotFound,
             IsReel,
             *RESULT_PROBLEMS,
             TooManyVideos,
@@ -155,6 +163,8 @@ def highlights(query: Annotated[HighlightQuery, Query()], services: ServicesDep)
 def _chosen(services: Services, query: HighlightQuery) -> dict[str, JobRecord]:
     if query.job:
         return find_records(services, query.job)
+    if query.batch:
+        find_batch(query.batch, services)
     most = services.settings.max_highlight_videos
     found: dict[str, JobRecord] = {}
     for record in _walk(services, query.filter()):

@@ -74,6 +74,7 @@ class HighlightOptions(TypedDict, total=False):
 
     created_after: datetime
     created_before: datetime
+    batch: str
     count: int
     kind: Sequence[str]
     min_confidence: float
