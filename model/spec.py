@@ -110,6 +110,11 @@ class ModelSpec:
         return self.snippet_frames / self.frame_rate
 
     @property
+    def can_draft(self) -> bool:
+        """True if keyframes are enough for an approximate result: no stream needs every picture."""
+        return self.visual is None and self.flow is None
+
+    @property
     def features_hash(self) -> str:
         """SHA-256 (first 16 hex digits) over what extraction depends on, and nothing else."""
         parts = self._parts()

@@ -190,6 +190,7 @@ class Model:
         labels: Sequence[str] | None = None,
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
+        draft: bool = False,
         progress: Progress | None = None,
     ) -> Result:
         """Find the segments of a video file.
@@ -201,9 +202,12 @@ class Model:
             merge_gap: Segments of one label that are at most this many seconds apart are joined.
             labels: Show only these of `labels`.
             time_range: Process only [start, end) seconds; an end of None means the video's end. Times in the result
-                still count from the video's start. audio_track: Use this sound track of the file, counted from 1;
-                default: the default one, or the one with a voice. progress: Called with the stage and the progress. Its
-                exceptions stop the work.
+                still count from the video's start.
+            audio_track: Use this sound track of the file, counted from 1; default: the default one, or the one with a
+                voice.
+            draft: Decode keyframes only, for a quick preview. Times are exact, segments approximate; the result has the
+                warning `draft`.
+            progress: Called with the stage and the progress. Its exceptions stop the work.
 
         Returns:
             The result, with segments in order of time.
@@ -216,7 +220,9 @@ class Model:
             raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
         options = _changed(self._pipeline.default_options, threshold, min_length, merge_gap, labels)
         with self._lock:
-            found = self._pipeline.localize(path, progress or _ignore, options, time_range, audio_track)
+            found = self._pipeline.localize(
+                path, progress or _ignore, options, time_range, audio_track, is_draft=draft
+            )
         return Result(found, path.name)
 
 

@@ -46,6 +46,7 @@ EXAMPLE_OPTIONS: dict[str, Any] = {
     "model": None,
     "time_range": None,
     "audio_track": None,
+    "quality": "full",
     "priority": "batch",
     "webhook": None,
     "metadata": {"project": "holiday", "reel": 3},
@@ -58,6 +59,13 @@ class Priority(StrEnum):
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
+
+
+class Quality(StrEnum):
+    """`draft` decodes keyframes only: quick and approximate, for a preview."""
+
+    FULL = "full"
+    DRAFT = "draft"
 
 
 class CutOptions(BaseModel):
@@ -150,6 +158,11 @@ class JobOptions(CutOptions):
         ge=1,
         le=64,
         description="Listen to this sound track, counted from 1; null: the default one, or the one with a voice",
+    )
+    quality: Quality = Field(
+        Quality.FULL,
+        description="`draft` decodes keyframes only, for a quick preview: times are exact, segments approximate, and "
+        "the result has the warning `draft`. Models that need every picture refuse it",
     )
     priority: Priority = Priority.INTERACTIVE
     webhook: Webhook | None = None
@@ -254,6 +267,8 @@ def require_possible(options: JobOptions, settings: Settings) -> None:
         raise UnknownModel(options.model)
     if options.labels is not None:
         check_labels(options.labels, classes_of(model, settings), "options.labels")
+    if options.quality is Quality.DRAFT and not _can_draft(model, settings):
+        raise InvalidRequest(f"options.quality: the model {model} needs every picture and has no draft.")
 
 
 def _is_installed(options: JobOptions, settings: Settings) -> bool:
@@ -281,6 +296,14 @@ def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
         return load_spec(_models_dir(settings) / model / "spec.json").classes
     except SentilocError:
         return CLASSES
+
+
+def _can_draft(model: str, settings: Settings) -> bool:
+    """True if the model has drafts, or if only the worker has the package and will decide."""
+    try:
+        return load_spec(_models_dir(settings) / model / "spec.json").can_draft
+    except SentilocError:
+        return True
 
 
 def check_webhook(url: str, secret: str | None, settings: Settings, place: str) -> None:

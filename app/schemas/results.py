@@ -96,7 +96,7 @@ class WarningBody(Body):
 
     code: str = Field(
         description="`truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, "
-        "`no_sound`; more may be added"
+        "`no_sound`, `draft`; more may be added"
     )
     detail: str = Field(description="One sentence")
     start: Seconds | None = None

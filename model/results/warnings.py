@@ -21,6 +21,8 @@ class WarningCode(StrEnum):
     """The frame rate varies: count time in seconds, or by `video.timebase`."""
     NONSTANDARD_RATE = "nonstandard_rate"
     """The frame rate is not a standard one, or not the one in the file's header."""
+    DRAFT = "draft"
+    """Only keyframes were decoded, as a job of quality `draft` asks: segments are approximate."""
     NO_FACE = "no_face"
     """The model uses faces, and no face that is large enough was found."""
     NO_SOUND = "no_sound"

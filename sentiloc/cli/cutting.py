@@ -1,4 +1,4 @@
-"""Options for cutting segments, and progress on standard error: shared by what runs here and what talks to a server.
+"""Options of a job, and progress on standard error: shared by what runs here and what talks to a server.
 
 The module loads neither the client nor a library for terminals: `sentiloc localize` in a script needs none of them.
 """
@@ -22,6 +22,8 @@ Labels = Annotated[
         "--label", help="Label to keep: positive, negative or another class of the model. May be repeated."
     ),
 ]
+AudioTrack = Annotated[int | None, typer.Option(min=1, help="Listen to this sound track, counted from 1.")]
+Draft = Annotated[bool, typer.Option("--draft", help="Decode keyframes only: a quick, approximate preview.")]
 
 
 def cut_options(

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options, progress_bars
+from sentiloc.cli.cutting import (
+    AudioTrack,
+    Draft,
+    Labels,
+    MergeGap,
+    MinLength,
+    Threshold,
+    cut_options,
+    progress_bars,
+)
 from sentiloc.cli.destinations import JSON, Destinations, format_of, require_place
 from sentiloc.cli.output import (
     PICTURE,
@@ -64,9 +73,8 @@ def localize(
     start_timecode: StartTimecode = None,
     drop_frame: DropFrame = None,
     fps: TimelineRate = None,
-    audio_track: Annotated[
-        int | None, typer.Option(help="Use this sound track, counted from 1.", min=1)
-    ] = None,
+    audio_track: AudioTrack = None,
+    draft: Draft = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
     """Find the sentiment segments of videos. A terminal shows a timeline; elsewhere the output is JSON.
@@ -83,6 +91,7 @@ def localize(
         **cut_options(threshold, min_length, merge_gap, labels),
         "time_range": (start, end) if start or end is not None else None,
         "audio_track": audio_track,
+        "draft": draft,
     }
     with _read_input(videos or []) as names:
         found = find_videos(names)

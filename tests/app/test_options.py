@@ -27,6 +27,7 @@ FULL: dict[str, Any] = {
     "model": f"fsenet-starter@{VERSION}",
     "time_range": {"start": 1.5, "end": 60.0},
     "audio_track": 2,
+    "quality": "draft",
     "webhook": None,
     "priority": "batch",
     "metadata": {"project": "a b", "reel": 3, "tags": ["x"], "💥": None},
@@ -52,7 +53,12 @@ def test_options_are_kept_and_echoed(client: TestClient, store: JobStore) -> Non
 
 def test_without_options_the_defaults_hold(client: TestClient) -> None:
     plain = post(client, {}).json()["options"]
-    assert plain == dict.fromkeys(FULL) | {"priority": "interactive", "metadata": {}, "tags": []}
+    assert plain == dict.fromkeys(FULL) | {
+        "priority": "interactive",
+        "quality": "full",
+        "metadata": {},
+        "tags": [],
+    }
 
 
 @pytest.mark.parametrize("is_last", [False, True])
@@ -132,3 +138,10 @@ def test_a_part_is_charged_by_what_it_is_of_the_video(
     start: float, end: float | None, seconds: float
 ) -> None:
     assert TimeRange(start=start, end=end).seconds(10.0) == seconds
+
+
+def test_a_draft_of_a_model_that_needs_every_picture_is_refused(client: TestClient) -> None:
+    response = post(client, {"quality": "draft", "model": "fsenet-i3d"})
+    assert_problem(response, 422, "invalid_request")
+    assert "options.quality" in response.json()["detail"]
+    assert_problem(post(client, {"quality": "rough"}), 422, "invalid_request")

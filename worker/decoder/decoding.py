@@ -18,12 +18,12 @@ from av.video.frame import VideoFrame
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.disposable import disposable_test
-from sentiloc.worker.decoder.findings import Seen, find_warnings
+from sentiloc.worker.decoder.findings import Seen, draft_warning, find_warnings
 from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, shape_of
 from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
+from sentiloc.worker.decoder.selection import KeyframeSelection, Selection
 from sentiloc.worker.decoder.selection import Samples as Looks
-from sentiloc.worker.decoder.selection import Selection
 from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
 from sentiloc.worker.timeline.shots import GRID, ShotMeter
@@ -286,7 +286,8 @@ class Decoding:
             sound.finish()
         if self._mixer is not None:
             self._mixer.finish()
-        warnings = [*find_warnings(media, seen, rate), *rate.warnings()]
+        draft = (draft_warning(seen),) if self._task.request.keyframes_only else ()
+        warnings = [*draft, *find_warnings(media, seen, rate), *rate.warnings()]
         self._output.end(
             {
                 "duration": duration,
@@ -302,8 +303,10 @@ class Decoding:
         )
 
 
-def _selection(media: Media, request: DecodeRequest) -> Selection | None:
+def _selection(media: Media, request: DecodeRequest) -> Selection | KeyframeSelection | None:
     """The selection that skips pictures that are not needed; None if all are decoded."""
+    if request.keyframes_only:
+        return None if media.counts_packets else KeyframeSelection(media.video.index)
     is_disposable = None if media.counts_packets else disposable_test(media.container, media.video)
     if is_disposable is None:
         return None

@@ -32,6 +32,17 @@ class Seen:
     is_part: bool
 
 
+def draft_warning(seen: Seen) -> ResultWarning:
+    """Says that most pictures were not decoded, and how far apart the others are."""
+    shown = np.sort(np.frombuffer(seen.shown, np.float64))
+    gap = float(np.diff(np.append(shown, max(seen.end, shown[-1]))).max()) if len(shown) else seen.end
+    pictures = f"{len(shown)} picture{'s' if len(shown) != 1 else ''}"
+    detail = (
+        f"This is a draft: {pictures} were decoded, the longest time between two being {gap:.1f} seconds."
+    )
+    return ResultWarning(code=WarningCode.DRAFT, detail=detail)
+
+
 def find_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultWarning]:
     """Warnings about the file, the most important first."""
     if not seen.is_part:

@@ -19,7 +19,8 @@ class DecodeRequest:
     centre-cropped. `audio_rate`, if given, requests audio at that many samples per second with `audio_channels`: 1
     (mono) or 2. `audio_track` is the number of a sound track, counted from 1; None chooses one. `first_snippet`
     (inclusive) and `end_snippet` (exclusive; None: the end) are the requested range, with its sound. `find_shots`
-    requests the times at which new shots begin.
+    requests the times at which new shots begin. `keyframes_only` requests a draft: pictures between keyframes are not
+    decoded, and the last keyframe stands for them.
     """
 
     frame_rate: float | None = 25.0
@@ -32,6 +33,7 @@ class DecodeRequest:
     first_snippet: int = 0
     end_snippet: int | None = None
     find_shots: bool = False
+    keyframes_only: bool = False
     audio_channels: int = 1
 
     def __post_init__(self) -> None:

@@ -52,6 +52,34 @@ class _Held:
     droppable_at: float | None
 
 
+class KeyframeSelection:
+    """Passes packets on, in order; of the video's packets it says that only keyframes are needed.
+
+    What can be left out before `begin` and after `stop` is what `Selection` says. After `stop` the next keyframe is
+    the first picture from which all others can be predicted again, so leaving out ends there.
+    """
+
+    def __init__(self, video: int) -> None:
+        self._video = video
+        self._is_on = self._is_stopping = False
+
+    def begin(self) -> None:
+        """From here on packets may be left out, unless `stop` was called."""
+        self._is_on = not self._is_stopping
+
+    def stop(self) -> None:
+        """Leave out nothing from the next keyframe on."""
+        self._is_stopping = True
+
+    def of(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
+        """Each packet, and whether it is to be decoded."""
+        for packet in packets:
+            is_picture = packet.stream.index == self._video and packet.size > 0 and not packet.is_discard
+            if is_picture and packet.is_keyframe and self._is_stopping:
+                self._is_on = False
+            yield packet, packet.is_keyframe or not (is_picture and self._is_on)
+
+
 class Selection:
     """Yields packets in order, each with whether it is needed.
 

@@ -53,6 +53,7 @@ class Extractor:
     networks: tuple[str, ...]
     folder: Path | None = None
     audio_track: int | None = None
+    is_draft: bool = False
 
     @property
     def identity(self) -> str:
@@ -74,7 +75,7 @@ class Extractor:
         """
         report("decoding", 0.0)
         on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
-        run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part)
+        run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part, is_draft=self.is_draft)
         request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
         with run, closing(decode(path, request, self.limits, on_wait)) as events:
             for event in _timed(events, run.clock):
@@ -97,6 +98,7 @@ class Extractor:
             audio_rate=spec.audio.sample_rate if spec.audio else None,
             audio_track=self.audio_track if spec.audio else None,
             find_shots=True,
+            keyframes_only=self.is_draft,
         )
 
 

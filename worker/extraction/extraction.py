@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.decoder.decode import AudioChunk, EndOfMedia, Event, SnippetFrames
 from sentiloc.worker.extraction.stages import Stage, StageClock
 from sentiloc.worker.features.audio import AudioExtractor
-from sentiloc.worker.features.face import FaceExtractor, FaceTrack
+from sentiloc.worker.features.face import FaceExtractor, FaceFeatures, FaceTrack
 from sentiloc.worker.features.feature_file import Rows
 from sentiloc.worker.features.visual import VisualExtractor
 
@@ -107,13 +108,15 @@ class Run:
         folder: Path | None,
         on_wait: Callable[[], None],
         part: Part = WHOLE,
+        *,
+        is_draft: bool = False,
     ) -> None:
         self._spec, self._part = spec, part
         self.clock = StageClock()
         self.info: VideoInfo | None = None
         self.snippets = 0
         self._audio = AudioExtractor(spec.audio, folder) if spec.audio else AudioExtractor()
-        self._face = _FaceRun(face, folder, self.clock) if face else None
+        self._face = _FaceRun(face, folder, self.clock, is_draft=is_draft) if face else None
         self._visual = _VisualRun(visual, folder, self.clock) if visual else None
         self._pending: list[SnippetFrames] = []
         self._warnings: tuple[ResultWarning, ...] = ()
@@ -234,11 +237,19 @@ def _missing_streams(spec: ModelSpec, features: SnippetFeatures) -> Iterator[Res
         yield ResultWarning(code=WarningCode.NO_SOUND, detail=detail)
 
 
+def _same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two stacks of pictures are the same; a few of their pixels mostly tell that they are not."""
+    few = np.s_[:, ::16, ::16]
+    return np.array_equal(one[few], other[few]) and np.array_equal(one, other)
+
+
 class _FaceRun:
     """The face stream of one extraction."""
 
-    def __init__(self, extractor: FaceExtractor, folder: Path | None, clock: StageClock) -> None:
-        self._extractor, self._clock = extractor, clock
+    def __init__(
+        self, extractor: FaceExtractor, folder: Path | None, clock: StageClock, *, is_draft: bool
+    ) -> None:
+        self._extractor, self._clock, self._is_draft = extractor, clock, is_draft
         self.rows = Rows((extractor.dim,), folder)
         self.present: list[BoolArray] = []
         self._count: list[NDArray[np.int32]] = []
@@ -254,14 +265,21 @@ class _FaceRun:
     def take(self, batch: list[SnippetFrames]) -> None:
         """Process the next snippets."""
         with self._clock.time("face"):
-            found = self._extractor.extract([snippet.faces for snippet in batch], self._last)
-            self.rows.append(found.face)
-            self.present.append(found.present)
-            self._count.append(found.count)
-            self._boxes.append(found.boxes)
+            found, rows = self._look(batch)
+            self.rows.append(found.face[rows])
+            self.present.append(found.present[rows])
+            self._count.append(found.count[rows])
+            self._boxes.append(found.boxes[rows])
             self._last = found.last
             # Updated last, because another thread reads up to this count.
             self._done += len(batch)
+
+    def _look(self, batch: list[SnippetFrames]) -> tuple[FaceFeatures, NDArray[np.intp]]:
+        """The features of a batch, and the row of each snippet: pictures of a draft that stay are looked at once."""
+        pictures = [snippet.faces for snippet in batch]
+        is_new = [True] + [not (self._is_draft and _same(one, other)) for one, other in pairwise(pictures)]
+        new = [faces for faces, is_one in zip(pictures, is_new, strict=True) if is_one]
+        return self._extractor.extract(new, self._last), np.cumsum(is_new) - 1
 
     @property
     def sightings(self) -> FaceSightings | None:

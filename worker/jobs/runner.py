@@ -14,7 +14,7 @@ from redis import RedisError
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.housekeeping.retention import delete_results
 from sentiloc.app.jobs.found import found_in
-from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.options import JobOptions, Quality
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
@@ -146,7 +146,13 @@ class JobRunner:
             with span("localize"):
                 time_range = _seconds(record.options.time_range)
                 result = pipeline.localize(
-                    path, keeper.report, options, time_range, record.options.audio_track, teller.tell
+                    path,
+                    keeper.report,
+                    options,
+                    time_range,
+                    record.options.audio_track,
+                    teller.tell,
+                    is_draft=record.options.quality is Quality.DRAFT,
                 )
             with span("thumbnails"):
                 pictures = self._make_thumbnails(record, path, result, keeper)

@@ -12,6 +12,7 @@ from sentiloc.model.package import ModelPackage
 from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions
 from sentiloc.model.results.sound import Sound, measure_sound
 from sentiloc.model.results.task_result import AnyResult
+from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Extractor, Report
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
@@ -40,6 +41,8 @@ class PackagePipeline(ABC):
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
         on_provisional: Callable[[Result], None] | None = None,
+        *,
+        is_draft: bool = False,
     ) -> AnyResult:
         """Find what the package knows in a video file.
 
@@ -48,12 +51,14 @@ class PackagePipeline(ABC):
             report: Called with the stage and the progress, 0 to 1; its exceptions end the work.
             options: How segments are cut; None means `default_options`.
             time_range: The range to process in seconds, rounded to whole snippets; None means the whole video. Times in
-                the result count from the video's start. audio_track: The number of the file's sound track to use,
-                counted from 1; None chooses one. on_provisional: Called with provisional results during the extraction,
-                if the pipeline supports them.
+                the result count from the video's start.
+            audio_track: The number of the file's sound track to use, counted from 1; None chooses one.
+            on_provisional: Called with provisional results during the extraction, if the pipeline supports them.
+            is_draft: Decode keyframes only. The result says so in a warning.
 
         Raises:
-            SentilocError: The video cannot be read, the range is empty, or there is no such sound track.
+            SentilocError: The video cannot be read, the range is empty, there is no such sound track, or the package
+                has no draft.
         """
 
     @property
@@ -95,9 +100,13 @@ class FeaturePipeline(PackagePipeline):
         part: Part = WHOLE,
         audio_track: int | None = None,
         look: Callable[[Run], None] | None = None,
+        *,
+        is_draft: bool = False,
     ) -> Extraction:
         """Read the features from the cache or extract them. Features of a part are not cached."""
-        extractor = replace(self.extractor, audio_track=audio_track)
+        if is_draft:
+            require_draft(self.package.spec)
+        extractor = replace(self.extractor, audio_track=audio_track, is_draft=is_draft)
         if self.cache is None:
             return extractor.extract(path, report, part, look)
         clock = StageClock()
@@ -116,6 +125,13 @@ class FeaturePipeline(PackagePipeline):
         if audio is None or not extraction.info.has_audio:
             return None
         return measure_sound(audio, self.package.spec.snippet_seconds)
+
+
+def require_draft(spec: ModelSpec) -> None:
+    """Raise `invalid_data` for a package that has no draft."""
+    if not spec.can_draft:
+        detail = f"The model {spec.name} needs every picture of a video, so it has no draft quality."
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
 
 
 def check_time_range(time_range: TimeRange | None) -> None:

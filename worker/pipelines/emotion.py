@@ -61,11 +61,17 @@ class EmotionPipeline(FeaturePipeline):
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
         on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
+        *,
+        is_draft: bool = False,
     ) -> EmotionResult:
         """Find emotions. The whole video is always decoded, because the emotion is that of the whole video."""
         check_time_range(time_range)
         extraction = self._extract(
-            path, lambda stage, done: report(stage, done * LOCALIZING_FROM), WHOLE, audio_track
+            path,
+            lambda stage, done: report(stage, done * LOCALIZING_FROM),
+            WHOLE,
+            audio_track,
+            is_draft=is_draft,
         )
         report("localizing", LOCALIZING_FROM)
         options, clock = options or self.default_options, StageClock()

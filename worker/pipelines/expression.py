@@ -26,7 +26,7 @@ from sentiloc.worker.extraction.extract import FACE_DETECTOR_PACKAGE, Report, th
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.features.face_detection import Detector, load_detector
 from sentiloc.worker.features.flow import FlowExtractor
-from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_time_range
+from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_time_range, require_draft
 from sentiloc.worker.pipelines.localizer import Session, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
@@ -153,9 +153,13 @@ class ExpressionPipeline(PackagePipeline):
         time_range: TimeRange | None = None,
         audio_track: int | None = None,  # noqa: ARG002
         on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
+        *,
+        is_draft: bool = False,
     ) -> ExpressionResult:
         """Find expressions. The whole video is decoded, without sound."""
         check_time_range(time_range)
+        if is_draft:
+            require_draft(self.package.spec)
         spec, options, clock = self.package.spec, options or self.default_options, StageClock()
         report("decoding", 0.0)
         found = extract_flow(path, spec, self.detector, self.limits, report)

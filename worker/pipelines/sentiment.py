@@ -47,6 +47,8 @@ class SentimentPipeline(FeaturePipeline):
         time_range: TimeRange | None = None,
         audio_track: int | None = None,
         on_provisional: OnProvisional | None = None,
+        *,
+        is_draft: bool = False,
     ) -> Result:
         """Find sentiment. For a range, only that range and `CONTEXT` snippets on both sides are decoded."""
         check_time_range(time_range)
@@ -56,7 +58,12 @@ class SentimentPipeline(FeaturePipeline):
             wanted = Wanted(options=options or self.default_options, part=part, time_range=time_range)
             look = Looker(self, self.localizer, wanted, on_provisional).look
         extraction = self._extract(
-            path, lambda stage, done: report(stage, done * LOCALIZING_FROM), part, audio_track, look
+            path,
+            lambda stage, done: report(stage, done * LOCALIZING_FROM),
+            part,
+            audio_track,
+            look,
+            is_draft=is_draft,
         )
         report("localizing", LOCALIZING_FROM)
         found = self.localize_features(extraction, options or self.default_options)

@@ -80,6 +80,7 @@ class JobOptions(Cut):
     tags: tuple[str, ...] | None = None
     time_range: TimeRange | None = None
     audio_track: int | None = None
+    quality: Literal["full", "draft"] = "full"
     webhook: Webhook | None = None
 
 

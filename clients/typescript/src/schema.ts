@@ -543,6 +543,8 @@ export interface JobOptions {
   time_range?: TimeRange | null;
   /** Listen to this sound track, counted from 1; null: the default one, or the one with a voice */
   audio_track?: number | null;
+  /** `draft` decodes keyframes only, for a quick preview: times are exact, segments approximate, and the result has the warning `draft`. Models that need every picture refuse it; default: `full` */
+  quality?: Quality;
   /** Priority; default: `interactive` */
   priority?: Priority;
   webhook?: Webhook | null;
@@ -789,6 +791,9 @@ export interface Problem {
   /** Stable, for programs; later versions may add codes */
   code: string;
 }
+
+/** `draft` decodes keyframes only: quick and approximate, for a preview. */
+export type Quality = "full" | "draft";
 
 /** Whether the service can process videos now. */
 export interface ReadyBody {
@@ -1078,7 +1083,7 @@ export interface VideoEmotionBody {
 
 /** Something that could not be read, or was repaired. */
 export interface WarningBody {
-  /** `truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, `no_sound`; more may be added */
+  /** `truncated`, `undecodable`, `mended_timestamps`, `variable_rate`, `nonstandard_rate`, `no_face`, `no_sound`, `draft`; more may be added */
   code: string;
   /** One sentence */
   detail: string;

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options, progress_bars
+from sentiloc.cli.cutting import (
+    AudioTrack,
+    Draft,
+    Labels,
+    MergeGap,
+    MinLength,
+    Threshold,
+    cut_options,
+    progress_bars,
+)
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, print_json
 from sentiloc.client import Client, Job, JobOptions, TimeRange, Webhook
@@ -28,9 +37,8 @@ def submit(
     ] = None,
     start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
-    audio_track: Annotated[
-        int | None, typer.Option(min=1, help="Use this sound track, counted from 1.")
-    ] = None,
+    audio_track: AudioTrack = None,
+    draft: Draft = False,
     webhook: Annotated[str | None, typer.Option(help="URL to notify when a job ends.")] = None,
     resumable: Annotated[bool, typer.Option("--resumable", help="Use a resumable upload.")] = False,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the jobs end.")] = False,
@@ -50,6 +58,7 @@ def submit(
         metadata=_metadata(metadata),
         time_range=TimeRange(start=start, end=end) if start or end is not None else None,
         audio_track=audio_track,
+        quality="draft" if draft else "full",
         webhook=Webhook(url=webhook) if webhook else None,
     )
     quiet = as_json or not wait
