@@ -39,6 +39,7 @@ from sentiloc.app.uploads import tus
 from sentiloc.app.version import version
 from sentiloc.app.webhooks.sender import WebhookSender
 
+# How soon a finished upload gets its job if the server stopped between the two.
 _UPLOADS_SECONDS = 60.0
 _DESCRIPTION = (
     "Finds *when* a video conveys positive or negative sentiment. "

@@ -166,5 +166,6 @@ def _exactly(seconds: float) -> Fraction:
     return Fraction(round(seconds * 1_000_000), 1_000_000)
 
 
+# Recovers the exact fraction of a step that is stored as a float, such as 16/25.
 _FINEST_STEP = 100_000
 _WRITTEN = Fraction(1, 2000)

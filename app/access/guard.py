@@ -40,6 +40,7 @@ OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
 _JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="sentiloc"'
+# How often a key's time of last use is written: often enough to be useful, and rare enough for the disk.
 _USED_EVERY_SECONDS = 60.0
 
 

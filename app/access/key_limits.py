@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 
+# Requests end within a second. The others last longer, so clients are asked to wait longer.
 _RETRY_SECONDS = {"requests": 1, "event streams": 10, "open uploads": 30, "queued jobs": 30}
 
 

@@ -24,6 +24,7 @@ from sentiloc.app.signing import new_webhook_secret
 _MARK = "sentiloc"
 _ID_BYTES = 6
 _SECRET_BYTES = 32
+# Two secrets sign during a rotation, so that the receiver can switch at any time.
 _WEBHOOK_SECRETS = 2
 _NO_DIGEST = hashlib.sha256(b"").hexdigest()
 _NEVER = "-"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
+# More than a year, so that a month can be compared with the same month of the previous year.
 KEPT_SECONDS = 400 * 86_400
 
 

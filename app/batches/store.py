@@ -17,6 +17,7 @@ from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, QueueFullErr
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import pairs
 
+# Jobs read in one round trip. Redis answers other clients between two chunks.
 _CHUNK = 100
 _KEY_FULL = ["key", "full"]
 _REFUSED = {"used", "gone"}

@@ -12,6 +12,7 @@ from sentiloc.app.formats.edl import edl_head, one_line
 from sentiloc.app.formats.timeline import TimelineError
 
 MOST_EVENTS = 999
+# CMX3600 limits reel names to eight characters.
 _REEL = 8
 _NOT_REEL = re.compile(r"[^A-Z0-9]")
 

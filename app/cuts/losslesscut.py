@@ -13,6 +13,7 @@ import zipfile
 from sentiloc.app.cuts.sequence import Sequence, Source
 
 _VERSION = 1
+# The earliest date in a ZIP archive. With a fixed date the same cut gives the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

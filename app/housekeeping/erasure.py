@@ -30,6 +30,7 @@ KEPT = (
     "the audit log, which holds ids and no content",
 )
 _PAGE = 200
+# Workers that were off for less than this still learn which features they must delete.
 _FORGOTTEN_SECONDS = 400 * 86_400
 FEATURES_OF = "of-"
 """Prefix of the name of the folder in which a worker keeps the features of one owner."""

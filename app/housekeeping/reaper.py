@@ -24,9 +24,11 @@ from sentiloc.app.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 
+# By default an upload without data ends long before this, so the writer of an older unfinished file is dead.
 _UNFINISHED_SECONDS = 3600.0
 _ORPHAN_INTERVAL_SECONDS = 600.0
 _INDEX_INTERVAL_SECONDS = 3600.0
+# While messages wait, only jobs near the front can be late because of a lost message.
 _FRONT = 100
 
 

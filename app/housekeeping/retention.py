@@ -29,6 +29,7 @@ from sentiloc.app.uploads.record import UploadState, upload_key
 
 logger = logging.getLogger(__name__)
 
+# A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 

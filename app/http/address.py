@@ -30,6 +30,7 @@ UNVERSIONED = frozenset(
 _FOLDERS = ("/web/", "/docs/", "/embed/")
 _ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 _ROOT = re.compile(ROOT_PATH)
+# The root path is repeated in every link, so it must not be long.
 _MAX_ROOT = 200
 
 

@@ -30,6 +30,7 @@ _ALWAYS_ANSWERED = "/healthz"
 _MAX_HEADER_BYTES = 64 * 1024
 # Bytes of a header field in addition to name and value: colon, space, end of line.
 _FIELD_BYTES = 4
+# Browsers and HTTP libraries do not pipeline. A client that sends more only costs memory.
 _MAX_PIPELINED = 16
 
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _PATH = "/healthz"
 _BEAT_SECONDS = 1.0
 _LOOK_SECONDS = 0.2
+# Longer than any pause of a busy event loop, and shorter than an orchestrator's patience.
 _SILENCE_SECONDS = 15.0
 _REQUEST_SECONDS = 2.0
 _MAX_HEADER_BYTES = 8192

@@ -12,6 +12,7 @@ import contextlib
 from fastapi.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+# Long enough for the answer to cross a slow network before the connection is closed.
 _LINGER_SECONDS = 2.0
 
 

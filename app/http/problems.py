@@ -16,6 +16,7 @@ from sentiloc.app.telemetry.logs import request_id_context
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 MEDIA_TYPE = "application/problem+json"
+# The client chooses how many values are wrong, and how long their names are.
 _MOST_PLACES = 10
 _LONGEST_NAME = 80
 _LONGEST_REASON = 300

@@ -21,6 +21,7 @@ from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.client import broker_options, broker_tls, broker_url
 from sentiloc.app.settings import Settings
 
+# Leaves the processor to requests while the messages of a large batch are sent.
 _MESSAGE_PAUSE_SECONDS = 0.002
 logger = logging.getLogger(__name__)
 

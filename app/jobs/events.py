@@ -21,8 +21,11 @@ from sentiloc.app.jobs.store import JobReader, events_key
 from sentiloc.app.redis.client import connect_async
 from sentiloc.app.settings import Settings
 
+# Proxies close connections that are silent, usually after 30 to 60 seconds.
 HEARTBEAT_SECONDS = 10.0
+# Must stay below the socket time-out of Redis, which would end a longer blocking read.
 _LOOK_SECONDS = 2.0
+# Before this share of the work an estimate would jump by minutes.
 _ETA_FROM = 0.05
 _BATCH = 200
 _Entry = tuple[str, dict[str, str]]

@@ -24,7 +24,9 @@ from sentiloc.app.jobs.store import JobStore
 
 _BATCH = 100
 _LARGE_BATCH = 500
+# Bounds the cost of a page whose filter matches almost nothing. The page is then short.
 MAX_SCANNED = 2000
+# Sorting and totals need every job in memory, so their number is bounded.
 MAX_COLLECTED = 20_000
 _SortKey = tuple[bool, Any, str]
 """The place of a job in a sorted list: whether it has no value to sort by, the value, and its id."""

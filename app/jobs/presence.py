@@ -10,6 +10,7 @@ from typing import cast
 from redis import Redis
 
 BEAT_SECONDS = 2.0
+# Three reports may be lost before a worker counts as gone.
 STALE_SECONDS = 7.0
 
 

@@ -18,6 +18,7 @@ from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore, job_key
 
 _FIELD = "share_key"
+# 16 bytes of the MAC are enough, because it can only be guessed through this server.
 _KEY_BYTES, _MAC_BYTES = 32, 16
 
 

@@ -36,6 +36,7 @@ POISON_DETAIL = "Every worker that tried this video crashed, so the job was give
 FIRST_BATCH_SEQUENCE = 10**12
 _UPLOAD_ENDED = ["upload", "gone"]
 _KEY_FULL = ["key", "full"]
+# A healthy replica answers in milliseconds. Longer waits would only block requests.
 _REPLICATION_MILLISECONDS = 1000
 
 

@@ -29,6 +29,7 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 MAX_URL = 2048
 _CONNECT_SECONDS = 10.0
+# How soon a stop is noticed while a server sends nothing.
 _SLICE_SECONDS = 0.5
 
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")

@@ -17,8 +17,10 @@ from sentiloc.app.redis.address import SentinelAddress, sentinel_address
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 
+# Redis is near: if it does not answer within seconds, a request should fail and be repeated.
 _CONNECT_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
+# One quick retry hides a connection that was closed while idle, or a restart of Redis.
 _RETRY_SECONDS = 0.05
 
 

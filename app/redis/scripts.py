@@ -11,6 +11,7 @@ from typing import cast
 from redis import Redis
 from redis.commands.core import Script
 
+# Longer than the client keeps retrying one command.
 _REMEMBERED_SECONDS = 60
 # The client resends a command if the connection broke before the answer came. The script must not act a second time, so
 # its answer is kept under the request's id for a minute and returned again. The last of KEYS is that id's key.

@@ -24,6 +24,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, check_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 
+# Long enough to start a download; a link needs no key, so it should not live longer.
 _LINK_SECONDS = 900
 _COPY = ".copy"
 _MISSING = {"404", "NoSuchKey", "NotFound"}

@@ -14,6 +14,7 @@ from sentiloc.app.storage.s3 import connect_s3
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 _CHUNK = 1 << 20
+# From this status on the fault is the store's and may be temporary; below it, the request's.
 _PASSING = 500
 
 

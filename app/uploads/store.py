@@ -28,6 +28,7 @@ from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 INCOMING = "incoming"
+# For a day, clients hear 410 (gone) instead of 404, so that they start a new upload.
 _REMEMBER_GONE_SECONDS = 86_400
 
 

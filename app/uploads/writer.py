@@ -25,8 +25,11 @@ from sentiloc.app.uploads.store import UploadBusyError, UploadStore
 from sentiloc.app.uploads.tus import Checksum
 from sentiloc.model.errors import SentilocError
 
+# A client that lost its connection resumes at once. It must not wait for the old request's time-out.
 _STALLED_SECONDS = 2.0
+# The old request needs a moment to sync its bytes before it releases the lock.
 _TAKE_OVER_SECONDS = 5.0
+# Each reset of the expiry is a write to Redis's disk, so it is not done for every chunk.
 _TOUCH_SECONDS = 30.0
 
 

@@ -20,6 +20,7 @@ from sentiloc.app.signing import new_webhook_secret
 EventType = Literal["job.succeeded", "job.failed", "job.cancelled", "batch.finished"]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 MAX_ENDPOINTS = 20
+# Two secrets sign during a rotation, so that the receiver can switch at any time.
 SECRETS_KEPT = 2
 _ALL = "*"
 

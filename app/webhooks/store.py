@@ -24,7 +24,9 @@ from sentiloc.app.webhooks.outbox import Entry, event_id
 
 KEPT_DELIVERIES = 100
 LOG_SECONDS = 30 * 86_400
+# Beyond the longest delivery, for a sender that is slowed down by a busy machine.
 _MARGIN_SECONDS = 60.0
+# How long an event is put off whose receiver or owner already has its share of the threads.
 _BUSY_SECONDS = 3.0
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sentiloc.model.cten.erasing import banded_attention, normalise
 from sentiloc.model.cten.relation import inter_modal, intra_modal, project
 
+# Avoids a division by zero for a video without attention.
 _EPSILON = 1e-6
 
 

@@ -22,9 +22,11 @@ from sentiloc.model.segments import Proposal
 
 RIGHT_TIOU = 0.3
 """A proposal is correct if its tIoU with a true segment of its label is at least this."""
+# With fewer, two parameters would fit noise.
 LEAST_PROPOSALS = 10
 ENOUGH_FOR_STEPS = 200
 """With fewer proposals, Platt scaling (two parameters) is used instead of isotonic regression."""
+# Raw scores are products of two values below one, so they are lower than probabilities.
 UNCALIBRATED_THRESHOLD = 0.3
 _GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
 

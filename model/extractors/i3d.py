@@ -24,6 +24,7 @@ KINETICS_CLASSES = 400
 FRAMES = 16
 SIZE = 224
 PARITY_TOLERANCE = 1e-3
+# TensorFlow's value, with which the weights were trained; PyTorch's default is 1e-5.
 _BATCH_NORM_EPS = 1e-3
 _OPSET = 18
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 AttentionKind = Literal["normalized", "plain"]
 
 _ALL = slice(None)
+# Lower than for text (10000), because videos have hundreds of snippets, not tens of thousands.
 _ROTARY_BASE = 500.0
 _LEAST_RMS = 0.02
 """Added to the norm of a query or key, so that a step that equals its video's mean attends to nothing in particular."""

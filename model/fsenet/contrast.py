@@ -15,6 +15,7 @@ from torch.nn import functional
 from sentiloc.model.fsenet.network import FSENetOutput
 
 Distance = Literal["cosine", "dot", "l1", "l2"]
+# Finite instead of -inf, which would turn the gradient of an empty sum into NaN.
 _NOTHING = -1e4
 
 

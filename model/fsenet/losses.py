@@ -17,6 +17,7 @@ from sentiloc.model.fsenet.network import FSENetOutput
 from sentiloc.model.fsenet.pseudo_labels import Inside, PseudoLabel, pseudo_labels
 
 Supervision = Literal["point", "video", "full"]
+# Keeps logarithms finite at scores of exactly 0 or 1.
 _EPSILON = 1e-6
 
 

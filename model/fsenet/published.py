@@ -16,8 +16,10 @@ from sentiloc.model.spec import SNIPPET_FRAMES
 
 MEL_ROWS, MELS = 2 * SNIPPET_FRAMES, 60
 KNOWN_WIDTHS = {"visual": (1024,), "audio": (512, 768), "face": (256, 1024)}
+# A file with one row per frame has 16 times as many rows as snippets; 12 leaves room for missing frames.
 _PER_FRAME = 12
 _CLOCKS = ("visual", "face", "audio")
+# Scaled values are about 0 to 1, decibels reach -50 and less.
 _SCALED_LIMIT = 10.0
 
 

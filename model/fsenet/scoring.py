@@ -18,6 +18,7 @@ from sentiloc.model.proposals.tsl300 import LABELS, video_scores
 from sentiloc.model.segments import FrameScores, Proposal
 from sentiloc.model.spec import CLASSES
 
+# Calibration needs every single segment, so none may be joined.
 _NEVER_MERGE = -1.0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# Avoids a division by zero if all features are equal.
 _SMALLEST = 1e-6
 
 

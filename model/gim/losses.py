@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+# Keeps logarithms finite at scores of exactly 0 or 1.
 _EPSILON = 1e-6
 
 

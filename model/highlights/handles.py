@@ -19,6 +19,7 @@ Snap = Literal["shot", "pause", "edge", "none"]
 _QUIET_SHARE = 0.5
 _LEVEL_SECONDS = 10.0
 _SHORTEST_PAUSE = 0.3
+# A cut lies this far inside a pause, so that the first sound after it is not clipped.
 _BREATH = 0.08
 
 

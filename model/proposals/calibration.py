@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Method = Literal["identity", "isotonic", "platt"]
 
 _NEWTON_STEPS = 100
+# Keeps the Newton step finite when the scores separate right from wrong perfectly.
 _RIDGE = 1e-6
 
 

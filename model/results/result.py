@@ -19,6 +19,7 @@ from sentiloc.model.segments import Evidence, FrameScores, Segment, VideoInfo, p
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 SCHEMA_VERSION = "1.1"
+# Finer differences are below the network's own error, and would only make results larger.
 _DECIMALS = 4
 _SERIES = ("negative", "positive", "non_sentiment", "saliency", "face_present")
 

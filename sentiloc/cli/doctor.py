@@ -28,6 +28,7 @@ _OPTIONAL = {
     "onnxruntime-openvino": "for OpenVINO",
     "torch": "to train",
 }
+# Room for one upload of the default maximum size.
 _LEAST_DISK = 2 * 1024**3
 
 

@@ -35,6 +35,7 @@ weights_app = typer.Typer(
 
 weights_app.command("compare")(compare)
 
+# Without data for this long, the download is given up.
 _TIMEOUT_SECONDS = 30.0
 KINETICS = WEIGHTS["i3d-kinetics"]
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 REQUEST_BYTES = 1 << 18
+# A child gets few files: the media, the shared memory and its pipes.
 MOST_FDS = 16
 STATUS_BYTES = 4
 

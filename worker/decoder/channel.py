@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 HEADER = struct.Struct("<cII")
+# Bounds what a compromised child can make its parent read.
 MAX_FIELDS_BYTES = 16 * 1024
 MAX_PAYLOAD_BYTES = 1024 * 1024
 

@@ -24,14 +24,18 @@ _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 
 _CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION = 0x20080522
 _NEW_USER, _NEW_NET, _NEW_IPC, _NEW_UTS = 0x10000000, 0x40000000, 0x08000000, 0x04000000
+# The user id of `nobody`, which owns no files.
 _NOBODY = 65534
 _FIRST_UID = 0x70000000
 """The first of the user ids for decoders of a root worker.
 
 Each decoder gets its own, so they cannot affect each other.
 """
+# At the soft limit the kernel sends SIGXCPU; after the grace time it kills the process.
 _CPU_GRACE_SECONDS = 5
+# The media, the shared memory, two pipes, and what the interpreter keeps open.
 _OPEN_FILES = 16
+# FFmpeg starts a few threads per codec. The limit only stops a runaway child.
 _MOST_THREADS = 64
 
 

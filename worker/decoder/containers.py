@@ -9,8 +9,10 @@ SNIFF_BYTES = 128 * 1024
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"}
 _STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"jp2 "}
 _SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
+# Plain packets, with a time code in front (M2TS), or with error correction behind.
 _TS_PACKET_SIZES = (188, 192, 204)
 _TS_SYNC = 0x47
+# One sync byte occurs in any file by chance; five at equal distances do not.
 _TS_PACKETS_SEEN = 5
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _MXF = bytes.fromhex("060e2b34020501010d010201")

@@ -29,6 +29,7 @@ from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
 from sentiloc.worker.timeline.shots import GRID, ShotMeter
 from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
 
+# The denominator of NTSC rates, such as 30000/1001.
 _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
 """Seconds of sound decoded before the requested part, because audio decoders need some input before they are accurate.

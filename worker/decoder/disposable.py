@@ -24,6 +24,7 @@ _AVC_NEUTRAL = frozenset({6, 9, 12})
 """Supplemental information, delimiters and filler."""
 _HEVC_NEUTRAL = frozenset({35, 38, 39, 40, 62, 63})
 """Delimiters, filler, supplemental information, and Dolby Vision's layers, which are not decoded."""
+# Even types below 16 are sub-layer non-reference pictures (ITU-T H.265, table 7-1).
 _HEVC_NOT_REFERRED_TO = frozenset(range(0, 16, 2))
 _MPEG2_PICTURE, _MPEG2_KEPT = 0x00, frozenset({0xB3, 0xB8})
 _MPEG4_PICTURE = 0xB6

@@ -21,6 +21,7 @@ Pictures = NDArray[np.uint8]
 
 MAX_WARNINGS = 100
 _MAX_TEXT = 400
+# The decoder enforces the real limits. These looser ones only catch a child that lies.
 _MARGIN, _SLACK_SECONDS = 1.2, 60.0
 _HIGHEST_RATE = 1e7  # upper bound for a header's claim; the measured rate is checked later
 _MOST_TRACKS = 10_000

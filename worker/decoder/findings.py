@@ -12,8 +12,10 @@ from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.worker.decoder.media import Media
 from sentiloc.worker.timeline.rate import FrameRate
 
+# Shorter losses are too small to matter, and decoders drop a frame or two at a seek point.
 _LEAST_SECONDS = 0.5
 _LEAST_FRAMES = 3
+# Declared lengths are rounded, so a small difference does not mean that the file breaks off.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
 _MOST_STRETCHES = 20
 

@@ -28,7 +28,9 @@ from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, Deco
 
 Image = NDArray[np.uint8]
 
+# I3D was trained on a short side of 256 pixels, cropped to 224: 256 / 224 = 8 / 7.
 _CROP_MARGIN = Fraction(8, 7)
+# Seconds for a second's worth of frames: rounded time stamps may squeeze them slightly.
 _RATE_TOLERANCE = 0.9
 _LEAD_SECONDS = 0.5
 """Seconds.

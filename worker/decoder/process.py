@@ -29,6 +29,7 @@ from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 
 log = logging.getLogger(__name__)
 
+# One snippet is filled, one is read, and one waits, so neither side idles.
 SLOTS = 3
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0

@@ -20,7 +20,9 @@ from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 
 _MOST_HELD = 512
 """Maximum number of packets, of all streams, that wait until the time of the next picture is known."""
+# A picture after a cut takes at least twice the typical size of the last twelve reference pictures.
 _USUAL_OF, _LARGE = 12, 2.0
+# Samples and stamps are floats. A picture must not be skipped because of a rounding error.
 _TINY = 1e-6
 _NEIGHBOURS = 40
 """Maximum distance in packets between a picture and the one shown after it: codecs reorder at most 16."""

@@ -17,12 +17,17 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM, _ENOSYS = 1, 38
 _LOAD, _EQUALS, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
+# Calls of the x32 ABI have this bit. They would bypass a filter that compares numbers.
 _X32_BIT = 0x40000000
 
 _PROT_EXEC = 0x4
+# clone must have this flag: it then makes a thread of this process, not a new process.
 _CLONE_THREAD = 0x00010000
+# With an empty path, fstatat only queries an open file, and cannot look up names.
 _AT_EMPTY_PATH = 0x1000
+# The harmless commands of fcntl: query flags, and duplicate a descriptor.
 _F_GETFD, _F_GETFL, _F_DUPFD_CLOEXEC = 1, 3, 1030
+# The harmless options of prctl: thread names, and names of memory areas (glibc's malloc).
 _PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
 
 # The most frequent calls come first, because the filter tests them in this order. Numbers from the kernel's tables.

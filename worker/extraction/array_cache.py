@@ -28,6 +28,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 _CHUNK = 1024 * 1024
 _SUFFIX = ".arrays"
+# No write takes this long, so the writer of an older unfinished file was killed.
 _ABANDONED_SECONDS = 3600.0
 _OWNED = "of-"
 _OWNER = re.compile("[A-Za-z0-9]{1,64}")

@@ -13,6 +13,7 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
+# How often a waiting thread calls `on_wait`, which is how it notices a cancellation.
 _POLL_SECONDS = 0.1
 
 

@@ -23,6 +23,7 @@ _PASSING = frozenset(
     }
 )
 _PROBE = source_key("availability-probe")
+# Doubles up to the second value: a short fault costs little time, a long one little load.
 _RETRY_SECONDS = 1.0
 _RETRY_MAX_SECONDS = 15.0
 

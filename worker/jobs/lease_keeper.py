@@ -25,10 +25,12 @@ from sentiloc.worker.jobs.signs_of_life import StallWatch
 
 logger = logging.getLogger(__name__)
 
+# Reads are cheap, and cancellation should be noticed within two seconds.
 _TICK_SECONDS = 0.4
 # The pause between two writes starts at the first value and doubles up to the second, so that short jobs show progress,
 # too.
 _FIRST_WRITE_SECONDS = 0.4
+# Each write waits for Redis's disk. Clients poll about once a second.
 _WRITE_SECONDS = 2.0
 _BUSY_CPU_SECONDS = 120.0
 

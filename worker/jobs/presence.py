@@ -19,6 +19,7 @@ from sentiloc.worker.pipelines.registry import Pipelines
 
 logger = logging.getLogger(__name__)
 
+# Loading a broken model again and again would use a whole processor.
 _RELOAD_SECONDS = 15.0
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 _PROC = Path("/proc")
 # Share of one processor. A waiting worker, whose threads still renew the lease and report, uses less than half of this.
 _IDLE_SHARE = 0.03
+# A waiting worker still moves some bytes, for its lease and its reports.
 _IDLE_BYTES = 1 << 20
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 

@@ -16,7 +16,9 @@ from sentiloc.model.spec import ModelSpec, parse_spec
 from sentiloc.worker.features.feature_file import let_go
 
 STREAMS = ("visual", "audio", "face")
+# About five minutes. Attention is computed within a window, so memory does not grow with the video.
 WINDOW = 512
+# Neighbouring windows are blended over this, so that no seam is visible in the scores.
 OVERLAP = 128
 _ONNX_TYPES = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
 

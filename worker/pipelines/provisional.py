@@ -22,7 +22,9 @@ from sentiloc.worker.pipelines.localizer import OVERLAP, WINDOW, Localizer, blen
 
 FIRST_LOOK = 32
 """Snippets (20 s of video) before the first update: with fewer, the network is unreliable."""
+# The next update waits for 5 % more video, so their number grows with the logarithm of its length.
 _GROWTH = 1.05
+# Updates take at most this share of the time.
 _MOST_SHARE = 1 / 20
 OnProvisional = Callable[[Result], None]
 """Called with the result so far; its `scored_until` says how far it goes."""

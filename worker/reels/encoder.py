@@ -28,8 +28,10 @@ from sentiloc.worker.reels import encoder_child as child
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.25
+# The most that an unprivileged process may ask for on Linux.
 _PIPE_BYTES = 1 << 20
 _EXIT_SECONDS = 5.0
+# Bounds what a compromised child can make its parent read at a time.
 _LARGEST_PIECE = 64 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

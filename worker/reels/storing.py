@@ -17,6 +17,7 @@ from sentiloc.worker.reels.render import render_reel
 
 _PIECE = 1 << 20
 _PREFIX = "reel-"
+# No rendering takes a day: its time limit ends it first.
 _ABANDONED_SECONDS = 86_400.0
 
 

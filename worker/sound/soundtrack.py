@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 JITTER_SECONDS = 0.05
 _CHUNK_SECONDS = 0.5
+# Containers interleave tracks at about a second. One that lags by more has ended.
 _PATIENCE_SECONDS = 2.0
 
 

@@ -23,9 +23,12 @@ from sentiloc.model.segments import AudioTrack
 
 Samples = NDArray[np.float32]
 
+# Telephone quality: speech is recognizable, and decoding for the choice stays cheap.
 _RATE = 8000
 _LOOK_SECONDS, _LOOKS = 20.0, 4
+# Bounds the search in files where a track has no packets for hours.
 _MOST_PACKETS = 20_000
+# -60 dB of full scale.
 _SILENT = 10 ** (-60 / 20)
 _MAX_TEXT = 100
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo"}

@@ -16,10 +16,14 @@ from sentiloc.model.timebase import EXACT, legal_rate, nearest_legal
 _REORDER = 32
 """Maximum distance in packets between a picture and the one shown before it: codecs reorder at most 16 pictures."""
 _DEFAULT_RATE = Fraction(25)
+# Higher values are time bases (such as 90000) that a header states as a rate.
 _HIGHEST_STATED = 1000
+# Longer intervals are pauses. They would distort the average.
 _LONGEST_GAP = 8
 _JITTER, _UNEVEN_SHARE = 0.2, 0.005
+# Rates within 1 % may be the same: 29.97 and 30 differ by 0.1 %.
 _REFUTED = 0.01
+# A measured rate never snaps to a legal rate that is further away than this.
 _WIDEST = 0.003
 
 

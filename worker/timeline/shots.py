@@ -14,6 +14,7 @@ GRID = 48
 """Samples a side."""
 MOST_SHOTS = 20_000
 _HISTOGRAM, _PICTURE, _OVER_USUAL = 0.22, 0.06, 3.0
+# After a flash the picture is again like the one before. After a cut it is not.
 _FLASH = 0.5
 _USUAL_OF = 12
 _BINS, _BLOCKS = 16, 2

@@ -25,11 +25,16 @@ GAP_SECONDS = 10.0
 BACK_SECONDS = 0.25
 """Seconds. Decoding time stamps never decrease; without them, reordering may make time stamps decrease by this much."""
 _REORDER_SECONDS = 1.0
+# Packets of the same stream that are examined before a doubtful stamp is judged.
 _AHEAD = 8
+# Bounds memory in a file whose streams are badly interleaved.
 _MAX_HELD = 4096
 _LONGEST_STEP = 1.0
+# Containers round time stamps to milliseconds, so two of them may be off by that together.
 _ROUNDING = 0.002
+# Demuxers know decoding times after at most this many packets, or never.
 _REORDERED = 32
+# One frame at 25 frames per second, until a step has been measured.
 _DEFAULT_STEP = 0.04
 
 

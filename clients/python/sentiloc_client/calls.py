@@ -42,6 +42,7 @@ API = "/v1"
 _PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
 """The version of the API that this client was written for."""
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+# Event streams send a heartbeat every ten seconds; after three missed ones the connection is dead.
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
 
 

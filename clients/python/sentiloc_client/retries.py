@@ -11,6 +11,7 @@ import httpx
 
 from .errors import ApiError, ConnectionFailedError, UnexpectedAnswerError, api_error
 
+# Statuses after which the same request may succeed: rate limits, and a service or proxy that is restarting.
 _TRANSIENT = frozenset({429, 502, 503, 504})
 _PROBLEM = "application/problem+json"
 

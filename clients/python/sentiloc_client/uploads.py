@@ -13,6 +13,7 @@ import anyio.to_thread
 
 Progress = Callable[[int, int], None]
 Video = str | PathLike[str] | BinaryIO
+# Large enough for speed, small enough for smooth progress reports.
 CHUNK_BYTES = 256 * 1024
 
 

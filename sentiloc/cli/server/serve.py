@@ -35,6 +35,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 logger = logging.getLogger(__name__)
 
 _REDIS_START_SECONDS = 60.0
+# Redis syncs its file before it exits, which takes seconds on a slow disk.
 _PREVIOUS_END_SECONDS = 15.0
 _ASK_SECONDS = 0.3
 _BACKLOG = 1024

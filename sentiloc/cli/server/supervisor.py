@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
+# A child that dies younger than this has not got past its start: it counts towards the limit.
 _SHORT_LIFE_SECONDS = 20.0
+# Enough for a temporary fault, such as a port that is still busy; then the cause must be fixed.
 _MAX_SHORT_LIVES = 5
 # A child that was killed from outside is rarely at fault, so it gets more restarts.
 _MAX_SHORT_LIVES_KILLED = 25
