@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 # Shared with the children that Celery forks; CLOCK_MONOTONIC is one clock for all processes of a machine.
 _drain_at = multiprocessing.RawValue(ctypes.c_double, 0.0)
-# A child uses the slot of its process id modulo this. Consecutive ids rarely collide, and `_pids` shows whose entry it is.
+# A child uses the slot of its process id modulo this: consecutive ids rarely collide, and `_pids` shows the owner.
 _SLOTS = 1024
 # Each slot has a child's process id and the time of its last heartbeat.
 _pids = multiprocessing.RawArray(ctypes.c_int64, _SLOTS)
