@@ -6,7 +6,6 @@ Every change is one atomic script in `jobs/lua`, so it is safe if processes comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis, RedisError
@@ -27,7 +26,7 @@ from sentiloc.app.jobs.record import (
     sources,
 )
 from sentiloc.app.redis.scripts import Scripts
-from sentiloc.app.redis.shared_connection import SharedConnection, pairs
+from sentiloc.app.redis.shared_connection import pairs
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 
@@ -343,20 +342,6 @@ class JobStore:
 
     def _events_key(self, job_id: str) -> str:
         return events_key(self.prefix, job_id)
-
-
-@dataclass(frozen=True, slots=True)
-class JobReader:
-    """Reads single jobs in coroutines over the shared connection, without a thread."""
-
-    shared: SharedConnection
-    prefix: str
-
-    async def get(self, job_id: str) -> tuple[JobRecord | None, int | None]:
-        """A job's record and its position in the queue (1 starts next); each is None if it does not exist."""
-        record, queue = job_key(self.prefix, job_id), queue_key(self.prefix)
-        fields, rank = await self.shared.ask(("HGETALL", record), ("ZRANK", queue, job_id))
-        return read_record(pairs(fields)), None if rank is None else rank + 1
 
 
 def _pairs(value: object) -> dict[str, str]:

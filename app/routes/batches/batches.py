@@ -29,7 +29,7 @@ from sentiloc.app.jobs.options import UnknownModel
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.routes.deps import NO_STORE, json_body
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
-from sentiloc.app.routes.uploads.tus import find_upload
+from sentiloc.app.routes.uploads.deps import find_upload
 from sentiloc.app.schemas.batches import (
     EXAMPLE_BATCH_ID,
     BatchBody,

@@ -21,7 +21,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.feedback import EXAMPLE_FEEDBACK, Added, Feedback, KeptFeedback, training_zip
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobId, JobNotFound, json_body, reload
 from sentiloc.app.routes.results.problems import STORE_DOWN, ResultExpired, ResultNotReady
-from sentiloc.app.routes.results.result import read_result
+from sentiloc.app.routes.results.stored import read_result
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.model.errors import ErrorCode

@@ -32,7 +32,7 @@ from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, Upload
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.routes.deps import accepted, json_body
-from sentiloc.app.routes.uploads.tus import find_upload
+from sentiloc.app.routes.uploads.deps import find_upload
 from sentiloc.app.schemas.jobs import JobBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.form import receive_video

@@ -9,7 +9,7 @@ from sentiloc.app.formats.timeline import TimelineError
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.routes.deps import JobNotFound, visible
-from sentiloc.app.routes.results.result import read_result
+from sentiloc.app.routes.results.stored import read_result
 from sentiloc.app.schemas.reels import ClipRequest
 from sentiloc.app.services import Services
 

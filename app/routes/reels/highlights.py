@@ -25,7 +25,7 @@ from sentiloc.app.routes.deps import NO_STORE, JobNotFound
 from sentiloc.app.routes.reels.clips import build_sequence, find_records
 from sentiloc.app.routes.reels.cuts import CUT_ANSWER, write_cut
 from sentiloc.app.routes.results.problems import RESULT_PROBLEMS, STORE_DOWN, IsReel
-from sentiloc.app.routes.results.result import read_corrected, read_result
+from sentiloc.app.routes.results.stored import read_corrected, read_result
 from sentiloc.app.schemas.reels import CutBody, HighlightBody, HighlightsBody, JobRef, KindName
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.model.highlights.handles import HandleOptions

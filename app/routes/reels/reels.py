@@ -33,7 +33,7 @@ from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, json
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
 from sentiloc.app.routes.reels.clips import make_sequence
 from sentiloc.app.routes.results.problems import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
-from sentiloc.app.routes.results.result import require_stored
+from sentiloc.app.routes.results.stored import require_stored
 from sentiloc.app.routes.results.videos import VIDEO_HEADERS, send_video, video_answers
 from sentiloc.app.schemas.jobs import Failure
 from sentiloc.app.schemas.reels import ReelBody, ReelListBody, ReelRequest

@@ -20,7 +20,8 @@ from sentiloc.app.jobs.sharing import find_shared, share, withdraw
 from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
 from sentiloc.app.routes.reels.reels import send_reel
 from sentiloc.app.routes.results.problems import STORE_DOWN, ResultExpired, ResultNotReady
-from sentiloc.app.routes.results.result import read_corrected, require_stored, video
+from sentiloc.app.routes.results.result import video
+from sentiloc.app.routes.results.stored import read_corrected, require_stored
 from sentiloc.app.routes.results.videos import video_answers
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.services import ServicesDep

@@ -14,7 +14,7 @@ from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
 from sentiloc.app.routes.results.problems import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
-from sentiloc.app.routes.results.result import read_result
+from sentiloc.app.routes.results.stored import read_result
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, CurveBody
 from sentiloc.app.schemas.tasks import SeriesCurveBody
 from sentiloc.app.services import ServicesDep

@@ -12,7 +12,7 @@ from sentiloc.app.jobs.options import AnyLabel
 from sentiloc.app.routes.deps import BAD_ID, JOB_ID, JobDep, JobNotFound, reload
 from sentiloc.app.routes.jobs.feedback import WrongTask
 from sentiloc.app.routes.results.problems import RESULT_PROBLEMS, STORE_DOWN
-from sentiloc.app.routes.results.result import read_result
+from sentiloc.app.routes.results.stored import read_result
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.schemas.results import Seconds, Share

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -27,17 +25,14 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.options import CutOptions, check_labels
-from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, reload
+from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
 from sentiloc.app.routes.results.problems import (
-    NO_LONGER_STORED,
     RESULT_PROBLEMS,
     STORE_DOWN,
     IsReel,
-    ResultExpired,
-    ResultNotReady,
-    missing,
 )
+from sentiloc.app.routes.results.stored import corrected, read_partial, read_result
 from sentiloc.app.routes.results.videos import send_video, video_answers
 from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
 from sentiloc.app.schemas.tasks import (
@@ -47,11 +42,9 @@ from sentiloc.app.schemas.tasks import (
     ExpressionResultBody,
 )
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.storage.local import partial_key
-from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.results.cut import GivenSegment, given_segments
-from sentiloc.model.results.result import Result, parse_result
-from sentiloc.model.results.task_result import AnyResult, labels_of, parse_any, recut_any, task_of
+from sentiloc.model.errors import ErrorCode
+from sentiloc.model.results.result import parse_result
+from sentiloc.model.results.task_result import AnyResult, labels_of, recut_any, task_of
 
 router = APIRouter(tags=["results"])
 
@@ -193,10 +186,10 @@ def file_of(services: Services, record: JobRecord, cut: Cut) -> ResultFile:
 
 def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, AnyResult]:
     """The stored result, and the result with the requested cut options."""
-    stored = _read_partial(services, record) if cut.partial else read_result(services, record)
+    stored = read_partial(services, record) if cut.partial else read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
-    corrected = _corrected(services, record, stored) if cut.corrected else None
-    return stored, corrected or recut_any(stored, cut.cut(stored.options))
+    edited = corrected(services, record, stored) if cut.corrected else None
+    return stored, edited or recut_any(stored, cut.cut(stored.options))
 
 
 @router.get(
@@ -221,75 +214,6 @@ def video(record: JobDep, services: ServicesDep) -> Response:
     return send_video(
         services, record.source_key, video_type(record.source_name), "The video is no longer stored."
     )
-
-
-def _corrections(services: Services, record: JobRecord) -> list[GivenSegment] | None:
-    """The segments of the last feedback; None without feedback."""
-    kept = services.feedback.of_job(record.id)
-    given = [one.feedback.segments for one in kept if one.feedback.segments is not None]
-    if not given:
-        return None
-    return [
-        GivenSegment(start=one.start, end=one.end, label=one.label, confidence=one.confidence)
-        for one in given[-1]
-    ]
-
-
-def read_result(services: Services, record: JobRecord) -> AnyResult:
-    """The stored result of a job.
-
-    Raises the problem that says why there is none: 409 and 410 for a result that does not exist or no longer exists,
-    503 while the object store cannot be reached.
-    """
-    key = require_result(record)
-    try:
-        data = services.storage.read(key)
-    except SentilocError as error:
-        raise missing(error, NO_LONGER_STORED) from error
-    return parse_any(json.loads(data))
-
-
-def read_corrected(services: Services, record: JobRecord) -> AnyResult:
-    """The stored result of a job with the segments of the last feedback, if there is any; raises as `read_result`."""
-    stored = read_result(services, record)
-    return _corrected(services, record, stored) or stored
-
-
-def _corrected(services: Services, record: JobRecord, stored: AnyResult) -> Result | None:
-    """The result with the segments of the last feedback; None without feedback, and for tasks without feedback."""
-    given = _corrections(services, record) if isinstance(stored, Result) else None
-    if given is None or not isinstance(stored, Result):
-        return None
-    return replace(
-        stored, segments=given_segments(stored.curve, stored.video.duration, given, stored.segments)
-    )
-
-
-def _read_partial(services: Services, record: JobRecord) -> AnyResult:
-    """The partial result of a running job, else its result; raises the problem that says why there is neither."""
-    if record.state.is_running:
-        with suppress(SentilocError):
-            return parse_any(json.loads(services.storage.read(partial_key(record.id, record.attempt))))
-    return read_result(services, reload(services, record.id))
-
-
-def require_result(record: JobRecord) -> str:
-    """The storage key of the result; raises the problem that says why there is none.
-
-    An expired result counts as gone even before the sweep deletes it.
-    """
-    if record.reel is not None:
-        raise IsReel(record.id)
-    return require_stored(record)
-
-
-def require_stored(record: JobRecord) -> str:
-    """The storage key of a job's output, a result or a reel; raises as `require_result` does."""
-    if record.state is not JobState.SUCCEEDED or record.result_key is None:
-        raise _no_result(record)
-    if record.result_expires_at is not None and time.time() >= record.result_expires_at:
-        raise ResultExpired
-    return record.result_key
 
 
 def _thumbnails(record: JobRecord, stored: AnyResult, found: AnyResult) -> list[str | None]:
@@ -345,11 +269,3 @@ def _timeline(found: AnyResult, source_name: str, options: TimelineOptions) -> T
         )
     except TimelineError as error:
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, str(error)) from error
-
-
-def _no_result(record: JobRecord) -> ProblemError:
-    if record.error is not None:
-        return ProblemError(409, record.error.code, record.error.detail, NO_STORE)
-    if record.state is JobState.CANCELLED:
-        return ProblemError(409, ErrorCode.CANCELLED, "The job was cancelled.", NO_STORE)
-    return ResultNotReady(record.state)

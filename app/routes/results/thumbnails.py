@@ -10,7 +10,7 @@ from sentiloc.app.http.etags import ETAG_HEADER, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented, problem_of
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
 from sentiloc.app.routes.results.problems import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
-from sentiloc.app.routes.results.result import require_result
+from sentiloc.app.routes.results.stored import require_result
 from sentiloc.app.services import ServicesDep
 from sentiloc.app.storage.local import thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError

@@ -17,8 +17,9 @@ from sentiloc.app.http.problems import BodyTooLarge, ProblemCode, RedisUnavailab
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.deps import json_body
 from sentiloc.app.routes.results.problems import STORE_DOWN
-from sentiloc.app.routes.uploads.tus import EXAMPLE_ID, new_upload
+from sentiloc.app.routes.uploads.deps import new_upload
 from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.uploads import EXAMPLE_UPLOAD_ID as EXAMPLE_ID
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.problems import NotPresigned, TooManyUploads
 from sentiloc.app.uploads.record import UploadRecord, UploadState

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Request, Response
-from pydantic import ConfigDict, Field
+from fastapi import APIRouter, Request, Response
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.address import address
@@ -24,7 +23,8 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.options import UnknownModel, check_options
 from sentiloc.app.jobs.record import new_job_id
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.routes.uploads.deps import UploadId, find_upload, new_upload
+from sentiloc.app.schemas.uploads import UploadBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads import tus
 from sentiloc.app.uploads.problems import (
@@ -44,9 +44,6 @@ from sentiloc.app.uploads.record import UploadRecord, UploadState
 from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
-
-EXAMPLE_ID = "b1kT0Vt8Qm2c9sZr5yXw4A"
-UploadId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=[EXAMPLE_ID])]
 
 _BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.upload_id: String should match pattern …")
 _STORAGE_FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
@@ -77,37 +74,6 @@ _STATE_HEADERS = {
     "Tus-Resumable": _header("`1.0.0`"),
 }
 _CHUNK = {"content": {tus.CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-
-
-class UploadBody(Body):
-    """An upload as a client sees it."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": EXAMPLE_ID,
-                    "state": "open",
-                    "offset": 1048576,
-                    "length": 209715200,
-                    "name": "holiday.mp4",
-                    "expires_at": "2026-02-01T12:00:00Z",
-                    "job": None,
-                }
-            ]
-        },
-    )
-
-    id: str
-    state: UploadState = Field(
-        description="`open` takes bytes, `complete` waits for its job, `used` has a job"
-    )
-    offset: int = Field(ge=0, description="Bytes that the server has stored")
-    length: int | None = Field(description="Bytes of the video; null until the client states it")
-    name: str
-    expires_at: datetime = Field(description="When the upload is removed unless more bytes arrive")
-    job: str | None = Field(description="The path of the upload's job, once it has one")
 
 
 @router.options(
@@ -345,22 +311,6 @@ async def overridden(upload_id: UploadId, request: Request, services: ServicesDe
     if method == "DELETE":
         return await terminate(upload_id, request, services)
     raise ProblemError(405, ProblemCode.METHOD_NOT_ALLOWED, "This path does not support this method.")
-
-
-def new_upload(services: Services, record: UploadRecord) -> UploadRecord:
-    """Record a new upload; raises `TooManyUploads` and `KeyLimitReached`."""
-    services.uploads.create(record)
-    return record
-
-
-def find_upload(services: Services, upload_id: str) -> UploadRecord:
-    """The caller's upload; raises `UploadNotFound` and `UploadGone`."""
-    record = services.uploads.find(upload_id)
-    if record is None or not current_caller().may_see(record.key_id):
-        raise UploadNotFound
-    if record.state is UploadState.GONE:
-        raise UploadGone
-    return record
 
 
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
