@@ -249,6 +249,20 @@ def test_a_session_ends_by_itself(open_service: Open, context: BrowserContext) -
         assert "Sign in again" in told["detail"]
 
 
+def test_who_signs_in_again_has_one_session(open_service: Open, context: BrowserContext) -> None:
+    url = open_service()
+    page = context.new_page()
+    sign_in(page, url, "erin")
+    page.wait_for_selector("text=Signed in: erin")
+    with as_person(context, url) as before:
+        assert before.get("/v1/jobs").status_code == 200
+        page.goto(f"{url}/signin")
+        page.wait_for_url(f"{url}/")
+        with as_person(context, url) as after:
+            assert after.get("/v1/jobs").status_code == 200
+        assert before.get("/v1/jobs").status_code == 401
+
+
 def test_a_key_in_a_request_counts_before_the_cookie(open_service: Open, context: BrowserContext) -> None:
     url = open_service()
     page = context.new_page()

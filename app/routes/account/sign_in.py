@@ -89,6 +89,8 @@ async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) 
     except SignInFailed as error:
         _logger.warning("somebody could not sign in: %s", error)
         return _back("failed")
+    if earlier := request.cookies.get(SESSION_COOKIE):
+        await services.sessions.end(earlier)
     answer = _sent_to(f"{_root()}/")
     seconds = int(services.settings.session_seconds)
     _set_cookie(answer, request, SESSION_COOKIE, text, f"{_root()}/", seconds)
