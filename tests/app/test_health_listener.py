@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -34,16 +35,21 @@ def in_thread(port: int, path: str = "/healthz") -> asyncio.Future[int]:
 def test_it_answers_only_that_and_only_while_the_loop_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_listener, "_SILENCE_SECONDS", 3.0)
 
-    def ask_late(port: int) -> int:
-        time.sleep(3.5)
-        return ask(port)
+    answered = threading.Event()
+
+    def ask_until_hung(port: int) -> int:
+        deadline = time.monotonic() + 60
+        while (status := ask(port)) == 200 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        answered.set()
+        return status
 
     async def listen() -> tuple[int, int, int]:
         listener = HealthListener("127.0.0.1", 0)
         async with listener.beating():
             alive, other = await in_thread(listener.port), await in_thread(listener.port, "/jobs")
-            late = asyncio.get_running_loop().run_in_executor(None, ask_late, listener.port)
-            time.sleep(6.0)  # the service's loop hangs here
+            late = asyncio.get_running_loop().run_in_executor(None, ask_until_hung, listener.port)
+            answered.wait(90)  # the service's loop hangs here
             return alive, other, await late
 
     assert asyncio.run(listen()) == (200, 404, 503)

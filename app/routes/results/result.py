@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -51,13 +52,20 @@ router = APIRouter(tags=["results"])
 _HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 
 
+# ELAN documents state when they were written. The OpenAPI document must be the same at every start.
+_WRITTEN_AT, _EXAMPLE_TIME = re.compile(r'(?<= DATE=")[^"]+'), "2026-02-01T12:00:00+00:00"
+
+
 def _examples() -> dict[str, Any]:
     """The example result in each format."""
     example = parse_result(EXAMPLE_RESULT)
     timeline = make_timeline("holiday.mp4", example.video, example.segments)
     documents = {"sentiment": EXAMPLE_RESULT, "emotion": EXAMPLE_EMOTIONS, "expression": EXAMPLE_EXPRESSIONS}
     return {JSON_TYPE: {"examples": {task: {"value": value} for task, value in documents.items()}}} | {
-        known.media_type: {"schema": {"type": "string"}, "example": known.render(timeline)}
+        known.media_type: {
+            "schema": {"type": "string"},
+            "example": _WRITTEN_AT.sub(_EXAMPLE_TIME, known.render(timeline)),
+        }
         for known in FORMATS.values()
     }
 
