@@ -30,6 +30,7 @@ PEOPLE = {
     "rita": {"groups": ["readers"], "team": "archive"},
     "noah": {"groups": ["guests"]},
 }
+ROOT = "/media/sentiloc"
 Open = Callable[..., str]
 
 
@@ -37,7 +38,7 @@ Open = Callable[..., str]
 def real_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
     try:
         folder = install(tmp_path_factory.mktemp("provider"))
-        with provider(folder, PEOPLE) as found:
+        with provider(folder, PEOPLE, ("", ROOT)) as found:
             yield found
     except NotAvailableError as reason:
         pytest.skip(str(reason))
@@ -247,6 +248,19 @@ def test_a_session_ends_by_itself(open_service: Open, context: BrowserContext) -
         told = client.get("/v1/jobs").json()
         assert told["code"] == "unauthorized"
         assert "Sign in again" in told["detail"]
+
+
+def test_signing_in_works_under_a_path(open_service: Open, context: BrowserContext) -> None:
+    url = open_service(root_path=ROOT, oidc_provider_logout=True) + ROOT
+    page = context.new_page()
+    sign_in(page, url, "erin")
+    page.wait_for_selector("text=Signed in: erin")
+    (cookie,) = [one for one in context.cookies(f"{url}/") if one.get("name") == SESSION_COOKIE]
+    assert cookie.get("path") == f"{ROOT}/"
+    page.click("#log-out")
+    page.click("button:has-text('Yes')")
+    page.wait_for_selector("#key-box[open]")
+    assert page.url == f"{url}/"
 
 
 def test_who_signs_in_again_has_one_session(open_service: Open, context: BrowserContext) -> None:
