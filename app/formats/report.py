@@ -24,12 +24,16 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ccd4dd; }
 td:nth-child(4), th:nth-child(4) { text-align: right; padding-right: 1.4rem; }
 tr, svg { break-inside: avoid; } b::before { content: "■ "; color: var(--tone); }
+@media screen and (max-width: 34rem) {
+table { font-size: 11px; } th, td, td:nth-child(4), th:nth-child(4) { padding-right: .3rem; }
+svg text { font-size: 18px; }
+b { overflow-wrap: anywhere; } }
 @page { margin: 15mm; } @media print { body { margin: 0; max-width: none; } }
 """
 _HOW_SURE = {
-    "sentiment": "Of all segments with one confidence, about so many are right: the label, and at least a third of "
-    "the time in common with what people marked. This was measured on other videos. The model sees faces and hears "
-    "voices; it does not understand words, plots or irony.",
+    "sentiment": "A confidence of 80 % means that about 80 of 100 such segments are right: they have the right label "
+    "and share at least a third of their time with what people marked. This was measured on other videos. The model "
+    "sees faces and hears voices; it does not understand words, plots or irony.",
     "emotion": "Confidence says how sure the model is of a segment; it compares segments.",
     "expression": "Confidence says how sure the model is of an expression; it compares expressions.",
 }
@@ -110,7 +114,7 @@ def _drawing(timeline: Timeline) -> str:
 
 
 def _table(timeline: Timeline, segments: tuple[Segment, ...] | list[Segment]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("", "Start", "End", "Confidence", "Because of"))
+    head = "".join(f"<th>{name}</th>" for name in ("Label", "Start", "End", "Confidence", "Because of"))
     rows = "".join(f"<tr>{_row(timeline, one)}</tr>" for one in segments)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 

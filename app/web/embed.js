@@ -12,7 +12,8 @@ function segment({ start, end, label, confidence, source }) {
     $("player").currentTime = start;
     $("player").play();
   };
-  return make("li", {}, make("button", { type: "button", class: label, onclick: go }, `${clock(start)}–${clock(end)} ${label} ${sure}`));
+  const sign = { positive: "▲ ", negative: "▼ " }[label] ?? "";
+  return make("li", {}, make("button", { type: "button", class: label, onclick: go }, `${clock(start)}–${clock(end)} ${sign}${label} ${sure}`));
 }
 
 async function show() {

@@ -38,9 +38,11 @@ async function find(event) {
   moments = found.highlights.map(({ job, name, kind, cut, confidence, by_hand, thumbnail }) => ({
     job, name, kind, start: cut.start, end: cut.end, confidence: by_hand ? null : confidence, thumbnail,
   }));
-  tell(`${moments.length} moments in ${found.videos} videos, ${length().toFixed(1)} s`);
+  tell(`${plural(moments.length, "moment")} in ${plural(found.videos, "video")}, ${length().toFixed(1)} s`);
   show();
 }
+
+const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
 const length = () => moments.reduce((total, one) => total + one.end - one.start, 0);
 
@@ -99,7 +101,7 @@ function remove(index) {
   moments.splice(index, 1);
   halt();
   show();
-  tell(`${moments.length} moments, ${length().toFixed(1)} s`);
+  tell(`${plural(moments.length, "moment")}, ${length().toFixed(1)} s`);
 }
 
 // Playing: one moment after the other, each from its own video.
@@ -116,6 +118,7 @@ async function play(index) {
   playing = index;
   mark();
   const video = $("player");
+  video.hidden = false;
   const path = new URL(await source(moment.job), location.href).href;
   if (video.src !== path) {
     video.src = path;

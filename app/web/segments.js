@@ -20,7 +20,7 @@ const ORDERS = {
 let rows = new Map();
 let here = null;
 
-// `changed()` draws the list anew when another order or filter is chosen.
+// `changed()` draws the list again when another order or filter is chosen.
 export function setUpList(changed) {
   $("sort-rows").replaceChildren(...Object.keys(ORDERS).map((name) => new Option(text.orders[name], name)));
   $("sort-rows").value = store(SORT) in ORDERS ? store(SORT) : "time";

@@ -18,7 +18,7 @@ def test_from_moments_to_a_film(visit: Visitor, job: str, tmp_path: Path) -> Non
     rows = page.locator("#moments li")
     count = rows.count()
     assert count >= 2
-    assert page.inner_text("#told").startswith(f"{count} moments in 1 videos")
+    assert page.inner_text("#told").startswith(f"{count} moments in 1 video,")
     found = Axe().run(page).response["violations"]
     assert found == [], json.dumps(found, indent=1)[:2000]
 

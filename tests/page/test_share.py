@@ -150,3 +150,18 @@ def test_the_player_is_framed_by_the_sites_that_are_named_and_by_no_other(
             other.go(f"/{link}")
         assert other.page.frame_locator("iframe").locator("#player").count() == 0
         other.context.close()
+
+
+def test_the_report_fits_a_phone_and_prints(
+    visit: Visitor, service: SteadyService, job: str, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(service.client.get(f"/v1/jobs/{job}/result", params={"format": "html"}).text)
+    person = visit(viewport={"width": 360, "height": 700})
+    page = person.page
+    page.goto(report.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert violations(person) == ""
+    printed = page.pdf(format="A4")
+    assert printed.startswith(b"%PDF-")
+    assert printed.count(b"/Type /Page\n") == 1
