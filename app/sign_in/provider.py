@@ -11,7 +11,8 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -109,8 +110,17 @@ class Provider:
         query = {"id_token_hint": id_token, "client_id": self._settings.oidc_client_id or ""}
         return _with_query(end, {**query, "post_logout_redirect_uri": back})
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One asks the provider for all. Whoever waits behind one that hangs waits no longer than that one."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS), self._lock:
+                yield
+        except TimeoutError as error:
+            raise SignInFailed("the provider does not answer in time") from error
+
     async def _discovered(self) -> dict[str, Any]:
-        async with self._lock:
+        async with self._turn():
             if time.monotonic() - self._about_at > _KEPT_SECONDS:
                 async with _client() as client:
                     url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -210,7 +220,7 @@ class Provider:
     async def _key_set(
         self, client: httpx.AsyncClient, about: Mapping[str, Any], kept_seconds: float
     ) -> KeySet:
-        async with self._lock:
+        async with self._turn():
             if self._keys is None or time.monotonic() - self._keys_at > kept_seconds:
                 self._keys = KeySet.import_key_set(await _read(client, "GET", about["jwks_uri"]))  # type: ignore[arg-type]
                 self._keys_at = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -214,6 +215,21 @@ def test_keys_that_the_provider_has_changed_are_fetched_again(
         await provider.finish(ATTEMPT, answer)
 
     asyncio.run(twice())
+
+
+def test_a_provider_that_hangs_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentiloc.app.sign_in.provider._TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts by its backlog, and never answers
+        provider = Provider(asking(f"http://127.0.0.1:{silent.getsockname()[1]}"))
+
+        async def ask() -> list[Any]:
+            waiting = (provider.authorization_url(ATTEMPT) for _ in range(50))
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+        began = time.monotonic()
+        found = asyncio.run(ask())
+    assert all(isinstance(one, SignInFailed) for one in found)
+    assert time.monotonic() - began < 50 * 0.3 / 2
 
 
 def test_the_challenge_is_that_of_the_standard() -> None:
