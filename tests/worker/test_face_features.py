@@ -214,7 +214,7 @@ def large_head(frame: Image, beside: Image | None = None) -> Image:
     picture = np.full((360, 640, 3), 120, np.uint8)
     picture[:, :360] = cv2.resize(frame, (360, 360), interpolation=cv2.INTER_AREA)
     if beside is not None:
-        picture[200:340, 480:620] = cv2.resize(beside, (140, 140), interpolation=cv2.INTER_AREA)
+        picture[200:244, 480:524] = cv2.resize(beside, (44, 44), interpolation=cv2.INTER_AREA)
     return picture
 
 
