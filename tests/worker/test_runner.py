@@ -69,6 +69,8 @@ class OnePipeline(Pipelines):
         time_range: tuple[float, float | None] | None = None,
         audio_track: int | None = None,
         on_provisional: Callable[[Any], None] | None = None,
+        *,
+        is_draft: bool = False,
     ) -> Any:
         self.asked = options
         return self._work(path, report)
