@@ -68,7 +68,8 @@ class Writes:
         self._thread.join(30)
 
     def _watch(self) -> None:
-        with Redis.from_url(self._url).monitor() as monitor:
+        server: Any = Redis.from_url(self._url)
+        with server.monitor() as monitor:
             self._ready.set()
             is_counted = False
             while not self._end.is_set():

@@ -1,0 +1,126 @@
+"""The cost of a job in steps that can be counted: a guard that a busy machine cannot disturb.
+
+Processor seconds differ from run to run, and with several threads so do instructions. The pictures that are decoded,
+the runs of the networks and the processes that start do not. A change that raises a count by more than 5 % is either
+intended, and changes the expected count, or a mistake.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import av
+import onnxruntime as ort
+import pytest
+
+from docs.tools.drawn_clip import draw_clip
+from sentiloc.model.weights import cached_weights
+from sentiloc.worker.children.nursery import Nursery
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.decoder.disposable import disposable_test
+from sentiloc.worker.decoder.request import DecodeRequest
+from sentiloc.worker.decoder.selection import Samples, Selection
+from sentiloc.worker.pipelines.base import FeaturePipeline
+from sentiloc.worker.pipelines.registry import load_pipeline
+
+SECONDS, SLACK = 8.0, 1.05
+INPUTS = {"image": "looks of the face detector", "faces": "crops read", "audio": "windows of the network"}
+EXPECTED = {
+    "decoders started": 1,
+    "looks of the face detector": 32,
+    "crops read": 27,
+    "runs of the expression net": 3,
+    "windows of the network": 3,
+}
+DECODED_SHARE = 0.815
+"""Of the pictures of the drawn clip: those that are sampled, or that others are predicted from."""
+
+
+@pytest.fixture(scope="module", name="clip")
+def _clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "drawn.mp4"
+    draw_clip(path, SECONDS)
+    return path
+
+
+@pytest.fixture(scope="module", name="pipeline")
+def _pipeline() -> FeaturePipeline:
+    pipeline = load_pipeline("fsenet-starter", RuntimeConfig(threads=2))
+    assert isinstance(pipeline, FeaturePipeline)
+    return pipeline
+
+
+@pytest.fixture(name="counts")
+def _counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts what really runs."""
+    counts: Counter[str] = Counter()
+    run, fork = ort.InferenceSession.run, Nursery.fork
+
+    def counted_run(self: Any, names: Any, feeds: dict[str, Any], *rest: Any) -> Any:
+        counts["runs of the expression net"] += "faces" in feeds
+        for name, what in INPUTS.items():
+            counts[what] += len(feeds.get(name, ()))
+        return run(self, names, feeds, *rest)
+
+    def counted_fork(self: Nursery, task: dict[str, Any], fds: dict[str, int]) -> Any:
+        counts["decoders started"] += 1
+        return fork(self, task, fds)
+
+    monkeypatch.setattr(ort.InferenceSession, "run", counted_run)
+    monkeypatch.setattr(Nursery, "fork", counted_fork)
+    return counts
+
+
+@pytest.mark.skipif(cached_weights("yunet") is not None, reason="another face detector is installed here")
+def test_a_job_takes_no_more_steps_than_before(
+    pipeline: FeaturePipeline, clip: Path, counts: Counter[str]
+) -> None:
+    found = []
+    for _ in range(2):
+        counts.clear()
+        pipeline.localize(clip, lambda _stage, _done: None)
+        found.append(dict(counts))
+    assert found[0] == found[1]
+    over = {name: (found[0][name], most) for name, most in EXPECTED.items() if found[0][name] > SLACK * most}
+    assert over == {}
+    # A count far below means that the expected one is out of date and guards nothing.
+    assert all(found[0][name] >= 0.5 * most for name, most in EXPECTED.items()), found[0]
+
+
+def test_a_draft_looks_once_at_each_keyframe(
+    pipeline: FeaturePipeline, clip: Path, counts: Counter[str]
+) -> None:
+    pipeline.localize(clip, lambda _stage, _done: None, is_draft=True)
+    assert counts["looks of the face detector"] <= 0.5 * EXPECTED["looks of the face detector"]
+
+
+def test_a_job_decodes_no_more_pictures_than_before(pipeline: FeaturePipeline, clip: Path) -> None:
+    decoded, pictures = _decoded(clip, pipeline.extractor.request)
+    assert decoded <= SLACK * DECODED_SHARE * pictures
+
+
+def _decoded(clip: Path, request: DecodeRequest) -> tuple[int, int]:
+    """Pictures of a clip that are decoded for a request, and all of its pictures."""
+    looks = Samples(
+        rate=float(request.frame_rate or 0),
+        length=request.snippet_frames,
+        positions=request.face_samples,
+        first=0,
+        end=None,
+    )
+    with av.open(str(clip)) as container:
+        video = container.streams.video[0]
+        is_disposable = disposable_test(container, video)
+        assert is_disposable is not None
+        selection = Selection(
+            video.index,
+            is_disposable,
+            looks,
+            lambda packet, ticks: None if ticks is None else float(ticks * packet.time_base),
+            keeps_cuts=request.find_shots,
+        )
+        selection.begin()
+        chosen = [is_needed for packet, is_needed in selection.of(container.demux(video)) if packet.size]
+    return chosen.count(True), len(chosen)
