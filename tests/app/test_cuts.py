@@ -235,8 +235,8 @@ def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None
     [
         ([], "at least one clip"),
         ([GivenClip(source_id="x", start=0, end=1)], "no source x"),
-        ([GivenClip(source_id="a", start=2, end=2)], "no part of holiday.mp4"),
-        ([GivenClip(source_id="a", start=70, end=71)], "no part of holiday.mp4"),
+        ([GivenClip(source_id="a", start=2, end=2)], "not part of holiday.mp4"),
+        ([GivenClip(source_id="a", start=70, end=71)], "not part of holiday.mp4"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(clips: list[GivenClip], message: str) -> None:

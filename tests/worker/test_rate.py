@@ -52,9 +52,10 @@ def test_a_short_clip_follows_its_header_where_stamps_cannot_tell() -> None:
     assert measured(times, 0.001, (24.0,)).timebase == 24
 
 
-def test_a_refuted_header_is_told() -> None:
-    found = measured([i / 25 for i in range(100)], 0.001, (1000.0,))
-    assert (found.fps, found.stated) == (25.0, 1000.0)
+@pytest.mark.parametrize("stated", [1000.0, 26.0, 24.5])
+def test_a_refuted_header_is_told(stated: float) -> None:
+    found = measured([i / 25 for i in range(100)], 0.001, (stated,))
+    assert (found.fps, found.stated) == (25.0, stated)
     assert [warning.code for warning in found.warnings()] == [WarningCode.NONSTANDARD_RATE]
 
 
