@@ -23,6 +23,7 @@ from sentiloc.app.settings import Settings
 
 # Leaves the processor to requests while the messages of a large batch are sent.
 _MESSAGE_PAUSE_SECONDS = 0.002
+_MOST_RESTORE_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 LOCALIZE_TASK = "sentiloc.localize"
@@ -78,6 +79,9 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         # Queues are read in order: a batch job starts only when no interactive job waits.
         "queue_order_strategy": "priority",
         "unacked_restore_limit": 100,
+        # By default kombu looks for messages to deliver again every 100 s: at every tenth of its rounds of 10 s.
+        "unacked_restore_interval": _restore_seconds(settings.visibility_timeout_seconds),
+        "unacked_restore_throttle": 1,
         "global_keyprefix": settings.redis_prefix,
         "socket_timeout": 30.0,
         "socket_connect_timeout": 2.0,
@@ -86,6 +90,11 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "retry_on_timeout": True,
         **broker_options(settings),
     }
+
+
+def _restore_seconds(visibility_seconds: float) -> float:
+    """How often a worker looks for messages whose visibility timeout has passed."""
+    return max(1.0, min(_MOST_RESTORE_SECONDS, visibility_seconds / 4))
 
 
 class Dispatcher:

@@ -1,4 +1,4 @@
-"""Proofs under faults; each goes on where it was stopped, prints a summary and writes it to bench/results.
+"""Proofs under faults; each goes on where it was stopped, prints a summary and writes it to tests/proofs/results.
 
     python -m tests.proofs.faults kills        `kill -9` of the worker (row 1)          100 times, about 20 minutes
     python -m tests.proofs.faults redis api    `kill -9` of Redis, of the API (row 2)   20 times each

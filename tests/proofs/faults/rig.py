@@ -40,7 +40,7 @@ class Ledger:
 
 
 def save(name: str, command: str, summary: Row) -> None:
-    """Print a proof's summary and write it to `bench/results/NAME.json`."""
+    """Print a proof's summary and write it to `tests/proofs/results/NAME.json`."""
     machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "system": platform.system()}
     whole = {"command": command, "at": time.strftime("%Y-%m-%d"), "machine": machine, **summary}
     RESULTS.mkdir(exist_ok=True)

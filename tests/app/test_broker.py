@@ -1,0 +1,34 @@
+"""The broker's settings, with a real Redis and the event loop that Celery's workers use."""
+
+from __future__ import annotations
+
+import time
+
+from kombu import Consumer, Queue
+from kombu.asynchronous import Hub
+from kombu.message import Message
+from redis import Redis
+
+from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, Dispatcher, make_celery
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
+from tests.app.conftest import submit
+
+
+def test_a_message_comes_again_soon_after_its_visibility_timeout(
+    settings: Settings, redis: Redis, store: JobStore
+) -> None:
+    """A worker's loop takes a message, and never acknowledges it."""
+    quick = settings.model_copy(update={"visibility_timeout_seconds": 2})
+    Dispatcher(quick, redis).send(submit(store).id)
+    received: list[Message] = []
+    hub = Hub()
+    with (
+        make_celery(quick).connection_for_read() as connection,
+        Consumer(connection, [Queue(LOCALIZE_QUEUE)], on_message=received.append, accept=["json"]),
+    ):
+        connection.register_with_event_loop(hub)
+        loop, until = hub.create_loop(), time.monotonic() + 30
+        while len(received) < 2 and time.monotonic() < until:
+            next(loop)
+    assert [bool(message.headers.get("redelivered")) for message in received] == [False, True]
