@@ -53,7 +53,7 @@ def prove_visibility(work: Path, jobs: int) -> Row:
     rows = []
     settings = {"visibility_timeout_seconds": VISIBILITY_SECONDS, "worker_concurrency": 2}
     with running(work, "visibility", **settings) as service:
-        video = clip(work, "long.mp4", 60.0, fps=5.0, size=(64, 48))
+        video = clip(work, "poison.mp4", 600.0, fps=5.0, size=(64, 48))
         for _ in range(jobs):
             job_id = service.submit(video)
             before = service.output.count(_NOTHING_TO_DO)
@@ -81,6 +81,8 @@ def _hold(service: RunningService, job_id: str, seconds: float) -> float:
     seen = service.output.count(_NOTHING_TO_DO)
     for pid in decoders:
         os.kill(pid, signal.SIGSTOP)
+    # The proof needs a job that waits: a clip that is done by now would prove nothing.
+    assert decoders and service.record(job_id).state.is_running
     while time.monotonic() - started < 25.0:
         is_again = service.output.count(_NOTHING_TO_DO) > seen
         if is_again and time.monotonic() - started > seconds:
