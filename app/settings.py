@@ -249,10 +249,18 @@ class Settings(SignInSettings):
         gt=0,
         description="A job or worker process that does not respond for this long is killed; the job is retried",
     )
-    stall_cpu_seconds: float = Field(
-        120.0,
+    stall_busy_seconds: float = Field(
+        40.0,
         gt=0,
-        description="A job that uses this much processor time without progress is killed and retried",
+        description="A job that makes no progress for this long and uses `stall_cpu_seconds` is killed and retried",
+    )
+    stall_cpu_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="Processor time that a job without progress must have used before it is killed as hung",
+    )
+    model_load_seconds: float = Field(
+        900.0, gt=0, description="A job that waits longer for its model to load is killed and retried"
     )
     max_attempts: int = Field(
         3, ge=1, description="Number of workers that a job may crash before it fails as poison"
@@ -351,6 +359,11 @@ class Settings(SignInSettings):
             ("thumbnail_seconds", "job_time_limit_seconds"),
             ("fetch_seconds", "job_time_limit_seconds"),
             ("shutdown_grace_seconds", "job_time_limit_seconds"),
+            # One thread uses at most a second of processor time a second.
+            ("stall_cpu_seconds", "stall_busy_seconds"),
+            ("stall_seconds", "stall_busy_seconds"),
+            ("stall_busy_seconds", "job_time_limit_seconds"),
+            ("model_load_seconds", "job_time_limit_seconds"),
         )
         for smaller, larger in orders:
             if getattr(self, smaller) > getattr(self, larger):

@@ -14,6 +14,9 @@ from sentiloc.app.settings import Settings
         ({"webhook_backoff_seconds": 100, "webhook_backoff_max_seconds": 50}, "webhook_backoff_seconds"),
         ({"fault_pause_seconds": 60, "fault_pause_max_seconds": 30}, "fault_pause_seconds"),
         ({"upload_idle_seconds": 30, "upload_expiry_seconds": 10}, "upload_idle_seconds"),
+        ({"stall_cpu_seconds": 50, "stall_busy_seconds": 45}, "stall_cpu_seconds"),
+        ({"stall_seconds": 60}, "stall_seconds"),
+        ({"model_load_seconds": 40_000}, "model_load_seconds"),
         ({"fetch_seconds": 7200, "job_time_limit_seconds": 3600}, "fetch_seconds"),
     ],
 )

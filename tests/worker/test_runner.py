@@ -6,6 +6,7 @@ import contextvars
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -35,8 +36,9 @@ from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
 from sentiloc.worker.pipelines.registry import Pipelines
+from sentiloc.worker.runtime.steps import count_step
 from tests.support.media import make_clip
-from tests.support.services import private_redis, wait_for
+from tests.support.services import ROOT, private_redis, wait_for
 
 Work = Callable[[Path, Callable[[str, float], None]], Any]
 
@@ -531,6 +533,59 @@ def test_work_that_hangs_loses_its_lease_and_its_process(
         thread.join()
     assert runner(settings, store, lambda *_: Answer()).run(job.id)
     assert (get(store, job).state, get(store, job).attempt) == (JobState.SUCCEEDED, 2)
+
+
+HUNG_ONCE = """
+import sys
+from tests.worker.test_runner import OnePipeline, Answer, runner
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
+
+def spin(path, report):
+    report("extracting", 0.5)
+    while True:
+        pass
+
+settings = Settings.model_validate_json(sys.stdin.read())
+runner(settings, JobStore(connect(settings), settings.redis_prefix), spin).run("any")
+"""
+
+
+def test_work_that_only_uses_the_processor_is_killed_and_retried(settings: Settings, store: JobStore) -> None:
+    """The real process ends by the real signal. It never waits, so only its processor time tells that it hangs."""
+    quick = {"stall_seconds": 1.0, "stall_busy_seconds": 2.0, "stall_cpu_seconds": 1.0}
+    job, patient = submit(store, settings), settings.model_copy(update=quick)
+    ended = subprocess.run(
+        [sys.executable, "-c", HUNG_ONCE],
+        input=patient.model_dump_json(exclude_none=True),
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert "in spin" in ended.stderr
+    assert runner(patient, store, lambda *_: Answer()).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.attempt, record.crashes) == (JobState.SUCCEEDED, 2, 1)
+
+
+def test_slow_steps_without_shown_progress_are_left_alone(settings: Settings, store: JobStore) -> None:
+    """A video that does not tell its length shows no progress. Its steps count."""
+    quick = {"stall_seconds": 1.0, "stall_busy_seconds": 1.0, "stall_cpu_seconds": 0.3}
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            count_step()
+            report("extracting", 0.0)
+        return Answer()
+
+    job = submit(store, settings)
+    assert runner(settings.model_copy(update=quick), store, work).run(job.id)
+    assert (get(store, job).state, get(store, job).attempt) == (JobState.SUCCEEDED, 1)
 
 
 def test_a_running_job_writes_to_redis_every_other_second(settings: Settings, store: JobStore) -> None:

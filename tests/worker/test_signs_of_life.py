@@ -15,12 +15,12 @@ from sentiloc.worker.jobs.signs_of_life import Life, StallWatch, children, measu
 from sentiloc.worker.jobs.watchdog import Watchdog
 from tests.support.services import ROOT, wait_for
 
-IDLE, BUSY = 30.0, 100.0
+IDLE, BUSY, BUSY_CPU = 30.0, 50.0, 25.0
 
 
 def judge(progress: object, cpu_share: float, bytes_per_second: float, seconds: int) -> int | None:
     """The second at which work is said to hang; None if it never is. A callable `progress` changes over time."""
-    watch = StallWatch(IDLE, BUSY)
+    watch = StallWatch(IDLE, BUSY, BUSY_CPU)
     for second in range(seconds):
         now = progress(second) if callable(progress) else progress
         life = Life(cpu_share * second, round(bytes_per_second * second))
@@ -35,13 +35,18 @@ def test_waiting_without_a_sign_of_life_is_hanging() -> None:
 
 def test_progress_a_busy_processor_or_moving_data_is_not() -> None:
     assert judge(lambda second: second // 20, 0.0, 0, 1000) is None
-    assert judge("same", 0.05, 0, 1000) is None
+    assert judge("same", 0.05, 0, 400) is None
     assert judge("same", 0.0, 1e6, 1000) is None
 
 
 def test_much_work_without_progress_is_hanging() -> None:
-    assert judge("same", 2.0, 0, 200) == BUSY / 2
-    assert judge(lambda second: second // 40, 2.0, 0, 200) is None
+    assert judge("same", 1.0, 0, 200) == BUSY
+    assert judge("same", 16.0, 0, 200) == BUSY
+    assert judge(lambda second: second // 40, 16.0, 0, 200) is None
+
+
+def test_a_busy_machine_gives_slow_work_more_time() -> None:
+    assert judge("same", 0.25, 0, 200) == BUSY_CPU / 0.25
 
 
 def test_work_that_stops_in_the_middle_is_found_in_time() -> None:

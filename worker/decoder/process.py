@@ -26,6 +26,7 @@ from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
 from sentiloc.worker.decoder.events import Bounds, is_text
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.runtime.steps import count_step
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,7 @@ class DecoderProcess:
         if kind not in channel.KINDS or not sizes_fit:
             raise _untrusted()
         text, payload = self._read(text_size), self._read(payload_size)
+        count_step()
         try:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:

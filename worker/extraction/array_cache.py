@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from sentiloc.worker.features.feature_file import let_go
+from sentiloc.worker.runtime.steps import count_step
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ def _digest(video: Path, *_: int) -> str:
     with video.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
+            count_step()
     return digest.hexdigest()
 
 

@@ -11,6 +11,8 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from sentiloc.worker.runtime.steps import count_step
+
 T = TypeVar("T")
 
 # How often a waiting thread calls `on_wait`, which is how it notices a cancellation.
@@ -83,6 +85,7 @@ class Stage(Generic[T]):
                 continue
             try:
                 self._work(item)
+                count_step()
             except BaseException as error:
                 self._error = error
                 self._dropping.set()

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
@@ -19,9 +20,11 @@ from redis import RedisError
 
 from sentiloc.app.jobs.record import Lease
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.process import is_draining
 from sentiloc.worker.jobs.signs_of_life import StallWatch
+from sentiloc.worker.runtime.steps import steps_done
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,33 @@ _TICK_SECONDS = 0.4
 _FIRST_WRITE_SECONDS = 0.4
 # Each write waits for Redis's disk. Clients poll about once a second.
 _WRITE_SECONDS = 2.0
-_BUSY_CPU_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """When work on a job is said to hang, in seconds.
+
+    Args:
+        idle: without progress and without a sign of life.
+        busy: without progress, if the work has used processor time meanwhile.
+        busy_cpu: that processor time.
+        load: loading a model, which reports no progress.
+    """
+
+    idle: float = 25.0
+    busy: float = 40.0
+    busy_cpu: float = 20.0
+    load: float = 900.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        return cls(
+            idle=settings.stall_seconds,
+            busy=settings.stall_busy_seconds,
+            busy_cpu=settings.stall_cpu_seconds,
+            load=settings.model_load_seconds,
+        )
 
 
 class StopReason(StrEnum):
@@ -43,6 +72,9 @@ class StopReason(StrEnum):
     HUNG = "it made no progress"
 
 
+_PATIENCE = Patience()
+
+
 class LeaseKeeper:
     """A thread that renews the lease. The work calls `report`, which raises if the work must stop.
 
@@ -50,9 +82,8 @@ class LeaseKeeper:
         store: the job records.
         lease: the hold on the job.
         lease_seconds: how long a renewal lasts.
-        stall_seconds: work without progress and without CPU or I/O activity for this long is hung, and its lease is no
-            longer renewed; None: the duration of a lease. busy_cpu_seconds: work that uses this much processor time
-            without progress is hung, too. on_hung: called once when the work hangs.
+        patience: when the work is said to be hung; its lease is then no longer renewed.
+        on_hung: called once when the work hangs.
     """
 
     def __init__(
@@ -61,20 +92,21 @@ class LeaseKeeper:
         lease: Lease,
         lease_seconds: float,
         *,
-        stall_seconds: float | None = None,
-        busy_cpu_seconds: float = _BUSY_CPU_SECONDS,
+        patience: Patience = _PATIENCE,
         on_hung: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._lease = lease
         self._lease_seconds = lease_seconds
-        self._watch = StallWatch(lease_seconds if stall_seconds is None else stall_seconds, busy_cpu_seconds)
+        self._patience = patience
+        self._watch = StallWatch(patience.idle, patience.busy, patience.busy_cpu)
         self._on_hung = on_hung
         self._state: tuple[str, float] = ("decoding", 0.0)
         self._written: tuple[str, float] | None = None
         self._written_at = time.monotonic()
         self._pause = _FIRST_WRITE_SECONDS
         self._outside = 0
+        self._loading_until = 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="lease", daemon=True)
         self.stop_reason: StopReason | None = None
@@ -97,6 +129,15 @@ class LeaseKeeper:
             yield
         finally:
             self._outside -= 1
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """The block loads a model: that may take minutes, but not for ever."""
+        self._loading_until = time.monotonic() + self._patience.load
+        try:
+            yield
+        finally:
+            self._loading_until = 0.0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -124,10 +165,10 @@ class LeaseKeeper:
                 self._done.wait(1.0)
 
     def _is_hung(self) -> bool:
-        if self._outside:
+        if self._outside or time.monotonic() < self._loading_until:
             self._watch.reset()
             return False
-        return self._watch.looks_hung(self._state)
+        return self._watch.looks_hung((self._state, steps_done()))
 
     def _renew(self) -> bool:
         """Write if there is something to write; otherwise only check whether we still hold the job."""

@@ -34,7 +34,7 @@ from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
 from sentiloc.worker.jobs.faults import Health, WrongVersionError, is_passing, persist
 from sentiloc.worker.jobs.fetch import fetch_source
-from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StopReason
+from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.jobs.telling import Teller
@@ -87,8 +87,7 @@ class JobRunner:
             self._store,
             record.lease,
             self._settings.lease_seconds,
-            stall_seconds=self._settings.stall_seconds,
-            busy_cpu_seconds=self._settings.stall_cpu_seconds,
+            patience=Patience.of(self._settings),
             on_hung=end_hung_process,
         ) as keeper:
             with span("job", record.trace, {"job.id": record.id, "job.attempt": record.attempt}):
@@ -126,7 +125,8 @@ class JobRunner:
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         began = time.monotonic()
         self._require_quota(record)
-        pipeline = self._pipelines.get(record.model)
+        with keeper.loading():
+            pipeline = self._pipelines.get(record.model)
         _require_version(record.options, pipeline)
         self._fetch(record, keeper)
         with Teller(self._store, self._storage, record) as teller:

@@ -2,7 +2,8 @@
 
 Work that reports progress is healthy. Without progress it is still healthy while this process and its children use the
 processor or move data: a step may be long, or the machine overloaded. Work is hung if it does neither for a while, or
-if it has used much processor time without any progress.
+if it has made no progress for a longer while and has used much processor time in it. Elapsed time alone does not tell:
+on a busy machine each step takes longer.
 """
 
 from __future__ import annotations
@@ -34,25 +35,27 @@ class StallWatch:
 
     Args:
         idle_seconds: work without progress and without activity for this long is hung.
-        busy_cpu_seconds: work that uses this much processor time without progress is hung.
+        busy_seconds: work without progress for this long is hung, too, if it has used the following processor time.
+        busy_cpu_seconds: processor time of this process and its children since the last progress.
     """
 
-    def __init__(self, idle_seconds: float, busy_cpu_seconds: float) -> None:
+    def __init__(self, idle_seconds: float, busy_seconds: float, busy_cpu_seconds: float) -> None:
         self._idle_seconds = idle_seconds
-        self._busy_cpu_seconds = busy_cpu_seconds
+        self._busy_seconds, self._busy_cpu_seconds = busy_seconds, busy_cpu_seconds
         self._progress: object = None
         self._samples: deque[tuple[float, Life]] = deque()
-        self._cpu_at_progress = 0.0
+        self._progress_at, self._cpu_at_progress = 0.0, 0.0
 
     def looks_hung(self, progress: object, life: Life | None = None, now: float | None = None) -> bool:
         """True if the work is hung. `progress` is any value that changes whenever the work makes progress."""
         now = time.monotonic() if now is None else now
         life = measure_life() if life is None else life
         if progress != self._progress or not self._samples:
-            self._progress, self._cpu_at_progress = progress, life.cpu_seconds
+            self._progress, self._progress_at, self._cpu_at_progress = progress, now, life.cpu_seconds
             self._samples.clear()
         self._samples.append((now, life))
-        if life.cpu_seconds - self._cpu_at_progress >= self._busy_cpu_seconds:
+        used = life.cpu_seconds - self._cpu_at_progress
+        if used >= self._busy_cpu_seconds and now - self._progress_at >= self._busy_seconds:
             return True
         while len(self._samples) > 1 and now - self._samples[1][0] >= self._idle_seconds:
             self._samples.popleft()

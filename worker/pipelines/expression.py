@@ -29,6 +29,7 @@ from sentiloc.worker.features.flow import FlowExtractor
 from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_time_range, require_draft
 from sentiloc.worker.pipelines.localizer import Session, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
+from sentiloc.worker.runtime.steps import count_step
 
 FLOW_MAX_SIDE = 640
 WINDOW, MARGIN = 4096, 64
@@ -122,6 +123,7 @@ class ExpressionScorer:
             intensity, actions = self._session.run(["intensity", "actions"], feeds)
             inside = slice(start - first, stop - first)
             parts.append((intensity[0, inside], actions[0, inside]))
+            count_step()
         intensity, actions = (np.concatenate(part) for part in zip(*parts, strict=True))
         return intensity, actions
 

@@ -14,6 +14,7 @@ from sentiloc.model.package import ModelPackage
 from sentiloc.model.segments import FloatArray, FrameScores, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
 from sentiloc.worker.features.feature_file import let_go
+from sentiloc.worker.runtime.steps import count_step
 
 STREAMS = ("visual", "audio", "face")
 # About five minutes. Attention is computed within a window, so memory does not grow with the video.
@@ -62,6 +63,7 @@ class Localizer:
             scores[window] += part.scores * weight[:, None]
             saliency[window] += part.saliency * weight
             weights[window] += weight
+            count_step()
         return FrameScores(scores=scores / weights[:, None], saliency=saliency / weights)
 
     def score_without(self, features: SnippetFeatures) -> dict[str, FrameScores]:

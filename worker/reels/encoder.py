@@ -24,6 +24,7 @@ from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder.confine import MEASURES
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels import encoder_child as child
+from sentiloc.worker.runtime.steps import count_step
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ class Encoder:
                 self._reader.join(_EXIT_SECONDS)
                 raise self._error() from error
             waiting_since = time.monotonic()
+            count_step()
 
     def _error(self) -> SentilocError:
         if self._failure is not None and "ENOSPC" in self._failure:
@@ -160,6 +162,7 @@ class Encoder:
                 if size > _LARGEST_PIECE:
                     raise ValueError(f"a piece of {size} bytes")
                 self._take(kind, place, self._read(size))
+                count_step()
         except OSError as error:
             self._failure = "ENOSPC" if error.errno in _FULL else str(error)
         except (EOFError, ValueError) as error:
