@@ -5,6 +5,7 @@
     python -m tests.proofs.faults poison       a job that kills its worker (row 3)
     python -m tests.proofs.faults visibility   three visibility timeouts (row 4)
     python -m tests.proofs.faults sigterm      the worker is told to stop (row 5)
+    python -m tests.proofs.faults hang         a network that computes for ever (row 8)
     python -m tests.proofs.faults disk         a volume that runs full (row 6); needs root
     python -m tests.proofs.faults limits       the decoder's limits (row 10)
     python -m tests.proofs.faults gpu          a device that is not there (row 15)
@@ -22,7 +23,17 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proofs.faults import disk, leases, limits, outages, releases, sentinel, several, worker_kills
+from tests.proofs.faults import (
+    disk,
+    hangs,
+    leases,
+    limits,
+    outages,
+    releases,
+    sentinel,
+    several,
+    worker_kills,
+)
 from tests.proofs.faults.rig import Row, save
 
 PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
@@ -32,6 +43,7 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "poison": (3, leases.prove_poison),
     "visibility": (3, leases.prove_visibility),
     "sigterm": (20, leases.prove_sigterm),
+    "hang": (2, hangs.prove_hang),
     "disk": (1, disk.prove_disk),
     "limits": (1, limits.prove_limits),
     "gpu": (1, limits.prove_gpu),
