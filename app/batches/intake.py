@@ -94,6 +94,7 @@ class BatchIntake:
             raise InvalidRequest(f"items: a batch may have {most} items at most, not {len(asked.items)}")
         shared = asked.shared_options()
         require_possible(shared, self.settings)
+        self.batches.require_served(shared.model_name or self.settings.model)
         if asked.webhook is not None:
             check_webhook(asked.webhook.url, asked.webhook.secret, self.settings, "webhook")
         batch_id = new_job_id()

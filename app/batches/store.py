@@ -12,6 +12,7 @@ from sentiloc.app.access.caller import current_caller
 from sentiloc.app.batches.record import BatchCounts, BatchRecord, NewBatch, read_batch, write_batch
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.options import Priority
+from sentiloc.app.jobs.presence import require_served
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, QueueFullError, job_key
 from sentiloc.app.redis.scripts import Scripts
@@ -40,6 +41,10 @@ class BatchStore:
         self._redis: Redis = store.redis
         self._prefix = store.prefix
         self._scripts = Scripts(store.redis, "sentiloc.app.batches", store.prefix)
+
+    def require_served(self, model: str) -> None:
+        """Raise `ModelNotServed` for a model that no live worker can run."""
+        require_served(self._redis, self._prefix, model)
 
     def submit(self, batch: NewBatch, max_queued: int) -> BatchRecord:
         """Record the batch and its jobs. May be repeated.

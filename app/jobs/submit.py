@@ -12,6 +12,7 @@ from sentiloc.app.access.key_limits import KeyLimitReached
 from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.idempotency import KeyReusedError
+from sentiloc.app.jobs.presence import require_served
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError
 from sentiloc.app.storage.local import Storage
@@ -46,9 +47,12 @@ class Submitter:
         because the job may have been recorded although Redis's answer was lost. The orphan sweep removes unclaimed
         videos.
 
-        Raises `IdempotencyConflict`, `KeyLimitReached`, `jobs.store.UploadEndedError` and `redis.RedisError`. After a
-        `NotReplicatedError` the job is recorded, but may be lost with the primary, so the client is told to try again.
+        Raises `IdempotencyConflict`, `KeyLimitReached`, `ModelNotServed`, `jobs.store.UploadEndedError` and
+        `redis.RedisError`. After a `NotReplicatedError` the job is recorded, but may be lost with the primary, so the
+        client is told to try again.
         """
+        if not job.reel:
+            require_served(self.store.redis, self.store.prefix, job.model)
         try:
             record = self.store.submit(job, self.max_queued)
         except KeyReusedError as error:

@@ -27,6 +27,9 @@ class WorkerBody(Body):
     model_version: str | None
     device: str | None = Field(description="The device that runs the model; null while no model is loaded")
     error: str | None
+    served: list[str] | None = Field(
+        description="The models that the worker can run; null if it does not say"
+    )
 
 
 class ReadyBody(Body):
@@ -40,7 +43,13 @@ class ReadyBody(Body):
                     "ready": True,
                     "redis": True,
                     "workers": [
-                        {"model": "fsenet-starter", "model_version": "1", "device": "cpu", "error": None}
+                        {
+                            "model": "fsenet-starter",
+                            "model_version": "1",
+                            "device": "cpu",
+                            "error": None,
+                            "served": ["fsenet-starter"],
+                        }
                     ],
                     "reasons": [],
                 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from kombu import Consumer, Queue
 from kombu.asynchronous import Hub
+from kombu.entity import Queue
 from kombu.message import Message
+from kombu.messaging import Consumer
 from redis import Redis
 
 from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, Dispatcher, make_celery
@@ -22,13 +23,13 @@ def test_a_message_comes_again_soon_after_its_visibility_timeout(
     quick = settings.model_copy(update={"visibility_timeout_seconds": 2})
     Dispatcher(quick, redis).send(submit(store).id)
     received: list[Message] = []
-    hub = Hub()
+    hub, queue = Hub(), Queue(LOCALIZE_QUEUE)  # type: ignore[no-untyped-call]
     with (
         make_celery(quick).connection_for_read() as connection,
-        Consumer(connection, [Queue(LOCALIZE_QUEUE)], on_message=received.append, accept=["json"]),
+        Consumer(connection, [queue], on_message=received.append, accept=["json"]),  # type: ignore[no-untyped-call]
     ):
         connection.register_with_event_loop(hub)
-        loop, until = hub.create_loop(), time.monotonic() + 30
+        loop, until = hub.create_loop(), time.monotonic() + 30  # type: ignore[no-untyped-call]
         while len(received) < 2 and time.monotonic() < until:
             next(loop)
     assert [bool(message.headers.get("redelivered")) for message in received] == [False, True]

@@ -7,8 +7,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from sentiloc.model.weights import find_weights
 from tests.service.running import RunningService
 from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
+from tests.worker.tiny_networks import write_visual
 
 
 def serve_again(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -69,5 +71,25 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         assert response.status_code == 503
         assert "no-such-model" in response.json()["reasons"][0]
         assert response.json()["reasons"][0] in service.output
+    finally:
+        service.stop()
+
+
+def test_a_model_without_its_weights_is_refused_until_they_are_there(tmp_path: Path, clips: Path) -> None:
+    """The worker lacks the weights of one package: its jobs get an answer at once, and others are done."""
+    service = RunningService(tmp_path, cache_dir=tmp_path / "cache")
+    service.start()
+    try:
+        asked_at = time.monotonic()
+        refused = service.post(clips / "short.mp4", model="fsenet-i3d")
+        assert time.monotonic() - asked_at < 30
+        assert (refused.status_code, refused.json()["code"]) == (503, "model_unavailable")
+        assert "sentiloc weights pull i3d-kinetics" in refused.json()["detail"]
+        assert service.wait_ended(service.submit(clips / "short.mp4"))["state"] == "succeeded"
+
+        (tmp_path / "cache").mkdir(exist_ok=True)
+        write_visual(tmp_path / "cache" / find_weights("i3d-kinetics").cached, dim=1024)
+        job_id = wait_for(lambda: service.post(clips / "short.mp4", model="fsenet-i3d").json().get("id"), 60)
+        assert service.wait_ended(job_id)["state"] == "succeeded"
     finally:
         service.stop()

@@ -14,12 +14,12 @@ DIM = 8
 SPEC = ModelSpec(name="tiny", version="1", visual=VisualStream(dim=DIM), audio=None, face=None)
 
 
-def write_visual(path: Path, seed: int = 0) -> Path:
+def write_visual(path: Path, seed: int = 0, dim: int = DIM) -> Path:
     """I3D's inputs and outputs around one convolution."""
     rng = np.random.default_rng(seed)
     frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["batch", 16, 224, 224, 3])
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", DIM])
-    kernels = rng.standard_normal((DIM, 3, 1, 8, 8)).astype(np.float32) / 1000
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", dim])
+    kernels = rng.standard_normal((dim, 3, 1, 8, 8)).astype(np.float32) / 1000
     axes = numpy_helper.from_array(np.array([2, 3, 4]), "axes")
     nodes = [
         helper.make_node("Cast", ["frames"], ["real"], to=TensorProto.FLOAT),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import list_packages, load_package, shipped_models_dir
+from sentiloc.model.weights import require_i3d
 from sentiloc.worker.config import RuntimeConfig
 
 # Only a worker's child may load ONNX Runtime, because its threads do not survive a fork. So the modules of the
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FAILURE_SECONDS = 60.0
+
 
 def load_pipeline(name: str, config: RuntimeConfig) -> PackagePipeline:
     """Load a package and everything that its spec needs. The spec's task selects the pipeline.
@@ -24,8 +29,6 @@ def load_pipeline(name: str, config: RuntimeConfig) -> PackagePipeline:
     Raises:
         SentilocError: The package, its weights or its device is missing; the detail says which.
     """
-    from sentiloc.model.package import load_package
-
     return open_pipeline(load_package(name, config.models_dir), config)
 
 
@@ -44,6 +47,21 @@ def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeli
     return load_sentiment_pipeline(package, config)
 
 
+def check_needs(name: str, config: RuntimeConfig) -> None:
+    """Check, without loading, that a package, its weights and its device are there.
+
+    Raises:
+        SentilocError: They are not; the detail says what is missing and how to get it.
+    """
+    from sentiloc.worker.runtime.onnx_session import check_precision, require_installed
+
+    visual = load_package(name, config.models_dir).spec.visual
+    require_installed(config.device)
+    if visual is not None:
+        check_precision(config.device, config.precision)
+        require_i3d(config.precision, visual.extractor)
+
+
 class Pipelines:
     """The loaded pipelines of this process by model name."""
 
@@ -52,6 +70,30 @@ class Pipelines:
         self._loaded: dict[str, PackagePipeline] = {}
         self._lock = threading.Lock()
         self.error: SentilocError | None = None
+        self._failures: dict[str, tuple[float, SentilocError]] = {}
+
+    def served(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Names of the models that this process can run, and what it lacks for the others, by name.
+
+        A model that is not loaded is only looked at: its package, weights and device must be there. A model that
+        failed to load counts as missing for a minute.
+        """
+        able, missing = [], {}
+        for name in list_packages(self._config.models_dir or shipped_models_dir()):
+            fault = None if name in self._loaded else self._fault(name)
+            if fault is None:
+                able.append(name)
+            else:
+                missing[name] = f"{fault.code}: {fault.detail}"
+        return tuple(able), missing
+
+    def _fault(self, name: str) -> SentilocError | None:
+        failed_at, failure = self._failures.get(name, (0.0, None))
+        try:
+            check_needs(name, self._config)
+        except SentilocError as error:
+            return error
+        return failure if time.monotonic() - failed_at < _FAILURE_SECONDS else None
 
     def get(self, name: str) -> PackagePipeline:
         """The pipeline, loaded if necessary; raises `SentilocError` if that is not possible."""
@@ -70,7 +112,9 @@ class Pipelines:
             pipeline = self._open(name)
         except SentilocError as error:
             self.error = error if is_default else self.error
+            self._failures[name] = (time.monotonic(), error)
             raise
+        self._failures.pop(name, None)
         self.error = None if is_default else self.error
         logger.info("model %s %s is loaded on %s", name, pipeline.version, pipeline.device)
         return pipeline

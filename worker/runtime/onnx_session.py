@@ -52,9 +52,8 @@ def create_session(
     or broken file.
     """
     check_precision(device, precision)
+    require_installed(device)
     wanted = _PROVIDERS[device]
-    if not is_installed(device):
-        raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_installed(device))
     threads = threads or available_cpus()
     if device in GPUS and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
@@ -128,6 +127,12 @@ def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dic
 def is_installed(device: Device) -> bool:
     """Whether this ONNX Runtime was built for the device; it may still fail to start."""
     return _PROVIDERS[device] in ort.get_available_providers()
+
+
+def require_installed(device: Device) -> None:
+    """Raise `device_unavailable`, with what to install, unless this ONNX Runtime was built for the device."""
+    if not is_installed(device):
+        raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_installed(device))
 
 
 def check_precision(device: Device, precision: Precision) -> None:

@@ -26,6 +26,7 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.listing import InvalidCursor
 from sentiloc.app.jobs.options import UnknownModel
+from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.routes.deps import NO_STORE, json_body
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
@@ -113,6 +114,7 @@ BatchDep = Annotated[BatchRecord, Depends(find_batch)]
             InvalidRequest,
             UnknownModel,
             IdempotencyConflict,
+            ModelNotServed,
             (422, ErrorCode.URL_FORBIDDEN, "items.3.url: The URL must begin with http:// or https://."),
             RedisUnavailable,
         ),

@@ -15,6 +15,7 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.changes import JobChanges, apply_changes
 from sentiloc.app.jobs.options import UnknownModel
+from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.jobs.rerun import RerunRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
@@ -70,6 +71,7 @@ async def update(record: JobDep, request: Request, services: ServicesDep) -> Job
             InvalidRequest,
             UnknownModel,
             IdempotencyConflict,
+            ModelNotServed,
             (
                 422,
                 ErrorCode.URL_FORBIDDEN,

@@ -27,6 +27,7 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
 from sentiloc.app.jobs.options import JobOptions, UnknownModel, require_possible
+from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, UploadRequest, UrlRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
@@ -101,7 +102,15 @@ _URL_FORBIDDEN = (
     ErrorCode.URL_FORBIDDEN,
     "The URL leads to an address that this server does not connect to.",
 )
-_COMMON = (UploadCutOff, UploadStalled, InvalidRequest, UnknownModel, IdempotencyConflict, RedisUnavailable)
+_COMMON = (
+    UploadCutOff,
+    UploadStalled,
+    InvalidRequest,
+    UnknownModel,
+    IdempotencyConflict,
+    ModelNotServed,
+    RedisUnavailable,
+)
 _FORM_PROBLEMS = documented(
     *_COMMON,
     MalformedMultipart,

@@ -7,10 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from redis import RedisError
 
 from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES
 from sentiloc.app.jobs.options import MAX_METADATA_BYTES
-from sentiloc.app.services import ServicesDep
+from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, reasons_against
+from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.settings import Settings
 from sentiloc.app.uploads import tus
 from sentiloc.model.errors import SentilocError
@@ -56,6 +58,8 @@ _MODEL: dict[str, Any] = {
     "confidence_threshold": 0.5,
     "snippet_seconds": 0.64,
     "spec_hash": "9f2c4e81d07ab635",
+    "is_served": True,
+    "not_served_because": None,
 }
 
 
@@ -110,6 +114,10 @@ class InstalledModel(BaseModel):
     confidence_threshold: float
     snippet_seconds: float = Field(description="Seconds per value of the curve")
     spec_hash: str
+    is_served: bool | None = Field(
+        description="Whether a live worker can run the model; null if no worker is alive. If false, jobs are refused"
+    )
+    not_served_because: str | None = Field(description="What the workers lack, and how to get it")
 
 
 @router.get("/limits", summary="Get the server's limits", operation_id="getLimits")
@@ -133,19 +141,29 @@ def limits(services: ServicesDep) -> LimitsBody:
     responses={200: {"content": {"application/json": {"example": [_MODEL]}}}},
 )
 def models(services: ServicesDep) -> list[InstalledModel]:
-    """The model packages that are installed at the API, by name."""
-    settings = services.settings
+    """The model packages that are installed at the API, by name, and whether a worker can run them."""
+    settings, workers = services.settings, _workers(services)
     root = settings.models_dir or shipped_models_dir()
     found = []
     for name in list_packages(root):
         try:
-            found.append(_installed(name, load_spec(root / name / "spec.json"), settings))
+            found.append(_installed(name, load_spec(root / name / "spec.json"), settings, workers))
         except SentilocError as error:
             logger.error("model package %s is not listed: %s", name, error.detail)
     return found
 
 
-def _installed(name: str, spec: ModelSpec, settings: Settings) -> InstalledModel:
+def _workers(services: Services) -> list[WorkerPresence]:
+    try:
+        return alive_workers(services.store.redis, services.store.prefix)
+    except RedisError:
+        return []
+
+
+def _installed(
+    name: str, spec: ModelSpec, settings: Settings, workers: list[WorkerPresence]
+) -> InstalledModel:
+    reasons = reasons_against(name, workers)
     return InstalledModel(
         name=name,
         version=spec.version,
@@ -156,4 +174,6 @@ def _installed(name: str, spec: ModelSpec, settings: Settings) -> InstalledModel
         confidence_threshold=spec.confidence_threshold,
         snippet_seconds=spec.snippet_seconds,
         spec_hash=spec.spec_hash,
+        is_served=not reasons if workers else None,
+        not_served_because="; ".join(reasons) or None,
     )

@@ -64,5 +64,9 @@ def _reasons(workers: list[WorkerPresence]) -> list[str]:
 
 def _worker(worker: WorkerPresence) -> WorkerBody:
     return WorkerBody(
-        model=worker.model, model_version=worker.model_version, device=worker.device, error=worker.error
+        model=worker.model,
+        model_version=worker.model_version,
+        device=worker.device,
+        error=worker.error,
+        served=None if worker.served is None else list(worker.served),
     )

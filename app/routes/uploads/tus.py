@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.options import UnknownModel, check_options
+from sentiloc.app.jobs.presence import ModelNotServed, require_served
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.uploads.deps import UploadId, find_upload, new_upload
 from sentiloc.app.schemas.uploads import UploadBody
@@ -105,7 +107,7 @@ def capabilities(services: ServicesDep) -> Response:
             "description": "The upload is created, with its first chunk if one was sent",
             "headers": {"Location": _header("The upload's path"), **_STATE_HEADERS},
         },
-        **documented(*_CHUNK_PROBLEMS, *_NEW_PROBLEMS, TooManyUploads, RedisUnavailable),
+        **documented(*_CHUNK_PROBLEMS, *_NEW_PROBLEMS, TooManyUploads, ModelNotServed, RedisUnavailable),
     },
     openapi_extra={
         "requestBody": _CHUNK,
@@ -150,7 +152,12 @@ def _create(services: Services, request: Request) -> UploadRecord:
     asked = metadata.get("localize")
     if len(asked or b"") > MAX_OPTIONS_BYTES:
         raise InvalidRequest(f"The options in `Upload-Metadata` are larger than {MAX_OPTIONS_BYTES} bytes.")
-    options = None if asked is None else check_options(asked, settings).canonical()
+    options = None
+    if asked is not None:
+        wanted = check_options(asked, settings)
+        # Better before the upload than after it.
+        require_served(services.store.redis, services.store.prefix, wanted.model_name or settings.model)
+        options = wanted.canonical()
     now = time.time()
     record = UploadRecord(
         id=new_job_id(),
@@ -314,6 +321,12 @@ async def overridden(upload_id: UploadId, request: Request, services: ServicesDe
 
 
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
-    """A header with the path of the upload's job, if any. A job that was requested in advance is created here."""
-    job = services.upload_jobs.begin_by_itself(record) or services.store.get(record.id)
+    """A header with the path of the upload's job, if any. A job that was requested in advance is created here.
+
+    If no worker can run its model any more, the job is created later, once one can.
+    """
+    job = None
+    with suppress(ModelNotServed):
+        job = services.upload_jobs.begin_by_itself(record)
+    job = job or services.store.get(record.id)
     return {"Sentiloc-Job": address(f"/jobs/{job.id}")} if job else {}

@@ -246,6 +246,8 @@ class InstalledModel:
     confidence_threshold: float
     snippet_seconds: float
     spec_hash: str
+    is_served: bool | None = None
+    not_served_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

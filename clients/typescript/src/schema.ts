@@ -465,6 +465,10 @@ export interface InstalledModel {
   /** Seconds per value of the curve */
   snippet_seconds: number;
   spec_hash: string;
+  /** Whether a live worker can run the model; null if no worker is alive. If false, jobs are refused */
+  is_served: boolean | null;
+  /** What the workers lack, and how to get it */
+  not_served_because: string | null;
 }
 
 /** A job. */
@@ -1171,4 +1175,6 @@ export interface WorkerBody {
   /** The device that runs the model; null while no model is loaded */
   device: string | null;
   error: string | null;
+  /** The models that the worker can run; null if it does not say */
+  served: string[] | null;
 }

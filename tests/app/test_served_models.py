@@ -1,0 +1,93 @@
+"""A model that no live worker can run is refused at once, and accepted again as soon as one can."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+from redis import Redis
+
+from sentiloc.app.jobs.presence import WorkerPresence, beat
+from sentiloc.app.settings import Settings
+
+REASON = "weights_missing: the weights 'i3d-kinetics' are missing. Run: sentiloc weights pull i3d-kinetics"
+MODEL = "fsenet-i3d"
+
+
+def worker(name: str = "one", **changes: Any) -> WorkerPresence:
+    """A worker that lacks I3D's weights."""
+    fields = {"served": ("fsenet-starter",), "missing": {MODEL: REASON}, **changes}
+    return WorkerPresence(name=name, seen_at=0.0, model="fsenet-starter", device="cpu", **fields)
+
+
+def post(client: TestClient, model: str = MODEL) -> Response:
+    form = {"options": json.dumps({"model": model})}
+    return client.post("/localize", files={"video": ("a.mp4", b"bytes", "video/mp4")}, data=form)
+
+
+def test_a_model_that_no_worker_can_run_is_refused_with_the_command(
+    client: TestClient, redis: Redis, settings: Settings
+) -> None:
+    beat(redis, settings.redis_prefix, worker())
+    answer = post(client)
+    assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+    assert "sentiloc weights pull i3d-kinetics" in answer.json()["detail"]
+    assert answer.headers["Retry-After"]
+    assert list((settings.data_dir / "uploads").glob("*")) == []
+    assert post(client, "fsenet-starter").status_code == 202
+
+
+def test_one_capable_worker_is_enough(client: TestClient, redis: Redis, settings: Settings) -> None:
+    beat(redis, settings.redis_prefix, worker())
+    beat(redis, settings.redis_prefix, worker("two", served=("fsenet-starter", MODEL), missing={}))
+    assert post(client).status_code == 202
+
+
+@pytest.mark.parametrize("known", [(), (worker(served=None, missing={}),)], ids=["no worker", "an older one"])
+def test_without_a_worker_that_says_so_jobs_wait(
+    client: TestClient, redis: Redis, settings: Settings, known: tuple[WorkerPresence, ...]
+) -> None:
+    for one in known:
+        beat(redis, settings.redis_prefix, one)
+    assert post(client).status_code == 202
+
+
+def test_a_worker_that_may_be_restarting_counts(client: TestClient, redis: Redis, settings: Settings) -> None:
+    beat(redis, settings.redis_prefix, worker())
+    table = f"{settings.redis_prefix}workers"
+    silent = worker("two", served=(MODEL,), missing={})
+    beat(redis, settings.redis_prefix, silent)
+    entry = json.loads(str(redis.hget(table, "two")))
+    redis.hset(table, "two", json.dumps({**entry, "seen_at": entry["seen_at"] - 30}))
+    assert post(client).status_code == 202
+
+
+def test_every_way_to_a_job_refuses(client: TestClient, redis: Redis, settings: Settings) -> None:
+    beat(redis, settings.redis_prefix, worker())
+    options = {"model": MODEL}
+    answers = [
+        client.post("/localize/url", json={"url": "https://93.184.215.14/a.mp4", "options": options}),
+        client.post("/batches", json={"items": [{"url": "https://93.184.215.14/a.mp4"}], "options": options}),
+        client.post("/uploads", headers=tus_headers(options)),
+    ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (503, "model_unavailable")
+    ] * 3, [answer.text for answer in answers]
+
+
+def tus_headers(options: dict[str, str]) -> dict[str, str]:
+    metadata = f"localize {b64encode(json.dumps(options).encode()).decode()}"
+    return {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": metadata}
+
+
+def test_the_models_and_the_readiness_say_it(client: TestClient, redis: Redis, settings: Settings) -> None:
+    assert {model["is_served"] for model in client.get("/models").json()} == {None}
+    beat(redis, settings.redis_prefix, worker())
+    found = {model["name"]: model for model in client.get("/models").json()}
+    assert (found["fsenet-starter"]["is_served"], found[MODEL]["is_served"]) == (True, False)
+    assert found[MODEL]["not_served_because"] == REASON
+    assert client.get("/readyz").json()["workers"][0]["served"] == ["fsenet-starter"]
