@@ -255,7 +255,7 @@ class Settings(SignInSettings):
         description="A job that makes no progress for this long and uses `stall_cpu_seconds` is killed and retried",
     )
     stall_cpu_seconds: float = Field(
-        20.0,
+        6.0,
         gt=0,
         description="Processor time that a job without progress must have used before it is killed as hung",
     )

@@ -50,7 +50,7 @@ class Patience:
 
     idle: float = 25.0
     busy: float = 40.0
-    busy_cpu: float = 20.0
+    busy_cpu: float = 6.0
     load: float = 900.0
 
     @classmethod
