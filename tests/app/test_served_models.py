@@ -26,7 +26,9 @@ def worker(name: str = "one", **changes: Any) -> WorkerPresence:
 
 def post(client: TestClient, model: str = MODEL) -> Response:
     form = {"options": json.dumps({"model": model})}
-    return client.post("/localize", files={"video": ("a.mp4", b"bytes", "video/mp4")}, data=form)
+    video = {"video": ("a.mp4", b"bytes", "video/mp4")}
+    answer: Response = client.post("/localize", files=video, data=form)
+    return answer
 
 
 def test_a_model_that_no_worker_can_run_is_refused_with_the_command(

@@ -16,7 +16,7 @@ from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
-from sentiloc.worker.jobs.lease_keeper import LeaseKeeper
+from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience
 from sentiloc.worker.jobs.owner import new_owner
 from tests.support.services import private_redis, wait_for
 
@@ -104,7 +104,7 @@ def test_a_job_without_news_writes_for_its_lease_alone(store: JobStore, redis_ur
     lease = 3.0
     record = store.claim(claimed_later(store), new_owner(), lease)
     assert record is not None
-    with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, stall_seconds=60):
+    with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, patience=Patience(idle=60)):
         wait_for(lambda: len(writes.times) >= 4, 30)
     gaps = [after - before for before, after in zip(writes.times, writes.times[1:], strict=False)]
     # A third of the lease, no less: so two renewals may fail before the job is given to another worker.
