@@ -35,10 +35,12 @@ class RuntimeConfig:
         device: `cpu`, `openvino`, `cuda` or `tensorrt`.
         precision: Precision of the visual network only: bfloat16 or int8 on openvino, float16 on tensorrt.
         threads: Threads of the networks and of the decoder; None means the number of processors that this process may
-            use. gpu_memory_bytes: Maximum GPU memory of the visual network. models_dir: Folder of model packages; None
-            means the shipped packages. work_dir: Folder for features of the current video; None means the system's
-            temporary folder. cache: The feature cache; None disables it. limits: Limits for one video. Their `threads`
-            are replaced by this configuration's.
+            use.
+        gpu_memory_bytes: Maximum GPU memory of the visual network.
+        models_dir: Folder of model packages; None means the shipped packages.
+        work_dir: Folder for features of the current video; None means the system's temporary folder.
+        cache: The feature cache; None disables it.
+        limits: Limits for one video. Their `threads` are replaced by this configuration's.
     """
 
     device: Device = "cpu"
