@@ -80,7 +80,7 @@ class JobOptions(Cut):
     tags: tuple[str, ...] | None = None
     time_range: TimeRange | None = None
     audio_track: int | None = None
-    quality: Literal["full", "draft"] = "full"
+    quality: Literal["full", "draft"] | None = None
     webhook: Webhook | None = None
 
 
@@ -307,12 +307,16 @@ class FeedbackList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A worker that reported recently; `device` is None while no model is loaded."""
+    """A worker that reported recently; `device` is None while no model is loaded.
+
+    `served` names the models that it can run; None if it does not say.
+    """
 
     model: str
     model_version: str | None
     device: str | None
     error: str | None
+    served: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def submit(
         metadata=_metadata(metadata),
         time_range=TimeRange(start=start, end=end) if start or end is not None else None,
         audio_track=audio_track,
-        quality="draft" if draft else "full",
+        quality="draft" if draft else None,
         webhook=Webhook(url=webhook) if webhook else None,
     )
     quiet = as_json or not wait
