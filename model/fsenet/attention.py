@@ -77,7 +77,7 @@ class CrossAttention(nn.Module):
         q, k = self._split(self.query(query)), self._split(self.key(key))
         if self.kind == "plain":
             return (rotate(q), rotate(k)) if self.rotary else (q, k)
-        scaled = standard_size(q, valid) * self.log_temperature.exp()[:, None]
+        scaled = standard_size(q, valid, self.log_temperature.exp()[:, None])
         turned = [scaled + self.query_offset[:, None], standard_size(k, valid) + self.key_offset[:, None]]
         if self.rotary:
             turned = [_rotate_half(x) for x in turned]
@@ -108,15 +108,20 @@ class CrossAttention(nn.Module):
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
-def standard_size(x: Tensor, valid: Tensor | None) -> Tensor:
-    """x (B, heads, T, n) minus its mean over the valid steps, scaled to a mean square of one for each step."""
+def standard_size(x: Tensor, valid: Tensor | None, size: Tensor | None = None) -> Tensor:
+    """x (B, heads, T, n) minus its mean over the valid steps, with a root mean square of `size` for each step.
+
+    size (heads, 1, 1), one where it is None.
+    """
     x = x.float()
     if valid is None:
         rest = x - x.mean(2, keepdim=True)
     else:
         mask = valid[:, None, :, None].to(x.dtype)
         rest = x - (x * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True).clamp(min=1)
-    return rest * torch.rsqrt(rest.square().mean(-1, keepdim=True) + _LEAST_RMS**2)
+    scale = torch.rsqrt(rest.square().mean(-1, keepdim=True) + _LEAST_RMS**2)
+    # One product over all features, not one for each factor.
+    return rest * (scale if size is None else scale * size)
 
 
 def rotate(x: Tensor) -> Tensor:
