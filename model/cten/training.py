@@ -25,6 +25,7 @@ from sentiloc.model.evaluation.confidence import Confidence, fit_confidence, wit
 from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.segments import Proposal
 from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
+from sentiloc.model.training.parallel import is_first, mean_figures, own_rows, own_seed, replicated, share
 from sentiloc.model.training.run_folder import RunFolder
 
 
@@ -90,10 +91,12 @@ def train_cten(
         network = CTEN(config.network)
         optimizer = _optimizer(network, config)
         run = EpochRun(network, optimizer, folder, config.checkpoint_seconds)
+        step = replicated(_StepLoss(network, config))
         history = run.run(
             config.epochs,
             lambda epoch: (
-                _epoch(network, optimizer, items, epoch, config, progress) | _selection(network, val_items)
+                _epoch(step, optimizer, items, epoch, config, progress)
+                | _selection(network, val_items if is_first() else ())
             ),
         )
     return CTENResult(network.eval(), [figures["total"] for figures in history], run.best_epoch)
@@ -115,8 +118,19 @@ def _selection(network: CTEN, items: Sequence[EmotionItem]) -> dict[str, float]:
     }
 
 
+class _StepLoss(nn.Module):
+    """The network with `step_loss`, as one module to differentiate."""
+
+    def __init__(self, network: CTEN, config: CTENTrainConfig) -> None:
+        super().__init__()
+        self.network, self.config = network, config
+
+    def forward(self, batch: EmotionBatch) -> Tensor:
+        return step_loss(self.network, batch, self.config)
+
+
 def _epoch(
-    network: CTEN,
+    step_module: nn.Module,
     optimizer: torch.optim.Optimizer,
     items: Sequence[EmotionItem],
     epoch: int,
@@ -124,20 +138,21 @@ def _epoch(
     progress: Progress | None,
 ) -> dict[str, float]:
     """One pass over the videos; its mean loss."""
-    network.train()
+    step_module.train()
     steps = math.ceil(len(items) / config.batch_size)
     order = np.random.default_rng((config.seed, epoch)).permutation(len(items))
     losses = []
     for step in range(steps):
-        torch.manual_seed(step_seed(config.seed, epoch, step))
+        torch.manual_seed(own_seed(step_seed(config.seed, epoch, step)))
         chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-        loss = step_loss(network, collate([items[i] for i in chosen]), config)
-        if not bool(torch.isfinite(loss)):
-            raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {loss.item()} in epoch {epoch}")
+        loss = step_module(collate([items[chosen[row]] for row in own_rows(len(chosen))]))
+        whole = mean_figures(loss, len(chosen)).item()
+        if not math.isfinite(whole):
+            raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {whole} in epoch {epoch}")
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss * share(len(chosen)))
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(whole)
         if progress is not None:
             progress(epoch * steps + step + 1, config.epochs * steps, {"total": losses[-1]})
     return {"total": float(np.mean(losses))}

@@ -42,6 +42,25 @@ class Batch:
             labels=labels,
         )
 
+    def part(self, rows: Sequence[int], *, counted: bool = True) -> Batch:
+        """Some videos of the batch, padded as they were; not `counted`, no loss reads any of their steps."""
+        index = torch.tensor(list(rows))
+        used = self.labels.used
+        if not counted:
+            used = torch.zeros_like(self.valid)
+        labels = Labels(
+            points=self.labels.points[index],
+            video_classes=self.labels.video_classes[index],
+            frames=_rows(self.labels.frames, index),
+            used=_rows(used, index),
+        )
+        return Batch(
+            streams={name: _rows(x, index) for name, x in self.streams.items()},
+            present={name: mask[index] for name, mask in self.present.items()},
+            valid=self.valid[index],
+            labels=labels,
+        )
+
     def inputs(self) -> dict[str, Tensor | None]:
         """Keyword arguments of `FSENet.forward`; no padding in the batch means no mask, which is faster."""
         masks = {f"{name}_present": mask for name, mask in self.present.items()}
@@ -104,6 +123,10 @@ def labels_of(items: Sequence[Item], time: int, supervision: Supervision) -> Lab
         classes = torch.from_numpy(np.stack([item.video_classes() for item in items]))
         return Labels(points=torch.zeros_like(points), video_classes=classes, used=used)
     return Labels(points=points, video_classes=points.any(1), used=used)
+
+
+def _rows(x: Tensor | None, index: Tensor) -> Tensor | None:
+    return None if x is None else x[index]
 
 
 def _optional(x: Tensor | None, device: torch.device) -> Tensor | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sentiloc.model.fsenet.network import FSENetOutput
+from sentiloc.model.training.parallel import anywhere, stacked, total
 
 Distance = Literal["cosine", "dot", "l1", "l2"]
 # Finite instead of -inf, which would turn the gradient of an empty sum into NaN.
@@ -113,7 +114,7 @@ def _prototypes(features: Tensor, points: Tensor, over: Literal["video", "batch"
     members = points.to(features.dtype)
     sums, counts = members.mT @ features, members.sum(1)
     if over == "batch":
-        sums, counts = sums.sum(0, keepdim=True), counts.sum(0, keepdim=True)
+        sums, counts = total(sums.sum(0, keepdim=True)), total(counts.sum(0, keepdim=True))
     return (sums / counts.clamp(min=1).unsqueeze(-1)).expand(len(features), -1, -1)
 
 
@@ -129,9 +130,9 @@ def _against(
         compared = logits[..., index if reading.contrast == "anchor" else other]
         term = _log_sum(compared, near[..., other])
         # With prototypes of the batch, the negatives are those of all its videos, too.
-        terms.append(term if reading.prototypes == "video" else term.logsumexp(0).expand(len(term)))
+        terms.append(term if reading.prototypes == "video" else _over_batch(term))
     # A batch of one class has no negatives of another; without this its loss and gradient would be 0.
-    if reading.prototypes == "batch" and not bool(near[..., others].any()):
+    if reading.prototypes == "batch" and not anywhere(near[..., others]):
         return [_log_sum(logits[..., index], rest)]
     return terms
 
@@ -151,6 +152,11 @@ def semantics_contrast(
 def ranked(x: Tensor) -> Tensor:
     """Rank of each step over time, 0 for the largest; ties in time order: (B, T, n) -> (B, T, n)."""
     return x.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+
+
+def _over_batch(terms: Tensor) -> Tensor:
+    """Log sums (B,) of single videos -> that of all videos of the batch, in whatever process, for each (B,)."""
+    return stacked(terms.logsumexp(0)).logsumexp(0).expand(len(terms))
 
 
 def _log_sum(logits: Tensor, chosen: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from sentiloc.model.fsenet.network import FSENetOutput
 from sentiloc.model.fsenet.pseudo_labels import Inside, PseudoLabel, pseudo_labels
 
 Supervision = Literal["point", "video", "full"]
+TERMS = ("total", "base", "frame", "frame_glo", "sc")
+"""Names of equation 12's terms in a log."""
 # Keeps logarithms finite at scores of exactly 0 or 1.
 _EPSILON = 1e-6
 
@@ -125,10 +127,11 @@ class LossTerms:
 
     def items(self) -> dict[str, float]:
         """Values for a log."""
-        return {
-            name: float(getattr(self, name).detach())
-            for name in ("total", "base", "frame", "frame_glo", "sc")
-        }
+        return dict(zip(TERMS, self.stacked().tolist(), strict=True))
+
+    def stacked(self) -> Tensor:
+        """The terms in the order of `TERMS`, (5,), without gradients."""
+        return torch.stack([getattr(self, name).detach() for name in TERMS])
 
 
 def time_mean(x: Tensor, valid: Tensor) -> Tensor:

@@ -24,12 +24,22 @@ from sentiloc.model.evaluation.metrics import DetectionMetrics
 from sentiloc.model.fsenet.batching import Batch, collate, epoch_batches
 from sentiloc.model.fsenet.checkpoint import network_state
 from sentiloc.model.fsenet.diagnostics import attention_entropy
-from sentiloc.model.fsenet.erasing import erasing_loss
-from sentiloc.model.fsenet.losses import LossConfig, LossTerms, total_loss
-from sentiloc.model.fsenet.network import FSENet, FSENetConfig, FSENetOutput
+from sentiloc.model.fsenet.losses import TERMS, LossConfig
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.scoring import evaluate_items
+from sentiloc.model.fsenet.step import BatchLoss
 from sentiloc.model.training.checkpoint import load_checkpoint
 from sentiloc.model.training.epochs import Progress, step_seed
+from sentiloc.model.training.parallel import (
+    from_first,
+    is_first,
+    mean_figures,
+    own_rows,
+    own_seed,
+    processes,
+    replicated,
+    share,
+)
 from sentiloc.model.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -89,15 +99,22 @@ AS_PRINTED = LossConfig(
 )
 """Equations 6 (each step with its own class's prototype, no temperature), 8, 11 and the base loss to the letter."""
 
+WITHOUT_CONTRAST = LossConfig(sc=False)
+"""All but PSSC (equations 4-6), which has not been shown to help on real features (docs/benchmarks.md)."""
+
 RECIPES = {
+    "default": TrainConfig(loss=WITHOUT_CONTRAST),
     "paper": TrainConfig(),
     "printed": TrainConfig(
         network=FSENetConfig(attention="plain", position="none"), loss=AS_PRINTED, optimizer="adam"
     ),
-    "quick": TrainConfig(learning_rate=3e-4, epochs=40, schedule="cosine", clip=1.0, validate_every=2),
+    "quick": TrainConfig(
+        loss=WITHOUT_CONTRAST, learning_rate=3e-4, epochs=40, schedule="cosine", clip=1.0, validate_every=2
+    ),
 }
-"""paper: the paper's hyper-parameters with the readings of docs/training.md. printed: every equation and the optimiser
-as printed, for comparison; its attention stays a mean over time. quick: for a CPU."""
+"""default: the paper's hyper-parameters without PSSC. paper: with it, and the readings of docs/training.md. quick:
+default for a CPU. printed: every equation and the optimiser as printed, for comparison; its attention stays a mean over
+time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +210,12 @@ class _Trainer:
         self.config, self.folder = config, folder
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = network.to(self.device)
-        self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
         # Without GSP the global scores equal the class scores, so their loss would count equation 11 twice.
         self.loss = replace(config.loss, frame_glo=config.loss.frame_glo and config.network.gsp)
         self.optimizer = build_optimizer(network, config)
         self.precision = pick_precision(config.precision, self.device)
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        self.batch_loss = replicated(BatchLoss(network, self.loss, half, compiled=config.compile))
         # Only fp16 has such a small range that gradients vanish; bf16 has the range of float32.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.epoch, self.step, self.best_epoch, self.best_map = 0, 0, -1, -math.inf
@@ -216,6 +234,8 @@ class _Trainer:
             self._finish_epoch(items, held_out, steps)
         self._save()
         self.folder.close()
+        chosen = (self.best_state, self.best_epoch, self.best_map)
+        self.best_state, self.best_epoch, self.best_map = from_first(chosen)
         if self.best_state is not None:
             self.network.load_state_dict(self.best_state)
         return TrainResult(
@@ -234,7 +254,7 @@ class _Trainer:
             batch = collate(
                 [items[index] for index in batches[self.step]], config.network, self.loss.supervision
             )
-            losses = self._train_step(batch.to(self.device), steps)
+            losses = self._train_step(batch, steps)
             for name, value in losses.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.step += 1
@@ -246,19 +266,23 @@ class _Trainer:
         config = self.config
         seed = step_seed(config.seed, self.epoch, self.step)
         # Dropout draws from this seed, so a resumed step draws what the interrupted one would have.
-        torch.manual_seed(seed)
+        torch.manual_seed(own_seed(seed))
         if config.stream_dropout > 0:
             batch = batch.without_streams(config.stream_dropout, torch.Generator().manual_seed(seed))
+        videos = len(batch.valid)
+        weight = share(videos)
+        if processes() > 1:
+            batch = batch.part(own_rows(videos), counted=weight > 0)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.epoch * steps + self.step, steps)
-        terms = self._losses(batch)
-        losses = terms.items()
+        loss, terms = self.batch_loss(batch.to(self.device))
+        losses = dict(zip(TERMS, mean_figures(terms, videos).tolist(), strict=True))
         if not math.isfinite(losses["total"]):
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"loss is {losses['total']} in epoch {self.epoch}, step {self.step}"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.scaler.scale(terms.total))
+        torch.autograd.backward(self.scaler.scale(loss if weight == 1 else loss * weight))
         if config.clip > 0:
             # The norm must be that of the true gradients, not of the scaled ones.
             self.scaler.unscale_(self.optimizer)
@@ -267,17 +291,6 @@ class _Trainer:
         self.scaler.update()
         return losses
 
-    def _losses(self, batch: Batch) -> LossTerms:
-        """Forward in the run's precision, losses in float32."""
-        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
-            output: FSENetOutput = self.forward(**batch.inputs())
-            erases = self.loss.erasing is not None and self.loss.supervision == "video"
-            erasing = erasing_loss(self.network, batch, output, self.loss) if erases else None
-        # Outside autocast: logarithms of half-precision scores lose what the focal loss weighs.
-        terms = total_loss(output, batch.labels, batch.valid, self.loss)
-        return terms if erasing is None else replace(terms, total=terms.total + erasing)
-
     def _learning_rate(self, step: int, steps: int) -> float:
         if self.config.schedule == "constant":
             return self.config.learning_rate
@@ -285,6 +298,14 @@ class _Trainer:
 
     def _finish_epoch(self, items: Sequence[Item], held_out: Sequence[Item], steps: int) -> None:
         self.losses = {name: value / steps for name, value in self.sums.items()}
+        if is_first():
+            self._judge(items, held_out)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
+            self._save()
+
+    def _judge(self, items: Sequence[Item], held_out: Sequence[Item]) -> None:
+        """Log the epoch, and keep its weights if they are the best on held-out videos."""
         record: dict[str, float] = {"epoch": self.epoch, **self.losses}
         # An entropy of one means that attention is a plain mean over time, which the losses do not show.
         seen = attention_entropy(self.network, (held_out or items)[:_ENTROPY_VIDEOS])
@@ -296,9 +317,6 @@ class _Trainer:
             record |= {"F2": float(np.mean(metrics.f2))}
             self._keep_best(metrics)
         self.folder.log(record)
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
-        if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
-            self._save()
 
     def _keep_best(self, metrics: DetectionMetrics) -> None:
         if metrics.average_map > self.best_map:
@@ -317,15 +335,15 @@ class _Trainer:
 
     def _restore(self) -> None:
         path = self.folder.resumed_checkpoint()
-        if path is None:
+        state = from_first(None if path is None else load_checkpoint(path))
+        if state is None:
             return
-        state = load_checkpoint(path)
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         for name in ("epoch", "step", "best_epoch", "best_map", "sums", "losses"):
             setattr(self, name, state[name])
-        if self.best_epoch >= 0:
+        if self.best_epoch >= 0 and is_first():
             self.best_state = load_checkpoint(self.folder.best)["weights"]
         # The log may contain epochs after the last checkpoint. They are run and logged again.
         self.folder.forget_after(self.epoch)

@@ -5,6 +5,7 @@ A run depends only on its configuration and items, even if it is killed and resu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.confidence import Confidence, fit_confidence
@@ -41,6 +42,15 @@ from sentiloc.model.gim.spotting import (
 )
 from sentiloc.model.segments import Proposal
 from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
+from sentiloc.model.training.parallel import (
+    is_first,
+    joined_lists,
+    mean_figures,
+    own_rows,
+    own_seed,
+    replicated,
+    share,
+)
 from sentiloc.model.training.run_folder import RunFolder
 
 EVERYTHING = SpottingRule(min_contrast=0.0)
@@ -121,7 +131,9 @@ def train_gim(
         epochs = EpochRun(run.network, run.optimizer, folder, config.checkpoint_seconds)
         history = epochs.run(
             config.labels.epochs,
-            lambda epoch: run.epoch(epoch) | _selection(run.network, labelled, epoch, config),
+            lambda epoch: (
+                run.epoch(epoch) | _selection(run.network, labelled if is_first() else (), epoch, config)
+            ),
         )
     return GIMResult(
         run.network.eval(),
@@ -142,7 +154,7 @@ def _selection(
 
 
 class _Run:
-    """The state of one training."""
+    """The state of one training. Several processes share the videos of a batch."""
 
     def __init__(
         self,
@@ -156,6 +168,7 @@ class _Run:
         self.optimizer = torch.optim.Adam(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
+        self.batch_loss = replicated(_BatchLoss(self))
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the videos; pseudo-labels come from the network as it stands at each step, no dropout."""
@@ -163,25 +176,25 @@ class _Run:
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self.items)).tolist()
         losses, errors = [], []
         for start in range(0, len(order), config.batch_size):
-            torch.manual_seed(step_seed(config.seed, epoch, start))
-            terms = []
-            for index in order[start : start + config.batch_size]:
-                loss, labels = self._video(index, epoch)
-                terms.append(loss)
-                errors += apex_errors(self.items[index], labels)
-            loss = torch.stack(terms).mean()
-            if not bool(torch.isfinite(loss)):
-                raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {loss.item()} in epoch {epoch}")
+            torch.manual_seed(own_seed(step_seed(config.seed, epoch, start)))
+            batch = order[start : start + config.batch_size]
+            weight = share(len(batch))
+            loss, found = self.batch_loss([batch[row] for row in own_rows(len(batch))], epoch)
+            errors += joined_lists(found if weight else [])
+            whole = mean_figures(loss, len(batch)).item()
+            if not math.isfinite(whole):
+                raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {whole} in epoch {epoch}")
             self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss * weight)
             self.optimizer.step()
-            losses.append(loss.item())
+            losses.append(whole)
         if self.progress is not None:
             self.progress(epoch + 1, config.labels.epochs, {"total": losses[-1]})
         figures = {"total": float(np.mean(losses))}
         return figures | ({"apex_error": float(np.mean(errors))} if errors else {})
 
-    def _video(self, index: int, epoch: int) -> tuple[Tensor, PseudoLabels]:
+    def video(self, index: int, epoch: int) -> tuple[Tensor, PseudoLabels]:
+        """Loss and pseudo-labels of one video."""
         generator = torch.Generator().manual_seed(step_seed(self.config.seed, epoch, index))
         flow, points = self.flows[index][None], self.items[index].points
         with torch.no_grad():
@@ -190,6 +203,22 @@ class _Run:
                 seen.fine_intensity[0], seen.features[0], points, epoch, self.config.labels, generator
             )
         return video_loss(self.network.train()(flow), labels, self.config, generator), labels
+
+
+class _BatchLoss(nn.Module):
+    """Mean loss of some videos, and how far pseudo-apexes are off, as one module to differentiate."""
+
+    def __init__(self, run: _Run) -> None:
+        super().__init__()
+        self.network, self.run = run.network, run
+
+    def forward(self, videos: list[int], epoch: int) -> tuple[Tensor, list[float]]:
+        terms, errors = [], []
+        for index in videos:
+            loss, labels = self.run.video(index, epoch)
+            terms.append(loss)
+            errors += apex_errors(self.run.items[index], labels)
+        return torch.stack(terms).mean(), errors
 
 
 def apex_errors(item: ExpressionItem, labels: PseudoLabels) -> list[float]:

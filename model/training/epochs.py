@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.model.training.parallel import from_first
 from sentiloc.model.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class EpochRun:
         saved_at, left = time.monotonic(), range(len(self.history), epochs)
         for number in left:
             before = self.best_value
-            self.history.append(epoch(number))
+            self.history.append(from_first(epoch(number)))
             self._keep_best(before)
             self.folder.log({"epoch": number, **self.history[-1]})
             if time.monotonic() - saved_at >= self.checkpoint_seconds:
@@ -104,9 +105,9 @@ class EpochRun:
 
     def _restore(self) -> None:
         path = self.folder.resumed_checkpoint()
-        if path is None:
+        state = from_first(None if path is None else load_checkpoint(path))
+        if state is None:
             return
-        state = load_checkpoint(path)
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.history, self.best_state = state["history"], state.get("best")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 DATA, VERSIONS, COMMIT = "data", "versions", "commit"
+WANDB = "wandb"
+"""The project of Weights & Biases to which a run's log goes as well; it is no part of config.json."""
 FIRST_BYTES = 1024 * 1024
 _LIBRARIES = ("sentiloc", "torch", "numpy", "onnx", "onnxruntime")
 

@@ -1,4 +1,4 @@
-"""A run's folder: config.json, log.jsonl, TensorBoard scalars, best.pt and last.pt."""
+"""A run's folder: config.json, log.jsonl, TensorBoard scalars, best.pt and last.pt; on demand a run of W&B as well."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.training.checkpoint import save_atomic
-from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, changed_data
+from sentiloc.model.training.parallel import is_first
+from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, WANDB, changed_data
+from sentiloc.model.training.wandb_run import WandbRun
 
 
 class RunFolder:
-    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code path. With
-    `resume`, a run with the same configuration continues; without it, a folder with a run is an error.
+    """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code path.
+
+    Of several processes that train together, the first one writes. With `resume`, a run with the same configuration
+    continues; without it, a folder with a run is an error.
     """
 
     def __init__(
@@ -24,17 +28,23 @@ class RunFolder:
         resume: bool = False,
         record: dict[str, Any] | None = None,
     ) -> None:
-        """record: the origin of the run (`model/training/record.py`), stored with the options in config.json.
+        """record: the origin of the run (`model/training/record.py`), stored with the options in config.json, except for
+        `wandb`, the project of Weights & Biases that also receives the log.
 
         Raises `invalid_data` for a folder with a run (without `resume`), and for a run with other options or other data
         (with it).
         """
-        self.path = path
+        self.path = path if is_first() else None
         self._writer: Any = None
-        if path is None:
+        self._online: WandbRun | None = None
+        if path is None or not is_first():
             return
         self.best, self.last, self._log = path / "best.pt", path / "last.pt", path / "log.jsonl"
-        self._claim(path / "config.json", {**config, **(record or {})}, resume=resume)
+        content = {**config, **(record or {})}
+        project = content.pop(WANDB, None)
+        self._claim(path / "config.json", content, resume=resume)
+        if project is not None:
+            self._online = WandbRun(project, path, content)
 
     def _claim(self, file: Path, content: dict[str, Any], *, resume: bool) -> None:
         if file.exists() and not resume:
@@ -85,6 +95,8 @@ class RunFolder:
         with self._log.open("a") as file:
             file.write(json.dumps(record) + "\n")
         self._scalars(record, self.path / "tensorboard")
+        if self._online is not None:
+            self._online.log(record)
 
     def _scalars(self, record: dict[str, float], folder: Path) -> None:
         epoch = int(record["epoch"])
@@ -107,9 +119,11 @@ class RunFolder:
             save_atomic(content, self.last)
 
     def close(self) -> None:
-        """Flush TensorBoard."""
+        """Flush TensorBoard, and end the run of W&B."""
         if self._writer is not None:
             self._writer.close()
+        if self._online is not None:
+            self._online.close()
 
 
 def _epoch_of(line: str) -> float:

@@ -29,7 +29,7 @@ def test_a_published_setting_holds_options_that_its_task_reads(path: Path) -> No
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path, sentiloc: Sentiloc) -> None:
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
-    (tmp_path / "own.yaml").write_text("epochs: 3\nlambda2: 0.2\nstage1: false\n")
+    (tmp_path / "own.yaml").write_text("epochs: 3\nsc: true\nlambda2: 0.2\nstage1: false\n")
     code, _, errors = sentiloc(
         "train", folder, "-o", run, *QUICK, "--config", tmp_path / "own.yaml", "--epochs", 1
     )

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from recipes.starter.fit import RECIPE as STARTER
 from sentiloc.model.data.items import Item, SegmentLabel
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.fsenet.batching import collate, epoch_batches
@@ -69,6 +70,18 @@ def test_the_printed_recipe_is_the_paper_to_the_letter_and_has_its_hyper_paramet
         assert getattr(printed, name) == getattr(paper, name)
     for name in ("lambda1", "lambda2", "w", "beta", "tau", "gamma", "k", "distance", "pseudo_label"):
         assert getattr(loss, name) == getattr(paper.loss, name)
+
+
+def test_pssc_is_on_where_a_recipe_follows_the_paper_and_off_by_default() -> None:
+    assert {name: recipe.loss.sc for name, recipe in RECIPES.items()} == {
+        "default": False,
+        "paper": True,
+        "printed": True,
+        "quick": False,
+    }
+    default, paper = RECIPES["default"], RECIPES["paper"]
+    assert replace(default, loss=replace(default.loss, sc=True)) == paper
+    assert STARTER.loss.sc, "what ships was trained with PSSC, and is built the same again"
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))

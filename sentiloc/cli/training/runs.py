@@ -74,3 +74,10 @@ def write_outcome(run: Path, spec: ModelSpec, confidence: Confidence) -> None:
     (run / CALIBRATION).write_text(confidence.calibration.to_json() + "\n")
     error = "" if confidence.error is None else f", expected calibration error {confidence.error:.3f}"
     typer.echo(f"{run / CALIBRATION}: {confidence.note}{error}", err=True)
+
+
+def wandb_project(options: dict[str, Any]) -> dict[str, Any]:
+    """What `--wandb` adds to a run's record."""
+    from sentiloc.model.training.record import WANDB
+
+    return {WANDB: options["wandb"]} if options.get("wandb") else {}

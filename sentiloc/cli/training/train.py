@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN, check_given
+from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN, check_contrast, check_given
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -27,23 +27,28 @@ def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None
     """Train FSENet, CTEN or GIM on features; the best checkpoint is chosen on held-out training videos.
 
     With --recipe starter, DATA is the folder of faces, voices and clips from which the shipped package is built.
+    On several GPUs: `torchrun --nproc-per-node GPUS -m sentiloc train ...`.
     """
     options.pop("config")
     given = {name for name in options if getattr(context.get_parameter_source(name), "name", "") in _GIVEN}
     check_given(given, options["task"], options["supervision"])
     if options.pop("deterministic"):
         make_deterministic()
-    seeds = options.pop("seeds")
-    if seeds is None:
-        train_once(data, run, options, given)
-        return
-    from sentiloc.cli.training.seeds import aggregate, parse_seeds
+    from sentiloc.model.training.parallel import is_first, joined
 
-    found = {
-        seed: train_once(data, run / f"seed-{seed}", {**options, "seed": seed}, given)
-        for seed in parse_seeds(seeds)
-    }
-    aggregate(found, run)
+    seeds = options.pop("seeds")
+    with joined():
+        if seeds is None:
+            train_once(data, run, options, given)
+            return
+        from sentiloc.cli.training.seeds import aggregate, parse_seeds
+
+        found = {
+            seed: train_once(data, run / f"seed-{seed}", {**options, "seed": seed}, given)
+            for seed in parse_seeds(seeds)
+        }
+        if is_first():
+            aggregate(found, run)
 
 
 def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) -> Figures:
@@ -83,19 +88,20 @@ def _train_fsenet(
     data: Path, run: Path, network: FSENetConfig, points: Path | None, options: dict[str, Any]
 ) -> Figures:
     from sentiloc.cli.training.progress import training_progress
-    from sentiloc.cli.training.runs import write_outcome
+    from sentiloc.cli.training.runs import wandb_project, write_outcome
     from sentiloc.model.fsenet.datasets import folder_spec, load_items
     from sentiloc.model.fsenet.scoring import evaluate_items, held_out_confidence
     from sentiloc.model.fsenet.train import split_items
     from sentiloc.model.fsenet.train import train as run_training
     from sentiloc.model.package import extractor_id, shipped_models_dir
+    from sentiloc.model.training.parallel import is_first
 
     config = _config(network, options)
     items = load_items(data, "train", network, points_file=points, supervision=config.loss.supervision)
     kept, held_out = split_items(items, config.val_fraction, config.seed)
     _check_held_out(data, held_out)
     typer.echo(f"{len(kept)} videos to train on, {len(held_out)} held out", err=True)
-    record, initial = _record(data, points, items), None
+    record, initial = _record(data, points, items) | wandb_project(options), None
     if "start" in options:
         before = load_start(options["start"])
         initial, record["start"] = before.state_dict(), str(options["start"])
@@ -110,6 +116,8 @@ def _train_fsenet(
             record=record,
             initial=initial,
         )
+    if not is_first():
+        return {}
     if "start" in options and held_out:
         earlier = evaluate_items(before, held_out).average_map
         typer.echo(f"{options['start']}: mAP {earlier:.4f} on the same held-out videos")
@@ -225,6 +233,7 @@ def _config(network: FSENetConfig, options: dict[str, Any]) -> TrainConfig:
 
     recipe = RECIPES[options["recipe"]]
     loss = replace(recipe.loss, **_of(LossConfig, options))
+    check_contrast(set(options), is_on=loss.sc)
     return replace(recipe, **{**_of(TrainConfig, options), "network": network, "loss": loss})
 
 

@@ -56,9 +56,10 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("task", Literal["fsenet", "cten", "gim"], "fsenet", "Sentiment, emotions or expressions.", RUN, EVERY),
     _O(
         "recipe",
-        Literal["paper", "printed", "quick", "starter"],
-        "paper",
-        "Default hyper-parameters; quick: for a CPU; printed: equations as printed; starter: the shipped model's.",
+        Literal["default", "paper", "printed", "quick", "starter"],
+        "default",
+        "Default hyper-parameters. default: the paper's without PSSC; paper: with PSSC; printed: equations as printed; "
+        "quick: default for a CPU; starter: the shipped model's.",
         RUN,
         EVERY,
     ),
@@ -89,6 +90,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         RUN,
     ),
     _O("compile", bool, False, "Compile the network (torch.compile).", RUN, flags=("--compile",)),
+    _O("wandb", str | None, None, "Log to this project of Weights & Biases as well.", RUN, EVERY),
     _O("epochs", int | None, None, "Instead of the recipe's.", SIZE, EVERY, _POSITIVE),
     _O("batch_size", int | None, None, "Instead of the recipe's.", SIZE, EVERY, _POSITIVE),
     _O("learning_rate", float | None, None, "Instead of the recipe's.", SIZE, EVERY, _NOT_NEGATIVE),
@@ -171,7 +173,7 @@ OPTIONS: tuple[TrainOption, ...] = (
     ),
     _O("frame", bool, True, "L_frame, eq. 11 (Table 7).", LOSS),
     _O("frame_glo", bool, True, "L_frame of the global scores, eq. 11 (Table 7).", LOSS),
-    _O("sc", bool, True, "PSSC contrast, eq. 4-6 (Table 7).", LOSS),
+    _O("sc", bool | None, None, "PSSC contrast, eq. 4-6 (Table 7). On with paper and printed.", LOSS),
     _O("w", int, 7, "Window of eq. 7 in snippets (Table 8).", LOSS, limits=_POSITIVE),
     _O("beta", float, 0.6, "Floor of eq. 7 (Table 8).", LOSS, limits=_SHARE),
     _O("tau", float, 0.95, "Non-sentiment threshold of eq. 8.", LOSS, limits=_SHARE),
@@ -268,6 +270,9 @@ UNREAD: dict[str, frozenset[str]] = {
 }
 """Options of FSENet's losses that a supervision setting never reads."""
 
+PSSC = frozenset({"distance", "lambda2", "contrast", "prototypes", "negatives", "disjoint", "temperature"})
+"""Options that only PSSC reads."""
+
 
 def flag(name: str) -> str:
     """An option's name on the command line."""
@@ -284,3 +289,12 @@ def check_given(given: set[str], task: str, supervision: str) -> None:
             )
         if task == "fsenet" and name in UNREAD[supervision]:
             raise typer.BadParameter(f"--supervision {supervision} does not read it", param_hint=flag(name))
+
+
+def check_contrast(given: set[str], *, is_on: bool) -> None:
+    """Raise a usage error for an option of PSSC where PSSC is off."""
+    for name in sorted(given & PSSC):
+        if not is_on:
+            raise typer.BadParameter(
+                "PSSC, which reads it, is off; add --sc or take --recipe paper", param_hint=flag(name)
+            )

@@ -29,9 +29,13 @@ Options = dict[str, Any]
 
 def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str, float]:
     """Train CTEN or GIM on a folder with the options of the command line; returns the metrics by name."""
+    from sentiloc.model.training.parallel import is_first
+
     train = _train_cten if task == "cten" else _train_gim
     with training_progress() as progress:
         figures = train(data, run, options, progress)
+    if not is_first():
+        return {}
     (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n")
     reached: dict[str, float] = figures["test"] or figures["held_out"]
     said = ", ".join(f"{name} {value}" for name, value in reached.items())
@@ -48,7 +52,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     """Train CTEN on `emotions.csv`. The epoch is selected on the split "val", or on a share of "train"; accuracy and
     mAP are measured on the split "test", if the folder has one.
     """
-    from sentiloc.cli.training.runs import write_outcome
+    from sentiloc.cli.training.runs import wandb_project, write_outcome
     from sentiloc.model.cten.datasets import (
         LABEL_FILE,
         SEGMENT_FILE,
@@ -60,6 +64,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     )
     from sentiloc.model.cten.export import CONFIDENCE_THRESHOLD, emotion_spec, save_cten
     from sentiloc.model.cten.training import held_out_confidence, train_cten
+    from sentiloc.model.training.parallel import is_first
     from sentiloc.model.training.record import make_record
 
     classes = tuple(sorted(set(read_labels(data).values())))
@@ -72,6 +77,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     items, val = one_modality(items, shown), one_modality(val, shown)
     files = [data / n for n in (LABEL_FILE, SEGMENT_FILE, "spec.json", *(f"split_{s}.txt" for s in SPLITS))]
     record = {"task": "emotion"} | make_record(data, files, (data / "features").glob("*/*/*.npy"))
+    record |= wandb_project(options)
     result = train_cten(
         config,
         items,
@@ -81,6 +87,8 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
         resume=options.get("resume", False),
         record=record,
     )
+    if not is_first():
+        return {}
     save_cten(result.network, classes, run / CHECKPOINT)
     spec = emotion_spec(folder_spec(data), classes, run.resolve().name, "1")
     fitted = held_out_confidence(result.network, val, classes)
@@ -149,7 +157,7 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
 
     If the folder has ground truth, first train with each subject left out.
     """
-    from sentiloc.cli.training.runs import write_outcome
+    from sentiloc.cli.training.runs import wandb_project, write_outcome
     from sentiloc.model.data.feature_store import parse_stored_spec
     from sentiloc.model.evaluation.confidence import without_held_out
     from sentiloc.model.gim.datasets import load_expression_items
@@ -157,6 +165,7 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
     from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
     from sentiloc.model.gim.spec import CONFIDENCE_THRESHOLD, FRAME_RATE, expression_spec
     from sentiloc.model.gim.training import hold_out, leave_one_subject_out, left_out_confidence, train_gim
+    from sentiloc.model.training.parallel import is_first
     from sentiloc.model.training.record import make_record
 
     spec = parse_stored_spec(data / "spec.json")
@@ -166,6 +175,7 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
     config, share = _gim_config(spec.flow.inputs, options), options.get("val_fraction", VAL_FRACTION)
     files = [data / POINT_FILE, data / TRUTH_FILE, data / "spec.json"]
     record = {"task": "expression"} | make_record(data, files, (data / FLOW_FOLDER).glob("*.npy"))
+    record |= wandb_project(options)
     shared: dict[str, Any] = {"resume": options.get("resume", False), "record": record}
     test, fitted = (
         {},
@@ -179,6 +189,8 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
         fitted = left_out_confidence(left_out, items, FRAME_RATE)
     kept, val = hold_out(items, share, config.seed)
     result = train_gim(config, kept, progress, val_items=val, run_dir=run, **shared)
+    if not is_first():
+        return {}
     save_gim(result.network, run / CHECKPOINT)
     if not fitted.calibration.calibrated:
         fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)

@@ -1,0 +1,50 @@
+"""A run's log in Weights & Biases, for who wants it there: an extra package, imported on demand.
+
+WANDB_MODE=offline keeps everything in the run folder; `wandb sync` sends it later.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+_ID_FILE = "wandb_id.txt"
+
+
+class WandbRun:
+    """One run of a project. A resumed training goes on with the run that its folder names."""
+
+    def __init__(self, project: str, folder: Path, config: dict[str, Any]) -> None:
+        """Raises `invalid_data` where the package is missing or W&B refuses the run."""
+        try:
+            import wandb
+        except ModuleNotFoundError as error:
+            detail = "--wandb needs the package wandb: pip install 'sentiloc[wandb]'"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
+        file = folder / _ID_FILE
+        known = file.read_text().strip() if file.exists() else None
+        try:
+            self._run: Any = wandb.init(
+                project=project,
+                name=folder.resolve().name,
+                dir=str(folder),
+                config=config,
+                id=known,
+                resume="allow",
+                reinit="create_new",
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except wandb.Error as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"W&B project {project}: {error}") from error
+        file.write_text(f"{self._run.id}\n")
+
+    def log(self, record: dict[str, float]) -> None:
+        """One epoch's figures."""
+        figures = {name: value for name, value in record.items() if name != "epoch"}
+        self._run.log(figures, step=int(record["epoch"]))
+
+    def close(self) -> None:
+        """End the run, so that everything is sent or stored."""
+        self._run.finish()
