@@ -28,8 +28,9 @@ class RunFolder:
         resume: bool = False,
         record: dict[str, Any] | None = None,
     ) -> None:
-        """record: the origin of the run (`model/training/record.py`), stored with the options in config.json, except for
-        `wandb`, the project of Weights & Biases that also receives the log.
+        """record: the origin of the run (`model/training/record.py`), stored with the options in config.json.
+
+        It may name `wandb`, a project of Weights & Biases that also receives the log; that is not stored.
 
         Raises `invalid_data` for a folder with a run (without `resume`), and for a run with other options or other data
         (with it).
