@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,8 @@ class BatchLoss(nn.Module):
         super().__init__()
         self.network, self.loss, self.dtype = network, loss, dtype
         # A bound method: a compiled module beside the network would list every parameter twice.
-        self.run = torch.compile(network, dynamic=True).__call__ if compiled else network.__call__
+        step: Any = torch.compile(network, dynamic=True) if compiled else network
+        self.run: Callable[..., FSENetOutput] = step.__call__
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Losses of a batch on the network's device."""
@@ -36,7 +39,7 @@ class BatchLoss(nn.Module):
     def _terms(self, batch: Batch) -> LossTerms:
         """Forward in the run's precision, losses in float32."""
         with torch.autocast(batch.valid.device.type, self.dtype, enabled=self.dtype is not None):
-            output: FSENetOutput = self.run(**batch.inputs())
+            output = self.run(**batch.inputs())
             erases = self.loss.erasing is not None and self.loss.supervision == "video"
             erasing = erasing_loss(self.network, batch, output, self.loss) if erases else None
         # Outside autocast: logarithms of half-precision scores lose what the focal loss weighs.

@@ -41,7 +41,7 @@ class LogMelEncoder(nn.Module):
             layers += [convolution, nn.GroupNorm(1, target), nn.ReLU(inplace=True)]
             frames, mels = (frames + 1) // 2, (mels + 1) // 2
         # Channels innermost: the outputs follow the weights, and a step takes a tenth less of a processor.
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project = nn.Linear(channels[-1] * frames * mels, outputs)
         self.outputs = outputs
 

@@ -141,11 +141,11 @@ class _Total(torch.autograd.Function):
     """Sum over the processes; its gradient is the sum of theirs."""
 
     @staticmethod
-    def forward(_context: FunctionCtx, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(_context: FunctionCtx, x: Tensor) -> Tensor:
         return _summed(x)
 
     @staticmethod
-    def backward(_context: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_context: FunctionCtx, gradient: Tensor) -> Tensor:
         return _summed(gradient)
 
 
