@@ -55,8 +55,6 @@ class Watchdog:
         for pid in children(os.getpid()):
             silence = silence_of(pid)
             if silence is not None and silence > self._silence_seconds:
-                logger.error(
-                    "the worker's child %d gave no sign of life for %.0f s: it is killed", pid, silence
-                )
+                logger.error("the worker's child %d sent no heartbeat for %.0f s and is killed", pid, silence)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
