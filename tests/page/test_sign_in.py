@@ -99,6 +99,14 @@ def sign_in(page: Page, url: str, login: str, path: str = "/") -> None:
     page.wait_for_url(f"{url}/**")
 
 
+def signed_in(context: BrowserContext, url: str, login: str) -> Page:
+    """A new page on which somebody has signed in."""
+    page = context.new_page()
+    sign_in(page, url, login)
+    page.wait_for_selector(f"text=Signed in: {login}")
+    return page
+
+
 def as_person(context: BrowserContext, url: str) -> httpx.Client:
     """A client with the cookies of the browser, as an attacker's page would use them."""
     cookies = {one.get("name", ""): one.get("value", "") for one in context.cookies(url)}
@@ -136,9 +144,7 @@ def test_a_person_signs_in_works_and_logs_out(open_service: Open, context: Brows
 
 def test_groups_decide_what_people_may_do(open_service: Open, context: BrowserContext) -> None:
     url = open_service()
-    page = context.new_page()
-    sign_in(page, url, "rita")
-    page.wait_for_selector("text=Signed in: rita")
+    page = signed_in(context, url, "rita")
     assert page.is_hidden("#drop") and page.is_visible("#read-only")
     with as_person(context, url) as client:
         refused = client.post("/v1/localize/url", json={"url": "https://media.example/a.mp4"})
@@ -177,9 +183,7 @@ def test_a_group_works_as_a_key_until_it_is_revoked(
         keys = KeyStore(redis, settings.redis_prefix)
         key = keys.create("desk", ["read"], rate_per_minute=1000).key  # type: ignore[list-item]
         url = open_service(oidc_keys={"editors": key.id})
-        page = context.new_page()
-        sign_in(page, url, "ed")
-        page.wait_for_selector("text=Signed in: ed")
+        signed_in(context, url, "ed")
         with as_person(context, url) as client:
             own = client.get("/v1/key").json()
             assert (own["id"], own["name"], own["scopes"]) == (key.id, "desk", ["read"])
@@ -220,9 +224,7 @@ def test_an_answer_counts_once_and_in_its_own_browser_only(
 
 def test_other_sites_cannot_use_the_session(open_service: Open, context: BrowserContext) -> None:
     url = open_service(cors_origins=["https://edit.example"])
-    page = context.new_page()
-    sign_in(page, url, "erin")
-    page.wait_for_selector("text=Signed in: erin")
+    signed_in(context, url, "erin")
     body = {"url": "https://media.example/a.mp4"}
     with as_person(context, url) as client:
         for headers in (
@@ -252,9 +254,7 @@ def test_a_session_ends_by_itself(open_service: Open, context: BrowserContext) -
 
 def test_signing_in_works_under_a_path(open_service: Open, context: BrowserContext) -> None:
     url = open_service(root_path=ROOT, oidc_provider_logout=True) + ROOT
-    page = context.new_page()
-    sign_in(page, url, "erin")
-    page.wait_for_selector("text=Signed in: erin")
+    page = signed_in(context, url, "erin")
     (cookie,) = [one for one in context.cookies(f"{url}/") if one.get("name") == SESSION_COOKIE]
     assert cookie.get("path") == f"{ROOT}/"
     page.click("#log-out")
@@ -265,9 +265,7 @@ def test_signing_in_works_under_a_path(open_service: Open, context: BrowserConte
 
 def test_who_signs_in_again_has_one_session(open_service: Open, context: BrowserContext) -> None:
     url = open_service()
-    page = context.new_page()
-    sign_in(page, url, "erin")
-    page.wait_for_selector("text=Signed in: erin")
+    page = signed_in(context, url, "erin")
     with as_person(context, url) as before:
         assert before.get("/v1/jobs").status_code == 200
         page.goto(f"{url}/signin")
@@ -279,9 +277,7 @@ def test_who_signs_in_again_has_one_session(open_service: Open, context: Browser
 
 def test_a_key_in_a_request_counts_before_the_cookie(open_service: Open, context: BrowserContext) -> None:
     url = open_service()
-    page = context.new_page()
-    sign_in(page, url, "erin")
-    page.wait_for_selector("text=Signed in: erin")
+    signed_in(context, url, "erin")
     with as_person(context, url) as client:
         assert client.get("/v1/jobs", headers={"X-API-Key": "wrong"}).status_code == 401
         session = json.loads(client.get("/session").text)

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.page.conftest import Visitor
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.support.web_files import web_files
 
 
 @pytest.fixture
 def files_url(clip: Path) -> Iterator[str]:
     """The clip's folder, served on loopback, which the service's settings allow."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(clip.parent))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with web_files(clip.parent) as url:
+        yield url
 
 
 def test_a_pasted_address_becomes_a_timeline(visit: Visitor, files_url: str, clip: Path) -> None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +21,7 @@ from urllib.parse import urlsplit
 from sentiloc.client import Batch, BatchItem, Client
 from tests.service.running import RunningService, children
 from tests.support.media import make_clip
+from tests.support.web_files import QuietHandler, web_files
 
 RESULT = Path(__file__).parent / "results" / "batch.json"
 CLIPS = 4
@@ -32,15 +31,12 @@ _SAMPLE_SECONDS = 1.0
 _MIB = 1 << 20
 
 
-class _Clips(SimpleHTTPRequestHandler):
+class _Clips(QuietHandler):
     """Serves `/N/any-name.mp4` as clip N."""
 
     def translate_path(self, path: str) -> str:
         number = urlsplit(path).path.strip("/").partition("/")[0]
         return str(Path(self.directory) / f"{number}.mp4")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @contextmanager
@@ -49,15 +45,8 @@ def clip_server(folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(CLIPS):
         make_clip(folder / f"{number}.mp4", seconds=1.0 + number / 10, fps=10.0, size=(64, 48), audio="aac")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: _Clips(*given, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with web_files(folder, _Clips) as url:
+        yield url
 
 
 def items(base: str, urls: int) -> list[BatchItem]:

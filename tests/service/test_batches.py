@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import threading
 import zipfile
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,15 +13,13 @@ from sentiloc.client import BatchItem, Client, JobOptions, JobState, Result
 from tests.proofs.batch import clip_server, run
 from tests.service.running import JOB_SECONDS, RunningService
 from tests.support.s3_server import BUCKET, s3_server
+from tests.support.web_files import web_files
 
 
 @pytest.fixture
 def web(clips: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=clips))
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with web_files(clips) as url:
+        yield url
 
 
 def test_a_batch_of_urls_and_objects_comes_to_its_end(tmp_path: Path, clips: Path, web: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience
 from sentiloc.worker.jobs.owner import new_owner
-from tests.support.services import private_redis, wait_for
+from tests.support.services import wait_for
 
 SECONDS, LEASE_SECONDS = 12.0, 30.0
 FIRST_SECONDS = 4.0
@@ -26,12 +25,6 @@ FIRST_SECONDS = 4.0
 WRITING = frozenset(
     {"HSET", "HINCRBY", "ZADD", "ZREM", "XADD", "SET", "DEL", "EXPIRE", "PEXPIRE", "PUBLISH", "SADD"}
 )
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with private_redis(tmp_path_factory.mktemp("redis")) as redis:
-        yield redis.url
 
 
 @pytest.fixture

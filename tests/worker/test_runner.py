@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -38,7 +38,7 @@ from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.runtime.steps import count_step
 from tests.support.media import make_clip
-from tests.support.services import ROOT, private_redis, wait_for
+from tests.support.services import ROOT, wait_for
 
 Work = Callable[[Path, Callable[[str, float], None]], Any]
 
@@ -79,12 +79,6 @@ class OnePipeline(Pipelines):
 
     def get(self, name: str) -> Any:
         return self
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with private_redis(tmp_path_factory.mktemp("redis")) as redis:
-        yield redis.url
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import av
 import pytest
 
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
-from sentiloc.worker.decoder.disposable import disposable_test
-from sentiloc.worker.decoder.selection import Samples, Selection
+from sentiloc.worker.decoder.selection import Samples
 from tests.support.media import make_clip, read_time
+from tests.worker.selecting import choices
 
 LIMITS = DecodeLimits(threads=1)
 EVERY, FEW = DecodeRequest(face_samples=tuple(range(16))), DecodeRequest(face_samples=(4, 11))
@@ -42,20 +42,7 @@ def _pictures(path: Path, request: DecodeRequest) -> tuple[list[bytes], EndOfMed
 
 def _left_out(path: Path, looks: Samples, *, keeps_cuts: bool = False) -> tuple[int, int]:
     """How many packets of pictures a selection leaves out, and how many there are."""
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        is_disposable = disposable_test(container, video)
-        assert is_disposable is not None
-        zero = float((video.start_time or 0) * (video.time_base or 0))
-        selection = Selection(
-            video.index,
-            is_disposable,
-            looks,
-            lambda packet, ticks: None if ticks is None else float(ticks * packet.time_base) - zero,
-            keeps_cuts=keeps_cuts,
-        )
-        selection.begin()
-        chosen = [is_needed for packet, is_needed in selection.of(container.demux(video)) if packet.size]
+    chosen = [is_needed for _, is_needed in choices(path, looks, keeps_cuts=keeps_cuts)]
     return chosen.count(False), len(chosen)
 
 
@@ -100,22 +87,7 @@ def test_pictures_between_the_grid_are_left_out_though_every_slot_is_looked_at(
 
 def test_the_last_pictures_are_decoded(tmp_path: Path) -> None:
     clip = _make(tmp_path / "clip", "b pictures", seconds=3.0)
-    with av.open(str(clip)) as container:
-        video = container.streams.video[0]
-        is_disposable = disposable_test(container, video)
-        assert is_disposable is not None
-        selection = Selection(
-            video.index,
-            is_disposable,
-            _looks(()),
-            lambda packet, ticks: float((ticks or 0) * packet.time_base),
-        )
-        selection.begin()
-        found = [
-            (packet.pts or 0, is_needed)
-            for packet, is_needed in selection.of(container.demux(video))
-            if packet.size
-        ]
+    found = [(packet.pts or 0, is_needed) for packet, is_needed in choices(clip, _looks(()))]
     assert max(found)[1]
     assert not all(is_needed for _, is_needed in found)
 

@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import av
 import onnxruntime as ort
 import pytest
 
@@ -19,11 +18,11 @@ from docs.tools.drawn_clip import draw_clip
 from sentiloc.model.weights import cached_weights
 from sentiloc.worker.children.nursery import Nursery
 from sentiloc.worker.config import RuntimeConfig
-from sentiloc.worker.decoder.disposable import disposable_test
 from sentiloc.worker.decoder.request import DecodeRequest
-from sentiloc.worker.decoder.selection import Samples, Selection
+from sentiloc.worker.decoder.selection import Samples
 from sentiloc.worker.pipelines.base import FeaturePipeline
 from sentiloc.worker.pipelines.registry import load_pipeline
+from tests.worker.selecting import choices
 
 SECONDS, SLACK = 8.0, 1.05
 INPUTS = {"image": "looks of the face detector", "faces": "crops read", "audio": "windows of the network"}
@@ -110,17 +109,5 @@ def _decoded(clip: Path, request: DecodeRequest) -> tuple[int, int]:
         first=0,
         end=None,
     )
-    with av.open(str(clip)) as container:
-        video = container.streams.video[0]
-        is_disposable = disposable_test(container, video)
-        assert is_disposable is not None
-        selection = Selection(
-            video.index,
-            is_disposable,
-            looks,
-            lambda packet, ticks: None if ticks is None else float(ticks * packet.time_base),
-            keeps_cuts=request.find_shots,
-        )
-        selection.begin()
-        chosen = [is_needed for packet, is_needed in selection.of(container.demux(video)) if packet.size]
+    chosen = [is_needed for _, is_needed in choices(clip, looks, keeps_cuts=request.find_shots)]
     return chosen.count(True), len(chosen)

@@ -1,5 +1,5 @@
 import type { RequestOptions } from "./client.js";
-import type { Call, Http, Query } from "./http.js";
+import { type Call, type Http, pause, type Query } from "./http.js";
 import type {
   ApiKeyBody,
   BatchBody,
@@ -239,20 +239,4 @@ export class Webhooks extends Resource {
   async deliveries(id: string, options: RequestOptions = {}): Promise<SentEvent[]> {
     return (await this.read<DeliveriesBody>("GET", this.path(id, "/deliveries"), {}, options)).deliveries;
   }
-}
-
-/** Wait; rejects when the signal is aborted. */
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", stop, { once: true });
-  });
 }
