@@ -70,11 +70,13 @@ def test_a_bad_file_is_one_line_before_training(folder: Path, tmp_path: Path, se
 def test_switches_reach_the_configuration(folder: Path) -> None:
     network = _network(folder, None, "AF", {"stage1": False, "gsp": False, "width": 32})
     assert (network.stage1, network.stage2, network.gsp, network.width) == (False, True, False, 32)
-    table = {"distance": "l1", "pseudo_label": "step", "w": 9, "beta": 0.1, "sc": False, "lambda2": 0.2}
+    table = {"distance": "l1", "pseudo_label": "step", "w": 9, "beta": 0.1, "sc": True, "lambda2": 0.2}
     config = _config(network, {**DEFAULTS, **table, "epochs": 7, "precision": "fp32"})
     for name, value in table.items():
         assert getattr(config.loss, name) == value
     assert (config.epochs, config.batch_size, config.precision) == (7, 16, "fp32")
+    # Options of PSSC are refused without PSSC, so its own switch is tried without them.
+    assert not _config(network, {**DEFAULTS, "sc": False}).loss.sc
 
 
 @pytest.mark.parametrize(("letters", "streams"), [("A", ("audio",)), ("fa", ("audio", "face"))])
