@@ -111,6 +111,10 @@ class Visit:
     def rows(self) -> Locator:
         return self.page.locator("#rows button")
 
+    def row_texts(self) -> list[str]:
+        """What each row says. `inner_text` is empty until `content-visibility: auto` has drawn the row once."""
+        return self.rows().all_text_contents()
+
     def timeline_place(self, seconds: float, below: float) -> tuple[float, float]:
         """Where a moment is on the screen, `below` pixels under the timeline's upper edge."""
         box = self.page.locator("#timeline").bounding_box()

@@ -26,6 +26,7 @@ def test_a_percentage_is_always_a_confidence(visit: Visitor, service: SteadyServ
     stated = {f"{min(99, round(one['confidence'] * 100))} %" for one in found}
     page.mouse.move(*person.timeline_place(found[0]["peak"], 120))
     page.wait_for_selector("#card:not([hidden])")
+    wait_for(lambda: page.inner_text("#rows"))  # empty until the new rows have been drawn once
     texts = [page.inner_text(place) for place in ("#summary", "#rows", "#inspector", "#card")]
     shown = {number for text in texts for number in re.findall(r"\d+ %", text)}
     assert shown and shown <= stated

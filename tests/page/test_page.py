@@ -53,7 +53,7 @@ def test_from_a_file_to_markers_in_resolve_by_mouse(visit: Visitor, clip: Path) 
     page.click("[name=remove]")
     wait_for(lambda: person.rows().count() == found - 1)
     page.mouse.dblclick(*person.timeline_place(middle, BELOW_AXIS))
-    assert "Negative" in page.locator("#rows button[aria-current=true]").inner_text()
+    assert "Negative" in (page.text_content("#rows button[aria-current=true]") or "")
     end = page.input_value("[name=end]")
     edge = person.timeline_place(seconds(end), NEGATIVE_LANE)
     drag(page, edge, (edge[0] - 40, edge[1]))
@@ -144,14 +144,14 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     service.wait_ended(job)
     person = visit().open_result(job)
     page = person.page
-    before = person.rows().all_inner_texts()
+    before = person.row_texts()
     person.rows().first.click()
     for key in ("Delete", "Home", "a", "m", "x"):
         page.keyboard.press(key)
     page.wait_for_selector("#threshold:disabled")
     for _ in range(4):
         page.keyboard.press("Control+z")
-    wait_for(lambda: person.rows().all_inner_texts() == before)
+    wait_for(lambda: person.row_texts() == before)
     page.wait_for_selector("#undo:disabled")
     for _ in range(4):
         page.click("#redo")
@@ -162,12 +162,12 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     assert kept["segments"][0]["start"] == 0
 
     again = visit().open_result(job)
-    wait_for(lambda: again.rows().all_inner_texts() == person.rows().all_inner_texts())
+    wait_for(lambda: again.row_texts() == person.row_texts())
     again.page.click("#rows li:first-child button")
     again.page.keyboard.press("Delete")
     wait_for(lambda: again.rows().count() == len(kept["segments"]) - 1)
     again.page.click("#discard")
-    wait_for(lambda: again.rows().all_inner_texts() == before)
+    wait_for(lambda: again.row_texts() == before)
     again.page.click("#undo")
     again.page.click("#undo")
 
@@ -182,13 +182,13 @@ def own_job(service: SteadyService, clip: Path) -> str:
 
 def move_end(person: Visit) -> None:
     """Move the end of the first segment to the moment half a second after its start, and wait until it is shown."""
-    before = person.rows().all_inner_texts()
+    before = person.row_texts()
     person.rows().first.click()
     person.page.wait_for_selector("#rows button[aria-current=true]")
     for key in ("ArrowRight",) * 12:
         person.page.keyboard.press(key)
     person.page.keyboard.press("o")
-    wait_for(lambda: person.rows().all_inner_texts() != before)
+    wait_for(lambda: person.row_texts() != before)
     person.page.wait_for_selector("#save:enabled")
 
 
@@ -217,14 +217,14 @@ def test_discarding_brings_the_model_s_result_back(
     visit: Visitor, service: SteadyService, own_job: str
 ) -> None:
     person = visit().open_result(own_job)
-    before = person.rows().all_inner_texts()
+    before = person.row_texts()
     move_end(person)
     person.page.click("#save")
     person.page.wait_for_selector("#save:disabled")
     person.page.click("#discard")
     person.page.click("#save")
     person.page.wait_for_selector("#save:disabled")
-    wait_for(lambda: person.rows().all_inner_texts() == before)
+    wait_for(lambda: person.row_texts() == before)
     assert service.client.get(f"/jobs/{own_job}/feedback").json() == {"feedback": []}
 
 
@@ -243,17 +243,17 @@ def test_the_model_is_right_only_where_somebody_says_so(
 
 def test_unsaved_corrections_survive_the_way_back(visit: Visitor, own_job: str) -> None:
     person = visit().open_result(own_job)
-    before = person.rows().all_inner_texts()
+    before = person.row_texts()
     move_end(person)
-    changed = person.rows().all_inner_texts()
+    changed = person.row_texts()
     assert changed != before
     person.page.click("#home")
     person.page.wait_for_selector("#intake:not([hidden])")
     person.open_result(own_job)
-    wait_for(lambda: person.rows().all_inner_texts() == changed)
+    wait_for(lambda: person.row_texts() == changed)
     person.page.wait_for_selector("#save:enabled")
     person.page.click("#undo")
-    wait_for(lambda: person.rows().all_inner_texts() == before)
+    wait_for(lambda: person.row_texts() == before)
 
 
 def test_a_second_tab_does_not_overwrite_the_first(
