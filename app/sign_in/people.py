@@ -9,7 +9,7 @@ from typing import Any
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.settings import Settings
-from sentiloc.app.sign_in_settings import EVERYBODY
+from sentiloc.app.settings.sign_in import EVERYBODY
 
 _ID_LENGTH = 32
 _LONGEST_NAME = 255

@@ -23,8 +23,8 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from sentiloc.app.settings import Settings
+from sentiloc.app.settings.service import LOOPBACK_NAMES
 from sentiloc.app.sign_in.attempts import Attempt, SignInFailed
-from sentiloc.app.sign_in_settings import LOOPBACK_NAMES
 
 ALGORITHMS = (
     "RS256",

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
+from sentiloc.app.settings.service import LOOPBACK_NAMES
+
 EVERYBODY = "*"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _Scope = Literal["read", "write", "metrics", "admin"]
 _KeyId = Annotated[str, Field(pattern="^[a-z0-9]{1,64}$")]
 

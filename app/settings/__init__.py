@@ -1,0 +1,68 @@
+"""The settings of the service, read from environment variables `SENTILOC_*`. API, worker and CLI share them.
+
+Each module holds the settings of one theme. Sizes are bytes and times are seconds, unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Self
+
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
+
+from sentiloc.app.settings.media import MediaSettings
+from sentiloc.app.settings.models import ModelSettings
+from sentiloc.app.settings.requests import RequestSettings
+from sentiloc.app.settings.service import ROOT_PATH, ServiceSettings
+from sentiloc.app.settings.sign_in import SignInSettings
+from sentiloc.app.settings.stores import StoreSettings
+from sentiloc.app.settings.webhooks import WebhookSettings
+from sentiloc.app.settings.work import WorkSettings
+
+__all__ = ["ROOT_PATH", "Settings", "get_settings"]
+
+
+class Settings(
+    # Pydantic collects fields from the last base to the first, so the service's own come first.
+    SignInSettings,
+    WorkSettings,
+    ModelSettings,
+    WebhookSettings,
+    MediaSettings,
+    RequestSettings,
+    StoreSettings,
+    ServiceSettings,
+):
+    """Every setting of the service, checked together."""
+
+    model_config = SettingsConfigDict(env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse settings that contradict each other."""
+        orders = (
+            ("webhook_backoff_seconds", "webhook_backoff_max_seconds"),
+            ("fault_pause_seconds", "fault_pause_max_seconds"),
+            ("upload_idle_seconds", "upload_expiry_seconds"),
+            ("thumbnail_seconds", "job_time_limit_seconds"),
+            ("fetch_seconds", "job_time_limit_seconds"),
+            ("shutdown_grace_seconds", "job_time_limit_seconds"),
+            # One thread uses at most a second of processor time a second.
+            ("stall_cpu_seconds", "stall_busy_seconds"),
+            ("stall_seconds", "stall_busy_seconds"),
+            ("stall_busy_seconds", "job_time_limit_seconds"),
+            ("model_load_seconds", "job_time_limit_seconds"),
+        )
+        for smaller, larger in orders:
+            if getattr(self, smaller) > getattr(self, larger):
+                raise ValueError(f"{smaller} must not be greater than {larger}")
+        if self.oidc_issuer is not None and not self.keys_required:
+            raise ValueError("oidc_issuer needs a server that asks for keys: set SENTILOC_API_KEYS=on")
+        return self
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of the process, read once."""
+    return Settings()

@@ -1,0 +1,27 @@
+"""The model and the hardware that runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class ModelSettings(BaseSettings):
+    """The model and the hardware that runs it."""
+
+    models_dir: Path | None = Field(
+        None, description="Folder of model packages; default: the shipped packages"
+    )
+    model: str = Field("fsenet-starter", description="Model package of jobs that do not name one")
+    device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
+    precision: Literal["float32", "bfloat16", "float16", "int8"] = Field(
+        "float32",
+        description="Precision of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt",
+    )
+    gpu_memory_bytes: int | None = Field(None, gt=0, description="Maximum GPU memory of the visual network")
+    threads: int | None = Field(
+        None, ge=1, description="Inference threads; default: the number of CPUs that the process may use"
+    )

@@ -1,0 +1,95 @@
+"""The address of the service, who may call it, its logs and its traces."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+ROOT_PATH = r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}"
+"""A path under which a proxy serves this service: empty, or segments that do not consist of dots alone."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class ServiceSettings(BaseSettings):
+    """The address of the service, who may call it, its logs and its traces."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="A second port that answers only `/healthz`, however busy the first one is; default: none",
+    )
+    root_path: str = Field(
+        "",
+        max_length=200,
+        pattern=f"^{ROOT_PATH}$",
+        description="Path under which a proxy serves this service, such as /sentiloc; X-Forwarded-Prefix overrides it",
+    )
+    trusted_proxies: list[str] = Field(
+        [],
+        description=(
+            "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Prefix are trusted, as a JSON list; "
+            "default: none"
+        ),
+    )
+    allowed_hosts: list[str] | None = Field(
+        None,
+        description=(
+            'Names by which this service may be called, as a JSON list, or ["*"]; default: the loopback names if no '
+            "keys are needed, else every name"
+        ),
+    )
+    cors_origins: list[str] = Field(
+        [],
+        description="Web origins that may use the API from a browser, as a JSON list; default: only its own page",
+    )
+    embed_ancestors: list[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.*:-]+$")]] = Field(
+        [],
+        description="Sites that may frame the player of a shared link, as a JSON list; default: this server",
+    )
+    api_keys: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether requests need an API key; auto: unless the server listens on a loopback address",
+    )
+    key_rate_per_minute: int = Field(
+        1200, ge=1, description="Default rate limit of keys made with `sentiloc keys create`"
+    )
+    bad_keys_per_minute: int = Field(
+        20, ge=1, description="Failed logins per minute that one address may have"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    audit_log: Path | None = Field(
+        None,
+        description="File for the audit log, JSON lines that say who did what and when, without content; default: none",
+    )
+    tracing: bool = Field(False, description="Send OpenTelemetry traces; the variables OTEL_… say where")
+
+    @property
+    def host_names(self) -> frozenset[str] | None:
+        """Names that a `Host` header may hold; None for every name."""
+        if self.allowed_hosts is not None:
+            return (
+                None if "*" in self.allowed_hosts else frozenset(name.lower() for name in self.allowed_hosts)
+            )
+        if self.keys_required or not _is_loopback(self.host):
+            return None
+        return frozenset({*LOOPBACK_NAMES, self.host.strip("[]").lower()})
+
+    @property
+    def keys_required(self) -> bool:
+        """True if requests need an API key."""
+        return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

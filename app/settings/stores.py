@@ -1,0 +1,56 @@
+"""Where videos, results and job records are stored, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class StoreSettings(BaseSettings):
+    """Where videos, results and job records are stored, and for how long."""
+
+    data_dir: Path = Path("sentiloc-data")
+    storage_url: str | None = Field(
+        None, description="Where videos and results are stored: s3://bucket/prefix; default: the data folder"
+    )
+    storage_endpoint: str | None = Field(None, description="URL of an S3-compatible server; default: AWS")
+    storage_public_endpoint: str | None = Field(
+        None,
+        description="The URL at which clients reach that server, for presigned links; default: storage_endpoint",
+    )
+    storage_region: str = "us-east-1"
+    redis_url: str | None = Field(
+        None,
+        description="redis://, rediss:// or unix://, or redis+sentinel://host:port,host:port/PRIMARY; default: "
+        "`sentiloc serve` starts a private store",
+    )
+    redis_wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="Replicas that must hold a new job before it is accepted; 1 or more, so that a lost primary "
+        "loses no job",
+    )
+    redis_prefix: str = Field(
+        "sentiloc:", description="Prefix of every Redis key, so that services can share a Redis"
+    )
+    keep_uploads_seconds: float = Field(
+        7 * 86_400, ge=0, description="Time from a job's end to the deletion of its video; 0: never"
+    )
+    keep_results_seconds: float = Field(
+        30 * 86_400, ge=0, description="Time from a job's end to the deletion of its result; 0: never"
+    )
+    keep_records_seconds: float = Field(
+        90 * 86_400, ge=0, description="Time from a job's end to the deletion of its record; 0: never"
+    )
+    max_orphans: int = Field(
+        100,
+        ge=0,
+        description="If most files have no job, a sweep deletes at most this many; with more it deletes nothing",
+    )
+
+    @property
+    def features_dir(self) -> Path:
+        """The folder of the worker's feature cache."""
+        return self.data_dir / "features"
