@@ -14,7 +14,7 @@ import pytest
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from sentiloc.client import account, errors, models, reels, results
+from sentiloc.client import account, errors, models, reels, results, service
 from sentiloc.client.decoding import decode, encode
 from sentiloc.model.errors import ErrorCode
 
@@ -38,18 +38,18 @@ KINDS: dict[str, type] = {
     "Failure": models.Failure,
     "Feedback": models.Feedback,
     "FeedbackList": models.FeedbackList,
-    "FormatBody": models.ResultFormat,
-    "InstalledModel": models.InstalledModel,
+    "FormatBody": service.ResultFormat,
+    "InstalledModel": service.InstalledModel,
     "JobBody": models.Job,
     "JobListBody": models.JobPage,
     "JobOptions": models.JobOptions,
     "KeptFeedback": models.KeptFeedback,
-    "LimitsBody": models.Limits,
+    "LimitsBody": service.Limits,
     "Links": models.Links,
     "ModelBody": results.ResultModel,
     "OptionsBody": results.CutWith,
     "PresignBody": models.PresignedForm,
-    "ReadyBody": models.Readiness,
+    "ReadyBody": service.Readiness,
     "ResultBody": results.Result,
     "SegmentBody": results.Segment,
     "SoundBody": results.Sound,
@@ -59,7 +59,7 @@ KINDS: dict[str, type] = {
     "Webhook": models.Webhook,
     "WebhookLog": models.WebhookLog,
     "WithoutBody": results.Without,
-    "WorkerBody": models.Worker,
+    "WorkerBody": service.Worker,
 }
 
 

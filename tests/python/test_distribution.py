@@ -25,7 +25,7 @@ NEEDED = (
     "app/jobs/options.py",
     "app/web/index.html",
     "cli/main.py",
-    "client/synchronous.py",
+    "client/synchronous/client.py",
     "exported/fsenet-starter/fsenet.onnx",
     "exported/expression/spec.json",
     "model/spec.py",

@@ -34,12 +34,10 @@ from .models import (
     FeedbackPoint,
     FeedbackSegment,
     Filters,
-    InstalledModel,
     Job,
     JobOptions,
     JobPage,
     JobState,
-    Limits,
     TimelineOptions,
     TimeRange,
     Webhook,
@@ -48,6 +46,7 @@ from .models import (
 from .reels import Clip, Highlight, HighlightOptions, Highlights, Reel, ReelOptions
 from .results import Curve, Result, Segment, Sound
 from .retries import Retry
+from .service import InstalledModel, Limits
 from .synchronous import Client
 from .version import __version__
 

@@ -20,27 +20,24 @@ from .models import (
     Feedback,
     FeedbackList,
     Filters,
-    InstalledModel,
     Job,
     JobOptions,
     JobPage,
     KeptFeedback,
-    Limits,
-    Readiness,
-    ResultFormat,
     TimelineOptions,
     WebhookLog,
 )
 from .results import Curve, Result
 from .retries import parse_retry_after
+from .service import InstalledModel, Limits, Readiness, ResultFormat
 from .uploads import Body, FormBody, Progress, Video, VideoFile
 from .version import __version__
 
 T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/v1"
-_PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
 """The version of the API that this client was written for."""
+_PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 # Event streams send a heartbeat every ten seconds; after three missed ones the connection is dead.
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)

@@ -1,0 +1,68 @@
+"""Methods of `AsyncClient` for batches: many videos sent together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+
+from .. import batches
+from ..batches import Batch, BatchItem, BatchLine, BatchPage
+from ..models import JobOptions, Webhook
+from .transport import AsyncTransport
+
+_POLL_SECONDS = 2.0
+
+
+class AsyncBatches(AsyncTransport):
+    """Batches of jobs."""
+
+    async def submit_batch(
+        self,
+        items: Sequence[BatchItem],
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        webhook: Webhook | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Send many videos in one request with the same options: all of them become jobs (`job_ids`), or none."""
+        return await self._send(batches.submit(items, options, name, webhook, idempotency_key))
+
+    async def batch(self, batch_id: str) -> Batch:
+        """The current state of the batch."""
+        return await self._send(batches.get(batch_id))
+
+    async def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
+        """Poll until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        ends_at = None if timeout is None else monotonic() + timeout
+        while (found := await self.batch(batch_id)).state != "finished":
+            if ends_at is not None and monotonic() + _POLL_SECONDS > ends_at:
+                raise TimeoutError(f"batch {batch_id} is at {found.progress:.0%} after {timeout:g} seconds")
+            await asyncio.sleep(_POLL_SECONDS)
+        return found
+
+    async def list_batches(self, *, limit: int = 20, cursor: str | None = None) -> BatchPage:
+        """One page of batches, newest first."""
+        return await self._send(batches.page(limit, cursor))
+
+    async def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
+        """The state and result of every item, in the order of the items."""
+        return await self._send(batches.results(batch_id))
+
+    async def batch_result_lines(self, batch_id: str) -> str:
+        """The same as JSON, one object a line, as the server wrote it."""
+        return await self._send(batches.result_lines(batch_id))
+
+    async def export_batch(self, batch_id: str, name: str) -> bytes:
+        """Every result in one of `formats()`, or `json`, as a zip archive."""
+        return await self._send(batches.export(batch_id, name))
+
+    async def cancel_batch(self, batch_id: str) -> Batch:
+        """Cancel the jobs that have not ended. Never deletes anything."""
+        return await self._send(batches.cancel(batch_id))
+
+    async def delete_batch(self, batch_id: str) -> None:
+        """Delete the batch with its jobs and their files, in any state."""
+        while not await self._send(batches.delete(batch_id)):
+            pass

@@ -1,0 +1,115 @@
+"""Sends the calls of `AsyncClient`: connections, retries, uploads in steps, event streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from .. import calls, sending
+from ..errors import ClientError
+from ..events import EventLines
+from ..models import Event, Job
+from ..retries import Attempts, Retry
+
+T = TypeVar("T")
+
+
+class AsyncTransport:
+    """Sends calls to one server, with retries."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        retry: Retry | None = None,
+        timeout: httpx.Timeout | float = calls.DEFAULT_TIMEOUT,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(
+            **calls.connection(server, api_key), timeout=timeout, transport=transport
+        )
+        self._retry = retry or Retry()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return str(self._http.base_url)
+
+    async def _listen(
+        self, job_id: str, lines: EventLines, attempts: Attempts
+    ) -> AsyncGenerator[Event, None]:
+        path, headers = calls.events_path(job_id), lines.begin()
+        async with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
+            if response.status_code != 200:
+                await response.aread()
+                lines.ended = response.status_code == 204
+                await asyncio.sleep(attempts.after(response) or 0.0)
+                return
+            async for line in response.aiter_lines():
+                event = lines.feed(line)
+                if event is not None:
+                    attempts.begin_again()
+                    yield event
+                if lines.ended:
+                    return
+
+    async def _follow(self, steps: sending.Steps) -> Job:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = None
+                    if isinstance(step, float):
+                        await asyncio.sleep(step)
+                    else:
+                        answer = await self._send(step)
+                except ClientError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            job: Job = end.value
+            return job
+
+    async def _send(self, call: calls.Call[T]) -> T:
+        attempts = Attempts(self._retry, repeatable=call.repeatable)
+        while True:
+            try:
+                response = await self._request(call)
+            except httpx.TransportError as error:
+                delay = attempts.after_error(error)
+            else:
+                wait = None if response.status_code in call.accepted else attempts.after(response)
+                if wait is None:
+                    return call.parse(response)
+                delay = wait
+            await asyncio.sleep(delay)
+
+    async def _request(self, call: calls.Call[T]) -> httpx.Response:
+        content = None if call.body is None else call.body.achunks()
+        if call.foreign:
+            async with httpx.AsyncClient(timeout=self._http.timeout) as http:
+                return await http.request(call.method, call.path, headers=call.headers, content=content)
+        return await self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            headers=call.headers,
+            json=call.json,
+            content=content,
+        )

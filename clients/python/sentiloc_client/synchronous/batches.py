@@ -1,0 +1,69 @@
+# Generated from `asynchronous` by `clients/python/unasync.py`: change that one.
+"""Methods of `Client` for batches: many videos sent together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from time import monotonic
+
+from .. import batches
+from ..batches import Batch, BatchItem, BatchLine, BatchPage
+from ..models import JobOptions, Webhook
+from .transport import Transport
+
+_POLL_SECONDS = 2.0
+
+
+class Batches(Transport):
+    """Batches of jobs."""
+
+    def submit_batch(
+        self,
+        items: Sequence[BatchItem],
+        options: JobOptions | None = None,
+        *,
+        name: str | None = None,
+        webhook: Webhook | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Send many videos in one request with the same options: all of them become jobs (`job_ids`), or none."""
+        return self._send(batches.submit(items, options, name, webhook, idempotency_key))
+
+    def batch(self, batch_id: str) -> Batch:
+        """The current state of the batch."""
+        return self._send(batches.get(batch_id))
+
+    def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
+        """Poll until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        ends_at = None if timeout is None else monotonic() + timeout
+        while (found := self.batch(batch_id)).state != "finished":
+            if ends_at is not None and monotonic() + _POLL_SECONDS > ends_at:
+                raise TimeoutError(f"batch {batch_id} is at {found.progress:.0%} after {timeout:g} seconds")
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def list_batches(self, *, limit: int = 20, cursor: str | None = None) -> BatchPage:
+        """One page of batches, newest first."""
+        return self._send(batches.page(limit, cursor))
+
+    def batch_results(self, batch_id: str) -> tuple[BatchLine, ...]:
+        """The state and result of every item, in the order of the items."""
+        return self._send(batches.results(batch_id))
+
+    def batch_result_lines(self, batch_id: str) -> str:
+        """The same as JSON, one object a line, as the server wrote it."""
+        return self._send(batches.result_lines(batch_id))
+
+    def export_batch(self, batch_id: str, name: str) -> bytes:
+        """Every result in one of `formats()`, or `json`, as a zip archive."""
+        return self._send(batches.export(batch_id, name))
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Cancel the jobs that have not ended. Never deletes anything."""
+        return self._send(batches.cancel(batch_id))
+
+    def delete_batch(self, batch_id: str) -> None:
+        """Delete the batch with its jobs and their files, in any state."""
+        while not self._send(batches.delete(batch_id)):
+            pass

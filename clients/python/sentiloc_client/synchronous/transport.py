@@ -1,0 +1,112 @@
+# Generated from `asynchronous` by `clients/python/unasync.py`: change that one.
+"""Sends the calls of `Client`: connections, retries, uploads in steps, event streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from .. import calls, sending
+from ..errors import ClientError
+from ..events import EventLines
+from ..models import Event, Job
+from ..retries import Attempts, Retry
+
+T = TypeVar("T")
+
+
+class Transport:
+    """Sends calls to one server, with retries."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        retry: Retry | None = None,
+        timeout: httpx.Timeout | float = calls.DEFAULT_TIMEOUT,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(**calls.connection(server, api_key), timeout=timeout, transport=transport)
+        self._retry = retry or Retry()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return str(self._http.base_url)
+
+    def _listen(self, job_id: str, lines: EventLines, attempts: Attempts) -> Generator[Event, None]:
+        path, headers = calls.events_path(job_id), lines.begin()
+        with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
+            if response.status_code != 200:
+                response.read()
+                lines.ended = response.status_code == 204
+                time.sleep(attempts.after(response) or 0.0)
+                return
+            for line in response.iter_lines():
+                event = lines.feed(line)
+                if event is not None:
+                    attempts.begin_again()
+                    yield event
+                if lines.ended:
+                    return
+
+    def _follow(self, steps: sending.Steps) -> Job:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = None
+                    if isinstance(step, float):
+                        time.sleep(step)
+                    else:
+                        answer = self._send(step)
+                except ClientError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            job: Job = end.value
+            return job
+
+    def _send(self, call: calls.Call[T]) -> T:
+        attempts = Attempts(self._retry, repeatable=call.repeatable)
+        while True:
+            try:
+                response = self._request(call)
+            except httpx.TransportError as error:
+                delay = attempts.after_error(error)
+            else:
+                wait = None if response.status_code in call.accepted else attempts.after(response)
+                if wait is None:
+                    return call.parse(response)
+                delay = wait
+            time.sleep(delay)
+
+    def _request(self, call: calls.Call[T]) -> httpx.Response:
+        content = None if call.body is None else call.body.chunks()
+        if call.foreign:
+            with httpx.Client(timeout=self._http.timeout) as http:
+                return http.request(call.method, call.path, headers=call.headers, content=content)
+        return self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            headers=call.headers,
+            json=call.json,
+            content=content,
+        )
