@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.details import Details, best_moments, details_of, moment_of
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import list_packages, load_package, shipped_models_dir
@@ -17,9 +18,10 @@ from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
 from sentiloc.model.results.task_result import AnyResult, SeriesCurve, labels_of, recut_any, task_of
 from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Segment, VideoInfo
-from sentiloc.worker.config import CacheConfig, RuntimeConfig
+from sentiloc.worker.config import CacheConfig, RuntimeConfig, ThumbnailConfig
 from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
 from sentiloc.worker.pipelines.registry import open_pipeline
+from sentiloc.worker.pipelines.thumbnails import make_thumbnails
 from sentiloc.worker.runtime.device import Device
 
 Progress = Callable[[str, float], None]
@@ -99,6 +101,7 @@ class Result:
         start_timecode: str | None = None,
         drop_frame: bool | None = None,
         fps: float | None = None,
+        video: str | Path | None = None,
     ) -> str:
         """The result as text in one of `sentiloc.formats()`, such as `edl`, `csv` or `otio`.
 
@@ -108,6 +111,8 @@ class Result:
                 video's own.
             drop_frame: Whether timecode drops frame numbers, at 29.97 and 59.94; default: as the video does.
             fps: Frames per second of the timeline, one of the standard rates; default: the video's.
+            video: The video file, from which the report `html` takes the pictures of the best moments; default: the
+                report has no pictures.
 
         Raises:
             SentilocError: There is no such format, or the timeline options are impossible.
@@ -118,7 +123,8 @@ class Result:
             detail = f"no format {name!r}; there are: {', '.join(formats())}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
         options = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
-        return FORMATS[name].render(self._timeline(options))
+        details = self._details(video) if FORMATS[name].wants_details else None
+        return FORMATS[name].render(self._timeline(options, details))
 
     def notes(self, name: str) -> list[str]:
         """One sentence for each thing that a format cannot represent exactly.
@@ -127,7 +133,14 @@ class Result:
         """
         return [] if name == "json" else FORMATS[name].notes(self._timeline(TimelineOptions()))
 
-    def _timeline(self, options: TimelineOptions) -> Timeline:
+    def _details(self, video: str | Path | None) -> Details:
+        """The details of a report. Pictures that cannot be made are left out."""
+        best = best_moments(self.segments) if video is not None else []
+        peaks, limits = [segment.peak for segment in best], RuntimeConfig().decode_limits
+        made = make_thumbnails(Path(video or ""), peaks, ThumbnailConfig(), limits, lambda: None)
+        return details_of(self.document, dict(zip(map(moment_of, best), made, strict=False)))
+
+    def _timeline(self, options: TimelineOptions, details: Details | None = None) -> Timeline:
         document = self.document
         try:
             return make_timeline(
@@ -137,6 +150,7 @@ class Result:
                 kind=self.task,
                 labels=labels_of(document),
                 options=options,
+                details=details,
             )
         except TimelineError as error:
             raise SentilocError(ErrorCode.INVALID_DATA, str(error)) from error

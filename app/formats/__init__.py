@@ -25,7 +25,8 @@ def _otio_json(timeline: Timeline) -> str:
 class Format:
     """An output format: its title, media type, file name suffix and the function that writes it.
 
-    `notes` returns one sentence for each thing that the format cannot represent exactly.
+    `notes` returns one sentence for each thing that the format cannot represent exactly. `wants_details` tells that the
+    format shows `Timeline.details`.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Format:
     render: Callable[[Timeline], str]
     qualifier: str = ""
     notes: Callable[[Timeline], list[str]] = _no_notes
+    wants_details: bool = False
 
     def file_name(self, video_name: str) -> str:
         """`holiday.mp4` as `holiday.edl`, or as `holiday.premiere.csv` where another format has the same ending."""
@@ -94,6 +96,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             media_type="text/html",
             extension="html",
             render=report.html_report,
+            wants_details=True,
         ),
         "eaf": Format(
             title="ELAN annotations",

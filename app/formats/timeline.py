@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from sentiloc.app.formats.details import Details
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
 
@@ -119,7 +120,8 @@ class Timeline:
     """A video with its title and its segments, in seconds and in frames.
 
     `start` is the number of the first frame, `source_start` that of the first frame in the video file's own timecode.
-    `kind` is the kind of label: sentiment, emotion or expression. `labels` are all possible labels.
+    `kind` is the kind of label: sentiment, emotion or expression. `labels` are all possible labels. `details` are for
+    the report.
     """
 
     title: str
@@ -130,6 +132,7 @@ class Timeline:
     segments: tuple[Segment, ...]
     kind: str = "sentiment"
     labels: tuple[str, ...] = ()
+    details: Details | None = None
 
     @property
     def frames(self) -> int:
@@ -158,6 +161,7 @@ def make_timeline(
     kind: str = "sentiment",
     labels: Sequence[str] = (),
     options: TimelineOptions | None = None,
+    details: Details | None = None,
 ) -> Timeline:
     """Put segments on a timeline of a legal rate; raises TimelineError for impossible options."""
     options = options or TimelineOptions()
@@ -174,6 +178,7 @@ def make_timeline(
         segments=cut,
         kind=kind,
         labels=tuple(dict.fromkeys((*labels, *(segment.label for segment in cut)))),
+        details=details,
     )
 
 

@@ -181,7 +181,7 @@ class _Writer:
     def _text(self, video: Path, result: Result) -> bytes:
         for note in result.notes(self._format):
             typer.echo(f"sentiloc: {video}: {note}", err=True)
-        return result.to(self._format, **self._counting).encode()
+        return result.to(self._format, **self._counting, video=video).encode()
 
     def fail(self, video: Path, error: SentilocError) -> None:
         """Report why a video has no result."""

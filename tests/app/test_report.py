@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from html.parser import HTMLParser
+from typing import Any
+
+import pytest
 
 from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.details import Details, details_of
 from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.schemas.tasks import EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS
+from sentiloc.model.proposals.rule import fuse
+from sentiloc.model.results.result import parse_result
+from sentiloc.model.results.task_result import labels_of, parse_any
+from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Evidence, Segment, VideoInfo
 
 VIDEO = VideoInfo(duration=90.0, fps=25.0, width=640, height=360, has_audio=True, timebase="25")
@@ -30,11 +42,13 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.outside: list[str] = []
         self.words: list[str] = []
+        self.paths: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.outside += [str(value) for name, value in attrs if name in ("src", "href", "action")]
+        self.paths += [str(value) for name, value in attrs if name == "d"]
 
     def handle_data(self, data: str) -> None:
         self.words.append(data.strip())
@@ -62,3 +76,64 @@ def test_a_title_cannot_add_markup() -> None:
 
 def test_a_video_in_which_nothing_stands_out() -> None:
     assert "Nothing stands out." in report(segments=()).words
+
+
+CURVES = {"negative": (0.1, 0.2, 0.7), "positive": (0.5, 0.9, 0.1)}
+JPEG = b"\xff\xd8\xff\xe0 a picture"
+
+
+def detailed(**changes: Any) -> Page:
+    """The report of a result with curves, a warning, and a picture of the first segment."""
+    details = Details(
+        **{
+            "step": 30.0,
+            "curves": CURVES,
+            "model": "fsenet-starter 2.1.0",
+            "threshold": 0.4,
+            "warnings": (ResultWarning(code="undecodable", detail="Pictures are damaged.", start=40.0, end=42.0),),
+            "pictures": {("positive", 12.0): JPEG},
+            **changes,
+        }
+    )
+    timeline = make_timeline("a.mp4", VIDEO, SEGMENTS, labels=("negative", "positive"), details=details)
+    return Page(FORMATS["html"].render(timeline))
+
+
+def test_pictures_are_inside_the_page() -> None:
+    page = detailed()
+    [source] = page.outside
+    assert source == f"data:image/jpeg;base64,{b64encode(JPEG).decode()}"
+    assert "because of the face and the voice" in page.words
+    assert "img" not in detailed(pictures={}).tags
+
+
+def test_the_curve_fills_its_lane_and_points_down_for_the_second_label() -> None:
+    page = detailed()
+    up, down = (path for path in page.paths if path.endswith("Z"))
+    base, first, second, third, end = (float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", up))
+    assert base == end  # the positive curve stands on the axis
+    assert [base - first, base - second, base - third] == pytest.approx([34 * 5 / 9, 34, 34 / 9], abs=0.1)
+    base, *below = (float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", down))
+    assert [y - base for y in below[:3]] == pytest.approx([34 / 9, 34 * 2 / 9, 34 * 7 / 9], abs=0.1)
+
+
+def test_it_says_what_could_not_be_read_and_where() -> None:
+    text = " ".join(detailed().words)
+    assert "Pictures are damaged. (00:00:40:00 to 00:00:42:00)" in text
+    assert "Model: fsenet-starter 2.1.0. Segments below 40% are not shown." in text
+
+
+def test_the_details_of_a_result_are_its_curve_its_warnings_and_its_model() -> None:
+    result = parse_result(EXAMPLE_RESULT)
+    details = details_of(result, {})
+    scores = result.curve.frame_scores()
+    assert details.curves["positive"] == tuple(fuse(scores.scores, scores.saliency)[:, 1].tolist())
+    assert details.model == f"{result.model.name} {result.model.version}"
+
+
+@pytest.mark.parametrize("example", [EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS])
+def test_other_tasks_have_a_curve_for_each_label(example: dict[str, Any]) -> None:
+    result = parse_any(example)
+    details = details_of(result, {})
+    assert set(details.curves) == set(labels_of(result))
+    assert {len(values) for values in details.curves.values()} == {len(next(iter(result.curve.series.values())))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from sentiloc.app.formats import FORMATS
+from sentiloc.app.formats.details import Details, Moment, best_moments, details_of, moment_of
 from sentiloc.app.formats.media_types import video_type
 from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.app.http.accept import choose
@@ -43,7 +45,8 @@ from sentiloc.app.schemas.tasks import (
     ExpressionResultBody,
 )
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.model.errors import ErrorCode
+from sentiloc.app.storage.local import thumbnail_key
+from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import parse_result
 from sentiloc.model.results.task_result import AnyResult, labels_of, recut_any, task_of
 
@@ -183,13 +186,29 @@ def file_of(services: Services, record: JobRecord, cut: Cut) -> ResultFile:
         content = json.dumps(json_of(services, record, cut), allow_nan=False).encode()
         return ResultFile(name=f"{stem}.json", media_type=JSON_TYPE, content=content)
     known = FORMATS[name]
-    timeline = _timeline(_cut(services, record, cut)[1], record.source_name, cut.timeline)
+    stored, found = _cut(services, record, cut)
+    details = details_of(found, _pictures(services, record, stored, found)) if known.wants_details else None
+    timeline = _timeline(found, record.source_name, cut.timeline, details)
     return ResultFile(
         name=known.file_name(record.source_name),
         media_type=known.media_type,
         content=known.render(timeline).encode(),
         notes=tuple(known.notes(timeline)),
     )
+
+
+def _pictures(
+    services: Services, record: JobRecord, stored: AnyResult, found: AnyResult
+) -> dict[Moment, bytes]:
+    """The stored pictures of the best moments. A picture that is not there is left out."""
+    wanted = {moment_of(segment) for segment in best_moments(found.segments)}
+    pictures = {}
+    for index, segment in enumerate(stored.segments[: record.thumbnails]):
+        if moment_of(segment) in wanted:
+            with suppress(SentilocError):
+                key = thumbnail_key(record.id, record.attempt, index)
+                pictures[moment_of(segment)] = services.storage.read(key)
+    return pictures
 
 
 def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, AnyResult]:
@@ -265,7 +284,9 @@ def negotiate(accept: str) -> str:
     return names[choose(accept, list(names)) or JSON_TYPE]
 
 
-def _timeline(found: AnyResult, source_name: str, options: TimelineOptions) -> Timeline:
+def _timeline(
+    found: AnyResult, source_name: str, options: TimelineOptions, details: Details | None
+) -> Timeline:
     try:
         return make_timeline(
             source_name,
@@ -274,6 +295,7 @@ def _timeline(found: AnyResult, source_name: str, options: TimelineOptions) -> T
             kind=task_of(found),
             labels=labels_of(found),
             options=options,
+            details=details,
         )
     except TimelineError as error:
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, str(error)) from error
