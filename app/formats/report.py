@@ -21,7 +21,11 @@ _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; color: #14202c; background: #fff; max-width: 60rem; margin: 2rem auto;
 padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem; }
-h2 { break-after: avoid; } p { margin: .3rem 0; } .soft { color: #4a5868; } svg { width: 100%; height: auto; }
+h2 { break-after: avoid; } p { margin: .3rem 0; } .soft { color: #4a5868; } svg { display: block; width: 100%; }
+.lanes { display: grid; gap: 6px; } .mirrored { gap: 0; } .lane { position: relative; background: #f0f3f6; }
+.lane.down { border-top: 1px solid #4a5868; } .lane span { position: absolute; left: .3rem; top: 18px; font-size: 11px;
+line-height: 1.2; padding: 0 3px; background: #ffffffcc; color: #14202c; }
+.lane.down span { top: auto; bottom: 18px; } .axis { display: flex; justify-content: space-between; font-size: 12px; }
 .moments { display: grid; grid-template-columns: repeat(3, 1fr); gap: .9rem; list-style: none; margin: 0; padding: 0; }
 .moments li { break-inside: avoid; font-variant-numeric: tabular-nums; }
 .moments img { display: block; width: 100%; aspect-ratio: 16 / 9; object-fit: contain; background: #14202c; }
@@ -30,12 +34,10 @@ h2 { break-after: avoid; } p { margin: .3rem 0; } .soft { color: #4a5868; } svg 
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ccd4dd; }
 td:nth-child(4), th:nth-child(4) { text-align: right; padding-right: 1.4rem; }
-tr, svg { break-inside: avoid; } b::before { content: "■ "; color: var(--tone); }
+tr, .lanes { break-inside: avoid; } b::before { content: "■ "; color: var(--tone); }
 @media screen and (max-width: 34rem) {
 table { font-size: 11px; } th, td, td:nth-child(4), th:nth-child(4) { padding-right: .3rem; }
-svg text { font-size: 24px; } svg text:nth-of-type(even) { display: none; }
-.moments { grid-template-columns: repeat(2, 1fr); }
-b { overflow-wrap: anywhere; } }
+.moments { grid-template-columns: repeat(2, 1fr); } }
 @page { size: A4; margin: 15mm; } @media print { body { font-size: 12px; margin: 0; max-width: none; padding: 0; } }
 """
 _HOW_SURE = {
@@ -45,10 +47,15 @@ _HOW_SURE = {
     "emotion": "Confidence says how sure the model is of a segment; it compares segments.",
     "expression": "Confidence says how sure the model is of an expression; it compares expressions.",
 }
-_CURVE = (
+_STRENGTH = (
     "The height of the curve is strength: how strongly the model reacts at that time. It has no number, because it is "
     "not a probability."
 )
+_CURVE = {
+    "sentiment": _STRENGTH,
+    "emotion": "The height of a curve is the probability of the emotion at that time.",
+    "expression": "The height of the curve is how much the face moves.",
+}
 
 
 def html_report(timeline: Timeline) -> str:
@@ -133,15 +140,17 @@ def _moment(timeline: Timeline, one: Segment) -> str:
 
 
 def _table(timeline: Timeline, segments: tuple[Segment, ...] | list[Segment]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("Label", "Start", "End", "Confidence", "Because of"))
-    rows = "".join(f"<tr>{_row(timeline, one)}</tr>" for one in segments)
+    has_reasons = any(_because(one.evidence) for one in segments)
+    names = ("Label", "Start", "End", "Confidence", *(("Because of",) if has_reasons else ()))
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = "".join(f"<tr>{_row(timeline, one, len(names))}</tr>" for one in segments)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _row(timeline: Timeline, one: Segment) -> str:
+def _row(timeline: Timeline, one: Segment, columns: int) -> str:
     start, end = (_timecode(timeline, at) for at in (one.start, one.end))
     cells = (_named(timeline, one.label), start, end, _sure(one), escape(_because(one.evidence)))
-    return "".join(f"<td>{cell}</td>" for cell in cells)
+    return "".join(f"<td>{cell}</td>" for cell in cells[:columns])
 
 
 def _how_sure(timeline: Timeline) -> list[str]:
@@ -150,7 +159,11 @@ def _how_sure(timeline: Timeline) -> list[str]:
     if details is None:
         return lines
     model = f"Model: {escape(details.model)}. Segments below {details.threshold:.0%} are not shown."
-    return [*lines, _CURVE, model] if any(details.curves.values()) else [*lines, model]
+    return (
+        [*lines, _CURVE.get(timeline.kind, _STRENGTH), model]
+        if any(details.curves.values())
+        else [*lines, model]
+    )
 
 
 def _timecode(timeline: Timeline, seconds: float) -> str:

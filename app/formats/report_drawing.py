@@ -1,19 +1,22 @@
-"""The report's timeline as SVG: a lane for each label with its segments and its curve, and a time axis."""
+"""The report's timeline: a lane for each label with its segments and its curve, and a time axis.
+
+Each lane is one SVG picture that is stretched to the page's width, so its words stay outside it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 from sentiloc.app.formats.timeline import Timeline
 
 WIDTH = 1000
-_BLOCK, _CURVE, _GAP, _AXIS = 16, 34, 6, 22
+_BLOCK, _CURVE = 16, 34
 _COLUMNS = 500
 # The curves fill their lane, unless their highest value is below this (as on the web page).
 _LEAST_SCALE = 0.4
 _COLOURS = ("#0068a8", "#b34f00", "#00755a", "#9b3f80", "#5552c4", "#7d6200", "#b8324a", "#55636f")
 _NAMED = {"positive": "#0068a8", "negative": "#b34f00"}
-_SOFT, _GROUND = "#4a5868", "#f0f3f6"
 
 
 def tone(timeline: Timeline, label: str) -> str:
@@ -28,35 +31,39 @@ def lanes_of(timeline: Timeline) -> tuple[str, ...]:
 
 
 def drawing(timeline: Timeline) -> str:
-    """The whole timeline. A segment of higher confidence has a fuller colour.
+    """The whole timeline as HTML. A segment of higher confidence has a fuller colour.
 
     Of two labels, the second one's curve points down from the first one's axis.
     """
     labels = lanes_of(timeline)
-    mirrored = len(labels) == 2
-    lane = _BLOCK + (_CURVE if _has_curves(timeline) else 0) + 2
-    height = max(1, len(labels)) * (lane + (0 if mirrored else _GAP)) + _AXIS
-    rows = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Segments over time" font-size="12">']
-    for number, label in enumerate(labels):
-        top = number * (lane + (0 if mirrored else _GAP))
-        rows += _lane(timeline, label, top, lane, is_down=mirrored and number == 1)
-    return "".join([*rows, *_axis(timeline, height), "</svg>"])
+    is_mirrored = len(labels) == 2
+    lanes = (
+        _lane(timeline, label, is_down=is_mirrored and number == 1) for number, label in enumerate(labels)
+    )
+    times = "".join(f"<span>{clock(timeline.video.duration * part / 4)}</span>" for part in range(5))
+    mirrored = " mirrored" if is_mirrored else ""
+    return f'<div class="lanes{mirrored}">{"".join(lanes)}</div>\n<p class="axis soft">{times}</p>'
 
 
 def _has_curves(timeline: Timeline) -> bool:
     return timeline.details is not None and any(timeline.details.curves.values())
 
 
-def _lane(timeline: Timeline, label: str, top: int, height: int, *, is_down: bool) -> list[str]:
-    """The ground, the curve from the axis, and the segments on the curve's other side."""
-    blocks = top + height - _BLOCK if is_down else top
-    rows = [f'<rect y="{top}" width="{WIDTH}" height="{height}" fill="{_GROUND}"/>']
+def _lane(timeline: Timeline, label: str, *, is_down: bool) -> str:
+    """The label, the curve from the axis, and the segments on the curve's other side."""
     values = timeline.details.curves.get(label, ()) if timeline.details is not None else ()
+    height = _BLOCK + (_CURVE if _has_curves(timeline) else 0)
+    rows = []
     if values:
-        base = top if is_down else top + height
+        base = 0 if is_down else height
         rows.append(_curve(timeline, label, values, base, down=1 if is_down else -1))
-        rows.append(f'<path d="M0 {base}H{WIDTH}" stroke="{_SOFT}" stroke-opacity=".4"/>')
-    return rows + _blocks(timeline, label, blocks)
+    rows += _blocks(timeline, label, height - _BLOCK if is_down else 0)
+    name = escape(label.capitalize())
+    return (
+        f'<div class="lane{" down" if is_down else ""}"><svg viewBox="0 0 {WIDTH} {height}" height="{height}" '
+        f'preserveAspectRatio="none" role="img" aria-label="{name} over time">{"".join(rows)}</svg>'
+        f'<span aria-hidden="true">{name}</span></div>'
+    )
 
 
 def _curve(timeline: Timeline, label: str, values: Sequence[float], base: int, *, down: int) -> str:
@@ -73,7 +80,7 @@ def _curve(timeline: Timeline, label: str, values: Sequence[float], base: int, *
     end = min(WIDTH, len(values) * details.step / duration * WIDTH)
     return (
         f'<path d="M0 {base}{"".join(points)}L{end:.1f} {base}Z" fill="{tone(timeline, label)}" '
-        f'fill-opacity=".3" stroke="{tone(timeline, label)}"/>'
+        f'fill-opacity=".3" stroke="{tone(timeline, label)}" vector-effect="non-scaling-stroke"/>'
     )
 
 
@@ -88,17 +95,6 @@ def _blocks(timeline: Timeline, label: str, top: int) -> list[str]:
                 f'fill="{tone(timeline, label)}" fill-opacity="{0.35 + 0.65 * one.confidence:.2f}"/>'
             )
     return blocks
-
-
-def _axis(timeline: Timeline, height: int) -> list[str]:
-    words = []
-    for part in range(5):
-        anchor = ("start", "middle", "middle", "middle", "end")[part]
-        words.append(
-            f'<text x="{part * WIDTH / 4:g}" y="{height - 6}" text-anchor="{anchor}" fill="{_SOFT}">'
-            f"{clock(timeline.video.duration * part / 4)}</text>"
-        )
-    return words
 
 
 def _duration(timeline: Timeline) -> float:

@@ -90,7 +90,9 @@ def detailed(**changes: Any) -> Page:
             "curves": CURVES,
             "model": "fsenet-starter 2.1.0",
             "threshold": 0.4,
-            "warnings": (ResultWarning(code="undecodable", detail="Pictures are damaged.", start=40.0, end=42.0),),
+            "warnings": (
+                ResultWarning(code="undecodable", detail="Pictures are damaged.", start=40.0, end=42.0),
+            ),
             "pictures": {("positive", 12.0): JPEG},
             **changes,
         }
@@ -136,4 +138,6 @@ def test_other_tasks_have_a_curve_for_each_label(example: dict[str, Any]) -> Non
     result = parse_any(example)
     details = details_of(result, {})
     assert set(details.curves) == set(labels_of(result))
-    assert {len(values) for values in details.curves.values()} == {len(next(iter(result.curve.series.values())))}
+    assert {len(values) for values in details.curves.values()} == {
+        len(next(iter(result.curve.series.values())))
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64encode
 
 from fastapi.testclient import TestClient
 
@@ -32,6 +33,8 @@ def test_pictures_come_with_the_result(client: TestClient, store: JobStore, sett
     assert store.succeed(record.lease, result_key(job_id, 1), thumbnails=1)
     path = f"/jobs/{job_id}/thumbnails/0"
     assert client.get(f"/jobs/{job_id}/result").json()["thumbnails"] == [path]
+    report = client.get(f"/jobs/{job_id}/result", params={"format": "html"}).text
+    assert f"data:image/jpeg;base64,{b64encode(PICTURE).decode()}" in report
     none = client.get(f"/jobs/{job_id}/result", params={"labels": "negative"}).json()
     assert none["thumbnails"] == none["segments"] == []
     picture = client.get(path)
@@ -46,3 +49,19 @@ def test_pictures_come_with_the_result(client: TestClient, store: JobStore, sett
     assert_problem(client.get(path), 410, "result_expired")
     client.delete(f"/jobs/{job_id}")
     assert not [file for file in settings.data_dir.rglob("*") if file.is_file()]
+
+
+def test_a_report_whose_picture_is_gone_has_the_rest(
+    client: TestClient, store: JobStore, settings: Settings
+) -> None:
+    job_id = upload(client).json()["id"]
+    record = store.claim(job_id, "worker", 30.0)
+    assert record is not None
+    with LocalStorage(settings.data_dir).writer(result_key(job_id, 1)) as writer:
+        writer.write(json.dumps(EXAMPLE_RESULT).encode())
+        writer.commit()
+    assert store.succeed(record.lease, result_key(job_id, 1), thumbnails=1)
+    answer = client.get(f"/jobs/{job_id}/result", params={"format": "html"})
+    assert answer.status_code == 200
+    assert "<img" not in answer.text
+    assert "Best moments" in answer.text

@@ -177,3 +177,11 @@ def test_threads_share_a_model(model: sentiloc.Model, clip: Path, result: sentil
         thread.join()
     expected = replace(result.document, timings={}).to_dict()
     assert [replace(one.document, timings={}).to_dict() for one in found] == [expected, expected]
+
+
+def test_a_report_takes_its_pictures_from_the_video(
+    result: sentiloc.Result, clip: Path, tmp_path: Path
+) -> None:
+    assert result.to("html", video=clip).count("data:image/jpeg;base64,") == min(6, len(result.segments))
+    assert "<img" not in result.to("html")
+    assert "<img" not in result.to("html", video=tmp_path / "gone.mp4")
