@@ -16,7 +16,7 @@ from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.schemas.tasks import EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS
 from sentiloc.model.proposals.rule import fuse
 from sentiloc.model.results.result import parse_result
-from sentiloc.model.results.task_result import labels_of, parse_any
+from sentiloc.model.results.task_result import EmotionResult, ExpressionResult, labels_of, parse_any
 from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Evidence, Segment, VideoInfo
 
@@ -136,6 +136,7 @@ def test_the_details_of_a_result_are_its_curve_its_warnings_and_its_model() -> N
 @pytest.mark.parametrize("example", [EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS])
 def test_other_tasks_have_a_curve_for_each_label(example: dict[str, Any]) -> None:
     result = parse_any(example)
+    assert isinstance(result, EmotionResult | ExpressionResult)
     details = details_of(result, {})
     assert set(details.curves) == set(labels_of(result))
     assert {len(values) for values in details.curves.values()} == {
