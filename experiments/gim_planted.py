@@ -19,12 +19,14 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from sentiloc.model.gim.evaluation import evaluate_items
 from sentiloc.model.gim.items import ExpressionItem
 from sentiloc.model.gim.labels import Strategy
+from sentiloc.model.gim.leave_one_out import leave_one_subject_out
 from sentiloc.model.gim.network import GIMConfig
 from sentiloc.model.gim.spotting import DEFAULT_RULE, add_counts
 from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
-from sentiloc.model.gim.training import GIMTrainConfig, evaluate_items, leave_one_subject_out
+from sentiloc.model.gim.training import GIMTrainConfig
 
 RESULT = Path(__file__).parent / "results" / "gim_planted.json"
 SUBJECTS, VIDEOS, WIDTH = 4, 4, 32

@@ -1,4 +1,4 @@
-"""Trains GIM from one point per expression, in three stages; leave-one-subject-out evaluation.
+"""Trains GIM from one point per expression, in three stages.
 
 A run depends only on its configuration and items, even if it is killed and resumed.
 """
@@ -9,16 +9,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.evaluation.confidence import Confidence, fit_confidence
-from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.gim.contrast import contrast_loss
+from sentiloc.model.gim.evaluation import evaluate_items
 from sentiloc.model.gim.items import ExpressionItem
 from sentiloc.model.gim.labels import EXPRESSIONS, LabelConfig, PseudoLabels, pseudo_labels
 from sentiloc.model.gim.losses import (
@@ -31,16 +30,6 @@ from sentiloc.model.gim.losses import (
     total_loss,
 )
 from sentiloc.model.gim.network import GIM, GIMConfig, GIMOutput
-from sentiloc.model.gim.spotting import (
-    DEFAULT_RULE,
-    Counts,
-    SpottedExpression,
-    SpottingRule,
-    add_counts,
-    spot,
-    video_counts,
-)
-from sentiloc.model.segments import Proposal
 from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
 from sentiloc.model.training.parallel import (
     is_first,
@@ -52,9 +41,6 @@ from sentiloc.model.training.parallel import (
     share,
 )
 from sentiloc.model.training.run_folder import RunFolder
-
-EVERYTHING = SpottingRule(min_contrast=0.0)
-"""Every expression that serving could show, whatever its contrast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,98 +246,3 @@ def _contrast(
         chosen = chosen[torch.randperm(whole, generator=generator)[: config.contrast_frames]]
     loss = contrast_loss(embedded[chosen], strongest[chosen], classes[chosen], config.temperature)
     return loss * (whole / max(len(chosen), 1))
-
-
-def spot_items(
-    network: GIM, items: Sequence[ExpressionItem], rule: SpottingRule = DEFAULT_RULE
-) -> list[list[SpottedExpression]]:
-    """Expressions that the network finds in each video."""
-    network.eval()
-    found = []
-    with torch.inference_mode():
-        for item in items:
-            output = network(torch.from_numpy(np.ascontiguousarray(item.flow))[None])
-            found.append(spot(output.intensity[0].numpy(), output.actions[0].numpy(), rule))
-    return found
-
-
-def evaluate_items(
-    network: GIM, items: Sequence[ExpressionItem], rule: SpottingRule = DEFAULT_RULE
-) -> dict[str, Counts]:
-    """Counts by class and overall over some videos."""
-    rows = [
-        video_counts(found, [(e.onset, e.offset, e.class_index) for e in item.expressions])
-        for item, found in zip(items, spot_items(network, items, rule), strict=True)
-    ]
-    return {name: add_counts(row[name] for row in rows) for name in (*EXPRESSIONS, "overall")}
-
-
-def hold_out(
-    items: Sequence[ExpressionItem], fraction: float, seed: int
-) -> tuple[list[ExpressionItem], list[ExpressionItem]]:
-    """Items to train on and a share of them for choosing the epoch; the same for the same seed."""
-    order = np.random.default_rng(seed).permutation(len(items))[: round(fraction * len(items))]
-    held = set(order.tolist())
-    kept = [item for index, item in enumerate(items) if index not in held]
-    return kept, [item for index, item in enumerate(items) if index in held]
-
-
-class LeftOut(NamedTuple):
-    """The outcome of leave-one-subject-out: counts by class and overall, the runs, and the expressions found in each
-    video by the network that never saw its subject.
-    """
-
-    counts: dict[str, Counts]
-    runs: list[GIMResult]
-    found: dict[str, list[SpottedExpression]]
-
-
-def leave_one_subject_out(
-    config: GIMTrainConfig,
-    items: Sequence[ExpressionItem],
-    rule: SpottingRule = DEFAULT_RULE,
-    progress: Progress | None = None,
-    *,
-    run_dir: Path | None = None,
-    resume: bool = False,
-    val_fraction: float = 0.0,
-    record: dict[str, Any] | None = None,
-) -> LeftOut:
-    """MEGC2021: each subject is spotted by a network that never saw them; counts are added up over all.
-
-    run_dir: each subject's run has a folder of its own in it; with `resume` finished ones are not trained again.
-    val_fraction: share of the other subjects' videos that chooses the epoch; 0 takes the last one.
-    """
-    rows, runs = [], []
-    raw: dict[str, list[SpottedExpression]] = {}
-    for number, subject in enumerate(sorted({item.subject for item in items})):
-        folder = None if run_dir is None else run_dir / f"subject-{number:02d}"
-        own = [item for item in items if item.subject == subject]
-        others, val = hold_out([i for i in items if i.subject != subject], val_fraction, config.seed)
-        run = train_gim(config, others, progress, val_items=val, run_dir=folder, resume=resume, record=record)
-        rows.append(evaluate_items(run.network, own, rule))
-        raw |= dict(zip((i.name for i in own), spot_items(run.network, own, EVERYTHING), strict=True))
-        runs.append(run)
-    counts = {name: add_counts(row[name] for row in rows) for name in (*EXPRESSIONS, "overall")}
-    return LeftOut(counts, runs, raw)
-
-
-def left_out_confidence(left_out: LeftOut, items: Sequence[ExpressionItem], frame_rate: float) -> Confidence:
-    """Fit a calibration on expressions found in unseen subjects; correct at MEGC2021's IoU of 0.5."""
-    found = {
-        name: [
-            Proposal(
-                EXPRESSIONS[row.class_index], row.score, row.onset / frame_rate, (row.offset + 1) / frame_rate
-            )
-            for row in rows
-        ]
-        for name, rows in left_out.found.items()
-    }
-    truth = {
-        item.name: [
-            GroundTruthSegment(EXPRESSIONS[e.class_index], e.onset / frame_rate, (e.offset + 1) / frame_rate)
-            for e in item.expressions
-        ]
-        for item in items
-    }
-    return fit_confidence(found, truth, tiou=0.5)

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from sentiloc.model.errors import SentilocError
+from sentiloc.model.gim.leave_one_out import leave_one_subject_out
 from sentiloc.model.gim.synthetic import planted_expressions
-from sentiloc.model.gim.training import leave_one_subject_out, train_gim
+from sentiloc.model.gim.training import train_gim
 from sentiloc.model.training.checkpoint import load_checkpoint
 from tests.model.resumable_runs import FACES, GIM_RUN, train
 

@@ -14,7 +14,7 @@ import torch
 from recipes.starter.averaging import AveragedRun
 from recipes.starter.sound.bank import SoundBank, excerpt
 from recipes.starter.sound.build import check_indexes
-from recipes.starter.sound.compose import BURST_TEMPO, SoundBatch, SoundComposer, as_somebody_else
+from recipes.starter.sound.compose import BURST_TEMPO, SoundComposer, as_somebody_else
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net, load_voice_reader
 from recipes.starter.sound.overdriven import overdrive
 from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
@@ -27,6 +27,7 @@ from recipes.starter.sound.recordings import (
     read_recordings,
     recordings_of,
 )
+from recipes.starter.sound.rows import SoundBatch
 from recipes.starter.sound.scores import false_sentiment, heard, held_out_sounds
 from recipes.starter.sound.teacher import Teacher, at_frames
 from recipes.starter.sound.tones import tone

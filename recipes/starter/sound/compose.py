@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recipes.starter.sound.bank import SoundBank
 from recipes.starter.sound.recordings import NO_VOICE
+from recipes.starter.sound.rows import Random, Row, Sound, SoundBatch, collate, place
 from recipes.starter.sound.tones import tone_bank
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
 from recipes.starter.voices.sequences import (
-    ACTIVE_DB,
     LONG_ROWS,
     LONG_TIME,
     SHORT_ROWS,
     SHORT_TIME,
-    SNIPPET_CLASSES,
-    SpeechBatch,
     group,
     mask_stretches,
     pick_emotion,
@@ -53,55 +50,6 @@ FLOOR_POWER = 1e-10
 _EMOTION_OF_EVENT = {"laughter": "happy", "crying": "sad", "screaming": "fearful"}
 _COLUMN = {name: i for i, name in enumerate(EVENTS)}
 _VOCAL = [_COLUMN[name] for name in ("laughter", "crying", "screaming")]
-
-Random = np.random.Generator
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SoundBatch(SpeechBatch):
-    """Adds `events` (rows, time, events) in [0, 1], where each of them is `known`, same shape, and what the sentiment
-    of each sound counts, `importance` (sounds,).
-    """
-
-    events: FloatArray
-    known: FloatArray
-    importance: FloatArray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sound:
-    """One sound to be placed: band power and events by frame; `sentiment` 0 to 3 or -1, `emotion` of EMOTIONS."""
-
-    power: FloatArray
-    events: FloatArray
-    known: FloatArray
-    sentiment: int
-    emotion: int
-    importance: float = 1.0
-
-
-@dataclass(slots=True)
-class _Row:
-    """A row in the making; `owner` is the number of the sound that fills a frame, -1 where there is none."""
-
-    power: FloatArray
-    events: FloatArray
-    known: FloatArray
-    classes: NDArray[np.int64]
-    owner: NDArray[np.int64]
-    end: int
-
-    @classmethod
-    def empty(cls, frames: int) -> _Row:
-        wide = (frames, len(EVENTS))
-        return cls(
-            np.zeros((frames, MELS), np.float32),
-            np.zeros(wide, np.float32),
-            np.ones(wide, np.float32),
-            np.full(frames, NO_VOICE),
-            np.full(frames, -1),
-            frames,
-        )
 
 
 class SoundComposer:
@@ -137,10 +85,10 @@ class SoundComposer:
         placed: list[Sound] = []
         made = [self._row(random, time * FRAMES, placed, single=not long) for _ in range(rows)]
         decibels = [self._finish(row, random) for row in made]
-        return _collate(made, np.stack(decibels), time, placed)
+        return collate(made, np.stack(decibels), time, placed)
 
-    def _row(self, random: Random, frames: int, placed: list[Sound], *, single: bool) -> _Row:
-        row = _Row.empty(frames)
+    def _row(self, random: Random, frames: int, placed: list[Sound], *, single: bool) -> Row:
+        row = Row.empty(frames)
         corpus, speaker = str(random.choice(self._corpora, p=self._corpus_shares)), None
         same = random.random() < SAME_SPEAKER
         cursor = int(random.integers(0, 24 if single else 64)) * int(random.random() < 0.5)
@@ -152,7 +100,7 @@ class SoundComposer:
                 speaker = self._utterances[item].speaker if same and corpus != "urdu" else None
             else:
                 sound = self._recorded(kind, frames, random)
-            cursor = _place(row, cursor, sound, len(placed), random)
+            cursor = place(row, cursor, sound, len(placed), random)
             placed.append(sound)
             if single:
                 row.end = min(frames, cursor + int(random.integers(0, 32)))
@@ -225,7 +173,7 @@ class SoundComposer:
             importance=RECORDED_IMPORTANCE,
         )
 
-    def _lay_bed(self, row: _Row, random: Random) -> None:
+    def _lay_bed(self, row: Row, random: Random) -> None:
         """Music or noise under the whole row, louder at times than what lies on it."""
         if random.random() >= BED:
             return
@@ -249,7 +197,7 @@ class SoundComposer:
         events[:] = np.resize(sound.events, events.shape)
         return _stretch(sound.power, frames, random), events
 
-    def _finish(self, row: _Row, random: Random) -> FloatArray:
+    def _finish(self, row: Row, random: Random) -> FloatArray:
         """Silence by level, then floor, vocal tract, equaliser, gain and masks: decibels (frames, 60)."""
         level = row.power.mean(axis=1)
         silent = level < level.max() * 10 ** (-SILENT_DB / 10)
@@ -304,50 +252,3 @@ def _power(mels: NDArray[np.floating]) -> FloatArray:
 def _stretch(power: FloatArray, frames: int, random: Random) -> FloatArray:
     first = int(random.integers(0, max(1, len(power) - frames + 1)))
     return np.resize(power[first : first + frames], (frames, MELS))
-
-
-def _place(row: _Row, cursor: int, sound: Sound, number: int, random: Random) -> int:
-    """Put (a part of) a sound into the row at frame `cursor`; returns the frame after it."""
-    keep = min(len(sound.power), len(row.owner) - cursor)
-    if random.random() < 0.3:
-        keep = min(keep, max(48, int(len(sound.power) * random.uniform(0.4, 1))))
-    last = len(sound.power) - keep
-    first = int(random.integers(0, last + 1))
-    if not sound.power[first : first + keep].any():  # a pause: take what is around the loudest frame
-        first = int(np.clip(sound.power.max(axis=1).argmax() - keep // 2, 0, last))
-    part, here = slice(first, first + keep), slice(cursor, cursor + keep)
-    power = sound.power[part]
-    power = power / max(float(power.mean()), 1e-12) * np.float32(10 ** (random.normal(0, 4) / 10))
-    row.power[here] = power
-    loud = power.max(axis=1)
-    active = np.flatnonzero(loud > loud.max() * 10 ** (-ACTIVE_DB / 10))
-    voiced = slice(cursor + active[0], cursor + active[-1] + 1)
-    row.classes[voiced] = sound.sentiment
-    row.owner[voiced] = number
-    row.events[voiced] = sound.events[part][active[0] : active[-1] + 1]
-    row.known[voiced] = sound.known[part][active[0] : active[-1] + 1]
-    return cursor + keep
-
-
-def _collate(rows: list[_Row], decibels: FloatArray, time: int, placed: Sequence[Sound]) -> SoundBatch:
-    shape = (len(rows), time, FRAMES)
-    ends = np.array([row.end for row in rows])
-    present = (np.arange(time) * FRAMES < ends[:, None]).astype(np.float32)
-    classes = np.stack([row.classes for row in rows]).reshape(shape)
-    owner = np.stack([row.owner for row in rows]).reshape(-1, FRAMES)
-    shares = (classes[..., None] == np.arange(SNIPPET_CLASSES)).mean(axis=2)
-    told = shares.sum(axis=2, keepdims=True) > 0.7
-    weights = np.stack([(owner == number).mean(axis=1) for number in range(len(placed))])
-    events = np.stack([row.events for row in rows]).reshape(*shape, len(EVENTS)).mean(axis=2)
-    known = np.stack([row.known for row in rows]).reshape(*shape, len(EVENTS)).min(axis=2)
-    return SoundBatch(
-        audio=((decibels + DB_OFFSET) / DB_SCALE).astype(np.float32).reshape(*shape, MELS),
-        present=present,
-        targets=(shares * told * present[..., None]).astype(np.float32),
-        weights=weights.astype(np.float32),
-        sentiment=np.array([min(sound.sentiment, 2) for sound in placed]),
-        emotion=np.array([sound.emotion for sound in placed]),
-        events=events,
-        known=known * present[..., None],
-        importance=np.array([sound.importance for sound in placed], np.float32),
-    )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.starter.sound.compose import SoundBatch
+from recipes.starter.sound.rows import SoundBatch
 from recipes.starter.voices.data import EMOTIONS
 from sentiloc.model.extractors.sound_events import EVENTS, EventHead
 from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader

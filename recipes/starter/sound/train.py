@@ -23,9 +23,10 @@ from torch import Tensor
 
 from recipes.starter.averaging import AveragedRun, Schedule, write
 from recipes.starter.sound.bank import open_bank
-from recipes.starter.sound.compose import SoundBatch, SoundComposer
+from recipes.starter.sound.compose import SoundComposer
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net
 from recipes.starter.sound.overdriven import load_overdriven
+from recipes.starter.sound.rows import SoundBatch
 from recipes.starter.sound.scores import false_sentiment, voice_recall
 from recipes.starter.splits import FOLDS
 from recipes.starter.voices.data import load_versions, read_index, training_items

@@ -32,9 +32,9 @@ def _emotion(run: Run, split: str, data: Path | None) -> dict[str, float]:
 def _expression(run: Run, data: Path | None) -> dict[str, float]:
     from sentiloc.model.data.feature_store import parse_stored_spec
     from sentiloc.model.gim.datasets import load_expression_items
+    from sentiloc.model.gim.evaluation import evaluate_items
     from sentiloc.model.gim.export import load_gim
     from sentiloc.model.gim.paths import TRUTH_FILE
-    from sentiloc.model.gim.training import evaluate_items
 
     folder = run.data_folder(data)
     if data is None or folder.resolve() == run.data:

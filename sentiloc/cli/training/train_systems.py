@@ -162,9 +162,10 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
     from sentiloc.model.evaluation.confidence import without_held_out
     from sentiloc.model.gim.datasets import load_expression_items
     from sentiloc.model.gim.export import save_gim
+    from sentiloc.model.gim.leave_one_out import hold_out, leave_one_subject_out, left_out_confidence
     from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
     from sentiloc.model.gim.spec import CONFIDENCE_THRESHOLD, FRAME_RATE, expression_spec
-    from sentiloc.model.gim.training import hold_out, leave_one_subject_out, left_out_confidence, train_gim
+    from sentiloc.model.gim.training import train_gim
     from sentiloc.model.training.parallel import is_first
     from sentiloc.model.training.record import make_record
 

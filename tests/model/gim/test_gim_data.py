@@ -12,6 +12,7 @@ import pytest
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.gim.annotations import LAYOUTS, draw_points, read_expressions
 from sentiloc.model.gim.datasets import load_expression_items
+from sentiloc.model.gim.evaluation import evaluate_items
 from sentiloc.model.gim.flow import block_flow, sequence_flow, stack_flows
 from sentiloc.model.gim.folder_labels import write_labels
 from sentiloc.model.gim.items import Expression
@@ -27,7 +28,7 @@ from sentiloc.model.gim.spotting import (
     video_counts,
 )
 from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
-from sentiloc.model.gim.training import GIMTrainConfig, evaluate_items, train_gim
+from sentiloc.model.gim.training import GIMTrainConfig, train_gim
 from sentiloc.model.spec import FlowStream
 
 
