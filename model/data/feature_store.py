@@ -14,6 +14,9 @@ Numpy only, because extraction runs without torch.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,7 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
             f"not of {spec.name} ({spec.features_hash})",
         )
     content = {"features_hash": spec.features_hash, "spec": json.loads(spec.to_json())}
-    _replace_text(folder / SPEC_FILE, json.dumps(content, sort_keys=True, indent=2))
+    replace_text(folder / SPEC_FILE, json.dumps(content, sort_keys=True, indent=2))
 
 
 def read_spec(folder: Path) -> ModelSpec | None:
@@ -66,6 +69,14 @@ def parse_stored_spec(path: Path) -> ModelSpec:
     return spec
 
 
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """A video's own frame rate and its duration in seconds; None where they are not known."""
+
+    fps: float | None = None
+    duration: float | None = None
+
+
 def write_features(
     folder: Path,
     split: str,
@@ -77,22 +88,59 @@ def write_features(
 ) -> None:
     """Store one video's features and, if given, its frame rate and duration in seconds.
 
-    Call `write_spec` first. Files are written atomically. The presence mask is written last, so a video that has one is
-    complete.
+    Call `write_spec` first. Only one process may write to a folder with this function; several use `write_arrays`,
+    and one of them `add_videos`.
+    """
+    write_arrays(folder, split, name, features)
+    add_videos(folder, split, {name: VideoFacts(fps, duration)})
+
+
+def write_arrays(folder: Path, split: str, name: str, features: SnippetFeatures) -> None:
+    """Store one video's arrays, each atomically.
+
+    The presence mask is written last, so a video that has one is complete. Processes may write at the same time.
     """
     for stream, directory in STREAM_FOLDERS.items():
         array = getattr(features, stream)
         if array is not None:
-            _replace_array(_path(folder, split, directory, name), np.ascontiguousarray(array, np.float32))
-    _add_entry(folder / "fps_dict.json", name, fps)
-    _add_entry(folder / "len_duration_dict.json", name, duration)
-    written = {"fps_dict.json": fps, "len_duration_dict.json": duration}
-    _add_entry(
-        folder / RECORD_FILE, name, {key: value for key, value in written.items() if value is not None}
-    )
+            replace_array(_path(folder, split, directory, name), np.ascontiguousarray(array, np.float32))
     present = np.stack([features.visual_present, features.audio_present, features.face_present], axis=1)
-    _replace_array(_path(folder, split, PRESENT_FOLDER, name), present)
-    _add_name(folder / f"split_{split}.txt", name)
+    replace_array(_path(folder, split, PRESENT_FOLDER, name), present)
+
+
+def add_videos(folder: Path, split: str, videos: dict[str, VideoFacts]) -> None:
+    """Enter videos with complete features into the split's list, and what is known of them into the JSON files.
+
+    The list comes last, so a video in it has its facts. One process at a time may do this.
+    """
+    facts = {
+        "fps_dict.json": {name: video.fps for name, video in videos.items() if video.fps is not None},
+        "len_duration_dict.json": {
+            name: video.duration for name, video in videos.items() if video.duration is not None
+        },
+    }
+    for file, entries in facts.items():
+        _add_entries(folder / file, entries)
+    records = {
+        name: {file: entries[name] for file, entries in facts.items() if name in entries} for name in videos
+    }
+    _add_entries(folder / RECORD_FILE, {name: record for name, record in records.items() if record})
+    _add_names(folder / f"split_{split}.txt", list(videos))
+
+
+def sort_videos(folder: Path, split: str, order: Sequence[str]) -> None:
+    """Bring the split's list into this order; names that it does not have stay before it.
+
+    So the list, and with it which videos training holds out, does not depend on who finished first.
+    """
+    path = folder / f"split_{split}.txt"
+    if not path.exists():
+        return
+    place = {name: number for number, name in enumerate(order)}
+    names = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+    in_order = sorted(names, key=lambda name: place.get(name, -1))
+    if in_order != names:
+        replace_text(path, "\n".join(in_order))
 
 
 def read_records(folder: Path) -> dict[str, dict[str, float]]:
@@ -108,7 +156,7 @@ def read_records(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def has_features(folder: Path, split: str, name: str) -> bool:
-    """Whether `write_features` finished for this video."""
+    """Whether all arrays of this video are written."""
     return _path(folder, split, PRESENT_FOLDER, name).exists()
 
 
@@ -149,28 +197,36 @@ def _path(folder: Path, split: str, directory: str, name: str) -> Path:
     return folder / "features" / split / directory / f"{name}.npy"
 
 
-def _replace_array(path: Path, array: FloatArray | BoolArray) -> None:
+def replace_array(path: Path, array: FloatArray | BoolArray) -> None:
+    """Write a .npy file under its name only when it is complete; the folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.save(file, array)
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, array)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file under its name only when it is complete; the folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n")
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _add_entry(path: Path, name: str, value: float | dict[str, float] | None) -> None:
-    if value is not None:
-        entries = json.loads(path.read_text()) if path.exists() else {}
-        _replace_text(path, json.dumps({**entries, name: value}, indent=2))
+def _add_entries(path: Path, new: Mapping[str, object]) -> None:
+    if new:
+        entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        replace_text(path, json.dumps({**entries, **new}, indent=2))
 
 
-def _add_name(path: Path, name: str) -> None:
-    names = path.read_text().split("\n") if path.exists() else []
-    names = [line for line in names if line and line != name]
-    _replace_text(path, "\n".join([*names, name]))
+def _add_names(path: Path, new: list[str]) -> None:
+    names = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    names = [line for line in names if line and line not in set(new)]
+    replace_text(path, "\n".join([*names, *new]))

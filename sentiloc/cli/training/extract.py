@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.training.progress import extraction_progress
+
 if TYPE_CHECKING:
     from sentiloc.model.spec import ModelSpec
+    from sentiloc.worker.bulk.ledger import Entry
+    from sentiloc.worker.bulk.plan import Plan
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; created if missing.")],
+    videos: Annotated[
+        list[str] | None, typer.Argument(metavar="VIDEO", help="Video files, and folders of videos.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Feature folder; created if missing.")
+    ] = None,
     spec: Annotated[
         str,
         typer.Option(
@@ -22,40 +32,109 @@ def extract(
         ),
     ] = "fsenet-starter",
     split: Annotated[str, typer.Option(help="The split of the videos.")] = "train",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Extract on so many Celery processes; default: in this process, one by one."
+        ),
+    ] = None,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join", help="Help the extraction that runs on the folder, through SENTILOC_REDIS_URL."
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try videos again that failed in an earlier run.")
+    ] = False,
 ) -> None:
-    """Extract features of videos, in the folder layout that `sentiloc train` reads; finished ones are skipped."""
-    from rich.console import Console
-    from rich.progress import track
+    """Extract features of videos, in the folder layout that `sentiloc train` reads.
 
+    A second run does what is missing. Videos that failed are listed with their reasons in failed_SPLIT.csv.
+    """
     from sentiloc.app.settings import get_settings
-    from sentiloc.model.data.feature_store import has_features, write_features, write_spec
-    from sentiloc.model.errors import SentilocError
+    from sentiloc.cli.videos import find_videos
+    from sentiloc.worker.bulk.plan import Plan, name_videos
+
+    if output is None:
+        raise typer.BadParameter("name the feature folder", param_hint="--output")
+    if join:
+        _join(videos, output, workers)
+        return
+    if not videos:
+        raise typer.BadParameter("name videos or folders", param_hint="VIDEO")
+    _check_split(split)
+    wanted = _load(spec, get_settings().models_dir)
+    plan = Plan(output.absolute(), split, wanted, name_videos(find_videos(videos)))
+    with plan.hold():
+        raise typer.Exit(code=_extract(plan, workers, retry_failed=retry_failed))
+
+
+def _check_split(split: str) -> None:
+    """A split is a part of file names."""
+    if not re.fullmatch(r"[\w-]+", split):
+        raise typer.BadParameter(f"{split!r} is not a name of letters, digits, - and _", param_hint="--split")
+
+
+def _join(videos: list[str] | None, output: Path, workers: int | None) -> None:
+    from sentiloc.cli.training.extract_workers import join_extraction
+
+    if videos:
+        raise typer.BadParameter("the extraction that is joined has its own videos", param_hint="VIDEO")
+    join_extraction(output.absolute(), workers or 1)
+
+
+def _extract(plan: Plan, workers: int | None, *, retry_failed: bool) -> int:
+    """Extract what is missing, and say what came of it. Exit status: 1 if videos failed, 130 if it was stopped."""
+    from sentiloc.cli.training.extract_workers import extract_with_workers
+
+    plan.collect(list(plan.ledger.names()))
+    missing = plan.missing(retry_failed=retry_failed)
+    ended = True
+    try:
+        with extraction_progress(len(missing)) as tell:
+            if missing and workers:
+                ended = extract_with_workers(plan, missing, workers, tell)
+            elif missing:
+                _extract_here(plan, missing, tell)
+    finally:
+        failures = plan.finish()
+    return _report(plan, missing, failures, ended=ended)
+
+
+def _extract_here(plan: Plan, missing: dict[str, Path], tell: Callable[[int, int], None]) -> None:
+    from sentiloc.app.settings import get_settings
+    from sentiloc.worker.bulk.ledger import State
+    from sentiloc.worker.bulk.making import Bench, load_maker
     from sentiloc.worker.config import runtime_config
-    from sentiloc.worker.extraction.extract import load_extractor
+    from sentiloc.worker.jobs.owner import new_owner
 
-    settings = get_settings()
-    wanted = _load(spec, settings.models_dir)
-    if wanted.flow is not None:
-        from sentiloc.cli.training.extract_flow import extract_flows
-
-        raise typer.Exit(code=extract_flows(videos, output, wanted, runtime_config(settings)))
-    extractor = load_extractor(wanted, runtime_config(settings))
-    console = Console(stderr=True)
-    output.mkdir(parents=True, exist_ok=True)
-    write_spec(output, extractor.spec)
+    config = runtime_config(get_settings())
+    bench = Bench(load_maker(plan.spec, plan.folder, plan.split, config), plan.ledger)
     failed = 0
-    for video in track(videos, description="extracting", console=console):
-        if has_features(output, split, video.stem):
-            continue
+    for number, (name, video) in enumerate(missing.items(), 1):
         try:
-            extraction = extractor.extract(video, lambda _stage, _done: None)
-        except SentilocError as error:
-            failed += 1
-            console.print(f"{video}: {error.detail} ({error.code})", style="red")
-            continue
-        info = extraction.info
-        write_features(output, split, video.stem, extraction.features, fps=info.fps, duration=info.duration)
-    raise typer.Exit(code=1 if failed else 0)
+            entry = bench.take(name, video, new_owner())
+        except KeyboardInterrupt:
+            plan.ledger.forgive(name)
+            raise
+        plan.collect([name])
+        failed += entry.state == State.FAILED
+        tell(number, failed)
+
+
+def _report(plan: Plan, missing: dict[str, Path], failures: dict[str, Entry], *, ended: bool) -> int:
+    for entry in failures.values():
+        typer.echo(f"{entry.video}: {entry.reason} ({entry.code})", err=True)
+    made = sum(map(plan.is_made, missing))
+    there = len(plan.videos) - len(missing) - len(failures.keys() - missing.keys())
+    line = f"{made} extracted, {there} were there, {len(failures)} failed"
+    if failures:
+        line += f" (see {plan.failure_file}; --retry-failed tries them again)"
+    if not ended:
+        line += f"; stopped with {len(plan.missing())} left: run the command again to go on"
+    typer.echo(line, err=True)
+    return 130 if not ended else int(bool(failures))
 
 
 def _load(spec: str, models_dir: Path | None) -> ModelSpec:

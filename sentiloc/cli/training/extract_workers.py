@@ -1,0 +1,218 @@
+"""`sentiloc extract --workers N` and `--join`: Celery workers that extract the videos of one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import RedisError
+
+from sentiloc.app.redis.failures import check_redis
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
+from sentiloc.cli.server.supervisor import ChildSpec, Supervisor
+from sentiloc.model.data.feature_store import replace_text
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, State
+from sentiloc.worker.bulk.plan import Plan
+from sentiloc.worker.bulk.queue import ExtractionQueue
+from sentiloc.worker.jobs.owner import is_dead
+from sentiloc.worker.runtime.cpu import available_cpus
+
+Tell = Callable[[int, int], None]
+"""Called with the videos that have ended, and with how many of them failed."""
+
+_REDIS_START_SECONDS = 60.0
+_LOOK_SECONDS = 5.0
+"""How often videos are sought that no message names and nobody works on, such as those of a killed worker."""
+_COLLECT_SECONDS = 2.0
+
+
+def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tell: Tell) -> bool:
+    """Extract the missing videos on so many processes of this machine, and on those that join; False if stopped.
+
+    Without SENTILOC_REDIS_URL a private Redis runs as long as this.
+    """
+    supervisor, run = Supervisor(), secrets.token_hex(8)
+    supervisor.install_signals()
+    with tempfile.TemporaryDirectory(prefix="sentiloc-") as folder:
+        try:
+            environment = _start_redis(supervisor, Path(folder))
+            os.environ.update(environment)
+            get_settings.cache_clear()
+            queue = ExtractionQueue(get_settings(), run)
+            with _announced(plan, run):
+                return _run(supervisor, plan, missing, queue, workers, tell)
+        except RedisError as error:
+            detail = f"Redis does not answer: {error}; run the command again to go on"
+            raise SentilocError(ErrorCode.INTERNAL, detail) from error
+        finally:
+            supervisor.stop()
+            _forgive(plan)
+
+
+def join_extraction(folder: Path, workers: int) -> None:
+    """Work on the extraction that runs on this folder, from another machine or beside it, until it ends."""
+    settings = get_settings()
+    if settings.redis_url is None:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, "--join needs SENTILOC_REDIS_URL: the Redis of the extraction to join"
+        )
+    check_redis(settings)
+    path = _run_file(folder)
+    try:
+        run = str(json.loads(path.read_text(encoding="utf-8"))["run"])
+    except (OSError, ValueError, KeyError) as error:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"{path}: no extraction with workers runs on this folder"
+        ) from error
+    queue = ExtractionQueue(settings, run)
+    supervisor = Supervisor()
+    supervisor.install_signals()
+    try:
+        supervisor.start(_worker(run, workers, settings))
+        supervisor.watch(until=_every(_LOOK_SECONDS, lambda: not queue.is_open()))
+    finally:
+        supervisor.stop()
+
+
+def _start_redis(supervisor: Supervisor, folder: Path) -> dict[str, str]:
+    settings = get_settings()
+    if settings.redis_url is not None:
+        check_redis(settings)
+        return {}
+    path = socket_path(folder)
+    url = f"unix://{path}"
+    supervisor.start(
+        ChildSpec(
+            name="Redis",
+            command=redis_command(find_redis_server().path, folder, path),
+            env=dict(os.environ),
+            log=f"its log is {folder / 'redis.log'}",
+            ready=lambda: wait_for_redis(url, _REDIS_START_SECONDS),
+        )
+    )
+    return {"SENTILOC_REDIS_URL": url}
+
+
+def _worker(run: str, processes: int, settings: Settings) -> ChildSpec:
+    threads = settings.threads or max(1, available_cpus() // processes)
+    env = {
+        **os.environ,
+        "SENTILOC_THREADS": str(threads),
+        # Each video's progress would hide what matters.
+        "SENTILOC_LOG_LEVEL": os.environ.get("SENTILOC_LOG_LEVEL", "warning"),
+    }
+    command = [sys.executable, "-P", "-m", "sentiloc.worker.bulk.process", run, str(processes)]
+    return ChildSpec(name="worker", command=command, env=env, stop_seconds=6.0)
+
+
+@contextmanager
+def _announced(plan: Plan, run: str) -> Iterator[None]:
+    """While the block runs, `--join` finds the extraction by a file in its folder."""
+    path = _run_file(plan.folder)
+    replace_text(path, json.dumps({"run": run}))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _run_file(folder: Path) -> Path:
+    return folder / LEDGER_FOLDER / "run.json"
+
+
+def _run(
+    supervisor: Supervisor,
+    plan: Plan,
+    missing: dict[str, Path],
+    queue: ExtractionQueue,
+    workers: int,
+    tell: Tell,
+) -> bool:
+    try:
+        queue.keep_open()
+        queue.send(plan.folder, plan.split, missing)
+        supervisor.start(_worker(queue.run, workers, get_settings()))
+        return supervisor.watch(until=_Collector(plan, missing, queue, tell).look)
+    finally:
+        queue.close()
+
+
+def _forgive(plan: Plan) -> None:
+    """Videos whose process this command has ended did not fail."""
+    for name in plan.ledger.names():
+        entry = plan.ledger.read(name)
+        if entry is not None and entry.state == State.STARTED and is_dead(entry.owner):
+            plan.ledger.forgive(name)
+
+
+class _Collector:
+    """Follows the workers: enters what is done, and asks again for what was lost."""
+
+    def __init__(self, plan: Plan, missing: dict[str, Path], queue: ExtractionQueue, tell: Tell) -> None:
+        self._plan, self._queue, self._tell = plan, queue, tell
+        self._left, self._total = dict(missing), len(missing)
+        self._done: list[str] = []
+        self._failed = 0
+        self._collect = _every(_COLLECT_SECONDS, self._collect_done)
+        self._search = _every(_LOOK_SECONDS, self._ask_again)
+
+    def look(self) -> bool:
+        """True when no video is left. Called ten times a second."""
+        for event in self._queue.ended():
+            if event["state"] == "stopped":
+                raise SentilocError(ErrorCode.INTERNAL, event["reason"])
+            self._end(event["name"], failed=event["state"] == State.FAILED)
+        self._collect()
+        self._search()
+        self._tell(self._total - len(self._left), self._failed)
+        return not self._left
+
+    def _end(self, name: str, *, failed: bool) -> None:
+        if self._left.pop(name, None) is not None:
+            self._failed += failed
+            self._done.append(name)
+
+    def _collect_done(self) -> bool:
+        self._plan.collect(self._done)
+        self._done.clear()
+        return True
+
+    def _ask_again(self) -> bool:
+        """Send messages for videos that wait for nobody; count those that ended without a word."""
+        self._queue.keep_open()
+        if self._queue.waiting():
+            return False
+        lost = {}
+        for name, path in list(self._left.items()):
+            entry = self._plan.ledger.read(name, path)
+            if self._plan.is_made(name):
+                self._end(name, failed=False)
+            elif entry is not None and entry.state == State.FAILED:
+                self._end(name, failed=True)
+            elif not self._queue.is_leased(name):
+                lost[name] = path
+        self._queue.send(self._plan.folder, self._plan.split, lost)
+        return True
+
+
+def _every(seconds: float, call: Callable[[], bool]) -> Callable[[], bool]:
+    """Call at most once in so many seconds; False in between."""
+    last = 0.0
+
+    def limited() -> bool:
+        nonlocal last
+        if time.monotonic() - last < seconds:
+            return False
+        last = time.monotonic()
+        return call()
+
+    return limited

@@ -1,0 +1,127 @@
+"""What happened to each video of an extraction: one small file a video, beside the features.
+
+    FOLDER/extraction/SPLIT/NAME.json    one `Entry`; there is none before the first attempt and after a success
+
+So the second run knows which videos failed, and a video that ends its process every time is not tried for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from sentiloc.model.data.feature_store import VideoFacts, replace_text
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+LEDGER_FOLDER = "extraction"
+MOST_ATTEMPTS = 3
+"""After so many attempts that ended with their process, a video counts as failed."""
+
+
+class State(StrEnum):
+    """`STARTED`: a process works on it, or ended while it did. `DONE`: extracted, and not yet listed."""
+
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The last thing that happened to a video.
+
+    Args:
+        video: Absolute path of the file.
+        stamp: Size in bytes and time of last change in ns: a file that was replaced is a new one.
+        state: See `State`.
+        attempts: How often a process has begun with it.
+        owner: The process of the last attempt (`worker.jobs.owner`).
+        code, reason: Why it failed.
+        fps, duration: Of a video that is done.
+    """
+
+    video: str
+    stamp: tuple[int, int]
+    state: State = State.STARTED
+    attempts: int = 0
+    owner: str = ""
+    code: str = ""
+    reason: str = ""
+    fps: float | None = None
+    duration: float | None = None
+
+    @property
+    def facts(self) -> VideoFacts:
+        """What the feature folder keeps of the video."""
+        return VideoFacts(self.fps, self.duration)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The entries of one split. A video's entry is written by the process that holds its lease."""
+
+    folder: Path
+    split: str
+
+    def read(self, name: str, video: Path | None = None) -> Entry | None:
+        """The entry of a video; None without one, or if it is of another file than `video` is now."""
+        try:
+            values = json.loads(self._path(name).read_text(encoding="utf-8"))
+            values["stamp"] = tuple(values["stamp"])
+            entry = Entry(**{**values, "state": State(values["state"])})
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{self._path(name)}: not an entry of an extraction: {error}"
+            ) from error
+        return entry if video is None or entry.stamp == stamp_of(video) else None
+
+    def begin(self, name: str, video: Path, owner: str) -> Entry:
+        """Count an attempt. The returned entry has failed if there were too many."""
+        last = self.read(name, video) or Entry(video=str(video), stamp=stamp_of(video))
+        if last.attempts >= MOST_ATTEMPTS:
+            reason = f"the process that extracted it ended {last.attempts} times; its memory may not suffice"
+            return self.fail(name, last, ErrorCode.POISON, reason)
+        return self._write(name, replace(last, state=State.STARTED, attempts=last.attempts + 1, owner=owner))
+
+    def finish(self, name: str, entry: Entry, facts: VideoFacts) -> Entry:
+        """Note what the feature folder will need. Write it before the features are complete."""
+        return self._write(name, replace(entry, state=State.DONE, fps=facts.fps, duration=facts.duration))
+
+    def fail(self, name: str, entry: Entry, code: str, reason: str) -> Entry:
+        """Note why a video cannot be extracted."""
+        return self._write(name, replace(entry, state=State.FAILED, code=str(code), reason=reason))
+
+    def forgive(self, name: str) -> None:
+        """Take back the last attempt, which was stopped on purpose."""
+        entry = self.read(name)
+        if entry is not None and entry.state == State.STARTED:
+            self._write(name, replace(entry, attempts=entry.attempts - 1))
+
+    def forget(self, name: str) -> None:
+        """Remove the entry of a video."""
+        self._path(name).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        """Videos that have an entry, sorted."""
+        yield from sorted(path.stem for path in (self.folder / LEDGER_FOLDER / self.split).glob("[!.]*.json"))
+
+    def _write(self, name: str, entry: Entry) -> Entry:
+        replace_text(self._path(name), json.dumps(asdict(entry), indent=1))
+        return entry
+
+    def _path(self, name: str) -> Path:
+        return self.folder / LEDGER_FOLDER / self.split / f"{name}.json"
+
+
+def stamp_of(video: Path) -> tuple[int, int]:
+    """Size and time of last change of a file; zeros where it cannot be read."""
+    try:
+        status = video.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns

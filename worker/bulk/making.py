@@ -1,0 +1,139 @@
+"""Extracts one video into a feature folder, and notes in the ledger what came of it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from sentiloc.model.data.feature_store import VideoFacts, has_features, replace_array, write_arrays
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.paths import FLOW_FOLDER
+from sentiloc.model.spec import ModelSpec
+from sentiloc.worker.bulk.ledger import Entry, Ledger, State
+from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.extraction.extract import load_extractor
+from sentiloc.worker.pipelines.expression import extract_flow, load_flow_detector
+
+logger = logging.getLogger(__name__)
+
+NOT_THE_VIDEO = frozenset(
+    {
+        ErrorCode.STORAGE_FULL,
+        ErrorCode.WEIGHTS_MISSING,
+        ErrorCode.SPEC_MISMATCH,
+        ErrorCode.DEVICE_UNAVAILABLE,
+        ErrorCode.MODEL_UNAVAILABLE,
+    }
+)
+"""Errors that every other video would meet, too: they stop the whole extraction."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Maker(Protocol):
+    """What a spec asks for. `make` returns what is to be written, and what is known of the video."""
+
+    def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
+        """Raises what the decoder and the networks raise."""
+        ...
+
+
+def is_made(spec: ModelSpec, folder: Path, split: str, name: str) -> bool:
+    """Whether the features of a video are complete."""
+    if spec.flow is not None:
+        return flow_path(folder, name).exists()
+    return has_features(folder, split, name)
+
+
+def flow_path(folder: Path, name: str) -> Path:
+    """Where the flow of a video lies; GIM's folder has no splits."""
+    return folder / FLOW_FOLDER / f"{name}.npy"
+
+
+class StreamMaker:
+    """Visual, audio and face features: what FSENet and CTEN read."""
+
+    def __init__(self, spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig) -> None:
+        self._extractor = load_extractor(spec, config)
+        self._folder, self._split = folder, split
+
+    def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
+        """Decode once, all streams."""
+        found = self._extractor.extract(video, _silent)
+
+        def write(name: str) -> None:
+            write_arrays(self._folder, self._split, name, found.features)
+
+        return VideoFacts(found.info.fps, found.info.duration), write
+
+
+class FlowMaker:
+    """Block flow of the face in every frame: what GIM reads."""
+
+    def __init__(self, spec: ModelSpec, folder: Path, config: RuntimeConfig) -> None:
+        self._spec, self._folder, self._limits = spec, folder, config.decode_limits
+        self._detector = load_flow_detector(config.thread_count)
+
+    def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
+        """Decode once, and follow the largest face."""
+        found = extract_flow(video, self._spec, self._detector, self._limits, _silent)
+
+        def write(name: str) -> None:
+            replace_array(flow_path(self._folder, name), np.asarray(found.flow))
+
+        return VideoFacts(), write
+
+
+def _silent(_stage: str, _done: float) -> None:
+    """Progress inside a video is not shown: there are many."""
+
+
+def load_maker(spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig) -> Maker:
+    """Load the networks that the spec needs; raises what `load_extractor` raises."""
+    if spec.flow is not None:
+        return FlowMaker(spec, folder, config)
+    return StreamMaker(spec, folder, split, config)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A loaded maker with its ledger: takes one video after the other."""
+
+    maker: Maker
+    ledger: Ledger
+
+    def take(self, name: str, video: Path, owner: str) -> Entry:
+        """Extract one video. The entry says what came of it.
+
+        Raises:
+            SentilocError: For a reason that lies not with the video (`NOT_THE_VIDEO`), so that the others wait.
+        """
+        try:
+            entry = self.ledger.begin(name, video, owner)
+            return entry if entry.state == State.FAILED else self._make(name, video, entry)
+        except OSError as error:
+            detail = f"{self.ledger.folder}: cannot be written: {error.strerror}"
+            raise SentilocError(ErrorCode.STORAGE_FULL, detail) from error
+
+    def _make(self, name: str, video: Path, entry: Entry) -> Entry:
+        try:
+            facts, write = self.maker.make(video)
+        except SentilocError as error:
+            if error.code in NOT_THE_VIDEO:
+                self.ledger.forgive(name)
+                raise
+            return self.ledger.fail(name, entry, error.code, error.detail)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _NO_SPACE:
+                raise
+            # A fault of the program on one video must not stop ten thousand others.
+            logger.exception("%s: extraction failed", video)
+            return self.ledger.fail(name, entry, ErrorCode.INTERNAL, f"{type(error).__name__}: {error}")
+        done = self.ledger.finish(name, entry, facts)
+        write(name)
+        return done

@@ -1,0 +1,131 @@
+"""The videos of one extraction: which are missing, which are done, which failed and why."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentiloc.model.data.feature_store import VideoFacts, add_videos, replace_text, sort_videos, write_spec
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.spec import ModelSpec
+from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, Entry, Ledger, State
+from sentiloc.worker.bulk.making import is_made
+
+
+def name_videos(videos: Iterable[Path]) -> dict[str, Path]:
+    """Each video's name in the feature folder, which is its file name without the ending.
+
+    Raises:
+        SentilocError: `invalid_data` if two videos have one name, because one would replace the other.
+    """
+    paths = [video.absolute() for video in videos]
+    twice = [name for name, count in Counter(path.stem for path in paths).items() if count > 1]
+    if twice:
+        same = ", ".join(str(path) for path in paths if path.stem == twice[0])
+        more = f" (and {len(twice) - 1} more names)" if len(twice) > 1 else ""
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"two videos have the name {twice[0]}: {same}{more}; rename one"
+        )
+    return {path.stem: path for path in paths}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One call of `sentiloc extract`: these videos into this split of this folder."""
+
+    folder: Path
+    split: str
+    spec: ModelSpec
+    videos: Mapping[str, Path]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The entries of the split."""
+        return Ledger(self.folder, self.split)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Claim the folder while the block runs; raises `invalid_data` if another extraction has it."""
+        lock = self.folder / LEDGER_FOLDER / "lock"
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("w")
+        except OSError as error:
+            detail = f"{self.folder}: cannot be written: {error.strerror}"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SentilocError(
+                    ErrorCode.INVALID_DATA, f"{self.folder}: another `sentiloc extract` writes to it"
+                ) from error
+            write_spec(self.folder, self.spec)
+            yield
+
+    def is_made(self, name: str) -> bool:
+        """Whether the features of a video are complete."""
+        return is_made(self.spec, self.folder, self.split, name)
+
+    def missing(self, *, retry_failed: bool = False) -> dict[str, Path]:
+        """Videos that are neither done nor known to fail."""
+        if retry_failed:
+            for name in self.failures():
+                self.ledger.forget(name)
+        failed = self.failures()
+        return {
+            name: path for name, path in self.videos.items() if name not in failed and not self.is_made(name)
+        }
+
+    def failures(self) -> dict[str, Entry]:
+        """Videos of this call that failed, in the state in which their files still are."""
+        return {
+            name: entry
+            for name in self.ledger.names()
+            if name in self.videos
+            and (entry := self.ledger.read(name, self.videos[name])) is not None
+            and entry.state == State.FAILED
+        }
+
+    def collect(self, names: Iterable[str]) -> None:
+        """Enter those of the videos that are done into the lists of the folder."""
+        facts: dict[str, VideoFacts] = {}
+        for name in names:
+            entry = self.ledger.read(name)
+            if entry is not None and entry.state == State.DONE and self.is_made(name):
+                facts[name] = entry.facts
+        if facts and self.spec.flow is None:
+            add_videos(self.folder, self.split, facts)
+        for name in facts:
+            self.ledger.forget(name)
+
+    def finish(self) -> dict[str, Entry]:
+        """Enter what is left, sort the split's list, write the list of failures, and return these."""
+        self.collect(list(self.ledger.names()))
+        if self.spec.flow is None:
+            sort_videos(self.folder, self.split, list(self.videos))
+        failures = self.failures()
+        _write_failures(self.failure_file, failures)
+        return failures
+
+    @property
+    def failure_file(self) -> Path:
+        """Columns video, code, reason; it exists while there are failures."""
+        return self.folder / f"failed_{self.split}.csv"
+
+
+def _write_failures(path: Path, failures: Mapping[str, Entry]) -> None:
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("video", "code", "reason"))
+    rows.writerows((entry.video, entry.code, entry.reason) for entry in failures.values())
+    replace_text(path, text.getvalue().rstrip("\n"))
