@@ -51,7 +51,7 @@ class ExtractionQueue:
 
     def waiting(self) -> int:
         """Messages that no worker has taken."""
-        return cast("int", self._redis.llen(self._waiting))
+        return self._redis.llen(self._waiting)
 
     def keep_open(self) -> None:
         """Tell workers of other machines that this extraction goes on."""

@@ -33,6 +33,8 @@ _REDIS_START_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
 """How often videos are sought that no message names and nobody works on, such as those of a killed worker."""
 _COLLECT_SECONDS = 2.0
+_DEATH_SECONDS = 3.0
+"""A killed process is gone a moment later."""
 
 
 def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tell: Tell) -> bool:
@@ -147,10 +149,17 @@ def _run(
 
 
 def _forgive(plan: Plan) -> None:
-    """Videos whose process this command has ended did not fail."""
-    for name in plan.ledger.names():
-        entry = plan.ledger.read(name)
-        if entry is not None and entry.state == State.STARTED and is_dead(entry.owner):
+    """Videos whose process this command has ended did not fail. Those of workers that joined are left to them."""
+    started = [
+        (name, entry.owner)
+        for name in plan.ledger.names()
+        if (entry := plan.ledger.read(name)) is not None and entry.state == State.STARTED
+    ]
+    deadline = time.monotonic() + _DEATH_SECONDS
+    for name, owner in started:
+        while not is_dead(owner) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if is_dead(owner):
             plan.ledger.forgive(name)
 
 
