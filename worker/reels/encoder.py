@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import json
-import logging
 import os
 import select
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from sentiloc.app.reels.plan import ReelPlan
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.children.start import open_pipe, start_confined
-from sentiloc.worker.decoder.confine import MEASURES
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels import encoder_child as child
+from sentiloc.worker.reels.made_file import MadeFile
 from sentiloc.worker.runtime.steps import count_step
-
-log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.25
 # The most that an unprivileged process may ask for on Linux.
 _PIPE_BYTES = 1 << 20
 _EXIT_SECONDS = 5.0
-# Bounds what a compromised child can make its parent read at a time.
-_LARGEST_PIECE = 64 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Encoder:
@@ -55,20 +46,19 @@ class Encoder:
     ) -> None:
         self._limits, self._on_wait = limits, on_wait
         self._stack = ExitStack()
-        self._failure: str | None = None
-        self._is_done = False
         try:
-            self._output = self._stack.enter_context(path.open("wb", buffering=0))
             with ExitStack() as lent:
-                self._start(plan, has_sound, quality, lent)
+                self._start(path, plan, has_sound, quality, lent)
         except BaseException:
             self._stack.close()
             raise
 
-    def _start(self, plan: ReelPlan, has_sound: bool, quality: int, lent: ExitStack) -> None:
+    def _start(self, path: Path, plan: ReelPlan, has_sound: bool, quality: int, lent: ExitStack) -> None:
         in_fd, self._feed = open_pipe(reader=lent, writer=self._stack)
         _widen(self._feed)
-        self._made, out_fd = open_pipe(reader=self._stack, writer=lent)
+        made, out_fd = open_pipe(reader=self._stack, writer=lent)
+        self._file = MadeFile(path, made)
+        self._stack.callback(self._file.close)
         task = {
             "in_fd": in_fd,
             "out_fd": out_fd,
@@ -85,8 +75,7 @@ class Encoder:
         self._child = start_confined("sentiloc.worker.reels.encoder_child", task, (in_fd, out_fd))
         self._stack.callback(self._end)
         os.set_blocking(self._feed, False)
-        self._reader = threading.Thread(target=self._collect, name="encoder", daemon=True)
-        self._reader.start()
+        self._file.start()
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +88,6 @@ class Encoder:
     def _end(self) -> None:
         self._child.kill()
         self._child.wait(_EXIT_SECONDS)
-        self._reader.join(_EXIT_SECONDS)
 
     def picture(self, data: memoryview) -> None:
         """Encode one picture: RGB, row by row."""
@@ -113,16 +101,15 @@ class Encoder:
         """Wait until the file is complete and on the disk."""
         self._send(child.END, memoryview(b""))
         started = time.monotonic()
-        while self._reader.is_alive():
+        while self._file.is_arriving(_POLL_SECONDS):
             self._on_wait()
-            self._reader.join(_POLL_SECONDS)
             if time.monotonic() - started > self._limits.wall_seconds:
                 raise SentilocError(
                     ErrorCode.RESOURCE_LIMIT, "Encoding the reel takes longer than is allowed."
                 )
-        if not self._is_done:
-            raise self._error()
-        os.fsync(self._output.fileno())
+        if self._file.done is None:
+            raise self._file.error()
+        self._file.sync()
 
     def _send(self, kind: bytes, data: memoryview) -> None:
         self._write(memoryview(child.IN_HEADER.pack(kind, data.nbytes)))
@@ -143,53 +130,10 @@ class Encoder:
             except BlockingIOError:
                 continue
             except BrokenPipeError as error:
-                self._reader.join(_EXIT_SECONDS)
-                raise self._error() from error
+                self._file.wait_for_failure()
+                raise self._file.error() from error
             waiting_since = time.monotonic()
             count_step()
-
-    def _error(self) -> SentilocError:
-        if self._failure is not None and "ENOSPC" in self._failure:
-            return SentilocError(ErrorCode.STORAGE_FULL, "There is no room for the reel.")
-        log.warning("the encoder gave up: %r", self._failure)
-        return SentilocError(ErrorCode.RESOURCE_LIMIT, "The reel could not be encoded within the limits.")
-
-    def _collect(self) -> None:
-        """The body of the thread that writes the child's output to the file."""
-        try:
-            while not self._is_done and self._failure is None:
-                kind, place, size = child.OUT_HEADER.unpack(self._read(child.OUT_HEADER.size))
-                if size > _LARGEST_PIECE:
-                    raise ValueError(f"a piece of {size} bytes")
-                self._take(kind, place, self._read(size))
-                count_step()
-        except OSError as error:
-            self._failure = "ENOSPC" if error.errno in _FULL else str(error)
-        except (EOFError, ValueError) as error:
-            self._failure = str(error)
-
-    def _take(self, kind: bytes, place: int, data: bytes) -> None:
-        if kind == child.BYTES:
-            while data:
-                written = os.pwrite(self._output.fileno(), data, place)
-                data, place = data[written:], place + written
-        elif kind == child.DONE:
-            self._is_done = True
-        elif kind == child.FAILED:
-            self._failure = data.decode(errors="replace")
-        elif kind == child.CONFINED:
-            _log_confinement(data)
-        else:
-            raise ValueError(f"a message of the kind {kind!r}")
-
-    def _read(self, size: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < size:
-            part = os.read(self._made, size - len(parts))
-            if not part:
-                raise EOFError("the encoder ended early")
-            parts += part
-        return bytes(parts)
 
 
 def _widen(pipe: int) -> None:
@@ -197,10 +141,3 @@ def _widen(pipe: int) -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _log_confinement(data: bytes) -> None:
-    held: Any = json.loads(data)
-    missing = [name for name in MEASURES if name not in held]
-    if missing:
-        log.warning("the encoder runs without: %s", ", ".join(missing))

@@ -30,7 +30,7 @@ from sentiloc.worker.decoder.request import DecodeLimits
 IN_HEADER = struct.Struct("<cQ")
 OUT_HEADER = struct.Struct("<cQQ")
 PICTURE, SOUND, END = b"V", b"A", b"E"
-CONFINED, BYTES, DONE, FAILED = b"C", b"B", b"D", b"X"
+CONFINED, BYTES, DONE, FAILED, PROGRESS = b"C", b"B", b"D", b"X", b"P"
 SOUND_RATE = 48_000
 CHANNELS = 2
 _PIECE = 1 << 20

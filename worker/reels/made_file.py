@@ -1,0 +1,113 @@
+"""Writes to a file what a confined process makes: the process sends pieces of the file through a pipe."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import threading
+from pathlib import Path
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.confine import MEASURES
+from sentiloc.worker.reels import encoder_child as child
+from sentiloc.worker.runtime.steps import count_step
+
+log = logging.getLogger(__name__)
+
+_EXIT_SECONDS = 5.0
+# Bounds what a compromised child can make its parent read at a time.
+_LARGEST_PIECE = 64 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class MadeFile:
+    """The file `path`, written by a thread from what arrives at the descriptor `made`.
+
+    `done` is the child's last message: None until the file is complete. `failure` says why there will be no file,
+    `progress` is the number of frames that the child has reported.
+    """
+
+    def __init__(self, path: Path, made: int) -> None:
+        self.done: bytes | None = None
+        self.failure: str | None = None
+        self.progress = 0
+        self._made = made
+        self._file = path.open("wb", buffering=0)
+        self._thread = threading.Thread(target=self._collect, name="reel file", daemon=True)
+
+    def start(self) -> None:
+        """Begin to collect."""
+        self._thread.start()
+
+    def is_arriving(self, seconds: float) -> bool:
+        """Whether the child still sends, after waiting for its end for `seconds`."""
+        self._thread.join(seconds)
+        return self._thread.is_alive()
+
+    def wait_for_failure(self) -> None:
+        """Wait briefly for the reason of a broken pipe."""
+        self._thread.join(_EXIT_SECONDS)
+
+    def sync(self) -> None:
+        """Make sure that the file is on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """End collecting. The child must have ended."""
+        if self._thread.ident is not None:
+            self._thread.join(_EXIT_SECONDS)
+        self._file.close()
+
+    def error(self) -> SentilocError:
+        """The error for `failure`."""
+        if self.failure is not None and "ENOSPC" in self.failure:
+            return SentilocError(ErrorCode.STORAGE_FULL, "There is no room for the reel.")
+        log.warning("the encoder gave up: %r", self.failure)
+        return SentilocError(ErrorCode.RESOURCE_LIMIT, "The reel could not be encoded within the limits.")
+
+    def _collect(self) -> None:
+        try:
+            while self.done is None and self.failure is None:
+                kind, place, size = child.OUT_HEADER.unpack(self._read(child.OUT_HEADER.size))
+                if size > _LARGEST_PIECE:
+                    raise ValueError(f"a piece of {size} bytes")
+                self._take(kind, place, self._read(size))
+                count_step()
+        except OSError as error:
+            self.failure = "ENOSPC" if error.errno in _FULL else str(error)
+        except (EOFError, ValueError) as error:
+            self.failure = str(error)
+
+    def _take(self, kind: bytes, place: int, data: bytes) -> None:
+        if kind == child.BYTES:
+            while data:
+                written = os.pwrite(self._file.fileno(), data, place)
+                data, place = data[written:], place + written
+        elif kind == child.PROGRESS:
+            self.progress = place
+        elif kind == child.DONE:
+            self.done = data
+        elif kind == child.FAILED:
+            self.failure = data.decode(errors="replace")
+        elif kind == child.CONFINED:
+            _log_confinement(data)
+        else:
+            raise ValueError(f"a message of the kind {kind!r}")
+
+    def _read(self, size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            part = os.read(self._made, size - len(parts))
+            if not part:
+                raise EOFError("the encoder ended early")
+            parts += part
+        return bytes(parts)
+
+
+def _log_confinement(data: bytes) -> None:
+    held = json.loads(data)
+    missing = [name for name in MEASURES if name not in held]
+    if missing:
+        log.warning("the encoder runs without: %s", ", ".join(missing))
