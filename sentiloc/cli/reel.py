@@ -195,7 +195,8 @@ def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    typer.echo(f"{path}: {done.seconds:.2f} s, {done.frames} frames", err=True)
+    how = ", copied without encoding" if done.is_copy else ""
+    typer.echo(f"{path}: {done.seconds:.2f} s, {done.frames} frames{how}", err=True)
 
 
 def _write_cut(sequence: CutSequence, path: Path) -> None:

@@ -67,7 +67,7 @@ def decode(
     limit_exceeded, resource_limit.
     """
     with (
-        _open(path) as (file, container_format),
+        opened(path) as (file, container_format),
         DecoderProcess(file, container_format, request, limits, on_wait=on_wait) as process,
     ):
         yield from _events(process, request)
@@ -136,7 +136,7 @@ def grab_frames(
     """The frames on screen at `times` (seconds), in that order, from one decoder. Raises as `decode` does."""
     request = DecodeRequest(face_samples=(0,), face_max_side=max_side)
     with (
-        _open(path) as (file, container_format),
+        opened(path) as (file, container_format),
         DecoderProcess(
             file, container_format, request, limits, grab_seconds=list(times), on_wait=on_wait
         ) as process,
@@ -148,7 +148,7 @@ def grab_frames(
             yield np.array(event.faces[0])
 
 
-class _open:  # noqa: N801
+class opened:  # noqa: N801
     """Open a video and detect its container from its first bytes. The child gets only the file descriptor."""
 
     def __init__(self, path: Path) -> None:

@@ -1,1 +1,4 @@
-"""Reels: parts of videos, decoded in the sandbox, joined with cross-fades, and encoded in a second sandbox."""
+"""Reels: parts of videos, decoded in the sandbox, joined with cross-fades, and encoded in a second sandbox.
+
+Where the cuts allow it, packets are copied instead.
+"""

@@ -109,11 +109,14 @@ def main() -> None:
     send(task.out_fd, DONE, b"")
 
 
+def moov_size(frames: int, sounds: int) -> int:
+    """Room for the index before the pictures, so that players can start before they have the whole file."""
+    return _HEADER_BYTES + frames * _PICTURE_BYTES + sounds * _SOUND_BYTES
+
+
 def _encode(task: EncodeTask) -> None:
     sounds = task.frames * SOUND_RATE / Fraction(task.rate) / _SOUND_FRAME if task.has_sound else 0
-    header = _HEADER_BYTES + task.frames * _PICTURE_BYTES + int(sounds) * _SOUND_BYTES
-    # Put the index before the pictures, so that players can start before they have the whole file.
-    options = {"moov_size": str(header)}
+    options = {"moov_size": str(moov_size(task.frames, int(sounds)))}
     with av.open(PipeFile(task.out_fd), "w", format="mp4", options=options) as container:
         container.metadata["title"] = task.title
         video = _add_video(container, task)

@@ -60,9 +60,14 @@ class MadeFile:
             self._thread.join(_EXIT_SECONDS)
         self._file.close()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there was no room for the file."""
+        return self.failure is not None and "ENOSPC" in self.failure
+
     def error(self) -> SentilocError:
         """The error for `failure`."""
-        if self.failure is not None and "ENOSPC" in self.failure:
+        if self.is_full:
             return SentilocError(ErrorCode.STORAGE_FULL, "There is no room for the reel.")
         log.warning("the encoder gave up: %r", self.failure)
         return SentilocError(ErrorCode.RESOURCE_LIMIT, "The reel could not be encoded within the limits.")

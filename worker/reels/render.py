@@ -21,6 +21,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import AudioChunk, DecodeRequest, SnippetFrames, decode
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels.captions import Caption
+from sentiloc.worker.reels.copier import copy_reel
 from sentiloc.worker.reels.encoder import Encoder
 from sentiloc.worker.reels.encoder_child import CHANNELS, SOUND_RATE
 from sentiloc.worker.reels.join import Block, Joiner, equal_power, linear
@@ -33,10 +34,11 @@ QUALITY = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A rendered reel: its length in frames and seconds."""
+    """A rendered reel: its length in frames and seconds, and whether its packets were copied without encoding."""
 
     frames: int
     seconds: float
+    is_copy: bool = False
 
 
 def render_reel(
@@ -49,6 +51,8 @@ def render_reel(
 ) -> Rendered:
     """Write the reel of `plan`, whose sources are paths, to `path` as MP4 (H.264 and AAC).
 
+    Where every part can be cut without encoding, the packets are copied (`copier`); no picture changes then.
+
     Args:
         plan: The plan of the reel.
         path: The output file; an existing file is replaced.
@@ -59,6 +63,11 @@ def render_reel(
     Raises:
         SentilocError: A video cannot be read, a limit is exceeded, or there is no room.
     """
+    copied = copy_reel(plan, path, limits, lambda done: report(RENDERING, done))
+    if copied is not None:
+        report(RENDERING, 1.0)
+        seconds = float(copied / plan.frames_per_second)
+        return Rendered(frames=copied, seconds=seconds, is_copy=True)
     work = _Work(plan, limits, report)
     with Encoder(
         path, plan, limits, has_sound=True, quality=quality, on_wait=lambda: report(RENDERING, work.progress)

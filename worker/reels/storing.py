@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import time
@@ -14,6 +15,8 @@ from sentiloc.app.reels.plan import parse_plan
 from sentiloc.app.storage.local import Storage
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels.render import render_reel
+
+logger = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _PREFIX = "reel-"
@@ -53,7 +56,8 @@ def rendered(
         with keeper.waiting_outside():
             paths = {key: str(stack.enter_context(storage.local_path(key))) for key in keys}
         path = Path(made) / "reel.mp4"
-        render_reel(plan.with_sources(paths), path, limits, keeper.report, quality=quality)
+        done = render_reel(plan.with_sources(paths), path, limits, keeper.report, quality=quality)
+        logger.info("%s a reel of %.2f s", "copied" if done.is_copy else "rendered", done.seconds)
         yield path
 
 

@@ -1,0 +1,93 @@
+"""The parent's side of copying: a reel whose packets are taken from the videos as they are, without encoding."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from sentiloc.app.reels.plan import ReelPlan
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.children.start import open_pipe, start_confined
+from sentiloc.worker.decoder.decode import opened
+from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.reels.made_file import MadeFile
+
+log = logging.getLogger(__name__)
+
+MOST_SOURCES = 8
+"""Videos of a copied reel: a confined process may open 16 files."""
+_POLL_SECONDS = 0.25
+_EXIT_SECONDS = 5.0
+
+
+def copy_reel(
+    plan: ReelPlan, path: Path, limits: DecodeLimits, on_wait: Callable[[float], None]
+) -> int | None:
+    """Write the reel of `plan` to `path` without encoding; None if it has to be rendered.
+
+    It can be copied if it has hard cuts and no captions, if every part begins and ends, within a frame, where H.264
+    can be cut, and if all videos share codec settings, size and rate with the reel.
+
+    Args:
+        plan: The plan of the reel, whose sources are paths.
+        path: The output file; an existing file is replaced.
+        limits: Limits of the confined process.
+        on_wait: Called with the progress, 0 to 1; what it raises ends the work.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        SentilocError: A video cannot be opened, or there is no room.
+    """
+    sources = list(dict.fromkeys(clip.source for clip in plan.clips))
+    if plan.captions or any(plan.overlaps) or len(sources) > MOST_SOURCES:
+        return None
+    with ExitStack() as stack, ExitStack() as lent:
+        files = [stack.enter_context(opened(Path(source))) for source in sources]
+        made, out_fd = open_pipe(reader=stack, writer=lent)
+        file = MadeFile(path, made)
+        stack.callback(file.close)
+        task = {
+            "sources": [(source.fileno(), container_format) for source, container_format in files],
+            "clips": [(sources.index(clip.source), clip.first, clip.frames) for clip in plan.clips],
+            "out_fd": out_fd,
+            "parent_pid": os.getpid(),
+            "width": plan.width,
+            "height": plan.height,
+            "rate": plan.rate,
+            "title": plan.title,
+            "limits": asdict(limits),
+        }
+        fds = (out_fd, *(source.fileno() for source, _ in files))
+        child = start_confined("sentiloc.worker.reels.copy_child", task, fds)
+        stack.callback(child.wait, _EXIT_SECONDS)
+        stack.callback(child.kill)
+        lent.close()
+        file.start()
+        _wait(file, limits, lambda: on_wait(file.progress / plan.frames))
+        return _frames(file)
+
+
+def _wait(file: MadeFile, limits: DecodeLimits, on_wait: Callable[[], None]) -> None:
+    started = time.monotonic()
+    while file.is_arriving(_POLL_SECONDS):
+        on_wait()
+        if time.monotonic() - started > limits.wall_seconds:
+            raise SentilocError(ErrorCode.RESOURCE_LIMIT, "Writing the reel takes longer than is allowed.")
+
+
+def _frames(file: MadeFile) -> int | None:
+    if file.done is not None:
+        file.sync()
+        return int(json.loads(file.done)["frames"])
+    if file.is_full:
+        raise file.error()
+    log.info("the reel is rendered: %s", file.failure)
+    return None
