@@ -65,7 +65,7 @@ def loud(path: Path) -> tuple[float, float]:
     """When the sound of a reel begins and ends to be loud, in seconds from the first picture."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-        start = float(frames[0].pts * frames[0].time_base)
+        start = frames[0].time or 0.0
         samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
         rate = frames[0].sample_rate
     first, last = np.flatnonzero(np.abs(samples).max(axis=0) > 0.1)[[0, -1]] / rate + start

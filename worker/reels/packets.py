@@ -5,7 +5,7 @@ Only H.264 in MP4, MOV or Matroska, and AAC. The rest is rendered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -173,7 +173,7 @@ def _check_picture(media: Media, width: int, height: int) -> None:
             raise UncopyableError("the picture is turned")
 
 
-def _frames(media: Media) -> Iterable[Any]:
+def _frames(media: Media) -> Iterator[Any]:
     for packet in media.container.demux(media.video):
         yield from packet.decode()
 
