@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sentiloc.cli.main import VERBS
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CLIENT = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
@@ -55,3 +57,9 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", path.read_text())
     lost = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert lost == []
+
+
+def test_the_readme_names_every_command() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Commands")[2].partition("## More")[0]
+    named = {word for cell in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) for word in cell.split(" · ")}
+    assert named - {"sentiloc …"} == {*VERBS, "version"}

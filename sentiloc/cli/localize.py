@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sentiloc.api import Model, Result
 
 STANDARD_INPUT = "-"
+_NOTHING_FOUND = "no segment is confident enough; a lower --threshold, such as 0.2, shows weaker ones"
 
 
 def localize(
@@ -179,7 +180,11 @@ class _Writer:
             print_or_write(self._text(video, result), None)
 
     def _text(self, video: Path, result: Result) -> bytes:
-        for note in result.notes(self._format):
+        notes = result.notes(self._format)
+        if not result.segments and self._format != JSON:
+            # A file without segments says nothing; someone who tries the command would take it for a fault.
+            notes = [*notes, _NOTHING_FOUND]
+        for note in notes:
             typer.echo(f"sentiloc: {video}: {note}", err=True)
         return result.to(self._format, **self._counting, video=video).encode()
 

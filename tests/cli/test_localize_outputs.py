@@ -142,3 +142,11 @@ def test_a_sound_track_that_is_not_there_is_named(shoot: Path, tmp_path: Path) -
     assert done.exit_code == 1
     assert "track" in done.stderr
     assert localize(video, "--audio-track", "1", "--json").exit_code == 0
+
+
+def test_a_file_without_segments_is_explained(shoot: Path, tmp_path: Path) -> None:
+    video = shoot / "A" / "0001.mp4"
+    done = localize(video, "-f", "csv", "--threshold", "1")
+    assert "no segment is confident enough" in done.stderr
+    assert "no segment" not in done.stdout
+    assert "no segment" not in localize(video, "-f", "json", "--threshold", "1").stderr
