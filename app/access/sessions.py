@@ -46,6 +46,7 @@ class SessionStore:
 
     def __init__(self, settings: Settings, shared: SharedConnection) -> None:
         self._prefix = settings.redis_prefix
+        self._issuer = settings.oidc_issuer or ""
         self._seconds = settings.session_seconds
         self._idle_seconds = settings.session_idle_seconds
         self._shared = shared
@@ -55,6 +56,7 @@ class SessionStore:
         text = secrets.token_urlsafe(_SECRET_BYTES)
         fields = {
             "key_id": key_id,
+            "issuer": self._issuer,
             "person": person,
             "scopes": ",".join(sorted(scopes)),
             "expires_at": repr(time.time() + self._seconds),
@@ -66,12 +68,13 @@ class SessionStore:
         return text
 
     async def find(self, text: str) -> Session | None:
-        """The session of a cookie, which counts as used; None if it has ended."""
+        """The session of a cookie, which counts as used; None if it has ended, or if another provider began it."""
         name = self._name(text)
         flat, left_ms = await self._shared.ask(("HGETALL", name), ("PTTL", name))
-        if not flat:
+        fields = pairs(flat)
+        if not fields or fields.get("issuer") != self._issuer:
             return None
-        session = _parse(pairs(flat))
+        session = _parse(fields)
         left = session.expires_at - time.time()
         if left <= 0:
             return None

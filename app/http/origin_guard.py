@@ -96,8 +96,9 @@ class OriginGuard:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if origin is not None and (origin in origins or "*" in origins):
             return False
-        if site is not None and site not in _OWN_SITES:
-            return True
+        if site is not None:
+            # Only a browser writes this header, and it knows the page's origin. A proxy may have changed the `Host`.
+            return site not in _OWN_SITES
         return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
 
 

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings
 from sentiloc.app.settings.service import LOOPBACK_NAMES
 
 EVERYBODY = "*"
+CALLBACK = "signin/callback"
+"""Where the provider sends the browser back to, below the page's address."""
 _Scope = Literal["read", "write", "metrics", "admin"]
 _KeyId = Annotated[str, Field(pattern="^[a-z0-9]{1,64}$")]
 
@@ -81,6 +83,13 @@ class SignInSettings(BaseSettings):
             raise ValueError("must be an https URL; http is for loopback addresses only")
         if url.query or url.fragment or url.username:
             raise ValueError("must not have a query, a fragment or a user name")
+        return value
+
+    @field_validator("oidc_redirect_url")
+    @classmethod
+    def _is_callback(cls, value: str | None) -> str | None:
+        if value is not None and not value.endswith(f"/{CALLBACK}"):
+            raise ValueError(f"must end with /{CALLBACK}")
         return value
 
     @model_validator(mode="after")

@@ -35,9 +35,10 @@ def person_of(claims: Mapping[str, Any], settings: Settings) -> Person | None:
         Scope(scope) for group in (*groups, EVERYBODY) for scope in settings.oidc_scopes.get(group, ())
     )
     owner = _claim(claims, settings.oidc_owner_claim)
-    if not scopes or not isinstance(owner, str | int) or owner == "":
+    if not scopes or not isinstance(owner, str | int) or isinstance(owner, bool) or owner == "":
         return None
-    given = next((key_id for group, key_id in settings.oidc_keys.items() if group in groups), None)
+    own = (*groups, EVERYBODY)
+    given = next((key_id for group, key_id in settings.oidc_keys.items() if group in own), None)
     return Person(
         key_id=given or owner_id(settings.oidc_issuer or "", settings.oidc_owner_claim, str(owner)),
         name=_name(claims, settings),
@@ -50,7 +51,8 @@ def owner_id(issuer: str, claim: str, value: str) -> str:
     """The id of the key of everybody whose `claim` has this value: as long as no key that is shown as text."""
     # JSON-like framing would do as well; a zero byte is in no issuer and in no claim's name.
     framed = "\0".join((issuer, claim, value))
-    return hashlib.sha256(framed.encode()).hexdigest()[:_ID_LENGTH]
+    # JSON may hold half of a surrogate pair, which UTF-8 cannot express.
+    return hashlib.sha256(framed.encode(errors="surrogatepass")).hexdigest()[:_ID_LENGTH]
 
 
 def _name(claims: Mapping[str, Any], settings: Settings) -> str:
@@ -62,7 +64,12 @@ def _name(claims: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:
-    """The claim of this name; otherwise the one that dots lead to, such as `realm_access.roles`."""
+    """The claim of this name; otherwise the one that dots lead to, such as `realm_access.roles`.
+
+    An address that the provider has not verified is none: anybody could have typed somebody else's.
+    """
+    if path == "email" and claims.get("email_verified") in (False, "false"):
+        return None
     if path in claims:
         return claims[path]
     found: Any = claims

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,33 +20,21 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from sentiloc.app.settings import Settings
-from sentiloc.app.settings.service import LOOPBACK_NAMES
 from sentiloc.app.sign_in.attempts import Attempt, SignInFailed
+from sentiloc.app.sign_in.description import Description, described
+from sentiloc.app.sign_in.signatures import usable_keys, verified
 
-ALGORITHMS = (
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "Ed25519",
-    "EdDSA",
-)
-"""Signatures with a public key. A token without a signature, or with a shared secret, is refused."""
 _TIMEOUT_SECONDS = 10.0
 _KEPT_SECONDS = 3600.0
 _RETRY_KEYS_SECONDS = 30.0
 _LEEWAY_SECONDS = 60
 _MOST_BYTES = 1 << 20
-_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_SHOWN = 100
+_BEARER = re.compile("[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +52,7 @@ class Provider:
         self._settings = settings
         self._issuer = settings.oidc_issuer or ""
         self._lock = asyncio.Lock()
-        self._about: dict[str, Any] = {}
+        self._about: Description | None = None
         self._about_at = float("-inf")
         self._keys: KeySet | None = None
         self._keys_at = float("-inf")
@@ -81,7 +70,7 @@ class Provider:
             "code_challenge": challenge(attempt.verifier),
             "code_challenge_method": "S256",
         }
-        return _with_query(about["authorization_endpoint"], query)
+        return _with_query(about.authorization_endpoint, query)
 
     async def finish(self, attempt: Attempt, answer: Mapping[str, str]) -> SignedIn:
         """The person behind an answer of the provider to `attempt`.
@@ -104,11 +93,11 @@ class Provider:
 
     async def logout_url(self, id_token: str, back: str) -> str | None:
         """Where the browser goes to end its session at the provider; None if the provider does not offer it."""
-        end = (await self._discovered()).get("end_session_endpoint")
-        if not isinstance(end, str) or not _is_safe(end):
+        end = (await self._discovered()).end_session_endpoint
+        if end is None:
             return None
-        query = {"id_token_hint": id_token, "client_id": self._settings.oidc_client_id or ""}
-        return _with_query(end, {**query, "post_logout_redirect_uri": back})
+        query = {"client_id": self._settings.oidc_client_id or "", "post_logout_redirect_uri": back}
+        return _with_query(end, {**query, "id_token_hint": id_token} if id_token else query)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -119,36 +108,28 @@ class Provider:
         except TimeoutError as error:
             raise SignInFailed("the provider does not answer in time") from error
 
-    async def _discovered(self) -> dict[str, Any]:
+    async def _discovered(self) -> Description:
         async with self._turn():
-            if time.monotonic() - self._about_at > _KEPT_SECONDS:
+            if self._about is None or time.monotonic() - self._about_at > _KEPT_SECONDS:
                 async with _client() as client:
                     url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
-                    self._about = self._checked_description(await _read(client, "GET", url))
+                    self._about = described(await _read(client, "GET", url), self._issuer)
                 self._about_at = time.monotonic()
             return self._about
 
-    def _checked_description(self, about: dict[str, Any]) -> dict[str, Any]:
-        if about.get("issuer") != self._issuer:
-            raise SignInFailed(f"the provider calls itself {about.get('issuer')!r}, not {self._issuer!r}")
-        for name in _ENDPOINTS:
-            if not isinstance(about.get(name), str) or not _is_safe(about[name]):
-                raise SignInFailed(f"the provider names no safe {name}")
-        return about
-
-    def _check_answer(self, about: Mapping[str, Any], answer: Mapping[str, str]) -> None:
+    def _check_answer(self, about: Description, answer: Mapping[str, str]) -> None:
         named = answer.get("iss")
-        if named is None and about.get("authorization_response_iss_parameter_supported"):
+        if named is None and about.authorization_response_iss_parameter_supported:
             raise SignInFailed("the answer does not name its issuer")
         if named is not None and named != self._issuer:
             raise SignInFailed("the answer comes from another issuer")
         if "error" in answer:
-            raise SignInFailed(f"the provider answered {answer['error'][:100]!r}")
+            raise SignInFailed(f"the provider answered {answer['error'][:_SHOWN]!r}")
         if not answer.get("code"):
             raise SignInFailed("the answer has no code")
 
     async def _exchange(
-        self, client: httpx.AsyncClient, about: Mapping[str, Any], attempt: Attempt, code: str
+        self, client: httpx.AsyncClient, about: Description, attempt: Attempt, code: str
     ) -> dict[str, Any]:
         form = {
             "grant_type": "authorization_code",
@@ -157,13 +138,12 @@ class Provider:
             "code_verifier": attempt.verifier,
         }
         headers = self._identify(about, form)
-        return await _read(client, "POST", about["token_endpoint"], data=form, headers=headers)
+        return await _read(client, "POST", about.token_endpoint, data=form, headers=headers)
 
-    def _identify(self, about: Mapping[str, Any], form: dict[str, str]) -> dict[str, str]:
+    def _identify(self, about: Description, form: dict[str, str]) -> dict[str, str]:
         """Show the client's id and secret, in a header or in the form, as the provider wants it."""
         client_id, secret = self._settings.oidc_client_id or "", self._settings.oidc_client_secret
-        ways = about.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        if secret is None or "client_secret_basic" not in ways:
+        if secret is None or "client_secret_basic" not in about.token_endpoint_auth_methods_supported:
             form["client_id"] = client_id
             if secret is not None:
                 form["client_secret"] = secret.get_secret_value()
@@ -173,27 +153,30 @@ class Provider:
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
     async def _checked(
-        self, client: httpx.AsyncClient, about: Mapping[str, Any], id_token: str, nonce: str
+        self, client: httpx.AsyncClient, about: Description, id_token: str, nonce: str
     ) -> dict[str, Any]:
         try:
-            token = await self._verified(client, about, id_token)
-            registry = jwt.JWTClaimsRegistry(
-                leeway=_LEEWAY_SECONDS,
-                iss={"essential": True, "value": self._issuer},
-                aud={"essential": True, "value": self._settings.oidc_client_id or ""},
-                sub={"essential": True},
-                exp={"essential": True},
-                iat={"essential": True},
-                nonce={"essential": True},
-            )
-            registry.validate(token.claims)
+            claims = await self._verified(client, about, id_token)
+            self._requirements().validate(claims)
+            is_ours = hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode())
         except (JoseError, ValueError, TypeError) as error:
-            raise SignInFailed(f"the ID token does not stand the check: {error}") from error
-        claims = dict(token.claims)
-        if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
+            reason = str(error)[:_SHOWN]
+            raise SignInFailed(f"the ID token does not stand the check: {reason}") from error
+        if not is_ours:
             raise SignInFailed("the ID token belongs to another attempt")
         self._check_party(claims)
         return claims
+
+    def _requirements(self) -> jwt.JWTClaimsRegistry:
+        return jwt.JWTClaimsRegistry(
+            leeway=_LEEWAY_SECONDS,
+            iss={"essential": True, "value": self._issuer},
+            aud={"essential": True, "value": self._settings.oidc_client_id or ""},
+            sub={"essential": True},
+            exp={"essential": True},
+            iat={"essential": True},
+            nonce={"essential": True},
+        )
 
     def _check_party(self, claims: Mapping[str, Any]) -> None:
         """OpenID Connect Core 3.1.3.7, steps 4 and 5: a token for several parties names the one that asked."""
@@ -204,34 +187,30 @@ class Provider:
         if not isinstance(claims["sub"], str) or not claims["sub"]:
             raise SignInFailed("the ID token names nobody")
 
-    async def _verified(
-        self, client: httpx.AsyncClient, about: Mapping[str, Any], id_token: str
-    ) -> jwt.Token:
+    async def _verified(self, client: httpx.AsyncClient, about: Description, id_token: str) -> dict[str, Any]:
         keys = await self._key_set(client, about, _KEPT_SECONDS)
         try:
-            return jwt.decode(id_token, keys, algorithms=list(ALGORITHMS))
-        except (InvalidKeyIdError, JoseError):
+            return verified(id_token, keys)
+        except JoseError:
             # The provider may have changed its keys since.
             newer = await self._key_set(client, about, _RETRY_KEYS_SECONDS)
             if newer is keys:
                 raise
-            return jwt.decode(id_token, newer, algorithms=list(ALGORITHMS))
+            return verified(id_token, newer)
 
-    async def _key_set(
-        self, client: httpx.AsyncClient, about: Mapping[str, Any], kept_seconds: float
-    ) -> KeySet:
+    async def _key_set(self, client: httpx.AsyncClient, about: Description, kept_seconds: float) -> KeySet:
         async with self._turn():
             if self._keys is None or time.monotonic() - self._keys_at > kept_seconds:
-                self._keys = KeySet.import_key_set(await _read(client, "GET", about["jwks_uri"]))  # type: ignore[arg-type]
+                self._keys = usable_keys(await _read(client, "GET", about.jwks_uri))
                 self._keys_at = time.monotonic()
             return self._keys
 
     async def _user_information(
-        self, client: httpx.AsyncClient, about: Mapping[str, Any], tokens: Mapping[str, Any], subject: str
+        self, client: httpx.AsyncClient, about: Description, tokens: Mapping[str, Any], subject: str
     ) -> dict[str, Any]:
         """Claims that the provider tells only on request; nothing if it has no such endpoint."""
-        url, access = about.get("userinfo_endpoint"), tokens.get("access_token")
-        if not isinstance(url, str) or not isinstance(access, str) or not _is_safe(url):
+        url, access = about.userinfo_endpoint, tokens.get("access_token")
+        if url is None or not isinstance(access, str) or not _BEARER.fullmatch(access):
             return {}
         told = await _read(client, "GET", url, headers={"Authorization": f"Bearer {access}"})
         if told.get("sub") != subject:
@@ -260,17 +239,13 @@ async def _read(client: httpx.AsyncClient, method: str, url: str, **request: Any
                 if len(body) > _MOST_BYTES:
                     raise SignInFailed(f"{where}: the answer is too large")
         found = httpx.Response(answer.status_code, content=bytes(body)).json()
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
         raise SignInFailed(f"{where}: {type(error).__name__}") from error
     if answer.status_code != httpx.codes.OK or not isinstance(found, dict):
         told = found.get("error") if isinstance(found, dict) else None
-        raise SignInFailed(f"{where}: {answer.status_code} {told or ''}".rstrip())
+        reason = f" {str(told)[:_SHOWN]!r}" if told else ""
+        raise SignInFailed(f"{where}: {answer.status_code}{reason}")
     return found
-
-
-def _is_safe(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK_NAMES)
 
 
 def _with_query(url: str, query: Mapping[str, str]) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sentiloc.app.sign_in.provider import Provider
 
 _logger = logging.getLogger(__name__)
+_LONGEST_HINT = 4096
+"""Characters of an ID token that tells the provider whose session ends. Without one, the provider asks the person."""
 
 
 class AttemptGone(Exception):
@@ -74,14 +76,16 @@ class SignIn:
         if person is None:
             raise NotAllowed
         person = await to_thread.run_sync(self._admit, person)
-        token = found.id_token if self._settings.oidc_provider_logout else ""
+        # With every request its session is read, and at the end its token goes into a URL.
+        is_kept = self._settings.oidc_provider_logout and len(found.id_token) <= _LONGEST_HINT
+        token = found.id_token if is_kept else ""
         return await self._sessions.start(person.key_id, person.name, person.scopes, token)
 
     async def end(self, text: str, back: str) -> str | None:
         """End a session; the URL at which it ends at the provider, too, if that is wanted and possible."""
         session = await self._sessions.find(text)
         await self._sessions.end(text)
-        if session is None or not session.id_token:
+        if session is None or not self._settings.oidc_provider_logout:
             return None
         return await self._logout_url(session, back)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -21,98 +18,29 @@ from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
-from sentiloc.app.sign_in.attempts import Attempt, AttemptStore, SignInFailed
+from sentiloc.app.sign_in.attempts import AttemptStore, SignInFailed
 from sentiloc.app.sign_in.people import person_of
 
 pytest.importorskip("joserfc", reason="joserfc is not installed (it is part of [oidc])")
 
-from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import OctKey
 
 from sentiloc.app.sign_in.provider import Provider, challenge
-
-CLIENT = "sentiloc"
-KEY = ECKey.generate_key("P-256", {"kid": "one", "use": "sig"}, private=True)
-OTHER_KEY = ECKey.generate_key("P-256", {"kid": "one", "use": "sig"}, private=True)
-ATTEMPT = Attempt(state="s", nonce="n", verifier="v" * 43, redirect_url="http://127.0.0.1/signin/callback")
-
-
-class LyingProvider(ThreadingHTTPServer):
-    """A provider whose answers are what a test puts into `answers`, by path. No real one would say such things."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.issuer = f"http://127.0.0.1:{self.server_port}"
-        self.answers: dict[str, object] = {
-            "/.well-known/openid-configuration": {
-                "issuer": self.issuer,
-                "authorization_endpoint": f"{self.issuer}/auth",
-                "token_endpoint": f"{self.issuer}/token",
-                "jwks_uri": f"{self.issuer}/jwks",
-            },
-            "/jwks": {"keys": [KEY.as_dict(private=False)]},
-        }
-
-    @property
-    def about(self) -> dict[str, Any]:
-        found = self.answers["/.well-known/openid-configuration"]
-        assert isinstance(found, dict)
-        return found
-
-    def claims(self, **changes: object) -> dict[str, Any]:
-        now = int(time.time())
-        right = {"iss": self.issuer, "aud": CLIENT, "sub": "erin", "nonce": "n", "iat": now, "exp": now + 60}
-        return {name: value for name, value in {**right, **changes}.items() if value is not None}
-
-    def issue(self, claims: dict[str, Any], key: Any = KEY, **header: str) -> None:
-        algorithm = header.pop("alg", "ES256")
-        token = jwt.encode({"alg": algorithm, "kid": "one", **header}, claims, key, algorithms=[algorithm])
-        self.answers["/token"] = {"id_token": token, "access_token": "a", "token_type": "Bearer"}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: LyingProvider
-
-    def do_GET(self) -> None:
-        body = json.dumps(self.server.answers.get(self.path, {"error": "unknown"})).encode()
-        self.send_response(200 if self.path in self.server.answers else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+from tests.support.sign_in.lying import (
+    ATTEMPT,
+    CLIENT,
+    OTHER_KEY,
+    LyingProvider,
+    asking,
+    finish,
+    lying_provider,
+)
 
 
 @pytest.fixture
 def liar() -> Iterator[LyingProvider]:
-    server = LyingProvider()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def asking(issuer: str, **changes: object) -> Settings:
-    given: dict[str, Any] = {
-        "api_keys": "on",
-        "oidc_issuer": issuer,
-        "oidc_client_id": CLIENT,
-        "oidc_scopes": {"editors": ["read", "write"]},
-        **changes,
-    }
-    return Settings(**given)
-
-
-def finish(liar: LyingProvider, **answer: str) -> dict[str, Any]:
-    provider = Provider(asking(liar.issuer))
-    return dict(asyncio.run(provider.finish(ATTEMPT, {"code": "c", "state": "s", **answer})).claims)
+    with lying_provider() as found:
+        yield found
 
 
 def test_a_right_token_is_taken(liar: LyingProvider) -> None:

@@ -19,6 +19,8 @@ from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.services import ServicesDep
+from sentiloc.app.settings import Settings
+from sentiloc.app.settings.sign_in import CALLBACK
 from sentiloc.app.sign_in.attempts import ATTEMPT_COOKIE, ATTEMPT_SECONDS, SignInFailed, new_browser
 from sentiloc.app.sign_in.service import AttemptGone, NotAllowed, SignIn
 
@@ -65,13 +67,14 @@ async def start(request: Request, services: ServicesDep, sign_in: SignInDep) -> 
         raise RateLimited("This address has tried to sign in too often. Try again later.", wait)
     # Two tabs of one browser may sign in at once, so a browser keeps its cookie.
     browser = request.cookies.get(ATTEMPT_COOKIE) or new_browser()
-    redirect_url = services.settings.oidc_redirect_url or f"{_page(request)}signin/callback"
+    page = _page(request, services.settings)
     try:
-        answer = _sent_to(await sign_in.begin(browser, redirect_url))
+        answer = _sent_to(await sign_in.begin(browser, f"{page}{CALLBACK}"))
     except SignInFailed as error:
         _logger.warning("nobody can sign in: %s", error)
         return _back("failed")
-    _set_cookie(answer, request, ATTEMPT_COOKIE, browser, f"{_root()}/signin", ATTEMPT_SECONDS)
+    secure, path = page.startswith("https:"), f"{_root()}/signin"
+    _set_cookie(answer, ATTEMPT_COOKIE, browser, path, ATTEMPT_SECONDS, secure=secure)
     return answer
 
 
@@ -93,15 +96,18 @@ async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) 
         await services.sessions.end(earlier)
     answer = _sent_to(f"{_root()}/")
     seconds = int(services.settings.session_seconds)
-    _set_cookie(answer, request, SESSION_COOKIE, text, f"{_root()}/", seconds)
+    secure = _page(request, services.settings).startswith("https:")
+    _set_cookie(answer, SESSION_COOKIE, text, f"{_root()}/", seconds, secure=secure)
     return answer
 
 
 @router.post("/signout")
-async def end(request: Request, response: Response, sign_in: SignInDep) -> SignedOutBody:
+async def end(
+    request: Request, response: Response, services: ServicesDep, sign_in: SignInDep
+) -> SignedOutBody:
     """End the session of this browser."""
     text = request.cookies.get(SESSION_COOKIE)
-    url = await sign_in.end(text, _page(request)) if text else None
+    url = await sign_in.end(text, _page(request, services.settings)) if text else None
     response.headers.update(NO_STORE)
     response.delete_cookie(SESSION_COOKIE, path=f"{_root()}/", httponly=True, samesite="lax")
     return SignedOutBody(url=url)
@@ -111,8 +117,10 @@ def _root() -> str:
     return current_base().root
 
 
-def _page(request: Request) -> str:
+def _page(request: Request, settings: Settings) -> str:
     """The page's full address, as the browser called it. The provider accepts only addresses that are registered."""
+    if settings.oidc_redirect_url is not None:
+        return settings.oidc_redirect_url.removesuffix(CALLBACK)
     return f"{request.url.scheme}://{request.headers.get('host', '')}{_root()}/"
 
 
@@ -125,13 +133,13 @@ def _sent_to(url: str) -> Response:
     return RedirectResponse(url, 303, headers=NO_STORE)
 
 
-def _set_cookie(answer: Response, request: Request, name: str, value: str, path: str, seconds: int) -> None:
+def _set_cookie(answer: Response, name: str, value: str, path: str, seconds: int, *, secure: bool) -> None:
     answer.set_cookie(
         name,
         value,
         max_age=seconds,
         path=path,
-        secure=request.url.scheme == "https",
+        secure=secure,
         httponly=True,
         samesite="lax",
     )
