@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.problems import InvalidRequest, ProblemError
 from sentiloc.app.jobs.idempotency import make_key
@@ -52,9 +53,15 @@ class Rerunner:
         Raises `InvalidRequest`, `UnknownModel`, `IdempotencyConflict`, and `source_missing` if neither the video nor
         its URL is there any more.
         """
+        # Not of the resulting options: they contain tags and metadata of the first job, which may change meanwhile.
+        request = json.dumps([record.id, asked.options, asked.name], sort_keys=True)
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        idempotency = make_key(key, digest, self.settings.idempotency_seconds)
+        seen = self.submitter.seen(idempotency, current_caller().key_id)
+        if seen is not None:
+            return seen, False
         options = self._options(record, asked)
         require_possible(options, self.settings)
-        digest = hashlib.sha256(json.dumps([record.id, options.canonical(), asked.name]).encode()).hexdigest()
         job_id = new_job_id()
         is_stored = self.storage.copy(record.source_key, source_key(job_id))
         if not is_stored and record.source_url is None:
@@ -68,7 +75,7 @@ class Rerunner:
             model=options.model_name or self.settings.model,
             options=options,
             rerun_of=record.id,
-            idempotency=make_key(key, digest, self.settings.idempotency_seconds),
+            idempotency=idempotency,
         )
         new = self.submitter.submit_with_video(job, self.storage)
         return new, new.id == job.id

@@ -12,7 +12,7 @@ from redis import Redis, RedisError
 
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
 from sentiloc.app.jobs.found import Found, write_found
-from sentiloc.app.jobs.idempotency import KeyReusedError
+from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.record import (
     RUNNING,
@@ -96,7 +96,7 @@ class JobStore:
         changes = [item for pair in job.fields().items() for item in pair]
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
-        extra = [] if key is None else [f"{self.prefix}idempotency:{key.name(job.key_id)}"]
+        extra = [] if key is None else [self._idempotency(key, job.key_id)]
         found = self.run("submit", job.id, offset, digest, seconds, max_queued, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
@@ -106,6 +106,18 @@ class JobStore:
         if record is None:
             raise KeyReusedError
         return record
+
+    def seen(self, key: IdempotencyKey, key_id: str | None) -> JobRecord | None:
+        """The job of an idempotency key, if any; raises `KeyReusedError` if the request was a different one."""
+        kept = cast("str | None", self.redis.get(self._idempotency(key, key_id)))
+        digest, _, job_id = (kept or "").partition(" ")
+        record = self.get(job_id) if job_id else None
+        if record is not None and digest != key.digest:
+            raise KeyReusedError
+        return record
+
+    def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
+        return f"{self.prefix}idempotency:{key.name(key_id)}"
 
     def replicate(self, replicas: int) -> None:
         """Wait up to a second until `replicas` hold all that was written so far; 0 does not wait.

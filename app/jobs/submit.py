@@ -11,7 +11,7 @@ from redis import RedisError
 from sentiloc.app.access.key_limits import KeyLimitReached
 from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.jobs.broker import Dispatcher
-from sentiloc.app.jobs.idempotency import KeyReusedError
+from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.presence import require_served
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError
@@ -51,22 +51,30 @@ class Submitter:
         `redis.RedisError`. After a `NotReplicatedError` the job is recorded, but may be lost with the primary, so the
         client is told to try again.
         """
-        if not job.reel:
-            require_served(self.store.redis, self.store.prefix, job.model)
-        try:
-            record = self.store.submit(job, self.max_queued)
-        except KeyReusedError as error:
-            raise IdempotencyConflict from error
-        except QueueFullError as error:
-            raise KeyLimitReached(self.max_queued, "queued jobs") from error
-        except RedisError:
-            known = self._look_up(job.id)
-            if known is None:
-                raise
-            record = known
+        record = self.seen(job.idempotency, job.key_id)
+        if record is not None:
+            return record
+        record = self._record(job)
         self.store.replicate(self.replicas)
         if record.id == job.id and record.state is JobState.QUEUED:
             self._wake_worker(record.id)
+        return record
+
+    def seen(self, key: IdempotencyKey | None, key_id: str | None) -> JobRecord | None:
+        """The job that this idempotency key of an API key has created, if any.
+
+        Callers ask before they check anything that may have changed since the first request, such as whether a video
+        is still stored. A repeated request must get its job whatever has changed.
+
+        Raises `IdempotencyConflict` if the key came with another request, and `redis.RedisError`.
+        """
+        try:
+            record = self.store.seen(key, key_id) if key is not None else None
+        except KeyReusedError as error:
+            raise IdempotencyConflict from error
+        if record is not None:
+            # The first request may have been told to try again because too few replicas had the job.
+            self.store.replicate(self.replicas)
         return record
 
     def submit_with_video(self, job: NewJob, storage: Storage) -> JobRecord:
@@ -82,6 +90,22 @@ class Submitter:
         if record.id != job.id:
             storage.delete(job.source_key)
         return record
+
+    def _record(self, job: NewJob) -> JobRecord:
+        """Record the job. If the connection fails before Redis answers, check whether it was recorded."""
+        if not job.reel:
+            require_served(self.store.redis, self.store.prefix, job.model)
+        try:
+            return self.store.submit(job, self.max_queued)
+        except KeyReusedError as error:
+            raise IdempotencyConflict from error
+        except QueueFullError as error:
+            raise KeyLimitReached(self.max_queued, "queued jobs") from error
+        except RedisError:
+            known = self._look_up(job.id)
+            if known is None:
+                raise
+            return known
 
     def _look_up(self, job_id: str) -> JobRecord | None:
         try:

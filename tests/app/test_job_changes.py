@@ -96,6 +96,20 @@ def test_a_rerun_has_a_video_of_its_own(client: TestClient, store: JobStore, set
     assert reset["options"]["threshold"] is None
 
 
+def test_a_repeated_rerun_gets_its_job_whatever_has_changed(client: TestClient, settings: Settings) -> None:
+    first = upload(client).json()["id"]
+
+    def rerun() -> Any:
+        asked = {"options": {"threshold": 0.9}}
+        return client.post(f"/jobs/{first}/rerun", json=asked, headers={"Idempotency-Key": "k"})
+
+    second = rerun().json()["id"]
+    patch(client, first, tags=["seen"])
+    (settings.data_dir / f"uploads/{first}.src").unlink()
+    again = rerun()
+    assert (again.status_code, again.json()["id"]) == (202, second)
+
+
 def test_a_rerun_without_a_video(client: TestClient, store: JobStore, settings: Settings) -> None:
     by_url = make(client)
     again = client.post(f"/jobs/{by_url}/rerun").json()

@@ -81,6 +81,43 @@ def test_every_way_to_a_job_refuses(client: TestClient, redis: Redis, settings: 
     ] * 3, [answer.text for answer in answers]
 
 
+def test_a_repeated_request_gets_its_job_while_the_model_is_not_served(
+    client: TestClient, redis: Redis, settings: Settings
+) -> None:
+    """The key is looked up before the model is: the first request has been accepted."""
+    options = {"model": MODEL}
+    url = {"url": "https://93.184.215.14/a.mp4", "options": options}
+    plain = post(client, "fsenet-starter").json()["id"]
+
+    def ask() -> list[Response]:
+        form = {
+            "data": {"options": json.dumps(options)},
+            "files": {"video": ("a.mp4", b"bytes", "video/mp4")},
+        }
+        batch = {"items": [{"url": url["url"]}], "options": options}
+        return [
+            client.post("/localize", headers={"Idempotency-Key": "form"}, **form),
+            client.post("/localize/url", headers={"Idempotency-Key": "url"}, json=url),
+            client.post(
+                f"/jobs/{plain}/rerun", headers={"Idempotency-Key": "rerun"}, json={"options": options}
+            ),
+            client.post("/batches", headers={"Idempotency-Key": "batch"}, json=batch),
+        ]
+
+    first = ask()
+    beat(redis, settings.redis_prefix, worker())
+    again = ask()
+    assert [answer.status_code for answer in first] == [answer.status_code for answer in again], [
+        answer.text for answer in again
+    ]
+    assert [answer.json()["id"] for answer in first] == [answer.json()["id"] for answer in again]
+    assert post(client).status_code == 503
+    other = {**url, "url": "https://93.184.215.14/b.mp4"}
+    assert client.post("/localize/url", headers={"Idempotency-Key": "url"}, json=other).status_code == 422
+    # Only the videos of the form and of the rerun, each once, and the one that was run again.
+    assert len(list((settings.data_dir / "uploads").glob("*.src"))) == 3
+
+
 def tus_headers(options: dict[str, str]) -> dict[str, str]:
     metadata = f"localize {b64encode(json.dumps(options).encode()).decode()}"
     return {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": metadata}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
+from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled, parse_body, read_body
 from sentiloc.app.http.lifecycle import Deprecation
@@ -26,7 +27,7 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
-from sentiloc.app.jobs.options import JobOptions, UnknownModel, require_possible
+from sentiloc.app.jobs.options import UnknownModel, require_possible
 from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, UploadRequest, UrlRequest
@@ -200,21 +201,20 @@ async def _localize_json(
     """The job that a JSON body asks for."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(model, body).source()
-    require_possible(asked.options, services.settings)
-    idempotency = make_key(key, asked.digest(), services.settings.idempotency_seconds)
-    if asked.upload is not None:
-        record, is_new = await to_thread.run_sync(
-            _of_upload, services, asked.upload, asked.options, idempotency
-        )
-    else:
-        record, is_new = await to_thread.run_sync(_of_url, services, asked, idempotency)
+    record, is_new = await to_thread.run_sync(_submit, services, asked, key)
     return await accepted(response, services, record, is_new=is_new)
 
 
-def _of_upload(
-    services: Services, upload_id: str, options: JobOptions, key: IdempotencyKey | None
-) -> tuple[JobRecord, bool]:
-    return services.upload_jobs.localize(find_upload(services, upload_id), options, key)
+def _submit(services: Services, asked: LocalizeRequest, key_text: str | None) -> tuple[JobRecord, bool]:
+    """The job, and whether this request created it."""
+    key = make_key(key_text, asked.digest(), services.settings.idempotency_seconds)
+    seen = services.submitter.seen(key, current_caller().key_id)
+    if seen is not None:
+        return seen, False
+    require_possible(asked.options, services.settings)
+    if asked.upload is None:
+        return _of_url(services, asked, key)
+    return services.upload_jobs.localize(find_upload(services, asked.upload), asked.options, key)
 
 
 def _of_url(services: Services, asked: LocalizeRequest, key: IdempotencyKey | None) -> tuple[JobRecord, bool]:

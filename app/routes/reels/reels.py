@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
+from sentiloc.app.access.caller import current_caller
 from sentiloc.app.cuts.sequence import SequenceOptions
 from sentiloc.app.http.address import address
 from sentiloc.app.http.answers import BAD_RANGES
@@ -119,11 +120,15 @@ async def create(
 
 
 def _submit(services: Services, asked: ReelRequest, key: str | None) -> JobRecord:
+    digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
+    idempotency = make_key(key, digest, services.settings.idempotency_seconds)
+    seen = services.submitter.seen(idempotency, current_caller().key_id)
+    if seen is not None:
+        return seen
     options = JobOptions(priority=asked.priority, webhook=asked.webhook, metadata=asked.metadata)
     require_possible(options, services.settings)
     plan = _plan(services, asked)
     job_id = new_job_id()
-    digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
     return services.submitter.submit(
         NewJob(
             id=job_id,
@@ -133,7 +138,7 @@ def _submit(services: Services, asked: ReelRequest, key: str | None) -> JobRecor
             model=MODEL,
             options=options,
             reel=plan.to_json(),
-            idempotency=make_key(key, digest, services.settings.idempotency_seconds),
+            idempotency=idempotency,
         )
     )
 
