@@ -16,6 +16,7 @@ from redis import RedisError
 
 from sentiloc.app.housekeeping.ownership import Ownership
 from sentiloc.app.housekeeping.retention import Retention, delete_results
+from sentiloc.app.housekeeping.waiting import ModelWatch
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
@@ -52,9 +53,11 @@ class Reaper:
         dispatcher: Dispatcher,
         chores: Sequence[Chore] = (),
     ) -> None:
+        watch = ModelWatch(store, storage, settings.model_wait_seconds, settings.lease_seconds)
         self._chores = (
             Chore("retention", _INDEX_INTERVAL_SECONDS, self._index),
             Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
+            Chore("models", settings.reaper_interval_seconds * 0.9, watch.sweep),
             Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.delete_orphans),
             *chores,
         )

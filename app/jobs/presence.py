@@ -16,6 +16,7 @@ from sentiloc.model.errors import ErrorCode
 BEAT_SECONDS = 2.0
 # Three reports may be lost before a worker counts as gone.
 STALE_SECONDS = 7.0
+_FORGET_SECONDS = 10 * STALE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +87,10 @@ def alive_workers(redis: Redis, prefix: str) -> list[WorkerPresence]:
     return _known_workers(redis, prefix)[0]
 
 
-def _known_workers(redis: Redis, prefix: str) -> tuple[list[WorkerPresence], list[WorkerPresence]]:
-    """The workers that are alive, and those that have been silent for less than 70 seconds."""
+def _known_workers(
+    redis: Redis, prefix: str, grace_seconds: float = _FORGET_SECONDS
+) -> tuple[list[WorkerPresence], list[WorkerPresence]]:
+    """The workers that are alive, and those that have been silent for less than `grace_seconds`."""
     # Redis's clock is used, because the clocks of workers and API may differ.
     now = _redis_time(redis)
     found = cast("dict[str, str]", redis.hgetall(f"{prefix}workers"))
@@ -97,11 +100,28 @@ def _known_workers(redis: Redis, prefix: str) -> tuple[list[WorkerPresence], lis
         silence = abs(now - worker.seen_at)
         if silence <= STALE_SECONDS:
             alive.append(worker)
-        elif silence <= 10 * STALE_SECONDS:
+        elif silence <= grace_seconds:
             silent.append(worker)
-        else:
+        elif silence > _FORGET_SECONDS:
             leave(redis, prefix, worker.name)
     return alive, silent
+
+
+def why_unserved(redis: Redis, prefix: str, models: Iterable[str], grace_seconds: float) -> dict[str, str]:
+    """The models that no worker can run, and why.
+
+    A worker that has been silent for less than `grace_seconds` (at least 7, at most 70) counts: it may be restarting.
+
+    Raises `redis.RedisError`.
+    """
+    alive, silent = _known_workers(redis, prefix, max(grace_seconds, STALE_SECONDS))
+    found = {}
+    for model in models:
+        reasons = [worker.why_not(model) for worker in (*alive, *silent)]
+        if None not in reasons:
+            text = "; ".join(sorted({reason for reason in reasons if reason})) or "no worker is running"
+            found[model] = f"No worker can run the model {model!r} now: {text}"
+    return found
 
 
 def require_served(redis: Redis, prefix: str, model: str) -> None:

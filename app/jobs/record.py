@@ -51,9 +51,10 @@ CHANGEABLE = ("metadata", "tags")
 RUNNING = (JobState.DECODING, JobState.EXTRACTING, JobState.LOCALIZING)
 TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
-# A running job may keep its state, skip one, or return to the queue. A terminal state never changes.
+# A running job may keep its state, skip one, or return to the queue. A queued one fails if no worker can run its model
+# for too long. A terminal state never changes.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.DECODING, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.DECODING, JobState.CANCELLED, JobState.FAILED}),
     JobState.DECODING: frozenset({*RUNNING, *TERMINAL, JobState.QUEUED}),
     JobState.EXTRACTING: frozenset({*RUNNING[1:], *TERMINAL, JobState.QUEUED}),
     JobState.LOCALIZING: frozenset({*RUNNING[2:], *TERMINAL, JobState.QUEUED}),
@@ -135,6 +136,15 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a queued job waits for besides its turn. It fails with this error at `until`. Times are Unix seconds."""
+
+    error: JobError
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A worker's hold on a job. Only the worker with this owner and attempt may change the job."""
 
@@ -191,6 +201,7 @@ class JobRecord:
     result_expires_at: float | None = None
     record_expires_at: float | None = None
     reel: str | None = None
+    waiting: Waiting | None = None
 
     @property
     def kind(self) -> JobKind:
@@ -250,6 +261,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         result_expires_at=_time(fields, "results_until"),
         record_expires_at=_time(fields, "records_until"),
         reel=fields.get("reel") or None,
+        waiting=_waiting(fields),
     )
 
 
@@ -268,6 +280,21 @@ def _labels(fields: Mapping[str, str]) -> tuple[str, ...] | None:
     if fields["state"] != JobState.SUCCEEDED:
         return None
     return tuple(filter(None, fields.get("labels_found", "").split(",")))
+
+
+def _waiting(fields: Mapping[str, str]) -> Waiting | None:
+    """Of a model that no worker has, and a fault that a worker has met, the one that ends the job first."""
+    codes = {"unserved": ErrorCode.MODEL_UNAVAILABLE, "fault": fields.get("fault_code", "")}
+    found = [
+        Waiting(
+            error=JobError(code=ErrorCode(code), detail=fields[f"{part}_why"]),
+            since=float(fields[f"{part}_at"]),
+            until=float(fields[f"{part}_until"]),
+        )
+        for part, code in codes.items()
+        if fields["state"] == JobState.QUEUED and fields.get(f"{part}_until")
+    ]
+    return min(found, key=lambda one: one.until, default=None)
 
 
 def _error(fields: Mapping[str, str]) -> JobError | None:

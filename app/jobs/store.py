@@ -217,17 +217,29 @@ class JobStore:
     def defer(self, lease: Lease, error: JobError, settings: Settings) -> JobState | None:
         """Put back a job that a temporary fault of the installation stopped, with a growing pause.
 
-        It fails with `error` once the fault has lasted `fault_patience_seconds`. Returns the new state; None if the
-        job was cancelled or another worker has it.
+        It fails with `error` once the fault has lasted `fault_patience_seconds`, or `model_wait_seconds` for a model
+        that is not available. Returns the new state; None if the job was cancelled or another worker has it.
         """
-        pauses = (
-            settings.fault_pause_seconds,
-            settings.fault_pause_max_seconds,
-            settings.fault_patience_seconds,
-        )
+        is_model = error.code is ErrorCode.MODEL_UNAVAILABLE
+        patience = settings.model_wait_seconds if is_model else settings.fault_patience_seconds
+        pauses = (settings.fault_pause_seconds, settings.fault_pause_max_seconds, patience)
         argv = (lease.owner, lease.attempt, _listed(RUNNING), *pauses, error.code, error.detail)
         state = str(self.run("defer", lease.job_id, *argv))
         return JobState(state) if state else None
+
+    def wait(self, job_ids: Sequence[str], error: JobError, seconds: float) -> list[JobState | None]:
+        """Note that no worker can run the model of these queued jobs, for the reason in `error`.
+
+        A job that has waited for `seconds` fails with `error`. Returns the new states, None for a job that is not
+        queued.
+        """
+        calls = [(self._keys(job_id), (error.code, error.detail, seconds)) for job_id in job_ids]
+        answers = self._scripts.run_many("wait", calls)
+        return [JobState(str(answer)) if answer else None for answer in answers]
+
+    def served(self, job_ids: Sequence[str]) -> None:
+        """Note that a worker can run the model of these jobs again."""
+        self._scripts.run_many("served", [(self._keys(job_id), ()) for job_id in job_ids])
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a queued or running job; its worker notices at its next renewal. False if the job had ended."""
@@ -334,9 +346,9 @@ class JobStore:
         """The ids of all running jobs."""
         return _strings(self.redis.zrange(f"{self.prefix}leases", 0, -1))
 
-    def queued(self, limit: int = 1000) -> list[str]:
-        """The ids of the next jobs to start, in order."""
-        return _strings(self.redis.zrange(queue_key(self.prefix), 0, limit - 1))
+    def queued(self, limit: int = 1000, start: int = 0) -> list[str]:
+        """The ids of the next jobs to start, in order, without the first `start`."""
+        return _strings(self.redis.zrange(queue_key(self.prefix), start, start + limit - 1))
 
     def events(self, job_id: str, after: str = "-") -> list[tuple[str, dict[str, str]]]:
         """The job's events, oldest first, as (event id, fields). Exactly one has the kind `final`."""

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from sentiloc.app.http.address import current_base
 from sentiloc.app.jobs.listing import Summary
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
-from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
+from sentiloc.app.jobs.record import JobKind, JobRecord, JobState, Waiting
 from sentiloc.app.schemas.base import Body
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
@@ -34,6 +34,7 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "found": None,
     "batch_id": None,
     "rerun_of": None,
+    "waiting": None,
     "error": None,
     "expires_at": None,
     "video_expires_at": None,
@@ -80,6 +81,17 @@ class Failure(Body):
     detail: str = Field(description="What happened, for people")
 
 
+class WaitingBody(Body):
+    """What a queued job waits for besides its turn."""
+
+    code: str = Field(
+        description="Why it waits, as a stable code: `model_unavailable`, `storage_unavailable`"
+    )
+    detail: str = Field(description="Why it waits, for people")
+    since: datetime
+    until: datetime = Field(description="If it still waits then, the job fails with `code`")
+
+
 class LabelFoundBody(Body):
     """The segments of one label."""
 
@@ -117,6 +129,10 @@ class JobBody(Body):
     )
     batch_id: str | None = Field(None, description="The batch that the job belongs to")
     rerun_of: str | None = Field(None, description="The job whose video this job localizes again")
+    waiting: WaitingBody | None = Field(
+        None,
+        description="What keeps a queued job from its turn, such as a model that no worker can run; usually null",
+    )
     error: Failure | None
     expires_at: datetime | None = Field(
         None, description="When the result is deleted; for a job without a result, when its record is deleted"
@@ -147,6 +163,7 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         found=_found(record),
         batch_id=record.batch_id,
         rerun_of=record.rerun_of,
+        waiting=_waiting(record.waiting),
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
         expires_at=_optional(record.result_expires_at or record.record_expires_at),
         video_expires_at=_optional(record.video_expires_at),
@@ -158,6 +175,17 @@ def _links(path: str, record: JobRecord) -> Links:
     """The result of a reel is its video."""
     made = f"{path.rpartition('/jobs/')[0]}/reels/{record.id}/video"
     return Links(self=path, result=f"{path}/result" if record.reel is None else made)
+
+
+def _waiting(waiting: Waiting | None) -> WaitingBody | None:
+    if waiting is None:
+        return None
+    return WaitingBody(
+        code=waiting.error.code,
+        detail=waiting.error.detail,
+        since=_moment(waiting.since),
+        until=_moment(waiting.until),
+    )
 
 
 def _source(record: JobRecord) -> Source:

@@ -45,6 +45,11 @@ class WorkSettings(BaseSettings):
     save_patience_seconds: float = Field(
         900.0, ge=0, description="How long a worker holds a computed result while the storage cannot take it"
     )
+    model_wait_seconds: float = Field(
+        86_400,
+        gt=0,
+        description="How long a queued job waits while no worker can run its model, before it fails",
+    )
     reaper_interval_seconds: float = Field(5.0, gt=0)
     resend_seconds: float = Field(30.0, gt=0, description="When the message of a queued job is sent again")
     visibility_timeout_seconds: int = Field(

@@ -29,8 +29,9 @@ function showJob(job) {
   const busy = STEPS.includes(job.state) ? job.state : "queued";
   const left = job.eta_seconds > 2 ? say.leftLine(say.left(job.eta_seconds)) : null;
   const stage = job.state === "queued" ? say.queued(job.queue_position) : (say.stages[job.stage] ?? say.stages[job.state]);
+  const waits = job.waiting ? say.waitsFor(job.waiting.detail) : null;
   const again = job.attempt > 1 ? say.attempt(job.attempt) : null;
-  showProgress(job.source.name, busy, job.progress, [stage, left, again].filter(Boolean).join(" · "));
+  showProgress(job.source.name, busy, job.progress, [stage, waits, left, again].filter(Boolean).join(" · "));
 }
 
 // Resolves to the job in its final state; null when the signal ended it.

@@ -272,6 +272,7 @@ export const say = {
   pausedAt: (part) => `Paused at ${Math.floor(part * 100)} %. Nothing is lost; go on whenever you like.`,
   retrying: "The connection broke. Trying again from where it stopped…",
   queued: (place) => (place ? (place === 1 ? "Next in the queue" : `Number ${place} in the queue`) : "Waiting for a worker"),
+  waitsFor: (why) => `waiting: ${why}`,
   steps: { upload: "Upload", queued: "Queue", decoding: "Open", extracting: "Look and listen", localizing: "Locate" },
   stages: {
     fetching: "Fetching the video",

@@ -56,6 +56,7 @@ STEPS: dict[str, tuple[bool, Step]] = {
     "fail": (True, lambda store, job, _: store.fail(job.lease, ERROR)),
     "release": (True, lambda store, job, _: store.release(job.lease)),
     "defer": (True, lambda store, job, settings: store.defer(job.lease, ERROR, settings)),
+    "wait": (False, lambda store, job, _: store.wait([job.id], ERROR, 0.0)),
     "cancel": (False, lambda store, job, _: store.cancel(job.id)),
     "expire": (True, lambda store, job, _: store.expire(job.id, 3, dead_owner="one")),
     "fetched": (True, lambda store, job, _: store.fetched(job.lease, 77)),

@@ -20,6 +20,7 @@ from sentiloc.worker.jobs.owner import new_owner
 from tests.support.services import wait_for
 
 SECONDS, LEASE_SECONDS = 12.0, 30.0
+PATIENCE = Patience(idle=60.0, busy=60.0, busy_cpu=60.0, load=60.0)
 FIRST_SECONDS = 4.0
 """A job reports more often at first, so that a short one shows progress, too."""
 WRITING = frozenset(
@@ -78,7 +79,7 @@ def run(store: JobStore, url: str, seconds: float) -> list[float]:
     """Seconds from the start at which a job that makes steady progress wrote."""
     with Writes(url) as writes:
         began = time.time()
-        with LeaseKeeper(store, claimed(store).lease, LEASE_SECONDS) as keeper:
+        with LeaseKeeper(store, claimed(store).lease, LEASE_SECONDS, patience=PATIENCE) as keeper:
             while (done := time.time() - began) < seconds:
                 keeper.report("extracting", done / seconds)
                 time.sleep(0.02)
@@ -97,7 +98,7 @@ def test_a_job_without_news_writes_for_its_lease_alone(store: JobStore, redis_ur
     lease = 3.0
     record = store.claim(claimed_later(store), new_owner(), lease)
     assert record is not None
-    with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, patience=Patience(idle=60)):
+    with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, patience=PATIENCE):
         wait_for(lambda: len(writes.times) >= 4, 30)
     gaps = [after - before for before, after in zip(writes.times, writes.times[1:], strict=False)]
     # A third of the lease, no less: so two renewals may fail before the job is given to another worker.

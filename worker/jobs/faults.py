@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from sentiloc.app.jobs.record import JobError
 from sentiloc.app.storage.local import Storage, source_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.process import is_draining
@@ -35,6 +36,16 @@ class WrongVersionError(SentilocError):
 def is_passing(error: SentilocError) -> bool:
     """True for a fault that another attempt or another worker may not have."""
     return error.code in _PASSING and not isinstance(error, WrongVersionError)
+
+
+def as_fault(error: SentilocError) -> JobError:
+    """What a job shows while it waits for the fault to pass, and ends with if it does not.
+
+    To a client, weights or a device that this worker lacks mean that the model is not available.
+    """
+    if error.code in (ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE):
+        return JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail=f"{error.code}: {error.detail}")
+    return JobError(code=error.code, detail=error.detail)
 
 
 class Health:

@@ -48,10 +48,10 @@ class Patience:
         load: loading a model, which reports no progress.
     """
 
-    idle: float = 25.0
-    busy: float = 40.0
-    busy_cpu: float = 6.0
-    load: float = 900.0
+    idle: float
+    busy: float
+    busy_cpu: float
+    load: float
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -72,9 +72,6 @@ class StopReason(StrEnum):
     HUNG = "it made no progress"
 
 
-_PATIENCE = Patience()
-
-
 class LeaseKeeper:
     """A thread that renews the lease. The work calls `report`, which raises if the work must stop.
 
@@ -92,7 +89,7 @@ class LeaseKeeper:
         lease: Lease,
         lease_seconds: float,
         *,
-        patience: Patience = _PATIENCE,
+        patience: Patience,
         on_hung: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store

@@ -32,7 +32,7 @@ from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
-from sentiloc.worker.jobs.faults import Health, WrongVersionError, is_passing, persist
+from sentiloc.worker.jobs.faults import Health, WrongVersionError, as_fault, is_passing, persist
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
 from sentiloc.worker.jobs.owner import is_dead, new_owner
@@ -109,12 +109,11 @@ class JobRunner:
         except SentilocError as error:
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper.stop_reason)
-            fault = JobError(code=error.code, detail=error.detail)
             if is_passing(error):
                 self._health.suspect()
-                self._defer(record, fault)
+                self._defer(record, as_fault(error))
             else:
-                self._fail(record, fault)
+                self._fail(record, JobError(code=error.code, detail=error.detail))
         except RedisError as error:
             return self._give_back(record, error)
         except Exception:

@@ -22,6 +22,7 @@ elseif not is_free() then
 end
 redis.call('HINCRBY', job, 'attempt', 1)
 redis.call('HDEL', job, 'not_before')
+wait_no_longer()
 if get('started_at') == '' then redis.call('HSET', job, 'started_at', stamp(now)) end
 put('state', 'decoding', 'stage', 'decoding', 'progress', '0', 'owner', owner, 'claimed_at', stamp(now),
   'lease_until', stamp(now + seconds))

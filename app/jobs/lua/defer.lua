@@ -11,5 +11,6 @@ end
 local faults = redis.call('HINCRBY', job, 'faults', 1)
 local delay = math.min(tonumber(ARGV[5]), tonumber(ARGV[4]) * math.pow(2, math.min(faults - 1, 30)))
 enqueue()
-redis.call('HSET', job, 'fault_at', stamp(since), 'not_before', stamp(now + delay))
+redis.call('HSET', job, 'fault_at', stamp(since), 'not_before', stamp(now + delay), 'fault_code', ARGV[7],
+  'fault_why', ARGV[8], 'fault_until', stamp(since + tonumber(ARGV[6])))
 return 'queued'

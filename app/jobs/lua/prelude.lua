@@ -58,6 +58,10 @@ local function enqueue()
   redis.call('ZADD', owners_queue(get('priority'), get('key_id')), place, id)
   announce('state')
 end
+-- Why a queued job waits: no worker can run its model (`unserved_`, see wait.lua), or a passing fault (see defer.lua).
+local function wait_no_longer()
+  redis.call('HDEL', job, 'unserved_at', 'unserved_why', 'unserved_until', 'fault_code', 'fault_why', 'fault_until')
+end
 local function keep(what)
   local seconds = tonumber(redis.call('HGET', prefix .. 'retention', what) or '0')
   if seconds > 0 then
@@ -140,6 +144,7 @@ local function close(state, code, detail, result)
   if state == 'succeeded' then redis.call('HSET', job, 'progress', '1') end
   redis.call('ZREM', leases, id)
   leave_queue()
+  wait_no_longer()
   keep('uploads')
   if result ~= '' then keep('results') end
   keep('records')

@@ -110,6 +110,16 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What keeps a queued job from its turn, such as a model that no worker can run. At `until` the job fails."""
+
+    code: str
+    detail: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFound:
     """The segments of one label: their number, their total seconds, and the confidence of the best one."""
 
@@ -144,6 +154,7 @@ class Job:
     video_expires_at: datetime | None = None
     expires_at: datetime | None = None
     kind: str = "localize"
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -503,6 +503,8 @@ export interface JobBody {
   batch_id: string | null;
   /** The job whose video this job localizes again */
   rerun_of: string | null;
+  /** What keeps a queued job from its turn, such as a model that no worker can run; usually null */
+  waiting: WaitingBody | null;
   error: Failure | null;
   /** When the result is deleted; for a job without a result, when its record is deleted */
   expires_at: string | null;
@@ -1083,6 +1085,17 @@ export interface VideoBody {
 export interface VideoEmotionBody {
   label: string;
   confidence: number;
+}
+
+/** What a queued job waits for besides its turn. */
+export interface WaitingBody {
+  /** Why it waits, as a stable code: `model_unavailable`, `storage_unavailable` */
+  code: string;
+  /** Why it waits, for people */
+  detail: string;
+  since: string;
+  /** If it still waits then, the job fails with `code` */
+  until: string;
 }
 
 /** Something that could not be read, or was repaired. */

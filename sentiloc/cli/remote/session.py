@@ -85,6 +85,8 @@ def print_json(value: Any) -> None:
 
 def describe(job: Job) -> str:
     """One line about a job's state."""
+    if job.state == "queued" and job.waiting is not None:
+        return f"queued, waiting: {job.waiting.detail}"
     if job.state == "queued":
         return f"queued, number {job.queue_position}" if job.queue_position else "queued"
     if job.error is not None:

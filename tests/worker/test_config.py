@@ -1,0 +1,27 @@
+"""Classes that work without `Settings` have defaults of their own, which must say the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sentiloc.app.settings import Settings
+from sentiloc.worker.config import (
+    CacheConfig,
+    RuntimeConfig,
+    ThumbnailConfig,
+    runtime_config,
+    thumbnail_config,
+)
+
+
+def test_the_defaults_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("SENTILOC_")]:
+        monkeypatch.delenv(name)
+    settings = Settings(data_dir=tmp_path)
+    config = runtime_config(settings, with_cache=True)
+    assert config.cache == CacheConfig(folder=settings.features_dir)
+    assert runtime_config(settings) == RuntimeConfig()
+    assert thumbnail_config(settings) == ThumbnailConfig()
