@@ -76,10 +76,15 @@ def bound() -> float:
 def two(tmp_path: Path, bound: float) -> Iterator[Two]:
     (tmp_path / "cache").mkdir()
     write_visual(tmp_path / "cache" / find_weights("i3d-kinetics").cached, dim=1024)
-    settings = {**QUICK, "cache_dir": tmp_path / "cache", "model_wait_seconds": bound}
     with (
         private_redis(tmp_path / "redis") as redis,
-        fleet(tmp_path, redis_url=redis.url, **settings) as members,
+        fleet(
+            tmp_path,
+            redis_url=redis.url,
+            cache_dir=tmp_path / "cache",
+            model_wait_seconds=bound,
+            **QUICK,
+        ) as members,
     ):
         two = Two(tmp_path, members)
         try:
