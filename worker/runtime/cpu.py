@@ -1,12 +1,15 @@
-"""The number of processors that this process may use: a container's quota instead of the host's count."""
+"""The number of processors that this process may use, a container's quota instead of the host's count; their kind."""
 
 from __future__ import annotations
 
 import math
 import os
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def available_cpus(cgroup: Path = _CGROUP) -> int:
@@ -33,3 +36,15 @@ def _quota_v1(cgroup: Path) -> float | None:
         return quota / period if quota > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+@lru_cache
+def cpu_info(name: str) -> str:
+    """A field of the kernel's description of the first processor, such as "flags"; empty if there is none."""
+    try:
+        with _CPU_INFO.open() as lines:
+            # A blank line ends the first processor; a large machine describes hundreds.
+            first = takewhile(str.strip, lines)
+            return next((line.split(":", 1)[1].strip() for line in first if line.startswith(name)), "")
+    except OSError:
+        return ""

@@ -11,8 +11,9 @@ import onnxruntime as ort
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.weights import cache_dir
-from sentiloc.worker.runtime.cpu import available_cpus
+from sentiloc.worker.runtime.cpu import available_cpus, cpu_info
 from sentiloc.worker.runtime.device import GPUS, Device, Precision
+from sentiloc.worker.runtime.stored_graphs import open_on_cpu
 
 _CPU = "CPUExecutionProvider"
 _PROVIDERS: dict[Device, str] = {
@@ -35,7 +36,6 @@ _PRECISIONS: dict[Device, tuple[Precision, ...]] = {
 }
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def create_session(
@@ -58,8 +58,7 @@ def create_session(
     if device in GPUS and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
     try:
-        chain = _chain(device, threads, precision, gpu_memory_bytes)
-        session = ort.InferenceSession(str(network), _options(threads), providers=chain)
+        session = _open(network, device, threads, precision, gpu_memory_bytes)
     except Exception as error:
         if device != "cpu" and network.is_file():
             raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_started(device)) from error
@@ -69,6 +68,15 @@ def create_session(
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_started(device))
     session.disable_fallback()
     return session
+
+
+def _open(
+    network: Path, device: Device, threads: int, precision: Precision, gpu_memory_bytes: int | None
+) -> ort.InferenceSession:
+    if device == "cpu":
+        return open_on_cpu(network, lambda: _options(threads))
+    chain = _chain(device, threads, precision, gpu_memory_bytes)
+    return ort.InferenceSession(str(network), _options(threads), providers=chain)
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -84,8 +92,6 @@ def _options(threads: int) -> ort.SessionOptions:
 def _chain(
     device: Device, threads: int, precision: Precision, gpu_memory_bytes: int | None
 ) -> list[str | tuple[str, dict[str, Any]]]:
-    if device == "cpu":
-        return [_CPU]
     if device == "openvino":
         hint = {"CPU": {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}}
         options = {"device_type": "CPU", "num_of_threads": str(threads), "load_config": json.dumps(hint)}
@@ -147,7 +153,7 @@ def check_precision(device: Device, precision: Precision) -> None:
 
 
 def _cpu_flags() -> set[str]:
-    return set(_cpu_info("flags").split())
+    return set(cpu_info("flags").split())
 
 
 def _not_installed(device: Device) -> str:
@@ -175,16 +181,7 @@ def device_name(session: ort.InferenceSession) -> str:
 
 
 def _cpu_name() -> str:
-    return _cpu_info("model name") or platform.processor() or platform.machine()
-
-
-def _cpu_info(name: str) -> str:
-    """A field of the kernel's description of the first processor; empty if there is none."""
-    try:
-        lines = _CPU_INFO.read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
+    return cpu_info("model name") or platform.processor() or platform.machine()
 
 
 def _gpu_name(session: ort.InferenceSession, provider: str) -> str:

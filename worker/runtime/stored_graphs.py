@@ -1,0 +1,110 @@
+"""Optimized graphs in the cache, so that ONNX Runtime optimizes a network once and not at every start.
+
+Optimizing takes two thirds of the time that a network takes to open. What comes out depends on the network, the build
+of ONNX Runtime and the processor's instructions. So the name of a stored graph depends on all three. Its results are
+the same to the bit, because it holds the operations that would run anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import onnxruntime as ort
+
+from sentiloc.model.weights import cache_dir
+from sentiloc.worker.runtime.cpu import cpu_info
+
+log = logging.getLogger(__name__)
+
+_CPU = ["CPUExecutionProvider"]
+_KEPT = 16
+"""Stored graphs. An update of ONNX Runtime leaves the ones before it; the oldest are removed."""
+_MOST_BYTES = 64 * 1024**2
+"""A larger network is not stored: it saves little beside what it costs to run."""
+_SUFFIX = ".ort"
+
+Options = Callable[[], ort.SessionOptions]
+
+
+def open_on_cpu(network: Path, options: Options) -> ort.InferenceSession:
+    """Open a network for the CPU from its stored graph, or from the network itself, whose graph is then stored.
+
+    A stored graph that cannot be read is replaced; a cache that cannot be written is left out.
+
+    Args:
+        network: Path of the ONNX file.
+        options: Makes new session options without a level of optimization.
+
+    Raises:
+        Exception: What ONNX Runtime raises for a network that is missing or broken.
+    """
+    stored = _place(network)
+    if stored is None:
+        return ort.InferenceSession(str(network), options(), providers=_CPU)
+    if stored.is_file():
+        with suppress(Exception):
+            return _open_stored(stored, options())
+    return _open_and_store(network, stored, options)
+
+
+def _open_stored(stored: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.load_model_format", "ORT")
+    return ort.InferenceSession(str(stored), options, providers=_CPU)
+
+
+def _open_and_store(network: Path, stored: Path, options: Options) -> ort.InferenceSession:
+    partial: Path | None = None
+    try:
+        stored.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(suffix=".part", dir=stored.parent)
+        os.close(handle)
+        partial = Path(name)
+        storing = options()
+        storing.optimized_model_filepath = name
+        storing.add_session_config_entry("session.save_model_format", "ORT")
+        session = ort.InferenceSession(str(network), storing, providers=_CPU)
+        partial.replace(stored)
+        _remove_oldest(stored.parent)
+    except Exception as error:
+        # A full disk, a folder without permission, or a broken network: the last is raised by what follows.
+        log.debug("the optimized graph of %s is not stored: %s", network.name, error)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        return ort.InferenceSession(str(network), options(), providers=_CPU)
+    return session
+
+
+def _place(network: Path) -> Path | None:
+    """Where the optimized graph of this network belongs; None if it is not stored.
+
+    A file's number, times and size stand for its content, as in Git's index: hashing 25 MB at each start would cost as
+    much as is saved.
+    """
+    try:
+        status, folder = network.stat(), cache_dir()
+    except (OSError, RuntimeError):
+        return None
+    if status.st_size > _MOST_BYTES:
+        return None
+    file = (str(network.resolve()), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    name = hashlib.sha256(repr((file, ort.__version__, ort.get_build_info(), _processor())).encode())
+    return folder / "graphs" / f"{network.stem}-{name.hexdigest()[:32]}{_SUFFIX}"
+
+
+def _processor() -> tuple[str, ...]:
+    """What tells processors with different instructions apart; "Features" and "CPU part" are those of Arm."""
+    return tuple(cpu_info(name) for name in ("model name", "flags", "CPU part", "Features"))
+
+
+def _remove_oldest(folder: Path) -> None:
+    """Keep the graphs that were stored last; another process may be removing the same ones."""
+    stored = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    for path in stored[:-_KEPT]:
+        path.unlink(missing_ok=True)
