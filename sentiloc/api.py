@@ -1,4 +1,7 @@
-"""The Python API: load a model package once, localize any number of videos, read or export the results."""
+"""The Python API: load a model package once, localize any number of videos, read or export the results.
+
+Formats and the results of other tasks are imported where they are used: a command that prints JSON needs none.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,22 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sentiloc.app.formats import FORMATS
-from sentiloc.app.formats.details import Details, best_moments, details_of, moment_of
-from sentiloc.app.formats.timeline import Timeline, TimelineError, TimelineOptions, make_timeline
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import list_packages, load_package, shipped_models_dir
 from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
-from sentiloc.model.results.task_result import AnyResult, SeriesCurve, labels_of, recut_any, task_of
 from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Segment, VideoInfo
-from sentiloc.worker.config import CacheConfig, RuntimeConfig, ThumbnailConfig
-from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
+from sentiloc.worker.config import DEFAULT_MODEL, CacheConfig, RuntimeConfig, ThumbnailConfig
 from sentiloc.worker.pipelines.registry import open_pipeline
-from sentiloc.worker.pipelines.thumbnails import make_thumbnails
 from sentiloc.worker.runtime.device import Device
+
+if TYPE_CHECKING:
+    from sentiloc.app.formats.details import Details
+    from sentiloc.app.formats.timeline import Timeline, TimelineOptions
+    from sentiloc.model.results.task_result import AnyResult, SeriesCurve
+    from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
 
 Progress = Callable[[str, float], None]
 """Called with the stage ("decoding", "extracting", "localizing") and the total progress, 0 to 1."""
@@ -73,6 +76,8 @@ class Result:
     @property
     def task(self) -> str:
         """`sentiment`, `emotion` or `expression`."""
+        from sentiloc.model.results.task_result import task_of
+
         return task_of(self.document)
 
     def recut(
@@ -91,6 +96,8 @@ class Result:
             merge_gap: Segments of one label that are at most this many seconds apart are joined.
             labels: Show only these.
         """
+        from sentiloc.model.results.task_result import recut_any
+
         options = _changed(self.options, threshold, min_length, merge_gap, labels)
         return replace(self, document=recut_any(self.document, options))
 
@@ -119,6 +126,9 @@ class Result:
         """
         if name == "json":
             return self.to_json()
+        from sentiloc.app.formats import FORMATS
+        from sentiloc.app.formats.timeline import TimelineOptions
+
         if name not in FORMATS:
             detail = f"no format {name!r}; there are: {', '.join(formats())}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
@@ -131,16 +141,27 @@ class Result:
 
         Resolve's markers, for example, cannot overlap.
         """
-        return [] if name == "json" else FORMATS[name].notes(self._timeline(TimelineOptions()))
+        if name == "json":
+            return []
+        from sentiloc.app.formats import FORMATS
+        from sentiloc.app.formats.timeline import TimelineOptions
+
+        return FORMATS[name].notes(self._timeline(TimelineOptions()))
 
     def _details(self, video: str | Path | None) -> Details:
         """The details of a report. Pictures that cannot be made are left out."""
+        from sentiloc.app.formats.details import best_moments, details_of, moment_of
+        from sentiloc.worker.pipelines.thumbnails import make_thumbnails
+
         best = best_moments(self.segments) if video is not None else []
         peaks, limits = [segment.peak for segment in best], RuntimeConfig().decode_limits
         made = make_thumbnails(Path(video or ""), peaks, ThumbnailConfig(), limits, lambda: None)
         return details_of(self.document, dict(zip(map(moment_of, best), made, strict=False)))
 
     def _timeline(self, options: TimelineOptions, details: Details | None = None) -> Timeline:
+        from sentiloc.app.formats.timeline import TimelineError, make_timeline
+        from sentiloc.model.results.task_result import labels_of
+
         document = self.document
         try:
             return make_timeline(
@@ -241,7 +262,7 @@ class Model:
 
 
 def load_model(
-    name: str | Path = "fsenet-starter",
+    name: str | Path = DEFAULT_MODEL,
     *,
     device: Device | None = None,
     threads: int | None = None,
@@ -279,6 +300,8 @@ def list_models() -> list[str]:
 
 def formats() -> list[str]:
     """The format names for `Result.to`."""
+    from sentiloc.app.formats import FORMATS
+
     return ["json", *FORMATS]
 
 

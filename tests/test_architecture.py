@@ -189,7 +189,14 @@ def test_pure_model_modules_stay_pure() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["sentiloc.app.main", "sentiloc.worker.celery_app", "sentiloc.worker.tasks", "sentiloc.cli.main"]
+    "entry",
+    [
+        "sentiloc.app.main",
+        "sentiloc.worker.celery_app",
+        "sentiloc.worker.tasks",
+        "sentiloc.cli.main",
+        "sentiloc.cli.verbs",
+    ],
 )
 def test_serving_does_not_load_torch(entry: str) -> None:
     script = f"import sys, {entry}; sys.exit('torch' in sys.modules)"

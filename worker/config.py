@@ -6,6 +6,7 @@ before it forks.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,11 @@ from sentiloc.worker.runtime.device import Device, Precision
 
 if TYPE_CHECKING:
     from sentiloc.app.settings import Settings
+
+DEFAULT_MODEL = "fsenet-starter"
+_PREFIX = "SENTILOC_"
+# Read where they are used, not by `Settings`.
+_NO_SETTINGS = frozenset({"SENTILOC_CACHE_DIR", "SENTILOC_DEBUG"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +104,24 @@ def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeCo
         cache=cache,
         limits=_decode_limits(settings),
     )
+
+
+def configured() -> tuple[str, RuntimeConfig]:
+    """The model and the configuration that the environment sets, without a cache, for a command run by hand.
+
+    Where it sets nothing, the library that validates settings is not loaded: that takes a third of the time in which a
+    short video is localized.
+    """
+    if not any(_is_setting(name) for name in os.environ):
+        return DEFAULT_MODEL, RuntimeConfig()
+    from sentiloc.app.settings import get_settings
+
+    settings = get_settings()
+    return settings.model, runtime_config(settings)
+
+
+def _is_setting(name: str) -> bool:
+    return name.upper().startswith(_PREFIX) and name.upper() not in _NO_SETTINGS
 
 
 def thumbnail_config(settings: Settings) -> ThumbnailConfig:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Curve, Result
 from sentiloc.model.results.sound import VALUES_PER_SNIPPET
-from sentiloc.model.results.task_result import EmotionResult, ExpressionResult, SeriesCurve
 from sentiloc.model.segments import Segment, snippet_span
 
-ResultT = TypeVar("ResultT", Result, EmotionResult, ExpressionResult)
+if TYPE_CHECKING:
+    from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
+
+ResultT = TypeVar("ResultT", Result, "EmotionResult", "ExpressionResult")
 
 
 def within(result: ResultT, start: float, end: float | None) -> ResultT:
@@ -31,8 +33,7 @@ def within(result: ResultT, start: float, end: float | None) -> ResultT:
         segments = tuple(_clipped(cut, max(0, first) * step, last * step))
         return replace(result, curve=curve, segments=segments)
     series = {name: _mask(values, first, last, 0.0) for name, values in result.curve.series.items()}
-    masked = SeriesCurve(step=step, series=series, face_present=result.curve.face_present)
-    return replace(result, curve=masked).recut(result.options)
+    return replace(result, curve=replace(result.curve, series=series)).recut(result.options)
 
 
 def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:

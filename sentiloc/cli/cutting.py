@@ -1,17 +1,11 @@
-"""Options of a job, and progress on standard error: shared by what runs here and what talks to a server.
-
-The module loads neither the client nor a library for terminals: `sentiloc localize` in a script needs none of them.
-"""
+"""Options of a job and of its output: shared by what runs here and what talks to a server."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Minimum confidence of a segment.")]
 MinLength = Annotated[float | None, typer.Option(min=0, help="Minimum length of a segment in seconds.")]
@@ -24,6 +18,30 @@ Labels = Annotated[
 ]
 AudioTrack = Annotated[int | None, typer.Option(min=1, help="Listen to this sound track, counted from 1.")]
 Draft = Annotated[bool, typer.Option("--draft", help="Decode keyframes only: a quick, approximate preview.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf; or text",
+    ),
+]
+StartTimecode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIMECODE", help="Timecode of the first frame, such as 01:00:00:00; default: the video's."
+    ),
+]
+DropFrame = Annotated[
+    bool | None,
+    typer.Option("--drop-frame/--no-drop-frame", help="Use drop-frame timecode, at 29.97 and 59.94 only."),
+]
+TimelineRate = Annotated[
+    float | None, typer.Option("--fps", min=0, help="Frames per second of the timeline, such as 23.976.")
+]
 
 
 def cut_options(
@@ -32,14 +50,3 @@ def cut_options(
     """Options for cutting segments, as `Cut` and `JobOptions` take them."""
     shown = tuple(labels) if labels else None
     return {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap, "labels": shown}
-
-
-def progress_bars(*, transfer: bool = False) -> Progress:
-    """Transient progress bars on stderr. Nothing is drawn if stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    tail = (DownloadColumn(), TransferSpeedColumn()) if transfer else (TextColumn("{task.fields[note]}"),)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), *tail)
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import typer
+from sentiloc.cli.messages import wrong_usage
 
 JSON = "json"
 _AMBIGUOUS = {"xml": "fcp7", "txt": "audacity", "csv": "csv"}
@@ -19,17 +19,16 @@ def format_of(output: Path | None) -> str | None:
     Raises:
         typer.BadParameter: No format has this ending.
     """
-    from sentiloc.app.formats import FORMATS
-
     ending = "" if output is None else output.suffix.lower().lstrip(".")
     if not ending:
         return None
+    from sentiloc.app.formats import FORMATS
+
     known = {JSON: JSON, **{found.extension: name for name, found in FORMATS.items()}, **_AMBIGUOUS}
     if ending not in known:
         endings = ", ".join(f".{one}" for one in sorted(known))
-        raise typer.BadParameter(
-            f"no format ends in .{ending}; there are {endings}, or name one with --format",
-            param_hint="--output",
+        raise wrong_usage(
+            f"no format ends in .{ending}; there are {endings}, or name one with --format", "--output"
         )
     return known[ending]
 
@@ -51,11 +50,9 @@ def require_place(output: Path | None, *, several: bool) -> None:
         return
     if several:
         if output.exists() and not output.is_dir():
-            raise typer.BadParameter(
-                f"{output} is a file; several videos need a folder", param_hint="--output"
-            )
+            raise wrong_usage(f"{output} is a file; several videos need a folder", "--output")
     elif not output.is_dir() and not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
+        raise wrong_usage(f"there is no folder {output.parent}", "--output")
 
 
 class Destinations:

@@ -1,4 +1,7 @@
-"""Shows a result on a terminal, or writes it to a file or to standard output."""
+"""Shows a result on a terminal, or writes it to a file or to standard output.
+
+The module loads neither the client nor a library for terminals: `sentiloc localize` in a script needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -16,30 +17,6 @@ if TYPE_CHECKING:
     from sentiloc.client import Result
     from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
-]
-FormatOption = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        "-f",
-        help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf; or text",
-    ),
-]
-StartTimecode = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TIMECODE", help="Timecode of the first frame, such as 01:00:00:00; default: the video's."
-    ),
-]
-DropFrame = Annotated[
-    bool | None,
-    typer.Option("--drop-frame/--no-drop-frame", help="Use drop-frame timecode, at 29.97 and 59.94 only."),
-]
-TimelineRate = Annotated[
-    float | None, typer.Option("--fps", min=0, help="Frames per second of the timeline, such as 23.976.")
-]
 PICTURE = "text"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.cutting import progress_bars
 from sentiloc.cli.output import print_or_write
+from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import find_videos
 from sentiloc.model.errors import ErrorCode, SentilocError
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import typer
+from sentiloc.cli.messages import wrong_usage
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts", ".mts"})
 LOOK_SECONDS = 1.0
@@ -29,9 +29,9 @@ def _expand(name: str) -> list[Path]:
         matches = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207 - patterns may be absolute
         videos = sorted(match for match in matches if match.is_file())
     if not videos:
-        raise typer.BadParameter(f"there is no video in {name}", param_hint="VIDEO")
+        raise wrong_usage(f"there is no video in {name}", "VIDEO")
     if not path.is_dir() and not videos[0].exists():
-        raise typer.BadParameter(f"there is no file {name}", param_hint="VIDEO")
+        raise wrong_usage(f"there is no file {name}", "VIDEO")
     return videos
 
 

@@ -19,7 +19,7 @@ from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import source_key
-from sentiloc.cli.main import root
+from sentiloc.cli.verbs import root
 from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.s3_server import KINDS, s3_server, s3_settings

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.cli.drawing.drawing import clock, draw, percent
-from sentiloc.cli.main import root
 from sentiloc.cli.output import read_result
+from sentiloc.cli.verbs import root
 from sentiloc.model.errors import SentilocError
 
 RAMP = [i / 19 for i in range(20)]

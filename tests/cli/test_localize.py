@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sentiloc.cli.main import root
+from sentiloc.cli.verbs import root
 from sentiloc.cli.videos import NewFiles, find_videos
 from tests.support.media import make_clip
 from tests.support.services import sentiloc_command, sentiloc_environment, wait_for

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from sentiloc.cli.destinations import Destinations, format_of
-from sentiloc.cli.main import root
+from sentiloc.cli.verbs import root
 from tests.support.media import make_clip
 from tests.support.services import sentiloc_command, sentiloc_environment
 
@@ -82,7 +82,7 @@ def test_one_video_goes_to_a_file_by_its_ending_or_into_a_folder(shoot: Path, tm
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     shoot: Path, tmp_path: Path, output: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentiloc.cli.localize._localize_all", lambda *_: pytest.fail("it began to work"))
+    monkeypatch.setattr("sentiloc.cli.localizing._localize_all", lambda *_: pytest.fail("it began to work"))
     done = localize(shoot / "A" / "0001.mp4", "-o", tmp_path / output)
     assert done.exit_code == 2
     assert words in " ".join(done.output.replace("│", " ").split())

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sentiloc.cli.main import VERBS, root
+from sentiloc.app.settings import get_settings
+from sentiloc.cli.main import names_only_files
+from sentiloc.cli.verbs import VERBS, root
+from sentiloc.worker.config import configured
+from tests.support.media import make_clip
 from tests.support.services import ROOT, sentiloc_command, sentiloc_environment
 
 
@@ -26,7 +30,7 @@ def sentiloc(*arguments: str, **settings: object) -> subprocess.CompletedProcess
 
 def test_help_names_every_verb_and_loads_none() -> None:
     heavy = "('fastapi', 'celery', 'torch', 'av')"
-    script = f"import sys, sentiloc.cli.main; sys.exit(any(m in sys.modules for m in {heavy}))"
+    script = f"import sys, sentiloc.cli.verbs; sys.exit(any(m in sys.modules for m in {heavy}))"
     command = [*sentiloc_command()[:2], "-c", script]
     assert subprocess.run(command, env=sentiloc_environment(), check=False).returncode == 0
     done = sentiloc("--help")
@@ -34,18 +38,64 @@ def test_help_names_every_verb_and_loads_none() -> None:
     assert all(verb in done.stdout for verb in VERBS)
 
 
-def test_localizing_loads_only_what_it_uses() -> None:
-    """PyAV is the decoder's, and the rest is for terminals, editing formats and servers."""
-    needless = "('av', 'rich', 'httpx', 'opentimelineio', 'redis', 'fastapi', 'scipy')"
+def test_localizing_loads_only_what_it_uses(tmp_path: Path) -> None:
+    """PyAV is the decoder's. The rest is for options, settings, terminals, editing formats, servers and other tasks."""
+    needless = (
+        *(
+            "av",
+            "typer",
+            "pydantic",
+            "rich",
+            "httpx",
+            "opentimelineio",
+            "redis",
+            "fastapi",
+            "celery",
+            "scipy",
+        ),
+        *("librosa", "sentiloc.app.formats", "sentiloc.model.gim", "sentiloc.model.cten"),
+    )
+    video = tmp_path / "video.mp4"
+    make_clip(video)
     script = (
-        "import sys, sentiloc.cli.localize, sentiloc.api, sentiloc.app.settings, sentiloc.worker.pipelines.sentiment\n"
-        f"print([m for m in {needless} if m in sys.modules])"
+        "import sys\n"
+        "from sentiloc.cli.localizing import localize_files\n"
+        f"whole = localize_files([{str(video)!r}])\n"
+        f"loaded = [name for name in {needless} if name in sys.modules]\n"
+        "sys.exit(f'loaded: {loaded} {whole}')"
     )
+    settings = {key: value for key, value in sentiloc_environment().items() if "SENTILOC" not in key}
     command = [*sentiloc_command()[:1], "-c", script]
-    done = subprocess.run(
-        command, env=sentiloc_environment(), capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600, check=False)
+    assert done.stderr.splitlines()[-1] == "loaded: [] True"
+
+
+def test_without_settings_the_defaults_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("SENTILOC_")]:
+        monkeypatch.delenv(name)
+    plain = configured()
+    monkeypatch.setenv("SENTILOC_PORT", "8001")
+    get_settings.cache_clear()
+    try:
+        assert configured() == plain
+        monkeypatch.setenv("sentiloc_model", "another")
+        get_settings.cache_clear()
+        assert configured()[0] == "another"
+    finally:
+        get_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "words", [["localize"], ["localize", "none.mp4"], ["localize", "video.mp4", "--draft"]]
+)
+def test_whatever_needs_its_options_or_a_message_is_left_to_the_parser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    (tmp_path / "video.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    assert not names_only_files(words)
+    assert names_only_files(["localize", "video.mp4", "video.mp4"])
+    assert not names_only_files(["reel", "video.mp4"])
 
 
 def test_the_version_is_shown() -> None:

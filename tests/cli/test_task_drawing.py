@@ -12,8 +12,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sentiloc.cli.drawing.task_drawing import draw_task
-from sentiloc.cli.main import root
 from sentiloc.cli.output import read_any_result
+from sentiloc.cli.verbs import root
 from tests.model.test_task_result import EMOTION_OPTIONS, EXPRESSION_OPTIONS, as_json, emotions, expressions
 
 DOCUMENTS = {

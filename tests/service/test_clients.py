@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sentiloc.cli.main import root
+from sentiloc.cli.verbs import root
 from sentiloc.client import (
     ApiError,
     AsyncClient,

@@ -15,8 +15,11 @@ def decoders() -> Nursery | None:
     return Nursery(MODULE) if can_fork() else None
 
 
-def prepare() -> None:
-    """Let a process get ready to fork decoders, so that the first decode need not wait for its imports."""
+def prepare(*, in_place: bool = False) -> None:
+    """Let a process get ready to fork decoders, so that the first decode need not wait for its imports.
+
+    With `in_place`, it is a fork of this process where that is safe; see `Nursery.prepare`.
+    """
     found = decoders()
     if found is not None:
-        found.prepare()
+        found.prepare(in_place=in_place)

@@ -70,7 +70,7 @@ class Forker:
     def _perform(self, task: dict[str, Any], kept: list[int]) -> NoReturn:
         status = 1
         try:
-            _close_all_but(kept)
+            close_all_but(kept)
             self._module.perform_task(task)
             status = 0
         finally:
@@ -88,8 +88,11 @@ class Forker:
         os.close(report)
 
 
-def _close_all_but(kept: list[int]) -> None:
-    """The child sees neither the socket of requests nor what belongs to other children."""
+def close_all_but(kept: list[int]) -> None:
+    """Close all open files but these and the standard ones.
+
+    A child sees neither the socket of requests nor what belongs to other children.
+    """
     for name in [path.name for path in Path("/proc/self/fd").iterdir()]:
         number = int(name)
         if number > 2 and number not in kept:
@@ -97,16 +100,16 @@ def _close_all_but(kept: list[int]) -> None:
                 os.close(number)
 
 
-def main() -> None:
-    """Serve as the command line says."""
+def serve(module: str, requests: socket.socket) -> NoReturn:
+    """Import what the module needs, then fork children until the parent closes its end."""
     # Whoever stops the service signals all of its processes, perhaps; jobs that may still end need their decoders.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    module = importlib.import_module(sys.argv[1])
-    module.import_everything()
-    Forker(module, socket.socket(fileno=int(sys.argv[2]))).serve()
+    found = importlib.import_module(module)
+    found.import_everything()
+    Forker(found, requests).serve()
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    serve(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))

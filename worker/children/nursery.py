@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from sentiloc.worker.children.fork_here import Fork, fork_here
 from sentiloc.worker.children.forker import STATUS_BYTES
 from sentiloc.worker.children.start import start_bare
 
@@ -59,14 +60,22 @@ class Nursery:
     def __init__(self, module: str) -> None:
         self._module = module
         self._lock = threading.Lock()
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | Fork | None = None
         self._requests: socket.socket | None = None
         os.register_at_fork(after_in_child=self._forget)
         atexit.register(self.close)
 
-    def prepare(self) -> None:
-        """Start the forking process, so that it imports while this one does something else."""
+    def prepare(self, *, in_place: bool = False) -> None:
+        """Start the forking process, so that it imports while this one does something else.
+
+        With `in_place`, it is a fork of this process, if that has one thread: it needs no interpreter of its own, and
+        keeps what is imported already. Its memory is a copy of this one's, so a service must not do this.
+        """
         with self._lock:
+            if self._requests is None and in_place and _has_one_thread():
+                self._requests, theirs = _connection()
+                with theirs:
+                    self._server = fork_here(self._module, theirs)
             self._connected()
 
     def fork(self, task: dict[str, Any], fds: dict[str, int]) -> ForkedChild:
@@ -113,12 +122,11 @@ class Nursery:
 
     def _connected(self) -> socket.socket:
         if self._requests is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = _connection()
             with theirs:
                 number = theirs.fileno()
                 forker = "sentiloc.worker.children.forker"
                 self._server = start_bare(forker, [self._module, str(number)], (number,))
-            ours.settimeout(_ANSWER_SECONDS)
             self._requests = ours
         return self._requests
 
@@ -142,6 +150,21 @@ class Nursery:
             # Not ours to wait for; without a status its destructor would complain.
             self._server.returncode = 0
         self._requests = self._server = None
+
+
+def _connection() -> tuple[socket.socket, socket.socket]:
+    """This process's end and the forking process's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(_ANSWER_SECONDS)
+    return ours, theirs
+
+
+def _has_one_thread() -> bool:
+    """Whether a fork of this process is safe: a lock that another thread holds would never be released in the fork."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
+    except OSError:
+        return False
 
 
 def can_fork() -> bool:

@@ -6,18 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import ModelPackage
 from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions
 from sentiloc.model.results.sound import Sound, measure_sound
-from sentiloc.model.results.task_result import AnyResult
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Extractor, Report
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
-from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
 from sentiloc.worker.extraction.stages import StageClock
+
+if TYPE_CHECKING:
+    from sentiloc.model.results.task_result import AnyResult
+    from sentiloc.worker.extraction.feature_cache import FeatureCache
 
 LOCALIZING_FROM = 0.95
 """Progress when all features are extracted."""
@@ -109,6 +112,8 @@ class FeaturePipeline(PackagePipeline):
         extractor = replace(self.extractor, audio_track=audio_track, is_draft=is_draft)
         if self.cache is None:
             return extractor.extract(path, report, part, look)
+        from sentiloc.worker.extraction.feature_cache import cache_key
+
         clock = StageClock()
         with clock.time("cache"):
             key = cache_key(path, extractor.identity)
@@ -152,4 +157,6 @@ def load_cache(config: RuntimeConfig) -> FeatureCache | None:
     """The feature cache, if the configuration has one."""
     if config.cache is None:
         return None
+    from sentiloc.worker.extraction.feature_cache import FeatureCache
+
     return FeatureCache(config.cache.folder, config.cache.max_bytes, config.cache.max_age_seconds)

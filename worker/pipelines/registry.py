@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -42,9 +43,14 @@ def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeli
         from sentiloc.worker.pipelines.expression import load_expression_pipeline
 
         return load_expression_pipeline(package, config)
-    from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
+    from sentiloc.worker.runtime.onnx_session import create_session
 
-    return load_sentiment_pipeline(package, config)
+    # Opening a network takes no lock of the interpreter, so what follows is imported and opened beside it.
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(create_session, package.network, config.device, config.threads)
+        from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
+
+        return load_sentiment_pipeline(package, config, opening)
 
 
 def check_needs(name: str, config: RuntimeConfig) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxruntime import InferenceSession
 
 from sentiloc.model.package import ModelPackage
 from sentiloc.model.results.cut import cut_segments
@@ -26,8 +29,10 @@ from sentiloc.worker.pipelines.base import (
     load_cache,
 )
 from sentiloc.worker.pipelines.localizer import Localizer
-from sentiloc.worker.pipelines.provisional import Looker, OnProvisional, Wanted
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
+
+if TYPE_CHECKING:
+    from sentiloc.worker.pipelines.provisional import OnProvisional
 
 CONTEXT = 192
 """Context snippets before and after a part of a video, because a snippet's score depends on its neighbours."""
@@ -55,6 +60,8 @@ class SentimentPipeline(FeaturePipeline):
         part = WHOLE if time_range is None else self._part(time_range)
         look = None
         if on_provisional is not None:
+            from sentiloc.worker.pipelines.provisional import Looker, Wanted
+
             wanted = Wanted(options=options or self.default_options, part=part, time_range=time_range)
             look = Looker(self, self.localizer, wanted, on_provisional).look
         extraction = self._extract(
@@ -112,13 +119,16 @@ def snippet_count(duration: float, spec: ModelSpec) -> int:
     return max(1, math.ceil(frames / spec.snippet_frames))
 
 
-def load_sentiment_pipeline(package: ModelPackage, config: RuntimeConfig) -> SentimentPipeline:
-    """Load what an FSENet package needs; raises a `SentilocError` that names what is missing."""
-    # Opening a network takes no lock of the interpreter, so the others open beside it.
-    with ThreadPoolExecutor(1) as pool:
-        opening = pool.submit(create_session, package.network, config.device, config.threads)
-        extractor = load_extractor(package.spec, config)
-        session = opening.result()
+def load_sentiment_pipeline(
+    package: ModelPackage, config: RuntimeConfig, opening: Future[InferenceSession] | None = None
+) -> SentimentPipeline:
+    """Load what an FSENet package needs. Another thread may be `opening` its network already.
+
+    Raises:
+        SentilocError: Something is missing; the detail names it.
+    """
+    extractor = load_extractor(package.spec, config)
+    session = opening.result() if opening else create_session(package.network, config.device, config.threads)
     return SentimentPipeline(
         package=package,
         extractor=extractor,

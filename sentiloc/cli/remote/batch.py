@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options, progress_bars
+from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
+from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Batch, BatchItem, Client, JobOptions, Webhook
 

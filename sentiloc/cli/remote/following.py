@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sentiloc.cli.cutting import progress_bars
+from sentiloc.cli.progress import progress_bars
 from sentiloc.client import Client, Event, Job, ServerError
 from sentiloc.client.errors import Code
 

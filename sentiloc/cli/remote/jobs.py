@@ -7,18 +7,20 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
-from sentiloc.cli.destinations import format_of, require_place
-from sentiloc.cli.output import (
+from sentiloc.cli.cutting import (
     DropFrame,
     FormatOption,
+    Labels,
+    MergeGap,
+    MinLength,
     OutputOption,
     StartTimecode,
+    Threshold,
     TimelineRate,
-    print_or_write,
-    show_result,
-    wants_picture,
+    cut_options,
 )
+from sentiloc.cli.destinations import format_of, require_place
+from sentiloc.cli.output import print_or_write, show_result, wants_picture
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, given, print_json
 from sentiloc.client import Client, Job, JobState, TimelineOptions

@@ -15,8 +15,8 @@ from sentiloc.cli.cutting import (
     MinLength,
     Threshold,
     cut_options,
-    progress_bars,
 )
+from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, print_json
 from sentiloc.client import Client, Job, JobOptions, TimeRange, Webhook

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sentiloc.cli.cutting import progress_bars
+from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Client, Difference, Job, JobState
 

@@ -1,0 +1,201 @@
+"""The work of `sentiloc localize`: runs the service's pipeline on files, without a server.
+
+The module loads neither the parser of options nor a library for terminals, and what a result needs only when it is
+written: for a short video, imports would take most of the time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentiloc.cli.destinations import JSON, Destinations, format_of, require_place
+from sentiloc.cli.messages import say, wrong_usage
+from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
+from sentiloc.cli.progress import progress_bars
+from sentiloc.cli.videos import NewFiles, find_videos
+from sentiloc.model.errors import SentilocError
+from sentiloc.worker.children import decoders
+
+if TYPE_CHECKING:
+    from sentiloc.api import Model, Result
+
+STANDARD_INPUT = "-"
+_NOTHING_FOUND = "no segment is confident enough; a lower --threshold, such as 0.2, shows weaker ones"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """How results are written: where, in which format, and with which timecode. The default is JSON or a picture."""
+
+    output: Path | None = None
+    format: str | None = None
+    as_json: bool = False
+    counting: Mapping[str, Any] = field(default_factory=dict)
+
+
+def localize_files(
+    videos: list[str],
+    *,
+    model: str | None = None,
+    watch: Path | None = None,
+    written: Written | None = None,
+    asked: Mapping[str, Any] | None = None,
+) -> bool:
+    """Localize files, or the files that appear in a folder, and write their results.
+
+    Args:
+        videos: Files, folders or globs; `-` is standard input.
+        model: A model package; default: the setting.
+        watch: Localize each video that appears in this folder.
+        written: How results are written.
+        asked: Further arguments of `Model.localize`.
+
+    Returns:
+        Whether every video has a result.
+
+    Raises:
+        typer.BadParameter: There is no such file or format, or no place for the output.
+    """
+    _prepare_decoders()
+    written = written or Written()
+    check_format(written.format)
+    _refuse_urls(videos)
+    with _read_input(videos) as names:
+        found = find_videos(names)
+        require_place(written.output, several=watch is not None or len(found) > 1)
+        writer = _Writer(written, found, watched=watch)
+        todo = found if watch is None else NewFiles(watch).forever()
+        return _localize_all(todo, model, writer, asked or {})
+
+
+def _prepare_decoders() -> None:
+    """Fork the process that forks decoders as soon as there is something to share with it, but before threads start."""
+    # One thread of OpenBLAS is enough for the linear algebra here. Starting more costs as much as importing it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import_module("numpy")
+    decoders.prepare(in_place=True)
+
+
+def _refuse_urls(videos: list[str]) -> None:
+    for video in videos:
+        if video.lower().startswith(("http://", "https://")):
+            raise wrong_usage(
+                f"this command reads files on this machine; `sentiloc submit {video}` lets a server fetch it",
+                "VIDEO",
+            )
+
+
+@contextmanager
+def _read_input(videos: list[str]) -> Iterator[list[str]]:
+    """The names, with `-` replaced by a temporary file, because decoding needs to seek."""
+    if STANDARD_INPUT not in videos:
+        yield videos
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard input"
+        with path.open("wb") as file:
+            while piece := sys.stdin.buffer.read(1 << 20):
+                file.write(piece)
+        yield [str(path) if video == STANDARD_INPUT else video for video in videos]
+
+
+def check_format(name: str | None) -> None:
+    """Refuse an unknown format before the work begins."""
+    if name in (None, JSON, PICTURE):
+        return
+    from sentiloc.app.formats import FORMATS
+
+    known = (JSON, *FORMATS, PICTURE)
+    if name not in known:
+        raise wrong_usage(f"{name!r} is not one of {', '.join(known)}", "--format")
+
+
+class _Writer:
+    """Writes each result to the terminal, to standard output or to a file."""
+
+    def __init__(self, written: Written, videos: list[Path], *, watched: Path | None) -> None:
+        several, output = watched is not None or len(videos) > 1, written.output
+        self._output, self._several, self._as_lines = output, several, written.as_json
+        self._counting = written.counting
+        self._draws = wants_picture(written.format, output, written.as_json)
+        in_folder = output is not None and (several or output.is_dir())
+        wanted = written.format or (None if in_folder else format_of(output))
+        self._format = JSON if wanted in (None, PICTURE) or written.as_json else str(wanted)
+        if several and output is None and self._format != JSON:
+            raise wrong_usage("several videos need a folder", "--output")
+        self._places: Destinations | None = None
+        if output is not None and in_folder:
+            output.mkdir(parents=True, exist_ok=True)
+            self._places = Destinations(output, self._format, videos, watched)
+
+    def write(self, video: Path, result: Result) -> None:
+        """Draw, print or save one result; its warnings go to standard error."""
+        for warning in result.warnings:
+            say(f"sentiloc: {video}: {warning.detail} ({warning.code})")
+        if self._draws:
+            show_result(result.to_dict(), video.name)
+        elif self._output is not None:
+            path = self._output if self._places is None else self._places.of(video)
+            print_or_write(self._text(video, result), path)
+        elif self._several or self._as_lines:
+            line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
+            print_or_write(f"{line}\n".encode(), None)
+        else:
+            print_or_write(self._text(video, result), None)
+
+    def _text(self, video: Path, result: Result) -> bytes:
+        notes = result.notes(self._format)
+        if not result.segments and self._format != JSON:
+            # A file without segments says nothing; someone who tries the command would take it for a fault.
+            notes = [*notes, _NOTHING_FOUND]
+        for note in notes:
+            say(f"sentiloc: {video}: {note}")
+        return result.to(self._format, **self._counting, video=video).encode()
+
+    def fail(self, video: Path, error: SentilocError) -> None:
+        """Report why a video has no result."""
+        say(f"sentiloc: {video}: {error.detail} ({error.code})")
+        if self._as_lines:
+            failure = {"code": str(error.code), "detail": error.detail}
+            print_or_write(f"{json.dumps({'file': str(video), 'error': failure})}\n".encode(), None)
+
+
+def _localize_all(
+    videos: Iterable[Path], name: str | None, writer: _Writer, asked: Mapping[str, Any]
+) -> bool:
+    """Localize the videos in turn. A failure does not stop the others. Returns False if one failed."""
+    import sentiloc
+    from sentiloc.worker.config import configured
+
+    chosen, config = configured()
+    model, whole = sentiloc.load_model(name or chosen, config=config), True
+    for video in videos:
+        try:
+            writer.write(video, _run(model, video, asked))
+        except SentilocError as error:
+            writer.fail(video, error)
+            whole = False
+    return whole
+
+
+def _run(model: Model, video: Path, asked: Mapping[str, Any]) -> Result:
+    """Localize a file with a progress bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        return model.localize(video, **asked)
+    with progress_bars() as bars:
+        task = bars.add_task("decoding", total=1.0, note=video.name)
+        return model.localize(
+            video,
+            **asked,
+            progress=lambda stage, done: bars.update(task, description=stage, completed=done),
+        )
