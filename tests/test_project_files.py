@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sentiloc.cli.main import VERBS
+from sentiloc.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
