@@ -1,12 +1,12 @@
-"""Whether a change of the code changes what is found: two readings of the same videos, compared.
+"""Compare the results of two states of the code on the same videos.
 
     python -m bench.agreement read FOLDER VIDEO ...      # once with each state of the code
     python -m bench.agreement compare BEFORE AFTER [-o FILE]
 
-`read` writes what the starter makes of each video: faces, segments, and processor seconds without the decoder's.
-`compare` states how many segments are kept (same label, overlap at least 0.9), in how many snippets a face is present
-in one reading only or their number differs, and how well the embeddings correlate. No labels are used.
-To learn what noise is usual, read the same videos after another encoder: `ffmpeg -crf 18`.
+`read` writes the starter's results for each video: faces, segments, and processor seconds without the decoder's.
+`compare` reports how many segments are kept (same label, overlap at least 0.9), in how many snippets a face is present
+in only one result or the number of faces differs, and how well the embeddings correlate. No labels are used. For an
+estimate of the usual noise, also read the same videos re-encoded with `ffmpeg -crf 18`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Segment = tuple[str, float, float]
 
 
 def read(folder: Path, videos: list[Path]) -> None:
-    """One file of the folder for each video; those that are there already are left as they are."""
+    """Write one file per video into the folder; existing ones are left unchanged."""
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = load_pipeline(MODEL, RuntimeConfig(threads=1))
     assert isinstance(pipeline, SentimentPipeline)
@@ -76,7 +76,7 @@ class Agreement:
     correlations: list[float] = field(default_factory=list)
 
     def add(self, before: Any, after: Any) -> None:
-        """Take one video's two readings."""
+        """Add the two results of one video."""
         count = min(len(before["present"]), len(after["present"]))
         present = [one["present"][:count] for one in (before, after)]
         self.videos += 1
@@ -93,7 +93,7 @@ class Agreement:
         self.seconds += np.array([float(before["seconds"]), float(after["seconds"])])
 
     def summary(self) -> dict[str, object]:
-        """For JSON and the table."""
+        """The totals, for JSON and the table."""
         shares = np.percentile(self.correlations or [1.0], [1, 5, 50]).round(5).tolist()
         return {
             "videos": self.videos,
@@ -115,7 +115,7 @@ def is_kept(one: Segment, other: Segment) -> bool:
 
 
 def compare(before: Path, after: Path) -> dict[str, object]:
-    """The agreement of two folders, by the videos' folder and of all."""
+    """The agreement of two folders of results, by folder of the videos and over all."""
     groups: dict[str, Agreement] = {}
     for path in sorted(after.glob("*.npz")):
         if (before / path.name).exists():

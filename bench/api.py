@@ -1,10 +1,11 @@
-"""What requests cost: polling idle and while a job runs, unchanged, refused, with a key; lists, uploads, events.
+"""The cost of requests: polls (idle, while a job runs, unchanged, refused, with a key), lists, uploads, events.
 
     python -m bench.api [--seconds 10] [--rate 330] [--clips FOLDER]
 
-Real services. Requests come over four connections, as fast as they are answered (requests per second) or at a fixed
-rate whether or not earlier ones are answered late (latency counts from the planned moment). Beside them stand the
-processor milliseconds that the API and its Redis spent on each, which hold on a busy machine, and the client's own.
+The services are real. Requests come over four connections. They are sent as fast as they are answered (requests per
+second), or at a fixed rate even if earlier answers are late (latency counts from the planned time). The table also
+gives the processor milliseconds per request of the API and its Redis, which are valid on a busy machine, too, and those
+of the client.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Row = dict[str, Any]
 
 
 async def as_fast_as_answered(connection: Connection, head: str, status: int, seconds: float) -> list[float]:
-    """Latencies (s) of requests that follow one another for so long."""
+    """Latencies (s) of consecutive requests during `seconds`."""
     latencies, end = [], time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
         await _ask(connection, head, status)
@@ -43,7 +44,7 @@ async def as_fast_as_answered(connection: Connection, head: str, status: int, se
 async def at_a_rate(
     connection: Connection, head: str, status: int, seconds: float, step: float, first: float
 ) -> list[float]:
-    """Latencies (s) since the planned moments, `step` seconds apart."""
+    """Latencies (s) from the planned times, which are `step` seconds apart."""
     latencies = []
     begin = time.perf_counter() + first
     for count in range(round(seconds / step)):
@@ -69,7 +70,7 @@ def requests(
     status: int = 200,
     header: str = "",
 ) -> Row:
-    """CONNECTIONS clients at the same time; raises RuntimeError for another status."""
+    """Run CONNECTIONS clients at the same time; raises RuntimeError for another status."""
     head = f"GET {path} HTTP/1.1{header}"
 
     async def all_of_them() -> list[list[float]]:
@@ -102,7 +103,7 @@ def summary(latencies: list[float]) -> Row:
 
 
 def _cpu_seconds(service: Service) -> dict[str, float]:
-    """Processor seconds of the API, of the Redis that it asks, and of this process."""
+    """Processor seconds of the API, of its Redis, and of this process."""
     found = {"api": 0.0, "redis": 0.0, "client": time.process_time()}
     for pid in descendants(service.pid):
         part = name(pid)
@@ -132,7 +133,7 @@ def submits(service: Service, video: Path, count: int) -> tuple[Row, list[str]]:
 
 
 def first_events(service: Service, job: str, count: int) -> Row:
-    """From asking for a job's events to the first one, `count` times."""
+    """Time from the request for a job's events to the first one, `count` times."""
     latencies = []
     before = _cpu_seconds(service)
     for _ in range(count):
@@ -144,7 +145,7 @@ def first_events(service: Service, job: str, count: int) -> Row:
 
 
 def open_service(folder: Path, small: Path, long: Path, options: argparse.Namespace) -> dict[str, Row]:
-    """Rows of a service that asks for no keys."""
+    """Rows of a service without API keys."""
     seconds, rows = options.seconds, dict[str, Row]()
     with Service(folder, feature_cache_bytes=0) as service:
         done = service.submit(small)
@@ -168,12 +169,12 @@ def open_service(folder: Path, small: Path, long: Path, options: argparse.Namesp
         for job in (*jobs, running):
             service.client.post(f"/jobs/{job}/cancel")
     if still != "extracting":
-        raise RuntimeError(f"the job that should run all the while is {still}")
+        raise RuntimeError(f"the job that should still be running is {still}")
     return rows
 
 
 def guarded_service(folder: Path, small: Path, seconds: float) -> dict[str, Row]:
-    """The row of a service that asks for keys."""
+    """The row of a service with API keys."""
     with Service(folder, api_keys="on") as service:
         with Redis(unix_socket_path=str(folder / "data" / "redis" / "redis.sock")) as redis:
             scopes = (Scope.READ, Scope.WRITE)

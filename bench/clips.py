@@ -1,7 +1,7 @@
-"""Videos of any length for benchmarks: drawn faces that move and speak tones; or a loop of a real one.
+"""Videos of any length for benchmarks: drawn faces that move, with a hummed voice; or a loop of a real one.
 
-Ten seconds are drawn and encoded once per size and codec; longer files repeat their packets, so that two hours cost
-seconds. Decoding costs what it costs of any video of that size, codec and bit rate; what is seen is the same again.
+Ten seconds are drawn and encoded once per size and codec; longer files repeat their packets, so two hours are made in
+seconds. Decoding costs as much as for any video of that size, codec and bit rate, but the content repeats.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Image = NDArray[np.uint8]
 
 FRAME_RATE, SAMPLE_RATE = 25, 48_000
 LOOP_SECONDS = 10.24
-"""256 video frames, and 480 AAC frames of 1024 samples: both streams can be repeated without a gap."""
+"""256 video frames last exactly as long as 480 AAC frames of 1024 samples, so both streams repeat without a gap."""
 WIDTHS = {144: 256, 360: 640, 720: 1280, 1080: 1920}
 ENCODERS = {
     "h264": ("libx264", {"preset": "veryfast", "crf": "23"}),
@@ -28,7 +28,7 @@ ENCODERS = {
 
 
 def make_clip(folder: Path, codec: str, height: int, seconds: float) -> Path:
-    """A 25 fps mp4 with AAC sound of at least `seconds` (a multiple of 10.24 s), made unless it is there."""
+    """A 25 fps mp4 with AAC sound of at least `seconds` (a multiple of 10.24 s), made if it does not exist."""
     loops = max(1, round(seconds / LOOP_SECONDS))
     path = folder / f"drawn-{codec}-{height}p-{loops}.mp4"
     if not path.exists():
@@ -42,7 +42,7 @@ def make_clip(folder: Path, codec: str, height: int, seconds: float) -> Path:
 
 
 def make_short_clip(path: Path, height: int, seconds: float) -> Path:
-    """A 25 fps mp4 of that many seconds, picture and sound."""
+    """Make a 25 fps mp4 of that many seconds, with picture and sound."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, lambda part: _encode(part, "h264", height, seconds))
     return path
@@ -74,7 +74,7 @@ def _encode(path: Path, codec: str, height: int, seconds: float = LOOP_SECONDS) 
 
 
 def draw(index: int, height: int) -> Image:
-    """Frame `index` (height, width, 3): a face that wanders, turns its eyes and moves its lips before a grainy room."""
+    """Frame `index` (height, width, 3): a face that moves, with moving eyes and lips, before a grainy background."""
     width, t = WIDTHS[height], index / FRAME_RATE
     grain = np.random.default_rng(index % 8).integers(0, 12, (height // 2, width // 2, 1), np.uint8)
     shade = np.linspace(60, 150, width // 2, dtype=np.float32)[None, :, None] + np.array(

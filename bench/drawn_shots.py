@@ -1,4 +1,4 @@
-"""Drawn snippets: dark streaks fall in negative shots, bright discs rise in positive ones, before a textured room."""
+"""Drawn snippets: dark streaks fall in negative shots, bright discs rise in positive ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 def draw_shot(shown: int, rng: Generator) -> Snippets:
-    """One shot (SHOT_SNIPPETS, 16, 224, 224, 3): blobs drift before a coloured texture, and what its class adds."""
+    """One shot (SHOT_SNIPPETS, 16, 224, 224, 3): blobs drift over a coloured texture, with the objects of its class."""
     room, frames = _room(rng), SHOT_SNIPPETS * SNIPPET_FRAMES
     blobs = [_Mover(rng, speed=0.3, radius=(8, 30)) for _ in range(5)]
     marks = [_Mover(rng, speed=3.0, radius=(2, 6)) for _ in range(rng.integers(6, 30))]
@@ -32,7 +32,7 @@ def draw_shot(shown: int, rng: Generator) -> Snippets:
 
 
 class _Mover:
-    """Something that moves straight on and comes in again on the other side."""
+    """An object that moves in a straight line and returns on the other side."""
 
     def __init__(self, rng: Generator, speed: float, radius: tuple[int, int]) -> None:
         self._start, self._step = rng.uniform(0, SIZE, 2), rng.normal(0, speed, 2)
@@ -41,7 +41,7 @@ class _Mover:
         self.fall = float(rng.uniform(2, 6))
 
     def at(self, index: int, down: float = 0.0) -> tuple[int, int]:
-        """Centre in picture `index`; `down` pixels a picture are added."""
+        """Centre in picture `index`; `down` is an extra speed in pixels per picture."""
         x, y = (self._start + index * (self._step + np.array([0.0, down]))) % SIZE
         return int(x), int(y)
 

@@ -3,10 +3,11 @@
     python -m bench.gpu [--device cuda] [--batches 1 4 16 64] [--budget 420] [--out FILE]
     python -m bench.gpu --device cpu --batches 1 --size 512        (dry run: the same code on the processor)
 
-Random weights: right for speed, meaningless else. PyTorch and ONNX Runtime (CUDA, and TensorRT where it is installed)
-in float32, float16 and bfloat16. Then a drawn video from file to snippets of frames, decoded on the processor and,
-where PyAV and the driver can, by NVDEC. What does not run is listed with its reason; nothing falls back to another
-device. Rows that would begin after `--budget` seconds are listed as left out. Needs PyTorch and onnxruntime-gpu.
+The weights are random, which does not change the speed. PyTorch and ONNX Runtime (CUDA, and TensorRT if it is
+installed) run in float32, float16 and bfloat16. Then a drawn video is decoded to snippets of frames on the processor
+and, if PyAV and the driver support it, by NVDEC. What does not run is listed with its reason; nothing falls back to
+another device. Rows that would begin after `--budget` seconds are listed as left out. Needs PyTorch and
+onnxruntime-gpu.
 """
 
 from __future__ import annotations
@@ -117,12 +118,12 @@ def in_onnx(
 
 
 def runs(session: ort.InferenceSession, given: dict[str, Any]) -> Run:
-    """What runs a session on given inputs."""
+    """A function that runs a session on given inputs."""
     return lambda: session.run(None, given)
 
 
 def open_graph(path: Path, device: Any, kind: Any) -> ort.InferenceSession:
-    """A session that runs on `device` alone. Raises SentilocError or ValueError for what cannot be had."""
+    """A session that runs on `device` alone. Raises SentilocError or ValueError if that is impossible."""
     if kind == "bfloat16":
         raise ValueError("ONNX Runtime has no bfloat16 kernels for these convolutions")
     if kind == "float32" or device == "tensorrt":
@@ -168,7 +169,7 @@ def networks(report: Report, options: argparse.Namespace) -> None:
 
 
 def end_to_end(report: Report, options: argparse.Namespace) -> None:
-    """Decoding beside the network's best rate: how many cores keep the card busy."""
+    """Decoding speed compared with the network's best rate: how many cores keep the card busy."""
     clip = make_clip(options.clips, "h264", 720, 10)
     best = max(
         (r["snippets_a_second"] for r in report.content["rows"] if r["what"].startswith("I3D")), default=None
@@ -192,7 +193,7 @@ def end_to_end(report: Report, options: argparse.Namespace) -> None:
 
 
 def spent(work: Callable[[], int]) -> tuple[float, float, int]:
-    """Wall seconds, processor seconds of this process and its children, and what the work counted."""
+    """Wall seconds, processor seconds of this process and its children, and the return value of `work`."""
     before, start = os.times(), time.perf_counter()
     count = work()
     after, wall = os.times(), time.perf_counter() - start
@@ -200,14 +201,14 @@ def spent(work: Callable[[], int]) -> tuple[float, float, int]:
 
 
 def on_processor(clip: Path, _device: str) -> int:
-    """Snippets that the sandboxed decoder hands over."""
+    """The number of snippets from the sandboxed decoder."""
     limits = RuntimeConfig().decode_limits
     with closing(decode(clip, DecodeRequest(visual_size=SIDE), limits)) as events:
         return sum(isinstance(event, SnippetFrames) for event in events)
 
 
 def by_nvdec(clip: Path, device: str) -> int:
-    """Snippets of frames that NVDEC decodes and the processor scales. Raises if the card does not decode them."""
+    """The number of snippets that NVDEC decodes and the processor scales. Raises if the card cannot decode them."""
     import av
     from av.codec.hwaccel import HWAccel
 
@@ -228,7 +229,7 @@ def scaled(container: Any) -> Iterator[Any]:
 
 
 def refuse_fallback(device: str) -> None:
-    """End with status 2 where the card that was asked for is not there: its figures would be a processor's."""
+    """Exit if the requested card is missing, because the figures would be those of the processor."""
     if device != "cuda":
         return
     if not torch.cuda.is_available():
@@ -244,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--length", type=int, default=390, help="snippets of a video for FSENet")
     parser.add_argument(
-        "--size", type=int, default=8192, help="side of the matrices whose product is the yardstick"
+        "--size", type=int, default=8192, help="side of the square matrices of the reference product"
     )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--budget", type=float, default=420, help="seconds after which no row begins")

@@ -18,7 +18,7 @@ Run = Callable[[], object]
 
 
 class Report:
-    """Rows, and what was left out and why; stops when the budget is spent."""
+    """Rows of results, and what was left out with the reason; measures no more once the time budget is spent."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._deadline = time.monotonic() + options.budget
@@ -33,13 +33,13 @@ class Report:
         }
 
     def leave_out(self, what: str, reason: object) -> None:
-        """Say that something was not measured."""
+        """Record that something was not measured."""
         first = (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]
         self.content["left_out"].append({"what": what, "reason": first})
         print(f"left out: {what}: {first}", flush=True)
 
     def is_late(self, what: str) -> bool:
-        """Whether the budget is spent, which is noted."""
+        """Whether the budget is spent; if so, `what` is recorded as left out."""
         if time.monotonic() > self._deadline:
             self.leave_out(what, "the time budget is spent")
             return True
@@ -48,7 +48,7 @@ class Report:
     def measure(
         self, what: str, snippets: int, flops: float, peak: float | None, prepare: Callable[[], Run]
     ) -> None:
-        """One row: the median of the repeats, after a run that does not count."""
+        """Measure one row: the median of the repeats after a warm-up run."""
         if self.is_late(what):
             return
         used = memory_used(self._device)
@@ -87,12 +87,12 @@ class Report:
 
 
 def device_name(device: str) -> str:
-    """The card's name, or that this is a dry run."""
+    """The card's name; for a processor, the words "dry run"."""
     return torch.cuda.get_device_name() if device == "cuda" else "cpu (dry run)"
 
 
 def memory_used(device: str, *, peak: bool = False) -> float:
-    """Bytes in use on the card, or the most that PyTorch held where that is more; 0 on a processor."""
+    """Bytes in use on the card (with `peak`, at least the maximum that PyTorch held); 0 on a processor."""
     if device != "cuda":
         return 0.0
     free, total = torch.cuda.mem_get_info()
@@ -100,7 +100,7 @@ def memory_used(device: str, *, peak: bool = False) -> float:
 
 
 def synchronized(device: str, call: Callable[[], object]) -> Run:
-    """`call`, and a wait until the card has done it."""
+    """`call`, followed by a wait until the card has finished."""
 
     def run() -> None:
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What all benchmarks share: options, results, and a real `sentiloc serve` whose processes are measured."""
+"""Shared by all benchmarks: options, results, and a real `sentiloc serve` whose processes are measured."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def save(path: Path, report: object) -> None:
 
 
 def command(*words: str) -> list[str]:
-    """The `sentiloc` command of this checkout, whether it is installed or not."""
+    """The `sentiloc` command of this checkout; it need not be installed."""
     return [sys.executable, "-c", "from sentiloc.cli.main import main; main()", *words]
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """This process's environment, less the service's own variables, plus SENTILOC_* for `settings`."""
+    """This process's environment without the service's variables, plus SENTILOC_* for `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SENTILOC_")}
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
     ours = {f"SENTILOC_{name.upper()}": str(value) for name, value in settings.items()}
@@ -53,7 +53,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 class Tree:
-    """Memory and processor seconds of a process and all that descend from it, sampled twice a second."""
+    """Memory and processor seconds of a process and its descendants, sampled twice a second."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self.peak_mib, self.peak_parts = pid, 0.0, dict[str, float]()
@@ -62,7 +62,7 @@ class Tree:
         self._thread.start()
 
     def stop(self) -> None:
-        """Sample no more."""
+        """Stop sampling."""
         self._end.set()
         self._thread.join()
 
@@ -71,7 +71,7 @@ class Tree:
         self.peak_mib = 0.0
 
     def cpu_seconds(self) -> float:
-        """Of everything that runs, and of everything that ran and was waited for."""
+        """Processor seconds of all running processes, and of ended ones that were waited for."""
         return sum(map(process_cpu_seconds, descendants(self._pid)))
 
     def _watch(self) -> None:
@@ -95,7 +95,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def name(pid: int) -> str:
-    """What a process is: the last word of its command line that tells."""
+    """A process's role: redis, api, worker or serve, or its program if it is none of these."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
@@ -123,7 +123,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def process_cpu_seconds(pid: int) -> float:
-    """Of one process, and of its children that ended and were waited for."""
+    """Processor seconds of a process, and of its children that ended and were waited for."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -172,7 +172,7 @@ class Service:
         return str(answer.json()["id"])
 
     def wait(self, job: str) -> dict[str, Any]:
-        """The result of a job when its events say that it is done; RuntimeError if it did not succeed."""
+        """Wait for the job's final event; returns its result. Raises RuntimeError if it did not succeed."""
         with self.client.stream("GET", f"/jobs/{job}/events", timeout=None) as events:
             for _ in events.iter_lines():
                 continue

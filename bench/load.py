@@ -1,12 +1,12 @@
-"""Clients that upload and poll a real service at a steady rate: errors, memory, and how long polls take.
+"""Load test: clients upload and poll at a steady rate; measures errors, memory and the latency of polls.
 
     python -m bench.load [--seconds 600] [--uploaders 50] [--polls 500] [--work runs/load]
 
 Uploads come from `--uploaders` connections, one every ten seconds each; polls (`GET /jobs/ID`) over 25
-connections, each at its own fixed beat, so that a slow answer delays no other. Everything runs on one machine:
-the client and the worker take processor time from the API, and `cores_used` says how much each took. The client's
-own lateness, printed beside the latencies, tells how busy the machine was: where it is tens of milliseconds, the
-latencies are the machine's.
+connections, each at a fixed rate of its own, so a slow answer delays no other. Everything runs on one machine: the
+client and the worker take processor time from the API, and `cores_used` states how much each used. The client's own
+lateness is printed next to the latencies. If it is tens of milliseconds, the machine was too busy and the latencies say
+little about the service.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WARM_UP_SHARE = 0.2
 
 @dataclass(slots=True)
 class Observations:
-    """What the clients saw."""
+    """Measurements of the clients."""
 
     ends_at: float
     statuses: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class Observations:
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive HTTP connection; without asyncio's streams, which cost more than what is measured."""
+    """One kept-alive HTTP connection. It avoids asyncio's streams, which would cost more than the requests."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._received = b""
 
     async def ask(self, head: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body; raises OSError or TimeoutError when the connection breaks or hangs."""
+        """Send a request; returns status and body. Raises OSError or TimeoutError if the connection breaks or hangs."""
         loop = asyncio.get_running_loop()
         if self._transport is None:
             self._transport, _ = await loop.create_connection(lambda: self, self._host, self._port)
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
             patience.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """The answer is complete when it is as long as it says."""
+        """Complete the answer once Content-Length bytes have arrived."""
         self._received += data
         head, gap, content = self._received.partition(b"\r\n\r\n")
         if not gap or self._answer is None or self._answer.done():
@@ -94,20 +94,20 @@ class Connection(asyncio.Protocol):
                 self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever waits for an answer hears of it; the next question opens another connection."""
+        """Fail the pending request; the next one opens a new connection."""
         self._transport = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError())
 
     def close(self) -> None:
-        """Drop it."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
 
 
 async def upload(url: str, video: bytes, observed: Observations, delay: float) -> None:
-    """One video every ten seconds."""
+    """Upload one video every ten seconds."""
     connection = Connection(url)
     part = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
     head = "POST /localize HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x"
@@ -126,7 +126,7 @@ async def upload(url: str, video: bytes, observed: Observations, delay: float) -
 
 
 async def poll(url: str, observed: Observations, beat_seconds: float, delay: float) -> None:
-    """A known job, at a fixed beat; after a slow answer the beats that were missed are left out."""
+    """Poll a job at a fixed rate; polls that a slow answer made late are skipped."""
     connection = Connection(url)
     due = time.monotonic() + delay
     for index in itertools.count():
@@ -150,7 +150,7 @@ async def poll(url: str, observed: Observations, beat_seconds: float, delay: flo
 
 
 async def watch(service: Service, observed: Observations) -> None:
-    """The API's resident memory over time, and the processor seconds of all."""
+    """Record the API's resident memory over time, and processor seconds of all processes."""
     api, before = next(pid for pid in descendants(service.pid) if name(pid) == "api"), cpu_seconds(service)
     while time.monotonic() < observed.ends_at:
         observed.resident.append((time.monotonic(), resident_bytes(api)))
@@ -169,7 +169,7 @@ def cpu_seconds(service: Service) -> dict[str, float]:
 
 
 async def run(service: Service, video: bytes, seconds: float, uploaders: int, polls: int) -> Observations:
-    """All clients at once."""
+    """Run all clients at once."""
     observed = Observations(ends_at=time.monotonic() + seconds)
     beat = POLLERS / polls
     await asyncio.gather(

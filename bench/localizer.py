@@ -1,10 +1,10 @@
-"""FSENet as it is served, beside a 91-million-parameter transformer in PyTorch; and how its time grows with length.
+"""FSENet as served, compared with a 91-million-parameter transformer in PyTorch; and its time by length of the video.
 
     python -m bench.localizer [--threads 2] [--repeats 5] [--folder FOLDER]
 
-Full spec (pictures, log-mel, faces) with random weights, one video, random features. Both networks in turn in the same
-process with the same threads; medians. Lengths go through the
-`Localizer` that serves, in windows.
+The package has the full spec (pictures, log-mel, faces), random weights and random features of one video. Both networks
+run alternately in the same process with the same threads; the table gives medians. Long videos go through the served
+`Localizer`, in windows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHORT, MIDDLE, LONG = 390, 1_100, 11_000
 
 
 def features(length: int) -> SnippetFeatures:
-    """Noise of `length` snippets, every stream present."""
+    """Random features of `length` snippets, with every stream present."""
     rng, present = np.random.default_rng(0), np.ones(length, np.bool_)
     return SnippetFeatures(
         visual=rng.standard_normal((length, 1024), np.float32),
@@ -47,7 +47,7 @@ def features(length: int) -> SnippetFeatures:
 
 
 def reference(length: int) -> Callable[[], object]:
-    """A forward pass of the transformer on embedded audio, which spares it the spectrogram."""
+    """A forward pass of the transformer on audio embeddings, so the spectrogram does not count."""
     network = ReferenceTransformer(FSENetConfig(audio_shape=(512,))).eval()
     inputs = [torch.randn(1, length, dim) for dim in (1024, 512, 256)]
 
@@ -66,7 +66,7 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
-    """Median wall and processor seconds of each call, all in turn after a first round that does not count."""
+    """Median wall and processor seconds of each call; the calls alternate, after one warm-up round."""
     rounds = [{name: timed(call) for name, call in calls.items()} for _ in range(repeats + 1)][1:]
     return {
         name: {"wall": median(r[name][0] for r in rounds), "cpu": median(r[name][1] for r in rounds)}

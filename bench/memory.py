@@ -1,8 +1,8 @@
-"""Peak memory of the whole service (supervisor, API, worker, decoder, Redis) against the video's length.
+"""Peak memory of the whole service (supervisor, API, worker, decoder, Redis) by length of the video.
 
     python -m bench.memory --minutes 10 120 [--height 144] [--clips FOLDER]
 
-PSS of all processes, sampled twice a second from upload to result; every length has a service of its own.
+The memory is the PSS of all processes, sampled twice a second from upload to result. Each length has its own service.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results" / "memory.json"
 
 
 def measure(clips: Path, minutes: float, height: int, model: str) -> dict[str, Any]:
-    """One upload of a video of so many minutes: seconds and MiB."""
+    """Upload one video of `minutes`; returns seconds and MiB."""
     video = make_clip(clips, "h264", height, 60 * minutes)
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder), model=model) as service:
         idle, busy = service.tree.peak_mib, service.tree.cpu_seconds()

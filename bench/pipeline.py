@@ -1,16 +1,15 @@
-"""Seconds, memory and real-time factor of whole jobs through a real service, beside bare decoding and the recipe.
+"""Seconds, memory and real-time factor of jobs in a real service, compared with bare decoding and the published recipe.
 
     python -m bench.pipeline [--specs starter i3d fsenet-i3d] [--heights 360 720 1080] [--codecs h264 hevc]
                              [--seconds 10 60]
                              [--device cpu] [--precision float32 int8] [--repeats 3] [--recipe] [--clips FOLDER]
                              [--video FILE ...]
 
-Every case: a job through `sentiloc serve` (feature cache off) and `ffmpeg -i x -f null -`, in turn, medians.
-`wall` is from the upload's first byte to the fetched result; `cpu` is what all processes of the service used. The
-I3D spec runs with random weights: right for speed, meaningless else; in each `--precision` (int8: ranges set by drawn
-shots that are no part of the clips). fsenet-i3d is the shipped package, with the weights that were pulled for it.
-`--recipe` adds the published recipe on the first clip of each spec. On a busy machine trust ratios of processor
-seconds.
+Each case alternates a job through `sentiloc serve` (feature cache off) and `ffmpeg -i x -f null -`; the table gives
+medians. `wall` is from the upload's first byte to the fetched result; `cpu` is the processor time of all processes of
+the service. The I3D spec runs with random weights, in each `--precision` (int8 is calibrated on drawn shots that are
+not in the clips). fsenet-i3d is the shipped package with its fetched weights. `--recipe` adds the published recipe on
+the first clip of each spec. On a busy machine only ratios of processor seconds are reliable.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def one_job(service: Service, video: Path) -> Row:
 
 
 def bare_decode(video: Path, threads: int) -> Row:
-    """`ffmpeg -i x -f null -` with as many threads."""
+    """`ffmpeg -i x -f null -` with the same number of threads."""
     before, start = os.times(), time.perf_counter()
     words = ["ffmpeg", "-v", "error", "-threads", str(threads), "-i", str(video), "-f", "null", "-"]
     subprocess.run(words, check=True)
@@ -58,7 +57,7 @@ def bare_decode(video: Path, threads: int) -> Row:
 
 
 def recipe(video: Path, with_i3d: bool, threads: int) -> Row:
-    """The published recipe in a process of its own: stages, and their sums."""
+    """The published recipe in its own process: seconds of its stages, and their sums."""
     words = [sys.executable, "-m", "bench.recipe", str(video), "--threads", str(threads)]
     done = subprocess.run(
         [*words, *(["--i3d"] if with_i3d else [])],
@@ -72,7 +71,7 @@ def recipe(video: Path, with_i3d: bool, threads: int) -> Row:
 
 
 def medians(rows: list[Row]) -> Row:
-    """The median of every number; other values as in the first row."""
+    """The median of every number; other values are those of the first row."""
     first = rows[0]
     return {k: median(r[k] for r in rows) if isinstance(v, int | float) else v for k, v in first.items()}
 
@@ -97,7 +96,7 @@ def videos(options: argparse.Namespace) -> list[tuple[str, Path]]:
 
 
 def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> None:
-    """All cases of one spec, in each precision that it has; every row is written as soon as it is known."""
+    """All cases of one spec in each of its precisions; every row is written at once."""
     cases = videos(options)
     if options.recipe:
         name, video = cases[0]
@@ -116,7 +115,7 @@ def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> 
 
 
 def service_settings(spec: str, precision: str, options: argparse.Namespace) -> dict[str, object]:
-    """What the service is started with; of the I3D spec, with networks that are made unless they are there."""
+    """The service's settings. Networks of the I3D spec are made if they do not exist."""
     settings: dict[str, object] = {
         "device": options.device,
         "threads": options.threads,
@@ -140,7 +139,7 @@ def line(row: Row) -> str:
 
 
 def compare_with_recipe(report: dict[str, Any]) -> None:
-    """How many times faster the service was on the recipe's clip, by precision."""
+    """Print how many times faster the service was on the recipe's clip, by precision."""
     for row in report["recipe"]:
         ours = [r for r in report["rows"] if (r["spec"], r["case"]) == (row["spec"], row["case"])]
         kinds = ("wall", "cpu")

@@ -2,7 +2,7 @@
 
     python -m bench.protocol GROUND_TRUTH.json PREDICTIONS.json [--out FILE]
 
-Processor time, best of several runs: what other processes do on the machine hardly counts.
+The table gives processor time, the best of several runs, so other processes hardly matter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEP = 0.64
 
 
 def wandering_scores(snippets: int, seed: int = 0) -> NDArray[np.float64]:
-    """Scores and saliency (T, 4) of a restless video: a random walk that is pulled back to one half."""
+    """Scores and saliency (T, 4) that change often: a random walk that is pulled back to one half."""
     rng = np.random.default_rng(seed)
     walk = np.cumsum(rng.normal(size=(snippets, 4)), axis=0)
     slow = np.stack([np.convolve(column, np.ones(51) / 51, "same") for column in walk.T], axis=1)

@@ -1,4 +1,4 @@
-"""A package of the full spec (pictures, sound, faces) with random weights: right for speed, meaningless else."""
+"""A package of the full spec (pictures, sound, faces) with random weights, for measurements of speed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SHOTS = 8
 
 
 def make_models(folder: Path, with_int8: bool = False) -> tuple[Path, Path]:
-    """Writes the package NAME and `i3d-rgb.onnx`; returns models_dir and cache_dir."""
+    """Write the package NAME and `i3d-rgb.onnx`; returns models_dir and cache_dir."""
     return make_package(folder / "models"), make_i3d(folder / "cache", with_int8)
 
 
 def make_package(models: Path) -> Path:
-    """Writes the package NAME into the folder `models`, unless it is there as it would be now; returns `models`."""
+    """Write the package NAME into the folder `models`, unless an identical one exists; returns `models`."""
     torch.manual_seed(0)
     encoder = extractor_id(shipped_models_dir() / "expression")
     spec = ModelSpec(name=NAME, version="0.0.0", face=FaceStream(encoder=encoder))
@@ -42,9 +42,8 @@ def make_package(models: Path) -> Path:
 
 
 def make_i3d(cache: Path, with_int8: bool = False) -> Path:
-    """Writes `i3d-rgb.onnx` into the folder `cache`, unless it is there; returns `cache`.
-
-    If wanted, its 8-bit twin as well, whose ranges are set by drawn shots.
+    """Write `i3d-rgb.onnx` into the folder `cache`, unless it exists; returns `cache`. On request, also write its int8
+    version, calibrated on drawn shots.
     """
     torch.manual_seed(0)
     if not (cache / "i3d-rgb.onnx").exists():
@@ -56,15 +55,14 @@ def make_i3d(cache: Path, with_int8: bool = False) -> Path:
 
 
 def as_clips(snippets: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-    """Snippets (16, 224, 224, 3) as PyTorch's I3D takes them: (snippets, 3, 16, 224, 224) in [-1, 1]."""
+    """Snippets (16, 224, 224, 3) in the layout of PyTorch's I3D: (snippets, 3, 16, 224, 224) in [-1, 1]."""
     return torch.from_numpy(np.stack(snippets)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
 def make_lively_i3d(path: Path, snippets: Sequence[NDArray[np.uint8]]) -> Path:
-    """Writes a random I3D whose batch norms were fitted to `snippets` (16, 224, 224, 3), unless it is there.
-
-    Drawn as PyTorch draws it, activations die away with depth; here each layer's have mean 0 and variance 1 before
-    the ReLU, as a trained network's have.
+    """Write a random I3D with batch norms fitted to `snippets` (16, 224, 224, 3), unless it exists. With PyTorch's
+    initialization activations fade with depth. Here those of each layer have mean 0 and variance 1 before the ReLU,
+    similar to a trained network.
     """
     if path.exists():
         return path

@@ -1,4 +1,4 @@
-"""What users of the published recipe run today, written for comparison alone; the service uses nothing of it.
+"""The published recipe, written for comparison alone; the service does not use it.
 
     python -m bench.recipe VIDEO [--i3d]
 
@@ -39,7 +39,7 @@ Stages = dict[str, dict[str, float]]
 
 @contextmanager
 def stage(stages: Stages, name: str) -> Iterator[None]:
-    """Adds wall and processor seconds of the block, its child processes included."""
+    """Add wall and processor seconds of the block, including its child processes."""
     wall, before = time.perf_counter(), os.times()
     yield
     after = os.times()

@@ -1,5 +1,4 @@
-"""Cold start of `sentiloc localize` on a two-second clip, beside the imports alone; a warm model's cost of such a clip;
-and a second upload of the same video.
+"""Cold start of `sentiloc localize` on a short clip, compared with its imports; a warm model; a repeated upload.
 
 python -m bench.start [--repeats 5] [--clips FOLDER]
 """
@@ -37,7 +36,7 @@ print(json.dumps(rows[1:]))
 
 
 def cold_start(video: Path, repeats: int) -> dict[str, Any]:
-    """Medians of the command and of the imports alone, in alternation, file caches warm; and their ratio."""
+    """Medians of the command and of the imports alone, alternating, with warm file caches; and their ratio."""
     bare, ours = [], []
     for _ in range(repeats + 1):
         bare.append(_timed([sys.executable, "-c", BARE]))
@@ -48,7 +47,7 @@ def cold_start(video: Path, repeats: int) -> dict[str, Any]:
 
 
 def warm_job(video: Path, repeats: int) -> dict[str, float]:
-    """Medians of a video localized again and again by one model."""
+    """Medians of one model that localizes the same video repeatedly."""
     words = [sys.executable, "-c", WARM, str(video), str(repeats)]
     done = subprocess.run(words, env=environment(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return _medians([(wall, cpu) for wall, cpu in json.loads(done.stdout)])
@@ -70,7 +69,7 @@ def _medians(rows: list[Row]) -> dict[str, float]:
 
 
 def second_upload(video: Path, folder: Path) -> dict[str, Any]:
-    """A video twice through one service, after a warm-up: wall and processor seconds of both."""
+    """Upload a video twice to one service after a warm-up; returns wall and processor seconds of both."""
     rows: list[dict[str, float]] = []
     with Service(folder) as service:
         service.wait(service.submit(make_clip(video.parent, "h264", 144, 10)))

@@ -1,9 +1,9 @@
-"""A part of a video: what is decoded of it, and how far its scores are from those of the whole.
+"""Jobs with a time range: how much is decoded, and how far their scores differ from those of the whole video.
 
     python -m bench.time_range --videos FOLDER [-o FILE]
 
-Scores: features of the FOLDER's longest clips, strung together three times in different orders, 40 parts of 4 to 60
-snippets, with so many snippets of context around each. Decoding: a drawn video of ten minutes, and one minute of it.
+Scores: features of the FOLDER's longest clips are joined three times in different orders; 40 parts of 4 to 60 snippets
+are scored with different amounts of context. Decoding: a drawn video of ten minutes, and one minute of it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def longest(folder: Path, count: int) -> list[Path]:
 
 
 def strung(pipeline: SentimentPipeline, clips: list[Path]) -> Extraction:
-    """One video's features out of many's."""
+    """Join the features of many videos into those of one."""
     single = [pipeline.extractor.extract(path, lambda *_: None) for path in clips]
     order, parts = random.Random(3), list[SnippetFeatures]()
     for _ in range(3):
@@ -62,7 +62,7 @@ def strung(pipeline: SentimentPipeline, clips: list[Path]) -> Extraction:
 
 
 def differences(pipeline: SentimentPipeline, video: Extraction) -> list[dict[str, float]]:
-    """Of scores inside parts, by context."""
+    """Differences of the scores inside parts, by context."""
     total, draw = len(video.features), np.random.default_rng(1)
     whole = pipeline.localizer.score(video.features).scores
     parts = [
@@ -87,7 +87,7 @@ def differences(pipeline: SentimentPipeline, video: Extraction) -> list[dict[str
 
 
 def decoding() -> dict[str, Any]:
-    """Frames and seconds of the whole, and of a minute with its context."""
+    """Frames and seconds of decoding the whole video, and a minute with its context."""
     step, limits = 0.64, DecodeLimits(threads=1)
     parts = {"whole": WHOLE, "minute": Part(int(300 / step) - CONTEXT, int(360 / step) + CONTEXT)}
     parts["minute_alone"] = Part(int(300 / step), int(360 / step))

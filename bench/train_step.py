@@ -2,11 +2,9 @@
 
     python -m bench.train_step [--videos 16] [--time 390] [--threads 2] [--repeats 3]
 
-Both networks run in the same invocation, each in a process of its own (peak memory is the process's), on
-random features, forward, losses, backward and optimiser step. Ratios hold on a busy machine; seconds do
-not: beside the wall clock stand the CPU seconds of the process. FSENet's losses are functions without
-parameters: nothing that training adds is in the serving graph, whose parameter count is printed next to the
-trained one.
+Both networks run on random features: forward pass, losses, backward pass and optimiser step. Each has its own process,
+because peak memory is measured per process. The table also gives CPU seconds, because wall time depends on other load.
+FSENet's losses have no parameters, so training adds nothing to the served graph; both parameter counts are printed.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ NETWORKS = ("fsenet-log-mel", "fsenet-embedded", "transformer-91M")
 
 
 class ReferenceTransformer(nn.Module):
-    """A plain encoder of the predecessor's size (91 M parameters), only to compare with."""
+    """A plain transformer encoder of the predecessor's size (91 M parameters), for comparison."""
 
     def __init__(self, config: FSENetConfig, width: int = 1024, layers: int = 7) -> None:
         super().__init__()
@@ -73,9 +71,7 @@ def random_items(videos: int, length: int, config: FSENetConfig) -> list[Item]:
 
 
 def measure(name: str, videos: int, length: int, threads: int, repeats: int) -> dict[str, Any]:
-    """Best of several repeats, per video: wall and CPU seconds of a step and of a forward pass; peak
-    memory.
-    """
+    """Best of several repeats: wall and CPU seconds per video of a step and of a forward pass; peak memory."""
     torch.set_num_threads(threads)
     config = FSENetConfig(audio_shape=(32, 60) if name == "fsenet-log-mel" else (512,))
     batch = collate(random_items(videos, length, config), config, "point")

@@ -1,10 +1,10 @@
-"""Seconds per snippet of I3D, random weights, by device and precision; and how far each is from float32.
+"""Seconds per snippet of I3D with random weights, by device and precision; and the differences to float32.
 
     python -m bench.visual [--repeats 3] [--threads 2]
 
-Runs what this installation and processor can run, PyTorch included, on drawn snippets: two at a time as they come, then
-in bound batches of 1, 2, 4 and 8. Needs `sentiloc weights pull i3d`, and for int8 `sentiloc weights quantize VIDEO...`
-(or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
+Runs every device and precision that this installation and processor support, and PyTorch, on drawn snippets: first
+pairs of snippets, then batches of 1, 2, 4 and 8 with bound buffers. Needs `sentiloc weights pull i3d`, and for int8
+`sentiloc weights quantize VIDEO...` (or the random weights of `bench.random_models`, by SENTILOC_CACHE_DIR).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Extract = Callable[[list[Snippet]], NDArray[np.float32]]
 
 
 def in_torch(snippets: list[Snippet]) -> NDArray[np.float32]:
-    """PyTorch float32, weights of its own: seconds alone."""
+    """Seconds per snippet of PyTorch in float32. Its weights differ, so features are not compared."""
     with torch.inference_mode():
         return np.asarray(I3D().eval()(as_clips(snippets)).numpy(), np.float32)
 
@@ -61,7 +61,7 @@ def runnable(threads: int) -> dict[str, Extract]:
 
 
 def timed(extract: Extract, snippets: list[Snippet]) -> tuple[NDArray[np.float32], tuple[float, float]]:
-    """Features, and wall and processor seconds for a snippet."""
+    """Features, and wall and processor seconds per snippet."""
     wall, cpu = time.perf_counter(), time.process_time()
     found = extract(snippets)
     return found, ((time.perf_counter() - wall) / len(snippets), (time.process_time() - cpu) / len(snippets))

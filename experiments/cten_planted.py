@@ -1,11 +1,11 @@
-"""CTEN on planted emotions: does training from one label per video find them, and does erasing help?
+"""CTEN on synthetic videos with planted emotions: does training from video labels find them, and does erasing help?
 
     python -m experiments.cten_planted [--seeds 5]
 
-All data are synthetic (model/cten/synthetic.py). The question is the paper's (section 1, Fig. 1): keyframes tell the
-emotion of most videos, so that a network learns them and passes over the context; where keyframes are ambiguous it
-then goes wrong. So keyframes are ambiguous in a fifth of the videos (a second world has half), and beside the test
-split the same videos are recognised with every keyframe ambiguous. Each finished run is stored at once in
+All data are synthetic (model/cten/synthetic.py). The question is the paper's (section 1, Fig. 1). Keyframes show the
+emotion of most videos, so a network learns keyframes and ignores the context. It then fails where keyframes are
+ambiguous. Here keyframes are ambiguous in a fifth of the videos (in half of them in a second data set). The test videos
+are also recognised with every keyframe made ambiguous. Each finished run is stored at once in
 experiments/results/cten_planted.json and is not repeated.
 """
 
@@ -32,7 +32,7 @@ Run = dict[str, Any]
 
 
 def recipe(world: PlantedEmotions) -> CTENTrainConfig:
-    """The run that is measured: theta 0.7, Adam, the same epochs with and without erasing."""
+    """The training configuration: theta 0.7, Adam, the same number of epochs with and without erasing."""
     network = CTENConfig(
         visual_dim=world.visual_dim, audio_dim=world.audio_dim, classes=world.classes, width=WIDTH
     )
@@ -40,7 +40,10 @@ def recipe(world: PlantedEmotions) -> CTENTrainConfig:
 
 
 def measure(config: CTENTrainConfig, world: PlantedEmotions) -> Run:
-    """Accuracy, mAP per tIoU, share of segments that equation 9 would erase, CPU seconds of training."""
+    """Train one network.
+
+    Returns accuracy, mAP per tIoU, the share of segments that equation 9 would erase, and CPU seconds.
+    """
     begun = time.process_time()
     network = train_cten(config, planted_emotions(world, TRAIN, "train")).network
     seconds = time.process_time() - begun
@@ -61,7 +64,7 @@ def measure(config: CTENTrainConfig, world: PlantedEmotions) -> Run:
 
 
 def paired(runs: list[Run], share: float) -> list[str]:
-    """Per figure: mean ± sd with and without erasing, of the difference seed by seed, and seeds that are better."""
+    """Each metric as mean ± sd: with erasing, without, the paired difference; and how many seeds improve."""
     rows = {(run["erasing"], run["seed"]): run for run in runs if run["ambiguous"] == share}
     seeds = sorted(seed for erasing, seed in rows if erasing and (False, seed) in rows)
     lines = [f"keyframes ambiguous in {share:.0%} of the videos, {len(seeds)} seeds"]

@@ -1,8 +1,8 @@
-"""How good and how fast the shipped expression net is: `python -m experiments.expression --data DIR`.
+"""Measure accuracy and speed of the shipped expression network: `python -m experiments.expression --data DIR`.
 
-FER+ is measured on its own validation part, the photos on people that training never saw, `faces_wild` on sources and
-subjects kept out (`unseen_faces.py`). The disturbed rows show what a worse camera or another detector costs. Everything
-runs through ONNX Runtime on one core.
+FER+ is measured on its validation part, photos on people who are not in the training data, and `faces_wild` on held-out
+sources and subjects (`unseen_faces.py`). Further rows disturb the images as a worse camera or another detector would.
+The network runs in ONNX Runtime on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Disturb = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """The graph on one core."""
+    """Open the ONNX graph for one core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -43,7 +43,7 @@ def predict(session: onnxruntime.InferenceSession, images: Images, batch: int = 
 
 
 def scores(session: onnxruntime.InferenceSession, faces: FaceSet) -> dict[str, float]:
-    """Accuracy, accuracy where most annotators agree, mean recall over classes, sentiment accuracy."""
+    """Accuracy, accuracy where most annotators agree, mean recall over the classes, and accuracy of the sentiment."""
     found = predict(session, faces.images)
     right = found.argmax(1) == faces.labels
     present = [right[faces.labels == k].mean() for k in range(len(EMOTIONS)) if (faces.labels == k).any()]
@@ -57,7 +57,7 @@ def scores(session: onnxruntime.InferenceSession, faces: FaceSet) -> dict[str, f
 
 
 def _sentiment(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0 neutral or surprised, 1 happy, 2 any of the unpleasant ones."""
+    """Sentiment of emotion classes: 0 for neutral and surprised, 1 for happy, 2 for all unpleasant ones."""
     return np.array([0, 1, 0, 2, 2, 2, 2, 2])[labels]
 
 
@@ -115,9 +115,8 @@ def recalls(session: onnxruntime.InferenceSession, faces: FaceSet) -> dict[str, 
 
 
 def latency(session: onnxruntime.InferenceSession, batch: int, seconds: float = 3.0) -> dict[str, float]:
-    """Median milliseconds for one face, in batches of `batch`: by the clock, and of the core's own time.
-
-    The two differ where other programs run on the same core.
+    """Median wall and CPU milliseconds for one face, in batches of `batch`. They differ if other programs use the same
+    core.
     """
     faces = {"faces": np.random.default_rng(0).random((batch, 1, 48, 48), np.float32)}
     taken: list[tuple[float, float]] = []

@@ -1,10 +1,10 @@
 """Measure the shipped face detector against YuNet on real clips: `python -m experiments.face_detector --data DIR`.
 
-DIR holds clips*/ and weights/yunet_n_dynamic.onnx. The reference is OpenCV's `FaceDetectorYN` at each frame's own
-size: faces with a score of at least 0.8 and a longer side of at least 60 pixels. Such a face is found where a box
-has an IoU of 0.5 with it. A box is false where YuNet, asked down to a score of 0.3, has no face that overlaps it
-by 0.3. "No YuNet" frames are those where YuNet sees nothing even at 0.3. Time is the whole call on one core. With
-`--checked PACKAGE` the expression net of that folder has its say on every box, as in serving.
+DIR holds clips*/ and weights/yunet_n_dynamic.onnx. The reference is OpenCV's `FaceDetectorYN` on full-size frames:
+faces with a score of at least 0.8 and a longer side of at least 60 pixels. A reference face counts as found if a box
+has an IoU of at least 0.5 with it. A box counts as false if no YuNet face with a score of at least 0.3 overlaps it by
+0.3. "No YuNet" frames have no YuNet face even at 0.3. Time is that of the whole call on one core. With `--checked
+PACKAGE` the expression network of that folder checks every box, as in serving.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Tally:
 
 
 class Reference:
-    """OpenCV's own YuNet, which is what the project is compared with."""
+    """OpenCV's YuNet, the reference."""
 
     def __init__(self, weights: Path) -> None:
         self._net = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), FAINT_SCORE, 0.3, 5000)
@@ -80,9 +80,9 @@ class Reference:
 
 
 class CheckedDetector:
-    """A detector whose boxes the expression net checks, all of them and not only the likeliest few.
+    """A detector whose boxes are all checked by the expression network; serving checks only the likeliest few.
 
-    Where none stands, a close look follows, which serving takes in one of eight such frames.
+    If no box remains, the frame is searched again at a higher resolution. Serving does that in one of eight such frames.
     """
 
     def __init__(self, inner: Detector, encoder: FaceEncoder) -> None:
@@ -90,7 +90,7 @@ class CheckedDetector:
         self._inner, self._encoder = inner, encoder
 
     def detect(self, image: Image) -> FloatArray:
-        """Faces (n, 5), scored by both opinions."""
+        """Faces (n, 5), scored by the detector and the expression network together."""
         found = self._checked(image, self._inner.detect(image))
         return found if len(found) else self._checked(image, self._inner.detect_close(image))
 
@@ -121,7 +121,7 @@ def sampled_frames(clip: Path, every: int) -> Iterator[Image]:
 
 
 def compare(image: Image, detector: Detector, reference: Reference) -> tuple[Tally, FloatArray, FloatArray]:
-    """One frame's tally, the detector's rows and the reference's (n, 5)."""
+    """Compare the detector's faces (n, 5) in one frame with the reference's."""
     started = time.perf_counter()
     rows = detector.detect(image)
     taken = 1000 * (time.perf_counter() - started)
@@ -138,7 +138,7 @@ def compare(image: Image, detector: Detector, reference: Reference) -> tuple[Tal
 def measure_clip(
     clip: Path, detector: Detector, reference: Reference, every: int, sheets: Path | None
 ) -> Tally:
-    """One clip's tally; with `sheets`, a picture of up to 12 of its frames with both detectors' boxes."""
+    """Measure one clip; `sheets` also gets a picture of up to 12 frames with the boxes of both detectors."""
     total = Tally()
     pictures: list[Image] = []
     for number, image in enumerate(sampled_frames(clip, every)):
@@ -154,7 +154,7 @@ def measure_clip(
 
 
 def _drawn(image: Image, rows: FloatArray, seen: FloatArray) -> Image:
-    """The frame 320 pixels high: YuNet in green (thin where faint), the detector in red with its score."""
+    """The frame, 320 pixels high: YuNet's boxes in green (thin if the score is low), the detector's in red."""
     scale = 320 / image.shape[0]
     picture = np.ascontiguousarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     for colour, faces in (((0, 255, 0), seen), ((255, 40, 40), rows)):
@@ -201,7 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--package", type=Path, default=ROOT / "exported" / "face-detector")
-    parser.add_argument("--yunet", type=Path, help="measure the project's way of running YuNet instead")
+    parser.add_argument("--yunet", type=Path, help="measure how the project runs YuNet instead")
     parser.add_argument("--checked", type=Path, help="folder of the expression package that checks every box")
     parser.add_argument("--every", type=int, default=10, help="compare every n-th frame")
     parser.add_argument("--sheets", type=Path, help="folder for pictures of the comparison")

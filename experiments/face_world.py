@@ -1,13 +1,14 @@
-"""A simulated world where the face tells which scene or voice to trust, and what each part of FSENet makes of it.
+"""A simulated task in which the face tells which scene or voice counts, and FSENet's ablations on it.
 
     python -m experiments.face_world [--seeds 0,1,2,3,4] [--rows full,no_stage1]
 
-Four signs. Each video opens by showing what each sign means today: two of them in the scene (visual), two in the voice
-(audio). Later the face shows one sign at a time, in spells of four snippets, and a spell conveys what its sign means:
-negative, positive or nothing. The face alone knows no meaning; scene and voice alone know no time. A snippet's label
-follows only from comparing the face there with scene and voice elsewhere, which is equation 1; means over time cannot
-tell. Full supervision, so that the attention is measured and not the labels; about twelve seconds of one thread a run.
-Simulated: it says what the network can learn, nothing about people.
+There are four signs. The first snippets of each video define what each sign means in this video: two are defined in the
+scene (visual), two in the voice (audio). Later the face shows one sign at a time, for four snippets each, and these
+snippets have the sentiment that the sign means: negative, positive or none. The face alone does not contain the
+meaning, and scene and voice alone do not contain the time. So a label can only be found by comparing the face at that
+snippet with scene and voice at other snippets, which is equation 1; means over time are not enough. Training is fully
+supervised, so that only the attention is tested. A run takes about twelve seconds on one thread. The data are
+simulated: they show what the network can learn, and nothing about people.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def make_videos(count: int, seed: int) -> list[Item]:
-    """Videos of 4 + 36 snippets."""
+    """Make videos of 4 + 36 snippets."""
     rng = np.random.default_rng(seed)
     return [_video(f"{seed}-{index}", rng) for index in range(count)]
 
@@ -100,7 +101,7 @@ def _video(name: str, rng: Generator) -> Item:
 
 
 def _shown(sign: int, meaning: int | None) -> FloatArray:
-    """One step's features (DIMENSIONS,): a sign and what it means."""
+    """Features of one snippet (DIMENSIONS,): a sign and its meaning."""
     values = np.zeros(DIMENSIONS, np.float32)
     values[sign] = values[SIGNS + MEANINGS.index(meaning)] = STRENGTH
     return values
@@ -119,7 +120,10 @@ def _features(visual: Doubles, audio: Doubles, face: Doubles) -> SnippetFeatures
 
 
 def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) -> dict[str, Any]:
-    """Train one row; mAP on other videos, attention entropy, and for the full network what its attention is worth."""
+    """Train one row.
+
+    Returns the mAP on test videos, the attention entropy and, for the full network, the effect of its attention.
+    """
     network, options = ROWS[row]
     config = replace(PROTOCOL, seed=seed, network=replace(NETWORK, **network), **options)
     trained = train(config, items, [], device="cpu").network

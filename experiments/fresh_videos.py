@@ -1,4 +1,4 @@
-"""Packages compared on other videos than `experiments.starter`'s: other seeds, the same unseen people.
+"""Compare packages on new videos: other seeds than `experiments.starter` uses, the same unseen people.
 
     python -m experiments.fresh_videos --data DATA --videos FOLDER [--models MODELS ...]
 
@@ -25,7 +25,7 @@ COMPOSED_SEED, JOINED_SEED = 107, 108
 
 
 def measure(models: Path, videos: Path) -> dict[str, float]:
-    """All figures of one package, by what they say; the last is the calibration error over both kinds."""
+    """All metrics of one package by name; the last is the calibration error over both kinds of video."""
     pipeline = load_sentiment_pipeline(load_package("fsenet-starter", models), RuntimeConfig())
     rows: dict[str, float] = {}
     graded: list[tuple[float, bool]] = []

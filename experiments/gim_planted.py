@@ -1,10 +1,11 @@
-"""GIM on planted expressions: are they found from one point each, and do soft labels beat hard ones?
+"""GIM on synthetic videos with planted expressions: are they found from one point each, and do soft labels beat hard
+ones?
 
     python -m experiments.gim_planted [--strategies gim,hard] [--seeds 3]
 
-All data are synthetic (model/gim/synthetic.py); leave one subject out, as MEGC2021. Choices of the recipe (lambda_2,
-learning rate, decay, resolutions of the flow) were made on the fold of subject s00 with seed 0 and "gim". Each
-finished run is stored at once in experiments/results/gim_planted.json and is not repeated.
+All data are synthetic (model/gim/synthetic.py). The protocol is leave-one-subject-out, as in MEGC2021. Hyperparameters
+(lambda_2, learning rate, decay, resolutions of the flow) were chosen on the fold of subject s00 with seed 0 and "gim".
+Each finished run is stored at once in experiments/results/gim_planted.json and is not repeated.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def spread(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Run what is missing of the strategies of Table 3 that were asked for; print and store the figures."""
+    """Run the requested strategies of Table 3 that are not stored yet; print and store the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strategies", default=",".join(get_args(Strategy)))
     parser.add_argument("--seeds", type=int, default=3)

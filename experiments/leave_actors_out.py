@@ -1,12 +1,13 @@
-"""How the starter's network does with actors that it has not seen, each actor of `javanese_av` in turn.
+"""Accuracy of the starter's network on unseen actors: each actor of `javanese_av` is left out in turn.
 
     python -m experiments.leave_actors_out --data DATA --run RUN [--seeds 0] [--changes NAME ...]
 
 RUN is the run folder of a finished `recipes.starter.build`; its encoders and caches are used. A fold encoder
-(`python -m recipes.starter.sound.train --fold 0`) must lie in RUN/sound/fold0. Four splits leave two
-actors out each. Voices of the left-out actors are read by the encoder that has heard no Javanese at all, as those of
-anybody's own videos will be. Each of `--changes` (default: the recipe as it is) is trained on 750 sequences, 8 epochs,
-about two minutes of one core a split, and judged by the average mAP@0.1:0.3 of 60 joined sequences a split.
+(`python -m recipes.starter.sound.train --fold 0`) must lie in RUN/sound/fold0. Four splits leave two actors out each.
+Voices of the left-out actors are encoded by a network that was trained without Javanese, because users' videos are in
+unknown languages, too. Each of `--changes` (default: the unchanged recipe) is trained on 750 sequences for 8 epochs,
+which takes about two minutes of one core per split. It is scored by the average mAP@0.1:0.3 on 60 joined sequences per
+split.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ CHANGES: dict[str, TrainConfig] = {
 
 
 def people(material: Material, faces: FloatArray) -> tuple[list[Item], list[Item]]:
-    """Training sequences without the unseen actors, and sequences of nobody else; faces and sound read."""
+    """Training sequences without the left-out actors, and test sequences of only them, with face and sound features."""
     items = make_training(material, TRAIN, rounds=1, seed=0)
     unseen = open_sources(material, held_out=True, seed=0)
     held_out = make_items(unseen, HELD_OUT, seed=HELD_OUT_SEED, spoil=False)
@@ -58,7 +59,7 @@ def people(material: Material, faces: FloatArray) -> tuple[list[Item], list[Item
 
 
 def measure(items: Sequence[Item], held_out: Sequence[Item], recipe: TrainConfig, seed: int) -> float:
-    """Average mAP@0.1:0.3 of all proposals, in per cent."""
+    """Train one change on one split. Returns the average mAP@0.1:0.3 of all proposals, in per cent."""
     network = fit(items, held_out, run=None, seed=seed, recipe=recipe).network
     return 100 * proposals_map(held_out, score_items(network, held_out))
 

@@ -1,4 +1,4 @@
-"""What a trained network's attention is worth: replace it by its mean over time, or hide the face from it."""
+"""Measure what a trained network's attention contributes: replace it by its mean over time, or mask the face."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = {"stage1": ("face_visual", "face_audio"), "stage2": ("audio_visual", "v
 
 @contextmanager
 def without_attention(network: FSENet, names: Sequence[str]) -> Iterator[None]:
-    """Inside, the named cross attentions give every step what they attend to on the average of the video."""
+    """Context manager: the named cross attentions return the mean of their output over the video at every step."""
     handles = [network.attention[name].register_forward_hook(_mean_over_time) for name in names]
     try:
         yield
@@ -36,7 +36,7 @@ def _mean_over_time(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor)
 
 
 def face_matters(network: FSENet, items: Sequence[Item]) -> float:
-    """How much stage I's outputs change when the face is absent, relative to their size; mean over videos."""
+    """Relative change of stage I's outputs if the face is masked; mean over videos."""
     names = [name for name in ("face_visual", "face_audio") if name in network.attention]
     changes = []
     with torch.inference_mode():

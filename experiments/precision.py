@@ -1,15 +1,15 @@
-"""What 8 bits in the visual network cost: mAP on a planted task that pictures solve, and changes on real videos.
+"""The cost of a lower precision of the visual network: mAP on a synthetic task, and changes of real videos' segments.
 
     python -m experiments.precision --work FOLDER [--device openvino] [--precision int8] [--seeds 3]
                               [--calibrate VIDEO ... --videos VIDEO ...]
 
-The published weights of I3D were not at hand: here they are random, with batch norms fitted to drawn snippets, so that
-features vary between snippets and activations have the spread that a trained network's have. FSENet with pictures
-alone, so that nothing makes up for them (small, as in simulated_tsl300, full supervision), is trained on float32
-features of the planted task (precision_world.py) and judged on shots that neither training nor the ranges have
-seen: on float32 features, on those of the other precision, on features whose error is that of the other precision
-times 2, 4, 8 and 16, and on features of the wrong moments, which is chance. `--calibrate` and `--videos`: the first
-seed's network through the real pipeline on `--videos`, its 8-bit I3D calibrated on `--calibrate`.
+I3D has random weights. Its batch norms are fitted to drawn snippets, so that features vary between snippets and
+activations have the spread of a trained network's. A small FSENet (as in simulated_tsl300, full supervision) sees
+pictures alone, so no other stream can compensate. It is trained on float32 features of the synthetic task
+(precision_world.py) and tested on shots that were used neither for training nor for the quantization ranges. The test
+features are float32; the other precision; the other precision with its error multiplied by 2, 4, 8 and 16; and features
+of the wrong snippets, which shows the chance level. With `--calibrate` and `--videos` the first seed's network also
+runs through the real pipeline on `--videos`, with an 8-bit I3D that is calibrated on `--calibrate`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ Row = dict[str, Any]
 
 
 def shots(part: str) -> list[Snippets]:
-    """The drawn shots of a part; no two parts share one."""
+    """The drawn shots of a part. Parts do not share shots."""
     seed = list(SHOTS).index(part)
     return [
         draw_shot(shown, np.random.default_rng((seed, index)))
@@ -80,7 +80,7 @@ def shots(part: str) -> list[Snippets]:
 
 
 def graph(work: Path, precision: Precision, source: Path) -> Path:
-    """The network of a precision: for 8 bits a twin of `source`, calibrated on shots of its own."""
+    """The I3D of a precision; int8 is a quantized copy of `source`, calibrated on its own shots."""
     if precision != "int8":
         return source
     target = work / "i3d-rgb-int8.onnx"
@@ -94,7 +94,7 @@ def see(extractor: VisualExtractor, drawn: Sequence[Snippets]) -> Floats:
 
 
 def look(work: Path, device: Device, precision: Precision, threads: int) -> dict[str, Floats]:
-    """Features of the training shots in float32, of the test shots in both; those of float32 are kept in `work`."""
+    """Features of training shots (float32) and test shots (both precisions); float32 is cached in `work`."""
     source = make_lively_i3d(work / "i3d-rgb.onnx", [shot[1] for shot in shots("calibration")[:8]])
     kept, test = work / f"features-{device}.npz", shots("test")
     if not kept.exists():
@@ -105,13 +105,13 @@ def look(work: Path, device: Device, precision: Precision, threads: int) -> dict
 
 
 def judged(scores: dict[str, FrameScores], items: Sequence[Item]) -> Row:
-    """Average mAP@0.1:0.3 by the benchmark's rule."""
+    """Average mAP@0.1:0.3 with the benchmark's rule."""
     found = evaluate_detections(ground_truth(items), detect(scores, items))
     return {"average_mAP": found.average_map, "mAP": found.mean_ap}
 
 
 def changed(before: dict[str, FrameScores], after: dict[str, FrameScores]) -> Row:
-    """Differences of scores, and of the segments that are served at a score of 0.5."""
+    """Differences of scores, and of segments at a threshold of 0.5."""
     moved = np.concatenate([np.abs(before[name].scores - after[name].scores) for name in before])
     effect = segment_effect([(_segments(before[name]), _segments(after[name])) for name in before])
     return {"score_largest": float(moved.max()), "score_mean": float(moved.mean()), **effect.to_dict()}
@@ -122,7 +122,7 @@ def _segments(scores: FrameScores) -> list[Segment]:
 
 
 def run_seed(seed: int, visual: dict[str, Floats]) -> tuple[FSENet, list[Row]]:
-    """Train on float32 features; judge on every kind of test features."""
+    """Train on float32 features; test on every kind of test features."""
     config = replace(RECIPE, seed=seed)
     items = string_videos(Bank(visual["train"], shot_classes(SHOTS["train"])), VIDEOS["train"], 2 * seed)
     network = train(config, *split_items(items, config.val_fraction, seed), device="cpu").network
@@ -135,7 +135,7 @@ def run_seed(seed: int, visual: dict[str, Floats]) -> tuple[FSENet, list[Row]]:
 
 
 def judges(visual: dict[str, Floats], seed: int) -> dict[str, list[Item]]:
-    """The test videos by the kind of their features, float32 first."""
+    """The test videos by kind of features, float32 first."""
     error, classes = visual["other"] - visual["test"], shot_classes(SHOTS["test"])
     kinds = {"float32": 0, "other": 1, **{f"error x {times}": times for times in TIMES}}
     found = {
@@ -151,7 +151,7 @@ def judges(visual: dict[str, Floats], seed: int) -> dict[str, list[Item]]:
 
 
 def on_videos(work: Path, network: FSENet, options: argparse.Namespace) -> Row:
-    """The network through the real pipeline, in both precisions, on videos that set no ranges."""
+    """Run the real pipeline in both precisions on videos that were not used for calibration."""
     spec = ModelSpec(name=NAME, version="0.0.0", audio=None, face=None)
     package, cache = work / "models" / NAME, work / "real"
     package.mkdir(parents=True, exist_ok=True)
@@ -168,13 +168,13 @@ def on_videos(work: Path, network: FSENet, options: argparse.Namespace) -> Row:
 
 
 def write_package(folder: Path, spec: ModelSpec) -> None:
-    """Spec, and scores taken for probabilities as they are."""
+    """Write a package whose calibration is the identity."""
     (folder / "spec.json").write_text(spec.to_json())
     (folder / "calibration.json").write_text("{}")
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Mean ± sample deviation over seeds of mAP, and of its difference to float32 seed by seed."""
+    """Mean ± sample deviation of the mAP over seeds, and of its paired difference to float32."""
     exact = {row["seed"]: row["average_mAP"] for row in rows if row["features"] == "float32"}
     lines = []
     for name in dict.fromkeys(row["features"] for row in rows):
@@ -187,7 +187,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="networks and features are kept there")
+    parser.add_argument("--work", type=Path, required=True, help="folder for networks and features")
     parser.add_argument("--device", default="openvino")
     parser.add_argument("--precision", choices=("int8", "bfloat16", "float16"), default="int8")
     parser.add_argument("--threads", type=int, default=available_cpus())

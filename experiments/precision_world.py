@@ -1,7 +1,7 @@
-"""A planted task that pictures solve: dark streaks fall in negative stretches, bright discs rise in positive.
+"""A synthetic visual task: dark streaks fall in negative segments, bright discs rise in positive ones.
 
-Snippets are drawn, I3D sees them, and videos are strung together from what it saw: a bank of shots for training and
-another for judging. Nothing of it looks like a film, and there is neither sound nor a face.
+Shots are drawn and encoded by I3D, and videos are joined from their features. Training and test use different shots.
+The pictures do not look like a film, and there is no sound and no face.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ STEP = SNIPPET_FRAMES / SERVING_FRAME_RATE
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """What I3D saw of shots: visual (shots, SHOT_SNIPPETS, dim), and the class of each shot."""
+    """I3D features of shots (shots, SHOT_SNIPPETS, dim), and the class of each shot."""
 
     visual: Floats
     classes: tuple[int, ...]
 
 
 def shot_classes(count: int) -> tuple[int, ...]:
-    """Half of the shots show nothing, a quarter each class."""
+    """Half of the shots have no sentiment, a quarter have each class."""
     return tuple((NON_SENTIMENT, NEGATIVE, NON_SENTIMENT, POSITIVE)[index % 4] for index in range(count))
 
 
 def string_video(name: str, bank: Bank, rng: Generator) -> Item:
-    """About a minute of shots: stretches with and without sentiment in turn, each of two to five shots."""
+    """About a minute of shots: alternating segments with and without sentiment, each of two to five shots."""
     shots, segments, points = list[int](), list[SegmentLabel](), list[PointLabel]()
     by_class = {
         shown: [index for index, known in enumerate(bank.classes) if known == shown] for shown in range(3)
@@ -72,7 +72,7 @@ def only_pictures(visual: Floats) -> SnippetFeatures:
 
 
 def string_videos(bank: Bank, count: int, seed: int) -> list[Item]:
-    """`count` videos; the same shots and labels for the same seed, whatever the bank saw."""
+    """Make `count` videos. The same seed gives the same shots and labels, whatever the features in the bank."""
     return [
         string_video(f"{seed}-{index}", bank, np.random.default_rng((seed, index))) for index in range(count)
     ]

@@ -1,11 +1,10 @@
-"""Which reading of equation 8 and of the base loss trains: three seeds on a small simulated set, about two
-CPU minutes.
+"""Compare interpretations of equation 8 and of the base loss: three seeds on small simulated data, two CPU minutes.
 
     python -m experiments.readings
 
-The paper leaves both open (docs/training.md). 64 training and 40 test videos of 100 snippets with simulated
-features of 12, 10 and 8 values; a network without attention. The numbers compare readings; they say nothing
-about TSL300.
+The paper leaves both open (docs/training.md). The data are 64 training and 40 test videos of 100 snippets, with
+simulated features of 12, 10 and 8 values. The network has no attention. The numbers compare interpretations and say
+nothing about TSL300.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ def _stream(
 
 
 def measure(loss: LossConfig, seed: int, items: Sequence[Item], test: Sequence[Item]) -> tuple[float, float]:
-    """Average mAP on the test videos, and the mean non-sentiment score."""
+    """Train one interpretation. Returns the average mAP on the test videos, and the mean non-sentiment score."""
     network = train(replace(CONFIG, loss=loss, seed=seed), items, []).network
     scores = score_items(network, test)
     rest = float(np.mean([scores[item.name].scores[:, -1].mean() for item in test]))

@@ -1,12 +1,12 @@
-"""FSENet's ablations on real features, with every actor left out in turn: paired, with 95 % intervals.
+"""FSENet's ablations on real features: leave-one-actor-out, paired differences with 95 % intervals.
 
     python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--only-table]
 
 FEATURES is what `sentiloc extract DATA/javanese_av/*.mp4 -o FEATURES --spec SPEC` wrote, where SPEC has all three
-streams (`sentiloc weights pull i3d` gives the Kinetics weights). One run takes about three seconds of one thread: width
+streams (`sentiloc weights pull i3d` fetches the Kinetics weights). A run takes about three seconds on one thread: width
 32, two heads, 192 training sequences of six actors, 12 test sequences of the seventh (`experiments/real_sequences.py`).
 Each finished run is stored at once and is not repeated. The same seed and actor have the same sequences in every row,
-so differences are paired. Nothing is selected: the last epoch is scored.
+so differences are paired. There is no model selection: the last epoch is scored.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def configure(row: str, seed: int) -> TrainConfig:
 
 
 def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) -> dict[str, Any]:
-    """Train one row and score the left-out actor; for networks with attention, how it looks and what it is worth."""
+    """Train one row and score the left-out actor; for networks with attention, also measure its entropy and effect."""
     started = time.process_time()
     result = train(configure(row, seed), items, [], device="cpu")
     metrics = evaluate_items(result.network, test)
@@ -128,7 +128,7 @@ def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) ->
 
 
 def _worth(network: FSENet, test: Sequence[Item]) -> dict[str, float]:
-    """mAP with a stage's attention replaced by its mean over time, and what masking the face does to stage I."""
+    """mAP if a stage's attention is replaced by its mean over time, and the effect of a masked face on stage I."""
     found = {"face_changes_stage1": face_matters(network, test[:6])}
     for stage, names in STAGES.items():
         with without_attention(network, names):
@@ -137,7 +137,7 @@ def _worth(network: FSENet, test: Sequence[Item]) -> dict[str, float]:
 
 
 def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
-    """Stored runs of the same protocol; another protocol in the file is an error."""
+    """Load stored runs; exits with an error if the file holds runs of another protocol."""
     if not path.exists():
         return header | {"runs": {}}
     stored: dict[str, Any] = json.loads(path.read_text())
@@ -147,7 +147,7 @@ def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def store(path: Path, header: dict[str, Any], key: str, run: dict[str, Any]) -> None:
-    """Add a run, also where several processes share the file; a stop leaves the last complete one."""
+    """Add a run to the file. Several processes may do so at once, and an interruption leaves a complete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -159,7 +159,7 @@ def store(path: Path, header: dict[str, Any], key: str, run: dict[str, Any]) -> 
 
 
 def paired(results: dict[str, Any], row: str, figure: str = "mAP") -> NDArray[np.float64]:
-    """The full network's mAP less a row's figure, in points, over the seeds and actors that both have."""
+    """The full network's mAP minus a row's, in points, over the seeds and actors that both have."""
     runs = results["runs"]
     keys = [key.partition("/")[2] for key in runs if key.startswith(f"{row}/")]
     both = [key for key in keys if f"full/{key}" in runs]
@@ -167,7 +167,7 @@ def paired(results: dict[str, Any], row: str, figure: str = "mAP") -> NDArray[np
 
 
 def table(results: dict[str, Any]) -> str:
-    """Every row: mAP mean ± sd, the full network's lead with its 95 % interval, attention entropy."""
+    """One line per row: mAP mean ± sd, the full network's lead with its 95 % interval, attention entropy."""
     lines = [f"{'row':<20}{'mAP':>14}{'full leads by':>24}{'entropy I':>11}{'II':>6}{'runs':>6}"]
     for row in ROWS:
         runs = [run for key, run in results["runs"].items() if key.startswith(f"{row}/")]

@@ -1,9 +1,9 @@
-"""Untrimmed sequences from real clips of seven actors, with exact boundaries and points as noisy as TSL300's.
+"""Untrimmed sequences of real clips of seven actors. Boundaries are exact, and points are as noisy as TSL300's.
 
-A sequence joins whole clips of one or two actors: neutral clips, and runs of one to three clips of one sentiment, which
-are the segments. All three streams are real and were extracted once a clip: I3D of the Kinetics weights (1024), log-mel
-(mean, deviation and mean change of each of 60 bands: 180) and the face's expression (256). No extractor has learned
-from the clips. Cuts fall between snippets, so boundaries are exact.
+A sequence joins whole clips of one or two actors: neutral clips, and segments of one to three clips of one sentiment.
+All three streams are real and are extracted once per clip: I3D with the Kinetics weights (1024), log-mel (mean,
+deviation and mean change of each of 60 bands: 180) and the face's expression (256). No extractor was trained on the
+clips. Cuts fall between snippets, so boundaries are exact.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ AUDIO_VALUES = 180
 SENTIMENT = {"neutral": None, "happy": 1, "sad": 0, "angry": 0, "fearful": 0}
 PIECES = 9
 POINT_SPREAD = 0.65
-"""Deviation of a point from its segment's middle, in lengths of the segment: 56 % fall inside, as in TSL300."""
+"""Standard deviation of points around the middle, in segment lengths: 56 % fall inside, as in TSL300.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Clip:
 
 
 def read_clips(data: Path, features: Path) -> list[Clip]:
-    """The clips of `data` (javanese_av) that show a known sentiment, from a folder of extracted features."""
+    """The clips of `data` (javanese_av) with a known sentiment, read from a folder of extracted features."""
     with (data / "index.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["emotion"] in SENTIMENT]
     return [_read_clip(row, features / "features" / "train") for row in rows]
@@ -66,13 +67,13 @@ def band_statistics(patches: FloatArray) -> FloatArray:
 
 
 def make_sequences(clips: Sequence[Clip], count: int, seed: int) -> list[Item]:
-    """`count` sequences of the actors that `clips` show."""
+    """Make `count` sequences of the actors in `clips`."""
     rng = np.random.default_rng(seed)
     return [_sequence(f"{seed}-{index}", clips, rng) for index in range(count)]
 
 
 def _sequence(name: str, clips: Sequence[Clip], rng: Generator) -> Item:
-    """Runs of clips of one sentiment between neutral clips, of one actor or two."""
+    """Runs of clips of one sentiment between neutral clips, of one or two actors."""
     actors = sorted({clip.actor for clip in clips})
     people = rng.choice(actors, size=min(len(actors), int(rng.integers(1, 3))), replace=False)
     pieces: list[Clip] = []

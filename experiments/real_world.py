@@ -1,10 +1,10 @@
-"""Real-world clips, untrimmed videos and acted clips: the shipped starter beside other answers, one table and plot.
+"""Compare the shipped starter with baselines on real-world clips, untrimmed videos and acted clips: a table and a plot.
 
     python -m experiments.real_world --data DATA --cache FOLDER [--answers NAME=FOLDER ...] [--looks N] [--model NAME]
 
 Results of the shipped package go to FOLDER/answers/NAME-VERSION as JSON, and `--answers` takes such folders of
-earlier releases. `fer` joins in where it and OpenCV 4 are installed (`experiments.peers`), smoothed and cut as is
-best on the development half. Only that half (`recipes.starter.development`) may be used to choose anything.
+earlier releases. `fer` is included if it and OpenCV 4 are installed (`experiments.peers`); its smoothing is chosen on
+the development half. Only that half (`recipes.starter.development`) may be used to choose anything.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Answers = Mapping[str, Answer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """Every video by name (wild and acted: the file's; untrimmed: without its suffix), and what is true of them."""
+    """Every video by name (wild and acted: the file's; untrimmed: without its suffix), and their labels."""
 
     files: Mapping[str, Path]
     clips: Sequence[LabelledClip]
@@ -69,7 +69,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """All figures of one system on one half ("all" for both)."""
+    """All metrics of one system on one half ("all" for both)."""
 
     system: str
     half: str
@@ -97,7 +97,7 @@ def open_bench(data: Path) -> Bench:
 
 
 def answer_of(result: Result) -> Answer:
-    """What a result shows at its own threshold."""
+    """The segments of a result above its own threshold."""
     seen = result.curve.face_present or [False] * len(result.curve.positive)
     return Answer(
         duration=result.video.duration,
@@ -108,7 +108,7 @@ def answer_of(result: Result) -> Answer:
 
 
 def run_package(pipeline: SentimentPipeline, bench: Bench, cache: Path) -> dict[str, Result]:
-    """The service's results by video; written to the cache's `answers` as well."""
+    """The service's results by video; they are also written to the cache's `answers`."""
     out = cache / "answers" / f"{pipeline.model_name}-{pipeline.version}"
     out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Result] = {}
@@ -119,7 +119,7 @@ def run_package(pipeline: SentimentPipeline, bench: Bench, cache: Path) -> dict[
 
 
 def read_answers(folder: Path, bench: Bench) -> dict[str, Answer]:
-    """Answers of an earlier release, from its results."""
+    """Read the stored results of an earlier release."""
     return {
         name: answer_of(parse_result(json.loads((folder / f"{Path(name).stem}.json").read_text())))
         for name in bench.files
@@ -127,7 +127,7 @@ def read_answers(folder: Path, bench: Bench) -> dict[str, Answer]:
 
 
 def frame_emotions(bench: Bench, cache: Path, request: DecodeRequest) -> dict[str, FloatArray]:
-    """What `fer` sees in every snippet (T, 7) of every video, by name; made once."""
+    """The emotions that `fer` finds in every snippet (T, 7) of every video, by name; computed once."""
 
     def make() -> dict[str, Any]:
         network, limits = FrameEmotions(), DecodeLimits(threads=1)
@@ -148,7 +148,7 @@ def frame_emotions(bench: Bench, cache: Path, request: DecodeRequest) -> dict[st
 def best_smoothing(
     bench: Bench, emotions: Mapping[str, FloatArray], durations: Mapping[str, float]
 ) -> Smoothing:
-    """The one with the best sum of accuracy and mean recall on the development half."""
+    """The smoothing with the best sum of accuracy and mean recall on the development half."""
     clips = [clip for clip in bench.clips if clip.half == "development"]
 
     def worth(smoothing: Smoothing) -> float:
@@ -163,7 +163,7 @@ def best_smoothing(
 
 
 def score_system(system: str, bench: Bench, answers: Answers) -> list[Row]:
-    """One row for each half, and one for all; acted clips count in all of them."""
+    """One row for each half and one for both; acted clips count in all three."""
     told = [answers[name].dominant for name in bench.acted]
     right = sum(t == label for t, label in zip(told, bench.acted.values(), strict=True))
     nothing = told.count("none")
@@ -251,7 +251,7 @@ def _video_line(row: Row) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Neutral time marked against mean recall of the classes, one point a system, on all clips."""
+    """Plot neutral time marked against mean recall of the classes on all clips, one point per system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -283,7 +283,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="folder for answers")
     parser.add_argument("--answers", nargs="*", default=[], help="earlier releases, as NAME=FOLDER")
-    parser.add_argument("--looks", type=int, help="how often the check half was looked at, with this time")
+    parser.add_argument(
+        "--looks", type=int, help="how often the check half was evaluated, including this time"
+    )
     add_package_options(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)

@@ -1,7 +1,7 @@
-"""How an answer to real-world clips is scored: time marked where nothing is, files told right, confidence kept.
+"""Scores of answers to real-world clips: neutral time marked, files with the right label, and confidence.
 
-Times count at the centre of each snippet of the answer's own grid. A file's answer is the label that covers more
-time, or "none". Labels are those of two people who saw the files independently; `sure` is where they agree.
+Times are counted at snippet centres of the answer's own grid. A file's answer is the label that covers more time, or
+"none". Two people labelled the files independently; `sure` means that they agree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TIME_STEP = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a system says of one file: shown segments, on a grid of `step` seconds where faces are seen (T,)."""
+    """A system's answer for one file: segments, and where faces are seen (T,), on a grid of `step` seconds."""
 
     duration: float
     step: float
@@ -33,7 +33,7 @@ class Answer:
     face_present: BoolArray
 
     def marked(self, label: str) -> BoolArray:
-        """Snippets (T,) whose centre lies in a segment of a label."""
+        """The snippets (T,) whose centre lies in a segment of a label."""
         centres = (np.arange(len(self.face_present)) + 0.5) * self.step
         held = np.zeros(len(centres), bool)
         for segment in self.segments:
@@ -48,20 +48,20 @@ class Answer:
 
     @property
     def dominant(self) -> str:
-        """The label with more marked time (negative where they tie), or "none"."""
+        """The label with more marked time (negative if equal), or "none"."""
         positive, negative = self.marked("positive").sum(), self.marked("negative").sum()
         if not positive + negative:
             return NOTHING
         return "positive" if positive > negative else "negative"
 
     def surest(self, label: str) -> float:
-        """Highest confidence of a label; 0 where it is not shown."""
+        """Highest confidence of a label; 0 if it does not occur."""
         return max((s.confidence for s in self.segments if s.label == label), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipScores:
-    """Figures of one system on labelled clips: shares of time in per cent, counts of files."""
+    """Metrics of one system on labelled clips: shares of time in per cent, and counts of files."""
 
     neutral_marked: float
     with_sound: float
@@ -78,7 +78,7 @@ class ClipScores:
 
 
 def score_clips(clips: Sequence[LabelledClip], answers: Mapping[str, Answer]) -> ClipScores:
-    """All figures of a system's answers by file name; clips without an answer are left out."""
+    """All metrics of a system's answers by file name; clips without an answer are left out."""
     pairs = [(clip, answers[clip.file]) for clip in clips if clip.file in answers]
     sure = [(c, a) for c, a in pairs if c.sure]
     neutral = [(c, a) for c, a in sure if c.neutral]
@@ -105,8 +105,8 @@ def score_clips(clips: Sequence[LabelledClip], answers: Mapping[str, Answer]) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntrimmedScores:
-    """Of untrimmed videos, in per cent: average mAP@0.1:0.3 (what is shown in neutral ones counts as wrong), and time
-    labelled right, with sentiment and without.
+    """Metrics of untrimmed videos in per cent: average mAP@0.1:0.3 (segments in neutral videos count as wrong), and
+    time labelled right, with sentiment and without.
     """
 
     average_map: float
@@ -119,7 +119,7 @@ Truth = Mapping[str, tuple[float, list[GroundTruthSegment]]]
 
 
 def read_untrimmed(labels: Path) -> Truth:
-    """The truth in a `labels.json` of TSL300's form."""
+    """Read the ground truth from a `labels.json` in TSL300's format."""
     names = {"n": "negative", "p": "positive"}
     return {
         video: (
@@ -134,7 +134,7 @@ def read_untrimmed(labels: Path) -> Truth:
 
 
 def score_untrimmed(truth: Truth, answers: Mapping[str, Answer], *, floor: float = 0.5) -> UntrimmedScores:
-    """Figures of a system's answers by video name; only segments of confidence `floor` or more mark time."""
+    """Metrics of a system's answers by video name; only segments with a confidence of at least `floor` mark time."""
     emotional = [video for video, (_, spans) in truth.items() if spans and video in answers]
     calm = [video for video, (_, spans) in truth.items() if not spans and video in answers]
     found = {
@@ -163,7 +163,7 @@ def _time_right(duration: float, spans: Sequence[GroundTruthSegment], answer: An
 
 
 def _marked(pairs: Sequence[tuple[LabelledClip, Answer]]) -> float:
-    """Share of the time of some files that is marked, in per cent."""
+    """Share of the files' time that is marked, in per cent."""
     total = sum(answer.duration for _, answer in pairs)
     return 100 * sum(a.share * a.duration for _, a in pairs) / total if total else float("nan")
 

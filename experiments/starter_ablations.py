@@ -1,10 +1,10 @@
-"""What each part of the starter's material gives: trained without it, on a reduced budget, one seed.
+"""Ablations of the starter's training data: one part is removed, with a reduced training budget and one seed.
 
     python -m experiments.starter_ablations --data DATA --run RUN [--changes NAME ...]
 
 RUN is the run folder of a finished `recipes.starter.build`; its encoders and caches are used. Each change is trained on
-420 sequences for 5 epochs (a minute of one core) and judged on held-out acted sequences, on held-out
-everyday ones, and on the development half of the real-world clips.
+420 sequences for 5 epochs (a minute of one core) and tested on held-out acted sequences, on held-out everyday ones, and
+on the development half of the real-world clips.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ TRAIN = {"joined": 80, "acted": 80, "composed": 60, "everyday": 200}
 HELD_OUT = {"joined": 60, "acted": 60, "composed": 40, "everyday": 100}
 SHORT = replace(RECIPE, epochs=5, validate_every=5, learning_rate=1.5e-3)
 SENTIMENT_ROWS = 11
-"""Of what is read in a face, emotions and sentiment come first, then blendshapes, then whether there is one."""
+"""The columns of a face reading: emotions and sentiment, then blendshapes, then whether there is a face."""
 THRESHOLD = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is taken away: kinds of sound in training, sound readings from a column on, rows of face readings."""
+    """What is removed: kinds of sound, columns of sound readings from a number on, rows of face readings."""
 
     sounds: tuple[str, ...] = ()
     audio: int | None = None
@@ -75,7 +75,7 @@ CHANGES: Mapping[str, Change] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Figures in per cent: average mAP by kind, neutral time marked (everyday sequences, clips), clips told right."""
+    """Metrics in per cent: average mAP by kind, neutral time marked, clips with the right label."""
 
     joined: float
     acted: float
@@ -89,7 +89,7 @@ class Outcome:
 
 
 def train_items(material: Material, change: Change, hearing: torch.nn.Module) -> list[Item]:
-    """Training sequences without what a change takes away, sound read."""
+    """Training sequences without the part that a change removes, with sound features."""
     sources: Sources = open_sources(material, held_out=False, seed=0)
     sources = replace(sources, sounds=sources.sounds.without(*change.sounds))
     counts = TRAIN if change.everyday else {**TRAIN, "everyday": 0, "acted": TRAIN["acted"] + 100}
@@ -100,7 +100,7 @@ def train_items(material: Material, change: Change, hearing: torch.nn.Module) ->
 def measure(
     change: Change, material: Material, hearing: torch.nn.Module, held_out: list[Item], clips: list[Item]
 ) -> Outcome:
-    """Train without something and judge it; calibrated on the held-out sequences alone."""
+    """Train with one change and test it. The calibration is fitted on the held-out sequences alone."""
     faces = change.faces(face_reading(material.expression))
     items, held, real = (
         [_heard(i, change.audio) for i in part]

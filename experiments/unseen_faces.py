@@ -1,9 +1,10 @@
-"""Faces of sources and subjects that the expression net has not seen: confusion, ranking, and accuracy by group.
+"""The expression network on faces of unseen sources and subjects: confusion, ranking, and accuracy by group.
 
-From `faces_wild`: every fifth press and stock face, and the held-out performers. The three-way reading is the likeliest
-of negative, positive and neutral; surprised faces belong to none of them and are left out. Intervals are 95 % of
-bootstraps over subjects (performers) or faces (press). Skin tone is the individual typology angle of the middle of the
-face (Chardon, Cretois, Hourseau 1991), which light changes, too: it tells pictures apart rather than people.
+The faces are from `faces_wild`: every fifth press and stock face, and the held-out performers. The three-way result is
+the likeliest of negative, positive and neutral; surprised faces belong to none of them and are left out. Intervals are
+95 % of bootstraps over subjects (performers) or faces (press). Skin tone is the individual typology angle of the middle
+of the face (Chardon, Cretois, Hourseau 1991), which also depends on the light. So it describes pictures rather than
+people.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ BOOTSTRAPS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnseenFaces:
-    """Crops (n, 48, 48) with emotion, subject (or a number of its own) and skin tone in degrees, of one source."""
+    """Crops (n, 48, 48) of one source with emotion, subject (a unique number if unknown) and skin tone in degrees."""
 
     images: NDArray[np.uint8]
     emotions: NDArray[np.str_]
@@ -44,7 +45,7 @@ class UnseenFaces:
 
 
 def read_unseen(data: Path) -> dict[str, UnseenFaces]:
-    """The press and stock faces and the performers that are kept for the report."""
+    """Read the held-out press and stock faces and performers."""
     rows, pictures = read_wild_pictures(data / "faces_wild")
     teacher = BlendshapeTeacher(data / "weights")
     press = [i for i, row in enumerate(rows) if row["source"] == "unmasked_wild" and i % 5 == 0]
@@ -70,7 +71,7 @@ def _read(
 
 
 def skin_tone(picture: NDArray[np.uint8]) -> float:
-    """The typology angle in degrees of the middle of an RGB face: atan2(L* - 50, b*); above 41 is light."""
+    """Individual typology angle of the middle of an RGB face in degrees: atan2(L* - 50, b*); above 41 is light."""
     height, width = picture.shape[:2]
     middle = picture[int(0.45 * height) : int(0.65 * height), int(0.3 * width) : int(0.7 * width)]
     lab = cv2.cvtColor(middle.astype(np.float32) / 255, cv2.COLOR_RGB2Lab).reshape(-1, 3)
@@ -79,7 +80,7 @@ def skin_tone(picture: NDArray[np.uint8]) -> float:
 
 
 def measure_unseen(session: onnxruntime.InferenceSession, data: Path) -> dict[str, object]:
-    """All figures of both sources."""
+    """All metrics of both sources."""
     return {name: figures(read(session, faces.images), faces) for name, faces in read_unseen(data).items()}
 
 
@@ -123,7 +124,7 @@ def figures(found: dict[str, NDArray[np.float32]], faces: UnseenFaces) -> dict[s
 
 
 def _emotion_rows(emotion: NDArray[np.float32], faces: UnseenFaces) -> dict[str, object]:
-    """Of each acted emotion, what share is read as which."""
+    """The share of each acted emotion that is classified as each emotion."""
     answer = np.array(EMOTIONS)[emotion.argmax(1)]
     rows: dict[str, object] = {}
     for name in sorted(set(faces.emotions.tolist())):
@@ -139,7 +140,7 @@ def _emotion_rows(emotion: NDArray[np.float32], faces: UnseenFaces) -> dict[str,
 def interval(
     figure: Callable[[NDArray[np.int64]], float], subjects: NDArray[np.str_], chosen: NDArray[np.bool_]
 ) -> list[float]:
-    """The figure of the chosen faces, and the 2.5 and 97.5 % of bootstraps over their subjects."""
+    """The metric of the chosen faces, and the 2.5 and 97.5 % quantiles of bootstraps over their subjects."""
     members = {name: np.flatnonzero(chosen & (subjects == name)) for name in set(subjects[chosen].tolist())}
     names, rng = sorted(members), np.random.default_rng(0)
     drawn = [

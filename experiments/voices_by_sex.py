@@ -1,10 +1,9 @@
-"""How well the audio encoder reads women and men: `python -m experiments.voices_by_sex --data DIR --weights FILE`.
+"""Accuracy of the audio encoder for women and men: `python -m experiments.voices_by_sex --data DIR --weights FILE`.
 
 Three corpora of acted speech state who is a woman: RAVDESS (actors of even numbers), EMO-DB (its list of speakers)
-and URDU (the second letter of a name). The data folder says nothing of anybody's age or skin, and for faces nothing
-of the sex either. The figure is the mean recall of negative, positive and neutral utterances, in per cent, of the
-speakers that `recipes.starter.splits` keeps out of training; the interval is a bootstrap over utterances and holds for
-these few speakers only.
+and URDU (the second letter of a name). The data state nobody's age or skin, and for faces not the sex either. The
+metric is the mean recall of negative, positive and neutral utterances, in per cent, of the held-out speakers of
+`recipes.starter.splits`. The interval is a bootstrap over utterances and holds for these few speakers only.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Classes = NDArray[np.int64]
 
 
 def is_woman(corpus: str, speaker: str) -> bool:
-    """Whether the corpus states that a speaker is a woman; KeyError for a corpus that states nothing."""
+    """Whether the corpus states that a speaker is a woman. Raises KeyError for a corpus without this information."""
     if corpus == "ravdess":
         return int(speaker.removeprefix("actor")) % 2 == 0
     if corpus == "emodb":
@@ -43,12 +42,12 @@ def is_woman(corpus: str, speaker: str) -> bool:
 
 
 def mean_recall(truth: Classes, told: Classes) -> float:
-    """Mean over the classes that `truth` (n,) holds of the share of `told` (n,) that is right, in per cent."""
+    """Mean recall in per cent of the predictions `told` (n,) over the classes that occur in `truth` (n,)."""
     return 100 * float(np.mean([(told[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
 def interval(truth: Classes, told: Classes, random: np.random.Generator) -> tuple[float, float]:
-    """95 % interval of `mean_recall` over utterances drawn anew, as many of each class as there are."""
+    """95 % bootstrap interval of `mean_recall`: utterances are resampled within each class."""
     places = [np.flatnonzero(truth == c) for c in np.unique(truth)]
     draws = [np.concatenate([random.choice(p, len(p)) for p in places]) for _ in range(DRAWS)]
     low, high = np.quantile([mean_recall(truth[d], told[d]) for d in draws], (0.025, 0.975))
