@@ -82,7 +82,8 @@ class Reference:
 class CheckedDetector:
     """A detector whose boxes are all checked by the expression network; serving checks only the likeliest few.
 
-    If no box remains, the frame is searched again at a higher resolution. Serving does that in one of eight such frames.
+    If no box remains, the frame is searched again at a higher resolution, which serving does in one of eight such
+    frames.
     """
 
     def __init__(self, inner: Detector, encoder: FaceEncoder) -> None:

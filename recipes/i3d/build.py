@@ -1,11 +1,11 @@
-"""Build exported/fsenet-i3d from the data folder, step by step; every step that is done already is skipped.
+"""Build exported/fsenet-i3d from the data folder in steps; finished steps are skipped.
 
     sentiloc weights pull i3d
     python -m recipes.i3d.build --data SENTILOC_DATA --run RUN
 
-RUN may be the folder of a finished `recipes.starter.build`: its extractors' trainings, voices and sounds are then used
-as they are. I3D's part takes half an hour on one core with `--device openvino`, twice that without; the rest as long
-as the starter's last steps.
+RUN may be the folder of a finished `recipes.starter.build`; its trained extractors, voices and sounds are then reused.
+The I3D features take half an hour on one core with `--device openvino`, and twice as long on the CPU without it. The
+other steps take as long as the starter's last steps.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ logger = logging.getLogger(__name__)
 
 NAME, VERSION = "fsenet-i3d", "1.0.0"
 AXES = 16
-"""Main axes of the training pictures that are read beside the groups of actions."""
+"""Principal axes of the training pictures that are used in addition to the groups of actions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class I3DPlan:
-    """How much of everything, and how many axes are read; the defaults build what is shipped."""
+    """Amounts of data and number of axes; the defaults build the shipped package."""
 
     train: dict[str, int] = field(
         default_factory=lambda: {"joined": 260, "acted": 220, "composed": 180, "everyday": 560}
@@ -78,7 +78,7 @@ class I3DPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Studio:
-    """Where things are and how I3D runs; `pictures` holds the unpacked pictures without people."""
+    """Paths, and how I3D runs; `pictures` is the folder of unpacked pictures without people."""
 
     material: Material
     pictures: Path
@@ -86,7 +86,7 @@ class Studio:
     seed: int
 
     def scenes(self, *, held_out: bool) -> SceneBank:
-        """What training people, or held-out ones, show to I3D."""
+        """I3D features of training people, or of held-out ones."""
         material = self.material
         return open_scenes(
             material.data, self.pictures, material.run, self.config, held_out=held_out, seed=self.seed
@@ -114,13 +114,15 @@ def build(studio: Studio, out: Path, plan: I3DPlan | None = None) -> Fitted:
 
 
 def i3d_spec(material: Material) -> ModelSpec:
-    """The package's spec, but for its threshold: the starter's streams and I3D."""
+    """The package's spec without its threshold: the starter's streams and I3D."""
     starter = starter_spec(FaceStream(encoder=extractor_id(material.expression.parent)))
     return replace(starter, name=NAME, version=VERSION, visual=VISUAL)
 
 
 def fit_reader(scenes: SceneBank, axes: int) -> SceneReader:
-    """Reads I3D's classifier, and the main axes of the training pictures, each source of them counting the same."""
+    """Build the reader from I3D's classifier and the principal axes of the training pictures; each source has the same
+    weight.
+    """
     state = read_state(state_path(find_weights(i3d_weights(VISUAL.extractor))))
     weight = state["logits.conv3d.weight"].reshape(len(class_names()), VISUAL.dim)
     mean, components = main_axes([scenes.people, scenes.scenery, *_joined(scenes)], axes)
@@ -138,7 +140,9 @@ def _joined(scenes: SceneBank) -> list[FloatArray]:
 
 
 def main_axes(sources: Sequence[FloatArray], count: int) -> tuple[FloatArray, FloatArray]:
-    """Mean (dim,) and `count` axes (count, dim) of features (n, dim) of several sources, for unit deviations."""
+    """Mean (dim,) and `count` principal axes (count, dim) of features (n, dim) of several sources, scaled to unit
+    deviation.
+    """
     mean = np.mean([source.mean(0, dtype=np.float64) for source in sources], axis=0)
     spread = np.mean([np.cov((source - mean).T.astype(np.float64), bias=True) for source in sources], axis=0)
     values, vectors = np.linalg.eigh(spread)
@@ -157,7 +161,7 @@ def make_training(studio: Studio, plan: I3DPlan, scenes: SceneBank, reader: Scen
 
 
 def make_held_out(studio: Studio, plan: I3DPlan, reader: SceneReader) -> list[Item]:
-    """The starter's held-out sequences, with pictures of people that training never saw."""
+    """The starter's held-out sequences, with pictures of people who are not in the training data."""
     material, seed = studio.material, studio.seed + HELD_OUT_SEED
     sources = open_sources(material, held_out=True, seed=studio.seed)
     painter = Painter(bank=studio.scenes(held_out=True), reader=reader, clips=tuple(sources.clips), seed=seed)
@@ -167,7 +171,7 @@ def make_held_out(studio: Studio, plan: I3DPlan, reader: SceneReader) -> list[It
 
 
 def read_clips(studio: Studio, spec: ModelSpec, reader: SceneReader) -> list[Item]:
-    """The development half of the real clips: all three streams, sound and pictures read."""
+    """The development half of the real clips with all three streams; sound and pictures are already encoded."""
     material = studio.material
     extractor = load_extractor(spec, studio.config)
     items = extract_development(material.data, material.cache / "clips_i3d", extractor)
@@ -176,7 +180,7 @@ def read_clips(studio: Studio, spec: ModelSpec, reader: SceneReader) -> list[Ite
 
 
 def read_pictures_of(item: Item, reader: SceneReader) -> Item:
-    """An item with I3D features (T, 1024), which are read (T, n)."""
+    """An item whose I3D features (T, 1024) are replaced by the reader's output (T, n)."""
     with torch.inference_mode():
         read = reader(torch.from_numpy(np.asarray(item.features.visual))[None])[0].numpy()
     return replace(item, features=replace(item.features, visual=read))
@@ -185,7 +189,9 @@ def read_pictures_of(item: Item, reader: SceneReader) -> Item:
 def fit_network(
     material: Material, plan: I3DPlan, faces: FloatArray, parts: tuple[list[Item], list[Item]], seed: int
 ) -> FSENet:
-    """A network on training sequences whose faces are read by `faces` (m, 256); some are moved as a whole."""
+    """Train a network on sequences whose faces are projected by `faces` (m, 256); some sequences are shifted as a
+    whole.
+    """
     items, held_out = (read_faces_of(part, faces) for part in parts)
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}-{plan.axes}"
     folder = material.run / f"fsenet-i3d-{len(faces)}-{stamp}-{seed}"
@@ -196,7 +202,7 @@ def fit_network(
 def fit_networks(
     material: Material, plan: I3DPlan, parts: tuple[list[Item], list[Item]], seed: int
 ) -> Ensemble:
-    """Networks put together: half of them know of a face what is read in it, half its whole embedding."""
+    """Train an ensemble: half of the networks see the face reading, half the whole face embedding."""
     whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
     return make_ensemble(
         [

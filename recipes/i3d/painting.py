@@ -1,9 +1,9 @@
-"""Gives a composed sequence its pictures: I3D features by the draft's shots, read at once.
+"""Adds pictures to a composed sequence: I3D features for the draft's shots.
 
-A real clip shows its own features, a person those of filmed portraits with the same expression, everything else
-scenery. Few real videos of feelings are at hand, but I3D's classifier knows many: now and then features are moved along
-its own directions until it finds a chosen class with a chosen probability. In an episode of sentiment the class is one
-that means it, elsewhere one that means nothing.
+A real clip has its own features, a person those of rendered portraits with the same expression, and all other shots
+those of scenery. Few real videos with feelings are available, but I3D's classifier knows many classes. So some features
+are moved along the classifier's directions until it predicts a chosen class with a chosen probability. In a segment
+with sentiment the class expresses that sentiment, elsewhere it is neutral.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ MEANS: Mapping[int, Mapping[str, float]] = {
     NEGATIVE: {"crying": 0.9, "slapping": 0.1},
     POSITIVE: {"laughing": 0.6, "celebrating": 0.16, "hugging": 0.16, "tickling": 0.08},
 }
-"""Classes of Kinetics-400 that mean a sentiment, with their shares. Sports, boxing too, mean none."""
+"""Classes of Kinetics-400 that express a sentiment, with their shares. Sports are neutral, including boxing."""
 SAID_UNSEEN, SAID_SEEN = 0.5, 0.3
-"""Of episodes without and with a visible face: those in which I3D's classifier finds such a class."""
+"""Share of episodes, without and with a visible face, in which I3D's classifier finds such a class."""
 OTHER_ACTIONS = 0.4
-"""Of scenery: what I3D takes for some other class."""
+"""Share of scenery in which I3D's classifier finds another class."""
 CONFUSED = 0.12
-"""Of people: those whom the picture does not show (a close-up of something else, while the face is remembered)."""
+"""Share of people who are not in the picture (it shows something else, while the face stream continues)."""
 _SHORTEST, _LONGEST = 3.0, 12.0
 _STRENGTH, _STEPS = 12.0, 14
 
@@ -51,7 +51,7 @@ class Painter:
     seed: int
 
     def __call__(self, item: Item, draft: Draft) -> Item:
-        """The item with its visual stream (T, n), readings of I3D's features; it depends on seed and name only."""
+        """Add the visual stream (T, n), readings of I3D's features; it depends only on seed and name."""
         digest = hashlib.sha256(f"{self.seed} {item.name}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8]))
         features = self.paint(rng, draft)
@@ -106,7 +106,7 @@ class Painter:
         return self._alive(rng, self.bank.people[self.bank.labels == label], len(samples))
 
     def _alive(self, rng: Generator, pool: FloatArray, count: int) -> FloatArray:
-        """One or two pictures over time (count, 1024), changing as the features of a real clip do."""
+        """Features (count, 1024) of one or two pictures over time, which vary as those of a real clip do."""
         looks = pool[rng.integers(len(pool), size=2)]
         share = rng.uniform(0, 0.5) * (0.5 + 0.5 * np.sin(np.arange(count) * rng.uniform(0.05, 0.6)))
         still = looks[0] + share[:, None].astype(np.float32) * (looks[1] - looks[0])
@@ -116,7 +116,7 @@ class Painter:
         return np.asarray(np.maximum(moved, 0), np.float32)
 
     def _meaning(self, rng: Generator, features: FloatArray, name: str, share: float) -> FloatArray:
-        """Features (n, 1024) moved together until the classifier gives a class that share on average."""
+        """Features (n, 1024), moved together until the classifier gives a class this mean probability."""
         if not len(features):
             return features
         weight, bias = self.reader.weight.numpy(), self.reader.bias.numpy()

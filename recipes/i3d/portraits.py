@@ -1,6 +1,6 @@
-"""Still faces in colour, by sentiment, and pictures without people: what I3D is shown for a composed sequence.
+"""Still faces in colour by sentiment, and pictures without people: I3D's input for composed sequences.
 
-Every source gives as many faces of each sentiment, so that what a source looks like says nothing of the sentiment.
+Every source gives the same number of faces of each sentiment, so the look of a source does not reveal the sentiment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 Picture = NDArray[np.uint8]
 
 MOST_OF_A_SOURCE = {"photos": 400, "performers": 100, "press": 180, "grey": 100}
-"""Faces of each sentiment from each source. FER+ is grey, as old films are; the others are in colour."""
+"""Number of faces of each sentiment from each source. FER+ is grey, as old films are; the others are in colour."""
 HELD_OUT_SHARE = 0.15
 """The held-out part takes this share of `MOST_OF_A_SOURCE`."""
 CLASSES = (NEGATIVE, POSITIVE, NON_SENTIMENT)
@@ -38,9 +38,8 @@ class Portrait:
 
 
 def read_portraits(data: Path, *, held_out: bool, seed: int) -> list[Portrait]:
-    """Faces of training people, or of held-out ones, as many of each sentiment from every source.
-
-    A source that has too few of a sentiment repeats them.
+    """Faces of training people, or of held-out ones, the same number of each sentiment from every source. If a source
+    has too few of a sentiment, they are repeated.
     """
     rng = np.random.default_rng(seed)
     found: list[Portrait] = []

@@ -1,4 +1,4 @@
-"""Snippets of 16 frames as a camera would film them, from still pictures: people who talk and move, and scenery."""
+"""Snippets of 16 frames, rendered from still pictures as if filmed: people who talk and move, and scenery."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ Snippet = NDArray[np.uint8]
 
 
 def film_person(rng: Generator, portrait: Picture, backdrop: Picture | None) -> Snippet:
-    """A snippet (16, 224, 224, 3) of a portrait: a close-up of all of it, or smaller before `backdrop`.
-
-    Size, place, turn and light drift, as somebody moves before a camera; most mouths talk.
+    """A snippet (16, 224, 224, 3) of a portrait: a full close-up, or a smaller face before `backdrop`. Size, position,
+    rotation and light drift slowly, as when somebody moves before a camera. Most mouths talk.
     """
     size = (_FACE_SIDE, _FACE_SIDE)
     face = np.asarray(cv2.resize(portrait, size, interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -62,7 +61,7 @@ def film_scenery(rng: Generator, picture: Picture) -> Snippet:
 
 
 class _Path:
-    """Where a face is, how large, how turned and how lit, as slow sums of sines."""
+    """Position, size, rotation and light of a face over time, as slow sums of sines."""
 
     def __init__(self, rng: Generator, size: float, reach: float) -> None:
         self._size = size
@@ -83,7 +82,7 @@ class _Path:
 
 
 def _mouths(rng: Generator, face: Picture) -> list[Picture]:
-    """The face with its mouth at several openings; a silent face twice as it is."""
+    """The face with its mouth at several openings; a silent face is returned twice unchanged."""
     if rng.random() >= _TALKS:
         return [face, face]
     return [np.asarray(talk(face, o), np.uint8) for o in np.linspace(0, rng.uniform(0.2, 0.8), _OPENINGS)]
@@ -102,7 +101,7 @@ def _paste(
 
 
 def _cut(rng: Generator, picture: Picture) -> Picture:
-    """A square cut of a picture (224, 224, 3), often out of focus."""
+    """A square part of a picture (224, 224, 3), often out of focus."""
     height, width = picture.shape[:2]
     side = int(min(height, width) * rng.uniform(0.5, 1.0))
     y, x = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
@@ -112,7 +111,7 @@ def _cut(rng: Generator, picture: Picture) -> Picture:
 
 
 def _blurred(face: Picture) -> Picture:
-    """What surrounds a close-up: the picture itself, far out of focus."""
+    """The surroundings of a close-up: the picture itself, strongly blurred."""
     return np.asarray(cv2.GaussianBlur(cv2.resize(face, (VISUAL_SIZE, VISUAL_SIZE)), (0, 0), 24), np.uint8)
 
 
@@ -131,7 +130,7 @@ def _warp(picture: Picture, matrix: NDArray[np.float64]) -> Picture:
 
 
 def _spoil(rng: Generator, frames: Snippet) -> Snippet:
-    """What a camera and a codec do: gain, colour, blur, grain, JPEG; now and then no colour."""
+    """Simulate camera and codec: gain, colour, blur, grain, JPEG; sometimes grey."""
     gain, tint = rng.uniform(0.6, 1.25), rng.uniform(0.9, 1.1, 3)
     blur, grain, quality = rng.exponential(0.5), rng.exponential(3.0), int(rng.integers(30, 96))
     grey = rng.random() < _GREYS

@@ -1,4 +1,4 @@
-"""I3D's features of what composed sequences show, made once: real clips, filmed portraits, filmed scenery."""
+"""I3D features of the content of composed sequences, computed once: real clips, rendered portraits, rendered scenery."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VISUAL = VisualStream(extractor=KINETICS_I3D)
 BLOCK = 60
 SCENERY, HELD_OUT_SCENERY = 300, 60
 _DRAWN, _PLAIN = 0.2, 0.06
-"""Of scenery: word cards, charts and patterns; black, white and plain frames."""
+"""Shares of scenery: word cards, charts and patterns; black, white and plain frames."""
 _FOCUSED = 0.75
 
 
@@ -54,7 +54,7 @@ class SceneBank:
 def film_people(
     see: See, portraits: Sequence[Portrait], scenery: Sequence[Picture], folder: Path, seed: int
 ) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Features of every portrait, filmed once, and their labels; made in blocks, so that a stopped run goes on."""
+    """Features and labels of every portrait, rendered once; computed in blocks, so an interrupted run can continue."""
 
     def film(rng: Generator, number: int) -> Snippet:
         backdrop = scenery[int(rng.integers(len(scenery)))] if rng.random() < _FOCUSED else None
@@ -67,7 +67,7 @@ def film_people(
 def film_all_scenery(
     see: See, pictures: Sequence[Picture], count: int, typefaces: Path, folder: Path, seed: int
 ) -> FloatArray:
-    """Features of `count` snippets without people: filmed pictures, drawn cards and charts, plain frames."""
+    """Features of `count` snippets without people: rendered pictures, drawn cards and charts, plain frames."""
     letters = fonts((Path("/usr/share/fonts"), typefaces))
 
     def film(rng: Generator, _number: int) -> Snippet:
@@ -85,13 +85,13 @@ def film_all_scenery(
 def _filmed(
     see: See, film: Callable[[Generator, int], Snippet], count: int, folder: Path, seed: int
 ) -> FloatArray:
-    """Features (count, 1024) of snippets; snippet i depends on the seed and i only."""
+    """Features (count, 1024) of snippets; snippet i depends only on the seed and i."""
     parts = []
     for start in range(0, count, BLOCK):
         numbers = range(start, min(start + BLOCK, count))
 
         def make(numbers: range = numbers) -> dict[str, Any]:
-            logger.info("%s: filming %d to %d of %d", folder.name, numbers[0], numbers[-1], count)
+            logger.info("%s: rendering %d to %d of %d", folder.name, numbers[0], numbers[-1], count)
             snippets = (film(np.random.default_rng((seed, n)), n) for n in numbers)
             return {"features": np.concatenate([see([s]) for s in snippets]).astype(np.float16)}
 
@@ -100,7 +100,7 @@ def _filmed(
 
 
 def clip_features(folder: Path, extractor: Extractor, store: Path) -> dict[str, FloatArray]:
-    """Features (T, 1024) of a folder's videos of known sentiment, by name without suffix; made once a video."""
+    """Features (T, 1024) of a folder's videos of known sentiment, by name without suffix; computed once per video."""
 
     def make(path: Path) -> dict[str, Any]:
         logger.info("extracting %s", path.name)
@@ -115,10 +115,8 @@ def clip_features(folder: Path, extractor: Extractor, store: Path) -> dict[str, 
 def open_scenes(
     data: Path, pictures: Path, run: Path, config: RuntimeConfig, *, held_out: bool, seed: int
 ) -> SceneBank:
-    """Everything that sequences of training people (or of held-out ones) show, through the I3D of `VISUAL`.
-
-    `pictures` is the folder of the unpacked packages without people. Raises `weights_missing` where the weights were
-    not pulled.
+    """Features of all content of training sequences (or held-out ones), computed by the I3D of `VISUAL`. `pictures` is
+    the folder of unpacked pictures without people. Raises `weights_missing` if the weights were not fetched.
     """
     spec = ModelSpec(name="scenes", version="0", visual=VISUAL, audio=None, face=None)
     extractor = load_extractor(spec, config)

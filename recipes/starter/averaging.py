@@ -1,4 +1,4 @@
-"""A training run on one core: AdamW, an average of the weights that is what counts, checkpoints by rename."""
+"""A training run on one core: AdamW, an average of the weights as the outcome, atomic checkpoints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ AVERAGE_WARM_UP = 20
 
 
 class Settings(Protocol):
-    """What a run needs to know of its training."""
+    """The settings that a run needs from its training."""
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all."""
+        """Total number of optimiser steps."""
 
     @property
     def learning_rate(self) -> float:
@@ -50,8 +50,7 @@ class Schedule:
 
 
 class AveragedRun(Generic[Net]):
-    """Network, average, optimiser and step: what `folder`/checkpoint.pt holds; an unfinished run is taken up.
-
+    """Network, average, optimiser and step, as stored in `folder`/checkpoint.pt; an unfinished run is resumed.
     `identity` names the training: a checkpoint of another one raises `ValueError`. `average` starts as `net`.
     """
 
@@ -80,7 +79,7 @@ class AveragedRun(Generic[Net]):
 
     @property
     def checkpoint(self) -> Path:
-        """The file that a stopped run goes on from."""
+        """The file from which an interrupted run resumes."""
         return self.folder / "checkpoint.pt"
 
     def _resume(self) -> None:
@@ -130,7 +129,7 @@ class AveragedRun(Generic[Net]):
 
 
 def write(state: Mapping[str, Any], path: Path) -> None:
-    """Save a state by rename: the file is whole or not there."""
+    """Save a state and rename it into place, so that the file is complete or absent."""
     unfinished = path.with_suffix(".part")
     torch.save(state, unfinished)
     unfinished.replace(path)

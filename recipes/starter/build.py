@@ -1,9 +1,9 @@
-"""Build the starter package from the data folder, step by step; every step that is done already is skipped.
+"""Build the starter package from the data folder in steps; finished steps are skipped.
 
     python -m recipes.starter.build --data SENTILOC_DATA --run RUN
 
-Extractors that the models folder already holds are used as they are; without them they are trained first
-(on two cores: expression net about 2 h, face detector 1 h, audio encoder 1.5 h, the rest half an hour).
+Extractors in the models folder are reused. Missing ones are trained first (on two cores: expression network about 2 h,
+face detector 1 h, audio encoder 1.5 h). All other steps take half an hour.
 """
 
 from __future__ import annotations
@@ -57,10 +57,9 @@ HELD_OUT_SEED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything; the defaults build what is shipped.
-
-    Each pair of networks learns from `rounds` times the sequences of `train`, and from as many times its number of
-    `everyday` ones; there are as many pairs as numbers. Other rounds are other sequences.
+    """Amounts of data; the defaults build the shipped package. `everyday` has one number per pair of networks. Each
+    pair is trained on `rounds` times the sequences of `train` and `rounds` times its number of everyday sequences. Each
+    round has new sequences.
     """
 
     train: dict[str, int] = field(default_factory=lambda: {"joined": 260, "acted": 220, "composed": 180})
@@ -94,15 +93,15 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
 
 
 def make_held_out(material: Material, plan: Plan, hearing: nn.Module, seed: int) -> list[Item]:
-    """Sequences of people that training never saw: face embeddings, sound read."""
+    """Sequences of held-out people, with face embeddings and encoded sound."""
     sources = open_sources(material, held_out=True, seed=seed)
     items = make_items(sources, plan.held_out, seed=seed + HELD_OUT_SEED, spoil=True)
     return embed_sound(items, hearing, material.store(material.hearing))
 
 
 def make_training(material: Material, counts: dict[str, int], rounds: int, seed: int) -> list[Item]:
-    """Training sequences, `rounds` times `counts` of each kind: face embeddings; sound read, half of it by an encoder
-    that does not know the voices.
+    """Training sequences, `rounds` times `counts` of each kind, with face embeddings and encoded sound. Half of the
+    sound is encoded by a network that was not trained on these voices.
     """
     folds = [open_sources(material, held_out=False, seed=seed, fold=fold) for fold in range(FOLDS)]
     return [
@@ -115,7 +114,9 @@ def make_training(material: Material, counts: dict[str, int], rounds: int, seed:
 def fit_network(
     material: Material, plan: Plan, faces: FloatArray, parts: tuple[list[Item], list[Item]], seed: int
 ) -> FSENet:
-    """A network on training sequences whose faces are read by `faces` (m, 256); some are moved as a whole."""
+    """Train a network on sequences whose faces are projected by `faces` (m, 256); some sequences are shifted as a
+    whole.
+    """
     items, held_out = (read_faces_of(part, faces) for part in parts)
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}"
     folder = material.run / f"fsenet-{len(faces)}-{stamp}-{seed}"
@@ -123,7 +124,7 @@ def fit_network(
 
 
 def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int) -> Ensemble:
-    """Pairs of networks put together: of each pair, one knows of a face what is read in it, one its whole embedding."""
+    """Train an ensemble of pairs: one network of each pair sees the face reading, the other the whole face embedding."""
     whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
     networks = []
     for pair, everyday in enumerate(plan.everyday):
@@ -158,7 +159,7 @@ def _module(name: str, *arguments: str) -> None:
 
 
 def report(network: Ensemble, fitted: Fitted, held_out: list[Item], path: Path) -> None:
-    """Scores on held-out sequences, all and by kind, as JSON and in the log."""
+    """Write scores on held-out sequences, over all and by kind, as JSON and to the log."""
     scores = score_items(network, held_out)
     kinds = {"all": held_out, **by_kind(held_out)}
     rows = {
@@ -174,7 +175,7 @@ def report(network: Ensemble, fitted: Fitted, held_out: list[Item], path: Path) 
 
 
 def draw(network: Ensemble, fitted: Fitted, held_out: list[Item], clips: list[Item], out: Path) -> None:
-    """The card's plots: reliability (each half under the other's calibration) and one composed sequence."""
+    """Draw the plots of the model card: reliability (cross-fitted on two halves) and one composed sequence."""
     scores, clip_scores = score_items(network, held_out), score_items(network, clips)
     score, right, owner = outcomes(held_out, scores)
     more = clip_evidence(clips, clip_scores)

@@ -1,7 +1,7 @@
-"""Real clips of a person, read once: the face every 4th frame of the 25 fps grid, and the voice at 16 kHz.
+"""Real clips of a person, decoded once: the face in every 4th frame of the 25 fps grid, and the voice at 16 kHz.
 
-Faces are kept as loose crops (twice the face's box) with the box inside them, so that boxes can be jittered and
-pictures degraded later without decoding again. Boxes come from the YuNet teacher, or any detector like it.
+Faces are stored as wide crops (twice the face's box) together with the box, so that boxes can be jittered and pictures
+degraded later without decoding again. Boxes come from YuNet, which is a teacher here, or from another detector.
 """
 
 from __future__ import annotations
@@ -74,12 +74,15 @@ class Clip:
 
 
 def sentiment_of(emotion: str) -> int:
-    """Class index of an acted emotion; surprise is neither and comes back as IGNORED."""
+    """Class index of an acted emotion; IGNORED for surprise, which is neither positive nor negative."""
     return _SENTIMENT.get(emotion, IGNORED)
 
 
 def teacher_detector(weights: Path, *, least_score: float = 0.6) -> FindFace:
-    """The largest face that YuNet finds, as x, y, width, height in pixels; loaded when first needed."""
+    """A function that returns the largest face found by YuNet as x, y, width, height in pixels.
+
+    The network is loaded at the first call.
+    """
     loaded: list[Any] = []
 
     def find(image: Image) -> Box | None:
@@ -110,7 +113,7 @@ def decode_image(jpeg: bytes) -> Image:
 
 
 def decode_sound(path: Path) -> NDArray[np.int16]:
-    """The first audio track as mono int16 at 16 kHz; empty where there is none."""
+    """The first audio track as mono int16 at 16 kHz; empty if there is none."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return np.zeros(0, np.int16)

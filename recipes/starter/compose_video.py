@@ -1,7 +1,7 @@
-"""Real MP4 files with known truth, for evaluation through the whole pipeline: people who were never trained on.
+"""MP4 files of held-out people with known ground truth, for evaluation through the whole pipeline.
 
-Two kinds: composed from still faces and voices on TSL300-like timelines (moving, re-lit, re-scaled faces whose
-mouths move with the voice), and joined from real clips. Everything is a function of the seed.
+There are two kinds. Composed videos show still faces on TSL300-like timelines; the faces move, change in light and
+size, and their mouths move with the voice. Joined videos are cut from real clips. Everything depends only on the seed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OPENINGS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """Held-out material: face pictures (BGR, square) and utterance files, both by class index."""
+    """Held-out data: square face pictures (BGR) and utterance files, both by class index."""
 
     faces: dict[int, list[Path]]
     voices: dict[int, list[Path]]
@@ -64,7 +64,7 @@ class Take:
 
 
 def held_out_cast(data: Path) -> Cast:
-    """Photographed people and speakers that no training saw."""
+    """Read photos and voices of held-out people."""
     photos = report_photos(data / "faces" / "expressions")
     classes = (NEGATIVE, POSITIVE, NON_SENTIMENT)
     utterances = [u for u in read_index(data / "speech") if u.held_out]
@@ -75,7 +75,7 @@ def held_out_cast(data: Path) -> Cast:
 
 
 def held_out_takes(folder: Path) -> list[tuple[Path, str, int]]:
-    """File, actor and class of every clip of the actors that no training saw."""
+    """File, actor and class of every clip of the held-out actors."""
     with (folder / "index.csv").open(newline="") as file:
         rows = [(row["file"], row["actor"], sentiment_of(row["emotion"])) for row in csv.DictReader(file)]
     return [(folder / f, actor, c) for f, actor, c in rows if actor in VALIDATION_ACTORS and c >= 0]
@@ -84,7 +84,7 @@ def held_out_takes(folder: Path) -> list[tuple[Path, str, int]]:
 def compose_videos(
     folder: Path, cast: Cast, statistics: TimelineStatistics, *, count: int, seed: int
 ) -> None:
-    """Write `count` composed MP4s of 40-80 s and their truth; videos that are there already are kept."""
+    """Write `count` composed MP4s of 40-80 s and their ground truth; existing videos are kept."""
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         seconds = float(rng.uniform(40, 80))
@@ -96,7 +96,7 @@ def compose_videos(
 
 
 def join_videos(folder: Path, takes: Sequence[tuple[Path, str, int]], *, count: int, seed: int) -> None:
-    """Write `count` MP4s of 8-14 real clips each; `takes` are (file, actor, class index), cut together hard."""
+    """Write `count` MP4s of 8-14 real clips each with hard cuts; `takes` are (file, actor, class index)."""
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         chosen = _choose_takes(rng, takes, int(rng.integers(8, 15)))
@@ -106,7 +106,7 @@ def join_videos(folder: Path, takes: Sequence[tuple[Path, str, int]], *, count: 
 
 
 def merge_spans(spans: Sequence[Span]) -> list[Span]:
-    """Sentiment spans only; neighbours of one class that touch become one."""
+    """Only the spans with sentiment; adjacent spans of one class are merged."""
     merged: list[Span] = []
     for span in spans:
         if merged and merged[-1].label == span.label and span.start - merged[-1].end < 0.05:
@@ -151,7 +151,7 @@ def write_mp4(path: Path, frames: Iterator[Image], fps: int, sound: FloatArray) 
 def render(
     rng: np.random.Generator, scenes: Sequence[Scene], sound: FloatArray, seconds: float, fps: int
 ) -> Iterator[Image]:
-    """Frames of a composed video: the scene's face, moving and talking, fading from the scene before."""
+    """Frames of a composed video: the scene's face moves and talks, with a cross-fade from the previous scene."""
     width = int(rng.choice((480, 640)))
     backdrop, camera = _backdrop(rng, width), _Camera(rng, width)
     grain = [rng.integers(0, 10, (_HEIGHT, width, 1), np.uint8).repeat(3, 2) for _ in range(8)]
@@ -171,7 +171,7 @@ def render(
 
 
 class _Camera:
-    """Where the face is, how large and how lit, as slow sums of sines."""
+    """Position, size and light of the face over time, as slow sums of sines."""
 
     def __init__(self, rng: np.random.Generator, width: int) -> None:
         self._size = float(rng.uniform(0.45, 0.75)) * _HEIGHT
@@ -182,7 +182,7 @@ class _Camera:
         self._mask = np.repeat(_feather(_FACE_SIDE)[..., None], 3, 2)
 
     def shoot(self, backdrop: Image, face: Image, time: float) -> Image:
-        """The face on its backdrop, its edge feathered."""
+        """The face on its backdrop with a feathered edge."""
         x, y, zoom, turn, light = self._sizes * np.sin(self._rates * time + self._phases)
         matrix = cv2.getRotationMatrix2D(
             (_FACE_SIDE / 2, _FACE_SIDE / 2), turn, self._size * (1 + zoom) / _FACE_SIDE
@@ -198,7 +198,7 @@ class _Camera:
 
 
 def _mouths(face: Image | None) -> list[Image]:
-    """A face with its mouth closed to wide open, in `_OPENINGS` steps; nothing for no face."""
+    """A face with its mouth from closed to wide open in `_OPENINGS` steps; empty without a face."""
     return [] if face is None else [talk(face, opening) for opening in np.linspace(0, 0.7, _OPENINGS)]
 
 
@@ -210,7 +210,7 @@ def _feather(side: int) -> Image:
 
 
 def _openings(sound: FloatArray, frames: int, fps: int) -> list[int]:
-    """Which mouth each frame shows, 0 closed to `_OPENINGS` - 1: the voice's envelope."""
+    """The mouth opening of each frame, 0 (closed) to `_OPENINGS` - 1, from the voice's envelope."""
     step = SAMPLE_RATE // fps
     padded = np.zeros(frames * step, np.float32)
     padded[: min(len(sound), len(padded))] = sound[: len(padded)]
@@ -226,7 +226,7 @@ def _backdrop(rng: np.random.Generator, width: int) -> Image:
 
 
 def _timeline(rng: np.random.Generator, statistics: TimelineStatistics, seconds: float) -> list[Span]:
-    """A timeline with at least two segments."""
+    """Draw a timeline with at least two segments."""
     while True:
         spans = sample_timeline(rng, statistics, seconds, gap_scale=0.35)
         if len(spans) >= 2:
@@ -236,7 +236,7 @@ def _timeline(rng: np.random.Generator, statistics: TimelineStatistics, seconds:
 def _script(
     rng: np.random.Generator, cast: Cast, spans: Sequence[Span], seconds: float
 ) -> tuple[list[Scene], FloatArray]:
-    """Scenes that follow each other without gaps, and the sound track."""
+    """Scenes without gaps between them, and the sound track."""
     edges = [0.0, *(time for span in spans for time in span[:2]), seconds]
     labels = [NON_SENTIMENT, *(label for span in spans for label in (span.label, NON_SENTIMENT))]
     sound = np.zeros(int(seconds * SAMPLE_RATE), np.float32)
@@ -264,7 +264,7 @@ def _signals(rng: np.random.Generator, label: int) -> tuple[int | None, int | No
 
 
 def _scenes(rng: np.random.Generator, cast: Cast, start: float, end: float, label: int | None) -> list[Scene]:
-    """Pictures of one class from `start` to `end`, a new one every 3 to 8 seconds."""
+    """Scenes of one class from `start` to `end`, with a new picture every 3 to 8 seconds."""
     count = max(1, round((end - start) / rng.uniform(3, 8)))
     edges = np.linspace(start, end, count + 1)
     return [
@@ -291,7 +291,7 @@ def _speech(
 
 
 def _choose_takes(rng: np.random.Generator, takes: Sequence[tuple[Path, str, int]], count: int) -> list[Take]:
-    """Clips of one actor, or of all: a neutral one follows most others."""
+    """Choose clips of one actor, or of all; most clips with sentiment are followed by a neutral one."""
     actors = sorted({actor for _, actor, _ in takes})
     cast = {str(rng.choice(actors))} if rng.random() < 0.6 else set(actors)
     chosen: list[Take] = []
@@ -329,7 +329,7 @@ def _joined_sound(takes: Sequence[Take]) -> FloatArray:
 def _finish(
     folder: Path, name: str, spans: Sequence[Span], fps: int, frames: Iterator[Image], sound: FloatArray
 ) -> None:
-    """Write video and truth, the truth last, so that its presence says that both are whole."""
+    """Write the video, then the ground truth. If the truth exists, both files are complete."""
     truth = folder / f"{name}.json"
     if truth.exists():
         return

@@ -1,7 +1,7 @@
-"""The starter's material put together: training people on one side, held-out people on the other.
+"""The starter's data sets: training people and held-out people are kept apart.
 
-Everything that is slow (decoding, embedding, degrading sound) is cached in the run folder under a name that holds
-the digest of the network that made it, so that new extractors make new caches by themselves.
+Slow steps (decoding, embedding, degrading sound) are cached in the run folder. A cache's name contains the digest of
+the network that made it, so a new extractor gets a new cache.
 """
 
 from __future__ import annotations
@@ -45,20 +45,19 @@ KINDS: dict[str, Callable[[np.random.Generator, Sources, float], Draft]] = {
 }
 SHORTEST, LONGEST = 20.0, 90.0
 SCRAPS, SCRAPS_EVERYDAY, SCRAP_SECONDS = 0.15, 0.4, (4.0, 14.0)
-"""Share of short sequences (of everyday ones, too) and their lengths: one sentiment, or none, all the time."""
+"""Share of short sequences (also of everyday ones) and their lengths; each has one sentiment, or none, throughout."""
 KNOWN_VOICES = 0.5
-"""Share of training sequences that are heard by the encoder that knows their voices: what is served knows nobody."""
+"""Share of training sequences encoded by the network that was trained on their voices; in serving it knows no voice."""
 VOICE_READING = 24
-"""Columns of sound readings that are a voice's; sound events follow."""
+"""Columns of the sound embedding that describe the voice; sound events follow."""
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
 _AUDIO_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Where things are: the data folder, the run folder with its caches, the expression net.
-
-    `unseen` are the actors of `javanese_av` that training never sees nor hears.
+    """Paths: the data folder, the run folder with its caches, the expression network. `unseen` are the held-out actors
+    of `javanese_av`.
     """
 
     data: Path
@@ -68,12 +67,12 @@ class Material:
 
     @property
     def cache(self) -> Path:
-        """Folder of everything that is made once."""
+        """Folder of cached data."""
         return self.run / "cache"
 
     @property
     def faces(self) -> Path:
-        """Folder in which the training of the expression net gathered its pictures."""
+        """Folder of the pictures that the expression network's training collected."""
         return self.run / "expression" / "material"
 
     @property
@@ -92,20 +91,20 @@ class Material:
         return self.sound / SOUND_FILE
 
     def fold_encoder(self, fold: int) -> Path:
-        """A smaller audio encoder that has not heard the training speakers of a fold."""
+        """A smaller audio encoder that was trained without the speakers of a fold."""
         return self.sound / f"fold{fold}" / SOUND_FILE
 
     def bank(self) -> SoundBank:
-        """The real sounds."""
+        """The bank of real sounds."""
         return open_bank(self.data, self.sound / "packages", self.sound / "bank")
 
     def store(self, encoder: Path, what: str = "voice") -> Path:
-        """Folder of what an encoder makes of sound."""
+        """Folder of an encoder's sound embeddings."""
         return self.cache / f"{what}-{file_digest(encoder)}"
 
     @property
     def others(self) -> str:
-        """What caches of clips add to their name where other actors than usual are unseen."""
+        """Suffix of the clip caches' names if other actors than the default ones are held out."""
         return "" if self.unseen == VALIDATION_ACTORS else "-but-" + "-".join(sorted(self.unseen))
 
 
@@ -136,7 +135,7 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
 
 
 Paint = Callable[[Item, Draft], Item]
-"""Gives an item its pictures, by the shots of its draft."""
+"""Adds pictures to an item according to the shots of its draft."""
 
 
 def make_items(
@@ -147,10 +146,9 @@ def make_items(
     spoil: bool,
     paint: Paint | None = None,
 ) -> list[Item]:
-    """Sequences of each kind, 20-90 s long, some of 4-14 s; item i of a kind depends on the seed and i only.
-
-    Of several sources, one for each fold of voices, item i is made of the one that `fold_of` says. Without `paint`
-    items have no visual stream.
+    """Sequences of each kind, 20-90 s long, some of 4-14 s; item i of a kind depends only on the seed and i. With
+    several sources, one per fold of voices, `fold_of` chooses the source of an item. Without `paint` items have no
+    visual stream.
     """
     banks = [sources] if isinstance(sources, Sources) else sources
     items = []
@@ -169,14 +167,13 @@ def make_items(
 
 
 def fold_of(name: str) -> int:
-    """The fold whose voices an item of this name holds: joined clips are `javanese`, of others every second is."""
+    """The fold of the voices in an item: joined clips and every second other item have the fold of `javanese`."""
     return WHOLE_CORPORA["javanese"] if name.startswith("joined") else int(name[-1]) % FOLDS
 
 
 def read_sound_of(items: list[Item], material: Material, *, seed: int) -> list[Item]:
-    """Training items with their sound read (T, n), voices half of the time by an encoder that does not know them.
-
-    Sound events are always read by the encoder that is served: half of the sounds are new to it anyway.
+    """Training items with encoded sound (T, n). Voices are encoded half of the time by a network that was not trained
+    on them. Sound events always come from the served encoder, because half of the sounds are new to it anyway.
     """
     path = material.hearing
     known = embed_sound(items, load_voice_reader(path), material.store(path))
@@ -192,21 +189,20 @@ def read_sound_of(items: list[Item], material: Material, *, seed: int) -> list[I
 
 
 def _with_voices(item: Item, other: Item) -> Item:
-    """An item with the voice's columns of another one's sound."""
+    """Replace the voice columns of an item's sound by those of another item."""
     voices, events = np.asarray(other.features.audio)[:, :VOICE_READING], np.asarray(item.features.audio)
     audio = np.concatenate([voices, events[:, VOICE_READING:]], axis=1)
     return replace(item, features=_with_audio(item.features, audio))
 
 
 def read_faces_of(items: list[Item], reading: FloatArray) -> list[Item]:
-    """Items whose face embeddings (T, 256) are replaced by `reading` (n, 256) of them (T, n)."""
+    """Items whose face embeddings (T, 256) are projected by `reading` (n, 256) to (T, n)."""
     return [replace(item, features=_with_face(item.features, reading)) for item in items]
 
 
 def embed_sound(items: list[Item], encoder: nn.Module, cache: Path | None = None) -> list[Item]:
-    """Items whose log-mels (T, 32, 60) are replaced by what the encoder makes of them (T, n).
-
-    `cache` is a folder whose name stands for the encoder; a file in it stands for the items' sound.
+    """Items whose log-mels (T, 32, 60) are replaced by the encoder's output (T, n). `cache` is a folder for this
+    encoder; each file in it belongs to one set of items.
     """
     store = cache / f"{sound_digest(items)}.npz" if cache else None
 

@@ -1,4 +1,4 @@
-"""Debian packages as sources of data: fetched by name and version, unpacked, never installed."""
+"""Debian packages as data sources: fetched by name and version and unpacked, never installed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from recipes.starter.unpacking import fetch, unpack_once
 
 
 def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:
-    """`folder/name` with the package's files; fetched and unpacked there first if it is missing.
-
-    Raises ValueError if the fetched file is not the one that the recipe was made with.
+    """`folder/name` with the package's files; it is fetched and unpacked first if it is missing. Raises ValueError if
+    the fetched file has another digest than the recipe states.
     """
 
     def unpack(unfinished: Path) -> None:

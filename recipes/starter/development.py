@@ -1,7 +1,6 @@
 """Real-world clips with labels, and the half of them that may be used to choose and to calibrate.
 
-Labels are those of two people who saw the files independently; `sure` is where they agree. Nothing is ever trained on
-these clips.
+Two people labelled the files independently; `sure` means that they agree. These clips are never used for training.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from sentiloc.worker.features.face import load_face_extractor
 Half = Literal["development", "check"]
 HALVES: tuple[Half, Half] = ("development", "check")
 SALT = "h"
-"""Chosen before any answer was looked at, because both halves then hold enough of every label."""
+"""The salt was chosen before any evaluation, so that both halves have enough clips of every label."""
 NOTHING = "none"
 _CACHE_BYTES = 2_000_000_000
 
@@ -49,7 +48,7 @@ class LabelledClip:
 
     @property
     def neutral(self) -> bool:
-        """Whether nothing in it is positive or negative."""
+        """Whether the clip has no sentiment."""
         return self.sentiment in ("neutral", NOTHING)
 
     @property
@@ -59,28 +58,27 @@ class LabelledClip:
 
 
 def half_of(name: str) -> Half:
-    """Which half a source (or an untrimmed video) belongs to: by a digest, so that it is nobody's choice.
-
-    Only the development half may be used to choose, fit or calibrate anything; the other half is for checking.
+    """The half that a source (or an untrimmed video) belongs to, decided by a digest. Only the development half may be
+    used to choose, fit or calibrate anything; the other half is for checking.
     """
     return HALVES[int(hashlib.sha256(f"{SALT}{name}".encode()).hexdigest(), 16) % 2]
 
 
 def read_labels(file: Path) -> list[LabelledClip]:
-    """The clips of a `labels.csv`."""
+    """Read the clips of a `labels.csv`."""
     with file.open(newline="") as rows:
         return [_clip(row) for row in csv.DictReader(rows)]
 
 
 def read_development(data: Path, cache: Path, models: Path, hearing: nn.Module) -> list[Item]:
-    """The development half's sure clips as items: faces embedded, sound read, and one segment that covers a clip with
-    sentiment; `models` holds the face extractors. Features are kept in `cache`.
+    """The sure clips of the development half as items, with face embeddings and encoded sound. One segment covers the
+    whole clip if it has a sentiment. `models` holds the face extractors. Features are stored in `cache`.
     """
     return embed_sound(extract_development(data, cache, _extractor(models)), hearing)
 
 
 def extract_development(data: Path, cache: Path, extractor: Extractor) -> list[Item]:
-    """The same with log-mels as the sound, and with what `extractor` extracts."""
+    """The same clips with log-mels as sound, and with the features of `extractor`."""
     clips = [clip for clip in read_labels(data / "wild" / "labels.csv") if clip.half == "development"]
     chosen = [clip for clip in clips if clip.sure and (clip.neutral or clip.sentiment in CLASSES)]
     return [_item(clip, _extracted(extractor, data / "wild" / clip.file, cache)) for clip in chosen]
@@ -107,7 +105,7 @@ def _extractor(models: Path) -> Extractor:
 
 
 def _extracted(extractor: Extractor, path: Path, cache: Path) -> Extraction:
-    """A clip's features, extracted once."""
+    """A clip's features, extracted once and cached."""
     store = FeatureCache(cache, _CACHE_BYTES, float("inf"))
     key = cache_key(path, extractor.identity)
     known = store.load(key)

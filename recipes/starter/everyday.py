@@ -1,10 +1,9 @@
-"""Training sequences as real video has them: most of the time nothing is felt, and most sound says nothing.
+"""Training sequences that resemble real video: most of the time there is no sentiment, and most sound is neutral.
 
-A bed of music, noise, calm speech or silence lies under shots of nobody, of things that a detector takes for faces,
-and of neutral faces that are silent or talk. Into half of the sequences one to three episodes of sentiment come, up
-to 20 s long: an expression over the bed, an acted voice with or without a face, laughter, or crying and screams.
-
-The rule of the labels: music, noise and calm speech never carry sentiment, whatever they sound like.
+The background sound is music, noise, calm speech or silence. The picture shows nobody, things that a detector takes for
+faces, or neutral faces that are silent or talk. Half of the sequences have one to three episodes of sentiment, each up
+to 20 s long: an expression over the background sound, an acted voice with or without a face, laughter, or crying and
+screams. Labelling rule: music, noise and calm speech are always neutral, whatever they sound like.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _GAP = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A stretch of sentiment in seconds."""
+    """A segment with sentiment, in seconds."""
 
     start: float
     end: float
@@ -40,7 +39,7 @@ class Episode:
 
 
 def everyday(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
-    """One sequence of real video: a bed of sound, shots, and now and then an episode."""
+    """Make one sequence: background sound, shots, and in half of the sequences episodes of sentiment."""
     draft = Draft.empty(seconds)
     length = draft.snippets * SNIPPET
     episodes = [] if rng.random() < CALM_SHARE else _episodes(rng, length)
@@ -57,7 +56,7 @@ def everyday(rng: np.random.Generator, sources: Sources, seconds: float) -> Draf
 
 
 def _episodes(rng: np.random.Generator, length: float) -> list[Episode]:
-    """One to three episodes in order, apart from each other; a short sequence may be one from end to end."""
+    """One to three separate episodes in order; in a short sequence one episode may fill the whole length."""
     if length < 14 and rng.random() < 0.5:
         return [Episode(0.0, length, int(rng.choice((NEGATIVE, POSITIVE))))]
     found: list[Episode] = []
@@ -72,7 +71,7 @@ def _episodes(rng: np.random.Generator, length: float) -> list[Episode]:
 
 
 def _lay_bed(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
-    """Sound that says nothing, from `start` to `end` seconds."""
+    """Add neutral sound from `start` to `end` seconds."""
     bed = str(rng.choice(BEDS, p=_BED_CHANCES))
     if "calm" in bed:
         _talk(rng, draft, sources, start, end)
@@ -91,7 +90,7 @@ def _loop(
     end: float,
     under: float,
 ) -> None:
-    """One recording, from a random place on, again and again; `under` dB below its usual level."""
+    """Repeat one recording from a random start; `under` dB below its usual level."""
     time = start
     while time < end - SOUND_STEP:
         power = sources.sound(rng, kind)
@@ -102,7 +101,9 @@ def _loop(
 
 
 def _talk(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
-    """Calm speech of one or two people with pauses: recorded calm, or, less often, acted neutral or lively."""
+    """Calm speech of one or two people with pauses: recordings of calm speech or, less often, acted neutral or lively
+    speech.
+    """
     acted = 0.2 if sources.sounds.has("calm") else 1.0
     owner = sources.sounds.label(rng, "calm") if acted < 1 else ""
     time = start + float(rng.uniform(0, 1.5))
@@ -119,7 +120,7 @@ def _talk(rng: np.random.Generator, draft: Draft, sources: Sources, start: float
 
 
 def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: float) -> None:
-    """Shots of nobody, of things, of neutral faces: of one kind throughout, or changing."""
+    """Shots of nobody, of things, or of neutral faces; one kind throughout, or changing."""
     only = str(rng.choice(SIGHTS, p=_SIGHT_CHANCES)) if rng.random() < 0.45 else None
     person, time = Person(rng, sources), 0.0
     while time < length:
@@ -136,7 +137,7 @@ def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: flo
 
 
 def _play(rng: np.random.Generator, draft: Draft, sources: Sources, episode: Episode) -> None:
-    """What shows the sentiment: a face (48 %), a face and a voice or burst (22 %), a burst (24 %), a voice (6 %)."""
+    """Add an episode: a face (48 %), a face and a voice or burst (22 %), a burst (24 %), or a voice (6 %)."""
     draw = rng.random()
     if draw < 0.7:
         ramp = float(rng.uniform(0.1, 0.8))
@@ -153,7 +154,7 @@ def _play(rng: np.random.Generator, draft: Draft, sources: Sources, episode: Epi
 def _sound(
     rng: np.random.Generator, draft: Draft, sources: Sources, episode: Episode, *, burst: bool
 ) -> None:
-    """Vocal bursts or acted speech through an episode, louder than what lies under it."""
+    """Vocal bursts or acted speech during an episode, louder than the background."""
     kind = str(rng.choice(_BURSTS[episode.label]))
     burst = burst and sources.sounds.has(kind)
     speaker, time = int(rng.integers(len(sources.voices.speakers))), episode.start

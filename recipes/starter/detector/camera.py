@@ -1,4 +1,4 @@
-"""What light, lens and compression do to a composed image, and what editors lay over it: subtitles and bars."""
+"""Degrade a composed image as light, lens and compression do, and add overlays: subtitles and bars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from recipes.starter.detector.scenes import write
 
 
 def finish(rng: Generator, canvas: Grey) -> tuple[Grey, Boxes]:
-    """Light, camera and compression; subtitles and letterbox bars. Returns the image and its content's box."""
+    """Apply light, camera and compression; add subtitles and letterbox bars.
+
+    Returns the image and its content's box.
+    """
     image = _lit(rng, canvas)
     height, width = image.shape
     if rng.random() < 0.35:

@@ -1,7 +1,7 @@
-"""Composes the face detector's training images: faces and non-faces pasted in the same ways, with their boxes.
+"""Composes training images of the face detector: faces and non-faces are pasted in the same way, with their boxes.
 
-A detector trained on pasted faces learns the paste unless everything else is pasted too. So frames, photos and
-distractors go through one and the same placing, masks and lighting, and a body may carry a face or a patch.
+A detector trained on pasted faces would learn to find pasted areas. So frames, photos and distractors are all pasted
+with the same placement, masks and lighting, and a body may carry a face or a patch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Scene(NamedTuple):
 
 
 class _Element(NamedTuple):
-    """A picture to place, its opacity in 0..255, and the box to be scaled to size: a face, or where one would be."""
+    """A picture to paste, its opacity in 0..255, and the box that sets its scale: a face, or the place of one."""
 
     picture: Grey
     opacity: Grey
@@ -48,7 +48,7 @@ class _Element(NamedTuple):
 
 
 class Composer:
-    """Draws `Scene`s from the material; the same generator state gives the same scene."""
+    """Composes `Scene`s from the material; the same generator state gives the same scene."""
 
     def __init__(self, material: Material) -> None:
         self._material = material
@@ -56,7 +56,7 @@ class Composer:
         self._silhouettes: dict[int, Grey] = {}
 
     def twins(self, rng: Generator, height: int, width: int) -> tuple[Scene, Scene]:
-        """Two labelled images (height, width): one composition, and its mirror image in another light."""
+        """Two labelled images (height, width): a composition, and its mirror image with different lighting."""
         canvas, boxes = self._compose(rng, height, width)
         turned = [np.array([width - b[2], b[1], width - b[0], b[3]], np.float32) for b in boxes]
         image, content = finish(rng, canvas)
@@ -91,7 +91,7 @@ class Composer:
         return self._photo(rng) if chance < _PHOTO_SHARE else self._frame(rng, cut=True)
 
     def _frame(self, rng: Generator, *, cut: bool) -> _Element:
-        """A real frame; often with another person's face, sometimes with no face where one should be."""
+        """A real frame; its face is often swapped, and sometimes replaced by something that is no face."""
         index = int(rng.integers(len(self._material.frames)))
         frame, box = self._material.frames[index], self._material.frame_boxes[index]
         chance = rng.random()
@@ -142,7 +142,7 @@ class Composer:
         return picture, self._material.photo_boxes[rng.integers(len(self._material.photo_boxes))]
 
     def _with_body(self, rng: Generator, picture: Grey, box: Boxes) -> tuple[Grey, Boxes]:
-        """Set the head on a drawn body with hair, neck and shoulders, in a picture of twice the side."""
+        """Put the head on a drawn body with hair, neck and shoulders, in a picture of twice the side."""
         side = picture.shape[0]
         body = self._non_faces.background(rng, 2 * side, 2 * side).copy()
         x, y = (box[:2] + box[2:]) / 2 + (side / 2, 0.2 * side)
@@ -182,7 +182,7 @@ def _warp(image: Grey, matrix: Any, shape: tuple[int, ...], border: int = cv2.BO
 
 
 def _soft(opacity: Grey, width: float) -> Grey:
-    """Turn hard edges into ramps of that width."""
+    """Turn hard edges into ramps of width `width`."""
     return as_grey(cv2.blur(opacity, (round(width) | 1, round(width) | 1)))
 
 
@@ -230,9 +230,8 @@ def _place(
     *,
     fills: bool = False,
 ) -> Grey:
-    """Paste `element` so that its box has about `side` pixels, unless it would cover a face that is there.
-
-    With `fills` its border repeats over the whole canvas. Appends to `placed`.
+    """Paste `element` so that its box has about `side` pixels, unless it would cover an existing face. With `fills` its
+    border is repeated over the whole canvas. Appends to `placed`.
     """
     height, width = canvas.shape
     matrix, box = _pose(rng, element.box, side, width, height)
@@ -253,7 +252,7 @@ def _place(
 def _extent(
     matrix: NDArray[np.float64], shape: tuple[int, ...], canvas: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """Left, top, width and height, at least 1, of the part of the canvas that a picture of `shape` comes to cover."""
+    """Left, top, width and height, at least 1, of the part of the canvas that a picture of `shape` covers."""
     h, w = shape
     corners = matrix @ np.array([[0, w, 0, w], [0, 0, h, h], [1, 1, 1, 1]])
     low = np.clip(np.floor(corners.min(1)), 0, [canvas[1] - 1, canvas[0] - 1]).astype(int)
@@ -264,7 +263,7 @@ def _extent(
 def _shrunk(
     picture: Grey, opacity: Grey, matrix: NDArray[np.float64]
 ) -> tuple[Grey, Grey, NDArray[np.float64]]:
-    """Shrink by area averaging first where `matrix` shrinks much, so that the warp does not alias."""
+    """Shrink by area averaging first if `matrix` shrinks much, so that the warp does not alias."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale >= 0.6:
         return picture, opacity, matrix
@@ -277,7 +276,7 @@ def _shrunk(
 def _pose(
     rng: Generator, box: Boxes, side: float, width: int, height: int
 ) -> tuple[NDArray[np.float64], Boxes]:
-    """A random rotation, stretch, mirroring and position: matrix (2, 3) and the box where the face comes to lie."""
+    """A random rotation, stretch, mirroring and position: matrix (2, 3) and the resulting box of the face."""
     w, h = box[2:] - box[:2]
     scale = side / np.sqrt(w * h)
     stretch = np.exp(rng.normal(0, 0.1))
@@ -301,7 +300,7 @@ def _covered(opacity: Grey, box: Boxes) -> float:
 
 
 def _sort_out(image: Grey, boxes: list[Boxes], content: Boxes) -> tuple[Boxes, Boxes]:
-    """Faces (n, 4) that can be asked for, and those (m, 4) too small, too dim or too cut off to be asked for."""
+    """Faces (n, 4) that the detector must find, and those (m, 4) that are ignored as too small, too dim or cut off."""
     faces: list[Boxes] = []
     ignored: list[Boxes] = []
     for box in boxes[:MOST_BOXES]:

@@ -1,7 +1,7 @@
-"""What the face detector learns from: grey faces and frames with boxes, gathered once into one file.
+"""Training data of the face detector: grey faces and frames with boxes, collected once into one file.
 
-The boxes come from a YuNet teacher, so that the detector's idea of where a face ends is a known one. The teacher is
-used here only: neither its weights nor its code are part of the result.
+The boxes come from YuNet as a teacher, so the definition of a face's edge is known. The teacher is used only here:
+neither its weights nor its code are part of the result.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Material:
     """Grey images and one box (x1, y1, x2, y2) in each.
 
-    photos (n, 112, 112), small_faces (n, 48, 48), frames (n, 270, 360). `pictures` are of any size and show nobody.
+    photos (n, 112, 112), small_faces (n, 48, 48), frames (n, 270, 360). `pictures` have any size and show nobody.
     """
 
     photos: Grey
@@ -53,7 +53,7 @@ class Material:
 
 
 class Teacher:
-    """YuNet as a labeller: the most confident box of an image, or None."""
+    """YuNet as a labeller: gives the most confident box of an image, or None."""
 
     def __init__(self, weights: Path) -> None:
         if not weights.is_file():
@@ -73,12 +73,12 @@ class Teacher:
 
 
 def as_grey(image: Any) -> Grey:
-    """OpenCV's results are typed as any number; here they are always bytes."""
+    """Convert to grey. OpenCV's results are typed as arrays of any number; here they are always bytes."""
     return np.asarray(image, np.uint8)
 
 
 def gather(data: Path, cache: Path, *, held_out: bool, pictures: Path | None = None) -> Material:
-    """Material of the training people, or of the held-out ones; computed once and kept in folder `cache`.
+    """Material of training people, or of held-out ones; computed once and stored in folder `cache`.
 
     `pictures` is the folder of unpacked packages of `recipes.starter.pictures`; one in ten is held out.
     """
@@ -110,7 +110,7 @@ def gather(data: Path, cache: Path, *, held_out: bool, pictures: Path | None = N
 
 
 def _without_people(folder: Path, held_out: bool) -> tuple[Grey, ...]:
-    """Photographs, art, and as many drawn cards, screens and charts, grey."""
+    """Photos, art, and the same number of drawn cards, screens and charts, in grey."""
     found = read_pictures(folder)
     typefaces = fonts((Path("/usr/share/fonts"), folder))
     found += [draw(np.random.default_rng(seed), typefaces) for seed in range(len(found))]
@@ -119,7 +119,7 @@ def _without_people(folder: Path, held_out: bool) -> tuple[Grey, ...]:
 
 
 def _wild_faces(folder: Path, held_out: bool) -> Iterator[Grey]:
-    """The faces of `faces_wild` that are not cut out; the performers held out are those of the expression net."""
+    """The faces of `faces_wild` that are not cut out; held-out performers are those of the expression network."""
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     with np.load(folder / "faces_wild.npz") as stored:
@@ -136,7 +136,7 @@ def _labelled(images: Iterator[Grey], teacher: Teacher, scale: float, pad: int =
 
 
 def _photos(folder: Path, held_out: bool) -> Iterator[Grey]:
-    """One person in ten is held out, by the alphabetical rank of the name before the number."""
+    """Read the photos. One person in ten is held out, by the alphabetical rank of the name before the number."""
     files = sorted(folder.glob("*.jpg"))
     people = sorted({file.stem.rsplit("_", 1)[0] for file in files})
     rank = {person: index for index, person in enumerate(people)}

@@ -1,4 +1,4 @@
-"""The face detector's package folder: spec.json, which its users obey. Its MODEL_CARD.md is written by hand."""
+"""The face detector's package folder with spec.json, which defines its use. Its MODEL_CARD.md is written by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECOND_LOOK_MAX_FACE = 128
 
 
 def write_package(folder: Path, scores: dict[str, Any], recipe: dict[str, Any], steps: int) -> None:
-    """Describe `folder`'s detector.onnx; `scores` as the training's evaluation gives them."""
+    """Write the spec of `folder`'s detector.onnx; `scores` are those of the training's evaluation."""
     network = (folder / "detector.onnx").read_bytes()
     best = scores["best"]
     spec = {

@@ -1,4 +1,4 @@
-"""Cuts people out of frames with a plain wall behind them, so that a body can stand before any background."""
+"""Cuts people out of frames with a plain wall, so that a body can be placed before any background."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEP = 5
 
 
 def silhouette(frame: Grey, box: Boxes) -> Grey:
-    """Opacity (height, width) of the person whose face is at `box`; soft at the rim, without holes."""
+    """Opacity (height, width) of the person whose face is at `box`; soft at the edge, without holes."""
     smooth = cv2.GaussianBlur(frame, (0, 0), 1.5).astype(np.float32)
     mask = as_grey(np.where(np.abs(smooth - _wall(smooth)) > PERSON_CONTRAST, 255, 0))
     centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
@@ -30,7 +30,9 @@ def silhouette(frame: Grey, box: Boxes) -> Grey:
 
 
 def _wall(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The wall's brightness (height, width): a quadratic surface, fitted to what agrees with the upper corners."""
+    """The wall's brightness (height, width): a quadratic surface, fitted to the pixels that agree with the upper
+    corners.
+    """
     height, width = smooth.shape
     y, x = np.mgrid[:height, :width].astype(np.float32) / width - 0.5
     terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], -1)
@@ -46,7 +48,7 @@ def _wall(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _filled(mask: Grey) -> Grey:
-    """Fill what cannot be reached from the left, upper and right borders."""
+    """Fill the areas that are not connected to the left, upper or right border."""
     outside = np.pad(mask, ((1, 0), (1, 1)))
     cv2.floodFill(outside, None, (0, 0), 128)
     return as_grey(np.where(outside[1:, 1:-1] == 128, 0, 255))

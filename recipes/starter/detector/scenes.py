@@ -15,12 +15,12 @@ from recipes.starter.detector.data import Grey, Material, as_grey
 
 SMALLEST_CUT = 10
 PICTURE_SHARE, PATCH_SHARE = 0.5, 0.35
-"""Of backgrounds and of distractors: those cut from pictures without people, where the material has any."""
+"""Shares of backgrounds and of distractors that are cut from pictures without people, if the material has any."""
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX)
 
 
 class NonFaces:
-    """Draws images without a face, from the material's surroundings of faces and from nothing."""
+    """Makes images without a face: cut from the surroundings of faces, or drawn."""
 
     def __init__(self, material: Material) -> None:
         self._material = material
@@ -35,7 +35,7 @@ class NonFaces:
         return image
 
     def distractor(self, rng: Generator, side: int) -> Grey:
-        """One patch (side, side) to be pasted exactly as faces are, so that a seam alone says nothing."""
+        """One patch (side, side), which is pasted exactly as faces are, so that a seam does not indicate a face."""
         if self._material.pictures and rng.random() < PATCH_SHARE:
             return self.picture(rng, side, side)
         draw: tuple[Callable[[Generator, int], Grey], ...] = (
@@ -49,7 +49,7 @@ class NonFaces:
         return draw[rng.choice(len(draw), p=(0.25, 0.1, 0.2, 0.15, 0.2, 0.1))](rng, side)
 
     def surroundings(self, rng: Generator, height: int, width: int) -> Grey:
-        """A cut of a real picture beside or below its face: wall, hair, ear, cloth."""
+        """A part of a real picture beside or below its face: wall, hair, ear, cloth."""
         source = rng.random()
         if source < 0.3:
             image = self._views[rng.integers(len(self._views))]
@@ -63,7 +63,7 @@ class NonFaces:
         return _fit(_turned(rng, _outside(rng, image, box)), height, width)
 
     def picture(self, rng: Generator, height: int, width: int) -> Grey:
-        """A cut of a picture without people, whole more often than not."""
+        """A part of a picture without people, in most cases the whole picture."""
         image = self._material.pictures[rng.integers(len(self._material.pictures))]
         if rng.random() < 0.4:
             image = _cut(rng, image, 0, image.shape[1], 0, image.shape[0])
@@ -76,7 +76,7 @@ class NonFaces:
         return draw[rng.choice(len(draw), p=(0.2, 0.35, 0.15, 0.18, 0.06, 0.06))](rng, height, width)
 
     def _collage(self, rng: Generator, height: int, width: int) -> Grey:
-        """Many cuts over one another: edges and junctions as in a cluttered room."""
+        """Many cuttings over one another, with edges and junctions as in a cluttered room."""
         image = self.surroundings(rng, height, width).copy()
         for _ in range(rng.integers(3, 14)):
             h, w = (int(rng.uniform(0.08, 0.6) * n) for n in (height, width))
@@ -87,7 +87,7 @@ class NonFaces:
         return _shapes(rng, height, width, image) if rng.random() < 0.4 else image
 
     def _scrambled(self, rng: Generator, side: int) -> Grey:
-        """A face cut into a grid of blocks and shuffled: all of its parts, none of its order."""
+        """A face cut into a grid of shuffled blocks: all parts of a face in the wrong order."""
         cells = int(rng.integers(3, 6))
         photo = as_grey(cv2.resize(self._photo(rng), (cells * 24, cells * 24)))
         blocks = photo.reshape(cells, 24, cells, 24).swapaxes(1, 2).reshape(cells * cells, 24, 24)
@@ -135,7 +135,7 @@ def _turned(rng: Generator, image: Grey) -> Grey:
 
 
 def _views() -> list[Grey]:
-    """The two photographs without people that scikit-learn comes with."""
+    """The two photos without people that scikit-learn contains."""
     return [
         as_grey(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY))
         for image in load_sample_images().images
@@ -195,7 +195,7 @@ def _stripes(rng: Generator, height: int, width: int) -> Grey:
 
 
 def _fingers(rng: Generator, side: int) -> Grey:
-    """Rounded bars side by side, lit from one side, as fingers and folds are."""
+    """Rounded bars side by side, lit from one side, similar to fingers and folds."""
     ground, skin = (int(v) for v in rng.integers(20, 236, 2))
     image = np.full((side, side), ground, np.uint8)
     width = rng.uniform(0.06, 0.2) * side

@@ -1,7 +1,7 @@
 """Train the face detector: `python -m recipes.starter.detector.train --data DIR --run DIR [--package DIR]`.
 
-`--data` is the folder that holds faces/, javanese_av/ and weights/ (a YuNet teacher, for labels only). The run can be
-stopped and started again: it goes on from its last checkpoint. Every image depends only on the seed and its number.
+`--data` is the folder that holds faces/, javanese_av/ and weights/ (a YuNet teacher, for labels only). An interrupted
+run resumes from its last checkpoint. Every image depends only on the seed and its number.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Every choice of the run; it is stored beside the weights."""
+    """All hyperparameters of the run; they are stored beside the weights."""
 
     seed: int = 20
     cycles: tuple[int, ...] = (2000, 4000)
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--pictures", type=Path, help="folder of pictures without people; default: beside the run"
     )
-    parser.add_argument("--start", type=Path, help="ONNX file of a shipped detector to go on from")
+    parser.add_argument("--start", type=Path, help="ONNX file of a shipped detector to start from")
     parser.add_argument("--steps", type=int, default=1600, help="with --start: how many")
     parser.add_argument(
         "--export-only", action="store_true", help="write the package from the last checkpoint"
@@ -110,7 +110,7 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
 
 
 def start_from(model: FaceDetector, network: Path, composer: Composer, recipe: Recipe) -> None:
-    """Take over the weights of a shipped detector; its batch norms are measured on 128 composed scenes."""
+    """Load the weights of a shipped detector; its batch norms are measured on 128 composed scenes."""
     batches = []
     for index in range(16):
         rng = np.random.default_rng((recipe.seed, 2, index))
@@ -126,12 +126,12 @@ def load_average(run: Path, recipe: Recipe) -> FaceDetector:
 
 
 def trained_steps(run: Path) -> int:
-    """Steps that the last checkpoint in folder `run` has behind it."""
+    """The number of steps of the last checkpoint in folder `run`."""
     return int(torch.load(run / "checkpoint.pt", weights_only=True)["step"])
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Learning rate, in each cycle: a linear start, then half a cosine down to a hundredth."""
+    """Learning rate; each cycle has a linear warm-up, then half a cosine down to a hundredth."""
     start = 0
     cycles = list(zip(recipe.cycles, recipe.rates, strict=True))
     while len(cycles) > 1 and step >= start + cycles[0][0]:
@@ -172,7 +172,7 @@ def evaluate(
 
 
 def _counts(model: FaceDetector, scene: Scene) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """(19, 3): faces hit, boxes found (those on ignored faces left out) and faces there, by threshold."""
+    """(19, 3): faces found, boxes (without those on ignored faces) and true faces, by threshold."""
     with torch.inference_mode():
         logits, boxes = model(collate([scene])[0])
     found = suppress(torch.cat((logits.sigmoid()[..., None], boxes), -1)[0].numpy(), 0.05, MAX_IOU)
