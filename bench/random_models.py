@@ -42,8 +42,9 @@ def make_package(models: Path) -> Path:
 
 
 def make_i3d(cache: Path, with_int8: bool = False) -> Path:
-    """Write `i3d-rgb.onnx` into the folder `cache`, unless it exists; returns `cache`. On request, also write its int8
-    version, calibrated on drawn shots.
+    """Write `i3d-rgb.onnx` into the folder `cache`, unless it exists; returns `cache`.
+
+    On request, also write its int8 version, calibrated on drawn shots.
     """
     torch.manual_seed(0)
     if not (cache / "i3d-rgb.onnx").exists():
@@ -60,9 +61,10 @@ def as_clips(snippets: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
 
 
 def make_lively_i3d(path: Path, snippets: Sequence[NDArray[np.uint8]]) -> Path:
-    """Write a random I3D with batch norms fitted to `snippets` (16, 224, 224, 3), unless it exists. With PyTorch's
-    initialization activations fade with depth. Here those of each layer have mean 0 and variance 1 before the ReLU,
-    similar to a trained network.
+    """Write a random I3D with batch norms fitted to `snippets` (16, 224, 224, 3), unless it exists.
+
+    With PyTorch's initialization activations fade with depth. Here those of each layer have mean 0 and variance 1
+    before the ReLU, similar to a trained network.
     """
     if path.exists():
         return path

@@ -115,8 +115,9 @@ def recalls(session: onnxruntime.InferenceSession, faces: FaceSet) -> dict[str, 
 
 
 def latency(session: onnxruntime.InferenceSession, batch: int, seconds: float = 3.0) -> dict[str, float]:
-    """Median wall and CPU milliseconds for one face, in batches of `batch`. They differ if other programs use the same
-    core.
+    """Median wall and CPU milliseconds for one face, in batches of `batch`.
+
+    They differ if other programs use the same core.
     """
     faces = {"faces": np.random.default_rng(0).random((batch, 1, 48, 48), np.float32)}
     taken: list[tuple[float, float]] = []

@@ -105,9 +105,7 @@ def score_clips(clips: Sequence[LabelledClip], answers: Mapping[str, Answer]) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntrimmedScores:
-    """Metrics of untrimmed videos in per cent: average mAP@0.1:0.3 (segments in neutral videos count as wrong), and
-    time labelled right, with sentiment and without.
-    """
+    """Metrics of untrimmed videos in per cent: average mAP@0.1:0.3, and time labelled right with and without sentiment."""
 
     average_map: float
     time_right: float

@@ -120,9 +120,7 @@ def i3d_spec(material: Material) -> ModelSpec:
 
 
 def fit_reader(scenes: SceneBank, axes: int) -> SceneReader:
-    """Build the reader from I3D's classifier and the principal axes of the training pictures; each source has the same
-    weight.
-    """
+    """Build the reader from I3D's classifier and principal axes; each source has the same weight."""
     state = read_state(state_path(find_weights(i3d_weights(VISUAL.extractor))))
     weight = state["logits.conv3d.weight"].reshape(len(class_names()), VISUAL.dim)
     mean, components = main_axes([scenes.people, scenes.scenery, *_joined(scenes)], axes)
@@ -140,9 +138,7 @@ def _joined(scenes: SceneBank) -> list[FloatArray]:
 
 
 def main_axes(sources: Sequence[FloatArray], count: int) -> tuple[FloatArray, FloatArray]:
-    """Mean (dim,) and `count` principal axes (count, dim) of features (n, dim) of several sources, scaled to unit
-    deviation.
-    """
+    """Mean (dim,) and `count` axes (count, dim) of features (n, dim) of several sources, scaled to unit deviation."""
     mean = np.mean([source.mean(0, dtype=np.float64) for source in sources], axis=0)
     spread = np.mean([np.cov((source - mean).T.astype(np.float64), bias=True) for source in sources], axis=0)
     values, vectors = np.linalg.eigh(spread)
@@ -189,9 +185,7 @@ def read_pictures_of(item: Item, reader: SceneReader) -> Item:
 def fit_network(
     material: Material, plan: I3DPlan, faces: FloatArray, parts: tuple[list[Item], list[Item]], seed: int
 ) -> FSENet:
-    """Train a network on sequences whose faces are projected by `faces` (m, 256); some sequences are shifted as a
-    whole.
-    """
+    """Train a network on sequences with faces projected by `faces` (m, 256); some are shifted as a whole."""
     items, held_out = (read_faces_of(part, faces) for part in parts)
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}-{plan.axes}"
     folder = material.run / f"fsenet-i3d-{len(faces)}-{stamp}-{seed}"

@@ -38,8 +38,9 @@ class Portrait:
 
 
 def read_portraits(data: Path, *, held_out: bool, seed: int) -> list[Portrait]:
-    """Faces of training people, or of held-out ones, the same number of each sentiment from every source. If a source
-    has too few of a sentiment, they are repeated.
+    """Faces of training people, or of held-out ones, the same number of each sentiment from every source.
+
+    If a source has too few of a sentiment, they are repeated.
     """
     rng = np.random.default_rng(seed)
     found: list[Portrait] = []

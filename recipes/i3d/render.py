@@ -20,8 +20,9 @@ Snippet = NDArray[np.uint8]
 
 
 def film_person(rng: Generator, portrait: Picture, backdrop: Picture | None) -> Snippet:
-    """A snippet (16, 224, 224, 3) of a portrait: a full close-up, or a smaller face before `backdrop`. Size, position,
-    rotation and light drift slowly, as when somebody moves before a camera. Most mouths talk.
+    """A snippet (16, 224, 224, 3) of a portrait: a full close-up, or a smaller face before `backdrop`.
+
+    Size, position, rotation and light drift slowly, as when somebody moves before a camera. Most mouths talk.
     """
     size = (_FACE_SIDE, _FACE_SIDE)
     face = np.asarray(cv2.resize(portrait, size, interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -1,4 +1,4 @@
-"""I3D features of the content of composed sequences, computed once: real clips, rendered portraits, rendered scenery."""
+"""I3D features for composed sequences, computed once: real clips, rendered portraits, rendered scenery."""
 
 from __future__ import annotations
 
@@ -115,8 +115,10 @@ def clip_features(folder: Path, extractor: Extractor, store: Path) -> dict[str, 
 def open_scenes(
     data: Path, pictures: Path, run: Path, config: RuntimeConfig, *, held_out: bool, seed: int
 ) -> SceneBank:
-    """Features of all content of training sequences (or held-out ones), computed by the I3D of `VISUAL`. `pictures` is
-    the folder of unpacked pictures without people. Raises `weights_missing` if the weights were not fetched.
+    """Features of all content of training sequences (or held-out ones), computed by the I3D of `VISUAL`.
+
+    `pictures` is the folder of unpacked pictures without people. Raises `weights_missing` if the weights were not
+    fetched.
     """
     spec = ModelSpec(name="scenes", version="0", visual=VISUAL, audio=None, face=None)
     extractor = load_extractor(spec, config)

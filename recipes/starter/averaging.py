@@ -51,6 +51,7 @@ class Schedule:
 
 class AveragedRun(Generic[Net]):
     """Network, average, optimiser and step, as stored in `folder`/checkpoint.pt; an unfinished run is resumed.
+
     `identity` names the training: a checkpoint of another one raises `ValueError`. `average` starts as `net`.
     """
 

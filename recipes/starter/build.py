@@ -57,9 +57,10 @@ HELD_OUT_SEED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Amounts of data; the defaults build the shipped package. `everyday` has one number per pair of networks. Each
-    pair is trained on `rounds` times the sequences of `train` and `rounds` times its number of everyday sequences. Each
-    round has new sequences.
+    """Amounts of data; the defaults build the shipped package.
+
+    `everyday` has one number per pair of networks. Each pair is trained on `rounds` times the sequences of `train` and
+    `rounds` times its number of everyday sequences. Each round has new sequences.
     """
 
     train: dict[str, int] = field(default_factory=lambda: {"joined": 260, "acted": 220, "composed": 180})
@@ -100,8 +101,9 @@ def make_held_out(material: Material, plan: Plan, hearing: nn.Module, seed: int)
 
 
 def make_training(material: Material, counts: dict[str, int], rounds: int, seed: int) -> list[Item]:
-    """Training sequences, `rounds` times `counts` of each kind, with face embeddings and encoded sound. Half of the
-    sound is encoded by a network that was not trained on these voices.
+    """Training sequences, `rounds` times `counts` of each kind, with face embeddings and encoded sound.
+
+    Half of the sound is encoded by a network that was not trained on these voices.
     """
     folds = [open_sources(material, held_out=False, seed=seed, fold=fold) for fold in range(FOLDS)]
     return [
@@ -114,9 +116,7 @@ def make_training(material: Material, counts: dict[str, int], rounds: int, seed:
 def fit_network(
     material: Material, plan: Plan, faces: FloatArray, parts: tuple[list[Item], list[Item]], seed: int
 ) -> FSENet:
-    """Train a network on sequences whose faces are projected by `faces` (m, 256); some sequences are shifted as a
-    whole.
-    """
+    """Train a network on sequences with faces projected by `faces` (m, 256); some are shifted as a whole."""
     items, held_out = (read_faces_of(part, faces) for part in parts)
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}"
     folder = material.run / f"fsenet-{len(faces)}-{stamp}-{seed}"
@@ -124,7 +124,7 @@ def fit_network(
 
 
 def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int) -> Ensemble:
-    """Train an ensemble of pairs: one network of each pair sees the face reading, the other the whole face embedding."""
+    """Train an ensemble of pairs: one network of a pair sees the face reading, the other the face embedding."""
     whole, read = np.eye(EMBEDDING, dtype=np.float32), face_reading(material.expression)
     networks = []
     for pair, everyday in enumerate(plan.everyday):

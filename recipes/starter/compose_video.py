@@ -291,7 +291,7 @@ def _speech(
 
 
 def _choose_takes(rng: np.random.Generator, takes: Sequence[tuple[Path, str, int]], count: int) -> list[Take]:
-    """Choose clips of one actor, or of all; most clips with sentiment are followed by a neutral one."""
+    """Choose clips of one actor, or of all; a sentiment is sometimes repeated."""
     actors = sorted({actor for _, actor, _ in takes})
     cast = {str(rng.choice(actors))} if rng.random() < 0.6 else set(actors)
     chosen: list[Take] = []

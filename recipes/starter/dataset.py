@@ -56,8 +56,9 @@ _AUDIO_BATCH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Paths: the data folder, the run folder with its caches, the expression network. `unseen` are the held-out actors
-    of `javanese_av`.
+    """Paths: the data folder, the run folder with its caches, the expression network.
+
+    `unseen` are the held-out actors of `javanese_av`.
     """
 
     data: Path
@@ -146,8 +147,9 @@ def make_items(
     spoil: bool,
     paint: Paint | None = None,
 ) -> list[Item]:
-    """Sequences of each kind, 20-90 s long, some of 4-14 s; item i of a kind depends only on the seed and i. With
-    several sources, one per fold of voices, `fold_of` chooses the source of an item. Without `paint` items have no
+    """Sequences of each kind, 20-90 s long, some of 4-14 s; item i of a kind depends only on the seed and i.
+
+    With several sources, one per fold of voices, `fold_of` chooses the source of an item. Without `paint` items have no
     visual stream.
     """
     banks = [sources] if isinstance(sources, Sources) else sources
@@ -172,8 +174,10 @@ def fold_of(name: str) -> int:
 
 
 def read_sound_of(items: list[Item], material: Material, *, seed: int) -> list[Item]:
-    """Training items with encoded sound (T, n). Voices are encoded half of the time by a network that was not trained
-    on them. Sound events always come from the served encoder, because half of the sounds are new to it anyway.
+    """Training items with encoded sound (T, n).
+
+    Voices are encoded half of the time by a network that was not trained on them. Sound events always come from the
+    served encoder, because half of the sounds are new to it anyway.
     """
     path = material.hearing
     known = embed_sound(items, load_voice_reader(path), material.store(path))
@@ -201,8 +205,9 @@ def read_faces_of(items: list[Item], reading: FloatArray) -> list[Item]:
 
 
 def embed_sound(items: list[Item], encoder: nn.Module, cache: Path | None = None) -> list[Item]:
-    """Items whose log-mels (T, 32, 60) are replaced by the encoder's output (T, n). `cache` is a folder for this
-    encoder; each file in it belongs to one set of items.
+    """Items whose log-mels (T, 32, 60) are replaced by the encoder's output (T, n).
+
+    `cache` is a folder for this encoder; each file in it belongs to one set of items.
     """
     store = cache / f"{sound_digest(items)}.npz" if cache else None
 

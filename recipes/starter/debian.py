@@ -9,8 +9,9 @@ from recipes.starter.unpacking import fetch, unpack_once
 
 
 def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:
-    """`folder/name` with the package's files; it is fetched and unpacked first if it is missing. Raises ValueError if
-    the fetched file has another digest than the recipe states.
+    """`folder/name` with the package's files; it is fetched and unpacked first if it is missing.
+
+    Raises ValueError if the fetched file has another digest than the recipe states.
     """
 
     def unpack(unfinished: Path) -> None:

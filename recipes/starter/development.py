@@ -58,8 +58,9 @@ class LabelledClip:
 
 
 def half_of(name: str) -> Half:
-    """The half that a source (or an untrimmed video) belongs to, decided by a digest. Only the development half may be
-    used to choose, fit or calibrate anything; the other half is for checking.
+    """The half that a source (or an untrimmed video) belongs to, decided by a digest.
+
+    Only the development half may be used to choose, fit or calibrate anything; the other half is for checking.
     """
     return HALVES[int(hashlib.sha256(f"{SALT}{name}".encode()).hexdigest(), 16) % 2]
 
@@ -71,8 +72,10 @@ def read_labels(file: Path) -> list[LabelledClip]:
 
 
 def read_development(data: Path, cache: Path, models: Path, hearing: nn.Module) -> list[Item]:
-    """The sure clips of the development half as items, with face embeddings and encoded sound. One segment covers the
-    whole clip if it has a sentiment. `models` holds the face extractors. Features are stored in `cache`.
+    """The sure clips of the development half as items, with face embeddings and encoded sound.
+
+    One segment covers the whole clip if it has a sentiment. `models` holds the face extractors. Features are stored in
+    `cache`.
     """
     return embed_sound(extract_development(data, cache, _extractor(models)), hearing)
 

@@ -101,9 +101,7 @@ def _loop(
 
 
 def _talk(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
-    """Calm speech of one or two people with pauses: recordings of calm speech or, less often, acted neutral or lively
-    speech.
-    """
+    """Speech of one or two people with pauses: recorded calm or, less often, acted neutral or lively speech."""
     acted = 0.2 if sources.sounds.has("calm") else 1.0
     owner = sources.sounds.label(rng, "calm") if acted < 1 else ""
     time = start + float(rng.uniform(0, 1.5))

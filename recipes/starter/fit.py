@@ -57,7 +57,7 @@ RECIPE = TrainConfig(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A trained starter (audio encoder inside), its calibration, threshold and cross-validated ECE."""
+    """A trained starter (it contains the audio encoder), its calibration, threshold and cross-validated ECE."""
 
     network: Ensemble
     calibration: Calibration
@@ -74,8 +74,10 @@ def fit(
     supervision: Supervision = "full",
     recipe: TrainConfig = RECIPE,
 ) -> TrainResult:
-    """Train on sequences of readings, whose sizes the network takes. The recipe validates at its end only: with a rate
-    that falls to zero the last epoch is the best calibrated, and choosing among noisy early ones by mAP lost 10 points.
+    """Train on encoded sequences; the network takes their sizes.
+
+    The recipe validates only at its end: with a learning rate that falls to zero the last epoch is the best calibrated,
+    and selecting noisy earlier epochs by mAP cost 10 points.
     """
     features = items[0].features
     sizes = {
@@ -90,7 +92,7 @@ def fit(
 
 
 def make_ensemble(networks: Sequence[tuple[FSENet, FloatArray]]) -> Ensemble:
-    """Networks as one on sound read (T, n) and face embeddings (T, 256), which each has read in its way (m, 256)."""
+    """Join networks to one on encoded sound (T, n) and face embeddings (T, 256); each has its own projection (m, 256)."""
     members = [
         Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
         for net, faces in networks
@@ -99,8 +101,9 @@ def make_ensemble(networks: Sequence[tuple[FSENet, FloatArray]]) -> Ensemble:
 
 
 def finish(ensemble: Ensemble, hearing: nn.Module, held_out: Sequence[Item], clips: Sequence[Item]) -> Fitted:
-    """Calibrate on held-out sequences and real clips (sound read in both), choose the default threshold there, and put
-    what reads the sound into the network.
+    """Calibrate, choose the default threshold, and put the audio encoder into the network.
+
+    Calibration and threshold use held-out sequences and real clips, both with encoded sound.
     """
     scores, clip_scores = score_items(ensemble, held_out), score_items(ensemble, clips)
     calibration, error = calibrate(held_out, scores, clips, clip_scores)
@@ -116,12 +119,12 @@ def finish(ensemble: Ensemble, hearing: nn.Module, held_out: Sequence[Item], cli
 
 
 def starter_spec(face: FaceStream) -> ModelSpec:
-    """The starter's spec, but for its threshold."""
+    """The starter's spec without its threshold."""
     return ModelSpec(name=NAME, version=VERSION, visual=None, audio=AUDIO, face=face)
 
 
 def write_package(fitted: Fitted, spec: ModelSpec, out: Path) -> ModelSpec:
-    """Write `fsenet.onnx`, `spec.json` and `calibration.json`; the graph is checked before it appears."""
+    """Write `fsenet.onnx`, `spec.json` and `calibration.json`; the graph is checked before it is moved into place."""
     spec = replace(spec, confidence_threshold=fitted.threshold)
     worst = export_onnx(fitted.network, spec, out / "fsenet.onnx")
     (out / "spec.json").write_text(spec.to_json() + "\n")

@@ -1,8 +1,8 @@
 """Start a training from a shipped ONNX file, whose batch norms the export has folded into the convolutions.
 
-A folded convolution computes `conv(x) + bias`. The net gets its batch norm back: first as that bias alone, then, from
-what real input makes the convolution put out, as mean, variance, scale and shift that together compute the same.
-Without the second step, training would normalise every layer to unit variance and lose what the weights know.
+A folded convolution computes `conv(x) + bias`. The network gets its batch norm back: first as that bias alone, then as
+mean, variance, scale and shift that together compute the same. Mean and variance are measured on real input. Without
+the second step, training would normalize every layer to unit variance and lose the trained weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 def load_folded(net: nn.Module, network: Path, batches: Iterable[Tensor]) -> list[str]:
     """Fill `net` from the initializers of `network`; `batches` are inputs that look like the training's.
 
-    Parameters that the file has not, such as a new head, keep their values. Returns their names.
+    Parameters that are not in the file, such as a new head, keep their values. Returns their names.
 
     Raises:
-        ValueError: the file has fewer folded convolutions than the net, or one of another shape.
+        ValueError: the file has fewer folded convolutions than the network, or one of another shape.
     """
     held = {
         i.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(i)))
@@ -40,7 +40,7 @@ def load_folded(net: nn.Module, network: Path, batches: Iterable[Tensor]) -> lis
 
 
 def _folded_pairs(net: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution without a bias and the batch norm behind it, in the order of the modules."""
+    """Each convolution without a bias and the batch norm after it, in the order of the modules."""
     waiting: nn.Conv2d | None = None
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.bias is None:
@@ -61,7 +61,7 @@ def _fill(conv: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -
 
 
 def _fill_named(net: nn.Module, held: dict[str, Tensor], done: set[int]) -> list[str]:
-    """Copy what the file holds by name, whatever comes before the name there; returns the names it has not."""
+    """Copy parameters by name, ignoring prefixes in the file; returns the missing names."""
     own = {
         f"{path}.{name}": value
         for path, module in net.named_modules()

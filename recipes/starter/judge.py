@@ -1,4 +1,4 @@
-"""How good a starter is on sequences whose truth is known, and what its scores are worth as probabilities."""
+"""Evaluation of a starter on sequences with known ground truth, and the calibration of its scores."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ Truth = Mapping[str, Sequence[GroundTruthSegment]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """mAP (mean over tIoU 0.1:0.3) of all proposals; at a threshold: share of time labelled right, share of
-    neutral time marked, mAP of what is shown. All in [0, 1].
+    """mAP (mean over tIoU 0.1:0.3) of all proposals; at a threshold: share of time labelled right, share of neutral
+    time marked, mAP of the shown segments.
+
+    All are in [0, 1].
     """
 
     proposals_map: float
@@ -59,7 +61,7 @@ def mean_average_precision(truth: Truth, found: Mapping[str, Sequence[Proposal]]
 
 
 def judge(items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float) -> Judgement:
-    """Everything about one set of scores at one threshold."""
+    """All metrics of one set of scores at one threshold."""
     truth = truth_of(items)
     shown = {
         name: select_segments(found, SNIPPET, threshold=threshold, calibration=calibration)
@@ -76,7 +78,7 @@ def judge(items: Sequence[Item], scores: Scores, calibration: Calibration, thres
 
 
 def proposals_map(items: Sequence[Item], scores: Scores) -> float:
-    """The benchmark's average mAP@0.1:0.3 of all that serving proposes."""
+    """The benchmark's average mAP@0.1:0.3 of all proposals of serving."""
     found = {name: serving_proposals(s.scores, s.saliency, SNIPPET) for name, s in scores.items()}
     return mean_average_precision(truth_of(items), found)
 
@@ -108,7 +110,7 @@ def timeline(segments: Sequence[Segment] | Sequence[GroundTruthSegment], length:
 def outcomes(
     items: Sequence[Item], scores: Scores
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Score, right or not, and item number of every segment that would be shown at threshold 0, each (N,)."""
+    """Score, correctness and item number of every segment at threshold 0, each (N,)."""
     rows = []
     for number, item in enumerate(items):
         truth = truth_of([item])[item.name]
@@ -119,7 +121,9 @@ def outcomes(
 
 
 def clip_outcomes(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same of clips with one label: a segment is right if the clip has its sentiment. Score, right or not, (N,)."""
+    """Score and correctness (N,) of the segments of clips with one label: a segment is right if the clip has its
+    sentiment.
+    """
     rows = [
         (segment.confidence, float(segment.label in {truth.label for truth in truth_of([clip])[clip.name]}))
         for clip in clips
@@ -130,7 +134,7 @@ def clip_outcomes(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.flo
 
 
 def clip_evidence(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What real clips add to a calibration: their outcomes, `_CLIP_WEIGHT` times each."""
+    """The outcomes of real clips for a calibration, each repeated `_CLIP_WEIGHT` times."""
     score, right = clip_outcomes(clips, scores)
     return np.tile(score, _CLIP_WEIGHT), np.tile(right, _CLIP_WEIGHT)
 
@@ -138,10 +142,10 @@ def clip_evidence(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.flo
 def calibrate(
     items: Sequence[Item], scores: Scores, clips: Sequence[Item], clip_scores: Scores
 ) -> tuple[Calibration, float]:
-    """The method with the smaller error over two halves of the sequences, fitted on these and on real clips.
+    """Choose the method with the smaller cross-fitted error, and fit it on sequences and real clips.
 
-    Real clips are few, so each counts several times. The error is the sequences', each half under the
-    calibration of the other half and of the clips.
+    There are few real clips, so each counts several times. The error is that of the sequences: each half is calibrated
+    by the other half and the clips.
     """
     score, right, owner = outcomes(items, scores)
     more = clip_evidence(clips, clip_scores)
@@ -161,7 +165,7 @@ def crossed_probabilities(
     method: Method,
     more: tuple[NDArray[np.float64], ...],
 ) -> NDArray[np.float64]:
-    """Each half of the videos under the calibration that was fitted on the other half and on `more`."""
+    """Probabilities of each half of the videos, calibrated on the other half and on `more`."""
     probabilities = np.zeros_like(score)
     for half in (0, 1):
         held = owner % 2 == half
@@ -180,7 +184,8 @@ def pick_threshold(
     *,
     most_marked: Mapping[str, float],
 ) -> float:
-    """The threshold with the best sum of time labelled right and mAP of what is shown, of those that mark little.
+    """The threshold with the best sum of time labelled right and mAP of shown segments, among those that mark little
+    neutral time.
 
     `most_marked` is the share of neutral time that may be marked, by kind of sequence; "clips" are the real ones.
     """
@@ -213,7 +218,7 @@ def neutral_marked(
 
 
 def by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
-    """Items by their name without its number."""
+    """Items grouped by their name without its number."""
     kinds: dict[str, list[Item]] = {}
     for item in items:
         kinds.setdefault(item.name.rstrip("0123456789"), []).append(item)

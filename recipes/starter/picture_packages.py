@@ -32,7 +32,7 @@ PACKAGES = {
 def unpack_all(folder: Path) -> Path:
     """Fetch and unpack into `folder` whatever is missing there; returns `folder`.
 
-    Raises ValueError where a fetched file is not the one that the recipe was made with.
+    Raises ValueError if a fetched file has another digest than the recipe states.
     """
     for package, digest in PACKAGES.items():
         name, _, version = package.partition("=")

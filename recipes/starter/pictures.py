@@ -1,7 +1,7 @@
-"""Pictures without people: what a face detector and an expression net must learn to leave alone.
+"""Pictures without people, in which a face detector and an expression network must find no face.
 
 Photographs, clip art and game art come from Debian packages (`picture_packages.py`); word cards, screens, test
-patterns and charts are drawn here. Everything is RGB, its longer side at most `LONG_SIDE`.
+patterns and charts are drawn here. Everything is RGB; the longer side is at most `LONG_SIDE`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _WORDS = tuple(
 
 
 def read_pictures(folder: Path) -> list[Picture]:
-    """Every picture below `folder`, where the packages are unpacked, but for those that may show a face."""
+    """Read every picture below `folder`, where the packages are unpacked, except those that may show a face."""
     files = sorted(
         p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and "/doc/" not in str(p)
     )
@@ -78,7 +78,7 @@ def _may_show_a_face(path: str) -> bool:
 
 
 def _decode(data: bytes) -> Picture | None:
-    """RGB, shrunk; what is transparent becomes grey. None for what is too small to be of use."""
+    """Decode and shrink to RGB; transparent areas become grey. None if the picture is too small."""
     coded: Picture = np.frombuffer(data, np.uint8)
     image = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
     if image is None or min(image.shape[:2]) < _SMALLEST or image.dtype != np.uint8:
@@ -181,7 +181,7 @@ def _page(rng: Generator, typefaces: list[Path], height: int, width: int) -> Pic
 
 
 def _pattern(rng: Generator, height: int, width: int) -> Picture:
-    """Bars, checks, rings or noise, as test signals and broken sources show them."""
+    """Bars, checks, rings or noise, as in test signals and broken sources."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     kind, period = int(rng.integers(4)), float(rng.uniform(8, 120))
     if kind == 0:
@@ -235,7 +235,7 @@ def _chart(rng: Generator, height: int, width: int) -> Picture:
 
 
 def _shapes(rng: Generator, height: int, width: int) -> Picture:
-    """Ovals with dark spots, wheels, windows and boxes: round things that are no heads."""
+    """Ovals with dark spots, wheels, windows and boxes, which resemble heads."""
     image = _ground(rng, height, width)
     for _ in range(int(rng.integers(2, 12))):
         centre = int(rng.uniform(0, width)), int(rng.uniform(0, height))

@@ -1,4 +1,4 @@
-"""The two plots of a model card: how far stated confidence can be trusted, and what an answer looks like."""
+"""The two plots of a model card: the reliability of confidence, and an example of a result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLOURS = {NEGATIVE: "#c0392b", POSITIVE: "#27843b"}
 
 
 def plot_reliability(confidence: NDArray[np.float64], right: NDArray[np.float64], path: Path) -> None:
-    """Share right (N,) against stated confidence (N,), in equal-width bins with their sizes."""
+    """Plot the share of right segments (N,) against their confidence (N,), in equal-width bins with their sizes."""
     figure, axes = _figure(4.2, 3.6)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
@@ -37,7 +37,7 @@ def plot_reliability(confidence: NDArray[np.float64], right: NDArray[np.float64]
 
 
 def plot_timeline(item: Item, scores: FrameScores, shown: Sequence[Segment], path: Path) -> None:
-    """Fused curves of one sequence, its true segments above and the shown ones below."""
+    """Plot the fused curves of one sequence with its true segments above and the found ones below."""
     figure, axes = _figure(8, 2.6)
     curves = fuse(scores.scores, scores.saliency)
     seconds = (np.arange(len(curves)) + 0.5) * SNIPPET

@@ -1,7 +1,7 @@
-"""Untrimmed training sequences with known truth, at the level of features; `everyday` has a module of its own.
+"""Untrimmed training sequences of features with known ground truth. Kinds (`everyday` has its own module):
 
 * joined: real clips of `javanese_av`, face and voice in sync, cut together;
-* acted: still faces and utterances cut together clip by clip, as a film of short scenes;
+* acted: still faces and utterances, cut together like a film of short scenes;
 * composed: a timeline with TSL300's statistics, in which expressions rise and fall.
 
 A draft holds two face samples and 32 sound frames per snippet; `finish` makes a training item of it.
@@ -34,11 +34,13 @@ from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
 NO_VOICE, LIVELY = -2, IGNORED
 DUBBED = 0.15
-"""Share of training clips with another clip's voice: the encoder is too often right about voices it has heard."""
+"""Share of training clips dubbed with another clip's voice, because the encoder is too accurate on voices of its own
+training.
+"""
 
 
 def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
-    """Real clips cut together: one actor, or a few; neutral ones, silences and empty shots between."""
+    """Real clips of one or a few actors, with neutral clips, silences and empty shots between them."""
     draft = Draft.empty(seconds)
     actors = sorted({clip.actor for clip in sources.clips})
     cast = rng.permutation(actors)[: 1 if rng.random() < 0.6 else 3]
@@ -62,7 +64,7 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
 
 
 def acted(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
-    """Scenes of one utterance each, hard cuts between; the face shows one expression per scene."""
+    """Scenes of one utterance each with hard cuts; the face shows one expression per scene."""
     draft = Draft.empty(seconds)
     person, speaker = Person(rng, sources), int(rng.integers(len(sources.voices.speakers)))
     time, label, calm = 0.0, NON_SENTIMENT, _calmness(rng)
@@ -105,7 +107,7 @@ def composed(rng: np.random.Generator, sources: Sources, seconds: float) -> Draf
 
 
 def finish(rng: np.random.Generator, name: str, draft: Draft, sources: Sources, *, spoil: bool) -> Item:
-    """A draft as a training item: surroundings of the sound, lost streams (`spoil`), points, snippets."""
+    """Make a training item of a draft: background sound, missing streams (with `spoil`), points, snippets."""
     power = channel(rng, draft.power, _surroundings(rng, sources))
     audio, present = normalize_level(to_log_mel(power).reshape(-1, FRAMES, MELS))
     seen = draft.seen.copy()
@@ -131,17 +133,17 @@ def finish(rng: np.random.Generator, name: str, draft: Draft, sources: Sources, 
 
 
 def _surroundings(rng: np.random.Generator, sources: Sources) -> FloatArray:
-    """Mel power (frames, 60) of what may lie under a whole recording: real music or noise, or drawn noise."""
+    """Mel power (frames, 60) of the background of a whole recording: real music or noise, or synthetic noise."""
     return sources.sound(rng, str(rng.choice(("music", "noise", "drawn"))))
 
 
 def _calmness(rng: np.random.Generator) -> float:
-    """Share of neutral clips in a sequence: a sixth of the sequences are almost, or wholly, neutral."""
+    """Share of neutral clips in a sequence: a sixth of the sequences are almost or completely neutral."""
     return float(rng.uniform(0.85, 1.0)) if rng.random() < 1 / 6 else float(rng.uniform(0.35, 0.65))
 
 
 def _next_label(rng: np.random.Generator, label: int, calm: float) -> int:
-    """Sentiment of the next clip: the same again now and then, else neutral with probability `calm`."""
+    """Sentiment of the next clip: sometimes the same again, otherwise neutral with probability `calm`."""
     if label != NON_SENTIMENT and rng.random() < 0.25 * (1 - calm):
         return label
     if rng.random() < calm:
@@ -150,11 +152,12 @@ def _next_label(rng: np.random.Generator, label: int, calm: float) -> int:
 
 
 def _signals(rng: np.random.Generator, label: int) -> tuple[int | None, int]:
-    """What face and voice show in a stretch of this sentiment; None: no face, NO_VOICE: silence.
+    """What face and voice show in a segment of this sentiment; None: no face, NO_VOICE: silence.
 
-    Of sentiment: both 70 %, the face alone 17 %, the voice alone 8 % (a neutral face beside it only where the voice
-    is negative), in conflict 5 %, where the face counts. Beside a neutral face a voice may be LIVELY
-    (surprised): acted neutral speech is flat, and the network must not take all other speech for joy.
+    In segments with sentiment both show it (70 %), the face alone (17 %), the voice alone (8 %; with a neutral face
+    only if the voice is negative), or they contradict each other (5 %), and then the face counts. With a neutral face a
+    voice may be LIVELY (surprised): acted neutral speech is flat, and the network must not take all other speech for
+    joy.
     """
     draw = rng.random()
     if label == NON_SENTIMENT:
@@ -175,7 +178,7 @@ def _clip_seconds(sources: Sources, chosen: int) -> float:
 
 
 def _dub(rng: np.random.Generator, sources: Sources, chosen: int) -> int:
-    """The clip that is heard while `chosen` is seen: itself, or now and then another one of the same actor."""
+    """The clip whose sound accompanies `chosen`: itself, or sometimes another one of the same actor."""
     if not sources.disguise or rng.random() >= DUBBED:
         return chosen
     clip = sources.clips[chosen]
@@ -215,7 +218,7 @@ def _show_clip(
 
 
 def _mark(draft: Draft, start: float, end: float, label: int) -> None:
-    """Note the truth; neighbours of the same sentiment without a pause between are one segment."""
+    """Record the ground truth; adjacent clips of the same sentiment without a pause form one segment."""
     end = min(end, draft.snippets * SNIPPET)
     if label == NON_SENTIMENT or end <= start:
         return
@@ -229,7 +232,7 @@ def _mark(draft: Draft, start: float, end: float, label: int) -> None:
 def _scene_length(
     rng: np.random.Generator, draft: Draft, sources: Sources, speaker: int, label: int, start: float
 ) -> float:
-    """Say one utterance at `start` and return how long the scene is, in seconds."""
+    """Add one utterance at `start`; returns the length of the scene in seconds."""
     if label == NO_VOICE:
         return float(rng.uniform(1.5, 5))
     power = sources.voices.voice(rng, speaker, label)
@@ -246,7 +249,7 @@ def _talk_through(
     start: float,
     end: float,
 ) -> None:
-    """Utterances with pauses from `start` to `end` seconds; the last one is cut off at the end."""
+    """Add utterances with pauses from `start` to `end` seconds; the last one is cut off at the end."""
     time = start + float(rng.uniform(0, 0.8))
     while label != NO_VOICE and time < end - 0.5:
         power = sources.voices.voice(rng, speaker, label)[: int((end - time) / SOUND_STEP)]
@@ -262,7 +265,7 @@ def _stretches(spans: list[Span], length: float) -> list[tuple[float, float, int
 
 
 def _lose_streams(rng: np.random.Generator, seen: BoolArray, present: BoolArray) -> None:
-    """Whole streams and long stretches go missing, never both streams of the whole sequence."""
+    """Remove whole streams and long stretches, but never both streams of the whole sequence."""
     draw = rng.random()
     if draw < 0.15:
         present[:] = False
@@ -275,7 +278,7 @@ def _lose_streams(rng: np.random.Generator, seen: BoolArray, present: BoolArray)
 
 
 def _average(face: FloatArray, seen: BoolArray) -> tuple[FloatArray, BoolArray]:
-    """Mean embedding of a snippet's seen samples (T, 256), and whether there is one (T,)."""
+    """Mean embedding of each snippet's face samples (T, 256), and whether there are any (T,)."""
     weights = seen.reshape(-1, FACES).astype(np.float32)
     total = (face.reshape(-1, FACES, EMBEDDING) * weights[..., None]).sum(1)
     return total / np.maximum(weights.sum(1), 1)[:, None], np.asarray(weights.any(1), np.bool_)

@@ -1,7 +1,7 @@
-"""Sounds for everyday sequences, by what they are: music, noise, calm people, laughter, crying, screams.
+"""Sounds for everyday sequences by kind: music, noise, calm people, laughter, crying, screams.
 
-Of what the audio encoder has not heard, half goes into training sequences and is drawn half of the time, so that the
-network learns how much the encoder is worth on new sounds; the other half is for held-out sequences.
+Half of the sounds that the audio encoder was not trained on go into training sequences and are drawn half of the time,
+so that the network learns how reliable the encoder is on new sounds. The other half is for held-out sequences.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from recipes.starter.voices.voice_bank import to_power
 from sentiloc.model.segments import FloatArray
 
 UNCLEAR = frozenset({"children_playing", "applause"})
-"""Labels that may hold anything, or whose sentiment nobody stated: left out."""
+"""Labels that are left out, because they may contain anything or have no stated sentiment."""
 _LOUD = 0.9
 
 Takes = Mapping[str, Mapping[str, Sequence[int]]]
-"""Takes by kind and label; of calm speech the label is who speaks."""
+"""Takes by kind and label; the label of calm speech is the speaker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """Takes of a bank: `heard` ones, which the encoder was trained on (none in a held-out shelf), and `new` ones."""
+    """Takes of a bank: `heard` ones are from the encoder's training (none in a held-out shelf), `new` ones are not."""
 
     bank: SoundBank
     heard: Takes
@@ -39,16 +39,16 @@ class Shelf:
         return bool(self.new.get(kind) or self.heard.get(kind))
 
     def without(self, *kinds: str) -> Shelf:
-        """The same without some kinds; ablations use it."""
+        """A copy without some kinds, for ablations."""
         new, heard = ({k: v for k, v in part.items() if k not in kinds} for part in (self.new, self.heard))
         return Shelf(bank=self.bank, new=new, heard=heard)
 
     def power(self, rng: np.random.Generator, kind: str) -> FloatArray:
-        """Mel power (frames, 60) of a take of a kind, every label as often, at the usual level."""
+        """Mel power (frames, 60) of a random take of a kind at the usual level; each label has the same probability."""
         return self.of(rng, kind, self.label(rng, kind))
 
     def label(self, rng: np.random.Generator, kind: str) -> str:
-        """One label of a kind, or somebody who speaks calmly."""
+        """A random label of a kind; for calm speech, a speaker."""
         shelves = [shelf[kind] for shelf in (self.new, self.heard) if shelf.get(kind)]
         return str(rng.choice(sorted(shelves[int(rng.integers(len(shelves)))])))
 
@@ -67,7 +67,7 @@ def open_shelf(bank: SoundBank, *, held_out: bool) -> Shelf:
 
 
 def usual_level(power: FloatArray) -> FloatArray:
-    """Mel power (frames, 60) with loud frames of a mean band power of one; silence stays silence."""
+    """Mel power (frames, 60), scaled so that loud frames have a mean band power of one; silence is unchanged."""
     loud = float(np.quantile(power.mean(1), _LOUD)) if len(power) else 0.0
     return power / np.float32(loud) if loud > 0 else power
 
@@ -77,7 +77,7 @@ def _recording(bank: SoundBank, take: int) -> Recording:
 
 
 def _kept_back(recording: Recording) -> bool:
-    """Whether a sound that the encoder has not heard is for held-out sequences: by a digest of its owner."""
+    """Whether a sound outside the encoder's training is for held-out sequences, decided by a digest of its owner."""
     digest = hashlib.sha256(f"everyday {recording.owner}".encode()).digest()
     return digest[0] % 2 == 1
 

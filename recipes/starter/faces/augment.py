@@ -1,4 +1,4 @@
-"""Augmentation of face batches: what another camera, detector, lamp or codec would have made of a face.
+"""Augmentation of face batches: the effects of another camera, detector, lamp or codec.
 
 Tensors are `(batch, 1, side, side)` in [0, 1]. Every function draws from torch's global generator.
 """
@@ -16,9 +16,11 @@ from torch import Tensor
 MAX_TURN = math.radians(20)
 MAX_SHIFT = 0.16
 MASKED_SHARE = 0.2
-"""Faces of other sources that are cut to an outline as well, so that a black border says nothing."""
+"""Share of faces of other sources that are also cut to an outline, so that a black border carries no information."""
 BLACK_SHARE = 0.4
-"""Cut-out faces that stay on black; the others get a grey, a shade or a piece of another picture around them."""
+"""Share of cut-out faces that stay on black; the others get grey, a gradient or a part of another picture as
+background.
+"""
 
 
 def augment(faces: Tensor, side: int) -> Tensor:
@@ -33,8 +35,10 @@ def augment(faces: Tensor, side: int) -> Tensor:
 
 
 def remask(faces: Tensor, masked: Tensor, outlines: Tensor) -> Tensor:
-    """Give faces `(batch, 1, side, side)` that are cut out on black, `masked` `(batch,)`, other surroundings, and cut
-    some of the others with outlines `(m, side, side)` of faces, so that the cut does not give the source away.
+    """Give cut-out faces other surroundings, and cut out some other faces, so that the cut does not reveal the source.
+
+    `faces` are `(batch, 1, side, side)`, `masked` `(batch,)` tells which are cut out on black, and the outlines are
+    `(m, side, side)`.
     """
     count, side = len(faces), faces.shape[-1]
     cut = ~masked & (torch.rand(count) < MASKED_SHARE)
@@ -51,7 +55,9 @@ def remask(faces: Tensor, masked: Tensor, outlines: Tensor) -> Tensor:
 
 
 def own_outline(faces: Tensor) -> Tensor:
-    """Where faces `(batch, 1, side, side)` on black show skin: not black, small holes closed."""
+    """The pixels where faces `(batch, 1, side, side)` on black show skin: those that are not black, with small holes
+    closed.
+    """
     shown = functional.max_pool2d((faces > 0.03).float(), 5, 1, 2)
     return (-functional.max_pool2d(-shown, 5, 1, 2)) > 0.5
 
@@ -85,7 +91,7 @@ def move(faces: Tensor, side: int) -> Tensor:
 
 
 def lower_resolution(faces: Tensor) -> Tensor:
-    """A far face: shrunk to between a third and four fifths of its side, and enlarged again."""
+    """Simulate a distant face: shrink to between a third and four fifths of the side, then enlarge."""
     side = faces.shape[-1]
     small = int(torch.randint(side // 3, side * 4 // 5, ()))
     shrunk = functional.interpolate(faces, size=(small, small), mode="area")
@@ -102,7 +108,7 @@ def blur(faces: Tensor) -> Tensor:
 
 
 def relight(faces: Tensor) -> Tensor:
-    """Gamma, contrast, brightness, and a lamp from one side, each face its own."""
+    """Change gamma, contrast and brightness, and add a lamp from one side, for each face separately."""
     count, side = len(faces), faces.shape[-1]
     gamma = torch.exp((torch.randn(count) * 0.2).clamp(-0.6, 0.6)).view(-1, 1, 1, 1)
     contrast = torch.exp((torch.randn(count) * 0.15).clamp(-0.5, 0.5)).view(-1, 1, 1, 1)
@@ -118,7 +124,7 @@ def relight(faces: Tensor) -> Tensor:
 
 
 def compress(faces: Tensor) -> Tensor:
-    """JPEG at quality 15 to 75, by the real encoder."""
+    """JPEG at quality 15 to 75, with a real encoder."""
     pixels = (faces[:, 0].clamp(0, 1) * 255).round().byte().numpy()
     qualities = torch.randint(15, 76, (len(faces),)).tolist()
     coded = [

@@ -1,6 +1,6 @@
-"""Expression embeddings, made once: of still faces in several appearances, and of real clips frame by frame.
+"""Expression embeddings, computed once: of still faces in several appearances, and of real clips frame by frame.
 
-A still is also made to talk: its jaw drops and a mouth opens, because a moving mouth is no smile.
+Stills are also made to talk by opening the mouth, so that a moving mouth does not count as a smile.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ JUNK = 1200
 CLEAR_SHARE = 0.6
 _GAZE = slice(11, 19)
 SPEAKING_SHAPES = np.delete(np.arange(52), [0, *range(_GAZE.start, _GAZE.stop)])
-"""Blendshapes that are read: all but the neutral one and those of gaze."""
+"""Blendshapes that are used: all except the neutral one and those of gaze."""
 _BATCH = 64
 _CROP_WIDER = 1.25
 # In the order of FER+: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt.
@@ -50,7 +50,7 @@ _SENTIMENT = np.array([NON_SENTIMENT, POSITIVE, IGNORED, NEGATIVE, NEGATIVE, NEG
 class StillBank:
     """N still faces in V appearances: embeddings (N, V, 256), sentiment (N,).
 
-    `junk` (M, 256) is what the net makes of things that are no faces: what a detector's false alarms look like.
+    `junk` (M, 256) are embeddings of things that are no faces, as a detector's false alarms are.
     """
 
     embeddings: NDArray[np.float16]
@@ -67,7 +67,7 @@ class ClipFaces:
 
 
 def open_encoder(network: Path) -> Encode:
-    """The expression net as a function; one core, because trainings share the machine."""
+    """The expression network as a function. It uses one core, because trainings run at the same time."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
@@ -84,10 +84,10 @@ def open_encoder(network: Path) -> Encode:
 
 
 def face_reading(network: Path) -> FloatArray:
-    """Rows (n, 256) that turn an embedding into what the net's own heads say of a face, but for constants.
+    """Rows (n, 256) that project an embedding to the outputs of the network's own heads, except for constants.
 
-    Logits of eight emotions, three sentiments, the blendshapes of brows, eyelids, cheeks, mouth and nose (not those
-    of gaze), and whether there is a face; heads that a net does not have are left out.
+    The outputs are the logits of eight emotions and three sentiments, the blendshapes of brows, eyelids, cheeks, mouth
+    and nose (not those of gaze), and whether there is a face. Missing heads are left out.
     """
     graph = onnx.load(str(network)).graph
     held = {
@@ -103,12 +103,12 @@ def face_reading(network: Path) -> FloatArray:
 
 
 def file_digest(path: Path) -> str:
-    """First 12 hex digits of a file's SHA-256: what a cache is keyed by."""
+    """First 12 hex digits of a file's SHA-256, used as a cache key."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def sentiment_of_faces(faces: FaceSet) -> NDArray[np.int64]:
-    """Class of each face (n,); IGNORED where annotators do not agree on one."""
+    """Class of each face (n,); IGNORED if annotators do not agree."""
     shares = np.stack(
         [faces.targets[:, c == _SENTIMENT].sum(1) for c in (NEGATIVE, POSITIVE, NON_SENTIMENT)], 1
     )
@@ -118,9 +118,9 @@ def sentiment_of_faces(faces: FaceSet) -> NDArray[np.int64]:
 def still_bank(
     read: Callable[[], tuple[FaceSet, Grey]], encode: Encode, cache: Path, *, per_class: int, seed: int
 ) -> StillBank:
-    """Embeddings of up to `per_class` clear faces of each sentiment; version 0 is the face as it is.
+    """Embeddings of up to `per_class` clear faces of each sentiment; version 0 is the unchanged face.
 
-    `read` gives the faces and pictures (n, 48, 48) of what is no face.
+    `read` returns the faces, and pictures (n, 48, 48) without a face.
     """
 
     def make() -> dict[str, Any]:
@@ -142,7 +142,7 @@ def still_bank(
 
 
 def clip_faces(clips: list[Clip], encode: Encode, cache: Path, *, seed: int) -> list[ClipFaces]:
-    """Embeddings of every sampled frame of every clip; version 0 is clean, the others each look different."""
+    """Embeddings of every sampled frame of every clip; version 0 is clean, each other version has its own augmentation."""
 
     def make() -> dict[str, Any]:
         logger.info("embedding the faces of %d clips", len(clips))
@@ -158,7 +158,7 @@ def clip_faces(clips: list[Clip], encode: Encode, cache: Path, *, seed: int) -> 
 
 
 def cached(store: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The arrays of an npz file, which is made first where it is missing."""
+    """The arrays of an npz file, which is made first if it is missing."""
     if not store.exists():
         store.parent.mkdir(parents=True, exist_ok=True)
         partial = store.with_suffix(".part.npz")
@@ -169,7 +169,9 @@ def cached(store: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def talk(face: Grey, opening: float) -> Grey:
-    """A square still face (side, side) or (side, side, 3), its jaw dropped by `opening` (0 to 1), mouth dark."""
+    """Open the mouth of a square face (side, side) or (side, side, 3): the jaw drops by `opening` (0 to 1), the mouth
+    is dark.
+    """
     side = face.shape[0]
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
     mouth, jaw = 0.74 * side, float(opening) * 0.1 * side
@@ -206,7 +208,7 @@ def _embed_clip(clip: Clip, encode: Encode, seed: int) -> FloatArray:
 
 
 def _appearance(clip: Clip, version: int, rng: np.random.Generator) -> Grey:
-    """Grey faces (seen frames, 48, 48): one lamp, camera and detector for the whole clip, and a little jitter."""
+    """Grey faces (seen frames, 48, 48): the same augmentation for the whole clip, with a little jitter."""
     look = int(rng.integers(2**31))
     wide = 1.0 if version == 0 else float(rng.uniform(1.0, 1.3))
     faces = []

@@ -1,4 +1,4 @@
-"""A sequence in the making: what is seen and heard when, before it becomes a training item."""
+"""A draft of a sequence: what is seen and heard at each time, before it becomes a training item."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ EMBEDDING = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Everything that sequences are made of; all of it from training people, or all from held-out ones.
+    """The sources of sequences, either all of training people or all of held-out ones.
 
-    `disguise` lets the few actors of the real clips look like other people; for training only.
+    `disguise` makes the few actors of the real clips look like other people; for training only.
     """
 
     clips: Sequence[Clip]
@@ -42,7 +42,7 @@ class Sources:
     disguise: bool = False
 
     def sound(self, rng: np.random.Generator, kind: str) -> FloatArray:
-        """Mel power (frames, 60) of a kind of sound; where there is none, of drawn noise or music."""
+        """Mel power (frames, 60) of a kind of sound; of synthetic noise or music if the bank has none."""
         if self.sounds.has(kind):
             return self.sounds.power(rng, kind)
         noise = self.voices.noise
@@ -53,8 +53,8 @@ class Sources:
 class Shot:
     """What the picture shows from `start` to `end` seconds; a later shot covers an earlier one.
 
-    "clip": the real clip `number`, from its beginning. "person": somebody made of stills, whose face shows `label`.
-    "scene": nobody. Nothing that draws a sequence depends on its shots, so recording them changes no sequence.
+    "clip": the real clip `number`, from its beginning. "person": a person made of stills, whose face shows `label`.
+    "scene": nobody. The drawing of a sequence does not depend on its shots, so recording them changes no sequence.
     """
 
     kind: Literal["clip", "person", "scene"]
@@ -66,7 +66,7 @@ class Shot:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """A sequence in the making: `face` (2T, 256), `seen` (2T,), sound `power` (32T, 60), true `spans`, `shots`."""
+    """A draft of a sequence: `face` (2T, 256), `seen` (2T,), sound `power` (32T, 60), true `spans`, `shots`."""
 
     face: FloatArray
     seen: BoolArray
@@ -76,7 +76,7 @@ class Draft:
 
     @classmethod
     def empty(cls, seconds: float) -> Draft:
-        """Nothing to see or hear for that long, rounded up to whole snippets."""
+        """An empty draft of `seconds`, rounded up to whole snippets."""
         snippets = max(int(np.ceil(seconds / SNIPPET - 1e-6)), 1)
         return cls(
             face=np.zeros((snippets * FACES, EMBEDDING), np.float32),
@@ -90,14 +90,14 @@ class Draft:
         return len(self.seen) // FACES
 
     def between(self, start: float, end: float) -> slice:
-        """Face samples, taken at the middle of their 0.32 s, that lie within [start, end) seconds."""
+        """Face samples within [start, end) seconds; the time of a sample is the middle of its 0.32 s."""
         first, last = np.ceil(np.array([start, end]) / FACE_STEP - 0.5).astype(int)
         return slice(max(first, 0), max(last, 0))
 
     def see_things(
         self, rng: np.random.Generator, junk: NDArray[np.float16], start: float, end: float
     ) -> None:
-        """False alarms of a face detector: one thing of `junk` (n, 256) or several, seen for a part of the time."""
+        """Add false alarms of a face detector: one or several embeddings of `junk` (n, 256), for a part of the time."""
         where = self.between(start, end)
         count = len(self.seen[where])
         things = junk[rng.integers(0, len(junk), int(rng.integers(1, 4)))].astype(np.float32)
@@ -106,12 +106,12 @@ class Draft:
         self.shots.append(Shot(kind="scene", start=start, end=end))
 
     def see_nobody(self, start: float, end: float) -> None:
-        """No face is seen from `start` to `end` seconds."""
+        """Remove faces from `start` to `end` seconds."""
         self.seen[self.between(start, end)] = False
         self.shots.append(Shot(kind="scene", start=start, end=end))
 
     def say(self, start: float, power: FloatArray) -> None:
-        """Add sound from `start` seconds on; what reaches beyond the end is lost."""
+        """Add sound from `start` seconds on; it is cut off at the end of the draft."""
         first = round(start / SOUND_STEP)
         room = self.power[first : first + len(power)]
         room += power[: len(room)]

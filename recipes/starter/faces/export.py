@@ -1,7 +1,7 @@
 """Export a trained expression net: `python -m recipes.starter.faces.export --run DIR --out DIR`.
 
-Writes `expression.onnx` (input `faces`, outputs `OUTPUTS`; any batch) and `spec.json`, after
-a check that the graph computes what the net computes.
+Writes `expression.onnx` (input `faces`, outputs `OUTPUTS`; any batch) and `spec.json`, after a check that the graph's
+outputs equal the network's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _largest_gap(served: nn.Module, path: Path) -> float:
 
 
 def spec_of(network: Path, mirror: bool) -> dict[str, Any]:
-    """What a caller must know to feed the graph; `margin` is relative to the longer side of a face box."""
+    """The graph's input specification for callers; `margin` is relative to the longer side of a face box."""
     return {
         "name": NAME,
         "version": VERSION,

@@ -1,8 +1,8 @@
 """Readers for the two face collections behind the starter's expression net.
 
-All faces become 48×48 grey. FER+ images are used whole: the longer side of the YuNet box is 0.98 of the
-image (median of 500 sampled), so a whole image looks like a crop with `CROP_MARGIN`. In `faces/expressions`
-that side is 0.84 of the picture (median of 300), so those are cut to the same margin.
+All faces become 48×48 grey. FER+ images are used whole: the longer side of the YuNet box is 0.98 of the image (median
+of 500), so a whole image is similar to a crop with `CROP_MARGIN`. In `faces/expressions` that side is 0.84 of the
+picture (median of 300), so those are cropped to the same margin.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ NAMES = {"happy": "happiness", "sad": "sadness", "angry": "anger"}
 class FaceSet:
     """Faces with soft labels: `images` uint8 `(n, 48, 48)`, `targets` float32 `(n, 8)` that sum to 1.
 
-    `clear` `(n,)` says that more than half of the annotators agree, `shares` `(n,)` are the chances to be
-    seen in an epoch.
+    `clear` `(n,)`: more than half of the annotators agree. `shares` `(n,)`: the probability to be used in an epoch.
     """
 
     images: NDArray[np.uint8]
@@ -67,7 +66,7 @@ class FaceSet:
 
 @dataclass(frozen=True, slots=True)
 class FaceSplits:
-    """`train` learns, `selection` watches the training, `report` is measured once and never chooses."""
+    """`train` is for training, `selection` for monitoring; `report` is measured once and never used for a choice."""
 
     train: FaceSet
     selection: FaceSet
@@ -78,7 +77,7 @@ def vote_targets(votes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
     """Vote counts `(n, 10)` → soft labels `(n, 8)` and which faces are usable `(n,)`.
 
     Usable: the majority is one of the eight emotions, not "unknown" or "not a face", and at least
-    `MIN_VALID_VOTES` annotators chose one. A lone vote counts as a slip, as in FER+'s own protocol.
+    `MIN_VALID_VOTES` annotators chose one. A single vote counts as an error, as in FER+'s own protocol.
     """
     emotions = votes[:, : len(EMOTIONS)].astype(np.float32)
     usable = (votes.argmax(1) < len(EMOTIONS)) & (emotions.sum(1) >= MIN_VALID_VOTES)
@@ -91,7 +90,7 @@ def vote_targets(votes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
 def read_ferplus(path: Path, seed: int = 0) -> FaceSplits:
     """Read `ferplus_dev.npz`; its own `valid` split becomes `report`, a share of its `train` `selection`.
 
-    Training images whose pixels also occur in `report` or `selection` are dropped. Raises `invalid_data` if
+    Training images that also occur in `report` or `selection` are removed. Raises `invalid_data` if
     the file is not readable.
     """
     try:
@@ -113,7 +112,7 @@ def read_ferplus(path: Path, seed: int = 0) -> FaceSplits:
 def read_expressions(folder: Path, share: float = 0.5, seed: int = 0) -> FaceSplits:
     """Read `faces/expressions`; persons are kept apart between the splits, by name.
 
-    Its labels come from one annotator: they are smoothed, and each photo is seen in a `share` of the epochs.
+    Its labels come from one annotator, so they are smoothed, and each photo is used in a `share` of the epochs.
     """
     try:
         with (folder / "index.csv").open(newline="") as file:
@@ -133,14 +132,14 @@ def read_expressions(folder: Path, share: float = 0.5, seed: int = 0) -> FaceSpl
 
 
 def report_photos(folder: Path, seed: int = 0) -> list[tuple[Path, str]]:
-    """Files and emotions of the photos whose persons `read_expressions` keeps for the report."""
+    """Files and emotions of the photos in the report part of `read_expressions`."""
     return [
         (path, emotion) for path, emotion, place in person_shares(folder, seed) if place < PERSON_REPORT_SHARE
     ]
 
 
 def person_shares(folder: Path, seed: int = 0) -> list[tuple[Path, str, float]]:
-    """Every photo's file, emotion, and the number in [0, 1) of its person, which decides the part it belongs to."""
+    """Every photo's file, its emotion, and a number in [0, 1) of its person, which decides the split."""
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     places = _fractions(np.array([_person(row["file"]) for row in rows]), seed).tolist()
@@ -158,7 +157,7 @@ def training_photos(folder: Path, seed: int = 0) -> list[NDArray[np.uint8]]:
 
 
 def read_faces(data: Path) -> tuple[FaceSet, FaceSplits, FaceSplits]:
-    """From a data folder with `faces/`: the joined training set, FER+'s splits, the photos' splits."""
+    """Read a data folder with `faces/`; returns the joined training set, FER+'s splits and the photos' splits."""
     ferplus = read_ferplus(data / "faces" / "ferplus_dev.npz")
     photos = read_expressions(data / "faces" / "expressions")
     return ferplus.train.join(photos.train), ferplus, photos

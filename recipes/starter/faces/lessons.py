@@ -1,7 +1,9 @@
-"""What the expression net learns from: one set of faces with up to four lessons each, gathered once into a file.
+"""Training data of the expression network: one set of faces with up to four tasks (lessons), collected once into a
+file.
 
-Emotion: a distribution over eight classes. Sentiment: one over negative, positive and neutral. Blendshapes: 52 numbers
-from a teacher. Face: whether there is one at all. A lesson that a picture does not carry has weight 0.
+The lessons are the emotion (a distribution over eight classes), the sentiment (a distribution over negative, positive
+and neutral), 52 blendshapes from a teacher, and whether there is a face. A lesson without a label for a picture has
+weight 0.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ NAMES = {
     "calm": "neutral",
 }
 HELD_OUT_SUBJECTS = frozenset({"03", "08", "13", "18", "23", "28"})
-"""Performers of `faces_wild` that are never trained on."""
+"""Performers of `faces_wild` that are held out from training."""
 
 SMOOTHING = 0.15
 HEAVIEST = 5.0
@@ -54,7 +56,7 @@ MASKED_TAUGHT_EVERY = 3
 class Lessons:
     """N pictures (n, 48, 48) with emotion (n, 8), sentiment (n, 3), blendshapes (n, 52), face (n,) and their weights.
 
-    `masked` (n,): cut to the face's outline on black. `shares` (n,): the chance to be seen in an epoch.
+    `masked` (n,): cut to the face's outline on black. `shares` (n,): the probability to be used in an epoch.
     """
 
     images: Image
@@ -76,7 +78,7 @@ class Lessons:
         return Lessons(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
     def save(self, file: Path) -> None:
-        """Write an npz file, whole or not at all."""
+        """Write an npz file atomically."""
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".part.npz")
         np.savez(partial, **{f.name: getattr(self, f.name) for f in fields(self)})
@@ -97,7 +99,7 @@ def join(parts: Sequence[Lessons]) -> Lessons:
 
 
 def of_faces(faces: FaceSet, shapes: FloatArray | None = None) -> Lessons:
-    """Faces with soft emotion labels; `shapes` (n, 52) from the teacher, NaN where it saw none."""
+    """Faces with soft emotion labels; `shapes` (n, 52) from the teacher, NaN where it found no face."""
     return make_lessons(faces.images, faces.targets, shapes=shapes, shares=faces.shares)
 
 
@@ -110,7 +112,7 @@ def make_lessons(
     masked: bool = False,
     shares: FloatArray | float = 1.0,
 ) -> Lessons:
-    """Faces (n, 48, 48) with emotions (n, 8), whose sentiment follows; surprise counts as neither."""
+    """Faces (n, 48, 48) with emotions (n, 8), from which the sentiment follows; surprise has none."""
     count = len(images)
     feeling = emotion @ _FEELING
     known = feeling.sum(1)
@@ -132,7 +134,7 @@ def make_lessons(
 
 
 def of_nothing(images: Image) -> Lessons:
-    """Pictures (n, 48, 48) that show no face: no other lesson can be learned from them."""
+    """Pictures (n, 48, 48) without a face, which have no other lesson."""
     count, zero = len(images), np.zeros(len(images), np.float32)
     return Lessons(
         images=images,
@@ -179,9 +181,9 @@ class WildFaces:
 
 
 def balanced(labels: Sequence[str]) -> FloatArray:
-    """Weights (n,) that give negative, positive and neutral faces of a source the same say; surprise keeps 1.
+    """Weights (n,) that give negative, positive and neutral faces of a source the same total weight; surprise keeps 1.
 
-    Otherwise a source in which most faces are negative makes everything that looks like it negative.
+    Otherwise the network would call everything negative that looks like a source with mostly negative faces.
     """
     feelings = np.array([_FEELING[EMOTIONS.index(NAMES.get(label, label))] for label in labels], np.float32)
     counts = feelings.sum(0)
@@ -191,7 +193,7 @@ def balanced(labels: Sequence[str]) -> FloatArray:
 
 
 def read_wild_pictures(folder: Path) -> tuple[list[dict[str, str]], list[Image]]:
-    """Rows (label, source, subject, kind) and RGB pictures of `faces_wild`, as they are.
+    """Rows (label, source, subject, kind) and unchanged RGB pictures of `faces_wild`.
 
     Raises SentilocError `invalid_data` if it cannot be read.
     """
@@ -216,7 +218,7 @@ def read_wild(folder: Path, teacher: BlendshapeTeacher) -> WildFaces:
 def _crops(
     pictures: Sequence[Image], whole: Sequence[bool], teacher: BlendshapeTeacher
 ) -> tuple[Image, FloatArray]:
-    """Grey crops (n, 48, 48) and blendshapes (n, 52); a `whole` picture is the face already."""
+    """Grey crops (n, 48, 48) and blendshapes (n, 52); a `whole` picture is already a face crop."""
     images, shapes = [], np.full((len(pictures), len(BLENDSHAPES)), np.nan, np.float32)
     for index, (picture, as_it_is) in enumerate(zip(pictures, whole, strict=True)):
         asked = not as_it_is or index % MASKED_TAUGHT_EVERY == 0
@@ -231,7 +233,7 @@ def _crops(
 
 
 def crop_wild(picture: Image, face: FloatArray | None, *, whole: bool) -> Image:
-    """The grey crop (48, 48) of a picture: all of it, around the `face` that the teacher found, or its middle."""
+    """The grey crop (48, 48) of a picture: the whole picture, the area around the teacher's `face`, or the middle."""
     return crop_face(picture, *_crop_rule(picture, face, whole), FACE_SIZE)
 
 
@@ -250,7 +252,9 @@ def _crop_rule(
 
 
 def of_clips(clips: Sequence[Clip], teacher: BlendshapeTeacher, every: int = 2) -> Lessons:
-    """Frames of acted clips: neutral ones talk and stay neutral; others are believed by a third, as not all show it."""
+    """Frames of acted clips: neutral ones count fully; others have a third of the weight, as not every frame shows the
+    emotion.
+    """
     images, shapes, labels = [], [], []
     for clip in clips:
         for jpeg, box in list(zip(clip.crops, clip.boxes, strict=True))[::every]:
@@ -268,7 +272,7 @@ def of_clips(clips: Sequence[Clip], teacher: BlendshapeTeacher, every: int = 2) 
 
 
 def outlines_of(masked: Image) -> BoolArray:
-    """Where masked faces (n, 48, 48) show skin: what is not black, without holes."""
+    """The pixels where masked faces (n, 48, 48) show skin: those that are not black, without holes."""
     brush = np.ones((3, 3), np.uint8)
     shown = (masked > 8).astype(np.uint8)
     return np.stack([cv2.morphologyEx(face, cv2.MORPH_CLOSE, brush, iterations=2) > 0 for face in shown])

@@ -1,4 +1,4 @@
-"""Gathers everything that the expression net learns from, each source once, into files of a run's folder."""
+"""Collects the training data of the expression network, each source once, in files of a run's folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOTHING_DRAWN = 500
 LIKELY_FACE = 0.1
 HELD_OUT_OF_TEN = 1
 WILD_SHARES = {"masked_wild": 0.7, "unmasked_wild": 1.0, "performers": 1.0}
-"""One label each: the masked faces' are the noisiest."""
+"""Label weights: the labels of masked faces are the noisiest."""
 SAME_PICTURE = 0.97
 _SMALLEST_PATCH = 20
 _WILD_COLUMNS = ("labels", "sources", "subjects")
@@ -49,7 +49,7 @@ DETECTOR = Path(__file__).parents[3] / "exported" / "face-detector"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceMaterial:
-    """All sources. `nothing` (n, 48, 48): pictures without a face, most of them what a detector took for one."""
+    """All sources. `nothing` (n, 48, 48): pictures without a face, most of them false alarms of a detector."""
 
     ferplus: FaceSplits
     photos: FaceSplits
@@ -60,7 +60,7 @@ class FaceMaterial:
     nothing: NDArray[np.uint8]
 
     def training(self, without: str = "") -> Lessons:
-        """Every lesson, but for a source of `faces_wild` that is kept for testing and for the held-out subjects."""
+        """All lessons except those of held-out subjects and of a source of `faces_wild` that is kept for testing."""
         subjects = np.array([subject not in HELD_OUT_SUBJECTS for subject in self.wild.subjects])
         fresh = ~seen_again(self.wild.images, self.ferplus.report.images) & ~kept_for_report(self.wild)
         parts = [
@@ -86,14 +86,14 @@ class FaceMaterial:
 
 
 def kept_for_report(wild: WildFaces) -> NDArray[np.bool_]:
-    """One in five of the press and stock faces; most show somebody who is seen once."""
+    """One in five of the press and stock faces; most people in them occur only once."""
     press = np.array([source == "unmasked_wild" for source in wild.sources], np.bool_)
     fifth: NDArray[np.bool_] = press & (np.arange(len(wild.images)) % 5 == 0)
     return fifth
 
 
 def held_out(nothing: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """One in ten of the pictures without a face, in blocks, as neighbours come from one picture."""
+    """One in ten of the pictures without a face, in blocks, because adjacent ones come from one picture."""
     return np.arange(len(nothing)) // 50 % 10 < HELD_OUT_OF_TEN
 
 
@@ -103,7 +103,7 @@ def _share_of_nothing(nothing: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def gather(data: Path, pictures: Path, cache: Path) -> FaceMaterial:
-    """Read and label everything below the data folder; what `cache` holds already is not made again."""
+    """Read and label everything in the data folder; results in `cache` are reused."""
     cv2.setNumThreads(1)
     teacher = BlendshapeTeacher(data / "weights")
     ferplus = read_ferplus(data / "faces" / "ferplus_dev.npz")
@@ -162,14 +162,14 @@ def _clips(data: Path, cache: Path, teacher: BlendshapeTeacher) -> Lessons:
 
 
 def _clips_of(data: Path, cache: Path) -> list[Clip]:
-    """The training actors' clips."""
+    """Clips of the training actors."""
     find = teacher_detector(data / "weights" / "yunet_n_dynamic.onnx")
     clips = read_clips(data / "javanese_av", cache / "clips", find)
     return [clip for clip in clips if clip.actor not in VALIDATION_ACTORS]
 
 
 def _ferplus_shapes(ferplus: FaceSplits, teacher: BlendshapeTeacher) -> FloatArray:
-    """Blendshapes of some of the training faces, NaN for the others: 48 pixels make a poor lesson."""
+    """Blendshapes of some of the training faces, NaN for the others: the teacher is inaccurate at 48 pixels."""
     count = len(ferplus.train)
     shapes = np.full((count, 52), np.nan, np.float32)
     for index in np.random.default_rng(0).permutation(count)[:FERPLUS_TAUGHT]:
@@ -179,7 +179,7 @@ def _ferplus_shapes(ferplus: FaceSplits, teacher: BlendshapeTeacher) -> FloatArr
 
 
 def patches_of_nothing(pictures: Path, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Crops (n, 48, 48) of what the shipped detector half takes for faces where there is none, and random ones."""
+    """Crops (n, 48, 48) without a face: uncertain detections of the shipped detector, and random crops."""
     detector = StarterDetector(DETECTOR)
     detector.threshold = LIKELY_FACE
     typefaces = fonts((Path("/usr/share/fonts"), pictures))
@@ -191,7 +191,7 @@ def patches_of_nothing(pictures: Path, rng: np.random.Generator) -> NDArray[np.u
 
 
 def parts_of_heads(clips: list[Clip], rng: np.random.Generator, every: int = 6) -> NDArray[np.uint8]:
-    """Crops (n, 48, 48) of ears, hair, necks and walls beside real faces, of which they show a tenth at most."""
+    """Crops (n, 48, 48) of ears, hair, necks and walls beside real faces; they contain a tenth of a face at most."""
     patches = []
     for clip in clips:
         for jpeg, (x, y, width, height) in list(zip(clip.crops, clip.boxes, strict=True))[::every]:
@@ -231,7 +231,7 @@ def _patches(
 
 
 def seen_again(images: NDArray[np.uint8], among: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of the images (n, 48, 48) have a middle that correlates with another one's by more than SAME_PICTURE."""
+    """Which of the images (n, 48, 48) repeat another: their middles correlate by more than SAME_PICTURE."""
     mine, others = _middles(images), _middles(among)
     return np.concatenate([(part @ others.T).max(1) > SAME_PICTURE for part in np.array_split(mine, 20)])
 

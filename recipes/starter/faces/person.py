@@ -1,4 +1,4 @@
-"""Somebody in a composed sequence: expressions over time, from stills and from how real faces move."""
+"""A person in a composed sequence: expressions over time, made from stills and the motion of real faces."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
 _TINGED = 0.6
-"""Share of neutral stretches with a trace of an expression, at most 35 %: nobody's neutral is empty."""
+"""Share of neutral segments with a trace of an expression (at most 35 %), because no real neutral face is completely
+neutral.
+"""
 
 
 class Person:
-    """Made of stills: one neutral face, and others of the right expression when it is needed."""
+    """A person made of stills: one neutral face, and others with the wanted expression."""
 
     def __init__(self, rng: np.random.Generator, sources: Sources) -> None:
         self._rng, self._sources = rng, sources
         self._neutral = self._still(NON_SENTIMENT)
 
     def show(self, draft: Draft, start: float, end: float, label: int, *, ramp: float) -> None:
-        """Write the face from `start` to `end` seconds: neutral, rising to the expression and falling again."""
+        """Write the face from `start` to `end` seconds: from neutral to the expression and back."""
         where = draft.between(start, end)
         count = len(draft.seen[where])
         if not count:
@@ -42,7 +44,7 @@ class Person:
         return int(self._rng.choice(np.flatnonzero(self._sources.stills.sentiment == label)))
 
     def _alive(self, still: int, count: int) -> FloatArray:
-        """One still over time (count, 256): its appearances follow each other as mouth and camera move."""
+        """One still over time (count, 256): its versions alternate as mouth and camera move."""
         looks = self._sources.stills.embeddings[still].astype(np.float32)
         weights = self._rng.dirichlet(np.full(len(looks), 0.6), count)
         anchor = self._rng.dirichlet(np.full(len(looks), 0.6))
@@ -61,7 +63,7 @@ class Person:
         return np.asarray(np.clip(rise, 0, 1) * self._rng.uniform(*strength), np.float32)
 
     def _residual(self, count: int) -> FloatArray:
-        """How a real talking face's embedding moves around its mean, borrowed from a real clip."""
+        """The motion of a real talking face's embedding around its mean, taken from a real clip."""
         rng = self._rng
         faces = self._sources.clip_faces[int(rng.integers(len(self._sources.clip_faces)))]
         track = faces.embeddings[int(rng.integers(len(faces.embeddings))), faces.seen].astype(np.float32)
@@ -73,7 +75,7 @@ class Person:
 
 
 def show_talking(rng: np.random.Generator, draft: Draft, sources: Sources, start: float, end: float) -> None:
-    """Write a real neutral face that talks, disguised, from `start` to `end` seconds; a clip may come again."""
+    """Write a real neutral talking face, disguised, from `start` to `end` seconds; clips may repeat."""
     clips = [
         i for i, clip in enumerate(sources.clips) if clip.sentiment == NON_SENTIMENT and len(clip.seen) > 4
     ]
@@ -100,9 +102,9 @@ def show_talking(rng: np.random.Generator, draft: Draft, sources: Sources, start
 
 
 def disguise_of(rng: np.random.Generator, sources: Sources, actor: str, look: int) -> FloatArray:
-    """What to add to an actor's embeddings (256,): a step from the own neutral face towards a stranger's.
+    """The offset for an actor's embeddings (256,): a step from their neutral face towards another person's.
 
-    A few actors must look like many people, or the network learns their faces instead of their expressions.
+    A few actors must look like many people; otherwise the network learns their faces instead of their expressions.
     """
     if not sources.disguise or rng.random() < 0.3:
         return np.zeros(EMBEDDING, np.float32)

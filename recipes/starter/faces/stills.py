@@ -1,4 +1,4 @@
-"""The still faces that sequences show: those that the expression net was trained on, or those kept out of it."""
+"""The still faces of sequences: those of the expression network's training, or the held-out ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recipes.starter.faces.material import held_out as held_out_nothing
 from recipes.starter.faces.material import kept_for_report
 
 MASKED_SHOWN = 3
-"""One in so many of the masked faces is shown: they are the noisiest, and outnumber the others."""
+"""Every n-th masked face is used, because they are the noisiest and outnumber the others."""
 
 
 def face_set(data: Path, material: Path, *, held_out: bool) -> tuple[FaceSet, NDArray[np.uint8]]:
-    """Faces with soft labels of one side, and pictures (n, 48, 48) of what is no face.
+    """Faces with soft labels of one split, and pictures (n, 48, 48) without a face.
 
-    `material` is the folder in which the training of the expression net gathered its pictures.
+    `material` is the folder of the pictures that the expression network's training collected.
     """
     train, ferplus, photos = read_faces(data)
     known = ferplus.report.join(photos.report) if held_out else train
@@ -29,7 +29,7 @@ def face_set(data: Path, material: Path, *, held_out: bool) -> tuple[FaceSet, ND
 
 
 def _wild(file: Path, *, held_out: bool) -> FaceSet:
-    """The faces of `faces_wild`: press faces and performers of one side, and masked ones for training only."""
+    """The faces of `faces_wild`: press faces and performers of one split, and masked ones for training only."""
     with np.load(file) as held:
         names = {key: tuple(held[key].tolist()) for key in ("labels", "sources", "subjects")}
         wild = WildFaces(images=held["images"], shapes=held["shapes"], **names)

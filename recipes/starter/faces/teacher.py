@@ -1,8 +1,8 @@
 """Labels faces with 52 blendshapes by MediaPipe's face landmarker, a teacher that is used in training only.
 
-A face is turned until its eyes are level and cut to 256×256 with a border of half its size, as the landmark network
-expects. It gives 478 points, of which 146 go into the blendshape network. The numbers below belong to these networks
-(github.com/google-ai-edge/mediapipe, tasks/cc/vision/face_landmarker, Apache-2.0).
+A face is rotated until its eyes are level and cropped to 256×256 with a border of half its size, as the landmark
+network expects. This network gives 478 points, of which 146 go into the blendshape network. The numbers below come from
+these networks (github.com/google-ai-edge/mediapipe, tasks/cc/vision/face_landmarker, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BlendshapeTeacher:
         self._shapes = _session(weights / "face_blendshapes.onnx")
 
     def find(self, image: Image, pad: float = 0.2) -> FloatArray | None:
-        """YuNet's best face of an RGB image with its border repeated: x1, y1, x2, y2, then both eyes (8,), or None."""
+        """YuNet's best face of an RGB image with a repeated border: x1, y1, x2, y2, then both eyes (8,), or None."""
         margin, scale = round(pad * max(image.shape[:2])), max(1.0, 160 / max(image.shape[:2]))
         padded = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
         padded = cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
@@ -66,7 +66,7 @@ class BlendshapeTeacher:
         return face
 
     def read(self, image: Image, face: FloatArray) -> FloatArray | None:
-        """Blendshapes (52,) in [0, 1] of an RGB image's face, as `find` gives it; None where there seems to be none."""
+        """Blendshapes (52,) in [0, 1] of an RGB image's face, as `find` gives it; None if there seems to be none."""
         points, presence = self._landmarks.run(
             None, {self._landmarks.get_inputs()[0].name: _cut(image, face)[None]}
         )[:2]
@@ -78,9 +78,9 @@ class BlendshapeTeacher:
         )
 
     def label(self, images: Sequence[Image], every: int = 1) -> FloatArray:
-        """Blendshapes (n, 52) of RGB images with one face each; NaN where the teacher sees none or is not asked.
+        """Blendshapes (n, 52) of RGB images with one face each; NaN where the teacher finds none or was not run.
 
-        It takes 15 ms a face, so `every` third of a large set may do.
+        It takes 15 ms per face, so for a large set it can run on `every` n-th face only.
         """
         shapes = np.full((len(images), 52), np.nan, np.float32)
         for row, image in list(zip(shapes, images, strict=True))[::every]:

@@ -2,9 +2,9 @@
 
 Four lessons at once (`lessons.py`): soft cross-entropy on emotions and on sentiment, squared error of the blendshapes
 in units of their spread, and face or no face. AdamW with a warm-up and a cosine for each cycle (Loshchilov & Hutter
-2017); an exponential average of the weights is what gets exported. A checkpoint after every epoch holds all state, and
-every epoch draws from its own seed: a resumed run equals an uninterrupted one. `--start` goes on from the weights of a
-shipped net.
+2017); an exponential average of the weights is what gets exported. A checkpoint after every epoch holds the whole
+state, and every epoch has its own seed, so a resumed run equals an uninterrupted one. `--start` starts from the weights
+of a shipped network.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionRecipe:
-    """Everything a run depends on besides the data.
+    """All hyperparameters of a run.
 
-    `sides` are (epochs, image side) in order, `cycles` (epochs, peak learning rate): each falls to 0 by a cosine.
+    `sides` are (epochs, image side) in order. `cycles` are (epochs, peak learning rate); the rate of each falls to 0 by
+    a cosine.
     """
 
     net: str = "small"
@@ -69,7 +70,7 @@ class ExpressionRecipe:
         return self.sides[-1][1]
 
     def rate(self, epoch: float) -> float:
-        """Learning rate at a point of the run in epochs: linear warm-up in the first cycle, cosines down to 0."""
+        """Learning rate at a time in epochs: linear warm-up in the first cycle, and cosines down to 0."""
         for index, (count, peak) in enumerate(self.cycles):
             if epoch < count or index == len(self.cycles) - 1:
                 warmup = 0.0 if index else self.warmup
@@ -85,7 +86,7 @@ def _cosine(progress: float, peak: float, warmup: float) -> float:
 
 
 class ExpressionTrainer:
-    """Net, averaged net and optimizer of one run; `fit` goes from the last checkpoint to the end."""
+    """Network, averaged network and optimizer of one run; `fit` trains from the last checkpoint to the end."""
 
     def __init__(self, recipe: ExpressionRecipe, run: Path, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
@@ -98,7 +99,10 @@ class ExpressionTrainer:
         self._spread = torch.ones(len(BLENDSHAPES))
 
     def start_from(self, network: Path, train: Lessons) -> list[str]:
-        """Take over the weights of a shipped net, batch norms measured on 2,000 training faces; returns what is new."""
+        """Load the weights of a shipped network; batch norms are measured on 2,000 training faces.
+
+        Returns the names of new weights.
+        """
         torch.manual_seed(self.recipe.seed)
         chosen = torch.randperm(len(train)).numpy()[:2000].reshape(-1, 200)
         batches = (augment(self._pictures(train, part), FACE_SIZE) for part in chosen)
@@ -124,7 +128,7 @@ class ExpressionTrainer:
         self.epoch = state["epoch"]
 
     def fit(self, train: Lessons, watched: dict[str, FaceSet]) -> None:
-        """Train to the last epoch; `watched` sets are scored after every epoch and decide nothing."""
+        """Train to the last epoch; `watched` sets are scored after every epoch for information only."""
         self.run.mkdir(parents=True, exist_ok=True)
         while self.epoch < self.recipe.epochs:
             started = time.monotonic()
@@ -153,7 +157,7 @@ class ExpressionTrainer:
         return total / len(batches)
 
     def train_step(self, faces: Tensor, lessons: Lessons) -> float:
-        """Learn from faces `(batch, 1, side, side)` what their lessons say; returns the loss."""
+        """One step on faces `(batch, 1, side, side)` and their lessons; returns the loss."""
         readings = self.net(faces.to(self.device, memory_format=torch.channels_last))
         loss = lesson_loss(readings, lessons, self.recipe, self._spread.to(self.device))
         self.optimizer.zero_grad()
@@ -163,14 +167,14 @@ class ExpressionTrainer:
         return float(loss.detach())
 
     def _pictures(self, train: Lessons, chosen: NDArray[np.int64]) -> Tensor:
-        """Grey pictures `(batch, 1, 48, 48)` in [0, 1], with cut-outs mixed where there are any."""
+        """Grey pictures `(batch, 1, 48, 48)` in [0, 1], with augmented cut-outs if there are any."""
         faces = torch.from_numpy(train.images[chosen]).unsqueeze(1).float() / 255
         if not len(self._outlines):
             return faces
         return remask(faces, torch.from_numpy(train.masked[chosen]), self._outlines)
 
     def _draw(self, train: Lessons) -> list[NDArray[np.int64]]:
-        """Indices of an epoch's batches: shuffled, each face present with the chance that its set states."""
+        """Indices of an epoch's batches: shuffled; each face is present with the probability of its set."""
         order = torch.randperm(len(train)).numpy()
         order = order[torch.rand(len(train)).numpy() < train.shares[order]]
         whole = len(order) - len(order) % self.recipe.batch
@@ -210,7 +214,9 @@ class ExpressionTrainer:
 
 
 def spread_of(train: Lessons) -> Tensor:
-    """Standard deviation of each blendshape `(52,)`, at least 0.05: still ones must not drown the others."""
+    """Standard deviation of each blendshape `(52,)`, at least 0.05, so that nearly constant ones do not dominate the
+    loss.
+    """
     taught = train.blendshapes[train.blendshapes_weight > 0]
     spread = taught.std(0) if len(taught) else np.ones(train.blendshapes.shape[1])
     return torch.from_numpy(np.maximum(spread, 0.05).astype(np.float32))
@@ -245,7 +251,7 @@ def accuracy(net: nn.Module, faces: FaceSet, batch: int = 256) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Train the expression net on faces with several lessons each."
+        description="Train the expression network on faces with several tasks each."
     )
     parser.add_argument(
         "--data", type=Path, required=True, help="folder that holds faces/, faces_wild/ and the rest"
@@ -254,9 +260,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--pictures", type=Path, help="folder of pictures without people; default: beside the run"
     )
-    parser.add_argument("--start", type=Path, help="ONNX file of a shipped net to go on from")
+    parser.add_argument("--start", type=Path, help="ONNX file of a shipped network to start from")
     parser.add_argument("--net", choices=NETS, default="small")
-    parser.add_argument("--epochs", type=int, help="shorter or longer, all at the full side")
+    parser.add_argument("--epochs", type=int, help="number of epochs, all at the full side")
     parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate with --start")
     parser.add_argument("--without", default="", help="a source of faces_wild to keep for testing")
     parser.add_argument("--seed", type=int, default=0)
@@ -266,9 +272,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def make_recipe(net: str, epochs: int | None, seed: int, *, tuned: float | None = None) -> ExpressionRecipe:
-    """The recipe of a net: growing sides for the small one, full side and a gentler rate for ResEmoteNet.
+    """The recipe of a network: growing sides for the small one, the full side and a lower rate for ResEmoteNet.
 
-    A `tuned` net starts from shipped weights: fewer epochs, and that rate.
+    A `tuned` network starts from shipped weights, with fewer epochs and that lower rate.
     """
     if net == "resemotenet":
         count = epochs or 80
@@ -283,7 +289,7 @@ def make_recipe(net: str, epochs: int | None, seed: int, *, tuned: float | None 
 
 
 def main() -> None:
-    """Train, or go on training, until the recipe's last epoch."""
+    """Train, or resume training, until the recipe's last epoch."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
@@ -295,7 +301,7 @@ def main() -> None:
     )
     trainer = ExpressionTrainer(recipe, arguments.run, arguments.device)
     if arguments.start is not None:
-        logger.info("new in the net: %s", trainer.start_from(arguments.start, train))
+        logger.info("new in the network: %s", trainer.start_from(arguments.start, train))
     trainer.resume()
     trainer.fit(
         train,

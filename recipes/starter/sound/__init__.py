@@ -1,1 +1,1 @@
-"""The shipped audio encoder's second stage: real sounds, real music, calm voices, and what each of them is."""
+"""The second training stage of the shipped audio encoder: real sounds, real music and calm voices with their labels."""

@@ -1,6 +1,6 @@
-"""The sound bank: every recording as log-mels, clean and changed, with what sounds in each of its frames.
+"""The sound bank: every recording as log-mels, clean and augmented, with the sound events of each frame.
 
-The cache is `frames.npy`, float16 (frames, 60), all takes end to end, `targets.npy`, uint8 (frames, events) in
+The cache is `frames.npy`, float16 (frames, 60), all takes concatenated, `targets.npy`, uint8 (frames, events) in
 255ths, and `takes.npz` (offsets, recording and version of each take). Version 0 of a recording is clean.
 """
 
@@ -54,7 +54,7 @@ class SoundBank:
         return self.mels.frames[inside], self.targets[inside].astype(np.float32) / np.float32(255)
 
     def takes(self, *, held_out: bool, clean: bool = False) -> list[int]:
-        """Takes of the recordings of one side; `clean`: only as they were recorded."""
+        """Takes of the recordings of one split; `clean`: only unchanged ones."""
         return [
             i
             for i, (r, v) in enumerate(zip(self.recording, self.version, strict=True))
@@ -63,7 +63,7 @@ class SoundBank:
 
 
 def open_bank(data: Path, packages: Path, cache: Path, *, workers: int = 2, seed: int = 0) -> SoundBank:
-    """The bank of everything at hand; what is not yet in `cache` is made first."""
+    """Open the bank; recordings that are not in `cache` are added first."""
     recordings = read_recordings(data / "sounds", packages)
     if not (cache / "takes.npz").exists():
         _fill(recordings, data / "weights", cache, workers, seed)
@@ -78,7 +78,7 @@ def open_bank(data: Path, packages: Path, cache: Path, *, workers: int = 2, seed
 
 
 def _fill(recordings: Sequence[Recording], weights: Path, cache: Path, workers: int, seed: int) -> None:
-    """Fill the cache; `part<n>.npz` of every PART recordings is kept until all of them are there."""
+    """Fill the cache. Every PART recordings are saved as `part<n>.npz`, so an interrupted run can continue."""
     cache.mkdir(parents=True, exist_ok=True)
     parts = [cache / f"part{first}.npz" for first in range(0, len(recordings), PART)]
     with ProcessPoolExecutor(workers) as pool:
@@ -123,7 +123,7 @@ _teachers: dict[Path, Teacher] = {}
 
 
 def _takes_of(recording: Recording, number: int, *, weights: Path, seed: int) -> list[Take]:
-    """All versions of a recording; held-out ones are kept as they were recorded, and once changed."""
+    """All versions of a recording; held-out ones have the clean version and one augmented version."""
     teacher = _teachers.get(weights) or _teachers.setdefault(weights, Teacher(weights))
     wave = excerpt(decode(str(recording.path)))
     heard = teacher.listen(wave)
@@ -145,14 +145,17 @@ def _takes_of(recording: Recording, number: int, *, weights: Path, seed: int) ->
 
 
 def excerpt(wave: Wave) -> Wave:
-    """The half minute in the middle of what is longer than that."""
+    """The middle half minute of longer recordings."""
     limit = EXCERPT_SECONDS * SAMPLE_RATE
     first = max(0, (len(wave) - limit) // 2)
     return wave[first : first + limit]
 
 
 def _changed(wave: Wave, rare: bool, random: np.random.Generator) -> Wave:
-    """A chain of changes; babies and the few grown-ups become other people: slower is deeper and larger."""
+    """A chain of augmentations.
+
+    Crying babies and the few adults are resampled to sound like other people: slower playback sounds deeper and larger.
+    """
     if not rare:
         return vary(wave, random)
     wave = resample(wave, SAMPLE_RATE, SAMPLE_RATE * random.uniform(0.9, 1.7))
@@ -163,14 +166,16 @@ def _changed(wave: Wave, rare: bool, random: np.random.Generator) -> Wave:
 
 
 def _stretched(heard: FloatArray, before: int, after: int) -> FloatArray:
-    """Posteriors of a recording that was `before` samples long and is `after` samples long now."""
+    """Stretch posteriors of a recording whose length changed from `before` to `after` samples."""
     steps = max(1, round(len(heard) * after / max(before, 1)))
     places = np.linspace(0, len(heard) - 1, steps)
     return np.stack([np.interp(places, np.arange(len(heard)), c) for c in heard.T], 1).astype(np.float32)
 
 
 def _targets(recording: Recording, mels: NDArray[np.float16], heard: FloatArray) -> Targets:
-    """The label where the recording is loud, the teacher for what else may sound, nothing where it is quiet."""
+    """Targets: the label where the recording is loud, the teacher's posteriors for other events, and none where it is
+    quiet.
+    """
     column = {name: i for i, name in enumerate(EVENTS)}
     target = heard.copy()
     if recording.event not in VOCAL and recording.label != "children_playing":

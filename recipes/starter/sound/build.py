@@ -1,14 +1,12 @@
-"""Build the audio encoder of the starter in one command; every step that is done already is skipped.
+"""Build the audio encoder of the starter in one command; finished steps are skipped.
 
     python -m recipes.starter.sound.build --data SENTILOC_DATA --run RUN
 
 1. `RUN/speech/speech_encoder.pt`: acted voices alone (`recipes.starter.voices.train`).
 2. `RUN/sound/packages`, `RUN/sound/bank`: packages by name, version and digest; the sound bank and its labels.
-3. `RUN/sound/sound_encoder.pt`: trained on with everything (`recipes.starter.sound.train`).
-4. `RUN/sound/fold0`, `fold1`: small encoders that have not heard the speakers of a fold (`recipes.starter.splits`).
-
-A step that was stopped goes on from its checkpoint. On one free core: log-mels 15 minutes, voices 17, sounds 12 and
-folds 4.
+3. `RUN/sound/sound_encoder.pt`: further trained on all sounds (`recipes.starter.sound.train`).
+4. `RUN/sound/fold0`, `fold1`: small encoders trained without the speakers of a fold (`recipes.starter.splits`). An
+interrupted step resumes from its checkpoint. On one free core: log-mels 15 minutes, voices 17, sounds 12 and folds 4.
 """
 
 from __future__ import annotations
@@ -31,14 +29,14 @@ INDEXES: Mapping[str, str] = {
     "weights/yamnet.onnx": "ad8e239dc65b0a56ae2d956cbc47fc6e93ced2ac0405ee85081aa77c7b34f4fa",
     "weights/yamnet_class_map.csv": "cdf24d193e196d9e95912a2667051ae203e92a2ba09449218ccb40ef787c6df2",
 }
-"""SHA-256 of what states which files the data folder holds, and of the teacher."""
+"""SHA-256 of the data folder's index files, and of the teacher."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Optimiser steps of each training; the defaults make what is shipped."""
+    """Optimiser steps of each training; the defaults make the shipped encoder."""
 
     voices: int = 2000
     sounds: int = SoundTraining().steps
@@ -46,7 +44,7 @@ class Plan:
 
 
 def check_indexes(data: Path, indexes: Mapping[str, str] = INDEXES) -> None:
-    """Raise `ValueError` where the data folder is not the one that the recipe was made with."""
+    """Raise `ValueError` if the data folder differs from the one that the recipe was made with."""
     for name, known in indexes.items():
         digest = hashlib.sha256((data / name).read_bytes()).hexdigest()
         if digest != known:
@@ -78,7 +76,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds speech/ sounds/ weights/")
     parser.add_argument("--run", type=Path, required=True, help="folder for caches, checkpoints and weights")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--other-data", action="store_true", help="train on other data than the recipe knows")
+    parser.add_argument("--other-data", action="store_true", help="allow other data than the recipe's")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if not given.other_data:

@@ -1,6 +1,6 @@
-"""Training sequences of sound: acted voices, calm voices, bursts, music and noise, alone and over one another.
+"""Training sequences of sound: acted voices, calm voices, bursts, music and noise, alone and mixed.
 
-Half of the batches hold one sound a row, half hold several. Sounds are mixed by adding band powers, as mixing
+Half of the batches have one sound per row, half have several. Sounds are mixed by adding band powers, as mixing
 waveforms does on average.
 """
 
@@ -32,18 +32,18 @@ from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
 SHARES = {"acted": 0.5, "calm": 0.13, "burst": 0.2, "music": 0.07, "noise": 0.07, "tone": 0.03}
-"""How often a sound of each kind is drawn."""
+"""Probability of each kind of sound."""
 BURST_TEMPO, BURST_TRACT = (0.75, 1.35), (0.8, 1.25)
-"""How much faster a burst is played, and how far its spectrum is stretched: few people laugh for training."""
+"""Ranges of tempo and of spectral stretch of bursts, which vary the few people who laugh in the training data."""
 RECORDED_IMPORTANCE = 0.4
-"""What the sentiment of calm voices, music and noise counts: they are many, and all of them are neutral."""
+"""Loss weight of the sentiment of calm voices, music and noise, because they are many and all neutral."""
 BED, BED_DB = 0.6, (-3.0, 30.0)
 BED_KINDS = {"music": 0.4, "noise": 0.35, "synthetic": 0.25}
-"""How often something lies under the sounds of a row, how far below them, and what it is."""
+"""Background of a row: its probability, how many dB it is below the other sounds, and its kinds."""
 SYNTHETIC_EVENTS = ("noise", "speech", "music")
-"""What the synthetic bank of `voices/data.py` holds, in turn: coloured noise, babble, chords."""
+"""Events of the synthetic bank of `voices/data.py`, alternating: coloured noise, babble, chords."""
 AUDIBLE_DB, INAUDIBLE_DB = 12.0, 22.0
-"""A bed this far below the rest is heard, or is not heard any more."""
+"""A background this far below the rest is fully audible, or inaudible."""
 SILENT_DB = 45.0
 SAME_SPEAKER = 0.6
 FLOOR_POWER = 1e-10
@@ -80,7 +80,7 @@ class SoundComposer:
             number += 1
 
     def batch(self, random: Random, *, long: bool) -> SoundBatch:
-        """Rows of several sounds, or of one."""
+        """One batch; its rows have several sounds (`long`) or one."""
         rows, time = (LONG_ROWS, LONG_TIME) if long else (SHORT_ROWS, SHORT_TIME)
         placed: list[Sound] = []
         made = [self._row(random, time * FRAMES, placed, single=not long) for _ in range(rows)]
@@ -120,7 +120,7 @@ class SoundComposer:
         return int(random.choice(by_speaker[name]))
 
     def _acted(self, item: int, random: Random) -> Sound:
-        """An utterance: speech; whether somebody sobs or laughs in it is known of neutral ones alone."""
+        """An utterance with the event speech. Only in neutral ones it is known that nobody sobs or laughs."""
         utterance = self._utterances[item]
         power = _power(self._versions[int(random.integers(len(self._versions)))][item])
         events = np.zeros((len(power), len(EVENTS)), np.float32)
@@ -133,7 +133,7 @@ class SoundComposer:
         )
 
     def _recorded(self, kind: str, frames: int, random: Random) -> Sound:
-        """A stretch of a recording of that kind, as long as it is, or as the row; mostly shorter."""
+        """A part of a recording of that kind, at most as long as the recording and the row."""
         if kind == "tone":
             return self._tone(frames, random)
         owners = self._takes[kind]
@@ -159,7 +159,7 @@ class SoundComposer:
         )
 
     def _tone(self, frames: int, random: Random) -> Sound:
-        """A test tone, as long as the row at most."""
+        """A test tone, at most as long as the row."""
         mels = self._tones[int(random.integers(len(self._tones)))]
         power = _power(mels[: int(frames * random.uniform(0.4, 1))])
         events = np.zeros((len(power), len(EVENTS)), np.float32)
@@ -174,7 +174,7 @@ class SoundComposer:
         )
 
     def _lay_bed(self, row: Row, random: Random) -> None:
-        """Music or noise under the whole row, louder at times than what lies on it."""
+        """Add music or noise to the whole row; it may be louder than the other sounds."""
         if random.random() >= BED:
             return
         power, events = self._bed(_draw(BED_KINDS, random), len(row.power), random)
@@ -187,7 +187,7 @@ class SoundComposer:
         row.events = np.maximum(row.events, under)
 
     def _bed(self, kind: str, frames: int, random: Random) -> tuple[FloatArray, FloatArray]:
-        """Band power (frames, 60) and events (frames, events) of what goes under a row."""
+        """Band power (frames, 60) and events (frames, events) of a row's background."""
         events = np.zeros((frames, len(EVENTS)), np.float32)
         if kind == "synthetic":
             number = int(random.integers(len(self._synthetic)))
@@ -198,7 +198,9 @@ class SoundComposer:
         return _stretch(sound.power, frames, random), events
 
     def _finish(self, row: Row, random: Random) -> FloatArray:
-        """Silence by level, then floor, vocal tract, equaliser, gain and masks: decibels (frames, 60)."""
+        """Mark silence by level, then apply floor, vocal tract, equaliser, gain and masks; returns decibels (frames,
+        60).
+        """
         level = row.power.mean(axis=1)
         silent = level < level.max() * 10 ** (-SILENT_DB / 10)
         row.events[silent] = 0
@@ -215,7 +217,7 @@ class SoundComposer:
 
 
 def _takes_by_kind(bank: SoundBank) -> dict[str, list[list[int]]]:
-    """Training takes by kind and owner, so that long recordings and busy owners do not count more."""
+    """Training takes by kind and owner, so that long recordings and owners of many recordings do not count more."""
     owners: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for take in bank.takes(held_out=False):
         recording = bank.recordings[bank.recording[take]]
@@ -232,7 +234,7 @@ def _takes_by_kind(bank: SoundBank) -> dict[str, list[list[int]]]:
 
 
 def as_somebody_else(power: FloatArray, events: FloatArray, random: Random) -> tuple[FloatArray, FloatArray]:
-    """A burst at another pace and from another vocal tract: power (frames', 60) and events (frames', events)."""
+    """A burst with another tempo and another vocal tract: power (frames', 60) and events (frames', events)."""
     count = max(int(len(power) / random.uniform(*BURST_TEMPO)), 1)
     places = np.linspace(0, len(power) - 1, count).round().astype(int)
     return power[places] @ warp(random.uniform(*BURST_TRACT)), events[places]

@@ -1,4 +1,4 @@
-"""The audio encoder with the heads that it is trained under: voices as before, and sound events."""
+"""The audio encoder with the heads for its training: the voice heads of the first stage, and sound events."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, Speech
 LABEL_SMOOTHING = 0.1
 EMOTION_WEIGHT, SNIPPET_WEIGHT, EVENT_WEIGHT = 0.5, 0.5, 8.0
 RARE_WEIGHT = 3.0
-"""Presence of a rare event counts this much more than its absence; posteriors are that much too high in turn."""
+"""Loss weight of a rare event's presence relative to its absence.
+
+It makes the posteriors' odds too high by the same factor.
+"""
 _RARE = ("singing", "laughter", "crying", "screaming", "applause")
 
 
 class SoundNet(nn.Module):
-    """Encoder, heads of the voice and head of the events, trained together and averaged together."""
+    """Encoder, voice heads and event head, which are trained and averaged together."""
 
     def __init__(self, config: SpeechConfig | None = None) -> None:
         super().__init__()
@@ -32,7 +35,9 @@ class SoundNet(nn.Module):
         self.events = EventHead(self.encoder.config.dim)
 
     def loss(self, batch: SoundBatch) -> Tensor:
-        """Sounds' sentiment and emotion, snippets' sentiment and events; what is not known does not count."""
+        """Loss of the sounds' sentiment and emotion and of the snippets' sentiment and events; unknown labels do not
+        count.
+        """
         embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
         sentiment, emotion = self.heads.utterances(embedding.flatten(0, 1), torch.from_numpy(batch.weights))
         targets = torch.from_numpy(batch.targets)
@@ -60,7 +65,7 @@ def _weighted(logits: Tensor, target: Tensor, importance: Tensor) -> Tensor:
 
 
 def encoder_state(net: SoundNet) -> dict[str, Any]:
-    """What an encoder file holds."""
+    """The content of an encoder file."""
     return {
         "config": asdict(net.encoder.config),
         "encoder": net.encoder.state_dict(),
@@ -70,7 +75,10 @@ def encoder_state(net: SoundNet) -> dict[str, Any]:
 
 
 def load_sound_net(path: Path) -> SoundNet:
-    """Encoder and heads of a `sound_encoder.pt`, in evaluation mode; one of voices alone has untrained events."""
+    """Load encoder and heads of a `sound_encoder.pt` in evaluation mode.
+
+    A file of the first stage gets an untrained event head.
+    """
     state = torch.load(path, weights_only=True)
     config = {**state["config"], "dilations": tuple(state["config"]["dilations"])}
     net = SoundNet(SpeechConfig(**config))
@@ -82,6 +90,6 @@ def load_sound_net(path: Path) -> SoundNet:
 
 
 def load_voice_reader(path: Path, *, whole: bool = False) -> VoiceReader:
-    """What reads sound for FSENet, from a `sound_encoder.pt`, in evaluation mode."""
+    """Load FSENet's sound reader from a `sound_encoder.pt`, in evaluation mode."""
     net = load_sound_net(path)
     return VoiceReader(net.encoder, net.heads, events=net.events, whole=whole).eval()

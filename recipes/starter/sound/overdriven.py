@@ -1,4 +1,4 @@
-"""Acted voices once more as an overdriven recorder hears them: far too loud, cut off at full scale."""
+"""Acted voices as from an overdriven recorder: far too loud and clipped at full scale."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from recipes.starter.voices.augment import Wave, decode
 from recipes.starter.voices.data import LogMels, frames_of, join_log_mels, read_index
 
 LEVEL_DBFS = (-14.0, 2.0)
-"""RMS that the recorder aims at: about -22 dBFS, turned up by 8 to 24 dB."""
+"""RMS level: about -22 dBFS, turned up by 8 to 24 dB."""
 
 logger = logging.getLogger(__name__)
 
 
 def overdrive(wave: Wave, random: np.random.Generator) -> Wave:
-    """Samples (n,) turned up to a level of `LEVEL_DBFS` and cut off at full scale."""
+    """Samples (n,) amplified to a level of `LEVEL_DBFS` and clipped at full scale."""
     rms = float(np.sqrt(np.mean(np.square(wave)) + 1e-12))
     louder = wave * np.float32(10 ** (random.uniform(*LEVEL_DBFS) / 20) / rms)
     cut: Wave = np.clip(louder, -1, 1).astype(np.float32)
@@ -25,7 +25,7 @@ def overdrive(wave: Wave, random: np.random.Generator) -> Wave:
 
 
 def load_overdriven(folder: Path, cache: Path, seed: int = 0) -> LogMels:
-    """Log-mels of every utterance of `folder`, overdriven; made first where `cache` has none."""
+    """Log-mels of every utterance of `folder`, overdriven; computed if they are not in `cache`."""
     file = cache / "overdriven.npz"
     if not file.exists():
         parts = []

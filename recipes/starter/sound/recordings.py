@@ -1,4 +1,4 @@
-"""Which sounds there are: the data folder's `sounds/` and the Debian packages, who is held out, what each one is."""
+"""The list of sounds: the data folder's `sounds/` and the packages; which are held out, and their labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROMPTS_PER_VOICE = 80
 HELD_OUT_SHARE = 5
 """One owner in this many is held out, by a digest of the name."""
 HELD_OUT_SOURCES = frozenset({"mboshi"})
-"""Sources that training never hears: another language, other microphones."""
+"""Sources that are held out completely: another language, other microphones."""
 HELD_OUT_BUNDLES = frozenset({"b08", "b11", "b25"})
 FIRST_HELD_OUT_BABY = 86
 EXCERPT_SECONDS = 30
@@ -41,7 +41,7 @@ _SENTIMENT_OF_EVENT = {"laughter": POSITIVE, "crying": NEGATIVE, "screaming": NE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """One sound file. `owner` is who or what made it; everything of one owner is on the same side."""
+    """One sound file. `owner` is who or what made it; everything of one owner is in the same split."""
 
     path: Path
     source: str
@@ -52,12 +52,12 @@ class Recording:
 
     @property
     def sentiment(self) -> int:
-        """0 negative, 1 positive, 2 neutral voice, 3 no voice that says anything."""
+        """0 negative, 1 positive, 2 neutral voice, 3 no voice."""
         return _SENTIMENT_OF_EVENT.get(self.event, NO_VOICE)
 
     @property
     def event_index(self) -> int:
-        """Place of the event in EVENTS."""
+        """Index of the event in EVENTS."""
         return EVENTS.index(self.event)
 
 
@@ -67,7 +67,7 @@ def read_recordings(sounds: Path, packages: Path) -> list[Recording]:
 
 
 def recordings_of(sounds: Path) -> list[Recording]:
-    """Everything of `sounds`/index.csv in its order; a second heading within it is passed over."""
+    """Everything of `sounds`/index.csv in its order; a repeated header line is skipped."""
     with (sounds / "index.csv").open(newline="") as file:
         return [_of_row(sounds, row) for row in csv.DictReader(file) if row["file"] != "file"]
 
@@ -87,7 +87,7 @@ def _of_row(sounds: Path, row: dict[str, str]) -> Recording:
 
 
 def _owner(group: str, name: str, stated: str) -> tuple[str, str]:
-    """Source and owner of a file; where the index states none, its name tells which recording it was cut from."""
+    """Source and owner of a file. If the index states none, they follow from the name of the original recording."""
     if group == "calm speech":
         source, _, who = stated.partition(":")
         return source, who or name.rsplit("_", 1)[0] + "_" + str(int(name.rsplit("_", 1)[1]) // 10)
@@ -124,13 +124,15 @@ def _of_packages(folder: Path) -> Iterator[Recording]:
 
 
 def _package_owner(package: SoundPackage, path: Path) -> str:
-    """Who made a sound of a package: the one voice of the prompts, the person of a folder, or who is on the file."""
+    """The owner of a package's sound: the voice of the prompts, the person of a folder, or the person named by the
+    file.
+    """
     if package.kind == "calm":
         return package.name
     return str(path).split(f"{package.folder}/", 1)[1].split("/")[0] if package.by_folder else path.stem
 
 
 def _distinct(files: list[Path]) -> list[Path]:
-    """Files without later copies of an earlier one: games use one sound for several voices."""
+    """Files without duplicates, because games use one sound for several voices."""
     first = {hashlib.sha256(path.read_bytes()).digest(): path for path in reversed(files)}
     return sorted(first.values())

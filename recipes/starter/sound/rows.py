@@ -1,4 +1,4 @@
-"""Rows of sounds in the making, and the batch that they end in."""
+"""Rows of sounds during composition, and the batch that is made from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundBatch(SpeechBatch):
-    """Adds `events` (rows, time, events) in [0, 1], where each of them is `known`, same shape, and what the sentiment
-    of each sound counts, `importance` (sounds,).
+    """A batch of sounds.
+
+    `events` (rows, time, events) are in [0, 1]; `known` (same shape) tells where they are known; `importance` (sounds,)
+    is the loss weight of each sound's sentiment.
     """
 
     events: FloatArray
@@ -42,7 +44,7 @@ class Sound:
 
 @dataclass(slots=True)
 class Row:
-    """A row in the making; `owner` is the number of the sound that fills a frame, -1 where there is none."""
+    """A row during composition; `owner` is the number of the sound in a frame, -1 if there is none."""
 
     power: FloatArray
     events: FloatArray

@@ -1,4 +1,4 @@
-"""What the audio encoder makes of sounds that training never heard: events, and sentiment where there is none."""
+"""Scores of the audio encoder on held-out sounds: events, and false sentiment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_SECONDS_OF_A_TAKE = 20
 
 
 def voice_recall(net: SoundNet, utterances: Sequence[Utterance], mels: LogMels) -> dict[str, float]:
-    """Mean unweighted recall of unseen speakers, over corpora and of each."""
+    """Unweighted recall of unseen speakers: mean over the corpora, and of each."""
     items = held_out_items(utterances)
     report = recalls(utterances, items, predict(net, mels, items).argmax(axis=1))
     means = {corpus: round(float(np.mean(values)), 3) for corpus, values in report.items()}
@@ -29,7 +29,9 @@ def voice_recall(net: SoundNet, utterances: Sequence[Utterance], mels: LogMels) 
 
 
 def heard(net: SoundNet, mels: NDArray[np.float16]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Of a recording (frames, 60): sentiment as one utterance (3,), by snippet (T, 4), and events (T, events)."""
+    """Predictions for a recording (frames, 60): sentiment as one utterance (3,), by snippet (T, 4), and events (T,
+    events).
+    """
     snippets = torch.from_numpy(as_snippets(mels, SILENT_VALUE))[None]
     with torch.inference_mode():
         embedding = net.encoder(snippets, torch.ones(snippets.shape[:2]))[0]
@@ -40,8 +42,10 @@ def heard(net: SoundNet, mels: NDArray[np.float16]) -> tuple[FloatArray, FloatAr
 
 
 def held_out_sounds(net: SoundNet, bank: SoundBank) -> dict[str, dict[str, list[float]]]:
-    """For each kind and source: of its held-out recordings, as recorded, whether they are called negative or
-    positive, the share of their snippets that are, and the share of loud snippets whose event is recognised.
+    """Scores of unchanged held-out recordings by kind and source.
+
+    They are the share of recordings classified as negative or positive, the share of such snippets, and the share of
+    loud snippets whose event is recognized.
     """
     rows: defaultdict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for take in bank.takes(held_out=True, clean=True):
@@ -59,7 +63,7 @@ def held_out_sounds(net: SoundNet, bank: SoundBank) -> dict[str, dict[str, list[
 
 
 def _recognised(event: int, targets: FloatArray, events: FloatArray) -> list[float]:
-    """Of snippets where the label sounds: whether its posterior is the highest (silence aside)."""
+    """For snippets in which the labelled event sounds: whether its posterior is the highest, apart from silence."""
     time = len(events)
     padded = np.zeros((time * 32, len(EVENTS)), np.float32)
     padded[: len(targets)] = targets
@@ -69,7 +73,7 @@ def _recognised(event: int, targets: FloatArray, events: FloatArray) -> list[flo
 
 
 def false_sentiment(net: SoundNet, bank: SoundBank) -> dict[str, float]:
-    """Means of `held_out_sounds` over sources of calm speech, music and noise, and what becomes of bursts."""
+    """Means of `held_out_sounds` over the sources of calm speech, music and noise, and the scores of bursts."""
     rows = held_out_sounds(net, bank)
     means: dict[str, float] = {}
     for event in ("speech", "music", "noise", "laughter", "crying", "screaming"):

@@ -1,6 +1,6 @@
-"""Labels from a teacher: YAMNet's posteriors, put together to our sound events.
+"""Labels from a teacher: YAMNet's posteriors, grouped into our sound events.
 
-YAMNet (521 classes of AudioSet, 0.975 s of 16 kHz at a time) only labels training sounds. It is never shipped.
+YAMNet (521 classes of AudioSet, windows of 0.975 s at 16 kHz) only labels training sounds. It is not shipped.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _GROUPS: dict[str, tuple[tuple[int, int], ...]] = {
     "noise": ((35, 57), (67, 131), (277, 493), (495, 499), (507, 517)),
     "silence": ((494, 494),),
 }
-"""First and last YAMNet class of each event; what is in none (Inside, Echo, Radio) says nothing."""
+"""First and last YAMNet class of each event; classes outside (Inside, Echo, Radio) are not used."""
 _GAIN = {"laughter": 2.0, "crying": 2.0, "screaming": 2.0, "singing": 2.0, "applause": 1.5}
-"""YAMNet is careful with these: a posterior of one half is as good as certain."""
+"""YAMNet's posteriors of these are low: one half already means near certainty."""
 
 
 class Teacher:
-    """YAMNet behind one function: samples to posteriors of our events."""
+    """YAMNet as a function from samples to posteriors of our events."""
 
     def __init__(self, folder: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -44,7 +44,7 @@ class Teacher:
         self._session = onnxruntime.InferenceSession(folder / "yamnet.onnx", options)
         with (folder / "yamnet_class_map.csv").open(newline="") as file:
             if next(row for row in csv.reader(file) if row[0] == "494")[2] != "Silence":
-                raise ValueError("this is not the class map that the groups were made for")
+                raise ValueError("the class map differs from the one that the event groups were made for")
 
     def listen(self, wave: FloatArray) -> FloatArray:
         """Posteriors (steps, events), one every 0.64 s, of samples (n,); step i is centred in its 0.64 s."""

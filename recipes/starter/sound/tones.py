@@ -1,4 +1,4 @@
-"""Test tones: what machines, screens and signal generators play. They are noise, and nobody's voice."""
+"""Test tones, as of machines, screens and signal generators. They count as noise, not as a voice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TONES, SECONDS = 48, 8
 
 
 def tone(random: np.random.Generator) -> Wave:
-    """One to three waves of one shape, held, swept, stepped or gated, with some hiss under most; RMS 0.1."""
+    """One to three waves of one shape: constant, swept, stepped or gated, in most cases with some hiss; RMS 0.1."""
     time = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE
     shape = int(random.integers(3))
     total = np.zeros(len(time))
@@ -34,7 +34,7 @@ def tone(random: np.random.Generator) -> Wave:
 
 
 def _pitch(time: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """Frequency in Hz at each moment: one, a sweep, or steps."""
+    """Frequency in Hz over time: constant, a sweep, or steps."""
     low, high = np.sort(np.exp(random.uniform(np.log(40), np.log(7_000), 2))).tolist()
     kind = int(random.integers(3))
     if kind == 0:
@@ -48,6 +48,6 @@ def _pitch(time: NDArray[np.float64], random: np.random.Generator) -> NDArray[np
 
 @cache
 def tone_bank(seed: int = 0) -> LogMels:
-    """Log-mels of TONES different ones."""
+    """Log-mels of TONES different test tones."""
     random = np.random.default_rng((seed, 77))
     return join_log_mels([frames_of(tone(random)) for _ in range(TONES)])

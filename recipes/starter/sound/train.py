@@ -1,11 +1,11 @@
-"""Teach the audio encoder what sounds are: voices, calm speech, bursts, music, noise, and their sentiment.
+"""Second training stage of the audio encoder: voices, calm speech, bursts, music, noise, and their sentiment.
 
     python -m recipes.starter.sound.train --data SENTILOC_DATA --run RUN --start RUN/speech/speech_encoder.pt
 
-`--start` is an encoder that `recipes.starter.voices.train` taught on acted voices alone; it is trained on. The run
-folder holds the caches (log-mels of voices and of the sound bank), `checkpoint.pt` (a run that stopped goes on
-from there) and at the end `sound_encoder.pt`: averaged weights of encoder and heads. Everything follows from the
-seed, and nothing is chosen on held-out speakers or sounds.
+`--start` is an encoder from `recipes.starter.voices.train`, trained on acted voices alone; this stage continues its
+training. The run folder holds the caches (log-mels of voices and of the sound bank), `checkpoint.pt` (an interrupted
+run resumes from it) and at the end `sound_encoder.pt`: averaged weights of encoder and heads. Everything depends only
+on the seed, and held-out speakers and sounds are not used for any choice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundTraining:
-    """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed.
+    """Optimiser steps, peak learning rate of AdamW, weight decay and seed.
 
     `fold`: the training speakers of this fold are left out.
     """
@@ -55,7 +55,7 @@ class SoundTraining:
 
 
 def open_run(folder: Path, training: SoundTraining, start: Path | None) -> AveragedRun[SoundNet]:
-    """A new run that goes on from the encoder `start`, if there is one; or the run that `folder` holds."""
+    """A new run, which starts from the encoder `start` if it is given; or the unfinished run in `folder`."""
     torch.manual_seed(training.seed)
     net = load_sound_net(start) if start else SoundNet(None if training.fold is None else FOLD_CONFIG)
     return AveragedRun(folder, net, SoundNet(net.encoder.config), training, SCHEDULE, asdict(training))
@@ -75,10 +75,10 @@ def train(
     bank: Path | None = None,
     packages: Path | None = None,
 ) -> Path:
-    """Train, or go on with, the run in `folder`; returns the path of the averaged weights.
+    """Train or resume the run in `folder`; returns the path of the averaged weights.
 
     `voices`, `bank`, `packages` are the caches of acted voices, of sounds, and the unpacked packages; by default they
-    lie in the run folder.
+    are in the run folder.
     """
     torch.set_num_threads(1)
     utterances = read_index(data / "speech")
@@ -110,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds speech/ sounds/ weights/")
     parser.add_argument("--run", type=Path, required=True, help="folder for caches, checkpoint and weights")
-    parser.add_argument("--start", type=Path, help="an encoder of acted voices to go on from")
+    parser.add_argument("--start", type=Path, help="an encoder of acted voices to start from")
     parser.add_argument("--voices", type=Path, help="cache of acted voices, if another run made it")
     parser.add_argument("--bank", type=Path, help="cache of the sound bank, if another run made it")
     parser.add_argument("--packages", type=Path, help="folder of the Debian packages")

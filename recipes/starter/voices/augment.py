@@ -1,4 +1,4 @@
-"""What rooms, microphones, codecs and surroundings do to a voice: random changes of 16 kHz waveforms.
+"""Augmentation of voices at 16 kHz: the effects of rooms, microphones, codecs and surroundings.
 
 Everything takes and returns mono float32 samples in about [-1, 1], shape (samples,), and a seeded generator.
 """
@@ -33,7 +33,7 @@ def _resample(wave: Wave, source: float, target: float) -> Wave:
 
 
 def speed(wave: Wave, random: Random) -> Wave:
-    """Tempo and pitch together by up to 10 %."""
+    """Change tempo and pitch together by up to 10 %."""
     return _resample(wave, SAMPLE_RATE, SAMPLE_RATE * random.uniform(0.9, 1.1))
 
 
@@ -67,7 +67,7 @@ def far_microphone(wave: Wave, random: Random) -> Wave:
 
 
 def clip(wave: Wave, random: Random) -> Wave:
-    """An overdriven input: the loudest 0.1 to 3 % of samples are flattened."""
+    """An overdriven input: the loudest 0.1 to 3 % of samples are clipped."""
     level = float(np.quantile(np.abs(wave), 1 - random.uniform(0.001, 0.03)))
     return np.clip(wave, -level, level)
 
@@ -82,7 +82,7 @@ def mu_law(wave: Wave, random: Random) -> Wave:
 
 
 def codec(wave: Wave, random: Random) -> Wave:
-    """Through a real Opus or AAC encoder at a low bit rate and back."""
+    """Encode with a real Opus or AAC encoder at a low bit rate and decode again."""
     name, container, rate, (low, high) = CODECS[int(random.integers(len(CODECS)))]
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
@@ -99,7 +99,7 @@ def codec(wave: Wave, random: Random) -> Wave:
 
 
 def decode(file: io.BytesIO | str) -> Wave:
-    """Any audio file as mono 16 kHz samples."""
+    """Decode an audio file to mono 16 kHz samples."""
     with av.open(file, "r") as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         parts = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
@@ -143,7 +143,7 @@ def coloured_noise(samples: int, random: Random) -> Wave:
 
 
 def babble(voices: Sequence[Wave], samples: int, random: Random) -> Wave:
-    """Many voices at once, RMS 1: nobody can be understood."""
+    """Many voices at once, none of them intelligible; RMS 1."""
     total = np.zeros(samples, np.float32)
     for voice in voices:
         repeated = np.resize(np.roll(voice, int(random.integers(len(voice)))), samples)
@@ -152,7 +152,7 @@ def babble(voices: Sequence[Wave], samples: int, random: Random) -> Wave:
 
 
 def music(samples: int, random: Random) -> Wave:
-    """Synthesised chords and a beat, RMS 1: a stand-in for a soundtrack."""
+    """Synthetic chords and a beat as a soundtrack; RMS 1."""
     beat = int(SAMPLE_RATE * 60 / random.uniform(60, 160))
     root = random.uniform(80, 260)
     total = np.zeros(samples + 2 * beat, np.float32)

@@ -23,7 +23,7 @@ from sentiloc.model.extractors.logmel import FRAMES, HOP, MELS, SAMPLE_RATE, ser
 EMOTIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 UNLABELLED = -1
 SENTIMENT_OF_EMOTION = np.array([2, 1, 0, 0, 0, 0, UNLABELLED])
-"""Class of each of `EMOTIONS` in the order negative, positive, non-sentiment; surprise is neither."""
+"""Class of each of `EMOTIONS`: 0 negative, 1 positive, 2 non-sentiment; surprise has none."""
 
 VERSIONS = 4
 NOISE_SECONDS = 20
@@ -48,7 +48,7 @@ class Utterance:
 
     @property
     def held_out(self) -> bool:
-        """Whether the speaker belongs to validation."""
+        """Whether the speaker is held out for validation."""
         return is_validation_speaker(self.corpus, self.speaker)
 
 
@@ -75,7 +75,7 @@ def training_items(utterances: Sequence[Utterance], fold: int | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class LogMels:
-    """Log-mels of many recordings end to end: `frames` (total, 60) float16, `offsets` (recordings + 1,)."""
+    """Concatenated log-mels of many recordings: `frames` (total, 60) float16, `offsets` (recordings + 1,)."""
 
     frames: NDArray[np.float16]
     offsets: NDArray[np.int64]
@@ -95,7 +95,7 @@ def frames_of(wave: Wave) -> NDArray[np.float16]:
 
 
 def join_log_mels(parts: list[NDArray[np.float16]]) -> LogMels:
-    """Recordings (frames, 60) laid end to end."""
+    """Concatenate recordings (frames, 60)."""
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     return LogMels(np.concatenate(parts), offsets)
 
@@ -110,7 +110,7 @@ def _load(cache: Path, name: str) -> LogMels:
 
 
 def load_versions(folder: Path, cache: Path, seed: int = 0) -> tuple[list[LogMels], LogMels]:
-    """The versions of every utterance and the noise bank; what is not yet in `cache` is made first."""
+    """The versions of every utterance, and the noise bank; those that are not in `cache` are computed first."""
     cache.mkdir(parents=True, exist_ok=True)
     if not (cache / "noise.npz").exists():
         _fill_cache(folder, cache, seed)

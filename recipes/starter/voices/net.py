@@ -1,4 +1,4 @@
-"""The audio encoder with the heads that its first stage is trained under."""
+"""The audio encoder with the heads for its first training stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EMOTION_WEIGHT, SNIPPET_WEIGHT = 0.5, 0.5
 
 
 class SpeechNet(nn.Module):
-    """Encoder and pretraining heads, trained together and averaged together."""
+    """Encoder and pretraining heads, which are trained and averaged together."""
 
     def __init__(self, config: SpeechConfig | None = None) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class SpeechNet(nn.Module):
         self.heads = SpeechHeads(self.encoder.config.dim, len(EMOTIONS))
 
     def loss(self, batch: SpeechBatch) -> Tensor:
-        """Utterances' sentiment and emotion, snippets' sentiment; unlabelled ones do not count."""
+        """Loss of the utterances' sentiment and emotion and of the snippets' sentiment; unlabelled ones do not count."""
         embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
         flat = embedding.flatten(0, 1)
         sentiment, emotion = self.heads.utterances(flat, torch.from_numpy(batch.weights))

@@ -1,4 +1,4 @@
-"""Sentiment of whole utterances of unseen speakers: unweighted recall, per corpus and as their mean."""
+"""Sentiment of whole utterances of unseen speakers: unweighted recall per corpus, and its mean."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _padded(mels: LogMels, items: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 class Listener(Protocol):
-    """What is measured: an encoder and the heads of the voice."""
+    """The measured network: an encoder and its voice heads."""
 
     encoder: SpeechEncoder
     heads: SpeechHeads

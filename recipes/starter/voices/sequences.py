@@ -1,8 +1,8 @@
-"""Training sequences of speech: training speakers among silences, noise and music, as log-mels.
+"""Training sequences of speech as log-mels: training speakers with silences, noise and music.
 
-Half of the batches hold one utterance a row, half hold several, of one speaker or of many: the encoder
-sees sentiment begin, end and change. Sounds are mixed by adding band powers, as mixing waveforms
-does on average.
+Half of the batches have one utterance per row. The others have several, of one speaker or of many, so the encoder
+learns where sentiment begins, ends and changes. Sounds are mixed by adding band powers, as mixing waveforms does on
+average.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SpeechBatch:
 
 @dataclass(slots=True)
 class _Row:
-    """A row in the making: dB (frames, 60), class and utterance number of each frame, end of the audio."""
+    """A row during composition: dB (frames, 60), class and utterance number of each frame, end of the audio."""
 
     decibels: FloatArray
     classes: NDArray[np.int64]
@@ -89,7 +89,7 @@ class SpeechComposer:
             number += 1
 
     def batch(self, random: Random, *, long: bool) -> SpeechBatch:
-        """Rows of several utterances, or of one."""
+        """One batch; its rows have several utterances (`long`) or one."""
         rows, time = (LONG_ROWS, LONG_TIME) if long else (SHORT_ROWS, SHORT_TIME)
         spoken: list[int] = []
         made = [self._row(random, time * FRAMES, spoken, single=not long) for _ in range(rows)]
@@ -149,7 +149,7 @@ class SpeechComposer:
         return cursor + len(part)
 
     def _disturb(self, row: _Row, random: Random) -> None:
-        """Noise, equaliser, vocal-tract length, gain and masks, in place."""
+        """Apply noise, equaliser, vocal-tract length, gain and masks in place."""
         voice = row.decibels[row.owner >= 0]
         level = 10 * np.log10(np.power(10, voice / 10).mean() + 1e-10) if len(voice) else -20.0
         power = np.power(10, row.decibels / 10)
@@ -165,7 +165,7 @@ class SpeechComposer:
         mask_stretches(row.decibels, random)
 
     def _noise_db(self, frames: int, random: Random) -> FloatArray:
-        """A stretch of the noise bank with a mean power of 0 dB."""
+        """A part of the noise bank with a mean power of 0 dB."""
         mels = self._noise[int(random.integers(len(self._noise)))]
         first = int(random.integers(0, len(mels) - frames + 1))
         part = mels[first : first + frames].astype(np.float32) * DB_SCALE - DB_OFFSET
@@ -174,7 +174,7 @@ class SpeechComposer:
 
 
 def pick_emotion(groups: Mapping[int, Mapping[str, list[int]]], random: Random) -> int:
-    """Sentiments evenly, then evenly among a sentiment's emotions; rarely surprise."""
+    """Draw a sentiment uniformly, then one of its emotions uniformly; rarely surprise."""
     sentiments = {0: [2, 3, 4, 5], 1: [1], 2: [0], UNLABELLED: [6]}
     present = {s: [e for e in emotions if e in groups] for s, emotions in sentiments.items()}
     wanted = [s for s in (0, 1, 2) if present[s]]
@@ -196,7 +196,7 @@ def warp(factor: float) -> FloatArray:
 
 
 def mask_stretches(decibels: FloatArray, random: Random) -> None:
-    """SpecAugment: up to two stretches of bands and of frames go silent, in place."""
+    """SpecAugment: silence up to two ranges of bands and of frames, in place."""
     for _ in range(int(random.integers(0, 3))):
         band = int(random.integers(0, MELS - 8))
         decibels[:, band : band + int(random.integers(1, 9))] = FLOOR_DB

@@ -1,12 +1,12 @@
-"""Pretrain the audio encoder on acted speech: negative, positive, neutral on speakers it has never heard.
+"""First training stage of the audio encoder: negative, positive and neutral acted speech.
 
     python -m recipes.starter.voices.train --data SENTILOC_DATA --run RUN
 
-The run folder holds the log-mel cache (430 MB, about 5 minutes of one core, made once), `checkpoint.pt` (the
-run goes on from there when it is started again) and, at the end, `speech_encoder.pt`: `{"config", "encoder",
-"heads"}`, averaged weights of the encoder (`SpeechEncoder`) and of the pretraining heads (`SpeechHeads`), which
-`recipes.starter.sound.train` goes on from. The default steps take about 17 minutes of one core; everything follows
-from the seed, and nothing is chosen on the validation speakers.
+The run folder holds the log-mel cache (430 MB, about 5 minutes of one core, computed once), `checkpoint.pt` (an
+interrupted run resumes from it) and, at the end, `speech_encoder.pt`: `{"config", "encoder", "heads"}`, averaged
+weights of the encoder (`SpeechEncoder`) and of the pretraining heads (`SpeechHeads`), with which
+`recipes.starter.sound.train` continues. The default steps take about 17 minutes of one core. Everything depends only on
+the seed, and the validation speakers are not used for any choice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechTraining:
-    """How long and how fast: optimiser steps, peak learning rate of AdamW, weight decay, seed."""
+    """Optimiser steps, peak learning rate of AdamW, weight decay and seed."""
 
     steps: int = 2000
     learning_rate: float = 2e-3
@@ -47,7 +47,7 @@ class SpeechTraining:
 
 
 def open_run(folder: Path, training: SpeechTraining) -> AveragedRun[SpeechNet]:
-    """A new run, or the one that `folder` holds; it may be taken up with more steps."""
+    """A new run, or the unfinished one in `folder`, which may be resumed with more steps."""
     torch.manual_seed(training.seed)
     identity = {name: value for name, value in asdict(training).items() if name != "steps"}
     return AveragedRun(folder, SpeechNet(), SpeechNet(), training, SCHEDULE, identity)
@@ -79,7 +79,7 @@ def _loss(batch: SpeechBatch, net: SpeechNet) -> Tensor:
 
 
 def train(data: Path, folder: Path, training: SpeechTraining, cache: Path | None = None) -> Path:
-    """Train, or go on with, the run in `folder`; returns the path of the averaged weights."""
+    """Train or resume the run in `folder`; returns the path of the averaged weights."""
     torch.set_num_threads(1)
     utterances = read_index(data / "speech")
     versions, noise = load_versions(data / "speech", cache or folder / "cache")

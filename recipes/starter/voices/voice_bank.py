@@ -1,6 +1,6 @@
-"""Voices for composed sequences: utterances by speaker and sentiment as mel power, and what lies under them.
+"""Voices for composed sequences: utterances by speaker and sentiment as mel power, and background sounds.
 
-Sound is mixed as mel power, 50 frames a second: powers of independent sounds add up.
+Sound is mixed as mel power at 50 frames a second, because the powers of independent sounds add up.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class VoiceBank:
     speakers: tuple[dict[int, list[int]], ...]
 
     def voice(self, rng: np.random.Generator, speaker: int, sentiment: int) -> FloatArray:
-        """Mel power (frames, 60) of an utterance; a speaker without that sentiment lends another's voice."""
+        """Mel power (frames, 60) of an utterance; if the speaker has none with that sentiment, another speaker is used."""
         own = self.speakers[speaker].get(sentiment)
         while not own:
             own = self.speakers[int(rng.integers(len(self.speakers)))].get(sentiment)
@@ -60,8 +60,8 @@ def open_voices(
     fold: int | None = None,
     but: frozenset[str] = frozenset(),
 ) -> VoiceBank:
-    """The speakers of `speech/` that training may hear (those of one fold, if given), or those kept out of it;
-    without the Javanese actors `but`.
+    """The training speakers of `speech/` (of one fold, if given), or the held-out ones; without the Javanese actors
+    `but`.
     """
     versions, noise = load_versions(folder, cache)
     speakers: defaultdict[tuple[str, str], defaultdict[int, list[int]]] = defaultdict(
@@ -106,19 +106,21 @@ def to_log_mel(power: FloatArray) -> FloatArray:
 
 
 def mean_squares(power: FloatArray) -> FloatArray:
-    """Mean square of the samples behind mel power (frames, 60), per frame: Parseval, mel bands undone."""
+    """Mean square of the samples per frame, estimated from mel power (frames, 60) by Parseval's theorem."""
     edges = librosa.mel_frequencies(MELS + 2, fmax=SAMPLE_RATE / 2)
     squares: FloatArray = power @ ((edges[2:] - edges[:-2]) / 2).astype(np.float32)
     return squares * np.float32(2 / (N_FFT * _HANN_POWER))
 
 
 def heard(power: FloatArray) -> BoolArray:
-    """Which snippets (time,) of mel power (time * 32, 60) hold sound, as serving decides it."""
+    """Which snippets (time,) of mel power (time * 32, 60) hold sound, by the rule of serving."""
     return snippets_heard(mean_squares(power).reshape(-1, FRAMES).mean(1))
 
 
 def channel(rng: np.random.Generator, power: FloatArray, bed: FloatArray) -> FloatArray:
-    """What microphone and surroundings do to a whole recording: tone, gain, under some the sound `bed` (frames, 60)."""
+    """Apply microphone and surroundings to a whole recording: tone, gain, and for some the background `bed` (frames,
+    60).
+    """
     tone = np.interp(np.arange(MELS), np.linspace(0, MELS - 1, 5), rng.normal(0, 3, 5))
     power = power * (10 ** (tone / 10)).astype(np.float32)
     level = float(power.mean())
