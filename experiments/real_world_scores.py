@@ -105,7 +105,7 @@ def score_clips(clips: Sequence[LabelledClip], answers: Mapping[str, Answer]) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntrimmedScores:
-    """Metrics of untrimmed videos in per cent: average mAP@0.1:0.3, and time labelled right with and without sentiment."""
+    """Metrics of untrimmed videos in per cent: average mAP@0.1:0.3, and time labelled right by kind."""
 
     average_map: float
     time_right: float

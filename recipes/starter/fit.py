@@ -92,7 +92,7 @@ def fit(
 
 
 def make_ensemble(networks: Sequence[tuple[FSENet, FloatArray]]) -> Ensemble:
-    """Join networks to one on encoded sound (T, n) and face embeddings (T, 256); each has its own projection (m, 256)."""
+    """Join networks to one on encoded sound (T, n) and faces (T, 256); each has its own projection (m, 256)."""
     members = [
         Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
         for net, faces in networks

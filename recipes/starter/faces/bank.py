@@ -142,7 +142,7 @@ def still_bank(
 
 
 def clip_faces(clips: list[Clip], encode: Encode, cache: Path, *, seed: int) -> list[ClipFaces]:
-    """Embeddings of every sampled frame of every clip; version 0 is clean, each other version has its own augmentation."""
+    """Embeddings of every sampled frame of every clip; version 0 is clean, the others are augmented."""
 
     def make() -> dict[str, Any]:
         logger.info("embedding the faces of %d clips", len(clips))

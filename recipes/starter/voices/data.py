@@ -67,7 +67,7 @@ def read_index(folder: Path) -> list[Utterance]:
 
 
 def training_items(utterances: Sequence[Utterance], fold: int | None = None) -> list[int]:
-    """Utterances of the speakers that training may hear, without those of `fold`."""
+    """Utterances of the training speakers, without those of `fold`."""
     folds = folds_of((u.corpus, u.speaker) for u in utterances)
     places = [folds.get((u.corpus, u.speaker)) for u in utterances]
     return [i for i, place in enumerate(places) if place is not None and place != fold]

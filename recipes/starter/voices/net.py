@@ -23,7 +23,7 @@ class SpeechNet(nn.Module):
         self.heads = SpeechHeads(self.encoder.config.dim, len(EMOTIONS))
 
     def loss(self, batch: SpeechBatch) -> Tensor:
-        """Loss of the utterances' sentiment and emotion and of the snippets' sentiment; unlabelled ones do not count."""
+        """Loss of utterances' sentiment and emotion and of snippets' sentiment; unlabelled ones do not count."""
         embedding = self.encoder(torch.from_numpy(batch.audio), torch.from_numpy(batch.present))
         flat = embedding.flatten(0, 1)
         sentiment, emotion = self.heads.utterances(flat, torch.from_numpy(batch.weights))

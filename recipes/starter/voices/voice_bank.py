@@ -44,7 +44,7 @@ class VoiceBank:
     speakers: tuple[dict[int, list[int]], ...]
 
     def voice(self, rng: np.random.Generator, speaker: int, sentiment: int) -> FloatArray:
-        """Mel power (frames, 60) of an utterance; if the speaker has none with that sentiment, another speaker is used."""
+        """Mel power (frames, 60) of an utterance; another speaker's if this one has none with that sentiment."""
         own = self.speakers[speaker].get(sentiment)
         while not own:
             own = self.speakers[int(rng.integers(len(self.speakers)))].get(sentiment)
