@@ -229,7 +229,10 @@ function dropped(event) {
   event.preventDefault();
   $("drop").classList.toggle("over", event.type === "dragover");
   if (event.type !== "drop" || !event.dataTransfer.types.includes("Files")) return;
-  droppedFiles(event.dataTransfer).then(({ files, fromFolder }) => files.length && take(files, fromFolder));
+  droppedFiles(event.dataTransfer).then(
+    ({ files, fromFolder }) => (files.length || fromFolder) && take(files, fromFolder),
+    () => fail({ message: text.unreadableDrop }),
+  );
 }
 
 async function share() {
@@ -289,7 +292,7 @@ for (const id of ["file", "folder"]) {
   $(id).addEventListener("change", () => {
     const files = [...$(id).files];
     $(id).value = "";
-    if (files.length) take(files, id === "folder");
+    if (files.length || id === "folder") take(files, id === "folder");
   });
   $(id).addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;

@@ -31,8 +31,8 @@ export const isSending = () => items.some(({ state }) => state === "sending");
 
 export function enqueue(files, options, leftOut = 0) {
   items.push(...files.map((file) => new Item(file, options)));
-  $("queue-note").textContent = leftOut ? say.leftOut(leftOut) : "";
-  draw();
+  $("queue-note").textContent = leftOut ? say.leftOut(leftOut) : files.length ? "" : text.emptyFolder;
+  draw(true);
   next();
 }
 
@@ -41,8 +41,10 @@ function next() {
   items.filter(({ state }) => state === "waiting").slice(0, Math.max(0, AT_ONCE - busy)).forEach((item) => item.start());
 }
 
-function draw() {
-  $("queue").hidden = items.length === 0;
+// An empty queue is in view only to say why nothing was added.
+function draw(hasNote = false) {
+  $("queue").hidden = !items.length && !hasNote;
+  $("queue").classList.toggle("empty", !items.length);
   const list = $("queue-list");
   const rows = items.map(({ row }) => row);
   if (rows.length !== list.children.length || rows.some((row, i) => row !== list.children[i])) list.replaceChildren(...rows);

@@ -22,6 +22,8 @@ export const text = {
   retry: "Retry",
   removeFromQueue: "Remove",
   emptyFile: "The file is empty.",
+  emptyFolder: "There is no file in this folder.",
+  unreadableDrop: "A file or folder could not be read. Was it moved, or is it protected?",
   notVideo: "This is not a video that Sentiloc reads.",
   lookFor: "Look for",
   guide: "Guide",

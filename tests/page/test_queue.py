@@ -155,3 +155,44 @@ def test_a_file_that_failed_is_retried(visit: Visitor, ten: Path) -> None:
     refusing[0] = False
     wait_for(lambda: items(page, "done") == 2)
     person.errors.clear()
+
+
+def drop(page: Page, *paths: Path) -> None:
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def test_a_dropped_folder_is_walked(visit: Visitor, ten: Path) -> None:
+    """The browser's own drag and drop, with a real folder: what a person does with the mouse."""
+    page = visit().go().page
+    drop(page, ten)
+    page.wait_for_selector("#queue-list li")
+    wait_for(lambda: page.locator("#queue-list li").count() == TEN)
+    assert "1 file is no video" in page.inner_text("#queue-note")
+    wait_for(lambda: items(page, "done") == TEN)
+
+
+def test_a_folder_of_more_files_than_the_browser_lists_at_a_time(visit: Visitor, tmp_path: Path) -> None:
+    for number in range(130):
+        (tmp_path / f"clip {number}.mp4").write_bytes(b"not really")
+    page = visit().go().page
+    drop(page, tmp_path)
+    wait_for(lambda: items(page, "refused") == 130)
+
+
+def test_a_folder_without_a_video_says_so(visit: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    page = visit().go().page
+    for name, words in (
+        ("texts", "1 file is no video and left out."),
+        ("empty", "There is no file in this folder."),
+    ):
+        drop(page, tmp_path / name)
+        page.wait_for_function(
+            "words => document.querySelector('#queue-note').innerText === words", arg=words
+        )
+        assert page.is_visible("#queue-note")
