@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 # Extras bring what these import: oidc, s3, train.
 OF_EXTRAS = {
     "sentiloc.app.sign_in.provider",
+    "sentiloc.app.sign_in.signatures",
     "sentiloc.app.storage.s3",
     "sentiloc.app.storage.s3_objects",
     "sentiloc.worker.precision.quantize",

@@ -6,9 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -78,7 +76,8 @@ def _usable(listed: object) -> Key | None:
         if "verify" not in listed.get("key_ops", ("verify",)):
             return None
         key = JWKRegistry.import_key(listed)
-    except (JoseError, KeyError, TypeError, ValueError, UnsupportedAlgorithm) as error:
+    except Exception as error:
+        # Whatever the libraries raise for a part that they do not expect, the key is of no use.
         _logger.warning("a key of the provider cannot be used: %s", type(error).__name__)
         return None
     if isinstance(key, RSAKey) and key.raw_value.key_size < _SMALLEST_RSA_BITS:
