@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from sentiloc.worker.children.nursery import can_fork
 from sentiloc.worker.children.start import start_confined
 from sentiloc.worker.decoder.decode import SnippetFrames, decode
 from sentiloc.worker.decoder.process import DecoderProcess
+from sentiloc.worker.jobs.signs_of_life import children
 from tests.support.media import make_clip
 from tests.support.services import wait_for
 from tests.worker.decoding import (
@@ -46,6 +48,16 @@ def snippets(clip: Path) -> int:
 
 def names_of_files(clip: Path) -> set[str]:
     return {"/dev/null", str(clip), "/memfd:sentiloc-frames (deleted)"}
+
+
+def numbers_of_files(pid: int) -> set[int]:
+    return {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def memory_layout(pid: int) -> list[str]:
+    """Where the libraries are."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return [line.split()[0] for line in lines if line.endswith(".so") or ".so." in line]
 
 
 def test_two_decodes_fork_from_one_process(clip: Path) -> None:
@@ -104,6 +116,62 @@ def test_its_end_during_a_decode_is_not_the_fault_of_the_video(clip: Path) -> No
         list(events)
     assert caught.value.code == ErrorCode.INTERNAL
     wait_for(lambda: not is_running(child), 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGILL])
+def test_after_a_crash_the_next_child_has_another_memory_layout(clip: Path, number: signal.Signals) -> None:
+    # Otherwise a crash would be a question about the layout, and could be asked again and again.
+    other, crashing = decode(clip, HEAVY, LIMITS), decode(clip, HEAVY, LIMITS)
+    next(other)
+    (spared,), (before,) = child_pids(), forker_pids()
+    next(crashing)
+    (crashed,) = set(child_pids()) - {spared}
+    layout = memory_layout(spared)
+    assert memory_layout(crashed) == layout
+    os.kill(crashed, number)
+    with pytest.raises(SentilocError) as caught:
+        list(crashing)
+    assert caught.value.code == ErrorCode.CORRUPT_MEDIA
+    events = decode(clip, HEAVY, LIMITS)
+    next(events)
+    (new,) = set(child_pids()) - {spared}
+    assert memory_layout(new) != layout
+    events.close()
+    assert sum(isinstance(event, SnippetFrames) for event in other) == 16
+    wait_for(lambda: not is_running(before), 10)
+    assert snippets(clip) == 16
+    assert len(forker_pids()) == 1  # the retired one was waited for
+
+
+def test_a_child_that_was_killed_says_nothing_of_the_layout(clip: Path) -> None:
+    assert snippets(clip) == 16
+    (before,) = forker_pids()
+    events = decode(clip, HEAVY, LIMITS)
+    next(events)
+    os.kill(child_pids()[0], signal.SIGKILL)
+    with pytest.raises(SentilocError):
+        list(events)
+    assert snippets(clip) == 16
+    assert forker_pids() == [before]
+
+
+@pytest.mark.parametrize("spare", [0, 2, 5])
+def test_without_numbers_for_files_no_child_is_left_unwatched(clip: Path, spare: int) -> None:
+    assert snippets(clip) == 16
+    (forker,) = forker_pids()
+    # The last child's report is closed a moment after it is read: three standard files and the socket stay.
+    wait_for(lambda: len(numbers_of_files(forker)) == 4)
+    taken = numbers_of_files(forker)
+    before = resource.prlimit(forker, resource.RLIMIT_NOFILE)
+    limit = [number for number in range(64) if number not in taken][spare]
+    resource.prlimit(forker, resource.RLIMIT_NOFILE, (limit, before[1]))
+    with pytest.raises(OSError, match="Too many open files"):
+        snippets(clip)
+    assert children(forker) == []
+    resource.prlimit(forker, resource.RLIMIT_NOFILE, before)
+    assert snippets(clip) == 16
+    assert forker_pids() == [forker]
+    wait_for(lambda: numbers_of_files(forker) == taken)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

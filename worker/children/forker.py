@@ -9,6 +9,7 @@ then the socket closes. The kernel kills its children with it (`confine`).
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -20,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+RETIRE = b"retire"
+"""The request after which no other comes: the process ends with the last of its children."""
 REQUEST_BYTES = 1 << 18
 # A child gets few files: the media, the shared memory and its pipes.
 MOST_FDS = 16
@@ -32,12 +35,13 @@ class Forker:
     def __init__(self, module: Any, requests: socket.socket) -> None:
         self._module, self._requests = module, requests
         self._running: dict[int, tuple[int, int]] = {}
+        self._is_retired = False
         self._poll = select.poll()
         self._poll.register(requests, select.POLLIN)
 
     def serve(self) -> None:
-        """Fork until the parent closes its end."""
-        while True:
+        """Fork until the parent closes its end, or until a retired process has no child left."""
+        while self._running or not self._is_retired:
             for number, _ in self._poll.poll():
                 if number in self._running:
                     self._reap(number)
@@ -46,23 +50,37 @@ class Forker:
 
     def _take_request(self) -> bool:
         text, fds, _, _ = socket.recv_fds(self._requests, REQUEST_BYTES, MOST_FDS)
-        if not text:
-            return False
+        if text == RETIRE:
+            self._is_retired = True
+        elif text:
+            self._answer(json.loads(text), fds)
+        return bool(text)
+
+    def _answer(self, request: dict[str, Any], fds: list[int]) -> None:
+        done = fds[:-1]
         try:
-            self._fork(json.loads(text), fds)
+            if len(fds) != len(request["fds"]) + 1:
+                # The kernel drops the files for which this process has no numbers left.
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            self._fork(request, fds)
         except OSError as error:
             self._requests.send(str(-(error.errno or 1)).encode())
-            os.close(fds[-1])
-        for number in fds[:-1]:
+            done = fds
+        for number in done:
             os.close(number)
-        return True
 
     def _fork(self, request: dict[str, Any], fds: list[int]) -> None:
         task = {**request["task"], **dict(zip(request["fds"], fds, strict=False)), "parent_pid": os.getpid()}
         pid = os.fork()
         if pid == 0:
             self._perform(task, fds[:-1])
-        handle = os.pidfd_open(pid)
+        try:
+            handle = os.pidfd_open(pid)
+        except OSError:
+            # Nobody could watch this child.
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self._running[handle] = (pid, fds[-1])
         self._poll.register(handle, select.POLLIN)
         socket.send_fds(self._requests, [str(pid).encode()], [handle])

@@ -11,11 +11,12 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from sentiloc.worker.children.fork_here import Fork, fork_here
-from sentiloc.worker.children.forker import STATUS_BYTES
+from sentiloc.worker.children.forker import RETIRE, STATUS_BYTES
 from sentiloc.worker.children.start import start_bare
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,23 @@ _ANSWER_SECONDS = 120.0
 """For the first child the forking process has to import everything, on a machine that may be very busy."""
 _ANSWER_BYTES = 64
 _EXIT_SECONDS = 5.0
+_CRASHES = frozenset(
+    {
+        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT),
+        *(signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS),
+    }
+)
 
 
 class ForkedChild:
-    """A child of the forking process. The handle is the process's own: a number could be another's by then."""
+    """A child of the forking process. The handle is the process's own: a number could be another's by then.
 
-    def __init__(self, pid: int, handle: int, report: int) -> None:
+    `on_crash` is called once if a fault of the child's own ended it.
+    """
+
+    def __init__(self, pid: int, handle: int, report: int, on_crash: Callable[[], None]) -> None:
         self.pid, self._handle, self._report = pid, handle, report
+        self._on_crash = on_crash
         self._status: int | None = None
 
     def kill(self) -> None:
@@ -51,17 +62,70 @@ class ForkedChild:
             self._status = int.from_bytes(text, "little", signed=True) if text else 1
             os.close(self._handle)
             os.close(self._report)
+            if -self._status in _CRASHES:
+                self._on_crash()
         return self._status
 
 
+class _ForkingProcess:
+    """One process that forks children, and the socket on which it takes requests."""
+
+    def __init__(self, module: str, *, in_place: bool) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests.settimeout(_ANSWER_SECONDS)
+        with theirs:
+            self._process = fork_here(module, theirs) if in_place else _start(module, theirs.fileno())
+
+    def exchange(self, text: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
+        """Its answer to a request; raises `OSError` if it has ended or does not answer."""
+        socket.send_fds(self._requests, [text], fds)
+        answer, handles, _, _ = socket.recv_fds(self._requests, _ANSWER_BYTES, 1)
+        if not answer:
+            raise ConnectionResetError("it has ended")
+        return answer, handles
+
+    def retire(self) -> None:
+        """Let it end with the last of its children."""
+        with suppress(OSError):
+            self._requests.send(RETIRE)
+
+    def has_ended(self) -> bool:
+        """Whether it has ended; what it held here is freed then."""
+        try:
+            self._process.wait(0)
+        except subprocess.TimeoutExpired:
+            return False
+        self._requests.close()
+        return True
+
+    def end(self) -> None:
+        """End it, and its children with it."""
+        self._requests.close()
+        try:
+            self._process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def forget(self) -> None:
+        """In a forked copy of this process: it is not ours to wait for."""
+        self._requests.close()
+        # Without a status its destructor would complain.
+        self._process.returncode = 0
+
+
 class Nursery:
-    """Children that run `module`, all forked from one process. For any thread."""
+    """Children that run `module`, all forked from one process. For any thread.
+
+    All children of one process have the same memory layout. Whoever sends a video that crashes its decoder could
+    explore it, one crash at a time. So after a crash the next child comes from a new process.
+    """
 
     def __init__(self, module: str) -> None:
         self._module = module
         self._lock = threading.Lock()
-        self._server: subprocess.Popen[bytes] | Fork | None = None
-        self._requests: socket.socket | None = None
+        self._current: _ForkingProcess | None = None
+        self._retired: list[_ForkingProcess] = []
         os.register_at_fork(after_in_child=self._forget)
         atexit.register(self.close)
 
@@ -72,11 +136,7 @@ class Nursery:
         keeps what is imported already. Its memory is a copy of this one's, so a service must not do this.
         """
         with self._lock:
-            if self._requests is None and in_place and _has_one_thread():
-                self._requests, theirs = _connection()
-                with theirs:
-                    self._server = fork_here(self._module, theirs)
-            self._connected()
+            self._connected(in_place=in_place and _has_one_thread())
 
     def fork(self, task: dict[str, Any], fds: dict[str, int]) -> ForkedChild:
         """A child that performs `task`, in which `fds` are set to its own numbers of these open files.
@@ -89,74 +149,63 @@ class Nursery:
         try:
             with self._lock:
                 pid, handle = self._ask(text, [*fds.values(), write_end])
+                parent = self._current
         except BaseException:
             os.close(read_end)
             raise
         finally:
             os.close(write_end)
-        return ForkedChild(pid, handle, read_end)
+        return ForkedChild(pid, handle, read_end, lambda: self._replace(parent))
 
     def close(self) -> None:
         """End the forking process, and its children with it."""
         with self._lock:
             self._drop()
+            for process in self._retired:
+                process.end()
+            self._retired = []
 
     def _ask(self, text: bytes, fds: list[int]) -> tuple[int, int]:
         try:
-            answer, handles = self._exchange(text, fds)
+            answer, handles = self._connected().exchange(text, fds)
         except OSError as error:
             log.warning("the process that forks decoders is gone and is started again: %s", error)
             self._drop()
-            answer, handles = self._exchange(text, fds)
+            answer, handles = self._connected().exchange(text, fds)
         if not handles:
             raise OSError(-int(answer), os.strerror(-int(answer)))
         return int(answer), handles[0]
 
-    def _exchange(self, text: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
-        requests = self._connected()
-        socket.send_fds(requests, [text], fds)
-        answer, handles, _, _ = socket.recv_fds(requests, _ANSWER_BYTES, 1)
-        if not answer:
-            raise ConnectionResetError("it has ended")
-        return answer, handles
+    def _connected(self, *, in_place: bool = False) -> _ForkingProcess:
+        self._retired = [process for process in self._retired if not process.has_ended()]
+        if self._current is None:
+            self._current = _ForkingProcess(self._module, in_place=in_place)
+        return self._current
 
-    def _connected(self) -> socket.socket:
-        if self._requests is None:
-            ours, theirs = _connection()
-            with theirs:
-                number = theirs.fileno()
-                forker = "sentiloc.worker.children.forker"
-                self._server = start_bare(forker, [self._module, str(number)], (number,))
-            self._requests = ours
-        return self._requests
+    def _replace(self, process: _ForkingProcess | None) -> None:
+        """Fork no more children from this process. Those that it has go on."""
+        with self._lock:
+            if process is not None and process is self._current:
+                process.retire()
+                self._retired.append(process)
+                self._current = None
 
     def _drop(self) -> None:
-        if self._requests is not None:
-            self._requests.close()
-        if self._server is not None:
-            try:
-                self._server.wait(_EXIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
-        self._requests = self._server = None
+        if self._current is not None:
+            self._current.end()
+        self._current = None
 
     def _forget(self) -> None:
-        """A forked copy of this process gets a forking process of its own; the other is its parent's."""
+        """A forked copy of this process gets a forking process of its own; the others are its parent's."""
         self._lock = threading.Lock()
-        if self._requests is not None:
-            self._requests.close()
-        if self._server is not None:
-            # Not ours to wait for; without a status its destructor would complain.
-            self._server.returncode = 0
-        self._requests = self._server = None
+        for process in (self._current, *self._retired):
+            if process is not None:
+                process.forget()
+        self._current, self._retired = None, []
 
 
-def _connection() -> tuple[socket.socket, socket.socket]:
-    """This process's end and the forking process's."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(_ANSWER_SECONDS)
-    return ours, theirs
+def _start(module: str, number: int) -> subprocess.Popen[bytes] | Fork:
+    return start_bare("sentiloc.worker.children.forker", [module, str(number)], (number,))
 
 
 def _has_one_thread() -> bool:
