@@ -9,6 +9,11 @@ from typing import cast
 
 from redis import Redis
 
+from sentiloc.app.access.usage import KEPT_SECONDS
+from sentiloc.app.redis.scripts import Scripts
+
+ERASED = "erased"
+"""Stands for the keys whose data was erased. It is no key's id: those are hexadecimal."""
 _EPOCH = date(1970, 1, 1)
 
 
@@ -41,6 +46,17 @@ def used_by_day(redis: Redis, prefix: str, keys: Sequence[str], first: date, las
         pipe.hgetall(f"{prefix}daily:{key_id}:{(day - _EPOCH).days}")
     found = cast("list[dict[str, str]]", pipe.execute())
     return [_day(day, key_id, fields) for (day, key_id), fields in zip(wanted, found, strict=True) if fields]
+
+
+def anonymize_days(redis: Redis, prefix: str, key_id: str) -> int:
+    """Add the days of a key to those of `ERASED`, and delete them; returns their number. May be repeated."""
+    today = (datetime.now(UTC).date() - _EPOCH).days
+    # One more at either end, because Redis's clock may be at another day.
+    days = range(today - KEPT_SECONDS // 86_400 - 1, today + 2)
+    keys = [f"{prefix}daily:{owner}:{day}" for day in days for owner in (key_id, ERASED)]
+    return int(
+        cast("int", Scripts(redis, "sentiloc.app.access", prefix).run("anonymize", keys, [KEPT_SECONDS]))
+    )
 
 
 def _day(day: date, key_id: str, fields: dict[str, str]) -> DayOfUse:

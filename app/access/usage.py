@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import cast
 
 from redis import Redis
 
@@ -18,6 +19,14 @@ def this_month() -> str:
 def usage_key(prefix: str, key_id: str) -> str:
     """The Redis key of this month's counter, in milliseconds."""
     return f"{prefix}usage:{key_id}:{this_month()}"
+
+
+def forget_earlier_months(redis: Redis, prefix: str, key_id: str) -> int:
+    """Delete a key's counters, but for that of this month, which its quota needs; returns their number."""
+    now = datetime.now(UTC)
+    months = [divmod(12 * now.year + now.month - 1 - ago, 12) for ago in range(1, 16)]
+    names = [f"{prefix}usage:{key_id}:{year:04}-{month + 1:02}" for year, month in months]
+    return int(cast("int", redis.delete(*names)))
 
 
 def used_minutes(redis: Redis, prefix: str, key_id: str) -> float:

@@ -133,11 +133,10 @@ class BatchStore:
 
     def forget(self, record: BatchRecord) -> None:
         """Remove the record of a batch. Its jobs stay."""
-        pipe = self._redis.pipeline()
-        pipe.delete(self._key(record.id), self._members(record.id))
-        pipe.zrem(f"{self._prefix}batches", record.id)
-        pipe.zrem(f"{self._prefix}batches:{record.key_id}", record.id)
-        pipe.execute()
+        everyones = f"{self._prefix}batches"
+        keys = [self._key(record.id), self._members(record.id), everyones, f"{everyones}:{record.key_id}"]
+        # The script's first keys are those of a job, and this one is about none.
+        self._store.run("forget_batch", record.id, record.id, extra=keys)
 
     def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
         return f"{self._prefix}idempotency:batch:{key.name(key_id)}"

@@ -17,17 +17,22 @@ from typing import cast
 
 from redis import Redis
 
-from sentiloc.app.batches.store import BatchStore
+from sentiloc.app.access.daily import anonymize_days
+from sentiloc.app.access.usage import forget_earlier_months
+from sentiloc.app.batches.store import BatchStore, batch_key
 from sentiloc.app.housekeeping.retention import delete_files
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.store import JobStore, job_key
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.app.webhooks.endpoints import EndpointStore
 
 KEPT = (
-    "the API key itself and its minutes used by month, for the operator's accounts",
+    "the API key itself, which still works",
+    "its minutes of the present month, because its quota counts them; they are deleted 400 days later",
+    "the counts of its jobs by day, added to those of all erased owners, for the operator's totals",
     "the audit log, which holds ids and no content",
+    "in Redis for a minute: answers for requests that are sent again",
 )
 _PAGE = 200
 # Workers that were off for less than this still learn which features they must delete.
@@ -54,6 +59,9 @@ class Receipt:
     batches: int = 0
     webhooks: int = 0
     feature_entries: int = 0
+    idempotency_keys: int = 0
+    usage_days: int = 0
+    usage_months: int = 0
     kept: tuple[str, ...] = KEPT
 
     def to_dict(self) -> dict[str, object]:
@@ -83,6 +91,7 @@ class Eraser:
                     break
         self._webhooks(owner, receipt)
         self._features(owner, receipt)
+        self._usage(owner or "", receipt)
         receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if receipt.complete:
@@ -98,6 +107,7 @@ class Eraser:
     def _job(self, job_id: str, owner: str | None, receipt: Receipt) -> None:
         self.store.cancel(job_id)
         has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
+        has_key = self._has_key(job_key(self._prefix, job_id))
         record = self.store.delete(job_id)
         self._redis.delete(upload_key(self._prefix, job_id))
         if record is None:
@@ -109,6 +119,7 @@ class Eraser:
         receipt.results += record.result_key is not None
         receipt.thumbnails += record.thumbnails
         receipt.feedback += bool(has_feedback)
+        receipt.idempotency_keys += has_key
 
     def _uploads(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
         for upload_id in self._upload_ids(owner):
@@ -125,10 +136,20 @@ class Eraser:
         for batch_id in self._batch_ids(owner):
             record = self.batches.get(batch_id)
             if record is not None:
+                receipt.idempotency_keys += self._has_key(batch_key(self._prefix, batch_id))
                 self.batches.forget(record)
             self._redis.zrem(self._index("batches", owner), batch_id)
             receipt.batches += 1
             yield
+
+    def _has_key(self, record: str) -> bool:
+        """True if an idempotency key is kept for this job or batch."""
+        name = cast("str | None", self._redis.hget(record, "idempotency"))
+        return bool(name and self._redis.exists(f"{self._prefix}{name}"))
+
+    def _usage(self, owner: str, receipt: Receipt) -> None:
+        receipt.usage_days = anonymize_days(self._redis, self._prefix, owner)
+        receipt.usage_months = forget_earlier_months(self._redis, self._prefix, owner)
 
     def _webhooks(self, owner: str | None, receipt: Receipt) -> None:
         for endpoint in self.endpoints.of_key(owner) if owner else ():

@@ -88,8 +88,9 @@ def test_a_thousand_urls_are_accepted_in_less_time_than_twenty_posts(
 
     together()
     singly()
-    rounds = [(seconds(together), seconds(singly)) for _ in range(3)]
-    assert min(together for together, _ in rounds) < min(singly for _, singly in rounds), rounds
+    rounds = [(seconds(together), seconds(singly)) for _ in range(5)]
+    batches, posts = zip(*rounds, strict=True)
+    assert median(batches) < median(posts), rounds
 
 
 def used(redis: Redis) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore, NewKey
+from sentiloc.app.access.usage import this_month
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
@@ -57,13 +59,14 @@ def ask(client: TestClient, key: NewKey, method: str, path: str, **more: Any) ->
 
 
 def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -> list[str]:
-    """A finished job with feedback, a running, a queued and a cancelled one, uploads, features."""
+    """A finished job with feedback, a running, a queued and a cancelled one, uploads, a batch, features, usage."""
     webhook = {"url": "https://edit.example/hook", "secret": new_webhook_secret()}
     jobs = []
     for _ in range(4):
         options = json.dumps({"webhook": webhook, "metadata": {"who": name_of(key)}})
         files = {"video": (name_of(key), VIDEO, "video/mp4")}
-        made = ask(client, key, "POST", "/localize", files=files, data={"options": options})
+        headers = {"Idempotency-Key": f"{len(jobs)}"}
+        made = ask(client, key, "POST", "/localize", files=files, data={"options": options}, headers=headers)
         assert made.status_code == 202, made.text
         jobs.append(made.json()["id"])
     finish(store, jobs[0], settings, json.dumps(EXAMPLE_RESULT).encode())
@@ -78,6 +81,12 @@ def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -
     place = ask(client, key, "POST", "/uploads", headers=whole, content=bytes(100)).headers["location"]
     used = ask(client, key, "POST", "/localize", json={"upload": place.rpartition("/")[2]})
     jobs.append(used.json()["id"])
+    batch = {"items": [{"url": "https://93.184.215.14/a.mp4"}], "name": name_of(key)}
+    made = ask(client, key, "POST", "/batches", json=batch, headers={"Idempotency-Key": "b"})
+    assert made.status_code == 202, made.text
+    jobs.append(made.json()["id"])
+    earlier = datetime.now(UTC).replace(day=1) - timedelta(days=1)
+    store.redis.incrby(f"{store.prefix}usage:{key.key.id}:{earlier:%Y-%m}", 60_000)
     with cached_for(key.key.id):
         ArrayCache(settings.features_dir, 10**6, 1e6).store("a" * 64, {"row": np.zeros(3)})
     return jobs
@@ -88,7 +97,7 @@ def traces(redis: Redis, settings: Settings, key: NewKey, jobs: list[str]) -> li
     found = []
     for name in redis.scan_iter(f"{settings.redis_prefix}*"):
         # A message names the id of a job that is gone, until a worker takes it.
-        kept = (":localize", ":answer:", ":idempotency:", ":usage:", ":key:")
+        kept = (":localize", ":answer:", ":key:", f":usage:{key.key.id}:{this_month()}")
         if any(part in name for part in kept) or name.endswith(":keys"):
             continue
         text = name + str(redis.dump(name) if redis.type(name) == "stream" else _content(redis, name))
@@ -98,6 +107,12 @@ def traces(redis: Redis, settings: Settings, key: NewKey, jobs: list[str]) -> li
     return found + [
         str(path) for path in files if any(job in path.name for job in jobs) or key.key.id in str(path)
     ]
+
+
+def usage(client: TestClient, admin: NewKey) -> dict[str, Any]:
+    """Today's counts by key."""
+    days = ask(client, admin, "GET", "/usage").json()["days"]
+    return {day["key_id"]: {**day, "key_id": None} for day in days}
 
 
 def _content(redis: Redis, name: str) -> object:
@@ -117,16 +132,33 @@ def test_nothing_of_an_owner_is_left_and_everything_of_another(
     mine, other = (fill(client, keys[name], store, audited) for name in ("mine", "other"))
     assert traces(redis, audited, keys["mine"], mine)
     before = set(traces(redis, audited, keys["other"], other))
+    used = usage(client, keys["admin"])
     answer = ask(client, keys["mine"], "DELETE", "/owners/me/data")
     assert answer.status_code == 200, answer.text
     receipt = answer.json()
     assert receipt["complete"] and receipt["owner"] == keys["mine"].key.id
-    counts = {name: receipt[name] for name in ("jobs", "results", "feedback", "uploads", "feature_entries")}
-    assert counts == {"jobs": 5, "results": 1, "feedback": 1, "uploads": 1, "feature_entries": 1}
+    counts = {name: count for name, count in receipt.items() if isinstance(count, int) and count is not True}
+    assert counts == {
+        **{
+            "jobs": 6,
+            "results": 1,
+            "thumbnails": 0,
+            "feedback": 1,
+            "uploads": 1,
+            "batches": 1,
+            "webhooks": 0,
+        },
+        **{"feature_entries": 1, "idempotency_keys": 5, "usage_days": 1, "usage_months": 1},
+    }
     left = traces(redis, audited, keys["mine"], mine)
-    # The day's usage is kept for the account; it says nothing of a video.
-    assert [name for name in left if not name.endswith(":forgotten") and ":daily:" not in name] == []
+    # Workers that are off learn from it which features they must delete.
+    assert [name for name in left if not name.endswith(":forgotten")] == []
     assert set(traces(redis, audited, keys["other"], other)) == before
+    known = {**used, "erased": used[keys["mine"].key.id]}
+    del known[keys["mine"].key.id]
+    # The cancelled jobs of the erasure count, too.
+    known["erased"] = {**known["erased"], "cancelled": usage(client, keys["admin"])["erased"]["cancelled"]}
+    assert usage(client, keys["admin"]) == known
     assert ask(client, keys["mine"], "GET", f"/jobs/{mine[0]}").status_code == 404
     assert ask(client, keys["other"], "GET", f"/jobs/{other[0]}/result").status_code == 200
     again = ask(client, keys["mine"], "DELETE", "/owners/me/data").json()
@@ -155,7 +187,7 @@ def test_only_an_admin_may_erase_another_owner(
     path = f"/owners/{keys['mine'].key.id}/data"
     assert_problem(ask(client, keys["other"], "DELETE", path), 403, "forbidden")
     assert store.get(jobs[0]) is not None
-    assert ask(client, keys["admin"], "DELETE", path).json()["jobs"] == 5
+    assert ask(client, keys["admin"], "DELETE", path).json()["jobs"] == 6
     assert store.get(jobs[0]) is None
 
 
@@ -197,7 +229,7 @@ def test_the_command_prints_the_receipt(
     finally:
         get_settings.cache_clear()
     assert done.exit_code == 0, done.output
-    assert json.loads(done.output)["jobs"] == 5
+    assert json.loads(done.output)["jobs"] == 6
     assert "operator:" in (audited.data_dir / "audit.jsonl").read_text()
 
 
@@ -244,6 +276,6 @@ def test_the_audit_log_says_who_did_what_and_holds_no_content(
     foreign = [line for line in lines if line["who"] == f"key:{keys['other'].key.id}"]
     assert [(line["what"].split()[0], line["status"]) for line in foreign] == [("DELETE", 404)]
     assert {line["who"] for line in lines} == {mine[0]["who"], foreign[0]["who"]}
-    assert any(line["what"] == "erased an owner's data" and line["jobs"] == 5 for line in mine)
+    assert any(line["what"] == "erased an owner's data" and line["jobs"] == 6 for line in mine)
     for content in (NAME, "edit.example", "positive", keys["mine"].text):
         assert content not in text

@@ -110,6 +110,13 @@ local function use_upload()
     redis.call('ZREM', prefix .. 'uploads:' .. (redis.call('HGET', upload, 'key_id') or ''), id)
   end
 end
+-- The idempotency key of a job or batch goes with it: it holds a digest of the request, which tells what was sent.
+local function forget_request(record, name)
+  local key = redis.call('HGET', record, 'idempotency') or ''
+  if key == '' then return end
+  local seen = redis.call('GET', prefix .. key)
+  if seen and string.match(seen, '%S+$') == name then redis.call('DEL', prefix .. key) end
+end
 -- Registered webhooks of an API key are told of an event. `entry` is what the set of due events calls it.
 local function tell(owner, entry, event)
   local hooks = redis.call('HGETALL', prefix .. 'hooks:' .. owner)

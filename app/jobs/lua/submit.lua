@@ -21,7 +21,7 @@ if KEYS[6] then redis.call('SET', KEYS[6], ARGV[2] .. ' ' .. id, 'EX', ARGV[3]) 
 local sequence = string.format('%.0f', redis.call('INCR', prefix .. 'sequence') + tonumber(ARGV[1]))
 local turn = next_turn(fields['priority'], key_id, sequence)
 redis.call('HSET', job, 'id', id, 'seq', sequence, 'turn', stamp(turn), 'created_at', stamp(now), 'attempt', '0',
-  'crashes', '0', unpack(ARGV, 5))
+  'crashes', '0', 'idempotency', KEYS[6] and string.sub(KEYS[6], #prefix + 1) or '', unpack(ARGV, 5))
 redis.call('ZADD', jobs, stamp(now), id)
 if key_id ~= '' then redis.call('ZADD', jobs .. ':' .. key_id, stamp(now), id) end
 use_upload()

@@ -32,6 +32,9 @@ _EXAMPLE: dict[str, Any] = {
     "batches": 1,
     "webhooks": 1,
     "feature_entries": 38,
+    "idempotency_keys": 4,
+    "usage_days": 12,
+    "usage_months": 2,
     "kept": list(KEPT),
 }
 OwnerName = Annotated[
@@ -64,6 +67,11 @@ class ErasureBody(Body):
     feature_entries: int = Field(
         description="Cached features on the API's machine; workers delete theirs in a minute"
     )
+    idempotency_keys: int = Field(
+        description="Idempotency keys, which hold a digest of the request. They are deleted with their jobs"
+    )
+    usage_days: int = Field(description="Days whose counts no longer name the key")
+    usage_months: int = Field(description="Months whose minutes were deleted: all but the present one")
     kept: list[str] = Field(description="What stays, and why")
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.access.daily import DayOfUse, today, used_by_day
+from sentiloc.app.access.daily import ERASED, DayOfUse, today, used_by_day
 from sentiloc.app.http.etags import JSON_TYPE
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.routes.deps import NO_STORE
@@ -56,7 +56,9 @@ class DayBody(Body):
     """One day of one key."""
 
     day: date
-    key_id: str | None = Field(description="null: jobs without a key")
+    key_id: str | None = Field(
+        description="null: jobs without a key; `erased`: all keys whose data was erased, for admins"
+    )
     succeeded: int = Field(description="Jobs that ended on this day")
     failed: int
     cancelled: int
@@ -110,12 +112,12 @@ def usage(query: Annotated[UsageQuery, Query()], request: Request, services: Ser
 
 
 def _visible(services: Services, key: str | None) -> list[str]:
-    """The ids of the keys whose usage is shown; '' stands for jobs without a key."""
+    """The ids of the keys whose usage is shown; '' stands for jobs without a key, `ERASED` for erased data."""
     caller = current_caller()
     if not caller.sees_all:
         own = caller.key_id or ""
         return [own] if key in (None, own) else []
-    every = ["", *(one.id for one in services.keys.all())]
+    every = ["", ERASED, *(one.id for one in services.keys.all())]
     return every if key is None else [one for one in every if one == key]
 
 

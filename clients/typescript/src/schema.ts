@@ -222,7 +222,7 @@ export interface CutRequest {
 /** One day of one key. */
 export interface DayBody {
   day: string;
-  /** null: jobs without a key */
+  /** null: jobs without a key; `erased`: all keys whose data was erased, for admins */
   key_id: string | null;
   /** Jobs that ended on this day */
   succeeded: number;
@@ -331,6 +331,12 @@ export interface ErasureBody {
   webhooks: number;
   /** Cached features on the API's machine; workers delete theirs in a minute */
   feature_entries: number;
+  /** Idempotency keys, which hold a digest of the request. They are deleted with their jobs */
+  idempotency_keys: number;
+  /** Days whose counts no longer name the key */
+  usage_days: number;
+  /** Months whose minutes were deleted: all but the present one */
+  usage_months: number;
   /** What stays, and why */
   kept: string[];
 }
