@@ -7,6 +7,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from statistics import median
 from typing import Any
 
 import pytest
