@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import cast
 
 from redis import Redis
 
@@ -26,7 +25,7 @@ def forget_earlier_months(redis: Redis, prefix: str, key_id: str) -> int:
     now = datetime.now(UTC)
     months = [divmod(12 * now.year + now.month - 1 - ago, 12) for ago in range(1, 16)]
     names = [f"{prefix}usage:{key_id}:{year:04}-{month + 1:02}" for year, month in months]
-    return int(cast("int", redis.delete(*names)))
+    return int(redis.delete(*names))
 
 
 def used_minutes(redis: Redis, prefix: str, key_id: str) -> float:

@@ -61,7 +61,7 @@ def ask(client: TestClient, key: NewKey, method: str, path: str, **more: Any) ->
 def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -> list[str]:
     """A finished job with feedback, a running, a queued and a cancelled one, uploads, a batch, features, usage."""
     webhook = {"url": "https://edit.example/hook", "secret": new_webhook_secret()}
-    jobs = []
+    jobs: list[str] = []
     for _ in range(4):
         options = json.dumps({"webhook": webhook, "metadata": {"who": name_of(key)}})
         files = {"video": (name_of(key), VIDEO, "video/mp4")}
