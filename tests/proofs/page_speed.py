@@ -49,7 +49,9 @@ def paints(browser: Browser, url: str) -> dict[str, list[float]]:
 
 def weight(visit: Visit) -> dict[str, int]:
     """Bytes and requests of the first screen."""
-    bodies = [visit.context.request.get(url).body() for url in dict.fromkeys(visit.requests)]
+    # Pictures that the page has made itself (`blob:`) are not sent.
+    sent = [url for url in dict.fromkeys(visit.requests) if url.startswith("http")]
+    bodies = [visit.context.request.get(url).body() for url in sent]
     packed = sum(len(gzip.compress(body)) for body in bodies)
     return {"requests": len(bodies), "bytes": sum(map(len, bodies)), "bytes_gzipped": packed}
 
