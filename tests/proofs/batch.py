@@ -1,8 +1,8 @@
-"""A batch of many URLs to its end: all jobs end, a repeat with the same key makes nothing new, memory stays flat.
+"""Run a batch of many URLs: all jobs end, a repeat with the same key creates nothing, memory stays flat.
 
     python -m tests.proofs.batch [--urls 1000] [--write]
 
-A local HTTP server has a few tiny clips, each under many addresses, and one address that does not exist.
+A local HTTP server has a few tiny clips, each under many addresses; one address does not exist.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def clip_server(folder: Path) -> Iterator[str]:
 
 
 def items(base: str, urls: int) -> list[BatchItem]:
-    """Different addresses of the clips, and one of nothing."""
+    """Different addresses of the clips, and one that does not exist."""
     found = [BatchItem(url=f"{base}/{number % CLIPS}/{number:04}.mp4") for number in range(urls - 1)]
     return [*found, BatchItem(url=f"{base}/{MISSING}/x.mp4")]
 
 
 def run(service: RunningService, base: str, urls: int) -> dict[str, Any]:
-    """Send the batch, send it again, wait for its end, and send it once more; what was seen."""
+    """Send the batch, send it again, wait for its end, and send it once more; returns the observations."""
     sent = items(base, urls)
     with Client(service.url, timeout=120.0) as client:
         began = time.monotonic()
@@ -89,7 +89,7 @@ def _same(one: Batch, other: Batch) -> bool:
 
 
 def _watch(service: RunningService, client: Client, batch_id: str) -> dict[str, list[float]]:
-    """Wait for the end; the largest memory of each part in each fifth of the batch, in MiB."""
+    """Wait for the end; returns the largest memory of each process kind in each fifth of the batch, in MiB."""
     parts = ("API", "worker", "redis")
     most: dict[str, list[float]] = {part: [0.0] * 5 for part in parts}
     ends_at = time.monotonic() + PATIENCE_SECONDS
@@ -106,7 +106,7 @@ def _watch(service: RunningService, client: Client, batch_id: str) -> dict[str, 
 
 
 def _memory(pid: int) -> int:
-    """Resident bytes of a process and its children. A process that has just ended has none."""
+    """Resident bytes of a process and its children. 0 for a process that has just ended."""
     total = 0
     for one in (pid, *children(pid)):
         try:
@@ -118,7 +118,7 @@ def _memory(pid: int) -> int:
 
 
 def main() -> None:
-    """Run the proof and print it; `--write` keeps it in `results/`."""
+    """Run the proof and print it; `--write` saves it in `results/`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--urls", type=int, default=1000)
     parser.add_argument("--write", action="store_true")

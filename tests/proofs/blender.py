@@ -1,7 +1,8 @@
 """The Blender add-on in a real, headless Blender: `python -m tests.proofs.blender` (`apt-get install blender`).
 
-A service localizes a drawn clip. The add-on, installed as a user would have it, sends the strip, adds markers and cuts,
-and the file is saved. A second Blender reads the saved file; markers and strips must lie on the frames of the result.
+A service localizes a drawn clip. The add-on is installed as a user would install it, sends the strip, adds markers and
+cuts, and the file is saved. A second Blender reads the saved file; markers and strips must be on the frames of the
+result.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ print("FOUND", json.dumps({"markers": markers, "strips": sorted(strips), "blende
 
 
 def main() -> int:
-    """Exit status: 0 if markers and strips lie where the result says."""
+    """Exit status: 0 if markers and strips are on the result's frames."""
     if shutil.which("blender") is None:
         sys.stdout.write("blender is not installed\n")
         return 2

@@ -1,4 +1,4 @@
-"""Small files that ask for much: sides, pixels, frames, rates, streams, durations and tables."""
+"""Small files with huge demands: sides, pixels, frames, rates, streams, durations and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {"size": (64, 48)}
 def _repeat_frame(
     path: Path, times: int, step: Fraction, streams: int = 1, size: tuple[int, int] = (64, 48)
 ) -> None:
-    """One encoded picture, written `times` times, `step` seconds apart, in each of `streams` tracks."""
+    """Write one encoded picture `times` times, `step` seconds apart, in each of `streams` tracks."""
     with av.open(str(path), "w") as container:
         tracks: list[Any] = [container.add_stream("mpeg4", rate=Fraction(1) / step) for _ in range(streams)]
         for track in tracks:
@@ -93,4 +93,4 @@ BOMBS: dict[str, Callable[[Path], None]] = {
 
 
 def void(_: object) -> None:
-    """Nothing of what was made is needed."""
+    """Discards its input."""

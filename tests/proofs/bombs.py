@@ -1,10 +1,10 @@
-"""Files that ask for too much: how soon, by what error and at what memory each is refused.
+"""Files with excessive demands: time, error and memory of each refusal.
 
     python -m tests.proofs.bombs [--work runs/bombs]
 
-Each file is decoded by a worker's decoder under the default limits, in a process of its own, so that the
-largest resident memory is that file's. Seconds contain the start of the decoder's interpreter; on a busy
-machine its processor seconds are the figure to trust.
+Each file is decoded by a worker's decoder with the default limits in its own process, so the peak memory belongs to
+that file. Seconds include the start of the decoder's interpreter; on a busy machine only its processor seconds are
+reliable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_SECONDS, MOST_BYTES = 2.0, 512 << 20
 
 
 def one(path: Path) -> Row:
-    """Decode in this process; what came of it."""
+    """Decode in this process; returns the outcome."""
     started = time.monotonic()
     try:
         code = f"{sum(1 for _ in decode(path, REQUEST, DecodeLimits()))} events"
@@ -51,7 +51,7 @@ def measure(path: Path) -> Row:
 
 
 def passes(row: Row) -> bool:
-    """Refused, soon and at little memory."""
+    """Whether the file was refused soon and with little memory."""
     seconds = min(row["seconds"], row["cpu_seconds"])
     return (
         not row["outcome"].endswith("events")
@@ -61,7 +61,7 @@ def passes(row: Row) -> bool:
 
 
 def main() -> None:
-    """Make the files that are not there, measure all, save."""
+    """Make missing files, measure all, save."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

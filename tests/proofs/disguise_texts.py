@@ -1,4 +1,4 @@
-"""Texts and files that name other files or addresses, and pass for a video by name or by their first bytes."""
+"""Texts and files that refer to other files or addresses, disguised as a video by name or first bytes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def plain_texts(secret: str, web: str, datagrams: str) -> dict[str, bytes]:
 
 
 def disguised(secret: str, web: str, datagrams: str) -> dict[str, bytes]:
-    """The same with the first bytes, or the inside, of an accepted container."""
+    """The texts with the first bytes of an accepted container, or inside one."""
     texts = plain_texts(secret, web, datagrams)
     hls, concat = texts["hls_file"], texts["ffconcat"]
     packets = b"".join(
@@ -92,7 +92,7 @@ def disguised(secret: str, web: str, datagrams: str) -> dict[str, bytes]:
 
 
 def _reference_movie(url: str) -> bytes:
-    """A QuickTime movie that is but a pointer: moov/rmra/rmda/rdrf."""
+    """A QuickTime movie that only contains a reference: moov/rmra/rmda/rdrf."""
     text = url.encode() + b"\0"
     pointer = _box(b"rdrf", b"\0\0\0\0url " + struct.pack(">I", len(text)) + text)
     return _box(b"moov", _box(b"rmra", _box(b"rmda", pointer)))

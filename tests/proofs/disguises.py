@@ -1,12 +1,11 @@
-"""Playlists and pointers that pass for a video: none is opened, nothing else is read, no packet leaves.
+"""Playlists and references disguised as videos: none is opened, no other file is read, no packet is sent.
 
     python -m tests.proofs.disguises [--work runs/disguises]
 
-Every text is tried under several names through the worker's decoder. The file that it names is watched by
-inotify, the addresses that it names have listeners on loopback, and where `strace` is there, the whole run is
-traced for opened paths and network calls. As a control, the same texts are given to a plain `av.open`, so that
-the watch is known to see what it should. A second layer is proven alone: the same libav options in a process
-that is not confined.
+Every text is tried under several names through the worker's decoder. inotify watches the file that it names, and
+listeners on loopback have the addresses that it names. If `strace` is installed, the whole run is traced for opened
+paths and network calls. As a control, the same texts are given to a plain `av.open`, which shows that the watch works.
+A second layer is tested alone: the same libav options in a process without sandbox.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _CALLS = "trace=%network,open,openat,openat2"
 
 
 class Watch:
-    """Sees whether a file is opened and whether anybody calls at two addresses."""
+    """Detects whether a file is opened and whether two addresses are called."""
 
     def __init__(self, folder: Path) -> None:
         self.secret = folder / "secret.mp4"
@@ -72,14 +71,14 @@ class Watch:
 
     @property
     def texts(self) -> dict[str, bytes]:
-        """All disguises that name what is watched."""
+        """All disguises that refer to the watched file and addresses."""
         web = f"http://127.0.0.1:{self._web.getsockname()[1]}"
         datagrams = f"127.0.0.1:{self._datagrams.getsockname()[1]}"
         places = (str(self.secret), web, datagrams)
         return {**plain_texts(*places), **disguised(*places)}
 
     def seen(self) -> Row:
-        """What happened since the last question."""
+        """Events since the last call."""
         opened, packets = 0, 0
         with suppress(BlockingIOError):
             opened = len(os.read(self._inotify, 65_536)) // 16
@@ -101,7 +100,7 @@ class Watch:
 def try_all(
     watch: Watch, folder: Path, attempt: Callable[[Path], str], suffixes: Sequence[str] = SUFFIXES
 ) -> Row:
-    """Every text under every name; how the attempts ended and what was seen meanwhile."""
+    """Try every text under every name; returns the outcomes and the observed events."""
     ends: Counter[str] = Counter()
     opened = []
     watch.seen()
@@ -123,7 +122,7 @@ def try_all(
 
 
 def as_served(path: Path) -> str:
-    """Through the sniffer and the confined decoder."""
+    """Open through the sniffer and the sandboxed decoder."""
     try:
         list(decode(path, REQUEST, LIMITS))
     except SentilocError as error:
@@ -132,7 +131,7 @@ def as_served(path: Path) -> str:
 
 
 def by_options_alone(path: Path) -> str:
-    """The decoder's libav options, in this process, as whatever demuxer is allowed: no sniffer, no confinement."""
+    """Open with the decoder's libav options in this process, with each allowed demuxer; no sniffer, no sandbox."""
     for name in FORMATS.split(","):
         with path.open("rb", buffering=0) as file, suppress(Exception):
             media = open_media(file, name, LIMITS)
@@ -142,7 +141,7 @@ def by_options_alone(path: Path) -> str:
 
 
 def plainly(path: Path) -> str:
-    """What PyAV does when it is told nothing."""
+    """Open with PyAV's default options."""
     with suppress(Exception), av.open(str(path), timeout=2) as container:
         if any(True for _ in container.decode(video=0)):
             return "opened"
@@ -150,7 +149,7 @@ def plainly(path: Path) -> str:
 
 
 def prove(folder: Path, with_control: bool = True) -> Row:
-    """Both layers, and the control."""
+    """Test both layers, and the control."""
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     av.logging.set_level(None)
@@ -163,12 +162,12 @@ def prove(folder: Path, with_control: bool = True) -> Row:
 
 
 def is_closed(row: Row) -> bool:
-    """Nothing opened, nothing read, nobody called."""
+    """Whether nothing was opened, read or called."""
     return not (row["opened"] or row["other_files_read"] or row["connections"] or row["datagrams"])
 
 
 def traced(folder: Path) -> Row:
-    """The same under strace: internet sockets asked for, and opens of the watched file, in decoder and worker."""
+    """Run under strace; returns internet sockets and opens of the watched file, in decoder and worker."""
     if shutil.which("strace") is None:
         return {"skipped": "strace is not installed"}
     log = folder / "trace"

@@ -1,10 +1,10 @@
-"""How far each export's boundaries are from the segments', in frames: `python -m tests.proofs.formats [-o FILE]`.
+"""Measure the error of each export's boundaries in frames: `python -m tests.proofs.formats [-o FILE]`.
 
 Forty frame rates from 1 to 240, each constant and with one frame in a hundred missing, with and without a start
 timecode, with and without drop frame. The service's own rate meter reads the time stamps of two hours and chooses the
-timeline's rate. Twenty segments on no frame grid are rendered and read back: by OpenTimelineIO (its own reader, and its
-adapters for FCP7 XML and EDL timecode), webvtt-py, pympi and the csv module. Half a frame is the most that rounding
-to frames can cost; subtitles, ELAN and labels carry milliseconds or better instead.
+timeline's rate. Twenty segments off the frame grid are rendered and read back: by OpenTimelineIO (its own reader, and
+its adapters for FCP7 XML and EDL timecode), webvtt-py, pympi and the csv module. Rounding to frames costs at most half
+a frame; subtitles, ELAN and labels have a resolution of milliseconds or better.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Spans = list[tuple[Fraction, Fraction]]
 
 
 def stamps(rate: Fraction, *, incomplete: bool, seconds: float = DURATION) -> Iterator[float]:
-    """When the pictures of a video of this rate are shown, with one in a hundred missing at random if `incomplete`."""
+    """Time stamps of a video of this rate; if `incomplete`, one picture in a hundred is missing at random."""
     rng = random.Random(0)
     for number in range(int(seconds * rate)):
         if not incomplete or rng.randrange(ONE_IN):
@@ -59,7 +59,7 @@ def stamps(rate: Fraction, *, incomplete: bool, seconds: float = DURATION) -> It
 
 
 def video_of(rate: Fraction, *, incomplete: bool, seconds: float = 600.0) -> VideoInfo:
-    """What the decoder says of a two-hour video of this rate; `seconds` of it are looked at."""
+    """The decoder's description of a two-hour video of this rate; only `seconds` of it are read."""
     meter = RateMeter([], 1e-5)
     for stamp in stamps(rate, incomplete=incomplete, seconds=max(seconds, 600.0)):
         meter.add(stamp)
@@ -76,7 +76,7 @@ def video_of(rate: Fraction, *, incomplete: bool, seconds: float = 600.0) -> Vid
 
 
 def made(video: VideoInfo, options: TimelineOptions) -> Timeline:
-    """Twenty segments over two hours: uneven, none on the grid."""
+    """Twenty segments of uneven length over two hours, none on the frame grid."""
     starts = [Fraction(1234567, 10**6) + i * Fraction(376777777, 10**6) for i in range(SEGMENTS)]
     segments = [
         Segment(
@@ -92,7 +92,7 @@ def made(video: VideoInfo, options: TimelineOptions) -> Timeline:
 
 
 def timelines(rate: Fraction) -> Iterator[Timeline]:
-    """Every way to count a video of this rate."""
+    """All timelines for a video of this rate."""
     for incomplete in (False, True):
         video = video_of(rate, incomplete=incomplete)
         for start in STARTS:
@@ -116,7 +116,7 @@ def _otio(adapter: str) -> Callable[[str, Timeline], Spans]:
 
 
 def _fcpxml(text: str, _: Timeline) -> Spans:
-    """Rational seconds, as the format has them: its OpenTimelineIO adapter cuts them to whole frames."""
+    """Read rational seconds directly, because OpenTimelineIO's adapter rounds them down to whole frames."""
     clip = ElementTree.fromstring(text).find(".//asset-clip")
     assert clip is not None
     origin = Fraction(clip.attrib["start"].rstrip("s"))
@@ -128,7 +128,7 @@ def _fcpxml(text: str, _: Timeline) -> Spans:
 
 
 def _edl(text: str, timeline: Timeline) -> Spans:
-    """The record timecodes by OpenTimelineIO, the length from Resolve's `|D:`."""
+    """Read record timecodes with OpenTimelineIO, and the length from Resolve's `|D:`."""
     rate = timeline.base.rate
     counted = float(rate)
     codes = re.findall(r"^\d{3}  001 .* C +(\S+) \S+ \S+ \S+", text, re.MULTILINE)
@@ -204,7 +204,7 @@ READERS: dict[str, Callable[[str, Timeline], Spans]] = {
 
 
 def worst(name: str, timeline: Timeline) -> float:
-    """The largest distance of a boundary from its segment's, in frames of the timeline."""
+    """The largest error of a boundary in frames of the timeline."""
     found = sorted(READERS[name](FORMATS[name].render(timeline), timeline))
     wanted = sorted((Fraction(s.start), Fraction(s.end)) for s in timeline.segments)
     if len(found) != len(wanted):
@@ -214,7 +214,7 @@ def worst(name: str, timeline: Timeline) -> float:
 
 
 def measure(rates: Mapping[str, Fraction] = RATES) -> dict[str, dict[str, float]]:
-    """Worst error in frames by rate and format, over every way to count."""
+    """Worst error in frames by rate and format, over all timelines."""
     return {
         title: {
             name: max(round(worst(name, timeline), 4) for timeline in timelines(rate)) for name in READERS
@@ -224,7 +224,7 @@ def measure(rates: Mapping[str, Fraction] = RATES) -> dict[str, dict[str, float]
 
 
 def main() -> None:
-    """Print the table; write it as JSON; fail when a boundary is off by more than half a frame."""
+    """Print the table and write it as JSON; fail if a boundary is off by more than half a frame."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("tests/proofs/results/formats.json"))
     output = parser.parse_args().output

@@ -1,12 +1,12 @@
-"""Damaged videos through the worker's own path: each must end as a success or a typed error.
+"""Damaged videos in the worker's real pipeline: each must end as a success or a typed error.
 
     python -m tests.proofs.fuzz_media [--mutants 10000] [--whole-every 200] [--work runs/fuzz]
 
-Every mutant goes through the confined decoder (forked from a warm process, otherwise as served), its pictures
-are read and its sound goes through the audio extractor. One in `--whole-every`, and up to as many again of
-those that did something new, go through the whole pipeline: faces, pictures, network and result. A mutant whose
-outcome was not seen before (error, streams, size, counts) becomes a seed itself: the guidance there is without
-an instrumented libav. Goes on where it was stopped.
+Every mutant goes through the sandboxed decoder (forked from a warm process, otherwise as in serving), its pictures are
+read and its sound goes through the audio extractor. One in `--whole-every`, and up to as many again of those that did
+something new, go through the whole pipeline: faces, pictures, network and result. A mutant whose outcome was not seen
+before (error, streams, size, counts) becomes a seed itself: the guidance there is without an instrumented libav. An
+interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _MOST_SEEDS = 400
 
 
 def make_seeds(folder: Path) -> list[tuple[str, bytes]]:
-    """Small real videos of every accepted family that can be encoded here: (suffix, content)."""
+    """Small real videos of every accepted container family that PyAV can encode: (suffix, content)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (codec, audio, pixels) in SEEDS.items():
         if not (folder / name).exists():
@@ -97,7 +97,7 @@ def make_seeds(folder: Path) -> list[tuple[str, bytes]]:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one mutant; `signature` is what tells it from others."""
+    """The outcome of one mutant; `signature` distinguishes outcomes."""
 
     code: str
     detail: str = ""
@@ -106,7 +106,7 @@ class Outcome:
 
 
 def decode_and_listen(path: Path) -> Outcome:
-    """The decoder and the audio extractor over one file. Raises only what is a defect."""
+    """Run the decoder and the audio extractor on one file. Only defects raise."""
     started = time.monotonic()
     info, shape, snippets, checksum = None, None, 0, 0
     sound = AudioExtractor()
@@ -133,7 +133,7 @@ def decode_and_listen(path: Path) -> Outcome:
 
 
 def localize(pipeline: SentimentPipeline, path: Path) -> str:
-    """The whole pipeline over one file, to JSON as it would be stored."""
+    """Run the whole pipeline on one file, up to the JSON that would be stored."""
     try:
         result = pipeline.localize(path, lambda *_: None)
     except SentilocError as error:
@@ -143,7 +143,7 @@ def localize(pipeline: SentimentPipeline, path: Path) -> str:
 
 
 class Fuzz:
-    """Mutants by number: the same number from the same seeds is the same mutant."""
+    """Mutants by number; the same number and seeds give the same mutant."""
 
     def __init__(self, work: Path, whole_every: int) -> None:
         self._path = work / "mutant"
@@ -159,7 +159,7 @@ class Fuzz:
         return load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1))
 
     def batch(self, first: int, count: int) -> Row:
-        """Mutants `first` to `first + count`, counted by outcome."""
+        """Run mutants `first` to `first + count`; returns counts by outcome."""
         row: Row = {
             "first": first,
             "mutants": count,
@@ -215,7 +215,7 @@ class Fuzz:
 
 
 def batches(work: Path, mutants: int, whole_every: int) -> Iterator[Row]:
-    """Run what the ledger does not hold yet; yields all rows."""
+    """Run the batches that are not in the ledger yet; yields all rows."""
     ledger = Ledger(work / "fuzz.jsonl")
     yield from ledger.rows()
     done = sum(row["mutants"] for row in ledger.rows())
@@ -228,7 +228,7 @@ def batches(work: Path, mutants: int, whole_every: int) -> Iterator[Row]:
 
 
 def summary(rows: list[Row]) -> Row:
-    """All batches in one."""
+    """The sums over all batches."""
     total: dict[str, Counter[str]] = {
         name: sum((Counter(row[name]) for row in rows), Counter()) for name in ("codes", "families", "whole")
     }

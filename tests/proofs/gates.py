@@ -1,10 +1,10 @@
-"""Rows 13 and 14: addresses that must not be called, and jobs and keys that must not be told from nothing.
+"""Rows 13 and 14: addresses that must not be called, and jobs and keys that must look non-existent.
 
     python -m tests.proofs.gates [--work runs/gates]
 
-Outbound requests (URL fetch and webhooks share `outbound.client`) are tried with a resolver of this command's and with
-listeners on loopback; an audit hook of the interpreter sees every connect of the process. The keys are tried
-against the whole application over a private Redis, on every path and verb of its OpenAPI document.
+Outbound requests (URL fetch and webhooks share `outbound.client`) are tested with a resolver of this command and
+listeners on loopback; an audit hook of the interpreter sees every connect of the process. The keys are tested against
+the whole application with a private Redis, on every path and verb of its OpenAPI document.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Listener:
 
 
 def outbound_row() -> Row:
-    """All URLs; how each ended, and who was called."""
+    """Try all URLs; returns the outcomes and the called listeners."""
     sys.addaudithook(_hear)
     listener = Listener()
     ends: Counter[str] = Counter()
@@ -138,7 +138,7 @@ def _try(outbound: Outbound, url: str) -> str:
 
 
 def keys_row(work: Path) -> Row:
-    """Another key's job on every verb, guessed ids, guessed keys."""
+    """Try another key's job on every verb, guessed ids, and guessed keys."""
     work.mkdir(parents=True, exist_ok=True)
     with private_redis(work / "redis") as server:
         settings = Settings(redis_url=server.url, data_dir=work, api_keys="on", bad_keys_per_minute=20)
@@ -168,7 +168,7 @@ def keys_row(work: Path) -> Row:
 
 
 def _foreign(client: TestClient, headers: dict[str, str], job_id: str) -> Row:
-    """Every path with a job in it: the answer must be that of a job that does not exist, word for word."""
+    """Request every path of another key's job: the answer must equal that for a job that does not exist."""
     statuses: Counter[str] = Counter()
     differ = []
     # A problem names its request.
@@ -208,7 +208,7 @@ def _guess_keys(client: TestClient) -> Row:
 
 
 def _timing(keys: KeyStore) -> Row:
-    """Microseconds that checking takes for a wrong secret and for a key that is not there."""
+    """Microseconds of checking a wrong secret, and a key that does not exist."""
     new = keys.create("timing", [Scope.READ], rate_per_minute=0)
     fields = {"digest": split_key(new.text)[1]}
     wrong = split_key(new.text[:-4] + "AAAA")[1]
@@ -225,7 +225,7 @@ def _timing(keys: KeyStore) -> Row:
 
 
 def main() -> None:
-    """Both, and save."""
+    """Run both proofs, and save."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

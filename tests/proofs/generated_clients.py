@@ -1,8 +1,8 @@
-"""Clients that public generators make of `/openapi.json` upload, follow and read a result, untouched.
+"""Clients generated from `/openapi.json` by public generators upload, follow and read a result, without changes.
 
 `python -m tests.proofs.generated_clients --server URL VIDEO [-o FILE]` against a running service that needs no
 keys. The generators: openapi-python-client, @hey-api/openapi-ts, orval, openapi-typescript with openapi-fetch. The
-document is also linted by redocly and spectral. `--folder` keeps the installed generators for the next time.
+document is also linted by redocly and spectral. `--folder` keeps the installed generators for later runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LINTERS = {
 
 
 def run(command: list[str], folder: Path) -> str:
-    """The output of a command; its failure ends the proof."""
+    """The output of a command; exits if the command fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=900)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
@@ -39,7 +39,7 @@ def run(command: list[str], folder: Path) -> str:
 
 
 def by_python(folder: Path, server: str, video: Path) -> dict[str, Any]:
-    """Generate and use a Python client, in a virtual environment of its own."""
+    """Generate and use a Python client in a new virtual environment."""
     python = folder / "venv" / "bin" / "python"
     if not python.exists():
         run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
@@ -77,7 +77,7 @@ def by_typescript(folder: Path, server: str, video: Path) -> dict[str, Any]:
 
 
 def lint(folder: Path) -> dict[str, int]:
-    """What the linters find, warnings included."""
+    """The findings of the linters, including warnings."""
     (folder / ".spectral.yaml").write_text('extends: ["spectral:oas"]\n')
     found = {}
     for name, (program, *words) in LINTERS.items():

@@ -1,12 +1,12 @@
-"""Hostile and honest clients side by side: honest ones must not notice more than a busy machine.
+"""Hostile and honest clients at the same time: honest ones must only notice a busy machine.
 
     python -m tests.proofs.hostile_load [--seconds 600] [--work runs/hostile]
 
-Two hostile addresses keep 700 half-open headers and 560 connections open whose answers they do not read, guess keys,
-and use a key of their own as greedily as they can: jobs, uploads, event streams, videos that are not read. Honest
-clients of another key poll, list, upload and fetch results meanwhile. The same honest clients have the service to
-themselves for a tenth of that time before the attack, and again after it: both together are the idle service, so other
-work on the machine that comes or goes during the run counts on both sides. The load average of each part is reported.
+Two hostile addresses hold 700 half-open headers and 560 connections whose answers they do not read. They guess keys,
+and use their own key to the limits: jobs, uploads, event streams, unread videos. Meanwhile honest clients of another
+key poll, list, upload and fetch results. For comparison, the honest clients use the service alone for a tenth of that
+time before the attack, and again after it. The two parts are counted together, so other load on the machine that comes
+or goes during the run counts on both sides. The load average of each part is reported.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def cancel_queued(service: RunningService) -> int:
 
 
 def make_key(service: RunningService, name: str) -> str:
-    """A new key, made as an operator does."""
+    """A new key, created as an operator would do it."""
     command = sentiloc_command(
         "keys", "create", "--name", name, "--rate", "0", "--data-dir", str(service.data)
     )
@@ -149,7 +149,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def submit(service: RunningService, key: str, video: Path) -> str:
-    """A job of this key."""
+    """Submit a job of this key."""
     with video.open("rb") as file:
         answer = httpx.post(
             f"{service.url}/localize", files={"video": file}, headers={"X-API-Key": key}, timeout=60
@@ -159,7 +159,7 @@ def submit(service: RunningService, key: str, video: Path) -> str:
 
 @dataclass
 class Honest:
-    """Clients of one key: pollers, and one that sends a video, follows it and fetches the result, again and again."""
+    """Clients of one key: pollers, and one that repeatedly sends a video, follows it and fetches the result."""
 
     service: RunningService
     key: str
@@ -170,7 +170,7 @@ class Honest:
     loads: list[float] = field(default_factory=list)
 
     def work(self, seconds: float) -> None:
-        """Use the service for so long."""
+        """Use the service for this time."""
         until = time.monotonic() + seconds
         job = submit(self.service, self.key, self.video)
         threads = [threading.Thread(target=self._poll, args=(job, until)) for _ in range(POLLERS)]
@@ -182,7 +182,7 @@ class Honest:
             threads[-1].join(5.0)
 
     def row(self) -> Row:
-        """What they saw: times of polls, and every answer that was not the expected one."""
+        """The observations: times of polls, and every unexpected answer."""
         errors = {end: count for end, count in self.ends.items() if end not in ("200", "202", "succeeded")}
         return {
             "polls": len(self.times),
@@ -245,14 +245,14 @@ class Honest:
 
 
 class Attack:
-    """The hostile clients, until the process is killed."""
+    """The hostile clients; they run until the process is killed."""
 
     def __init__(self, port: int, key: str, job: str, video: Path) -> None:
         self._port, self._key, self._job, self._video = port, key, job, video
         self._sockets: dict[bytes, list[socket.socket]] = {}
 
     def run(self) -> None:
-        """Attack in every way at once."""
+        """Run all attacks at once."""
         import resource
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -273,7 +273,7 @@ class Attack:
             time.sleep(0.5)
 
     def _hold(self, address: str, request: bytes, count: int) -> None:
-        """Keep so many connections that have sent `request` and read nothing."""
+        """Keep this number of connections that have sent `request` and read nothing."""
         held = self._sockets.setdefault(request, [])
         while True:
             held[:] = [one for one in held if not _is_closed(one)]
@@ -315,7 +315,7 @@ class Attack:
 
 
 def _is_closed(one: socket.socket) -> bool:
-    """True if the server has closed it; what it has sent is not read."""
+    """True if the server has closed the connection. Received data is not read."""
     try:
         one.setblocking(False)
         return one.recv(1, socket.MSG_PEEK) == b""

@@ -1,4 +1,4 @@
-"""Many posts at the same time with one Idempotency-Key make one job.
+"""Many simultaneous posts with one Idempotency-Key create one job.
 
 `python -m tests.proofs.idempotency --server URL VIDEO`
 """
@@ -22,7 +22,7 @@ AT_ONCE = 100
 
 
 async def post_all(server: str, video: Path, posts: int, at_once: int) -> dict[str, Any]:
-    """Send the same video so often; returns how many jobs came of it."""
+    """Send the same video `count` times; returns the number of jobs."""
     key, mark, gate = str(uuid.uuid4()), str(uuid.uuid4()), asyncio.Semaphore(at_once)
     options = JobOptions(metadata={"mark": mark})
     async with AsyncClient(server, timeout=httpx.Timeout(300.0), retry=Retry(attempts=8)) as client:
@@ -48,7 +48,7 @@ async def post_all(server: str, video: Path, posts: int, at_once: int) -> dict[s
 
 
 def main() -> None:
-    """Print and write the counts; fail unless there was one job."""
+    """Print and write the counts; fail unless there is exactly one job."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path)
     parser.add_argument("--server", default="http://127.0.0.1:8000")

@@ -1,4 +1,4 @@
-"""Damages video files: bits, numbers, blocks, lengths, cuts and splices, with a taste for container structure."""
+"""Damages video files: bits, numbers, blocks, lengths, cuts and splices, often at container structures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_BYTES = 400_000
 
 
 def mutate(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """`data` with one to eight damages; `other` lends parts to splices."""
+    """Apply one to eight damages to `data`; splices take parts of `other`."""
     mutant = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 3, 5, 8))):
         if len(mutant) > 16:
@@ -27,7 +27,7 @@ def mutate(data: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def _place(mutant: bytearray, chance: random.Random) -> int:
-    """Anywhere, near the start, or at a box, chunk, element or start code."""
+    """A position: anywhere, near the start, or at a box, chunk, element or start code."""
     kind = chance.random()
     if kind < 0.3:
         return chance.randrange(len(mutant) - 8)

@@ -1,7 +1,7 @@
-"""How quick the page is in a real browser: `python -m tests.proofs.page_speed [-o FILE]`.
+"""Speed of the page in a real browser: `python -m tests.proofs.page_speed [-o FILE]`.
 
-Needs Chromium and `.[test]`. It starts a service of its own, localizes a drawn clip, and plants a result of two
-hours (some hundred segments, 11,250 snippets) beside a job, as if a video of that length had been localized.
+Needs Chromium and `.[test]`. It starts a private service, localizes a drawn clip, and replaces a job's result by one of
+two hours (some hundred segments, 11,250 snippets).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FRAMES = 300
 
 
 def first_paint(visit: Visit, path: str = "/") -> float:
-    """Milliseconds until something was to be seen."""
+    """Milliseconds until the first paint."""
     visit.go(path).page.wait_for_load_state("networkidle")
     entries = "performance.getEntriesByName('first-contentful-paint')"
     visit.until(f"{entries}.length")
@@ -37,7 +37,7 @@ def first_paint(visit: Visit, path: str = "/") -> float:
 
 
 def paints(browser: Browser, url: str) -> dict[str, list[float]]:
-    """First paints of the page and of the smallest answer of the same server, in turn."""
+    """First paints of the page and of the smallest answer of the same server, alternating."""
     found: dict[str, list[float]] = {"/": [], SMALLEST: []}
     for _ in range(VISITS):
         for path, times in found.items():
@@ -57,7 +57,7 @@ def weight(visit: Visit) -> dict[str, int]:
 
 
 def measure(service: RunningService, clip: Path) -> dict[str, Any]:
-    """All figures."""
+    """Measure everything."""
     job_id = service.submit(clip)
     service.wait_ended(job_id)
     segments = plant_long_result(service, job_id, TWO_HOURS)

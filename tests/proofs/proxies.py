@@ -1,4 +1,4 @@
-"""The page in a real browser, resumable uploads through a kill, events and both clients, behind real proxies.
+"""The page in a real browser, a resumable upload across a kill, events and both clients behind real proxies.
 
 `python -m tests.proofs.proxies [-o FILE]` starts `sentiloc serve`, nginx and Caddy (Debian's nginx-light and caddy)
 with TLS under `/sentiloc`, with buffering on and off. It needs Chromium; the TypeScript client is tried if `npm ci`
@@ -35,7 +35,7 @@ KINDS = [("nginx", True), ("nginx", False), ("caddy", True), ("caddy", False)]
 
 
 def page(shown: Proxy, clip: Path) -> dict[str, Any]:
-    """A person drops a video on the page and sees its result."""
+    """Drop a video on the page and see its result."""
     with chromium() as browser:
         visit = Visit(browser, shown.url, ignore_https_errors=True)
         visit.context.set_default_timeout(PATIENCE)
@@ -50,7 +50,7 @@ def page(shown: Proxy, clip: Path) -> dict[str, Any]:
 
 
 def killed_upload(shown: Proxy, service: SteadyService, clip: Path) -> dict[str, Any]:
-    """Half of a video is sent, the whole service is killed and started again, the rest is sent."""
+    """Send half of a video, kill and restart the whole service, and send the rest."""
     data, trusted = clip.read_bytes(), ssl.create_default_context(cafile=str(shown.authority))
     half = len(data) // 2
     with httpx.Client(base_url=shown.url, verify=trusted, timeout=60) as http:
@@ -72,7 +72,7 @@ def killed_upload(shown: Proxy, service: SteadyService, clip: Path) -> dict[str,
 
 
 def python_client(shown: Proxy, clip: Path) -> dict[str, Any]:
-    """The Python client uploads in pieces and follows."""
+    """The Python client uploads in chunks and follows the job."""
     os.environ["SSL_CERT_FILE"] = str(shown.authority)
     with Client(shown.url) as client:
         job = client.submit_resumable(clip, piece_bytes=32_768)
@@ -81,7 +81,7 @@ def python_client(shown: Proxy, clip: Path) -> dict[str, Any]:
 
 
 def typescript_client(shown: Proxy, clip: Path, folder: Path) -> dict[str, Any]:
-    """The TypeScript client does the same."""
+    """The TypeScript client uploads in chunks and follows the job."""
     if not COMPILER.exists():
         return {"skipped": "npm ci was not run"}
     dist, program = folder / "dist", folder / "program.mjs"

@@ -1,4 +1,4 @@
-"""Three real videos to one cut, read and rendered by others: `python -m tests.proofs.reels VIDEO VIDEO VIDEO`.
+"""A cut of three real videos, read and rendered by other programs: `python -m tests.proofs.reels VIDEO VIDEO VIDEO`.
 
 The highlights of the videos are written as MLT, FCP7 XML and a reel. `melt` renders the first, OpenTimelineIO reads the
 second, FFmpeg's own `ffprobe` measures the third. The proof fails unless all show the same cuts to within a frame.
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def prove(videos: Sequence[Path], folder: Path, best: int, min_confidence: float) -> dict[str, Any]:
-    """Cut, let others read and render, compare."""
+    """Cut, let other programs read and render the cut, and compare."""
     sequence, seconds = cut(videos, best, min_confidence)
     project, timeline = folder / "best.mlt", folder / "best.xml"
     project.write_bytes(CUT_FORMATS["mlt"].write(sequence).data)
@@ -92,7 +92,7 @@ def prove(videos: Sequence[Path], folder: Path, best: int, min_confidence: float
 
 
 def cut(videos: Sequence[Path], best: int, min_confidence: float) -> tuple[CutSequence, float]:
-    """The highlights of some videos as a sequence, and the seconds that the model took."""
+    """The highlights of some videos as a sequence, and the seconds of model time."""
     began = time.monotonic()
     model = sentiloc.load_model("fsenet-starter", config=RuntimeConfig(threads=1))
     footage = []
@@ -148,7 +148,7 @@ def read_melt(project: Path, sequence: CutSequence, folder: Path) -> list[tuple[
 
 
 def render_by_melt(project: Path, output: Path) -> None:
-    """Render with `melt`. On a loaded machine it now and then stops for ever without work; then it is started again."""
+    """Render with `melt`. On a busy machine `melt` sometimes hangs; then it is restarted."""
     command = ["melt", str(project), "-consumer", f"avformat:{output}", "vcodec=ffv1", "an=1", "real_time=-1"]
     for left in reversed(range(MELT_TRIES)):
         try:
@@ -160,9 +160,9 @@ def render_by_melt(project: Path, output: Path) -> None:
 
 
 def shift(rendered: list[Picture], clip: Clip, rate: float, begins: int, count: int) -> int:
-    """By how many of the source's frames `count` rendered pictures of a clip are late, by what they show.
+    """The number of source frames by which `count` rendered pictures of a clip are late.
 
-    The shift with the least difference; no shift where the pictures do not move enough to tell.
+    It is the shift with the smallest difference of the pictures, or 0 if the pictures do not move enough.
     """
     own = float(clip.source.base.rate)
     wanted = [clip.first + round((begins + step) * own / rate) for step in range(count)]
@@ -179,7 +179,7 @@ def shift(rendered: list[Picture], clip: Clip, rate: float, begins: int, count: 
 
 
 def pictures(path: Path, rate: float, first: int, end: int | None) -> list[Picture]:
-    """Grey pictures of a fixed size, shrunk to what both renderings keep."""
+    """Grey pictures of a fixed size, cropped to the area that both renderings show."""
     request = DecodeRequest(
         frame_rate=rate,
         snippet_frames=1,
@@ -199,13 +199,13 @@ def pictures(path: Path, rate: float, first: int, end: int | None) -> list[Pictu
 
 
 def bars_off(grey: NDArray[Any]) -> NDArray[Any]:
-    """The middle half, which no letterbox of these shapes covers, relative to the picture's own shape."""
+    """The middle half of the picture, which no letterbox of these shapes covers."""
     rows, columns = grey.shape
     return grey[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
 
 
 def render(sequence: CutSequence, path: Path) -> dict[str, Any]:
-    """Our own reel, measured by ffprobe."""
+    """Render our own reel and measure it with ffprobe."""
     plan = make_plan(
         sequence, {source.id: source.id for source in sequence.sources}, ReelLook(captions=True, max_side=640)
     )
@@ -233,7 +233,7 @@ def render(sequence: CutSequence, path: Path) -> dict[str, Any]:
 
 
 def version(command: str, option: str) -> str:
-    """The first line of what a program says of itself."""
+    """The first line of a program's version output."""
     done = subprocess.run([command, option], capture_output=True, text=True, check=False)
     return next(iter((done.stdout + done.stderr).strip().splitlines()), "")
 

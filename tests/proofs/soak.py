@@ -1,8 +1,8 @@
-"""Hundreds of jobs in one worker: its memory, its open files, and what is left when their time has passed.
+"""Hundreds of jobs in one worker: its memory, its open files, and the files that remain after retention.
 
     python -m tests.proofs.soak [--jobs 500] [--keep 60] [--work runs/soak]
 
-Row 17. The worker's child is not replaced meanwhile. Every fifth video is broken. After the last job the
+Row 17. The worker's child is not replaced during the run. Every fifth video is broken. After the last job the
 command waits until retention (`SENTILOC_KEEP_*_SECONDS`) has taken files and records away.
 """
 
@@ -25,7 +25,7 @@ _WARM_UP = 0.2
 
 
 def soak(service: RunningService, videos: list[Path], jobs: int) -> Row:
-    """Submit with a few ahead, wait for each, and look at the child after it."""
+    """Keep a few jobs queued, wait for each, and measure the child after it."""
     child = service.worker_child()
     waiting: list[str] = []
     states: Counter[str] = Counter()
@@ -52,14 +52,14 @@ def soak(service: RunningService, videos: list[Path], jobs: int) -> Row:
 
 
 def _unseen(service: RunningService, video: Path, index: int) -> Path:
-    """The video with a box that nobody reads, so that no features of it are known yet."""
+    """The video with a unique unused box, so that its features are not cached."""
     path = service.folder / "unseen.mp4"
     path.write_bytes(video.read_bytes() + struct.pack(">I4sQ", 16, b"free", index))
     return path
 
 
 def left(service: RunningService) -> Row:
-    """Files and records that are still there."""
+    """Remaining files and records."""
     redis = service.store().redis
     return {
         "uploads": len(list((service.data / "uploads").glob("*"))),
@@ -70,7 +70,7 @@ def left(service: RunningService) -> Row:
 
 
 def await_empty(service: RunningService, seconds: float) -> Row:
-    """Wait until nothing is left, but not longer than so many seconds."""
+    """Wait until nothing is left, with a time limit."""
     deadline = time.monotonic() + seconds
     while any(left(service).values()) and time.monotonic() < deadline:
         time.sleep(1)

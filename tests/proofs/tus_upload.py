@@ -1,8 +1,8 @@
-"""A public tus client uploads 200 MB, is killed twice, the server is killed once: one job, the right bytes?
+"""A public tus client uploads 200 MB; it is killed twice and the server once. One job must have the right bytes.
 
     python -m tests.proofs.tus_upload --client FOLDER [--megabytes 200] [--out tests/proofs/results/tus_upload.json]
 
-FOLDER is where `npm install tus-js-client` was run (4.3 or later; node 18 or later).
+FOLDER is the folder in which `npm install tus-js-client` was run (4.3 or later; node 18 or later).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def make_video(path: Path, size: int) -> None:
 
 
 class Client:
-    """One run of the client at a time; its state file lets the next run go on."""
+    """One run of the client at a time; its state file lets the next run resume the upload."""
 
     def __init__(self, folder: Path, url: str, video: Path, state: Path) -> None:
         self._command = ["node", str(CLIENT), url, str(video), str(state), str(CHUNK)]
@@ -72,7 +72,7 @@ class Client:
 
 
 def stored_bytes(service: RunningService) -> int:
-    """Bytes of the one upload under way."""
+    """Stored bytes of the unfinished upload."""
     return sum(path.stat().st_size for path in (service.data / "incoming").glob("*"))
 
 
@@ -83,7 +83,7 @@ def start(service: RunningService, port: int) -> None:
 
 
 def measure(client_folder: Path, folder: Path, size: int) -> dict[str, Any]:
-    """The whole story, as one row."""
+    """Run the whole scenario; returns one row."""
     video, port = folder / "video.mp4", free_port()
     make_video(video, size)
     service = RunningService(folder / "serve", max_upload_bytes=2 * size, upload_idle_seconds=30)
@@ -126,7 +126,7 @@ def measure(client_folder: Path, folder: Path, size: int) -> dict[str, Any]:
 
 
 def restart(service: RunningService, port: int) -> None:
-    """Kill the whole service without a warning, and start it again on the same address."""
+    """Kill the whole service with SIGKILL, and restart it on the same address."""
     parts = [service.process(name) for name in ("API", "worker", "redis")]
     os.kill(service.pid, signal.SIGKILL)
     for part in parts:

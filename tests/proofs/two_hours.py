@@ -1,11 +1,11 @@
-"""Two hours, drawn: where events of a variable-rate video end up, and whether sound drifts.
+"""A two-hour video: the position of events in exports of a variable-rate video, and the drift of sound.
 
     python -m tests.proofs.two_hours [--seconds 7200]
 
-Pictures: a video whose time stamps are drawn (a phone's 30 fps with jitter and lost frames) flashes at twenty
-known times. The service's decoder reads it, the flashes become segments, every export is rendered and read back by the
-readers of `tests.proofs.formats`. Sound: a broadcast stream whose layout switches between 2.0 and 5.1 every 0.6 s
-clicks at known times; the drift is the spread of the distances between heard and written clicks.
+Pictures: a video with random time stamps (a phone's 30 fps with jitter and lost frames) flashes at twenty known times.
+The service's decoder reads it, the flashes become segments, and every export is rendered and read back by the readers
+of `tests.proofs.formats`. Sound: a broadcast stream has clicks at known times, and its layout switches between 2.0 and
+5.1 every 0.6 s. The drift is the spread of the distances between decoded and written clicks.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def event_times(seconds: float) -> list[float]:
 
 
 def stamps(seconds: float, events: list[float]) -> list[float]:
-    """Drawn stamps around 30 fps: jitter of 4 ms, one frame in fifty lost, and one frame at each edge of a flash."""
+    """Random stamps around 30 fps: jitter of 4 ms, one frame in fifty lost, and one frame at each edge of a flash."""
     rng = random.Random(0)
     drawn = [
         index / 30 + rng.uniform(-0.004, 0.004) for index in range(1, int(seconds * 30)) if rng.randrange(50)
@@ -65,7 +65,7 @@ def stamps(seconds: float, events: list[float]) -> list[float]:
 
 
 def draw(path: Path, seconds: float) -> list[float]:
-    """Write the video; returns when it flashes."""
+    """Write the video; returns the times of the flashes."""
     events = event_times(seconds)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
@@ -83,7 +83,7 @@ def draw(path: Path, seconds: float) -> list[float]:
 
 
 def flashes(path: Path) -> tuple[VideoInfo, list[tuple[float, float]]]:
-    """What the decoder says of the video, and when its grid's pictures turn bright and dark again, in seconds."""
+    """The decoder's description of the video, and the times in seconds at which its pictures turn bright and dark."""
     request = DecodeRequest(face_samples=tuple(range(16)), face_max_side=64)
     bright: list[bool] = []
     for event in decode(path, request, LIMITS):
@@ -99,7 +99,7 @@ def flashes(path: Path) -> tuple[VideoInfo, list[tuple[float, float]]]:
 
 
 def picture_errors(path: Path, events: list[float]) -> Row:
-    """Distance of the last and of the worst event from where it was drawn, in frames of each format's timeline."""
+    """Error of the last and of the worst event, in frames of each format's timeline."""
     info, found = flashes(path)
     segments = [
         Segment(start=start, end=end, label=LABELS[number % 2], confidence=0.9, peak=start)
@@ -124,7 +124,7 @@ def picture_errors(path: Path, events: list[float]) -> Row:
 
 
 def sound_drift(path: Path, clicks: list[float]) -> Row:
-    """Spread of heard minus written clicks, in seconds."""
+    """Spread of decoded minus written click times, in seconds."""
     request = DecodeRequest(face_samples=(0,), face_max_side=64, audio_rate=AUDIO_RATE)
     chunks = [event.samples for event in decode(path, request, LIMITS) if isinstance(event, AudioChunk)]
     heard = click_times(np.concatenate(chunks), AUDIO_RATE)
@@ -153,7 +153,7 @@ def passes(row: Row) -> bool:
 
 
 def main() -> None:
-    """Draw, measure, save; fail when a figure misses its bound."""
+    """Make the videos, measure, save; fail if a figure misses its limit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

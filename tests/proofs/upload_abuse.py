@@ -2,8 +2,7 @@
 
     python -m tests.proofs.upload_abuse [--gigabytes 5] [--work runs/abuse]
 
-Rows 11 and 12. The upload goes past the default limit of 2 GiB; the memory is the API's resident size, read
-while the bytes go in.
+Rows 11 and 12. The upload exceeds the default limit of 2 GiB; the memory is the API's resident size during the upload.
 """
 
 from __future__ import annotations
@@ -79,12 +78,12 @@ _NAMES = (
 
 
 def hostile_names() -> list[str]:
-    """A hundred and more, each also with a suffix, a prefix, or doubled."""
+    """More than a hundred hostile names, with variants: a suffix, a prefix, or doubled."""
     return [*_NAMES, *(f"uploads/{name}" for name in _NAMES), *(f"{name}.part" for name in _NAMES)]
 
 
 def endless_upload(service: RunningService, gigabytes: float, limit: int) -> Row:
-    """Send without end and without a length; how far it comes, what it costs and what it leaves."""
+    """Send an endless body without a length; returns the accepted bytes, the memory and remaining files."""
     before, pid = _files(service), service.process("API")
     at_first, peak, sent = memory(pid), 0, 0
     answers: list[bytes] = []
@@ -116,7 +115,7 @@ def endless_upload(service: RunningService, gigabytes: float, limit: int) -> Row
 
 
 def announced_upload(service: RunningService, gigabytes: float) -> Row:
-    """A length beyond the limit is refused before the body."""
+    """A length over the limit is refused before the body is read."""
     length = f"Content-Length: {int(gigabytes * (1 << 30))}\r\nExpect: 100-continue"
     with _connection(service) as client:
         client.sendall(HEAD.replace("{length}", length).encode())
@@ -125,7 +124,7 @@ def announced_upload(service: RunningService, gigabytes: float) -> Row:
 
 
 def names(service: RunningService, root: Path) -> Row:
-    """Hostile file names: every path in the folder above the data is as it was, and all shown names are harmless."""
+    """Hostile file names: no path above the data folder changes, and all displayed names are harmless."""
     before = _outside(root, service.data)
     statuses: Counter[int] = Counter()
     shown = []
@@ -192,7 +191,7 @@ REQUESTS: dict[str, bytes] = {
 
 
 def requests(service: RunningService) -> Row:
-    """Broken and oversized requests: each is answered below 500 or cut off, and the service still answers."""
+    """Broken and oversized requests: each gets a status below 500 or is disconnected; the service survives."""
     rows: dict[str, int] = {}
     for name, raw in REQUESTS.items():
         with _connection(service) as client:
@@ -206,7 +205,7 @@ def requests(service: RunningService) -> Row:
 
 
 def slow_loris(service: RunningService, clients: int, seconds: float) -> Row:
-    """Many connections that send a header byte by byte: the service goes on answering others, and drops them."""
+    """Many connections that send a header byte by byte: the service still answers others and disconnects these."""
     connections = [socket.create_connection(_address(service), timeout=5) for _ in range(clients)]
     for client in connections:
         client.sendall(b"GET /jobs HTTP/1.1\r\nHost: a\r\nX: ")
@@ -263,7 +262,7 @@ def _outside(root: Path, data: Path) -> set[str]:
 
 
 def main() -> None:
-    """Run all, or what is asked for beside the last results, and save."""
+    """Run all rows, or the given ones and keep the other results, and save."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

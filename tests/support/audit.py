@@ -1,8 +1,8 @@
-"""Known vulnerabilities of what is locked: `python -m tests.support.audit`.
+"""Check the locked dependencies for known vulnerabilities: `python -m tests.support.audit`.
 
 Asks the advisory service through pip-audit (`pip install -e ".[audit]"`) about the versions in `requirements.lock`.
-Fails when it knows of a vulnerability; says why and succeeds when pip-audit is not installed or its service cannot
-be reached. What is known without a network is held by `tests/test_lock.py`.
+Fails if it reports a vulnerability. If pip-audit is not installed or its service cannot be reached, it prints the
+reason and succeeds. `tests/test_lock.py` checks what needs no network.
 """
 
 from __future__ import annotations

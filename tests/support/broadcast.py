@@ -33,7 +33,7 @@ def make_broadcast(path: Path, *, every: int, seconds: int = 30, fps: int = 25) 
         fps: pictures per second.
 
     Returns:
-        When the sound clicks, in seconds of the stream.
+        The times of the clicks, in seconds of the stream.
     """
     clicks: list[float] = []
     with av.open(str(path), "w") as container:
@@ -66,7 +66,7 @@ def _encoder(layout: str) -> Any:
 
 
 def _sound(number: int) -> tuple[NDArray[np.float32], list[float]]:
-    """One frame's samples and when it clicks, if it does."""
+    """One frame's samples, and the time of its click if it has one."""
     signal = np.zeros(_SIZE, np.float32)
     if number % _CLICK_EVERY != _CLICK_EVERY // 2:
         return signal, []

@@ -1,4 +1,7 @@
-"""Renders the Helm chart without Helm: as much of Go's templates as the chart uses. The public CI uses Helm itself."""
+"""Renders the Helm chart without Helm: the part of Go's template language that the chart uses.
+
+The public CI uses Helm.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,13 @@ def _definitions(text: str) -> Iterator[tuple[str, str]]:
 
 
 class _Renderer:
-    """Tokens to text; `if`, `range` and `end` nest."""
+    """Renders tokens to text; `if`, `range` and `end` may be nested."""
 
     def __init__(self, named: dict[str, str]) -> None:
         self._named = named
 
     def text(self, template: str, dot: Values) -> str:
-        """`template` with its actions carried out."""
+        """Render `template`."""
         self._tokens = _trimmed(_TOKEN.split(template))
         self._at = 0
         return self._block({".": dot}, live=True)
@@ -125,7 +128,7 @@ class _Renderer:
 
 
 def _trimmed(tokens: list[str]) -> list[str]:
-    """White space before `{{-` and after `-}}` goes."""
+    """Remove white space before `{{-` and after `-}}`."""
     for index, token in enumerate(tokens):
         action = _ACTION.match(token)
         if action is not None and action[1]:

@@ -1,6 +1,6 @@
-"""Distributions built from this checkout, and virtual environments that hold nothing but what a test installs.
+"""Distributions built from this checkout, and virtual environments that contain only what a test installs.
 
-Nothing is downloaded: what an environment needs beside the built wheels is taken from the one that runs the tests.
+Nothing is downloaded: dependencies are taken from the environment that runs the tests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
 def build(source: Path, folder: Path, target: str = "wheel") -> Path:
-    """The wheel or sdist of a project folder, in `folder`."""
+    """Build the wheel or sdist of a project into `folder`."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -36,12 +36,12 @@ class Environment:
         self.site = next(folder.glob("lib/python*/site-packages"))
 
     def see_packages_of_tests(self) -> None:
-        """Let everything be imported that the tests' own environment has, but for what lies there by a link file."""
+        """Make all packages of the tests' own environment importable, except those that a link file installs."""
         paths = [path for path in sys.path if path.endswith("site-packages")]
         (self.site / "zz_tests.pth").write_text("\n".join(paths) + "\n")
 
     def link(self, name: str) -> None:
-        """Let one distribution of the tests' environment be imported, with what it requires, and nothing else."""
+        """Make one distribution of the tests' environment importable, with its requirements."""
         found, left = set[str](), [name]
         while left:
             current = canonicalize_name(left.pop())
@@ -68,7 +68,7 @@ class Environment:
     def run(
         self, *arguments: str, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run its Python in a folder, with none of this process's variables for Python or Sentiloc."""
+        """Run its Python in a folder, without this process's variables for Python and Sentiloc."""
         kept = {"PATH": f"{self._folder / 'bin'}:/usr/bin:/bin", "HOME": str(self._folder), **variables}
         return subprocess.run(
             [str(self.python), *arguments],

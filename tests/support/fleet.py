@@ -1,4 +1,4 @@
-"""API and worker processes side by side on one store, each of which a test may kill and start again."""
+"""Several API and worker processes on one store; a test may kill and restart each of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_SECONDS = 120.0
 
 @dataclass
 class Member:
-    """One process, `api` or `worker`, with a log of its own."""
+    """One process, `api` or `worker`, with its own log."""
 
     kind: str
     log: Path
@@ -28,7 +28,7 @@ class Member:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Start it; an API keeps the port that it had."""
+        """Start the process; an API keeps its former port."""
         flags = ["--port", str(self.port)] if self.kind == "api" else []
         with self.log.open("ab") as output:
             command = sentiloc_command(self.kind, *flags)
@@ -38,22 +38,22 @@ class Member:
 
     @property
     def url(self) -> str:
-        """Where an API listens; waits until it does."""
+        """The address of an API; waits until it listens."""
         return wait_for(self._last_address, START_SECONDS)
 
     def _last_address(self) -> str | None:
-        """From the last start: the log holds those before, too."""
+        """The address of the last start; the log also holds those of earlier starts."""
         found = _LISTENS.findall(self.log.read_text())
         return str(found[-1]) if found else None
 
     def kill(self) -> None:
-        """SIGKILL to it alone; its children notice that they have lost their parent."""
+        """Send SIGKILL to this process alone; its children notice that their parent is gone."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM and wait for the end."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(60)
@@ -61,7 +61,7 @@ class Member:
 
 @contextmanager
 def fleet(folder: Path, apis: int = 1, workers: int = 1, **settings: object) -> Iterator[list[Member]]:
-    """So many APIs, then so many workers, started and ready; all are stopped at the end."""
+    """Start APIs, then workers, and wait until they are ready; all are stopped at the end."""
     environment = sentiloc_environment(data_dir=folder / "data", **settings)
     kinds = ["api"] * apis + ["worker"] * workers
     members = [
@@ -79,7 +79,7 @@ def fleet(folder: Path, apis: int = 1, workers: int = 1, **settings: object) -> 
 
 
 def post_clip(client: httpx.Client, video: Path, key: str) -> str | None:
-    """The id of the job that is accepted under an idempotency key; None where the service cannot take it now."""
+    """Post a clip under an idempotency key; returns the job's id, or None if the service cannot accept it now."""
     with video.open("rb") as file:
         answer = client.post("/localize", files={"video": file}, headers={"Idempotency-Key": key})
     if answer.status_code not in (202, 503):

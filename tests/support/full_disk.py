@@ -1,4 +1,4 @@
-"""A small volume of the test's own, to be filled: a tmpfs, which only root with the right to mount may have."""
+"""A small volume for tests of a full disk. It is a tmpfs, so it needs root and the right to mount."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 @contextmanager
 def small_volume(folder: Path, megabytes: int) -> Iterator[Path]:
-    """`folder`, mounted with so much room; skips the test where that is not allowed."""
+    """Mount a volume of this size at `folder`; skips the test if that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root on Linux can mount a small volume to fill")
@@ -31,12 +31,12 @@ def small_volume(folder: Path, megabytes: int) -> Iterator[Path]:
 
 
 def free_bytes(folder: Path) -> int:
-    """What is left on the volume."""
+    """Free bytes on the volume."""
     return shutil.disk_usage(folder).free
 
 
 def fill(folder: Path, leave: int = 0) -> Path:
-    """Take all room but `leave` bytes; returns the file that does."""
+    """Fill the volume except for `leave` bytes; returns the file that fills it."""
     path = folder / "ballast"
     with path.open("ab", buffering=0) as file:
         try:

@@ -1,4 +1,4 @@
-"""Small servers on loopback that say what a test wants them to and remember who asked."""
+"""Small servers on loopback that give a prepared answer and record the requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 @dataclass
 class Listener:
-    """A server on loopback that answers everything with the same bytes and remembers what it was asked."""
+    """A server on loopback that answers everything with the same bytes and records the requests."""
 
     answer: bytes | Callable[[socket.socket], None]
     tls: ssl.SSLContext | None = None

@@ -8,7 +8,7 @@ import threading
 
 
 class LossyProxy:
-    """Passes everything on to the Redis at the Unix socket `target`, until it is told to lose an answer."""
+    """Forwards everything to the Redis at the Unix socket `target`, and loses an answer on request."""
 
     def __init__(self, target: str) -> None:
         self.lost = 0
@@ -21,12 +21,12 @@ class LossyProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose_next(self, name: bytes | None, after: int = 0) -> None:
-        """Lose the answer to the next command with this name, `after` that many have passed."""
+        """Lose the answer to a command with this name, after `after` such commands have passed."""
         with self._lock:
             self._name, self._after = name, after
 
     def close(self) -> None:
-        """Take no further connections."""
+        """Accept no further connections."""
         self._socket.close()
 
     def _is_chosen(self, data: bytes) -> bool:

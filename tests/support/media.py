@@ -1,4 +1,4 @@
-"""Small real clips for tests, made with PyAV: every picture shows its own time."""
+"""Small real clips for tests, made with PyAV. Every picture encodes its own time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MATRICES = {0: _IDENTITY, 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """What to make. `times` (seconds of each frame) overrides `seconds` and `fps`; sizes are as displayed.
+    """Description of a clip.
 
-    Audio is silence but for 1 kHz tones in the spans of `beeps`, in seconds of the video's time line.
-    `matrix` (a, b, c, d) is the display matrix of an mp4 or mov; pictures are stored turned so that they come
-    out upright.
+    `times` (seconds of each frame) overrides `seconds` and `fps`; sizes are as displayed. The sound is silent except
+    for 1 kHz tones in the spans of `beeps`, in seconds of the video's time line. `matrix` (a, b, c, d) is the display
+    matrix of an mp4 or mov; pictures are stored rotated so that they are displayed upright.
     """
 
     seconds: float = 2.0
@@ -67,7 +67,7 @@ class Clip:
 
 
 def picture(milliseconds: int, size: tuple[int, int]) -> Image:
-    """(height, width, 3): 16 blocks, dark or bright, spell `milliseconds` in binary, highest bit first."""
+    """A picture (height, width, 3) of 16 blocks that encode `milliseconds` in binary, highest bit first."""
     bits = [milliseconds >> (15 - i) & 1 for i in range(_BLOCKS * _BLOCKS)]
     blocks = np.where(np.array(bits).reshape(_BLOCKS, _BLOCKS), _BRIGHT, _DARK).astype(np.uint8)
     width, height = size
@@ -76,7 +76,7 @@ def picture(milliseconds: int, size: tuple[int, int]) -> Image:
 
 
 def read_time(image: Image) -> float:
-    """Seconds that a `picture` shows, from the middle of each block."""
+    """The time in seconds that a `picture` encodes, read from the middle of each block."""
     height, width = image.shape[:2]
     value = 0
     for i in range(_BLOCKS * _BLOCKS):
@@ -112,7 +112,10 @@ def make_clip(path: Path, clip: Clip | None = None, **changes: Any) -> Clip:
 
 @contextmanager
 def _scheduled_as_before() -> Iterator[None]:
-    """Where root runs it, SVT-AV1 gives its caller real-time priority: all that starts later would starve the rest."""
+    """Restore the scheduling policy.
+
+    As root, SVT-AV1 gives its caller real-time priority, and later processes would inherit it.
+    """
     if not hasattr(os, "sched_getscheduler"):
         yield
         return
@@ -128,7 +131,7 @@ def _muxer_options(path: Path) -> dict[str, str]:
 
 
 def _ticks(clip: Clip, path: Path) -> Fraction:
-    """Time base of the video: whole frames where a container or codec knows no finer one."""
+    """Time base of the video: whole frames if the container or codec supports nothing finer."""
     coarse = path.suffix in {".avi", ".mpg"} or clip.codec == "mpeg2video"
     return 1 / Fraction(clip.fps).limit_denominator(1001) if coarse else Fraction(1, 30_000)
 
@@ -156,7 +159,7 @@ def _video_frames(clip: Clip, stream: Any) -> Any:
 
 
 def unturn(image: Image, matrix: tuple[int, int, int, int]) -> Image:
-    """The stored picture that the display matrix turns into `image`: pixel by pixel, by its definition."""
+    """The stored picture that the display matrix turns into `image`, computed pixel by pixel from the definition."""
     a, b, c, d = matrix
     height, width = image.shape[:2]
     stored = np.empty((width, height, 3) if a == 0 else (height, width, 3), np.uint8)
@@ -202,7 +205,7 @@ def _set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
 
 
 def repeat_video(source: Path, path: Path, *, seconds: float) -> None:
-    """Write the packets of a video again and again, until so many seconds are full, without encoding."""
+    """Repeat the packets of a video until `seconds` are reached, without encoding."""
     with av.open(str(path), "w") as out:
         streams: dict[int, Any] = {}
         offset = 0.0

@@ -1,4 +1,4 @@
-"""What a change of the OpenAPI document breaks for clients of the earlier document.
+"""Find changes of the OpenAPI document that break clients of an earlier document.
 
 `python -m tests.support.openapi_diff` compares the service's document with the baseline, release 1 of /v1.
 `--write` replaces the baseline: only for a release, and only if nothing is broken.
@@ -24,7 +24,7 @@ _DEEPEST = 12
 
 
 def current() -> dict[str, Any]:
-    """The document of the service as it is, on a server that needs keys."""
+    """The current document, of a server that requires API keys."""
     document = create_app(Settings(redis_url="redis://localhost:1/0", api_keys="on")).openapi()
     pruned: dict[str, Any] = _without_prose(json.loads(json.dumps(document)))
     return pruned
@@ -110,7 +110,7 @@ class Comparison:
                 yield from self._answers(place, content["schema"], after)
 
     def _accepts(self, place: str, old: Any, new: Any, depth: int = 0) -> Iterator[str]:
-        """What the old schema allowed in a request and the new one does not."""
+        """Request values that the old schema allowed and the new one rejects."""
         old, new = _resolved(self._old, old), _resolved(self._new, new)
         if depth > _DEEPEST or not new:
             return
@@ -126,7 +126,7 @@ class Comparison:
         yield from self._parts(place, old, new, depth, inwards=True)
 
     def _answers(self, place: str, old: Any, new: Any, depth: int = 0) -> Iterator[str]:
-        """What the new schema allows in an answer, or leaves out, although the old one promised otherwise."""
+        """Properties of answers that the old schema promised and the new one does not."""
         old, new = _resolved(self._old, old), _resolved(self._new, new)
         if depth > _DEEPEST or not old:
             return
@@ -141,7 +141,7 @@ class Comparison:
         yield from self._parts(place, old, new, depth, inwards=False)
 
     def _options(self, place: str, old: Any, new: Any, depth: int, *, inwards: bool) -> Iterator[str]:
-        """Each option of one side must find a compatible one on the other."""
+        """Each option of one side must have a compatible one on the other."""
         before, after = _choices(old), _choices(new)
         if len(before) == len(after) == 1:
             return
@@ -217,7 +217,7 @@ def _narrower(place: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[
 
 
 def _only_adds(old: str | None, new: str) -> bool:
-    """True if both patterns list words, as `^(json|csv)$`, and the new one lists all of the old one's."""
+    """True if both patterns list words, such as `^(json|csv)$`, and the new one lists all words of the old one."""
     before, after = (re.fullmatch(r"\^\(([\w|]+)\)\$", one or "") for one in (old, new))
     return bool(before and after and set(before[1].split("|")) <= set(after[1].split("|")))
 

@@ -1,4 +1,4 @@
-"""Real reverse proxies that show a service under a path, with TLS: nginx and Caddy of the distributions."""
+"""Real reverse proxies that publish a service under a path, with TLS: the distributions' nginx and Caddy."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ https://localhost:$port {
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that runs. `url` has the path; `authority` is the certificate that clients have to trust."""
+    """A running proxy. `url` includes the path; `authority` is the certificate that clients must trust."""
 
     url: str
     authority: Path
@@ -91,10 +91,10 @@ def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool
 
     Args:
         name: The program.
-        folder: Where it keeps its files.
+        folder: Folder for its files.
         upstream: The service's address, without a path.
-        buffers: Whether requests and answers are collected before they are passed on.
-        strips: Whether the path of the proxy is taken off before a request is passed on.
+        buffers: Whether requests and answers are buffered before they are forwarded.
+        strips: Whether the proxy removes its path before it forwards a request.
     """
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()

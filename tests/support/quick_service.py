@@ -1,4 +1,4 @@
-"""The application on a port of this machine, without a worker: every job gets the example result at once."""
+"""The application on a local port without a worker: every job gets the example result at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.app.asking import finish
 
 
 class QuickService:
-    """What clients and proxies are tried against, where what a model finds does not matter."""
+    """A service for tests of clients and proxies, in which the content of the result does not matter."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""S3 servers of the test's own on loopback: SeaweedFS, a real object store, and moto, a stand-in of the S3 API."""
+"""Private S3 servers on loopback: SeaweedFS, a real object store, and moto, an imitation of the S3 API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HIGHEST_PORT = 55_000
 
 @contextmanager
 def s3_server(kind: str = "moto") -> Iterator[str]:
-    """Its address, with an empty bucket; skips where the server or the client is not installed."""
+    """Start a server with an empty bucket; yields its address. Skips the test if server or client is not installed."""
     boto3 = pytest.importorskip("boto3", reason="needs boto3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", _KEY)
@@ -39,7 +39,7 @@ def s3_server(kind: str = "moto") -> Iterator[str]:
 
 
 def _has_bucket(client: object) -> bool:
-    """Whether the bucket is there; a server that has just started may not take it yet."""
+    """Whether the bucket exists; a server that has just started may not accept it yet."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -72,7 +72,7 @@ def _seaweedfs() -> Iterator[str]:
 
 @contextmanager
 def _weed(program: str, folder: Path) -> Iterator[str]:
-    """Master, volume, filer and S3 in one process, on ports of its own."""
+    """SeaweedFS's master, volume, filer and S3 in one process, on private ports."""
     port = _port()
     (folder / "s3.json").write_text(
         json.dumps(
@@ -124,5 +124,5 @@ def _answers(url: str) -> bool:
 
 
 def s3_settings(url: str, folder: Path) -> Settings:
-    """Settings of a service whose files lie in the bucket, under a prefix of the test's own."""
+    """Settings of a service that stores its files in the bucket under a private prefix."""
     return Settings(data_dir=folder, storage_url=f"s3://{BUCKET}/a/{folder.name}", storage_endpoint=url)

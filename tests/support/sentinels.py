@@ -1,4 +1,4 @@
-"""A primary, two replicas and three Sentinels: real processes of the test's own."""
+"""A primary, two replicas and three Sentinels as private, real processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Replicated:
         self.url = f"redis+sentinel://:a%20password%3A%20%2F%40%3F@{hosts}/{PRIMARY}"
 
     def start(self) -> None:
-        """Start all and wait until the replicas follow and the Sentinels agree."""
+        """Start all processes and wait until the replicas follow and the Sentinels agree."""
         for port in self.servers:
             self.start_server(port)
         first = self.servers[0]
@@ -59,19 +59,19 @@ class Replicated:
         return Redis(port=port, password=PASSWORD, decode_responses=True, socket_timeout=2)
 
     def kill_primary(self) -> int:
-        """End the present primary at once; returns its port."""
+        """Kill the current primary; returns its port."""
         port = self.primary()
         self._running[port].kill()
         self._running[port].wait()
         return port
 
     def primary(self) -> int:
-        """The port of the primary, as the first Sentinel sees it."""
+        """The port of the primary according to the first Sentinel."""
         found = Redis(port=self.sentinels[0], decode_responses=True).sentinel_get_master_addr_by_name(PRIMARY)
         return int(found[1]) if isinstance(found, tuple) else 0
 
     def stop(self) -> None:
-        """End all."""
+        """Stop all processes."""
         for process in self._running.values():
             process.kill()
             process.wait()
@@ -96,7 +96,7 @@ class Replicated:
 
 
 def answer(client: Redis, command: str, *arguments: str) -> dict[str, object]:
-    """What a server answers; nothing while it does not."""
+    """A server's answer; empty while it does not respond."""
     try:
         found: dict[str, object] = getattr(client, command)(*arguments)
         return found

@@ -28,7 +28,7 @@ def redis_on_a_port(folder: Path, *options: str) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

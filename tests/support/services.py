@@ -1,4 +1,4 @@
-"""Real parts for tests: a private Redis, a `sentiloc` process, and patience."""
+"""Real parts for tests: a private Redis, a `sentiloc` process, and waiting for a condition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class PrivateRedis:
-    """A Redis server of the test's own, as `sentiloc serve` runs it."""
+    """A private Redis server, started as `sentiloc serve` does."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def sentiloc_environment(**settings: object) -> dict[str, str]:
 
 
 def wait_for(what: Callable[[], T | None], seconds: float = 30.0) -> T:
-    """The first answer that is true; fails when there is none in time. An empty list is not an answer."""
+    """Wait for a true value and return it; fails after a time limit. An empty list counts as false."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = what()

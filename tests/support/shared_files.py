@@ -1,4 +1,4 @@
-"""Where the data sets and the reference outputs lie: beside the repository, or where the environment says."""
+"""The location of data sets and reference outputs: beside the repository, or from environment variables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SHARED = Path(__file__).parents[3] / "shared"
 
 
 def data_folder(name: str) -> Path:
-    """A folder of the data sets, or skip: `SENTILOC_DATA` names their parent."""
+    """A folder of the data sets, whose parent is `SENTILOC_DATA`; skips the test if it does not exist."""
     return _folder(Path(os.environ.get("SENTILOC_DATA", SHARED / "data")) / name)
 
 
 def golden_folder(name: str) -> Path:
-    """A folder of reference inputs and outputs, or skip: `SENTILOC_GOLDEN` names their parent."""
+    """A folder of reference inputs and outputs below `SENTILOC_GOLDEN`; skips the test if it does not exist."""
     return _folder(Path(os.environ.get("SENTILOC_GOLDEN", SHARED / "golden")) / name)
 
 

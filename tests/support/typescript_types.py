@@ -1,4 +1,4 @@
-"""The types of the TypeScript client, written from the OpenAPI document: `python -m tests.support.typescript_types`."""
+"""Generate the types of the TypeScript client from the OpenAPI document: `python -m tests.support.typescript_types`."""
 
 from __future__ import annotations
 

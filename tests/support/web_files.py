@@ -1,4 +1,4 @@
-"""A quiet web server for the files of a folder."""
+"""A web server for the files of a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
     """Serves files and logs nothing."""
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Breaks a real service in every way that a machine or a client can, and counts what is lost."""
+"""Breaks a real service in every way that a machine or a client can, and counts lost jobs."""

@@ -1,4 +1,4 @@
-"""Proofs under faults; each goes on where it was stopped, prints a summary and writes it to tests/proofs/results.
+"""Proofs under faults. Each resumes an interrupted run, prints a summary and writes it to tests/proofs/results.
 
     python -m tests.proofs.faults kills        `kill -9` of the worker (row 1)          100 times, about 20 minutes
     python -m tests.proofs.faults redis api    `kill -9` of Redis, of the API (row 2)   20 times each
@@ -8,7 +8,7 @@
     python -m tests.proofs.faults hang         a network that computes for ever (row 8)
     python -m tests.proofs.faults disk         a volume that runs full (row 6); needs root
     python -m tests.proofs.faults limits       the decoder's limits (row 10)
-    python -m tests.proofs.faults gpu          a device that is not there (row 15)
+    python -m tests.proofs.faults gpu          a missing device (row 15)
     python -m tests.proofs.faults releases     workers of two releases (row 18); needs the history
     python -m tests.proofs.faults sentinel     the primary of a replicated Redis is lost (3 Sentinels)
     python -m tests.proofs.faults several      three APIs and three workers, killed at random (--count seconds)
@@ -55,12 +55,12 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
 
 
 def main() -> None:
-    """Run the proofs that were asked for."""
+    """Run the requested proofs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("proofs", nargs="+", choices=[*PROOFS, "all"])
-    parser.add_argument("--count", type=int, help="how often; the default is what the documents state")
+    parser.add_argument("--count", type=int, help="repetitions; default: the number in the documentation")
     parser.add_argument("--work", type=Path, default=Path("runs") / "faults")
     args = parser.parse_args()
     work = args.work.resolve()

@@ -32,7 +32,10 @@ def prove_disk(work: Path, _: int) -> Row:
 
 
 def _at_upload(service: RunningService, video: Path) -> Row:
-    """No room but the reserve: uploads are refused, everything else works, and room mends it."""
+    """Only the reserve is free: uploads are refused and everything else works.
+
+    Uploads work again once there is room.
+    """
     waiting = service.submit(video)
     ballast = fill(service.data, RESERVE_BYTES - 1)
     refused = service.post(video)
@@ -47,7 +50,7 @@ def _at_upload(service: RunningService, video: Path) -> Row:
 
 
 def _while_running(service: RunningService, video: Path) -> Row:
-    """The volume fills to a last megabyte while a job runs. The job waits for room and then succeeds."""
+    """The volume fills up to the last megabyte while a job runs. The job waits for room and then succeeds."""
     job_id = service.submit(video)
     service.wait_running(job_id)
     ballast = fill(service.data, 1 << 20)
@@ -64,7 +67,7 @@ def has_ended(service: RunningService, job_id: str) -> bool:
 
 
 def _all_of_it(service: RunningService, video: Path) -> Row:
-    """Not a byte is left: the job store stops, clients get 503 or 507, and it returns when there is room."""
+    """No byte is free: the job store stops and clients get 503 or 507. It returns once there is room."""
     job_id, redis = service.submit(video), service.process("redis")
     ballast = fill(service.data)
     answers = sorted({service.post(video).status_code for _ in range(20)})

@@ -1,8 +1,8 @@
 """Row 8: work that uses the processor and never ends, in a real worker.
 
-The model package's network holds a loop without an end. ONNX Runtime computes it for ever, without the interpreter's
-lock, so nothing but the missing progress tells. Once the job runs, the package is replaced by a sound one, which the
-worker's next process loads.
+The model package's network contains an endless loop. ONNX Runtime runs it for ever without the interpreter's lock, so
+only the missing progress shows that the job hangs. Once the job runs, the package is replaced by a correct one, which
+the worker's next process loads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def prove_hang(work: Path, jobs: int) -> Row:
 
 
 def _never_end(path: Path) -> None:
-    """Let the network's first output wait for a loop whose condition stays true."""
+    """Make the network's first output depend on a loop whose condition stays true."""
     network = onnx.load(path)
     graph = network.graph
     wanted = graph.output[0].name

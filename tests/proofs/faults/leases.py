@@ -49,7 +49,7 @@ def prove_poison(work: Path, jobs: int) -> Row:
 
 
 def prove_visibility(work: Path, jobs: int) -> Row:
-    """A job is held up for three visibility timeouts, so that Redis delivers its message again and again."""
+    """A job is held up for three visibility timeouts, so that Redis delivers its message repeatedly."""
     rows = []
     settings = {"visibility_timeout_seconds": VISIBILITY_SECONDS, "worker_concurrency": 2}
     with running(work, "visibility", **settings) as service:
@@ -73,7 +73,7 @@ def prove_visibility(work: Path, jobs: int) -> Row:
 
 
 def _hold(service: RunningService, job_id: str, seconds: float) -> float:
-    """Stop the job's decoder until Redis has delivered the message again, but at least so long."""
+    """Stop the job's decoder until Redis has delivered the message again, but at least this long."""
     service.wait_running(job_id)
     forkers = [pid for child in children(service.process("worker")) for pid in children(child)]
     decoders = [pid for forker in forkers for pid in children(forker)]
@@ -94,7 +94,7 @@ def _hold(service: RunningService, job_id: str, seconds: float) -> float:
 
 
 def prove_sigterm(work: Path, stops: int) -> Row:
-    """SIGTERM to the worker at random moments of a job, with a short and a longer time of grace."""
+    """Send SIGTERM to the worker at random times of a job, with a short and a longer grace time."""
     ledger = Ledger(work / "sigterm.jsonl")
     video = clip(work, "minute.mp4", 60.0, size=(160, 120))
     for grace in (0.2, 5.0):
@@ -119,7 +119,7 @@ def prove_sigterm(work: Path, stops: int) -> Row:
 
 
 def _stop_worker(service: RunningService, video: Path, after: float) -> Row:
-    """One job, whose worker is told to stop so many seconds after it has begun."""
+    """Run one job; its worker gets SIGTERM some seconds after the job has begun."""
     worker = service.process("worker")
     service.worker_child()
     job_id = service.submit(video)

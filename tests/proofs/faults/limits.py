@@ -1,4 +1,4 @@
-"""Rows 10 and 15: a decoder that meets its limits, and a GPU that is asked for and not there."""
+"""Rows 10 and 15: a decoder that reaches its limits, and a requested GPU that is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ LIMITS: dict[str, dict[str, Any]] = {
 
 
 def prove_limits(work: Path, _: int) -> Row:
-    """A video breaks each limit; the same worker process then takes the next one. (CPU: `test_decoder_limits`.)"""
+    """One video exceeds each limit; the same worker process then decodes the next video.
+
+    (CPU: `test_decoder_limits`.)
+    """
     video = clip(work, "dense.mp4", 20.0, size=(320, 240))
     rows: dict[str, Row] = {}
     for name, settings in LIMITS.items():
@@ -32,7 +35,7 @@ def prove_limits(work: Path, _: int) -> Row:
 
 
 def prove_gpu(work: Path, _: int) -> Row:
-    """A service that is told to use CUDA on a machine without: it says so and never uses the CPU instead."""
+    """A service set to CUDA on a machine without: it reports the missing device and never uses the CPU instead."""
     rows = {device: _ask_for(work, device) for device in ("cuda", "tensorrt")}
     return {
         "devices": rows,

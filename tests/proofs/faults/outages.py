@@ -22,7 +22,7 @@ _RETRY_SECONDS = 120.0
 
 @dataclass(slots=True)
 class Client:
-    """Uploads one video after another, each with an idempotency key, and polls; notes every answer."""
+    """Uploads one video after another, each with an idempotency key, polls, and records every answer."""
 
     url: str
     video: bytes
@@ -32,7 +32,7 @@ class Client:
     gave_up: int = 0
 
     def run(self) -> None:
-        """Until told to stop: an upload, then some polls."""
+        """Alternate an upload and some polls until stopped."""
         while not self.stop.is_set():
             job_id = self._upload(secrets.token_hex(8))
             if job_id is None:
@@ -83,7 +83,7 @@ def _prove(work: Path, victim: str, kills: int) -> Row:
 
 
 def _round(work: Path, victim: str, kills: int) -> Row:
-    """Some kills of one service, then every accepted job is followed to its end."""
+    """Kill one service several times, then follow every accepted job to its end."""
     chance = random.Random()
     video = clip(work, "moment.mp4", 0.4, size=(64, 48)).read_bytes()
     with running(work, f"outage_{victim}") as service:
@@ -114,7 +114,7 @@ def _round(work: Path, victim: str, kills: int) -> Row:
 
 
 def _kill(service: RunningService, victim: str, after: float) -> float:
-    """Kill it after a while; returns the seconds until the service answers about jobs again."""
+    """Kill the process after a random time; returns the seconds until the service answers requests for jobs again."""
     time.sleep(after)
     kill(service.process(victim))
     started = time.monotonic()

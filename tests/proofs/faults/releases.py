@@ -1,4 +1,4 @@
-"""Row 18: a worker of an older release beside today's, and a model package that is replaced under load."""
+"""Row 18: workers of an older and of the current release together, and a model package that is replaced under load."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.service.running import RunningService, kill
 from tests.support.services import ROOT, sentiloc_command, wait_for
 
 OLDER_RELEASE = "6c5e0d7"
-"""The first commit that was released; any commit since then can be set by `SENTILOC_OLDER_RELEASE`."""
+"""The first released commit; `SENTILOC_OLDER_RELEASE` can name a later one."""
 
 _NEXT_VERSION = "9.9.9"
 _CAN_READ = ("json", "csv", "vtt", "otio", "fcpxml")
 
 
 def prove_releases(work: Path, jobs: int) -> Row:
-    """Workers of both releases share a queue; each in turn is killed while it works."""
+    """Workers of both releases share a queue; they are killed in turn while they work."""
     revision = os.environ.get("SENTILOC_OLDER_RELEASE", OLDER_RELEASE)
     older_tree = _checkout(work / "older", revision)
     video = clip(work, "minute.mp4", 60.0, size=(160, 120))
@@ -99,7 +99,7 @@ def _submit(service: RunningService, video: Path, jobs: int, ids: list[str]) -> 
 
 
 def _curves(results: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """The different curves that each version gave for the one video."""
+    """The distinct curves of each version for the same video."""
     curves = defaultdict(set)
     for result in results:
         curves[result["model"]["version"]].add(json.dumps(result["curve"], sort_keys=True))
@@ -107,7 +107,7 @@ def _curves(results: list[dict[str, Any]]) -> dict[str, set[str]]:
 
 
 def _following(package: Path, folder: Path) -> Path:
-    """The package's next version, whose network answers otherwise: each weight is a tenth less."""
+    """The package's next version, whose network gives other scores: each weight is reduced by a tenth."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(package, folder)
     spec = json.dumps({**json.loads((folder / "spec.json").read_text()), "version": _NEXT_VERSION})
@@ -123,7 +123,7 @@ def _following(package: Path, folder: Path) -> Path:
 
 
 class _Worker:
-    """A worker process and what it logs."""
+    """A worker process and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
@@ -132,7 +132,7 @@ class _Worker:
 
 @contextmanager
 def _older_worker(service: RunningService, tree: Path) -> Iterator[_Worker]:
-    """A worker from another tree, with the settings of the service's own."""
+    """A worker from another checkout, with the settings of the service's own worker."""
     raw = Path(f"/proc/{service.process('worker')}/environ").read_text()
     settings = dict(line.split("=", 1) for line in raw.split("\0") if "=" in line)
     log = service.folder / "older.log"

@@ -1,4 +1,4 @@
-"""What the proofs share: a service of their own, a ledger that survives an interruption, and verdicts."""
+"""Shared by the proofs: a private service, a ledger that survives an interruption, and checks of outcomes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class Ledger:
-    """Rows that are kept on disk as they are found, so that a long proof goes on where it was stopped."""
+    """Rows that are saved at once, so that an interrupted proof can resume."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class Ledger:
         return [json.loads(line) for line in self._path.read_text().splitlines()]
 
     def add(self, row: Row) -> None:
-        """Keep one row."""
+        """Save one row."""
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -50,7 +50,7 @@ def save(name: str, command: str, summary: Row) -> None:
 
 @contextmanager
 def running(work: Path, name: str, **settings: object) -> Iterator[RunningService]:
-    """A service in a fresh folder under `work`; its end leaves no process."""
+    """Run a service in a new folder under `work`; no process remains at its end."""
     folder = work / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -73,7 +73,7 @@ def clip(work: Path, name: str, seconds: float, **look: Any) -> Path:
 
 
 def outcome(service: RunningService, job_id: str) -> Row:
-    """How a job ended: its state, how often it was claimed, its final events and its result files."""
+    """The outcome of a job: its state, number of claims, final events and result files."""
     job = service.wait_ended(job_id, PATIENCE_SECONDS)
     record = service.record(job_id)
     return {
@@ -87,7 +87,7 @@ def outcome(service: RunningService, job_id: str) -> Row:
 
 
 def undisturbed_seconds(service: RunningService, video: Path) -> float:
-    """How long a warm worker takes over this video: what random moments are drawn from."""
+    """The time that a warm worker needs for this video; random times of faults are drawn from it."""
     service.wait_ended(service.submit(video), PATIENCE_SECONDS)
     started = time.monotonic()
     service.wait_ended(service.submit(video), PATIENCE_SECONDS)
@@ -95,10 +95,10 @@ def undisturbed_seconds(service: RunningService, video: Path) -> float:
 
 
 def ended_well(row: Row) -> bool:
-    """Succeeded, once and whole: neither lost nor doubled."""
+    """Whether the job succeeded exactly once."""
     return bool(row["state"] == "succeeded") and is_whole(row)
 
 
 def is_whole(row: Row) -> bool:
-    """One terminal state, one final event that says the same, one result if and only if it succeeded."""
+    """Whether the job has one final state, one final event of it, and a result exactly if it succeeded."""
     return bool(row["finals"] == [row["state"]]) and row["results"] == (row["state"] == "succeeded")

@@ -1,4 +1,4 @@
-"""The primary of a replicated Redis is killed while clips are posted: what is lost, and for how long."""
+"""The primary of a replicated Redis is killed while clips are posted: counts lost jobs and the time without service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAUSE_SECONDS = 0.2
 
 
 def prove_sentinel(work: Path, count: int) -> Row:
-    """Kill the primary `count` times, one after the other, each on servers of its own."""
+    """Kill the primary `count` times, each time on new servers."""
     rows = [_one(work / f"sentinel-{number}", clip(work, "second.mp4", 1.0)) for number in range(count)]
     return {
         "kills": count,
@@ -68,7 +68,7 @@ def _one(folder: Path, video: Path) -> Row:
 
 
 def _accepted(client: httpx.Client, video: Path, number: int) -> tuple[str, int]:
-    """The job of one clip, posted until it is accepted, and how often it was refused before."""
+    """Post one clip until it is accepted; returns the job and the number of refusals."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     misses = 0
     while time.monotonic() < deadline:

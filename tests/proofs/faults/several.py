@@ -33,7 +33,7 @@ _ENDED = ("succeeded", "failed", "cancelled")
 
 
 def prove_several(work: Path, count: int) -> Row:
-    """`count` seconds of load; every fifteen seconds a random process gets SIGKILL and is started again."""
+    """Apply load for `count` seconds; every fifteen seconds a random process gets SIGKILL and is restarted."""
     folder = work / "several"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -94,7 +94,7 @@ def _load(members: list[Member], video: Path, seconds: int) -> tuple[list[str], 
 
 
 def _posted(api: Member, video: Path, number: int) -> str | None:
-    """The job of a clip; None where this API has just been killed or cannot take it."""
+    """Post a clip; returns its job, or None if this API has just been killed or cannot accept it."""
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{api.port}", timeout=30) as client:
             return post_clip(client, video, f"clip-{number}")

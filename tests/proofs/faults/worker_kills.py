@@ -1,4 +1,4 @@
-"""Row 1: `kill -9` of the worker at random moments over all stages."""
+"""Row 1: `kill -9` of the worker at random times in all stages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.service.running import RunningService, kill
 
 STAGES = ("queued", "decoding", "extracting", "localizing", "any")
 _SPREAD = {"queued": 0.005, "decoding": 0.2, "extracting": 0.9, "localizing": 0.02, "any": 1.1}
-"""How long after a stage has begun the kill may come, as a part of the time that an undisturbed job takes."""
+"""Latest time of a kill after the beginning of a stage, as a share of an undisturbed job's time."""
 
 
 def prove(work: Path, kills: int, seed: int = 0) -> Row:
@@ -46,7 +46,7 @@ def _one(service: RunningService, video: Path, index: int, undisturbed: float, c
 
 
 def _kill(service: RunningService, victim: str) -> None:
-    """Whichever process of that kind runs; one that a former kill has ended may just be going."""
+    """Kill the running process of that kind; a process that was killed before may still be ending."""
     while True:
         pid = service.worker_child() if victim == "child" else service.process("worker")
         with suppress(ProcessLookupError):

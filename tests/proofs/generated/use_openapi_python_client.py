@@ -11,7 +11,7 @@ from typing import Any
 
 
 def main(package: str, server: str, video: Path) -> dict[str, Any]:
-    """Upload, poll, read the result; everything by the package's own functions and models."""
+    """Upload, poll, read the result; all with the package's own functions and models."""
 
     def module(name: str) -> Any:
         return importlib.import_module(f"{package}.{name}")

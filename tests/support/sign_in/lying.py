@@ -1,4 +1,4 @@
-"""A provider that says what a test wants: wrong tokens, odd keys, unsafe endpoints."""
+"""A provider with prepared answers: wrong tokens, odd keys, unsafe endpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ATTEMPT = Attempt(state="s", nonce="n", verifier="v" * 43, redirect_url="http://
 
 
 class LyingProvider(ThreadingHTTPServer):
-    """A provider whose answers are what a test puts into `answers`, by path. No real one would say such things."""
+    """A provider that returns `answers` by path, including ones that no real provider would give."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def asking(issuer: str, **changes: object) -> Settings:
@@ -111,7 +111,7 @@ def finish(liar: LyingProvider, **answer: str) -> dict[str, Any]:
 
 @contextmanager
 def lying_provider() -> Iterator[LyingProvider]:
-    """One that serves until the end of the block."""
+    """A lying provider that runs until the end of the block."""
     server = LyingProvider()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -1,4 +1,4 @@
-"""Runs the provider, where Node and its package can be had."""
+"""Runs the provider, if Node and the npm package are available."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ INSTALL_SECONDS = 200
 
 
 class NotAvailableError(Exception):
-    """Why the provider cannot run here."""
+    """The reason why the provider cannot run."""
 
 
 @dataclass(frozen=True)
 class RunningProvider:
-    """A provider that answers. `service_port` is the port whose addresses are registered."""
+    """A running provider. `service_port` is the port of the registered redirect addresses."""
 
     issuer: str
     service_port: int
@@ -47,9 +47,9 @@ def install(folder: Path) -> Path:
             timeout=INSTALL_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise NotAvailableError("no packages from npm in time") from error
+        raise NotAvailableError("npm did not deliver the packages in time") from error
     if done.returncode:
-        raise NotAvailableError(f"npm ci did not work: {done.stderr.strip()[-200:]}")
+        raise NotAvailableError(f"npm ci failed: {done.stderr.strip()[-200:]}")
     return folder
 
 
@@ -57,12 +57,12 @@ def install(folder: Path) -> Path:
 def provider(
     folder: Path, people: Mapping[str, object], roots: tuple[str, ...] = ("",)
 ) -> Iterator[RunningProvider]:
-    """The provider for a service on a port of its own.
+    """Run the provider for a service on its own port.
 
     Args:
         folder: Where it is installed.
-        people: The claims of everybody who may sign in, by login.
-        roots: Paths under which the service is shown.
+        people: The claims of the users, by login.
+        roots: Paths under which the service is published.
     """
     port, service_port = free_port(), free_port()
     base = f"http://127.0.0.1:{service_port}"
