@@ -1,4 +1,4 @@
-"""Lint, types, audit, tests, stopping at the first that fails: `python -m tests [pytest arguments]`.
+"""Run lint, types, audit and tests; stop at the first failure: `python -m tests [pytest arguments]`.
 
 Tests run in two processes, a file at a time: many of them wait for a server, a worker or a browser.
 """

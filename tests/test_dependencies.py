@@ -1,4 +1,4 @@
-"""What serving imports is what `pyproject.toml` asks for, not what happens to be installed beside it."""
+"""Serving imports only packages that `pyproject.toml` requires, not others that happen to be installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-# Extras bring what these import: oidc, s3, train.
+# These modules import packages of extras: oidc, s3, train.
 OF_EXTRAS = {
     "sentiloc.app.sign_in.provider",
     "sentiloc.app.sign_in.signatures",
@@ -34,7 +34,7 @@ for name in sys.argv[2:]:
 
 
 def required() -> set[str]:
-    """Every distribution that the project's own list brings, by the metadata of those that are installed."""
+    """Every distribution that the project's requirements install, by the metadata of installed packages."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     found = set[str]()
     left = [Requirement(text) for text in project["dependencies"]]
@@ -59,7 +59,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts if parts[0] == "sentiloc" else ("sentiloc", *parts))
 
 
-def test_serving_needs_nothing_that_is_not_asked_for() -> None:
+def test_serving_needs_only_required_packages() -> None:
     allowed = required()
     owners = metadata.packages_distributions()
     forbidden = [

@@ -35,7 +35,7 @@ EVERYTHING = {
     "networkPolicy": {"from": [{"podSelector": {"matchLabels": {"app": "nginx"}}}]},
     "serviceMonitor": {"enabled": True},
 }
-# Kinds that other projects define; their schemas are not those of Kubernetes.
+# Kinds that other projects define; Kubernetes has no schema for them.
 CUSTOM = {"ScaledObject", "ServiceMonitor"}
 
 
@@ -85,7 +85,7 @@ def exported(tmp_path: Path) -> set[str]:
 
 
 def named(text: str) -> set[str]:
-    """Families that expressions name; a histogram's parts have endings of their own."""
+    """Metric families in expressions; the parts of a histogram have suffixes."""
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"\bsentiloc_\w+", text)}
 
 

@@ -1,4 +1,4 @@
-"""The docs build as a site, every link and picture in its place."""
+"""The docs build as a site, and every link and picture resolves."""
 
 from __future__ import annotations
 

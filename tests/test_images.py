@@ -1,4 +1,4 @@
-"""The images are built from what the package is made of, and the compose file gives each no more than it needs."""
+"""The images contain the package's files, and the compose file gives each service only what it needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 ROLES = ("api", "worker", "gpu-worker")
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-# Name of each stage, and its text.
+# The text of each stage by name.
 STAGES = {
     part.splitlines()[0].split(" AS ")[1]: part for part in re.split(r"^FROM ", DOCKERFILE, flags=re.M)[1:]
 }

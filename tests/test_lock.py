@@ -1,4 +1,4 @@
-"""The lock file: it locks what `pyproject.toml` asks for, by hash, above the versions with known holes."""
+"""The lock file locks all requirements of `pyproject.toml` by hash, above versions with known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def required() -> list[Requirement]:
 
 
 @pytest.mark.parametrize("requirement", required(), ids=lambda requirement: str(requirement.name))
-def test_what_is_asked_for_is_locked(requirement: Requirement) -> None:
+def test_every_requirement_is_locked(requirement: Requirement) -> None:
     locked = LOCKED.get(canonicalize_name(requirement.name))
     assert locked is not None, "run the command that docs/security.md names"
     assert locked in requirement.specifier
@@ -45,7 +45,7 @@ def test_every_version_has_a_hash_and_no_index_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", IMAGE_LOCKS)
-def test_what_images_add_is_locked_by_hash_and_fits_the_rest(name: str) -> None:
+def test_extra_packages_of_images_are_locked_and_compatible(name: str) -> None:
     text = (ROOT / "docker" / f"{name}.lock").read_text()
     entries = re.split(r"\n(?=\S)", text.strip())
     assert all("--hash=sha256:" in entry for entry in entries)
@@ -55,7 +55,7 @@ def test_what_images_add_is_locked_by_hash_and_fits_the_rest(name: str) -> None:
         assert known is None or package == "numpy" or Version(version) == known, package
 
 
-def test_nothing_is_installed_into_images_without_a_lock() -> None:
+def test_images_install_only_locked_packages() -> None:
     script = (ROOT / "docker" / "install.sh").read_text()
     installs = [line for line in script.splitlines() if re.match(r'\s*("\$\{PIP|pip).* install ', line)]
     assert len(installs) >= 4
@@ -64,5 +64,5 @@ def test_nothing_is_installed_into_images_without_a_lock() -> None:
 
 
 @pytest.mark.parametrize("name", FLOORS)
-def test_known_holes_are_below_what_is_locked(name: str) -> None:
+def test_locked_versions_are_above_known_vulnerabilities(name: str) -> None:
     assert LOCKED[canonicalize_name(name)] >= Version(FLOORS[name])

@@ -1,4 +1,4 @@
-"""The page's scripts are linted and type-checked, where npm and its packages can be had."""
+"""The page's scripts are linted and type-checked, if npm and its packages are available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INSTALL_SECONDS = 200
 
 @pytest.fixture(scope="module")
 def npm() -> str:
-    """npm, with the tools installed; a machine without it, or without a registry, leaves this to the public CI."""
+    """npm with the tools installed. Skips the test on a machine without npm or a registry; the public CI has them."""
     program = shutil.which("npm")
     if program is None:
         pytest.skip("npm is not installed")

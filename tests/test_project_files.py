@@ -1,4 +1,4 @@
-"""What a public project says about itself agrees: versions, Python versions, links between documents, workflows."""
+"""The project's files agree: versions, Python versions, links between documents, workflows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the HTTP contract share: uploading, finishing a job by hand, expecting a problem."""
+"""Helpers for tests of the HTTP contract: upload, finish a job by hand, expect a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Redis for the tests of the API side, and a record store of its own for each test."""
+"""A real Redis for the tests of the API, and a separate job store for each test."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 
 from sentiloc.app.routes.results.result import negotiate
 
-# What browsers and libraries send by themselves.
+# Headers that browsers and libraries send by default.
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
@@ -15,7 +15,7 @@ CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,ima
     [
         ("", "json"),
         ("*/*", "json"),
-        (CHROMIUM, "html"),  # the report, for a person
+        (CHROMIUM, "html"),  # the report, for people
         ("application/json, text/plain, */*", "json"),
         ("text/csv", "csv"),
         ("text/csv, application/json", "csv"),

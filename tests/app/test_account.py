@@ -48,7 +48,7 @@ def kinds(receiver: Receiver, check: Any, *secrets: str) -> list[tuple[str, str]
     return sorted((event["type"], event["data"]["id"]) for event in events)
 
 
-def test_a_registered_webhook_is_told_of_jobs_and_batches(
+def test_a_registered_webhook_gets_jobs_and_batches(
     client: TestClient,
     store: JobStore,
     receiver: Receiver,  # noqa: F811

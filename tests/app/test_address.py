@@ -1,4 +1,4 @@
-"""Versions, root paths behind proxies, ids of requests, HEAD and OPTIONS: what every path has in common."""
+"""Properties of every path: versions, root paths behind proxies, request ids, HEAD and OPTIONS."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_a_proxy_shows_the_service_under_a_path(
 
 def test_the_root_path_is_a_setting(settings: Settings) -> None:
     with behind(settings, root_path="/a/b") as client:
-        client.headers["X-Forwarded-Prefix"] = "/elsewhere"  # of nobody whom the server trusts
+        client.headers["X-Forwarded-Prefix"] = "/elsewhere"  # from an address that the server does not trust
         for path in ("/a/b/v1/uploads", "/v1/uploads"):
             assert client.post(path, headers=TUS).headers["location"].startswith("/a/b/v1/uploads/")
 
@@ -249,7 +249,7 @@ def test_the_log_names_the_request(settings: Settings, capsys: pytest.CaptureFix
     assert "trace-me" in {line.get("request") for line in lines}
 
 
-def test_rate_limits_are_told(settings: Settings, redis: Redis) -> None:
+def test_rate_limits_are_stated_in_headers(settings: Settings, redis: Redis) -> None:
     key = KeyStore(redis, settings.redis_prefix).create("k", [Scope.READ], rate_per_minute=3)
     with TestClient(create_app(settings.model_copy(update={"api_keys": "on"}))) as client:
         client.headers["X-API-Key"] = key.text
@@ -299,7 +299,7 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
         ("/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_options_tells_the_methods(client: TestClient, path: str, methods: str) -> None:
+def test_options_lists_the_methods(client: TestClient, path: str, methods: str) -> None:
     asked = client.options(path)
     assert (asked.status_code, asked.headers["allow"]) == (204, methods)
     refused = client.put(path)

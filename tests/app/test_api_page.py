@@ -1,4 +1,4 @@
-"""The API's page and the API's own description speak of the same paths."""
+"""The API's page and the OpenAPI document list the same paths."""
 
 from __future__ import annotations
 

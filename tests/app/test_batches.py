@@ -1,4 +1,4 @@
-"""Batches: accepted as a whole or not at all, once per idempotency key, followed, read, exported, ended."""
+"""Batches: accepted completely or not at all, once per idempotency key; followed, read, exported, ended."""
 
 from __future__ import annotations
 
@@ -69,9 +69,10 @@ def upload(client: TestClient, data: bytes, name: str = "Y2xpcC5tcDQ=") -> str:
 def test_a_thousand_urls_are_accepted_in_less_time_than_twenty_posts(
     client: TestClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In processor time of the API and of Redis, in turns: others' load does not change the outcome.
+    """Compares processor time of the API and of Redis, alternating, so other load does not change the outcome.
 
-    A single post sends its job's message before it answers, a batch afterwards: that is not counted.
+    A single post sends its job's message before it answers. A batch sends its messages afterwards, so they are not
+    counted.
     """
     monkeypatch.setattr(Dispatcher, "send_soon", lambda *_: None)
 
@@ -107,7 +108,7 @@ def test_every_job_of_a_batch_wakes_a_worker(client: TestClient, store: JobStore
     wait_for(lambda: store.redis.llen(f"{store.prefix}localize") == 5)
 
 
-def test_a_repeated_batch_makes_nothing_new(client: TestClient, store: JobStore) -> None:
+def test_a_repeated_batch_creates_nothing(client: TestClient, store: JobStore) -> None:
     first, again = (send(client, urls(1000), "week-12") for _ in range(2))
     assert first.json()["id"] == again.json()["id"]
     assert first.json()["job_ids"] == again.json()["job_ids"]
@@ -124,7 +125,7 @@ def test_a_repeated_batch_makes_nothing_new(client: TestClient, store: JobStore)
     )
 
 
-def test_items_share_options_and_keep_what_is_their_own(client: TestClient) -> None:
+def test_items_share_options_and_keep_their_own(client: TestClient) -> None:
     options = {"threshold": 0.7, "metadata": {"project": "a", "reel": 1}, "tags": ["x"]}
     items: list[dict[str, Any]] = [
         {"url": URL.format("a%20b"), "metadata": {"reel": 2}, "tags": ["y", "x"]},

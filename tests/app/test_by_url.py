@@ -1,4 +1,4 @@
-"""`POST /localize` with the URL of a video: what is accepted, what is refused before anybody connects."""
+"""`POST /localize` with the URL of a video: accepted addresses, and those refused before any connection."""
 
 from __future__ import annotations
 

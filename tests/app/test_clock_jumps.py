@@ -1,4 +1,4 @@
-"""Redis's clock is set forward or back: to move all stored times has the same effect as to move the clock."""
+"""Redis's clock jumps forward or back. Moving all stored times has the same effect as moving the clock."""
 
 from __future__ import annotations
 

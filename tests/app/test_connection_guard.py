@@ -1,4 +1,4 @@
-"""The guard of each connection, over real sockets: slow, broken and too many clients."""
+"""The connection guard over real sockets: slow clients, broken requests, too many connections."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_header_that_does_not_end_is_cut_off(
 
 
 def _drip(client: socket.socket, start: bytes, ended: threading.Event, piece: bytes = b"x") -> None:
-    """Send the start, then a byte ten times a second, as a slow loris does."""
+    """Send the start, then ten bytes a second, as a slow loris does."""
     with contextlib.suppress(OSError):
         client.sendall(start)
         while start and not ended.wait(0.1):
@@ -195,7 +195,7 @@ NO_HTTP = (
 
 
 @pytest.mark.parametrize("text", NO_HTTP, ids=range(len(NO_HTTP)))
-def test_what_is_not_http_is_a_problem(server: tuple[uvicorn.Server, int], text: bytes) -> None:
+def test_data_that_is_not_http_is_a_problem(server: tuple[uvicorn.Server, int], text: bytes) -> None:
     with connection(server[1]) as client:
         with contextlib.suppress(ConnectionError):
             client.sendall(text + b"\r\n\r\n")
@@ -216,7 +216,9 @@ CHUNKED = b"POST /size HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\
 
 
 @pytest.mark.parametrize("endless", [b"1;", b"1\r\nx\r\n0\r\nA: ", b"1\r\nx\r\n0\r\n"])
-def test_what_surrounds_a_body_is_bounded(server: tuple[uvicorn.Server, int], endless: bytes) -> None:
+def test_headers_and_trailers_of_a_body_are_bounded(
+    server: tuple[uvicorn.Server, int], endless: bytes
+) -> None:
     with connection(server[1]) as client:
         client.sendall(CHUNKED + endless)
         with contextlib.suppress(ConnectionError):
@@ -227,7 +229,7 @@ def test_what_surrounds_a_body_is_bounded(server: tuple[uvicorn.Server, int], en
         assert not answer or problem(answer) == (b"HTTP/1.1 400 Bad Request", "bad_request")
 
 
-def test_what_follows_a_body_is_no_header(server: tuple[uvicorn.Server, int]) -> None:
+def test_bytes_after_a_body_are_not_a_header(server: tuple[uvicorn.Server, int]) -> None:
     with connection(server[1]) as client:
         client.sendall(CHUNKED.replace(b"/size", b"/late"))
         client.sendall(b"1\r\nx\r\n0\r\nX-Late: xxx\r\n\r\n")
@@ -252,8 +254,8 @@ def test_requests_sent_ahead_are_answered_in_order_and_bounded(server: tuple[uvi
         GET + b"POST /size HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n",
     ],
 )
-def test_what_drips_around_answers_is_cut_off(server: tuple[uvicorn.Server, int], before: bytes) -> None:
-    """A body that nobody reads, and one behind another request."""
+def test_slow_bytes_around_answers_are_cut_off(server: tuple[uvicorn.Server, int], before: bytes) -> None:
+    """A body that no route reads, and one after another request."""
     with connection(server[1]) as client:
         ended = threading.Event()
         threading.Thread(target=_drip, args=(client, before, ended)).start()
@@ -307,7 +309,7 @@ def unread(client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("occupy", [half_open, idle, unread])
-def test_clients_that_only_occupy_connections_keep_nobody_out(
+def test_idle_connections_keep_no_other_client_out(
     occupy: Callable[[socket.socket], None],
 ) -> None:
     patient = SETTINGS.model_copy(update={"header_seconds": 600.0, "slow_read_seconds": 600.0})

@@ -1,4 +1,4 @@
-"""Which connection gives way: the one that has waited longest for its client, and never one that is worked on."""
+"""Which connection is closed at the limit: the one that has waited longest for its client, never a busy one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sentiloc.app.http.connection_table import ConnectionTable, address_name
 
 
 class Fake:
-    """A connection that notes when it is closed."""
+    """A connection that records its closing."""
 
     def __init__(self, address: str = "10.0.0.1", waits: bool = True) -> None:
         self.address = address
@@ -34,13 +34,13 @@ def test_the_one_that_has_waited_longest_gives_way() -> None:
     assert len(table) == 3
 
 
-def test_what_is_worked_on_stays_and_the_new_one_exceeds_the_limit() -> None:
+def test_busy_connections_stay_and_the_new_one_exceeds_the_limit() -> None:
     table = ConnectionTable(2, 100)
     working = [Fake(waits=False), Fake(waits=False)]
     assert [table.add(one) for one in working] == [0, 0]
     late = [Fake(), Fake()]
     assert table.add(late[0]) == 1
-    # The next new one takes the place of the one that waits.
+    # The next new connection replaces the waiting one.
     assert table.add(late[1]) == 1
     assert late[0].closed
     assert not any(one.closed for one in working)

@@ -1,4 +1,4 @@
-"""Release 1 of /v1 stays: a change of the document that would break a client of that release fails here."""
+"""Release 1 of /v1 stays valid: changes of the document that would break its clients fail here."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ KEEPS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_breaks_a_client_is_noticed(name: str) -> None:
+def test_breaking_changes_are_found(name: str) -> None:
     changed = copy.deepcopy(RELEASE)
     BREAKS[name](changed)
     assert list(Comparison(RELEASE, changed).breaks())
 
 
 @pytest.mark.parametrize("name", KEEPS)
-def test_what_is_only_added_is_allowed(name: str) -> None:
+def test_additions_are_allowed(name: str) -> None:
     changed = copy.deepcopy(RELEASE)
     KEEPS[name](changed)
     assert list(Comparison(RELEASE, changed).breaks()) == []

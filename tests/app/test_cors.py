@@ -1,4 +1,4 @@
-"""Pages of other origins: none by default, and only those that are named."""
+"""Pages of other origins: none is allowed by default, and only listed ones otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sequences of clips of several videos, read back by readers that were not written here."""
+"""Sequences of clips of several videos, read back by third-party readers."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_an_edl_reader_reads_every_cut_to_the_frame(rate: str) -> None:
 
 
 def test_final_cut_s_reader_reads_every_cut_to_the_frame() -> None:
-    # The reader takes a start timecode for a gap.
+    # The reader treats a start timecode as a gap.
     made = sequence(start_timecode="00:00:00:00")
     read = oti.adapters.read_from_string(text("fcpxml", made), "fcpx_xml")
     (timeline,) = [item for item in _walk(read) if isinstance(item, oti.schema.Timeline)]
@@ -191,7 +191,7 @@ def test_a_source_at_another_rate_keeps_its_own_frames() -> None:
     assert made.frames == sum(clip.frames for clip in made.clips)
 
 
-def test_two_videos_of_one_name_can_be_told_apart() -> None:
+def test_two_videos_of_one_name_are_distinguished() -> None:
     sources = [GivenSource(id=name, name="clip.mp4", video=video()) for name in "abc"]
     clips = [GivenClip(source_id=name, start=0, end=1) for name in "abc"]
     made = make_sequence(clips, sources, SequenceOptions())
@@ -239,7 +239,7 @@ def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None
         ([GivenClip(source_id="a", start=70, end=71)], "not part of holiday.mp4"),
     ],
 )
-def test_what_cannot_be_cut_is_refused(clips: list[GivenClip], message: str) -> None:
+def test_unsupported_cuts_are_refused(clips: list[GivenClip], message: str) -> None:
     sources = [GivenSource(id="a", name="holiday.mp4", video=video())]
     with pytest.raises(TimelineError, match=message):
         make_sequence(clips, sources, SequenceOptions())

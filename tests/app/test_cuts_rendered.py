@@ -1,4 +1,4 @@
-"""What `melt` makes of an exported sequence: every rendered picture is the one that the cut names."""
+"""`melt` renders an exported sequence: every rendered picture is the one in the cut."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sequence(folder: Path, fps: float, rate: str) -> Sequence:
 
 
 def render(project: Path, output: Path) -> None:
-    """Render with `melt`. On a loaded machine it now and then stops for ever without work; then it is started again."""
+    """Render with `melt`. On a busy machine `melt` sometimes hangs; then it is restarted."""
     command = [
         str(MELT),
         project.name,

@@ -1,6 +1,6 @@
-"""Every operation, asked what its own document allows and what it does not: each answer is one that is documented.
+"""Every operation gets valid and invalid requests by its own document: each answer is documented.
 
-The long form, by a tool that this project did not write, is `tests/proofs/schemathesis.sh`.
+A longer test with a third-party tool is `tests/proofs/schemathesis.sh`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OPERATIONS = [
     for method in methods
     if method != "parameters"
 ]
-# What every path may answer besides its own: docs/api.md.
+# Statuses that every path may answer in addition to its own: docs/api.md.
 ANYWHERE = {"400", "405", "408", "503"}
 EXAMPLES = 8
 
@@ -64,7 +64,7 @@ def server(redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory)
 
 
 class Server:
-    """The application, and jobs that are over in each way."""
+    """The application, with jobs in every final state."""
 
     def __init__(self, client: TestClient, store: JobStore, chosen: Settings) -> None:
         self.client, self._store, self._settings = client, store, chosen
@@ -107,7 +107,7 @@ def test_an_answer_is_one_that_is_documented(server: Server, method: str, path: 
 
 
 def request(server: Server, path: str, operation: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
-    """What to send: sometimes all as documented, sometimes something else."""
+    """A request: sometimes valid by the document, sometimes not."""
     found: dict[str, Any] = {"url": path, "params": {}, "headers": {}}
     for parameter in operation.get("parameters", ()):
         name, place = parameter["name"], parameter["in"]
@@ -150,7 +150,7 @@ def path_value(server: Server, name: str, data: st.DataObject) -> str:
 
 
 def header(name: str, value: Any, data: st.DataObject) -> str:
-    """Mostly one that tus knows, or no request would come far."""
+    """A header, in most cases one of tus; with others, requests would be refused early."""
     known = {
         "Tus-Resumable": ["1.0.0"],
         "Upload-Length": ["0", "9", "99999999", "-1"],
@@ -164,7 +164,7 @@ def header(name: str, value: Any, data: st.DataObject) -> str:
 
 
 def schema(found: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Values that a schema allows, as far as the document's schemas go."""
+    """Values that a schema allows. Supports the constructs that the document uses."""
     if "$ref" in found:
         return st.deferred(lambda: schema(SCHEMAS[found["$ref"].rpartition("/")[2]]))
     if "anyOf" in found:

@@ -1,4 +1,4 @@
-"""Everything of one owner is deleted in one call, with a receipt, and nothing of another's."""
+"""One call deletes everything of one owner, with a receipt, and nothing of others."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -
 
 
 def traces(redis: Redis, settings: Settings, key: NewKey, jobs: list[str]) -> list[str]:
-    """Redis keys and files in which anything of an owner is left, but for the key itself and what it has used."""
+    """Redis keys and files with data of an owner, except for the API key itself and its usage."""
     found = []
     for name in redis.scan_iter(f"{settings.redis_prefix}*"):
-        # A message names the id of a job that is gone, until a worker takes it.
+        # A message still contains the id of a deleted job until a worker takes it.
         kept = (":localize", ":answer:", ":key:", f":usage:{key.key.id}:{this_month()}")
         if any(part in name for part in kept) or name.endswith(":keys"):
             continue
@@ -126,7 +126,7 @@ def _content(redis: Redis, name: str) -> object:
     return redis.smembers(name) if kind == "set" else redis.get(name)
 
 
-def test_nothing_of_an_owner_is_left_and_everything_of_another(
+def test_all_data_of_an_owner_and_none_of_others_is_deleted(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
 ) -> None:
     mine, other = (fill(client, keys[name], store, audited) for name in ("mine", "other"))
@@ -191,7 +191,7 @@ def test_only_an_admin_may_erase_another_owner(
     assert store.get(jobs[0]) is None
 
 
-def test_a_server_without_keys_erases_what_belongs_to_no_key(settings: Settings, store: JobStore) -> None:
+def test_a_server_without_keys_erases_data_without_an_owner(settings: Settings, store: JobStore) -> None:
     with TestClient(create_app(settings)) as client:
         client.post("/localize", files={"video": VIDEO})
         headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
@@ -233,7 +233,7 @@ def test_the_command_prints_the_receipt(
     assert "operator:" in (audited.data_dir / "audit.jsonl").read_text()
 
 
-def test_workers_elsewhere_forget_features_at_their_next_look(
+def test_other_workers_delete_features_at_their_next_check(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, tmp_path: Path
 ) -> None:
     folder = tmp_path / "elsewhere"
@@ -255,7 +255,7 @@ def test_workers_elsewhere_forget_features_at_their_next_look(
     assert len(list(folder.rglob("*.arrays"))) == 1
 
 
-def test_the_audit_log_says_who_did_what_and_holds_no_content(
+def test_the_audit_log_has_actors_and_actions_but_no_content(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, audited: Settings
 ) -> None:
     jobs = fill(client, keys["mine"], store, audited)

@@ -1,4 +1,4 @@
-"""Server-sent events: order, resuming, the end, and what a listener learns in the queue."""
+"""Server-sent events: order, resumption, the end, and events for queued jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parse(text: str) -> list[dict[str, Any]]:
 
 
 def is_listened_to(store: JobStore) -> bool:
-    """True once a stream waits for events, as Redis sees it."""
+    """True once Redis reports a stream that waits for events."""
     clients: Any = store.redis.client_list()
     return any(client["cmd"] == "xread" for client in clients)
 
@@ -76,7 +76,7 @@ def test_a_listener_gets_everything_as_it_happens(client: TestClient, store: Job
     assert {"event": "position", "data": {"queue_position": 1}} in events
 
 
-def test_a_listener_goes_on_where_it_was(client: TestClient, store: JobStore) -> None:
+def test_a_listener_resumes_after_its_last_event(client: TestClient, store: JobStore) -> None:
     job = submit(store)
     run_job(store, job.id)
     path = f"/jobs/{job.id}/events"

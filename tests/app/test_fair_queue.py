@@ -1,4 +1,4 @@
-"""The queue is fair: owners take turns by their weights, however many jobs one of them has."""
+"""The queue is fair: owners take turns by their weights, regardless of their number of jobs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_greedy_owner_delays_another_by_one_job(store: JobStore) -> None:
     greedy = [submit(store, "greedy") for _ in range(60)]
     assert store.queue_position(submit(store, "other")) in (1, 2)
     assert "other" in owners(store, 2)
-    # Also in the middle of the work, and again and again: neither starves.
+    # Also later in the run: neither owner starves.
     for _ in range(5):
         assert store.queue_position(submit(store, "other")) in (1, 2)
         assert Counter(owners(store, 2)) == {"other": 1, "greedy": 1}
@@ -130,12 +130,12 @@ def test_a_key_has_a_limit_of_queued_jobs(store: JobStore, redis: Redis) -> None
         submit(store, None, max_queued=3)
     store.cancel(mine[0])
     submit(store, "a", max_queued=3)
-    # A worker of an earlier version knows nothing of the owner's own queue.
+    # A worker of an earlier version does not know the queues of owners.
     redis.zrem(f"{store.prefix}queue", mine[1])
     submit(store, "a", max_queued=3)
 
 
-def test_nothing_of_the_order_is_left_when_the_queue_is_empty(store: JobStore, redis: Redis) -> None:
+def test_an_empty_queue_leaves_no_keys(store: JobStore, redis: Redis) -> None:
     submit(store, "a")
     store.cancel(submit(store, "b"))
     take(store)

@@ -1,4 +1,4 @@
-"""Curves out, corrections in, and corrections out again as training reads them."""
+"""Read curves, send corrections, and export corrections as training data."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_only_changed_segments_are_a_person_s(client: TestClient, job: str) -> N
     assert [(row["source"], row["confidence"]) for row in rows] == [("person", ""), ("model", "0.8300")]
 
 
-def test_the_second_of_two_editors_is_told(client: TestClient, job: str) -> None:
+def test_the_second_of_two_editors_gets_a_conflict(client: TestClient, job: str) -> None:
     tag = client.get(f"{job}/feedback").headers["etag"]
     mine = client.post(f"{job}/feedback", json={"points": POINTS}, headers={"If-Match": tag})
     assert mine.status_code == 201

@@ -1,4 +1,4 @@
-"""Every result format is read back by a reader that this project did not write, to half a frame."""
+"""Every result format is read back by a third-party reader, accurate to half a frame."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RATES = {"23.976": 24000 / 1001, "25": 25.0, "29.97": 30000 / 1001, "59.94": 600
 
 
 def segments(count: int = 20) -> list[Segment]:
-    """Segments of uneven length on no frame grid, some touching, one pair overlapping."""
+    """Segments of uneven length off the frame grid, some adjacent, one pair overlapping."""
     starts = [1.234 + 30.777 * i for i in range(count)]
     made = [
         Segment(
@@ -206,7 +206,7 @@ def test_an_empty_result_is_still_a_file_of_its_kind(name: str) -> None:
 
 @given(st.sampled_from([30000 / 1001, 60000 / 1001]), st.integers(0, 24 * 3600 * 23))
 def test_drop_frame_numbers_follow_smpte(fps: float, frame: int) -> None:
-    """Two numbers (four at 59.94) are skipped at each minute but every tenth: SMPTE ST 12-1."""
+    """Two numbers (four at 59.94) are skipped every minute except every tenth: SMPTE ST 12-1."""
     base = Timebase(rate=Fraction(round(fps) * 1000, 1001), drop_frame=True)
     hours, minutes, seconds, frames = map(int, re.split("[:;]", base.timecode(frame)))
     total = hours * 60 + minutes
@@ -216,7 +216,7 @@ def test_drop_frame_numbers_follow_smpte(fps: float, frame: int) -> None:
 
 
 class TestTimelineOptions:
-    """What a client asks of a timeline: where it starts, how it counts."""
+    """A client's options for a timeline: its start and its counting."""
 
     def test_a_start_timecode_moves_every_timecode(self) -> None:
         zero, hour = timeline(), timeline(start_timecode="01:00:00:00")
@@ -236,7 +236,7 @@ class TestTimelineOptions:
         assert (clip.attrib["offset"], clip.attrib["start"]) == ("3600s", "0s")
 
     @pytest.mark.parametrize(("asked", "shown"), [(None, True), (True, True), (False, False)])
-    def test_drop_frame_is_as_asked(self, asked: bool | None, shown: bool) -> None:
+    def test_drop_frame_follows_the_option(self, asked: bool | None, shown: bool) -> None:
         made = timeline(30000 / 1001, drop_frame=asked)
         assert ("FCM: DROP FRAME" in FORMATS["edl"].render(made)) == shown
         code = ElementTree.fromstring(FORMATS["fcp7"].render(made)).findtext(
@@ -249,7 +249,7 @@ class TestTimelineOptions:
         assert not timeline(30000 / 1001, start_timecode="01:00:00:00").base.drop_frame
         assert timeline(30000 / 1001, start_timecode="01:00:00;00").base.drop_frame
 
-    def test_the_rate_is_as_asked(self) -> None:
+    def test_the_rate_follows_the_option(self) -> None:
         made = timeline(25.0, fps=23.98)
         assert made.base.rate == Fraction(24000, 1001)
         assert_boundaries(
@@ -270,7 +270,7 @@ class TestTimelineOptions:
             {"fps": 29.97, "start_timecode": "00:01:00;00"},
         ],
     )
-    def test_what_cannot_be_is_refused(self, options: dict[str, Any]) -> None:
+    def test_impossible_options_are_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(TimelineError, match=r"\."):
             timeline(**options)
 
@@ -280,7 +280,7 @@ class TestTimelineOptions:
         )
 
 
-def test_labels_that_overlap_are_told_of() -> None:
+def test_overlapping_labels_are_reported() -> None:
     """The marker list of Resolve holds one marker at a time."""
     made = timeline()
     notes = FORMATS["edl"].notes(made)

@@ -1,4 +1,4 @@
-"""A volume that runs full: nothing half is left, and what was accepted is still there when room is back."""
+"""A full volume: no partial files are left, and accepted jobs are still there once there is room."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
 
 
-def test_an_upload_without_room_is_a_507_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_an_upload_without_room_is_a_507_and_leaves_no_file(settings: Settings, tmp_path: Path) -> None:
     with small_volume(tmp_path / "small", 80) as folder:
         full = settings.model_copy(update={"data_dir": folder, "max_upload_bytes": 1 << 20})
         with TestClient(create_app(full)) as client:
@@ -58,7 +58,7 @@ def test_results_may_use_the_reserve(tmp_path: Path) -> None:
         writer.write(b"x")
 
 
-def test_a_result_may_use_what_uploads_leave_and_says_when_that_is_gone(tmp_path: Path) -> None:
+def test_a_result_may_use_the_upload_reserve_and_fails_clearly_beyond_it(tmp_path: Path) -> None:
     with small_volume(tmp_path / "small", 2) as folder:
         storage = LocalStorage(folder)
         with storage.writer("results/abcdefgh.1.json") as writer:

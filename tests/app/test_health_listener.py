@@ -1,4 +1,4 @@
-"""`/healthz` on a port of its own answers while the service's own port is flooded, and tells when the loop hangs."""
+"""`/healthz` on a second port answers while the service's main port is flooded, and reports a hanging event loop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_it_answers_only_that_and_only_while_the_loop_beats(monkeypatch: pytest.
         async with listener.beating():
             alive, other = await in_thread(listener.port), await in_thread(listener.port, "/jobs")
             late = asyncio.get_running_loop().run_in_executor(None, ask_until_hung, listener.port)
-            answered.wait(90)  # the service's loop hangs here
+            answered.wait(90)  # the service's event loop hangs here
             return alive, other, await late
 
     assert asyncio.run(listen()) == (200, 404, 503)
@@ -68,7 +68,7 @@ def test_half_open_connections_to_it_are_dropped() -> None:
     assert asyncio.run(listen()) == 200
 
 
-def test_the_service_listens_where_it_is_told(settings: Settings) -> None:
+def test_the_service_listens_at_the_configured_address(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

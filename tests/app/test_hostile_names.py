@@ -1,4 +1,4 @@
-"""Hostile file names: a job or a typed error, a harmless name to show, and no path that they decide."""
+"""Hostile file names: a job or a typed error, a harmless displayed name, and no influence on paths."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def body(name: str) -> bytes:
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file has this content; one that is gone by now has not."""
+    """Whether a file has this content; False if it was deleted meanwhile."""
     with contextlib.suppress(OSError):
         return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
     return False
@@ -44,7 +44,7 @@ def test_a_name_never_decides_a_path(client: TestClient, settings: Settings) -> 
             assert shown.isprintable()
             assert 0 < len(shown) <= 255
     assert accepted > 90
-    # By content, which no other test sends: services of earlier tests may still write into their own folders.
+    # Search by content that no other test sends: services of earlier tests may still write into their own folders.
     sent = [path for path in settings.data_dir.parent.rglob("*") if _holds(path, CONTENT)]
     assert len(sent) == accepted
     assert {path.parent for path in sent} == {settings.data_dir / "uploads"}

@@ -1,4 +1,4 @@
-"""The HTTP contract, against a real Redis: uploads, errors, the job's life as a client sees it."""
+"""The HTTP contract, against a real Redis: uploads, errors, and the life of a job."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def finished(client: TestClient, store: JobStore, settings: Settings) -> str:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_result_comes_in_the_format_asked_for(client: TestClient, finished: str, name: str) -> None:
+def test_a_result_has_the_requested_format(client: TestClient, finished: str, name: str) -> None:
     by_name = client.get(finished, params={"format": name})
     by_type = client.get(finished, headers={"Accept": f"{FORMATS[name].media_type}, */*;q=0.1"})
     assert by_name.status_code == by_type.status_code == 200
@@ -114,14 +114,14 @@ def test_a_result_comes_in_the_format_asked_for(client: TestClient, finished: st
     assert f".{FORMATS[name].extension}" in by_name.headers["content-disposition"]
 
 
-def test_formats_are_listed_as_they_can_be_asked_for(client: TestClient, finished: str) -> None:
+def test_listed_formats_can_be_requested(client: TestClient, finished: str) -> None:
     listed = client.get("/formats").json()
     assert {row["name"] for row in listed} == set(FORMATS)
     assert all(client.get(finished, params={"format": row["name"]}).status_code == 200 for row in listed)
 
 
 @pytest.mark.parametrize("query", ["", "?format=vtt"])
-def test_what_has_not_changed_is_not_sent_again(client: TestClient, finished: str, query: str) -> None:
+def test_unchanged_answers_are_not_sent_again(client: TestClient, finished: str, query: str) -> None:
     job = finished.removesuffix("/result")
     for path in (job, finished + query):
         first = client.get(path)
@@ -176,7 +176,7 @@ def test_segments_are_cut_again_from_the_stored_curve(client: TestClient, finish
         assert_problem(client.get(finished, params=query), 422, "invalid_request")
 
 
-def test_a_failed_job_says_why(client: TestClient, store: JobStore) -> None:
+def test_a_failed_job_states_the_reason(client: TestClient, store: JobStore) -> None:
     links = upload(client).json()["links"]
     record = store.claim(links["self"].removeprefix("/jobs/"), "worker", 30.0)
     assert record is not None
@@ -208,7 +208,7 @@ BAD_FORMS = {
 
 
 @pytest.mark.parametrize("name", BAD_FORMS)
-def test_a_bad_form_is_a_typed_problem_and_leaves_nothing(
+def test_a_bad_form_is_a_typed_problem_and_leaves_no_file(
     client: TestClient, settings: Settings, store: JobStore, name: str
 ) -> None:
     body, content_type, status, code = BAD_FORMS[name]
@@ -360,7 +360,7 @@ def test_the_page_s_files_are_compressed_and_revalidated(client: TestClient) -> 
     assert client.get("/web/nothing.js").status_code == 404
 
 
-def test_what_the_page_inlines_may_run_and_nothing_else(client: TestClient) -> None:
+def test_only_the_page_s_inline_scripts_may_run(client: TestClient) -> None:
     page = client.get("/")
     policy = page.headers["content-security-policy"]
     for name, kind in (("style", "style-src"), ("script", "script-src")):

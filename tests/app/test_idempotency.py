@@ -1,4 +1,4 @@
-"""One key, one job: sent again, sent at the same time, sent with something else."""
+"""One key gives one job: repeated requests, simultaneous requests, and another request with the same key."""
 
 from __future__ import annotations
 

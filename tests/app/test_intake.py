@@ -1,4 +1,4 @@
-"""A job is made once and its video kept, whatever becomes of Redis's answer; what nobody claims goes."""
+"""A job is created once and its video kept even if Redis's answer is lost; unclaimed videos are deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.services import PrivateRedis
 
 
 class DeafProxy:
-    """Passes everything on to Redis; of the commands named in `deaf` the answers are lost with the connection."""
+    """Forwards everything to Redis; the answers to commands in `deaf` are lost together with the connection."""
 
     def __init__(self, target: str) -> None:
         self.deaf: tuple[bytes, ...] = ()
@@ -90,7 +90,7 @@ def test_a_video_in_doubt_is_kept(
     through_proxy: TestClient, proxy: DeafProxy, store: JobStore, settings: Settings
 ) -> None:
     upload(through_proxy)
-    # Whether workers can run the model is still answered; what becomes of the new record is not.
+    # The check for workers still gets an answer; the write of the new record does not.
     proxy.deaf = (b"EVALSHA", b"job:")
     assert_problem(upload(through_proxy), 503, "redis_unavailable")
     _, job_id = store.queued()
@@ -99,9 +99,7 @@ def test_a_video_in_doubt_is_kept(
     assert LocalStorage(settings.data_dir).read(record.source_key) == VIDEO
 
 
-def test_what_no_job_claims_is_removed_in_time(
-    client: TestClient, store: JobStore, settings: Settings
-) -> None:
+def test_unclaimed_files_are_removed_in_time(client: TestClient, store: JobStore, settings: Settings) -> None:
     claimed = upload(client).json()["id"]
     folder = settings.data_dir / "uploads"
     for name in ("nobodys0.src", "fresh000.src", "otherform"):

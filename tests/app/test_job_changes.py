@@ -1,4 +1,4 @@
-"""What changes a job after it was sent: its name, metadata and tags, a second run, deletion by filter."""
+"""Changes of a job after its submission: name, metadata and tags, a rerun, deletion by filter."""
 
 from __future__ import annotations
 

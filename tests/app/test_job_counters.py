@@ -1,4 +1,4 @@
-"""What workers count for Prometheus, and how requests are timed."""
+"""The workers' counters for Prometheus, and the timing of requests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_states_and_ends(client: TestClient, store: JobStore) -> None:
     assert found["sentiloc_queue_messages", "localize"] == 0
 
 
-def test_a_model_s_load_is_told_and_other_versions_are_borne(client: TestClient, store: JobStore) -> None:
+def test_a_model_s_load_is_reported_and_other_versions_are_tolerated(
+    client: TestClient, store: JobStore
+) -> None:
     worker = WorkerPresence(
         name="a/1", seen_at=0, model="m", model_version="2", device="CPU", load_seconds=1.5
     )
@@ -58,7 +60,7 @@ def test_a_model_s_load_is_told_and_other_versions_are_borne(client: TestClient,
     assert figures(client)["sentiloc_model_load_seconds", "CPU", "m", "2"] == 1.5
 
 
-def test_requests_are_timed_by_route_whatever_is_asked_for(client: TestClient) -> None:
+def test_requests_are_timed_by_route_for_any_path(client: TestClient) -> None:
     job_id = upload(client).json()["id"]
     client.get(f"/jobs/{job_id}")
     for number in range(30):
@@ -78,6 +80,6 @@ def test_requests_are_timed_by_route_whatever_is_asked_for(client: TestClient) -
     assert job_id not in client.get("/metrics").text
 
 
-def test_counts_that_nobody_made(store: JobStore) -> None:
+def test_missing_counts_are_zero(store: JobStore) -> None:
     counts = read_counts(store.redis, store.prefix)
     assert (counts.get("stage", "x", "sum"), counts.stages()) == (0, [])

@@ -1,4 +1,4 @@
-"""The list of jobs: order, pages, filters, and what deletion leaves of it."""
+"""The list of jobs: order, pages, filters, and deletion."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def ended(
     return record.id
 
 
-def test_jobs_are_found_sorted_and_counted_by_what_they_hold(client: TestClient, store: JobStore) -> None:
+def test_jobs_are_searched_sorted_and_counted_by_their_result(client: TestClient, store: JobStore) -> None:
     beach = ended(store, "Beach.mp4", 60, {"positive": (2, 10.5, 0.9)}, ("a", "b"))
     alps = ended(store, "alps.mp4", 600, {"positive": (1, 3, 0.6), "negative": (4, 20, 0.95)}, ("a",))
     city = ended(store, "City.mov", 30, {})
@@ -166,7 +166,7 @@ def test_jobs_are_found_sorted_and_counted_by_what_they_hold(client: TestClient,
 
 @pytest.mark.parametrize("sort", ["name", "-name", "duration", "-duration", "created", "-confidence"])
 def test_every_order_is_paged_without_gaps(client: TestClient, store: JobStore, sort: str) -> None:
-    """A job of the last page is deleted in between: the next page begins where it stood."""
+    """A job of the previous page is deleted in between: the next page begins at its position."""
     jobs = [ended(store, f"{number % 3}.mp4", number % 4, {}) for number in range(11)]
     jobs += [submit(store, "x.mp4").id for _ in range(2)]
     wanted = ids(client, sort=sort, limit=100)

@@ -1,4 +1,4 @@
-"""Job records under everything that can happen to them, in a real Redis."""
+"""Job records in a real Redis: every change of state."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_only_finished_jobs_can_be_deleted(store: JobStore) -> None:
 
 
 def grow_older(store: JobStore, job_id: str, seconds: float) -> None:
-    """As if the job's last message had been sent so much earlier."""
+    """Act as if the job's last message had been sent `seconds` earlier."""
     place = f"{store.prefix}job:{job_id}"
     store.redis.hset(place, "sent_at", str(float(str(store.redis.hget(place, "sent_at"))) - seconds))
 
@@ -205,7 +205,7 @@ def test_announcements_are_rarer_each_time(store: JobStore) -> None:
     assert not store.should_announce(job.id, 0.0, broker_is_empty=True)
 
 
-def test_nothing_is_left_in_redis_after_deletion(store: JobStore, redis: Redis) -> None:
+def test_deletion_removes_every_redis_key(store: JobStore, redis: Redis) -> None:
     job = submit(store)
     store.fail(claim(store, job.id).lease, ERROR)
     store.delete(job.id)

@@ -1,4 +1,4 @@
-"""API keys: what they open, what they do not, and that nothing of another key can be told from nothing."""
+"""API keys: what they permit and what not, and that data of another key look non-existent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def keys(redis: Redis, settings: Settings) -> KeyStore:
 
 @pytest.fixture
 def guarded(settings: Settings) -> Iterator[TestClient]:
-    """A service that asks for keys."""
+    """A service that requires keys."""
     with TestClient(create_app(settings.model_copy(update={"api_keys": "on"}))) as client:
         yield client
 
@@ -120,7 +120,7 @@ def test_scopes(guarded: TestClient, keys: KeyStore) -> None:
     assert guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=admin).status_code == 202
 
 
-def test_revoked_and_expired_keys_open_nothing(guarded: TestClient, keys: KeyStore) -> None:
+def test_revoked_and_expired_keys_are_refused(guarded: TestClient, keys: KeyStore) -> None:
     new = keys.create("test", BOTH, rate_per_minute=0)
     assert guarded.get("/jobs", headers=bearer(new.text)).status_code == 200
     assert keys.revoke(new.key.id)
@@ -209,7 +209,7 @@ def test_a_key_has_its_quota(
     assert store.redis.ttl(usage_key(settings.redis_prefix, new.key.id)) > 86_400
 
 
-def test_without_keys_nothing_is_asked(client: TestClient) -> None:
+def test_a_server_without_keys_requires_none(client: TestClient) -> None:
     assert client.get("/key").json()["required"] is False
     assert upload(client).status_code == 202
     document = client.get("/openapi.json").json()
@@ -272,7 +272,7 @@ def test_a_webhook_secret_turns_over(keys: KeyStore) -> None:
     check_webhook_secret(str(third))
 
 
-def test_strangers_see_no_details_of_workers(
+def test_callers_without_a_key_see_no_details_of_workers(
     guarded: TestClient, client: TestClient, store: JobStore
 ) -> None:
     worker = WorkerPresence(

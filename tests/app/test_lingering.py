@@ -38,7 +38,7 @@ def test_a_refusal_reaches_a_client_that_reads_only_after_sending(port: int) -> 
     )
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(head.encode())
-        # Far more than all socket buffers hold: without a reader on the other side this cannot be sent.
+        # Far more than all socket buffers can hold, so it can only be sent if the other side reads.
         client.sendall(bytes(BODY_BYTES))
         answer = b""
         while data := client.recv(65_536):

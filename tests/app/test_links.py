@@ -1,4 +1,4 @@
-"""The links of the OpenAPI document lead from what makes something to everything that works on it."""
+"""The links of the OpenAPI document lead from each creating operation to all operations on the created resource."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 
-# Tus creates uploads: it tells the id in `Location`, which an OpenAPI expression cannot cut. `owner` is a key or `me`.
+# Tus returns the id of an upload within `Location`, and an OpenAPI expression cannot take a part of it. `owner` is a
+# key or `me`.
 WITHOUT_LINK = {"getUploadOffset", "getUpload", "sendUploadChunk", "deleteUpload", "eraseOwner"}
 
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read by Prometheus's own parser."""
+"""Metrics for Prometheus, read by Prometheus's own parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fifty posts at the same time with one Idempotency-Key, each over a connection of its own task, are one job."""
+"""Fifty simultaneous posts with one Idempotency-Key over separate connections create one job."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_options_are_refused_and_nothing_is_kept(
+def test_bad_options_are_refused_and_no_file_is_kept(
     client: TestClient, settings: Settings, name: str
 ) -> None:
     assert_problem(post(client, BAD[name], raw=True), 422, "invalid_request")
@@ -134,9 +134,7 @@ def test_jobs_are_found_by_their_metadata(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "seconds"), [(0.0, 4.0, 4.0), (8.0, None, 2.0), (8.0, 60.0, 2.0), (11.0, 12.0, 0.0)]
 )
-def test_a_part_is_charged_by_what_it_is_of_the_video(
-    start: float, end: float | None, seconds: float
-) -> None:
+def test_a_part_is_charged_by_its_length(start: float, end: float | None, seconds: float) -> None:
     assert TimeRange(start=start, end=end).seconds(10.0) == seconds
 
 

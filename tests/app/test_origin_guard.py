@@ -35,7 +35,7 @@ def local(settings: Settings) -> TestClient:
 
 @pytest.mark.parametrize("host", REBOUND)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_a_rebound_name_reaches_nothing(local: TestClient, host: str, method: str) -> None:
+def test_a_rebound_name_is_not_called(local: TestClient, host: str, method: str) -> None:
     assert_problem(local.request(method, "/jobs", headers={"Host": host}), 421, "unknown_host")
 
 
@@ -52,7 +52,7 @@ def test_an_operator_names_the_hosts(settings: Settings) -> None:
     assert anyone.get("/jobs", headers={"Host": "evil.example"}).status_code == 200
 
 
-def test_where_keys_are_needed_every_name_is_answered(settings: Settings) -> None:
+def test_a_server_with_keys_answers_every_host_name(settings: Settings) -> None:
     assert (
         client_of(settings, api_keys="on").get("/healthz", headers={"Host": "media.example"}).status_code
         == 200
@@ -73,7 +73,7 @@ CROSS_SITE = (
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/localize"), ("DELETE", "/jobs/x"), ("PATCH", "/uploads/x")]
 )
-def test_another_site_changes_nothing(
+def test_another_site_cannot_change_anything(
     local: TestClient, headers: dict[str, str], method: str, path: str
 ) -> None:
     assert_problem(local.request(method, path, headers=headers), 403, "cross_site")

@@ -1,4 +1,4 @@
-"""Strangers' URLs lead to public addresses only: proven by real listeners and by every connect of this process."""
+"""User-supplied URLs lead to public addresses only, tested with real listeners and every connect of this process."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_public_addresses_are(address: str) -> None:
         ),
     ],
 )
-def test_a_listener_on_loopback_hears_nothing(url: str) -> None:
+def test_a_listener_on_loopback_is_not_called(url: str) -> None:
     with listening() as listener:
         outbound = Outbound()
         assert code_of(outbound, url.format(port=listener.port)) is ErrorCode.URL_FORBIDDEN
@@ -117,19 +117,19 @@ def test_a_listener_on_loopback_hears_nothing(url: str) -> None:
         assert listener.connections == 0
 
 
-def test_a_second_answer_of_the_resolver_is_never_asked_for() -> None:
+def test_names_are_resolved_only_once() -> None:
     with listening() as listener:
         rebinding = Outbound(allow=["127.0.0.2/32"], resolver=resolver(["127.0.0.2"], ["127.0.0.1"]))
         CONNECTED.clear()
         assert code_of(rebinding, f"http://rebind.example:{listener.port}/") is ErrorCode.URL_UNREACHABLE
         assert CONNECTED == ["127.0.0.2"]
         assert listener.connections == 0
-        # What it says the second time is checked anew.
+        # The second answer is checked again.
         assert code_of(rebinding, f"http://rebind.example:{listener.port}/") is ErrorCode.URL_FORBIDDEN
         assert listener.connections == 0
 
 
-def test_what_the_operator_allows_is_reached_under_the_hosts_name() -> None:
+def test_allowed_networks_are_called_with_the_host_s_name() -> None:
     with listening() as listener:
         outbound = Outbound(allow=LOOPBACK, resolver=resolver(["::1", "127.0.0.1"]))
         answer = outbound.send(
@@ -208,7 +208,7 @@ def test_a_wait_ends_when_it_should() -> None:
     assert caught.value.code is ErrorCode.URL_UNREACHABLE
 
 
-def test_a_resolver_that_hangs_or_knows_nothing_is_typed() -> None:
+def test_a_hanging_or_failing_resolver_is_a_typed_error() -> None:
     release = threading.Event()
 
     def hang(host: str, port: int) -> list[str]:

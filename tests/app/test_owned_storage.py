@@ -1,4 +1,4 @@
-"""Sweeps delete only what is this service's: a marker proves it, and a bound stops what looks like a mistake."""
+"""Sweeps delete only files of this service, identified by a marker; a limit stops sweeps that look like a mistake."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def job_with_files(settings: Settings, redis: Redis) -> list[Path]:
     return [old_file(settings, key), old_file(settings, result_key(job.id, 1))]
 
 
-def test_another_prefix_deletes_nothing(
+def test_a_service_with_another_prefix_deletes_nothing(
     settings: Settings, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = [path for _ in range(3) for path in job_with_files(settings, redis)]
@@ -53,7 +53,9 @@ def test_another_prefix_deletes_nothing(
     assert "belongs to another service" in caplog.text
 
 
-def test_another_folder_deletes_nothing(settings: Settings, redis: Redis, tmp_path: Path) -> None:
+def test_a_service_with_another_folder_deletes_nothing(
+    settings: Settings, redis: Redis, tmp_path: Path
+) -> None:
     reaper_of(settings, redis).delete_orphans()
     elsewhere = settings.model_copy(update={"data_dir": tmp_path / "other"})
     stray = old_file(elsewhere, source_key("somebody_elses"))
@@ -72,7 +74,7 @@ def test_own_orphans_go(settings: Settings, redis: Redis) -> None:
     assert (settings.data_dir / MARKER_KEY).exists()
 
 
-def test_a_sweep_that_would_delete_most_files_stops_and_says_so(
+def test_a_sweep_of_most_files_stops_with_a_message(
     settings: Settings, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     careful = settings.model_copy(update={"max_orphans": 3})

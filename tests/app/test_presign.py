@@ -1,4 +1,4 @@
-"""Videos that go past the API: a form for the object store, then a job of what was sent."""
+"""Uploads directly to the object store: a presigned form, then a job for the uploaded video."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_body_that_cannot_be_read_is_refused(client: TestClient) -> None:
     assert_problem(client.post("/uploads/presign", json={"name": "a" * 5000}), 413, "body_too_large")
 
 
-def test_what_was_sent_past_the_api_becomes_one_job(stored_away: TestClient, store: JobStore) -> None:
+def test_a_presigned_upload_becomes_one_job(stored_away: TestClient, store: JobStore) -> None:
     assert stored_away.get("/limits").json()["presigned_uploads"] is True
     form = stored_away.post("/uploads/presign", json={"name": "a.mp4"})
     assert form.status_code == 201, form.text
@@ -106,7 +106,7 @@ def test_forms_and_links_name_the_address_of_clients(s3_url: str, tmp_path: Path
 def test_the_bucket_is_made_once(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTILOC_STORAGE_URL", "s3://made-by-the-command/videos")
     monkeypatch.setenv("SENTILOC_STORAGE_ENDPOINT", s3_url)
-    # As the compose file passes on what is not set.
+    # The compose file passes unset variables as empty ones.
     monkeypatch.setenv("SENTILOC_STORAGE_PUBLIC_ENDPOINT", "")
     said = [CliRunner().invoke(root, ["create-bucket"]) for _ in range(2)]
     get_settings.cache_clear()
@@ -141,7 +141,7 @@ def test_a_presigned_upload_can_be_ended(stored_away: TestClient, is_sent: bool)
     assert_problem(stored_away.post("/localize", json={"upload": form["id"]}), 410, "upload_gone")
 
 
-def test_what_a_form_sends_after_its_job_is_swept(stored_away: TestClient) -> None:
+def test_bytes_sent_after_the_job_are_swept(stored_away: TestClient) -> None:
     services: Services = stored_away.app.state.services  # type: ignore[attr-defined]
     form = stored_away.post("/uploads/presign", json={}).json()
     send(form, VIDEO)

@@ -32,7 +32,7 @@ def reaper(quick: Settings, store: JobStore, redis: Redis) -> Reaper:
 
 
 def messages(redis: Redis, settings: Settings) -> list[str]:
-    """Job ids of the messages that wait, as Celery's protocol holds them."""
+    """Job ids of the waiting messages, read by Celery's protocol."""
     waiting = redis.lrange(f"{settings.redis_prefix}{LOCALIZE_QUEUE}", 0, -1)
     headers = [json.loads(text)["headers"] for text in waiting]
     assert all(header["task"] == LOCALIZE_TASK for header in headers)

@@ -1,4 +1,4 @@
-"""Where Redis is, and why it does not serve, told apart on real servers."""
+"""Redis addresses, and distinct errors for each reason why a real server cannot be used."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_broker_gets_every_sentinel(tmp_path: Path) -> None:
         "redis+sentinel://one/main/0/1",
     ],
 )
-def test_a_wrong_sentinel_url_says_so(url: str) -> None:
+def test_a_wrong_sentinel_url_is_named(url: str) -> None:
     with pytest.raises(SentilocError, match="SENTILOC_REDIS_URL: "):
         sentinel_address(url)
 
@@ -67,7 +67,7 @@ def failure(url: str, tmp_path: Path) -> str:
     return reason(caught.value)
 
 
-def test_a_refused_login_is_told(tmp_path: Path) -> None:
+def test_a_refused_login_is_reported(tmp_path: Path) -> None:
     with redis_on_a_port(tmp_path, "--requirepass", "right") as port:
         assert failure(f"redis://127.0.0.1:{port}", tmp_path) == LOGIN
         assert failure(f"redis://:wrong@127.0.0.1:{port}", tmp_path) == LOGIN
@@ -76,14 +76,14 @@ def test_a_refused_login_is_told(tmp_path: Path) -> None:
         check_redis(settings(f"redis://:right@127.0.0.1:{port}", tmp_path))
 
 
-def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
+def test_a_server_without_tls_is_reported(tmp_path: Path) -> None:
     with redis_on_a_port(tmp_path) as port:
         assert failure(f"rediss://127.0.0.1:{port}", tmp_path) == TLS
         with pytest.raises(SentilocError, match="TLS with Redis failed"):
             check_redis(settings(f"rediss://127.0.0.1:{port}", tmp_path))
 
 
-def test_no_route_is_told_and_waited_for(tmp_path: Path) -> None:
+def test_a_missing_route_is_reported_and_retried(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

@@ -44,7 +44,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class Planted:
-    """Jobs that have ended, with results that say what a test needs."""
+    """Ended jobs with prepared results."""
 
     def __init__(self, store: JobStore, settings: Settings) -> None:
         self.store, self.storage = store, LocalStorage(settings.data_dir)
@@ -120,7 +120,7 @@ class TestHighlights:
         late = client.get("/v1/highlights", params={"created_after": "2100-01-01T00:00:00Z"}).json()
         assert (late["videos"], late["highlights"], late["seconds"]) == (0, [], 0)
 
-    def test_what_a_person_corrected_counts(self, client: TestClient, planted: Planted) -> None:
+    def test_corrections_count(self, client: TestClient, planted: Planted) -> None:
         job = planted.job("a.mp4", segment(1, 2, confidence=0.6))
         drawn = {"segments": [{"start": 5, "end": 6, "label": "negative"}]}
         assert client.post(f"/v1/jobs/{job}/feedback", json=drawn).status_code == 201
@@ -161,7 +161,7 @@ class TestHighlights:
         with TestClient(create_app(few)) as client:
             assert_problem(client.get("/v1/highlights"), 422, "invalid_request")
 
-    def test_nothing_to_cut_is_said(self, client: TestClient, planted: Planted) -> None:
+    def test_an_empty_cut_is_an_error(self, client: TestClient, planted: Planted) -> None:
         job = planted.job("a.mp4")
         assert client.get("/v1/highlights", params={"job": job}).json()["highlights"] == []
         answer = client.get("/v1/highlights", params={"job": job, "format": "mlt"})
@@ -194,7 +194,7 @@ class TestCuts:
             ({"folder": "a\nb"}, "folder"),
         ],
     )
-    def test_bad_requests_name_what_is_wrong(
+    def test_bad_requests_name_the_fault(
         self, client: TestClient, planted: Planted, change: dict[str, Any], field: str
     ) -> None:
         job = planted.job("clip.mp4", segment(1, 2))
@@ -285,7 +285,7 @@ class TestReels:
         other = client.post("/v1/reels", json={**body, "title": "x"}, headers={"Idempotency-Key": "k"})
         assert_problem(other, 422, "idempotency_conflict")
 
-    def test_a_video_that_is_gone_is_told_at_once(
+    def test_a_deleted_video_is_refused_at_once(
         self, client: TestClient, planted: Planted, settings: Settings
     ) -> None:
         job = planted.job("clip.mp4", segment(1, 2))
@@ -334,7 +334,7 @@ def test_the_python_client_goes_the_whole_way(
         assert remote.reel_video(made.id)[4:8] == b"ftyp"
 
 
-def test_orphans_are_told_from_reels(
+def test_orphans_are_distinguished_from_reels(
     client: TestClient, planted: Planted, video: bytes, settings: Settings, run: Callable[[str], JobRecord]
 ) -> None:
     from sentiloc.app.housekeeping.retention import Retention
@@ -351,7 +351,7 @@ def test_orphans_are_told_from_reels(
 
 
 class TestShare:
-    def test_a_link_shows_a_result_and_nothing_else(
+    def test_a_link_shows_only_its_result(
         self, client: TestClient, planted: Planted, settings: Settings, video: bytes
     ) -> None:
         job = planted.job("clip.mp4", segment(1, 2), data=video)

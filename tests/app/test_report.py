@@ -1,4 +1,4 @@
-"""The report: one HTML page that stands alone, with every segment, and safe with any title."""
+"""The report: one self-contained HTML page with every segment, safe with any title."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SEGMENTS = (
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes that lead elsewhere, and text."""
+    """Collects tags, attributes with addresses, and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_a_title_cannot_add_markup() -> None:
     assert "<script>alert(1)</script>" in " ".join(page.words)
 
 
-def test_a_video_in_which_nothing_stands_out() -> None:
+def test_a_video_without_segments() -> None:
     assert "Nothing stands out." in report(segments=()).words
 
 
@@ -119,7 +119,7 @@ def test_the_curve_fills_its_lane_and_points_down_for_the_second_label() -> None
     assert [y - base for y in below[:3]] == pytest.approx([34 / 9, 34 * 2 / 9, 34 * 7 / 9], abs=0.1)
 
 
-def test_it_says_what_could_not_be_read_and_where() -> None:
+def test_unreadable_parts_are_reported() -> None:
     text = " ".join(detailed().words)
     assert "Pictures are damaged. (00:00:40:00 to 00:00:42:00)" in text
     assert "Model: fsenet-starter 2.1.0. Segments below 40% are not shown." in text

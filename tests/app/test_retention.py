@@ -1,4 +1,4 @@
-"""What is kept how long: files go, answers say so, and nothing goes before its time."""
+"""Retention: files are deleted in time and not earlier, and answers state it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def done(client: TestClient, store: JobStore, settings: Settings) -> JobRecord:
 
 
 def let_pass(store: JobStore, record: JobRecord, what: str) -> None:
-    """Bring the time of one part forward to a second ago."""
+    """Set the expiry of one part to a second ago."""
     moment = time.time() - 1
     store.redis.hset(f"{store.prefix}job:{record.id}", f"{what}_until", str(moment))
     store.redis.zadd(f"{store.prefix}kept:{what}", {record.id: moment})
@@ -82,7 +82,7 @@ def test_an_expiry_date_is_written_once(settings: Settings, store: JobStore) -> 
     assert store.redis.zcard(f"{store.prefix}kept:uploads") == 0
 
 
-def test_nothing_outlives_its_record() -> None:
+def test_no_file_outlives_its_record() -> None:
     def kept(**seconds: float) -> list[float]:
         return list(keep_seconds(Settings(**{f"keep_{k}_seconds": v for k, v in seconds.items()})).values())  # type: ignore[arg-type]
 
@@ -91,7 +91,7 @@ def test_nothing_outlives_its_record() -> None:
     assert kept(uploads=0, results=20, records=0) == [0, 20, 0]
 
 
-def test_a_job_says_until_when(client: TestClient, store: JobStore, settings: Settings) -> None:
+def test_a_job_states_its_retention(client: TestClient, store: JobStore, settings: Settings) -> None:
     job_id = upload(client).json()["id"]
     waiting = client.get(f"/jobs/{job_id}").json()
     assert waiting["expires_at"] is waiting["video_expires_at"] is None
@@ -145,7 +145,7 @@ def test_jobs_that_ended_without_retention_get_their_time(store: JobStore, setti
     assert records[1] and records[1].record_expires_at is None
 
 
-def test_results_that_nobody_claims_go(
+def test_unclaimed_results_are_deleted(
     client: TestClient, store: JobStore, settings: Settings, retention: Retention
 ) -> None:
     record = done(client, store, settings)

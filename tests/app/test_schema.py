@@ -1,4 +1,4 @@
-"""A release does not start on the records of a newer one, and says so."""
+"""A release refuses to start on the records of a newer one, with a clear message."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def test_api_and_worker_do_not_start_on_newer_records(settings: Settings, redis:
     assert "newer release" in done.stderr
 
 
-def test_without_redis_the_start_goes_on(settings: Settings) -> None:
+def test_the_start_continues_without_redis(settings: Settings) -> None:
     check_schema(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"}))

@@ -50,7 +50,7 @@ def test_one_capable_worker_is_enough(client: TestClient, redis: Redis, settings
 
 
 @pytest.mark.parametrize("known", [(), (worker(served=None, missing={}),)], ids=["no worker", "an older one"])
-def test_without_a_worker_that_says_so_jobs_wait(
+def test_without_a_report_of_workers_jobs_wait(
     client: TestClient, redis: Redis, settings: Settings, known: tuple[WorkerPresence, ...]
 ) -> None:
     for one in known:

@@ -20,7 +20,7 @@ from tests.app.conftest import submit
 from tests.support.services import private_redis
 
 
-def test_who_asks_together_gets_their_own_answers(settings: Settings, store: JobStore) -> None:
+def test_concurrent_requests_get_their_own_answers(settings: Settings, store: JobStore) -> None:
     jobs = [submit(store, f"{number}.mp4") for number in range(20)]
     store.cancel(jobs[0].id)
 

@@ -1,4 +1,4 @@
-"""What signing in refuses: wrong ID tokens, people without a group, and settings that would not be safe."""
+"""Sign-in refuses wrong ID tokens, people without a group, and unsafe settings."""
 
 from __future__ import annotations
 
@@ -145,9 +145,11 @@ def test_keys_that_the_provider_has_changed_are_fetched_again(
     asyncio.run(twice())
 
 
-def test_a_provider_that_hangs_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_provider_blocks_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentiloc.app.sign_in.provider._TIMEOUT_SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts by its backlog, and never answers
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as silent:  # accepts connections through its backlog, and never answers
         provider = Provider(asking(f"http://127.0.0.1:{silent.getsockname()[1]}"))
 
         async def ask() -> list[Any]:
@@ -254,7 +256,7 @@ def test_the_key_of_a_person_has_no_text(settings: Settings) -> None:
             assert client.get("/v1/jobs", headers={"X-API-Key": text}).status_code == 401
 
 
-def test_a_server_without_a_provider_signs_nobody_in(settings: Settings) -> None:
+def test_sign_in_needs_a_provider(settings: Settings) -> None:
     with TestClient(create_app(settings.model_copy(update={"api_keys": "on"}))) as client:
         assert client.get("/session").json() == {"provider": None}
         assert client.get("/signin").status_code == client.post("/signout").status_code == 404

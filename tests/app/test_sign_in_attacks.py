@@ -59,7 +59,7 @@ def test_a_key_that_cannot_be_used_does_not_spoil_the_others(liar: LyingProvider
         finish(liar)
 
 
-def test_a_short_rsa_key_signs_nothing(liar: LyingProvider) -> None:
+def test_a_short_rsa_key_is_refused(liar: LyingProvider) -> None:
     short = RSAKey.generate_key(1024, {"kid": "one"}, private=True)
     liar.issue(liar.claims(), short, alg="RS256")
     liar.answers["/jwks"] = {"keys": [short.as_dict(private=False)]}
@@ -178,7 +178,7 @@ def test_odd_claims_of_a_person() -> None:
     assert person_of({"sub": True}, settings) is None
 
 
-def test_an_address_that_is_not_verified_is_nobodys() -> None:
+def test_an_unverified_email_is_not_used() -> None:
     settings = asking(
         "https://id.example",
         oidc_scopes={"*": ["read"], "boss@media.example": ["admin"]},

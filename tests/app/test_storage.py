@@ -1,4 +1,4 @@
-"""One suite for both storages: files appear whole or not at all, under keys that cannot lead anywhere else."""
+"""One suite for both storages: files are written atomically, and keys cannot lead outside."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_file_is_seen_only_once_it_is_whole(storage: Storage, tmp_path: Path) 
     assert files(tmp_path) == []
 
 
-def test_an_abandoned_file_leaves_nothing(storage: Storage, tmp_path: Path) -> None:
+def test_an_abandoned_file_is_removed(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), storage.writer(KEY) as writer:
         writer.write(b"half")
         raise RuntimeError
@@ -125,7 +125,7 @@ def test_files_are_listed_by_age(storage: Storage) -> None:
     assert list(storage.older_than("results", -3600)) == ["results/abcdefgh.1.json"]
 
 
-def test_where_a_client_can_fetch_a_file_itself(storage: Storage) -> None:
+def test_links_for_direct_downloads(storage: Storage) -> None:
     put(storage, KEY, bytes(range(256)))
     link = storage.link(KEY)
     if isinstance(storage, LocalStorage):

@@ -36,7 +36,7 @@ def test_a_store_that_is_down_is_a_503_with_a_time_to_try_again(
         assert int(answer.headers["retry-after"]) > 0
 
 
-def test_what_is_gone_is_a_410(client: TestClient, store: JobStore) -> None:
+def test_a_deleted_result_is_a_410(client: TestClient, store: JobStore) -> None:
     job_id = finished_job(store)
     assert_problem(client.get(f"/jobs/{job_id}/result"), 410, "source_missing")
     assert_problem(client.get(f"/jobs/{job_id}/thumbnails/0"), 404, "thumbnail_not_found")

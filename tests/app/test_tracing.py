@@ -1,4 +1,4 @@
-"""Traces: off unless asked for; a job's span in the worker belongs to the request that made the job."""
+"""Traces are off by default; a job's span in the worker belongs to the request that created the job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ memory = pytest.importorskip(
 
 
 def make_exporter() -> tuple[Any, Any]:
-    """Keeps spans in memory, and what hands them to it."""
+    """An exporter that keeps spans in memory, and its processor."""
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
     exporter = memory.InMemorySpanExporter()
@@ -32,7 +32,7 @@ def make_exporter() -> tuple[Any, Any]:
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Where the application's spans end up."""
+    """The exporter of the application's spans."""
     exporter, processor = make_exporter()
     monkeypatch.setattr(tracing, "_otlp_processor", lambda: processor)
     yield exporter

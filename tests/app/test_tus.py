@@ -1,4 +1,4 @@
-"""Resumable uploads as tus 1.0.0 has them: pieces, breaks, two writers, wrong headers, one job in the end."""
+"""Resumable uploads with tus 1.0.0: chunks, interruptions, two writers, wrong headers, one job at the end."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def services(client: TestClient) -> Services:
     return found
 
 
-def test_the_server_says_what_it_can(client: TestClient, settings: Settings) -> None:
+def test_the_server_lists_its_abilities(client: TestClient, settings: Settings) -> None:
     headers = client.options("/uploads").headers
     assert headers["tus-version"] == headers["tus-resumable"] == "1.0.0"
     assert headers["tus-max-size"] == str(settings.max_upload_bytes)
@@ -143,7 +143,7 @@ def test_the_length_may_come_later(client: TestClient) -> None:
     assert client.get(path).json()["state"] == "complete"
 
 
-def test_a_restarted_server_goes_on(settings: Settings) -> None:
+def test_a_restarted_server_continues(settings: Settings) -> None:
     with TestClient(create_app(settings)) as client:
         path = begin(client)
         send(client, path, 0, VIDEO[:HALF])
@@ -161,7 +161,7 @@ def live(settings: Settings) -> Iterator[httpx.Client]:
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
-    """The application behind real sockets, so that a body comes in while the test goes on."""
+    """The application behind real sockets, so that a body arrives while the test continues."""
     app = create_app(settings.model_copy(update={"upload_idle_seconds": 60.0, "max_upload_bytes": 10**7}))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -178,12 +178,12 @@ def video_of(client: Client, path: str) -> bytes:
 
 
 def go_on(client: httpx.Client, path: str) -> bool:
-    """Send what the server does not have; True once it has everything."""
+    """Send the missing bytes; True once the server has everything."""
     at = offset(client, path)
     return send(client, path, at, LARGE[at:]).status_code == 204
 
 
-def test_what_came_before_a_break_is_kept(live: httpx.Client) -> None:
+def test_bytes_before_an_interruption_are_kept(live: httpx.Client) -> None:
     path = str(create(live, len(LARGE)).headers["location"])
 
     def broken() -> Iterator[bytes]:
@@ -217,7 +217,7 @@ def test_two_writers_do_not_mix(live: httpx.Client) -> None:
     wait_for(lambda: offset(live, path) >= FLUSH_BYTES)
     other = send(live, path, 0, b"x" * len(LARGE))
     assert other.status_code in (409, 423), other.text
-    # A request that has sent nothing for a while makes way.
+    # A request that has sent nothing for a while is replaced.
     wait_for(lambda: go_on(live, path))
     release.set()
     sender.join(60)
@@ -392,7 +392,7 @@ def test_another_origin_may_use_it(settings: Settings) -> None:
 
 
 def test_an_upload_does_not_expire_while_its_bytes_flow(settings: Settings, store: JobStore) -> None:
-    """One long PATCH: the expiry moves with the bytes, not only at its end."""
+    """One long PATCH: the expiry is extended while bytes arrive, not only at the end."""
     record = f"{store.prefix}upload:"
 
     def expiry(path: str) -> float:

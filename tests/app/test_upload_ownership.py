@@ -1,4 +1,4 @@
-"""Submitting a job and using its upload is one step, and who ends an upload asks first who owns its bytes."""
+"""Submitting a job and using its upload is one step; before an upload's bytes are deleted, their owner is checked."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def state_of(services: Services, record: UploadRecord) -> UploadState:
 
 
 def test_a_recorded_job_has_used_its_upload(services: Services) -> None:
-    """The store alone does both: a crash right after it leaves nothing half done."""
+    """The store does both in one step, so a crash right after it leaves a consistent state."""
     record = complete_upload(services)
     services.store.submit(
         NewJob(id=record.id, source_key=record.source_key, source_name="a", source_bytes=5, model="m")

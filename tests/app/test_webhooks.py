@@ -1,4 +1,4 @@
-"""Webhooks against a real receiver: one event id over all tries, signed so that the documented check holds."""
+"""Webhooks against a real receiver: one event id for all attempts, and signatures that pass the documented check."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECRET = new_webhook_secret()
 
 
 class Receiver:
-    """A server that answers with the given statuses in turn, then with 204, and keeps what it was sent."""
+    """A server that answers with the given statuses in turn, then with 204, and records the requests."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -76,7 +76,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Sends to loopback, soon again, and only when the test says so."""
+    """Settings for deliveries to loopback with short pauses, sent only by the test."""
     return settings.model_copy(
         update={
             "outbound_allow": ["127.0.0.0/8"],
@@ -94,7 +94,7 @@ def sender(settings: Settings, store: JobStore) -> WebhookSender:
 
 @pytest.fixture
 def check() -> Callable[..., dict[str, Any]]:
-    """The receiver's check as `docs/api.md` gives it."""
+    """The receiver's check from `docs/api.md`."""
     page = (ROOT / "docs" / "api.md").read_text()
     code = re.search(r"```python\n(import base64.*?def check_webhook.*?)```", page, re.S)
     assert code is not None
@@ -112,7 +112,7 @@ def make_sender(settings: Settings, store: JobStore) -> WebhookSender:
 
 
 def cancelled_job(store: JobStore, url: str, **more: Any) -> str:
-    """A job with a webhook that has come to its end."""
+    """An ended job with a webhook."""
     options = JobOptions.model_validate({"webhook": {"url": url, "secret": SECRET, **more}})
     job = store.submit(
         NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", options=options)
@@ -122,7 +122,7 @@ def cancelled_job(store: JobStore, url: str, **more: Any) -> str:
 
 
 def send_until_settled(sender: WebhookSender) -> None:
-    """Send whatever is due until nothing is any more."""
+    """Send due events until none is left."""
     wait_for(lambda: not sender.send_one() and sender._webhooks._redis.zcard(sender._webhooks.due) == 0)
 
 
@@ -143,7 +143,7 @@ def test_ten_failures_then_one_accepted_event(
     assert [one["status"] for one in log["deliveries"]] == [500, 503, 429, 302, 404] + [500] * 5 + [204]
 
 
-def test_the_documented_check_refuses_what_it_should(check: Callable[..., Any]) -> None:
+def test_the_documented_check_refuses_wrong_signatures(check: Callable[..., Any]) -> None:
     body = b'{"type": "job.succeeded"}'
     now = int(time.time())
     good = signed_headers([SECRET], "job", now, body)
@@ -202,7 +202,7 @@ def test_it_is_given_up_in_the_end_or_when_the_receiver_is_gone(
     assert [(log["state"], log["attempts"]) for log in logs] == [("failed", 3), ("failed", 1)]
 
 
-def test_an_address_that_is_not_public_is_never_asked(
+def test_a_private_address_is_never_called(
     receiver: Receiver, settings: Settings, store: JobStore, client: TestClient
 ) -> None:
     job_id = cancelled_job(store, receiver.url)
@@ -229,7 +229,7 @@ def test_a_deleted_job_is_forgotten(sender: WebhookSender, store: JobStore, clie
     ]
 
 
-def test_the_wait_doubles_and_the_receiver_may_ask_for_more(settings: Settings, store: JobStore) -> None:
+def test_the_wait_doubles_and_the_receiver_may_extend_it(settings: Settings, store: JobStore) -> None:
     slow = settings.model_copy(
         update={"webhook_backoff_seconds": 10.0, "webhook_backoff_max_seconds": 1000.0}
     )
@@ -247,7 +247,7 @@ def post(client: TestClient, webhook: dict[str, Any], headers: dict[str, str] | 
     return client.post("/localize", files={"video": ("a.mp4", VIDEO)}, data=data, headers=headers)
 
 
-def test_what_cannot_be_sent_is_refused_at_once(client: TestClient) -> None:
+def test_unsendable_events_are_refused_at_once(client: TestClient) -> None:
     url = "https://edit.example/hook"
     assert_problem(post(client, {"url": "http://10.0.0.1/x", "secret": SECRET}), 422, "url_forbidden")
     assert_problem(post(client, {"url": "file:///etc/passwd", "secret": SECRET}), 422, "url_forbidden")
@@ -315,7 +315,7 @@ def test_a_receiver_that_hangs_delays_no_other(
 
     running = make_sender(patient, store)
     with listening(hang) as tarpit:
-        # More than one look at the queue shows at once.
+        # More than one read of the queue returns.
         for _ in range(600):
             cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
         running.start()

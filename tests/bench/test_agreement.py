@@ -1,4 +1,4 @@
-"""What `bench.agreement` counts, by readings written here."""
+"""The counts of `bench.agreement` on prepared results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of GPUs runs on a processor as a dry run, and never passes a processor's figures off as a card's."""
+"""The GPU benchmark runs on a processor only as a dry run, and never reports a processor's figures as a card's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder as `sentiloc extract` leaves it, with drawn features of a tiny spec."""
+"""A folder as written by `sentiloc extract`, with random features of a tiny spec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sentiloc = Callable[..., tuple[int, str, str]]
 
 
 def write_video(folder: Path, split: str, name: str, rng: np.random.Generator, snippets: int) -> None:
-    """Features of one video of so many snippets, at 25 frames a second."""
+    """Write features of one video with `snippets` snippets at 25 frames a second."""
     present = np.ones(snippets, bool)
     features = SnippetFeatures(
         visual=None,

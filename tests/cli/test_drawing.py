@@ -1,4 +1,4 @@
-"""What is drawn of a result: on a terminal by letters, and as a picture."""
+"""Drawings of a result: with letters on a terminal, and as a picture."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_confidence_is_never_certainty_and_the_unsure_is_drawn_as_such() -> None
     assert [percent(value) for value in (0.0, 0.994, 0.995, 1.0)] == ["0%", "99%", ">99%", ">99%"]
 
 
-def test_colour_only_where_there_is_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_only_on_a_terminal_that_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[" in "".join(lines(result(), colour=True))
     assert "\x1b[" not in "".join(lines(result()))
     monkeypatch.setenv("NO_COLOR", "1")
@@ -99,7 +99,7 @@ def test_plot(tmp_path: Path, suffix: str) -> None:
         assert ElementTree.fromstring(first).tag.endswith("svg")
 
 
-def test_plot_refuses_what_it_cannot_read_or_write(tmp_path: Path) -> None:
+def test_plot_refuses_unreadable_and_unwritable_files(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
     stored.write_text("{}")
     assert CliRunner().invoke(root, ["plot", str(stored), "-o", "timeline.docx"]).exit_code == 2

@@ -76,7 +76,7 @@ def arrays(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.npy")}
 
 
-def test_workers_write_what_one_process_writes(clips: Path, tmp_path: Path) -> None:
+def test_workers_write_the_files_of_one_process(clips: Path, tmp_path: Path) -> None:
     one, many = tmp_path / "one", tmp_path / "many"
     assert run(clips, "-o", one)[0] == 1
     code, errors = run(clips, "-o", many, "--workers", 2)
@@ -92,7 +92,7 @@ def test_workers_write_what_one_process_writes(clips: Path, tmp_path: Path) -> N
     assert rows[2].startswith(f"{clips / 'empty.mp4'},empty_file,")
 
 
-def test_a_second_run_does_what_is_missing(clips: Path, tmp_path: Path) -> None:
+def test_a_second_run_completes_the_first(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a.mp4", "broken.mp4"):
@@ -145,7 +145,7 @@ def test_a_video_that_ends_every_worker_is_given_up(clips: Path, long_clip: Path
     assert (tmp_path / "split_train.txt").read_text().split() == ["a"]
 
 
-def test_a_stopped_run_goes_on_and_blames_no_video(long_clip: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_and_blames_no_video(long_clip: Path, tmp_path: Path) -> None:
     process = start(long_clip, "-o", tmp_path, "--workers", 1)
     pid = wait_for(owner_of(tmp_path, "long"), END_SECONDS)
     os.kill(pid, signal.SIGSTOP)

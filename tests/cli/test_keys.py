@@ -41,9 +41,7 @@ def test_a_key_s_life(runner: CliRunner) -> None:
     assert "revoked" in ask(runner, "list")
 
 
-def test_what_is_not_there_is_said(
-    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_files_are_named(runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = runner.invoke(keys_app, ["revoke", "000000000000"])
     assert "no key has the id" in str(gone.exception)
     monkeypatch.delenv("SENTILOC_REDIS_URL")

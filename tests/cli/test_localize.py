@@ -20,7 +20,7 @@ from tests.support.services import sentiloc_command, sentiloc_environment, wait_
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clips, one of them below, a file that only says that it is one, and a text."""
+    """Two clips, one of them in a subfolder, a text with a video's suffix, and a text file."""
     folder = tmp_path_factory.mktemp("videos")
     (folder / "below").mkdir()
     make_clip(folder / "b.mp4", seconds=1.0)
@@ -86,7 +86,7 @@ def test_formats_go_to_a_folder_or_a_file(folder: Path, tmp_path: Path) -> None:
 
 
 def _heed_interrupts() -> None:
-    """Whoever runs the tests in the background may have told its children to ignore them."""
+    """Restore the handling of SIGINT, because a shell may start background processes with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -107,7 +107,7 @@ def test_a_watched_folder(folder: Path, tmp_path: Path) -> None:
     assert json.loads((out / "late.json").read_text())["video"]["width"] == 128
 
 
-def test_doctor_says_what_is_there_and_tries_it(tmp_path: Path) -> None:
+def test_doctor_lists_and_tries_the_installation(tmp_path: Path) -> None:
     healthy = CliRunner().invoke(root, ["doctor", "--json"], env={"SENTILOC_DATA_DIR": str(tmp_path)})
     assert healthy.exit_code == 0, healthy.output
     report = json.loads(healthy.stdout)
@@ -126,7 +126,7 @@ def test_doctor_says_what_is_there_and_tries_it(tmp_path: Path) -> None:
         ({"SENTILOC_MODEL": "fsenet-i3d"}, {"models"}),
     ],
 )
-def test_doctor_finds_what_is_broken(settings: dict[str, str], broken: set[str], tmp_path: Path) -> None:
+def test_doctor_finds_faults(settings: dict[str, str], broken: set[str], tmp_path: Path) -> None:
     env = {"SENTILOC_DATA_DIR": str(tmp_path), "SENTILOC_CACHE_DIR": str(tmp_path / "empty"), **settings}
     done = CliRunner().invoke(root, ["doctor", "--json", "--skip-test"], env=env)
     assert done.exit_code == 1
@@ -135,7 +135,7 @@ def test_doctor_finds_what_is_broken(settings: dict[str, str], broken: set[str],
 
 
 def test_doctor_names_the_command_for_weights_that_a_package_lacks(tmp_path: Path) -> None:
-    """A package that is not the default may lack them: nothing is broken then."""
+    """A package that is not the default may lack weights without being a fault."""
     env = {"SENTILOC_DATA_DIR": str(tmp_path), "SENTILOC_CACHE_DIR": str(tmp_path / "empty")}
     done = CliRunner().invoke(root, ["doctor", "--json", "--skip-test"], env=env)
     (models,) = (f for f in json.loads(done.stdout)["findings"] if f["name"] == "models")

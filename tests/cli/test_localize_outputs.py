@@ -1,4 +1,4 @@
-"""Where `sentiloc localize` writes, what it refuses before the work, cutting options, standard input and warnings."""
+"""`sentiloc localize`: output files, early refusals, cutting options, standard input and warnings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def localize(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def shoot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two folders of cameras that number their clips alike."""
+    """Two folders of cameras whose clips have the same names."""
     folder = tmp_path_factory.mktemp("shoot")
     for camera in ("A", "B"):
         (folder / camera).mkdir()
@@ -62,7 +62,7 @@ def test_no_two_videos_have_one_destination(tmp_path: Path) -> None:
         ("x", None),
     ],
 )
-def test_the_ending_of_a_file_says_its_format(name: str, expected: str | None) -> None:
+def test_the_suffix_of_a_file_sets_its_format(name: str, expected: str | None) -> None:
     assert format_of(Path(name)) == expected
     with pytest.raises(typer.BadParameter):
         format_of(Path("x.docx"))
@@ -121,7 +121,7 @@ def test_standard_input_is_read(shoot: Path) -> None:
 
 
 def test_warnings_go_to_standard_error(tmp_path: Path) -> None:
-    """A file that breaks off, and one without sound and faces; the results are printed all the same."""
+    """A truncated file, and one without sound and faces; their results are still printed."""
     whole, broken = tmp_path / "whole.mkv", tmp_path / "broken.mkv"
     make_clip(whole, seconds=6.0, codec="libx264")
     broken.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])

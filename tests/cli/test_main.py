@@ -1,4 +1,4 @@
-"""The command line's root: verbs load lazily, errors are one line."""
+"""The root of the command line: commands load lazily, errors are one line."""
 
 from __future__ import annotations
 

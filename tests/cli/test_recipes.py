@@ -82,7 +82,7 @@ def test_two_deterministic_runs_end_in_the_same_weights(tmp_path: Path, sentiloc
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_the_printed_recipe_decides_attention_and_positions_unless_asked(
+def test_the_recipe_of_the_paper_sets_attention_and_positions_by_default(
     tmp_path: Path, sentiloc: Sentiloc
 ) -> None:
     folder = published_folder(tmp_path / "data")
@@ -104,7 +104,7 @@ def test_seeds_are_ranges_and_lists() -> None:
     assert parse_seeds("0-2,7,1") == [0, 1, 2, 7]
 
 
-def test_what_was_downloaded_of_tsl300_is_linked_and_what_is_not_is_listed(
+def test_downloaded_files_of_tsl300_are_linked_and_missing_ones_listed(
     tmp_path: Path, sentiloc: Sentiloc
 ) -> None:
     code, output, errors = sentiloc("datasets", "prepare", "tsl300", data_folder("tsl300"), tmp_path / "data")

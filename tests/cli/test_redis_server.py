@@ -1,4 +1,4 @@
-"""The private Redis: found, durable, and reachable however long its folder's name is."""
+"""The private Redis: found, durable, and reachable even if its folder has a long name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sentiloc.model.errors import SentilocError
 from tests.support.services import private_redis, wait_for
 
 
-def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
+def test_written_data_survive_a_kill(tmp_path: Path) -> None:
     with private_redis(tmp_path) as server:
         with Redis.from_url(server.url) as client:
             for number in range(500):
@@ -98,7 +98,7 @@ def test_a_program_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("without_bundled")
-def test_without_any_program_the_message_says_what_to_install(
+def test_without_any_program_the_message_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -128,7 +128,7 @@ def test_data_of_the_other_kind_of_server_are_refused(
         check_data(RedisProgram("/usr/bin/x", program, (9, 1, 2)), tmp_path)
 
 
-def test_what_the_bundled_server_wrote_is_readable_by_itself(tmp_path: Path) -> None:
+def test_the_bundled_server_reads_its_own_data(tmp_path: Path) -> None:
     with private_redis(tmp_path) as server, Redis.from_url(server.url) as client:
         client.set("a", "b")
         client.bgrewriteaof()

@@ -45,7 +45,7 @@ def test_a_film_and_cuts_of_the_same_moments(folder: Path, tmp_path: Path, senti
 
 
 @pytest.mark.parametrize("output", ["best.avi", "missing/best.mp4"])
-def test_what_cannot_be_written_is_refused_first(
+def test_unwritable_outputs_are_refused_first(
     folder: Path, tmp_path: Path, sentiloc: Sentiloc, output: str
 ) -> None:
     code, _, err = sentiloc("reel", folder / "a.mp4", "-o", tmp_path / output)

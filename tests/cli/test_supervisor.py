@@ -1,4 +1,4 @@
-"""The supervisor over real processes: what dies is restarted, what fails is reported, nothing is left."""
+"""The supervisor with real processes: it restarts dead ones, reports failures, and leaves no process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_running(pid: int) -> bool:
 SLEEP = "import time; time.sleep(60)"
 
 
-def test_what_is_killed_is_restarted_and_stopped_at_the_end() -> None:
+def test_killed_processes_are_restarted_and_stopped_at_the_end() -> None:
     supervisor = Supervisor()
     supervisor.start(spec("sleeper", SLEEP))
     first = supervisor.pid("sleeper")
@@ -54,7 +54,7 @@ def test_a_child_stands_as_far_back_as_it_should() -> None:
     supervisor.stop()
 
 
-def test_what_fails_again_and_again_ends_everything_with_a_clear_line() -> None:
+def test_repeated_failures_end_everything_with_a_clear_line() -> None:
     supervisor = Supervisor()
     supervisor.start(spec("broken part", "raise SystemExit(3)"))
     with pytest.raises(SentilocError, match=r"the broken part ended 5 times .* exit status 3"):
@@ -62,9 +62,7 @@ def test_what_fails_again_and_again_ends_everything_with_a_clear_line() -> None:
     supervisor.stop()
 
 
-def test_what_has_run_for_a_while_is_restarted_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stable_processes_are_always_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentiloc.cli.server.supervisor._SHORT_LIFE_SECONDS", 0.4)
     monkeypatch.setattr("sentiloc.cli.server.supervisor._MAX_BACKOFF_SECONDS", 0.05)
     starts = tmp_path / "starts"
@@ -83,7 +81,9 @@ raise SystemExit(1)
     supervisor.stop()
 
 
-def test_what_was_ready_once_is_restarted_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_were_ready_are_always_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sentiloc.cli.server.supervisor._MAX_BACKOFF_SECONDS", 0.05)
     starts = tmp_path / "starts"
     script = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(1)"

@@ -30,7 +30,7 @@ def lines(raw: dict[str, Any], *, encoding: str = "utf-8", width: int = 72) -> l
     return text.getvalue().splitlines()
 
 
-def test_emotions_have_a_line_each_and_what_was_found_below() -> None:
+def test_emotions_have_a_line_each_with_segments_below() -> None:
     drawn = lines(DOCUMENTS["emotion"])
     assert drawn[0] == "holiday.mp4  joy 90%, fear 10%; 2 segments in 0:20.0"
     assert [line.split()[0] for line in drawn[1:5]] == ["joy", "fear", "attention", "found"]
@@ -67,7 +67,7 @@ def test_plot(tmp_path: Path, task: str) -> None:
     assert picture.read_bytes().startswith(b"<?xml")
 
 
-def test_a_task_that_is_not_known_is_said(tmp_path: Path) -> None:
+def test_an_unknown_task_is_an_error(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
     stored.write_text(json.dumps({**DOCUMENTS["emotion"], "task": "weather"}))
     refused = CliRunner().invoke(root, ["plot", str(stored), "-o", str(tmp_path / "a.png")])

@@ -1,4 +1,4 @@
-"""`sentiloc train --task cten|gim` and the packages that come of it, as a researcher runs them."""
+"""`sentiloc train --task cten|gim` and the resulting packages, as a researcher runs them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path:
     assert (run / "best.pt").exists()
 
 
-def test_a_benchmarks_folders_label_what_was_extracted(sentiloc: Sentiloc, tmp_path: Path) -> None:
+def test_folders_of_a_benchmark_label_extracted_features(sentiloc: Sentiloc, tmp_path: Path) -> None:
     source, data, rng = tmp_path / "CAER", tmp_path / "data", np.random.default_rng(0)
     write_spec(data, SPEC)
     for split, emotion, index in [
@@ -115,7 +115,7 @@ def test_a_benchmarks_folders_label_what_was_extracted(sentiloc: Sentiloc, tmp_p
     assert "there is no" in err
 
 
-def test_what_is_wrong_with_a_folder_is_said(sentiloc: Sentiloc, tmp_path: Path) -> None:
+def test_errors_name_the_fault_of_a_folder(sentiloc: Sentiloc, tmp_path: Path) -> None:
     data = emotion_folder(tmp_path)
     (data / "emotions.csv").write_text("video_id,label\nv0,joy\nv1,fear\n")
     code, _, err = sentiloc("train", data, "-o", tmp_path / "run", "--task", "cten", "--recipe", "quick")

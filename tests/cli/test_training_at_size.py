@@ -1,4 +1,4 @@
-"""Training on several processes and with Weights & Biases, by the command line alone."""
+"""Training on several processes and with Weights & Biases, through the command line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_run_in_a_full_folder_is_one_clear_line_with_two_processes(tmp_path: P
     assert f"{run} holds a run; resume it or name another folder" in done.stderr
 
 
-def test_weights_and_biases_gets_what_the_log_gets(
+def test_weights_and_biases_gets_the_metrics_of_the_log(
     tmp_path: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
@@ -71,7 +71,7 @@ def test_weights_and_biases_gets_what_the_log_gets(
     assert (run / "wandb_id.txt").read_text().strip() == identity
 
 
-def test_without_the_package_the_option_says_what_to_install(
+def test_without_the_package_the_option_names_the_installation(
     tmp_path: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
@@ -81,7 +81,7 @@ def test_without_the_package_the_option_says_what_to_install(
     assert "pip install 'sentiloc[wandb]'" in errors
 
 
-def test_an_option_of_pssc_is_refused_where_pssc_is_off(tmp_path: Path, sentiloc: Sentiloc) -> None:
+def test_options_of_pssc_are_refused_without_pssc(tmp_path: Path, sentiloc: Sentiloc) -> None:
     folder = published_folder(tmp_path / "data")
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *QUICK, "--lambda2", "0.1")
     assert code == 2

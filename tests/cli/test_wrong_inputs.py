@@ -1,4 +1,4 @@
-"""What is wrong with a user's files or options ends `sentiloc train` with one line that names file and key."""
+"""Wrong files or options end `sentiloc train` with one line that names the file and the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as a script says, for what a healthy service never does."""
+"""A real HTTP server on loopback with scripted answers, for behaviour that a healthy service never shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Answer = Callable[["Handler"], None]
 
 
 class Request(NamedTuple):
-    """What came."""
+    """A received request."""
 
     path: str
     headers: Message
@@ -23,7 +23,7 @@ class Request(NamedTuple):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Takes the next answer of the script; the last one is repeated."""
+    """Sends the next answer of the script; the last one is repeated."""
 
     protocol_version = "HTTP/1.1"
     server: ScriptedServer
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """Remembers every request with its body."""
+    """Records every request with its body."""
 
     daemon_threads = True
 
@@ -55,7 +55,7 @@ class ScriptedServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def sent(self, header: str) -> list[str | None]:
-        """A header of each request."""
+        """The value of a header in each request."""
         return [request.headers.get(header) for request in self.requests]
 
 
@@ -73,7 +73,7 @@ def scripted(*script: Answer) -> Iterator[ScriptedServer]:
 
 
 def answer(status: int, body: Any = None, kind: str = "application/json", **headers: str) -> Answer:
-    """An answer with a body: JSON, or text as it is."""
+    """An answer with a body: JSON or text."""
 
     def send(handler: Handler) -> None:
         data = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()

@@ -1,4 +1,4 @@
-"""Both clients against answers that go wrong: retries, resumption, uploads, and errors that say what to do."""
+"""Both clients with faulty answers: retries, resumption, uploads, and errors with instructions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def job(state: str, **changes: Any) -> dict[str, Any]:
 
 
 class Blocking:
-    """The async client behind the sync one's face, so that one test covers both."""
+    """The asynchronous client with a blocking interface, so that one test covers both."""
 
     def __init__(self, server: str, **options: Any) -> None:
         self._server, self._options = server, options

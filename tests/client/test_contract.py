@@ -109,7 +109,7 @@ def test_every_error_code() -> None:
 def test_every_documented_status_has_a_class() -> None:
     statuses = {int(s) for p in DOCUMENT["paths"].values() for o in p.values() for s in o["responses"]}
     plain = {s for s in statuses if s >= 400 and type(errors.api_error(s, "c", "t", "d")) is errors.ApiError}
-    # Conflicts, three of them of resumable uploads; a bad range; a name that the server does not answer for.
+    # Conflicts, three of them of resumable uploads; a bad range; an unknown host name.
     assert plain <= {409, 412, 416, 421, 423, 460}
 
 

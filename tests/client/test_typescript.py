@@ -85,7 +85,7 @@ def signed_event() -> dict[str, Any]:
 
 
 def test_the_types_are_those_of_the_document() -> None:
-    """Written anew by `python -m tests.support.typescript_types`."""
+    """`python -m tests.support.typescript_types` writes them."""
     assert typescript_types.FILE.read_text() == typescript_types.source()
 
 

@@ -16,7 +16,7 @@ def _bank(offset: float) -> Bank:
     return Bank(np.tile(shots[:, None, None], (1, SHOT_SNIPPETS, 4)), CLASSES)
 
 
-def test_segments_lie_where_the_shots_of_their_class_are() -> None:
+def test_segments_match_the_shots_of_their_class() -> None:
     for item in string_videos(_bank(0), 3, seed=1):
         shots = item.features.visual[:, 0].astype(int)  # type: ignore[index]
         shown = np.array(CLASSES)[shots]

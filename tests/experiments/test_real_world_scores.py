@@ -70,14 +70,14 @@ def test_time_and_files_are_counted_as_by_hand() -> None:
     assert (scores.sure_labels_right, scores.sure_labels) == (1, 2)
 
 
-def test_nothing_and_always_negative_are_what_they_say() -> None:
+def test_the_two_trivial_baselines() -> None:
     nothing = score_clips(CLIPS, {c.file: answer_nothing(10.0, 1.0, 10) for c in CLIPS})
     assert nothing.neutral_marked == 0 and nothing.mean_recall == pytest.approx(100 / 3)
     negative = score_clips(CLIPS, {c.file: answer_negative(10.0, 1.0, 10) for c in CLIPS})
     assert negative.neutral_marked == pytest.approx(100) and (negative.right, negative.wrong) == (2, 1)
 
 
-def test_untrimmed_videos_count_what_is_confident_and_neutral_ones_apart() -> None:
+def test_untrimmed_videos_count_confident_segments_and_neutral_ones_separately() -> None:
     truth = {"ad": (10.0, [GroundTruthSegment("negative", 0.0, 5.0)]), "talk": (10.0, [])}
     found = {
         "ad": answer(("negative", 0.0, 5.0, 0.8), ("positive", 5.0, 7.0, 0.4)),

@@ -52,7 +52,7 @@ def test_shapes_labels_and_absent_faces() -> None:
 
 
 @pytest.mark.parametrize("stream", ["visual", "audio", "face"])
-def test_a_stream_knows_sentiment_only_in_part(stream: str) -> None:
+def test_a_stream_shows_sentiment_only_partly(stream: str) -> None:
     """Even along the directions that positive sentiment is drawn in, it separates far from perfectly."""
     items = [simulate_item(name, replace(LABELS, **_copies(name)), SPEC) for name in "abcdef"]
     x = np.concatenate([getattr(item.features, stream) for item in items])
@@ -87,7 +87,7 @@ def test_every_row_is_a_network_that_can_be_built(row: str) -> None:
     FSENet(config.network)
 
 
-def test_the_table_says_what_it_is() -> None:
+def test_the_table_states_its_kind() -> None:
     runs = {
         f"{row}/{seed}": {"average_mAP": value, "recall": [0.5], "f2": [0.3]}
         for row, value in (("full", 0.2), ("no_gsp", 0.1))

@@ -2,8 +2,8 @@
 
 python -m torch.distributed.run --nproc-per-node 2 -m tests.model.parallel_runs FOLDER
 
-Gradients of single batches come first. Each training is run at once (FOLDER/SYSTEM), and again with a stop half-way
-and a second start (FOLDER/SYSTEM-resumed).
+Gradients of single batches come first. Each training runs without interruption (FOLDER/SYSTEM), and again with an
+interruption half-way and a resumption (FOLDER/SYSTEM-resumed).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FSENET_RUN = replace(
 
 
 def run(system: str, folder: Path, *, resume: bool = False, progress: Progress | None = None) -> None:
-    """One training; dropout is off, because each process draws its own."""
+    """One training; dropout is off, because each process has its own random numbers."""
     if system == "fsenet":
         items = tiny_items(12, seed=4)
         train(
@@ -73,7 +73,7 @@ def stop_half_way(step: int, steps: int, _losses: dict[str, float]) -> None:
 
 
 def gradients(supervision: Supervision, videos: int) -> dict[str, Tensor]:
-    """Gradients of one batch for what a loss reaches, as the optimiser of each process sees them."""
+    """Gradients of one batch for all parameters that the loss reaches, as seen by the optimiser of each process."""
     torch.manual_seed(0)
     network = FSENet(replace(FSENET_RUN.network, visual_dim=None))
     loss = replace(FSENET_RUN.loss, supervision=supervision, saliency_base=False)
@@ -86,7 +86,7 @@ def gradients(supervision: Supervision, videos: int) -> dict[str, Tensor]:
 
 
 def main(folder: Path) -> None:
-    """Gradients, then all systems, at once and with a stop between."""
+    """Gradients, then all systems, with and without an interruption."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     for supervision, videos in BATCHES:

@@ -1,4 +1,4 @@
-"""Small trainings of CTEN and GIM, run as a process of their own so that they can be killed.
+"""Small trainings of CTEN and GIM in a separate process, so that they can be killed.
 
 python -m tests.model.resumable_runs FOLDER cten|gim STEP: after STEP steps it waits for the kill.
 """
@@ -39,7 +39,7 @@ GIM_RUN = replace(
 def train(
     system: str, run_dir: Path, *, resume: bool = False, progress: Progress | None = None
 ) -> dict[str, Tensor]:
-    """The weights that a run ends with, on one thread: sums of floats depend on how many there are."""
+    """The final weights of a run. It uses one thread, because sums of floats depend on the number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

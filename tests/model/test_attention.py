@@ -1,4 +1,4 @@
-"""Attention that attends: where it starts, that training moves it, and what the printed optimiser does to it."""
+"""Attention: its initial state, its change by training, and the effect of the paper's optimiser."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ ASKING = TrainConfig(
 
 
 def asking_items(count: int, seed: int) -> list[Item]:
-    """Videos whose first four snippets show what each of four signs means; later the face shows signs.
+    """Videos whose first four snippets define what each of four signs means; later the face shows signs.
 
-    What a later snippet conveys is to be found by comparing: the face (query) names the visual step (key) that says
-    it. Without attention nothing is known but the average.
+    The label of a later snippet follows from a comparison: the face (query) matches the visual step (key) that defines
+    the sign. Without attention only the average is known.
     """
     rng = np.random.default_rng(seed)
     return [_asking_item(f"{seed}-{index}", rng) for index in range(count)]
@@ -77,7 +77,7 @@ def entropies(run: Path) -> list[float]:
     return [json.loads(line)["entropy_face_visual"] for line in lines]
 
 
-def test_entropy_falls_where_attention_is_needed_and_not_under_coupled_decay(tmp_path: Path) -> None:
+def test_attention_entropy_falls_but_not_with_coupled_decay(tmp_path: Path) -> None:
     items = asking_items(64, seed=1)
     plain = replace(ASKING, network=replace(NETWORK, attention="plain", position="none"))
     runs = {
@@ -99,7 +99,7 @@ def test_entropy_falls_where_attention_is_needed_and_not_under_coupled_decay(tmp
 @pytest.mark.parametrize(("width", "heads"), [(512, 8), (128, 4), (16, 2)])
 def test_logits_start_with_a_deviation_of_about_one(width: int, heads: int) -> None:
     torch.manual_seed(0)
-    # What a projection gives: rectified, with much that is common to all steps.
+    # As the output of a projection: rectified, with a large part that is common to all steps.
     x, y = (torch.relu(torch.randn(3, 60, width) + 2 * torch.randn(width)) for _ in range(2))
     deviations = {}
     for kind in ("plain", "normalized"):
@@ -180,7 +180,7 @@ def test_entropy_is_reported_by_stage_and_leaves_the_network_as_it_was() -> None
     assert not any(module._forward_hooks for module in network.attention.values())
 
 
-def test_decay_spares_queries_keys_and_what_is_not_a_matrix() -> None:
+def test_weight_decay_excludes_queries_keys_and_vectors() -> None:
     network = FSENet(NETWORK)
     decayed, spared = build_optimizer(network, ASKING).param_groups
     names = {id(x): name for name, x in network.named_parameters()}

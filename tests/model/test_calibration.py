@@ -1,4 +1,4 @@
-"""Calibration: hand-worked steps, recovery of a known curve, monotone whatever the sample, stored exactly."""
+"""Calibration: hand-computed steps, recovery of a known curve, monotone for any sample, stored exactly."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_anything_else_is_refused(text: str) -> None:
     assert caught.value.code is ErrorCode.SPEC_MISMATCH
 
 
-def test_nothing_to_fit_is_refused() -> None:
+def test_an_empty_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot calibrate"):
         fit_calibration([], [])
     with pytest.raises(ValueError, match="cannot compare"):

@@ -21,14 +21,14 @@ FRAMES, MELS = 32, 60
 
 
 def _member(seed: int, *, audio: int = 12, face: int = 4, whole_face: int = 6) -> Reading:
-    """A network that knows `audio` values read in 512, and `face` in `whole_face`."""
+    """A network that sees `audio` values projected from 512, and `face` values projected from `whole_face`."""
     torch.manual_seed(seed)
     network = FSENet(replace(CONFIG, audio_shape=(audio,), face_dim=face, standardized=seed > 0))
     return Reading(network, audio=torch.randn(audio, 512) / 22, face=torch.randn(face, whole_face)).eval()
 
 
 @torch.inference_mode()
-def test_an_ensemble_says_the_mean_of_what_its_members_say_of_encoded_audio() -> None:
+def test_an_ensemble_is_the_mean_of_its_members_on_encoded_audio() -> None:
     members, encoder = [_member(0), _member(1)], LogMelEncoder(FRAMES, MELS).eval()
     ensemble = Ensemble(members, encoder, (FRAMES, MELS)).eval()
     audio, face = torch.randn(2, 5, FRAMES, MELS), torch.randn(2, 5, 6)
@@ -48,7 +48,7 @@ def test_members_of_different_streams_are_refused() -> None:
 
 
 @torch.inference_mode()
-def test_a_reading_hears_and_sees_only_what_its_maps_read() -> None:
+def test_a_reading_uses_only_its_projections() -> None:
     member = _member(0)
     audio, face = torch.randn(2, 5, 512), torch.randn(2, 5, 6)
     expected = member.network(None, audio @ member.audio.T, face @ member.face.T)
@@ -57,7 +57,7 @@ def test_a_reading_hears_and_sees_only_what_its_maps_read() -> None:
         Reading(member.network, audio=member.audio, face=torch.randn(5, 6))
 
 
-def test_an_exported_ensemble_computes_what_it_computes_here(tmp_path: Path) -> None:
+def test_an_exported_ensemble_equals_the_original(tmp_path: Path) -> None:
     spec = ModelSpec(
         name="x", version="1", visual=None, audio=AudioStream(), face=FaceStream(encoder="e", dim=6)
     )

@@ -1,4 +1,4 @@
-"""A training of CTEN or GIM that is killed goes on where it stopped and ends with the same weights."""
+"""A killed training of CTEN or GIM resumes and ends with the same weights."""
 
 from __future__ import annotations
 

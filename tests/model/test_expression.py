@@ -23,7 +23,7 @@ SMALL = ExpressionRecipe(sides=((2, 16),), cycles=((2, 0.02),), batch=16)
 
 
 def two_kinds(count: int = 64) -> FaceSet:
-    """Half the faces are bright above, half below: separable by any net that works."""
+    """Half the faces are bright above, half below: separable by any working network."""
     labels = np.arange(count) % 2
     images = np.random.default_rng(0).integers(60, 120, (count, FACE_SIZE, FACE_SIZE), dtype=np.uint8)
     images[labels == 0, : FACE_SIZE // 2] += 120
@@ -62,7 +62,7 @@ def test_an_unknown_net_is_refused() -> None:
         build_net("large")
 
 
-def test_training_separates_what_can_be_separated(tmp_path: Path) -> None:
+def test_training_separates_separable_data(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     recipe = replace(SMALL, sides=((12, 16),), cycles=((12, 0.02),), average=0.8)
     trainer = ExpressionTrainer(recipe, tmp_path)

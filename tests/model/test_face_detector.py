@@ -1,4 +1,4 @@
-"""The detector's network: which cell answers for which face, what the loss wants, and that the export is the same."""
+"""The detector's network: the assignment of cells to faces, the loss, and the equality of the export."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_loss_of_an_empty_image_is_finite_and_has_a_gradient() -> None:
     assert (logits.grad > 0).all()
 
 
-def test_the_export_says_what_the_network_says_at_other_sizes(tmp_path: Path) -> None:
+def test_the_export_equals_the_network_at_other_sizes(tmp_path: Path) -> None:
     torch.manual_seed(1)
     detector = FaceDetector(width=16).eval()
     export_onnx(detector, tmp_path / "detector.onnx")
@@ -87,7 +87,7 @@ def test_the_export_says_what_the_network_says_at_other_sizes(tmp_path: Path) ->
     np.testing.assert_allclose(found[..., 1:], boxes.numpy(), atol=1e-3)
 
 
-def test_cells_lie_where_the_network_puts_its_boxes() -> None:
+def test_cells_match_the_positions_of_the_network_s_boxes() -> None:
     detector = FaceDetector(width=16).eval()
     with torch.inference_mode():
         _, boxes = detector(torch.zeros(1, 1, HEIGHT, WIDTH))
@@ -137,7 +137,7 @@ def test_overlap_and_matching_use_each_reference_once() -> None:
     assert match_faces(found, square[:0]).tolist() == [-1, -1, -1]
 
 
-def test_training_goes_on_from_the_shipped_detector() -> None:
+def test_training_starts_from_the_shipped_detector() -> None:
     torch.manual_seed(0)
     package = Path(__file__).parents[2] / "exported" / "face-detector" / "detector.onnx"
     images = torch.randint(0, 256, (4, 64, 96, 3), dtype=torch.uint8)

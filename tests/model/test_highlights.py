@@ -1,4 +1,4 @@
-"""Highlights: what is chosen of which videos, and where it is cut."""
+"""Highlights: the choice among videos, and the cuts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def footage(
     pauses: Sequence[tuple[float, float]] = (),
     seed: int | None = None,
 ) -> Footage:
-    """A video of speech that is loud but for `pauses`."""
+    """A video of loud speech with `pauses`."""
     times = np.arange(0, duration, SOUND_STEP)
     loud = np.random.default_rng(len(name)).uniform(0.7, 1.0, len(times))
     for start, end in pauses:
@@ -114,7 +114,7 @@ class TestMoments:
         assert hill[0].confidence != 0.6
         assert find_moments(video, MomentOptions(min_confidence=0.999)) == ()
 
-    def test_what_a_person_left_is_not_cut_again(self) -> None:
+    def test_unchanged_segments_are_not_cut_again(self) -> None:
         video = footage("a", [replace(segment(10, 14, confidence=1.0), source="person")])
         found = find_moments(video, MomentOptions(min_confidence=0.3))
         assert [(one.start, one.end, one.by_hand) for one in found] == [(10, 14, True)]
@@ -182,13 +182,13 @@ class TestChoice:
         other = footage("two", segments, seed=2)
         assert len(best([one, other])) == 4
 
-    def test_of_nothing_comes_nothing(self) -> None:
+    def test_no_videos_give_no_highlights(self) -> None:
         assert best([]) == ()
         assert best([footage("a", [])]) == ()
 
 
 class TestCuts:
-    def test_handles_are_as_asked_where_nothing_is_near(self) -> None:
+    def test_handles_have_the_requested_length_if_nothing_is_near(self) -> None:
         (found,) = best([footage("a", [segment(20, 24)])], handles=HandleOptions(handle=1.5, snap=0.5))
         assert (found.cut.start, found.cut.end) == (18.5, 25.5)
         assert (found.cut.start_snap, found.cut.end_snap) == ("none", "none")
@@ -206,7 +206,7 @@ class TestCuts:
         assert (found.cut.start, found.cut.end) == (19.4, 25.32)
         assert found.cut.start_snap == found.cut.end_snap == "shot"
 
-    def test_what_is_far_moves_nothing(self) -> None:
+    def test_distant_cuts_move_nothing(self) -> None:
         video = footage("a", [segment(20, 24)], shots=(17.0, 28.0), pauses=[(15, 16)])
         (found,) = best([video])
         assert (found.cut.start_snap, found.cut.end_snap) == ("none", "none")
@@ -233,7 +233,7 @@ def test_a_pause_is_quiet_beside_its_surroundings() -> None:
     loud = np.concatenate([np.full(60, 0.9), np.full(4, 0.2), np.full(60, 0.9), np.full(60, 0.2)])
     found = find_pauses(Sound(step=SOUND_STEP, loudness=tuple(loud.tolist())))
     assert (found[0].start, found[0].end) == pytest.approx((60 * 0.16, 64 * 0.16))
-    # A long quiet part is only a pause where speech is near: its own level is low.
+    # A long quiet part counts as a pause only near speech, because its own level is low.
     assert all(pause.end - pause.start < 6 for pause in found)
 
 

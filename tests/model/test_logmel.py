@@ -1,4 +1,4 @@
-"""Both log-mel rules: against librosa's own chain, and against the published TSL300 features."""
+"""Both log-mel variants: compared with librosa's own chain, and with the published TSL300 features."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_serving_rule_is_the_centred_spectrogram_of_the_whole_recording() -> Non
     np.testing.assert_allclose(rows[: len(expected)], expected, rtol=0, atol=1e-5)
 
 
-def test_snippet_of_a_sound_lies_where_the_sound_is() -> None:
+def test_a_sound_is_in_the_snippet_of_its_time() -> None:
     samples = np.zeros(4 * logmel.SNIPPET_SAMPLES, np.float32)
     samples[2 * logmel.SNIPPET_SAMPLES + 4000] = 1.0
     loud = logmel.serving_log_mel(samples).max(axis=(1, 2)) > logmel.SILENT_VALUE + 0.1
@@ -55,7 +55,7 @@ def test_gain_shifts_by_its_decibels() -> None:
 
 
 @pytest.mark.parametrize("snippets", [1, 3, 9])
-def test_time_is_cut_or_padded_to_what_is_asked(snippets: int) -> None:
+def test_time_is_cut_or_padded_to_the_requested_length(snippets: int) -> None:
     features = logmel.serving_log_mel(_speechlike(2.0), snippets)
     assert features.shape == (snippets, 32, 60)
     assert np.all(features[5:] == np.float32(logmel.SILENT_VALUE))

@@ -1,4 +1,4 @@
-"""Equations 4-6, 11, 12 and the base loss on numbers worked by hand, and what padding may not change."""
+"""Equations 4-6, 11, 12 and the base loss on hand-computed numbers; and padding changes nothing."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_contrast_survives_features_of_any_size(contrast_case: ContrastCase) -> 
 
 
 def batch(time: int, padding: int) -> tuple[FSENetOutput, Labels, torch.Tensor]:
-    """Two videos of `time` steps and random outputs; what stands in the padding is random as well."""
+    """Two videos of `time` steps with random outputs, also in the padding."""
     generator = torch.Generator().manual_seed(3)
     scores = torch.rand(2, time, 3, generator=generator)
     saliency = torch.rand(2, time, 1, generator=generator)

@@ -1,4 +1,4 @@
-"""The benchmark's figures: the reference program's own, and cases worked by hand."""
+"""The benchmark's metrics: those of the reference program, and hand-computed cases."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_perfect_predictions_reach_one() -> None:
     assert found.precision == (1.0,) * 5
 
 
-def test_no_predictions_reach_nothing() -> None:
+def test_no_predictions_score_zero() -> None:
     found = evaluate_detections(TRUTH, {})
     assert found.average_map == 0
     assert found.f2 == (0.0,) * 5

@@ -1,4 +1,4 @@
-"""Padding changes nothing: pseudo-labels of a video do not depend on the batch that it stands in."""
+"""Padding changes nothing: pseudo-labels of a video do not depend on its batch."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def launch(folder: Path, processes: int) -> Path:
-    """The trainings of `parallel_runs` by so many real processes."""
+    """Run `parallel_runs` in several real processes."""
     command = [
         sys.executable,
         "-m",
@@ -66,7 +66,7 @@ def test_two_processes_have_the_gradients_of_one(one: Path, two: Path, supervisi
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_two_processes_end_where_one_does(one: Path, two: Path, system: str) -> None:
+def test_two_processes_end_with_the_weights_of_one(one: Path, two: Path, system: str) -> None:
     alone, together = (log(folder / system) for folder in (one, two))
     assert [row.keys() for row in alone] == [row.keys() for row in together]
     for mine, theirs in zip(alone, together, strict=True):
@@ -74,7 +74,7 @@ def test_two_processes_end_where_one_does(one: Path, two: Path, system: str) -> 
     for file in (path.name for path in (one / system).glob("*.pt")):
         first, second = (load_checkpoint(folder / system / file)["weights"] for folder in (one, two))
         for name in first:
-            # Adam's first steps have the size of the learning rate, 1e-3, also where a gradient is rounding alone.
+            # Adam's first steps have the size of the learning rate, 1e-3, even if a gradient is only rounding noise.
             torch.testing.assert_close(second[name], first[name], rtol=0, atol=0.01)
 
 

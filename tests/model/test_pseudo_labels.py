@@ -1,4 +1,4 @@
-"""Equations 7 and 8 on numbers worked by hand."""
+"""Equations 7 and 8 on hand-computed numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored result is read back whole, and cut again without running anything."""
+"""A stored result is read back completely, and cut again without running a network."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def result() -> Result:
     )
 
 
-def test_segments_are_where_the_curve_is_high(result: Result) -> None:
+def test_segments_follow_the_curve(result: Result) -> None:
     assert [segment.label for segment in result.segments] == ["positive", "negative"]
     assert abs(result.segments[0].start - 6.4) < STEP
     assert abs(result.segments[0].end - 19.2) < STEP
 
 
-def test_evidence_is_what_falls_when_a_stream_is_left_out(result: Result) -> None:
+def test_evidence_is_the_loss_without_a_stream(result: Result) -> None:
     positive, negative = (segment.evidence for segment in result.segments)
     assert positive is not None
     assert negative is not None
@@ -97,7 +97,7 @@ def test_segments_drawn_by_hand_are_sorted_certain_and_have_peaks_and_evidence(r
     assert all(row.start <= row.peak <= row.end and row.evidence is not None for row in given)
 
 
-def test_segments_that_nobody_changed_stay_the_model_s(result: Result) -> None:
+def test_unchanged_segments_remain_the_model_s(result: Result) -> None:
     rounded = [
         GivenSegment(start=round(row.start, 3), end=round(row.end, 3), label=row.label)
         for row in result.segments
@@ -133,7 +133,7 @@ def test_anything_else_is_refused(broken: dict[str, object]) -> None:
     assert caught.value.code is ErrorCode.INVALID_DATA
 
 
-def test_a_part_of_a_video_holds_what_lies_in_it_in_the_videos_own_time(result: Result) -> None:
+def test_a_part_has_its_segments_in_the_video_s_time(result: Result) -> None:
     positive, _ = result.segments
     assert within(result, 0.0, 32.0).segments == (positive,)
     assert [segment.label for segment in within(result, 32.0, None).segments] == ["negative"]

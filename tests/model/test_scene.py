@@ -1,4 +1,4 @@
-"""What is read of I3D's features: groups of the classifier's actions and coordinates, the same in every batch."""
+"""The reader of I3D features: groups of the classifier's actions, and coordinates; equal in every batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_group_is_the_sum_of_its_actions() -> None:
     assert read.shape == (2, 5, len(GROUPS) + 3) and reader.outputs == read.shape[-1]
 
 
-def test_coordinates_are_cut_where_training_has_seen_nothing() -> None:
+def test_coordinates_are_clipped_to_the_range_of_training() -> None:
     reader = make_reader()
     coordinates = reader(100 * torch.rand(1, 4, 12))[..., len(GROUPS) :]
     assert coordinates.abs().max() == FURTHEST

@@ -1,4 +1,4 @@
-"""The serving rule: hand-worked curves, and properties that hold for any curve."""
+"""The serving rule: hand-computed curves, and properties that hold for any curve."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEP = 0.64
 
 
 def frame_scores(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> FrameScores:
-    """Scores whose fused curves are the two given."""
+    """Scores that have the two given fused curves."""
     scores = np.stack([negative, positive, np.zeros(len(negative))], axis=1)
     return FrameScores(scores=scores.astype(np.float32), saliency=np.ones(len(negative), np.float32))
 
@@ -89,7 +89,7 @@ def test_a_shorter_minimum_lets_a_flash_through() -> None:
     assert select_segments(scores, 0.2, threshold=0.0) == []
 
 
-def test_the_worse_of_two_labels_gives_way_where_they_overlap() -> None:
+def test_the_less_confident_of_two_overlapping_labels_is_cut() -> None:
     scores = frame_scores(plateaus(80, (28, 60, 0.7)), plateaus(80, (10, 32, 0.95)))
     first, second = select(scores)
     assert (first.label, second.label) == ("positive", "negative")

@@ -1,4 +1,4 @@
-"""The loudness that the sound lane shows."""
+"""The loudness in the page's sound lane."""
 
 from __future__ import annotations
 

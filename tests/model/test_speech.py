@@ -42,7 +42,7 @@ def test_any_length_gives_one_embedding_per_snippet(time: int) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("garbage", [float("nan"), float("inf"), 1e30, -7.0])
-def test_what_an_absent_snippet_holds_changes_nothing(garbage: float) -> None:
+def test_values_of_absent_snippets_change_nothing(garbage: float) -> None:
     encoder, audio, present = _encoder(SMALL), _audio(1, 9), torch.ones(1, 9)
     present[0, 3:5] = 0
     spoiled = audio.clone()

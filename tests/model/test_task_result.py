@@ -1,4 +1,4 @@
-"""Documents of emotions and expressions: cut, stored, read again, cut anew."""
+"""Result documents of emotions and expressions: cut, stored, read, cut again."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ EMOTION_OPTIONS = SegmentOptions(threshold=0.1, labels=("joy", "fear"))
 EXPRESSION_OPTIONS = SegmentOptions(threshold=0.3, min_length=0.1, merge_gap=0.0, labels=("macro", "micro"))
 
 
-def test_emotions_are_where_attention_is_each_with_its_own_label() -> None:
+def test_emotions_follow_attention_with_their_own_labels() -> None:
     found = emotions(EMOTION_OPTIONS)
     assert [segment.label for segment in found.segments] == ["joy", "fear"]
     assert found.segments[0].start <= 4.5 <= found.segments[0].peak <= 7.5 <= found.segments[0].end

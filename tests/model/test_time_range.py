@@ -1,4 +1,4 @@
-"""A part is the part: time ranges on snippet borders take in no snippet outside."""
+"""Time ranges: a range on snippet borders contains no snippet outside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_border_is_on_the_grid(step: float, decimals: int) -> None:
         assert snippet_span(0.0, border, step) == (0, count)
 
 
-def test_what_touches_a_snippet_takes_it_in() -> None:
+def test_a_range_includes_every_snippet_it_touches() -> None:
     assert snippet_span(4.47, 4.5, 0.64) == (6, 8)
     assert snippet_span(4.48, 4.4801, 0.64) == (7, 8)
 

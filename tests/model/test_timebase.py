@@ -1,4 +1,4 @@
-"""Every rate is counted at a legal one, the nearest on whose grid it fits."""
+"""Every frame rate maps to a standard rate: the nearest one whose grid fits."""
 
 from __future__ import annotations
 

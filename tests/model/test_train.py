@@ -1,6 +1,4 @@
-"""Training: it learns, it selects on held-out videos, points are all that point supervision reads, kills
-are harmless.
-"""
+"""Training: it learns, selects on held-out videos, reads only points in point supervision, and survives kills."""
 
 from __future__ import annotations
 
@@ -72,7 +70,7 @@ def test_the_printed_recipe_is_the_paper_to_the_letter_and_has_its_hyper_paramet
         assert getattr(loss, name) == getattr(paper.loss, name)
 
 
-def test_pssc_is_on_where_a_recipe_follows_the_paper_and_off_by_default() -> None:
+def test_pssc_is_on_in_the_paper_s_recipe_and_off_by_default() -> None:
     assert {name: recipe.loss.sc for name, recipe in RECIPES.items()} == {
         "default": False,
         "paper": True,
@@ -103,7 +101,7 @@ def test_two_runs_of_a_recipe_with_one_seed_end_in_equal_checkpoints(tmp_path: P
     assert (tmp_path / "a/log.jsonl").read_text() == (tmp_path / "b/log.jsonl").read_text()
 
 
-def test_training_learns_and_best_is_what_held_out_videos_chose(tmp_path: Path) -> None:
+def test_training_learns_and_held_out_videos_select_the_best_epoch(tmp_path: Path) -> None:
     items = tiny_items(24, seed=1)
     kept, held_out = split_items(items, 0.25, seed=0)
     config = replace(TINY_TRAINING, epochs=12, validate_every=3, learning_rate=3e-3)
@@ -235,7 +233,7 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
         train(TINY_TRAINING, [item], [])
 
 
-def test_nothing_to_train_on_is_said() -> None:
+def test_an_empty_training_set_is_an_error() -> None:
     with pytest.raises(SentilocError, match="no training videos"):
         train(TINY_TRAINING, [], [])
 
@@ -298,7 +296,7 @@ def test_ignored_snippets_do_not_train() -> None:
 
 
 def test_a_compiled_network_trains_to_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network is captured as it is; only the generation of machine code, which takes minutes, is left out."""
+    """The network is captured unchanged; only the generation of machine code, which takes minutes, is skipped."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     ends = []
     for compiled in (False, True):

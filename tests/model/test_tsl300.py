@@ -1,4 +1,4 @@
-"""The benchmark's proposal rule: the reference program's own outputs, and cases worked by hand."""
+"""The benchmark's proposal rule: outputs of the reference program, and hand-computed cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real headless Chromium, and the result page as a person handles it."""
+"""A real headless Chromium, and the result page as a user operates it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """One person's visit: a page, and everything that it logged or asked for."""
+    """One visit: a page, its log and its requests."""
 
     def __init__(self, browser: Browser, url: str, **context: object) -> None:
         self.url = url
@@ -62,7 +62,7 @@ class Visit:
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._count)
-        # From the start: a chooser that opens before its interception is set up would be missed.
+        # Set up at the start, because a chooser that opens before its interception would be missed.
         self.page.on("filechooser", lambda _: None)
 
     def _count(self, request: Request) -> None:
@@ -82,13 +82,13 @@ class Visit:
         return self.wait_result()
 
     def wait_result(self) -> Visit:
-        """Until the timeline shows what was found."""
+        """Wait until the timeline shows the result."""
         self.page.wait_for_selector("#result:not([hidden]) #made:not(:empty)")
         self.page.wait_for_selector("#timeline[aria-valuetext]")
         return self
 
     def strangers(self) -> list[str]:
-        """What was asked of any other host."""
+        """Requests to other hosts."""
         home = urlsplit(self.url).netloc
         urls = [urlsplit(url) for url in self.requests]
         return [url.geturl() for url in urls if url.scheme in ("http", "https", "ws") and url.netloc != home]
@@ -112,11 +112,11 @@ class Visit:
         return self.page.locator("#rows button")
 
     def row_texts(self) -> list[str]:
-        """What each row says. `inner_text` is empty until `content-visibility: auto` has drawn the row once."""
+        """The text of each row. `inner_text` is empty until `content-visibility: auto` has drawn the row once."""
         return self.rows().all_text_contents()
 
     def timeline_place(self, seconds: float, below: float) -> tuple[float, float]:
-        """Where a moment is on the screen, `below` pixels under the timeline's upper edge."""
+        """The position of a time on the screen, `below` pixels under the timeline's upper edge."""
         box = self.page.locator("#timeline").bounding_box()
         duration = float(self.page.get_attribute("#timeline", "aria-valuemax") or 0)
         left = float(self.page.evaluate(_GUTTER))
@@ -124,7 +124,7 @@ class Visit:
         return box["x"] + left + seconds / duration * (box["width"] - left), box["y"] + below
 
     def download(self, act: str) -> str:
-        """Press the keys or click the selector `act`; the text of the file that comes."""
+        """Press the keys or click the selector `act`; returns the text of the downloaded file."""
         with self.page.expect_download() as coming:
             self.page.click(act)
         return read(coming.value)

@@ -24,7 +24,7 @@ SHOWN_FROM = 0.3
 
 
 class SteadyService(RunningService):
-    """Starts again at the address that it had, as a service in real life does."""
+    """Restarts at the same address, as a real service does."""
 
     port = 0
 
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def steady_service(folder: Path, **settings: object) -> Iterator[SteadyService]:
-    """A service that runs, and leaves nothing behind."""
+    """A running service that leaves no process."""
     service = SteadyService(folder, **settings)
     try:
         service.start()
@@ -65,7 +65,7 @@ def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="package")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn person who smiles and frowns."""
+    """A clip of a drawn person who smiles and frowns."""
     path = tmp_path_factory.mktemp("clip") / "drawn person.mp4"
     draw_clip(path, CLIP_SECONDS)
     return path
@@ -73,7 +73,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Takes some seconds to localize."""
+    """A clip that takes some seconds to localize."""
     path = tmp_path_factory.mktemp("clip") / "long.mp4"
     make_clip(path, seconds=240.0, fps=5.0, size=(64, 48), audio="aac")
     return path
@@ -92,7 +92,7 @@ Visitor = Callable[..., Visit]
 
 @pytest.fixture
 def visit(browser: Browser, service: SteadyService) -> Iterator[Visitor]:
-    """Opens visits, and at the end asks that none logged an error or asked another host."""
+    """Opens visits; at the end checks that none logged an error or sent a request to another host."""
     visits: list[Visit] = []
 
     def start(**context: object) -> Visit:

@@ -1,4 +1,4 @@
-"""A made-up result of any length in the place of a finished job's: what a long video's page is tested with."""
+"""A synthetic result of any length that replaces a finished job's, for tests of a long video's page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.service.running import RunningService
 TWO_HOURS = 7200.0
 SNIPPET_SECONDS = SNIPPET_FRAMES / 25
 
-# Pans by wheel, one step a frame; a message that is posted in a frame arrives after its layout and painting.
+# Pans by wheel, one step a frame; a message that is posted in a frame arrives after the frame's layout and painting.
 PAN = """async (frames) => {
   const timeline = document.querySelector("#timeline");
   const box = timeline.getBoundingClientRect();
@@ -44,7 +44,7 @@ PAN = """async (frames) => {
 
 
 def long_curve(seconds: float) -> Curve:
-    """Scores that rise and fall as those of a film do; made by a fixed seed."""
+    """Scores that vary like those of a film, with a fixed seed."""
     rng = np.random.default_rng(8)
     count = int(seconds / SNIPPET_SECONDS)
     wave = np.convolve(rng.normal(size=count), np.ones(12) / 12, "same")
@@ -61,7 +61,7 @@ def long_curve(seconds: float) -> Curve:
 
 
 def long_sound(seconds: float) -> Sound:
-    """A tenth of silence, then speech that comes and goes."""
+    """A tenth of silence, then speech with pauses."""
     rng = np.random.default_rng(9)
     step = SNIPPET_SECONDS / VALUES_PER_SNIPPET
     loudness = (0.35 + 0.65 * rng.random(int(seconds / step))).round(2)
@@ -87,7 +87,7 @@ def long_result(seconds: float) -> Result:
 
 
 def plant_long_result(service: RunningService, job_id: str, seconds: float) -> int:
-    """Put it in the place of a finished job's result; returns the number of segments."""
+    """Replace a finished job's result by a long one; returns the number of segments."""
     key = service.record(job_id).result_key
     assert key is not None
     result = long_result(seconds)

@@ -1,4 +1,4 @@
-"""The page of highlights: found, put into order and trimmed by hand, played, cut and rendered."""
+"""The highlights page: find, reorder, trim, play, cut and render."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_from_moments_to_a_film(visit: Visitor, job: str, tmp_path: Path) -> Non
         page.get_by_label(f"Remove {rows.count()}", exact=True).click()
     assert rows.count() == 2
 
-    # Playing goes on from one to the next.
+    # Playback continues from one clip to the next.
     page.get_by_label("Play 2", exact=True).click()
     person.until("document.querySelector('#now').textContent === '2 of 2'")
     person.until("document.querySelector('#now').textContent === ''")

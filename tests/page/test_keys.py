@@ -1,4 +1,4 @@
-"""The page of a server that asks for an API key."""
+"""The page of a server that requires an API key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.services import wait_for
 
 @pytest.fixture
 def settings(service: SteadyService) -> Settings:
-    """A second API beside the service's own, that asks for keys."""
+    """Settings of a second API that requires keys."""
     return Settings(redis_url=f"unix://{service.data}/redis/redis.sock", data_dir=service.data, api_keys="on")
 
 

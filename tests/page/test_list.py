@@ -1,4 +1,4 @@
-"""The list of videos: asked of the server, with a picture and a small timeline, and several at once."""
+"""The list of videos: read from the server, with a picture and a small timeline; actions on several videos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.services import wait_for
 
 @pytest.fixture(scope="module")
 def three(service: SteadyService, clip: Path) -> list[str]:
-    """Three jobs with one word in their names."""
+    """Three jobs with the same word in their names."""
     jobs = [service.submit(clip, f"trip {name}.mp4", threshold=SHOWN_FROM) for name in ("c", "a", "b")]
     for job in jobs:
         service.wait_ended(job)

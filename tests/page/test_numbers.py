@@ -1,4 +1,4 @@
-"""What the page says about its numbers: one scale, plain words, warnings, and which sound was heard."""
+"""The page's explanations of its numbers: one scale, plain words, warnings, and the sound track used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_percentage_is_always_a_confidence(visit: Visitor, service: SteadyServ
     assert "Strength" in page.inner_text("#card")
 
 
-def test_a_panel_says_what_the_numbers_mean_and_what_the_model_cannot_do(visit: Visitor, job: str) -> None:
+def test_a_panel_explains_the_numbers_and_the_limits_of_the_model(visit: Visitor, job: str) -> None:
     person = visit().open_result(job)
     page = person.page
     page.click("#numbers")

@@ -1,4 +1,4 @@
-"""The page as a person uses it, in a real browser against a real service."""
+"""The page in a real browser with a real service."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def seconds(clock: str) -> float:
 
 
 def tab_to(page: Page, wanted: str) -> None:
-    """Press Tab until the element has the focus, as somebody without a mouse does."""
+    """Press Tab until the element has the focus, as users without a mouse do."""
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("selector => document.activeElement.matches(selector)", wanted):
@@ -115,9 +115,7 @@ def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, cli
     assert len(edl_markers(read(coming.value))) == found > 0
 
 
-def test_an_upload_is_paused_and_goes_on_after_the_tab_was_closed(
-    visit: Visitor, clip: Path, tmp_path: Path
-) -> None:
+def test_a_paused_upload_resumes_after_the_tab_was_closed(visit: Visitor, clip: Path, tmp_path: Path) -> None:
     padding = 2_000_000
     large = tmp_path / "large.mp4"
     large.write_bytes(clip.read_bytes() + struct.pack(">I4s", padding, b"free") + bytes(padding - 8))
@@ -228,7 +226,7 @@ def test_discarding_brings_the_model_s_result_back(
     assert service.client.get(f"/jobs/{own_job}/feedback").json() == {"feedback": []}
 
 
-def test_the_model_is_right_only_where_somebody_says_so(
+def test_a_segment_counts_as_right_only_if_confirmed(
     visit: Visitor, service: SteadyService, own_job: str
 ) -> None:
     model = service.client.get(f"/jobs/{own_job}/result").json()["segments"]
@@ -287,7 +285,7 @@ def test_an_export_that_fails_is_a_message(visit: Visitor, own_job: str) -> None
     assert person.page.is_enabled("#save")
 
 
-def test_an_export_starts_where_the_timeline_does(visit: Visitor, job: str) -> None:
+def test_an_export_starts_with_the_timeline(visit: Visitor, job: str) -> None:
     person = visit().open_result(job)
     person.page.click("#export")
     person.page.fill("#start_timecode", "01:00:00:00")
@@ -376,7 +374,7 @@ SETTLED = """() => Promise.allSettled(
 
 
 def serious(person: Visit) -> list[str]:
-    """What axe calls serious once colours have stopped changing."""
+    """Serious findings of axe, after colour transitions have ended."""
     person.page.evaluate(SETTLED)
     found = Axe().run(person.page).response["violations"]
     return [
@@ -429,7 +427,7 @@ def test_the_first_screen_is_light(visit: Visitor) -> None:
 
 
 def loaded_with(name: str, known: set[str]) -> set[str]:
-    """A module and all that it imports at once; modules that are imported when they are needed are left out."""
+    """A module and its static imports; dynamic imports are left out."""
     if name in known:
         return known
     known.add(name)
@@ -438,18 +436,18 @@ def loaded_with(name: str, known: set[str]) -> set[str]:
     return known
 
 
-def test_every_module_is_asked_for_at_once_and_not_one_after_the_other(visit: Visitor) -> None:
+def test_modules_are_requested_in_parallel(visit: Visitor) -> None:
     page = visit().go().page
     links = page.locator("link[rel=modulepreload]").evaluate_all("all => all.map(one => one.href)")
     assert {link.rpartition("/web/")[2] for link in links} == loaded_with("main.js", set()) - {"main.js"}
 
 
-def test_nothing_may_run_but_the_page_itself(service: SteadyService) -> None:
+def test_only_the_page_s_own_scripts_may_run(service: SteadyService) -> None:
     policy = service.client.get("/").headers["Content-Security-Policy"]
     assert "unsafe" not in policy and "default-src 'none'" in policy and "script-src 'self'" in policy
 
 
-# Shares of columns in which the sound lane is painted, some pixels above its middle, over a tenth each of the width.
+# For each tenth of the width, the share of columns in which the sound lane is painted some pixels above its middle.
 SOUND_LANE = """() => {
     const canvas = document.querySelector("#timeline canvas");
     const scale = canvas.width / canvas.clientWidth;
@@ -476,5 +474,5 @@ def test_two_hours_pan_smoothly(visit: Visitor, service: SteadyService, clip: Pa
     assert silent < 0.1 and min(heard) > 0.9
     before = person.main_thread_seconds()
     figures = json.loads(person.page.evaluate(PAN, 40))
-    # Processor time, as a busy machine leaves the page waiting; `tests/proofs/page_speed.py` measures frames.
+    # Processor time, because on a busy machine the page also waits; `tests/proofs/page_speed.py` measures frames.
     assert (person.main_thread_seconds() - before) / figures["frames"] < 0.020

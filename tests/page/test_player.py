@@ -1,4 +1,4 @@
-"""The player for people who cut: shuttle, frame steps, timecode, sorted rows, and evidence as the server's."""
+"""The player for editors: shuttle, frame steps, timecode, sorted rows, and the server's evidence."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_typed_time_is_gone_to(person: Visit, typed: str, seconds: float) -> N
     wait_at(person, int(seconds / FRAME + 0.01) * FRAME + 0.4)
 
 
-def test_a_time_that_is_not_there_is_refused_with_what_would_be(person: Visit) -> None:
+def test_an_invalid_time_is_refused_with_the_valid_range(person: Visit) -> None:
     page = person.page
     page.fill("#timecode", "00:00:40:00")
     page.keyboard.press("Enter")
@@ -149,7 +149,7 @@ def test_fullscreen_shows_the_picture_with_its_timecode(person: Visit) -> None:
     person.page.wait_for_selector("#burn", state="hidden")
 
 
-def test_times_are_shown_as_timecode_where_that_is_chosen(person: Visit) -> None:
+def test_times_are_shown_as_timecode_on_request(person: Visit) -> None:
     page = person.page
     page.select_option("#units", "timecode")
     person.rows().first.click()
@@ -180,12 +180,12 @@ def long_job(service: SteadyService, clip: Path) -> str:
     return job
 
 
-# A segment with little confidence, within what there is of the video itself.
+# A segment with low confidence, within the real video's length.
 EARLY = 2
 
 
 def moment_in(row: str) -> str:
-    """A moment in the middle of a row's `0:16 – 0:18.8`, as it is typed."""
+    """A time in the middle of a row's `0:16 – 0:18.8`, as typed by a user."""
     start, end = (float(text.partition(":")[2]) for text in re.findall(r"0:[\d.]+", row))
     return f"{(start + end) / 2:.2f}"
 
@@ -252,7 +252,7 @@ def test_the_row_under_the_playhead_follows(visit: Visitor, long_job: str) -> No
     assert page.evaluate("document.querySelector('#rows').scrollTop") > 500
 
 
-# How many pixels of a column of the overview are painted, for each column of its upper half.
+# The number of painted pixels in each column of the overview's upper half.
 COLUMNS = """() => {
     const canvas = document.querySelector("#overview canvas");
     const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");

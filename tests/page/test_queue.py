@@ -1,4 +1,4 @@
-"""Several files at once: a queue with progress, pause and retry, and limits that are told before a byte is sent."""
+"""Several files at once: a queue with progress, pause and retry, and limits that are shown before the upload."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEN = 10
 
 @pytest.fixture(scope="module")
 def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ten short clips, three of them below, and a text."""
+    """A folder with ten short clips, three of them in subfolders, and a text file."""
     folder = tmp_path_factory.mktemp("shoot") / "a day"
     (folder / "camera B").mkdir(parents=True)
     first = folder / "clip 0.mp4"
@@ -44,7 +44,7 @@ DROP = """async (count) => {
 }"""
 
 
-def test_files_are_dropped_anywhere_on_the_page(visit: Visitor) -> None:
+def test_files_can_be_dropped_anywhere_on_the_page(visit: Visitor) -> None:
     page = visit().go().page
     page.evaluate(DROP, TEN)
     wait_for(lambda: items(page, "refused") == TEN)
@@ -83,9 +83,7 @@ def test_ten_files_become_ten_jobs(
     page.wait_for_selector("#queue", state="hidden")
 
 
-def test_files_that_cannot_be_read_are_told_before_a_byte_is_sent(
-    visit: Visitor, ten: Path, tmp_path: Path
-) -> None:
+def test_unreadable_files_are_reported_before_the_upload(visit: Visitor, ten: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.mp4").write_text("Dear editor, this is no video at all." * 20)
     (tmp_path / "empty.mp4").touch()
     with (tmp_path / "large.mp4").open("wb") as large:
@@ -105,7 +103,7 @@ def test_files_that_cannot_be_read_are_told_before_a_byte_is_sent(
     assert not [path for method, path in person.asked if method == "POST"]
 
 
-def test_a_video_too_long_for_the_server_is_told_at_once(browser: Browser, tmp_path: Path) -> None:
+def test_a_video_too_long_for_the_server_is_refused_at_once(browser: Browser, tmp_path: Path) -> None:
     video = tmp_path / "long.mp4"
     make_clip(video, seconds=8.0, codec="libx264")
     with steady_service(tmp_path, max_duration_seconds=5) as strict:
@@ -139,7 +137,7 @@ def test_the_queue_is_paused_resumed_and_retried(visit: Visitor, ten: Path) -> N
 
 
 def test_a_file_that_failed_is_retried(visit: Visitor, ten: Path) -> None:
-    """The server refuses uploads at first; then it takes them."""
+    """The server first refuses uploads, then accepts them."""
     person = visit().go()
     page = person.page
     refusing = [True]

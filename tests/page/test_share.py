@@ -1,4 +1,4 @@
-"""Links to a result or a reel: made, copied and ended on the page, and the player that other sites may frame."""
+"""Links to a result or a reel: create, copy and end them on the page; and the player in other sites' frames."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_result_is_shared_by_keyboard(visit: Visitor, job: str) -> None:
     assert page.evaluate("document.activeElement.id") == "share-out"
 
 
-def test_a_link_that_cannot_be_made_says_why(visit: Visitor, service: SteadyService, clip: Path) -> None:
+def test_a_failed_link_states_the_reason(visit: Visitor, service: SteadyService, clip: Path) -> None:
     job = service.submit(clip, "deleted meanwhile.mp4")
     service.wait_ended(job)
     person = visit().open_result(job)
@@ -77,7 +77,7 @@ def test_a_link_that_cannot_be_made_says_why(visit: Visitor, service: SteadyServ
     person.page.click("#share-make")
     person.page.wait_for_selector("#share-note:has-text('no job')")
     assert person.page.locator("#share-made").is_hidden()
-    # The browser itself notes the refused request.
+    # The browser logs the refused request.
     person.errors.clear()
 
 
@@ -100,7 +100,7 @@ def test_a_reel_is_shared(visit: Visitor, service: SteadyService, job: str) -> N
 
 
 class _Site(BaseHTTPRequestHandler):
-    """A site of somebody else: each path is a page that frames the address that follows it."""
+    """Another site: each path is a page that frames the address in it."""
 
     def do_GET(self) -> None:
         body = f'<!doctype html><title>A blog</title><iframe title="{FRAMED}" src="{self.path[1:]}"></iframe>'
@@ -110,12 +110,12 @@ class _Site(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the test says what it saw."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def site() -> Iterator[int]:
-    """The port of a site that is not this server."""
+    """The port of another site."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield int(server.server_address[1])
@@ -140,7 +140,7 @@ def test_the_player_is_framed_by_the_sites_that_are_named_and_by_no_other(
         player.locator("#player").evaluate("video => new Promise(done => video.ontimeupdate = done)")
         assert player.locator("#player").evaluate("video => video.currentTime") > 0
         assert person.errors == []
-        # Only this server's own files run inside: the policy holds in a frame as well.
+        # Only this server's own files run inside: the policy also applies in a frame.
         policy = service.client.get(link).headers["Content-Security-Policy"]
         assert f"frame-ancestors 'self' {named}" in policy and "script-src 'self';" in policy
         person.context.close()

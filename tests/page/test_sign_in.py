@@ -46,7 +46,7 @@ def real_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningP
 
 @pytest.fixture
 def open_service(service: SteadyService, real_provider: RunningProvider) -> Iterator[Open]:
-    """Starts a second API beside the service's own, with the provider."""
+    """Starts a second API of the service, with the provider."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def start(**changes: Any) -> str:
@@ -89,7 +89,7 @@ def context(browser: Any) -> Iterator[BrowserContext]:
 
 
 def sign_in(page: Page, url: str, login: str, path: str = "/") -> None:
-    """As a person does it: the button, the provider's login, its consent, and back."""
+    """Sign in as a person: the button, the provider's login and consent, and the way back."""
     page.goto(url + path)
     page.click("#sign-in:not([hidden])")
     page.fill("input[name=login]", login)
@@ -117,7 +117,7 @@ def test_a_person_signs_in_works_and_logs_out(open_service: Open, context: Brows
     url = open_service(oidc_provider_logout=True)
     page = context.new_page()
     sign_in(page, url, "erin", f"/#{'x' * 22}")
-    page.wait_for_selector("#problem:not([hidden])")  # the address was kept: this job does not exist
+    page.wait_for_selector("#problem:not([hidden])")  # the address was kept; this job does not exist
     page.goto(f"{url}/")
     page.wait_for_selector("text=Signed in: erin")
     assert page.is_visible("#drop")
@@ -127,7 +127,7 @@ def test_a_person_signs_in_works_and_logs_out(open_service: Open, context: Brows
     with as_person(context, url) as client:
         own = client.get("/v1/key").json()
         assert (own["person"], own["scopes"]) == ("erin", ["read", "write"])
-        assert client.get(f"/v1/jobs/{job}").status_code == 404  # nobody's key made it
+        assert client.get(f"/v1/jobs/{job}").status_code == 404  # no key of these people created it
         made = client.post("/v1/localize/url", json={"url": "https://media.example/a.mp4"})
         assert made.status_code == 202
         mine = made.json()["id"]
@@ -142,7 +142,7 @@ def test_a_person_signs_in_works_and_logs_out(open_service: Open, context: Brows
     page.wait_for_selector("input[name=login]")
 
 
-def test_groups_decide_what_people_may_do(open_service: Open, context: BrowserContext) -> None:
+def test_groups_decide_the_scopes_of_people(open_service: Open, context: BrowserContext) -> None:
     url = open_service()
     page = signed_in(context, url, "rita")
     assert page.is_hidden("#drop") and page.is_visible("#read-only")

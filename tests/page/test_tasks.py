@@ -1,4 +1,4 @@
-"""Emotions and expressions on the page, from packages that were trained a moment ago on planted data."""
+"""Emotions and expressions on the page, from packages that are trained briefly on synthetic data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tasks(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Long enough for a few snippets; of expressions every frame is looked at."""
+    """A clip that is long enough for a few snippets; for expressions every frame is used."""
     path = tmp_path_factory.mktemp("clip") / "a mood.mp4"
     draw_clip(path, 4.0)
     return path
@@ -49,7 +49,7 @@ def person(browser: Browser, tasks: SteadyService) -> Iterator[Visit]:
 
 
 def send(person: Visit, clip: Path, model: str) -> str:
-    """Choose what to look for, send the clip, see the result; returns the job's id."""
+    """Choose a task, send the clip, see the result; returns the job's id."""
     page = person.go().page
     page.select_option("#model", model)
     page.set_input_files("#file", clip)
@@ -58,7 +58,7 @@ def send(person: Visit, clip: Path, model: str) -> str:
 
 
 def rewrite(service: SteadyService, job: str, **changes: Any) -> dict[str, Any]:
-    """Put a stored result in the place of what a moment's training found, which may be nothing."""
+    """Replace the result by a prepared one, because a briefly trained network may find nothing."""
     key = service.record(job).result_key
     assert key is not None
     path = service.data / key
@@ -154,7 +154,7 @@ def test_expressions_have_onset_apex_and_offset(person: Visit, tasks: SteadyServ
     assert serious(person) == []
 
 
-def test_the_list_names_what_each_model_found(person: Visit, tasks: SteadyService, clip: Path) -> None:
+def test_the_list_names_the_labels_of_each_model(person: Visit, tasks: SteadyService, clip: Path) -> None:
     with clip.open("rb") as file:
         answer = tasks.client.post(
             "/localize",

@@ -1,4 +1,4 @@
-"""A pasted address: fetched by the worker, refused by the rules of addresses, or not to be had."""
+"""A pasted address: fetched by the worker, refused by the address rules, or unavailable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.web_files import web_files
 
 @pytest.fixture
 def files_url(clip: Path) -> Iterator[str]:
-    """The clip's folder, served on loopback, which the service's settings allow."""
+    """The address of the clip's folder, served on loopback, which the service's settings allow."""
     with web_files(clip.parent) as url:
         yield url
 
@@ -28,7 +28,7 @@ def test_a_pasted_address_becomes_a_timeline(visit: Visitor, files_url: str, cli
     person.until("document.querySelector('#video').readyState > 0")
 
 
-def test_an_address_with_nothing_behind_it_is_named_with_its_reason(visit: Visitor, files_url: str) -> None:
+def test_an_unreachable_address_is_named_with_the_reason(visit: Visitor, files_url: str) -> None:
     page = visit().go().page
     page.fill("#url", f"{files_url}/nothing.mp4")
     page.click("#url-form button")
@@ -37,7 +37,7 @@ def test_an_address_with_nothing_behind_it_is_named_with_its_reason(visit: Visit
     assert "404" in page.inner_text("#problem-detail")
 
 
-def test_a_forbidden_address_is_refused_before_anything_is_asked(visit: Visitor) -> None:
+def test_a_forbidden_address_is_refused_before_any_request(visit: Visitor) -> None:
     person = visit().go()
     person.page.fill("#url", "http://169.254.169.254/latest/meta-data")
     person.page.keyboard.press("Enter")

@@ -57,7 +57,7 @@ def test_the_module_runs_as_the_command() -> None:
     assert done.stdout == f"sentiloc {sentiloc.__version__}\n"
 
 
-def test_a_model_says_what_it_is(model: sentiloc.Model) -> None:
+def test_a_model_describes_itself(model: sentiloc.Model) -> None:
     assert model.name in sentiloc.list_models()
     assert model.device.startswith("cpu")
     assert model.labels == ("negative", "positive")
@@ -161,7 +161,7 @@ def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
         yield words, raised.value.detail
 
 
-def test_what_makes_no_sense_is_refused_in_words(model: sentiloc.Model, clip: Path) -> None:
+def test_invalid_arguments_are_refused_with_a_reason(model: sentiloc.Model, clip: Path) -> None:
     for words, detail in failures(model, clip):
         assert words in detail
 

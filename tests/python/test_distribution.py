@@ -1,4 +1,4 @@
-"""What is installed: `sentiloc` alone at the top, whole, and unharmed by what lies beside it."""
+"""The installed package: complete, only `sentiloc` at the top level, and independent of other packages."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_it_can_be_installed_for_editing(tmp_path: Path) -> None:
     assert environment.run("-m", "sentiloc", "--version").returncode == 0
 
 
-def test_a_checkout_without_links_says_what_to_do(tmp_path: Path) -> None:
+def test_a_checkout_without_links_gives_instructions(tmp_path: Path) -> None:
     (tmp_path / "sentiloc").mkdir()
     for path in (ROOT / "sentiloc").iterdir():
         if path.is_symlink():

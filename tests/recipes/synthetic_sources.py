@@ -1,4 +1,4 @@
-"""Small sources with nobody real in them: what the sequence generator needs, in its exact shapes."""
+"""Small synthetic sources in the exact shapes that the sequence generator needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation MP4s are real files whose pictures and sound are where the truth says."""
+"""The evaluation MP4s are real files whose pictures and sound agree with the ground truth."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_written_file_has_its_pictures_and_its_sound(takes: list[tuple[Path, s
     assert abs(len(sound) - 2 * RATE) < 3000 and np.abs(sound).max() > 5000
 
 
-def test_joined_videos_show_each_class_when_the_truth_says(
+def test_joined_videos_agree_with_the_ground_truth(
     tmp_path: Path, takes: list[tuple[Path, str, int]]
 ) -> None:
     folder = tmp_path / "joined"

@@ -1,4 +1,4 @@
-"""The pictures of a composed sequence agree with its truth, and change nothing else of it."""
+"""The pictures of a composed sequence agree with its ground truth and change nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sources() -> Sources:
 
 @pytest.fixture
 def painter(sources: Sources) -> Painter:
-    """A bank in which every picture says what it is: people by label, scenery, clips by sentiment."""
+    """A bank in which every picture has a distinct value: people by label, scenery, clips by sentiment."""
     labels = np.repeat([NEGATIVE, POSITIVE, NON_SENTIMENT], 4)
     people = np.zeros((12, DIM), np.float32)
     people[np.arange(12), PEOPLE + labels] = 1.0
@@ -54,12 +54,12 @@ def painter(sources: Sources) -> Painter:
 
 
 def quiet(monkeypatch: pytest.MonkeyPatch, **values: float) -> None:
-    """Nothing by chance but what a test asks for."""
+    """Turn off random changes, except those that a test enables."""
     for name in ("SAID_UNSEEN", "SAID_SEEN", "OTHER_ACTIONS", "CONFUSED"):
         monkeypatch.setattr(painting, name, values.get(name, 0.0))
 
 
-def test_shots_are_painted_where_they_are(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shots_are_painted_at_their_times(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet(monkeypatch)
     draft = Draft.empty(12 * SNIPPET)
     draft.shots = [
@@ -84,7 +84,7 @@ def test_a_face_shows_the_expression_of_its_episode(
 
 
 @pytest.mark.parametrize("label", [NEGATIVE, POSITIVE])
-def test_only_an_episode_is_moved_towards_what_means_it(
+def test_only_episodes_are_moved_towards_their_sentiment(
     painter: Painter, label: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quiet(monkeypatch, SAID_UNSEEN=1.0)
@@ -100,7 +100,7 @@ def test_only_an_episode_is_moved_towards_what_means_it(
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_features_are_moved_until_the_classifier_says_so(painter: Painter, share: float) -> None:
+def test_features_are_moved_until_the_classifier_agrees(painter: Painter, share: float) -> None:
     base = np.abs(np.random.default_rng(0).normal(0, 0.1, (40, DIM))).astype(np.float32)
     moved = painter._meaning(np.random.default_rng(1), base, "laughing", share)
     logits = moved.mean(0) @ painter.reader.weight.numpy().T
@@ -125,7 +125,7 @@ def test_painting_changes_nothing_else_and_is_repeatable(
 
 
 def test_every_face_of_a_sequence_is_in_a_shot(sources: Sources) -> None:
-    """What is seen of a face is known to the painter, too: else pictures would show nobody where a face is."""
+    """The painter must know every visible face, or pictures would show nobody while a face is present."""
     drafts: list[Draft] = []
 
     def keep(item: Item, draft: Draft) -> Item:

@@ -1,4 +1,4 @@
-"""What judges the starter is right on cases that can be worked out by hand."""
+"""The evaluation of the starter on hand-computed cases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_item(name: str, segments: tuple[SegmentLabel, ...]) -> Item:
 
 
 def scores_of(spans: list[tuple[int, int, int, float]]) -> FrameScores:
-    """Scores that say the given class, at the given height, from snippet to snippet."""
+    """Scores of the given class and height for ranges of snippets."""
     scores = np.tile(np.array([0.02, 0.02, 0.98], np.float32), (TIME, 1))
     for first, stop, label, height in spans:
         scores[first:stop, label], scores[first:stop, 2] = height, 1 - height

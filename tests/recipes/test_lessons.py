@@ -1,4 +1,4 @@
-"""What the expression net learns from: lessons, cut-out faces, pictures without people, weights of a shipped net."""
+"""Training data of the expression network: lessons, cut-out faces, pictures without people, shipped weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_sentiment_follows_from_emotion_and_surprise_teaches_none() -> None:
     np.testing.assert_allclose(neutral.sentiment.sum(1), 1, rtol=1e-6)
 
 
-def test_a_blendshape_lesson_is_only_where_the_teacher_saw_a_face() -> None:
+def test_blendshape_lessons_need_a_face_found_by_the_teacher() -> None:
     shapes = np.full((3, 52), 0.5, np.float32)
     shapes[1] = np.nan
     lessons = make_lessons(IMAGES, smoothed(["sad"] * 3), shapes=shapes)
@@ -146,7 +146,7 @@ def test_another_net_is_not_restored_from_the_file(tmp_path: Path) -> None:
         load_folded(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3)), tmp_path / "net.onnx", [])
 
 
-def test_pictures_that_occur_elsewhere_are_noticed() -> None:
+def test_repeated_pictures_are_found() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, FACE_SIZE, FACE_SIZE), dtype=np.uint8)
     noisy = np.clip(images[:5] * 0.8 + rng.normal(0, 3, images[:5].shape), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The shipped starter is whole: graph, spec, calibration and extractors belong together."""
+"""The shipped starter is consistent: graph, spec, calibration and extractors belong together."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_confidence_rises_with_the_score(package: ModelPackage) -> None:
     assert (np.diff(sure) >= 0).all() and sure[0] < 0.3 < 0.6 < sure[-1]
 
 
-def test_nobody_seen_and_nothing_heard_conveys_nothing(localizer: Localizer) -> None:
+def test_absent_face_and_sound_give_no_segments(localizer: Localizer) -> None:
     scores = localizer.score(features(face=False, sound=False)).scores
     assert scores[:, 2].min() > 0.5 > scores[:, :2].max()
 
 
-def test_what_an_absent_stream_holds_changes_nothing(localizer: Localizer) -> None:
+def test_values_of_an_absent_stream_change_nothing(localizer: Localizer) -> None:
     silent = features(face=True, sound=False)
     assert silent.audio is not None
     silent.audio[:] = 7.0

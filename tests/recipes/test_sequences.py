@@ -1,4 +1,4 @@
-"""Composed sequences say the truth: what the features show at a time is what the segments say of it."""
+"""Composed sequences are consistent: the features at a time agree with the segments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sources() -> Sources:
 
 
 def inside_out(item: Item) -> list[tuple[int, int]]:
-    """(class by the truth, class by the face) of snippets whose whole length has one class and a face."""
+    """(true class, class of the face) of snippets that have one class throughout and a face."""
     step, pairs = item.snippet_seconds, []
     assert item.features.face is not None
     for t in range(len(item.features)):
@@ -53,7 +53,7 @@ def test_items_are_well_formed_and_repeatable(sources: Sources, kind: str) -> No
 
 
 def test_an_item_is_made_of_the_voices_of_its_fold(sources: Sources) -> None:
-    """Only then can an encoder that has not heard them embed all of it."""
+    """Only then can an encoder that was not trained on them encode the whole item."""
     mute = replace(
         sources, voices=replace(sources.voices, versions=[_silenced(v) for v in sources.voices.versions])
     )
@@ -85,7 +85,7 @@ def _silenced(mels: LogMels) -> LogMels:
     return LogMels(np.full_like(mels.frames, -0.6), mels.offsets)
 
 
-def test_joined_clips_show_what_the_truth_says(sources: Sources) -> None:
+def test_joined_clips_agree_with_the_ground_truth(sources: Sources) -> None:
     items = make_items(sources, {"joined": 12}, seed=3, spoil=False)
     pairs = [pair for item in items for pair in inside_out(item)]
     assert len(pairs) > 300
@@ -103,7 +103,7 @@ def test_neighbours_of_one_class_are_one_segment(sources: Sources) -> None:
         assert before.label != after.label or after.start - before.end >= 0.3
 
 
-def test_half_of_everyday_sequences_convey_nothing_and_are_heard(sources: Sources) -> None:
+def test_half_of_everyday_sequences_are_neutral_and_have_sound(sources: Sources) -> None:
     drafts = [everyday(np.random.default_rng(n), sources, 40.0) for n in range(60)]
     calm = [draft for draft in drafts if not draft.spans]
     assert 0.35 < len(calm) / len(drafts) < 0.75
@@ -120,7 +120,7 @@ def test_faces_of_everyday_episodes_show_them_and_others_are_neutral(sources: So
     assert np.mean(calm) > 0.95 and np.mean(felt) > 0.6
 
 
-def test_bursts_sound_only_where_something_is_felt(sources: Sources) -> None:
+def test_bursts_occur_only_in_segments_with_sentiment(sources: Sources) -> None:
     """Laughter and crying are the only sounds of the shelf that are in the top band here."""
     for seed in range(40):
         draft = everyday(np.random.default_rng(seed), sources, 40.0)

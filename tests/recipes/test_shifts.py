@@ -1,4 +1,4 @@
-"""A shifted sequence changes as a whole: what happens within it, and its truth, stay what they were."""
+"""A shifted sequence changes as a whole: changes over time and the ground truth stay the same."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_truth_and_presence_stay_and_the_seed_decides(items: list[Item]) -> None
     assert any(not np.array_equal(face(a), face(b)) for a, b in zip(first, other, strict=True))
 
 
-def test_a_stream_that_nobody_has_does_not_move(items: list[Item]) -> None:
+def test_an_absent_stream_is_not_shifted(items: list[Item]) -> None:
     deaf = [
         replace(item, features=replace(item.features, audio_present=np.zeros(TIME, bool)))
         for item in items[:5]

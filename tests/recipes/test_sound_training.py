@@ -1,4 +1,4 @@
-"""The audio encoder's second stage: who is held out, what a batch promises, a run that stops and goes on."""
+"""The audio encoder's second training stage: held-out people, batches, and resumption."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_owners_are_on_one_side_only_and_every_kind_is_on_both() -> None:
         assert {r.held_out for r in recordings if r.event == event} == {False, True}
 
 
-def test_what_a_recording_says() -> None:
+def test_labels_of_a_recording() -> None:
     says = {r.event: r.sentiment for r in _bank().recordings}
     assert says == {
         "speech": NEUTRAL,
@@ -119,7 +119,7 @@ def test_batches_are_repeatable_and_consistent(composer: SoundComposer, long: bo
     assert set(batch.sentiment) <= {-1, 0, 1, 2}
 
 
-def test_a_recording_that_pauses_is_heard_where_it_sounds() -> None:
+def test_a_pause_in_a_recording_is_skipped() -> None:
     bank = _bank()
     for first, last in zip(bank.mels.offsets[:-1], bank.mels.offsets[1:], strict=True):
         bank.mels.frames[first : last - 20] = np.float16(SILENT_VALUE)
@@ -131,7 +131,7 @@ def test_a_recording_that_pauses_is_heard_where_it_sounds() -> None:
         assert np.all(batch.weights.sum(axis=1) > 0)
 
 
-def test_training_never_draws_what_is_held_out() -> None:
+def test_training_never_draws_held_out_items() -> None:
     bank = _bank()
     held_out = {i for i, r in enumerate(bank.recordings) if r.held_out}
     marked = LogMels(bank.mels.frames.copy(), bank.mels.offsets)
@@ -155,7 +155,7 @@ def _loss(batch: SoundBatch, net: SoundNet) -> torch.Tensor:
     return net.loss(batch)
 
 
-def test_a_run_that_stops_goes_on_where_it_was(composer: SoundComposer, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(composer: SoundComposer, tmp_path: Path) -> None:
     def run(folder: Path, steps: int) -> AveragedRun[SoundNet]:
         start = tmp_path / "start.pt"
         if not start.exists():
@@ -177,7 +177,7 @@ def test_a_run_that_stops_goes_on_where_it_was(composer: SoundComposer, tmp_path
         open_run(tmp_path / "whole", SoundTraining(steps=4, seed=1), None)
 
 
-def test_a_little_training_tells_kinds_of_sound_apart(
+def test_a_short_training_separates_kinds_of_sound(
     composer: SoundComposer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Kinds differ by their bands alone here, so another vocal tract would make one kind of the other.
@@ -326,7 +326,7 @@ def test_a_data_folder_that_is_not_the_one_known_is_refused(tmp_path: Path) -> N
     check_indexes(data_folder("speech").parent)
 
 
-def test_the_teacher_hears_a_voice_and_silence() -> None:
+def test_the_teacher_recognizes_a_voice_and_silence() -> None:
     folder = data_folder("weights")
     recording = next(r for r in recordings_of(data_folder("sounds")) if r.source == "librispeech")
     heard = Teacher(folder).listen(decode(str(recording.path)))

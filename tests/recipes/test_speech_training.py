@@ -1,4 +1,4 @@
-"""Speech pretraining: who is kept out, what a batch promises, and a run that stops and goes on."""
+"""The audio encoder's first training stage: held-out people, batches, and resumption."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_corpus_has_every_sentiment_on_both_sides() -> None:
         assert speakers <= {u.speaker for u in utterances if u.corpus == corpus}
 
 
-def test_every_training_speaker_is_unheard_in_one_fold_and_no_other_speaker_is_in_any() -> None:
+def test_every_training_speaker_is_left_out_in_one_fold_and_folds_hold_no_others() -> None:
     pairs = [("nemo", f"N{i}") for i in range(5)] + [("javanese", f"actor0{i}") for i in range(1, 8)]
     folds = folds_of([*pairs, ("nemo", "KD0")])
     assert set(folds) == {pair for pair in pairs if not is_validation_speaker(*pair)}
@@ -84,7 +84,7 @@ def test_batches_are_repeatable_and_consistent(composer: SpeechComposer, long: b
     assert set(batch.sentiment) <= {-1, 0, 1, 2}
 
 
-def test_snippet_targets_say_what_the_utterance_says(composer: SpeechComposer) -> None:
+def test_snippet_targets_agree_with_the_utterance(composer: SpeechComposer) -> None:
     batch = composer.batch(np.random.default_rng(4), long=True)
     targets = batch.targets.reshape(-1, 4)
     for weights, sentiment in zip(batch.weights, batch.sentiment, strict=True):
@@ -108,7 +108,7 @@ def _loss(batch: SpeechBatch, net: SpeechNet) -> torch.Tensor:
     return net.loss(batch)
 
 
-def test_a_run_that_stops_goes_on_as_if_it_had_not(composer: SpeechComposer, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(composer: SpeechComposer, tmp_path: Path) -> None:
     training = SpeechTraining(steps=20, seed=1)
     batches: list[SpeechBatch] = [composer.batch(np.random.default_rng(i), long=False) for i in range(3)]
     whole = open_run(tmp_path / "whole", training)

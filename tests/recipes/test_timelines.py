@@ -1,4 +1,4 @@
-"""Timelines follow the statistics they were read from, and points fall where annotators put them."""
+"""Timelines follow the given statistics, and points are distributed as those of annotators."""
 
 from __future__ import annotations
 

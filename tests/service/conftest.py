@@ -33,7 +33,7 @@ def own_service(tmp_path: Path) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="package")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`short.mp4` takes a moment to localize, `long.mp4` some seconds at least."""
+    """`short.mp4` is localized at once, `long.mp4` takes at least some seconds."""
     folder = tmp_path_factory.mktemp("clips")
     make_clip(folder / "short.mp4", seconds=2.0, audio="aac", beeps=((0.5, 1.0),))
     make_clip(folder / "long.mp4", seconds=720.0, fps=5.0, size=(64, 48), audio="aac")

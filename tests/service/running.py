@@ -1,4 +1,4 @@
-"""A `sentiloc serve` process and everything that a test may want to do to it."""
+"""A `sentiloc serve` process, with methods to use, break and stop it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ QUICK: dict[str, Any] = {
     "shutdown_grace_seconds": 0.2,
     "upload_idle_seconds": 2,
     "max_upload_bytes": 100 << 20,
-    # The same few clips are sent again and again, to be worked on each time.
+    # The same few clips are sent repeatedly and must be processed each time.
     "feature_cache_bytes": 0,
     "outbound_allow": '["127.0.0.0/8"]',
 }
 
 
 class RunningService:
-    """Starts, asks, breaks and stops one service in `folder`."""
+    """Starts, uses, breaks and stops one service in `folder`."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class RunningService:
             )
 
     def start(self) -> float:
-        """Start and wait until it is ready; returns the seconds that took."""
+        """Start and wait until the service is ready; returns the seconds."""
         started = time.monotonic()
         self.launch()
         wait_for(lambda: "Sentiloc is ready" in self.output, START_SECONDS)
@@ -86,7 +86,7 @@ class RunningService:
         self.client.close()
 
     def left_over(self) -> list[int]:
-        """Processes of this service that still run: all that were started have a session of their own."""
+        """Processes of this service that still run. They are found by their session, which is the service's own."""
         return [pid for pid in _processes() if _session(pid) in self._sessions]
 
     def process(self, part: str) -> int:

@@ -1,4 +1,4 @@
-"""API and worker as two programs over a Redis that somebody else runs."""
+"""API and worker as two programs with an external Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backup and restore as docs/operations.md describes them, while the service works."""
+"""Backup and restore as in docs/operations.md, while the service works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.services import ROOT
 
 
 def commands() -> list[str]:
-    """The commands of the section, for the folder of `sentiloc serve`."""
+    """The commands of that section, for the folder of `sentiloc serve`."""
     section = (ROOT / "docs" / "operations.md").read_text().partition("## Backup and restore")[2]
     block = re.search(r"```\n(mkdir .*?)```", section, re.S)
     assert block is not None

@@ -1,4 +1,4 @@
-"""A batch through the whole service, by the Python client: URLs and objects of a store, to one archive."""
+"""A batch through the whole service with the Python client: from URLs and stored objects to one archive."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check_batch(client: Client, web: str) -> None:
 
 
 def test_many_urls_come_to_their_end(tmp_path: Path) -> None:
-    """`python -m tests.proofs.batch` does the same with a thousand, and looks at the memory."""
+    """`python -m tests.proofs.batch` does the same with a thousand, and measures the memory."""
     service = RunningService(tmp_path, feature_cache_bytes=64 << 20)
     service.start()
     try:

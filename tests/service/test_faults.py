@@ -1,4 +1,4 @@
-"""What breaks is mended: workers, Redis and the API are killed while jobs run, and no job is lost."""
+"""Recovery from faults: workers, Redis and the API are killed while jobs run, and no job is lost."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_stopped_worker_is_replaced_and_its_job_retried(tmp_path: Path, clips:
         stopped_at = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         if part == "parent":
-            # The child goes on with its job, and ends it or not; the parent's next job shows the fault.
+            # The child may or may not finish its job; the parent's next job shows the fault.
             job_id = service.submit(clips / "short.mp4")
         job = service.wait_ended(job_id)
         assert (job["state"], service.finals(job_id)) == ("succeeded", ["succeeded"])

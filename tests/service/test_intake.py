@@ -1,4 +1,4 @@
-"""Videos that come by URL and in pieces, done by a real worker; the API is killed in between."""
+"""Videos by URL and in chunks, processed by a real worker; the API is killed in between."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_readiness_names_the_device(service: RunningService) -> None:
 
 
 def bad_files(folder: Path, clips: Path) -> dict[str, tuple[Path, set[str]]]:
-    """Files that are no video, with the states that they may end in."""
+    """Files that are not videos, with their allowed final states."""
     whole = (clips / "short.mp4").read_bytes()
     contents = {
         "text.mp4": b"This is not a video.\n" * 100,

@@ -1,4 +1,4 @@
-"""What a client asks of a job, done by a real worker."""
+"""Options of a job, applied by a real worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job has found before it has ended: told as events, answered as a result, replaced at the end."""
+"""Provisional results of a running job: sent as events, readable as a result, replaced at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.shared_files import data_folder
 
 
 def partial(service: RunningService, job_id: str) -> dict[str, Any] | None:
-    """The provisional result; None before there is one."""
+    """The provisional result; None if there is none yet."""
     response = service.client.get(f"/v1/jobs/{job_id}/result", params={"partial": "true"})
     if response.status_code == 409:
         assert response.json()["code"] == "result_not_ready"
@@ -27,7 +27,7 @@ def partial(service: RunningService, job_id: str) -> dict[str, Any] | None:
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three minutes in which the starter finds something: one real clip, again and again."""
+    """Three minutes with segments: one real clip, repeated."""
     clip = data_folder("clips") / "V-Express__vasa-1_11.mp4"
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
     repeat_video(clip, path, seconds=180.0)
@@ -58,7 +58,7 @@ def test_segments_are_told_while_the_job_runs(service: RunningService, talk: Pat
     assert last is not None
     assert (last["provisional"], last["scored_until"]) == (False, None)
     assert last == service.client.get(f"/v1/jobs/{job_id}/result").json()
-    # The last look comes before the end of the video, and finds about what the whole finds.
+    # The last provisional result is from shortly before the end, so it is similar to the final one.
     assert len(seen) >= len(last["segments"]) // 2
     assert list((service.data / "results").glob("*.partial.json")) == []
     vtt = service.client.get(f"/v1/jobs/{job_id}/result", params={"partial": "true", "format": "vtt"})

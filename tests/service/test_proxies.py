@@ -1,4 +1,4 @@
-"""Behind nginx and Caddy, with TLS and under a path, everything that leads somewhere leads there."""
+"""Behind nginx and Caddy, with TLS and under a path, all links and redirects work."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def http(shown: Proxy) -> Iterator[httpx.Client]:
 
 
 def origin(http: httpx.Client, path: str) -> str:
-    """A path that the service named, as an address."""
+    """The address of a path that the service returned."""
     assert path.startswith(f"{PREFIX}/"), path
     return str(http.base_url.join(path))
 

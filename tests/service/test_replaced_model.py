@@ -1,4 +1,4 @@
-"""A model package that is replaced under load: every result names the version whose scores it holds."""
+"""A model package that is replaced under load: every result names the version that computed its scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The primary of a replicated Redis is lost: no accepted job is lost, and the service comes back by itself."""
+"""The primary of a replicated Redis is lost: no accepted job is lost, and the service recovers by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sentiloc serve` as a program: it starts, says so, refuses a second one, and leaves nothing behind."""
+"""`sentiloc serve` as a program: it starts, reports it, refuses a second instance, and leaves no process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def serve_again(*flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_says_where_it_is_and_how_to_upload(service: RunningService) -> None:
+def test_the_start_prints_the_address_and_the_upload_command(service: RunningService) -> None:
     assert f"curl -F video=@VIDEO.mp4 {service.url}/v1/localize" in service.output
     assert f"{service.url}/docs" in service.output
 
@@ -76,7 +76,7 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
 
 
 def test_a_model_without_its_weights_is_refused_until_they_are_there(tmp_path: Path, clips: Path) -> None:
-    """The worker lacks the weights of one package: its jobs get an answer at once, and others are done."""
+    """The worker lacks the weights of one package: jobs for it are refused at once, other jobs are done."""
     service = RunningService(tmp_path, cache_dir=tmp_path / "cache")
     service.start()
     try:

@@ -150,7 +150,7 @@ def test_dither_is_silence_at_any_level() -> None:
     np.testing.assert_array_equal(features, serving_log_mel(dither, 10))
 
 
-def test_streaming_gives_what_normalizing_a_whole_recording_gives() -> None:
+def test_streaming_equals_the_whole_recording() -> None:
     wave = _speech_like(9)[: 8 * SNIPPET_SAMPLES + 777] * np.float32(0.05)
     features, present = _levelled(wave, 9)
     whole, whole_present = normalize_level(serving_log_mel(wave))
@@ -158,7 +158,7 @@ def test_streaming_gives_what_normalizing_a_whole_recording_gives() -> None:
     np.testing.assert_array_equal(present, whole_present)
 
 
-def test_without_a_level_nothing_is_changed() -> None:
+def test_without_a_level_the_sound_is_unchanged() -> None:
     wave = _speech_like(4) * np.float32(0.02)
     features, _ = _extract(wave, [], 4)
     np.testing.assert_array_equal(features, serving_log_mel(wave, 4))

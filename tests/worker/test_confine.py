@@ -1,4 +1,4 @@
-"""The confined child cannot open files, reach a network, start processes or keep root."""
+"""The sandboxed child cannot open files, reach a network, start processes or keep root."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ ORDINARY = ["setpriv", "--reuid", "10001", "--regid", "10001", "--clear-groups",
 
 
 def probe(tmp_path: Path, before: list[str]) -> dict[str, Any]:
-    """What a confined process could do; it is started by the command `before`."""
+    """What a sandboxed process can do; it is started with the command `before`."""
     sealed = _shared_file(4096)
     run = subprocess.run(
         [*before, sys.executable, "-c", PROBE, str(tmp_path / "probe"), str(sealed.fileno())],
@@ -127,7 +127,7 @@ def probe(tmp_path: Path, before: list[str]) -> dict[str, Any]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="confinement is Linux's")
 @pytest.mark.parametrize("before", [[], ORDINARY], ids=["as this user", "as an ordinary user"])
-def test_a_confined_process_can_do_nothing_but_compute(tmp_path: Path, before: list[str]) -> None:
+def test_a_sandboxed_process_can_only_compute(tmp_path: Path, before: list[str]) -> None:
     if before and (os.geteuid() != 0 or not ordinary_user_can_run()):
         pytest.skip("needs root, setpriv and an interpreter that others may run")
     tmp_path.chmod(0o777)
@@ -142,7 +142,7 @@ def test_a_confined_process_can_do_nothing_but_compute(tmp_path: Path, before: l
 
 
 def ordinary_user_can_run() -> bool:
-    """Whether another user may run this interpreter: one in root's home cannot be entered."""
+    """Whether another user may run this interpreter: a folder in root's home is not accessible."""
     command = [*ORDINARY, sys.executable, "-c", "import sentiloc.worker.decoder.confine"]
     if shutil.which("setpriv") is None:
         return False

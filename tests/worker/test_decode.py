@@ -1,4 +1,4 @@
-"""One conformance suite over containers, codecs and time lines: what is on screen at 16t/25 + k/25?"""
+"""One conformance suite over containers, codecs and time lines: the frame on screen at 16t/25 + k/25."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIMITS = DecodeLimits(threads=1)
 
 @dataclass
 class Decoded:
-    """All that one decode yielded."""
+    """Everything that one decode yielded."""
 
     info: VideoInfo
     snippets: list[SnippetFrames]
@@ -40,7 +40,7 @@ class Decoded:
 
     @property
     def times(self) -> list[float]:
-        """The time that each grid frame shows."""
+        """The encoded time of each grid frame."""
         return [read_time(image) for snippet in self.snippets for image in snippet.faces]
 
 
@@ -143,7 +143,7 @@ def test_time_counts_from_the_containers_start(tmp_path: Path, suffix: str) -> N
     assert decoded.end.duration == pytest.approx(1.5, abs=0.041)
 
 
-def test_the_last_frame_lasts_as_long_as_it_says(tmp_path: Path) -> None:
+def test_the_last_frame_has_its_own_duration(tmp_path: Path) -> None:
     make_clip(tmp_path / "clip.mp4", times=[0.0, 0.04], last_frame_seconds=1.0)
     decoded = decode_all(tmp_path / "clip.mp4")
     assert decoded.end.duration == pytest.approx(1.04, abs=0.002)
@@ -229,7 +229,7 @@ class TestSound:
         assert beep_edges(decoded.sound)[: len(expected)] == pytest.approx(expected, abs=0.02)
 
     @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
-    def test_what_precedes_the_first_picture_is_heard(self, tmp_path: Path, suffix: str) -> None:
+    def test_sound_before_the_first_picture_is_kept(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"clip{suffix}"
         beeps = ((-0.5, -0.2), (0.5, 0.7))
         clip = make_clip(path, seconds=2, start=1.0, audio="aac", audio_spans=((-1.0, 2.0),), beeps=beeps)
@@ -261,7 +261,7 @@ class TestSound:
 
 
 def _spoil_packets(path: Path, kind: str) -> bytes:
-    """The file with noise in the place of every packet of a kind."""
+    """The file with every packet of a kind replaced by noise."""
     import av
 
     data = bytearray(path.read_bytes())

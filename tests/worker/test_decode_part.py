@@ -1,4 +1,4 @@
-"""A part of a video is decoded as it is in the whole, and little else of the video is."""
+"""A part of a video is decoded as in the whole video, and little more than the part is decoded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FAR_KEYFRAMES = ("one_keyframe.mp4", "vp9.webm")
 
 
 class Decoded:
-    """All that one decode yielded: snippets by index, the sound from sample `begins` on."""
+    """Everything that one decode yielded: snippets by index, the sound from sample `begins` on."""
 
     def __init__(self, path: Path, request: DecodeRequest) -> None:
         events = list(decode(path, request, LIMITS))
@@ -76,7 +76,7 @@ def test_a_part_is_as_in_the_whole(tmp_path: Path, name: str) -> None:
     assert (part.begins, len(part.sound)) == (9 * SNIPPET, 2 * SNIPPET)
     expected = whole.sound[part.begins : 11 * SNIPPET]
     assert np.abs(expected).max() > 0.3
-    # Resampling begins at another phase: at most half a sample off.
+    # Resampling begins at another phase, so it may be half a sample off.
     assert np.sqrt(np.mean((part.sound - expected) ** 2)) < 0.1
     levels = [np.abs(one).reshape(-1, 640).max(axis=1) > 0.15 for one in (part.sound, expected)]
     assert np.mean(levels[0] == levels[1]) > 0.95

@@ -1,4 +1,4 @@
-"""The decoder child meets its limits, its parent's end and its consumer's pace."""
+"""The decoder child: its limits, the end of its parent, and a slow consumer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestLimits:
-    """The child's limits hold, and running into one is a typed error of the parent."""
+    """The child's limits hold, and reaching one is a typed error in the parent."""
 
     def test_memory(self, clip: Path) -> None:
         assert failure(clip, DecodeLimits(threads=1, memory_bytes=150 * 1024**2)) == ErrorCode.RESOURCE_LIMIT
@@ -89,7 +89,7 @@ def error_of(events: Iterator[Any]) -> ErrorCode:
 
 
 class TestEnds:
-    """However a decode ends, its child ends with it."""
+    """The child ends with the decode in every case."""
 
     @pytest.mark.parametrize(
         ("name", "code"), [("SIGKILL", ErrorCode.RESOURCE_LIMIT), ("SIGSEGV", ErrorCode.CORRUPT_MEDIA)]
@@ -110,7 +110,7 @@ class TestEnds:
         assert child_pids() == []
         assert time.monotonic() - start < 0.5
 
-    def test_what_on_wait_raises_goes_through(self, clip: Path) -> None:
+    def test_exceptions_of_on_wait_are_raised(self, clip: Path) -> None:
         wanted = threading.Event()
 
         def cancel() -> None:

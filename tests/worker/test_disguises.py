@@ -1,4 +1,4 @@
-"""Playlists and pointers in disguise (`tests.proofs.disguises`): not opened, nothing else read, nobody called."""
+"""Disguised playlists and references (`tests.proofs.disguises`): no other file is read and no address called."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Decoded:
-    """All that one decode hands over."""
+    """Everything that one decode yielded."""
 
     def __init__(self, path: Path, request: DecodeRequest) -> None:
         events = list(decode(path, request, LIMITS))
@@ -80,7 +80,7 @@ def test_times_and_sound_are_those_of_a_full_decode(folder: Path, name: str) -> 
     assert np.array_equal(np.concatenate(draft.sound), np.concatenate(full.sound))
 
 
-def test_a_warning_says_what_was_decoded(folder: Path) -> None:
+def test_a_warning_states_the_decoded_part(folder: Path) -> None:
     first, *others = Decoded(folder / "h264.mp4", DRAFT).end.warnings
     assert first.code == "draft"
     assert "at most" not in first.detail
@@ -101,7 +101,7 @@ def test_a_part_of_a_video_is_a_draft_too(folder: Path) -> None:
 
 
 def test_a_draft_never_stands_in_for_a_full_result(folder: Path, tmp_path: Path) -> None:
-    """The cache of features keeps the two apart."""
+    """The cache of features distinguishes the two."""
     pipeline = load_pipeline("fsenet-starter", RuntimeConfig(threads=1, cache=CacheConfig(folder=tmp_path)))
     codes = []
     for is_draft in (True, False, True, False):

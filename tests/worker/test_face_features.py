@@ -1,4 +1,4 @@
-"""The face stream with the shipped packages: real detector, real expression net, drawn and real frames."""
+"""The face stream with the shipped packages: real detector, real expression network, drawn and real frames."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_small_face_is_found_by_a_close_look_and_followed(extractor: FaceExtra
 
 
 class CountingDetector:
-    """The shipped detector, with lists of the searches and of the close looks that it was asked for."""
+    """The shipped detector, which records its searches and close looks."""
 
     def __init__(self, inner: StarterDetector) -> None:
         self.name, self.threshold, self.digest = inner.name, inner.threshold, inner.digest
@@ -163,9 +163,7 @@ class CountingDetector:
         return self._inner.detect_close(image, near)
 
 
-def test_close_looks_are_rare_and_small_where_they_can_be(
-    detector: StarterDetector, extractor: FaceExtractor
-) -> None:
+def test_close_looks_are_rare_and_small(detector: StarterDetector, extractor: FaceExtractor) -> None:
     counting = CountingDetector(detector)
     counted = FaceExtractor(counting, extractor._encoder)
     empty = np.full((720, 1280, 3), 90, np.uint8)
@@ -179,7 +177,7 @@ def test_close_looks_are_rare_and_small_where_they_can_be(
     assert counting.close == ["whole", *["near"] * 11]
 
 
-def test_a_track_goes_on_in_the_next_call(detector: StarterDetector, extractor: FaceExtractor) -> None:
+def test_a_track_continues_in_the_next_call(detector: StarterDetector, extractor: FaceExtractor) -> None:
     counting = CountingDetector(detector)
     counted = FaceExtractor(counting, extractor._encoder)
     empty = np.full((720, 1280, 3), 90, np.uint8)
@@ -210,7 +208,7 @@ def test_faces_are_counted(extractor: FaceExtractor) -> None:
 
 
 def large_head(frame: Image, beside: Image | None = None) -> Image:
-    """A talking head whose face fills half of the height of 640x360, and perhaps a smaller one at its side."""
+    """A talking head whose face fills half of the height of 640x360, and optionally a smaller one beside it."""
     picture = np.full((360, 640, 3), 120, np.uint8)
     picture[:, :360] = cv2.resize(frame, (360, 360), interpolation=cv2.INTER_AREA)
     if beside is not None:
@@ -247,11 +245,9 @@ def test_small_faces_beside_a_very_large_one_are_counted_now_and_then(
     assert found.count.tolist() == [2] * 6
 
 
-def test_what_only_seems_a_very_large_face_hides_no_small_one(
-    detector: StarterDetector, extractor: FaceExtractor
-) -> None:
+def test_a_false_large_face_hides_no_small_one(detector: StarterDetector, extractor: FaceExtractor) -> None:
     class Mistaken(CountingDetector):
-        """Takes the grey half of a picture for a face that makes all others unimportant."""
+        """A detector that returns the grey half of a picture as a dominant face."""
 
         def detect_main(self, image: Image) -> tuple[NDArray[np.float32], bool]:
             self.searches.append("main")
@@ -290,7 +286,7 @@ def test_a_real_talking_head_is_seen_in_every_snippet(extractor: FaceExtractor) 
     assert ((width > 0.1) & (height > 0.1)).all()
 
 
-def test_batches_give_what_one_call_gives(extractor: FaceExtractor) -> None:
+def test_batches_equal_one_call(extractor: FaceExtractor) -> None:
     frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=40)[:6]
     snippets = [frames[0:2], frames[2:4], frames[4:6]]
     whole = extractor.extract(snippets)
@@ -308,7 +304,10 @@ def test_a_snippet_is_the_mean_of_its_frames(extractor: FaceExtractor) -> None:
 
 
 def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
-    """A slice of experiments/face_detector.py: it states the figures; false boxes are bounded a little above them."""
+    """A slice of experiments/face_detector.py: which has the measured figures.
+
+    The limit on false boxes is slightly above them.
+    """
     from experiments.face_detector import Reference, Tally, measure_clip
 
     reference = Reference(data_folder("weights") / YUNET)
@@ -339,7 +338,7 @@ def test_yunet_of_fixed_size_finds_the_same_face() -> None:
     assert box_iou(fixed[:1, 1:], free[:1, 1:])[0, 0] > 0.8
 
 
-def test_yunet_is_used_where_it_is_there(tmp_path: Path) -> None:
+def test_yunet_is_used_if_installed(tmp_path: Path) -> None:
     assert load_detector(DETECTOR, yunet=tmp_path / "missing.onnx").name == "sentiloc-face"
     assert load_detector(DETECTOR, yunet=data_folder("weights") / YUNET).name == "yunet"
 

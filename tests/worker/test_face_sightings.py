@@ -1,4 +1,4 @@
-"""How many faces are seen and which one is read: from the extraction to the curve, the cache and a part of a video."""
+"""The number of faces and the chosen face: from extraction to the curve, the cache and a part of a video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEN = FaceSightings(
 
 
 def with_faces(result: Result) -> Result:
-    """A result whose curve says how many faces there are."""
+    """A result whose curve has the number of faces."""
     from dataclasses import replace
 
     count = len(result.curve.saliency)
@@ -27,7 +27,7 @@ def with_faces(result: Result) -> Result:
     return replace(result, curve=replace(result.curve, faces=faces, face_boxes=boxes))
 
 
-def test_a_curve_says_how_many_faces_and_which_one_was_read() -> None:
+def test_a_curve_has_the_number_of_faces_and_the_chosen_one() -> None:
     assert SEEN.as_curve() == {
         "faces": (0, 2, 1),
         "face_boxes": ((), (0.1, 0.2, 0.346, 0.5), (0.0, 0.0, 1.0, 1.0)),

@@ -1,4 +1,4 @@
-"""A video seen before gives the same result without being decoded; nothing else ever comes from the cache."""
+"""A repeated video gives the same result without decoding; the cache never returns features of another one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _same(found: Extraction | None, stored: Extraction) -> bool:
     return ours.visual is None and all(np.array_equal(getattr(ours, n), getattr(theirs, n)) for n in names)
 
 
-def test_gives_back_what_was_stored_to_the_bit(tmp_path: Path) -> None:
+def test_stored_features_are_returned_unchanged(tmp_path: Path) -> None:
     cache, stored = FeatureCache(tmp_path, ANY_SIZE, ANY_AGE), _extraction()
     assert cache.load(KEY) is None
     cache.store(KEY, stored)
@@ -100,7 +100,7 @@ def test_an_entry_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
     assert not _entries(tmp_path)
 
 
-def test_what_is_unused_for_too_long_goes_and_so_does_what_killed_processes_left(tmp_path: Path) -> None:
+def test_unused_features_and_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, ANY_SIZE, 60)
     cache.store(KEY, _extraction())
     cache.store(OTHER, _extraction())
@@ -164,7 +164,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> SentimentPipeline:
     return load_sentiment_pipeline(load_package("fsenet-starter"), RuntimeConfig(threads=1, cache=cache))
 
 
-def test_the_second_time_nothing_is_decoded_and_the_result_is_the_same(
+def test_a_repeated_video_is_not_decoded_and_gives_the_same_result(
     pipeline: SentimentPipeline, tmp_path: Path
 ) -> None:
     make_clip(tmp_path / "clip.mp4", seconds=3.0, audio="aac", beeps=((0.5, 1.5),))

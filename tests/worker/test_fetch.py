@@ -68,7 +68,7 @@ def test_a_body_without_a_length_ends_with_the_connection(tmp_path: Path) -> Non
     assert fetch(tmp_path, ok(b"Connection: close")) == len(VIDEO)
 
 
-def test_what_is_too_large_is_not_kept(tmp_path: Path) -> None:
+def test_too_large_features_are_not_cached(tmp_path: Path) -> None:
     assert failure(tmp_path, ok(b"Content-Length: 3000000000")) is ErrorCode.UPLOAD_TOO_LARGE
     endless = ok(b"Connection: close", body=bytes(3_000_000))
     assert failure(tmp_path, endless) is ErrorCode.UPLOAD_TOO_LARGE
@@ -92,7 +92,7 @@ def test_an_empty_body_and_garbage_are_typed(tmp_path: Path) -> None:
     assert failure(tmp_path, b"") is ErrorCode.URL_UNREACHABLE
 
 
-def test_loopback_is_not_asked_unless_it_is_allowed(tmp_path: Path) -> None:
+def test_loopback_is_called_only_if_allowed(tmp_path: Path) -> None:
     assert failure(tmp_path, ok(), outbound_allow=[]) is ErrorCode.URL_FORBIDDEN
 
 

@@ -71,7 +71,7 @@ def command(tmp_path: Path) -> Iterator[Any]:
         program.communicate()
 
 
-def test_decoders_of_a_fork_hold_nothing_of_the_command(command: Any, tmp_path: Path) -> None:
+def test_forked_decoders_hold_no_data_of_the_parent(command: Any, tmp_path: Path) -> None:
     _, said = command("alone")
     own, forker = said["words"]
     assert own == forker

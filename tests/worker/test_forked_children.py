@@ -84,7 +84,7 @@ def test_two_decodes_at_a_time(clip: Path) -> None:
 
 
 def test_the_child_holds_its_own_files_alone(clip: Path) -> None:
-    # The other one's pipes and the socket of requests are what a fork would inherit.
+    # A fork would inherit the other child's pipes and the request socket.
     one, other = decode(clip, HEAVY, LIMITS), decode(clip, HEAVY, LIMITS)
     next(one)
     next(other)

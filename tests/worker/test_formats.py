@@ -1,4 +1,4 @@
-"""Formats that editors have are decoded; what is not taken is named; protected files fail as such."""
+"""Formats of editors are decoded, unsupported ones are named, and protected files are reported as such."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_editors_formats_show_the_right_frames(tmp_path: Path, name: str) -> Non
         (bytes(range(128, 256)), ErrorCode.UNSUPPORTED_FORMAT, "Accepted are MP4"),
     ],
 )
-def test_what_is_refused_is_named(tmp_path: Path, head: bytes, code: ErrorCode, word: str) -> None:
+def test_refused_formats_are_named(tmp_path: Path, head: bytes, code: ErrorCode, word: str) -> None:
     (tmp_path / "file.mp4").write_bytes(head)
     with pytest.raises(SentilocError, match=word) as caught:
         list(decode(tmp_path / "file.mp4", REQUEST, LIMITS))
@@ -160,7 +160,7 @@ def test_encrypted_matroska_and_asf_and_scrambled_streams(tmp_path: Path) -> Non
     assert failure(tmp_path / "clip.ts") is ErrorCode.ENCRYPTED
 
 
-def test_heads_are_told_apart() -> None:
+def test_detected_heads_are_distinguished() -> None:
     assert sniff_container(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 8, b"acTL")) == "apng"
     assert sniff_container(bytes(3000) + bytes.fromhex("060e2b34020501010d010201")) == "mxf"
     assert sniff_container(b"\x00\x00\x01\xb3\x14\x00\xf0") == "mpegvideo"

@@ -1,4 +1,4 @@
-"""A short run of `tests.proofs.fuzz_media`: damaged videos end as a success or a typed error, and leave nothing."""
+"""A short run of `tests.proofs.fuzz_media`: damaged videos end as a success or a typed error and leave no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that want to break in or to be too much: each a typed error, soon, and nothing else is opened."""
+"""Malicious or excessive files: each gives a typed error soon, and no other file is opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _clean = pytest.fixture(autouse=True)(leaves_nothing_behind)
 
 
 class TestNotAVideo:
-    """What is not a video is called by its name."""
+    """Other files than videos are named in the error."""
 
     def test_missing(self, tmp_path: Path) -> None:
         assert failure(tmp_path / "none.mp4") == ErrorCode.SOURCE_MISSING
@@ -60,7 +60,7 @@ class TestNotAVideo:
 
 
 class TestTruncated:
-    """A file that breaks off gives what is there, or says that it is damaged."""
+    """A truncated file gives its readable part, or an error that it is damaged."""
 
     def test_without_its_index(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "clip.mp4", seconds=2)
@@ -108,7 +108,7 @@ PLAYLISTS = {
 
 
 class TestPlaylists:
-    """A text that names other files opens none of them, whatever it is called and whatever it begins with."""
+    """A text that refers to other files opens none of them, whatever its name and its first bytes are."""
 
     @pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".ffconcat", ".sdp", ".mpd"])
     @pytest.mark.parametrize("name", PLAYLISTS)
@@ -167,13 +167,13 @@ class TestPlaylists:
 
 
 class TestBombs:
-    """Too much is refused within 2 s, by the header or, if that lies, by what comes."""
+    """Excessive files are refused within 2 s, by the header or, if that is wrong, by the content."""
 
     def test_huge_frames(self, tmp_path: Path) -> None:
         (tmp_path / "bomb.mp4").write_bytes(lzma.decompress(BOMB.read_bytes()))
         assert refused_within(2, tmp_path / "bomb.mp4") == ErrorCode.LIMIT_EXCEEDED
 
-    def test_huge_frames_in_a_header_that_says_small(self, tmp_path: Path) -> None:
+    def test_huge_frames_behind_a_small_header(self, tmp_path: Path) -> None:
         data = bytearray(lzma.decompress(BOMB.read_bytes()))
         at = data.index(b"avc1", data.index(b"stsd")) + 28
         assert struct.unpack_from(">2H", data, at) == (16384, 8192)
@@ -207,7 +207,7 @@ class TestBombs:
         make_clip(tmp_path / name, times=[0.0, 36_000.0], size=(64, 48))
         assert refused_within(2, tmp_path / name) == ErrorCode.LIMIT_EXCEEDED
 
-    def test_a_clock_that_jumps_beyond_what_is_declared(self, tmp_path: Path) -> None:
+    def test_a_clock_that_jumps_beyond_the_declared_end(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "clip.ts", times=[0.0, 36_000.0], size=(64, 48))
         make_clip(tmp_path / "clip.mkv", times=[0.0, 1.0, 20_000.0], size=(64, 48))
         data = (tmp_path / "clip.mkv").read_bytes()

@@ -1,4 +1,4 @@
-"""fsenet-i3d: without I3D's weights a clear error says what to run; with them the picture is evidence, too."""
+"""fsenet-i3d: without I3D's weights a clear error names the command; with them pictures count as evidence."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def features(**present: bool) -> SnippetFeatures:
     )
 
 
-def test_the_package_is_small_and_names_what_it_was_trained_with(package: ModelPackage) -> None:
+def test_the_package_is_small_and_names_its_training(package: ModelPackage) -> None:
     assert package.spec.visual is not None and package.spec.visual.extractor == KINETICS_I3D
     assert package.spec.face is not None
     assert package.spec.face.encoder == extractor_id(shipped_models_dir() / "expression")
@@ -66,7 +66,7 @@ def test_each_stream_counts_and_an_absent_one_may_hold_anything(localizer: Local
     assert np.allclose(localizer.score(spoilt).scores, without, atol=1e-5)
 
 
-def test_nothing_present_conveys_nothing(localizer: Localizer) -> None:
+def test_absent_streams_give_no_segments(localizer: Localizer) -> None:
     scores = localizer.score(features(visual=False, audio=False, face=False)).scores
     assert scores[:, 2].min() > 0.5 > scores[:, :2].max()
 

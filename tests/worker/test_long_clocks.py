@@ -1,4 +1,4 @@
-"""Where events of a variable-rate video end up and whether sound drifts: one minute of `tests.proofs.two_hours`."""
+"""The position of events of a variable-rate video and the drift of sound: one minute of `tests.proofs.two_hours`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decoder that was taken over says what it likes: the parent believes nothing beyond its bounds."""
+"""A compromised decoder may send anything: the parent accepts nothing outside its bounds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(clip: Path, monkeypatch: pytest.MonkeyPatch, *messages: bytes) -> SentilocError | None:
-    """What becomes of a decode whose child says these messages and ends."""
+    """The outcome of a decode whose child sends these messages and ends."""
 
     def start(task: dict[str, Any], fds: dict[str, int]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-S", "-c", _SPEAK, str(task["out_fd"]), b"".join(messages).hex()]

@@ -1,4 +1,4 @@
-"""Sessions run where they were asked to run, with as many threads as there are processors, or not at all."""
+"""Sessions run on the requested device with the right number of threads, or fail."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def test_runs_on_the_processor_by_default(network: Path) -> None:
 
 
 @pytest.mark.parametrize(("device", "provider"), ABSENT)
-def test_a_device_that_is_not_there_is_an_error_that_says_what_to_do(
-    network: Path, device: Device, provider: str
-) -> None:
+def test_a_missing_device_is_an_error_with_instructions(network: Path, device: Device, provider: str) -> None:
     if provider in ort.get_available_providers():
         pytest.skip(f"this ONNX Runtime has {provider}")
     with pytest.raises(SentilocError) as caught:
@@ -83,7 +81,7 @@ def test_a_missing_or_broken_file_is_an_unavailable_model(tmp_path: Path, conten
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_as_asked_for(network: Path, threads: int) -> None:
+def test_sessions_use_the_requested_threads(network: Path, threads: int) -> None:
     options = create_session(network, "cpu", threads).get_session_options()
     assert options.intra_op_num_threads == threads
 

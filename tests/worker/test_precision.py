@@ -1,4 +1,4 @@
-"""What a precision changes is measured through the real pipeline, on videos that the 8-bit network never saw."""
+"""The effect of a precision, measured in the real pipeline on videos that were not used for calibration."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def both() -> tuple[SentimentPipeline, Extractor]:
 
 
 def in_int8(extractor: Extractor, work: Path) -> Extractor:
-    """The same with the 8-bit graph, which the plain processor runs as well, if slowly."""
+    """The same with the 8-bit graph, which also runs on a plain processor, but slowly."""
     session = create_session(work / "cache" / "i3d-rgb-int8.onnx")
     return replace(extractor, visual=VisualExtractor(session))
 
@@ -99,7 +99,7 @@ def test_videos_that_set_the_ranges_are_no_judges(
     assert caught.value.code == ErrorCode.INVALID_DATA
 
 
-def test_what_is_wrong_with_a_video_names_it(work: Path, both: tuple[SentimentPipeline, Extractor]) -> None:
+def test_errors_name_the_video(work: Path, both: tuple[SentimentPipeline, Extractor]) -> None:
     with pytest.raises(SentilocError, match=r"none\.mp4") as caught:
         compare(*both, [work / "none.mp4"])
     assert caught.value.code == ErrorCode.SOURCE_MISSING
@@ -120,7 +120,7 @@ def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert caught.value.code == ErrorCode.WEIGHTS_MISSING
 
 
-def test_the_command_refuses_what_the_device_cannot_do(work: Path, sentiloc: Sentiloc) -> None:
+def test_the_command_refuses_unsupported_precisions(work: Path, sentiloc: Sentiloc) -> None:
     code, _, error = sentiloc("weights", "compare", work / "unseen.mp4", "--model", SPEC.name)
     assert code == 1
     assert "SENTILOC_DEVICE=cpu computes in float32" in error
@@ -139,7 +139,7 @@ def test_the_command(work: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyP
     assert "compare it on others" in error
 
 
-def test_features_are_compared_by_what_tells_snippets_apart() -> None:
+def test_features_are_compared_by_their_differences_between_snippets() -> None:
     exact = np.array([[10.0, 1.0], [10.0, 3.0]], np.float32)
     effect = feature_effect(exact, exact + np.array([0.0, 0.5], np.float32))
     assert effect.largest == pytest.approx(0.05)

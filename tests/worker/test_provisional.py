@@ -1,4 +1,4 @@
-"""Scores of a video that grows: the same as those of the whole where nothing more can follow, and cheap."""
+"""Scores of a growing video: equal to the final ones where no later snippet matters, and cheap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentiloc.worker.pipelines.registry import load_pipeline
 
 
 class Growing:
-    """A run of which all features are known; it tells how often they are read."""
+    """A run with known features that counts how often they are read."""
 
     def __init__(self, features: SnippetFeatures) -> None:
         self.features = features
@@ -52,7 +52,7 @@ def features(localizer: Localizer, total: int) -> SnippetFeatures:
     assert spec.audio is not None
     assert spec.face is not None
     present = np.ones(total, np.bool_)
-    # Louder and softer in turns, over minutes.
+    # The level alternates over minutes.
     wave = np.sin(np.arange(total, dtype=np.float32) / 40)
     audio = rng.normal(size=(total, 32, 60)).astype(np.float32) * 0.3 + wave[:, None, None]
     face = rng.normal(size=(total, spec.face.dim)).astype(np.float32) * (1 + wave[:, None])
@@ -74,14 +74,14 @@ def test_a_short_video_is_scored_as_a_whole(localizer: Localizer) -> None:
     assert np.allclose(scores.of(run, 300).scores, localizer.score(whole).scores, atol=1e-6)
 
 
-def test_growing_step_by_step_gives_what_one_step_gives(localizer: Localizer) -> None:
+def test_growing_step_by_step_equals_one_step(localizer: Localizer) -> None:
     whole = features(localizer, 1500)
     growing = ProgressiveScores(localizer)
     run = Growing(whole)
     for total in (32, 200, 511, 512, 513, 900, 1280, 1281, 1500):
         stepwise = growing.of(cast("Run", run), total)
         assert len(stepwise.scores) == total
-    # Each finished window once, and one unfinished window a look: not the whole video again and again.
+    # Each finished window is computed once, plus one unfinished window per update; not the whole video each time.
     assert run.read <= 1500 + 12 * 512
     at_once = ProgressiveScores(localizer).of(cast("Run", Growing(whole)), 1500)
     assert np.array_equal(stepwise.scores, at_once.scores)

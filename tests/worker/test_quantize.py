@@ -1,4 +1,4 @@
-"""An 8-bit twin of a network comes with its measured error, and only where there is something to learn from."""
+"""An int8 version of a network has a measured error, and needs snippets to calibrate on."""
 
 from __future__ import annotations
 

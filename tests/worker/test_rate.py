@@ -1,4 +1,4 @@
-"""The rate of a video's pictures comes from their time stamps, whatever the header states."""
+"""The frame rate comes from time stamps, whatever the header states."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_packets_may_come_in_decoding_order() -> None:
     assert measured([times[i] for i in order]).timebase == 25
 
 
-def test_a_short_clip_follows_its_header_where_stamps_cannot_tell() -> None:
+def test_a_short_clip_follows_its_header_if_stamps_do_not_suffice() -> None:
     times = [i * 1001 / 24000 for i in range(30)]
     assert measured(times, 0.001, (24000 / 1001,)).timebase == Fraction(24000, 1001)
     assert measured(times, 0.001, (24.0,)).timebase == 24
 
 
 @pytest.mark.parametrize("stated", [1000.0, 26.0, 24.5])
-def test_a_refuted_header_is_told(stated: float) -> None:
+def test_a_refuted_header_is_reported(stated: float) -> None:
     found = measured([i / 25 for i in range(100)], 0.001, (stated,))
     assert (found.fps, found.stated) == (25.0, stated)
     assert [warning.code for warning in found.warnings()] == [WarningCode.NONSTANDARD_RATE]
@@ -94,7 +94,7 @@ def test_the_result_names_rate_and_timebase(
     assert [warning.code for warning in end.warnings] == ["nonstandard_rate"] * warned
 
 
-def test_a_timecode_says_how_it_counts(tmp_path: Path) -> None:
+def test_a_timecode_tells_drop_frame(tmp_path: Path) -> None:
     for timecode, dropped in (("01:00:00;00", True), ("01:00:00:00", False)):
         path = tmp_path / "clip.mov"
         make_clip(path, seconds=0.5, fps=30_000 / 1001, metadata=(("timecode", timecode),))

@@ -83,7 +83,7 @@ def test_cuts_at_keyframes_are_copied_bit_by_bit(clip: Path, tmp_path: Path) -> 
     assert all((copied[n + 65] == own[n + 100]).all() for n in range(17))
 
 
-def test_a_copied_file_says_how_long_it_is_and_can_be_searched(clip: Path, tmp_path: Path) -> None:
+def test_a_remuxed_file_states_its_length_and_is_seekable(clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "reel.mp4"
     reel(path, part(clip, 0, 50), part(clip, 3 * GOP, 50))
     with av.open(str(path)) as container:
@@ -101,7 +101,7 @@ def test_a_copied_file_says_how_long_it_is_and_can_be_searched(clip: Path, tmp_p
     assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
 
 
-def test_sound_lies_where_its_picture_lies(clip: Path, tmp_path: Path) -> None:
+def test_sound_is_in_sync_with_its_picture(clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "reel.mp4"
     # The beep is 1.0 s after the second part's start, which is 1.2 s into the reel.
     assert reel(path, part(clip, 4 * GOP, 30), part(clip, GOP, 45)).is_copy
@@ -138,7 +138,7 @@ def test_another_look_is_rendered(clip: Path, tmp_path: Path, changes: dict[str,
     assert not reel(tmp_path / "reel.mp4", part(clip, 0, 20), part(clip, 50, 20), **changes).is_copy
 
 
-def test_pictures_out_of_order_are_cut_only_where_none_is_missing(tmp_path: Path) -> None:
+def test_reordered_pictures_are_cut_only_if_none_is_missing(tmp_path: Path) -> None:
     clip = make(tmp_path / "b.mp4", options=(*KEYS, ("bf", "3"), ("b_strategy", "0")))
     results = {}
     for frames in range(40, 50):

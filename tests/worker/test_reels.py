@@ -1,4 +1,4 @@
-"""Reels: every picture and sample is the one that the plan names, lengths are exact, and nothing outlives a stop."""
+"""Reels: every picture and sample follows the plan, lengths are exact, and no process outlives a stop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def part(path: Path, first: int, frames: int) -> ReelClip:
 
 
 def ignore(stage: str, progress: float) -> None:
-    """Nobody asks for progress."""
+    """Ignore progress."""
 
 
 def pictures(path: Path) -> list[NDArray[np.uint8]]:
@@ -48,7 +48,7 @@ def pictures(path: Path) -> list[NDArray[np.uint8]]:
 
 
 def sound(path: Path) -> NDArray[np.float32]:
-    """Samples (2, n) as a player hears them: what an edit list leaves out is left out."""
+    """Samples (2, n) as a player plays them, without those that an edit list skips."""
     with av.open(str(path)) as container:
         parts = [frame.to_ndarray() for frame in container.decode(audio=0)]
     return np.concatenate(parts, axis=1)
@@ -69,7 +69,7 @@ def ntsc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestRender:
-    def test_every_picture_is_the_one_asked_for(self, clip: Path, ntsc: Path, tmp_path: Path) -> None:
+    def test_every_picture_is_the_requested_one(self, clip: Path, ntsc: Path, tmp_path: Path) -> None:
         made = plan(part(clip, 13, 20), part(ntsc, 50, 25), part(clip, 80, 20))
         done = render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
         shown = [read_time(picture) for picture in pictures(tmp_path / "reel.mp4")]
@@ -77,13 +77,13 @@ class TestRender:
         ours = [round(seconds * 25) for seconds in shown]
         assert ours[:20] == list(range(13, 33))
         assert ours[45:] == list(range(80, 100))
-        # A video of another rate shows what is on screen then: its own last picture, at most 1/29.97 s before.
+        # A video of another rate shows the picture on screen at that time, at most 1/29.97 s old.
         wanted = np.arange(50, 75) / 25
         lag = wanted - np.array(shown[20:45])
         assert (lag > -0.002).all()
         assert (lag < 1001 / 30000 + 0.002).all()
 
-    def test_the_file_says_how_long_it_is(self, clip: Path, tmp_path: Path) -> None:
+    def test_the_file_states_its_length(self, clip: Path, tmp_path: Path) -> None:
         path = tmp_path / "reel.mp4"
         made = plan(part(clip, 0, 30), part(clip, 50, 30), part(clip, 10, 30), crossfade=10)
         render_reel(made, path, DecodeLimits(), ignore)
@@ -99,7 +99,7 @@ class TestRender:
             assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
         assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
 
-    def test_sound_lies_where_its_picture_lies(self, clip: Path, tmp_path: Path) -> None:
+    def test_sound_is_in_sync_with_its_picture(self, clip: Path, tmp_path: Path) -> None:
         path = tmp_path / "reel.mp4"
         # The beep at 1.0 s of the clip is 0.4 s after the part's start, which is 1.2 s into the reel.
         render_reel(plan(part(clip, 50, 30), part(clip, 15, 40)), path, DecodeLimits(), ignore)
@@ -150,7 +150,7 @@ class TestRender:
 
 
 class TestFailure:
-    def test_what_stops_the_work_goes_through(self, clip: Path, tmp_path: Path) -> None:
+    def test_exceptions_that_stop_the_work_are_raised(self, clip: Path, tmp_path: Path) -> None:
         def stop(stage: str, progress: float) -> None:
             assert stage == "rendering"
             if progress > 0.3:
@@ -218,7 +218,7 @@ class TestJoiner:
         faded = self.joined(clips, [0, 20_000], 1000, equal_power)[20_000:40_000]
         assert float(np.square(faded).mean()) == pytest.approx(1.0, abs=0.05)
 
-    def test_what_is_too_much_is_left_out(self) -> None:
+    def test_excess_thumbnails_are_left_out(self) -> None:
         out: list[Block] = []
         joiner = Joiner(out.append, linear)
         joiner.begin(5, 0, 0)

@@ -1,4 +1,4 @@
-"""Rows in a file come back as they went in, cut or filled to the length of the video."""
+"""Rows in a file are read back unchanged, cut or padded to the length of the video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One worker's handling of a job, with real records, leases and files; only the model is a stand-in."""
+"""One worker's handling of a job, with real records, leases and files; only the model is replaced."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Work = Callable[[Path, Callable[[str, float], None]], Any]
 
 
 class Answer:
-    """What the runner needs of a result."""
+    """A result with the fields that the runner needs."""
 
     segments: tuple[Segment, ...] = ()
     video = VideoInfo(duration=90.0, fps=25.0, width=64, height=48, has_audio=False, start_timecode=None)
@@ -150,7 +150,7 @@ def test_a_message_wakes_a_worker_for_the_job_whose_turn_it_is(settings: Setting
     assert get(store, second).state is JobState.SUCCEEDED
 
 
-def test_a_job_is_cut_as_its_client_asked(settings: Settings, store: JobStore) -> None:
+def test_a_job_is_cut_with_its_options(settings: Settings, store: JobStore) -> None:
     key = write_video(settings)
     options = JobOptions(threshold=0.7, labels=["positive"])
     job = store.submit(NewJob(source_key=key, source_name="a", source_bytes=5, model="m", options=options))
@@ -168,9 +168,7 @@ def test_a_job_is_cut_as_its_client_asked(settings: Settings, store: JobStore) -
         (MemoryError(), ErrorCode.INTERNAL),
     ],
 )
-def test_what_goes_wrong_is_recorded(
-    settings: Settings, store: JobStore, error: Exception, code: ErrorCode
-) -> None:
+def test_errors_are_recorded(settings: Settings, store: JobStore, error: Exception, code: ErrorCode) -> None:
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
         raise error
 
@@ -217,7 +215,7 @@ def test_a_passing_fault_puts_the_job_back_with_a_pause(
 
 
 def pass_pause(store: JobStore, job: JobRecord, seconds: float = 0.0) -> None:
-    """Let a job's pause be over, and its first fault `seconds` longer ago."""
+    """End a job's pause, and set its first fault back by `seconds`."""
     key = f"{store.prefix}job:{job.id}"
     store.redis.hset(key, "not_before", str(time.time() - 1))
     first = float(cast(str, store.redis.hget(key, "fault_at")))
@@ -304,7 +302,7 @@ def test_a_sick_worker_takes_no_jobs_until_it_is_well(settings: Settings, store:
     assert get(store, second).state is JobState.SUCCEEDED
 
 
-def test_a_worker_without_its_model_takes_no_jobs_and_stops_when_told(
+def test_a_worker_without_its_model_takes_no_jobs_and_stops_on_a_signal(
     settings: Settings, store: JobStore
 ) -> None:
     job = submit(store, settings)
@@ -342,7 +340,7 @@ def test_a_missing_upload_is_recorded(settings: Settings, store: JobStore) -> No
     assert error.code is ErrorCode.SOURCE_MISSING
 
 
-def test_a_message_that_is_delivered_again_finds_nothing_to_do(settings: Settings, store: JobStore) -> None:
+def test_a_redelivered_message_has_no_effect(settings: Settings, store: JobStore) -> None:
     """A job that outlasts the broker's visibility timeout is delivered to a second worker while the first has it."""
     again: list[bool] = []
 
@@ -390,7 +388,7 @@ def test_a_result_that_comes_too_late_is_thrown_away(settings: Settings, store: 
     assert results(settings) == []
 
 
-def test_what_a_killed_attempt_left_goes_when_the_next_one_succeeds(
+def test_files_of_a_killed_attempt_are_deleted_after_the_next_success(
     settings: Settings, store: JobStore
 ) -> None:
     job = submit(store, settings)
@@ -511,7 +509,7 @@ def test_work_that_hangs_loses_its_lease_and_its_process(
     def hang(path: Path, report: Callable[[str, float], None]) -> Answer:
         report("extracting", 0.5)
         while not release.wait(0.1):
-            # What waits for a decoder that hangs says the same all the time.
+            # A job that waits for a hanging decoder always reports the same progress.
             report("extracting", 0.5)
         return Answer()
 
@@ -567,7 +565,7 @@ def test_work_that_only_uses_the_processor_is_killed_and_retried(settings: Setti
 
 
 def test_slow_steps_without_shown_progress_are_left_alone(settings: Settings, store: JobStore) -> None:
-    """A video that does not tell its length shows no progress. Its steps count."""
+    """A video without a stated length shows no progress, but its steps count."""
     quick = {"stall_seconds": 1.0, "stall_busy_seconds": 1.0, "stall_cpu_seconds": 0.3}
 
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:

@@ -1,4 +1,4 @@
-"""Pictures that nobody looks at are not decoded, and those that are looked at are the same as if they were."""
+"""Unused pictures are not decoded, and the used ones are the same as in a full decode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STREAMS = {
 
 
 def _pictures(path: Path, request: DecodeRequest) -> tuple[list[bytes], EndOfMedia]:
-    """The bytes of what is looked at in `FEW`, and the end."""
+    """The bytes of the used pictures in `FEW`, and the end."""
     events = list(decode(path, request, LIMITS))
     places = [request.face_samples.index(position) for position in FEW.face_samples]
     shown = [event.faces[place] for event in events if isinstance(event, SnippetFrames) for place in places]
@@ -59,7 +59,7 @@ def _make(path: Path, name: str, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_what_is_looked_at_is_the_same_to_the_bit(tmp_path: Path, name: str) -> None:
+def test_used_pictures_are_identical(tmp_path: Path, name: str) -> None:
     clip = _make(tmp_path / "clip", name)
     left_out, count = _left_out(clip, _looks((4, 11)))
     assert left_out > count * 0.2
@@ -92,8 +92,8 @@ def test_the_last_pictures_are_decoded(tmp_path: Path) -> None:
     assert not all(is_needed for _, is_needed in found)
 
 
-def test_after_damage_nothing_is_left_out(tmp_path: Path) -> None:
-    """A stretch that cannot be decoded is told as exactly as if every picture were looked at."""
+def test_after_damage_every_picture_is_decoded(tmp_path: Path) -> None:
+    """A damaged part is reported as exactly as in a full decode."""
     clip = _make(tmp_path / "clip", "b pictures", seconds=12.0)
     _break_packets(clip, 4.0, 7.0)
     (_, few), (_, every) = _pictures(clip, FEW), _pictures(clip, EVERY)
@@ -127,7 +127,7 @@ def _break_packets(path: Path, start: float, end: float) -> None:
         (1.0, 9.0, True),
     ],
 )
-def test_samples_lie_where_they_are_asked_for(start: float, end: float, expected: bool) -> None:
+def test_samples_are_at_the_requested_times(start: float, end: float, expected: bool) -> None:
     assert _looks((4, 11)).any_between(start, end) is expected
 
 
@@ -139,7 +139,7 @@ def test_interlaced_pictures_are_all_decoded(tmp_path: Path) -> None:
     assert end == whole
 
 
-def test_pictures_before_a_new_shot_are_decoded_where_cuts_are_asked_for(tmp_path: Path) -> None:
+def test_pictures_before_a_new_shot_are_decoded_if_cuts_are_requested(tmp_path: Path) -> None:
     options = (
         ("bf", "3"),
         ("b_strategy", "0"),

@@ -1,4 +1,4 @@
-"""Changes of shot: found to the frame in real encoded clips, and not found where there are none."""
+"""Shot changes are found to the frame in real encoded clips, and none where there is none."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_flash_is_no_cut(tmp_path: Path) -> None:
     assert shots_of(tmp_path / "flash.mp4") == []
 
 
-def test_nothing_is_looked_for_unless_asked(tmp_path: Path) -> None:
+def test_nothing_is_detected_without_a_request(tmp_path: Path) -> None:
     write(tmp_path / "cut.mp4", [scene(number, index) for number in (1, 2) for index in range(20)])
     (*_, end) = decode(tmp_path / "cut.mp4", DecodeRequest(face_samples=(8,)), DecodeLimits())
     assert isinstance(end, EndOfMedia)

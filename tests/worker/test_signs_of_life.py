@@ -1,4 +1,4 @@
-"""Work that hangs is told from work that is slow, and processes that are stopped are found and killed."""
+"""Hanging work is distinguished from slow work, and stopped processes are found and killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDLE, BUSY, BUSY_CPU = 30.0, 50.0, 25.0
 
 
 def judge(progress: object, cpu_share: float, bytes_per_second: float, seconds: int) -> int | None:
-    """The second at which work is said to hang; None if it never is. A callable `progress` changes over time."""
+    """The second at which work counts as hanging; None if it never does. `progress` may be a function of time."""
     watch = StallWatch(IDLE, BUSY, BUSY_CPU)
     for second in range(seconds):
         now = progress(second) if callable(progress) else progress
@@ -67,7 +67,7 @@ def test_children_count() -> None:
 BUSY_BELOW = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
 
 
-def test_what_runs_below_children_counts() -> None:
+def test_processes_below_children_count() -> None:
     """A decoder is the child of the process that forks it."""
     before = measure_life()
     with subprocess.Popen([sys.executable, "-c", BUSY_BELOW]) as child:

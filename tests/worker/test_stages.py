@@ -1,4 +1,4 @@
-"""Stages keep order, hold back who is faster, pass errors on, and end with their thread."""
+"""Stages keep the order, limit the faster side, forward errors, and end with their thread."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_error_reaches_the_one_who_puts_or_finishes(items: int) -> None:
     assert not any(thread.name == stage.thread_name for thread in threading.enumerate())
 
 
-def test_leaving_early_drops_what_waits_and_ends_the_thread() -> None:
+def test_leaving_early_drops_the_queue_and_ends_the_thread() -> None:
     entered, may_go, done = threading.Event(), threading.Event(), []
 
     def work(item: int) -> None:
@@ -72,7 +72,7 @@ def test_leaving_early_drops_what_waits_and_ends_the_thread() -> None:
     assert not any(thread.name == stage.thread_name for thread in threading.enumerate())
 
 
-def test_what_on_wait_raises_goes_through() -> None:
+def test_exceptions_of_on_wait_are_raised() -> None:
     may_go = threading.Event()
 
     def cancelled() -> None:

@@ -1,4 +1,4 @@
-"""Broken clocks are mended as players do it, and the result says so."""
+"""Broken time stamps are repaired as players do it, and the result states it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_whole_clocks_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("second", [0.0, 1.0, 6.9, 5000.0])
-def test_a_clock_that_starts_again_or_jumps_goes_on(second: float) -> None:
+def test_a_restarting_or_jumping_clock_is_continued(second: float) -> None:
     found, clock = mended([*steady(5.0, 100), *steady(second, 100)])
     assert found == pytest.approx([5.0 + i * 0.04 for i in range(200)], abs=0.002)
     assert clock.breaks == pytest.approx([8.96])

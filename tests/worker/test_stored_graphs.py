@@ -124,7 +124,7 @@ def test_a_cache_that_cannot_be_written_is_left_out(
     assert not opens_stored(monkeypatch, network)
 
 
-def test_a_broken_network_leaves_nothing_behind(network: Path, graphs: Path) -> None:
+def test_a_broken_network_leaves_no_files(network: Path, graphs: Path) -> None:
     network.write_bytes(b"not a network")
     with pytest.raises(SentilocError) as caught:
         create_session(network)

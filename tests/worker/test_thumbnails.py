@@ -1,4 +1,4 @@
-"""Pictures of segments: the right frames, small, made by one decoder, and never worth a job."""
+"""Thumbnails of segments: the right frames, small, made by one decoder; their failure never fails a job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nothing() -> None:
-    """Let the work go on."""
+    """Do nothing, so the work continues."""
 
 
 def test_one_decoder_gives_the_frames_that_single_ones_give(clip: Path) -> None:
@@ -64,7 +64,7 @@ def test_pictures_of_a_video_seen_before_are_those_of_its_job_as_long_as_it_has_
     drawn = make(clip, "first-job")
     save_thumbnails(storage, "first-job", 1, [b"one", b"two"])
     assert make(again, "other-job") == [b"one", b"two"]
-    # The other job has no pictures yet, and the first one is no longer asked.
+    # The other job has no pictures yet, and the first one is no longer requested.
     assert make(again, "third-job") == drawn
     save_thumbnails(storage, "third-job", 1, [b"one", b"two"])
     assert make(again, "third-job", PEAKS[1:3]) != [b"one", b"two"]
@@ -72,7 +72,7 @@ def test_pictures_of_a_video_seen_before_are_those_of_its_job_as_long_as_it_has_
     assert make(again, "last-job") == drawn
 
 
-def test_what_cannot_be_seen_costs_no_job(clip: Path, tmp_path: Path) -> None:
+def test_missing_thumbnails_do_not_fail_a_job(clip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clip.read_bytes()[:1000])
     assert make_thumbnails(broken, PEAKS, ThumbnailConfig(), LIMITS, nothing) == []

@@ -1,4 +1,4 @@
-"""The right sound: the track asked for, a pair mixed, the default one, or the one with a voice; nothing cancels."""
+"""The choice of sound: the requested track, a mixed pair, the default one, or the one with a voice; no cancellation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Signal = NDArray[np.float32]
 
 
 def talk(seed: int = 0, rate: int = RATE) -> Signal:
-    """Something like speech: a buzz of harmonics whose formants and loudness change four times a second."""
+    """Speech-like sound: a buzz of harmonics whose formants and loudness change four times a second."""
     rng = np.random.default_rng(seed)
     time = np.arange(SECONDS * rate) / rate
     syllables = int(SECONDS * 4)
@@ -114,13 +114,13 @@ def likeness(sound: Signal, wanted: Signal) -> float:
 @pytest.mark.parametrize(
     "other", [SILENCE, hum(), music(), noise()], ids=["silence", "hum", "music", "noise"]
 )
-def test_a_voice_is_told_from_other_sounds(other: Signal) -> None:
+def test_a_voice_is_distinguished_from_other_sounds(other: Signal) -> None:
     assert voice_level(talk()[::6]) > 1.5 * voice_level(other[::6])
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
 @pytest.mark.parametrize("other", [hum(), music(), noise()], ids=["hum", "music", "noise"])
-def test_without_a_default_the_voice_is_heard(tmp_path: Path, other: Signal, suffix: str) -> None:
+def test_without_a_default_track_the_voice_is_used(tmp_path: Path, other: Signal, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     make(path, [([other, other], "eng"), ([talk(), talk()], "eng")])
     decoded = heard(path)
@@ -131,7 +131,7 @@ def test_without_a_default_the_voice_is_heard(tmp_path: Path, other: Signal, suf
 
 
 @pytest.mark.parametrize("default", [0, 1])
-def test_the_default_track_is_heard_unless_it_is_silent(tmp_path: Path, default: int) -> None:
+def test_the_default_track_is_used_unless_it_is_silent(tmp_path: Path, default: int) -> None:
     path = tmp_path / "clip.mkv"
     tracks = [([talk(1), talk(1)], "eng"), ([talk(2), talk(2)], "deu")]
     make(path, tracks, [default])
@@ -166,7 +166,7 @@ def test_two_mono_tracks_are_mixed_and_a_silent_one_is_left_out(tmp_path: Path) 
     assert likeness(heard(path).sound, talk(1)) > 0.95
 
 
-def test_a_track_can_be_asked_for(tmp_path: Path) -> None:
+def test_a_track_can_be_requested(tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
     make(path, [([talk(1)], "eng"), ([hum()], "eng")])
     decoded = heard(path, 2)
@@ -190,7 +190,7 @@ def test_opposite_phase_does_not_cancel(tmp_path: Path, suffix: str) -> None:
     assert float(np.std(sound)) > 0.2 * float(np.std(hum()))
 
 
-def test_what_agrees_is_the_plain_mean() -> None:
+def test_equal_tracks_give_their_mean() -> None:
     left = talk()[::3][:8000]
     both = np.stack([left, left * np.float32(0.8)])
     assert np.array_equal(mix_to_mono(both), (both[0] + both[1]) * np.float32(0.5))

@@ -1,4 +1,4 @@
-"""Snippets go to the visual network in batches; a fixed batch is filled up and changes no feature."""
+"""Snippets go to the visual network in batches; padding of a fixed batch changes no feature."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_snippet_in_order_whatever_the_batch(network: Path, fixed: int | N
     np.testing.assert_allclose(_means(extractor, count), 10.0 * np.arange(count), rtol=1e-4)
 
 
-def test_bound_buffers_give_the_same_features_to_the_bit_and_keep_nothing_between_calls(
+def test_bound_buffers_give_identical_features_and_keep_no_state(
     tmp_path: Path,
 ) -> None:
     session = create_session(write_visual(tmp_path / "tiny.onnx"))

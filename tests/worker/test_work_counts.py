@@ -2,7 +2,7 @@
 
 Processor seconds differ from run to run, and with several threads so do instructions. The pictures that are decoded,
 the runs of the networks and the processes that start do not. A change that raises a count by more than 5 % is either
-intended, and changes the expected count, or a mistake.
+intended and updates the expected count, or a mistake.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_a_job_takes_no_more_steps_than_before(
     assert found[0] == found[1]
     over = {name: (found[0][name], most) for name, most in EXPECTED.items() if found[0][name] > SLACK * most}
     assert over == {}
-    # A count far below means that the expected one is out of date and guards nothing.
+    # A count far below means that the expected one is out of date, so the test would no longer detect an increase.
     assert all(found[0][name] >= 0.5 * most for name, most in EXPECTED.items()), found[0]
 
 

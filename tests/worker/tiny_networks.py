@@ -1,4 +1,4 @@
-"""Small real graphs with the inputs and outputs of I3D and of a FSENet that only sees."""
+"""Small real graphs with the inputs and outputs of I3D and of a FSENet with the visual stream alone."""
 
 from __future__ import annotations
 

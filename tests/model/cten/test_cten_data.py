@@ -1,4 +1,4 @@
-"""Inputs, benchmarks' folders and splits, detection by hand, and learning from one label per video."""
+"""Inputs, folders and splits of the benchmarks, hand-computed detection, and training with one label per video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CTEN's equations on numbers worked by hand."""
+"""CTEN's equations on hand-computed numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_equation_2_is_a_softmax_over_each_row() -> None:
     assert torch.allclose(rows, torch.tensor([[[0.75, 0.25], [0.5, 0.5]]]))
 
 
-def test_equation_2_does_not_look_at_what_is_not_there() -> None:
+def test_equation_2_ignores_absent_values() -> None:
     rows = correlation(torch.zeros(1, 2, 2), EYE[None], torch.tensor([[True, False]]))
     assert rows.tolist() == [[[1, 0], [1, 0]]]
 
@@ -69,7 +69,7 @@ def test_equation_8_spans_zero_to_one() -> None:
     assert normalise(torch.tensor([[2.0, 4.0, 9.0]]), valid).tolist() == [[0, 1, 0]]
 
 
-def test_equation_9_erases_what_both_modalities_attend_to() -> None:
+def test_equation_9_erases_frames_that_both_modalities_attend_to() -> None:
     mask = erasing_mask(torch.tensor([[0.7, 0.9, 0.2]]), torch.tensor([[0.8, 0.6, 0.9]]), 0.7)
     assert mask.tolist() == [[True, False, False]]
 

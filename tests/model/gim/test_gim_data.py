@@ -1,4 +1,4 @@
-"""Flow of moving pictures, annotation tables, F1 by hand, and learning from points alone."""
+"""Flow of moving pictures, annotation tables, hand-computed F1, and training with points alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_block_that_moves_is_seen_and_the_heads_motion_is_not() -> None:
     assert np.abs(flow[[0, 0, 2, 2], [0, 2, 0, 2]]).max() < 0.4
 
 
-def test_flow_of_a_sequence_begins_after_the_skip_and_tells_how_a_frame_is_left() -> None:
+def test_flow_begins_after_the_skip_and_is_relative_to_the_previous_frame() -> None:
     image = picture()
     still = np.clip(image, 0, 255).astype(np.uint8)
     smiling = moved(image, 0.0, 1.5, slice(64, 96), slice(32, 64))
@@ -181,7 +181,7 @@ def test_of_a_plateau_the_middle_is_the_apex() -> None:
     assert [row.apex for row in spot(intensity, np.ones((60, 2)) * (0.9, 0.1))] == [25]
 
 
-def test_nms_is_class_wise_unless_asked_otherwise() -> None:
+def test_nms_is_class_wise_by_default() -> None:
     frames = np.arange(80.0)
     intensity = 0.5 * np.exp(-((frames - 40) ** 2) / 200) + 0.5 * np.exp(-((frames - 40) ** 2) / 8)
     actions = np.stack([np.full(80, 0.6), np.full(80, 0.7)], axis=1)

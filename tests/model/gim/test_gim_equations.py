@@ -1,4 +1,4 @@
-"""GIM's equations on numbers worked by hand."""
+"""GIM's equations on hand-computed numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_equation_1_looks_a_quarter_of_the_duration_to_either_side() -> None:
     assert pseudo_apex(INTENSITY, 4, 3) == 4
 
 
-def test_equation_1_tells_strong_frames_apart_that_float32_cannot() -> None:
+def test_equation_1_separates_strong_frames_beyond_float32() -> None:
     logits = torch.tensor([[17.0, 18.0, 20.0, 19.0]])
     nothing = torch.zeros(0)
     output = GIMOutput(torch.sigmoid(logits), nothing, nothing, nothing, logits)
@@ -56,7 +56,7 @@ def test_equation_1_tells_strong_frames_apart_that_float32_cannot() -> None:
     assert pseudo_apex(output.fine_intensity[0], 1, 8) == 2
 
 
-def test_equation_3_counts_what_exceeds_the_threshold() -> None:
+def test_equation_3_counts_values_above_the_threshold() -> None:
     assert rough_duration(INTENSITY, 3, 4, 0.5) == 3
     assert rough_duration(INTENSITY, 3, 8, 0.5) == 4
     assert rough_duration(INTENSITY, 0, 2, 0.5) == 1
