@@ -97,6 +97,20 @@ def test_the_child_holds_its_own_files_alone(clip: Path) -> None:
     assert all(names - own == names_of_files(clip) for names, own in zip(files, pipes, strict=True))
 
 
+def test_the_child_is_confined(clip: Path) -> None:
+    events = decode(clip, HEAVY, LIMITS)
+    next(events)
+    (child,) = child_pids()
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
+    namespaces = [Path(f"/proc/{pid}/ns/net").readlink() for pid in (child, os.getpid())]
+    events.close()
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+    names = ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd")
+    assert [int(status[name], 16) for name in names] == [0] * len(names)
+    assert str(os.getuid()) not in status["Uid"].split() or os.getuid() != 0
+    assert namespaces[0] != namespaces[1]
+
+
 def test_the_forking_process_is_replaced(clip: Path) -> None:
     assert snippets(clip) == 16
     (before,) = forker_pids()

@@ -115,6 +115,8 @@ def _enter_namespaces() -> bool:
 
 def _drop_privileges() -> bool:
     libc = _libc()
+    # Only before root becomes somebody else may it give up what it could get back.
+    _empty_bounding_set(libc)
     if os.geteuid() == 0:
         os.setgroups([])
         _become(_FIRST_UID + os.getpid()) or _become(_NOBODY)
@@ -132,11 +134,14 @@ def _become(uid: int) -> bool:
     return True
 
 
-def _empty_capabilities(libc: ctypes.CDLL) -> None:
-    """Give up all capabilities for good: a new user namespace grants all of them within it."""
+def _empty_bounding_set(libc: ctypes.CDLL) -> None:
     for capability in count():
         if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break
+
+
+def _empty_capabilities(libc: ctypes.CDLL) -> None:
+    """Give up all capabilities for good: a new user namespace grants all of them within it."""
     libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
     if libc.capset(header, none) != 0:
