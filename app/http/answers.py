@@ -15,6 +15,8 @@ from sentiloc.app.telemetry.logs import request_id_context
 
 NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DEFAULTS = {
+    # What an answer says depends on who asks. A cookie, unlike a key, does not keep shared caches from storing it.
+    "Cache-Control": "private, no-cache",
     "Content-Security-Policy": NO_CONTENT_POLICY,
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",

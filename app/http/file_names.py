@@ -1,4 +1,4 @@
-"""The name of an uploaded file, from the headers that clients send."""
+"""Names of files in headers: of uploaded ones, as clients send them, and of those that are sent."""
 
 from __future__ import annotations
 
@@ -6,16 +6,29 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from urllib.parse import quote
 
 from python_multipart.multipart import parse_options_header
 
 MAX_NAME = 255
+_UNSAFE = frozenset('"\\%;/')
 
 
 def display_name(name: str) -> str:
     """A client's name for a file, without folders and unprintable characters; `video` if nothing is left."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"
+
+
+def sent_disposition(kind: str, name: str) -> str:
+    """The `Content-Disposition` of a file that is sent, `attachment` or `inline`.
+
+    RFC 6266, appendix D: `filename` comes first, for clients such as curl that do not know `filename*`.
+    """
+    plain = "".join(
+        char if char.isascii() and char.isprintable() and char not in _UNSAFE else "_" for char in name
+    )
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def disposition_name(disposition: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from sentiloc.app.http.file_names import disposition_name
+from sentiloc.app.http.file_names import disposition_name, sent_disposition
 
 HEADERS = {"Content-Type": "multipart/form-data; boundary=x"}
 SENT = [
@@ -62,3 +62,15 @@ def test_a_broken_name_is_harmless(client: TestClient, parameter: str) -> None:
     assert name
     assert name.isprintable()
     assert not set(name) & {"/", "\\"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Best of.xml", "Tränen.vtt", 'a"b\\c%41;d.csv', "日本.edl", "a\r\nX: y.csv"]
+)
+def test_a_name_that_is_sent_is_read_by_old_and_new_clients(name: str) -> None:
+    header = sent_disposition("attachment", name)
+    assert header.isascii() and header.isprintable()
+    assert disposition_name(header) == name
+    plain = header.split('"')[1]
+    assert header.startswith(f'attachment; filename="{plain}"; ') and plain.endswith(name[-4:])
+    assert not set(plain) & set('"\\%;/')

@@ -368,3 +368,10 @@ def test_only_the_page_s_inline_scripts_may_run(client: TestClient) -> None:
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in policy.partition(kind)[2].partition(";")[0]
     assert 'href="web/style.css"' not in page.text
+
+
+@pytest.mark.parametrize("path", ["/feedback", "/diff/{id}", "/curve", "", "/nothing"])
+def test_no_shared_cache_keeps_an_answer(client: TestClient, finished: str, path: str) -> None:
+    job = finished.removesuffix("/result")
+    answer = client.get(job + path.format(id=job.rpartition("/")[2]))
+    assert {"private", "no-store"} & set(answer.headers["cache-control"].split(", "))

@@ -18,6 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sentiloc.app.access.caller import ANYONE, Caller, Scope, set_caller
+from sentiloc.app.http.file_names import sent_disposition
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, new_job_id
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -142,7 +143,7 @@ class TestHighlights:
     def test_as_a_cut(self, client: TestClient, planted: Planted) -> None:
         jobs = [planted.job(f"{n}.mp4", segment(2, 4), seed=n) for n in (1, 2)]
         answer = client.get("/v1/highlights", params={"job": jobs, "format": "fcp7", "title": "Best of"})
-        assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''Best%20of.xml"
+        assert answer.headers["content-disposition"] == sent_disposition("attachment", "Best of.xml")
         read = oti.adapters.read_from_string(answer.text, "fcp_xml")
         assert len(read.video_tracks()[0]) == 2
 

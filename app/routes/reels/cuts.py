@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
@@ -14,6 +13,7 @@ from sentiloc.app.cuts.sequence import Sequence, SequenceOptions
 from sentiloc.app.formats.timeline import TimelineError
 from sentiloc.app.http.body import parse_body, read_body
 from sentiloc.app.http.etags import JSON_TYPE
+from sentiloc.app.http.file_names import sent_disposition
 from sentiloc.app.http.problems import (
     BodyTooLarge,
     ProblemCode,
@@ -139,7 +139,7 @@ def write_cut(sequence: Sequence, name: str) -> Response:
         file = known.write(sequence)
     except TimelineError as error:
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, str(error)) from error
-    headers = {**NO_STORE, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}"}
+    headers = {**NO_STORE, "Content-Disposition": sent_disposition("attachment", file.name)}
     if notes := known.notes(sequence):
         headers["Sentiloc-Notes"] = f"{len(notes)}; {notes[0]}".encode("ascii", "replace").decode()
     return Response(file.data, media_type=file.media_type, headers=headers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -16,6 +15,7 @@ from sentiloc.app.cuts.sequence import SequenceOptions
 from sentiloc.app.http.address import address
 from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.body import parse_body, read_body
+from sentiloc.app.http.file_names import sent_disposition
 from sentiloc.app.http.problems import (
     BodyTooLarge,
     ProblemCode,
@@ -229,8 +229,7 @@ def video(record: ReelDep, services: ServicesDep) -> Response:
 def send_reel(services: Services, record: JobRecord) -> Response:
     """Send the file of a reel; raises the problem that says why there is none."""
     key = require_stored(record)
-    name = quote(record.source_name)
-    headers = {**VIDEO_HEADERS, "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
+    headers = {**VIDEO_HEADERS, "Content-Disposition": sent_disposition("inline", record.source_name)}
     return send_video(services, key, _MP4, "The reel is no longer stored.", headers)
 
 

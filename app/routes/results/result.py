@@ -7,7 +7,6 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -21,6 +20,7 @@ from sentiloc.app.http.accept import choose
 from sentiloc.app.http.address import address
 from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
+from sentiloc.app.http.file_names import sent_disposition
 from sentiloc.app.http.problems import (
     ProblemCode,
     ProblemError,
@@ -153,7 +153,7 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
         document = json_of(services, record, cut)
         return tagged(request, json.dumps(document, allow_nan=False), JSON_TYPE, _HEADERS)
     file = file_of(services, record, cut.model_copy(update={"format": name}))
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}"}
+    headers = {"Content-Disposition": sent_disposition("attachment", file.name)}
     if file.notes:
         headers["Sentiloc-Notes"] = f"{len(file.notes)}; {file.notes[0]}"
     return tagged(request, file.content, file.media_type, {**_HEADERS, **headers})
