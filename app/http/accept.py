@@ -34,7 +34,9 @@ def choose(accept: str, offers: Sequence[str]) -> str | None:
     """
     ranges = [found for part in accept.split(",")[:_MOST_RANGES] if (found := _parse(part))]
     if not ranges:
+        # A missing header, and one without a readable entry, accept everything.
         return offers[0]
+    # Negative, because max prefers larger values and earlier offers come first.
     rated = [(_rating(offer, ranges), -place, offer) for place, offer in enumerate(offers)]
     rating, _, best = max(rated)
     return best if rating[0] > 0 else None
@@ -57,4 +59,5 @@ def _parse(part: str) -> _Range | None:
     try:
         return _Range(kind, min(1.0, max(0.0, float(quality))))
     except ValueError:
+        # An unreadable quality refuses the type instead of preferring it.
         return _Range(kind, 0.0)

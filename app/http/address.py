@@ -28,6 +28,7 @@ UNVERSIONED = frozenset(
 )
 """Paths without a version: the page, its files and the docs are not part of the API."""
 _FOLDERS = ("/web/", "/docs/", "/embed/")
+# The release in which paths without a version became deprecated.
 _ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 _ROOT = re.compile(ROOT_PATH)
 # The root path is repeated in every link, so it must not be long.
@@ -81,6 +82,8 @@ class Addressing:
         self._app = app
         self._root_path = root_path
         self._trusts_all = "*" in trusted
+        # Compared first, because parsing an address for every request costs more. It also matches test
+        # clients' names.
         self._literals = frozenset(trusted)
         self._networks = [ip_network(one, strict=False) for one in trusted if _is_network(one)]
 
@@ -95,10 +98,12 @@ class Addressing:
             # Relative links of the page need the slash at the end.
             await RedirectResponse(f"{root}/", 308)(scope, receive, send)
             return
+        # Some proxies forward the whole path, others strip their prefix first; both work.
         if root and path.startswith(f"{root}/"):
             path = path[len(root) :]
         version, path = _split_version(path)
         _base.set(Base(root, version))
+        # Starlette would remove root_path from the path once more.
         inner = {**scope, "path": path.rstrip("/") or "/", "root_path": ""}
         if version or not is_versioned(path):
             await self._app(inner, receive, send)
@@ -110,6 +115,7 @@ class Addressing:
         prefixes = Headers(scope=scope).getlist("x-forwarded-prefix")
         if not prefixes or not self._trusts(scope):
             return self._root_path
+        # Nested proxies append their prefixes to the header, outermost first.
         root = "".join(part.strip().rstrip("/") for value in prefixes for part in value.split(","))
         return root if len(root) <= _MAX_ROOT and _ROOT.fullmatch(root) else self._root_path
 
@@ -126,6 +132,7 @@ class Addressing:
 
 def _split_version(path: str) -> tuple[str, str]:
     rest = path.removeprefix(VERSION_PATH)
+    # `/v1/web/…` does not exist: a page has one address only.
     is_api = rest != path and rest.startswith("/") and (is_versioned(rest) or rest == "/openapi.json")
     return (VERSION_PATH, rest) if is_api else ("", path)
 
@@ -135,6 +142,7 @@ def _deprecated(send: Send, successor: str) -> Send:
     notice = Deprecation(since=_ALIASES_SINCE, successor=successor).headers()
 
     async def send_marked(message: Message) -> None:
+        # A path that does not exist has no successor to announce.
         if message["type"] == "http.response.start" and message["status"] not in (404, 405):
             headers = MutableHeaders(scope=message)
             for name, value in notice.items():

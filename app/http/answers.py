@@ -53,12 +53,15 @@ class Answers:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 for name, value in _DEFAULTS.items():
+                    # A route may set its own policy, as the page and the player do.
                     headers.setdefault(name, value)
             await send(message)
 
         try:
             await self._app(scope, receive, send_safely)
         except Exception as error:
+            # The status has been sent, so no problem can follow: uvicorn closes the connection, and the
+            # client sees a broken answer.
             if started:
                 raise
             await unexpected_response(scope["method"], scope["path"], error)(scope, receive, send_safely)
@@ -81,6 +84,7 @@ class RangeProblems(Response):
             if message["type"] == "http.response.start" and message["status"] in _RANGE_ERRORS:
                 status = message["status"]
                 refused = {k: v for k, v in MutableHeaders(scope=message).items() if k == "content-range"}
+            # The plain-text body of the refused answer is dropped.
             elif refused is None:
                 await send(message)
 
@@ -93,4 +97,5 @@ class RangeProblems(Response):
 def _request_id(headers: Headers) -> str:
     """The request id that the client or a proxy sent; a new one if there is none or it is not valid."""
     given = headers.get("x-request-id", "")
+    # A proxy's id is kept, so that its log and ours can be joined.
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from sentiloc.app.http.problems import BodyTooLarge, InvalidRequest, ProblemCode, TypedProblem
 
+# Chunks from the socket are smaller; fewer, larger writes cost less.
 FLUSH_BYTES = 1 << 20
 """Chunks are collected up to this size before they are written."""
 
@@ -40,6 +41,7 @@ async def body_chunks(request: Request, idle_seconds: float) -> AsyncIterator[by
     stream = aiter(request.stream())
     while True:
         try:
+            # The limit is per chunk, so a large upload may take any time as long as bytes arrive.
             chunk = await asyncio.wait_for(anext(stream), idle_seconds)
         except StopAsyncIteration:
             return
@@ -58,6 +60,7 @@ async def read_body(request: Request, limit: int, idle_seconds: float) -> bytes:
     data = bytearray()
     async for chunk in body_chunks(request, idle_seconds):
         data += chunk
+        # Checked while reading, because Content-Length may be missing or wrong.
         if len(data) > limit:
             raise BodyTooLarge(limit)
     return bytes(data)

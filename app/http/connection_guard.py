@@ -26,7 +26,9 @@ from sentiloc.app.settings import Settings
 
 # Number of connections above the limit that still get a 503; further ones are dropped.
 _REFUSED_WITH_ANSWER = 64
+# An orchestrator that gets no answer would restart a server that is only busy.
 _ALWAYS_ANSWERED = "/healthz"
+# As much as h11 accepts by default.
 _MAX_HEADER_BYTES = 64 * 1024
 # Bytes of a header field in addition to name and value: colon, space, end of line.
 _FIELD_BYTES = 4
@@ -39,6 +41,7 @@ def guarded_protocol(settings: Settings) -> type[asyncio.Protocol]:
     table = ConnectionTable(
         settings.max_connections, settings.max_connections_per_address, settings.trusted_proxies
     )
+    # Uvicorn creates the protocol itself and passes no arguments of ours, so they are class attributes.
     return type("GuardedHTTP", (_GuardedHTTP,), {"settings": settings, "table": table})
 
 
@@ -77,6 +80,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         excess = self.table.add(self)
         # Even a refusal costs memory: under a flood of connections only the first ones get one.
         if excess > _REFUSED_WITH_ANSWER:
+            # abort drops unsent bytes; close would wait for a client that does not read.
             transport.abort()
         elif excess > 0:
             self.app = _Busy(self.app)
@@ -93,6 +97,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         self.pipeline.clear()
         if self._running is not None:
             self._running.disconnected = True
+            # Wakes an application that waits for the body in `receive`.
             self._running.message_event.set()
         super().connection_lost(exc)
 
@@ -126,6 +131,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         """Let uvicorn parse, then time the header or the body that has begun."""
         self.table.touch(self)
         self._received += len(data)
+        # Counts bytes that the parser keeps without a callback, such as an endless header name.
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > _MAX_HEADER_BYTES and not self.transport.is_closing():
@@ -152,6 +158,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         """Raises for a header without exactly one `Host`, and for too many pipelined requests."""
         self._in_header, self._unparsed = False, 0
         hosts = sum(name == b"host" for name, _ in self.headers)
+        # HTTP/1.1 requires Host; HTTP/1.0 has none.
         least = 0 if self.parser.get_http_version() == "1.0" else 1
         if not least <= hosts <= 1 or len(self.pipeline) >= _MAX_PIPELINED:
             raise _RefusedError
@@ -229,6 +236,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._timer = None
         if not self._awaits_body() or self.transport.is_closing():
             return
+        # The mean since the begin, so a short pause of a fast client does not count.
         least = self.settings.slow_body_bytes_per_second * (time.monotonic() - self._began_at)
         if self._received < least and not self.flow.read_paused:
             self.transport.close()
@@ -266,6 +274,7 @@ class _GuardedHTTP(HttpToolsProtocol):
             self._timer = None
 
     def _answer(self, response: Response) -> None:
+        # Written directly, because there is no request for uvicorn to answer.
         headers = [*response.raw_headers, (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % pair for pair in headers]
         self.transport.write(b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", response.body]))

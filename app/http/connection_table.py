@@ -66,11 +66,13 @@ class ConnectionTable:
 
         First closes a connection that waits for its client: one of the same address if that address has too many.
         """
+        # Added before anything is closed, so that the new connection counts as well.
         own = self._by_address.setdefault(connection.address, OrderedDict())
         self._all[connection] = own[connection] = None
         excess_of_address = len(own) - self._most_per_address
         if excess_of_address > 0 and self._is_proxy(connection.address):
             excess_of_address = 0
+        # First within the address: a greedy client then only loses connections of its own.
         if excess_of_address > 0 and self._shed(connection, own):
             excess_of_address -= 1
         excess = len(self._all) - self._most
@@ -96,9 +98,11 @@ class ConnectionTable:
 
     def _shed(self, new: Connection, among: OrderedDict[Connection, None]) -> bool:
         """Close the connection that has waited longest for its client; False if none waits."""
+        # At most one round, because busy connections are moved to the end.
         for _ in range(len(among)):
             one = next(iter(among))
             if one is not new and one.is_waiting():
+                # Removed before it closes: connection_lost comes later, and its place is needed now.
                 self.remove(one)
                 one.give_way()
                 return True

@@ -10,12 +10,14 @@ from urllib.parse import quote
 
 from python_multipart.multipart import parse_options_header
 
+# The longest file name of common file systems.
 MAX_NAME = 255
 _UNSAFE = frozenset('"\\%;/')
 
 
 def display_name(name: str) -> str:
     """A client's name for a file, without folders and unprintable characters; `video` if nothing is left."""
+    # Old Windows clients send the whole path.
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"
 

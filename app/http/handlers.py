@@ -53,12 +53,14 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(RedisError, _on_redis_error)
+    # Kombu wraps errors of the broker, which is the same Redis.
     app.add_exception_handler(OperationalError, _on_redis_error)
 
 
 def _on_problem(_: Request | None, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101
     response = problem_response(error.status, error.code, error.detail, error.headers)
+    # Without this, the reset of the connection could overtake the answer.
     return LingeringResponse(response) if error.body_is_unread else response
 
 
@@ -73,6 +75,7 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request.app.state.routes, request.scope))
+        # Starlette answers OPTIONS with 405 unless a route declares it.
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
     return problem_response(error.status_code, code, detail, headers)

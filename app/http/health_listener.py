@@ -22,10 +22,12 @@ logger = logging.getLogger(__name__)
 
 _PATH = "/healthz"
 _BEAT_SECONDS = 1.0
+# How soon the thread notices a stop.
 _LOOK_SECONDS = 0.2
 # Longer than any pause of a busy event loop, and shorter than an orchestrator's patience.
 _SILENCE_SECONDS = 15.0
 _REQUEST_SECONDS = 2.0
+# A probe's header has a few hundred bytes.
 _MAX_HEADER_BYTES = 8192
 _MAX_CONNECTIONS = 64
 _BACKLOG = 256
@@ -50,9 +52,13 @@ class HealthListener:
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
         """Listen, and send heartbeats from the caller's event loop, while the context lasts. Raises `invalid_data`."""
+        # Bound in the caller's thread, so that a used port is an error at the start.
         with self._bind() as listener:
             thread = threading.Thread(
-                target=lambda: asyncio.run(self._serve(listener)), name="health", daemon=True
+                # A separate thread, because this must answer while the service's event loop is blocked.
+                target=lambda: asyncio.run(self._serve(listener)),
+                name="health",
+                daemon=True,
             )
             thread.start()
             beat = asyncio.get_running_loop().create_task(self._beat())
@@ -86,6 +92,7 @@ class HealthListener:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
+            # Above the limit the connection is closed at once: a flood must not take memory here either.
             if self._open <= _MAX_CONNECTIONS:
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")

@@ -31,6 +31,7 @@ class LingeringResponse(Response):
             "headers": self.raw_headers,
         }
         await send(start)
+        # more_body keeps the response open, so that uvicorn does not close the connection yet.
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_discard(receive), _LINGER_SECONDS)

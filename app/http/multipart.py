@@ -14,6 +14,7 @@ from sentiloc.app.http.problems import InvalidRequest, ProblemCode, TypedProblem
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+# Four times the metadata's limit, for the other options and for escapes.
 MAX_OPTIONS_BYTES = 16 * 1024
 _FIELDS = ("video", "options")
 
@@ -90,6 +91,7 @@ class VideoPart:
         try:
             self._parser.write(chunk)
         except FormParserError as error:
+            # Also for a part header that is too long: the parser limits it to 4 KiB per field.
             raise MalformedMultipart from error
 
     def finish(self) -> None:
@@ -121,6 +123,7 @@ class VideoPart:
 
     def _header_end(self) -> None:
         if bytes(self._header_name).lower() == b"content-disposition":
+            # Latin-1 keeps every byte; the name is decoded later, when its form is known.
             self._disposition = self._header_value.decode("latin-1")
         self._header_name.clear()
         self._header_value.clear()
@@ -131,6 +134,7 @@ class VideoPart:
         if kind != b"form-data" or field not in _FIELDS:
             detail = f"The form may only have the fields `video` and `options`, not {field[:80]!r}."
             raise UnexpectedField(detail)
+        # A second video would otherwise replace or extend the first one.
         if field in self._seen:
             raise UnexpectedField(f"The form has the field `{field}` more than once.")
         self._seen.add(field)
@@ -142,6 +146,7 @@ class VideoPart:
         if self._field == "options":
             self._options_data(data[start:end])
             return
+        # The part's own header and boundary do not count towards the limit.
         self.bytes += end - start
         if self.bytes > self._limit:
             raise UploadTooLarge(self._limit)

@@ -18,6 +18,7 @@ from sentiloc.app.http.lingering import LingeringResponse
 from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# `none` is a request that the user made, such as a typed address or a bookmark.
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
@@ -77,6 +78,7 @@ class OriginGuard:
             await self._app(scope, receive, send)
             return
         response = error_response(problem)
+        # A refused upload may still be sending its body.
         answer = response if scope["method"] in _SAFE else LingeringResponse(response)
         await answer(scope, receive, send)
 
@@ -87,6 +89,8 @@ class OriginGuard:
             return UnknownHost(host)
         if scope["method"] in _SAFE:
             return None
+        # The list of allowed origins is empty here: it is for clients with keys, which a foreign page does
+        # not have.
         if self._is_signed_in(headers):
             return CrossSite() if self._is_foreign(headers, host, frozenset()) else None
         return CrossSite() if self._checks_origin and self._is_foreign(headers, host, self._origins) else None
@@ -105,6 +109,7 @@ class OriginGuard:
 def _name(host: str) -> str:
     """The name in a `Host` header, without port and brackets."""
     try:
+        # `localhost.` is the same name in its absolute form.
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
         return ""

@@ -23,6 +23,7 @@ from sentiloc.app.settings import Settings
 
 # Leaves the processor to requests while the messages of a large batch are sent.
 _MESSAGE_PAUSE_SECONDS = 0.002
+# A redelivered message starts its job at most this long after its visibility timeout.
 _MOST_RESTORE_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
@@ -38,12 +39,15 @@ def make_celery(settings: Settings) -> Celery:
     Without a Redis URL the app can be imported but not run; `sentiloc worker` reports that before it starts.
     """
     broker = broker_url(settings) if settings.redis_url else None
+    # Tests create several apps in one process; none of them may become the global one.
     celery = Celery("sentiloc", broker=broker, set_as_current=False)
     celery.conf.update(
         task_default_queue=LOCALIZE_QUEUE,
         task_queues={name: {"exchange": name, "routing_key": name} for name in _QUEUES.values()},
+        # Results are in the job store; Celery's backend would only hold a second copy.
         task_ignore_result=True,
         task_serializer="json",
+        # Unpickling would let anyone who can write to Redis run code in the worker.
         accept_content=["json"],
         # The message stays in Redis until the job has ended, so the message of a killed worker is delivered again.
         task_acks_late=True,
@@ -52,7 +56,9 @@ def make_celery(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.worker_concurrency,
         worker_max_tasks_per_child=settings.worker_max_jobs,
+        # Celery counts in KiB.
         worker_max_memory_per_child=settings.worker_max_memory_bytes // 1024,
+        # Celery's default of 4 s is shorter than the import and start of a child on a busy machine.
         worker_proc_alive_timeout=120.0,
         worker_soft_shutdown_timeout=settings.shutdown_grace_seconds,
         worker_enable_soft_shutdown_on_idle=False,
@@ -60,6 +66,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         # The lease decides who works on a job, not the connection to the broker.
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # The last safety net; the stall checks end hanging work much earlier.
         task_time_limit=settings.job_time_limit_seconds,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
@@ -67,6 +74,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),
         broker_use_ssl=broker_tls(settings) or False,
+        # A request waits for the message, so there is one quick retry; the reaper sends what is still
+        # missing.
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.05},
         enable_utc=True,
     )
@@ -81,11 +90,14 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "unacked_restore_limit": 100,
         # By default kombu looks for messages to deliver again every 100 s: at every tenth of its rounds of 10 s.
         "unacked_restore_interval": _restore_seconds(settings.visibility_timeout_seconds),
+        # kombu multiplies its interval by this number of rounds.
         "unacked_restore_throttle": 1,
         "global_keyprefix": settings.redis_prefix,
+        # Longer than the blocking read of a worker's loop, which would otherwise end in an error.
         "socket_timeout": 30.0,
         "socket_connect_timeout": 2.0,
         "socket_keepalive": True,
+        # Finds connections that a firewall or a lost primary dropped without a reset.
         "health_check_interval": 10,
         "retry_on_timeout": True,
         **broker_options(settings),
@@ -107,6 +119,7 @@ class Dispatcher:
 
     def send(self, job_id: str) -> None:
         """Send the job's message to its queue. Raises `kombu.exceptions.OperationalError` and `redis.RedisError`."""
+        # The priority comes from the record, so that the reaper can send a message with the id alone.
         priority = cast("str | None", self._redis.hget(job_key(self._prefix, job_id), "priority"))
         queue = _QUEUES[Priority(priority or Priority.INTERACTIVE)]
         self._celery.send_task(LOCALIZE_TASK, args=[job_id], queue=queue)
@@ -117,7 +130,11 @@ class Dispatcher:
         The reaper later sends the messages that could not be sent because the process ended or Redis was away.
         """
         thread = threading.Thread(
-            target=self._send_all, args=(job_ids, priority), name="batch-messages", daemon=True
+            # A daemon, because a stop must not wait for a thousand messages: the reaper sends the rest.
+            target=self._send_all,
+            args=(job_ids, priority),
+            name="batch-messages",
+            daemon=True,
         )
         thread.start()
 

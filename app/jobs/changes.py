@@ -18,6 +18,7 @@ EXAMPLE_CHANGES: dict[str, Any] = {
     "metadata": {"reel": 4, "draft": None},
     "tags": ["reviewed"],
 }
+# Only these are compared before the write, so a change does not conflict with the worker's progress.
 _FIELDS = ("source_name", *CHANGEABLE)
 
 
@@ -43,6 +44,7 @@ class JobChanges(BaseModel):
     @field_validator("tags")
     @classmethod
     def _few(cls, value: list[str] | None) -> list[str] | None:
+        # The default None means: leave them as they are.
         return None if value is None else check_tags(value)
 
 
@@ -82,6 +84,7 @@ def merge(old: JsonValue, patch: JsonValue) -> Any:
     merged = dict(old) if isinstance(old, dict) else {}
     for key, value in patch.items():
         if value is None:
+            # RFC 7396: null removes a member, and it is no error if the member is absent.
             merged.pop(key, None)
         else:
             merged[key] = merge(merged.get(key), value)

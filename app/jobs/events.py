@@ -28,6 +28,7 @@ HEARTBEAT_SECONDS = 10.0
 _LOOK_SECONDS = 2.0
 # Before this share of the work an estimate would jump by minutes.
 _ETA_FROM = 0.05
+# Events of one read; a long finished job is sent in several reads, so memory stays bounded.
 _BATCH = 200
 _Entry = tuple[str, dict[str, str]]
 
@@ -92,6 +93,7 @@ class EventStreams:
             for event_id, fields in events:
                 last = event_id
                 yield JobEvent(fields["kind"], _data(fields, record), event_id)
+                # Nothing follows the final event, and the client's connection should close.
                 if fields["kind"] == "final":
                     return
             record, position = await self._jobs.get(job_id)
@@ -103,6 +105,8 @@ class EventStreams:
 
     async def is_over(self, record: JobRecord, after: str) -> bool:
         """True if the job has ended and has no events after this id."""
+        # A client that reconnects after the final event gets 204, so that a browser's EventSource stops
+        # reconnecting.
         return record.state.is_terminal and not await self._read(record.id, after, None)
 
     async def close(self) -> None:
@@ -112,11 +116,13 @@ class EventStreams:
 
     async def _read(self, job_id: str, after: str, seconds: float | None) -> list[_Entry]:
         key = events_key(self._settings.redis_prefix, job_id)
+        # XREAD takes milliseconds.
         block = None if seconds is None else int(seconds * 1000)
         answer = await cast("Any", self._client()).xread({key: after}, count=_BATCH, block=block)
         return cast("list[_Entry]", answer[0][1]) if answer else []
 
     def _client(self) -> Redis:
+        # Connected late, because the connection belongs to the event loop that serves requests.
         if self._redis is None:
             self._redis = connect_async(self._settings)
         return self._redis

@@ -17,8 +17,11 @@ from sentiloc.app.jobs.options import Label
 from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.scripts import Scripts
 
+# The history of corrections of one job; further ones are refused with `feedback_full`.
 MAX_ENTRIES = 50
+# More than a segment every four seconds of a two-hour video.
 MAX_MARKS = 2000
+# The labels and class indexes of TSL300's annotation files.
 _LETTERS = {"negative": "n", "positive": "p"}
 _CLASSES = {"negative": 0, "positive": 1}
 Moment = Annotated[float, Field(ge=0, allow_inf_nan=False, description="Seconds from the start of the video")]
@@ -122,6 +125,7 @@ class FeedbackStore:
             kept: The feedback.
             seen: The time of the feedback that it replaces, 0 for none; None replaces whatever is there.
         """
+        # repr keeps every digit, so the time can be compared exactly.
         args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]
         args.append("" if seen is None else repr(float(seen)))
         return Added(cast("int", self._scripts.run("add_feedback", self._keys(kept.job_id), args)))
@@ -174,6 +178,7 @@ def training_zip(all_kept: list[KeptFeedback]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in training_files(all_kept).items():
+            # A ZipInfo without a date gives the same bytes each time.
             archive.writestr(zipfile.ZipInfo(name), text)
     return buffer.getvalue()
 
@@ -190,5 +195,6 @@ def _points(all_kept: list[KeptFeedback]) -> str:
     rows.writerow(["video_id", "point", "class_index"])
     for kept in all_kept:
         for point in kept.feedback.points or ():
+            # A point is a frame at the video's own rate, as in TSL300.
             rows.writerow([kept.job_id, int(point.time * kept.fps), _CLASSES[point.label]])
     return text.getvalue()

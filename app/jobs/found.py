@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sentiloc.model.segments import Segment
 
+# Milliseconds; the summary is stored in every record, so it should be short.
 _DECIMALS = 3
 
 

@@ -22,6 +22,7 @@ from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
 from sentiloc.app.jobs.rows import JobRow, read_rows
 from sentiloc.app.jobs.store import JobStore
 
+# Records per round trip when most of them may be shown, and when most are only filtered or counted.
 _BATCH = 100
 _LARGE_BATCH = 500
 # Bounds the cost of a page whose filter matches almost nothing. The page is then short.
@@ -94,6 +95,7 @@ class JobFilter:
             and (not self.states or row.state in self.states)
             and (self.batch is None or row.batch_id == self.batch)
             and (self.label is None or self.label in row.labels)
+            # casefold, because a lower-case comparison misses pairs such as ß and SS.
             and (self.text is None or self.text.casefold() in row.name.casefold())
             and self._fits_numbers(row)
             and (not self.tags or set(self.tags) <= set(row.tags))
@@ -113,6 +115,7 @@ class JobFilter:
         """True if every key has its value, as a text or as JSON."""
         return all(
             key in metadata
+            # A query string has only text, so the number 3 is found as `3`.
             and value == (metadata[key] if isinstance(metadata[key], str) else json.dumps(metadata[key]))
             for key, value in self.metadata
         )
@@ -178,6 +181,7 @@ def collect(store: JobStore, wanted: JobFilter) -> Collected:
     for scanned, (_, _, row) in enumerate(walk, 1):
         if row is not None and wanted.matches(row):
             found.append(row)
+        # Stopping here also if exactly this many exist only costs the note "incomplete".
         if scanned == MAX_COLLECTED:
             return Collected(found, False)
     return Collected(found, True)
@@ -226,9 +230,11 @@ def _newest(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None) 
 def _sorted(store: JobStore, wanted: JobFilter, limit: int, cursor: str | None, order: JobOrder) -> Page:
     place = None if cursor is None else _decode_sorted(cursor, order)
     keyed = [(*_sort_key(row, order, wanted.label), row.id) for row in collect(store, wanted).rows]
+    # Descending orders reverse only the value: the id keeps ties in one order, so pages do not overlap.
     for part in (2, 1, 0):
         # Python's sort is stable, so we sort by the last criterion first. Jobs without a value always come last.
         keyed.sort(key=lambda key, part=part: key[part], reverse=order.is_descending and part == 1)  # type: ignore[misc]
+    # Counted instead of searched: the job at the cursor may have been deleted meanwhile.
     begin = 0 if place is None else sum(not _is_behind(key, place, order) for key in keyed)
     page = keyed[begin : begin + limit]
     more = _encode_sorted(order, page[-1]) if page and begin + limit < len(keyed) else None
@@ -278,6 +284,7 @@ def _walk(
 def _of_batch(store: JobStore, wanted: JobFilter) -> Iterator[tuple[float, str, JobRow | None]]:
     """The jobs of a batch that the caller may see, the last one first."""
     caller = current_caller()
+    # A batch has at most 10,000 jobs, so its list is read whole.
     ids = cast("list[str]", store.redis.lrange(f"{store.prefix}batchjobs:{wanted.batch}", 0, -1))[::-1]
     for start in range(0, len(ids), _LARGE_BATCH):
         for row in read_rows(store, ids[start : start + _LARGE_BATCH]):
@@ -293,6 +300,7 @@ def _is_within(row: JobRow, wanted: JobFilter) -> bool:
 def _batch(
     store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, size: int
 ) -> list[tuple[float, str]]:
+    # `(` excludes the bound itself; repr keeps every digit of the time.
     newest = "+inf" if wanted.created_before is None else f"({wanted.created_before!r}"
     oldest = "-inf" if wanted.created_after is None else f"({wanted.created_after!r}"
     jobs = _index(store.prefix)
@@ -316,6 +324,7 @@ def _index(prefix: str) -> str:
 
 
 def _encode(at: float, job_id: str) -> str:
+    # Encoded, so that clients do not take a cursor apart; it contains nothing secret.
     return base64.urlsafe_b64encode(f"{at!r} {job_id}".encode()).decode().rstrip("=")
 
 
@@ -328,6 +337,7 @@ def _decode_sorted(cursor: str, order: JobOrder) -> _SortKey:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         made_by, is_missing, value, job_id = json.loads(text)
         kind = str if order.value.endswith("name") else float
+        # A cursor of another order would start at a wrong place without an error.
         if made_by != order or not isinstance(value, kind) or not isinstance(job_id, str):
             raise ValueError(made_by)
         return bool(is_missing), value, job_id
@@ -339,6 +349,7 @@ def _decode(cursor: str) -> tuple[float, str]:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         at, job_id = text.split(" ")
+        # `nan` and `inf` parse as floats, but Redis would refuse them as a bound.
         if not math.isfinite(float(at)):
             raise ValueError(at)
         return float(at), job_id

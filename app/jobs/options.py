@@ -30,6 +30,7 @@ from sentiloc.model.package import list_packages, shipped_models_dir
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.spec import CLASSES, load_spec
 
+# Metadata is part of every record and of every list, so it must stay small.
 MAX_METADATA_BYTES = 4096
 Label = Literal["negative", "positive"]
 AnyLabel = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
@@ -87,6 +88,7 @@ class CutOptions(BaseModel):
         cut_fields = set(CutOptions.model_fields)
         changes = self.model_dump(include=cut_fields, exclude_none=True)
         if "labels" in changes:
+            # Sorted, so that equal requests give equal results and cache keys.
             changes["labels"] = tuple(sorted(set(changes["labels"])))
         return replace(default, **changes)
 
@@ -134,6 +136,7 @@ class TimeRange(BaseModel):
 
 def webhook_host(url: str) -> str:
     """Host and port of a webhook's receiver."""
+    # Credentials in the address must not reach the record or the log.
     return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
@@ -218,6 +221,7 @@ class JobOptions(CutOptions):
 
 def check_metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """The metadata; raises ValueError if it is too large."""
+    # JSON has no NaN; with allow_nan other clients could not read it.
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > MAX_METADATA_BYTES:
         raise ValueError(f"is larger than {MAX_METADATA_BYTES} bytes of JSON")
@@ -226,6 +230,7 @@ def check_metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def check_tags(value: list[str]) -> list[str]:
     """The tags, each once, in their order; raises ValueError if there are too many."""
+    # A dict keeps the order of the first occurrences; a set would not.
     once = list(dict.fromkeys(value))
     if len(once) > MAX_TAGS:
         raise ValueError(f"has more than {MAX_TAGS} tags")
@@ -234,6 +239,7 @@ def check_tags(value: list[str]) -> list[str]:
 
 def parse_options(text: str | bytes) -> JobOptions:
     """Options from JSON; an empty text means the defaults. Raises `pydantic.ValidationError`."""
+    # Some form libraries send the field although it is empty.
     return JobOptions.model_validate_json(text) if text else JobOptions()
 
 
@@ -293,6 +299,7 @@ def check_labels(labels: Iterable[str], classes: Sequence[str], place: str) -> N
 def classes_of(model: str, settings: Settings) -> tuple[str, ...]:
     """The classes of a model; the sentiment classes if only the worker has the package."""
     try:
+        # Read for each request, so a package that is installed while the server runs is known at once.
         return load_spec(_models_dir(settings) / model / "spec.json").classes
     except SentilocError:
         return CLASSES
@@ -313,6 +320,8 @@ def check_webhook(url: str, secret: str | None, settings: Settings, place: str) 
     """
     place = f"{place}." if place else ""
     try:
+        # Checked here only for an early answer; names may resolve differently later, so delivery checks
+        # again.
         Outbound(allow=settings.outbound_allow).check(url)
     except SentilocError as error:
         raise ProblemError(422, error.code, f"{place}url: {error.detail}") from error
@@ -323,6 +332,7 @@ def check_webhook(url: str, secret: str | None, settings: Settings, place: str) 
 
 def known_models(settings: Settings) -> list[str]:
     """The model names that a job may request, sorted: the installed packages and the default."""
+    # The default may only be installed at the workers.
     return sorted({*list_packages(_models_dir(settings)), settings.model})
 
 

@@ -16,6 +16,7 @@ from sentiloc.model.errors import ErrorCode
 BEAT_SECONDS = 2.0
 # Three reports may be lost before a worker counts as gone.
 STALE_SECONDS = 7.0
+# Long enough for a container to restart; until then a silent worker may come back.
 _FORGET_SECONDS = 10 * STALE_SECONDS
 
 
@@ -97,6 +98,7 @@ def _known_workers(
     alive: list[WorkerPresence] = []
     silent: list[WorkerPresence] = []
     for worker in map(_parse, found.values()):
+        # The absolute value: after Redis's clock was set back, reports lie in the future.
         silence = abs(now - worker.seen_at)
         if silence <= STALE_SECONDS:
             alive.append(worker)
@@ -117,6 +119,7 @@ def why_unserved(redis: Redis, prefix: str, models: Iterable[str], grace_seconds
     alive, silent = _known_workers(redis, prefix, max(grace_seconds, STALE_SECONDS))
     found = {}
     for model in models:
+        # A single worker that can run the model is enough.
         reasons = [worker.why_not(model) for worker in (*alive, *silent)]
         if None not in reasons:
             text = "; ".join(sorted({reason for reason in reasons if reason})) or "no worker is running"
@@ -148,6 +151,7 @@ def reasons_against(model: str, workers: Iterable[WorkerPresence]) -> list[str]:
 
 def _parse(text: str) -> WorkerPresence:
     """Parse a report. Unknown fields are ignored, because a worker of another version may report more."""
+    # Unknown fields must not break a rolling update.
     known = {one.name for one in dataclass_fields(WorkerPresence)}
     fields = {name: value for name, value in json.loads(text).items() if name in known}
     if fields.get("served") is not None:

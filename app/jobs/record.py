@@ -66,6 +66,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 
 def sources(target: JobState) -> tuple[JobState, ...]:
     """The states from which a job may move to `target`."""
+    # The scripts in Lua get these states as an argument, so the table above is the only definition.
     return tuple(state for state in JobState if target in TRANSITIONS[state])
 
 
