@@ -31,10 +31,14 @@ class Member:
         """Start the process; an API keeps its former port."""
         flags = ["--port", str(self.port)] if self.kind == "api" else []
         with self.log.open("ab") as output:
-            command = sentiloc_command(self.kind, *flags)
+            command = self.command(self.kind, *flags)
             self.process = subprocess.Popen(command, env=self.environment, stderr=output, process_group=0)
         if self.kind == "api":
             self.port = httpx.URL(self.url).port or 0
+
+    def command(self, *arguments: str) -> list[str]:
+        """Its command line."""
+        return sentiloc_command(*arguments)
 
     @property
     def url(self) -> str:

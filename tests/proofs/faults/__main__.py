@@ -10,6 +10,7 @@
     python -m tests.proofs.faults limits       the decoder's limits (row 10)
     python -m tests.proofs.faults gpu          a missing device (row 15)
     python -m tests.proofs.faults releases     workers of two releases (row 18); needs the history
+    python -m tests.proofs.faults upgrade      API and worker of two releases side by side: 500 jobs; needs the history
     python -m tests.proofs.faults sentinel     the primary of a replicated Redis is lost (3 Sentinels)
     python -m tests.proofs.faults several      three APIs and three workers, killed at random (--count seconds)
     python -m tests.proofs.faults replacement  a model package that is replaced under load (row 18)
@@ -32,6 +33,7 @@ from tests.proofs.faults import (
     releases,
     sentinel,
     several,
+    upgrade,
     worker_kills,
 )
 from tests.proofs.faults.rig import Row, save
@@ -48,6 +50,7 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "limits": (1, limits.prove_limits),
     "gpu": (1, limits.prove_gpu),
     "releases": (12, releases.prove_releases),
+    "upgrade": (500, upgrade.prove_upgrade),
     "sentinel": (3, sentinel.prove_sentinel),
     "several": (600, several.prove_several),
     "replacement": (40, releases.prove_replacement),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-import tarfile
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +16,10 @@ import onnx
 from onnx import numpy_helper
 
 from sentiloc.model.package import shipped_models_dir
+from tests.proofs.faults.older import OLDER_RELEASE, checkout, older_command, older_environment
 from tests.proofs.faults.rig import Row, clip, ended_well, outcome, running
 from tests.service.running import RunningService, kill
-from tests.support.services import ROOT, sentiloc_command, wait_for
-
-OLDER_RELEASE = "6c5e0d7"
-"""The first released commit; `SENTILOC_OLDER_RELEASE` can name a later one."""
+from tests.support.services import wait_for
 
 _NEXT_VERSION = "9.9.9"
 _CAN_READ = ("json", "csv", "vtt", "otio", "fcpxml")
@@ -33,8 +27,7 @@ _CAN_READ = ("json", "csv", "vtt", "otio", "fcpxml")
 
 def prove_releases(work: Path, jobs: int) -> Row:
     """Workers of both releases share a queue; they are killed in turn while they work."""
-    revision = os.environ.get("SENTILOC_OLDER_RELEASE", OLDER_RELEASE)
-    older_tree = _checkout(work / "older", revision)
+    older_tree = checkout(work / "older")
     video = clip(work, "minute.mp4", 60.0, size=(160, 120))
     with running(work, "releases") as service, _older_worker(service, older_tree) as older:
         ids = [service.submit(video) for _ in range(jobs)]
@@ -47,7 +40,7 @@ def prove_releases(work: Path, jobs: int) -> Row:
         by_older = _succeeded(older.log)
     lost = [row for row in ends if not ended_well(row)]
     return {
-        "older": revision,
+        "older": OLDER_RELEASE,
         "jobs": jobs,
         "ended_by_the_older": by_older,
         "attempts": dict(Counter(str(row["attempts"]) for row in ends)),
@@ -138,9 +131,9 @@ def _older_worker(service: RunningService, tree: Path) -> Iterator[_Worker]:
     log = service.folder / "older.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *sentiloc_command("worker")[1:]],
+            older_command("worker"),
             cwd=tree,
-            env={**settings, "PYTHONPATH": str(tree)},
+            env=older_environment(settings, tree),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -150,16 +143,6 @@ def _older_worker(service: RunningService, tree: Path) -> Iterator[_Worker]:
     finally:
         process.terminate()
         process.wait(60)
-
-
-def _checkout(folder: Path, revision: str) -> Path:
-    """The files of a revision of this repository."""
-    if not folder.exists():
-        command = ["git", "-C", str(ROOT), "archive", revision]
-        packed = subprocess.run(command, check=True, capture_output=True).stdout
-        with tarfile.open(fileobj=BytesIO(packed)) as archive:
-            archive.extractall(folder, filter="data")
-    return folder
 
 
 def _succeeded(log: Path) -> int:
