@@ -76,15 +76,16 @@ class _Upgrade:
         self._join(self.old_api)
         sending = threading.Thread(target=self._send, args=(store,), daemon=True)
         sending.start()
-        unread: list[str] = []
+        # The last release's API cannot read what today's results hold beyond its own.
+        refused: list[str] = []
         steps: tuple[tuple[float, Callable[[], object]], ...] = (
-            (0.2, self.worker.start),
-            (0.3, lambda: self._replace(self.old_worker)),
-            (0.4, lambda: self._join(self.api)),
+            (0.2, lambda: self._join(self.api)),
+            (0.3, self.worker.start),
+            (0.4, lambda: self._replace(self.old_worker)),
             (0.5, lambda: self._replace(self.worker)),
-            (0.6, lambda: unread.extend(self._unread(self.old_api, ("json",)))),
-            (0.7, self.old_worker.stop),
-            (0.8, lambda: self._leave(self.old_api)),
+            (0.6, lambda: refused.extend(self._unread(self.old_api, ("json",)))),
+            (0.7, lambda: self._leave(self.old_api)),
+            (0.8, self.old_worker.stop),
         )
         for share, step in steps:
             # Each step is taken while jobs are open.
@@ -94,8 +95,9 @@ class _Upgrade:
         self.allowed = self.jobs
         self._wait_ended(store, self.jobs)
         sending.join(_PATIENCE_SECONDS)
-        unread += self._unread(self.api, _FORMATS)
-        return self._row(store, unread, time.monotonic() - began)
+        unread = self._unread(self.api, _FORMATS)
+        row = self._row(store, unread, time.monotonic() - began)
+        return {**row, "refused_by_the_last_release_s_api": len(refused)}
 
     def stop(self) -> None:
         """End all processes."""
