@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import av.error
 import numpy as np
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 JITTER_SECONDS = 0.05
 _CHUNK_SECONDS = 0.5
+# A codec's frame lasts about 20 ms. Resampling each by itself would cost three times as much.
+_BATCH_SECONDS = 0.25
 # Containers interleave tracks at about a second. One that lags by more has ended.
 _PATIENCE_SECONDS = 2.0
 
@@ -45,6 +48,7 @@ class Soundtrack:
         self._rate, self._max_samples, self._emit = rate, int(max_seconds * rate), emit
         self._order: FrameOrder[AudioFrame] = FrameOrder(self._put, 0.0, goes_on=False)
         self._resampler: AudioResampler | None = None
+        self._fifo = AudioFifo()
         self._kind: tuple[object, ...] = ()
         self._position = round(begins * rate)  # the next sample, counted since time 0
         self._expected: float | None = None  # seconds at which the next frame should start
@@ -84,7 +88,7 @@ class Soundtrack:
             self._take(frame, seconds)
         except (ValueError, av.error.FFmpegError) as error:
             log.debug("audio frame left out: %s", error)
-            self._resampler, self._expected = None, None
+            self._resampler, self._expected, self._fifo = None, None, AudioFifo()
 
     def _take(self, frame: AudioFrame, seconds: float) -> None:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -98,11 +102,23 @@ class Soundtrack:
             # opposite phases.
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
+        self._collect(frame)
         assert self._expected is not None  # noqa: S101
         # Count samples instead of reading each stamp, so that rounding errors of stamps do not add up to a shift.
         self._expected += frame.samples / frame.sample_rate
-        for out in self._resampler.resample(frame):
-            self._append(np.asarray(out.to_ndarray(), np.float32))
+
+    def _collect(self, frame: AudioFrame) -> None:
+        """Add a frame to those that are resampled together. They follow each other, so their stamps are not needed."""
+        frame.pts = None
+        self._fifo.write(frame)
+        if self._fifo.samples >= _BATCH_SECONDS * frame.sample_rate:
+            self._resample_collected()
+
+    def _resample_collected(self) -> None:
+        frame = self._fifo.read() if self._fifo.samples else None
+        if frame is not None and self._resampler is not None:
+            for out in self._resampler.resample(frame):
+                self._append(np.asarray(out.to_ndarray(), np.float32))
 
     def _move_to(self, seconds: float) -> None:
         """Continue at `seconds`: silence up to there, or drop the part that is already covered."""
@@ -117,6 +133,8 @@ class Soundtrack:
 
     def _flush_resampler(self) -> None:
         """Flush the resampler. The next expected position follows from the samples that really came out."""
+        self._resample_collected()
+        self._fifo = AudioFifo()
         if self._resampler is not None:
             for out in self._resampler.resample(None):
                 self._append(np.asarray(out.to_ndarray(), np.float32))
