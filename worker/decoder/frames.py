@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -224,18 +226,25 @@ def brightness(frame: VideoFrame, side: int) -> Image | None:
 
     That plane is the brightness in all camera formats; in others it is close enough to detect a cut.
     """
-    parts = frame.format.components
-    if not frame.planes or not parts or frame.format.has_palette:
+    bits = _bits_of_first_plane(frame.format.name)
+    if not frame.planes or not bits:
         return None
     plane = frame.planes[0]
-    wide = parts[0].bits > 8
+    wide = bits > 8
     rows: NDArray[Any] = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8)
     if plane.height * (plane.line_size // (2 if wide else 1)) != len(rows):
         return None
     rows = rows.reshape(plane.height, -1)
     picked = rows[:: max(1, plane.height // side), : plane.width : max(1, plane.width // side)]
     picked = picked[:side, :side]
-    return np.asarray(picked >> (parts[0].bits - 8) if wide else picked, np.uint8).copy()
+    return np.asarray(picked >> (bits - 8) if wide else picked, np.uint8).copy()
+
+
+@lru_cache
+def _bits_of_first_plane(pixel_format: str) -> int:
+    """Bits of a sample in the first plane; 0 where that plane does not hold brightness."""
+    pixels = VideoFormat(pixel_format)
+    return 0 if pixels.has_palette or not pixels.components else pixels.components[0].bits
 
 
 def _black(like: VideoFrame) -> VideoFrame:

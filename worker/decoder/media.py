@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf
 from typing import Any, BinaryIO
@@ -74,6 +74,7 @@ class Media:
     choice: Choice | None = None
     _decoder_delay: float | None = None
     _zero: float | None = None
+    _bases: dict[int, Fraction | None] = field(default_factory=dict)
 
     @property
     def rate(self) -> Fraction:
@@ -176,8 +177,14 @@ class Media:
 
     def seconds_of(self, packet: Packet[Any], ticks: int | None) -> float | None:
         """Convert a time stamp in a packet's time base to seconds from time 0."""
-        base = packet.time_base if ticks is not None else None
-        return None if ticks is None or not base else in_seconds(ticks, base) - self.zero
+        if ticks is None:
+            return None
+        stream = packet.stream.index
+        if stream not in self._bases:
+            # PyAV makes a new fraction at each access, and a stream's base does not change.
+            self._bases[stream] = packet.time_base
+        base = self._bases[stream]
+        return in_seconds(ticks, base) - self.zero if base else None
 
     @property
     def counts_packets(self) -> bool:

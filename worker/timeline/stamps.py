@@ -40,12 +40,13 @@ _DEFAULT_STEP = 0.04
 
 @dataclass(slots=True)
 class _Track:
-    """One stream's clock: its last repaired time stamp, the typical step, and the offset added to its stamps."""
+    """One stream's clock: its last repaired time stamp, typical step, what is added to its stamps, and their base."""
 
     last: float | None = None
     step: float = _DEFAULT_STEP
     offset: float = 0.0
     unstamped: int = 0
+    base: Fraction | None = None
 
 
 class PacketClock:
@@ -75,7 +76,10 @@ class PacketClock:
             yield packet
 
     def _place(self, packet: Packet[Any], source: Iterator[Packet[Any]]) -> None:
-        track = self._tracks.setdefault(packet.stream.index, _Track(offset=self._offset))
+        track = self._tracks.get(packet.stream.index)
+        if track is None:
+            track = _Track(offset=self._offset)
+            self._tracks[packet.stream.index] = track
         raw = _stamp(packet, track)
         if raw is None:
             _move(packet, track.offset)
@@ -157,8 +161,12 @@ def _stamp(packet: Packet[Any], track: _Track) -> float | None:
     else:
         track.unstamped += 1
         ticks = packet.pts if track.unstamped > _REORDERED else None
-    base = packet.time_base if ticks is not None else None
-    return None if ticks is None or not base else in_seconds(ticks, base)
+    if ticks is None:
+        return None
+    if track.base is None:
+        # PyAV makes a new fraction at each access, and a stream's base does not change.
+        track.base = packet.time_base
+    return in_seconds(ticks, track.base) if track.base else None
 
 
 def in_seconds(ticks: int, base: Fraction) -> float:
