@@ -18,6 +18,7 @@ import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode, grab_frame
+from sentiloc.worker.decoder.media import decoder_threads
 from tests.support.media import make_clip
 from tests.worker.decoding import (
     BOMB,
@@ -188,3 +189,13 @@ def test_closing_a_decoder_closes_no_descriptor_of_others(clip: Path) -> None:
     for descriptor in others:
         os.fstat(descriptor)
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("size", "threads", "expected"),
+    [((640, 360), 2, 1), ((1280, 720), 8, 7), ((720, 1280), 1, 1), ((1920, 1080), 2, 2)],
+)
+def test_small_pictures_leave_a_thread_to_the_networks(
+    size: tuple[int, int], threads: int, expected: int
+) -> None:
+    assert decoder_threads(*size, threads) == expected

@@ -62,6 +62,7 @@ _MAX_ASPECT = 8
 _DEFAULT_RATE = Fraction(25)
 _READ_BYTES = 128 * 1024
 _MICROSECONDS = 1_000_000
+_BALANCED_PIXELS = 1280 * 720
 
 
 @dataclass(slots=True)
@@ -321,9 +322,17 @@ def _configure(media: Media, limits: DecodeLimits) -> None:
     context = media.video.codec_context
     context.options = {"max_pixels": str(limits.max_frame_pixels)}
     context.thread_type = "AUTO"
-    context.thread_count = limits.threads
+    context.thread_count = decoder_threads(context.width, context.height, limits.threads)
     for sound in media.sounds:
         sound.codec_context.thread_count = 1
+
+
+def decoder_threads(width: int, height: int, threads: int) -> int:
+    """Threads of the video decoder. Up to 720p one is left to the networks, which take as long as decoding there.
+
+    A second thread adds a tenth to the processor time of decoding.
+    """
+    return max(1, threads - 1) if width * height <= _BALANCED_PIXELS else threads
 
 
 def check_size(width: int, height: int, limits: DecodeLimits) -> None:
