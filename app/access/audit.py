@@ -13,8 +13,9 @@ from sentiloc.app.telemetry.logs import request_id_context
 _READING = frozenset({"GET", "HEAD"})
 _CONTENT = re.compile(r"/(video|results?|curve|thumbnails|feedback|diff|highlights|cuts?|archive)\b")
 # Requests refused before the caller is known appear in the service's log and metrics only. Otherwise anyone could fill
-# # the audit log.
+# the audit log.
 _UNKNOWN = frozenset({401, 421, 429})
+# The client chooses ids in the path, so they could fill the log.
 _MAX_ID = 64
 
 
@@ -30,6 +31,7 @@ class AuditMiddleware:
         if scope["type"] != "http" or not _matters(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
+        # An exception that leaves the application becomes a 500 further out.
         status = 500
 
         async def watch(message: Message) -> None:
@@ -41,6 +43,7 @@ class AuditMiddleware:
         try:
             await self._app(scope, receive, watch)
         finally:
+            # In `finally`, so that a request whose client has disconnected is logged, too.
             if status not in _UNKNOWN:
                 self._write(scope, status)
 

@@ -39,6 +39,7 @@ def used_by_day(redis: Redis, prefix: str, keys: Sequence[str], first: date, las
 
     The key '' stands for jobs without an API key.
     """
+    # Days are numbered since the epoch in UTC, as the Lua script counts them.
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     wanted = [(day, key_id) for day in days for key_id in keys]
     pipe = redis.pipeline(transaction=False)

@@ -37,6 +37,7 @@ SIGN_IN_PATHS = frozenset({"/session", "/signin", "/signin/callback", "/signout"
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", *SIGN_IN_PATHS})
 OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
 """Shared links carry their own signature; `routes.reels.share` checks it."""
+# Only these count against the quota; deleting or reading must work when it is used up.
 _JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="sentiloc"'
@@ -90,6 +91,7 @@ class QuotaExceeded(TypedProblem):
 
 def is_open(path: str) -> bool:
     """True for paths that need no key: the page, the docs, the health checks and shared links."""
+    # This middleware runs before and after the version is removed from the path.
     path = path.removeprefix(VERSION_PATH)
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
@@ -111,6 +113,7 @@ def needed_scope(method: str, path: str) -> KeyScope:
 def shown_key(headers: Mapping[str, str]) -> str | None:
     """The API key in a request; None without one."""
     kind, _, text = headers.get("authorization", "").partition(" ")
+    # The scheme's name is case-insensitive (RFC 9110).
     if kind.lower() == "bearer" and text.strip():
         return text.strip()
     return headers.get("x-api-key") or None
@@ -139,10 +142,12 @@ class KeyGuard:
         self._failures = RateLimiter()
         self._requests = RateLimiter()
         self._slots = KeySlots(settings.max_requests_per_key, "requests")
+        # In memory: after a restart, one write per key too many does no harm.
         self._used_at: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller set, or answer with a problem."""
+        # Browsers send the preflight request OPTIONS without a key.
         if scope["type"] != "http" or scope["method"] == "OPTIONS" or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
@@ -168,6 +173,7 @@ class KeyGuard:
             key = await self._find(_address(scope), shown_key(headers))
             caller = key.caller
         wanted = needed_scope(scope["method"], scope["path"])
+        # The scope first: a refused request should not use up the rate.
         if not caller.may(wanted):
             raise Forbidden(wanted)
         if key.rate_per_minute and (wait := self._requests.take(key.id, key.rate_per_minute)):
@@ -175,6 +181,7 @@ class KeyGuard:
             raise RateLimited(detail, wait, self._standing(key))
         if makes_jobs(scope["method"], scope["path"]):
             await self._require_quota(key)
+        # After all checks, so that only admitted requests count as use.
         await self._note_use(key)
         set_caller(caller)
         return key
@@ -186,6 +193,7 @@ class KeyGuard:
         if session is not None:
             key = parse_key(await self._shared.hash(record_key(self._settings.redis_prefix, session.key_id)))
         if session is None or key is None or not key.is_valid:
+            # One message for all three reasons: the page can only ask for a new sign-in.
             raise Unauthorized("The session has ended. Sign in again.")
         return key, session.caller(key)
 
@@ -235,6 +243,7 @@ def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     has_body = scope["method"] not in _READING
+    # Without a body there is nothing to discard, and the connection can stay open.
     answer = LingeringResponse(response) if has_body else response
     with contextlib.suppress(OSError):
         await answer(scope, receive, send)
@@ -246,4 +255,5 @@ def _address(scope: Scope) -> str:
 
 
 def _retry_after(seconds: float) -> dict[str, str]:
+    # The header takes whole seconds; 0 would invite an immediate repetition.
     return {"Retry-After": str(max(1, math.ceil(seconds)))}

@@ -22,6 +22,7 @@ from sentiloc.app.access.usage import used_minutes
 from sentiloc.app.signing import new_webhook_secret
 
 _MARK = "sentiloc"
+# The id only finds the record; the secret protects it. Short ids are easy to read out.
 _ID_BYTES = 6
 _SECRET_BYTES = 32
 # Two secrets sign during a rotation, so that the receiver can switch at any time.
@@ -80,6 +81,7 @@ def split_key(text: str) -> tuple[str, str]:
     mark, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
     is_key = mark == _MARK and len(key_id) == 2 * _ID_BYTES and key_id.isalnum() and key_id.isascii()
+    # The digest is also computed for a malformed key, so that both take the same time.
     return (key_id if is_key else "", hashlib.sha256(secret.encode()).hexdigest())
 
 
@@ -87,6 +89,7 @@ def check_key(fields: Mapping[str, str], digest: str) -> ApiKey | None:
     """The key of a record if it is valid and the digest matches, else None. Takes the same time without a record."""
     # Constant time, and the same work without a record, so that timing does not reveal which ids exist.
     is_right = hmac.compare_digest(fields.get("digest", _NO_DIGEST), digest)
+    # After a rotation the previous text works until its grace time ends.
     is_old = hmac.compare_digest(fields.get("old_digest") or _NO_DIGEST, digest)
     if is_old and time.time() < float(fields.get("old_until") or 0):
         is_right = True
@@ -137,6 +140,7 @@ class KeyStore:
         }
         pipe = self._redis.pipeline()
         pipe.hset(record_key(self._prefix, key_id), mapping=cast("dict[Any, Any]", fields))
+        # A sorted set keeps the order of creation for the list.
         pipe.zadd(f"{self._prefix}keys", {key_id: float(fields["created_at"])})
         pipe.execute()
         return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", webhook_secret)
@@ -158,6 +162,7 @@ class KeyStore:
         }
         pipe = self._redis.pipeline()
         for field, value in once.items():
+            # Limits that an operator has changed must survive the next sign-in.
             pipe.hsetnx(record, field, value)
         pipe.hset(record, mapping={"name": name, "scopes": ",".join(sorted(set(scopes)))})
         pipe.zadd(f"{self._prefix}keys", {key_id: float(now)}, nx=True)
@@ -180,6 +185,7 @@ class KeyStore:
         record = record_key(self._prefix, key_id)
         if not self._redis.exists(record):
             return False
+        # nx: a second revocation keeps the time of the first one.
         self._redis.hsetnx(record, "revoked_at", repr(time.time()))
         return True
 
@@ -195,6 +201,7 @@ class KeyStore:
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         changes = {
             "digest": hashlib.sha256(secret.encode()).hexdigest(),
+            # Without a grace time the old text must stop at once: a rotation often follows a leak.
             "old_digest": fields["digest"] if grace_seconds else "",
             "old_until": repr(time.time() + grace_seconds),
         }
@@ -237,6 +244,7 @@ def _parse(fields: Mapping[str, str]) -> ApiKey:
         expires_at=_time(fields, "expires_at"),
         revoked_at=_time(fields, "revoked_at"),
         last_used_at=_time(fields, "last_used_at"),
+        # Keys of earlier releases have no weight and no prefixes.
         weight=float(fields.get("weight", 1.0)),
         s3_prefixes=tuple(json.loads(fields.get("s3_prefixes") or "[]")),
     )

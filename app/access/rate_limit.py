@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _MINUTE = 60.0
 _POLICY = "key"
+# Addresses of attackers are names, too, so their number must be bounded.
 _MOST_NAMES = 10_000
 
 
@@ -30,6 +31,7 @@ class RateLimiter:
         """Take a token and return 0. If there is none, return the seconds until the next one."""
         level = self._level(name, per_minute)
         wait = _seconds_to_token(level, per_minute)
+        # Only the level and its time are kept; the refill is computed when the bucket is next used.
         self._levels[name] = (level - 1.0 if wait == 0.0 else level, self._clock())
         # A refused request counts as use, too. Otherwise the bucket would be dropped, and the client would start with a
         # full one.

@@ -92,6 +92,7 @@ class Eraser:
         self._webhooks(owner, receipt)
         self._features(owner, receipt)
         self._usage(owner or "", receipt)
+        # Looked up again: jobs may have been created while the erasure ran.
         receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if receipt.complete:
@@ -105,10 +106,12 @@ class Eraser:
                 yield
 
     def _job(self, job_id: str, owner: str | None, receipt: Receipt) -> None:
+        # A running job cannot be deleted, and its worker must not store a result afterwards.
         self.store.cancel(job_id)
         has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
         has_key = self._has_key(job_key(self._prefix, job_id))
         record = self.store.delete(job_id)
+        # The record of the upload has the job's id and would remember the file's name.
         self._redis.delete(upload_key(self._prefix, job_id))
         if record is None:
             # The record is already gone; only the index entry is left.
@@ -161,7 +164,9 @@ class Eraser:
             return
         folder = self.features_dir / f"{FEATURES_OF}{owner}"
         receipt.feature_entries = len(list(folder.glob("*")))
+        # A worker may be writing there; it deletes its rest when it reads the set below.
         shutil.rmtree(folder, ignore_errors=True)
+        # Redis's clock, because all workers compare with it.
         now = self._redis.time()[0]
         self._redis.zadd(forgotten_key(self._prefix), {owner: now})
         self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)

@@ -49,6 +49,7 @@ class Ownership:
 
     def _take(self) -> bool:
         new = secrets.token_hex(16)
+        # Redis first, then the file: if this stops in between, the ids differ and nothing is deleted.
         if not self._redis.set(self._key, new, nx=True):
             # Another process of this service is writing the id right now.
             return False

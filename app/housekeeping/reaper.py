@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 # By default an upload without data ends long before this, so the writer of an older unfinished file is dead.
 _UNFINISHED_SECONDS = 3600.0
+# Lists all files, which an object store charges for.
 _ORPHAN_INTERVAL_SECONDS = 600.0
+# Walks over all jobs, so it is rare; only jobs of old versions need it.
 _INDEX_INTERVAL_SECONDS = 3600.0
 # While messages wait, only jobs near the front can be late because of a lost message.
 _FRONT = 100
@@ -56,6 +58,7 @@ class Reaper:
         watch = ModelWatch(store, storage, settings.model_wait_seconds, settings.lease_seconds)
         self._chores = (
             Chore("retention", _INDEX_INTERVAL_SECONDS, self._index),
+            # Slightly shorter than the interval, so that the lock is free again at the next round.
             Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
             Chore("models", settings.reaper_interval_seconds * 0.9, watch.sweep),
             Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.delete_orphans),

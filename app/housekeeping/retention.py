@@ -39,6 +39,7 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
     records = settings.keep_records_seconds
 
     def at_most(seconds: float) -> float:
+        # 0 means for ever, so it must not win against a real limit.
         return min((value for value in (seconds, records) if value), default=0.0)
 
     return {
@@ -56,6 +57,7 @@ def delete_files(storage: Storage, record: JobRecord) -> None:
 
 def delete_results(storage: Storage, record: JobRecord) -> None:
     """Delete the results of all attempts of a job, and its thumbnails."""
+    # A killed attempt may have stored a result that no record names.
     for attempt in range(1, record.attempt + 1):
         storage.delete(result_key(record.id, attempt))
         if record.reel is not None:
@@ -127,6 +129,8 @@ class Retention:
         keys = list(self._storage.older_than(folder, seconds))
         orphans = [key for key in keys if is_orphan(key)]
         bound = self._settings.max_orphans
+        # Both conditions: a few orphans may be the majority of a young service, and many may be a small
+        # share of a large one.
         if len(orphans) > bound and 2 * len(orphans) > len(keys):
             logger.error(
                 "%d of %d files in %s/ belong to no job of this service. Nothing is deleted: either the storage is "
@@ -144,6 +148,7 @@ class Retention:
             return False
         upload = upload_key(self._store.prefix, owner)
         if is_incoming(key):
+            # A presigned form may still be writing to an open upload.
             return self._store.redis.hget(upload, "state") != UploadState.OPEN
         return not self._store.redis.exists(upload) and self._store.get(owner) is None
 

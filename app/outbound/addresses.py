@@ -21,6 +21,7 @@ _CLOSED_V6 = [IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::
 
 def is_public(address: str) -> bool:
     """True for a public address outside all special ranges."""
+    # `ipaddress.is_global` is not used: its table differs between Python versions.
     parsed = parse_address(address)
     if isinstance(parsed, IPv4Address):
         return not any(parsed in network for network in _CLOSED_V4)

@@ -32,12 +32,14 @@ _CONNECT_SECONDS = 10.0
 # How soon a stop is noticed while a server sends nothing.
 _SLICE_SECONDS = 0.5
 
+# The system's resolver reads hosts such as 0x7f.1 or 2130706433 as addresses, as browsers do.
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 
 
 def system_resolver(host: str, port: int) -> list[str]:
     """Resolve a host with the operating system."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # Each address once, in the resolver's order of preference.
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -62,6 +64,7 @@ class Outbound:
         """Check a URL without resolving its host; raises `url_forbidden`."""
         parsed = _parse(url)
         if parsed.host == "localhost" or parsed.host.endswith(".localhost"):
+            # Resolvers may not know `localhost`, but it always means this machine (RFC 6761).
             for address in ("127.0.0.1", "::1"):
                 self._require_public(address)
         # An address in the URL needs no resolver, so it is refused before a job is accepted.
@@ -77,6 +80,7 @@ class Outbound:
             found = [literal] if literal is not None else list(self.resolver(host, port))
         except (OSError, UnicodeError) as error:
             raise _unreachable("its host is not known") from error
+        # All of them: with one public address in the list, a retry could reach a private one.
         for address in found:
             self._require_public(address)
         if not found:
@@ -107,7 +111,9 @@ class Outbound:
         asked = httpcore.URL(
             scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
         )
+        # identity: a compressed body could expand far beyond the counted bytes.
         sent = {"Host": parsed.netloc.decode("ascii"), "Accept-Encoding": "identity", **(headers or {})}
+        # SSL_CERT_FILE and the like must not change which certificates are trusted.
         tls = self.tls or httpx.create_ssl_context(trust_env=False)
         with (
             _typed(),
@@ -138,6 +144,7 @@ class Outbound:
             body = bytearray()
             for chunk in response.iter_stream():
                 body += chunk
+                # A receiver could otherwise send an endless answer.
                 if len(body) >= max_bytes:
                     break
             return Answer(response.status, header_texts(response), bytes(body[:max_bytes]))
@@ -170,6 +177,7 @@ def _parse(url: str) -> httpx.URL:
         raise _forbidden("The URL is malformed.") from error
     if parsed.scheme not in ("http", "https"):
         raise _forbidden("The URL must begin with http:// or https://.")
+    # It would be sent to the host and appear in logs; it also hides the real host from readers.
     if parsed.userinfo:
         raise _forbidden("The URL may not hold a user name or a password.")
     is_number = _NUMBER.match(host.rstrip(".").rpartition(".")[2])
@@ -257,6 +265,7 @@ class _BoundedStream(httpcore.NetworkStream):
         while True:
             wait = self.limits.left(until - time.monotonic(), httpcore.ReadTimeout)
             try:
+                # A time-out of 0 would make the socket non-blocking.
                 return self.inner.read(max_bytes, max(0.001, min(wait, _SLICE_SECONDS)))
             except httpcore.ReadTimeout:
                 if time.monotonic() >= until:
@@ -292,6 +301,7 @@ def _within(seconds: float, call: Callable[[], list[str]]) -> list[str]:
         except BaseException as error:
             box.put(error)
 
+    # getaddrinfo cannot be cancelled; the thread ends when the resolver gives up.
     threading.Thread(target=run, name="resolve", daemon=True).start()
     try:
         outcome = box.get(timeout=seconds)

@@ -61,6 +61,7 @@ def sentinel_address(url: str) -> SentinelAddress | None:
     netloc, _, tail = rest.partition("/")
     login, _, hosts = netloc.rpartition("@")
     parts = urlsplit(f"//host/{tail}")
+    # Names and passwords may contain characters that have a meaning in URLs.
     names = [unquote(name) for name in parts.path.split("/") if name]
     if not hosts or not names or len(names) > 2:
         raise _wrong("it must be redis+sentinel://host:port,host:port/PRIMARY or …/PRIMARY/DATABASE")

@@ -40,6 +40,7 @@ def broker_url(settings: Settings) -> str:
     address = sentinel_address(url)
     if address is not None:
         return address.broker_url
+    # Celery's name for a Unix socket.
     return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
 
 
@@ -65,6 +66,7 @@ def connect(settings: Settings) -> Redis:
         "decode_responses": True,
         "socket_timeout": _ANSWER_SECONDS,
         "socket_connect_timeout": _CONNECT_SECONDS,
+        # A connection that was idle for longer is checked before it is used.
         "health_check_interval": 30,
         "retry": Retry(ConstantBackoff(_RETRY_SECONDS), 1),
     }

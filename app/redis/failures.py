@@ -26,6 +26,7 @@ CLUSTER = (
 LOADING = "Redis is loading its data."
 NO_PRIMARY = "No Sentinel knows a primary of the name in SENTILOC_REDIS_URL that can be reached."
 NO_ROUTE = "Redis cannot be reached."
+# The client raises some of these as plain errors, depending on the server's version.
 _LOGIN_ERRORS = ("NOAUTH", "WRONGPASS", "NOPERM", "invalid username-password", "without any password")
 
 
@@ -77,6 +78,7 @@ def _is_cluster(redis: Redis) -> bool:
 
 def _causes(error: BaseException) -> list[BaseException]:
     found: list[BaseException] = []
+    # Errors can form a circle through their contexts.
     while error not in found:
         found.append(error)
         error = error.__cause__ or error.__context__ or error

@@ -56,6 +56,7 @@ class Scripts:
 
         Raises `redis.RedisError`; it is then unknown whether the script has acted.
         """
+        # One id per call, made before the client's retries, so that all of them carry the same one.
         return self._script(name)(keys=[*keys, self._request()], args=list(args))
 
     def run_many(

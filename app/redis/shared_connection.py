@@ -37,10 +37,12 @@ class SharedConnection:
     async def ask(self, *commands: Command) -> list[Any]:
         """The answers of Redis, hashes as flat lists; raises `redis.RedisError` within seconds."""
         loop = asyncio.get_running_loop()
+        # Tests run several event loops; a connection cannot be used in another one.
         if loop is not self._loop:
             self._loop, self._connection, self._waiting, self._task = loop, None, [], None
         future: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((commands, future))
+        # While a batch is on its way, new commands collect and go out together in the next one.
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._serve())
         return await future
@@ -57,6 +59,7 @@ class SharedConnection:
     async def _serve(self) -> None:
         """Send waiting commands until none wait."""
         while self._waiting:
+            # Commands that arrive during the round trip belong to the next batch.
             batch, self._waiting = self._waiting, []
             try:
                 answers = await self._ask_twice([one for commands, _ in batch for one in commands])

@@ -12,6 +12,7 @@ def make_storage(settings: Settings) -> Storage:
     if settings.storage_url is None:
         return LocalStorage(settings.data_dir, settings.upload_reserve_bytes)
     try:
+        # Imported late, because boto3 is optional and slow to import.
         from sentiloc.app.storage.s3 import S3Storage
     except ImportError as error:
         detail = "SENTILOC_STORAGE_URL needs the object store's client. Run: pip install 'sentiloc[s3]'"

@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol, Self
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
+# Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
 _KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,3}")
 _PART = ".part"
 
@@ -152,6 +153,7 @@ class LocalStorage:
 
     def writer(self, key: str) -> LocalWriter:
         """Start a new file as `NAME.RANDOM.part` beside its final path."""
+        # Results may use the reserve: it is kept for them.
         reserve = self._reserve_bytes if key.startswith("uploads/") else 0
         return LocalWriter(self._path(key), reserve)
 
@@ -183,6 +185,7 @@ class LocalStorage:
         with full_is_typed():
             target.parent.mkdir(parents=True, exist_ok=True)
             with path.open("rb") as file:
+                # The rename must not reach the disk before the bytes.
                 os.fsync(file.fileno())
             path.replace(target)
             _sync_folder(target.parent)
@@ -199,6 +202,7 @@ class LocalStorage:
         """Create a hard link. Files are never changed, so the copy needs no disk space of its own."""
         try:
             os.link(self._path(key), self._path(target))
+        # An earlier call made the link and then stopped.
         except FileExistsError:
             return True
         except FileNotFoundError:
@@ -223,6 +227,7 @@ class LocalStorage:
         limit = time.time() - seconds
         for path in (self._root / folder).glob("*"):
             key = f"{folder}/{path.name}"
+            # Only our own files: a user may keep others in the same folder.
             if _KEY.fullmatch(key) and path.suffix != _PART and _written(path) < limit:
                 yield key
 
@@ -252,6 +257,7 @@ class LocalWriter:
     def __enter__(self) -> Self:
         with full_is_typed():
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Unbuffered, so that a full disk is an error of `write` and not of `close`.
             self._file = self._part.open("xb", buffering=0)
         return self
 
@@ -300,11 +306,13 @@ def full_is_typed() -> Iterator[None]:
 def require_reserve(descriptor: int, reserve_bytes: int) -> None:
     """Raise `storage_full` if the disk of this open file has less than `reserve_bytes` free."""
     volume = os.fstatvfs(descriptor)
+    # f_bavail is what ordinary users may use; f_bfree also counts root's share.
     if volume.f_bavail * volume.f_frsize < reserve_bytes:
         raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
 
 
 def _sync_folder(folder: Path) -> None:
+    # On POSIX a rename is durable only after the folder itself is synced.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -316,4 +324,5 @@ def _written(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
+        # A file that was deleted meanwhile counts as new, so it is left alone.
         return float("inf")

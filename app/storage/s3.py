@@ -27,6 +27,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 # Long enough to start a download; a link needs no key, so it should not live longer.
 _LINK_SECONDS = 900
 _COPY = ".copy"
+# HEAD has no body, so boto3 only knows the status; the other names come from GET and from other servers.
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -45,6 +46,7 @@ class S3Storage:
         self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
         self._client = connect_s3(settings, settings.storage_endpoint)
         public = settings.storage_public_endpoint
+        # The signature covers the host, so links must be signed for the address that clients use.
         self._signer = connect_s3(settings, public) if public else self._client
 
     def create_bucket(self) -> bool:
@@ -53,6 +55,7 @@ class S3Storage:
             if self._has_bucket():
                 return False
             region = self._client.meta.region_name
+            # AWS refuses us-east-1 as a location constraint.
             place = {} if region == "us-east-1" else {"LocationConstraint": region}
             self._client.create_bucket(
                 Bucket=self._bucket, **({"CreateBucketConfiguration": place} if place else {})
@@ -77,6 +80,7 @@ class S3Storage:
         """A local copy that is deleted with the context; raises `source_missing`."""
         folder = self._staging / "copies"
         folder.mkdir(parents=True, exist_ok=True)
+        # The lock file and the copy are two files, because the download replaces its target.
         path = folder / secrets.token_hex(8)
         with path.open("xb") as lock:
             # The operating system releases the lock when the process ends, even if it is killed. The sweep deletes
@@ -113,6 +117,7 @@ class S3Storage:
         if not path.exists():
             raise FileNotFoundError(path)
         with _typed():
+            # Large files go in parts; the object appears when the last part is complete.
             self._client.upload_file(str(path), self._bucket, self._name(key))
         path.unlink()
 
@@ -150,6 +155,7 @@ class S3Storage:
         form = self._signer.generate_presigned_post(
             self._bucket,
             self._name(key),
+            # The store enforces the limit, because the API does not see the bytes.
             Conditions=[["content-length-range", 1, max_bytes]],
             ExpiresIn=seconds,
         )
@@ -162,6 +168,7 @@ class S3Storage:
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
                 for item in page.get("Contents", ()):
+                    # The store's clock; the limit is an hour, so a small difference does not matter.
                     if item["LastModified"] < limit:
                         yield item["Key"].removeprefix(self._prefix)
 
@@ -195,6 +202,7 @@ class S3Storage:
 def _is_locked(path: Path) -> bool:
     try:
         with path.open("rb") as file:
+            # An exclusive lock fails while the owner holds its shared one.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
     except FileNotFoundError:
@@ -214,6 +222,7 @@ def connect_s3(settings: Settings, endpoint: str | None) -> Any:
             connect_timeout=5,
             read_timeout=60,
             retries={"mode": "standard", "max_attempts": 3},
+            # Other servers usually have no DNS name for each bucket.
             s3={"addressing_style": "path" if endpoint else "auto"},
         ),
     )
@@ -247,6 +256,7 @@ class S3Writer:
         try:
             self._storage.adopt(self._path, self._key)
         finally:
+            # After a failed upload, too: the caller keeps the data and tries again.
             self._path.unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.s3 import connect_s3
 from sentiloc.model.errors import ErrorCode, SentilocError
 
+# Bounds the memory of the worker, whatever the size of the video.
 _CHUNK = 1 << 20
 # From this status on the fault is the store's and may be temporary; below it, the request's.
 _PASSING = 500
@@ -32,6 +33,7 @@ def open_object(place: Place, settings: Settings) -> Iterator[Object]:
     the store cannot be reached.
     """
     try:
+        # A client per fetch: videos are few and large, and the credentials may have changed.
         found = connect_s3(settings, settings.storage_endpoint).get_object(Bucket=place.bucket, Key=place.key)
         with closing(found["Body"]) as body:
             yield Object(int(found["ContentLength"]), body.iter_chunks(_CHUNK))

@@ -33,13 +33,16 @@ async def receive_video(
     job_id = new_job_id()
     key = source_key(job_id)
     hasher = hashlib.sha256()
+    # Opened by hand, because creating the file may block and `with` cannot run in another thread.
     writer = await to_thread.run_sync(storage.writer(key).__enter__)
     try:
         part = await _receive(request, writer, settings, hasher)
         options = check_options(part.options, settings)
+        # The same video with other options is another request.
         hasher.update(options.canonical().encode())
         await to_thread.run_sync(writer.commit)
     except ProblemError as problem:
+        # A client that is still sending must get this answer instead of a reset.
         problem.body_is_unread = True
         raise
     except SentilocError as error:
@@ -47,6 +50,7 @@ async def receive_video(
         fault.body_is_unread = True
         raise fault from error
     finally:
+        # After a commit this does nothing; otherwise it removes the unfinished file.
         writer.__exit__(None, None, None)
     return NewJob(
         id=job_id,
@@ -77,6 +81,7 @@ async def _receive(request: Request, writer: Writer, settings: Settings, hasher:
 
 
 async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> None:
+    # Copied, because the event loop may extend the buffer while the thread writes.
     data = bytes(buffer)
     buffer.clear()
 
@@ -89,6 +94,7 @@ async def _flush(writer: Writer, buffer: bytearray, hasher: hashlib._Hash) -> No
 
 def _refuse_by_length(request: Request, limit: int) -> None:
     """Refuse a body that is too large by its `Content-Length`, before any of it is read."""
+    # Chunked bodies have no length; they are counted while they arrive.
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit + _FORM_OVERHEAD:
         raise UploadTooLarge(limit)

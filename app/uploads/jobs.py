@@ -38,6 +38,7 @@ class UploadJobs:
 
         Raises `UploadGone`, `UploadUnfinished`, `UploadUsed` and `IdempotencyConflict`.
         """
+        # Looked up first: after a lost answer the client asks again, and the upload is then marked as used.
         job = self.submitter.store.get(upload.id)
         if job is not None:
             if job.asked != options:
@@ -51,6 +52,7 @@ class UploadJobs:
             source_bytes=upload.length or 0,
             model=options.model_name or self.settings.model,
             options=options,
+            # The owner is the upload's, because the sweep runs without a request.
             key_id=upload.key_id,
             idempotency=key,
         )
@@ -58,6 +60,7 @@ class UploadJobs:
             record = self.submitter.submit(new)
         except UploadEndedError as error:
             raise UploadGone from error
+        # With an idempotency key the store may return the job of an earlier request, which has another id.
         return record, record.id == upload.id
 
     def complete(self, upload: UploadRecord) -> UploadRecord:
@@ -86,6 +89,7 @@ class UploadJobs:
         for upload_id in self.uploads.waiting():
             upload = self.uploads.find(upload_id)
             if upload is not None:
+                # One bad upload must not stop the sweep; the client sees its problem when it asks.
                 with suppress(ProblemError, SentilocError):
                     self.begin_by_itself(upload)
         self.uploads.sweep_files()

@@ -43,6 +43,7 @@ class UploadStore:
         self._settings = settings
         self._redis = redis
         self._storage = storage
+        # On the volume of the storage, so that a finished upload is renamed instead of copied.
         self._folder = settings.data_dir / INCOMING
         self._scripts = Scripts(redis, "sentiloc.app.uploads", settings.redis_prefix)
 
@@ -52,6 +53,7 @@ class UploadStore:
         Raises `storage_full` if its bytes do not fit on the disk, `TooManyUploads` and `KeyLimitReached`.
         """
         if not record.presigned:
+            # The file comes first: a record without a file would look like an upload on another machine.
             self._make_file(record)
         limits = (self._settings.max_open_uploads, self._settings.max_open_uploads_per_key)
         fields = [item for pair in write_fields(record).items() for item in pair]
@@ -67,6 +69,7 @@ class UploadStore:
         if not fields:
             return None
         record = read_fields(fields)
+        # A used upload belongs to its job, whose retention applies.
         is_late = record.expires_at < time.time() and record.state is not UploadState.USED
         return replace(record, state=UploadState.GONE) if is_late else record
 
@@ -77,6 +80,7 @@ class UploadStore:
         """
         if record.state is not UploadState.OPEN:
             return record.length or 0
+        # Bytes beyond this offset have arrived, but their checksum is not verified yet.
         if record.verified is not None:
             return record.verified
         if record.presigned:
@@ -105,6 +109,7 @@ class UploadStore:
             raise UploadElsewhere from error
         with file:
             try:
+                # A lock of the kernel ends with its process, so a crash leaves no stale lock.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UploadBusyError from error
@@ -114,6 +119,7 @@ class UploadStore:
             if current is None or current.state is not UploadState.OPEN or is_moved:
                 raise UploadBusyError
             if current.verified is not None:
+                # An earlier request with a checksum died before it could verify its bytes.
                 file.truncate(current.verified)
                 self.set_verified(record.id, None)
             file.seek(0, os.SEEK_END)
@@ -162,13 +168,16 @@ class UploadStore:
             return record
         if not self._path(record.id).exists():
             return self.complete(record)
+        # A writer that still holds the lock will complete the upload itself.
         with suppress(UploadBusyError), self.lock(record):
             return self.complete(record)
         return record
 
     def _settle_presigned(self, record: UploadRecord) -> UploadRecord:
         if self._storage.size(record.source_key) is None and not self._storage.move(
-            record.incoming_key, record.source_key
+            # Moved first, so that the presigned form can no longer change the video.
+            record.incoming_key,
+            record.source_key,
         ):
             return record
         size = self._storage.size(record.source_key)
@@ -202,11 +211,14 @@ class UploadStore:
         limit = time.time() - self._settings.upload_expiry_seconds
         for path in self._folder.glob("*"):
             with suppress(FileNotFoundError):
+                # The age first: it needs no request to Redis, and most files are young.
                 if path.stat().st_mtime < limit and not self._redis.exists(self._key(path.name)):
                     path.unlink()
 
     def _make_file(self, record: UploadRecord) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        # Only an early answer: other uploads may fill the disk meanwhile, so every write checks the
+        # reserve.
         if (record.length or 0) > shutil.disk_usage(self._folder).free:
             raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
         self._path(record.id).touch(exist_ok=False)

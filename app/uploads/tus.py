@@ -17,6 +17,7 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-defer-length,creation-with-upload,expiration,termination,checksum"
 CHECKSUMS = ("sha1", "sha256")
 CHUNK_TYPE = "application/offset+octet-stream"
+# The options' limit in base64, which is a third longer, and the file's name.
 MAX_METADATA_HEADER = 24 * 1024
 ASKED_HEADERS = (
     *("Tus-Resumable", "Upload-Checksum", "Upload-Defer-Length", "Upload-Length", "Upload-Metadata"),
@@ -44,6 +45,7 @@ class Checksum:
 
     def hasher(self) -> hashlib._Hash:
         """A new hash object of this algorithm."""
+        # It only detects damage, so SHA-1 is also allowed where FIPS mode forbids it for signatures.
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
@@ -71,6 +73,7 @@ class NotAChunk(TypedProblem):
 
 def require_version(headers: Mapping[str, str]) -> None:
     """Raise `UnsupportedVersion` unless the request names the supported version of the protocol."""
+    # The protocol asks for 412 with the supported versions.
     if headers.get("tus-resumable") != VERSION:
         raise UnsupportedVersion
 
@@ -95,6 +98,7 @@ def read_number(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(name.lower())
     if text is None:
         return None
+    # isdigit alone accepts other scripts' digits; 18 digits fit into 64 bits.
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise InvalidTusHeader(f"`{name}` must be a whole number, zero or greater.")
     return int(text)
@@ -141,6 +145,7 @@ def upload_headers(record: UploadRecord, offset: int) -> dict[str, str]:
         "Tus-Resumable": VERSION,
         "Upload-Offset": str(offset),
         "Upload-Expires": formatdate(record.expires_at, usegmt=True),
+        # The tus specification requires it, because an old offset would break the upload.
         "Cache-Control": "no-store",
     }
 

@@ -69,10 +69,13 @@ class UploadWriter:
                 start = await to_thread.run_sync(file.tell)
                 if start != offset:
                     raise OffsetMismatch(start, offset)
+                # Checked again while writing: the client may send more than it has stated.
                 limit = self._room(record, start)
                 hasher = checksum.hasher() if checksum else None
                 chunk = _Chunk(file, start, limit, self._settings.upload_reserve_bytes, hasher)
                 if checksum:
+                    # Before the first byte, so that after a crash unverified bytes do not count towards the
+                    # offset.
                     await to_thread.run_sync(self._store.set_verified, record.id, start)
                 await self._read(request, record, chunk, holder, checksum)
                 if checksum:
@@ -83,12 +86,14 @@ class UploadWriter:
         except SentilocError as error:
             raise _unread(problem_of(error)) from error
         except ProblemError as problem:
+            # The cause is kept, so that the log shows the original error.
             raise _unread(problem) from problem.__cause__
 
     async def end(self, record: UploadRecord) -> None:
         """Remove the upload and stop a request that writes to it. Raises `UploadBusy`."""
         holder = self._holders.get(record.id)
         if holder is not None:
+            # Otherwise the deletion would wait for a slow upload that nobody needs any more.
             holder.scope.cancel()
         try:
             async with self._hold(record):
@@ -116,9 +121,11 @@ class UploadWriter:
         checksum: Checksum | None,
     ) -> None:
         is_whole = False
+        # Several times within the expiry, also with the short expiry of a test.
         touch_seconds = min(_TOUCH_SECONDS, self._settings.upload_expiry_seconds / 4)
         touched_at = time.monotonic()
         try:
+            # A newer request for the same upload cancels this scope when nothing arrives here.
             with holder.scope:
                 async for data in body_chunks(request, self._settings.upload_idle_seconds):
                     holder.heard_at = time.monotonic()
@@ -133,6 +140,7 @@ class UploadWriter:
             with CancelScope(shield=True):
                 await chunk.finish(keep=is_whole or checksum is None)
         if not is_whole:
+            # Cancelled by a newer request: its answer no longer reaches the client.
             raise UploadBusyError
         if checksum and chunk.digest() != checksum.digest:
             await to_thread.run_sync(chunk.undo)
@@ -142,6 +150,7 @@ class UploadWriter:
     async def _hold(self, record: UploadRecord) -> AsyncIterator[tuple[BinaryIO, _Holder]]:
         deadline = time.monotonic() + _TAKE_OVER_SECONDS
         while True:
+            # A new context for each try; it cannot be entered twice.
             lock = self._store.lock(record)
             try:
                 file = await to_thread.run_sync(lock.__enter__)
@@ -159,6 +168,7 @@ class UploadWriter:
         try:
             yield file, holder
         finally:
+            # Before the lock is released, so that no other request sees a holder that is gone.
             self._holders.pop(record.id, None)
             lock.__exit__(None, None, None)
 
@@ -182,6 +192,7 @@ class _Chunk:
 
     async def take(self, data: bytes) -> None:
         """Buffer the data, and write the buffer when it is full. Raises `UploadTooLarge`."""
+        # Nothing of an oversized chunk is kept: the client's length is wrong, so its bytes are of no use.
         if self.size + len(self.buffer) + len(data) > self.room:
             self.buffer.clear()
             await to_thread.run_sync(self.undo)
@@ -216,8 +227,10 @@ class _Chunk:
             self.hasher.update(data)
         left = memoryview(data)
         with full_is_typed():
+            # Before each write of about 1 MiB, because other uploads fill the same disk.
             require_reserve(self.file.fileno(), self.reserve_bytes)
             while left:
+                # An unbuffered file may write less than it is given.
                 written = self.file.write(left)
                 left = left[written:]
                 self.size += written
@@ -225,5 +238,6 @@ class _Chunk:
 
 def _unread(problem: ProblemError) -> ProblemError:
     """Mark a problem that is sent before the whole body has arrived."""
+    # With a wrong checksum the whole body has been read.
     problem.body_is_unread = problem.code is not ProblemCode.CHECKSUM_MISMATCH
     return problem

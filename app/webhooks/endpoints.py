@@ -19,6 +19,7 @@ from sentiloc.app.signing import new_webhook_secret
 
 EventType = Literal["job.succeeded", "job.failed", "job.cancelled", "batch.finished"]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+# Every event of the key is sent once per endpoint, so they multiply the work.
 MAX_ENDPOINTS = 20
 # Two secrets sign during a rotation, so that the receiver can switch at any time.
 SECRETS_KEPT = 2
@@ -107,6 +108,7 @@ class EndpointStore:
             "id": endpoint.id,
             "key_id": endpoint.key_id,
             "url": endpoint.url,
+            # Read by claim.lua, which must skip busy hosts without parsing addresses.
             "webhook": webhook_host(endpoint.url),
             "events": _ALL if endpoint.events is None else ",".join(endpoint.events),
             "secrets": " ".join(endpoint.secrets),

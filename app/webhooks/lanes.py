@@ -33,6 +33,7 @@ class Lanes:
         Only one thread at a time is in this context; it chooses an event and calls `enter`.
         """
         with self._lock:
+            # Read under the lock: between the choice and `enter` another thread could take the same lane.
             hosts = [host for host, count in self._hosts.items() if count >= self._per_host]
             owners = [owner for owner, count in self._owners.items() if count >= self._per_owner]
             yield hosts, owners

@@ -94,6 +94,7 @@ class Outbox:
 
     def _of_job(self, entry: Entry) -> Outgoing | None:
         record = self.store.get(entry.subject)
+        # The job was deleted, or its entry is older than a repair of its state.
         if record is None or not record.state.is_terminal:
             return None
         kind = f"job.{record.state}"
@@ -174,4 +175,5 @@ def secrets_of_key(key_id: str | None, keys: KeyStore, settings: Settings) -> li
 def _event(kind: str, at: float, data: dict[str, Any]) -> bytes:
     moment = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
     event = {"type": kind, "timestamp": moment, "data": data}
+    # Serialized once: the signature covers exactly these bytes.
     return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()

@@ -22,6 +22,7 @@ from sentiloc.model.errors import SentilocError
 logger = logging.getLogger(__name__)
 
 _GONE = 410
+# How late an event may be sent after its job has ended.
 _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 1.0
 
@@ -34,6 +35,7 @@ class WebhookSender:
         self._webhooks = webhooks
         self._outbox = outbox
         self._outbound = Outbound(allow=settings.outbound_allow)
+        # One API key gets at most half of the threads.
         self._lanes = Lanes(settings.webhook_senders_per_host, max(1, settings.webhook_senders // 2))
         self._stop = threading.Event()
         self._threads = [
@@ -67,6 +69,7 @@ class WebhookSender:
     def send_one(self) -> bool:
         """Send one due event; False if none is due."""
         with self._lanes.choosing() as (hosts, owners):
+            # The claim is a lease: if this process dies, the event is sent again when it ends.
             claimed = self._webhooks.claim(hosts, owners)
             if claimed is None:
                 return False
@@ -97,6 +100,7 @@ class WebhookSender:
         wait = self.wait_seconds(delivery.attempt, headers)
         self._webhooks.settle(entry.text, before, state, delivery, wait)
         logger.info("%s: %s: webhook %s: %s", entry.text, outgoing.type, state, status or error)
+        # Only a registered webhook is disabled; that of a single job simply fails.
         if status == _GONE and entry.endpoint:
             self._outbox.disable(entry.endpoint)
 
@@ -109,6 +113,7 @@ class WebhookSender:
 
     def _post(self, entry: Entry, outgoing: Outgoing) -> tuple[int | None, Mapping[str, str], str | None]:
         if not outgoing.secrets:
+            # An unsigned event could be forged, so it is not sent.
             return None, {}, "no_secret"
         headers = {
             **signed_headers(outgoing.secrets, entry.subject, int(time.time()), outgoing.body),
@@ -133,7 +138,9 @@ class WebhookSender:
         The backoff doubles with each attempt up to a limit and varies by 20 %. `Retry-After` is the minimum.
         """
         longest = self._settings.webhook_backoff_max_seconds
+        # Random, so that events of an outage do not all come back in the same second.
         wait = min(longest, self._settings.webhook_backoff_seconds * 2.0 ** (attempt - 1))
         asked = headers.get("retry-after", "")
+        # The date form of Retry-After is ignored; the length bounds the number.
         asked_seconds = min(longest, float(asked)) if asked.isdecimal() and len(asked) < 7 else 0.0
         return max(asked_seconds, wait * random.uniform(0.8, 1.2))  # noqa: S311

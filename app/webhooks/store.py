@@ -22,6 +22,7 @@ from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.webhooks.endpoints import hook_log_key
 from sentiloc.app.webhooks.outbox import Entry, event_id
 
+# More than all attempts of one event; a bound for receivers that are asked again and again.
 KEPT_DELIVERIES = 100
 LOG_SECONDS = 30 * 86_400
 # Beyond the longest delivery, for a sender that is slowed down by a busy machine.
@@ -62,6 +63,7 @@ class WebhookStatus:
 
 def signed_headers(secrets: Sequence[str], subject: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The three headers of Standard Webhooks, with one signature for each secret, so that secrets can be rotated."""
+    # The time is signed, so that a receiver can refuse an old event that is replayed.
     signed = f"{event_id(subject)}.{timestamp}.".encode() + body
     return {
         "webhook-id": event_id(subject),
@@ -125,6 +127,7 @@ class WebhookStore:
     def _log_endpoint(self, entry: Entry, logged: str) -> None:
         key, pipe = hook_log_key(self._prefix, entry.endpoint), self._redis.pipeline()
         pipe.rpush(key, json.dumps({"event_id": entry.event_id, **json.loads(logged)}))
+        # The newest entries are at the end of the list.
         pipe.ltrim(key, -KEPT_DELIVERIES, -1)
         pipe.expire(key, LOG_SECONDS)
         pipe.execute()
