@@ -39,3 +39,10 @@ class SentilocError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+
+class LostProcessError(SentilocError):
+    """A process of this program could not be started, or was ended from outside. Another try may succeed."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.INTERNAL, detail)

@@ -27,7 +27,7 @@ from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, LocalWriter, result_key, thumbnail_key
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import runtime_config
@@ -182,19 +182,20 @@ def test_errors_are_recorded(settings: Settings, store: JobStore, error: Excepti
 
 
 PASSING = [
-    ErrorCode.STORAGE_UNAVAILABLE,
-    ErrorCode.STORAGE_FULL,
-    ErrorCode.MODEL_UNAVAILABLE,
-    ErrorCode.WEIGHTS_MISSING,
-    ErrorCode.DEVICE_UNAVAILABLE,
+    SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down"),
+    SentilocError(ErrorCode.STORAGE_FULL, "down"),
+    SentilocError(ErrorCode.MODEL_UNAVAILABLE, "down"),
+    SentilocError(ErrorCode.WEIGHTS_MISSING, "down"),
+    SentilocError(ErrorCode.DEVICE_UNAVAILABLE, "down"),
+    LostProcessError("The decoder was ended from outside."),
 ]
 
 
-@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.code)
 def test_a_passing_fault_puts_the_job_back_with_a_pause(
-    settings: Settings, store: JobStore, code: ErrorCode
+    settings: Settings, store: JobStore, fault: SentilocError
 ) -> None:
-    faults = [SentilocError(code, "down")]
+    faults = [fault]
 
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
         if faults:

@@ -33,6 +33,10 @@ _CRASHES = frozenset(
 )
 
 
+NO_REPORT = 1 << 10
+"""What `wait` returns if the forking process ended before its child. No exit status is so large."""
+
+
 class ForkedChild:
     """A child of the forking process. The handle is the process's own: a number could be another's by then.
 
@@ -51,7 +55,7 @@ class ForkedChild:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Exit status, negative for a signal; raises `subprocess.TimeoutExpired`."""
+        """Exit status, negative for a signal, or `NO_REPORT`; raises `subprocess.TimeoutExpired`."""
         if self._status is None:
             poll = select.poll()
             poll.register(self._report, select.POLLIN)
@@ -59,7 +63,7 @@ class ForkedChild:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
             text = os.read(self._report, STATUS_BYTES)
             # Without a report the forking process has ended, and the kernel has killed the child: no fault of the task.
-            self._status = int.from_bytes(text, "little", signed=True) if text else 1
+            self._status = int.from_bytes(text, "little", signed=True) if text else NO_REPORT
             os.close(self._handle)
             os.close(self._report)
             if -self._status in _CRASHES:

@@ -19,8 +19,9 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.worker.children.decoders import MODULE, decoders
+from sentiloc.worker.children.nursery import NO_REPORT
 from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
@@ -117,7 +118,11 @@ class DecoderProcess:
             "limits": asdict(self._limits),
             "grab_seconds": grab_seconds,
         }
-        self.child = self.start_child(task, fds)
+        try:
+            self.child = self.start_child(task, fds)
+        except OSError as error:
+            log.warning("no decoder can be started: %s", error)
+            raise LostProcessError("No decoder could be started.") from error
         self._stack.callback(self._end)
 
     @staticmethod
@@ -209,6 +214,8 @@ class DecoderProcess:
         except subprocess.TimeoutExpired:
             return _resource_limit("The decoder does not answer.")
         log.warning("the decoder ended with exit status %d", code)
+        if code == NO_REPORT:
+            return LostProcessError("The decoder was ended from outside.")
         # The kernel sends SIGKILL at the memory limit; nothing else sends it before `_end`.
         if -code in _OUT_OF_LIMIT:
             return _resource_limit("Decoding the video takes more memory or processor time than is allowed.")

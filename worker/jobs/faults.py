@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.storage.local import Storage, source_key
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.worker.jobs.process import is_draining
 from sentiloc.worker.pipelines.registry import Pipelines
 
@@ -35,7 +35,8 @@ class WrongVersionError(SentilocError):
 
 def is_passing(error: SentilocError) -> bool:
     """True for a fault that another attempt or another worker may not have."""
-    return error.code in _PASSING and not isinstance(error, WrongVersionError)
+    is_lost = isinstance(error, LostProcessError)
+    return is_lost or (error.code in _PASSING and not isinstance(error, WrongVersionError))
 
 
 def as_fault(error: SentilocError) -> JobError:
