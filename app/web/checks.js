@@ -61,8 +61,16 @@ export async function droppedFiles(transfer) {
   return { files: (await Promise.all(entries.map(walk))).flat(), fromFolder: true };
 }
 
+// Where a file lies in the folder that was chosen or dropped, else its name.
+const places = new WeakMap();
+export const placeOf = (file) => places.get(file) || file.webkitRelativePath || file.name;
+
 async function walk(entry) {
-  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    places.set(file, entry.fullPath.slice(1));
+    return [file];
+  }
   const reader = entry.createReader();
   const found = [];
   for (;;) {

@@ -11,6 +11,8 @@ let moments = [];
 let playing = -1;
 let reel = null;
 const films = new Map();
+// What was put into order by hand, and the reel in the making, for the time that this tab is open.
+const KEPT = `sentiloc.cut${location.search}`;
 
 async function ask(path, body) {
   const init = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
@@ -40,6 +42,21 @@ async function find(event) {
   }));
   tell(`${plural(moments.length, "moment")} in ${plural(found.videos, "video")}, ${length().toFixed(1)} s`);
   show();
+  sessionStorage.removeItem(KEPT);
+}
+
+const keep = () => sessionStorage.setItem(KEPT, JSON.stringify({ moments, reel }));
+
+// After a reload: what was kept, or else a search.
+async function begin() {
+  const formats = await (await ask("/cuts/formats")).json();
+  $("format").replaceChildren(...formats.map(({ name, title }) => new Option(title, name)));
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  if (!kept) return $("find").requestSubmit();
+  ({ moments, reel } = kept);
+  show();
+  tell(`Your cut is as you left it: ${plural(moments.length, "moment")}, ${length().toFixed(1)} s. Find starts again.`);
+  if (reel) await making();
 }
 
 const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
@@ -84,6 +101,7 @@ function trim(index, edge, seconds) {
   const wanted = Number.isFinite(seconds) ? seconds : moment[edge];
   moment[edge] = edge === "start" ? Math.max(0, Math.min(wanted, moment.end - SHORTEST)) : Math.max(wanted, moment.start + SHORTEST);
   show();
+  keep();
   tell(`${length().toFixed(1)} s`);
 }
 
@@ -92,6 +110,7 @@ function move(index, by) {
   moments.splice(index + by, 0, moment);
   halt();
   show();
+  keep();
   const sign = by < 0 ? "Earlier" : "Later";
   const next = /** @type {HTMLElement | null} */ (document.querySelector(`[aria-label="${sign} ${index + by + 1}"]:enabled`));
   next?.focus();
@@ -101,6 +120,7 @@ function remove(index) {
   moments.splice(index, 1);
   halt();
   show();
+  keep();
   tell(`${plural(moments.length, "moment")}, ${length().toFixed(1)} s`);
 }
 
@@ -163,6 +183,12 @@ async function cut() {
 async function render() {
   const body = { title: $("title").value || "Highlights", clips: clips(), crossfade: Number($("crossfade").value), captions: $("captions").checked };
   reel = await (await ask("/reels", body)).json();
+  keep();
+  await making();
+}
+
+// From a reel's job to its file.
+async function making() {
   $("made").hidden = $("share-reel").hidden = true;
   $("rendering").hidden = $("stop").hidden = false;
   $("render").disabled = true;
@@ -174,9 +200,19 @@ async function render() {
   }
 }
 
+// A server that does not answer is asked again; a job that is not there has no end.
+function unlessGone(error) {
+  if (error.status) throw error;
+  return null;
+}
+
 async function follow() {
   for (;;) {
-    const job = await getJob(reel.id);
+    const job = await getJob(reel.id).catch(unlessGone);
+    if (!job) {
+      await pause(1000);
+      continue;
+    }
     $("rendering").value = job.progress;
     tell(`${job.stage ?? job.state}, ${Math.round(job.progress * 100)} %`);
     if (job.state === "failed") throw new Error(job.error.detail);
@@ -201,8 +237,4 @@ $("cut").addEventListener("click", tried(cut));
 $("render").addEventListener("click", tried(render));
 $("share-reel").addEventListener("click", tried(async () => (await import("./share.js")).openShare(reel.id, reel.title)));
 $("stop").addEventListener("click", tried(async () => void (await ask(`/jobs/${reel.id}/cancel`, {}))));
-tried(async () => {
-  const formats = await (await ask("/cuts/formats")).json();
-  $("format").replaceChildren(...formats.map(({ name, title }) => new Option(title, name)));
-  $("find").requestSubmit();
-})();
+tried(begin)();

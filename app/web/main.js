@@ -1,7 +1,7 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
 import { Problem, deleteJob, getKey, logOut, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
-import { droppedFiles, looksLikeVideo, refusal } from "./checks.js";
+import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { pressKey } from "./keys.js";
@@ -69,12 +69,14 @@ function begin() {
 
 // One file is followed on its own screen; several go into the queue.
 async function take(files, fromFolder = false) {
-  const wanted = fromFolder ? files.filter(looksLikeVideo) : files;
+  const wanted = fromFolder ? files.filter(looksLikeVideo).sort(byPlace) : files;
   const leftOut = files.length - wanted.length;
   if (wanted.length === 1 && !leftOut && !uploading && !isSending()) return send(wanted[0]);
   if (!uploading && $("intake").hidden) goHome();
   enqueue(wanted, jobOptions(), leftOut);
 }
+
+const byPlace = (one, two) => placeOf(one).localeCompare(placeOf(two), undefined, { numeric: true });
 
 async function send(file) {
   const signal = begin();

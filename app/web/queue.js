@@ -1,6 +1,6 @@
 // Several files on their way: each with its progress, pause and retry. It goes on while other screens are open.
 import { getJob } from "./api.js";
-import { refusal } from "./checks.js";
+import { placeOf, refusal } from "./checks.js";
 import { $, make, pause as wait } from "./dom.js";
 import { nameOf } from "./labels.js";
 import { hints, say, text } from "./strings.js";
@@ -8,10 +8,12 @@ import { Upload } from "./upload.js";
 
 const AT_ONCE = 2;
 const POLL = 2000;
+const ASKED_AT_ONCE = 4;
 const ENDED = ["done", "failed", "refused"];
 
 let items = [];
 let sentOne = () => {};
+let isAsking = false;
 
 // `sent()` is called when a file has become a job.
 export function setUpQueue(sent) {
@@ -41,6 +43,23 @@ function next() {
   items.filter(({ state }) => state === "waiting").slice(0, Math.max(0, AT_ONCE - busy)).forEach((item) => item.start());
 }
 
+// How the jobs are. They end about in the order in which they were sent, so the first few are asked about, and one of
+// the others in turn: a day's shoot must not use up a key's rate.
+async function askInTurn() {
+  if (isAsking) return;
+  isAsking = true;
+  for (let turn = 0; ; turn++) {
+    const working = items.filter(({ state }) => state === "working");
+    if (!working.length) break;
+    const first = working.slice(0, ASKED_AT_ONCE);
+    const rest = working.slice(ASKED_AT_ONCE);
+    if (rest.length) first.push(rest[turn % rest.length]);
+    await Promise.all(first.map((item) => item.ask()));
+    await wait(POLL);
+  }
+  isAsking = false;
+}
+
 // An empty queue is in view only to say why nothing was added.
 function draw(hasNote = false) {
   $("queue").hidden = !items.length && !hasNote;
@@ -67,7 +86,7 @@ class Item {
   constructor(file, options) {
     this.file = file;
     this.options = options;
-    const name = make("b", {}, file.webkitRelativePath || file.name);
+    const name = make("b", {}, placeOf(file));
     this.name = make("div", {}, name, make("small", {}, ` ${say.size(file.size)}`));
     this.bar = make("progress", { max: 1, value: 0, "aria-label": say.uploading(file.name) });
     this.words = make("p", { class: "soft" });
@@ -144,15 +163,17 @@ class Item {
     next();
   }
 
-  async sent(id) {
-    this.name.querySelector("b").replaceChildren(make("a", { href: `#${id}` }, this.file.name));
+  sent(id) {
+    this.name.querySelector("b").replaceChildren(make("a", { href: `#${id}` }, placeOf(this.file)));
     this.set("working", say.states.queued, 0);
+    this.id = id;
     sentOne();
-    while (this.state === "working") {
-      const job = await getJob(id).catch((error) => (error.status === 404 ? { state: "failed", error: { detail: error.message } } : null));
-      if (job && this.state === "working") this.tell(job);
-      await wait(POLL);
-    }
+    askInTurn();
+  }
+
+  async ask() {
+    const job = await getJob(this.id).catch((error) => (error.status === 404 ? { state: "failed", error: { detail: error.message } } : null));
+    if (job && this.state === "working") this.tell(job);
   }
 
   tell({ state, progress, labels_found: labels, error }) {

@@ -269,7 +269,7 @@ export const say = {
   tooLarge: (size, most) => `The file has ${size}; this server takes ${most} at most.`,
   tooLong: (length, most) => `The video lasts ${length}; this server takes ${most} at most.`,
   leftOut: (count) => `${plural(count, "file is", "files are")} no video and left out.`,
-  queueCount: (sent, all, wrong) => `${sent} of ${all} sent${wrong ? `, ${wrong} not` : ""}`,
+  queueCount: (sent, all, wrong) => `${sent} of ${all} sent${wrong ? `, ${wrong} failed` : ""}`,
   workingAt: (part) => `working ${Math.floor(part * 100)} %`,
   pausedAt: (part) => `Paused at ${Math.floor(part * 100)} %. Nothing is lost; go on whenever you like.`,
   retrying: "The connection broke. Trying again from where it stopped…",

@@ -55,6 +55,37 @@ def test_from_moments_to_a_film(visit: Visitor, job: str, tmp_path: Path) -> Non
     assert Path(waiting.value.path()).read_bytes()[4:8] == b"ftyp"
 
 
+def test_a_reload_keeps_the_cut_and_the_reel(visit: Visitor, job: str) -> None:
+    person = visit().go(f"/web/highlights.html?job={job}")
+    page = person.page
+    page.wait_for_selector("#moments li")
+    end = page.get_by_label("End of 1 in seconds")
+    shorter = f"{float(end.input_value()) - 0.4:.2f}"
+    end.fill(shorter)
+    end.press("Enter")
+    page.get_by_label("Remove 2", exact=True).click()
+    count = page.locator("#moments li").count()
+    page.click("#render")
+    page.wait_for_selector("#rendering:not([hidden]), #made:not([hidden])")
+    page.reload()
+    page.wait_for_selector("#made:not([hidden])")
+    assert page.locator("#moments li").count() == count
+    assert page.get_by_label("End of 1 in seconds").input_value() == shorter
+    page.click("#find button")
+    person.until("count => document.querySelectorAll('#moments li').length > count", count)
+    page.reload()
+    person.until("document.querySelector('#told').textContent.includes(' in 1 video')")
+
+
+def test_a_turning_point_has_a_picture(visit: Visitor, job: str) -> None:
+    page = visit().go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    page.select_option("#kind", "turning_point")
+    page.click("#find button")
+    page.wait_for_selector("#moments li .turning_point")
+    assert page.locator("#moments img").count() == page.locator("#moments li").count() == 1
+
+
 def test_a_phone_shows_it_without_sideways_scrolling(visit: Visitor, job: str) -> None:
     page = visit(viewport={"width": 360, "height": 700}).go(f"/web/highlights.html?job={job}").page
     page.wait_for_selector("#moments li")

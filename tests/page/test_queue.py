@@ -169,7 +169,31 @@ def test_a_dropped_folder_is_walked(visit: Visitor, ten: Path) -> None:
     page.wait_for_selector("#queue-list li")
     wait_for(lambda: page.locator("#queue-list li").count() == TEN)
     assert "1 file is no video" in page.inner_text("#queue-note")
+    names = [f"a day/camera B/clip {number}.mp4" for number in (7, 8, 9)]
+    names += [f"a day/clip {number}.mp4" for number in range(7)]
+    assert page.locator("#queue-list b").all_inner_texts() == names
     wait_for(lambda: items(page, "done") == TEN)
+    assert page.locator("#queue-list b").all_inner_texts() == names
+    page.set_viewport_size({"width": 360, "height": 760})
+    name = page.locator("#queue-list b").first.bounding_box()
+    assert name is not None
+    assert name["width"] > 150
+
+
+def test_a_long_queue_asks_for_a_few_jobs_at_a_time(visit: Visitor, ten: Path) -> None:
+    person = visit().go()
+    page = person.page
+    page.route("**/v1/jobs/*", lambda route: route.fulfill(json={"state": "queued", "progress": 0}))
+    page.set_input_files("#folder", ten)
+    wait_for(lambda: items(page, "working") == TEN)
+    person.requests.clear()
+
+    def asked() -> list[str]:
+        return [url for url in person.requests if "/v1/jobs/" in url]
+
+    wait_for(lambda: len(set(asked())) == TEN, 120)
+    # The first four are asked about each time, the other six in turn.
+    assert asked().count(asked()[0]) >= 5
 
 
 def test_a_folder_of_more_files_than_the_browser_lists_at_a_time(visit: Visitor, tmp_path: Path) -> None:

@@ -228,13 +228,17 @@ def _body(one: Highlight, record: JobRecord, services: Services) -> HighlightBod
 
 
 def _thumbnail(one: Highlight, record: JobRecord, services: Services) -> str | None:
-    """The picture of the stored segment whose peak is nearest to the moment's, if that peak is inside the cut."""
+    """The picture of the stored segment whose peak is nearest to the moment's.
+
+    That peak must be inside the cut, except at a turning point, which lies between two peaks.
+    """
     if not record.thumbnails:
         return None
     stored = one.footage.result if not one.moment.by_hand else read_result(services, record)
     peaks = [segment.peak for segment in stored.segments[: record.thumbnails]]
     index = min(range(len(peaks)), key=lambda n: abs(peaks[n] - one.moment.peak), default=None)
-    if index is None or not one.cut.start <= peaks[index] <= one.cut.end:
+    is_turn = one.moment.kind == "turning_point"
+    if index is None or not (is_turn or one.cut.start <= peaks[index] <= one.cut.end):
         return None
     return address(f"/jobs/{record.id}/thumbnails/{index}")
 
