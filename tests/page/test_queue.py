@@ -191,7 +191,8 @@ def test_a_long_queue_asks_for_a_few_jobs_at_a_time(visit: Visitor, ten: Path) -
     def asked() -> list[str]:
         return [url for url in person.requests if "/v1/jobs/" in url]
 
-    wait_for(lambda: len(set(asked())) == TEN, 120)
+    # Asking the page lets Playwright take in what was requested.
+    wait_for(lambda: items(page, "working") == TEN and len(set(asked())) == TEN, 120)
     # The first four are asked about each time, the other six in turn.
     assert asked().count(asked()[0]) >= 5
 
