@@ -26,6 +26,7 @@ from sentiloc.worker.runtime.steps import count_step
 logger = logging.getLogger(__name__)
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+# What numpy and zipfile raise for damaged files; anything else is a fault of ours.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 _CHUNK = 1024 * 1024
 _SUFFIX = ".arrays"
@@ -33,6 +34,7 @@ _SUFFIX = ".arrays"
 _ABANDONED_SECONDS = 3600.0
 _OWNED = "of-"
 _OWNER = re.compile("[A-Za-z0-9]{1,64}")
+# A context variable, so that the pipelines need not pass the owner through every call.
 _owner: ContextVar[str] = ContextVar("cache_owner", default="")
 
 
@@ -85,6 +87,7 @@ class ArrayCache:
             # The checksums of the zip format cover every byte of the arrays.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
+            # The time of last use, by which entries are evicted. Access times are often turned off.
             os.utime(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -100,13 +103,16 @@ class ArrayCache:
 
     def store(self, key: str, arrays: Mapping[str, Array]) -> None:
         """Store arrays if there is room. A failed write is logged; it is not an error."""
+        # Two processes may compute the same entry; each writes its own file.
         part = self._place / f"{key}.{os.getpid()}.part"
         try:
             self._place.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as file:
+                # Pickles could run code when they are loaded.
                 np.savez(file, allow_pickle=False, **arrays)
             for array in arrays.values():
                 let_go(array)
+            # Not synced: after a power failure a damaged entry is noticed by its checksum.
             part.replace(self._path(key))
             self._evict()
         except OSError as error:
@@ -127,6 +133,7 @@ class ArrayCache:
         paths = [*self._folder.iterdir(), *self._folder.glob(f"{_OWNED}*/*")]
         entries = [(_status(path), path) for path in paths if not path.name.startswith(_OWNED)]
         present = [(status, path) for status, path in entries if status is not None]
+        # Newest first: what no longer fits are the least recently used entries.
         for status, path in sorted(present, key=lambda entry: entry[0].st_mtime, reverse=True):
             age, is_part = now - status.st_mtime, path.suffix != _SUFFIX
             kept += 0 if is_part else status.st_size
@@ -139,6 +146,7 @@ def cache_key(video: Path, identity: str) -> str:
     """SHA-256 over a file's bytes and `identity`, which names everything else that the arrays depend on."""
     status = video.stat()
     digest = _digest(video, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    # By content, so that the same video is found again under any name.
     return hashlib.sha256(f"{digest}:{identity}".encode()).hexdigest()
 
 

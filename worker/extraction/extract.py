@@ -61,6 +61,7 @@ class Extractor:
 
         `networks` has the graphs' digests and the device.
         """
+        # Limits of size and length change what is decoded; those of time and memory do not.
         limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
         parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
         return json.dumps(parts, sort_keys=True)
@@ -77,6 +78,7 @@ class Extractor:
         on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
         run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part, is_draft=self.is_draft)
         request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
+        # `closing` ends the decoder at once when `report` raises.
         with run, closing(decode(path, request, self.limits, on_wait)) as events:
             for event in _timed(events, run.clock):
                 run.take(event)
@@ -125,12 +127,14 @@ def face_samples(face: FaceStream | None, snippet_frames: int) -> tuple[int, ...
     if face is None:
         return ()
     count = face.samples_per_snippet
+    # The middles of `count` equal parts.
     return tuple((2 * i + 1) * snippet_frames // (2 * count) for i in range(count))
 
 
 def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
     root = shipped_models_dir()
     encoder = root / EXPRESSION_PACKAGE
+    # Embeddings of another encoder have the same shape but another meaning.
     if extractor_id(encoder) != face.encoder:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH,
@@ -159,6 +163,7 @@ def _load_visual(spec: ModelSpec, config: RuntimeConfig) -> VisualExtractor:
     if config.precision == "int8" and extractor.calibrated_on is None:
         detail = "the 8-bit I3D is of a version whose features OpenVINO computed wrongly: make it again with "
         raise SentilocError(ErrorCode.WEIGHTS_MISSING, f"{detail}sentiloc weights quantize VIDEO...")
+    # The first run of a network allocates and compiles; a job should not pay for it.
     extractor.warm_up()
     return extractor
 

@@ -27,6 +27,7 @@ BATCH = 8
 """Snippets per batch from the decoder to the networks: about five seconds of video."""
 
 
+# About 41 s. Containers interleave sound within a second or two, so later sound has ended.
 _LATE_SOUND = 64
 """If sound lags behind pictures by more than this many snippets, a provisional look treats it as ended."""
 
@@ -189,6 +190,7 @@ class Run:
 
     def _end(self, event: EndOfMedia) -> None:
         self._flush()
+        # Waits until both threads have processed their last batch.
         for stage in self._stages:
             stage.finish()
         if self.info is not None:

@@ -23,6 +23,7 @@ _PASSING = frozenset(
         *(ErrorCode.MODEL_UNAVAILABLE, ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE),
     }
 )
+# Need not exist: only whether the storage answers counts.
 _PROBE = source_key("availability-probe")
 # Doubles up to the second value: a short fault costs little time, a long one little load.
 _RETRY_SECONDS = 1.0
@@ -98,6 +99,7 @@ def sleep_unless_draining(seconds: float) -> bool:
     while time.monotonic() < until:
         if is_draining():
             return False
+        # Short steps, because draining is a value in shared memory that nobody signals.
         time.sleep(min(0.2, seconds))
     return not is_draining()
 
@@ -112,6 +114,7 @@ def persist(write: Callable[[], T], check: Callable[[], None], patience_seconds:
         try:
             return write()
         except SentilocError as error:
+            # A refused request would be refused again; only faults that may pass are worth the wait.
             if not is_passing(error) or time.monotonic() > until:
                 raise
             logger.warning("the result cannot be stored yet: %s", error.detail)

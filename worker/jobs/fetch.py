@@ -21,6 +21,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)
 
+# Small, because most jobs with a URL take far longer to process than to fetch.
 FETCHING_UNTIL = 0.05
 """Share of the job's progress that fetching counts for."""
 _POLL_SECONDS = 0.25
@@ -40,11 +41,14 @@ def fetch_source(
     `empty_file` and `storage_full`.
     """
     fetch = _Fetch(record, storage, settings, outbound or Outbound(settings.outbound_allow))
+    # A daemon: a resolver that hangs cannot be stopped, and must not keep the process alive.
     threading.Thread(target=fetch.run, name="fetch", daemon=True).start()
     try:
+        # Reporting here, in the job's thread, is what notices a cancellation.
         while not fetch.is_done():
             report("fetching", fetch.share * FETCHING_UNTIL)
     finally:
+        # In `finally`, because `report` ends the work by raising.
         fetch.stop.set()
     if isinstance(fetch.outcome, BaseException):
         raise fetch.outcome
@@ -120,6 +124,7 @@ class _Fetch:
                 writer.write(chunk)
             if size == 0:
                 raise SentilocError(ErrorCode.EMPTY_FILE, "The video is an empty file.")
+            # The job may have been given to another worker, whose file this one must not replace.
             if self.stop.is_set():
                 raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
             writer.commit()
@@ -149,6 +154,7 @@ class _Fetch:
 
     def _require_size(self, size: int) -> None:
         limit = self.settings.max_upload_bytes
+        # Checked with the announced length first, then with every chunk: the announcement may be wrong.
         if size > limit:
             detail = f"The video is larger than {limit} bytes, which is the most this server takes."
             raise SentilocError(ErrorCode.UPLOAD_TOO_LARGE, detail)
@@ -167,6 +173,7 @@ class _Pace:
         """Count received bytes; raises `url_unreachable` below the minimum speed."""
         self._size += size
         now = time.monotonic()
+        # Measured over a whole interval, so a short pause of a fast server does not count.
         if now - self._since < self._seconds:
             return
         if self._size < self._least:

@@ -98,6 +98,7 @@ class LeaseKeeper:
         self._patience = patience
         self._watch = StallWatch(patience.idle, patience.busy, patience.busy_cpu)
         self._on_hung = on_hung
+        # One tuple, replaced as a whole: the thread never sees a stage with another stage's progress.
         self._state: tuple[str, float] = ("decoding", 0.0)
         self._written: tuple[str, float] | None = None
         self._written_at = time.monotonic()
@@ -110,6 +111,7 @@ class LeaseKeeper:
 
     def report(self, stage: str, progress: float) -> None:
         """Report progress (0-1 over all stages); raises `cancelled` when the work must stop."""
+        # Progress never goes back, although the streams report independently.
         self._state = (stage, min(1.0, max(self._state[1], progress)))
         self.check()
 
@@ -163,6 +165,7 @@ class LeaseKeeper:
 
     def _is_hung(self) -> bool:
         if self._outside or time.monotonic() < self._loading_until:
+            # Time inside the block must not count against the work after it.
             self._watch.reset()
             return False
         return self._watch.looks_hung((self._state, steps_done()))
@@ -171,8 +174,10 @@ class LeaseKeeper:
         """Write if there is something to write; otherwise only check whether we still hold the job."""
         state, age = self._state, time.monotonic() - self._written_at
         is_new_stage = self._written is None or state[0] != self._written[0]
+        # Two renewals may fail before the lease expires.
         third = self._lease_seconds / 3
         is_due = age >= third or (state != self._written and age >= min(self._pause, third))
+        # Reading does not wait for Redis's disk, so a cancellation is noticed cheaply.
         if not is_new_stage and not is_due:
             return self._store.holds(self._lease)
         if not self._store.renew(self._lease, self._lease_seconds, *state):

@@ -17,11 +17,13 @@ def is_dead(owner: str) -> bool:
     place, pid, started, _ = owner.rsplit("/", 3)
     if place != _here() or not place or not pid.isdigit():
         return False
+    # The start time tells a process from a later one with the same id.
     return _start_time(int(pid)) != started
 
 
 def _here() -> str:
     try:
+        # Process ids are only comparable on one machine, since one boot, and in one namespace (container).
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
     except OSError:
@@ -34,5 +36,7 @@ def _start_time(pid: int) -> str:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
+    # The process name stands in parentheses and may contain spaces and parentheses itself.
     fields = text.rpartition(")")[2].split()
+    # A zombie no longer works; field 22 of proc(5) is the start time in clock ticks.
     return "" if fields[0] in ("Z", "X") else fields[19]

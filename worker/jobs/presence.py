@@ -50,6 +50,7 @@ class PresenceThread:
             self._pipelines.get(self._model)
             self._load_seconds = time.monotonic() - self._loaded_at
         except SentilocError as error:
+            # The load is retried every 15 s; the same error again would fill the log.
             if known is None or known.detail != error.detail:
                 logger.error("model %s cannot be loaded: %s", self._model, error.detail)
 
@@ -67,6 +68,7 @@ class PresenceThread:
 
     def _presence(self) -> WorkerPresence:
         pipeline, error = self._pipelines.default(), self._pipelines.error
+        # Looks at the files of every package, so it is not done for each report.
         if time.monotonic() - self._looked_at > _LOOK_SECONDS:
             self._served, self._looked_at = self._pipelines.served(), time.monotonic()
         able, missing = self._served

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_FD = "SENTILOC_HEARTBEAT_FD"
 """The environment variable with the pipe on which the supervisor receives a worker's heartbeats."""
+# From linux/prctl.h; Python's os module has no prctl.
 _PR_SET_PDEATHSIG = 1
 
 # Shared with the children that Celery forks; CLOCK_MONOTONIC is one clock for all processes of a machine.
@@ -58,7 +59,9 @@ def _keep_beating() -> None:
 
 
 def _beat() -> None:
+    # The id is read each time, because Celery forks its children after this module is imported.
     slot = os.getpid() % _SLOTS
+    # No lock: each slot has one writer, and a torn read would only delay the next check.
     _pids[slot], _beats[slot] = os.getpid(), time.monotonic()
 
 
@@ -81,5 +84,7 @@ def parent_silence() -> float:
 def end_hung_process() -> None:
     """Write the stacks of all threads to the log's stream, and kill this process, because its work hangs."""
     logger.error("the work on the job hangs: this process ends, and another one takes the job")
+    # To descriptor 2 directly: the log's lock may belong to the hung thread.
     faulthandler.dump_traceback(2, all_threads=True)
+    # SIGKILL, because a thread that holds the interpreter's lock never runs a handler.
     os.kill(os.getpid(), signal.SIGKILL)

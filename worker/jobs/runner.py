@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# Pause between two tries while Redis is away.
 _REDIS_SECONDS = 0.5
 _UNEXPECTED = JobError(
     code=ErrorCode.INTERNAL, detail="An unexpected error occurred in the worker. Its log has the details."
@@ -75,6 +76,7 @@ class JobRunner:
         After a temporary fault a worker first waits until it is healthy again.
         """
         job_id_context.set(job_id)
+        # Before the claim: a claimed job would be lost time for other workers.
         if not self._health.wait():
             return False
         record = self._claim(job_id)
@@ -90,8 +92,10 @@ class JobRunner:
             patience=Patience.of(self._settings),
             on_hung=end_hung_process,
         ) as keeper:
+            # Continues the trace of the request that created the job.
             with span("job", record.trace, {"job.id": record.id, "job.attempt": record.attempt}):
                 is_done = self._work(record, keeper)
+            # Before the next job, because Celery may replace this process at any time after it.
             flush()
             return is_done
 
@@ -107,6 +111,7 @@ class JobRunner:
             else:
                 self._render(record, record.reel, keeper)
         except SentilocError as error:
+            # The decoder and the networks report a stop as this error; it is not the job's fault.
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper.stop_reason)
             if is_passing(error):
@@ -115,6 +120,7 @@ class JobRunner:
             else:
                 self._fail(record, JobError(code=error.code, detail=error.detail))
         except RedisError as error:
+            # Without Redis nothing can be recorded, neither success nor failure.
             return self._give_back(record, error)
         except Exception:
             logger.exception("the job failed unexpectedly")
@@ -123,6 +129,7 @@ class JobRunner:
 
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         began = time.monotonic()
+        # Before the model is loaded and the video fetched, which cost time and traffic.
         self._require_quota(record)
         with keeper.loading():
             pipeline = self._pipelines.get(record.model)
@@ -139,6 +146,7 @@ class JobRunner:
         teller: Teller,
         began: float,
     ) -> None:
+        # Separate caches, so that nobody can tell from a job's speed which videos another key has sent.
         owner = "" if self._settings.share_features else record.key_id or ""
         with full_is_typed(), cached_for(owner), self._local_path(record, keeper) as path:
             options = record.options.cut(pipeline.default_options)
@@ -157,8 +165,10 @@ class JobRunner:
                 pictures = self._make_thumbnails(record, path, result, keeper)
             size = path.stat().st_size
         part, duration = record.options.time_range, result.video.duration
+        # Usage counts the processed part, not the whole video.
         media_seconds = duration if part is None else part.seconds(duration)
         figures = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
+        # Inside `_local_path`: the size is needed, and on an object store the path is a temporary copy.
         self._save(record, result, pictures, figures, keeper)
 
     @contextmanager
@@ -181,6 +191,7 @@ class JobRunner:
         ):
             patience = self._settings.save_patience_seconds
             persist(lambda: upload(self._storage, path, key), keeper.check, patience)
+        # The file first, then the record: a record never names a file that does not exist.
         if self._insist(lambda: self._store.succeed(record.lease, key)):
             logger.info("succeeded with a reel")
         else:
@@ -232,9 +243,11 @@ class JobRunner:
     def _write(self, record: JobRecord, key: str, result: Any, pictures: Sequence[bytes]) -> int:
         """Store the result and its pictures; returns the number of pictures. May be repeated."""
         with self._storage.writer(key) as writer:
+            # NaN is not JSON; better an error here than a result that clients cannot parse.
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
             writer.commit()
         count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
+        # Before the job is marked as succeeded: afterwards nothing would look for them.
         self._forget_lost_attempts(record)
         return count
 
@@ -259,6 +272,7 @@ class JobRunner:
 
     def _fetch(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         """Fetch the video if the job names a URL, unless an earlier attempt has done so."""
+        # An earlier attempt has stored the video; fetching again could give another one.
         if record.source_url is None or self._storage.size(record.source_key) is not None:
             return
         with keeper.waiting_outside():
@@ -279,6 +293,7 @@ class JobRunner:
         logger.warning("the work on the job is lost, Redis cannot be reached: %s", error)
         while not is_draining():
             try:
+                # True if another worker has the job: then this message is done.
                 return not self._store.release(record.lease)
             except RedisError:
                 time.sleep(_REDIS_SECONDS)
@@ -295,6 +310,7 @@ class JobRunner:
 
         A stopping worker does not wait.
         """
+        # By then the lease is lost anyway; the write only still counts if no one took the job.
         deadline = time.monotonic() + 10 * self._settings.lease_seconds
         while True:
             try:
@@ -323,6 +339,7 @@ def take_from_dead_owner(store: JobStore, storage: Storage, job_id: str, max_att
     If the job is given up, results that killed attempts had stored are deleted.
     """
     record = store.get(job_id)
+    # Quicker than waiting for the lease to expire, and safe: a dead process cannot write any more.
     if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):
         return False
     state = store.expire(job_id, max_attempts, dead_owner=record.owner)

@@ -50,6 +50,7 @@ class StallWatch:
         """True if the work is hung. `progress` is any value that changes whenever the work makes progress."""
         now = time.monotonic() if now is None else now
         life = measure_life() if life is None else life
+        # Any progress restarts both clocks.
         if progress != self._progress or not self._samples:
             self._progress, self._progress_at, self._cpu_at_progress = progress, now, life.cpu_seconds
             self._samples.clear()
@@ -57,6 +58,8 @@ class StallWatch:
         used = life.cpu_seconds - self._cpu_at_progress
         if used >= self._busy_cpu_seconds and now - self._progress_at >= self._busy_seconds:
             return True
+        # Keeps the oldest sample that is at least `idle_seconds` old, so a change within that time is
+        # visible.
         while len(self._samples) > 1 and now - self._samples[1][0] >= self._idle_seconds:
             self._samples.popleft()
         began, before = self._samples[0]
@@ -64,6 +67,7 @@ class StallWatch:
             life.cpu_seconds - before.cpu_seconds < _IDLE_SHARE * self._idle_seconds
             and life.moved_bytes - before.moved_bytes < _IDLE_BYTES
         )
+        # Without /proc all activity reads as zero, so nothing may be concluded.
         return sys.platform == "linux" and is_idle and now - began >= self._idle_seconds
 
     def reset(self) -> None:
@@ -73,6 +77,7 @@ class StallWatch:
 
 def measure_life() -> Life:
     """Measure the activity of this process and its running descendants."""
+    # This process's own time; children are added below, because they are not waited for while they run.
     own = time.process_time()
     return Life(own + sum(map(_cpu_seconds, _descendants(os.getpid()))), _moved_bytes())
 
@@ -101,6 +106,7 @@ def _cpu_seconds(pid: int) -> float:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
+    # Fields 14 and 15 of proc(5): user and system time.
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
@@ -110,4 +116,5 @@ def _moved_bytes() -> int:
     except OSError:
         return 0
     values = dict(line.split(": ") for line in lines)
+    # These also count sockets and pipes; `read_bytes` would only count the disk.
     return int(values["rchar"]) + int(values["wchar"])

@@ -33,6 +33,7 @@ class Teller:
     def tell(self, result: Result) -> None:
         """Replace the stored provisional result, and send the segments that have changed."""
         try:
+            # Stored before the event, so a client that reacts to the event finds the result.
             with self._storage.writer(self._key) as writer:
                 writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
                 writer.commit()
@@ -43,6 +44,7 @@ class Teller:
 
     def _send(self, result: Result) -> None:
         pairs = zip(self._told, result.segments, strict=False)
+        # Segments are sorted by time and mostly change at the end, so only the tail is sent.
         keep = next((index for index, (old, new) in enumerate(pairs) if old != new), None)
         if keep is None:
             keep = min(len(self._told), len(result.segments))

@@ -112,6 +112,7 @@ class FeaturePipeline(PackagePipeline):
         extractor = replace(self.extractor, audio_track=audio_track, is_draft=is_draft)
         if self.cache is None:
             return extractor.extract(path, report, part, look)
+        # Imported here, because a single command without a cache should start fast.
         from sentiloc.worker.extraction.feature_cache import cache_key
 
         clock = StageClock()
@@ -119,6 +120,8 @@ class FeaturePipeline(PackagePipeline):
             key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
         extraction = known.cut(part) if known else extractor.extract(path, report, part, look)
+        # A part is not cached, because its key would have to contain the part and would rarely be used
+        # again.
         if known is None and part == WHOLE:
             with clock.time("cache"):
                 self.cache.store(key, extraction)
@@ -144,6 +147,7 @@ def check_time_range(time_range: TimeRange | None) -> None:
     if time_range is None:
         return
     start, end = time_range
+    # Written with `not`, so that NaN is refused, too.
     if not start >= 0 or (end is not None and not end > start):
         detail = (
             f"the time range {start:g} to {end:g} s is empty"

@@ -80,6 +80,8 @@ class EmotionPipeline(FeaturePipeline):
             scores, step = self.scorer.score(features)
         columns = dict(zip(("attention_visual", "attention_audio"), scores.attention.T, strict=True))
         columns |= dict(zip(classes, scores.segments.T, strict=True))
+        # CTEN's segments are longer than snippets in long videos; a segment has a face if one of its
+        # snippets has.
         starts = np.arange(0, len(features), round(step / self.package.spec.snippet_seconds))
         faces = np.logical_or.reduceat(features.face_present, starts)
         curve = make_series(columns, step, tuple(faces.tolist()))

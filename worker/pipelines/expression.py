@@ -31,6 +31,7 @@ from sentiloc.worker.pipelines.localizer import Session, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 from sentiloc.worker.runtime.steps import count_step
 
+# Limits the cost of scaling large frames; flow is computed in a crop of the face.
 FLOW_MAX_SIDE = 640
 WINDOW, MARGIN = 4096, 64
 """Frames per call of the network, and the context frames on both sides, which exceed its receptive field."""
@@ -118,6 +119,7 @@ class ExpressionScorer:
         stacked = stack_flows(flow, self._stream.skip, self._stream.resolutions)
         parts = []
         for start in range(0, len(stacked), WINDOW):
+            # The margin is computed twice and dropped, so windows have no visible seams.
             first, stop = max(start - MARGIN, 0), min(start + WINDOW, len(stacked))
             feeds = {"flow": stacked[first : stop + MARGIN][None]}
             intensity, actions = self._session.run(["intensity", "actions"], feeds)
@@ -168,6 +170,7 @@ class ExpressionPipeline(PackagePipeline):
         report("localizing", 1.0)
         with clock.time("localizing"):
             intensity, actions = self.scorer.score(found.flow)
+        # Without a face the flow is that of the background.
         intensity = intensity * found.present
         columns = {"intensity": intensity, **dict(zip(spec.classes, actions.T, strict=True))}
         step = spec.snippet_seconds / spec.snippet_frames

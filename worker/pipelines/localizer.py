@@ -69,6 +69,7 @@ class Localizer:
     def score_without(self, features: SnippetFeatures) -> dict[str, FrameScores]:
         """The scores with one stream masked, for each stream that the video has."""
         present = {stream: getattr(features, f"{stream}_present") for stream in self.streams}
+        # With a single stream there is nothing to compare: without it no input is left.
         if sum(bool(mask.any()) for mask in present.values()) < 2:
             return {}
         return {
@@ -84,6 +85,7 @@ class Localizer:
         }
         scores, saliency = self._session.run(["scores", "saliency"], inputs)
         for stream in self.streams:
+            # Features of long videos lie in a file; their pages are given back after each window.
             let_go(getattr(features, stream))
         return FrameScores(scores=scores[0], saliency=saliency[0, :, 0])
 
@@ -101,6 +103,7 @@ def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterato
         if total:
             yield slice(0, total)
         return
+    # Rounded up; evenly spread starts give neighbours at least `overlap` in common.
     count = -(-(total - overlap) // (length - overlap))
     for start in np.linspace(0, total - length, count).round().astype(int):
         yield slice(int(start), int(start) + length)
@@ -109,6 +112,7 @@ def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterato
 def blending_weights(window: slice, total: int, overlap: int = OVERLAP) -> FloatArray:
     """Blending weights (window length,): 1 inside, falling linearly towards the neighbouring windows."""
     steps = np.arange(window.stop - window.start, dtype=np.float32)
+    # +1, so that no weight is zero: the sum is used as a divisor.
     rise = np.ones_like(steps) if window.start == 0 else np.minimum((steps + 1) / overlap, 1)
     fall = np.ones_like(steps) if window.stop == total else np.minimum((steps[::-1] + 1) / overlap, 1)
     return rise * fall

@@ -45,9 +45,11 @@ class ProgressiveScores:
         grown = total - len(self._weights)
         self._sums = np.pad(self._sums, ((0, grown), (0, 0)))
         self._weights = np.pad(self._weights, (0, grown))
+        # Complete windows never change, so they are scored once and kept.
         while self._next + WINDOW <= total:
             self._add(self._sums, self._weights, run, slice(self._next, self._next + WINDOW), is_last=False)
             self._next += WINDOW - OVERLAP
+        # Copies: the last, incomplete window must not enter the kept sums.
         sums, weights = self._sums.copy(), self._weights.copy()
         self._add(sums, weights, run, slice(max(0, total - WINDOW), total), is_last=True)
         blended = sums / weights[:, None]
@@ -105,7 +107,9 @@ class Looker:
         began = self._clock()
         self._tell(self._result(run, total))
         ended = self._clock()
+        # At least 8 snippets, so that short videos do not get an update for every snippet.
         self._next_total = max(total + FIRST_LOOK // 4, int(total * _GROWTH))
+        # Twenty times the cost of this update, so updates take at most 5 % of the time.
         self._not_before = ended + (ended - began) / _MOST_SHARE
 
     def _result(self, run: Run, total: int) -> Result:
@@ -115,6 +119,7 @@ class Looker:
         faces = run.faces_present(total)
         curve = make_curve(self._scores.of(run, total), step, tuple(faces.tolist()), {})
         until = (first + total) * step
+        # The header's duration may be missing or too short.
         seen = replace(info, duration=max(info.duration, until))
         found = Result(
             video=seen,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# A package that failed to load is not offered for this long, although its files look complete.
 _FAILURE_SECONDS = 60.0
 
 
@@ -103,6 +104,8 @@ class Pipelines:
 
     def get(self, name: str) -> PackagePipeline:
         """The pipeline, loaded if necessary; raises `SentilocError` if that is not possible."""
+        # Jobs and the presence thread may ask for the same model at once; loading it twice would double the
+        # memory.
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
@@ -135,6 +138,7 @@ class Pipelines:
         except SentilocError:
             raise
         except Exception as error:
+            # The load is retried; the traceback is logged once.
             if self.error is None:
                 logger.exception("model %s cannot be loaded", name)
             detail = f"The model {name} cannot be loaded on this worker; its log says why."

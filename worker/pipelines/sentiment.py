@@ -34,6 +34,7 @@ from sentiloc.worker.runtime.onnx_session import create_session, device_name
 if TYPE_CHECKING:
     from sentiloc.worker.pipelines.provisional import OnProvisional
 
+# Measured with `python -m bench.time_range`: with more context the scores inside the part hardly change.
 CONTEXT = 192
 """Context snippets before and after a part of a video, because a snippet's score depends on its neighbours."""
 
@@ -90,6 +91,8 @@ class SentimentPipeline(FeaturePipeline):
         clock = StageClock()
         with clock.time("localizing"):
             scores = self.localizer.score(features)
+            # For the evidence of each stream. It costs one run of the network per stream, which is little
+            # beside the features.
             without = self.localizer.score_without(features)
         curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
         if extraction.faces is not None:
@@ -115,6 +118,7 @@ class SentimentPipeline(FeaturePipeline):
 def snippet_count(duration: float, spec: ModelSpec) -> int:
     """Snippets of a video of `duration` seconds, as the decoder counts them."""
     frame = spec.snippet_seconds / spec.snippet_frames
+    # Rounded first, because 0.64 * 25 is not exactly 16 in floating point.
     frames = math.ceil(round((duration - ROUNDING_SECONDS) / frame, 6))
     return max(1, math.ceil(frames / spec.snippet_frames))
 

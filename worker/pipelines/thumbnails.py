@@ -54,6 +54,7 @@ def make_thumbnails(
     shown = (list(wanted), config.side_pixels, config.quality)
     key = cache_key(path, f"thumbnails {shown}")
     made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, config, limits, go_on)
+    # Only a complete set is remembered; a partial one would be copied for ever.
     if len(made) == len(wanted):
         cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})
     return made
@@ -90,6 +91,7 @@ def _grab(
         go_on()
         logger.warning("only %d of %d thumbnails: %s", len(made), len(wanted), error)
     finally:
+        # Ends the decoder's process also when the loop breaks off.
         frames.close()
     return made
 
@@ -109,6 +111,7 @@ def save_thumbnails(storage: Storage, job_id: str, attempt: int, pictures: Seque
 
 def _jpeg(frame: Pictures, quality: int) -> bytes:
     """Encode an RGB picture (height, width, 3) as JPEG."""
+    # OpenCV expects BGR and contiguous memory.
     bgr = np.ascontiguousarray(frame[:, :, ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
