@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
@@ -104,11 +104,22 @@ class VideoInfo:
         return Fraction(self.timebase) if self.timebase else legal_rate(self.fps)
 
 
+def known_fields(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a stored object that this version of a dataclass has.
+
+    During an upgrade, an older API reads results of newer workers, which may have more fields.
+    """
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in raw.items() if name in names}
+
+
 def parse_video(raw: Mapping[str, Any]) -> VideoInfo:
-    """Read `asdict` of a `VideoInfo`, of any version; raises KeyError, TypeError or ValueError for anything else."""
+    """Read `asdict` of a `VideoInfo` of any version; raises KeyError, TypeError or ValueError for anything else."""
     track = raw.get("audio_track")
-    parsed = AudioTrack(**{**track, "numbers": tuple(track["numbers"])}) if track else None
-    info = VideoInfo(**{**raw, "audio_track": parsed})
+    parsed = None
+    if track:
+        parsed = AudioTrack(**{**known_fields(AudioTrack, track), "numbers": tuple(track["numbers"])})
+    info = VideoInfo(**{**known_fields(VideoInfo, raw), "audio_track": parsed})
     if info.rate <= 0:
         raise ValueError(f"timebase {info.timebase} is no rate")
     return info

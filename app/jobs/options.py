@@ -243,6 +243,34 @@ def parse_options(text: str | bytes) -> JobOptions:
     return JobOptions.model_validate_json(text) if text else JobOptions()
 
 
+def read_options(text: str) -> tuple[JobOptions, bool]:
+    """Stored options, and whether this release knows all of them.
+
+    During an upgrade, a newer API may record options that older processes do not have; these are left out.
+    Raises `pydantic.ValidationError` for anything else that is wrong.
+    """
+    try:
+        return parse_options(text), True
+    except ValidationError as error:
+        if any(one["type"] != "extra_forbidden" for one in error.errors()):
+            raise
+        return JobOptions.model_validate(_without(json.loads(text), error)), False
+
+
+def _without(raw: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+    """`raw` without the fields that the error names."""
+    try:
+        for one in error.errors():
+            *way, name = one["loc"]
+            place: Any = raw
+            for step in way:
+                place = place[step]
+            del place[name]
+    except (KeyError, TypeError):
+        raise error from None
+    return raw
+
+
 class UnknownModel(TypedProblem):
     """The server has no model of this name, or not in this version."""
 

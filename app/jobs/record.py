@@ -12,7 +12,7 @@ from sentiloc.app.http.address import current_base
 from sentiloc.app.ids import new_id
 from sentiloc.app.jobs.found import LabelFound, read_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey
-from sentiloc.app.jobs.options import JobOptions, parse_options
+from sentiloc.app.jobs.options import JobOptions, read_options
 from sentiloc.app.telemetry.tracing import current_traceparent
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -164,6 +164,7 @@ class JobRecord:
     key that submitted the job, None without keys.
 
     `asked` are the options as submitted; `options` are the same with the current metadata and tags.
+    `knows_options` is False if a newer release has recorded options that this one does not have.
     `duration` (seconds) and `found` are those of the result; None without one, and for jobs of older versions.
     """
 
@@ -203,6 +204,7 @@ class JobRecord:
     record_expires_at: float | None = None
     reel: str | None = None
     waiting: Waiting | None = None
+    knows_options: bool = True
 
     @property
     def kind(self) -> JobKind:
@@ -225,7 +227,7 @@ class JobRecord:
 
 def parse_record(fields: Mapping[str, str]) -> JobRecord:
     """Parse the hash that the job scripts write; empty strings mean None."""
-    asked = parse_options(fields.get("options", ""))
+    asked, knows_all = read_options(fields.get("options", ""))
     return JobRecord(
         id=fields["id"],
         state=JobState(fields["state"]),
@@ -263,6 +265,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         record_expires_at=_time(fields, "records_until"),
         reel=fields.get("reel") or None,
         waiting=_waiting(fields),
+        knows_options=knows_all,
     )
 
 

@@ -15,7 +15,14 @@ from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.proposals.rule import DEFAULT_RULE, fuse
 from sentiloc.model.results.sound import Sound, parse_sound
 from sentiloc.model.results.warnings import ResultWarning, parse_warnings
-from sentiloc.model.segments import Evidence, FrameScores, Segment, VideoInfo, parse_video
+from sentiloc.model.segments import (
+    Evidence,
+    FrameScores,
+    Segment,
+    VideoInfo,
+    known_fields,
+    parse_video,
+)
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 SCHEMA_VERSION = "1.1"
@@ -122,10 +129,10 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
             video=parse_video(video),
             segments=tuple(_segment(row) for row in raw["segments"]),
             curve=_curve(raw["curve"]),
-            model=ModelIdentity(**raw["model"]),
+            model=parse_identity(raw["model"]),
             timings=raw["timings"],
-            options=SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
-            calibration=parse_calibration(json.dumps(raw["calibration"])),
+            options=parse_segment_options(raw["options"]),
+            calibration=parse_stored_calibration(raw["calibration"]),
             sound=parse_sound(raw.get("sound")),
             warnings=parse_warnings(raw.get("warnings")),
             provisional=raw.get("provisional", False),
@@ -136,6 +143,21 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error
 
 
+def parse_identity(raw: Mapping[str, Any]) -> ModelIdentity:
+    """The model that a stored result names."""
+    return ModelIdentity(**known_fields(ModelIdentity, raw))
+
+
+def parse_segment_options(raw: Mapping[str, Any]) -> SegmentOptions:
+    """The options with which a stored result was cut."""
+    return SegmentOptions(**{**known_fields(SegmentOptions, raw), "labels": tuple(raw["labels"])})
+
+
+def parse_stored_calibration(raw: Mapping[str, Any]) -> Calibration:
+    """The calibration that a stored result holds."""
+    return parse_calibration(json.dumps(known_fields(Calibration, raw)))
+
+
 def _curve(raw: Mapping[str, Any]) -> Curve:
     series = {name: tuple(raw[name]) for name in _SERIES}
     faces, boxes = tuple(raw.get("faces", ())), tuple(tuple(box) for box in raw.get("face_boxes", ()))
@@ -143,8 +165,8 @@ def _curve(raw: Mapping[str, Any]) -> Curve:
 
 
 def _segment(raw: Mapping[str, Any]) -> Segment:
-    evidence = Evidence(**raw["evidence"]) if raw["evidence"] else None
-    return Segment(**{**raw, "evidence": evidence})
+    evidence = Evidence(**known_fields(Evidence, raw["evidence"])) if raw["evidence"] else None
+    return Segment(**{**known_fields(Segment, raw), "evidence": evidence})
 
 
 def make_curve(

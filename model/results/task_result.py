@@ -6,7 +6,6 @@ thresholds need no second run of the network. Numpy only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -17,13 +16,21 @@ from numpy.typing import NDArray
 from sentiloc.model.cten.detect import EmotionScores, emotion_spans, span_class
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.spotting import SpottingRule, spot
-from sentiloc.model.proposals.calibration import Calibration, parse_calibration
+from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.proposals.nms import disjoint
 from sentiloc.model.results.cut import recut
-from sentiloc.model.results.result import ModelIdentity, Result, SegmentOptions, parse_result
+from sentiloc.model.results.result import (
+    ModelIdentity,
+    Result,
+    SegmentOptions,
+    parse_identity,
+    parse_result,
+    parse_segment_options,
+    parse_stored_calibration,
+)
 from sentiloc.model.results.sound import Sound, parse_sound
 from sentiloc.model.results.warnings import ResultWarning, parse_warnings
-from sentiloc.model.segments import Segment, VideoInfo, parse_video
+from sentiloc.model.segments import Segment, VideoInfo, known_fields, parse_video
 
 SCHEMA_VERSION = "1.1"
 _DECIMALS = 4
@@ -250,7 +257,7 @@ def parse_any(raw: Mapping[str, Any]) -> AnyResult:
     try:
         shared = _parse_shared(raw)
         if task == EmotionResult.task:
-            segments = tuple(Segment(**row) for row in raw["segments"])
+            segments = tuple(Segment(**known_fields(Segment, row)) for row in raw["segments"])
             return EmotionResult(**shared, segments=segments, probabilities=raw["probabilities"])
         if task == ExpressionResult.task:
             rows = tuple(
@@ -280,10 +287,10 @@ def _parse_shared(raw: Mapping[str, Any]) -> dict[str, Any]:
             series={name: tuple(values) for name, values in curve["series"].items()},
             face_present=tuple(curve["face_present"]),
         ),
-        "model": ModelIdentity(**raw["model"]),
+        "model": parse_identity(raw["model"]),
         "timings": raw["timings"],
-        "options": SegmentOptions(**{**raw["options"], "labels": tuple(raw["options"]["labels"])}),
-        "calibration": parse_calibration(json.dumps(raw["calibration"])),
+        "options": parse_segment_options(raw["options"]),
+        "calibration": parse_stored_calibration(raw["calibration"]),
         "sound": parse_sound(raw.get("sound")),
         "warnings": parse_warnings(raw.get("warnings")),
     }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from sentiloc.model.segments import known_fields
+
 
 class WarningCode(StrEnum):
     """What a warning is about. Values are part of the public contract; more may be added."""
@@ -50,4 +52,4 @@ class ResultWarning:
 
 def parse_warnings(raw: Iterable[Mapping[str, Any]] | None) -> tuple[ResultWarning, ...]:
     """Read a list of `ResultWarning.to_dict`; results before 1.1 have none."""
-    return tuple(ResultWarning(**one) for one in raw or ())
+    return tuple(ResultWarning(**known_fields(ResultWarning, one)) for one in raw or ())

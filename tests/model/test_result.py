@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sentiloc.model.results.time_range import within
 from sentiloc.model.segments import FloatArray, FrameScores, VideoInfo
 
 STEP = 0.64
+MAPS = ("timings", "without", "series", "probabilities")
 SNIPPETS = 100
 
 
@@ -68,6 +70,22 @@ def test_evidence_is_the_loss_without_a_stream(result: Result) -> None:
 def test_a_stored_result_reads_back_equal(result: Result) -> None:
     text = json.dumps(result.to_dict())
     assert json.dumps(parse_result(json.loads(text)).to_dict()) == text
+
+
+def test_fields_of_a_later_version_are_left_out(result: Result) -> None:
+    """During an upgrade, an older API reads results of newer workers."""
+    stored = json.loads(json.dumps(result.to_dict()))
+    assert json.loads(json.dumps(parse_result(with_later_fields(stored)).to_dict())) == stored
+
+
+def with_later_fields(raw: Any) -> Any:
+    """A stored result with one more field in every object whose fields are fixed."""
+    if isinstance(raw, list):
+        return [with_later_fields(one) for one in raw]
+    if not isinstance(raw, dict):
+        return raw
+    kept = {name: value if name in MAPS else with_later_fields(value) for name, value in raw.items()}
+    return {**kept, "of_a_later_version": 1}
 
 
 def test_cutting_again_with_the_same_options_gives_the_same_segments(result: Result) -> None:

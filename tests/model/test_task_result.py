@@ -30,6 +30,7 @@ from sentiloc.model.results.task_result import (
     recut_any,
 )
 from sentiloc.model.segments import VideoInfo
+from tests.model.test_result import with_later_fields
 
 VIDEO = VideoInfo(duration=20.0, fps=30.0, width=64, height=48, has_audio=True)
 SHARED: dict[str, Any] = {
@@ -99,6 +100,12 @@ def test_a_stored_document_is_read_again_and_cut_to_the_same() -> None:
         assert as_json(again.to_dict()) == stored
         sharper = replace(found.options, threshold=0.99)
         assert recut_any(recut_any(again, sharper), found.options).segments == found.segments
+
+
+def test_fields_of_a_later_version_are_left_out() -> None:
+    for found in (emotions(EMOTION_OPTIONS), expressions(EXPRESSION_OPTIONS)):
+        stored = as_json(found.to_dict())
+        assert as_json(parse_any(with_later_fields(stored)).to_dict()) == stored
 
 
 def test_the_documents_are_those_of_the_contract() -> None:

@@ -333,6 +333,21 @@ def test_a_version_that_the_worker_lacks_is_no_passing_fault(settings: Settings,
     assert get(store, job).state is JobState.FAILED
 
 
+def test_a_job_with_options_of_a_later_release_is_left_to_its_workers(
+    settings: Settings, store: JobStore
+) -> None:
+    """During an upgrade. The options that are known are shown as ever."""
+    job = submit(store, settings)
+    later = {"threshold": 0.7, "tone": "warm", "webhook": {"url": "https://a.example/", "colour": "red"}}
+    store.redis.hset(f"{store.prefix}job:{job.id}", "options", json.dumps(later))
+    assert runner(settings, store, lambda *_: Answer()).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.options.threshold, record.crashes) == (JobState.QUEUED, 0.7, 0)
+    assert record.waiting is not None
+    assert record.waiting.error.code is ErrorCode.MODEL_UNAVAILABLE
+    assert "earlier release" in record.waiting.error.detail
+
+
 def test_a_missing_upload_is_recorded(settings: Settings, store: JobStore) -> None:
     job = submit(store, settings, with_file=False)
     runner(settings, store, work_until_stopped).run(job.id)

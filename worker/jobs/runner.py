@@ -129,6 +129,7 @@ class JobRunner:
 
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         began = time.monotonic()
+        _require_known(record)
         # Before the model is loaded and the video fetched, which cost time and traffic.
         self._require_quota(record)
         with keeper.loading():
@@ -324,6 +325,13 @@ class JobRunner:
 
 def _seconds(part: TimeRange | None) -> tuple[float, float | None] | None:
     return None if part is None else (part.start, part.end)
+
+
+def _require_known(record: JobRecord) -> None:
+    """Leave a job to a worker of the release that knows its options."""
+    if not record.knows_options:
+        detail = "This worker is of an earlier release than the server that took the job and lacks some of its options."
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail)
 
 
 def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
