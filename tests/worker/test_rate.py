@@ -67,6 +67,30 @@ def test_jitter_is_a_variable_rate_with_a_usual_one() -> None:
     assert [warning.code for warning in found.warnings()] == [WarningCode.VARIABLE_RATE]
 
 
+@pytest.mark.parametrize(("usual", "slow"), [(30.0, 17.5), (30.0, 24.0), (24.0, 15.0), (60.0, 47.0)])
+def test_a_phone_that_slows_down_in_the_dark_keeps_its_usual_rate(usual: float, slow: float) -> None:
+    rng = np.random.default_rng(3)
+    steps = np.concatenate([np.full(500, 1 / usual), np.full(200, 1 / slow), np.full(200, 1 / usual)])
+    times = np.cumsum(steps) + rng.normal(0, 0.0001, len(steps))
+    found = measured(times.tolist(), 1 / 90_000)
+    assert (float(found.timebase), found.is_variable) == (usual, True)
+    assert found.fps == pytest.approx(usual, rel=1e-3)
+
+
+@pytest.mark.parametrize("bad", [0.9, 5.0])
+def test_a_few_broken_stamps_do_not_change_the_rate(bad: float) -> None:
+    times = [i / 25 + (bad if i in (100, 301) else 0) for i in range(840)]
+    found = measured(times, 1 / 90_000, (25.0,))
+    assert found.fps == 25.0
+
+
+@pytest.mark.parametrize("rate", [25, 30, 60])
+def test_jitter_on_both_sides_cancels_out(rate: int) -> None:
+    rng = np.random.default_rng(4)
+    times = np.arange(2000) / rate + rng.uniform(0, 0.25 / rate, 2000)
+    assert measured(times.tolist(), 0.001, (1000.0,)).timebase == rate
+
+
 @pytest.mark.parametrize("times", [[], [0.0], [0.0, 0.5]])
 def test_too_few_stamps_leave_the_header_or_the_usual(times: list[float]) -> None:
     assert measured(times).fps == 25.0

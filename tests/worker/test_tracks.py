@@ -64,15 +64,16 @@ def make(
     tracks: list[tuple[list[Signal], str]],
     default: list[int] | None = None,
     codec: str = "pcm_s16le",
+    layout: str | None = None,
 ) -> None:
-    """A small video with sound tracks, each (channels, language)."""
+    """A small video with sound tracks, each (channels, language); `layout` is for more than two channels."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=5)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         streams: list[Any] = []
         for number, (channels, language) in enumerate(tracks):
             stream: Any = container.add_stream(codec, rate=RATE)
-            stream.codec_context.layout = {1: "mono", 2: "stereo"}[len(channels)]
+            stream.codec_context.layout = layout or {1: "mono", 2: "stereo"}[len(channels)]
             stream.metadata["language"] = language
             is_default = default is None or number in default
             stream.disposition = av.stream.Disposition.default if is_default else av.stream.Disposition(0)
@@ -210,3 +211,54 @@ def test_a_changing_layout_loses_no_time(tmp_path: Path) -> None:
     assert len(found) == len(clicks)
     offsets = [a - b for a, b in zip(found, clicks, strict=True)]
     assert max(offsets) - min(offsets) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("suffix", "count", "layout"),
+    [
+        (".mov", 16, "hexadecagonal"),
+        (".mkv", 3, "3 channels"),
+        (".mkv", 10, "10 channels"),
+        (".mkv", 32, "32 channels"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 0.5, 1])
+def test_no_channel_of_many_is_lost(
+    tmp_path: Path, suffix: str, count: int, layout: str, place: float
+) -> None:
+    """Cameras write a track whose channels are separate microphones."""
+    path = tmp_path / f"clip{suffix}"
+    channels = [SILENCE] * count
+    channels[round(place * (count - 1))] = talk()
+    make(path, [(channels, "eng")], layout=layout)
+    decoded = heard(path)
+    assert decoded.info.audio_track is not None
+    assert likeness(decoded.sound, talk()) > 0.95
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_a_voice_on_the_right_alone_is_found(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    make(path, [([music(), music()], "eng"), ([SILENCE, talk()], "eng")])
+    decoded = heard(path)
+    assert decoded.info.audio_track is not None
+    assert decoded.info.audio_track.numbers == (2,)
+    assert likeness(decoded.sound, talk()) > 0.95
+
+
+# Channels in this order: left, right, centre, subwoofer, side left and right, back left and right.
+UNUSUAL_ORDER = 128 << 16 | 8
+
+
+def test_channels_in_an_unusual_order_do_not_break_the_decoder(tmp_path: Path) -> None:
+    """QuickTime's channel layout tags, in the box `chan`, allow orders for which libav lists the channels."""
+    path = tmp_path / "clip.mov"
+    make(path, [([SILENCE] * 7 + [talk()], "eng")], layout="7.1")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"chan") + 8
+    data[at : at + 4] = UNUSUAL_ORDER.to_bytes(4, "big")
+    path.write_bytes(data)
+    decoded = heard(path)
+    assert decoded.info.audio_track is not None
+    assert decoded.info.audio_track.layout == "8 channels"
+    assert likeness(decoded.sound, talk()) > 0.95

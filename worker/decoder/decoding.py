@@ -257,8 +257,8 @@ class Decoding:
     def _begin(self, first: VideoFrame) -> SnippetBuilder:
         media = self._media
         shape = shape_of(first, pixel_aspect(media.video))
-        self._output.begin(media.describe(shape.width, shape.height))
         request, limits = self._task.request, self._task.limits
+        self._output.begin(media.describe(shape.width, shape.height, limits.max_duration_seconds))
         if self._selection is not None:
             self._selection.begin()
         return SnippetBuilder(request, limits, _grid_rate(request, media), shape, self._output.snippet)
@@ -278,11 +278,13 @@ class Decoding:
             shown=self._shown,
             breaks=[t - media.zero for t in source.clock.breaks] + self._order.breaks,
             outliers=[t - media.zero for t in source.clock.outliers] + self._order.outliers,
+            latest_ignored=source.clock.latest_ignored - media.zero,
             broke_off=source.broke_off,
             is_part=is_part or self._begins > 0,
         )
         if is_part:
-            duration = round(max(duration, media.declared_end or media.duration), 6)
+            declared = media.duration_within(self._task.limits.max_duration_seconds)
+            duration = round(max(duration, declared), 6)
         for sound in self._sounds.values():
             sound.finish()
         if self._mixer is not None:

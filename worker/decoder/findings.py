@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.worker.decoder.media import Media
@@ -18,6 +19,7 @@ _LEAST_FRAMES = 3
 # Declared lengths are rounded, so a small difference does not mean that the file breaks off.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
 _MOST_STRETCHES = 20
+Times = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Seen:
     shown: array[float]
     breaks: Sequence[float]
     outliers: Sequence[float]
+    latest_ignored: float
+    """The latest time stamp of a packet that was ignored."""
     broke_off: bool
     is_part: bool
 
@@ -61,6 +65,7 @@ def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
         declared is not None
         and not seen.breaks
         and missing > max(_MISSING_SECONDS, _MISSING_SHARE * declared)
+        and not _comes_from_a_bad_stamp(declared, seen)
     ):
         detail = f"The file breaks off: {end:.1f} of {declared:.1f} declared seconds could be read."
         yield ResultWarning(code=WarningCode.TRUNCATED, detail=detail, start=end, end=declared)
@@ -69,10 +74,15 @@ def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
         yield ResultWarning(code=WarningCode.TRUNCATED, detail=detail, start=end)
 
 
+def _comes_from_a_bad_stamp(declared: float, seen: Seen) -> bool:
+    """Whether the muxer took the length from a time stamp that is ignored as wrong."""
+    latest = max(seen.latest_ignored, *seen.sent) if seen.sent else seen.latest_ignored
+    return bool(seen.outliers) and abs(latest - declared) <= _MISSING_SECONDS
+
+
 def _undecodable(seen: Seen, fps: float) -> Iterator[ResultWarning]:
     """Time ranges with packets but without decoded pictures."""
-    sent, shown = (np.sort(np.frombuffer(times, np.float64)) for times in (seen.sent, seen.shown))
-    sent = sent[sent >= 0]
+    sent, shown = _without_bad_stamps(seen)
     if not len(sent) or not len(shown):
         return
     least, slack = max(_LEAST_SECONDS, 4 / fps), 0.5 / fps
@@ -89,6 +99,13 @@ def _undecodable(seen: Seen, fps: float) -> Iterator[ResultWarning]:
             begin, until = max(0.0, float(start) + 1 / fps), float(end)
             detail = f"The pictures from {begin:.1f} to {until:.1f} seconds could not be decoded."
             yield ResultWarning(code=WarningCode.UNDECODABLE, detail=detail, start=begin, end=until)
+
+
+def _without_bad_stamps(seen: Seen) -> tuple[Times, Times]:
+    """The times of packets and of pictures, sorted, without those stamps after the end that were ignored."""
+    sent, shown = (np.sort(np.frombuffer(times, np.float64)) for times in (seen.sent, seen.shown))
+    late = int(np.count_nonzero(sent > shown[-1])) if len(shown) else 0
+    return sent[sent >= 0][: -late if 0 < late <= len(seen.outliers) else None], shown
 
 
 def _mended(seen: Seen) -> Iterator[ResultWarning]:

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
 from sentiloc.worker.timeline.stamps import in_seconds
@@ -130,7 +131,11 @@ class Media:
             return None
         if self.declared_end is not None:
             return self.declared_end
-        return self.container.duration / _MICROSECONDS if self.container.duration else None
+        if not self.container.duration:
+            return None
+        # Matroska's muxers write the last time stamp as the length, even where the first one is not 0.
+        offset = max(0.0, self.zero) if "matroska" in self._formats else 0.0
+        return self.container.duration / _MICROSECONDS - offset
 
     @property
     def trusted_end(self) -> float | None:
@@ -192,10 +197,17 @@ class Media:
         """Whether the container stores no time stamps, so that the order of packets is the only clock."""
         return self.container.format.name == "avi"
 
-    def describe(self, width: int, height: int) -> dict[str, Any]:
+    def duration_within(self, most: float) -> float:
+        """The declared length in seconds from time 0, or 0 (unknown) if it is above `most`.
+
+        Where a clock jumps, libav takes the jump for part of the length.
+        """
+        return max(0.0, self.duration) if self.duration <= most + DURATION_MARGIN else 0.0
+
+    def describe(self, width: int, height: int, most_seconds: float) -> dict[str, Any]:
         """What is known at the first picture, which is `width` x `height` as displayed."""
         return {
-            "duration": self.duration,
+            "duration": self.duration_within(most_seconds),
             "fps": float(self.rate),
             "width": width,
             "height": height,
@@ -279,6 +291,9 @@ def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputC
     )
     if len(container.streams) > limits.max_streams:
         raise _exceeded(f"{len(container.streams)} streams, at most {limits.max_streams}")
+    for sound in container.streams.audio:
+        if sound.codec_context is not None:
+            settle_layout(sound.codec_context)
     return container
 
 

@@ -9,9 +9,9 @@ import av.error
 import numpy as np
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from sentiloc.worker.sound.channels import Narrowing
 from sentiloc.worker.sound.mixdown import mix_to_mono
 from sentiloc.worker.timeline.stamps import FrameOrder
 
@@ -47,7 +47,7 @@ class Soundtrack:
         self._is_stereo = is_stereo
         self._rate, self._max_samples, self._emit = rate, int(max_seconds * rate), emit
         self._order: FrameOrder[AudioFrame] = FrameOrder(self._put, 0.0, goes_on=False)
-        self._resampler: AudioResampler | None = None
+        self._resampler: Narrowing | None = None
         self._fifo = AudioFifo()
         self._kind: tuple[object, ...] = ()
         self._position = round(begins * rate)  # the next sample, counted since time 0
@@ -98,10 +98,8 @@ class Soundtrack:
         if self._expected is None or abs(seconds - self._expected) > JITTER_SECONDS:
             self._move_to(seconds)
         if self._resampler is None:
-            # At most stereo: the resampler mixes 5.1 down, but the last step to mono is ours, because it must handle
-            # opposite phases.
-            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
-            self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
+            # At most stereo here: the last step to mono is ours, because it must handle opposite phases.
+            self._resampler = Narrowing(frame, self._rate)
         self._collect(frame)
         assert self._expected is not None  # noqa: S101
         # Count samples instead of reading each stamp, so that rounding errors of stamps do not add up to a shift.
@@ -117,8 +115,8 @@ class Soundtrack:
     def _resample_collected(self) -> None:
         frame = self._fifo.read() if self._fifo.samples else None
         if frame is not None and self._resampler is not None:
-            for out in self._resampler.resample(frame):
-                self._append(np.asarray(out.to_ndarray(), np.float32))
+            for samples in self._resampler.resample(frame):
+                self._append(samples)
 
     def _move_to(self, seconds: float) -> None:
         """Continue at `seconds`: silence up to there, or drop the part that is already covered."""
@@ -136,8 +134,8 @@ class Soundtrack:
         self._resample_collected()
         self._fifo = AudioFifo()
         if self._resampler is not None:
-            for out in self._resampler.resample(None):
-                self._append(np.asarray(out.to_ndarray(), np.float32))
+            for samples in self._resampler.resample(None):
+                self._append(samples)
             if self._expected is not None:
                 # The resampler delays its output and releases the rest only now. Without this, each change of layout
                 # would lose a frame.

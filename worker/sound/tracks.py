@@ -10,7 +10,6 @@ from typing import Any
 import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import AudioTrack
+from sentiloc.worker.sound.channels import Narrowing
+from sentiloc.worker.sound.mixdown import mix_to_mono
 
 Samples = NDArray[np.float32]
 
@@ -104,23 +105,28 @@ def _listen(
     container: InputContainer, usable: Sequence[AudioStream], heard: dict[int, list[Samples]]
 ) -> None:
     """Decode some seconds of each stream from the current position."""
-    resamplers = {s.index: AudioResampler(format="flt", layout="stereo", rate=_RATE) for s in usable}
+    resamplers: dict[int, Narrowing] = {}
     wanted = {s.index: int(_LOOK_SECONDS * _RATE) for s in usable}
     for count, packet in enumerate(container.demux(*usable)):
         index = packet.stream.index
         for frame in _decoded(packet) if wanted[index] > 0 else ():
             try:
-                parts = [
-                    np.asarray(out.to_ndarray(), np.float32) for out in resamplers[index].resample(frame)
-                ]
+                if index not in resamplers:
+                    resamplers[index] = Narrowing(frame, _RATE)
+                parts = resamplers[index].resample(frame)
             except (ValueError, av.error.FFmpegError):
+                # The layout changed, or the frame is damaged.
+                resamplers.pop(index, None)
                 continue
             for part in parts:
-                left = part.reshape(-1)[0::2]
-                heard[index].append(left)
-                wanted[index] -= len(left)
+                heard[index].append(_mono(part))
+                wanted[index] -= part.shape[1]
         if count > _MOST_PACKETS or all(left <= 0 for left in wanted.values()):
             return
+
+
+def _mono(part: Samples) -> Samples:
+    return part[0] if len(part) == 1 else mix_to_mono(part)
 
 
 def _decoded(packet: Packet[Any]) -> Iterable[AudioFrame]:

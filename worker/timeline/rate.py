@@ -23,6 +23,9 @@ _LONGEST_GAP = 8
 _JITTER, _UNEVEN_SHARE = 0.2, 0.005
 # Rates within 1 % may be the same: 29.97 and 30 differ by 0.1 %.
 _REFUTED = 0.01
+# Intervals of one rate differ by at most this, relatively; a phone's pictures come within half a millisecond.
+_SAME = 0.03
+_FEW, _ONE_SIDED = 0.02, 0.8
 # A measured rate never snaps to a legal rate that is further away than this.
 _WIDEST = 0.003
 
@@ -113,9 +116,34 @@ def _usual_rate(intervals: np.ndarray[tuple[int], np.dtype[np.float64]], tick: f
     # A dropped frame doubles an interval; counted as two frames, it does not lower the rate.
     counts = np.maximum(1, np.round(intervals / usual))
     inside = counts <= _LONGEST_GAP
-    frames, seconds = float(counts[inside].sum()), float(intervals[inside].sum())
+    off = intervals - counts * usual
+    near = inside & (np.abs(off) <= np.maximum(_SAME * counts * usual, 1.5 * tick))
+    rate, error = _average(counts, intervals, inside, tick)
+    if 2 * np.count_nonzero(near) > len(near) and _are_another_rate(off[inside & ~near], len(near)):
+        return _average(counts, intervals, near, tick)
+    return rate, error
+
+
+def _are_another_rate(off: np.ndarray[tuple[int], np.dtype[np.float64]], count: int) -> bool:
+    """Whether the intervals that are `off` the usual one, in seconds, do not belong to it.
+
+    They are a few broken stamps, or lie to one side: a phone takes fewer pictures in the dark. Jitter goes to both
+    sides, and its average is right.
+    """
+    longer = int(np.count_nonzero(off > 0))
+    return len(off) < _FEW * count or max(longer, len(off) - longer) > _ONE_SIDED * len(off)
+
+
+def _average(
+    counts: np.ndarray[tuple[int], np.dtype[np.float64]],
+    intervals: np.ndarray[tuple[int], np.dtype[np.float64]],
+    chosen: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    tick: float,
+) -> tuple[float, float]:
+    """Frames per second over the chosen intervals, and its relative error."""
+    frames, seconds = float(counts[chosen].sum()), float(intervals[chosen].sum())
     # Every run of frames has a rounding error at both ends.
-    breaks = 1 + float(np.sum(~inside))
+    breaks = 1 + float(np.sum(~chosen))
     return frames / seconds, 2 * tick * breaks**0.5 / seconds
 
 

@@ -27,6 +27,8 @@ BACK_SECONDS = 0.25
 _REORDER_SECONDS = 1.0
 # Packets of the same stream that are examined before a doubtful stamp is judged.
 _AHEAD = 8
+# Frames that are held before a jump is believed. They are decoded pictures, so this bounds memory.
+_DOUBTFUL = 2
 # Bounds memory in a file whose streams are badly interleaved.
 _MAX_HELD = 4096
 _LONGEST_STEP = 1.0
@@ -64,6 +66,8 @@ class PacketClock:
         """Repaired times (seconds) at which the clock broke."""
         self.outliers: list[float] = []
         """Repaired times (seconds) near which one time stamp was ignored."""
+        self.latest_ignored = 0.0
+        """The latest time stamp (seconds) that was ignored."""
 
     def mend(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """Yield all packets, each with its continuous time in seconds."""
@@ -104,6 +108,7 @@ class PacketClock:
                 return
         if self._is_alone(track, packet, source):
             # Without a time stamp the packet follows the previous one; the decoder still gets its data.
+            self.latest_ignored = max(self.latest_ignored, _latest(packet))
             packet.pts = packet.dts = None
             self.outliers.append(track.last)
             return
@@ -169,6 +174,12 @@ def _stamp(packet: Packet[Any], track: _Track) -> float | None:
     return in_seconds(ticks, track.base) if track.base else None
 
 
+def _latest(packet: Packet[Any]) -> float:
+    """The later one of a packet's time stamps, in seconds."""
+    ticks = max((stamp for stamp in (packet.pts, packet.dts) if stamp is not None), default=0)
+    return in_seconds(ticks, packet.time_base) if packet.time_base else 0.0
+
+
 def in_seconds(ticks: int, base: Fraction) -> float:
     """Convert `ticks` of `base` seconds; several times faster than multiplying fractions for each packet."""
     return ticks * base.numerator / base.denominator
@@ -192,8 +203,9 @@ def _move(packet: Packet[Any], offset: float) -> None:
 class FrameOrder(Generic[T]):
     """Determines the time of each decoded frame of one stream; `place(frame, seconds)` receives them in order.
 
-    A frame whose time stamp does not fit is held until the next frame shows whether it is an outlier. After a lasting
-    step back, pictures continue after the last one (`goes_on`), but sound stays where its stamps say.
+    A frame whose time stamp does not fit is held, with at most one more, until the next frames show whether it is an
+    outlier. After a lasting step back, pictures continue after the last one (`goes_on`), but sound stays where its
+    stamps say.
     """
 
     def __init__(self, place: Callable[[T, float], None], step: float, *, goes_on: bool) -> None:
@@ -201,7 +213,7 @@ class FrameOrder(Generic[T]):
         self._last: float | None = None
         self._expected = 0.0
         self._offset = 0.0
-        self._held: tuple[T, float, float] | None = None
+        self._held: list[tuple[T, float, float]] = []
         self.breaks: list[float] = []
         self.outliers: list[float] = []
 
@@ -214,46 +226,67 @@ class FrameOrder(Generic[T]):
             self._put(frame, stamp or 0.0, length)
             return
         now = None if stamp is None else stamp + self._offset
-        if self._held is not None:
+        if self._held:
             now = self._decide(now)
-        if now is None or self._is_steady(now):
+        if now is None or (not self._held and self._is_steady(now)):
             self._put(frame, self._expected if now is None else now, length)
         else:
-            # One frame is not enough to distinguish a broken clock from a bad time stamp; the next one decides.
-            self._held = (frame, now, length or self._step)
+            # One frame is not enough to distinguish a broken clock from a bad time stamp; the next ones decide.
+            self._held.append((frame, now, length or self._step))
 
     def finish(self) -> None:
-        """Place the held frame, if there is one: at its time stamp, unless that is out of bounds."""
-        if self._held is not None:
-            frame, then, length = self._held
-            self._held = None
+        """Place the held frames, if there are any: at their time stamps, unless those are out of bounds."""
+        held, self._held = self._held, []
+        for frame, then, length in held:
             is_right = self._expected < then <= self._expected + GAP_SECONDS
             self._put(frame, then if is_right else self._ignored(), length)
 
     def _decide(self, now: float | None) -> float | None:
-        """Place the held frame, given that the next one is at `now`; returns `now`, moved if the clock broke."""
-        assert self._held is not None  # noqa: S101
-        frame, then, length = self._held
-        self._held = None
-        if now is None or self._is_steady(now):
-            self._put(frame, self._ignored() if now is None else min(self._ignored(), now), length)
+        """Place held frames, given that the next one is at `now`; returns `now`, moved if the clock broke.
+
+        A frame that fits the last placed one shows that all held frames are outliers.
+        """
+        if now is None or self._returns(now):
+            held, self._held = self._held, []
+            for frame, _, length in held:
+                self._put(frame, self._ignored() if now is None else min(self._ignored(), now), length)
             return now
-        # Two frames agree on the earlier time: the clock started again.
+        if len(self._held) < _DOUBTFUL:
+            return now
+        frame, then, length = self._held.pop(0)
+        if self._held[0][1] < then:
+            self._put(frame, self._ignored(), length)
+            return now
+        # The frames agree with each other. If their time is earlier, the clock started again.
         if then < self._expected and self._goes_on:
             moved = self._expected - then
             self.breaks.append(self._expected)
             self._offset += moved
             then, now = then + moved, now + moved
+            self._held = [(other, at + moved, span) for other, at, span in self._held]
         self._put(frame, then, length)
+        return self._place_steady(now)
+
+    def _returns(self, now: float) -> bool:
+        """Whether a frame at `now` fits the last placed one, and the held ones do not fit between the two."""
+        ahead = sum(length for _, _, length in self._held)
+        is_between = all(self._expected <= then <= now for _, then, _ in self._held)
+        return self._is_steady(now, ahead) and not is_between
+
+    def _place_steady(self, now: float) -> float:
+        """Place the held frames that fit the last placed one; returns `now`."""
+        while self._held and self._is_steady(self._held[0][1]):
+            self._put(*self._held.pop(0))
         return now
 
     def _ignored(self) -> float:
         self.outliers.append(self._expected)
         return self._expected
 
-    def _is_steady(self, now: float) -> bool:
+    def _is_steady(self, now: float, ahead: float = 0.0) -> bool:
+        """Whether a frame at `now` fits the last one, or fits it after held frames of `ahead` seconds."""
         lowest = (self._last or 0.0) - _ROUNDING if self._goes_on else self._expected - BACK_SECONDS
-        return lowest <= now <= self._expected + STEADY_SECONDS
+        return lowest <= now <= self._expected + STEADY_SECONDS + ahead
 
     def _put(self, frame: T, seconds: float, length: float | None) -> None:
         if self._last is not None and length is None and 0 < seconds - self._last < _LONGEST_STEP:

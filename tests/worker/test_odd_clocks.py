@@ -1,0 +1,81 @@
+"""Files whose stamps, offsets or declared lengths are odd: the result is right, and no warning is false."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+
+from sentiloc.worker.decoder.decode import DecodeRequest, EndOfMedia, decode
+from tests.support.media import make_clip
+from tests.worker.decoding import LIMITS
+from tests.worker.test_decode import Decoded, decode_all
+
+
+def codes(decoded: Decoded) -> set[str]:
+    return {str(warning.code) for warning in decoded.end.warnings}
+
+
+def joined(folder: Path, starts: list[float]) -> Path:
+    """Clips of three seconds one after the other, each of which begins at its own stamp."""
+    path = folder / "joined.ts"
+    parts = []
+    for index, start in enumerate(starts):
+        part = folder / f"{index}.ts"
+        make_clip(part, seconds=3, start=start, options=(("preset", "ultrafast"), ("g", "12"), ("bf", "0")))
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    "starts",
+    [[10, 10, 10], [10, 3600, 90_000], [90_000, 3600, 50], [95_441, 3600, 50], [10, 80_000]],
+    ids=["again twice", "forward twice", "back twice", "wrap and back", "a day"],
+)
+def test_a_clock_may_break_several_times(tmp_path: Path, starts: list[float]) -> None:
+    decoded = decode_all(joined(tmp_path, starts))
+    length = 3 * len(starts)
+    assert decoded.end.frames == 25 * length
+    assert decoded.end.duration == pytest.approx(length, abs=0.1)
+    assert (decoded.end.fps, decoded.end.variable_rate) == (25.0, False)
+    assert codes(decoded) == {"mended_timestamps"}
+
+
+def test_a_part_of_a_file_whose_clock_jumps_does_not_last_for_a_day(tmp_path: Path) -> None:
+    request = DecodeRequest(frame_rate=25, face_samples=(0,), first_snippet=1, end_snippet=3)
+    *_, end = decode(joined(tmp_path, [10, 90_000]), request, LIMITS)
+    assert isinstance(end, EndOfMedia)
+    assert end.duration < 10
+
+
+@pytest.mark.parametrize("bad", [0.9, 60.0, 600.0])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts", ".flv"])
+def test_bad_stamps_are_one_repair_and_nothing_else(tmp_path: Path, suffix: str, bad: float) -> None:
+    """A bad stamp is not a longer video that breaks off, nor pictures that could not be decoded."""
+    whole, path = tmp_path / f"whole{suffix}", tmp_path / f"bad{suffix}"
+    make_clip(whole, seconds=20)
+    with av.open(str(whole)) as source, av.open(str(path), "w") as container:
+        video = source.streams.video[0]
+        copy = container.add_stream_from_template(video)
+        for number, packet in enumerate(packet for packet in source.demux(video) if packet.dts is not None):
+            if number in (100, 230, 231, 400) and packet.pts is not None:
+                packet.pts += round(bad / packet.time_base)
+            packet.stream = copy
+            container.mux(packet)
+    decoded = decode_all(path)
+    assert decoded.end.duration == pytest.approx(20.0, abs=0.1)
+    assert decoded.end.fps == 25.0
+    assert codes(decoded) - {"variable_rate"} == {"mended_timestamps"}
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".mp4", ".ts", ".flv"])
+def test_a_late_start_is_no_missing_end(tmp_path: Path, suffix: str) -> None:
+    """Matroska states the last stamp as the length: a recording that begins at 7 s does not break off 7 s early."""
+    path = tmp_path / f"late{suffix}"
+    codec = "libvpx" if suffix == ".webm" else "libx264"
+    made = make_clip(path, seconds=4, start=7.3, codec=codec)
+    decoded = decode_all(path)
+    assert decoded.end.duration == pytest.approx(made.duration, abs=0.06)
+    assert codes(decoded) == set()
