@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from tests.support.chart import render
+from tests.support.chart import CHART, render
 from tests.support.services import private_redis
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,20 @@ def test_the_charts_objects_are_valid(changes: dict[str, Any]) -> None:
     for found in objects:
         if found["kind"] not in CUSTOM:
             validate.validate(found, "1.30", strict=True)
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as shipped", "everything on"])
+def test_helm_itself_renders_the_same(changes: dict[str, Any]) -> None:
+    """The other tests use a small renderer of their own, because Helm is not everywhere."""
+    helm = pytest.importorskip("helm_python", reason="needs helm-python-sdk")
+    with helm.Chart.load(str(CHART)) as chart:
+        texts = chart.render(changes, name="clips", namespace="default")
+    objects = [yaml.safe_load_all(texts[name]) for name in sorted(texts) if name.endswith(".yaml")]
+    assert [found for part in objects for found in part if found] == render(changes)
+    found = helm.lint(str(CHART))
+    assert found["errors"] == []
+    # Helm recommends an icon, and says no more than that.
+    assert [one["error"] for one in found["messages"]] == ["icon is recommended"]
 
 
 def test_all_pods_are_locked_down() -> None:
