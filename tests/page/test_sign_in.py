@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,8 @@ from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from tests.page.browsing import PATIENCE
 from tests.page.conftest import SteadyService
+from tests.support.proxies import PREFIX, installed, proxy
+from tests.support.servers import free_port
 from tests.support.services import wait_for
 from tests.support.sign_in.running import SECRET, NotAvailableError, RunningProvider, install, provider
 
@@ -35,10 +38,16 @@ Open = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def real_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
+def tls_port() -> int:
+    """The port of a proxy, which the provider has to know."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def real_provider(tmp_path_factory: pytest.TempPathFactory, tls_port: int) -> Iterator[RunningProvider]:
     try:
         folder = install(tmp_path_factory.mktemp("provider"))
-        with provider(folder, PEOPLE, ("", ROOT)) as found:
+        with provider(folder, PEOPLE, ("", ROOT), (f"https://localhost:{tls_port}{PREFIX}/",)) as found:
             yield found
     except NotAvailableError as reason:
         pytest.skip(str(reason))
@@ -51,7 +60,11 @@ def open_service(service: SteadyService, real_provider: RunningProvider) -> Iter
 
     def start(**changes: Any) -> str:
         app = create_app(settings_with(service, real_provider, **changes))
-        server = uvicorn.Server(uvicorn.Config(app, port=real_provider.service_port, log_level="warning"))
+        # The application itself reads a trusted proxy's headers.
+        config = uvicorn.Config(
+            app, port=real_provider.service_port, log_level="warning", proxy_headers=False
+        )
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))
@@ -261,6 +274,37 @@ def test_signing_in_works_under_a_path(open_service: Open, context: BrowserConte
     page.click("button:has-text('Yes')")
     page.wait_for_selector("#key-box[open]")
     assert page.url == f"{url}/"
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_signing_in_works_behind_a_proxy_with_tls(
+    open_service: Open, browser: Any, tls_port: int, tmp_path: Path, name: str
+) -> None:
+    if not installed(name):
+        pytest.skip(f"{name} is not installed")
+    behind = open_service(trusted_proxies=["127.0.0.1"], oidc_provider_logout=True)
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(PATIENCE)
+    with proxy(name, tmp_path / name, behind, buffers=True, port=tls_port) as shown:
+        page = signed_in(context, shown.url, "erin")
+        (cookie,) = [one for one in context.cookies(f"{shown.url}/") if one.get("name") == SESSION_COOKIE]
+        assert (cookie.get("path"), cookie.get("secure"), cookie.get("httpOnly")) == (
+            f"{PREFIX}/",
+            True,
+            True,
+        )
+        # A request that changes something: the page's origin is the proxy's, and it may.
+        sent = page.evaluate(
+            "fetch('v1/localize/url', {method: 'POST', headers: {'Content-Type': 'application/json'},"
+            " body: JSON.stringify({url: 'https://media.example/a.mp4'})}).then((answer) => answer.status)"
+        )
+        assert sent == 202
+        page.click("#log-out")
+        page.click("button:has-text('Yes')")
+        page.wait_for_selector("#key-box[open]")
+        assert page.url == f"{shown.url}/"
+        assert [one for one in context.cookies(f"{shown.url}/") if one.get("name") == SESSION_COOKIE] == []
+    context.close()
 
 
 def test_who_signs_in_again_has_one_session(open_service: Open, context: BrowserContext) -> None:

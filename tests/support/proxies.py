@@ -86,7 +86,9 @@ def installed(name: str) -> bool:
 
 
 @contextmanager
-def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool = True) -> Iterator[Proxy]:
+def proxy(
+    name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool = True, port: int | None = None
+) -> Iterator[Proxy]:
     """Start `nginx` or `caddy` in front of `upstream`.
 
     Args:
@@ -95,6 +97,7 @@ def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool
         upstream: The service's address, without a path.
         buffers: Whether requests and answers are buffered before they are forwarded.
         strips: Whether the proxy removes its path before it forwards a request.
+        port: Its port, if somebody has to know it earlier.
     """
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
@@ -103,7 +106,7 @@ def proxy(name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(str(folder / "chain.pem"), append=True)
-    port = free_port()
+    port = port or free_port()
     process = _start(name, folder, port, upstream.rstrip("/"), buffers=buffers, strips=strips)
     try:
         _wait(process, port, folder)

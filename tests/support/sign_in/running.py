@@ -55,7 +55,7 @@ def install(folder: Path) -> Path:
 
 @contextmanager
 def provider(
-    folder: Path, people: Mapping[str, object], roots: tuple[str, ...] = ("",)
+    folder: Path, people: Mapping[str, object], roots: tuple[str, ...] = ("",), pages: tuple[str, ...] = ()
 ) -> Iterator[RunningProvider]:
     """Run the provider for a service on its own port.
 
@@ -63,13 +63,14 @@ def provider(
         folder: Where it is installed.
         people: The claims of the users, by login.
         roots: Paths under which the service is published.
+        pages: Further addresses of its page, such as those behind a proxy.
     """
     port, service_port = free_port(), free_port()
-    base = f"http://127.0.0.1:{service_port}"
+    back = [*(f"http://127.0.0.1:{service_port}{root}/" for root in roots), *pages]
     given = {
         "port": port,
-        "callback": [f"{base}{root}/signin/callback" for root in roots],
-        "back": [f"{base}{root}/" for root in roots],
+        "callback": [f"{page}signin/callback" for page in back],
+        "back": back,
         "people": people,
     }
     (folder / "given.json").write_text(json.dumps(given))
