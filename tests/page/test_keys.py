@@ -14,6 +14,7 @@ from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from tests.page.conftest import SteadyService, Visitor
+from tests.page.test_page import serious
 from tests.support.services import wait_for
 
 
@@ -45,9 +46,12 @@ def test_the_page_asks_for_the_key_and_plays_with_it(
     person = visit()
     person.url = closed_url
     page = person.go(f"/#{job}").page
+    page.wait_for_selector("#key-box[open]")
+    assert serious(person) == []
     page.fill("#key", "not-a-key")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=does not accept this key")
+    assert serious(person) == []
     page.fill("#key", key)
     page.keyboard.press("Enter")
     person.wait_result()

@@ -353,6 +353,19 @@ def test_moving_about_by_keys_and_loop(visit: Visitor, job: str) -> None:
     person.until("document.querySelector('#video').paused")
 
 
+def test_on_a_phone_the_note_at_the_sliders_leaves_their_title_free(visit: Visitor, job: str) -> None:
+    person = visit(viewport={"width": 360, "height": 760}).open_result(job)
+    page = person.page
+    person.rows().first.click()
+    page.keyboard.press("x")
+    page.wait_for_selector("#tune-locked:not([hidden])")
+    title, note = (page.locator(one).bounding_box() for one in ("#tune legend", "#tune-locked"))
+    assert title is not None
+    assert note is not None
+    assert note["y"] + note["height"] <= title["y"] or title["y"] + title["height"] <= note["y"]
+    page.click("#discard")
+
+
 def test_axe_finds_nothing_serious(visit: Visitor, job: str) -> None:
     person = visit(color_scheme="light").go()
     person.page.wait_for_selector("#job-list li")
@@ -367,6 +380,10 @@ def test_axe_finds_nothing_serious(visit: Visitor, job: str) -> None:
     person.page.keyboard.press("?")
     person.page.wait_for_selector("dialog[open]")
     assert serious(person) == []
+    for width in (1440, 360):
+        person.page.set_viewport_size({"width": width, "height": 800})
+        person.go("/web/guide.html").page.wait_for_selector("main h2")
+        assert serious(person) == []
 
 
 SETTLED = """() => Promise.allSettled(

@@ -162,6 +162,10 @@ def test_the_report_fits_a_phone_and_prints(
     page.goto(report.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert violations(person) == ""
+    pictures = page.locator(".moments img")
+    assert pictures.count() == page.locator(".moments li").count() == 2
+    assert pictures.evaluate_all("images => images.every((one) => one.naturalWidth > 100)")
+    assert page.locator(".lane path[fill]").count() == 2
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF-")
     assert printed.count(b"/Type /Page\n") == 1
