@@ -99,7 +99,10 @@ export class View {
     this.shown = begins ? before : null;
     if (theme) root.dataset.theme = theme;
     else delete root.dataset.theme;
+    // The names of the lanes lie where the lanes are drawn, so the timeline is drawn at the paper's width.
+    root.toggleAttribute("data-paper", begins);
     this.timeline.restyle();
+    this.timeline.resize();
     this.timeline.look(span[0], span[1]);
     this.timeline.paint();
   }

@@ -83,6 +83,17 @@ def test_a_printed_result_is_light_and_whole(visit: Visitor, job: str, tmp_path:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.is_hidden(".transport") and page.is_hidden("#editing") and page.is_visible("#rows")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    # What is drawn is as wide as the paper, so that the names beside it are where the lanes are.
+    canvas = page.locator("#timeline canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    assert 600 < box["width"] <= 688
+    drawn = canvas.evaluate("canvas => canvas.width / Math.min(2, devicePixelRatio)")
+    assert abs(drawn - box["width"]) <= 1
     assert page.pdf().startswith(b"%PDF")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    wide = canvas.bounding_box()
+    assert wide is not None
+    assert wide["width"] > 1000
     assert page.evaluate("document.documentElement.dataset.theme") is None
