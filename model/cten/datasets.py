@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,24 +68,6 @@ def validation_items(
         held |= {own[i] for i in order[: round(fraction * len(own))]}
     kept = [item for place, item in enumerate(items) if place not in held]
     return kept, [item for place, item in enumerate(items) if place in held]
-
-
-def one_modality(items: Sequence[EmotionItem], letters: str) -> list[EmotionItem]:
-    """The items with one modality set to zero, for the single-modality rows of Table 2. "AV" changes nothing.
-
-    Raises `invalid_data` for other letters.
-    """
-    if not letters or set(letters) - set("AV"):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"--modalities {letters}: CTEN has A and V")
-    silent, blind = "A" not in letters, "V" not in letters
-    return [
-        replace(
-            item,
-            audio=np.zeros_like(item.audio) if silent else item.audio,
-            visual=np.zeros_like(item.visual) if blind else item.visual,
-        )
-        for item in items
-    ]
 
 
 def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> list[EmotionItem]:

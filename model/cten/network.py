@@ -6,7 +6,7 @@ Shapes: batch B, segments T, M classes, width C for both modalities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class CTENConfig:
     - mix 3: extent of W1 in equation 7, see `sentiloc.model.cten.erasing.banded`.
     - dropout 0.1 on the projected features.
     - intra, inter: the rows of Table 2; without inter F'' is F, without intra F' is F.
+    - modalities: "A" or "V" alone are the upper rows of Table 2: the other modality has no weights and no part in
+      equation 9, F'' is F, and the classifier reads one vector.
     """
 
     visual_dim: int
@@ -38,15 +40,17 @@ class CTENConfig:
     dropout: float = 0.1
     intra: bool = True
     inter: bool = True
+    modalities: Literal["AV", "A", "V"] = "AV"
 
     def __post_init__(self) -> None:
-        if self.mix % 2 == 0 or min(self.visual_dim, self.audio_dim, self.width) < 1 or self.classes < 2:
+        sizes_fit = self.mix % 2 == 1 and min(self.visual_dim, self.audio_dim, self.width) >= 1
+        if not sizes_fit or self.classes < 2 or self.modalities not in ("AV", "A", "V"):
             raise ValueError(f"not a CTEN configuration: {self}")
 
 
 class CTENOutput(NamedTuple):
     """activations (B, M) of the video, segments (B, T, M) of each segment, attention (B, T, 2): eq. 8 of the
-    visual and of the audio modality, in [0, 1].
+    visual and of the audio modality, in [0, 1]; with one modality alone both columns are its own.
     """
 
     activations: Tensor
@@ -85,32 +89,41 @@ class CTEN(nn.Module):
     def __init__(self, config: CTENConfig) -> None:
         super().__init__()
         self.config = config
-        self.visual = Modality(config.visual_dim, config)
-        self.audio = Modality(config.audio_dim, config)
-        self.classifier = nn.Linear(2 * config.width, config.classes)
+        shown = config.modalities
+        self.visual = Modality(config.visual_dim, config) if "V" in shown else None
+        self.audio = Modality(config.audio_dim, config) if "A" in shown else None
+        self.classifier = nn.Linear(len(shown) * config.width, config.classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor | None = None) -> CTENOutput:
-        """visual (B, T, visual_dim), audio (B, T, audio_dim), valid bool (B, T): segments that are there."""
-        f_visual, f_audio = self.visual.embed(visual), self.audio.embed(audio)
-        p_visual = project(f_visual, self.visual.theta, self.visual.phi, self.visual.g)
-        p_audio = project(f_audio, self.audio.theta, self.audio.phi, self.audio.g)
-        both = []
-        for part, own, other, feature in (
-            (self.visual, p_visual, p_audio, f_visual),
-            (self.audio, p_audio, p_visual, f_audio),
-        ):
-            intra = intra_modal(feature, own, part.w_intra, valid) if self.config.intra else feature
-            inter = inter_modal(feature, own, other, part.w_inter, valid) if self.config.inter else feature
-            both.append(intra + inter)
+        """visual (B, T, visual_dim), audio (B, T, audio_dim), valid bool (B, T): segments that are there.
+
+        Features of a modality that the network does not have are ignored.
+        """
+        given = ((self.visual, visual), (self.audio, audio))
+        parts = [(part, features) for part, features in given if part is not None]
+        enhanced = self._enhance(parts, valid)
         raw = [
-            banded_attention(enhanced, part.kernel, part.w2, valid)
-            for enhanced, part in zip(both, (self.visual, self.audio), strict=True)
+            banded_attention(features, part.kernel, part.w2, valid)
+            for features, (part, _) in zip(enhanced, parts, strict=True)
         ]
-        pooled = [attend(enhanced, weight, valid) for enhanced, weight in zip(both, raw, strict=True)]
+        pooled = [attend(features, weight, valid) for features, weight in zip(enhanced, raw, strict=True)]
         activations = self.classifier(torch.cat(pooled, dim=-1))
-        segments = self.classifier(torch.cat(both, dim=-1))
-        attention = torch.stack([normalise(weight, valid) for weight in raw], dim=-1)
+        segments = self.classifier(torch.cat(enhanced, dim=-1))
+        attention = torch.stack([normalise(weight, valid) for weight in (raw[0], raw[-1])], dim=-1)
         return CTENOutput(activations, segments, attention)
+
+    def _enhance(self, parts: list[tuple[Modality, Tensor]], valid: Tensor | None) -> list[Tensor]:
+        """Equation 6's sum F' + F'' of each modality."""
+        features = [part.embed(x) for part, x in parts]
+        projected = [
+            project(x, part.theta, part.phi, part.g) for x, (part, _) in zip(features, parts, strict=True)
+        ]
+        enhanced = []
+        for (part, _), x, own, other in zip(parts, features, projected, projected[::-1], strict=True):
+            intra = intra_modal(x, own, part.w_intra, valid) if self.config.intra else x
+            is_paired = self.config.inter and len(parts) > 1
+            enhanced.append(intra + (inter_modal(x, own, other, part.w_inter, valid) if is_paired else x))
+        return enhanced
 
 
 def attend(features: Tensor, attention: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -27,6 +27,7 @@ from sentiloc.model.gim.gaussian import (
 MACRO, MICRO = 0, 1
 EXPRESSIONS = ("macro", "micro")
 Strategy = Literal["gim", "hard", "cosine", "class-wise"]
+Overlap = Literal["random", "higher", "lower"]
 RELIABLE = 0.5
 
 
@@ -43,6 +44,7 @@ class LabelConfig:
 
     strategy: Table 3's rows: "gim"; "hard" labels 1 over the same frames; "cosine" similarity to the apex;
     "class-wise" with the mean feature of the class's points instead of the apex's.
+    overlap: Table 4's rows: which label a frame keeps that two expressions of one class claim.
     threshold falls from `theta_start` to `theta_end` over `theta_epochs` epochs of the third stage.
     """
 
@@ -55,6 +57,7 @@ class LabelConfig:
     theta_epochs: int = 30
     stages: tuple[int, int, int] = (1, 4, 95)
     strategy: Strategy = "gim"
+    overlap: Overlap = "random"
 
     @property
     def epochs(self) -> int:
@@ -105,7 +108,7 @@ def pseudo_labels(
 ) -> PseudoLabels:
     """Labels of one video in an epoch, from intensity (T,) and features X (T, D) of the network as it stands.
 
-    If two expressions of a class claim a frame, one label is kept at random (appendix A.1).
+    If two expressions of a class claim a frame, `config.overlap` says which label stays (appendix A.1).
     """
     total = len(intensity)
     labels = torch.zeros(total, len(EXPRESSIONS))
@@ -116,7 +119,7 @@ def pseudo_labels(
         apex, frames, values = _instance(intensity, features, point, epoch, config, means)
         span, column = slice(frames[0], frames[1] + 1), point.class_index
         taken = expression[span, column]
-        kept = taken & (torch.rand(len(taken), generator=generator) < 0.5)
+        kept = taken & _stays(labels[span, column], values, config.overlap, generator)
         labels[span, column] = torch.where(kept, labels[span, column], values)
         expression[span, column] = True
         apexes.append(apex)
@@ -126,6 +129,13 @@ def pseudo_labels(
         neutral=pseudo_neutral(intensity, expression.any(1)),
         apexes=apexes,
     )
+
+
+def _stays(first: Tensor, second: Tensor, overlap: Overlap, generator: torch.Generator | None) -> Tensor:
+    """Whether the label `first` of each frame stays, (frames,) bool."""
+    if overlap == "random":
+        return torch.rand(len(first), generator=generator) < 0.5
+    return first >= second if overlap == "higher" else first <= second
 
 
 def _instance(

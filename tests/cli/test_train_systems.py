@@ -69,12 +69,35 @@ def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path)
     assert (again, (run / "result.json").read_text()) == (out, whole)
 
 
+def test_one_modality_trains_scores_and_exports_by_itself(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    """Table 2's upper rows: the sound of the test split may be anything."""
+    (tmp_path / "data").mkdir()
+    data, run = emotion_folder(tmp_path / "data"), tmp_path / "run"
+    options = ("--task", "cten", "--recipe", "quick", "--epochs", 2, "--width", 8)
+    code, _, err = sentiloc("train", data, "-o", run, *options, "--modalities", "v")
+    assert code == 0, err
+    first = sentiloc("evaluate", run, "--split", "test")
+    assert first[0] == 0, first
+    for path in (data / "features" / "test" / "logmfcc").glob("*.npy"):
+        np.save(path, 50 + np.load(path))
+    assert sentiloc("evaluate", run, "--split", "test") == first
+    assert sentiloc("export", run, tmp_path / "models" / "pictures")[0] == 0
+    assert load_package("pictures", tmp_path / "models").spec.task == "emotion"
+    for wrong, said in (
+        (("--modalities", "F"), "CTEN has A and V"),
+        (("--modalities", "A", "--inter"), "no other to relate to"),
+    ):
+        code, _, err = sentiloc("train", data, "-o", tmp_path / "no", *options, *wrong)
+        assert (code, said in err) == (2, True)
+
+
 def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     data, run = flow_folder(tmp_path / "data"), tmp_path / "run"
-    options = ("--task", "gim", "--recipe", "quick", "--epochs", 3, "--width", 8)
+    options = ("--task", "gim", "--recipe", "quick", "--epochs", 3, "--width", 8, "--overlap", "higher")
     code, out, err = sentiloc("train", data, "-o", run, *options)
     assert code == 0, err
+    assert json.loads((run / "config.json").read_text())["labels"]["overlap"] == "higher"
     assert "F1 overall" in out
     assert load_gim(run / "best.pt").config.inputs == 2 * FLOW.dim
     assert (run / "left_out" / "subject-01" / "last.pt").exists()

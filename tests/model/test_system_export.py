@@ -30,6 +30,7 @@ def tiny_cten() -> CTEN:
     torch.manual_seed(0)
     network = CTEN(CTENConfig(visual_dim=5, audio_dim=6, classes=3, width=8))
     for part in (network.visual, network.audio):
+        assert part is not None
         torch.nn.init.normal_(part.w_intra)
         torch.nn.init.normal_(part.w_inter)
     return network
@@ -87,3 +88,13 @@ def test_a_flow_stream_is_part_of_the_spec_and_its_hash_and_no_burden_to_others(
     assert "flow" not in FEATURES.to_json()
     other = replace(EXPRESSIONS, flow=FlowStream(grid=3))
     assert other.features_hash != EXPRESSIONS.features_hash
+
+
+def test_the_graph_of_one_modality_takes_both(tmp_path: Path) -> None:
+    """So that whatever serves CTEN serves it."""
+    for shown in ("A", "V"):
+        network = CTEN(CTENConfig(visual_dim=5, audio_dim=6, classes=3, width=8, modalities=shown))
+        folder = tmp_path / shown
+        folder.mkdir()
+        assert export_cten(network.eval(), EMOTIONS, folder) <= 1e-4
+        assert {"visual", "audio"} <= set(axes(next(folder.glob("*.onnx"))))

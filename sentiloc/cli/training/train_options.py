@@ -226,6 +226,14 @@ OPTIONS: tuple[TrainOption, ...] = (
         GIM,
         frozenset({"gim"}),
     ),
+    _O(
+        "overlap",
+        Literal["random", "higher", "lower"] | None,
+        None,
+        "Label of a frame that two expressions of a class claim (Table 4).",
+        GIM,
+        frozenset({"gim"}),
+    ),
     _O("intensity", Literal["mse", "bce"] | None, None, "Loss of eq. 9 (Table 2).", GIM, frozenset({"gim"})),
     _O(
         "durations",

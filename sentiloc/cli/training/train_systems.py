@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -58,7 +58,6 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
         SEGMENT_FILE,
         folder_spec,
         load_emotion_items,
-        one_modality,
         read_labels,
         validation_items,
     )
@@ -73,8 +72,6 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     items, val = validation_items(
         data, items, classes, options.get("val_fraction", VAL_FRACTION), config.seed
     )
-    shown = options.get("modalities", "AV").upper()
-    items, val = one_modality(items, shown), one_modality(val, shown)
     files = [data / n for n in (LABEL_FILE, SEGMENT_FILE, "spec.json", *(f"split_{s}.txt" for s in SPLITS))]
     record = {"task": "emotion"} | make_record(data, files, (data / "features").glob("*/*/*.npy"))
     record |= wandb_project(options)
@@ -95,9 +92,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     if not fitted.calibration.calibrated:
         fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
     write_outcome(run, spec, fitted)
-    test = (
-        score_cten(result.network, data, "test", classes, shown) if (data / "split_test.txt").exists() else {}
-    )
+    test = score_cten(result.network, data, "test", classes) if (data / "split_test.txt").exists() else {}
     held_out = {"held-out accuracy": round(_accuracy(result.network, val), 4)} if val else {}
     return {
         "config": asdict(config),
@@ -120,6 +115,8 @@ def _cten_config(data: Path, options: Options, classes: int) -> CTENTrainConfig:
     width = options.get("width", 64 if quick else 2048)
     network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=classes, width=width)
     network = replace(network, **_chosen(options, intra="intra", inter="inter"))
+    if "modalities" in options:
+        network = replace(network, modalities=parse_modalities(options["modalities"], options))
     config = CTENTrainConfig(network=network, seed=options.get("seed", 0))
     named = _chosen(
         options,
@@ -132,20 +129,30 @@ def _cten_config(data: Path, options: Options, classes: int) -> CTENTrainConfig:
     return replace(config.quick() if quick else config, **named)
 
 
+def parse_modalities(text: str, options: Options) -> Literal["AV", "A", "V"]:
+    """CTEN's modalities from letters; a usage error for other letters, or for `--inter` with one alone."""
+    letters = set(text.upper())
+    if not letters or letters - set("AV"):
+        raise typer.BadParameter("CTEN has A and V", param_hint="--modalities")
+    if letters == set("AV"):
+        return "AV"
+    if options.get("inter"):
+        raise typer.BadParameter("one modality alone has no other to relate to", param_hint="--inter")
+    return "A" if letters == {"A"} else "V"
+
+
 def _accuracy(network: CTEN, items: Sequence[EmotionItem]) -> float:
     from sentiloc.model.cten.training import accuracy
 
     return accuracy(network, items)
 
 
-def score_cten(
-    network: CTEN, data: Path, split: str, classes: tuple[str, ...], modalities: str = "AV"
-) -> dict[str, float]:
+def score_cten(network: CTEN, data: Path, split: str, classes: tuple[str, ...]) -> dict[str, float]:
     """Accuracy on a split, and mAP if it has annotated segments."""
-    from sentiloc.model.cten.datasets import load_emotion_items, one_modality
+    from sentiloc.model.cten.datasets import load_emotion_items
     from sentiloc.model.cten.training import accuracy, detection
 
-    items = one_modality(load_emotion_items(data, split, classes), modalities)
+    items = load_emotion_items(data, split, classes)
     found = {"accuracy": round(accuracy(network, items), 4)}
     if any(item.segments for item in items):
         found |= {f"mAP@{tiou}": round(v, 4) for tiou, v in detection(network, items).items()}
@@ -217,7 +224,7 @@ def _gim_config(inputs: int, options: Options) -> GIMTrainConfig:
     config = config.quick() if options["recipe"] == "quick" else config
     if "benchmark" in options:
         config = replace(config, weights=CAS_ME_2 if options["benchmark"] == "casme2" else SAMM_LV)
-    labels = replace(config.labels, **_chosen(options, strategy="strategy"))
+    labels = replace(config.labels, **_chosen(options, strategy="strategy", overlap="overlap"))
     if "durations" in options:
         labels = replace(labels, durations=parse_durations(options["durations"]))
     if "epochs" in options:

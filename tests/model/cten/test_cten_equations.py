@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -98,6 +99,7 @@ def test_padding_changes_nothing_and_every_weight_learns(intra: bool, inter: boo
     config = CTENConfig(visual_dim=5, audio_dim=4, classes=3, width=8, intra=intra, inter=inter)
     network = CTEN(config).eval()
     for part in (network.visual, network.audio):
+        assert part is not None
         torch.nn.init.normal_(part.w_intra)
         torch.nn.init.normal_(part.w_inter)
     visual, audio = torch.randn(1, 6, 5), torch.randn(1, 6, 4)
@@ -111,3 +113,20 @@ def test_padding_changes_nothing_and_every_weight_learns(intra: bool, inter: boo
     unused = {name.split(".")[1] for name, weight in network.named_parameters() if weight.grad is None}
     neither = {"theta", "phi", "g"} if not (intra or inter) else set()
     assert unused == neither | ({"w_intra"} if not intra else set()) | ({"w_inter"} if not inter else set())
+
+
+@pytest.mark.parametrize(("shown", "own"), [("A", 1), ("V", 0)])
+def test_one_modality_alone_ignores_the_other_and_still_erases(shown: Literal["A", "V"], own: int) -> None:
+    """The upper rows of Table 2."""
+    torch.manual_seed(0)
+    config = CTENConfig(visual_dim=5, audio_dim=4, classes=3, width=8, modalities=shown)
+    network = CTEN(config).eval()
+    inputs = [torch.randn(2, 7, 5), torch.randn(2, 7, 4)]
+    output = network(*inputs)
+    inputs[1 - own] = torch.full_like(inputs[1 - own], 100.0)
+    assert all(torch.equal(one, two) for one, two in zip(output, network(*inputs), strict=True))
+    inputs[own] = torch.randn_like(inputs[own])
+    assert not torch.equal(output.activations, network(*inputs).activations)
+    assert torch.equal(output.attention[..., 0], output.attention[..., 1])
+    assert bool(erasing_mask(output.attention[..., 0], output.attention[..., 1], 0.7).any())
+    assert not any(name.startswith(("visual", "audio")[1 - own]) for name, _ in network.named_parameters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,3 +181,24 @@ def test_stage_three_moves_to_the_apex_and_keeps_one_of_two_claims() -> None:
     claimed = [Point(19, MICRO), Point(24, MICRO)]
     both = pseudo_labels(intensity, features, claimed, 2, LabelConfig(soft_reach=(4, 4)))
     assert bool(both.expression[20:24, MICRO].all())
+
+
+def test_table_4_says_which_of_two_labels_a_frame_keeps() -> None:
+    """Two macro points 6 frames apart: each frame between them has two labels."""
+    features = torch.linspace(0, 1, 60)[:, None]
+    points = [Point(20, MACRO), Point(26, MACRO)]
+    intensity = torch.full((60,), 0.5)
+
+    def labels(*, points: list[Point], **changes: Any) -> torch.Tensor:
+        config = LabelConfig(soft_reach=(5, 5), **changes)
+        return pseudo_labels(intensity, features, points, 2, config).labels[:, MACRO]
+
+    alone = torch.stack([labels(points=[point]) for point in points])
+    claimed = (alone > 0).all(0)
+    assert int(claimed.sum()) == 5
+    assert torch.equal(labels(points=points, overlap="higher")[claimed], alone.max(0).values[claimed])
+    assert torch.equal(labels(points=points, overlap="lower")[claimed], alone.min(0).values[claimed])
+    assert torch.equal(labels(points=points, overlap="lower")[~claimed], alone.max(0).values[~claimed])
+    drawn = torch.stack([labels(points=points)[claimed] for _ in range(64)])
+    assert torch.equal(drawn.max(0).values, alone.max(0).values[claimed])
+    assert torch.equal(drawn.min(0).values, alone.min(0).values[claimed])
