@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 AttentionKind = Literal["normalized", "plain"]
@@ -77,10 +78,10 @@ class CrossAttention(nn.Module):
         q, k = self._split(self.query(query)), self._split(self.key(key))
         if self.kind == "plain":
             return (rotate(q), rotate(k)) if self.rotary else (q, k)
-        scaled = standard_size(q, valid, self.log_temperature.exp()[:, None])
-        turned = [scaled + self.query_offset[:, None], standard_size(k, valid) + self.key_offset[:, None]]
-        if self.rotary:
-            turned = [_rotate_half(x) for x in turned]
+        turned = [
+            prepared(q, valid, self.log_temperature.exp()[:, None], self.query_offset, rotary=self.rotary),
+            prepared(k, valid, None, self.key_offset, rotary=self.rotary),
+        ]
         # Sizes and angles are computed in float32; the kernel wants one type for q, k and v.
         return turned[0].to(q.dtype), turned[1].to(k.dtype)
 
@@ -108,6 +109,18 @@ class CrossAttention(nn.Module):
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
+def prepared(x: Tensor, valid: Tensor | None, size: Tensor | None, offset: Tensor, *, rotary: bool) -> Tensor:
+    """Queries or keys x (B, heads, T, n) as they are multiplied: `standard_size`, plus an offset, half of it rotated.
+
+    size (heads, 1, 1) or None, offset (heads, n). Training takes `fused_preparation`, which has the same values in a
+    third of the passes over memory; export and compilation take the plain operations.
+    """
+    if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
+        return fused_preparation(x, valid, size, offset, _turning(x.shape[-1]) if rotary else 0)
+    turned = standard_size(x, valid, size) + offset[:, None]
+    return _rotate_half(turned) if rotary else turned
+
+
 def standard_size(x: Tensor, valid: Tensor | None, size: Tensor | None = None) -> Tensor:
     """x (B, heads, T, n) minus its mean over the valid steps, with a root mean square of `size` for each step.
 
@@ -124,14 +137,91 @@ def standard_size(x: Tensor, valid: Tensor | None, size: Tensor | None = None) -
     return rest * (scale if size is None else scale * size)
 
 
+class _Preparation(torch.autograd.Function):
+    """`prepared` with its own gradient: one pass over the features where separate operations take three."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, valid: Tensor | None, size: Tensor, offset: Tensor, turning: int
+    ) -> Tensor:
+        """x (B, heads, T, n), valid (B, T) or None, size (heads, 1, 1), offset (heads, n) -> float32, shaped as x."""
+        # (B, T, d) in memory: what the linear layer wrote, and what the attention kernel reads.
+        steps = x.transpose(1, 2).float()
+        batch, time, heads, width = steps.shape
+        share = _share_of_mean(valid, batch, time, steps)
+        mean = share.mT @ steps.reshape(batch, time, -1)
+        rest = steps - mean.reshape(batch, 1, heads, width)
+        squares = torch.linalg.vector_norm(rest, dim=-1, keepdim=True).square_()
+        scale = torch.rsqrt(squares / width + _LEAST_RMS**2)
+        factor = size.reshape(heads, 1)
+        turned = torch.addcmul(offset, rest, scale * factor)
+        if turning:
+            _turn_in_place(turned, turning, 1.0)
+        ctx.save_for_backward(rest, scale, factor, share)
+        ctx.turning, ctx.dtype = turning, x.dtype
+        return turned.transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x, size and offset."""
+        rest, scale, factor, share = ctx.saved_tensors
+        # A copy, because it is turned back in place.
+        back = gradient.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        if ctx.turning:
+            _turn_in_place(back, ctx.turning, -1.0)
+        offset = back.sum((0, 1))
+        # scale = (mean(rest^2) + e^2)^-1/2, so its derivative by rest is -scale^3 rest / n.
+        along = (back * rest).sum(-1, keepdim=True)
+        size = (along * scale).sum((0, 1)).reshape(-1, 1, 1)
+        bend = along * factor * scale.pow(3) / -rest.shape[-1]
+        flat = torch.addcmul(rest.mul_(bend), back, scale * factor).flatten(2)
+        # The mean was taken from every step, and each step had its share in it.
+        flat.baddbmm_(share, flat.sum(1, keepdim=True), alpha=-1.0)
+        x = flat.reshape(rest.shape).transpose(1, 2).to(ctx.dtype)
+        return x, None, size, offset, None
+
+
+def fused_preparation(
+    x: Tensor, valid: Tensor | None, size: Tensor | None, offset: Tensor, turning: int
+) -> Tensor:
+    """`prepared` for training; the first `turning` features of each head are rotated."""
+    size = x.new_ones(x.shape[1], 1, 1, dtype=torch.float32) if size is None else size
+    prepared: Tensor = _Preparation.apply(x, valid, size, offset, turning)  # type: ignore[no-untyped-call]
+    return prepared
+
+
+def _share_of_mean(valid: Tensor | None, batch: int, time: int, like: Tensor) -> Tensor:
+    """The weight of each step in its video's mean, (B, T, 1): one by the number of valid steps, or 0."""
+    if valid is None:
+        return like.new_full((batch, time, 1), 1 / time)
+    mask = valid.unsqueeze(-1).to(like.dtype)
+    return mask / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def _turn_in_place(x: Tensor, turning: int, direction: float) -> None:
+    """`rotate` the first `turning` features of x (B, T, heads, n) in place; direction -1 turns them back."""
+    half = turning // 2
+    cos, sin = (table[:, None].to(x.dtype) for table in _turns(x.shape[1], half, x.device))
+    first, second = x[..., :half], x[..., half:turning]
+    turned = first * cos - second * (direction * sin)
+    second.mul_(cos).addcmul_(first, direction * sin)
+    first.copy_(turned)
+
+
 def rotate(x: Tensor) -> Tensor:
     """Rotary position embedding of x (B, heads, T, n): pairs of features are rotated with time."""
     half = x.shape[-1] // 2
-    steps = torch.arange(x.shape[-2], device=x.device, dtype=torch.float32)
-    angles = steps[:, None] * _rates(half).to(x.device)
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    cos, sin = (table.to(x.dtype) for table in _turns(x.shape[-2], half, x.device))
     first, second = x[..., :half], x[..., half:]
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def _turns(time: int, pairs: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of each step's angle for each pair of features, both (T, pairs)."""
+    steps = torch.arange(time, device=device, dtype=torch.float32)
+    angles = steps[:, None] * _rates(pairs).to(device)
+    return angles.cos(), angles.sin()
 
 
 def _rotate_half(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from sentiloc.model.training.parallel import anywhere, stacked, total
 Distance = Literal["cosine", "dot", "l1", "l2"]
 # Finite instead of -inf, which would turn the gradient of an empty sum into NaN.
 _NOTHING = -1e4
+_LEAST_NORM = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def similarity(features: Tensor, points: Tensor, kind: Distance) -> Tensor:
     """
     width = float(features.shape[-1])
     if kind == "cosine":
-        cosine = functional.normalize(features, dim=-1) @ functional.normalize(points, dim=-1).mT
+        cosine = features @ functional.normalize(points, dim=-1).mT / norms(features)
         return (1 + cosine) / 2
     if kind == "dot":
         return torch.sigmoid(features @ points.mT / width**0.5)
@@ -95,10 +96,11 @@ def contrast_loss(
     features (B, T, D), points and near (B, T, C) bool, valid (B, T) or None -> scalar, mean over the videos. A video
     without points of a class contributes nothing for it; so does one without negatives.
     """
-    if reading.unit_length:
-        features = functional.normalize(features, dim=-1)
+    # Dividing the few products by the norms is a small part of the work of dividing the features themselves.
+    lengths = norms(features) if reading.unit_length else features.new_ones(())
     valid = torch.ones_like(points[..., 0]) if valid is None else valid
-    logits = features @ _prototypes(features, points, reading.prototypes).mT / reading.temperature
+    prototypes = _prototypes(features, points / lengths, reading.prototypes)
+    logits = features @ prototypes.mT / (lengths * reading.temperature)
     loss = logits.new_zeros(())
     for index in range(points.shape[-1]):
         positive = _log_sum(logits[..., index], near[..., index])
@@ -109,10 +111,17 @@ def contrast_loss(
     return loss
 
 
-def _prototypes(features: Tensor, points: Tensor, over: Literal["video", "batch"]) -> Tensor:
-    """p_c, the mean of a class's annotated features in each video or in the batch: (B, C, D)."""
-    members = points.to(features.dtype)
-    sums, counts = members.mT @ features, members.sum(1)
+def norms(features: Tensor) -> Tensor:
+    """Euclidean norms of features (B, T, D), at least 1e-12: (B, T, 1)."""
+    return torch.linalg.vector_norm(features, dim=-1, keepdim=True).clamp(min=_LEAST_NORM)
+
+
+def _prototypes(features: Tensor, weights: Tensor, over: Literal["video", "batch"]) -> Tensor:
+    """p_c, the mean of a class's annotated features in each video or in the batch: (B, C, D).
+
+    weights (B, T, C): what each step is multiplied by, 0 where it has no point of the class.
+    """
+    sums, counts = weights.to(features.dtype).mT @ features, (weights > 0).sum(1).to(features.dtype)
     if over == "batch":
         sums, counts = total(sums.sum(0, keepdim=True)), total(counts.sum(0, keepdim=True))
     return (sums / counts.clamp(min=1).unsqueeze(-1)).expand(len(features), -1, -1)

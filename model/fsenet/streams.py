@@ -88,13 +88,28 @@ class StreamProjection(nn.Module):
         """x (B, T, inputs), present (B, T), face (B, T, d) -> (B, T, d); x at absent steps does not
         matter.
         """
-        absent = self.absent.expand(*present.shape, -1)
-        if self.from_face is not None and face is not None:
-            absent = absent + self.from_face(face)
         if x is None or self.conv is None:
-            return absent
+            return self._absent(face, present)
         projected = self.dropout(functional.relu(self.norm(self.conv(self._copies(x, present), present))))
-        return torch.where(present.unsqueeze(-1), projected, absent.to(projected.dtype))
+        if self.training and present.device.type == "cpu" and not torch.compiler.is_compiling():
+            return self._fill_in(projected, present, face)
+        return torch.where(present.unsqueeze(-1), projected, self._absent(face, present).to(projected.dtype))
+
+    def _absent(self, face: Tensor | None, present: Tensor) -> Tensor:
+        """The learned state of every step, (B, T, d)."""
+        absent = self.absent.expand(*present.shape, -1)
+        return absent if self.from_face is None or face is None else absent + self.from_face(face)
+
+    def _fill_in(self, projected: Tensor, present: Tensor, face: Tensor | None) -> Tensor:
+        """The same where few steps are absent: only their states are computed.
+
+        Finding them would make a GPU wait, and a graph could not be exported.
+        """
+        rows = (~present).nonzero(as_tuple=True)
+        absent = self.absent.expand(len(rows[0]), -1)
+        if self.from_face is not None and face is not None:
+            absent = absent + self.from_face(face[rows])
+        return projected.index_put(rows, absent.to(projected.dtype))
 
     def _copies(self, x: Tensor, present: Tensor) -> Tensor:
         """The features (B, T, n) as they are and against the rest of the video, (B, T, n * copies)."""
