@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from sentiloc.model.fsenet.streams import Dropout
+
 AttentionKind = Literal["normalized", "plain"]
 
 _ALL = slice(None)
@@ -54,7 +56,7 @@ class CrossAttention(nn.Module):
         self.key = nn.Linear(width, width, bias=kind == "plain")
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if kind == "normalized":
             start = _near_start(heads, width // heads) if rotary else torch.zeros(heads, width // heads)
             self.query_offset, self.key_offset = nn.Parameter(start), nn.Parameter(start.clone())

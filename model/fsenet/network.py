@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentiloc.model.fsenet.attention import AttentionKind, CrossAttention
-from sentiloc.model.fsenet.streams import EMBEDDED_AUDIO, LogMelEncoder, StreamProjection, TimeConv
+from sentiloc.model.fsenet.streams import EMBEDDED_AUDIO, Dropout, LogMelEncoder, StreamProjection, TimeConv
 from sentiloc.model.spec import ModelSpec
 
 Fusion = Literal["cas", "global", "mean"]
@@ -181,7 +181,7 @@ class FSENet(nn.Module):
         with torch.no_grad():
             # The first scores are the priors: equation 8 builds its first labels from them.
             self.class_score.bias.copy_(torch.logit(priors))  # type: ignore[union-attr]
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         if config.gsp:
             self.saliency_conv1 = TimeConv(3 * config.width, config.saliency_width, 3)
             self.saliency_conv2 = TimeConv(config.saliency_width, config.saliency_width, 3)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sentiloc.model.data.items import Item, SegmentLabel
-from sentiloc.model.fsenet.attention import CrossAttention, standard_size
+from sentiloc.model.fsenet.attention import CrossAttention, fused_preparation, prepared, standard_size
 from sentiloc.model.fsenet.diagnostics import attention_entropy, relative_entropy
 from sentiloc.model.fsenet.losses import LossConfig
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
@@ -169,6 +169,37 @@ def test_local_heads_start_near_and_the_first_head_anywhere() -> None:
 def test_a_stream_that_never_changes_is_not_blown_up(steps: int) -> None:
     x = torch.rand(1, 2, 1, 8).expand(-1, -1, steps, -1) * 3
     assert standard_size(x, None).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("rotary", [True, False])
+@pytest.mark.parametrize("padded", [True, False])
+def test_training_prepares_queries_as_export_does(
+    rotary: bool, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and gradients of the fused operation are those of the plain ones, which export traces."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 9, 3, 16).transpose(1, 2).requires_grad_()
+    valid = torch.arange(9)[None] < torch.tensor([[9], [6]]) if padded else None
+    size, offset = torch.rand(3, 1, 1).add(0.5).requires_grad_(), torch.randn(3, 16, requires_grad=True)
+    towards = torch.randn(2, 3, 9, 16)
+    fused = prepared(x, valid, size, offset, rotary=rotary)
+    gradients = torch.autograd.grad((fused * towards).sum(), (x, size, offset))
+    assert "Preparation" in type(fused.grad_fn).__name__
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    plain = prepared(x, valid, size, offset, rotary=rotary)
+    assert torch.allclose(fused, plain, atol=1e-6)
+    expected = torch.autograd.grad((plain * towards).sum(), (x, size, offset))
+    for found, wanted in zip(gradients, expected, strict=True):
+        assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_keys_have_no_size_and_half_precision_stays_it() -> None:
+    x = torch.randn(1, 2, 5, 8, dtype=torch.bfloat16, requires_grad=True)
+    offset = torch.zeros(2, 8)
+    fused = fused_preparation(x, None, None, offset, 4)
+    assert torch.allclose(fused, prepared(x.detach(), None, None, offset, rotary=True), atol=1e-5)
+    (gradient,) = torch.autograd.grad(fused.sum(), x)
+    assert gradient.dtype == torch.bfloat16
 
 
 def test_entropy_is_reported_by_stage_and_leaves_the_network_as_it_was() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from sentiloc.model.fsenet.attention import CrossAttention, band_attention
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig, attach_audio_encoder
-from sentiloc.model.fsenet.streams import LogMelEncoder
+from sentiloc.model.fsenet.streams import Dropout, LogMelEncoder
 from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 TINY = {"visual_dim": 6, "audio_shape": (5,), "face_dim": 4, "width": 16, "heads": 2}
@@ -102,6 +102,20 @@ def test_features_at_absent_steps_do_not_matter(stream: str) -> None:
     assert torch.equal(network(**inputs).scores, network(**changed).scores)
     elsewhere = {**inputs, stream: torch.where(absent, inputs[stream], inputs[stream] + 1)}
     assert not torch.allclose(network(**inputs).scores, network(**elsewhere).scores)
+
+
+def test_training_computes_the_states_of_absent_steps_alone() -> None:
+    """With the values and gradients of inference, which computes them for every step."""
+    network, inputs = tiny(dropout=0.0), streams(2, 9)
+    found = []
+    for mode in (True, False):
+        network.train(mode).zero_grad()
+        output = network(**inputs)
+        torch.autograd.backward(output.scores.square().sum() + output.saliency.sum())
+        found.append({name: x.grad for name, x in network.named_parameters()} | {"scores": output.scores})
+    for name, value in found[0].items():
+        assert value is not None, name
+        assert torch.allclose(value, found[1][name], atol=1e-5), name
 
 
 def test_the_absent_state_is_learned() -> None:
@@ -245,3 +259,21 @@ def test_relative_streams_ignore_padding_and_absent_steps(option: str) -> None:
     longer["face"] = torch.where(longer["face_present"][..., None], longer["face"], 100.0)
     valid = torch.arange(9)[None] < 6
     assert torch.allclose(network(**given).scores, network(**longer, valid=valid).scores[:, :6], atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(7, 9, 1001, requires_grad=True)
+    dropout = Dropout(rate)
+    found = dropout(x)
+    share = float((found == 0).float().mean())
+    assert share == pytest.approx(rate, abs=0.01)
+    assert float(found.detach().mean()) == pytest.approx(float(rate < 1), abs=0.02)
+    assert torch.equal(torch.autograd.grad(found.sum(), x)[0], found)
+    # Every position is dropped as often: four of them come from one word.
+    by_place = (found.detach() == 0).float().flatten()[:63000].reshape(-1, 4).mean(0)
+    assert torch.allclose(by_place, torch.full((4,), rate), atol=0.02)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(x), found)
+    assert torch.equal(dropout.eval()(x), x)
