@@ -300,7 +300,9 @@ def test_a_compiled_network_trains_to_the_same_weights(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     ends = []
     for compiled in (False, True):
-        config = replace(TINY_TRAINING, epochs=1, compile=compiled, precision="fp32")
+        # A compiled network draws its dropout by PyTorch's own operation.
+        network = replace(TINY_TRAINING.network, dropout=0.0)
+        config = replace(TINY_TRAINING, network=network, epochs=1, compile=compiled, precision="fp32")
         ends.append(train(config, tiny_items(6, 0), [], device="cpu").network.state_dict())
     for name, value in ends[0].items():
         torch.testing.assert_close(ends[1][name], value, atol=1e-4, rtol=1e-3)
