@@ -164,7 +164,7 @@ class _Preparation(torch.autograd.Function):
         return turned.transpose(1, 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, size and offset."""
         rest, scale, factor, share = ctx.saved_tensors

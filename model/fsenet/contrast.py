@@ -113,7 +113,8 @@ def contrast_loss(
 
 def norms(features: Tensor) -> Tensor:
     """Euclidean norms of features (B, T, D), at least 1e-12: (B, T, 1)."""
-    return torch.linalg.vector_norm(features, dim=-1, keepdim=True).clamp(min=_LEAST_NORM)
+    lengths: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    return lengths.clamp(min=_LEAST_NORM)
 
 
 def _prototypes(features: Tensor, weights: Tensor, over: Literal["video", "batch"]) -> Tensor:
