@@ -1,4 +1,4 @@
-// Which model a new video is for, where the server has several.
+// What a new video is looked at for: which model, where the server has several, which sound track, and how thoroughly.
 import { listModels } from "./api.js";
 import { $ } from "./dom.js";
 import { say, text } from "./strings.js";
@@ -22,12 +22,17 @@ export function setUpTracks() {
   $("audio_track").replaceChildren(new Option(text.trackAuto, ""), ...numbers.map((number) => new Option(say.trackNumber(number), number)));
 }
 
-// Options of a job with the chosen model and sound track; none where they are the defaults.
+export function setUpQuality() {
+  $("quality").replaceChildren(new Option(text.qualityFull, "full"), new Option(text.qualityDraft, "draft"));
+}
+
+// Options of a job with the chosen model, sound track and quality; none where they are the defaults.
 export function jobOptions() {
   const chosen = models.find(({ name }) => name === $("model").value);
   const model = chosen && !chosen.is_default ? { model: chosen.name } : {};
   const track = Number($("audio_track").value);
-  return track ? { ...model, audio_track: track } : model;
+  const quality = $("quality").value === "draft" ? { quality: "draft" } : {};
+  return { ...model, ...(track ? { audio_track: track } : {}), ...quality };
 }
 
 export const isDefault = (name) => models.every((model) => model.name !== name || model.is_default);

@@ -14,7 +14,8 @@ export class Upload {
     this.file = file;
     this.options = options;
     this.report = report;
-    this.memory = `sentiloc.upload ${file.name} ${file.size} ${file.lastModified} ${options.model ?? ""}${options.audio_track ? ` ${options.audio_track}` : ""}`;
+    const { model = "", audio_track: track, quality } = options;
+    this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality].filter((part) => part !== undefined).join(" ");
     this.offset = 0;
     this.failures = 0;
     this.done = this.run();

@@ -89,6 +89,18 @@ def test_the_sound_track_is_chosen_and_named(visit: Visitor, service: SteadyServ
     assert "sound track 2 of 2" in person.page.inner_text("#made")
 
 
+def test_a_draft_is_asked_for_and_says_so(visit: Visitor, service: SteadyService, tmp_path: Path) -> None:
+    video = tmp_path / "preview.mp4"
+    make_clip(video, seconds=4.0, audio="aac")
+    person = visit().go()
+    person.page.select_option("#quality", "draft")
+    person.page.set_input_files("#file", video)
+    person.wait_result()
+    job = person.page.url.partition("#")[2]
+    assert service.job(job)["options"]["quality"] == "draft"
+    assert "This is a draft" in person.page.inner_text("#warnings")
+
+
 def test_a_track_that_is_not_there_is_an_error_with_its_reason(visit: Visitor, tmp_path: Path) -> None:
     video = tmp_path / "one track.mp4"
     make_clip(video, seconds=2.0, audio="aac")
