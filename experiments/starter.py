@@ -152,6 +152,7 @@ def _graded(
             duration=result.video.duration,
             calibration=pipeline.package.calibration,
             merge_gap=-1.0,
+            face_present=result.curve.face_present,
         )
         graded += [(s.confidence, _is_right(s, known[name])) for s in segments]
     return graded

@@ -31,14 +31,13 @@ from recipes.starter.development import NOTHING, read_development
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.faces.draft import Sources
 from recipes.starter.fit import RECIPE, fit, make_ensemble
-from recipes.starter.judge import by_kind, calibrate, neutral_marked, proposals_map
+from recipes.starter.judge import by_kind, calibrate, neutral_marked, proposals_map, shown_segments
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
 from sentiloc.model.data.items import Item
 from sentiloc.model.fsenet.scoring import score_items
 from sentiloc.model.package import shipped_models_dir
 from sentiloc.model.proposals.calibration import Calibration
-from sentiloc.model.proposals.rule import select_segments
 from sentiloc.model.segments import FloatArray, FrameScores
 from sentiloc.model.spec import CLASSES
 
@@ -116,7 +115,7 @@ def measure(
         for kind, part in by_kind(held).items()
     }
     everyday = by_kind(held)["everyday"]
-    told = [told_by(clip_scores[c.name], calibration) for c in real if c.segments]
+    told = [told_by(c, clip_scores, calibration) for c in real if c.segments]
     truth = [CLASSES[c.segments[0].class_index] for c in real if c.segments]
     calm = [clip for clip in real if not clip.segments]
     return Outcome(
@@ -131,9 +130,9 @@ def measure(
     )
 
 
-def told_by(scores: FrameScores, calibration: Calibration) -> str:
+def told_by(clip: Item, scores: Mapping[str, FrameScores], calibration: Calibration) -> str:
     """The label with more shown time, or "none"."""
-    shown = select_segments(scores, 0.64, threshold=THRESHOLD, calibration=calibration)
+    shown = shown_segments([clip], scores, calibration, THRESHOLD)[clip.name]
     times = {label: sum(s.end - s.start for s in shown if s.label == label) for label in CLASSES}
     return max(times, key=lambda label: times[label]) if shown else NOTHING
 

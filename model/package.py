@@ -6,7 +6,8 @@ The network's file tells the task: `fsenet.onnx` finds sentiment, `cten.onnx` em
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sentiloc
@@ -14,7 +15,10 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.spec import ModelSpec, load_spec
 
-NETWORK_FILE, CALIBRATION_FILE = "fsenet.onnx", "calibration.json"
+NETWORK_FILE, CALIBRATION_FILE, EVIDENCE_FILE = "fsenet.onnx", "calibration.json", "evidence.json"
+"""The third says what confidence loses without a face. It is a file of its own because older releases refuse a
+`calibration.json` with fields that they do not know.
+"""
 WEIGHTS_FILE = "weights.pt"
 """PyTorch weights next to an exported network, for `sentiloc train --from PACKAGE`. Serving does not need them."""
 NETWORK_FILES = {"sentiment": NETWORK_FILE, "emotion": "cten.onnx", "expression": "gim.onnx"}
@@ -55,8 +59,29 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
 
 def _calibration(folder: Path) -> Calibration:
     """The calibration; without a file confidences are raw scores, and are marked as such."""
-    path = folder / CALIBRATION_FILE
-    return parse_calibration(path.read_text()) if path.exists() else Calibration()
+    path, evidence = folder / CALIBRATION_FILE, folder / EVIDENCE_FILE
+    found = parse_calibration(path.read_text()) if path.exists() else Calibration()
+    return replace(found, without_face=_without_face(evidence)) if evidence.exists() else found
+
+
+def _without_face(path: Path) -> float:
+    try:
+        shift = float(json.loads(path.read_text())["without_face"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {error}") from error
+    if not math.isfinite(shift):
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {shift} is no shift of log-odds")
+    return shift
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> None:
+    """Write a package's `calibration.json` and, if confidence is lower without a face, `evidence.json`."""
+    evidence = folder / EVIDENCE_FILE
+    (folder / CALIBRATION_FILE).write_text(replace(calibration, without_face=0.0).to_json() + "\n")
+    if calibration.without_face:
+        evidence.write_text(json.dumps({"without_face": calibration.without_face}) + "\n")
+    else:
+        evidence.unlink(missing_ok=True)
 
 
 def list_packages(root: Path) -> list[str]:

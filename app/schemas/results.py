@@ -61,7 +61,14 @@ EXAMPLE_RESULT: dict[str, Any] = {
     "model": {"name": "fsenet-starter", "version": "1", "spec_hash": "9f2c4e81d07ab635", "device": "cpu"},
     "timings": {"decoding": 0.41, "face": 1.1, "audio": 0.2, "localizing": 0.02},
     "options": {"threshold": 0.5, "min_length": 1.0, "merge_gap": 0.64, "labels": ["negative", "positive"]},
-    "calibration": {"method": "platt", "knots": [], "slope": 7.1, "intercept": -2.4, "calibrated": True},
+    "calibration": {
+        "method": "platt",
+        "knots": [],
+        "slope": 7.1,
+        "intercept": -2.4,
+        "calibrated": True,
+        "without_face": -0.3,
+    },
     "sound": {"step": 0.16, "loudness": [0.1, 0.12, 0.3, 0.44, 0.9, 1.0, 0.73, 0.5, 0.2, 0.2, 0.1, 0.1]},
     "warnings": [
         {
@@ -202,6 +209,10 @@ class CalibrationBody(Body):
     intercept: float
     calibrated: bool | None = Field(
         None, description="Whether confidences are probabilities, measured on held-out videos, or raw scores"
+    )
+    without_face: float = Field(
+        0.0,
+        description="Added to the log-odds of a segment's confidence in the share of its time without a face",
     )
 
 

@@ -25,7 +25,14 @@ _SHARED: dict[str, Any] = {
     "schema_version": "1.1",
     "video": EXAMPLE_RESULT["video"],
     "timings": EXAMPLE_RESULT["timings"],
-    "calibration": {"method": "identity", "knots": [], "slope": 1.0, "intercept": 0.0, "calibrated": False},
+    "calibration": {
+        "method": "identity",
+        "knots": [],
+        "slope": 1.0,
+        "intercept": 0.0,
+        "calibrated": False,
+        "without_face": 0.0,
+    },
     "warnings": [],
 }
 EXAMPLE_EMOTIONS: dict[str, Any] = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sentiloc.model.evaluation.metrics import GroundTruth, GroundTruthSegment, segment_tiou
 from sentiloc.model.proposals.calibration import (
     Calibration,
-    Method,
+    Fit,
     expected_calibration_error,
     fit_calibration,
 )
@@ -25,7 +25,7 @@ RIGHT_TIOU = 0.3
 # With fewer, two parameters would fit noise.
 LEAST_PROPOSALS = 10
 ENOUGH_FOR_STEPS = 200
-"""With fewer proposals, Platt scaling (two parameters) is used instead of isotonic regression."""
+"""With fewer proposals, Platt scaling (two parameters) is used instead of a smooth monotone curve."""
 # Raw scores are products of two values below one, so they are lower than probabilities.
 UNCALIBRATED_THRESHOLD = 0.3
 _GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -61,7 +61,7 @@ def fit_confidence(found: Found, truth: GroundTruth, tiou: float = RIGHT_TIOU) -
         )
         note = f"not calibrated: {reason}; confidences are raw scores"
         return Confidence(calibration=Calibration(), threshold=threshold, note=note)
-    methods: tuple[Method, ...] = ("platt", "isotonic") if scores.size >= ENOUGH_FOR_STEPS else ("platt",)
+    methods: tuple[Fit, ...] = ("platt", "smooth") if scores.size >= ENOUGH_FOR_STEPS else ("platt",)
     errors = {method: _crossed_error(scores, right, owner, method) for method in methods}
     method = min(errors, key=lambda name: errors[name])
     fitted = fit_calibration(scores, right, method)
@@ -111,7 +111,7 @@ def _too_little(scores: Floats, right: Floats, owner: NDArray[np.int64]) -> str:
     return ""
 
 
-def _crossed_error(scores: Floats, right: Floats, owner: NDArray[np.int64], method: Method) -> float:
+def _crossed_error(scores: Floats, right: Floats, owner: NDArray[np.int64], method: Fit) -> float:
     place = np.unique(owner, return_inverse=True)[1] % 2
     probabilities = np.zeros_like(scores)
     for half in (0, 1):

@@ -1,10 +1,10 @@
-"""Calibration: maps a proposal's score to the probability that it is correct; isotonic or Platt, always monotone."""
+"""Calibration: maps a proposal's score to the probability that it is correct; always monotone."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,8 +14,14 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 Floats = NDArray[np.float64]
 Method = Literal["identity", "isotonic", "platt"]
+Fit = Literal["identity", "isotonic", "platt", "smooth"]
+"""How it is fitted. A smooth one is stored as `isotonic` with close knots, so that every release reads it."""
 
 _NEWTON_STEPS = 100
+_BIN = 60
+"""Outcomes in a bin of the smooth fit. Fewer follow the noise; more blur the curve where scores are high and few."""
+_KNOTS_BETWEEN = 8
+_LEAST_ODDS = 1e-4
 # Keeps the Newton step finite when the scores separate right from wrong perfectly.
 _RIDGE = 1e-6
 
@@ -27,6 +33,8 @@ class Calibration:
     identity: the score itself, clipped to [0, 1]. isotonic: straight lines between `knots` of (score,
     probability), flat outside. platt: 1 / (1 + exp(-(slope · score + intercept))), slope >= 0.
     `calibrated` says whether confidences are probabilities, measured on held-out videos; the identity's are not.
+    `without_face` is added to the log-odds of a segment in which no face is seen, and its share to one in which faces
+    are seen for a part: what sound alone says is right less often at the same score.
     """
 
     method: Method = "identity"
@@ -34,6 +42,7 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
     calibrated: bool | None = None
+    without_face: float = 0.0
 
     def __post_init__(self) -> None:
         if self.calibrated is None:
@@ -43,7 +52,10 @@ class Calibration:
             self.knots
         ):
             raise ValueError(f"calibration {self.method!r} with {len(self.knots)} knots")
-        if not np.isfinite([*values.ravel(), self.slope, self.intercept]).all() or self.slope < 0:
+        if (
+            not np.isfinite([*values.ravel(), self.slope, self.intercept, self.without_face]).all()
+            or self.slope < 0
+        ):
             raise ValueError("calibration needs finite numbers and a slope of 0 or more")
         if (np.diff(values, axis=0) < 0).any() or (values[:, 1] < 0).any() or (values[:, 1] > 1).any():
             raise ValueError("calibration knots must rise, with probabilities in [0, 1]")
@@ -52,8 +64,14 @@ class Calibration:
         """Probability of one score."""
         return float(self.probabilities(np.array([score]))[0])
 
-    def probabilities(self, scores: Floats) -> Floats:
-        """Probabilities of scores (N,)."""
+    def probabilities(self, scores: Floats, unseen: Floats | None = None) -> Floats:
+        """Probabilities of scores (N,); `unseen` (N,) is the share of each segment's time without a face."""
+        sure = self._of_score(scores)
+        if not self.without_face or unseen is None:
+            return sure
+        return _sigmoid(_log_odds(sure) + self.without_face * unseen)
+
+    def _of_score(self, scores: Floats) -> Floats:
         if self.method == "isotonic":
             knots = np.array(self.knots)
             return np.asarray(np.interp(scores, knots[:, 0], knots[:, 1]), dtype=np.float64)
@@ -62,8 +80,12 @@ class Calibration:
         return np.clip(scores, 0.0, 1.0)
 
     def to_json(self) -> str:
-        """The calibration as JSON, which `parse_calibration` reads."""
-        return json.dumps(asdict(self), sort_keys=True, indent=2)
+        """The calibration as JSON, which `parse_calibration` reads.
+
+        `without_face` is left out where it is 0, because releases before it read no other fields than theirs.
+        """
+        raw = asdict(self)
+        return json.dumps(raw if self.without_face else _without_shift(raw), sort_keys=True, indent=2)
 
 
 def parse_calibration(text: str) -> Calibration:
@@ -76,14 +98,36 @@ def parse_calibration(text: str) -> Calibration:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"not a calibration: {error}") from error
 
 
-def fit_calibration(scores: ArrayLike, correct: ArrayLike, method: Method = "isotonic") -> Calibration:
+def fit_calibration(scores: ArrayLike, correct: ArrayLike, method: Fit = "isotonic") -> Calibration:
     """Fit to scores (N,) and whether each was right (N,); one pair at least, or ValueError."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape or not x.size or not np.isfinite(x).all():
         raise ValueError(f"cannot calibrate scores {x.shape} on outcomes {y.shape}")
     if method == "isotonic":
         return _fit_isotonic(x, y)
+    if method == "smooth":
+        return _fit_smooth(x, y)
     return _fit_platt(x, y) if method == "platt" else Calibration()
+
+
+def fit_without_face(
+    calibration: Calibration, scores: ArrayLike, correct: ArrayLike, unseen: ArrayLike
+) -> Calibration:
+    """The calibration with the `without_face` of the highest likelihood, a normal prior of deviation 1 on it.
+
+    Scores, whether each was right, and its share of time without a face: (N,). Without any such time it stays 0.
+    """
+    share, right = np.asarray(unseen, np.float64), np.asarray(correct, np.float64)
+    known = _log_odds(replace(calibration, without_face=0.0).probabilities(np.asarray(scores, np.float64)))
+    shift = 0.0
+    for _ in range(_NEWTON_STEPS):
+        fitted = _sigmoid(known + shift * share)
+        slope = float((share * (right - fitted)).sum()) - shift
+        step = slope / (float((share**2 * fitted * (1 - fitted)).sum()) + 1)
+        shift += step
+        if abs(step) < 1e-10:
+            break
+    return replace(calibration, without_face=shift)
 
 
 def expected_calibration_error(probabilities: ArrayLike, correct: ArrayLike, bins: int = 10) -> float:
@@ -109,6 +153,33 @@ def _fit_isotonic(scores: Floats, correct: Floats) -> Calibration:
     ends = np.ones(levels.size, dtype=np.bool_)
     ends[1:-1] = (steps[1:-1] != steps[:-2]) | (steps[1:-1] != steps[2:])
     knots = zip(levels[ends].tolist(), steps[ends].tolist(), strict=True)
+    return Calibration(method="isotonic", knots=tuple(knots))
+
+
+def _fit_smooth(scores: Floats, correct: Floats) -> Calibration:
+    """A monotone cubic (Fritsch & Carlson, 1980) through the centres of bins that hold equally many scores.
+
+    Neighbouring bins whose shares of right ones fall are pooled first, as the isotonic fit pools scores. A share
+    counts half an outcome more on either side. The isotonic fit jumps at its steps, so that a small change of a score
+    moves the probability by 0.1; this curve does not.
+    """
+    from scipy.interpolate import PchipInterpolator  # Serving fits nothing, so it need not load this.
+
+    order = np.argsort(scores, kind="stable")
+    bins = np.array_split(order, max(scores.size // _BIN, 1))
+    sizes = np.array([len(part) for part in bins], np.float64)
+    right = np.array([correct[part].sum() for part in bins])
+    pooled = pool_adjacent_violators((right + 0.5) / (sizes + 1), sizes)
+    _, place = np.unique(pooled, return_inverse=True)
+    weight = np.bincount(place, weights=sizes)
+    centre = np.bincount(place, weights=[scores[part].sum() for part in bins]) / weight
+    share = np.bincount(place, weights=pooled * sizes) / weight
+    distinct = np.append(True, np.diff(centre) > 0)
+    centre, share = centre[distinct], share[distinct]
+    between = np.arange(0, len(centre) - 1 + 1e-9, 1 / _KNOTS_BETWEEN)
+    at = np.interp(between, np.arange(len(centre)), centre)
+    curve = PchipInterpolator(centre, share)(at) if len(centre) > 1 else share
+    knots = zip(at.tolist(), np.maximum.accumulate(np.clip(curve, 0.0, 1.0)).tolist(), strict=True)
     return Calibration(method="isotonic", knots=tuple(knots))
 
 
@@ -147,6 +218,15 @@ def _fit_platt(scores: Floats, correct: Floats) -> Calibration:
         mean = float(targets.mean())
         beta = np.array([0.0, math.log(mean / (1 - mean))])
     return Calibration(method="platt", slope=float(beta[0]), intercept=float(beta[1]))
+
+
+def _log_odds(probabilities: Floats) -> Floats:
+    kept = np.clip(probabilities, _LEAST_ODDS, 1 - _LEAST_ODDS)
+    return np.log(kept / (1 - kept))
+
+
+def _without_shift(raw: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in raw.items() if name != "without_face"}
 
 
 def _sigmoid(values: Floats) -> Floats:

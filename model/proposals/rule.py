@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -89,13 +89,15 @@ def select_segments(
     labels: Collection[str] = CLASSES,
     min_length: float = DEFAULT_RULE.min_length,
     merge_gap: float = DEFAULT_RULE.merge_gap,
+    face_present: Sequence[bool] | Bools = (),
     rule: ServingRule = DEFAULT_RULE,
 ) -> list[Segment]:
     """The segments to show, in order of time: confidence >= threshold, no overlap, times within the video.
 
     A threshold, labels and a longer minimum length only remove segments; none of them moves a boundary. A minimum below
     the rule's own admits shorter candidates. Shown segments of one label that are at most `merge_gap` apart are joined,
-    unless the other label is in between.
+    unless the other label is in between. `face_present` (T,) says where a face is seen; without it confidence rests on
+    the score alone.
     """
     calibration = calibration or Calibration()
     # A longer minimum must not change which candidates compete. Otherwise moving the slider would move other segments.
@@ -104,7 +106,8 @@ def select_segments(
     length = _covered(len(curves), snippet_seconds, duration)
     # Overlaps are resolved before the threshold is applied, so that a threshold only removes segments.
     chosen = _without_overlap(_candidates(curves, snippet_seconds, length, rule), length, rule)
-    confidence = calibration.probabilities(np.array([row.score for row in chosen]))
+    unseen = share_unseen(face_present, chosen, snippet_seconds)
+    confidence = calibration.probabilities(np.array([row.score for row in chosen]), unseen)
     sure = [row._replace(score=value) for row, value in zip(chosen, confidence.tolist(), strict=True)]
     smoothed = {label: smooth(curve) for label, curve in zip(CLASSES, curves.T, strict=True)}
     shown = _merge([row for row in sure if row.score >= threshold], chosen, merge_gap)
@@ -119,6 +122,19 @@ def select_segments(
         for row in shown
         if row.label in labels and row.end - row.start >= min(min_length, length)
     ]
+
+
+def share_unseen(
+    face_present: Sequence[bool] | Bools, segments: Sequence[Proposal | Segment], step: float
+) -> Floats:
+    """Share of each segment's time (N,) in which no face is seen, by snippets (T,); 0 where nothing is known."""
+    unseen = 1.0 - np.asarray(face_present, np.float64)
+    if not unseen.size:
+        return np.zeros(len(segments))
+    edges, total = np.arange(unseen.size + 1) * step, np.append(0.0, np.cumsum(unseen)) * step
+    start, end = (np.array([getattr(row, at) for row in segments], np.float64) for at in ("start", "end"))
+    long = np.where(end > start, end - start, 1.0)
+    return np.asarray((np.interp(end, edges, total) - np.interp(start, edges, total)) / long, np.float64)
 
 
 def fuse(scores: NDArray[np.floating], saliency: NDArray[np.floating]) -> Floats:

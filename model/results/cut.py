@@ -26,6 +26,7 @@ def cut_segments(
         labels=options.labels,
         min_length=options.min_length,
         merge_gap=options.merge_gap,
+        face_present=curve.face_present,
     )
     return with_evidence(found, curve)
 

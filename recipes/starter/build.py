@@ -31,10 +31,17 @@ from recipes.starter.dataset import (
 )
 from recipes.starter.development import read_development
 from recipes.starter.faces.bank import face_reading, file_digest
-from recipes.starter.faces.draft import EMBEDDING, SNIPPET
+from recipes.starter.faces.draft import EMBEDDING
 from recipes.starter.faces.material import gather
 from recipes.starter.fit import RECIPE, Fitted, finish, fit, make_ensemble, starter_spec, write_package
-from recipes.starter.judge import by_kind, clip_evidence, crossed_probabilities, judge, outcomes
+from recipes.starter.judge import (
+    by_kind,
+    clip_evidence,
+    crossed_probabilities,
+    judge,
+    outcomes,
+    shown_segments,
+)
 from recipes.starter.plots import plot_reliability, plot_timeline
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
@@ -45,7 +52,7 @@ from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.fsenet.scoring import score_items
 from sentiloc.model.fsenet.train import TrainConfig
 from sentiloc.model.package import extractor_id, shipped_models_dir
-from sentiloc.model.proposals.rule import select_segments
+from sentiloc.model.proposals.calibration import Fit
 from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import FaceStream
 
@@ -177,13 +184,13 @@ def report(network: Ensemble, fitted: Fitted, held_out: list[Item], path: Path) 
 def draw(network: Ensemble, fitted: Fitted, held_out: list[Item], clips: list[Item], out: Path) -> None:
     """Draw the plots of the model card: reliability (cross-fitted on two halves) and one composed sequence."""
     scores, clip_scores = score_items(network, held_out), score_items(network, clips)
-    score, right, owner = outcomes(held_out, scores)
-    more = clip_evidence(clips, clip_scores)
-    sure = crossed_probabilities(score, right, owner, fitted.calibration.method, more)
-    plot_reliability(sure, right, out / "reliability.png")
+    graded, more = outcomes(held_out, scores), clip_evidence(clips, clip_scores)
+    method: Fit = "platt" if fitted.calibration.method == "platt" else "smooth"
+    sure = crossed_probabilities(graded, method, more)
+    plot_reliability(sure, graded.right, out / "reliability.png")
     item = next(item for item in held_out if item.name.startswith("composed") and len(item.segments) > 3)
     found = scores[item.name]
-    shown = select_segments(found, SNIPPET, threshold=fitted.threshold, calibration=fitted.calibration)
+    shown = shown_segments([item], scores, fitted.calibration, fitted.threshold)[item.name]
     plot_timeline(item, found, shown, out / "timeline.png")
 
 

@@ -20,13 +20,14 @@ from sentiloc.model.fsenet.losses import LossConfig, Supervision
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.scoring import score_items
 from sentiloc.model.fsenet.train import TrainConfig, TrainResult, train
+from sentiloc.model.package import write_calibration
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-starter", "2.1.0"
+NAME, VERSION = "fsenet-starter", "2.2.0"
 MOST_NEUTRAL_MARKED = {"everyday": 0.05, "clips": 0.05, "acted": 0.15, "composed": 0.15, "joined": 0.15}
 
 AUDIO = AudioStream(level=NORMAL_LEVEL)
@@ -124,10 +125,10 @@ def starter_spec(face: FaceStream) -> ModelSpec:
 
 
 def write_package(fitted: Fitted, spec: ModelSpec, out: Path) -> ModelSpec:
-    """Write `fsenet.onnx`, `spec.json` and `calibration.json`; the graph is checked before it is moved into place."""
+    """Write the graph, `spec.json` and the calibration; the graph is checked before it is moved into place."""
     spec = replace(spec, confidence_threshold=fitted.threshold)
     worst = export_onnx(fitted.network, spec, out / "fsenet.onnx")
     (out / "spec.json").write_text(spec.to_json() + "\n")
-    (out / "calibration.json").write_text(fitted.calibration.to_json() + "\n")
+    write_calibration(fitted.calibration, out)
     logger.info("wrote %s; ONNX differs from PyTorch by %.1e", out, worst)
     return spec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,12 @@ from sentiloc.model.data.items import Item
 from sentiloc.model.evaluation.metrics import GroundTruthSegment, evaluate_detections, segment_tiou
 from sentiloc.model.proposals.calibration import (
     Calibration,
-    Method,
+    Fit,
     expected_calibration_error,
     fit_calibration,
+    fit_without_face,
 )
-from sentiloc.model.proposals.rule import select_segments, serving_proposals
+from sentiloc.model.proposals.rule import select_segments, serving_proposals, share_unseen
 from sentiloc.model.segments import FrameScores, Proposal, Segment
 from sentiloc.model.spec import CLASSES, NON_SENTIMENT
 
@@ -25,10 +26,12 @@ RIGHT_TIOU = 0.3
 """A shown segment is right if a true one of its label overlaps it by this much."""
 GRID = 0.1
 _NEVER_MERGE = -1.0
-_THRESHOLDS = tuple(round(0.25 + 0.05 * step, 2) for step in range(14))
-_METHODS: tuple[Method, ...] = ("platt", "isotonic")
+_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
+"""Even odds and more: a shown segment is more likely right than wrong."""
+_METHODS: tuple[Fit, ...] = ("platt", "smooth")
 _CLIP_WEIGHT = 2
 
+Floats = NDArray[np.float64]
 Scores = Mapping[str, FrameScores]
 Truth = Mapping[str, Sequence[GroundTruthSegment]]
 
@@ -63,10 +66,7 @@ def mean_average_precision(truth: Truth, found: Mapping[str, Sequence[Proposal]]
 def judge(items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float) -> Judgement:
     """All metrics of one set of scores at one threshold."""
     truth = truth_of(items)
-    shown = {
-        name: select_segments(found, SNIPPET, threshold=threshold, calibration=calibration)
-        for name, found in scores.items()
-    }
+    shown = shown_segments(items, scores, calibration, threshold)
     lengths = {item.name: len(item.features) * SNIPPET for item in items}
     right, marked = time_shares(truth, shown, lengths)
     return Judgement(
@@ -75,6 +75,22 @@ def judge(items: Sequence[Item], scores: Scores, calibration: Calibration, thres
         time_right=right,
         neutral_marked=marked,
     )
+
+
+def shown_segments(
+    items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float
+) -> dict[str, list[Segment]]:
+    """What serving shows of each item."""
+    return {
+        item.name: select_segments(
+            scores[item.name],
+            SNIPPET,
+            threshold=threshold,
+            calibration=calibration,
+            face_present=item.features.face_present,
+        )
+        for item in items
+    }
 
 
 def proposals_map(items: Sequence[Item], scores: Scores) -> float:
@@ -107,36 +123,73 @@ def timeline(segments: Sequence[Segment] | Sequence[GroundTruthSegment], length:
     return labels
 
 
-def outcomes(
-    items: Sequence[Item], scores: Scores
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Score, correctness and item number of every segment at threshold 0, each (N,)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """Every segment at threshold 0, each field (N,): score, correctness (1 or 0), share of time without a face, and the
+    number of its video.
+    """
+
+    score: Floats
+    right: Floats
+    unseen: Floats
+    owner: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Outcomes:
+        """Those that a mask or numbers choose."""
+        return Outcomes(
+            score=self.score[chosen],
+            right=self.right[chosen],
+            unseen=self.unseen[chosen],
+            owner=self.owner[chosen],
+        )
+
+    def beside(self, more: Outcomes) -> Outcomes:
+        """These and others."""
+        return Outcomes(
+            score=np.concatenate([self.score, more.score]),
+            right=np.concatenate([self.right, more.right]),
+            unseen=np.concatenate([self.unseen, more.unseen]),
+            owner=np.concatenate([self.owner, more.owner]),
+        )
+
+
+def outcomes(items: Sequence[Item], scores: Scores) -> Outcomes:
+    """Of sequences: a segment is right if it overlaps a true one of its label."""
+    return _outcomes(items, scores, _is_right)
+
+
+def clip_outcomes(clips: Sequence[Item], scores: Scores) -> Outcomes:
+    """Of clips with one label: a segment is right if the clip has its sentiment."""
+    return _outcomes(clips, scores, _is_of_label)
+
+
+def clip_evidence(clips: Sequence[Item], scores: Scores) -> Outcomes:
+    """The outcomes of real clips for a calibration, each repeated `_CLIP_WEIGHT` times."""
+    found = clip_outcomes(clips, scores)
+    return found.where(np.tile(np.arange(len(found)), _CLIP_WEIGHT))
+
+
+def _outcomes(
+    items: Sequence[Item],
+    scores: Scores,
+    is_right: Callable[[Segment, Sequence[GroundTruthSegment]], bool],
+) -> Outcomes:
     rows = []
     for number, item in enumerate(items):
-        truth = truth_of([item])[item.name]
+        truth, seen = truth_of([item])[item.name], item.features.face_present
         shown = select_segments(scores[item.name], SNIPPET, threshold=0.0, merge_gap=_NEVER_MERGE)
-        rows += [(segment.confidence, float(_is_right(segment, truth)), number) for segment in shown]
-    values = np.array(rows, np.float64).reshape(-1, 3)
-    return values[:, 0], values[:, 1], values[:, 2].astype(np.int64)
-
-
-def clip_outcomes(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score and correctness (N,) of the segments of clips with one label: a segment is right if the clip has its
-    sentiment.
-    """
-    rows = [
-        (segment.confidence, float(segment.label in {truth.label for truth in truth_of([clip])[clip.name]}))
-        for clip in clips
-        for segment in select_segments(scores[clip.name], SNIPPET, threshold=0.0, merge_gap=_NEVER_MERGE)
-    ]
-    values = np.array(rows, np.float64).reshape(-1, 2)
-    return values[:, 0], values[:, 1]
-
-
-def clip_evidence(clips: Sequence[Item], scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The outcomes of real clips for a calibration, each repeated `_CLIP_WEIGHT` times."""
-    score, right = clip_outcomes(clips, scores)
-    return np.tile(score, _CLIP_WEIGHT), np.tile(right, _CLIP_WEIGHT)
+        unseen = share_unseen(seen, shown, SNIPPET).tolist()
+        rows += [
+            (segment.confidence, float(is_right(segment, truth)), share, number)
+            for segment, share in zip(shown, unseen, strict=True)
+        ]
+    values = np.array(rows, np.float64).reshape(-1, 4)
+    return Outcomes(
+        score=values[:, 0], right=values[:, 1], unseen=values[:, 2], owner=values[:, 3].astype(np.int64)
+    )
 
 
 def calibrate(
@@ -147,31 +200,28 @@ def calibrate(
     There are few real clips, so each counts several times. The error is that of the sequences: each half is calibrated
     by the other half and the clips.
     """
-    score, right, owner = outcomes(items, scores)
-    more = clip_evidence(clips, clip_scores)
+    found, more = outcomes(items, scores), clip_evidence(clips, clip_scores)
     errors = {
-        method: expected_calibration_error(crossed_probabilities(score, right, owner, method, more), right)
+        method: expected_calibration_error(crossed_probabilities(found, method, more), found.right)
         for method in _METHODS
     }
     method = min(errors, key=lambda name: errors[name])
-    everything = np.concatenate([score, more[0]]), np.concatenate([right, more[1]])
-    return fit_calibration(*everything, method), errors[method]
+    return fit_outcomes(found.beside(more), method), errors[method]
 
 
-def crossed_probabilities(
-    score: NDArray[np.float64],
-    right: NDArray[np.float64],
-    owner: NDArray[np.int64],
-    method: Method,
-    more: tuple[NDArray[np.float64], ...],
-) -> NDArray[np.float64]:
+def fit_outcomes(found: Outcomes, method: Fit) -> Calibration:
+    """A calibration of outcomes by score, then by whether a face is seen."""
+    fitted = fit_calibration(found.score, found.right, method)
+    return fit_without_face(fitted, found.score, found.right, found.unseen)
+
+
+def crossed_probabilities(found: Outcomes, method: Fit, more: Outcomes) -> Floats:
     """Probabilities of each half of the videos, calibrated on the other half and on `more`."""
-    probabilities = np.zeros_like(score)
+    probabilities = np.zeros_like(found.score)
     for half in (0, 1):
-        held = owner % 2 == half
-        others = np.concatenate([score[~held], more[0]]), np.concatenate([right[~held], more[1]])
-        fitted = fit_calibration(*others, method)
-        probabilities[held] = fitted.probabilities(score[held])
+        held = found.owner % 2 == half
+        fitted = fit_outcomes(found.where(~held).beside(more), method)
+        probabilities[held] = fitted.probabilities(found.score[held], found.unseen[held])
     return probabilities
 
 
@@ -210,10 +260,7 @@ def neutral_marked(
     items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float
 ) -> float:
     """Share of the neutral time of some items that is marked."""
-    shown = {
-        item.name: select_segments(scores[item.name], SNIPPET, threshold=threshold, calibration=calibration)
-        for item in items
-    }
+    shown = shown_segments(items, scores, calibration, threshold)
     return time_shares(truth_of(items), shown, {i.name: len(i.features) * SNIPPET for i in items})[1]
 
 
@@ -223,6 +270,10 @@ def by_kind(items: Sequence[Item]) -> dict[str, list[Item]]:
     for item in items:
         kinds.setdefault(item.name.rstrip("0123456789"), []).append(item)
     return kinds
+
+
+def _is_of_label(segment: Segment, truth: Sequence[GroundTruthSegment]) -> bool:
+    return segment.label in {row.label for row in truth}
 
 
 def _is_right(segment: Segment, truth: Sequence[GroundTruthSegment]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,15 +12,16 @@ from hypothesis import strategies as st
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.calibration import (
     Calibration,
-    Method,
+    Fit,
     expected_calibration_error,
     fit_calibration,
+    fit_without_face,
     parse_calibration,
     pool_adjacent_violators,
 )
 
 samples = st.lists(st.tuples(st.floats(-2, 2), st.booleans()), min_size=1, max_size=60)
-methods = st.sampled_from(["isotonic", "platt"])
+methods = st.sampled_from(["isotonic", "platt", "smooth"])
 
 
 def sample(seed: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +43,8 @@ def test_isotonic_steps_by_hand() -> None:
     assert found.apply(9) == pytest.approx(5 / 6)
 
 
-@pytest.mark.parametrize("method", ["isotonic", "platt"])
-def test_recovers_a_known_curve_on_unseen_scores(method: Method) -> None:
+@pytest.mark.parametrize("method", ["isotonic", "platt", "smooth"])
+def test_recovers_a_known_curve_on_unseen_scores(method: Fit) -> None:
     found = fit_calibration(*sample(0), method=method)
     scores, correct = sample(1)
     assert expected_calibration_error(found.probabilities(scores), correct) < 0.03
@@ -55,7 +58,7 @@ def test_platt_finds_slope_and_intercept() -> None:
 
 
 @given(samples, methods, st.lists(st.floats(-3, 3), min_size=2, max_size=20))
-def test_monotone_and_a_probability(pairs: list[tuple[float, bool]], method: Method, at: list[float]) -> None:
+def test_monotone_and_a_probability(pairs: list[tuple[float, bool]], method: Fit, at: list[float]) -> None:
     scores, correct = zip(*pairs, strict=True)
     values = fit_calibration(scores, correct, method).probabilities(np.sort(at))
     assert (np.diff(values) >= -1e-12).all()
@@ -63,10 +66,53 @@ def test_monotone_and_a_probability(pairs: list[tuple[float, bool]], method: Met
 
 
 @given(samples, methods)
-def test_json_keeps_every_digit(pairs: list[tuple[float, bool]], method: Method) -> None:
+def test_json_keeps_every_digit(pairs: list[tuple[float, bool]], method: Fit) -> None:
     scores, correct = zip(*pairs, strict=True)
     found = fit_calibration(scores, correct, method)
     assert parse_calibration(found.to_json()) == found
+
+
+def largest_step(found: Calibration) -> float:
+    """How far the probability moves within a thousandth of the score."""
+    return float(np.diff(found.probabilities(np.linspace(0, 1, 1001))).max())
+
+
+def test_a_smooth_fit_does_not_jump_where_steps_do() -> None:
+    scores, correct = sample(3, 1500)
+    assert largest_step(fit_calibration(scores, correct, "isotonic")) > 0.04
+    assert largest_step(fit_calibration(scores, correct, "smooth")) < 0.01
+
+
+def test_a_smooth_fit_goes_through_the_centres_of_its_bins() -> None:
+    scores = np.concatenate([np.full(60, 0.2), np.full(60, 0.6)])
+    correct = np.concatenate([np.arange(60) < 15, np.arange(60) < 45])
+    found = fit_calibration(scores, correct, "smooth")
+    assert found.apply(0.2) == pytest.approx(15.5 / 61)
+    assert found.apply(0.4) == pytest.approx(0.5)
+    assert found.apply(0.6) == pytest.approx(45.5 / 61)
+
+
+def test_older_releases_read_what_a_smooth_fit_stores() -> None:
+    raw = json.loads(fit_calibration(*sample(4), "smooth").to_json())
+    assert set(raw) == {"method", "knots", "slope", "intercept", "calibrated"}
+    assert raw["method"] == "isotonic"
+
+
+def test_without_a_face_the_log_odds_fall_in_its_share() -> None:
+    found = Calibration(method="platt", slope=0.0, intercept=1.0, without_face=-0.5)
+    sure = found.probabilities(np.zeros(3), np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(np.log(sure / (1 - sure)), [1.0, 0.75, 0.5])
+    assert found.apply(0.0) == pytest.approx(1 / (1 + np.exp(-1)))
+    assert parse_calibration(found.to_json()) == found
+
+
+def test_the_shift_of_sound_alone_is_found() -> None:
+    rng = np.random.default_rng(5)
+    known = Calibration(method="platt", slope=6.0, intercept=-3.0, without_face=-0.8)
+    scores, unseen = rng.uniform(0, 1, 20_000), (rng.random(20_000) < 0.3).astype(float)
+    correct = rng.random(20_000) < known.probabilities(scores, unseen)
+    assert fit_without_face(known, scores, correct, unseen).without_face == pytest.approx(-0.8, abs=0.1)
+    assert fit_without_face(known, scores, correct, np.zeros(20_000)).without_face == 0
 
 
 def test_calibration_error_by_hand() -> None:
@@ -90,6 +136,7 @@ def test_without_a_fit_the_score_is_clipped() -> None:
         '{"method": "isotonic", "knots": [[0, 0.9], [1, 0.1]]}',
         '{"method": "platt", "slope": -1}',
         '{"method": "platt", "slope": NaN}',
+        '{"method": "platt", "without_face": NaN}',
         '{"knots": [[1, 2, 3]]}',
         '{"other": 1}',
     ],

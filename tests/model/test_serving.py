@@ -19,11 +19,15 @@ from sentiloc.model.proposals.rule import (
     fuse,
     select_segments,
     serving_proposals,
+    share_unseen,
     smooth,
 )
 from sentiloc.model.segments import FrameScores, Segment
 
 STEP = 0.64
+
+
+SPANS = ((0.0, 1.0), (0.5, 1.5), (1.4, 1.9), (1.5, 2.0))
 
 
 def frame_scores(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> FrameScores:
@@ -106,6 +110,25 @@ def test_confidence_is_the_calibrated_score() -> None:
     (row,) = select_segments(scores, STEP, threshold=0.0, calibration=platt)
     assert row.confidence == pytest.approx(platt.apply(raw.confidence))
     assert select_segments(scores, STEP, threshold=row.confidence + 0.01, calibration=platt) == []
+
+
+def test_only_segments_without_a_face_lose_confidence() -> None:
+    scores = frame_scores(plateaus(40, (5, 15, 0.8)), plateaus(40, (25, 35, 0.8)))
+    calibration = Calibration(method="platt", slope=4.0, intercept=-1.0, without_face=-1.0)
+    seen = np.arange(40) < 20
+    plain = select_segments(scores, 0.64, threshold=0.0, calibration=calibration)
+    told = select_segments(scores, 0.64, threshold=0.0, calibration=calibration, face_present=seen)
+    assert [(s.label, s.start, s.end) for s in told] == [(s.label, s.start, s.end) for s in plain]
+    assert told[0].confidence == pytest.approx(plain[0].confidence)
+    odds = [s.confidence / (1 - s.confidence) for s in (plain[1], told[1])]
+    assert np.log(odds[0] / odds[1]) == pytest.approx(1.0)
+
+
+def test_a_share_without_a_face_counts_parts_of_snippets() -> None:
+    rows = [Segment(start=a, end=b, label="negative", confidence=1.0, peak=a) for a, b in SPANS]
+    seen = np.array([True, False, False, True])
+    np.testing.assert_allclose(share_unseen(seen, rows, 0.5), [0.5, 1.0, 0.2, 0.0])
+    np.testing.assert_array_equal(share_unseen((), rows, 0.5), np.zeros(4))
 
 
 def test_segments_end_with_the_video_and_one_snippet_may_be_one() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,11 @@ def make_item(name: str, segments: tuple[SegmentLabel, ...]) -> Item:
         face_present=nothing,
     )
     return Item(name=name, features=features, fps=25.0, segments=segments)
+
+
+def with_faces(item: Item, name: str) -> Item:
+    features = replace(item.features, face_present=np.ones(TIME, bool))
+    return replace(item, name=name, features=features)
 
 
 def scores_of(spans: list[tuple[int, int, int, float]]) -> FrameScores:
@@ -66,10 +73,11 @@ def test_time_shares_count_tenths_of_seconds() -> None:
 
 def test_outcomes_know_right_from_wrong() -> None:
     items, scores = many(60)
-    score, right, owner = outcomes(items, scores)
-    assert len(score) == 60 and set(owner) == set(range(60))
+    found = outcomes(items, scores)
+    assert len(found) == 60 and set(found.owner) == set(range(60))
     labels = np.array([item.segments[0].class_index for item in items])
-    assert np.array_equal(right[np.argsort(owner)], labels == 1)
+    assert np.array_equal(found.right[np.argsort(found.owner)], labels == 1)
+    assert (found.unseen == 1).all()
 
 
 def test_calibration_makes_probabilities_of_scores() -> None:
@@ -77,10 +85,28 @@ def test_calibration_makes_probabilities_of_scores() -> None:
     calibration, error = calibrate(items, scores, [], {})
     assert error < 0.07
     fresh_items, fresh_scores = many(800, seed=1)
-    score, right, _ = outcomes(fresh_items, fresh_scores)
-    sure = calibration.probabilities(score)
+    fresh = outcomes(fresh_items, fresh_scores)
+    sure = calibration.probabilities(fresh.score, fresh.unseen)
     high = sure > np.median(sure)
-    assert sure[high].mean() == pytest.approx(right[high].mean(), abs=0.06)
+    assert sure[high].mean() == pytest.approx(fresh.right[high].mean(), abs=0.06)
+
+
+def test_sound_alone_is_less_sure_where_it_is_wrong_more_often() -> None:
+    seen_items, seen = many(400)
+    items, scores = many(400, seed=1)
+    rng = np.random.default_rng(0)
+    shown = [with_faces(item, f"s{number}") for number, item in enumerate(seen_items)]
+    wrong = [
+        replace(item, segments=(item.segments[0]._replace(class_index=int(rng.random() < 0.3)),))
+        for item in items
+    ]
+    everything = {f"s{number}": seen[f"v{number}"] for number in range(400)} | scores
+    calibration, _ = calibrate(shown + wrong, everything, [], {})
+    assert calibration.without_face < -0.5
+    alone = outcomes(wrong, scores)
+    sure = calibration.probabilities(alone.score, alone.unseen)
+    assert sure.mean() == pytest.approx(alone.right.mean(), abs=0.08)
+    assert calibration.probabilities(alone.score).mean() > sure.mean() + 0.1
 
 
 def test_the_threshold_keeps_neutral_time_free() -> None:

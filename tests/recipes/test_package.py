@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sentiloc.model.package import ModelPackage, extractor_id, load_package, shipped_models_dir
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.package import (
+    ModelPackage,
+    extractor_id,
+    load_package,
+    shipped_models_dir,
+    write_calibration,
+)
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.worker.pipelines.localizer import Localizer
 from sentiloc.worker.runtime.onnx_session import create_session
@@ -52,6 +64,51 @@ def test_the_card_states_terms_and_limits(package: ModelPackage) -> None:
 def test_confidence_rises_with_the_score(package: ModelPackage) -> None:
     sure = package.calibration.probabilities(np.linspace(0, 1, 101))
     assert (np.diff(sure) >= 0).all() and sure[0] < 0.3 < 0.6 < sure[-1]
+
+
+def test_confidence_does_not_jump(package: ModelPackage) -> None:
+    sure = package.calibration.probabilities(np.linspace(0, 1, 1001))
+    assert np.diff(sure).max() < 0.015
+
+
+def test_sound_alone_is_less_sure_than_sound_with_a_face(package: ModelPackage) -> None:
+    scores = np.array([0.15, 0.3, 0.45])
+    seen, unseen = (package.calibration.probabilities(scores, np.full(3, share)) for share in (0.0, 1.0))
+    assert (unseen < seen).all() and (unseen > seen - 0.1).all()
+
+
+def test_a_shown_segment_is_more_likely_right_than_wrong(package: ModelPackage) -> None:
+    assert package.spec.confidence_threshold >= 0.5
+
+
+def test_releases_before_the_evidence_file_read_the_calibration(package: ModelPackage) -> None:
+    raw = json.loads((package.folder / "calibration.json").read_text())
+    assert set(raw) == {"method", "knots", "slope", "intercept", "calibrated"}
+    assert (package.folder / "evidence.json").exists()
+
+
+def copied(package: ModelPackage, models: Path) -> Path:
+    """A copy of the package, as "x" in `models`."""
+    unused = shutil.ignore_patterns("*.png", "*.md")
+    return Path(shutil.copytree(package.folder, models / "x", ignore=unused))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"without_face": "low"}', '{"without_face": NaN}'])
+def test_an_evidence_file_without_a_number_is_refused(
+    tmp_path: Path, package: ModelPackage, text: str
+) -> None:
+    (copied(package, tmp_path) / "evidence.json").write_text(text)
+    with pytest.raises(SentilocError) as caught:
+        load_package("x", tmp_path)
+    assert caught.value.code is ErrorCode.SPEC_MISMATCH
+
+
+def test_a_calibration_is_written_and_read_with_its_evidence(tmp_path: Path, package: ModelPackage) -> None:
+    folder = copied(package, tmp_path)
+    for shift in (-0.7, 0.0):
+        written = replace(package.calibration, without_face=shift)
+        write_calibration(written, folder)
+        assert load_package("x", tmp_path).calibration == written
 
 
 def test_absent_face_and_sound_give_no_segments(localizer: Localizer) -> None:

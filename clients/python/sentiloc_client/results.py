@@ -126,13 +126,17 @@ class CutWith:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """How a score was converted to a confidence; `calibrated`: whether that is a probability (None: unknown)."""
+    """How a score was converted to a confidence; `calibrated`: whether that is a probability (None: unknown).
+
+    `without_face` was added to the log-odds of a segment in the share of its time without a face.
+    """
 
     method: Literal["identity", "isotonic", "platt"]
     knots: tuple[tuple[float, float], ...]
     slope: float
     intercept: float
     calibrated: bool | None = None
+    without_face: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,6 +122,8 @@ export interface CalibrationBody {
   intercept: number;
   /** Whether confidences are probabilities, measured on held-out videos, or raw scores */
   calibrated?: boolean | null;
+  /** Added to the log-odds of a segment's confidence in the share of its time without a face; default: `0.0` */
+  without_face?: number;
 }
 
 /** A part of a job's video, in seconds. */
