@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.reels import copier
 from sentiloc.worker.reels.render import Rendered, render_reel
 from tests.support.media import make_clip, read_time
 
@@ -112,9 +115,35 @@ def test_sound_is_in_sync_with_its_picture(clip: Path, tmp_path: Path) -> None:
 
 def test_many_parts_do_not_let_the_sound_drift(clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "reel.mp4"
-    clips = [part(clip, 4 * GOP, 13) for _ in range(30)]
-    assert reel(path, *clips, part(clip, GOP, 40)).is_copy
-    assert loud(path)[0] == pytest.approx(30 * 13 / 25 + 1.0, abs=0.04)
+    parts = 30
+    long = make(tmp_path / "long.mp4", seconds=parts + 6.0, beeps=((parts + 2.0, parts + 2.2),))
+    clips = [part(long, number * GOP, 13) for number in range(parts)]
+    assert reel(path, *clips, part(long, (parts + 1) * GOP, 40)).is_copy
+    assert loud(path)[0] == pytest.approx(parts * 13 / 25 + 1.0, abs=0.04)
+
+
+def test_a_copy_is_not_larger_than_its_videos(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "reel.mp4"
+    assert not reel(path, *(part(clip, GOP, 50) for _ in range(8))).is_copy
+    assert len(pictures(path)) == 400
+
+
+def test_a_copying_process_that_stands_still_is_ended(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copier, "start_confined", stand_still)
+    plan = ReelPlan(
+        title="a", rate="25/1", width=128, height=96, crossfade=0, captions=False, clips=(part(clip, 0, 25),)
+    )
+    assert (
+        copier.copy_reel(plan, tmp_path / "reel.mp4", DecodeLimits(stall_seconds=0.5), lambda _: None) is None
+    )
+
+
+def stand_still(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """A process that holds the pipe open and sends nothing."""
+    code = f"import time, os; os.fstat({task['out_fd']}); time.sleep(600)"
+    return subprocess.Popen([sys.executable, "-c", code], pass_fds=fds)
 
 
 def test_a_cut_one_frame_beside_a_keyframe_is_moved_to_it(clip: Path, tmp_path: Path) -> None:

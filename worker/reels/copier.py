@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sentiloc.app.reels.plan import ReelPlan
-from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder.decode import opened
 from sentiloc.worker.decoder.request import DecodeLimits
@@ -32,7 +31,8 @@ def copy_reel(
     """Write the reel of `plan` to `path` without encoding; None if it has to be rendered.
 
     It can be copied if it has hard cuts and no captions, if every part begins and ends, within a frame, where H.264
-    can be cut, and if all videos share codec settings, size and rate with the reel.
+    can be cut, and if all videos share codec settings, size and rate with the reel. A copy is never larger than the
+    videos together.
 
     Args:
         plan: The plan of the reel, whose sources are paths.
@@ -57,6 +57,7 @@ def copy_reel(
         task = {
             "sources": [(source.fileno(), container_format) for source, container_format in files],
             "clips": [(sources.index(clip.source), clip.first, clip.frames) for clip in plan.clips],
+            "max_bytes": sum(Path(source).stat().st_size for source in sources),
             "out_fd": out_fd,
             "parent_pid": os.getpid(),
             "width": plan.width,
@@ -76,11 +77,15 @@ def copy_reel(
 
 
 def _wait(file: MadeFile, limits: DecodeLimits, on_wait: Callable[[], None]) -> None:
-    started = time.monotonic()
+    """Wait for the end of the file, or until the child has sent nothing for the time limit of a stalled decoder."""
+    seen, since = file.messages, time.monotonic()
     while file.is_arriving(_POLL_SECONDS):
         on_wait()
-        if time.monotonic() - started > limits.wall_seconds:
-            raise SentilocError(ErrorCode.RESOURCE_LIMIT, "Writing the reel takes longer than is allowed.")
+        if file.messages != seen:
+            seen, since = file.messages, time.monotonic()
+        elif time.monotonic() - since > limits.stall_seconds:
+            file.failure = "the copying process made no progress"
+            return
 
 
 def _frames(file: MadeFile) -> int | None:

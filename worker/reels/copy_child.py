@@ -53,10 +53,14 @@ _EARLIER_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyTask:
-    """The task: `sources` are descriptors with their container formats, `clips` are source, first frame and frames."""
+    """The task: `sources` are descriptors with their container formats, `clips` are source, first frame and frames.
+
+    `max_bytes` limits the packets in all.
+    """
 
     sources: list[tuple[int, str]]
     clips: list[tuple[int, int, int]]
+    max_bytes: int
     out_fd: int
     parent_pid: int
     width: int
@@ -126,7 +130,7 @@ class _Copying:
             container.metadata["title"] = self._task.title
             with self._open(placed[0].source) as media:
                 tracks = _add_tracks(container, media)
-            writer = _Writer(container, tracks, self._rate, delay, kind)
+            writer = _Writer(container, tracks, self._rate, delay, kind, self._task.max_bytes)
             for one in placed:
                 with self._open(one.source) as media:
                     writer.copy(media, one)
@@ -151,6 +155,7 @@ class _Copying:
             length = next((one for one in part.lengths if abs(off + one - frames) <= 1), None)
             if length is None:
                 raise UncopyableError("the parts would be more than a frame too long or too short")
+            send(self._task.out_fd, PROGRESS, b"")
             placed.append(_Placed(source=source, part=part, frames=length, at=at))
             at, off = at + length, off + length - frames
         return placed
@@ -172,9 +177,10 @@ class _Writer:
         rate: Fraction,
         delay: int,
         kind: Kind,
+        max_bytes: int,
     ) -> None:
         self._container, (self._video, self._sound) = container, tracks
-        self._rate, self._delay = rate, delay
+        self._rate, self._delay, self._bytes_left = rate, delay, max_bytes
         self._samples_a_second = kind.sound[0] if kind.sound else 0
         self._written = self._samples = 0
 
@@ -189,6 +195,8 @@ class _Writer:
         for packet in media.container.demux(*streams):
             if not packet.size:
                 continue
+            if self._bytes_left < 0:
+                raise UncopyableError("the copy would be larger than the videos")
             if packet.stream is not media.video:
                 self._copy_sound(packet, start, one.at, end)
             elif left:
@@ -206,7 +214,7 @@ class _Writer:
         packet.stream, packet.time_base = self._video, 1 / self._rate
         packet.pts, packet.dts, packet.duration = one.at + place, self._written - self._delay, 1
         self._written += 1
-        self._container.mux(packet)
+        self._mux(packet)
 
     def _copy_sound(self, packet: Packet[Any], start: Fraction, at: int, end: int) -> None:
         """Copy a packet of sound if it belongs where the sound written so far ends."""
@@ -222,6 +230,10 @@ class _Writer:
         packet.pts = packet.dts = self._samples
         packet.duration = SAMPLES
         self._samples += SAMPLES
+        self._mux(packet)
+
+    def _mux(self, packet: Packet[Any]) -> None:
+        self._bytes_left -= packet.size
         self._container.mux(packet)
 
 

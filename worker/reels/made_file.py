@@ -26,13 +26,13 @@ class MadeFile:
     """The file `path`, written by a thread from what arrives at the descriptor `made`.
 
     `done` is the child's last message: None until the file is complete. `failure` says why there will be no file,
-    `progress` is the number of frames that the child has reported.
+    `progress` is the number of frames that the child has reported, and `messages` counts all that it has sent.
     """
 
     def __init__(self, path: Path, made: int) -> None:
         self.done: bytes | None = None
         self.failure: str | None = None
-        self.progress = 0
+        self.progress = self.messages = 0
         self._made = made
         self._file = path.open("wb", buffering=0)
         self._thread = threading.Thread(target=self._collect, name="reel file", daemon=True)
@@ -79,6 +79,7 @@ class MadeFile:
                 if size > _LARGEST_PIECE:
                     raise ValueError(f"a piece of {size} bytes")
                 self._take(kind, place, self._read(size))
+                self.messages += 1
                 count_step()
         except OSError as error:
             self.failure = "ENOSPC" if error.errno in _FULL else str(error)
