@@ -6,8 +6,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import av
+import numpy as np
 import opentimelineio as oti
 import pytest
+from av.video.frame import PictureType
+from numpy.typing import NDArray
 
 from docs.tools.drawn_clip import draw_clip
 from tests.cli.extracted import Sentiloc
@@ -58,3 +61,43 @@ def test_no_moment_is_an_error(folder: Path, tmp_path: Path, sentiloc: Sentiloc)
     code, _, err = sentiloc("reel", folder / "b.mp4", "-o", film)
     assert (code, film.exists()) == (1, False)
     assert "no moment" in err
+
+
+def all_keyframes(source: Path, path: Path) -> Path:
+    """The same video with every picture a keyframe, so that it can be cut anywhere."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        pictures, sound = old.streams.video[0], new.add_stream_from_template(old.streams.audio[0])
+        video = new.add_stream("libx264", rate=pictures.average_rate, options={"g": "1"})
+        video.width, video.height, video.pix_fmt = pictures.width, pictures.height, "yuv420p"
+        for packet in old.demux():
+            if packet.stream is not pictures:
+                if packet.size:
+                    packet.stream = sound
+                    new.mux(packet)
+                continue
+            for frame in packet.decode():
+                assert isinstance(frame, av.VideoFrame)
+                frame.pict_type = PictureType.NONE
+                new.mux(video.encode(frame))
+        new.mux(video.encode(None))
+    return path
+
+
+def test_a_film_of_keyframes_is_copied(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
+    video, film = all_keyframes(folder / "a.mp4", tmp_path / "keys.mp4"), tmp_path / "best.mp4"
+    cut = tmp_path / "best.mlt"
+    code, _, err = sentiloc("reel", video, "-o", film, "-o", cut, "--min-confidence", 0, "--crossfade", 0)
+    assert code == 0, err
+    assert "copied without encoding" in err
+    entries = [
+        (int(one.get("in", "")), int(one.get("out", ""))) for one in ET.parse(cut).getroot().iter("entry")
+    ]
+    own, made = decoded(video), decoded(film)
+    wanted = [number for first, last in entries for number in range(first, last + 1)]
+    assert len(made) == len(wanted)
+    assert all((own[number] == picture).all() for number, picture in zip(wanted, made, strict=True))
+
+
+def decoded(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
