@@ -89,7 +89,9 @@ def make_split(labels: Mapping[str, str], benchmark: EmotionBenchmark, run: int)
     """Names of train, val and test of a run: random within each class, the same for the same run."""
     parts: dict[str, list[str]] = {split: [] for split in SPLITS}
     for index, emotion in enumerate(sorted(set(labels.values()))):
+        # Sorted: the order of files differs between file systems.
         names = sorted(name for name, label in labels.items() if label == emotion)
+        # Seeded by run and class, so that adding a class does not change the split of the others.
         order = np.random.default_rng((run, index)).permutation(len(names))
         first = round(benchmark.shares[0] * len(names))
         second = first + round(benchmark.shares[1] * len(names))

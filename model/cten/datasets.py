@@ -59,6 +59,7 @@ def validation_items(
     """Videos for training and videos for selecting the epoch: the split "val" if the folder has one (CAER), else a
     share of each class of `items`, the same for the same seed.
     """
+    # `labels` writes an empty file for benchmarks without a validation split.
     if (folder / "split_val.txt").exists() and (folder / "split_val.txt").read_text().split():
         return list(items), load_emotion_items(folder, "val", classes)
     held: set[int] = set()
@@ -82,6 +83,7 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        # Extracted once as "all", the features serve every random split.
         stored = split if has_features(folder, split, name) else ALL
         inputs = segment_inputs(read_features(folder, stored, name), spec)
         seconds = len(inputs.visual) * inputs.snippets * spec.snippet_seconds
@@ -102,6 +104,7 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
 def _check_segments(path: Path, name: str, segments: Sequence[tuple[float, float]], seconds: float) -> None:
     """Raise `invalid_data` for a segment that ends after its video."""
     for start, end in segments:
+        # Streams may end a little early, and annotators round.
         if end > 1.05 * seconds + 1:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,

@@ -41,6 +41,7 @@ class EmotionScores:
         probability of the video's emotion, smoothed over three segments.
         """
         attention = np.asarray(self.attention, dtype=np.float64).mean(axis=1)
+        # Attention alone does not know the emotion, and it also marks sections that only stand out.
         evidence = np.asarray(self.segments, dtype=np.float64)[:, int(np.argmax(self.video))]
         return smooth((attention + evidence) / 2)
 
@@ -69,6 +70,7 @@ def emotion_spans(scores: EmotionScores) -> list[EmotionSpan]:
 def span_class(scores: EmotionScores, span: EmotionSpan) -> int:
     """The class of a span: the one with the highest probability, averaged over its segments weighted by attention."""
     inside = slice(span.start, span.stop)
+    # The curve may be zero in the whole span; then all segments count equally.
     weight = scores.curve[inside] + 1e-9
     return int(np.argmax(weight @ np.asarray(scores.segments)[inside]))
 

@@ -31,6 +31,7 @@ def banded_attention(features: Tensor, kernel: Tensor, w2: Tensor, valid: Tensor
     projected = (features @ w2.mT).mT
     if valid is not None:
         projected = projected * valid.unsqueeze(1)
+    # PyTorch's conv1d is a correlation, as the matrix product with `banded` is.
     mixed = functional.conv1d(projected, kernel[None, None], padding=kernel.shape[0] // 2).squeeze(1)
     attention = torch.relu(mixed)
     return attention if valid is None else attention * valid

@@ -46,6 +46,7 @@ def segment_inputs(features: SnippetFeatures, spec: ModelSpec, most: int = MAX_S
     if spec.face is not None:
         parts.append(_masked(features.face, features.face_present, spec.face.dim))
     visual, audio = np.concatenate(parts, axis=1), _audio(features, modality_dims(spec)[1])
+    # Rounded up, so that there are never more than `most` segments.
     snippets = -(-len(features) // most)
     return SegmentInputs(_pooled(visual, snippets), _pooled(audio, snippets), snippets)
 
@@ -59,6 +60,7 @@ def _masked(values: FloatArray | None, present: BoolArray, dim: int) -> FloatArr
 def _audio(features: SnippetFeatures, dim: int) -> FloatArray:
     values = features.audio
     if values is not None and values.ndim == 3 and values.shape[1] > 1:
+        # The paper uses a 2D ResNet here; two moments of each band keep the input small.
         values = np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1)
     elif values is not None:
         values = values.reshape(len(values), -1)

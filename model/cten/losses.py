@@ -18,9 +18,11 @@ def cross_entropy(activations: Tensor, classes: Tensor, counted: Tensor | None =
 
     `counted` (N,) excludes videos, such as those without keyframes. N remains the batch size.
     """
+    # log_softmax instead of the log of `class_probabilities`, which underflows.
     logs = torch.log_softmax(activations, dim=-1).gather(1, classes[:, None]).squeeze(1)
     if counted is not None:
         logs = logs * counted
+    # Divided by all videos, so that a term with few counted videos has a small weight.
     return -logs.sum() / len(activations)
 
 

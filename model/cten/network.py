@@ -70,9 +70,11 @@ class Modality(nn.Module):
         self.theta, self.phi, self.g = (
             nn.Parameter(torch.randn(width, width) / width**0.5) for _ in range(3)
         )
+        # Zero, as in non-local networks: at the start the residual blocks change nothing.
         self.w_intra = nn.Parameter(torch.zeros(width, width))
         self.w_inter = nn.Parameter(torch.zeros(width, width))
         self.w2 = nn.Parameter(torch.randn(1, width) / width**0.5)
+        # Close to the identity: a segment counts twice as much as its neighbours together.
         kernel = torch.full((config.mix,), 0.5 / max(config.mix - 1, 1))
         kernel[config.mix // 2] = 1.0
         self.kernel = nn.Parameter(kernel)

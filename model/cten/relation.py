@@ -28,6 +28,7 @@ def correlation(query: Tensor, key: Tensor, valid: Tensor | None = None) -> Tens
     """Equation 2: S(Q, K) = softmax(Q K^T / sqrt(d_k)) over each row, (B, T, T)."""
     logits = query @ key.mT / query.shape[-1] ** 0.5
     if valid is not None:
+        # Finite, because a row of -inf alone would be NaN.
         logits = logits.masked_fill(~valid[:, None, :], -1e9)
     return torch.softmax(logits, dim=-1)
 

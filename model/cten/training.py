@@ -114,6 +114,7 @@ def _selection(network: CTEN, items: Sequence[EmotionItem]) -> dict[str, float]:
     return {
         "val_accuracy": right,
         "val_cross_entropy": entropy,
+        # The divisor keeps the second term below the accuracy of one video.
         SELECTION: right - entropy / (100 * len(items)),
     }
 
@@ -143,6 +144,7 @@ def _epoch(
     order = np.random.default_rng((config.seed, epoch)).permutation(len(items))
     losses = []
     for step in range(steps):
+        # Per step, so that a resumed run draws the same dropout.
         torch.manual_seed(own_seed(step_seed(config.seed, epoch, step)))
         chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
         loss = step_module(collate([items[chosen[row]] for row in own_rows(len(chosen))]))
@@ -168,10 +170,12 @@ def step_loss(network: CTEN, batch: EmotionBatch, config: CTENTrainConfig) -> Te
     terms = [cross_entropy(output.activations, batch.classes)]
     valid, attention = batch.valid, output.attention
     for _ in range(config.rounds if config.erasing else 0):
+        # Detached: the mask is a threshold, and attention must not be trained to avoid it.
         erased = erasing_mask(attention[..., 0].detach(), attention[..., 1].detach(), config.theta) & valid
         terms.append(_part_loss(network, batch, erased, erased.any(1)))
         left = valid & ~erased
         counted = left.any(1) & erased.any(1)
+        # A video without a rest is passed whole, because an empty one would be NaN; it does not count.
         leftover = network(batch.visual, batch.audio, left | ~left.any(1, keepdim=True))
         terms.append(cross_entropy(leftover.activations, batch.classes, counted))
         valid, attention = left, leftover.attention

@@ -27,6 +27,7 @@ RATE_FILE, DURATION_FILE = "fps_dict.json", "len_duration_dict.json"
 LEAST_RATE, LARGEST_RATE = 1.0, 240.0
 """Frame rates outside this range are treated as mistakes."""
 _POINT_COLUMNS = ("video_id", "point", "class_index")
+# More would scroll the first ones off a terminal; they usually have the same cause.
 _SHOWN = 40
 
 
@@ -97,6 +98,7 @@ def read_split(folder: Path, split: str) -> list[str]:
     if twice:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: names {_listed(twice)} more than once")
     for other in ("train", "test"):
+        # A video in both splits would make the test score meaningless.
         rest = folder / f"split_{other}.txt"
         shared = [] if other == split or not rest.exists() else sorted({*names} & {*_lines(rest)})
         if shared:
@@ -117,6 +119,7 @@ def read_annotations(folder: Path, points_file: Path | None, problems: Problems)
     points = find_points(folder, points_file)
     segments: dict[str, tuple[SegmentLabel, ...]] = {}
     for name in SEGMENT_FILES:
+        # If both files have a video, the first one counts.
         segments = {**_read_segments(folder / name, problems), **segments}
     rows = _read_points(points, problems) if points is not None else []
     names = dict.fromkeys(name for name, _, _ in rows)
@@ -143,6 +146,7 @@ def _read_points(path: Path, problems: Problems) -> list[tuple[str, tuple[int, i
             if missing:
                 problems.add(f"{path}: has no column {', '.join(missing)}")
                 return []
+            # Line numbers as an editor shows them; line 1 is the header.
             for number, row in enumerate(rows, start=2):
                 try:
                     found.append((row["video_id"], _point(row), number))
@@ -218,6 +222,7 @@ def _read_numbers(path: Path, problems: Problems, bounds: tuple[float, float]) -
             number = float(value)
         except (TypeError, ValueError):
             number = math.nan
+        # JSON readers accept NaN and Infinity.
         if math.isfinite(number) and bounds[0] <= number <= bounds[1] and number > 0:
             found[name] = number
         else:

@@ -52,6 +52,7 @@ class CrossAttention(nn.Module):
         if window is not None and window < 1:
             raise ValueError("attention window must be at least 1")
         self.heads, self.rotary, self.window, self.kind = heads, rotary, window, kind
+        # A bias would be removed by the subtraction of the mean.
         self.query = nn.Linear(width, width, bias=kind == "plain")
         self.key = nn.Linear(width, width, bias=kind == "plain")
         self.value = nn.Linear(width, width)
@@ -60,6 +61,7 @@ class CrossAttention(nn.Module):
         if kind == "normalized":
             start = _near_start(heads, width // heads) if rotary else torch.zeros(heads, width // heads)
             self.query_offset, self.key_offset = nn.Parameter(start), nn.Parameter(start.clone())
+            # As a logarithm, so that the temperature stays positive.
             self.log_temperature = nn.Parameter(torch.zeros(heads, 1))
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None) -> Tensor:

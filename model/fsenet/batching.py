@@ -15,6 +15,7 @@ from sentiloc.model.fsenet.losses import Labels, Supervision
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.segments import SnippetFeatures
 
+# Large enough to find videos of similar length, small enough to mix them differently in each epoch.
 _POOL_BATCHES = 4
 
 
@@ -43,7 +44,7 @@ class Batch:
         )
 
     def part(self, rows: Sequence[int], *, counted: bool = True) -> Batch:
-        """Some videos of the batch, padded as they were; not `counted`, no loss reads any of their steps."""
+        """Some videos of the batch with the same padding. If not `counted`, no loss uses any of their steps."""
         index = torch.tensor(list(rows))
         used = self.labels.used
         if not counted:
@@ -119,6 +120,7 @@ def labels_of(items: Sequence[Item], time: int, supervision: Supervision) -> Lab
         points = _pad([item.segment_centres() for item in items], time)
         return Labels(points=points, video_classes=points.any(1), frames=frames, used=used)
     points = _pad([item.point_array() for item in items], time)
+    # Points are all False, so no loss can use their times by mistake.
     if supervision == "video":
         classes = torch.from_numpy(np.stack([item.video_classes() for item in items]))
         return Labels(points=torch.zeros_like(points), video_classes=classes, used=used)
@@ -139,6 +141,7 @@ def _stream(items: Sequence[Item], name: str, shape: tuple[int, ...], time: int)
         array = getattr(item.features, name)
         if array is None:
             array = np.zeros((len(item.features), *shape), np.float32)
+        # The same values in another shape are accepted, such as (T, 1920) for (T, 32, 60).
         if array.shape[1:] != shape and array.size != len(array) * int(np.prod(shape)):
             raise ValueError(f"{item.name}: {name} features are {array.shape[1:]}, the network takes {shape}")
         arrays.append(array.reshape(len(array), *shape))

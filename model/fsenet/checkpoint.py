@@ -34,5 +34,6 @@ def load_fsenet(path: Path, audio_encoder: nn.Module | None = None) -> FSENet:
 
 def network_config(raw: dict[str, Any]) -> FSENetConfig:
     """FSENetConfig from its `asdict` form, also after JSON."""
+    # JSON has no tuples.
     audio = raw["audio_shape"]
     return FSENetConfig(**{**raw, "audio_shape": None if audio is None else tuple(audio)})

@@ -57,9 +57,11 @@ def point_distances(features: Tensor, points: Tensor, kind: Distance = "cosine")
     annotated = points.any(-1)
     most = max(int(annotated.sum(1).max()), 1)
     # Gather the few annotated steps first: similarities to all T steps would be T x T.
+    # Videos with fewer points also get unannotated steps; `owned` gives them weight 0.
     index = annotated.int().topk(most, dim=1).indices
     chosen = features.gather(1, index.unsqueeze(-1).expand(-1, -1, features.shape[-1]))
     owned = points.gather(1, index.unsqueeze(-1).expand(-1, -1, points.shape[-1])).to(features.dtype)
+    # A class without points has a sum of 0, which must stay 0.
     counts = owned.sum(1, keepdim=True).clamp(min=1)
     return similarity(features, chosen, kind) @ owned / counts
 
@@ -151,6 +153,7 @@ def semantics_contrast(
     output: FSENetOutput, points: Tensor, valid: Tensor, k: int, distance: Distance, reading: ContrastReading
 ) -> Tensor:
     """PSSC on F_mix: points (B, T, C), valid (B, T) -> scalar; the choice of steps carries no gradient."""
+    # In half precision, differences of cosines would be lost.
     features = output.fused.float()
     # The choice of near steps must not be optimized: its gradient would pull all steps together.
     with torch.no_grad():

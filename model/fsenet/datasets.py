@@ -167,6 +167,7 @@ def _load_item(
     problems: Problems,
 ) -> Item | None:
     fps = labels.fps.get(name)
+    # Extracted features are on the spec's grid; published ones on the video's own.
     rate = spec.frame_rate if spec is not None and spec.frame_rate is not None else fps
     if rate is None or (fps is None and labels.points.get(name)):
         if not labels.broken:
@@ -179,6 +180,7 @@ def _load_item(
         return None
     own = fps or rate
     noted = len(problems.found)
+    # Wrong times would train silently on wrong labels, so they are checked for every video.
     _check_times(folder, name, labels, len(features) * SNIPPET_FRAMES / rate, own, problems)
     if len(problems.found) > noted:
         return None
@@ -240,6 +242,7 @@ def _check_extracted(
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{where}: {stream} of {name} {found}, needs (T, {shape})"
             )
+        # One NaN in a feature makes every weight NaN at the first step.
         if not np.isfinite(array).all():
             path = folder / "features" / split / STREAM_FOLDERS[stream] / f"{name}.npy"
             raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds values that are not finite")

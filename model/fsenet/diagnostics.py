@@ -13,6 +13,7 @@ from sentiloc.model.fsenet.attention import CrossAttention
 from sentiloc.model.fsenet.batching import collate
 from sentiloc.model.fsenet.network import FSENet
 
+# Queries at a time; bounds the memory for videos of hours.
 _ROWS = 256
 
 
@@ -37,6 +38,7 @@ def relative_entropy(
 
 def _shares(weights: Tensor, seen: Tensor) -> Tensor:
     """Entropy of each row of weights (B, heads, rows, T) over that of its visible keys; NaN where it sees one."""
+    # xlogy is 0 at a weight of 0, where w log w would be NaN.
     entropy: Tensor = -torch.special.xlogy(weights, weights).sum(-1)
     return entropy / seen.sum(-1).float().log()[:, None]
 

@@ -12,7 +12,7 @@ from sentiloc.model.fsenet.network import FSENet, FSENetConfig, FSENetOutput, en
 
 
 class Reading(nn.Module):
-    """An FSENet behind fixed linear maps, which reduce whole features to the readings that it was trained on.
+    """An FSENet with fixed linear maps in front, which reduce whole features to the readings that it was trained on.
 
     `audio` (n, dim) and `face` (m, dim) are those maps; the network was trained on their n and m values.
     """
@@ -27,6 +27,7 @@ class Reading(nn.Module):
             raise ValueError(f"the network takes {taken}, not what is read: ({len(audio)},) and {len(face)}")
         self.network = network
         self.config = replace(network.config, audio_shape=(audio.shape[1],), face_dim=face.shape[1])
+        # Buffers, not parameters: they are stored with the weights but not trained.
         self.register_buffer("audio", audio)
         self.register_buffer("face", face)
 
@@ -75,6 +76,7 @@ class Ensemble(nn.Module):
         """As `FSENet.forward`; every part of the output is the members' mean."""
         if audio is not None and self.audio_encoder is not None:
             nothing = torch.zeros_like(audio[..., 0, 0], dtype=torch.bool)
+            # The shared encoder runs once; each member would otherwise repeat it.
             heard = present_steps(audio, audio_present, valid, nothing)
             audio = encode_audio(self.audio_encoder, audio, heard)
         if visual is not None and self.visual_encoder is not None:

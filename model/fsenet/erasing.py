@@ -1,8 +1,8 @@
-"""CTEN's temporal erasing for FSENet's video-level setting: learn also from the video without its keyframes.
+"""CTEN's temporal erasing for FSENet's video-level setting: also train on the video without its keyframes.
 
-FSENet's two views of a step, W_sent and the strongest class score, replace CTEN's two modalities. A step where
-both, normalised within the video (equation 8), reach theta is erased (equation 9); the video of the erased steps and
-that of the rest are classified as well (equation 12).
+W_sent and the strongest class score replace the attention of CTEN's two modalities. A step is erased if both,
+normalised within the video (equation 8), reach theta (equation 9). The video of the erased steps and that of the
+remaining steps are classified as well (equation 12).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def erased_steps(output: FSENetOutput, valid: Tensor, theta: float) -> Tensor:
 
 
 def erasing_loss(network: FSENet, batch: Batch, output: FSENetOutput, config: LossConfig) -> Tensor:
-    """Base loss of the keyframes and of the rest. Videos that erasing does not split are not counted."""
+    """Base loss of the keyframes and of the remaining steps. Videos that erasing does not split do not count."""
     theta = config.erasing
     valid = batch.valid if batch.labels.used is None else batch.valid & batch.labels.used
     if theta is None:
@@ -35,7 +35,9 @@ def erasing_loss(network: FSENet, batch: Batch, output: FSENetOutput, config: Lo
     if not bool(split.any()):
         return output.scores.new_zeros(())
     losses = [
-        _part_loss(network, batch, part | (valid & ~split[:, None]), split, config) for part in (erased, left)
+        # Unsplit videos stay whole: an empty video would be NaN, even if it does not count.
+        _part_loss(network, batch, part | (valid & ~split[:, None]), split, config)
+        for part in (erased, left)
     ]
     return torch.stack(losses).sum()
 

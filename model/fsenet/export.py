@@ -21,6 +21,7 @@ from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.spec import ModelSpec
 from sentiloc.model.training.graph_export import Graph, export_graph
 
+# One step, odd and even short videos, and a long one: a graph that fixed a length fails at another.
 PARITY_LENGTHS = (1, 7, 8, 500)
 
 

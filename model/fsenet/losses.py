@@ -29,29 +29,31 @@ class LossConfig:
 
     Not in the paper, chosen here:
 
-    - contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as its
-      text says; "own" is the formula's other reading (k = j), whose two class terms cancel at balance.
-    - prototypes "batch": means and negatives of all videos of the batch; where it holds one class only, all other
-      unannotated steps of the video are the negatives. "video" is as printed: where a video's points name one class
-      (144 of TSL300's 200 training videos) the loss is 0.
-    - negatives "class": neighbours of the other class; "rest", the introduction's reading, all other unannotated steps.
-    - disjoint True: a step is positive for the nearest class only; False, as printed, it can be positive and negative.
+    - contrast "anchor": eq. 6 compares the negatives with the prototype that they are pushed away from, as the text
+    before it says; "own" is eq. 6 as printed (k = j: each negative with its own class's prototype), whose two class
+    terms cancel at balance.
+    - prototypes "batch": means and negatives come from all videos of the batch; if it has one class only, all other
+    unannotated steps of the video are the negatives. "video" is as printed: if a video's points have one class (144 of
+    TSL300's 200 training videos), the loss is 0.
+    - negatives "class": the near steps of the other class; "rest", as in the introduction, all other unannotated steps.
+    - disjoint True: a step is positive for the nearest class only; False, as printed: it can be positive and negative.
     - temperature 0.2: cosines differ by less than one, so without (1, as printed) the loss is nearly flat.
     - unit_length True: raw dot products of 1024 features saturate the exponential.
-    - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: the printed one under full
-      supervision, else "bce": where labels are the model's own scores or absent, the printed one-sided form is
-      minimal at a score of one everywhere.
+    - base "paper": the printed formula; "bce" adds its (1 - avg) term. None: the printed one under full supervision,
+    else "bce". If labels are the model's own scores or absent, the printed one-sided form has its minimum at a score of
+    one everywhere.
     - pool "mean": over time, as printed; "topk" averages the top T / k steps. None: "topk" for video supervision.
-    - add_inside False: eq. 8's sum is taken outside the windows; inside, non-sentiment is 1 - s alone. Added
-      there as printed, its label is never below the model's own score and drives it to one everywhere
+    - add_inside False: eq. 8 adds the model's scores outside the windows only; inside, non-sentiment is 1 - s alone. If
+    they are added there as printed, the label is never below the model's own score and drives it to one everywhere
       (`experiments/readings.py` measures both).
     - inside "sum": eq. 8's label of the named class inside windows is y + s, clipped. It follows the model's own
       score up to 1. "max" takes the larger of y and s, "step" s alone.
-    - focal "soft": weight |target - p|^gamma, least at p = target for soft targets, too; "usual": (1 - p)^gamma and
+    - focal "soft": weight |target - p|^gamma, whose minimum is at p = target also for soft targets; "usual": (1 -
+    p)^gamma and
       p^gamma, as for hard targets.
     - erasing None: CTEN's erasing under video supervision, by its theta (`model/fsenet/erasing.py`); not FSENet's.
-    - saliency_base True: video supervision takes the base loss of the global scores (eq. 10), too. As printed
-      nothing trains W_sent there, which is half of what serving shows.
+    - saliency_base True: video supervision also applies the base loss to the global scores (eq. 10). As printed, no
+    loss trains W_sent there, although it is half of the served curve.
     """
 
     supervision: Supervision = "point"
@@ -94,7 +96,7 @@ class LossConfig:
         )
 
     def resolve(self) -> tuple[Literal["paper", "bce"], Literal["mean", "topk"]]:
-        """Form and pooling of the base loss where they are None."""
+        """Form and pooling of the base loss, with the defaults for None."""
         base: Literal["paper", "bce"] = "paper" if self.supervision == "full" else "bce"
         pool: Literal["mean", "topk"] = "topk" if self.supervision == "video" else "mean"
         return self.base or base, self.pool or pool
@@ -102,7 +104,7 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What supervision gives a batch: points (B, T, C) bool, video_classes (B, C), frames (B, T, C + 1) or
+    """The labels of a batch: points (B, T, C) bool, video_classes (B, C), frames (B, T, C + 1) or
     None.
 
     Under video supervision `points` is all False; `frames` is set under full supervision only. Steps that are

@@ -21,7 +21,7 @@ Fusion = Literal["cas", "global", "mean"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FSENetConfig:
-    """Everything that shapes the network. A stream that is None is absent from it.
+    """The hyperparameters of the network. A stream that is None is absent from it.
 
     From the paper (section 4.1): width 512, 1-D convolutions onto it, C + 1 independent class convolutions,
     cross attention without a feed-forward block. The paper does not give the following; chosen here:
@@ -29,17 +29,17 @@ class FSENetConfig:
     - heads 8: 64 features a head, as in the attention paper that it cites.
     - dropout 0.1: 200 training videos; the usual rate of attention blocks.
     - projection_kernel 3: lets a snippet see its neighbours before the position-free attention.
-    - attention "normalized": queries and keys are centred over the video and scaled, so that attention can attend;
-      "plain" is the textbook form, which stays a mean over time here (`CrossAttention`, docs/training.md).
+    - attention "normalized": queries and keys are centred over the video and scaled, so that the attention does not
+    stay uniform; "plain" is the textbook form, which stays a mean over time here (`CrossAttention`, docs/training.md).
     - position "rotary": heads can prefer a distance in time; "none" is equations 1-2 to the letter.
     - saliency_width 256, class_width 128: E and the class heads stay under a quarter of the multiplications.
-    - sentiment_prior, non_sentiment_prior: where the scores start. Equation 8 reads the model's own scores, so
-      the first pseudo-labels should say "non-sentiment, unless a point is near", not noise around one half.
+    - sentiment_prior, non_sentiment_prior: the initial scores. Equation 8 uses the model's own scores, so the first
+    pseudo-labels should be "non-sentiment, unless a point is near", not noise around one half.
     - fusion "cas": equation 9 is what the paper calls the frame-level score; "global" serves equation 10.
-    - centred False: as in the paper. True gives every stream a second time less its mean over the video, so that
-      a face or voice is judged against the person's own; a resting face can look negative beside others.
-    - standardized False: as in the paper. True gives every stream once more less its mean, divided by its
-      deviation over the video (+ 0.3): how far somebody's face and voice go is somebody's own as well.
+    - centred False: as in the paper. True gives every stream a second time with its mean over the video subtracted, so
+    that a face or voice is compared with the person's own mean; the resting face of some people looks negative.
+    - standardized False: as in the paper. True gives every stream once more, centred and divided by its deviation over
+    the video (+ 0.3), because the range of expression also differs between people.
     - attention_window None: the whole video; a number of snippets limits |t - s| and makes the cost linear.
     """
 
@@ -119,8 +119,8 @@ class FSENetOutput(NamedTuple):
 class FSENet(nn.Module):
     """Face-guided sentiment discovery and its class heads.
 
-    `audio_encoder` maps (B, T, frames, mels) and a present mask (B, T) to (B, T, `outputs`), 512 where it does not
-    say; a raw-audio config without one gets `LogMelEncoder`.
+    `audio_encoder` maps (B, T, frames, mels) and a present mask (B, T) to (B, T, `outputs`); without that attribute to
+    512 values. A raw-audio config without an encoder gets `LogMelEncoder`.
     """
 
     def __init__(self, config: FSENetConfig, audio_encoder: nn.Module | None = None) -> None:
@@ -199,9 +199,8 @@ class FSENet(nn.Module):
     ) -> FSENetOutput:
         """visual (B, T, dim), audio (B, T, frames, mels) or (B, T, dim), face (B, T, dim), masks bool (B, T).
 
-        A stream that the config does not have is passed as None and is absent everywhere; a present mask
-        that is None says present everywhere; `valid` False marks padding, which changes no score of a valid
-        step.
+        A stream that the config does not have is passed as None and is absent everywhere. A present mask of None means
+        present everywhere. `valid` False marks padding, which changes no score of a valid step.
         """
         first = next(x for x in (visual, audio, face) if x is not None)
         # Derived from an input, so that export keeps batch and time dynamic.
@@ -258,7 +257,7 @@ class FSENet(nn.Module):
 
 
 def encode_audio(encoder: nn.Module, audio: Tensor, present: Tensor) -> Tensor:
-    """Log-mel (B, T, frames, mels) embedded (B, T, width); of absent steps, by the mask (B, T), nothing is heard."""
+    """Embed log-mel (B, T, frames, mels) to (B, T, width); absent steps of the mask (B, T) are set to zero."""
     embedded: Tensor = encoder(audio * present[..., None, None], present)
     return embedded
 
@@ -266,7 +265,7 @@ def encode_audio(encoder: nn.Module, audio: Tensor, present: Tensor) -> Tensor:
 def present_steps(
     stream: Tensor | None, present: Tensor | None, valid: Tensor | None, nothing: Tensor
 ) -> Tensor:
-    """Steps (B, T) where a stream holds something and the sequence has not ended."""
+    """Steps (B, T) at which a stream is present and the sequence has not ended."""
     if stream is None:
         return nothing
     mask = ~nothing if present is None else present.bool()
@@ -274,8 +273,8 @@ def present_steps(
 
 
 def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple[int, int]) -> FSENet:
-    """The network on raw log-mel: trained on audio that `encoder` had embedded (audio_shape (outputs,)), served
-    with it.
+    """The network with an audio encoder for raw log-mel; it was trained on the encoder's output (audio_shape
+    (outputs,)).
     """
     if network.config.audio_shape != (embedded_width(encoder),):
         raise ValueError(
@@ -290,5 +289,5 @@ def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple
 
 
 def embedded_width(encoder: nn.Module) -> int:
-    """Values a snippet that an audio encoder gives."""
+    """The number of values per snippet of an audio encoder."""
     return int(getattr(encoder, "outputs", EMBEDDED_AUDIO))

@@ -1,10 +1,9 @@
 """Annotation tables of the expression benchmarks: SAMM-LV, CAS(ME)2 and CAS(ME)3. Numpy only.
 
-The data sets come with spreadsheets; save them as CSV. Columns are found by their names, whatever their order:
-onset, apex and offset in frames, who is seen, which video, and whether the expression is macro or micro. Lines before
-the header are skipped. CAS(ME)2's sheet has no header and is read in its published order. Frames are brought to the
-rate that the features have: SAMM-LV's 200 a second are thinned seven times, as the paper does, or counted at a rate
-that is asked for.
+The data sets come with spreadsheets; save them as CSV. Columns are found by their names in any order: onset, apex and
+offset in frames, the subject, the video, and whether the expression is macro or micro. Lines before the header are
+skipped. CAS(ME)2's sheet has no header and is read in its published order. Frames are converted to the rate of the
+features: every seventh of SAMM-LV's 200 per second is used, as in the paper, or they are counted at a given rate.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from sentiloc.model.gim.labels import MACRO, MICRO, Point
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationLayout:
-    """Names of a table's columns (the first that is there is taken), its frame rate, and the thinning to about 30.
-
-    headerless: the columns of a sheet without a header. video_name: group 1 is the video, where a row's name also
-    counts its expressions ("006_1_2": the second of 006_1). alone: the video's name tells the subject ("006_1").
+    """Possible names of a table's columns (the first existing one is used), its frame rate, and the divisor to about
+    30. headerless: the columns of a sheet without a header. video_name: a pattern whose group 1 is the video, because
+    names can also count expressions ("006_1_2" is the second of 006_1). alone: the video's name contains the subject
+    ("006_1").
     """
 
     subject: tuple[str, ...]
@@ -72,7 +71,7 @@ LAYOUTS: Mapping[str, AnnotationLayout] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatedVideo:
-    """Expressions of one video in order of onset; `file` is what its flow is called, SUBJECT_VIDEO."""
+    """Expressions of one video in order of onset; `file` is the name of its flow file, SUBJECT_VIDEO."""
 
     subject: str
     name: str
@@ -112,6 +111,7 @@ def read_expressions(path: Path, layout: AnnotationLayout, rate: float | None = 
 
 def _table(path: Path, layout: AnnotationLayout) -> tuple[int, list[str], list[list[str]]]:
     """Line number of the first row, plain column names, and the rows."""
+    # Excel writes a byte order mark.
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.reader(file))
     for index, cells in enumerate(lines):
@@ -163,6 +163,7 @@ def _frame(row: Mapping[str, str], stem: str) -> int:
     found = next((name for name in row if _is_frame(name, stem)), None)
     if found is None:
         raise KeyError(f"no column {stem}")
+    # Spreadsheets export whole numbers as 12.0 and empty cells as "".
     return int(float(row[found] or 0))
 
 
@@ -188,6 +189,7 @@ def draw_points(expressions: Sequence[Expression], seed: int, deviation: float =
     points = []
     for number, expression in enumerate(expressions):
         length = expression.offset - expression.onset + 1
+        # One generator per expression, so that a point does not depend on the others.
         drawn = np.random.default_rng((seed, number)).normal(expression.apex, deviation * length)
         frame = int(np.clip(round(drawn), expression.onset, expression.offset))
         points.append(Point(frame, expression.class_index))

@@ -31,14 +31,14 @@ def pair_weights(labels: Tensor, classes: Tensor) -> Tensor:
 
 
 def contrast_loss(features: Tensor, labels: Tensor, classes: Tensor, temperature: float) -> Tensor:
-    """Equation 7: the sum over frames of the mean -log share that each frame of its class has of all others.
-
-    features (N, D) are used at unit length, as in the supervised contrastive loss that the paper builds on: the
-    exponential of a longer one overflows. A frame that is alone in its class contributes nothing.
+    """Equation 7: the sum over frames of the mean of -log of the share of each frame of the same class among all
+    others. features (N, D) are normalized to unit length, as in the supervised contrastive loss that the paper builds
+    on; otherwise the exponential overflows. A frame that is alone in its class contributes nothing.
     """
     units = functional.normalize(features, dim=-1)
     weights = pair_weights(labels, classes)
     alone = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    # A factor in equation 7 is an addend in the exponent; the clamp keeps the logarithm of 0 finite.
     logits = (units @ units.mT / temperature + weights.clamp(min=1e-12).log()).masked_fill(alone, -torch.inf)
     log_share = logits - logits.logsumexp(1, keepdim=True)
     same = (classes[:, None] == classes[None, :]) & ~alone

@@ -1,7 +1,7 @@
 """Block-wise optical flow of an aligned face, GIM's input. OpenCV and numpy; shared by serving and training.
 
-As in the optical-flow methods that the paper builds on: flow over `skip` frames within the same face box, minus the
-head's motion, reduced to each block's main direction.
+As in the optical-flow methods that the paper builds on, flow is computed over `skip` frames within the same face box,
+the head's motion is subtracted, and each block is reduced to its main direction.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from sentiloc.model.segments import FloatArray
 
 GreyImage = NDArray[np.uint8]
+# Sectors of 45°, as MDMO, which introduced the main direction, uses them.
 _DIRECTIONS = 8
 
 
 def face_flow(before: GreyImage, after: GreyImage) -> FloatArray:
     """Displacement in pixels (height, width, 2: x, y) from one aligned face to another, less the head's.
 
-    The head's motion is the median over the face: most of a face stands still in an expression.
+    The head's motion is the median over the face, because most of a face does not move in an expression.
     """
     empty: Any = None
     flow = np.asarray(

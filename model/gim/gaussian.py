@@ -15,6 +15,7 @@ _SMALLEST = 1e-6
 
 def frames_within(centre: float, reach: float, total: int) -> tuple[int, int]:
     """The integers n with centre - reach <= n <= centre + reach that are frames of the video; at least `centre`."""
+    # Ceiling and floor without importing math; reach may be a fraction of a frame.
     first, last = -int(-(centre - reach) // 1), int((centre + reach) // 1)
     nearest = min(max(round(centre), 0), total - 1)
     return min(max(first, 0), nearest), max(min(last, total - 1), nearest)

@@ -76,8 +76,8 @@ class LabelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PseudoLabels:
-    """What an epoch trains on: labels (T, C) in [0, 1], expression bool (T, C) where there is one, neutral (T,),
-    and the pseudo-apex of each point.
+    """The labels of an epoch: labels (T, C) in [0, 1], expression bool (T, C) where there is one, neutral (T,), and the
+    pseudo-apex of each point.
     """
 
     labels: Tensor
@@ -176,7 +176,7 @@ def _strategy_labels(
     config: LabelConfig,
     class_mean: Tensor | None,
 ) -> Tensor:
-    """Table 3: how the frames of a proposal get their labels."""
+    """The labels of a proposal's frames by Table 3's strategies."""
     inside = features[frames[0] : frames[1] + 1]
     if config.strategy == "hard":
         return torch.ones(len(inside))

@@ -66,6 +66,7 @@ def leave_one_subject_out(
         others, val = hold_out([i for i in items if i.subject != subject], val_fraction, config.seed)
         run = train_gim(config, others, progress, val_items=val, run_dir=folder, resume=resume, record=record)
         rows.append(evaluate_items(run.network, own, rule))
+        # Without a minimum contrast, because the calibration must also see weak proposals.
         raw |= dict(zip((i.name for i in own), spot_items(run.network, own, EVERYTHING), strict=True))
         runs.append(run)
     counts = {name: add_counts(row[name] for row in rows) for name in (*EXPRESSIONS, "overall")}
@@ -77,7 +78,11 @@ def left_out_confidence(left_out: LeftOut, items: Sequence[ExpressionItem], fram
     found = {
         name: [
             Proposal(
-                EXPRESSIONS[row.class_index], row.score, row.onset / frame_rate, (row.offset + 1) / frame_rate
+                # Offsets are inclusive frames, so the segment ends with the next frame.
+                EXPRESSIONS[row.class_index],
+                row.score,
+                row.onset / frame_rate,
+                (row.offset + 1) / frame_rate,
             )
             for row in rows
         ]

@@ -69,6 +69,7 @@ def action_loss(refined: Tensor, classes: Tensor, positive: Tensor, negative: Te
     """
     refined = refined.clamp(_EPSILON, 1 - _EPSILON)
     shown = -(classes * refined.log()).sum(1)[positive].sum() / positive.sum().clamp(min=1)
+    # Divided by frames and classes, so that the many neutral frames do not outweigh the expressions.
     hidden = -(1 - refined).log().sum(1)[negative].sum() / (negative.sum().clamp(min=1) * refined.shape[1])
     return shown + hidden
 

@@ -19,7 +19,7 @@ class GIMConfig:
     is replaced by dilated convolutions over time, with a receptive field of 31 frames (about a second).
 
     - width 64: there are only a few hundred expressions to learn from.
-    - dilations: each doubles what a frame sees, so that the apex of a slow macro-expression sees its onset.
+    - dilations: each doubles the receptive field, so that at the apex of a slow macro-expression it includes the onset.
     - actions are a softmax: equation 13 has no term that lowers the other class on an expression's frames, so that
       independent sigmoids end with every expression in both classes.
     - prior 0.1: the initial intensity, because most frames are neutral.

@@ -162,6 +162,7 @@ class _Run:
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self.items)).tolist()
         losses, errors = [], []
         for start in range(0, len(order), config.batch_size):
+            # Per step, so that a resumed run draws the same dropout.
             torch.manual_seed(own_seed(step_seed(config.seed, epoch, start)))
             batch = order[start : start + config.batch_size]
             weight = share(len(batch))
@@ -184,6 +185,7 @@ class _Run:
         generator = torch.Generator().manual_seed(step_seed(self.config.seed, epoch, index))
         flow, points = self.flows[index][None], self.items[index].points
         with torch.no_grad():
+            # Without dropout, because random holes would move the pseudo-apex.
             seen = self.network.eval()(flow)
             labels = pseudo_labels(
                 seen.fine_intensity[0], seen.features[0], points, epoch, self.config.labels, generator

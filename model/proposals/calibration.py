@@ -48,6 +48,7 @@ class Calibration:
         if self.calibrated is None:
             object.__setattr__(self, "calibrated", self.method != "identity")
         values = np.array(self.knots, dtype=np.float64).reshape(-1, 2)
+        # Checked here because a package's file may have been edited by hand.
         if self.method not in ("identity", "isotonic", "platt") or (self.method == "isotonic") != bool(
             self.knots
         ):
@@ -135,6 +136,7 @@ def expected_calibration_error(probabilities: ArrayLike, correct: ArrayLike, bin
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if p.shape != y.shape or not p.size:
         raise ValueError(f"cannot compare probabilities {p.shape} with outcomes {y.shape}")
+    # A probability of 1 belongs to the last bin.
     place = np.minimum((p * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(place, weights=p - y, minlength=bins)
     return float(np.abs(gaps).sum() / p.size)
@@ -150,6 +152,7 @@ def _fit_isotonic(scores: Floats, correct: Floats) -> Calibration:
     steps = pool_adjacent_violators(np.bincount(place, weights=correct) / weight, weight)
     bound = 1 / (scores.size + 2)
     steps = np.clip(steps, bound, 1 - bound)
+    # Only the ends of each flat part are needed for the interpolation.
     ends = np.ones(levels.size, dtype=np.bool_)
     ends[1:-1] = (steps[1:-1] != steps[:-2]) | (steps[1:-1] != steps[2:])
     knots = zip(levels[ends].tolist(), steps[ends].tolist(), strict=True)
@@ -203,6 +206,7 @@ def pool_adjacent_violators(values: Floats, weights: Floats) -> Floats:
 def _fit_platt(scores: Floats, correct: Floats) -> Calibration:
     """Logistic regression by Newton steps on Platt's softened targets; a falling fit becomes a constant."""
     right = correct.sum()
+    # Platt (1999), equation 4: targets of exactly 0 and 1 would make small samples overconfident.
     high, low = (right + 1) / (right + 2), 1 / (scores.size - right + 2)
     targets = np.where(correct > 0.5, high, low)
     columns = np.stack([scores, np.ones_like(scores)], axis=1)
@@ -230,4 +234,5 @@ def _without_shift(raw: dict[str, object]) -> dict[str, object]:
 
 
 def _sigmoid(values: Floats) -> Floats:
+    # Equal to the sigmoid, and cannot overflow.
     return 0.5 * (1 + np.tanh(0.5 * values))

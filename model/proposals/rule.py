@@ -45,7 +45,7 @@ class ServingRule:
     outer_margin: float = 0.25
     """Surroundings on each side, as a share of a candidate's length; at least one snippet."""
     nms_tiou: float = 0.5
-    """Of two candidates of a class that share half, the better stays."""
+    """Of two candidates of a class that share half, only the better one is kept."""
     kept_share: float = 0.5
     """A segment may lose at most half of itself to a better one of the other label."""
 

@@ -35,8 +35,8 @@ def outer_inner_contrast(curve: Floats, runs: Runs, least_margin: int = 0) -> Fl
     """GIM's equations 15 and 16: mean inside less the sum of L/4 frames on either side over L/2, (N,).
 
     Frames beyond the video count as 0, as in the printed sum; fractions of a frame are not counted.
-    Runs of a few long segments instead of many frames need a `least_margin` of 1: without it a run shorter than four
-    has no surroundings, and every peak beats the run that it belongs to.
+    With few long segments instead of many frames, `least_margin` must be 1. Otherwise a run shorter than four has no
+    surroundings, and each peak scores higher than the run that contains it.
     """
     total = np.concatenate([[0.0], np.cumsum(np.asarray(curve, dtype=np.float64))])
     length = runs.stop - runs.start
