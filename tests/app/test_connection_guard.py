@@ -19,6 +19,7 @@ from fastapi.responses import StreamingResponse
 from sentiloc.app.http.connection_guard import guarded_protocol
 from sentiloc.app.settings import Settings
 from tests.support.services import wait_for
+from tests.support.sockets import is_closed
 
 MOST = 4
 HEADER_SECONDS = 0.5
@@ -382,13 +383,3 @@ def test_a_flood_of_connections_is_bounded(server: tuple[uvicorn.Server, int]) -
         wait_for(lambda: sum(is_closed(client) for client in clients) >= 160)
         assert len(server[0].server_state.connections) <= MOST + 1
     wait_for(lambda: not server[0].server_state.connections)
-
-
-def is_closed(client: socket.socket) -> bool:
-    try:
-        client.setblocking(False)
-        return client.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True

@@ -32,6 +32,7 @@ import httpx
 from tests.proofs.faults.rig import Row, clip, running, save
 from tests.service.running import RunningService
 from tests.support.services import sentiloc_command
+from tests.support.sockets import is_closed
 
 HOSTILE = ("127.0.0.2", "127.0.0.3")
 HALF_OPEN, UNREAD, POLLERS = 700, 560, 4
@@ -276,7 +277,7 @@ class Attack:
         """Keep this number of connections that have sent `request` and read nothing."""
         held = self._sockets.setdefault(request, [])
         while True:
-            held[:] = [one for one in held if not _is_closed(one)]
+            held[:] = [one for one in held if not is_closed(one)]
             for _ in range(count - len(held)):
                 one = socket.socket()
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -312,17 +313,6 @@ class Attack:
                     for _ in range(5):
                         client.post("/uploads", headers=tus)
                 time.sleep(0.2)
-
-
-def _is_closed(one: socket.socket) -> bool:
-    """True if the server has closed the connection. Received data is not read."""
-    try:
-        one.setblocking(False)
-        return one.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 if __name__ == "__main__":

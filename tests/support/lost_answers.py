@@ -1,4 +1,4 @@
-"""A proxy before Redis that loses the answer to a chosen command, together with the connection."""
+"""A proxy before Redis that loses the answers to chosen commands, together with the connection."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import threading
 
 
 class LossyProxy:
-    """Forwards everything to the Redis at the Unix socket `target`, and loses an answer on request."""
+    """Forwards everything to the Redis at the Unix socket `target`, and loses answers on request."""
 
     def __init__(self, target: str) -> None:
         self.lost = 0
         self._target = target
         self._name: bytes | None = None
         self._after = 0
+        self._every: tuple[bytes, ...] = ()
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._socket.getsockname()[1]}/0"
@@ -25,12 +26,20 @@ class LossyProxy:
         with self._lock:
             self._name, self._after = name, after
 
+    def lose_every(self, *names: bytes) -> None:
+        """From now on, lose the answer to every command that contains one of these names."""
+        with self._lock:
+            self._every = names
+
     def close(self) -> None:
         """Accept no further connections."""
         self._socket.close()
 
     def _is_chosen(self, data: bytes) -> bool:
         with self._lock:
+            if any(name in data for name in self._every):
+                self.lost += 1
+                return True
             if self._name is None or self._name not in data:
                 return False
             if self._after > 0:
