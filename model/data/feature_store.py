@@ -4,7 +4,7 @@
     FOLDER/features/SPLIT/rgb/NAME.npy      visual (T, dim)
     FOLDER/features/SPLIT/logmfcc/NAME.npy  audio (T, frames, mels)
     FOLDER/features/SPLIT/img/NAME.npy      face (T, dim)
-    FOLDER/features/SPLIT/present/NAME.npy  bool (T, 3): visual, audio, face hold something
+    FOLDER/features/SPLIT/present/NAME.npy  bool (T, 3): whether visual, audio, face are present
     FOLDER/split_SPLIT.txt                  names, one a line
     FOLDER/fps_dict.json, len_duration_dict.json   the videos' own frame rate and duration in seconds
 
@@ -38,6 +38,7 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
     one.
     """
     existing = read_spec(folder)
+    # One folder, one spec: a network must not be trained on a mixture of two kinds of features.
     if existing is not None and existing.features_hash != spec.features_hash:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH,
@@ -61,6 +62,7 @@ def parse_stored_spec(path: Path) -> ModelSpec:
     try:
         content = json.loads(path.read_text())
         spec = parse_spec(json.dumps(content.get("spec", content)))
+        # A package's spec.json is the bare spec; a feature folder's states the hash beside it.
         stated = content.get("features_hash", spec.features_hash)
     except (OSError, ValueError, AttributeError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: not a feature spec: {error}") from error
@@ -109,7 +111,7 @@ def write_arrays(folder: Path, split: str, name: str, features: SnippetFeatures)
 
 
 def add_videos(folder: Path, split: str, videos: dict[str, VideoFacts]) -> None:
-    """Enter videos with complete features into the split's list, and what is known of them into the JSON files.
+    """Add videos with complete features to the split's list, and their known facts to the JSON files.
 
     The list comes last, so a video in it has its facts. One process at a time may do this.
     """
@@ -125,19 +127,20 @@ def add_videos(folder: Path, split: str, videos: dict[str, VideoFacts]) -> None:
         name: {file: entries[name] for file, entries in facts.items() if name in entries} for name in videos
     }
     _add_entries(folder / RECORD_FILE, {name: record for name, record in records.items() if record})
+    # Last: a run that is cut off before this line extracts the video again.
     _add_names(folder / f"split_{split}.txt", list(videos))
 
 
 def sort_videos(folder: Path, split: str, order: Sequence[str]) -> None:
-    """Bring the split's list into this order; names that it does not have stay before it.
-
-    So the list, and with it which videos training holds out, does not depend on who finished first.
+    """Sort the split's list into this order; names that are not in it come first. The list decides which videos
+    training holds out, so it must not depend on which process finished first.
     """
     path = folder / f"split_{split}.txt"
     if not path.exists():
         return
     place = {name: number for number, name in enumerate(order)}
     names = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+    # sorted() is stable, so names without a place keep their order.
     in_order = sorted(names, key=lambda name: place.get(name, -1))
     if in_order != names:
         replace_text(path, "\n".join(in_order))
@@ -186,6 +189,7 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
 def load_array(path: Path) -> Any:
     """One .npy file; raises `invalid_data` that names the file."""
     try:
+        # A pickle in a downloaded feature file could run code.
         return np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing") from error
@@ -228,5 +232,6 @@ def _add_entries(path: Path, new: Mapping[str, object]) -> None:
 
 def _add_names(path: Path, new: list[str]) -> None:
     names = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    # A video that is extracted again moves to the end, and appears once.
     names = [line for line in names if line and line not in set(new)]
     replace_text(path, "\n".join([*names, *new]))

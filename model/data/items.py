@@ -67,6 +67,7 @@ class Item:
     def video_classes(self) -> BoolArray:
         """Classes of the whole video, (C,): those of its points, or of its segments if it has no point."""
         labels = self.points or self.segments
+        # Points first, because point supervision must not read the ground truth.
         return np.isin(np.arange(len(CLASSES)), [label.class_index for label in labels])
 
     def segment_array(self) -> FloatArray:
@@ -75,6 +76,8 @@ class Item:
         array = np.zeros((len(self.features), len(CLASSES) + 1), np.float32)
         for segment in self.segments:
             inside = (middles >= segment.start) & (middles < segment.end)
+            # A segment shorter than a snippet may contain no middle; it keeps the snippet in which it
+            # starts.
             nearest = min(int(segment.start / self.snippet_seconds), len(self.features) - 1)
             inside[nearest] |= not inside.any()
             array[inside, segment.class_index] = 1.0
@@ -86,5 +89,6 @@ class Item:
         array = np.zeros((len(self.features), len(CLASSES)), bool)
         for segment in self.segments:
             middle = int((segment.start + segment.end) / 2 / self.snippet_seconds)
+            # Annotated ends may lie a little after the last snippet.
             array[min(middle, len(self.features) - 1), segment.class_index] = True
         return array

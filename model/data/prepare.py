@@ -78,6 +78,7 @@ def _link_features(source: Path, data: Path, split: str, report: Report) -> None
     )
     for stream in STREAM_FOLDERS.values():
         folders = [path for path in sorted(source.rglob(stream)) if path.is_dir()]
+        # Releases differ: some have a folder per split, others keep all videos together.
         folders = [path for path in folders if split in path.parts] or folders
         target = data / "features" / split / stream
         absent = []
@@ -102,6 +103,7 @@ def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
     flat.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() in VIDEO_SUFFIXES:
+            # With the folder's name, because benchmarks repeat file names from folder to folder.
             _link(path, flat / "_".join(path.relative_to(source).parts))
             report.linked += 1
     if not report.linked:
@@ -142,6 +144,7 @@ def write_report(report: Report, data: Path) -> None:
             ErrorCode.INVALID_DATA,
             f"{path}: {', '.join(changed)} changed since; remove {data} to begin again",
         )
+    # Old entries stay, so that a file which is missing today is still checked tomorrow.
     path.write_text(json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True) + "\n")
 
 
@@ -151,6 +154,7 @@ def _find(source: Path, name: str) -> Path | None:
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    # A link of an earlier preparation may be dangling; a real file is never replaced.
     if target.is_symlink():
         target.unlink()
     if not target.exists():

@@ -59,6 +59,7 @@ BLENDSHAPES = (
     *("mouthUpperUpRight", "noseSneerLeft", "noseSneerRight"),
 )
 EMBEDDING_DIM = 256
+# Any fixed affine map would do, because the first batch norm absorbs it.
 PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
 NETS = ("small", "resemotenet")
 
@@ -164,6 +165,7 @@ class ExpressionNet(nn.Module):
         """Faces `(batch, 1, even side, side)` in [0, 1] → `Readings`."""
         features = self.stem((faces - PIXEL_MEAN) / PIXEL_STD)
         pooled = self.head(self.blocks(features)).mean((2, 3))
+        # Every head, the emotion too, reads the normalised embedding, so it holds all that is served.
         embedding = self.normalise(pooled)
         readings: Readings = self.heads(embedding, self.classifier(embedding))
         return readings
@@ -193,6 +195,7 @@ class ResEmoteNet(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, 2) for a, b in pairwise(widths)))
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.dense = nn.Sequential(_dense(2048, 1024), _dense(1024, 512), _dense(512, EMBEDDING_DIM))
+        # No scale or shift: the linear heads behind it can express both.
         self.normalise = nn.BatchNorm1d(EMBEDDING_DIM, affine=False)
         self.classifier = nn.Linear(EMBEDDING_DIM, len(EMOTIONS))
         self.heads = _Heads()

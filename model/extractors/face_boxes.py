@@ -15,6 +15,7 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     overlap = np.clip(high - low, 0, None).prod(-1)
     areas = [(b[:, 2:] - b[:, :2]).prod(-1) for b in (boxes, others)]
     union = areas[0][:, None] + areas[1][None, :] - overlap
+    # Two boxes without an area have no union; their overlap counts as 0 rather than NaN.
     return np.asarray(overlap / np.maximum(union, 1e-9), np.float32)
 
 
@@ -26,6 +27,7 @@ def suppress(detections: FloatArray, threshold: float, max_iou: float) -> FloatA
     rows = detections[detections[:, 0] >= threshold]
     if len(rows) < 2:
         return rows.copy()
+    # Stable: equal scores keep the network's order, so a repeated run keeps the same boxes.
     rows = rows[np.argsort(-rows[:, 0], kind="stable")]
     kept: list[FloatArray] = []
     while len(rows):
@@ -42,6 +44,7 @@ def match_faces(found: FloatArray, reference: FloatArray, min_iou: float = 0.5) 
     overlap = box_iou(found, reference) if len(found) and len(reference) else np.zeros((len(found), 0))
     hits = np.full(len(found), -1, np.intp)
     for index, row in enumerate(overlap):
+        # Greedy in order of score, as detection benchmarks count; the best total match could differ.
         free = np.where(np.isin(np.arange(len(reference)), hits), 0.0, row)
         if free.size and free.max() >= min_iou:
             hits[index] = free.argmax()

@@ -26,6 +26,7 @@ def crop_face(
     patch = _square(image, (left + right - side) / 2, (top + bottom - side) / 2, side)
     grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
     shrinks = grey.shape[0] > size
+    # Area averages all pixels when shrinking, where linear would skip some and add noise.
     resized = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, np.uint8)
 
@@ -35,6 +36,7 @@ def _square(image: NDArray[np.uint8], left: float, top: float, side: float) -> N
     pixels = max(round(side), 1)
     x, y = round(left), round(top)
     height, width = image.shape[:2]
+    # The usual case: a view of the picture, without a copy.
     if 0 <= x <= width - pixels and 0 <= y <= height - pixels:
         return image[y : y + pixels, x : x + pixels]
     rows = np.clip(np.arange(pixels) + y, 0, height - 1)

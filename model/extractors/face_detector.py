@@ -80,7 +80,10 @@ class FaceDetector(nn.Module):
         for head in self.heads:
             assert isinstance(head, nn.Conv2d) and head.bias is not None  # noqa: S101  (narrows the type)
             nn.init.normal_(head.weight, std=0.01)
+            # First boxes reach exp(0.5) = 1.6 strides to each side.
             nn.init.constant_(head.bias, 0.5)
+            # A first score of 0.01, as in focal loss: the many empty cells would otherwise dominate the
+            # first steps.
             nn.init.constant_(head.bias[:1], -4.6)
 
     def forward(self, luminance: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,7 +104,9 @@ class FaceDetector(nn.Module):
     @staticmethod
     def _grid(head: nn.Module, feature: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         out = head(feature)
+        # exp(4) is 55 strides, beyond any face of the level; the clamp keeps early steps finite.
         logits, sides = out[:, 0], out[:, 1:].clamp(max=4.0).exp() * float(stride)
+        # A cumulative sum instead of arange, so that the exported graph keeps height and width free.
         x = (torch.ones_like(logits).cumsum(2) - 0.5) * float(stride)
         y = (torch.ones_like(logits).cumsum(1) - 0.5) * float(stride)
         boxes = torch.stack((x - sides[:, 0], y - sides[:, 1], x + sides[:, 2], y + sides[:, 3]), -1)
@@ -125,6 +130,7 @@ def assign(faces: Tensor, ignored: Tensor, height: int, width: int) -> Targets:
     box (a face too small or too cropped to be labelled) are not counted.
     """
     centres, strides = cell_centres(height, width)
+    # Strides 8, 16 and 32 become levels 0, 1 and 2.
     low = torch.tensor([lo / LEVEL_OVERLAP for lo, _ in LEVEL_SIDES])[(strides.log2() - 3).long()]
     high = torch.tensor([hi * LEVEL_OVERLAP for _, hi in LEVEL_SIDES])[(strides.log2() - 3).long()]
     size = faces[..., 2:] - faces[..., :2]
@@ -133,6 +139,7 @@ def assign(faces: Tensor, ignored: Tensor, height: int, width: int) -> Targets:
     reach = torch.maximum(CENTRE_CELLS * strides[:, None], CENTRE_SHARE * size[:, :, None])
     near = ((centres - middle[:, :, None]).abs() < reach).all(-1)
     eligible = near & (side > low) & (side < high) & (side > 0)
+    # Where faces overlap, a cell takes the smallest: the larger one has other cells.
     smallest = torch.where(eligible, side, torch.inf).min(1)
     boxes = faces.gather(1, smallest.indices[..., None].expand(-1, -1, 4))
     inside = ((centres > ignored[:, :, None, :2]) & (centres < ignored[:, :, None, 2:])).all(-1).any(1)
@@ -156,9 +163,11 @@ def detection_loss(logits: Tensor, boxes: Tensor, targets: Targets) -> Tensor:
     positive = targets.positive
     iou, giou = generalized_iou(boxes[positive], targets.boxes[positive])
     quality = torch.zeros_like(logits)
+    # Detached: the score learns to state the overlap; it must not pull the box.
     quality[positive] = iou.detach().clamp(0, 1).to(quality.dtype)
     cross = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     focal = (logits.sigmoid() - quality).square() * cross * targets.counted
+    # A batch without faces still trains the scores.
     count = positive.sum().clamp(min=1)
     return (focal.sum() + BOX_LOSS_WEIGHT * (1 - giou).sum()) / count
 

@@ -49,6 +49,8 @@ def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
     padding: list[int] = []
     for size, k, s in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
         total = max(k - (size % s or s), 0)
+        # F.pad takes the last axis first, hence the reversed sizes; TensorFlow puts the odd zero at the
+        # end.
         padding += [total // 2, total - total // 2]
     return F.pad(x, padding) if any(padding) else x
 

@@ -87,6 +87,8 @@ class SceneReader(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features (batch, time, 1024), not negative -> (batch, time, outputs)."""
+        # The features are already averaged over the clip; a linear classifier gives the same as averaging
+        # its logits.
         shares = torch.softmax(features @ self.weight.T + self.bias, dim=-1)
         groups = torch.log(shares @ self.members.T + LEAST)
         coordinates = ((features - self.mean) @ self.axes.T).clamp(-FURTHEST, FURTHEST)

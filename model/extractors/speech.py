@@ -49,9 +49,11 @@ def relative_level(audio: Tensor, present: Tensor) -> Tensor:
     """
     here = present[:, :, None, None] > 0
     decibels = torch.where(here, audio, 0.0) * DB_SCALE - DB_OFFSET
+    # The clamp bounds the exponential where a damaged snippet has absurd values.
     power = torch.exp(decibels.clamp(max=60.0) * (math.log(10) / 10)).mean(dim=(2, 3)) * present
     window = 2 * LEVEL_SNIPPETS + 1
     around: Tensor = F.avg_pool1d(torch.stack([power, present], dim=1), window, 1, LEVEL_SNIPPETS)
+    # Both averages count absent neighbours as zero, so their quotient is the mean over the present ones.
     level = 10 / math.log(10) * torch.log(around[:, 0] / around[:, 1].clamp(min=0.5 / window) + LEVEL_FLOOR)
     relative: Tensor = (decibels - level[:, :, None, None]).clamp(min=-RANGE_DB) / DB_UNIT
     return torch.where(here, relative, 0.0)
@@ -105,6 +107,7 @@ class SpeechEncoder(nn.Module):
     def _frames(self, relative: Tensor, present: Tensor) -> Tensor:
         """(batch, time, 32, 60) -> (batch, hidden, time * 8); all stages masked, so padding stays zero."""
         x = relative.reshape(relative.shape[0], 1, -1, MELS)
+        # Presence as a second channel: zeros of absent snippets differ from zeros of average sound.
         x = torch.cat([x, _spread(present, FRAMES)[:, :, :, None].expand(-1, -1, -1, MELS)], dim=1)
         half, quarter = _spread(present, FRAMES // 2), _spread(present, FRAMES // 4)
         x = self.middle(self.stem(x) * half[..., None]) * half[..., None]
@@ -117,6 +120,7 @@ class SpeechEncoder(nn.Module):
         """(batch, hidden, time * 8) -> mean and deviation in each snippet (batch, time, 2 hidden)."""
         x = frames.transpose(1, 2).reshape(frames.shape[0], -1, FRAMES // 4, self.config.hidden)
         mean = x.mean(dim=2)
+        # The constant keeps the root's gradient finite where a snippet does not vary.
         deviation = torch.sqrt((x - mean[:, :, None]).square().mean(dim=2) + 1e-5)
         return torch.cat([mean, deviation], dim=2)
 
@@ -134,6 +138,7 @@ class SpeechHeads(nn.Module):
 
     def utterances(self, snippets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (utterances, 3), (utterances, emotions) of snippets (n, dim), weights (utterances, n)."""
+        # Inside the softmax, the logarithm of a weight multiplies the snippet's share.
         scores = self.attention(snippets).squeeze(1) + torch.log(weights.clamp(min=1e-9))
         pooled = self.dropout(torch.softmax(scores, dim=1) @ F.relu(snippets))
         return self.sentiment(pooled), self.emotion(pooled)
@@ -172,9 +177,12 @@ class VoiceReader(nn.Module):
         present = present.to(audio.dtype)
         embedding = self.encoder(audio, present)
         active = F.relu(embedding)
+        # A softmax over the neighbours, written as quotient of averages; the clamp keeps it from
+        # overflowing.
         weight = torch.exp(self.heads.attention(embedding).clamp(-8, 8)) * present[:, :, None]
         around = _around(weight * active) / _around(weight).clamp(min=1e-6)
         logits = [self.heads.snippet(active), *self._utterance(active), *self._utterance(around)]
+        # Zeros for absent snippets, as the networks were trained.
         read = [F.log_softmax(x, dim=-1) * present[:, :, None] for x in logits]
         if self.events is not None:
             read.append(torch.sigmoid(self.events(embedding)) * present[:, :, None])

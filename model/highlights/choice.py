@@ -53,8 +53,10 @@ def choose(
     certain = _LEAST_TURN * strength(ordered[0]) if ordered else 0.0
     turns = [one for one in ordered if one.kind == "turning_point" and strength(one) >= certain]
     segments = len(moments) - sum(one.kind == "turning_point" for one in moments)
+    # Limited by the number of segments, too: each turning point uses up two of them.
     chosen.fill(turns, min(count, segments) // len(KINDS))
     chosen.fill(ordered, count)
+    # The order of choice reflects the spread; ranks are by strength alone.
     return tuple(sorted(chosen.moments, key=lambda one: -strength(one)))
 
 
@@ -84,6 +86,7 @@ class _Chosen:
     def worth(self, moment: Moment) -> float:
         """Strength after the reductions by the moments chosen so far."""
         same = [one for one in self.moments if one.footage_id == moment.footage_id]
+        # exp(-inf) is 0, so the first moment of a video loses nothing.
         gap = min((_gap(one, moment) for one in same), default=math.inf)
         near = self.spread.nearby * math.exp(-gap / self.spread.reach)
         return float(strength(moment) * self.spread.same_video ** len(same) * (1 - near))
@@ -118,6 +121,7 @@ def is_same_footage(first: Footage, one: Moment, second: Footage, other: Moment)
     if heard[0].shape != heard[1].shape:
         return False
     quieter = float(np.abs(heard[0] - heard[1]).mean()) if heard[0].size else 0.0
+    # The largest difference, not the mean: one snippet that differs clearly is another scene.
     return bool(np.abs(a - b).max() <= _SAME_SCORE) and quieter <= _SAME_LOUDNESS
 
 
@@ -135,6 +139,7 @@ def _loudness(footage: Footage, peak: float) -> np.ndarray[tuple[int], np.dtype[
     sound = footage.result.sound
     if sound is None:
         return np.zeros(0)
+    # Loudness has four values per snippet.
     middle, reach = int(peak / sound.step), _SNIPPETS_COMPARED * 4
     values = np.array(sound.loudness[max(0, middle - reach) : middle + reach + 1], np.float64)
     loudest = float(values.max(initial=0.0))

@@ -92,6 +92,7 @@ def _snapped(
     if reach > 0:
         for name, places in choices:
             if places:
+                # Any shot change in reach comes before any pause, even a nearer one.
                 nearest = min(places, key=lambda place: abs(place - wanted))
                 return round(nearest, 6), name
     return round(wanted, 6), "none"
@@ -112,6 +113,7 @@ def find_pauses(sound: Sound | None) -> tuple[Pause, ...]:
         return ()
     values = np.array(sound.loudness, np.float64)
     half = max(1, round(_LEVEL_SECONDS / 2 / sound.step))
+    # Reflected, so that the first and last seconds are compared with sound and not with zeros.
     padded = np.pad(values, half, mode="reflect" if len(values) > half else "edge")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
     level = np.percentile(around, 80, axis=1)

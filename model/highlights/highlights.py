@@ -40,6 +40,7 @@ def find_highlights(videos: Sequence[Footage], options: HighlightOptions) -> tup
     moments = [moment for video in videos for moment in find_moments(video, options.moments)]
     ranked = choose(moments, known, options.count, options.spread)
     place = {video.id: number for number, video in enumerate(videos)}
+    # By identity, because moments of a video that is listed twice are equal.
     rank = {id(moment): number for number, moment in enumerate(ranked, 1)}
     shown = sorted(ranked, key=lambda one: (place[one.footage_id], one.start))
     cuts = [cut_moment(moment, known[moment.footage_id].result, options.handles) for moment in shown]
@@ -55,6 +56,7 @@ def _apart(moments: Sequence[Moment], cuts: Sequence[Cut]) -> list[Cut]:
     for number, (first, second) in enumerate(pairwise(moments)):
         before, after = apart[number], apart[number + 1]
         if first.footage_id == second.footage_id and before.end > after.start:
+            # Between the moments themselves, so neither loses anything of its own.
             middle = (first.end + second.start) / 2
             apart[number] = Cut(start=before.start, end=middle, start_snap=before.start_snap)
             apart[number + 1] = Cut(start=middle, end=after.end, end_snap=after.end_snap)

@@ -74,6 +74,7 @@ def find_moments(footage: Footage, options: MomentOptions) -> tuple[Moment, ...]
     return tuple(
         moment
         for moment in sorted(found, key=lambda one: (one.start, one.end))
+        # Filtered again: turning points and a person's segments do not come from the cut.
         if moment.kind in options.kinds and moment.confidence >= (options.min_confidence or 0.0)
     )
 
@@ -115,6 +116,7 @@ def _strongest_window(curve: Floats, step: float, segment: Segment, seconds: flo
     earliest = max(segment.start, segment.peak - seconds)
     latest = min(segment.end - seconds, segment.peak)
     starts = np.arange(earliest, latest + _EDGE, step) if latest > earliest else np.array([earliest])
+    # Windows need not begin at a snippet, so their sums are interpolated from the cumulative one.
     sums = np.concatenate([[0.0], np.cumsum(curve)])
     places = np.arange(len(sums)) * step
     totals = np.interp(starts + seconds, places, sums) - np.interp(starts, places, sums)

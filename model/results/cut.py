@@ -33,6 +33,7 @@ def cut_segments(
 
 def recut(result: Result, options: SegmentOptions) -> Result:
     """The result with segments cut by other options, without running the network."""
+    # Also for results of versions with another rule: they stay exactly as delivered.
     if options == result.options:
         return result
     segments = cut_segments(result.curve, result.video.duration, result.calibration, options)
@@ -80,6 +81,7 @@ def _as_left(one: GivenSegment, curve: Floats, step: float, own: Sequence[Segmen
         start=one.start,
         end=one.end,
         label=one.label,
+        # A person does not state a probability; their segments pass every threshold.
         confidence=1.0 if confidence is None else confidence,
         peak=find_peak(curve, one.start, one.end, step),
         source="person" if confidence is None else "model",

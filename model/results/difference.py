@@ -50,6 +50,7 @@ def compare_segments(
     ]
     matched: dict[int, int] = {}
     taken: set[int] = set()
+    # Ties by position, so that the comparison is the same in every run.
     for _, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
         if i not in matched and j not in taken:
             matched[i] = j
@@ -67,6 +68,7 @@ def _overlap(one: Segment, other: Segment) -> float:
     """Temporal intersection over union."""
     shared = min(one.end, other.end) - max(one.start, other.start)
     joined = max(one.end, other.end) - min(one.start, other.start)
+    # Two segments without length cannot overlap; at the same moment they are the same.
     return shared / joined if joined > 0 else float(one.start == other.start)
 
 

@@ -43,12 +43,14 @@ def _evidence(segment: Segment, inside: slice, full: Floats, without: Mapping[st
     mean = full[inside, label].mean()
     drops = {stream: max(0.0, float(mean - less[inside, label].mean())) for stream, less in without.items()}
     total = sum(drops.values())
+    # Streams that carry the same evidence can each be left out without a fall.
     shares = {stream: drop / total if total > 0 else 1 / len(drops) for stream, drop in drops.items()}
     return Evidence(**{stream: shares.get(stream, 0.0) for stream in _STREAMS})
 
 
 def _snippets(segment: Segment, step: float, count: int) -> slice:
     """Snippets whose centre is in the segment; the one at the peak if there is none."""
+    # The rule interpolates between snippet centres, so a short segment may contain none.
     centres = (np.arange(count) + 0.5) * step
     first, stop = (
         np.searchsorted(centres, segment.start, "left"),

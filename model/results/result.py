@@ -155,16 +155,19 @@ def parse_segment_options(raw: Mapping[str, Any]) -> SegmentOptions:
 
 def parse_stored_calibration(raw: Mapping[str, Any]) -> Calibration:
     """The calibration that a stored result holds."""
+    # Through JSON, because this parser also checks the values.
     return parse_calibration(json.dumps(known_fields(Calibration, raw)))
 
 
 def _curve(raw: Mapping[str, Any]) -> Curve:
     series = {name: tuple(raw[name]) for name in _SERIES}
+    # Added in a later 1.x version, so they may be missing.
     faces, boxes = tuple(raw.get("faces", ())), tuple(tuple(box) for box in raw.get("face_boxes", ()))
     return Curve(step=raw["step"], without=raw["without"], faces=faces, face_boxes=boxes, **series)
 
 
 def _segment(raw: Mapping[str, Any]) -> Segment:
+    # Unknown fields are dropped: a newer 1.x version may have stored more.
     evidence = Evidence(**known_fields(Evidence, raw["evidence"])) if raw["evidence"] else None
     return Segment(**{**known_fields(Segment, raw), "evidence": evidence})
 

@@ -31,9 +31,11 @@ class Sound:
 
 def measure_sound(log_mel: FloatArray, snippet_seconds: float) -> Sound:
     """Loudness from the serving log-mel (time, 32, 60), which may be mapped from a file."""
+    # A mapped spectrogram of several hours must not be read into memory at once.
     blocks = range(0, len(log_mel), _SNIPPETS_AT_A_TIME)
     parts = [_amplitudes(log_mel[start : start + _SNIPPETS_AT_A_TIME]) for start in blocks]
     amplitude = np.concatenate(parts) if parts else np.empty(0)
+    # Otherwise the noise of a silent video would fill the lane.
     loudest = max(float(amplitude.max(initial=0.0)), FAINT)
     values = np.sqrt(amplitude.astype(np.float64) / loudest).round(_DECIMALS)
     return Sound(step=snippet_seconds / VALUES_PER_SNIPPET, loudness=tuple(values.tolist()))

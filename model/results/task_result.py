@@ -202,9 +202,11 @@ def cut_expressions(
     options: SegmentOptions,
 ) -> tuple[Segment, ...]:
     """Expressions in order of onset; those of one class do not overlap."""
+    # No minimum contrast: the threshold on the calibrated confidence decides, and can be changed later.
     spotted = spot(curve.matrix(("intensity",))[:, 0], curve.matrix(classes), SpottingRule(min_contrast=0.0))
     found = []
     for row in spotted:
+        # The offset frame belongs to the expression, so the segment ends after it.
         start, end = row.onset * curve.step, min((row.offset + 1) * curve.step, duration)
         if end > start:
             peak = min((row.apex + 0.5) * curve.step, end)
@@ -222,14 +224,17 @@ def _chosen(found: list[Segment], options: SegmentOptions, duration: float) -> t
     for segment in sure:
         last = merged[-1] if merged else None
         if last and last.label == segment.label and segment.start - last.end <= options.merge_gap:
+            # The label and the peak are those of the better of the two.
             best = max(last, segment, key=lambda s: s.confidence)
             merged[-1] = replace(best, start=last.start, end=segment.end)
         else:
             merged.append(segment)
+    # A video shorter than the minimum can still have a segment: all of it.
     return tuple(s for s in merged if s.end - s.start >= min(options.min_length, duration))
 
 
 def _segment(start: float, peak: float, end: float, label: str, confidence: float) -> Segment:
+    # Microseconds: removes the noise of the multiplication by the step.
     start, peak, end = (round(value, 6) for value in (start, peak, end))
     return Segment(start=start, end=end, peak=peak, label=label, confidence=round(confidence, _DECIMALS))
 

@@ -89,6 +89,7 @@ def _masked(curve: Curve, first: int, last: float) -> Curve:
         negative=_mask(curve.negative, first, last, 0.0),
         positive=_mask(curve.positive, first, last, 0.0),
         saliency=_mask(curve.saliency, first, last, 0.0),
+        # "Nothing found" means a probability of 1 for no sentiment.
         non_sentiment=_mask(curve.non_sentiment, first, last, 1.0),
         without=without,
     )

@@ -13,6 +13,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 def save_atomic(content: dict[str, Any], path: Path) -> None:
     """Atomic `torch.save`, also safe against a power cut."""
+    # The same folder, because a rename is atomic only within a file system.
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         torch.save(content, file)
@@ -24,6 +25,7 @@ def save_atomic(content: dict[str, Any], path: Path) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU; raises `model_unavailable` that names the file."""
     try:
+        # weights_only: a checkpoint from elsewhere must not be able to run code.
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"cannot read checkpoint {path}: {error}") from error

@@ -61,6 +61,7 @@ class EpochRun:
         saved_at, left = time.monotonic(), range(len(self.history), epochs)
         for number in left:
             before = self.best_value
+            # The first process measured the selection; all must agree on which epoch is the best.
             self.history.append(from_first(epoch(number)))
             self._keep_best(before)
             self.folder.log({"epoch": number, **self.history[-1]})
@@ -89,6 +90,7 @@ class EpochRun:
         if self.history[-1].get(SELECTION, -math.inf) <= before:
             return
         weights = self.network.state_dict()
+        # A copy: state_dict() returns the tensors that the next step changes.
         self.best_state = {name: value.detach().cpu().clone() for name, value in weights.items()}
         if self.content is not None:
             self.folder.save_best(self.content())
@@ -105,11 +107,13 @@ class EpochRun:
 
     def _restore(self) -> None:
         path = self.folder.resumed_checkpoint()
+        # Only the first process has the file: the others may run on another machine.
         state = from_first(None if path is None else load_checkpoint(path))
         if state is None:
             return
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.history, self.best_state = state["history"], state.get("best")
+        # The log may be ahead of the checkpoint, which is written less often.
         self.folder.forget_after(len(self.history))
         logger.info("resumed at epoch %d", len(self.history))

@@ -45,6 +45,7 @@ def export_graph(graph: Graph, spec: ModelSpec, path: Path) -> float:
 
     Raises `internal` if the graph's numbers differ by more than 1e-4; then no file is written.
     """
+    # On the CPU, because the comparison with ONNX Runtime runs there.
     graph.module.cpu().eval()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -52,6 +53,7 @@ def export_graph(graph: Graph, spec: ModelSpec, path: Path) -> float:
         _trace(graph, partial)
         _add_spec(partial, spec)
         worst = max(_difference(graph, partial, batch, time) for time in graph.lengths for batch in (1, 3))
+        # Written so that NaN fails, too.
         if not worst <= PARITY_TOLERANCE:
             raise SentilocError(
                 ErrorCode.INTERNAL, f"ONNX and PyTorch differ by {worst:.2g}, more than {PARITY_TOLERANCE:g}"
@@ -67,6 +69,7 @@ def _trace(graph: Graph, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.module,
+            # Not 1: the exporter would specialize a dimension of size 1.
             tuple(graph.examples(2, 24, 0)),
             str(path),
             input_names=list(graph.inputs),
@@ -87,6 +90,7 @@ def _add_spec(path: Path, spec: ModelSpec) -> None:
     onnx.helper.set_model_props(model, {SPEC_KEY: spec.to_json()})
     model.doc_string = ""
     _name_axes(model.graph)
+    # PyTorch stores stack traces with the paths of the exporting machine in every node.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -96,6 +100,7 @@ def _add_spec(path: Path, spec: ModelSpec) -> None:
 
 def _name_axes(graph: Any) -> None:
     """Name the dynamic axes of inputs and outputs `batch` and `time`; drop intermediate shapes."""
+    # They would state the example's sizes; ONNX Runtime infers them again.
     del graph.value_info[:]
     for value in (*graph.input, *graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, ("batch", "time"), strict=False):

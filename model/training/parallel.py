@@ -1,8 +1,9 @@
-"""Training by several processes that `torchrun` starts, one for each GPU: who takes what, and what they add up.
+"""Training by several processes that `torchrun` starts, one for each GPU: how they share the videos of a batch and
+combine their results.
 
 Each process takes some videos of every batch. A batch has as many videos as with one process. Losses are means over
-videos, so each process weighs its own by `share`, and DistributedDataParallel averages the gradients. The first
-process alone writes files and judges held-out videos. With one process, every function here gives back what it gets.
+videos, so each process weighs its own by `share`, and DistributedDataParallel averages the gradients. Only the first
+process writes files and scores held-out videos. With one process, every function here returns its argument.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def joined() -> Iterator[None]:
         if is_first():
             yield
             return
+        # Otherwise every progress line would appear once per GPU.
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
     finally:
@@ -59,12 +61,15 @@ def rank() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process writes files and judges."""
+    """Whether this process writes files and scores held-out videos."""
     return rank() == 0
 
 
 def own_rows(videos: int) -> range:
-    """Which of a batch's videos this process takes; the first one, with a share of 0, where it would have none."""
+    """The videos of a batch that this process takes.
+
+    If there are none left for it, it takes the first one with a share of 0.
+    """
     start, stop = (videos * place // processes() for place in (rank(), rank() + 1))
     return range(start, stop) if stop > start else range(1)
 
@@ -72,16 +77,20 @@ def own_rows(videos: int) -> range:
 def share(videos: int) -> float:
     """Weight of this process's mean over its `own_rows`: the mean over all processes is then the batch's."""
     start, stop = (videos * place // processes() for place in (rank(), rank() + 1))
+    # DistributedDataParallel divides by the number of processes; this factor undoes it.
     return (stop - start) * processes() / videos
 
 
 def own_seed(seed: int) -> int:
-    """A step's seed for what is drawn for the own videos, dropout for example; the first process keeps the seed."""
+    """A step's seed for random numbers of this process's videos, dropout for example.
+
+    The first process keeps the seed.
+    """
     return seed + rank()
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum of x over all processes. A loss of it in any process reaches x in all of them."""
+    """The sum of x over all processes. Gradients of a loss in any process flow back to x in all of them."""
     if processes() < 2:
         return x
     summed: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
@@ -93,6 +102,7 @@ def stacked(x: Tensor) -> Tensor:
     if processes() < 2:
         return x[None]
     own = torch.arange(processes(), device=x.device) == rank()
+    # A sum of mostly zeros instead of all_gather, which passes no gradients back.
     return total(torch.where(own.reshape(-1, *[1] * x.ndim), x, torch.zeros_like(x)))
 
 
@@ -102,12 +112,12 @@ def anywhere(x: Tensor) -> bool:
 
 
 def mean_figures(values: Tensor, videos: int) -> Tensor:
-    """Means over the own videos -> means over the batch's videos."""
+    """Means over this process's videos -> means over the batch's videos."""
     return total(values.detach() * share(videos)) / processes()
 
 
 def from_first(content: T) -> T:
-    """What the first process has, in all of them."""
+    """The first process's content, in all processes."""
     if processes() < 2:
         return content
     box = [content]
@@ -150,6 +160,7 @@ class _Total(torch.autograd.Function):
 
 
 def _summed(x: Tensor) -> Tensor:
+    # all_reduce works in place; autograd may still need the input.
     x = x.contiguous().clone()
     distributed.all_reduce(x)
     return x

@@ -1,4 +1,4 @@
-"""A run's folder: config.json, log.jsonl, TensorBoard scalars, best.pt and last.pt; on demand a run of W&B as well."""
+"""A run's folder: config.json, log.jsonl, TensorBoard scalars, best.pt and last.pt; on request also a run of W&B."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class RunFolder:
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{file.parent} holds a run; resume it or name another folder"
             )
+        # Through JSON, so that tuples compare equal to the lists that were stored.
         wanted = json.loads(json.dumps(content))
         if file.exists():
             self._check_same(file, wanted)
@@ -102,8 +103,10 @@ class RunFolder:
     def _scalars(self, record: dict[str, float], folder: Path) -> None:
         epoch = int(record["epoch"])
         if self._writer is None:
+            # Imported late: it takes a second, and in-memory training does not need it.
             from torch.utils.tensorboard import SummaryWriter
 
+            # purge_step hides what a resumed run had already written for these epochs.
             self._writer = SummaryWriter(str(folder), purge_step=epoch)
         for name, value in record.items():
             if name != "epoch":
@@ -131,4 +134,5 @@ def _epoch_of(line: str) -> float:
     try:
         return float(json.loads(line)["epoch"])
     except (ValueError, KeyError):
+        # A line that was cut off by a power failure is dropped as well.
         return float("inf")

@@ -1,4 +1,4 @@
-"""A run's log in Weights & Biases, for who wants it there: an extra package, imported on demand.
+"""A run's log in Weights & Biases, on request. The package is an extra and imported on demand.
 
 WANDB_MODE=offline keeps everything in the run folder; `wandb sync` sends it later.
 """
@@ -14,7 +14,7 @@ _ID_FILE = "wandb_id.txt"
 
 
 class WandbRun:
-    """One run of a project. A resumed training goes on with the run that its folder names."""
+    """One run of a project. A resumed training continues the run named in its folder."""
 
     def __init__(self, project: str, folder: Path, config: dict[str, Any]) -> None:
         """Raises `invalid_data` where the package is missing or W&B refuses the run."""
@@ -31,6 +31,7 @@ class WandbRun:
                 name=folder.resolve().name,
                 dir=str(folder),
                 config=config,
+                # None starts a new run; a known id continues it.
                 id=known,
                 resume="allow",
                 reinit="create_new",
