@@ -78,7 +78,7 @@ def main() -> None:
     measures = confine(DecodeLimits(**task.limits), task.parent_pid)
     send(task.out_fd, CONFINED, json.dumps(measures).encode())
     try:
-        frames = _Copying(task).run()
+        _Copying(task).run()
     except BrokenPipeError:
         return
     except (UncopyableError, SentilocError) as error:
@@ -89,7 +89,7 @@ def main() -> None:
         trace = "".join(traceback.format_exception(error))[-_MOST_TEXT:]
         send(task.out_fd, FAILED, trace.encode())
         return
-    send(task.out_fd, DONE, json.dumps({"frames": frames}).encode())
+    send(task.out_fd, DONE, b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +116,8 @@ class _Copying:
             with media.container:
                 yield media
 
-    def run(self) -> int:
-        """Copy everything; returns the number of frames."""
+    def run(self) -> None:
+        """Copy everything. The last reported progress is the number of frames."""
         kind = self._check_sources()
         placed = self._place()
         delay = max(
@@ -135,7 +135,6 @@ class _Copying:
                 with self._open(one.source) as media:
                     writer.copy(media, one)
                 send(self._task.out_fd, PROGRESS, b"", one.at + one.frames)
-        return frames
 
     def _check_sources(self) -> Kind:
         kinds = []
