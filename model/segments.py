@@ -107,8 +107,11 @@ class VideoInfo:
 def known_fields(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a stored object that this version of a dataclass has.
 
-    During an upgrade, an older API reads results of newer workers, which may have more fields.
+    During an upgrade, an older API reads results of newer workers, which may have more fields. Raises TypeError for
+    anything but an object.
     """
+    if not isinstance(raw, Mapping):
+        raise TypeError(f"{kind.__name__} is not an object")
     names = {one.name for one in fields(kind)}
     return {name: value for name, value in raw.items() if name in names}
 
@@ -116,13 +119,18 @@ def known_fields(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
 def parse_video(raw: Mapping[str, Any]) -> VideoInfo:
     """Read `asdict` of a `VideoInfo` of any version; raises KeyError, TypeError or ValueError for anything else."""
     track = raw.get("audio_track")
-    parsed = None
-    if track:
-        parsed = AudioTrack(**{**known_fields(AudioTrack, track), "numbers": tuple(track["numbers"])})
-    info = VideoInfo(**{**known_fields(VideoInfo, raw), "audio_track": parsed})
+    parsed = AudioTrack(**{**track, "numbers": tuple(track["numbers"])}) if track else None
+    info = VideoInfo(**{**raw, "audio_track": parsed})
     if info.rate <= 0:
         raise ValueError(f"timebase {info.timebase} is no rate")
     return info
+
+
+def parse_stored_video(raw: Mapping[str, Any]) -> VideoInfo:
+    """`parse_video` of a stored result, which may be of a later version. A decoder may not send unknown fields."""
+    track = raw.get("audio_track")
+    known = {**known_fields(VideoInfo, raw), "audio_track": track and known_fields(AudioTrack, track)}
+    return parse_video(known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from sentiloc.model.segments import (
     Segment,
     VideoInfo,
     known_fields,
-    parse_video,
+    parse_stored_video,
 )
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
@@ -126,7 +126,7 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
         video = dict(raw["video"])
         return Result(
             faces_seen=video.pop("faces_seen"),
-            video=parse_video(video),
+            video=parse_stored_video(video),
             segments=tuple(_segment(row) for row in raw["segments"]),
             curve=_curve(raw["curve"]),
             model=parse_identity(raw["model"]),

@@ -30,7 +30,7 @@ from sentiloc.model.results.result import (
 )
 from sentiloc.model.results.sound import Sound, parse_sound
 from sentiloc.model.results.warnings import ResultWarning, parse_warnings
-from sentiloc.model.segments import Segment, VideoInfo, known_fields, parse_video
+from sentiloc.model.segments import Segment, VideoInfo, known_fields, parse_stored_video
 
 SCHEMA_VERSION = "1.1"
 _DECIMALS = 4
@@ -286,7 +286,7 @@ def _parse_shared(raw: Mapping[str, Any]) -> dict[str, Any]:
     curve = raw["curve"]
     return {
         "faces_seen": video.pop("faces_seen"),
-        "video": parse_video(video),
+        "video": parse_stored_video(video),
         "curve": SeriesCurve(
             step=curve["step"],
             series={name: tuple(values) for name, values in curve["series"].items()},
