@@ -1,8 +1,8 @@
-"""What happened to each video of an extraction: one small file a video, beside the features.
+"""The state of each video of an extraction, as one small file per video beside the features.
 
     FOLDER/extraction/SPLIT/NAME.json    one `Entry`; there is none before the first attempt and after a success
 
-So the second run knows which videos failed, and a video that ends its process every time is not tried for ever.
+So a second run knows which videos failed, and a video that kills its process is not tried forever.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ MOST_ATTEMPTS = 3
 
 
 class State(StrEnum):
-    """`STARTED`: a process works on it, or ended while it did. `DONE`: extracted, and not yet listed."""
+    """`STARTED`: a process works on the video, or ended while working on it.
+
+    `DONE`: extracted, but not yet in the split's list.
+    """
 
     STARTED = "started"
     DONE = "done"
@@ -31,16 +34,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """The last thing that happened to a video.
+    """The current state of a video.
 
     Args:
         video: Absolute path of the file.
-        stamp: Size in bytes and time of last change in ns: a file that was replaced is a new one.
+        stamp: Size in bytes and time of last change in ns: a replaced file counts as a new video.
         state: See `State`.
-        attempts: How often a process has begun with it.
+        attempts: The number of attempts.
         owner: The process of the last attempt (`worker.jobs.owner`).
         code, reason: Why it failed.
-        fps, duration: Of a video that is done.
+        fps, duration: Known once the video is done.
     """
 
     video: str
@@ -55,7 +58,7 @@ class Entry:
 
     @property
     def facts(self) -> VideoFacts:
-        """What the feature folder keeps of the video."""
+        """The facts that are stored in the feature folder."""
         return VideoFacts(self.fps, self.duration)
 
 
@@ -67,7 +70,7 @@ class Ledger:
     split: str
 
     def read(self, name: str, video: Path | None = None) -> Entry | None:
-        """The entry of a video; None without one, or if it is of another file than `video` is now."""
+        """The entry of a video; None if there is none, or if the file has changed since."""
         try:
             values = json.loads(self._path(name).read_text(encoding="utf-8"))
             values["stamp"] = tuple(values["stamp"])
@@ -86,18 +89,19 @@ class Ledger:
         if last.attempts >= MOST_ATTEMPTS:
             reason = f"the process that extracted it ended {last.attempts} times; its memory may not suffice"
             return self.fail(name, last, ErrorCode.POISON, reason)
+        # Written before the work, so that an attempt which kills the process is counted.
         return self._write(name, replace(last, state=State.STARTED, attempts=last.attempts + 1, owner=owner))
 
     def finish(self, name: str, entry: Entry, facts: VideoFacts) -> Entry:
-        """Note what the feature folder will need. Write it before the features are complete."""
+        """Record success and the video's facts. Call this before the features are complete."""
         return self._write(name, replace(entry, state=State.DONE, fps=facts.fps, duration=facts.duration))
 
     def fail(self, name: str, entry: Entry, code: str, reason: str) -> Entry:
-        """Note why a video cannot be extracted."""
+        """Record why a video cannot be extracted."""
         return self._write(name, replace(entry, state=State.FAILED, code=str(code), reason=reason))
 
     def forgive(self, name: str) -> None:
-        """Take back the last attempt, which was stopped on purpose."""
+        """Do not count the last attempt, because it was stopped on purpose."""
         entry = self.read(name)
         if entry is not None and entry.state == State.STARTED:
             self._write(name, replace(entry, attempts=entry.attempts - 1))

@@ -1,4 +1,4 @@
-"""Extracts one video into a feature folder, and notes in the ledger what came of it."""
+"""Extracts one video into a feature folder, and records the outcome in the ledger."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NOT_THE_VIDEO = frozenset(
         ErrorCode.MODEL_UNAVAILABLE,
     }
 )
-"""Errors that every other video would meet, too: they stop the whole extraction."""
+"""Errors that would occur for every video, so they stop the whole extraction."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Maker(Protocol):
-    """What a spec asks for. `make` returns what is to be written, and what is known of the video."""
+    """Extracts the features of a spec. `make` returns the video's facts and a function that writes its features."""
 
     def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
         """Raises what the decoder and the networks raise."""
@@ -51,19 +51,19 @@ def is_made(spec: ModelSpec, folder: Path, split: str, name: str) -> bool:
 
 
 def flow_path(folder: Path, name: str) -> Path:
-    """Where the flow of a video lies; GIM's folder has no splits."""
+    """The file of a video's flow. GIM's folder has no splits."""
     return folder / FLOW_FOLDER / f"{name}.npy"
 
 
 class StreamMaker:
-    """Visual, audio and face features: what FSENet and CTEN read."""
+    """Visual, audio and face features, for FSENet and CTEN."""
 
     def __init__(self, spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig) -> None:
         self._extractor = load_extractor(spec, config)
         self._folder, self._split = folder, split
 
     def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
-        """Decode once, all streams."""
+        """Decode all streams in one pass."""
         found = self._extractor.extract(video, _silent)
 
         def write(name: str) -> None:
@@ -73,7 +73,7 @@ class StreamMaker:
 
 
 class FlowMaker:
-    """Block flow of the face in every frame: what GIM reads."""
+    """Block flow of the face in every frame, for GIM."""
 
     def __init__(self, spec: ModelSpec, folder: Path, config: RuntimeConfig) -> None:
         self._spec, self._folder, self._limits = spec, folder, config.decode_limits
@@ -90,7 +90,7 @@ class FlowMaker:
 
 
 def _silent(_stage: str, _done: float) -> None:
-    """Progress inside a video is not shown: there are many."""
+    """Progress within a video is not shown, because there are many videos."""
 
 
 def load_maker(spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig) -> Maker:
@@ -102,16 +102,16 @@ def load_maker(spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig)
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A loaded maker with its ledger: takes one video after the other."""
+    """A loaded maker with its ledger. It processes one video after another."""
 
     maker: Maker
     ledger: Ledger
 
     def take(self, name: str, video: Path, owner: str) -> Entry:
-        """Extract one video. The entry says what came of it.
+        """Extract one video; returns its entry with the outcome.
 
         Raises:
-            SentilocError: For a reason that lies not with the video (`NOT_THE_VIDEO`), so that the others wait.
+            SentilocError: For an error that is not the video's (`NOT_THE_VIDEO`).
         """
         try:
             entry = self.ledger.begin(name, video, owner)
@@ -129,11 +129,14 @@ class Bench:
                 raise
             return self.ledger.fail(name, entry, error.code, error.detail)
         except Exception as error:
+            # `take` turns it into `storage_full`.
             if isinstance(error, OSError) and error.errno in _NO_SPACE:
                 raise
             # A fault of the program on one video must not stop ten thousand others.
             logger.exception("%s: extraction failed", video)
             return self.ledger.fail(name, entry, ErrorCode.INTERNAL, f"{type(error).__name__}: {error}")
+        # First the facts, then the features: a process that ends between them leaves a video that is
+        # extracted again.
         done = self.ledger.finish(name, entry, facts)
         write(name)
         return done

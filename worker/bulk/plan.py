@@ -1,4 +1,4 @@
-"""The videos of one extraction: which are missing, which are done, which failed and why."""
+"""The videos of one extraction: missing, done, and failed with the reason."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def name_videos(videos: Iterable[Path]) -> dict[str, Path]:
     Raises:
         SentilocError: `invalid_data` if two videos have one name, because one would replace the other.
     """
+    # Absolute, because workers have another working directory.
     paths = [video.absolute() for video in videos]
     twice = [name for name, count in Counter(path.stem for path in paths).items() if count > 1]
     if twice:
@@ -66,6 +67,7 @@ class Plan:
                 raise SentilocError(
                     ErrorCode.INVALID_DATA, f"{self.folder}: another `sentiloc extract` writes to it"
                 ) from error
+            # Under the lock, so that two extractions with different specs cannot both begin.
             write_spec(self.folder, self.spec)
             yield
 
@@ -84,7 +86,7 @@ class Plan:
         }
 
     def failures(self) -> dict[str, Entry]:
-        """Videos of this call that failed, in the state in which their files still are."""
+        """Videos of this call that failed and whose files have not changed since."""
         return {
             name: entry
             for name in self.ledger.names()
@@ -94,19 +96,21 @@ class Plan:
         }
 
     def collect(self, names: Iterable[str]) -> None:
-        """Enter those of the videos that are done into the lists of the folder."""
+        """Add the finished videos to the folder's lists."""
         facts: dict[str, VideoFacts] = {}
         for name in names:
             entry = self.ledger.read(name)
             if entry is not None and entry.state == State.DONE and self.is_made(name):
                 facts[name] = entry.facts
+        # GIM's benchmarks bring their own lists of videos.
         if facts and self.spec.flow is None:
             add_videos(self.folder, self.split, facts)
         for name in facts:
             self.ledger.forget(name)
 
     def finish(self) -> dict[str, Entry]:
-        """Enter what is left, sort the split's list, write the list of failures, and return these."""
+        """Add the remaining videos, sort the split's list, write the list of failures, and return the failures."""
+        # Also videos whose report was lost, or that an earlier run finished without listing them.
         self.collect(list(self.ledger.names()))
         if self.spec.flow is None:
             sort_videos(self.folder, self.split, list(self.videos))

@@ -1,6 +1,6 @@
 """One worker process of an extraction: `python -m sentiloc.worker.bulk.process RUN PROCESSES`.
 
-It is a Celery worker with so many children, each of which loads the networks once and takes one video at a time.
+It is a Celery worker with PROCESSES children. Each loads the networks once and takes one video at a time.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def bench(folder: Path, split: str) -> Bench:
 def extract_video(queue: ExtractionQueue, folder: Path, split: str, name: str, video: Path) -> None:
     """Extract one video unless it is done or another process has it, and tell the collecting command."""
     with queue.lease(name) as owner:
+        # Checked under the lease: another process may have finished the video since the message was sent.
         if owner is None or is_made(parse_stored_spec(folder / SPEC_FILE), folder, split, name):
             return
         try:
@@ -58,6 +59,7 @@ def make_worker(run: str, processes: int) -> Any:
         concurrency=processes,
         loglevel=settings.log_level.upper(),
         quiet=True,
+        # Workers of an extraction need not know each other; gossip would only load Redis.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

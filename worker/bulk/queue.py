@@ -1,11 +1,11 @@
-"""The queue of one extraction in Redis: its messages, who works on what, and what has ended.
+"""The queue of one extraction in Redis: its messages, the leases of its videos, and the list of finished ones.
 
     PREFIX extract:RUN:open            exists while the command that collects the features runs
     PREFIX extract:RUN:lease:NAME      the process that works on a video; expires unless renewed
     PREFIX extract:RUN:ended           list of JSON objects, one for each video that ended
 
-A message only says "look at video N". The lease decides who works on it, and the files decide whether it is done. So a
-lost or repeated message is harmless.
+A message only says "check video N". The lease decides which process works on it, and the files decide whether it is
+done. So lost or repeated messages are harmless.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ EXTRACT_TASK = "sentiloc.extract"
 LEASE_SECONDS = 30.0
 _RENEW_SECONDS = 5.0
 OPEN_SECONDS = 60
-_TAKE_OVER = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+# A script, because the lease may expire and change hands between a check and a delete.
+_DROP_IF_OWN = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class ExtractionQueue:
-    """What the collecting command and its workers share."""
+    """The queue that the collecting command and its workers share."""
 
     def __init__(self, settings: Settings, run: str) -> None:
         self.run, self.name = run, f"extract-{run}"
@@ -43,7 +44,7 @@ class ExtractionQueue:
         self.celery = _celery(settings, self.name)
 
     def send(self, folder: Path, split: str, videos: Mapping[str, Path]) -> None:
-        """Ask for these videos. Raises `kombu.exceptions.OperationalError` and `redis.RedisError`."""
+        """Queue these videos. Raises `kombu.exceptions.OperationalError` and `redis.RedisError`."""
         with self.celery.producer_or_acquire() as producer:
             for name, video in videos.items():
                 values = [str(folder), split, name, str(video)]
@@ -54,7 +55,7 @@ class ExtractionQueue:
         return self._redis.llen(self._waiting)
 
     def keep_open(self) -> None:
-        """Tell workers of other machines that this extraction goes on."""
+        """Tell workers on other machines that this extraction is still running."""
         self._redis.set(f"{self._prefix}open", 1, ex=OPEN_SECONDS)
 
     def is_open(self) -> bool:
@@ -78,11 +79,12 @@ class ExtractionQueue:
             yield owner
         finally:
             ended.set()
+            # Joined before the lease is dropped: a renewal on its way would set it again.
             renewal.join()
             self._drop(key, owner)
 
     def is_leased(self, name: str) -> bool:
-        """Whether a process that may live works on the video."""
+        """Whether a process that may still be alive works on the video."""
         self.free_if_dead(name)
         return bool(self._redis.exists(f"{self._prefix}lease:{name}"))
 
@@ -94,27 +96,29 @@ class ExtractionQueue:
             self._drop(key, owner)
 
     def tell(self, name: str, state: str, reason: str = "") -> None:
-        """Tell the collecting command what came of a video."""
+        """Report a video's outcome to the collecting command."""
         self._redis.rpush(
             f"{self._prefix}ended", json.dumps({"name": name, "state": state, "reason": reason})
         )
 
     def ended(self) -> list[dict[str, str]]:
-        """What workers told since the last call."""
+        """The outcomes reported since the last call."""
+        # Bounded, so that one answer does not grow with the extraction.
         found = cast("list[str] | None", self._redis.lpop(f"{self._prefix}ended", 1000))
         return [json.loads(text) for text in found or []]
 
     def close(self) -> None:
-        """Remove everything of this extraction from Redis. Messages in the hands of workers die with them."""
+        """Remove everything of this extraction from Redis. Messages that workers hold are lost with them."""
         keys: list[Any] = list(self._redis.scan_iter(f"{self._prefix}*"))
         self._redis.delete(self._waiting, *keys)
 
     def _drop(self, key: str, owner: str) -> None:
-        self._redis.eval(_TAKE_OVER, 1, key, owner)
+        self._redis.eval(_DROP_IF_OWN, 1, key, owner)
 
     def _renew(self, key: str, owner: str, ended: threading.Event) -> None:
         while not ended.wait(_RENEW_SECONDS):
             try:
+                # xx: a lease that expired and was removed must not come back.
                 self._redis.set(key, owner, xx=True, px=int(LEASE_SECONDS * 1000))
             except RedisError:
                 # The next round tries again; a lease that expires costs one extraction twice, and nothing else.

@@ -26,6 +26,7 @@ class Rows:
         """Add rows (n, *shape), n >= 0; raises `storage_full`."""
         left = memoryview(np.ascontiguousarray(rows, np.float32).tobytes())
         try:
+            # An unbuffered write may be partial, for example when a signal arrives.
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
@@ -43,6 +44,7 @@ class Rows:
         Another thread may append at the same time.
         """
         size = int(np.prod(self._shape)) * np.dtype(np.float32).itemsize
+        # pread, because a seek would move the position at which the other thread appends.
         held = os.pread(self._file.fileno(), (stop - first) * size, first * size)
         return np.frombuffer(held, np.float32).reshape(stop - first, *self._shape)
 

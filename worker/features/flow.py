@@ -54,6 +54,7 @@ class FlowExtractor:
         elif self._box is None:
             self._box = np.asarray(found[1:], np.float32)
         else:
+            # Averaged, because detections jitter by a few pixels, which would move the crop.
             self._box = np.asarray(_STEADY * self._box + (1 - _STEADY) * found[1:], np.float32)
 
     def _flow(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> FloatArray:

@@ -76,11 +76,13 @@ class _Buffers:
         """Features (len(batch), dim) of at most as many snippets as the buffer holds; the rest is black."""
         for place, snippet in zip(self._filled, batch, strict=False):
             place[...] = snippet
+        # Black instead of the frames of the batch before, so that every run computes the same.
         self._filled[len(batch) :] = 0
         self._input.update_inplace(self._filled)
         self._binding.synchronize_inputs()
         self._session.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()
+        # A copy, because the next call overwrites the buffer.
         return np.array(self._output.numpy()[: len(batch)])
 
 

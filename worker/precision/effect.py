@@ -29,6 +29,7 @@ def feature_effect(exact: FloatArray, ours: FloatArray) -> FeatureEffect:
     error = np.abs(exact - ours)
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(ours, axis=1)
     variation = float(np.sqrt(np.square(exact - exact.mean(axis=0)).mean()))
+    # Avoids 0/0 for features that are all zero.
     tiny = float(np.finfo(np.float32).tiny)
     return FeatureEffect(
         largest=float(error.max() / max(float(np.abs(exact).max()), tiny)),

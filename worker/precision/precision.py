@@ -1,4 +1,4 @@
-"""The effect of another precision of the visual network on its features, the scores, and the final segments.
+"""The effect of another precision of the visual network on its features, on the scores, and on the segments.
 
 Both runs share everything except the visual network: sound, faces, FSENet, calibration.
 """
@@ -88,6 +88,7 @@ def load_both(config: RuntimeConfig, model: str, precision: Precision) -> tuple[
     if spec.visual is None or spec.task != "sentiment":
         detail = f"{model} finds no sentiment in pictures: a precision of the visual network changes nothing"
         raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
+    # Sound and faces are shared by both runs, so the second extractor skips them.
     pictures = replace(spec, audio=None, face=None)
     other = load_extractor(pictures, replace(config, precision=precision))
     return load_sentiment_pipeline(package, replace(config, precision="float32")), other
@@ -160,6 +161,7 @@ def pair_segments(before: Sequence[Segment], after: Sequence[Segment]) -> Iterat
     while tiou.max() >= SAME_TIOU:
         one, other = divmod(int(tiou.argmax()), len(after))
         yield before[one], after[other]
+        # Both are used up; the loop ends once no pair is left.
         tiou[one], tiou[:, other] = 0.0, 0.0
 
 

@@ -59,6 +59,7 @@ def _sample(video: Path, limits: DecodeLimits) -> Iterator[Snippet]:
                 continue
             if event.index % EVERY == 0:
                 yield event.visual
+            # Stops decoding: the rest of a long video would be wasted work.
             if event.index >= EVERY * (PER_VIDEO - 1):
                 return
 
@@ -90,6 +91,7 @@ def quantize(
             str(part),
             Reader(),
             quant_format=QuantFormat.QDQ,
+            # One scale per channel: batch norm folded into I3D's weights makes their ranges differ widely.
             per_channel=True,
             activation_type=QuantType.QUInt8,
             op_types_to_quantize=list(QUANTIZED),
@@ -103,6 +105,7 @@ def quantize(
 @contextmanager
 def _without_advice() -> Iterator[None]:
     """Mutes ONNX Runtime's advice to fold batch norms first, because the export has done so."""
+    # The advice goes to the root logger, so a filter on ONNX Runtime's logger would miss it.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

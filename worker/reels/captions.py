@@ -19,6 +19,7 @@ class Caption:
     """A line at the bottom left of every picture of a clip: the text and the time."""
 
     def __init__(self, text: str, width: int, height: int) -> None:
+        # The font has no other characters; OpenCV would draw several question marks for each of them.
         self._text = text.encode("ascii", "replace").decode()
         self._scale = max(0.35, height * _HEIGHT_SHARE / _FONT_PIXELS)
         self._stroke = max(1, round(self._scale * 1.6))
@@ -35,6 +36,7 @@ class Caption:
     def draw(self, picture: Picture, seconds: float) -> None:
         """Draw onto `picture` (height, width, 3) in place; `seconds` is the time in the clip's video."""
         line = self._line(seconds)
+        # A wide black stroke first: its rim keeps white text readable on white pictures.
         for colour, stroke in ((_BLACK, 3 * self._stroke), (_WHITE, self._stroke)):
             cv2.putText(picture, line, self._place, _FONT, self._scale, colour, stroke, cv2.LINE_AA)
 

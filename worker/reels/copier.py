@@ -67,8 +67,10 @@ def copy_reel(
         }
         fds = (out_fd, *(source.fileno() for source, _ in files))
         child = start_confined("sentiloc.worker.reels.copy_child", task, fds)
+        # Callbacks run in reverse: kill, then wait.
         stack.callback(child.wait, _EXIT_SECONDS)
         stack.callback(child.kill)
+        # The parent's copy of the writing end; while it is open, the end of the child would not be noticed.
         lent.close()
         file.start()
         _wait(file, limits, lambda: on_wait(file.progress / plan.frames))
@@ -92,6 +94,7 @@ def _frames(file: MadeFile, planned: int) -> int | None:
     if file.done is not None and abs(file.progress - planned) <= 1:
         file.sync()
         return file.progress
+    # Rendering would need even more room.
     if file.is_full:
         raise file.error()
     log.info("the reel is rendered: %s", file.failure)

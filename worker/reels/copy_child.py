@@ -73,6 +73,7 @@ class CopyTask:
 def main() -> None:
     """Perform the task on the command line."""
     task = CopyTask(**json.loads(sys.argv[1]))
+    # Before confinement, because afterwards no module can be opened.
     import_everything()
     av.logging.set_level(None)
     measures = confine(DecodeLimits(**task.limits), task.parent_pid)
@@ -110,7 +111,9 @@ class _Copying:
     @contextmanager
     def _open(self, source: int) -> Iterator[Media]:
         fd, container_format = self._task.sources[source]
+        # A duplicate, because closing the file must not close the source for its other parts.
         with os.fdopen(os.dup(fd), "rb", buffering=0) as file:
+            # Duplicated descriptors share their position.
             file.seek(0)
             media = open_media(file, container_format, self._limits)
             with media.container:
@@ -121,7 +124,11 @@ class _Copying:
         kind = self._check_sources()
         placed = self._place()
         delay = max(
-            index - place for one in placed for index, place in enumerate(one.part.order[: one.frames])
+            # Decoding times begin this many frames before 0, so that no picture is shown before it is
+            # decoded.
+            index - place
+            for one in placed
+            for index, place in enumerate(one.part.order[: one.frames])
         )
         frames = placed[-1].at + placed[-1].frames
         sounds = frames / self._rate * kind.sound[0] / SAMPLES if kind.sound else 0
@@ -151,6 +158,7 @@ class _Copying:
         for source, first, frames in self._task.clips:
             with self._open(source) as media:
                 part = find_part(media, Wanted(first=first, frames=frames, rate=self._rate))
+            # Choosing the length that keeps `off` small stops rounding from accumulating over many parts.
             length = next((one for one in part.lengths if abs(off + one - frames) <= 1), None)
             if length is None:
                 raise UncopyableError("the parts would be more than a frame too long or too short")
@@ -192,6 +200,7 @@ class _Writer:
         left, has_begun = one.frames, False
         end = round((one.at + one.frames) / self._rate * self._samples_a_second)
         for packet in media.container.demux(*streams):
+            # PyAV ends demuxing with an empty packet per stream.
             if not packet.size:
                 continue
             if self._bytes_left < 0:
@@ -205,6 +214,7 @@ class _Writer:
                     left -= 1
             if not left and (self._sound is None or self._samples + SAMPLES // 2 >= end):
                 return
+        # Two packets, 43 ms at 48 kHz: sound tracks often end that much before the last picture.
         if left or self._samples + 2 * SAMPLES < end:
             raise UncopyableError("the sound ends before the picture")
 

@@ -74,6 +74,7 @@ class Encoder:
         }
         self._child = start_confined("sentiloc.worker.reels.encoder_child", task, (in_fd, out_fd))
         self._stack.callback(self._end)
+        # A blocking write to a stuck child could not be cancelled.
         os.set_blocking(self._feed, False)
         self._file.start()
 
@@ -113,6 +114,7 @@ class Encoder:
 
     def _send(self, kind: bytes, data: memoryview) -> None:
         self._write(memoryview(child.IN_HEADER.pack(kind, data.nbytes)))
+        # Slices of the view must count bytes, as os.write does; an empty view cannot be cast.
         self._write(data.cast("B") if data.nbytes else data)
 
     def _write(self, left: memoryview) -> None:
@@ -130,6 +132,7 @@ class Encoder:
             except BlockingIOError:
                 continue
             except BrokenPipeError as error:
+                # The child's reason is more useful than "broken pipe", and may arrive just after it.
                 self._file.wait_for_failure()
                 raise self._file.error() from error
             waiting_since = time.monotonic()

@@ -128,10 +128,12 @@ def _encode(task: EncodeTask) -> None:
 
 
 def _add_video(container: OutputContainer, task: EncodeTask) -> VideoStream:
+    # PyAV's wheels bring libx264; distributions may build without it for its licence.
     codec = next(name for name in _MOV_CODECS if name in av.codecs_available)
     options = {"crf": str(task.quality), "preset": "veryfast"} if codec == "libx264" else {}
     stream = container.add_stream(codec, rate=Fraction(task.rate), options=options)
     assert isinstance(stream, VideoStream)  # noqa: S101
+    # Browsers play only this pixel format.
     stream.width, stream.height, stream.pix_fmt = task.width, task.height, "yuv420p"
     stream.time_base = 1 / Fraction(task.rate)
     stream.codec_context.thread_count = task.limits["threads"]
@@ -165,6 +167,7 @@ class _Encoder:
 
     def _sound(self, samples: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         assert self._audio is not None  # noqa: S101
+        # Cross-fades of loud sounds may exceed full scale.
         planes = np.ascontiguousarray(np.clip(samples, -1, 1).T)
         frame = av.AudioFrame.from_ndarray(planes, "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, self._samples, Fraction(1, SOUND_RATE)
@@ -189,6 +192,7 @@ def _messages(fd: int) -> Iterator[tuple[bytes, bytes]]:
 def _read(fd: int, size: int) -> bytes:
     parts = bytearray()
     while len(parts) < size:
+        # In pieces, because os.read allocates the size asked for, however little the pipe holds.
         part = os.read(fd, min(_PIECE, size - len(parts)))
         if not part:
             raise BrokenPipeError("the parent is gone")

@@ -89,6 +89,7 @@ class MadeFile:
     def _take(self, kind: bytes, place: int, data: bytes) -> None:
         if kind == child.BYTES:
             while data:
+                # At its position: the muxer returns to the start of the file to complete its index.
                 written = os.pwrite(self._file.fileno(), data, place)
                 data, place = data[written:], place + written
         elif kind == child.PROGRESS:

@@ -62,6 +62,7 @@ def find_part(media: Media, wanted: Wanted) -> Part:
             raise UncopyableError("pictures before the keyframe follow it")
         if len(order) == wanted.frames + 1:
             break
+    # The exact length is preferred.
     near = (wanted.frames, wanted.frames - 1, wanted.frames + 1)
     lengths = tuple(count for count in near if 0 < count <= len(order) and _is_whole(order[:count]))
     if not lengths:
@@ -78,6 +79,7 @@ def _find_key(media: Media, wanted: Wanted) -> int:
     base = media.video.time_base
     assert base is not None  # noqa: S101
     at, frame = float(wanted.first / wanted.rate), float(1 / wanted.rate)
+    # A seek lands on a keyframe at or before its target; a little earlier also finds the one just before.
     media.seek(max(0.0, at - 1.5 * frame))
     best: tuple[float, Packet[Any]] | None = None
     for packet in media.container.demux(media.video):
@@ -127,6 +129,7 @@ def _seconds(media: Media, ticks: int) -> float:
 
 def _is_fresh(packet: bytes, extradata: bytes) -> bool:
     """Whether an H.264 packet has an IDR picture, after which no picture refers to an earlier one."""
+    # avcC (ISO/IEC 14496-15): the low two bits of byte 4 are the size of NAL length fields, minus one.
     width = (extradata[4] & 3) + 1
     place = 0
     while place + width < len(packet):
@@ -149,6 +152,7 @@ def kind_of(media: Media, width: int, height: int) -> Kind:
     """The kind of a source, which must show upright pictures of this size. Raises UncopyableError."""
     context = media.video.codec_context
     extradata = context.extradata or b""
+    # A first byte of 1 is avcC; Annex B streams (MPEG-TS) start with zeros.
     if context.name != "h264" or len(extradata) < 7 or extradata[0] != 1 or not media.is_seekable:
         raise UncopyableError("only H.264 in MP4, MOV or Matroska is copied")
     _check_picture(media, width, height)

@@ -105,6 +105,8 @@ class _Work:
             fade_in, fade_out = overlaps[number], overlaps[number + 1]
             pictures.begin(clip.frames, fade_in, fade_out)
             sounds.begin(
+                # Differences of rounded positions, not rounded lengths: the errors would add up over the
+                # clips.
                 _sample(end, plan) - _sample(start, plan),
                 _sample(start + fade_in, plan) - _sample(start, plan),
                 _sample(end, plan) - _sample(end - fade_out, plan),
@@ -127,6 +129,7 @@ class _Work:
                     pictures.push(last[None])
                     self._shown += 1
                 elif isinstance(event, AudioChunk):
+                    # The first chunk may begin before the part, because chunks follow the file's packets.
                     sounds.push(event.samples[max(0, first_sample - event.start) :])
                 self._on_wait()
         if last is None:

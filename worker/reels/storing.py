@@ -65,6 +65,7 @@ def _delete_abandoned(folder: Path) -> None:
     """Delete files that killed workers left behind."""
     for found in folder.glob(f"{_PREFIX}*"):
         with suppress(FileNotFoundError):
+            # By age, because other workers of this machine use the same folder now.
             if time.time() - found.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(found, ignore_errors=True)
 

@@ -16,6 +16,7 @@ def available_cpus(cgroup: Path = _CGROUP) -> int:
     """The size of the scheduler's CPU set or the cgroup's quota, whichever is less; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota_v2(cgroup) or _quota_v1(cgroup)
+    # Rounded up: a quota of 1.5 processors would leave half of one idle with a single thread.
     return max(1, min(allowed, math.ceil(quota)) if quota else allowed)
 
 

@@ -55,6 +55,8 @@ def create_session(
     require_installed(device)
     wanted = _PROVIDERS[device]
     threads = threads or available_cpus()
+    # Finds CUDA and cuDNN in pip's nvidia packages, which the loader does not search (ONNX Runtime 1.21 and
+    # later).
     if device in GPUS and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
     try:
@@ -64,8 +66,10 @@ def create_session(
             raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_started(device)) from error
         detail = f"the network {network.name} is missing or broken"
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail) from error
+    # A provider that does not start is skipped with a warning only.
     if session.get_providers()[0] != wanted:
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, _not_started(device))
+    # Otherwise a failing run would silently be repeated on the CPU.
     session.disable_fallback()
     return session
 
@@ -83,7 +87,9 @@ def _options(threads: int) -> ort.SessionOptions:
     """Session options without spinning threads: the decoder needs the processors while a network waits for frames."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    # The networks have no parallel branches worth a second pool of threads.
     options.inter_op_num_threads = 1
+    # 3 is errors; warnings about graph details would fill the log.
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
@@ -95,6 +101,7 @@ def _chain(
     if device == "openvino":
         hint = {"CPU": {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}}
         options = {"device_type": "CPU", "num_of_threads": str(threads), "load_config": json.dumps(hint)}
+        # The CPU stays in the list for operators that the device does not have.
         return [(_PROVIDERS[device], options), _CPU]
     cuda = (_PROVIDERS["cuda"], _cuda_options(gpu_memory_bytes))
     if device == "cuda":
@@ -188,6 +195,8 @@ def _gpu_name(session: ort.InferenceSession, provider: str) -> str:
     """The model of the GPU in use from the driver's files; empty if they are not readable."""
     index = int(session.get_provider_options().get(provider, {}).get("device_id", 0))
     try:
+        # Folders are named by PCI address, the order in which CUDA counts with
+        # CUDA_DEVICE_ORDER=PCI_BUS_ID.
         text = (sorted(_NVIDIA.iterdir())[index] / "information").read_text()
     except (OSError, IndexError):
         return ""

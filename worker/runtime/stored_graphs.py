@@ -1,8 +1,8 @@
 """Optimized graphs in the cache, so that ONNX Runtime optimizes a network once and not at every start.
 
-Optimizing takes two thirds of the time that a network takes to open. What comes out depends on the network, the build
-of ONNX Runtime and the processor's instructions. So the name of a stored graph depends on all three. Its results are
-the same to the bit, because it holds the operations that would run anyway.
+Optimizing takes two thirds of the time that a network takes to open. The result depends on the network, the build of
+ONNX Runtime and the processor's instructions, so the name of a stored graph contains all three. Its outputs are
+identical to the last bit, because it holds the operations that would run anyway.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 _CPU = ["CPUExecutionProvider"]
 _KEPT = 16
-"""Stored graphs. An update of ONNX Runtime leaves the ones before it; the oldest are removed."""
+"""The number of stored graphs. Updates of ONNX Runtime leave old ones behind; the oldest are removed."""
 _MOST_BYTES = 64 * 1024**2
-"""A larger network is not stored: it saves little beside what it costs to run."""
+"""Larger networks are not stored: the time saved is small compared with running them."""
 _SUFFIX = ".ort"
 
 Options = Callable[[], ort.SessionOptions]
@@ -35,7 +35,7 @@ Options = Callable[[], ort.SessionOptions]
 def open_on_cpu(network: Path, options: Options) -> ort.InferenceSession:
     """Open a network for the CPU from its stored graph, or from the network itself, whose graph is then stored.
 
-    A stored graph that cannot be read is replaced; a cache that cannot be written is left out.
+    A stored graph that cannot be read is replaced. If the cache cannot be written, the network is opened without it.
 
     Args:
         network: Path of the ONNX file.
@@ -48,12 +48,14 @@ def open_on_cpu(network: Path, options: Options) -> ort.InferenceSession:
     if stored is None:
         return ort.InferenceSession(str(network), options(), providers=_CPU)
     if stored.is_file():
+        # ONNX Runtime has no common exception type; any failure here means a damaged file.
         with suppress(Exception):
             return _open_stored(stored, options())
     return _open_and_store(network, stored, options)
 
 
 def _open_stored(stored: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    # The stored graph is already optimized; repeating that would cost the time saved.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.load_model_format", "ORT")
     return ort.InferenceSession(str(stored), options, providers=_CPU)
@@ -62,6 +64,7 @@ def _open_stored(stored: Path, options: ort.SessionOptions) -> ort.InferenceSess
 def _open_and_store(network: Path, stored: Path, options: Options) -> ort.InferenceSession:
     partial: Path | None = None
     try:
+        # Whoever can write there can replace a network, so only this user may.
         stored.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(suffix=".part", dir=stored.parent)
         os.close(handle)
@@ -70,6 +73,7 @@ def _open_and_store(network: Path, stored: Path, options: Options) -> ort.Infere
         storing.optimized_model_filepath = name
         storing.add_session_config_entry("session.save_model_format", "ORT")
         session = ort.InferenceSession(str(network), storing, providers=_CPU)
+        # Renamed when complete, because another process may open the stored graph at any time.
         partial.replace(stored)
         _remove_oldest(stored.parent)
     except Exception as error:
@@ -82,10 +86,10 @@ def _open_and_store(network: Path, stored: Path, options: Options) -> ort.Infere
 
 
 def _place(network: Path) -> Path | None:
-    """Where the optimized graph of this network belongs; None if it is not stored.
+    """The path of this network's optimized graph; None if it is not stored.
 
-    A file's number, times and size stand for its content, as in Git's index: hashing 25 MB at each start would cost as
-    much as is saved.
+    A file's inode, times and size identify its content, as in Git's index. Hashing 25 MB at each start would cost the
+    time that is saved.
     """
     try:
         status, folder = network.stat(), cache_dir()
@@ -99,12 +103,12 @@ def _place(network: Path) -> Path | None:
 
 
 def _processor() -> tuple[str, ...]:
-    """What tells processors with different instructions apart; "Features" and "CPU part" are those of Arm."""
+    """Fields that distinguish processors with different instructions; the last two are those of Arm."""
     return tuple(cpu_info(name) for name in ("model name", "flags", "CPU part", "Features"))
 
 
 def _remove_oldest(folder: Path) -> None:
-    """Keep the graphs that were stored last; another process may be removing the same ones."""
+    """Keep the graphs that were stored last. Another process may be removing the same ones."""
     stored = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
     for path in stored[:-_KEPT]:
         path.unlink(missing_ok=True)
