@@ -31,11 +31,13 @@ class _Outgoing:
 
 def zip_stream(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
     """The archive of these files (name, content), in pieces."""
+    # UTC, because a ZIP entry has no time zone.
     out, now = _Outgoing(), time.gmtime()[:6]
     with ZipFile(cast("IO[bytes]", out), "w", ZIP_DEFLATED) as archive:
         for name, content in files:
             entry = ZipInfo(name, now)
             entry.compress_type = ZIP_DEFLATED
+            # Without a mode, unzip on Unix creates files that nobody may read.
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
             yield out.take()

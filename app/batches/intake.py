@@ -54,6 +54,8 @@ class BatchIntake:
         """
         key = make_key(key_text, asked.digest(), self.settings.idempotency_seconds) if key_text else None
         try:
+            # Before any check: a repeated request must succeed even if its uploads are used up by the first
+            # one.
             seen = key and self.batches.seen(key, current_caller().key_id)
             if seen:
                 return seen, False
@@ -73,6 +75,7 @@ class BatchIntake:
         is_new = record.id == batch.id
         if is_new:
             priority = Priority.INTERACTIVE if batch.is_interactive else Priority.BATCH
+            # After the record: a worker must find the job that its message names.
             self.dispatcher.send_soon(batch.job_ids, priority)
         return record, is_new
 
@@ -98,6 +101,7 @@ class BatchIntake:
         if asked.webhook is not None:
             check_webhook(asked.webhook.url, asked.webhook.secret, self.settings, "webhook")
         batch_id = new_job_id()
+        # A job without a source, whose fields are those that all jobs of the batch share.
         likeness = NewJob(
             source_key="",
             source_name="",
@@ -135,6 +139,7 @@ class _Rows:
         caller = current_caller()
         self._outbound = Outbound(settings.outbound_allow)
         self._own = settings.storage_url
+        # Without a key the server is open, and the operator's own places apply.
         self._prefixes = caller.s3_prefixes if caller.key_id is not None else tuple(settings.s3_sources)
         self._upload_jobs = upload_jobs
         self._find_upload = find_upload
@@ -173,6 +178,7 @@ class _Rows:
         if not may_read(place, self._prefixes, self._own):
             detail = f"The object {url} is not within a place that the operator gave to this key."
             raise SentilocError(ErrorCode.URL_FORBIDDEN, detail)
+        # Found without importing it: boto3 takes half a second to load, and only workers use it.
         if find_spec("boto3") is None:
             raise SentilocError(ErrorCode.URL_FORBIDDEN, "This server has no client for object stores.")
         return place.name

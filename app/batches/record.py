@@ -84,6 +84,7 @@ class BatchCounts:
         if not waiting and not running:
             return BatchState.FINISHED
         ended = sum(count for state, count in self.states.items() if state.is_terminal) + self.deleted
+        # Between two jobs none is running, but the batch has begun.
         return BatchState.RUNNING if running or ended else BatchState.QUEUED
 
     @property

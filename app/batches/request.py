@@ -56,6 +56,7 @@ class BatchItem(BaseModel):
 
     def options(self, shared: JobOptions) -> JobOptions:
         """The options of this item's job; raises ValueError if metadata or tags are too many."""
+        # The same object, by which `_Rows` recognizes that nothing differs.
         if not self.metadata and not self.tags:
             return shared
         metadata = check_metadata({**shared.metadata, **self.metadata})
@@ -83,11 +84,13 @@ class BatchRequest(BaseModel):
 
     def shared_options(self) -> JobOptions:
         """The options of every job."""
+        # Only if it was sent: the default of a single job is another one.
         if "priority" in self.options.model_fields_set:
             return self.options
         return self.options.model_copy(update={"priority": Priority.BATCH})
 
     def digest(self) -> str:
         """SHA-256 of the request; equal requests have equal digests."""
+        # Of the parsed request, so that spaces and the order of names do not matter.
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -55,6 +55,7 @@ class BatchStore:
         """
         key = batch.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
+        # A script may only touch keys that are passed to it, as Redis Cluster requires.
         extra = [self._key(batch.id), self._members(batch.id), f"{self._prefix}batches"]
         if key is not None:
             extra.append(self._idempotency(key, batch.key_id))
@@ -112,6 +113,7 @@ class BatchStore:
         caller = current_caller()
         index = f"{self._prefix}batches"
         index = index if caller.sees_all else f"{index}:{caller.key_id}"
+        # "(" excludes the value itself; repr keeps all digits of the score.
         newest = "+inf" if before is None else f"({before!r}"
         kept: list[BatchRecord] = []
         while len(kept) < limit:

@@ -56,6 +56,7 @@ def reel_names(sources: tuple[Source, ...]) -> dict[str, str]:
 
 def _event(number: int, clip: Clip, reel: str, sequence: Sequence) -> list[str]:
     source, base = clip.source, sequence.base
+    # B is "both": picture and sound.
     tracks = "B" if source.channels else "V"
     times = (
         source.base.timecode(source.first + clip.first),

@@ -38,6 +38,7 @@ def _picture_clip(track: ET.Element, clip: Clip, number: int, described: set[str
     item = _item(track, clip, f"video-{number}")
     _file(item, clip.source, described)
     marker = ET.SubElement(item, "marker")
+    # An out point of -1 is a marker without length.
     add_texts(marker, **{"name": clip.title, "comment": clip.label, "in": clip.first, "out": -1})
     _links(item, clip, number)
 
@@ -45,6 +46,7 @@ def _picture_clip(track: ET.Element, clip: Clip, number: int, described: set[str
 def _sound_clip(track: ET.Element, clip: Clip, number: int, channel: int) -> None:
     item = _item(track, clip, f"audio-{number}-{channel}")
     ET.SubElement(item, "file", {"id": f"file-{clip.source.number}"})
+    # A mono source plays its only channel on both tracks.
     used = min(channel, clip.source.channels)
     add_texts(ET.SubElement(item, "sourcetrack"), mediatype="audio", trackindex=used)
     _links(item, clip, number)

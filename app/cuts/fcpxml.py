@@ -64,6 +64,7 @@ def _asset(resources: ET.Element, source: Source) -> None:
             **sound,
         },
     )
+    # FCPXML has no host name in file URLs; the older FCP7 format has localhost.
     place = source.url.replace("file://localhost", "file://") if source.folder else f"./{source.url}"
     ET.SubElement(asset, "media-rep", {"kind": "original-media", "src": place})
 
@@ -78,6 +79,7 @@ def _clip(spine: ET.Element, clip: Clip, sequence: Sequence) -> None:
             "name": source.name,
             "offset": sequence.base.as_seconds(sequence.first + clip.start),
             "start": source.base.as_seconds(source.first + clip.first),
+            # The duration counts on the sequence's timeline, the start in the source.
             "duration": sequence.base.as_seconds(clip.frames),
             "tcFormat": source.base.mode,
         },

@@ -15,6 +15,7 @@ from sentiloc.app.cuts.sequence import Clip, Sequence, Source
 
 def mlt_sequence(sequence: Sequence) -> str:
     """A profile, a producer for each file, and a playlist."""
+    # LC_NUMERIC: decimal points, whatever the editor's language.
     root = ET.Element("mlt", {"LC_NUMERIC": "C", "producer": "reel", "title": sequence.title})
     _profile(root, sequence)
     for source in sequence.sources:
@@ -28,6 +29,7 @@ def mlt_sequence(sequence: Sequence) -> str:
             {
                 "producer": f"producer{clip.source.number}",
                 "in": str(first),
+                # MLT's out point is the last frame itself.
                 "out": str(first + clip.frames - 1),
             },
         )
@@ -74,6 +76,7 @@ def _producer(root: ET.Element, source: Source, sequence: Sequence) -> None:
     )
     _property(producer, "length", str(length))
     _property(producer, "resource", source.path)
+    # Without validation the editor opens the project at once, and reads the files when it shows them.
     _property(producer, "mlt_service", "avformat-novalidate")
     _property(producer, "seekable", "1")
 

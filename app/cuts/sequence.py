@@ -252,6 +252,7 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
 def _unused(name: str, taken: set[str]) -> str:
     """`clip.mp4` as `clip-2.mp4` if the name is taken."""
     path, found, number = PurePosixPath(name), name, 1
+    # Ignoring case, as file systems of Windows and macOS do.
     while found.casefold() in taken:
         number += 1
         found = f"{path.stem}-{number}{path.suffix}"
@@ -265,6 +266,7 @@ def _base(clips: SequenceOf[GivenClip], sources: dict[str, Source], options: Seq
     if options.fps is None and options.drop_frame is None:
         return usual
     like = next(source for source in sources.values() if source.base == usual)
+    # Only the rate is wanted; a start timecode may not exist at the rate asked for.
     video = replace(like.video, start_timecode=None)
     return make_timeline(
         "", video, (), options=TimelineOptions(fps=options.fps, drop_frame=options.drop_frame)
@@ -300,6 +302,8 @@ def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, 
     if not 0 <= first < last:
         detail = f"{clip.start:g} to {clip.end:g} s is not part of {source.name}, which lasts"
         raise TimelineError(f"{detail} {source.video.duration:g} s.")
+    # Rounded twice on purpose: the source's length follows the sequence's, so picture and sound fill whole
+    # frames.
     frames = max(1, round(Fraction(last - first) / rate * base.rate))
     source_frames = max(1, round(Fraction(frames) / base.rate * rate))
     return first, frames, min(source_frames, source.frames - first)

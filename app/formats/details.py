@@ -46,6 +46,7 @@ def details_of(result: AnyResult, pictures: Mapping[Moment, bytes]) -> Details:
 
 def best_moments(segments: Iterable[Segment]) -> list[Segment]:
     """The model's segments of the highest confidence, in that order."""
+    # A person's segments have no probability that could be compared.
     own = (segment for segment in segments if segment.source == "model")
     return sorted(own, key=lambda segment: -segment.confidence)[:MOST_MOMENTS]
 

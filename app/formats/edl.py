@@ -22,6 +22,7 @@ def one_line(text: str) -> str:
 
 def resolve_markers(timeline: Timeline) -> str:
     """One event per marker. Resolve drops markers that overlap, so they are moved or cut (see `cut_by_overlap`)."""
+    # "|" begins a field of Resolve's marker lines.
     head = edl_head(timeline.title.replace("|", "/"), timeline.base)
     events = (
         _event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline.markers), 1)

@@ -54,6 +54,7 @@ def eaf(timeline: Timeline) -> str:
 def _annotate(tier: ET.Element, slots: ET.Element, number: int, segment: Segment) -> None:
     ids = (f"ts{2 * number + 1}", f"ts{2 * number + 2}")
     for slot, seconds in zip(ids, (segment.start, segment.end), strict=True):
+        # Each annotation has two slots of its own: shared ones would move both when a person drags an edge.
         ET.SubElement(slots, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(round(seconds * 1000))})
     annotation = ET.SubElement(
         ET.SubElement(tier, "ANNOTATION"),

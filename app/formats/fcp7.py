@@ -30,6 +30,7 @@ def fcp7_xml(timeline: Timeline) -> str:
         sound = _clip(ET.SubElement(ET.SubElement(media, "audio"), "track"), timeline, "audio")
         ET.SubElement(sound, "file", {"id": "file-1"})
         add_texts(ET.SubElement(sound, "sourcetrack"), mediatype="audio", trackindex=1)
+        # Each item lists all links, its own included, as in files that Premiere writes.
         for part in (clip, sound):
             for kind in ("video", "audio"):
                 add_texts(

@@ -26,7 +26,9 @@ def _build(timeline: Timeline) -> oti.schema.Timeline:
     clip = oti.schema.Clip(
         name=timeline.title,
         media_reference=oti.schema.ExternalReference(
-            target_url=quote(timeline.title), available_range=available
+            # A relative URL: the editor looks beside the file.
+            target_url=quote(timeline.title),
+            available_range=available,
         ),
         source_range=available,
         markers=[_marker(marker, timeline.source_start, rate) for marker in timeline.markers],

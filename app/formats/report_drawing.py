@@ -70,6 +70,7 @@ def _curve(timeline: Timeline, label: str, values: Sequence[float], base: int, *
     """The filled curve; each column shows its highest value."""
     details, duration = timeline.details, _duration(timeline)
     assert details is not None  # noqa: S101
+    # One scale for all lanes, so that their heights can be compared.
     full = max(_LEAST_SCALE, *(max(series, default=0.0) for series in details.curves.values()))
     columns = min(_COLUMNS, len(values))
     points = []

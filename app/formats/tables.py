@@ -60,5 +60,6 @@ def audacity_labels(timeline: Timeline) -> str:
 
 def _write(rows: Iterable[Iterable[str]], delimiter: str) -> str:
     text = io.StringIO()
+    # RFC 4180 asks for CRLF.
     csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
     return text.getvalue()

@@ -67,6 +67,7 @@ class Timebase:
         seconds = Fraction(frames) / self.rate
         if seconds.denominator == 1:
             return f"{seconds.numerator}s"
+        # Not reduced: Final Cut wants the frame rate's own denominator.
         return f"{frames * self.rate.denominator}/{self.rate.numerator}s"
 
     def frame(self, seconds: float) -> int:
@@ -89,6 +90,7 @@ class Timebase:
         counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
         if frames < self.nominal:
             found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
+            # Dropped numbers, such as 00:01:00;00, parse to a neighbour; only a round trip detects them.
             if self.timecode(found) == counted:
                 return int(found)
         raise TimelineError(f"{timecode} does not exist at {describe(self)}.")
@@ -145,6 +147,7 @@ class Timeline:
         return tuple(self._marker(segment) for segment in self.segments)
 
     def _marker(self, segment: Segment) -> Marker:
+        # Rounding may put a late segment on the frame after the last.
         start = min(self.base.frame(segment.start), self.frames - 1)
         end = max(start + 1, min(self.base.frame(segment.end), self.frames))
         by_hand = segment.source == "person"
@@ -248,6 +251,7 @@ def _source_start(video: VideoInfo, base: Timebase) -> int:
     if video.start_timecode is None:
         return 0
     hours, minutes, seconds, _, frames = _fields(video.start_timecode)
+    # The frames field shows that the file counts at least this many per second.
     own = max(1, round(video.fps), frames + 1)
     scaled = frames * base.nominal // own if own != base.nominal else frames
     if base.drop_frame and minutes % 10 and seconds == 0:

@@ -18,6 +18,7 @@ def add_texts(parent: ET.Element, **values: object) -> None:
 def add_rate(parent: ET.Element, base: Timebase) -> None:
     """Add the rate at which frames are counted."""
     rate = ET.SubElement(parent, "rate")
+    # 29.97 is written as timebase 30 with ntsc TRUE.
     add_texts(rate, timebase=base.nominal, ntsc=str(base.ntsc).upper())
 
 

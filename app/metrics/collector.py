@@ -91,6 +91,7 @@ class ServiceCollector(Collector):
         for worker in self._workers:
             if worker.is_ready:
                 name = (worker.model, worker.model_version or "", worker.device or "")
+                # One value per model and device: labels per worker would grow with every restart.
                 slowest[name] = max(slowest.get(name, 0.0), worker.load_seconds or 0.0)
         for name, seconds in sorted(slowest.items()):
             ready.add_metric(name, 1)

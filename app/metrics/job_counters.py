@@ -89,6 +89,8 @@ def _changes(job: JobMetrics) -> Iterator[tuple[str, int]]:
 
 
 def _observed(bounds: Sequence[float], value: float, name: str) -> Iterator[tuple[str, int]]:
+    # Each observation counts in one bucket only; `histogram` accumulates when it reads.
     index = bisect_left(bounds, value)
     yield f"{name} {bounds[index] if index < len(bounds) else _LAST}", 1
+    # Integers in thousandths, because HINCRBYFLOAT accumulates rounding errors.
     yield f"{name} sum", round(value * _THOUSAND)

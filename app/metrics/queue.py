@@ -36,6 +36,7 @@ def read_queue_metrics(store: JobStore) -> QueueMetrics:
     pipe.zcard(f"{store.prefix}webhooks")
     pipe.zrange(queue, 0, 0)
     pipe.zrangebyscore(queue, batch, "+inf", start=0, num=1)
+    # Redis's clock, by which the jobs' times were set.
     pipe.time()
     interactive, batches, leased, kept, webhooks, first, first_batch, (seconds, micros) = pipe.execute()
     created = _created(store, [*first, *first_batch])
@@ -61,4 +62,5 @@ def _created(store: JobStore, job_ids: list[str]) -> list[float]:
     pipe = store.redis.pipeline(transaction=False)
     for job_id in job_ids:
         pipe.hget(job_key(store.prefix, job_id), "created_at")
+    # A job may have been deleted since the queue was read.
     return [float(at) for at in pipe.execute() if at]

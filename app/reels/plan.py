@@ -52,6 +52,7 @@ class ReelPlan:
     def overlaps(self) -> tuple[int, ...]:
         """Frames that each clip shares with the one before; 0 for the first."""
         pairs = zip(self.clips, self.clips[1:], strict=False)
+        # Half, so that the fades at both ends of a short clip do not overlap.
         return (0, *(min(self.crossfade, one.frames // 2, two.frames // 2) for one, two in pairs))
 
     @property
@@ -106,6 +107,7 @@ def make_plan(sequence: Sequence, sources: dict[str, str], look: ReelLook) -> Re
     rate = sequence.base.rate
     return ReelPlan(
         title=sequence.title,
+        # A fraction as text: JSON has no exact 30000/1001.
         rate=f"{rate.numerator}/{rate.denominator}",
         width=max(2, round(sequence.width * scale / 2) * 2),
         height=max(2, round(sequence.height * scale / 2) * 2),

@@ -1,7 +1,7 @@
-"""Attempts to sign in: what was asked of the provider, until the browser comes back. Each is used once.
+"""Attempts to sign in, kept from the request to the provider until the browser returns. Each can be used once.
 
-An attempt belongs to one browser: a cookie holds a random text, and Redis knows its hash. An answer that another
-browser was given therefore signs nobody in.
+An attempt belongs to one browser, whose cookie holds a random text; Redis has its hash. So a provider's answer is
+useless in another browser.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BYTES = 32
 
 
 class SignInFailed(Exception):
-    """Signing in did not work. The text is for the log."""
+    """Signing in failed. The message is for the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What one attempt sends to the provider, and expects back."""
+    """The values that one attempt sends to the provider and expects back."""
 
     state: str
     nonce: str
@@ -49,11 +49,13 @@ class AttemptStore:
         return attempt
 
     def take(self, state: str, browser: str) -> Attempt | None:
-        """The attempt with this state, once; None if there is none, or if it is another browser's."""
+        """Remove and return the attempt with this state; None if there is none, or if it belongs to another browser."""
+        # GETDEL: two answers with one state cannot both succeed.
         kept = self._redis.getdel(self._name(state))
         if not isinstance(kept, str):
             return None
         fields = json.loads(kept)
+        # In constant time, so that the time of an answer tells nothing about the hash.
         if not hmac.compare_digest(fields.pop("browser"), _hashed(browser)):
             return None
         return Attempt(**fields)
@@ -63,7 +65,7 @@ class AttemptStore:
 
 
 def new_browser() -> str:
-    """The text of a cookie that recognizes a browser."""
+    """A new text for the cookie that identifies a browser."""
     return secrets.token_urlsafe(_BYTES)
 
 

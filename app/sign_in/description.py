@@ -1,4 +1,4 @@
-"""What a provider says of itself: OpenID Connect Discovery 1.0. It is checked before anything is sent there."""
+"""A provider's description (OpenID Connect Discovery 1.0), which is checked before anything is sent to it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Description(BaseModel):
 
 
 def described(found: Mapping[str, Any], issuer: str) -> Description:
-    """The description that the provider of `issuer` gave; raises `SignInFailed` if it does not stand the check."""
+    """The description that the provider of `issuer` gave; raises `SignInFailed` if it is not acceptable."""
+    # Discovery 1.0, section 4.3: otherwise one provider could pose as another.
     if found.get("issuer") != issuer:
         named = repr(found.get("issuer"))[:_SHOWN]
         raise SignInFailed(f"the provider calls itself {named}, not {issuer!r}")

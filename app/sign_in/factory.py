@@ -1,4 +1,4 @@
-"""Creates what the settings say about signing in."""
+"""Creates the sign-in service from the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def make_sign_in(settings: Settings, redis: Redis, keys: KeyStore, sessions: Ses
     """Signing in with the provider of the settings; None without one.
 
     Raises:
-        SentilocError: `invalid_data`, if what checks ID tokens is not installed.
+        SentilocError: `invalid_data`, if the library that checks ID tokens is not installed.
     """
     if settings.oidc_issuer is None:
         return None

@@ -1,4 +1,4 @@
-"""What the claims of a person mean here: the name, the scopes, and the key as which the person works."""
+"""Converts a person's claims to a name, scopes, and the API key that acts for the person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody who may come in. `key_id` is the API key that owns the person's jobs.
+    """A person who may sign in. `key_id` is the API key that owns the person's jobs.
 
     `is_own_key` is False for a key that an operator made and gave to a group.
     """
@@ -35,6 +35,7 @@ def person_of(claims: Mapping[str, Any], settings: Settings) -> Person | None:
         Scope(scope) for group in (*groups, EVERYBODY) for scope in settings.oidc_scopes.get(group, ())
     )
     owner = _claim(claims, settings.oidc_owner_claim)
+    # bool is a subclass of int.
     if not scopes or not isinstance(owner, str | int) or isinstance(owner, bool) or owner == "":
         return None
     own = (*groups, EVERYBODY)
@@ -48,8 +49,11 @@ def person_of(claims: Mapping[str, Any], settings: Settings) -> Person | None:
 
 
 def owner_id(issuer: str, claim: str, value: str) -> str:
-    """The id of the key of everybody whose `claim` has this value: as long as no key that is shown as text."""
-    # JSON-like framing would do as well; a zero byte is in no issuer and in no claim's name.
+    """The id of the key for everybody whose `claim` has this value.
+
+    No generated key id has this length, so they cannot collide.
+    """
+    # A zero byte occurs in no issuer and in no claim's name, so the parts cannot be shifted.
     framed = "\0".join((issuer, claim, value))
     # JSON may hold half of a surrogate pair, which UTF-8 cannot express.
     return hashlib.sha256(framed.encode(errors="surrogatepass")).hexdigest()[:_ID_LENGTH]
@@ -64,9 +68,9 @@ def _name(claims: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:
-    """The claim of this name; otherwise the one that dots lead to, such as `realm_access.roles`.
+    """The claim with this name, or the nested one for a name with dots, such as `realm_access.roles`.
 
-    An address that the provider has not verified is none: anybody could have typed somebody else's.
+    An e-mail address that the provider has not verified counts as missing, because anybody could have entered it.
     """
     if path == "email" and claims.get("email_verified") in (False, "false"):
         return None

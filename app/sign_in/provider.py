@@ -46,7 +46,7 @@ class SignedIn:
 
 
 class Provider:
-    """The provider of the settings. It belongs to one event loop. What it says of itself is kept for an hour."""
+    """The provider of the settings. It belongs to one event loop. Its description is cached for an hour."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -58,7 +58,7 @@ class Provider:
         self._keys_at = float("-inf")
 
     async def authorization_url(self, attempt: Attempt) -> str:
-        """Where the browser goes to sign in; raises `SignInFailed` if the provider cannot be reached."""
+        """The URL at which the browser signs in; raises `SignInFailed` if the provider cannot be reached."""
         about = await self._discovered()
         query = {
             "response_type": "code",
@@ -76,11 +76,11 @@ class Provider:
         """The person behind an answer of the provider to `attempt`.
 
         Args:
-            attempt: What was asked; its state has been compared already.
-            answer: The query with which the browser came back.
+            attempt: The attempt; its state has been compared already.
+            answer: The query of the browser's return.
 
         Raises:
-            SignInFailed: The provider refused, cannot be reached, or its answer does not stand the check.
+            SignInFailed: The provider refused, cannot be reached, or gave an invalid answer.
         """
         about = await self._discovered()
         self._check_answer(about, answer)
@@ -89,10 +89,11 @@ class Provider:
             id_token = str(tokens.get("id_token") or "")
             claims = await self._checked(client, about, id_token, attempt.nonce)
             more = await self._user_information(client, about, tokens, claims["sub"])
+        # The ID token's claims win, because they are signed.
         return SignedIn({**more, **claims}, id_token)
 
     async def logout_url(self, id_token: str, back: str) -> str | None:
-        """Where the browser goes to end its session at the provider; None if the provider does not offer it."""
+        """The URL at which the browser ends its session at the provider; None if the provider has none."""
         end = (await self._discovered()).end_session_endpoint
         if end is None:
             return None
@@ -101,7 +102,7 @@ class Provider:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """One asks the provider for all. Whoever waits behind one that hangs waits no longer than that one."""
+        """One request asks the provider, and the others wait for its result. The time limit includes the wait."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS), self._lock:
                 yield
@@ -110,6 +111,7 @@ class Provider:
 
     async def _discovered(self) -> Description:
         async with self._turn():
+            # Inside the lock, so that waiting requests use what the first one fetched.
             if self._about is None or time.monotonic() - self._about_at > _KEPT_SECONDS:
                 async with _client() as client:
                     url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -158,6 +160,7 @@ class Provider:
         try:
             claims = await self._verified(client, about, id_token)
             self._requirements().validate(claims)
+            # Encoded, because compare_digest accepts only ASCII text.
             is_ours = hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode())
         except (JoseError, ValueError, TypeError) as error:
             reason = str(error)[:_SHOWN]
@@ -179,7 +182,7 @@ class Provider:
         )
 
     def _check_party(self, claims: Mapping[str, Any]) -> None:
-        """OpenID Connect Core 3.1.3.7, steps 4 and 5: a token for several parties names the one that asked."""
+        """OpenID Connect Core 3.1.3.7, steps 4 and 5: a token for several clients must name this one."""
         audience, party = claims["aud"], claims.get("azp")
         is_shared = isinstance(audience, list) and len(audience) > 1
         if (is_shared or party is not None) and party != self._settings.oidc_client_id:
@@ -192,7 +195,7 @@ class Provider:
         try:
             return verified(id_token, keys)
         except JoseError:
-            # The provider may have changed its keys since.
+            # The provider may have changed its keys since they were cached.
             newer = await self._key_set(client, about, _RETRY_KEYS_SECONDS)
             if newer is keys:
                 raise
@@ -208,11 +211,12 @@ class Provider:
     async def _user_information(
         self, client: httpx.AsyncClient, about: Description, tokens: Mapping[str, Any], subject: str
     ) -> dict[str, Any]:
-        """Claims that the provider tells only on request; nothing if it has no such endpoint."""
+        """Claims that only the user information endpoint provides; empty if there is none."""
         url, access = about.userinfo_endpoint, tokens.get("access_token")
         if url is None or not isinstance(access, str) or not _BEARER.fullmatch(access):
             return {}
         told = await _read(client, "GET", url, headers={"Authorization": f"Bearer {access}"})
+        # Core 1.0, section 5.3.2: the access token may belong to another person.
         if told.get("sub") != subject:
             raise SignInFailed("the user information is about somebody else")
         return told
@@ -225,11 +229,12 @@ def challenge(verifier: str) -> str:
 
 
 def _client() -> httpx.AsyncClient:
+    # A redirect could lead to a host that was not checked.
     return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False)
 
 
 async def _read(client: httpx.AsyncClient, method: str, url: str, **request: Any) -> dict[str, Any]:
-    """The JSON object that the provider answers; raises `SignInFailed`."""
+    """The provider's answer, a JSON object; raises `SignInFailed`."""
     where = f"{method} {urlsplit(url).path}"
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS), client.stream(method, url, **request) as answer:

@@ -1,4 +1,4 @@
-"""Signing in and out: what the routes call, in the order of the steps."""
+"""Signing in and out, as the routes call it, in the order of the steps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sentiloc.app.sign_in.attempts import AttemptStore, SignInFailed
 from sentiloc.app.sign_in.people import Person, person_of
 
 if TYPE_CHECKING:
-    # An extra brings what this needs.
+    # Its dependencies come with an extra, so they may be missing.
     from sentiloc.app.sign_in.provider import Provider
 
 _logger = logging.getLogger(__name__)
 _LONGEST_HINT = 4096
-"""Characters of an ID token that tells the provider whose session ends. Without one, the provider asks the person."""
+"""The longest ID token that is kept for logging out. Without a token, the provider asks which session to end."""
 
 
 class AttemptGone(Exception):
@@ -30,7 +30,7 @@ class AttemptGone(Exception):
 
 
 class NotAllowed(Exception):
-    """The provider knows the person, but the settings allow the person nothing."""
+    """The provider knows the person, but the settings give the person no scope."""
 
 
 class SignIn:
@@ -52,7 +52,7 @@ class SignIn:
         self._tries = RateLimiter()
 
     def attempts_allowed(self, address: str) -> float:
-        """Count an attempt of this address; the seconds to wait if there were too many, else 0."""
+        """Count an attempt of this address. Returns the seconds to wait if there were too many, else 0."""
         return self._tries.take(address, self._settings.bad_keys_per_minute)
 
     async def begin(self, browser: str, redirect_url: str) -> str:
@@ -65,7 +65,7 @@ class SignIn:
 
         Raises:
             AttemptGone: The browser has to start again.
-            SignInFailed: The provider refused, or its answer does not stand the check.
+            SignInFailed: The provider refused, or gave an invalid answer.
             NotAllowed: The person may not use this service.
         """
         attempt = await to_thread.run_sync(self._attempts.take, answer.get("state", ""), browser)
@@ -76,14 +76,16 @@ class SignIn:
         if person is None:
             raise NotAllowed
         person = await to_thread.run_sync(self._admit, person)
-        # With every request its session is read, and at the end its token goes into a URL.
+        # The session is read with every request, and its token ends up in a URL, so long tokens are
+        # dropped.
         is_kept = self._settings.oidc_provider_logout and len(found.id_token) <= _LONGEST_HINT
         token = found.id_token if is_kept else ""
         return await self._sessions.start(person.key_id, person.name, person.scopes, token)
 
     async def end(self, text: str, back: str) -> str | None:
-        """End a session; the URL at which it ends at the provider, too, if that is wanted and possible."""
+        """End a session. Returns the URL that also ends it at the provider, if that is wanted and possible."""
         session = await self._sessions.find(text)
+        # Ended here first: a provider that does not answer must not keep the session alive.
         await self._sessions.end(text)
         if session is None or not self._settings.oidc_provider_logout:
             return None
@@ -105,7 +107,7 @@ class SignIn:
             scopes = person.scopes
         else:
             key = self._keys.get(person.key_id)
-            # Nobody may do more than the key that the operator gave to the group.
+            # Nobody gets more scopes than the key that the operator gave to the group.
             may = key.caller.may if key is not None else lambda _: False
             scopes = frozenset(scope for scope in person.scopes if may(scope))
         if key is None or not key.is_valid or not scopes:

@@ -39,8 +39,8 @@ _MOST_SIGNATURE_BYTES = 1 << 12
 def usable_keys(found: Mapping[str, Any]) -> KeySet:
     """The keys of a key set that can check signatures.
 
-    RFC 7517, section 5: a key that is not understood is left out, and does not spoil the others. So are keys for
-    encryption and RSA keys of less than 2048 bits.
+    Keys that are not understood are left out (RFC 7517, section 5), and so are keys for encryption and RSA keys of less
+    than 2048 bits.
 
     Raises:
         SignInFailed: There is no such key, or there are more than 100 keys.
@@ -59,7 +59,7 @@ def verified(token: str, keys: KeySet) -> dict[str, Any]:
 
     Raises:
         JoseError: No key of the set signed it, or it is not a token.
-        ValueError: Its parts are not what the standard says.
+        ValueError: Its parts violate the standard.
     """
     try:
         return dict(jwt.decode(token, keys, registry=_registry()).claims)
@@ -77,7 +77,7 @@ def _usable(listed: object) -> Key | None:
             return None
         key = JWKRegistry.import_key(listed)
     except Exception as error:
-        # Whatever the libraries raise for a part that they do not expect, the key is of no use.
+        # Libraries raise many types for unexpected parts; the key is unusable in any case.
         _logger.warning("a key of the provider cannot be used: %s", type(error).__name__)
         return None
     if isinstance(key, RSAKey) and key.raw_value.key_size < _SMALLEST_RSA_BITS:
@@ -88,7 +88,7 @@ def _usable(listed: object) -> Key | None:
 def _registry() -> JWSRegistry:
     """RFC 7515, section 4: header members that are not understood are ignored, unless `crit` names them."""
     registry = JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
-    # Somebody in thousands of groups has a long token.
+    # A person in thousands of groups has a long token.
     registry.max_payload_length = _MOST_BYTES
     registry.max_header_length = _MOST_HEADER_BYTES
     registry.max_signature_length = _MOST_SIGNATURE_BYTES

@@ -1,4 +1,4 @@
-"""The audit log: who did what, and when, as JSON lines. It holds ids and no content: no names, no options, no results.
+"""The audit log: who did what, and when, as JSON lines. It contains ids but no content: no names, options or results.
 
 The file is reopened after it was moved, so that `logrotate` and similar tools work. Lines are short and appended, so
 several processes may write to one file.
@@ -20,6 +20,7 @@ class AuditLog:
         self._logger: logging.Logger | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Not from getLogger: its lines must not reach the service's log.
             self._logger = logging.Logger(f"audit {path}", logging.INFO)
             self._logger.addHandler(logging.handlers.WatchedFileHandler(path, encoding="utf-8", delay=True))
 

@@ -41,6 +41,7 @@ class TextFormatter(_Formatter):
         """The record as one line; a traceback follows on its own lines."""
         fields = self._fields(record)
         traceback = fields.pop("traceback", None)
+        # Quoted, so that a line break in a message cannot forge a second log line.
         fields["message"] = json.dumps(fields["message"], ensure_ascii=False)
         line = " ".join(f"{key}={value}" for key, value in fields.items())
         return f"{line}\n{traceback}" if traceback else line
@@ -63,6 +64,7 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for name in ("uvicorn", "uvicorn.access", "uvicorn.error", "celery"):
         logging.getLogger(name).handlers.clear()
+        # These libraries install their own handlers; all lines must have one format.
         logging.getLogger(name).propagate = True
     for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(logging.WARNING)
