@@ -22,6 +22,7 @@ from sentiloc.app.access.caller import Scope as KeyScope
 from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
+from sentiloc.app.access.repeats import batch_request, job_request
 from sentiloc.app.access.sessions import SessionStore, session_cookie
 from sentiloc.app.access.usage import as_minutes, month_ends, usage_key
 from sentiloc.app.http.address import VERSION_PATH
@@ -180,7 +181,7 @@ class KeyGuard:
             detail = f"The key may send {key.rate_per_minute} requests per minute. Try again later."
             raise RateLimited(detail, wait, self._standing(key))
         if makes_jobs(scope["method"], scope["path"]):
-            await self._require_quota(key)
+            await self._require_quota(key, headers.get("idempotency-key"))
         # After all checks, so that only admitted requests count as use.
         await self._note_use(key)
         set_caller(caller)
@@ -215,12 +216,22 @@ class KeyGuard:
             raise Unauthorized(detail, f'{_CHALLENGE}, error="invalid_token"')
         return key
 
-    async def _require_quota(self, key: ApiKey) -> None:
+    async def _require_quota(self, key: ApiKey, repeated: str | None) -> None:
+        """A request that was accepted before gets its job again: it uses no more minutes."""
         if not key.quota_minutes:
             return
-        (used,) = await self._shared.ask(("GET", usage_key(self._settings.redis_prefix, key.id)))
-        if as_minutes(used) >= key.quota_minutes:
+        prefix = self._settings.redis_prefix
+        (used,) = await self._shared.ask(("GET", usage_key(prefix, key.id)))
+        if as_minutes(used) >= key.quota_minutes and not await self._was_accepted(key, repeated):
             raise QuotaExceeded(key.quota_minutes, (month_ends() - datetime.now(UTC)).total_seconds())
+
+    async def _was_accepted(self, key: ApiKey, text: str | None) -> bool:
+        if not text:
+            return False
+        prefix = self._settings.redis_prefix
+        known = [make(prefix, key.id, text) for make in (job_request, batch_request)]
+        (count,) = await self._shared.ask(("EXISTS", *known))
+        return bool(count)
 
     async def _note_use(self, key: ApiKey) -> None:
         now = time.time()

@@ -9,6 +9,7 @@ from typing import Any, cast
 from redis import Redis
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.access.repeats import batch_request
 from sentiloc.app.batches.record import BatchCounts, BatchRecord, NewBatch, read_batch, write_batch
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.options import Priority
@@ -141,7 +142,7 @@ class BatchStore:
         self._store.run("forget_batch", record.id, record.id, extra=keys)
 
     def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
-        return f"{self._prefix}idempotency:batch:{key.name(key_id)}"
+        return batch_request(self._prefix, key_id, key.text)
 
     def _key(self, batch_id: str) -> str:
         return batch_key(self._prefix, batch_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 
@@ -17,12 +16,6 @@ class IdempotencyKey:
     text: str
     digest: str
     seconds: int
-
-    def name(self, key_id: str | None) -> str:
-        """The key as part of a Redis key. Each API key (`key_id`) has its own namespace."""
-        # Hashed, because a client's text may contain anything and be long.
-        text = self.text if key_id is None else f"{key_id} {self.text}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make_key(text: str | None, digest: str, seconds: int) -> IdempotencyKey | None:

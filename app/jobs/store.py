@@ -10,6 +10,7 @@ from typing import cast
 
 from redis import Redis, RedisError
 
+from sentiloc.app.access.repeats import job_request
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
 from sentiloc.app.jobs.found import Found, write_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
@@ -117,7 +118,7 @@ class JobStore:
         return record
 
     def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
-        return f"{self.prefix}idempotency:{key.name(key_id)}"
+        return job_request(self.prefix, key_id, key.text)
 
     def replicate(self, replicas: int) -> None:
         """Wait up to a second until `replicas` hold all that was written so far; 0 does not wait.

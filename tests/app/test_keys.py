@@ -195,7 +195,8 @@ def test_a_key_has_its_quota(
 ) -> None:
     new = keys.create("test", BOTH, rate_per_minute=0, quota_minutes=2)
     key = bearer(new.text)
-    first = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=key).json()["id"]
+    repeated = {**key, "Idempotency-Key": "k"}
+    first = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=repeated).json()["id"]
     record = store.claim(first, "worker", 30.0)
     assert record is not None
     for _ in range(2):
@@ -206,6 +207,12 @@ def test_a_key_has_its_quota(
     assert_problem(refused, 429, "quota_exceeded")
     assert int(refused.headers["retry-after"]) >= 1
     assert guarded.get(f"/jobs/{first}", headers=key).status_code == 200
+    again = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=repeated)
+    assert (again.status_code, again.json()["id"]) == (202, first)
+    other = guarded.post(
+        "/localize", files={"video": ("a.mp4", VIDEO)}, headers={**key, "Idempotency-Key": "l"}
+    )
+    assert_problem(other, 429, "quota_exceeded")
     assert store.redis.ttl(usage_key(settings.redis_prefix, new.key.id)) > 86_400
 
 
