@@ -63,4 +63,5 @@ async def accepted(response: Response, services: Services, record: JobRecord, *,
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = address(f"/jobs/{record.id}")
     response.headers.update(NO_STORE)
+    # The position in the queue is known only after the job was queued.
     return job_body(record, (await services.reader.get(record.id))[1])

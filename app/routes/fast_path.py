@@ -41,5 +41,7 @@ class JobStatusFastPath:
         try:
             response = await job_status(self._services, found[1], Request(scope))
         except (ProblemError, RedisError) as error:
+            # The framework's exception handlers are further inside, so errors must be turned into answers
+            # here.
             response = error_response(error)
         await response(scope, receive, send)

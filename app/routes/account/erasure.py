@@ -92,9 +92,11 @@ def erase_owner(owner: OwnerName, services: ServicesDep, response: Response) -> 
     """
     caller = current_caller()
     response.headers.update(NO_STORE)
+    # Before looking for the owner, so that the answer does not reveal which keys exist.
     if owner not in ("me", caller.key_id) and not caller.may(Scope.ADMIN):
         raise Forbidden(Scope.ADMIN)
     receipt = services.eraser.erase(caller.key_id if owner == "me" else owner)
+    # Counts only: the audit log must not name what was erased.
     services.audit.write(who(caller), "erased an owner's data", **_counts(receipt.to_dict()))
     return ErasureBody.model_validate(receipt.to_dict())
 

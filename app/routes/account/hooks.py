@@ -165,6 +165,7 @@ class DeliveriesBody(Body):
 def find_hook(webhook_id: HookId, services: ServicesDep) -> Endpoint:
     """The webhook of the request's path; raises `WebhookNotFound`."""
     found = services.endpoints.get(webhook_id)
+    # One answer for both, so that ids of other keys cannot be probed.
     if found is None or not current_caller().may_see(found.key_id or None):
         raise WebhookNotFound
     return found
@@ -199,6 +200,7 @@ async def create(request: Request, response: Response, services: ServicesDep) ->
 
 
 def _create(services: Services, asked: WebhookRequest) -> Endpoint:
+    # The secret is a placeholder: a registered webhook always has one, so only the URL is checked.
     check_webhook(asked.url, "made here", services.settings, "")
     owner = current_caller().key_id or ""
     try:

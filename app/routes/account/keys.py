@@ -147,6 +147,7 @@ async def create(request: Request, response: Response, services: ServicesDep) ->
     """The key's text is in this answer only."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
     made = await to_thread.run_sync(_create, services, parse_body(KeyRequest, body))
+    # Keys have no path of their own; the list shows them.
     response.headers["Location"] = address("/keys")
     response.headers.update(NO_STORE)
     return made
@@ -159,6 +160,7 @@ def _create(services: Services, asked: KeyRequest) -> NewKeyBody:
     new = services.keys.create(
         asked.name,
         asked.scopes,
+        # 0 is a value here ("no limit"), so only None takes the default.
         rate_per_minute=services.settings.key_rate_per_minute if rate is None else rate,
         quota_minutes=asked.quota_minutes,
         expires_at=None if asked.expires_at is None else asked.expires_at.timestamp(),

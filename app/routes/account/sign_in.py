@@ -81,6 +81,7 @@ async def start(request: Request, services: ServicesDep, sign_in: SignInDep) -> 
 @router.get("/signin/callback")
 async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) -> Response:
     """The provider sends the browser back: begin a session, and show the page."""
+    # A code is short; nothing this long comes from a provider.
     if len(request.url.query) > _MOST_ANSWERED:
         return _back("failed")
     try:
@@ -92,6 +93,7 @@ async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) 
     except SignInFailed as error:
         _logger.warning("somebody could not sign in: %s", error)
         return _back("failed")
+    # Otherwise the earlier session would stay valid until it expires.
     if earlier := request.cookies.get(SESSION_COOKIE):
         await services.sessions.end(earlier)
     answer = _sent_to(f"{_root()}/")
@@ -130,6 +132,7 @@ def _back(reason: str) -> Response:
 
 
 def _sent_to(url: str) -> Response:
+    # 303 turns any method into a GET.
     return RedirectResponse(url, 303, headers=NO_STORE)
 
 
@@ -141,5 +144,6 @@ def _set_cookie(answer: Response, name: str, value: str, path: str, seconds: int
         path=path,
         secure=secure,
         httponly=True,
+        # Not "strict": the browser must send it when the provider redirects back.
         samesite="lax",
     )

@@ -99,6 +99,7 @@ class UsageBody(Body):
 def usage(query: Annotated[UsageQuery, Query()], request: Request, services: ServicesDep) -> Response:
     """A key sees its own usage; a key with the scope `admin` sees that of every key."""
     last = query.last or today()
+    # Both ends count, so these are 30 days.
     first = query.first or last - timedelta(days=29)
     if not 0 <= (last - first).days < _MOST_DAYS:
         raise InvalidRequest("query: `from` is after `to`, or more than 400 days before it")
@@ -116,6 +117,7 @@ def _visible(services: Services, key: str | None) -> list[str]:
     caller = current_caller()
     if not caller.sees_all:
         own = caller.key_id or ""
+        # An empty answer, not 403: other keys' ids are not confirmed.
         return [own] if key in (None, own) else []
     every = ["", ERASED, *(one.id for one in services.keys.all())]
     return every if key is None else [one for one in every if one == key]

@@ -214,6 +214,7 @@ def cancel_or_delete(record: BatchDep, services: ServicesDep) -> BatchBody | Res
         for deleted in services.store.delete_many(ids[start : start + _CHUNK]):
             if deleted is not None:
                 delete_files(services.storage, deleted)
+    # Last: if a deletion fails, the batch stays and the request can be repeated.
     services.batches.forget(record)
     return Response(status_code=204)
 
@@ -238,9 +239,11 @@ def _encode(at: float) -> str:
 
 def _decode(cursor: str) -> float:
     try:
+        # Cursors are sent without padding, which would have to be escaped in URLs.
         at = float(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except ValueError as error:
         raise InvalidCursor from error
+    # float() also reads "nan" and "inf".
     if not math.isfinite(at):
         raise InvalidCursor
     return at

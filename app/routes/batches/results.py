@@ -134,6 +134,7 @@ def export(record: BatchDep, query: Annotated[ExportQuery, Query()], services: S
 
 def _files(services: Services, batch: BatchRecord, cut: Cut) -> Iterator[tuple[str, bytes]]:
     names, table = FileNames(), io.StringIO()
+    # Reserved, so that a video of this name is numbered.
     names.free("index.csv")
     rows = csv.writer(table)
     rows.writerow(("index", "job_id", "name", "state", "file", "error"))
@@ -148,6 +149,7 @@ def _files(services: Services, batch: BatchRecord, cut: Cut) -> Iterator[tuple[s
                 error = str(problem.code)
         shown = ("", "deleted") if job is None else (job.source_name, job.state)
         rows.writerow((index, job_id, *map(_cell, shown), _cell(file), error))
+    # Last, because its lines are known only when every file is written.
     yield "index.csv", table.getvalue().encode()
 
 

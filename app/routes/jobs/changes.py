@@ -50,6 +50,7 @@ async def update(record: JobDep, request: Request, services: ServicesDep) -> Job
     changes = parse_body(JobChanges, body)
     if not await to_thread.run_sync(apply_changes, services.store, record.id, changes):
         raise JobNotFound
+    # Read again, because a worker may have changed the job meanwhile.
     changed = await to_thread.run_sync(reload, services, record.id)
     return job_body(changed, (await services.reader.get(record.id))[1])
 
@@ -92,6 +93,7 @@ async def rerun(
 ) -> JobBody:
     """Creates a new job for the same video with other options or another model. Nothing is uploaded again."""
     body = await read_body(request, MAX_REQUEST_BYTES, services.settings.upload_idle_seconds)
+    # An empty body is a plain rerun with the job's own options.
     asked = parse_body(RerunRequest, body) if body else RerunRequest()
     job, is_new = await to_thread.run_sync(services.rerunner.rerun, record, asked, idempotency_key)
     return await accepted(response, services, job, is_new=is_new)

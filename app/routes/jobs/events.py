@@ -22,9 +22,11 @@ router = APIRouter(tags=["jobs"])
 
 EVENT_STREAM = "text/event-stream"
 _ID = re.compile(r"\d{1,20}-\d{1,20}")
+# nginx would otherwise collect events until its buffer is full.
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # No schema type, because some tools treat the stream as one text, others each event as an object.
 _LINES = {"description": "Events: the lines `id`, `event` and `data` (JSON), then an empty line"}
+# Milliseconds after which a browser reconnects; its own default is up to 5 seconds.
 _RETRY = "retry: 2000\n\n"
 _EXAMPLE = _RETRY + "".join(
     event.encode()
@@ -86,6 +88,7 @@ def _position(last_event_id: str | None) -> str:
     """The id to resume after. Texts that do not look like an id are ignored, because browsers may send any text."""
     if not last_event_id or not _ID.fullmatch(last_event_id):
         return "0"
+    # Redis refuses larger stream ids.
     if any(int(part) >= 1 << 64 for part in last_event_id.split("-")):
         raise InvalidEventId
     return last_event_id
@@ -98,6 +101,7 @@ async def _lines(streams: EventStreams, job_id: str, after: str) -> AsyncIterato
         try:
             async for event in streams.follow(job_id, after):
                 if event is not None or time.monotonic() - sent_at >= HEARTBEAT_SECONDS:
+                    # A comment, which clients ignore; proxies close connections that stay silent.
                     yield ": still here\n\n" if event is None else event.encode()
                     sent_at = time.monotonic()
         except RedisError as error:

@@ -161,6 +161,7 @@ def export(services: ServicesDep) -> Response:
 
 
 def _tag(at: float) -> str:
+    # repr keeps every digit, so that `_seen` reads the same number back.
     return f'"{at!r}"'
 
 
@@ -171,6 +172,7 @@ def _seen(if_match: str | None) -> float | None:
     try:
         return float(if_match.strip().removeprefix("W/").strip('"'))
     except ValueError as error:
+        # A tag that this service never made cannot be the latest.
         raise FeedbackOutdated from error
 
 
@@ -179,6 +181,7 @@ def _keep(services: Services, job_id: str, feedback: Feedback, seen: float | Non
     if not isinstance(result, Result):
         raise WrongTask(result.task)
     video = result.video
+    # One frame of tolerance: players round the end of a video.
     if feedback.latest() > video.duration + 1 / video.fps:
         detail = f"The video ends after {video.duration:.3f} seconds; the feedback goes beyond it."
         raise InvalidRequest(detail)

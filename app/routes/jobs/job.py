@@ -73,6 +73,7 @@ def cancel(record: JobDep, services: ServicesDep) -> JobBody:
 )
 def cancel_or_delete(record: JobDep, services: ServicesDep) -> JobBody | Response:
     """Cancels a queued or running job; its worker stops within two seconds. Deletes a job that has ended."""
+    # Cancelled or already ended is decided by Redis: a worker may finish the job at this moment.
     if services.store.cancel(record.id):
         return job_body(reload(services, record.id), None)
     deleted = services.store.delete(record.id)

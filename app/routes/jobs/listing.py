@@ -164,6 +164,7 @@ def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -
     ended = [row.id for row in collected.rows if row.state.is_terminal]
     running = [row.id for row in collected.rows if not row.state.is_terminal]
     cancelled = sum(_cancel(services, part) for part in _parts(running)) if query.cancel else 0
+    # Bounded, so that one request ends within a client's time limit.
     deleted = sum(_delete(services, part) for part in _parts(ended[:_MOST_DELETED]))
     return DeletedBody(
         deleted=deleted,

@@ -208,6 +208,7 @@ async def _localize_json(
 def _submit(services: Services, asked: LocalizeRequest, key_text: str | None) -> tuple[JobRecord, bool]:
     """The job, and whether this request created it."""
     key = make_key(key_text, asked.digest(), services.settings.idempotency_seconds)
+    # Before the checks: a repeated request gets its job even if options or workers have changed since.
     seen = services.submitter.seen(key, current_caller().key_id)
     if seen is not None:
         return seen, False
@@ -224,4 +225,5 @@ def _of_url(services: Services, asked: LocalizeRequest, key: IdempotencyKey | No
         raise ProblemError(422, error.code, error.detail) from error
     job = asked.new_job(url, services.settings.model, key)
     record = services.submitter.submit(job)
+    # Two equal requests may arrive at once; Redis lets one of them win.
     return record, record.id == job.id

@@ -141,5 +141,6 @@ def write_cut(sequence: Sequence, name: str) -> Response:
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, str(error)) from error
     headers = {**NO_STORE, "Content-Disposition": sent_disposition("attachment", file.name)}
     if notes := known.notes(sequence):
+        # Header values must be Latin-1, and file names may be anything.
         headers["Sentiloc-Notes"] = f"{len(notes)}; {notes[0]}".encode("ascii", "replace").decode()
     return Response(file.data, media_type=file.media_type, headers=headers)

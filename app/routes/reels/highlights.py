@@ -164,10 +164,12 @@ def _chosen(services: Services, query: HighlightQuery) -> dict[str, JobRecord]:
     if query.job:
         return find_records(services, query.job)
     if query.batch:
+        # Only for its 404: the filter alone would find nothing.
         find_batch(query.batch, services)
     most = services.settings.max_highlight_videos
     found: dict[str, JobRecord] = {}
     for record in _walk(services, query.filter()):
+        # Checked while reading, so that a huge selection is refused after `most` records.
         if len(found) >= most:
             raise TooManyVideos(
                 f"The request covers more than {most} videos: name some jobs, or a shorter time range."
@@ -198,6 +200,8 @@ def _read(
         try:
             result = read(services, record)
         except ProblemError as error:
+            # 409 and 410 mean that there is no result; a store that cannot be reached must not look like
+            # that.
             if query.job or error.status not in (409, 410):
                 raise
             skipped.append(record.id)
@@ -234,6 +238,7 @@ def _thumbnail(one: Highlight, record: JobRecord, services: Services) -> str | N
     """
     if not record.thumbnails:
         return None
+    # Pictures belong to the segments that the model found, not to a person's.
     stored = one.footage.result if not one.moment.by_hand else read_result(services, record)
     peaks = [segment.peak for segment in stored.segments[: record.thumbnails]]
     index = min(range(len(peaks)), key=lambda n: abs(peaks[n] - one.moment.peak), default=None)

@@ -134,6 +134,7 @@ def _submit(services: Services, asked: ReelRequest, key: str | None) -> JobRecor
             id=job_id,
             source_key=source_key(job_id),
             source_name=f"{plan.title}.mp4",
+            # A reel has no upload; its file is counted when it is made.
             source_bytes=0,
             model=MODEL,
             options=options,
@@ -154,6 +155,7 @@ def _plan(services: Services, asked: ReelRequest) -> ReelPlan:
         services, asked.clips, SequenceOptions(title=asked.title, fps=asked.fps)
     )
     for record in records.values():
+        # Refused now, because the job would fail only when a worker opens the video.
         if services.storage.size(record.source_key) is None:
             detail = f"The video {record.source_name} is no longer stored."
             raise ProblemError(410, ErrorCode.SOURCE_MISSING, detail)

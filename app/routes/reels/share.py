@@ -186,6 +186,7 @@ def shared(link: LinkDep, token: Token, services: ServicesDep, response: Respons
             end=one.end,
             label=one.label,
             confidence=one.confidence,
+            # Segments of emotions and expressions have no source.
             source=getattr(one, "source", "model"),
         )
         for one in (result.segments if result else ())
@@ -222,6 +223,7 @@ def shared_video(link: LinkDep, services: ServicesDep) -> Response:
 @router.get("/embed/{token}", include_in_schema=False)
 def embed(link: LinkDep, services: ServicesDep) -> Response:
     """A page with a player, for frames on the sites in `SENTILOC_EMBED_ANCESTORS`."""
+    # The dependency has refused invalid links; the page itself fetches the content.
     _ = link
     ancestors = " ".join(("'self'", *services.settings.embed_ancestors))
     policy = (

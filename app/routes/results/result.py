@@ -151,6 +151,7 @@ def result(record: JobDep, cut: Annotated[Cut, Query()], request: Request, servi
     name = cut.format or negotiate(request.headers.get("accept", ""))
     if name == "json":
         document = json_of(services, record, cut)
+        # Python writes NaN by default, which is not JSON; better an error here than in every client.
         return tagged(request, json.dumps(document, allow_nan=False), JSON_TYPE, _HEADERS)
     file = file_of(services, record, cut.model_copy(update={"format": name}))
     headers = {"Content-Disposition": sent_disposition("attachment", file.name)}
@@ -205,6 +206,7 @@ def _pictures(
     pictures = {}
     for index, segment in enumerate(stored.segments[: record.thumbnails]):
         if moment_of(segment) in wanted:
+            # A report without one picture is better than no report.
             with suppress(SentilocError):
                 key = thumbnail_key(record.id, record.attempt, index)
                 pictures[moment_of(segment)] = services.storage.read(key)

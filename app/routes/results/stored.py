@@ -50,6 +50,7 @@ def read_partial(services: Services, record: JobRecord) -> AnyResult:
     if record.state.is_running:
         with suppress(SentilocError):
             return parse_any(json.loads(services.storage.read(partial_key(record.id, record.attempt))))
+    # Read again: the job may have ended since, and the partial result been deleted.
     return read_result(services, reload(services, record.id))
 
 

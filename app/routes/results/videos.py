@@ -14,6 +14,7 @@ from sentiloc.app.routes.results.problems import missing
 from sentiloc.app.services import Services
 from sentiloc.model.errors import SentilocError
 
+# Sandboxed, because an uploaded file may really be HTML, and must not run as this site.
 VIDEO_HEADERS = {"Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"}
 
 
@@ -34,6 +35,7 @@ def send_video(
     fault.
     """
     link = services.storage.link(key)
+    # The object store's own "not found" would not be a problem document.
     if link is not None and services.storage.size(key) is not None:
         return RedirectResponse(link, headers=NO_STORE)
     try:

@@ -130,6 +130,7 @@ def limits(services: ServicesDep) -> LimitsBody:
         "tus_versions": [tus.VERSION],
         "tus_extensions": tus.EXTENSIONS.split(","),
     }
+    # Settings and limits share their names, so a new limit needs one field here.
     known = services.settings.model_dump(include=set(LimitsBody.model_fields))
     return LimitsBody(**{**known, **fixed}, containers=CONTAINERS)
 
@@ -149,6 +150,7 @@ def models(services: ServicesDep) -> list[InstalledModel]:
         try:
             found.append(_installed(name, load_spec(root / name / "spec.json"), settings, workers))
         except SentilocError as error:
+            # One broken package must not hide the others.
             logger.error("model package %s is not listed: %s", name, error.detail)
     return found
 
@@ -157,6 +159,7 @@ def _workers(services: Services) -> list[WorkerPresence]:
     try:
         return alive_workers(services.store.redis, services.store.prefix)
     except RedisError:
+        # Without Redis the models are still listed; `is_served` is then null.
         return []
 
 

@@ -44,6 +44,7 @@ def _readiness(services: Services) -> ReadyBody:
         return ReadyBody(ready=False, redis=False, workers=[], reasons=[reason(error)])
     if services.settings.keys_required:
         workers = [_discreet(worker) for worker in workers]
+    # One is enough: during an update of the workers, some are always loading.
     ready = any(worker.is_ready for worker in workers)
     reasons = [] if ready else _reasons(workers)
     return ReadyBody(

@@ -70,6 +70,7 @@ def _body(key: ApiKey, caller: Caller, used: float) -> KeyBody:
         required=True,
         id=key.id,
         name=key.name,
+        # The caller's, because a person may have fewer scopes than the key.
         scopes=sorted(caller.scopes),
         rate_per_minute=key.rate_per_minute or None,
         quota_minutes=key.quota_minutes or None,

@@ -36,6 +36,7 @@ def model_card(model: str, services: ServicesDep) -> Response:
     """The model card of an installed model as Markdown. The page shows its limits and its licence."""
     root = services.settings.models_dir or shipped_models_dir()
     card = root / model / "MODEL_CARD.md"
+    # Checked against the list, so that a name such as ".." cannot leave the folder.
     if model not in list_packages(root) or not card.is_file():
         raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no model card.")
     headers = {**_HEADERS, "Content-Security-Policy": CONTENT_POLICY}

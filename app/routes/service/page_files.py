@@ -38,6 +38,7 @@ def read_page_file(path: Path, policy: str) -> PageFile:
         path: a file of the page; it is read again only after it has changed.
         policy: content security policy, to which the hashes of what is inlined are added.
     """
+    # Part of the cache's key, so that edited files show without a restart.
     stamps = tuple(one.stat().st_mtime_ns for one in (path, *_inlined(path)))
     return _read(path, policy, stamps)
 
@@ -74,6 +75,7 @@ def _read(path: Path, policy: str, stamps: tuple[int, ...]) -> PageFile:
         policy = policy.replace("script-src 'self'", f"script-src 'self' {_source(script)}")
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     packed = gzip.compress(body, mtime=0) if len(body) > _SMALL and media_type.startswith(_TEXT) else None
+    # Weak, because the compressed and the plain body share the tag.
     tag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
     return PageFile(body=body, packed=packed, media_type=media_type, tag=tag, policy=policy)
 

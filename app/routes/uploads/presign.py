@@ -94,6 +94,7 @@ def _presign(services: Services, asked: PresignRequest) -> PresignBody:
     form = services.storage.presign(record.incoming_key, settings.max_upload_bytes, seconds)
     if form is None:
         raise NotPresigned
+    # After the form: a store that cannot presign must leave no record behind.
     new_upload(services, record)
     return PresignBody(
         id=upload_id, url=form.url, fields=form.fields, expires_at=datetime.fromtimestamp(now + seconds, UTC)

@@ -129,6 +129,7 @@ async def create(request: Request, services: ServicesDep) -> Response:
     headers = request.headers
     tus.require_version(headers)
     tus.refuse_concatenation(headers)
+    # A body of unknown length is sent in chunks, without Content-Length.
     has_chunk = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     if has_chunk:
         tus.require_chunk(headers)
@@ -270,6 +271,7 @@ async def append(upload_id: UploadId, request: Request, services: ServicesDep) -
 def _with_length(services: Services, record: UploadRecord, length: int | None) -> UploadRecord:
     if length is None or length == record.length:
         return record
+    # tus: a deferred length may be set once.
     if record.length is not None or length < max(1, services.uploads.offset(record)):
         raise InvalidTusHeader("`Upload-Length` is known already, or smaller than what the server has.")
     if length > services.settings.max_upload_bytes:
@@ -304,6 +306,7 @@ async def terminate(upload_id: UploadId, request: Request, services: ServicesDep
         raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
     if record.state is UploadState.OPEN and not record.presigned:
         await services.upload_writer.end(record)
+    # A job may have been created since the record was read.
     elif not await to_thread.run_sync(services.uploads.end, record):
         raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
     return Response(status_code=204, headers={"Tus-Resumable": tus.VERSION})
