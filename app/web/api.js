@@ -62,8 +62,13 @@ async function askTabsFirst(used) {
   return key;
 }
 
+// What this tab remembers of a person: the key, and a cut in the making.
+function clearTab() {
+  for (const name of Object.keys(sessionStorage)) if (name.startsWith("sentiloc.")) sessionStorage.removeItem(name);
+}
+
 function forget() {
-  sessionStorage.removeItem(KEY);
+  clearTab();
   location.reload();
 }
 
@@ -97,6 +102,7 @@ export async function signOut() {
   const { url } = await post(new URL("../signout", import.meta.url).pathname, {});
   if (!url) return logOut();
   tabs.postMessage({ forget: true });
+  clearTab();
   location.assign(url);
 }
 

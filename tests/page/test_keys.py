@@ -80,9 +80,11 @@ def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
     second.wait_for_selector("text=Key: looks only")
     assert second.locator("#key-box[open]").count() == 0
     assert second.evaluate("document.querySelector('#key').value") in ("", key)
+    page.evaluate("sessionStorage.setItem('sentiloc.cut?job=a', '{}')")
     second.click("#log-out")
     for tab in (second, page):
         tab.wait_for_selector("#key-box[open]")
+        assert tab.evaluate("Object.keys(sessionStorage)") == []
     refused = [line for line in person.errors if "401" in line]
     assert refused == person.errors
     person.errors.clear()
