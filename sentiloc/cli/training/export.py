@@ -33,14 +33,14 @@ def export(
 ) -> None:
     """Write a model package for serving, after comparing its outputs with PyTorch."""
     from sentiloc.cli.training.runs import open_run
-    from sentiloc.model.package import CALIBRATION_FILE, NETWORK_FILES
+    from sentiloc.model.package import CALIBRATION_FILE, NETWORK_FILES, write_calibration
 
     opened = open_run(run)
     found = _spec(opened, spec)
     found = replace(found, name=name or package.resolve().name, version=version or found.version)
     difference = _write_network(opened, found, package)
     calibration, note = _calibration(opened)
-    (package / CALIBRATION_FILE).write_text(calibration.to_json() + "\n")
+    write_calibration(calibration, package)
     typer.echo(f"{package / NETWORK_FILES[opened.task]}: differs from PyTorch by at most {difference:.1e}")
     typer.echo(f"{package / CALIBRATION_FILE}: {note}")
 
