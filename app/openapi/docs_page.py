@@ -29,6 +29,7 @@ def add_docs(app: FastAPI) -> None:
 async def _document(request: Request) -> JSONResponse:
     """The document, with the client's root path as its server."""
     document = request.app.openapi()
+    # Not stored, because the root path differs from proxy to proxy.
     server = {**document["servers"][0], "url": current_base().root or "/"}
     return JSONResponse({**document, "servers": [server]}, headers={"Cache-Control": "no-cache"})
 
@@ -59,5 +60,6 @@ def _swagger(root: str) -> HTMLResponse:
         swagger_js_url=f"{root}/docs/static/swagger-ui-bundle.js",
         swagger_css_url=f"{root}/docs/static/swagger-ui.css",
         swagger_favicon_url=f"{root}/docs/static/favicon-32x32.png",
+        # The validator would send the document to a server on the internet.
         swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
     )

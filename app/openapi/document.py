@@ -62,6 +62,7 @@ def complete_openapi(app: FastAPI, keys_required: bool = False) -> None:
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
+        # Made at the first request: it takes half a second, which starts need not wait for.
         if not made:
             made.update(_completed(generate(), keys_required))
         return made
@@ -114,6 +115,7 @@ def _complete_schemas(document: dict[str, Any]) -> None:
         if name not in partial and "properties" in schema:
             schema["required"] = list(schema["properties"])
         tidy(schema)
+    # Drops schemas that only the deleted 422 answers referred to.
     kept = reachable(schemas, references(document["paths"]))
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(kept)}
 

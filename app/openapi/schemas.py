@@ -31,6 +31,7 @@ def tidy(schema: Any) -> None:
         return
     for name, one in schema.get("properties", {}).items():
         default = one.pop("default", None)
+        # A constant's default is its only value.
         if default not in (None, {}, []) and "const" not in one:
             one["description"] = f"{one.get('description', name.capitalize())}; default: `{default}`"
         one.pop("title", None)

@@ -80,6 +80,8 @@ class ServiceSettings(BaseSettings):
             )
         if self.keys_required or not _is_loopback(self.host):
             return None
+        # Protects a server without keys from DNS rebinding: a page elsewhere cannot reach it under its own
+        # name.
         return frozenset({*LOOPBACK_NAMES, self.host.strip("[]").lower()})
 
     @property
@@ -92,4 +94,5 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
+        # Other names are not resolved: the answer could change while the server runs.
         return host == "localhost"

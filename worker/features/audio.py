@@ -40,6 +40,7 @@ class AudioExtractor:
 
     def push(self, samples: Samples) -> None:
         """Process mono samples (n,) in [-1, 1] at 16 kHz. The very first sample is at time 0 of the video."""
+        # One snippet at a time, so that a long chunk is never copied as a whole.
         for start in range(0, len(samples), logmel.SNIPPET_SAMPLES):
             piece = samples[start : start + logmel.SNIPPET_SAMPLES].astype(np.float32, copy=False)
             self._unfinished = np.concatenate([self._unfinished, piece])
@@ -50,6 +51,7 @@ class AudioExtractor:
     @property
     def count(self) -> int:
         """The number of snippets whose features are complete."""
+        # The spectrogram lags, because its windows reach into the next snippet.
         return min(self._features.count, len(self._mean_squares))
 
     def window(self, first: int, stop: int) -> tuple[FloatArray, BoolArray]:
@@ -97,6 +99,7 @@ class AudioExtractor:
         return logmel.levels_heard(levels, gain, self._level)
 
     def _take(self, snippet: FloatArray) -> None:
+        # The last snippet may be short; dividing by the full length counts its missing part as silence.
         self._mean_squares.append(float(np.square(snippet, dtype=np.float64).sum()) / logmel.SNIPPET_SAMPLES)
         self._append(self._spectrogram.push(snippet))
 

@@ -136,6 +136,7 @@ class FaceExtractor:
     def __init__(self, detector: Detector, encoder: FaceEncoder, threads: int = 1) -> None:
         self._detector = detector
         self._encoder = encoder
+        # Without the network's opinion, the detector's own threshold has to suffice.
         self._least = LEAST_LIKELIHOOD if encoder.checks else 0.0
         self.dim = encoder.dim
         self._pool = ThreadPoolExecutor(threads, "faces") if threads > 1 else None
@@ -167,6 +168,7 @@ class FaceExtractor:
             for place, frame in enumerate(frames):
                 found, track = self._search(frame, next(looked), track, may_look_closely=place == 0)
                 chosen, track = _follow(found.faces, frame, track)
+                # A search without small faces can only raise the count, not lower it.
                 track = replace(track, seen=found.total if found.all_there else max(found.total, track.seen))
                 count[index] = max(count[index], track.seen)
                 read += [] if chosen is None else [chosen]
@@ -189,6 +191,7 @@ class FaceExtractor:
             for index, snippet in enumerate(snippets)
             for place in range(len(snippet))
         ]
+        # Screen recordings and still pictures repeat frames, for which the search would be wasted.
         own = [index == 0 or not _are_equal(frames[index - 1], frame) for index, frame in enumerate(frames)]
         looked = self._look_at(list(compress(frames, own)), list(compress(for_all, own)))
         return [looked[place - 1] for place in accumulate(own)]
@@ -217,6 +220,7 @@ class FaceExtractor:
     def _crop(self, frame: Image, shrunk: Image, box: FloatArray) -> NDArray[np.uint8]:
         """Crop a face from the shrunk frame, which is cheaper, or from the full frame if the face is small."""
         scale = shrunk.shape[1] / frame.shape[1]
+        # Enlarging a crop would blur the face, so small ones are cut from the full frame.
         large = float((box[2:] - box[:2]).max()) * scale >= self._encoder.size
         image, (x1, y1, x2, y2) = (shrunk, box * scale) if large else (frame, box)
         corners = (float(x1), float(y1), float(x2), float(y2))
@@ -244,6 +248,7 @@ class FaceExtractor:
                 for row, embedding, likelihood in zip(candidate, embeddings[part], likelihoods, strict=True)
                 if likelihood >= self._least
             ]
+            # Boxes beyond the candidates were not verified; they count only beside a real face.
             total = len(faces) + max(0, len(found) - CANDIDATES) if faces else 0
             looked.append(_Looked(faces, total, rejected=len(candidate) - len(faces)))
         return looked
@@ -259,6 +264,7 @@ class FaceExtractor:
             found = self._check([frame], [near], [frame])[0]
             if found.faces:
                 return found, track
+        # A full-size search costs several ordinary ones, so videos without people would become slow.
         if may_look_closely and track.waited >= CLOSE_EVERY:
             found = self._check([frame], [self._detector.detect_close(frame)], [frame])[0]
             return found, replace(track, waited=0, small=bool(found.faces))

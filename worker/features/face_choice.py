@@ -21,6 +21,7 @@ def together(scores: FloatArray, chances: FloatArray) -> FloatArray:
     """Combine two independent likelihoods (n,) into one (n,) by adding their log-odds."""
     odds = np.ones(len(scores), np.float32)
     for opinion in (scores, chances):
+        # Clipped, because a probability of 1 has infinite odds and would outvote everything.
         held = np.clip(opinion, 1 - _SUREST, _SUREST)
         odds = odds * (held / (1 - held))
     return np.asarray(odds / (1 + odds), np.float32)
@@ -63,6 +64,7 @@ def choose_index(rows: FloatArray, previous: FloatArray | None) -> int | None:
         return None
     if previous is not None:
         overlap = box_iou(rows[:, 1:], previous[None])[:, 0]
+        # The person who is followed gives way to a face that is clearly larger.
         overlap = np.where(weight >= SAME_FACE_WEIGHT * weight.max(), overlap, 0.0)
         if overlap.max() >= SAME_FACE_IOU:
             return int(overlap.argmax())

@@ -109,6 +109,7 @@ class StarterDetector:
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
         """See `Detector`."""
+        # The ordinary search has already seen such an image at full size.
         if max(image.shape[:2]) <= self._second_side:
             return np.zeros((0, 5), np.float32)
         if near is None:
@@ -160,6 +161,7 @@ class YuNet:
 
     def _look(self, image: Image, long_side: int) -> FloatArray:
         padded, scale = fit(image, self._fixed_side or long_side, square=self._fixed_side is not None)
+        # YuNet was trained on BGR, OpenCV's order, with values from 0 to 255.
         pixels = np.ascontiguousarray(padded[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
         outputs = self._session.run(self._outputs, {self._session.get_inputs()[0].name: pixels})
         levels = [
@@ -202,6 +204,7 @@ def around(image: Image, box: FloatArray, scale: float) -> tuple[Image, FloatArr
     side = max(NEAR_FACES * float((box[2:] - box[:2]).max()), NEAR_LEAST * max(1.0, scale))
     low = np.maximum((box[:2] + box[2:] - side) / 2, 0).astype(int)
     high = np.minimum(low + int(side), [image.shape[1], image.shape[0]])
+    # A box may lie outside the image; the window keeps at least one pixel.
     low = np.maximum(np.minimum(low, high - 1), 0)
     return image[low[1] : high[1], low[0] : high[0]], low.astype(np.float32)
 
