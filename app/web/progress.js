@@ -29,7 +29,7 @@ function showJob(job) {
   const busy = STEPS.includes(job.state) ? job.state : "queued";
   const left = job.eta_seconds > 2 ? say.leftLine(say.left(job.eta_seconds)) : null;
   const stage = job.state === "queued" ? say.queued(job.queue_position) : (say.stages[job.stage] ?? say.stages[job.state]);
-  const waits = job.waiting ? say.waitsFor(job.waiting.detail) : null;
+  const waits = job.state === "queued" && job.waiting ? say.waitsFor(job.waiting.detail) : null;
   const again = job.attempt > 1 ? say.attempt(job.attempt) : null;
   showProgress(job.source.name, busy, job.progress, [stage, waits, left, again].filter(Boolean).join(" · "));
 }
@@ -64,6 +64,8 @@ async function listen(job, lastId, signal) {
   for await (const event of events(job.id, lastId, signal)) {
     lastId = event.id ?? lastId;
     Object.assign(job, event.data);
+    // Events do not say what a queued job waits for besides its turn.
+    if (event.type === "state" && job.state === "queued") Object.assign(job, await getJob(job.id));
     if (event.type === "final") return lastId;
     if (!FINAL.includes(job.state)) showJob(job);
   }

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from sentiloc.app.jobs.record import JobError
+from sentiloc.model.errors import ErrorCode
 from tests.page.browsing import Visit
 from tests.page.conftest import SteadyService, Visitor, steady_service
 from tests.page.test_page import serious
@@ -219,3 +221,19 @@ def test_a_folder_without_a_video_says_so(visit: Visitor, tmp_path: Path) -> Non
             "words => document.querySelector('#queue-note').innerText === words", arg=words
         )
         assert page.is_visible("#queue-note")
+
+
+def test_what_a_queued_job_waits_for_is_shown(
+    visit: Visitor, service: SteadyService, long_clip: Path, clip: Path
+) -> None:
+    """The service itself takes the note back within a second, because its worker has the model."""
+    service.submit(long_clip)
+    job_id = service.submit(clip)
+    page = visit().go(f"/#{job_id}").page
+    error = JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail="No worker can run it now.")
+
+    def is_shown() -> bool:
+        service.store().wait([job_id], error, 3600.0)
+        return error.detail in page.inner_text("#stage")
+
+    wait_for(is_shown)
