@@ -28,6 +28,8 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-
 _GUTTER = "parseFloat(getComputedStyle(document.querySelector('.desk')).getPropertyValue('--gutter'))"
 WINDOW = {"width": 1280, "height": 900}
 PATIENCE = 90_000  # milliseconds: a busy machine may take its time
+SETTLED = """() => Promise.allSettled(
+    document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished))"""
 
 
 def find_chromium() -> str | None:

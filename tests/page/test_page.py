@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from sentiloc.app.routes.service.page import WEB
-from tests.page.browsing import Visit, read
+from tests.page.browsing import SETTLED, Visit, read
 from tests.page.conftest import CLIP_SECONDS, SHOWN_FROM, SteadyService, Visitor
 from tests.page.long_result import PAN, TWO_HOURS, plant_long_result
 from tests.support.services import wait_for
@@ -384,10 +384,6 @@ def test_axe_finds_nothing_serious(visit: Visitor, job: str) -> None:
         person.page.set_viewport_size({"width": width, "height": 800})
         person.go("/web/guide.html").page.wait_for_selector("main h2")
         assert serious(person) == []
-
-
-SETTLED = """() => Promise.allSettled(
-    document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished))"""
 
 
 def serious(person: Visit) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page
 
 from sentiloc.app.access.keys import KeyStore
@@ -18,7 +19,7 @@ from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
-from tests.page.browsing import PATIENCE
+from tests.page.browsing import PATIENCE, SETTLED
 from tests.page.conftest import SteadyService
 from tests.support.proxies import PREFIX, installed, proxy
 from tests.support.servers import free_port
@@ -305,6 +306,35 @@ def test_signing_in_works_behind_a_proxy_with_tls(
         assert page.url == f"{shown.url}/"
         assert [one for one in context.cookies(f"{shown.url}/") if one.get("name") == SESSION_COOKIE] == []
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_where_people_sign_in(open_service: Open, browser: Any, scheme: str) -> None:
+    url = open_service()
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    for reason in ("", "?signin=refused", "?signin=expired", "?signin=failed"):
+        page.goto(f"{url}/{reason}")
+        page.wait_for_selector("#sign-in:not([hidden])")
+        page.wait_for_selector("#key-box[open]")
+        assert bool(page.inner_text("#key-note")) == bool(reason)
+        assert violations(page) == []
+    signed_in(context, url, "erin").close()
+    page.goto(f"{url}/")
+    page.wait_for_selector("text=Signed in: erin")
+    assert violations(page) == []
+    page.click("#log-out")
+    page.wait_for_selector("#key-box[open]")
+    assert violations(page) == []
+    context.close()
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, after colour transitions have ended."""
+    page.evaluate(SETTLED)
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
 
 
 def test_who_signs_in_again_has_one_session(open_service: Open, context: BrowserContext) -> None:
