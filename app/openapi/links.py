@@ -21,10 +21,16 @@ MAKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "createKey": ("201", _ID, ("/keys/{key_id}",)),
 }
 """By operation id: the status, the expression of the new id, and the paths whose parameters take it."""
+_CLIPS = {"clips": [{"job": _ID, "start": 0, "end": 1}]}
+BODIES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "localizeVideo": ("202", {"createReel": _CLIPS, "exportCuts": {"format": "edl", **_CLIPS}}),
+    "presignUpload": ("201", {"localizeUpload": {"upload": _ID}}),
+}
+"""By operation id: the status, and the bodies with which other operations continue."""
 
 
 def add_links(document: dict[str, Any]) -> None:
-    """Add a link from each operation that makes something to every operation that takes its id in its path."""
+    """Add a link from each operation that makes something to every operation that takes its id, in its path or body."""
     paths = document["paths"]
     made = {
         operation["operationId"]: operation
@@ -38,6 +44,9 @@ def add_links(document: dict[str, Any]) -> None:
                 for operation in operations.values():
                     found[operation["operationId"]] = _link(operation, expression)
         made[maker]["responses"][status]["links"] = found
+    for maker, (status, bodies) in BODIES.items():
+        linked = {name: {"operationId": name, "requestBody": body} for name, body in bodies.items()}
+        made[maker]["responses"][status].setdefault("links", {}).update(linked)
 
 
 def _link(operation: dict[str, Any], expression: str) -> dict[str, Any]:
