@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # A redirect would drop the body of an upload, and hide a client's mistake.
         redirect_slashes=False,
         # This project has its own spans, metrics and logs of requests; FastAPI's would duplicate them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.routes = [route for routes in ROUTERS for route in routes.routes]
+    # The middleware added last runs first: the fast path is innermost, after every guard.
     app.add_middleware(JobStatusFastPath, services=services)
     app.add_middleware(HeadRequests, routes=app.state.routes)
     if services.settings.keys_required:

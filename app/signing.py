@@ -20,6 +20,7 @@ def new_webhook_secret() -> str:
 def check_webhook_secret(text: str) -> None:
     """Raise ValueError unless the text is `whsec_` and 24 to 64 bytes in base64."""
     try:
+        # Without `validate`, Python skips characters that are not base64.
         size = len(base64.b64decode(text.removeprefix(_MARK), validate=True))
     except ValueError:
         size = 0

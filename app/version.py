@@ -13,4 +13,5 @@ def version() -> str:
     try:
         return installed_version("sentiloc")
     except PackageNotFoundError:
+        # A valid version (PEP 440), so that programs which parse it do not fail.
         return "0+unknown"

@@ -48,6 +48,7 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
     """Open a package by folder name; raises `model_unavailable` with the names that exist."""
     root = models_dir or shipped_models_dir()
     folder = root / name
+    # Compared with the list, so that a name from a request cannot lead out of the folder.
     if name not in list_packages(root):
         known = ", ".join(list_packages(root)) or "none"
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"no model package {name!r}; available: {known}")

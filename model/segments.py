@@ -55,6 +55,7 @@ class Segment:
     source: SegmentSource = "model"
 
     def __post_init__(self) -> None:
+        # Comparisons with NaN are false, so this refuses it, too.
         if not 0 <= self.start <= self.peak <= self.end:
             raise ValueError(f"segment times out of order: {self.start} <= {self.peak} <= {self.end}")
         if not 0 <= self.confidence <= 1:

@@ -141,6 +141,7 @@ class ModelSpec:
 
 
 def _digest(value: dict[str, Any]) -> str:
+    # Sorted, because the hash must not depend on the order of fields.
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -155,6 +156,7 @@ def parse_spec(text: str) -> ModelSpec:
                 "visual": VisualStream(**raw["visual"]) if raw["visual"] else None,
                 "audio": AudioStream(**raw["audio"]) if raw["audio"] else None,
                 "face": FaceStream(**raw["face"]) if raw["face"] else None,
+                # Specs written before GIM was added have no `flow`.
                 "flow": FlowStream(**raw["flow"]) if raw.get("flow") else None,
             }
         )

@@ -42,6 +42,7 @@ def legal_rate(fps: float) -> Fraction:
     """
     if not 0 < fps < inf:
         return Fraction(25)
+    # From strict to loose, so that an exact fit wins over a nearer rate.
     for tolerance, most in ((EXACT, _MOST_MULTIPLE), (_CLOSE, _MOST_MULTIPLE), (_ROUGH, 2)):
         found = [rate for rate in LEGAL_RATES if _misfit(rate, fps, most) <= tolerance]
         if found:

@@ -46,6 +46,7 @@ def _on_setup_logging(**_: Any) -> None:
 def _on_child_start(**_: Any) -> None:
     """Load the model before the first job, and start to report which model is loaded."""
     global _runner
+    # First: a child whose parent dies while it loads the model must not stay.
     end_with_parent()
     start_beating()
     configure_tracing(settings, "worker")
@@ -55,6 +56,7 @@ def _on_child_start(**_: Any) -> None:
     _runner = JobRunner(settings, store, storage, pipelines)
     start_sweeper(storage, Forgetter(store, settings.features_dir))
     presence = PresenceThread(settings, store, pipelines)
+    # Before the model is loaded, so that /readyz can say that the worker is loading.
     presence.start()
     presence.load()
 
