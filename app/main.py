@@ -98,7 +98,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             KeyGuard, settings=services.settings, shared=services.shared, sessions=services.sessions
         )
     if services.settings.audit_log is not None:
-        app.add_middleware(AuditMiddleware, log=services.audit)
+        required = services.settings.keys_required
+        app.add_middleware(AuditMiddleware, log=services.audit, keys_required=required)
     _allow_origins(app, services.settings.cors_origins)
     app.add_middleware(
         OriginGuard,

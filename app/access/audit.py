@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Caller, current_caller
+from sentiloc.app.access.guard import SIGN_IN_PATHS
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.telemetry.logs import request_id_context
 
@@ -22,9 +24,10 @@ _MAX_ID = 64
 class AuditMiddleware:
     """ASGI middleware around `KeyGuard`, which identifies the caller."""
 
-    def __init__(self, app: ASGIApp, log: AuditLog) -> None:
+    def __init__(self, app: ASGIApp, log: AuditLog, *, keys_required: bool) -> None:
         self._app = app
         self._log = log
+        self._keys_required = keys_required
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request, then write what it was and how it ended."""
@@ -44,8 +47,15 @@ class AuditMiddleware:
             await self._app(scope, receive, watch)
         finally:
             # In `finally`, so that a request whose client has disconnected is logged, too.
-            if status not in _UNKNOWN:
+            if status not in _UNKNOWN and self._is_known(scope["path"], status):
                 self._write(scope, status)
+
+    def _is_known(self, path: str, status: int) -> bool:
+        """False for a request without a caller that did nothing: paths that need no key are there for everybody."""
+        if current_caller().key_id is not None:
+            return True
+        is_sign_in = path in SIGN_IN_PATHS
+        return not is_sign_in and (not self._keys_required or status < HTTPStatus.BAD_REQUEST)
 
     def _write(self, scope: Scope, status: int) -> None:
         ids = {name: str(value)[:_MAX_ID] for name, value in scope.get("path_params", {}).items()}
@@ -68,4 +78,6 @@ def who(caller: Caller) -> str:
 
 
 def _matters(method: str, path: str) -> bool:
-    return method != "OPTIONS" and (method not in _READING or _CONTENT.search(path) is not None)
+    if method not in _READING:
+        return method != "OPTIONS"
+    return path in SIGN_IN_PATHS or _CONTENT.search(path) is not None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 from redis import Redis
 
+from sentiloc.app.access.caller import Caller, set_caller
 from sentiloc.app.access.keys import ApiKey, KeyStore
 from sentiloc.app.access.rate_limit import RateLimiter
 from sentiloc.app.access.sessions import Session, SessionStore
@@ -60,8 +61,8 @@ class SignIn:
         attempt = await to_thread.run_sync(self._attempts.begin, browser, redirect_url)
         return await self._provider.authorization_url(attempt)
 
-    async def finish(self, browser: str, answer: Mapping[str, str]) -> str:
-        """The text of the cookie of a new session.
+    async def finish(self, browser: str, answer: Mapping[str, str]) -> tuple[str, Caller]:
+        """The text of the cookie of a new session, and who it is for.
 
         Raises:
             AttemptGone: The browser has to start again.
@@ -74,17 +75,22 @@ class SignIn:
         found = await self._provider.finish(attempt, answer)
         person = person_of(found.claims, self._settings)
         if person is None:
+            # Without this line, nobody could find out why a person is refused.
+            _logger.warning("a person with the subject %.100r has no group with a scope", found.claims["sub"])
             raise NotAllowed
         person = await to_thread.run_sync(self._admit, person)
         # The session is read with every request, and its token ends up in a URL, so long tokens are
         # dropped.
         is_kept = self._settings.oidc_provider_logout and len(found.id_token) <= _LONGEST_HINT
         token = found.id_token if is_kept else ""
-        return await self._sessions.start(person.key_id, person.name, person.scopes, token)
+        text = await self._sessions.start(person.key_id, person.name, person.scopes, token)
+        return text, Caller(key_id=person.key_id, scopes=person.scopes, person=person.name)
 
     async def end(self, text: str, back: str) -> str | None:
         """End a session. Returns the URL that also ends it at the provider, if that is wanted and possible."""
         session = await self._sessions.find(text)
+        if session is not None:
+            set_caller(Caller(key_id=session.key_id, scopes=session.scopes, person=session.person))
         # Ended here first: a provider that does not answer must not keep the session alive.
         await self._sessions.end(text)
         if session is None or not self._settings.oidc_provider_logout:

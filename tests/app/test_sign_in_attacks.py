@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -327,3 +328,34 @@ def test_a_proxy_that_passes_neither_host_nor_scheme(start: Start, liar: LyingPr
 def test_a_redirect_address_that_is_not_the_callback_is_refused() -> None:
     with pytest.raises(ValueError, match="signin/callback"):
         asking("https://id.example", oidc_redirect_url="https://media.example/elsewhere")
+
+
+def test_the_audit_log_names_people_and_cannot_be_filled_by_strangers(
+    start: Start, liar: LyingProvider, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    with start(audit_log=log) as client:
+        for method, path in (
+            ("POST", "/signout"),
+            ("POST", "/docs"),
+            ("PUT", "/web/x"),
+            ("GET", "/v1/shared/x/video"),
+        ):
+            client.request(method, path)
+        client.get("/signin")
+        client.get("/signin/callback?state=x&code=y")
+        assert not log.exists()
+        assert sign_in(client, liar) == "/"
+        assert client.post("/signout").status_code == 200
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["what"] for line in lines] == ["GET /signin/callback", "POST /signout"]
+    assert all(line["who"].endswith(" person:erin") for line in lines)
+    assert "code=" not in log.read_text()
+
+
+def test_a_refused_person_is_in_the_log(
+    start: Start, liar: LyingProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    with start() as client, caplog.at_level("WARNING"):
+        assert sign_in(client, liar, groups=["guests"]) == "/?signin=refused"
+    assert "'erin' has no group with a scope" in caplog.text

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
+from sentiloc.app.access.caller import set_caller
 from sentiloc.app.access.guard import RateLimited
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.http.address import current_base
@@ -85,7 +86,7 @@ async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) 
     if len(request.url.query) > _MOST_ANSWERED:
         return _back("failed")
     try:
-        text = await sign_in.finish(request.cookies.get(ATTEMPT_COOKIE, ""), request.query_params)
+        text, caller = await sign_in.finish(request.cookies.get(ATTEMPT_COOKIE, ""), request.query_params)
     except AttemptGone:
         return _back("expired")
     except NotAllowed:
@@ -96,6 +97,7 @@ async def callback(request: Request, services: ServicesDep, sign_in: SignInDep) 
     # Otherwise the earlier session would stay valid until it expires.
     if earlier := request.cookies.get(SESSION_COOKIE):
         await services.sessions.end(earlier)
+    set_caller(caller)
     answer = _sent_to(f"{_root()}/")
     seconds = int(services.settings.session_seconds)
     secure = _page(request, services.settings).startswith("https:")
