@@ -1,4 +1,5 @@
-"""Is confidence what it says on real video? The share of right segments by stated confidence and by evidence.
+"""Does confidence match the share of correct segments on real video? The share of right segments by stated confidence
+and by evidence.
 
     python -m experiments.reliability --data DATA --answers FOLDER
 
@@ -95,7 +96,7 @@ def grade(bench: Bench, results: Mapping[str, Result], calibration: Calibration)
 
 
 def bins(rows: Sequence[Graded]) -> list[Bin]:
-    """The bins that hold something."""
+    """The bins that are not empty."""
     found = []
     for low, high in pairwise(EDGES):
         inside = [row for row in rows if low <= row.confidence < high or row.confidence == high == 1.0]

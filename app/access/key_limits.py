@@ -54,5 +54,5 @@ class KeySlots:
         finally:
             self._held[key_id] -= 1
             if not self._held[key_id]:
-                # Keys come and go; without this the counter would grow for ever.
+                # Keys come and go; without this the counter would grow forever.
                 del self._held[key_id]

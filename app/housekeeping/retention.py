@@ -39,7 +39,7 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
     records = settings.keep_records_seconds
 
     def at_most(seconds: float) -> float:
-        # 0 means for ever, so it must not win against a real limit.
+        # 0 means forever, so it must not win against a real limit.
         return min((value for value in (seconds, records) if value), default=0.0)
 
     return {

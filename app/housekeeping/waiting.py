@@ -26,7 +26,10 @@ _FIELDS = ["model", "reel", "unserved_at", "unserved_why", "unserved_until"]
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
-    """What the watch reads of a queued job. Times are Unix seconds of Redis's clock; None before a wait is noted."""
+    """The fields of a queued job that the watch reads.
+
+    Times are Unix seconds of Redis's clock; None before a wait is noted.
+    """
 
     id: str
     model: str

@@ -95,7 +95,7 @@ class RangeProblems(Response):
 
 
 def _request_id(headers: Headers) -> str:
-    """The request id that the client or a proxy sent; a new one if there is none or it is not valid."""
+    """The client's or the proxy's request id; a new one if it is missing or invalid."""
     given = headers.get("x-request-id", "")
     # A proxy's id is kept, so that its log and ours can be joined.
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

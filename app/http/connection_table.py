@@ -16,7 +16,7 @@ _EVERYONE = "*"
 
 
 class Connection(Protocol):
-    """What the table needs to know about a connection."""
+    """The properties of a connection that the table uses."""
 
     address: str
 

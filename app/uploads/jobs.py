@@ -64,7 +64,7 @@ class UploadJobs:
         return record, record.id == upload.id
 
     def complete(self, upload: UploadRecord) -> UploadRecord:
-        """The upload, if all of its bytes are there and it has no job.
+        """The upload, if all of its bytes have arrived and it has no job.
 
         Raises `UploadGone`, `UploadUnfinished` and `UploadUsed`.
         """

@@ -164,10 +164,10 @@ def train(
     """Train on items in memory and return the network that was best on `val_items` (the last, if there are
     none).
 
-    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume` a run
-    found there goes on. progress(step, steps, losses) is called after each step. record: what the run is made from
-    (`model/training/record.py`), for its config.json. initial: weights to begin with, instead of drawn ones.
-    Raises `invalid_data` for nothing to train on, unlabelled `val_items` or a loss that is not finite.
+    run_dir: configuration, log, TensorBoard scalars, best.pt and last.pt go there; with `resume`, a run found there
+        continues. progress(step, steps, losses) is called after each step. record: what the run is made from
+        (`model/training/record.py`), for its config.json. initial: weights to begin with, instead of drawn ones. Raises
+        `invalid_data` for nothing to train on, unlabelled `val_items` or a loss that is not finite.
     """
     if not train_items or (val_items and not any(item.segments for item in val_items)):
         raise SentilocError(ErrorCode.INVALID_DATA, "no training videos, or no segments in the held-out ones")

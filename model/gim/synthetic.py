@@ -56,7 +56,7 @@ def planted_expressions(world: PlantedExpressions, subjects: int, videos: int) -
 
 
 def _patterns(world: PlantedExpressions, rng: Rng) -> Floats:
-    """What each kind of expression moves, (kinds, grid * grid * 2): a fifth of the blocks, one direction each."""
+    """The motion of each kind of expression, (kinds, grid * grid * 2): a fifth of the blocks, one direction each."""
     cells = world.grid**2
     moved = rng.random((world.kinds, cells, 1)) < 0.2
     angle = rng.uniform(0, 2 * np.pi, (world.kinds, cells, 1))

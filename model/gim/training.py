@@ -80,8 +80,10 @@ class GIMTrainConfig:
 
 @dataclass(slots=True)
 class GIMResult:
-    """The trained network (evaluation mode) and, by epoch, its mean loss and the mean distance in frames from
-    pseudo-apex to true apex (Fig. 7), if the items have ground truth.
+    """The trained network (evaluation mode) and, by epoch, its mean loss and the mean distance in frames from pseudo-
+    apex to true apex (Fig.
+
+    7), if the items have ground truth.
     """
 
     network: GIM
@@ -104,7 +106,7 @@ def train_gim(
 
     val_items: the network of the third stage's epoch with the highest F1 on them is returned; without any that have
     expressions, the last epoch's.
-    run_dir: configuration, log, TensorBoard scalars and last.pt go there; with `resume` a run found there goes on.
+    run_dir: configuration, log, TensorBoard scalars and last.pt go there; with `resume`, a run found there continues.
     record: what the run is made from (`model/training/record.py`).
     """
     if not any(item.points for item in items):

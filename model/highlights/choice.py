@@ -61,7 +61,7 @@ def choose(
 
 
 def strength(moment: Moment) -> float:
-    """What moments of all kinds are ranked by, 0-1: the confidence of one segment.
+    """The value by which moments of all kinds are ranked, 0-1: the confidence of one segment.
 
     A turning point's confidence is the product of two. Its root, their geometric mean, compares with a segment's.
     """

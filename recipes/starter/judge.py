@@ -80,7 +80,7 @@ def judge(items: Sequence[Item], scores: Scores, calibration: Calibration, thres
 def shown_segments(
     items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float
 ) -> dict[str, list[Segment]]:
-    """What serving shows of each item."""
+    """The segments that serving would show for each item."""
     return {
         item.name: select_segments(
             scores[item.name],

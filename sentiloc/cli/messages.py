@@ -1,4 +1,4 @@
-"""What the command says on standard error. The module loads nothing, so that every subcommand can use it."""
+"""The messages of a command on standard error. The module loads nothing, so that every subcommand can use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The process that forks this one's decoders. The module loads no library, so that a program can `prepare` early."""
+"""The process that forks this process's decoders.
+
+The module loads no library, so that a program can call `prepare` early.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def decoders() -> Nursery | None:
 
 
 def prepare(*, in_place: bool = False) -> None:
-    """Let a process get ready to fork decoders, so that the first decode need not wait for its imports.
+    """Start the process that forks decoders, so that the first decode need not wait for its imports.
 
     With `in_place`, it is a fork of this process where that is safe; see `Nursery.prepare`.
     """

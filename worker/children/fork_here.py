@@ -1,4 +1,4 @@
-"""The forking process as a fork of a command, which starts faster than a fresh interpreter."""
+"""Forks the forking process from a command, which is faster than starting an interpreter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sentiloc.worker.children.start import bare_environment
 
 
 class Fork:
-    """A fork of this process, with what the nursery uses of `subprocess.Popen`."""
+    """A fork of this process, with the part of `subprocess.Popen` that the nursery uses."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self._handle = pid, os.pidfd_open(pid)
         self.returncode: int | None = None
 
     def kill(self) -> None:
-        """SIGKILL, unless it was waited for."""
+        """Send SIGKILL, unless its end was already waited for."""
         if self.returncode is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
@@ -48,7 +48,7 @@ def fork_here(module: str, requests: socket.socket) -> Fork:
 
 
 def _become_forker(module: str, requests: socket.socket) -> NoReturn:
-    """Leave everything of the command behind that a fork takes along: files, terminal, signals, environment."""
+    """Drop what a fork inherits from the command: files, terminal, signals, environment."""
     try:
         os.setpgid(0, 0)
         nothing = os.open(os.devnull, os.O_RDWR)

@@ -1,8 +1,8 @@
 """The process that forks children: `python -m sentiloc.worker.children.forker MODULE SOCKET`.
 
-It imports what `MODULE` needs once. Then each request costs a fork, a few milliseconds, where a fresh interpreter takes
-a tenth of a second. It reads nothing but its parent's requests, and it ends when its parent does, whatever ends that:
-then the socket closes. The kernel kills its children with it (`confine`).
+It imports what `MODULE` needs once. Then each request costs a fork of a few milliseconds, instead of a tenth of a
+second for a fresh interpreter. It reads nothing but its parent's requests, and ends with its parent, because then the
+socket closes. The kernel kills its children with it (`confine`).
 
 `MODULE` has `import_everything()` and `perform_task(task)`, which confines the process that it runs in.
 """
@@ -77,7 +77,7 @@ class Forker:
         try:
             handle = os.pidfd_open(pid)
         except OSError:
-            # Nobody could watch this child.
+            # Without its handle, nobody could watch this child.
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
@@ -100,7 +100,7 @@ class Forker:
         self._poll.unregister(handle)
         os.close(handle)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        # Who started the child may have stopped waiting for it.
+        # The parent may have stopped waiting for the child.
         with suppress(BrokenPipeError):
             os.write(report, status.to_bytes(STATUS_BYTES, "little", signed=True))
         os.close(report)
@@ -109,7 +109,7 @@ class Forker:
 def close_all_but(kept: list[int]) -> None:
     """Close all open files but these and the standard ones.
 
-    A child sees neither the socket of requests nor what belongs to other children.
+    So a child has neither the socket of requests nor the files of other children.
     """
     for name in [path.name for path in Path("/proc/self/fd").iterdir()]:
         number = int(name)
@@ -120,7 +120,8 @@ def close_all_but(kept: list[int]) -> None:
 
 def serve(module: str, requests: socket.socket) -> NoReturn:
     """Import what the module needs, then fork children until the parent closes its end."""
-    # Whoever stops the service signals all of its processes, perhaps; jobs that may still end need their decoders.
+    # A terminal or a service manager may signal all processes of the service; jobs that may still finish
+    # need their decoders.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     found = importlib.import_module(module)

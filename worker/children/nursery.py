@@ -38,9 +38,9 @@ NO_REPORT = 1 << 10
 
 
 class ForkedChild:
-    """A child of the forking process. The handle is the process's own: a number could be another's by then.
+    """A child of the forking process. It is held by a handle (pidfd), because its number may be reused.
 
-    `on_crash` is called once if a fault of the child's own ended it.
+    `on_crash` is called once if the child crashed.
     """
 
     def __init__(self, pid: int, handle: int, report: int, on_crash: Callable[[], None]) -> None:
@@ -81,7 +81,7 @@ class _ForkingProcess:
             self._process = fork_here(module, theirs) if in_place else _start(module, theirs.fileno())
 
     def exchange(self, text: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
-        """Its answer to a request; raises `OSError` if it has ended or does not answer."""
+        """The answer to a request; raises `OSError` if the process has ended or does not answer."""
         socket.send_fds(self._requests, [text], fds)
         answer, handles, _, _ = socket.recv_fds(self._requests, _ANSWER_BYTES, 1)
         if not answer:
@@ -89,12 +89,12 @@ class _ForkingProcess:
         return answer, handles
 
     def retire(self) -> None:
-        """Let it end with the last of its children."""
+        """Make it end with its last child."""
         with suppress(OSError):
             self._requests.send(RETIRE)
 
     def has_ended(self) -> bool:
-        """Whether it has ended; what it held here is freed then."""
+        """Whether it has ended; if so, its resources here are freed."""
         try:
             self._process.wait(0)
         except subprocess.TimeoutExpired:
@@ -112,17 +112,17 @@ class _ForkingProcess:
             self._process.wait()
 
     def forget(self) -> None:
-        """In a forked copy of this process: it is not ours to wait for."""
+        """For a forked copy of this process, which cannot wait for its parent's children."""
         self._requests.close()
         # Without a status its destructor would complain.
         self._process.returncode = 0
 
 
 class Nursery:
-    """Children that run `module`, all forked from one process. For any thread.
+    """Children that run `module`, all forked from one process. May be used by any thread.
 
-    All children of one process have the same memory layout. Whoever sends a video that crashes its decoder could
-    explore it, one crash at a time. So after a crash the next child comes from a new process.
+    All children of one process have the same memory layout, which an attacker could explore with videos that crash the
+    decoder. So after a crash the next child is forked from a new process.
     """
 
     def __init__(self, module: str) -> None:
@@ -136,8 +136,8 @@ class Nursery:
     def prepare(self, *, in_place: bool = False) -> None:
         """Start the forking process, so that it imports while this one does something else.
 
-        With `in_place`, it is a fork of this process, if that has one thread: it needs no interpreter of its own, and
-        keeps what is imported already. Its memory is a copy of this one's, so a service must not do this.
+        With `in_place`, it is a fork of this process if that has one thread: no interpreter starts, and modules that
+        are imported already are shared. Its memory is a copy of this one's, so a service must not do this.
         """
         with self._lock:
             self._connected(in_place=in_place and _has_one_thread())
@@ -146,7 +146,7 @@ class Nursery:
         """A child that performs `task`, in which `fds` are set to its own numbers of these open files.
 
         Raises:
-            OSError: There can be no further process, or the forking process cannot be started.
+            OSError: No further process is possible, or the forking process cannot be started.
         """
         text = json.dumps({"task": task, "fds": list(fds)}).encode()
         read_end, write_end = os.pipe()
@@ -187,7 +187,7 @@ class Nursery:
         return self._current
 
     def _replace(self, process: _ForkingProcess | None) -> None:
-        """Fork no more children from this process. Those that it has go on."""
+        """Fork no more children from this process. Its present children continue."""
         with self._lock:
             if process is not None and process is self._current:
                 process.retire()
@@ -200,7 +200,7 @@ class Nursery:
         self._current = None
 
     def _forget(self) -> None:
-        """A forked copy of this process gets a forking process of its own; the others are its parent's."""
+        """A forked copy of this process needs its own forking process; the existing ones belong to its parent."""
         self._lock = threading.Lock()
         for process in (self._current, *self._retired):
             if process is not None:

@@ -1,4 +1,4 @@
-"""Starts fresh interpreters that know nothing of the service."""
+"""Starts fresh interpreters with nothing of the service in their environment."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def bare_environment() -> dict[str, str]:
 
 
 def open_pipe(*, reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """A pipe's two ends, each closed exactly once: a number that is closed twice may be another's by then."""
+    """The two ends of a pipe.
+
+    Each is closed exactly once, because a number that is closed twice may already belong to another file.
+    """
     read_fd, write_fd = os.pipe()
     reader.callback(os.close, read_fd)
     writer.callback(os.close, write_fd)

@@ -21,7 +21,7 @@ _MOST_WAITING = 120
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the parent asks for, as JSON. `grab_seconds` asks for single frames instead."""
+    """The parent's request, as JSON. `grab_seconds` asks for single frames instead."""
 
     media_fd: int
     frames_fd: int

@@ -105,7 +105,7 @@ class Extractor:
 
 
 def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
-    """Load what the spec needs; raises `spec_mismatch`, `weights_missing` or `model_unavailable`."""
+    """Load the networks that the spec needs; raises `spec_mismatch`, `weights_missing` or `model_unavailable`."""
     decoders.prepare()
     if config.work_dir is not None:
         config.work_dir.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ class Patience:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """What the settings say."""
+        """The times from the settings."""
         return cls(
             idle=settings.stall_seconds,
             busy=settings.stall_busy_seconds,

@@ -55,7 +55,7 @@ def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeli
 
 
 def check_needs(name: str, config: RuntimeConfig) -> None:
-    """Check, without loading, that a package, its weights and its device are there.
+    """Check, without loading, that a package, its weights and its device are available.
 
     Raises:
         SentilocError: They are not; the detail says what is missing and how to get it.

@@ -64,7 +64,7 @@ def _open_stored(stored: Path, options: ort.SessionOptions) -> ort.InferenceSess
 def _open_and_store(network: Path, stored: Path, options: Options) -> ort.InferenceSession:
     partial: Path | None = None
     try:
-        # Whoever can write there can replace a network, so only this user may.
+        # Only this user may write there, because a stored graph replaces the network.
         stored.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(suffix=".part", dir=stored.parent)
         os.close(handle)

@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class SessionBody(BaseModel):
-    """What the page needs to know before anybody has signed in."""
+    """The facts that the page needs before anybody has signed in."""
 
     provider: str | None
     """Name of the provider to sign in with; null where only API keys are accepted."""

@@ -81,7 +81,7 @@ def _read(path: Path, policy: str, stamps: tuple[int, ...]) -> PageFile:
 
 
 def _inlined(path: Path) -> tuple[Path, ...]:
-    """What the first paint of the start page waits for; the other pages link it."""
+    """The files that the first paint of the start page waits for; the other pages link them."""
     return (path.with_name("style.css"), path.with_name("theme.js")) if path.name == "index.html" else ()
 
 

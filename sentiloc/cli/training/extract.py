@@ -50,7 +50,7 @@ def extract(
 ) -> None:
     """Extract features of videos, in the folder layout that `sentiloc train` reads.
 
-    A second run does what is missing. Videos that failed are listed with their reasons in failed_SPLIT.csv.
+    A second run continues the first. Videos that failed are listed with their reasons in failed_SPLIT.csv.
     """
     from sentiloc.app.settings import get_settings
     from sentiloc.cli.videos import find_videos
@@ -71,7 +71,7 @@ def extract(
 
 
 def _check_split(split: str) -> None:
-    """A split is a part of file names."""
+    """Refuse a split that cannot be part of a file name."""
     if not re.fullmatch(r"[\w-]+", split):
         raise typer.BadParameter(f"{split!r} is not a name of letters, digits, - and _", param_hint="--split")
 
@@ -85,7 +85,7 @@ def _join(videos: list[str] | None, output: Path, workers: int | None) -> None:
 
 
 def _extract(plan: Plan, workers: int | None, *, retry_failed: bool) -> int:
-    """Extract what is missing, and say what came of it. Exit status: 1 if videos failed, 130 if it was stopped."""
+    """Extract the missing videos and report the outcome. Exit status: 1 if videos failed, 130 if it was stopped."""
     from sentiloc.cli.training.extract_workers import extract_with_workers
 
     plan.collect(list(plan.ledger.names()))

@@ -38,9 +38,9 @@ _DEATH_SECONDS = 3.0
 
 
 def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tell: Tell) -> bool:
-    """Extract the missing videos on so many processes of this machine, and on those that join; False if stopped.
+    """Extract the missing videos with `processes` processes of this machine and those that join; False if stopped.
 
-    Without SENTILOC_REDIS_URL a private Redis runs as long as this.
+    Without SENTILOC_REDIS_URL, a private Redis runs until the extraction ends.
     """
     supervisor, run = Supervisor(), secrets.token_hex(8)
     supervisor.install_signals()
@@ -61,7 +61,7 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tel
 
 
 def join_extraction(folder: Path, workers: int) -> None:
-    """Work on the extraction that runs on this folder, from another machine or beside it, until it ends."""
+    """Help the extraction that is running on this folder, on this machine or another, until it ends."""
     settings = get_settings()
     if settings.redis_url is None:
         raise SentilocError(
@@ -149,7 +149,7 @@ def _run(
 
 
 def _forgive(plan: Plan) -> None:
-    """Videos whose process this command has ended did not fail. Those of workers that joined are left to them."""
+    """Videos whose process was ended by this command did not fail. Videos of workers that joined are left to them."""
     started = [
         (name, entry.owner)
         for name in plan.ledger.names()
@@ -164,7 +164,7 @@ def _forgive(plan: Plan) -> None:
 
 
 class _Collector:
-    """Follows the workers: enters what is done, and asks again for what was lost."""
+    """Follows the workers: collects finished videos, and sends lost ones again."""
 
     def __init__(self, plan: Plan, missing: dict[str, Path], queue: ExtractionQueue, tell: Tell) -> None:
         self._plan, self._queue, self._tell = plan, queue, tell
@@ -175,7 +175,7 @@ class _Collector:
         self._search = _every(_LOOK_SECONDS, self._ask_again)
 
     def look(self) -> bool:
-        """True when no video is left. Called ten times a second."""
+        """Collect finished videos; True when none is left. Called ten times a second."""
         for event in self._queue.ended():
             if event["state"] == "stopped":
                 raise SentilocError(ErrorCode.INTERNAL, event["reason"])
@@ -196,7 +196,7 @@ class _Collector:
         return True
 
     def _ask_again(self) -> bool:
-        """Send messages for videos that wait for nobody; count those that ended without a word."""
+        """Send messages again for videos that nobody works on; count those whose process ended without a report."""
         self._queue.keep_open()
         if self._queue.waiting():
             return False
