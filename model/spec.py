@@ -167,6 +167,10 @@ def parse_spec(text: str) -> ModelSpec:
 def load_spec(path: Path) -> ModelSpec:
     """Read the `spec.json` of a model package."""
     try:
-        return parse_spec(path.read_text())
+        return parse_spec(path.read_text(encoding="utf-8"))
+    except SentilocError as error:
+        raise SentilocError(error.code, f"{path}: {error.detail}") from error
+    except UnicodeDecodeError as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: not a model spec: not UTF-8 text") from error
     except OSError as error:
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"cannot read {path}: {error.strerror}") from error

@@ -8,13 +8,13 @@ neutral, which `read_class_folders` reads, too.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sentiloc.model.data.text import read_rows, read_text
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 SPLITS = ("train", "val", "test")
@@ -70,7 +70,7 @@ def read_label_list(path: Path, classes: Sequence[str]) -> dict[str, str]:
     class or its number, counted from 0. Raises `invalid_data`, naming the line.
     """
     found = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         parts = line.replace(",", " ").split()
         if not parts or line.startswith("#"):
             continue
@@ -116,13 +116,12 @@ def read_folder_splits(labels: Mapping[str, str]) -> dict[str, list[str]] | None
 def read_segments(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
     """Read the annotated segments of each video in seconds from a CSV with the columns video_id, start, end."""
     found: dict[str, list[tuple[float, float]]] = {}
-    with path.open(newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
-                start, end = float(row["start"]), float(row["end"])
-                if not 0 <= start < end:
-                    raise ValueError("end must be after start")
-                found.setdefault(row["video_id"], []).append((start, end))
-            except (KeyError, TypeError, ValueError) as error:
-                raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: {error}") from error
+    for number, row in read_rows(path, ("video_id", "start", "end")):
+        try:
+            start, end = float(row["start"]), float(row["end"])
+            if not 0 <= start < end:
+                raise ValueError("end must be after start")
+            found.setdefault(row["video_id"], []).append((start, end))
+        except ValueError as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: {error}") from error
     return {name: tuple(rows) for name, rows in found.items()}

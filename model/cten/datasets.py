@@ -8,7 +8,6 @@ FOLDER/emotion_segments.csv          columns video_id, start, end in seconds; op
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sentiloc.model.cten.benchmarks import emotion_name, read_segments
 from sentiloc.model.cten.inputs import segment_inputs
 from sentiloc.model.cten.items import EmotionItem
 from sentiloc.model.data.feature_store import has_features, read_features, read_spec
+from sentiloc.model.data.text import read_lines, read_rows
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.spec import ModelSpec
 
@@ -39,15 +39,13 @@ def read_labels(folder: Path) -> dict[str, str]:
     """Read the emotion of each video; raises `invalid_data` if the file is missing or a row has no label."""
     path = folder / LABEL_FILE
     labels: dict[str, str] = {}
-    try:
-        with path.open(newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), 2):
-                name, label = row["video_id"], emotion_name(row["label"])
-                if labels.setdefault(name, label) != label:
-                    detail = f"{path}: line {number}: {name} is {label}, but {labels[name]} before"
-                    raise SentilocError(ErrorCode.INVALID_DATA, detail)
-    except (OSError, KeyError, AttributeError) as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs video_id and label ({error})") from error
+    for number, row in read_rows(path, ("video_id", "label")):
+        name, label = row["video_id"], emotion_name(row["label"])
+        if not name or not label:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: needs video_id and label")
+        if labels.setdefault(name, label) != label:
+            detail = f"{path}: line {number}: {name} is {label}, but {labels[name]} before"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail)
     if len(set(labels.values())) < 2:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs at least two emotions")
     return labels
@@ -60,7 +58,7 @@ def validation_items(
     share of each class of `items`, the same for the same seed.
     """
     # `labels` writes an empty file for benchmarks without a validation split.
-    if (folder / "split_val.txt").exists() and (folder / "split_val.txt").read_text().split():
+    if (folder / "split_val.txt").exists() and read_lines(folder / "split_val.txt"):
         return list(items), load_emotion_items(folder, "val", classes)
     held: set[int] = set()
     for index in range(len(classes)):
@@ -76,10 +74,8 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
     spec, labels = folder_spec(folder), read_labels(folder)
     segments = read_segments(folder / SEGMENT_FILE) if (folder / SEGMENT_FILE).exists() else {}
     names = folder / f"split_{split}.txt"
-    if not names.exists():
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{names}: missing")
     items = []
-    for name in filter(None, map(str.strip, names.read_text().splitlines())):
+    for name in read_lines(names):
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)

@@ -13,6 +13,7 @@ from sentiloc.model.cten.benchmarks import (
     read_label_list,
 )
 from sentiloc.model.cten.datasets import ALL, LABEL_FILE
+from sentiloc.model.data.text import read_lines
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 
@@ -24,7 +25,7 @@ def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: i
     The features of a video are named after its file, or after its path with "_" in place of "/".
     """
     listed = folder / f"split_{ALL}.txt"
-    extracted = set(listed.read_text().split()) if listed.exists() else set()
+    extracted = set(read_lines(listed)) if listed.exists() else set()
     labels = read_class_folders(source) if source.is_dir() else read_label_list(source, benchmark.classes)
     labels = {path: emotion for path, emotion in labels.items() if emotion in benchmark.classes}
     names = {path: name for path in labels if (name := _extracted_name(path, extracted)) is not None}

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from sentiloc.model.data.text import read_text
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
@@ -29,6 +30,8 @@ from sentiloc.model.spec import ModelSpec, parse_spec
 STREAM_FOLDERS = {"visual": "rgb", "audio": "logmfcc", "face": "img"}
 PRESENT_FOLDER = "present"
 SPEC_FILE = "spec.json"
+_NUMBERS = "biuf"
+"""Kinds of NumPy's types that are real numbers."""
 RECORD_FILE = "extracted.json"
 """Frame rate and duration of each video as read during extraction. The editable copies are checked against it."""
 
@@ -60,11 +63,14 @@ def parse_stored_spec(path: Path) -> ModelSpec:
     else.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path))
         spec = parse_spec(json.dumps(content.get("spec", content)))
         # A package's spec.json is the bare spec; a feature folder's states the hash beside it.
         stated = content.get("features_hash", spec.features_hash)
-    except (OSError, ValueError, AttributeError) as error:
+    except SentilocError as error:
+        detail = error.detail if error.code == ErrorCode.INVALID_DATA else f"{path}: {error.detail}"
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, detail) from error
+    except (ValueError, AttributeError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: not a feature spec: {error}") from error
     if stated != spec.features_hash:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: features_hash does not belong to its spec")
@@ -152,7 +158,7 @@ def read_records(folder: Path) -> dict[str, dict[str, float]]:
     if not path.exists():
         return {}
     try:
-        records: dict[str, dict[str, float]] = json.loads(path.read_text())
+        records: dict[str, dict[str, float]] = json.loads(read_text(path))
     except ValueError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not JSON: {error}") from error
     return records
@@ -170,7 +176,7 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
     streams: dict[str, FloatArray | None] = {}
     for stream, directory in STREAM_FOLDERS.items():
         path = _path(folder, split, directory, name)
-        streams[stream] = load_array(path).astype(np.float32) if path.exists() else None
+        streams[stream] = load_finite(path) if path.exists() else None
     path = _path(folder, split, PRESENT_FOLDER, name)
     present: BoolArray = load_array(path).astype(bool)
     if present.ndim != 2 or present.shape[1] != len(STREAM_FOLDERS):
@@ -190,11 +196,25 @@ def load_array(path: Path) -> Any:
     """One .npy file; raises `invalid_data` that names the file."""
     try:
         # A pickle in a downloaded feature file could run code.
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing") from error
     except (OSError, ValueError, EOFError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a readable .npy file") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
+        kind = getattr(array, "dtype", "several arrays")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds {kind}; needs real numbers")
+    return array
+
+
+def load_finite(path: Path) -> FloatArray:
+    """One .npy file as float32; raises `invalid_data` that names the file, also for values that are not finite."""
+    # A number beyond float32 becomes infinite, which is an error and needs no warning.
+    with np.errstate(over="ignore"):
+        array: FloatArray = load_array(path).astype(np.float32)
+    if not np.isfinite(array).all():
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds values that are not finite")
+    return array
 
 
 def _path(folder: Path, split: str, directory: str, name: str) -> Path:

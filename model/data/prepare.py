@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentiloc.model.data.feature_store import STREAM_FOLDERS
+from sentiloc.model.data.text import read_lines, read_text
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 LABEL_FILES = (
@@ -73,9 +74,7 @@ def prepare_features(source: Path, data: Path) -> Report:
 
 def _link_features(source: Path, data: Path, split: str, report: Report) -> None:
     listed = data / f"split_{split}.txt"
-    names = (
-        [line.strip() for line in listed.read_text().splitlines() if line.strip()] if listed.exists() else []
-    )
+    names = read_lines(listed) if listed.exists() else []
     for stream in STREAM_FOLDERS.values():
         folders = [path for path in sorted(source.rglob(stream)) if path.is_dir()]
         # Releases differ: some have a folder per split, others keep all videos together.
@@ -137,7 +136,10 @@ def _labels(name: str, source: Path, report: Report) -> Path | None:
 def write_report(report: Report, data: Path) -> None:
     """Write checksums.json; raises `invalid_data` if an earlier preparation had other label files."""
     path = data / CHECKSUMS
-    earlier = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        earlier = dict(json.loads(read_text(path))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a JSON object: {error}") from error
     changed = [name for name, digest in report.checksums.items() if earlier.get(name, digest) != digest]
     if changed:
         raise SentilocError(

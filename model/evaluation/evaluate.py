@@ -98,7 +98,7 @@ def to_json(metrics: DetectionMetrics) -> dict[str, Any]:
 
 def _load(path: Path) -> object:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read {path.name}: {error.strerror}") from error
     except ValueError as error:

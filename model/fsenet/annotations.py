@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sentiloc.model.data.items import SegmentLabel
+from sentiloc.model.data.text import read_lines, read_rows, read_text
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.tsl300 import LABELS
 from sentiloc.model.spec import CLASSES
@@ -109,8 +109,7 @@ def read_split(folder: Path, split: str) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    text = path.read_text() if path.exists() else ""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return read_lines(path) if path.exists() else []
 
 
 def read_annotations(folder: Path, points_file: Path | None, problems: Problems) -> Annotations:
@@ -140,20 +139,15 @@ def _read_points(path: Path, problems: Problems) -> list[tuple[str, tuple[int, i
     """Video, (frame, class) and line, from the columns video_id, point and class_index; no other column is read."""
     found = []
     try:
-        with path.open(newline="") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in _POINT_COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                problems.add(f"{path}: has no column {', '.join(missing)}")
-                return []
-            # Line numbers as an editor shows them; line 1 is the header.
-            for number, row in enumerate(rows, start=2):
-                try:
-                    found.append((row["video_id"], _point(row), number))
-                except (TypeError, ValueError) as error:
-                    problems.add(f"{path}: line {number}: {error}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problems.add(f"{path}: {getattr(error, 'strerror', None) or error}")
+        rows = read_rows(path, _POINT_COLUMNS)
+    except SentilocError as error:
+        problems.add(error.detail)
+        return []
+    for number, row in rows:
+        try:
+            found.append((row["video_id"], _point(row), number))
+        except ValueError as error:
+            problems.add(f"{path}: line {number}: {error}")
     return found
 
 
@@ -177,15 +171,21 @@ def _read_segments(path: Path, problems: Problems) -> dict[str, tuple[SegmentLab
     if not path.exists():
         return {}
     try:
-        database = json.loads(path.read_text())["database"]
+        database = json.loads(read_text(path))["database"]
         items = list(database.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        problems.add(f'{path}: needs a JSON object with "database" ({error})')
+    except SentilocError as error:
+        problems.add(error.detail)
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        problems.add(f'{path}: needs a JSON object with "database", which holds an object for each video')
         return {}
     found = {}
     for name, video in items:
         try:
-            found[name] = tuple(_segment(annotation) for annotation in video["annotations"])
+            rows = video["annotations"] if isinstance(video, dict) else None
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise ValueError("needs 'annotations': a list of objects")
+            found[name] = tuple(map(_segment, rows))
         except (ValueError, KeyError, TypeError) as error:
             problems.add(f"{path}: {name}: {_words(error)}")
     return found
@@ -196,7 +196,10 @@ def _words(error: Exception) -> str:
 
 
 def _segment(annotation: dict[str, Any]) -> SegmentLabel:
-    start, end = (float(value) for value in annotation["segment"])
+    bounds = annotation["segment"]
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        raise ValueError(f"segment {bounds!r}; needs [start, end] in seconds")
+    start, end = map(float, bounds)
     if not (math.isfinite(start) and math.isfinite(end)) or start < 0 or end <= start:
         raise ValueError(
             f"segment from {start:g} to {end:g} s; its end must be after its start, at 0 or later"
@@ -212,9 +215,12 @@ def _read_numbers(path: Path, problems: Problems, bounds: tuple[float, float]) -
     if not path.exists():
         return {}
     try:
-        items = list(json.loads(path.read_text()).items())
-    except (ValueError, TypeError, AttributeError) as error:
-        problems.add(f"{path}: not a JSON object of numbers: {error}")
+        items = list(json.loads(read_text(path)).items())
+    except SentilocError as error:
+        problems.add(error.detail)
+        return {}
+    except (ValueError, TypeError, AttributeError):
+        problems.add(f"{path}: not a JSON object with a number for each video")
         return {}
     found = {}
     for name, value in items:

@@ -24,11 +24,16 @@ def load_fsenet(path: Path, audio_encoder: nn.Module | None = None) -> FSENet:
     A network that was trained with a caller's audio encoder needs one of the same kind here.
     """
     content = load_checkpoint(path)
+    task = content.get("task", "sentiment")
+    if task != "sentiment":
+        raise SentilocError(
+            ErrorCode.MODEL_UNAVAILABLE, f"{path}: a network of the task {task}, not an FSENet"
+        )
     try:
         network = FSENet(network_config(content["network"]), audio_encoder)
         network.load_state_dict(content["weights"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path} holds no such FSENet: {error}") from error
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path}: holds no such FSENet: {error}") from error
     return network.eval()
 
 

@@ -12,10 +12,12 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
+from sentiloc.model.data.text import read_text
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.items import Expression
 from sentiloc.model.gim.labels import MACRO, MICRO, Point
@@ -112,8 +114,7 @@ def read_expressions(path: Path, layout: AnnotationLayout, rate: float | None = 
 def _table(path: Path, layout: AnnotationLayout) -> tuple[int, list[str], list[list[str]]]:
     """Line number of the first row, plain column names, and the rows."""
     # Excel writes a byte order mark.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = list(csv.reader(file))
+    lines = list(csv.reader(StringIO(read_text(path), newline="")))
     for index, cells in enumerate(lines):
         names = [_plain(cell) for cell in cells]
         if any(_is_frame(name, "onset") for name in names):

@@ -9,11 +9,11 @@ FOLDER/expressions.csv        columns video_id, onset, apex, offset, class; opti
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from pathlib import Path
 
-from sentiloc.model.data.feature_store import load_array
+from sentiloc.model.data.feature_store import load_finite
+from sentiloc.model.data.text import read_rows
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.flow import stack_flows
 from sentiloc.model.gim.items import Expression, ExpressionItem
@@ -26,17 +26,19 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
     """All videos of a folder; raises `invalid_data` that names the file and line that cannot be read."""
     subjects: dict[str, str] = {}
     points: defaultdict[str, list[Point]] = defaultdict(list)
-    for place, row in _rows(folder / POINT_FILE):
+    for place, row in _rows(folder / POINT_FILE, ("video_id", "subject", "frame", "class")):
         try:
+            if not row["video_id"] or not row["subject"]:
+                raise ValueError("needs video_id and subject")
             subjects[row["video_id"]] = row["subject"]
             if row["frame"].strip():
                 points[row["video_id"]].append(Point(int(row["frame"]), _class(row["class"])))
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
     truth = _truth(folder / TRUTH_FILE)
     items = []
     for name, subject in sorted(subjects.items()):
-        flow = load_array(folder / FLOW_FOLDER / f"{name}.npy")
+        flow = load_finite(folder / FLOW_FOLDER / f"{name}.npy")
         if flow.ndim != 2 or flow.shape[1] != stream.dim:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
@@ -69,7 +71,8 @@ def _class(name: str) -> int:
 
 def _truth(path: Path) -> defaultdict[str, list[Expression]]:
     found: defaultdict[str, list[Expression]] = defaultdict(list)
-    for place, row in _rows(path) if path.exists() else ():
+    columns = ("video_id", "onset", "apex", "offset", "class")
+    for place, row in _rows(path, columns) if path.exists() else ():
         try:
             onset, apex, offset = (int(row[name]) for name in ("onset", "apex", "offset"))
             kind = _class(row["class"])
@@ -78,14 +81,10 @@ def _truth(path: Path) -> defaultdict[str, list[Expression]]:
                     f"{row['video_id']}: onset {onset}, apex {apex}, offset {offset} are not in order"
                 )
             found[row["video_id"]].append(Expression(onset, apex, offset, kind))
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
     return found
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
-    try:
-        with path.open(newline="") as file:
-            return [(f"{path}: line {number}", row) for number, row in enumerate(csv.DictReader(file), 2)]
-    except OSError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {error.strerror}") from error
+def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
+    return [(f"{path}: line {number}", row) for number, row in read_rows(path, columns)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -27,6 +28,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         # weights_only: a checkpoint from elsewhere must not be able to run code.
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"cannot read checkpoint {path}: {error}") from error
+    except OSError as error:
+        detail = f"cannot read checkpoint {path}: {error.strerror}"
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+        # PyTorch's own message has paragraphs of advice.
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint, or damaged") from error
+    if not isinstance(content, dict):
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of a run")
     return content

@@ -26,8 +26,22 @@ def main() -> None:
         )
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        _raise_or_stop(error, _about_file(error))
     except Exception as error:
         _raise_or_stop(error, f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)")
+
+
+def _about_file(error: OSError) -> str:
+    """What the system says of a file, without the names of Python's classes."""
+    if error.filename is None or error.strerror is None:
+        return f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)"
+    names = [
+        os.fsdecode(name)
+        for name in (error.filename, error.filename2)
+        if not isinstance(name, (int, type(None)))
+    ]
+    return f"{' and '.join(names) or error.filename}: {error.strerror}"
 
 
 def _run(words: list[str]) -> None:

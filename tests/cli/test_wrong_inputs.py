@@ -81,6 +81,29 @@ def array(name: str, value: object) -> Change:
     return lambda folder: np.save(folder / "features/train" / name, np.asarray(value, np.float32))
 
 
+def coded(name: str, encoding: str, more: str = "") -> Change:
+    def apply(folder: Path) -> None:
+        (folder / name).write_bytes(((folder / name).read_text() + more).encode(encoding))
+
+    return apply
+
+
+def typed(name: str, kind: type) -> Change:
+    return lambda folder: np.save(folder / "features/train" / name, np.ones((20, 1024)).astype(kind))
+
+
+def filled(name: str, value: float) -> Change:
+    return lambda folder: np.save(folder / "features/train" / name, np.full((20, 1024), value))
+
+
+def as_folder(name: str) -> Change:
+    def apply(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return apply
+
+
 GT = "videosenti_gt.json"
 WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("first stream", remove("features/train/rgb/a.npy"), (), ("rgb/a.npy: missing",)),
@@ -150,6 +173,21 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("no such stream", lambda _: None, ("--modalities", "A"), ("no features for --modalities A",)),
     ("nothing to choose by", remove(GT), (), (f"{GT}: no segment of any of the 1 held-out videos",)),
     ("width", lambda _: None, ("--width", 7), ("not a network: width 7",)),
+    ("UTF-16", coded("split_train.txt", "utf-16"), (), ("split_train.txt: line 1: not UTF-8 text",)),
+    ("Latin-1", coded("point_label.csv", "latin-1", "é"), (), ("point_label.csv: line 6: not UTF-8",)),
+    ("complex", typed("rgb/b.npy", np.complex64), (), ("rgb/b.npy: holds complex64; needs real numbers",)),
+    ("strings", typed("rgb/b.npy", np.str_), (), ("rgb/b.npy: holds <U", "needs real numbers")),
+    ("beyond float32", filled("rgb/b.npy", 1e300), (), ("rgb/b.npy: holds values that are not finite",)),
+    ("empty array", array("rgb/b.npy", np.zeros((0, 1024))), (), ("rgb/b.npy: shape (0, 1024)",)),
+    (
+        "three times",
+        segment({"segment": [1, 2, 3], "label": "p"}),
+        (),
+        (f"{GT}: b: segment [1, 2, 3]; needs",),
+    ),
+    ("null video", edit(GT, lambda c: c["database"].update(b=None)), (), (f"{GT}: b: needs 'annotations'",)),
+    ("list of rates", text("fps_dict.json", "[25]"), (), ("fps_dict.json: not a JSON object with a number",)),
+    ("a folder", as_folder("point_label.csv"), (), ("point_label.csv: Is a directory",)),
 ]
 
 
@@ -234,6 +272,15 @@ SYSTEMS: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("cten", "emotion_segments.csv", "video_id,start,end\nv0,1,99\n", ("emotion_segments.csv: v0", "after")),
     ("gim", "points.csv", "video_id,subject,frame,class\nv0,s0,9999,macro\n", ("points.csv", "v0", "9999")),
     ("gim", "points.csv", "video_id,subject,frame,class\nv0,s0,20,huge\n", ("points.csv: line 2", "huge")),
+    (
+        "cten",
+        "emotions.csv",
+        "video_id,label\nv0\nv2,joy\n",
+        ("emotions.csv: line 2: needs video_id and label",),
+    ),
+    ("cten", "split_val.txt", "v99\n", ("emotions.csv: v99 has no emotion",)),
+    ("gim", "points.csv", "video_id,subject\nv0,s0\n", ("points.csv: has no column frame, class",)),
+    ("gim", "points.csv", "video_id,subject,frame,class\nv0\n", ("points.csv: line 2: needs video_id and",)),
     ("gim", "points.csv", "video_id,subject,frame,class\nv9,s0,20,macro\n", ("flow/v9.npy: missing",)),
     (
         "gim",
@@ -258,8 +305,60 @@ def test_wrong_files_of_the_other_systems(
     assert "Error" not in errors
 
 
+def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    """Spreadsheets write one before "CSV UTF-8"."""
+    folder = published_folder(tmp_path / "data")
+    for name in ("point_label.csv", "split_train.txt", "fps_dict.json", GT):
+        coded(name, "utf-8-sig")(folder)
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *QUICK, "--val-fraction", 0.25)
+    assert code == 0, errors
+
+
+@pytest.mark.parametrize("task", ["cten", "gim"])
+def test_features_that_are_not_finite_are_named(tmp_path: Path, sentiloc: Sentiloc, task: str) -> None:
+    (emotion_folder if task == "cten" else flow_folder)(tmp_path)
+    path = tmp_path / ("features/train/logmfcc/v0.npy" if task == "cten" else "flow/v0.npy")
+    np.save(path, np.full_like(np.load(path), np.nan))
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", task, *QUICK)
+    assert (code, errors) == (1, f"sentiloc: {path}: holds values that are not finite\n")
+
+
+def test_wrong_runs_and_outputs_are_named(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
+    options = (*QUICK, "--val-fraction", 0.25)
+    assert sentiloc("train", folder, "-o", run, *options)[0] == 0
+    emotions = tmp_path / "emotions"
+    emotions.mkdir()
+    emotion_folder(emotions)
+    assert sentiloc("train", emotions, "-o", tmp_path / "cten", "--task", "cten", *QUICK)[0] == 0
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "damaged.pt").write_bytes(b"xx")
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    flow_folder(flow)
+    wrong: list[tuple[tuple[object, ...], str]] = [
+        (("train", folder, "-o", tmp_path / "file", *options), "/file: File exists"),
+        (("train", flow, "-o", tmp_path / "no", *options), "flow/spec.json: the folder holds the flow of"),
+        (
+            ("train", folder, "-o", tmp_path / "no", *options, "--from", tmp_path / "cten"),
+            "cten/best.pt: a network of the task emotion, not an FSENet",
+        ),
+        (("evaluate", tmp_path / "damaged.pt"), "damaged.pt: not a checkpoint, or damaged"),
+        (("export", folder / GT, tmp_path / "package"), f"{GT}: not a checkpoint, or damaged"),
+        (("export", run, tmp_path / "file"), "/file: File exists"),
+        (("extract", folder / GT, "-o", folder), "data: holds features of unknown origin"),
+        (("labels", "ekman-6", tmp_path / "damaged.pt", folder), "damaged.pt: line 1: no video and one of"),
+    ]
+    for words, said in wrong:
+        code, _, errors = sentiloc(*words)
+        assert (code, said in errors, "Error" in errors) == (1, True, False), (words, errors)
+    (run / "best.pt").unlink()
+    code, _, errors = sentiloc("export", run, tmp_path / "package")
+    assert (code, "best.pt: missing; last.pt, the last epoch, is used" in errors) == (0, True), errors
+
+
 def test_flow_is_needed(tmp_path: Path, sentiloc: Sentiloc) -> None:
     write_spec(tmp_path, replace(expression_spec("flow", "1"), flow=FLOW))
     code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", "gim")
     assert code == 1
-    assert "points.csv: No such file" in errors
+    assert "points.csv: missing" in errors

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentiloc.model.data.feature_store import VideoFacts, add_videos, replace_text, sort_videos, write_spec
+from sentiloc.model.data.feature_store import (
+    SPEC_FILE,
+    VideoFacts,
+    add_videos,
+    replace_text,
+    sort_videos,
+    write_spec,
+)
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, Entry, Ledger, State
@@ -68,6 +75,11 @@ class Plan:
                     ErrorCode.INVALID_DATA, f"{self.folder}: another `sentiloc extract` writes to it"
                 ) from error
             # Under the lock, so that two extractions with different specs cannot both begin.
+            if not (self.folder / SPEC_FILE).exists() and (self.folder / "features").is_dir():
+                raise SentilocError(
+                    ErrorCode.SPEC_MISMATCH,
+                    f"{self.folder}: holds features of unknown origin, without a {SPEC_FILE}; name another folder",
+                )
             write_spec(self.folder, self.spec)
             yield
 

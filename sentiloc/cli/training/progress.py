@@ -15,7 +15,9 @@ def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]
     """A callback (step, steps, losses) that draws the bar; nothing is drawn if stderr is not a terminal."""
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TextColumn("{task.fields[loss]}"), console=console) as bar:
+    with Progress(
+        *columns, TextColumn("{task.fields[loss]}"), console=console, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task("training", loss="", total=None)
 
         def advance(step: int, steps: int, losses: dict[str, float]) -> None:
@@ -34,8 +36,10 @@ def extraction_progress(videos: int) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("extracting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     last = time.monotonic()
-    with Progress(*columns, TextColumn("{task.fields[failed]} failed"), console=console) as bar:
-        task = bar.add_task("extracting", failed=0, total=videos, visible=console.is_terminal)
+    with Progress(
+        *columns, TextColumn("{task.fields[failed]} failed"), console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("extracting", failed=0, total=videos)
 
         def advance(ended: int, failed: int) -> None:
             nonlocal last

@@ -46,6 +46,8 @@ def open_run(path: Path) -> Run:
     checkpoint = path
     if path.is_dir():
         checkpoint = path / BEST if (path / BEST).exists() else path / LAST
+        if checkpoint.name == LAST and checkpoint.exists():
+            typer.echo(f"{path / BEST}: missing; {LAST}, the last epoch, is used", err=True)
     content = load_checkpoint(checkpoint)
     folder = checkpoint.parent
     stated = _config(folder).get("data", {}).get("folder")

@@ -191,7 +191,7 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
 
 def _network(data: Path, spec: Path | None, modalities: str | None, options: dict[str, Any]) -> FSENetConfig:
     """The network for a folder's streams. Named streams must exist."""
-    from sentiloc.model.data.feature_store import parse_stored_spec
+    from sentiloc.model.data.feature_store import parse_stored_spec, read_spec
     from sentiloc.model.fsenet.datasets import folder_config
     from sentiloc.model.fsenet.network import FSENetConfig
     from sentiloc.model.fsenet.train import RECIPES
@@ -201,6 +201,10 @@ def _network(data: Path, spec: Path | None, modalities: str | None, options: dic
         raise typer.BadParameter("letters of A, V and F", param_hint="--modalities")
     wanted = None if spec is None else parse_stored_spec(spec / "spec.json" if spec.is_dir() else spec)
     shared = {} if "recipe" not in options else _shape(RECIPES[options["recipe"]].network)
+    own = read_spec(data)
+    if own is not None and own.flow is not None:
+        detail = f"{data / 'spec.json'}: the folder holds the flow of faces, which --task gim reads"
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
     try:
         network = folder_config(data, "train", wanted, **{**shared, **_of(FSENetConfig, options)})
     except ValueError as error:
@@ -266,11 +270,11 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
 def _yaml(path: Path) -> dict[Any, Any]:
     import yaml
 
+    from sentiloc.model.data.text import read_text
+
     try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
     if not isinstance(found, dict):
