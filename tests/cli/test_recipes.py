@@ -12,6 +12,7 @@ import yaml
 from sentiloc.cli.training.seeds import parse_seeds
 from sentiloc.cli.training.train_options import BY_NAME, check_given
 from tests.cli.extracted import Sentiloc
+from tests.cli.test_train_systems import emotion_folder, flow_folder
 from tests.cli.test_wrong_inputs import published_folder
 from tests.support.shared_files import data_folder
 
@@ -69,14 +70,24 @@ def test_seeds_become_a_table(tmp_path: Path, sentiloc: Sentiloc) -> None:
     assert (run / "seed-1" / "best.pt").exists()
 
 
-def test_two_deterministic_runs_end_in_the_same_weights(tmp_path: Path, sentiloc: Sentiloc) -> None:
-    folder, states = published_folder(tmp_path / "data"), []
+@pytest.mark.parametrize("recipe", ["default", "paper", "printed", "quick", "cten", "gim"])
+def test_two_deterministic_runs_end_in_the_same_weights(
+    tmp_path: Path, sentiloc: Sentiloc, recipe: str
+) -> None:
+    folder, states = tmp_path / "data", []
+    folder.mkdir()
+    options: tuple[object, ...] = ("--width", 16, "--epochs", 3, "--seed", 5, "--deterministic")
+    if recipe in ("cten", "gim"):
+        (emotion_folder if recipe == "cten" else flow_folder)(folder)
+        options = (*options, "--task", recipe, "--recipe", "quick")
+    else:
+        published_folder(folder)
+        options = (*options, "--recipe", recipe, "--val-fraction", 0.25)
     try:
         for name in ("first", "second"):
-            options = (*QUICK, "--epochs", 2, "--seed", 5, "--deterministic")
             code, _, errors = sentiloc("train", folder, "-o", tmp_path / name, *options)
             assert code == 0, errors
-            states.append(torch.load(tmp_path / name / "last.pt", weights_only=True)["weights"])
+            states.append(torch.load(tmp_path / name / "best.pt", weights_only=True)["weights"])
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
