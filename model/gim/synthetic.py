@@ -42,7 +42,6 @@ class PlantedExpressions:
     jerk_strength: float = 0.8
     noise: float = 0.12
     point_deviation: float = 0.12
-    apart: int = 8
     seed: int = 2021
 
 
@@ -103,7 +102,7 @@ def _video(world: PlantedExpressions, subject: str, number: int, kinds: Floats, 
 
 
 def _schedule(world: PlantedExpressions, total: int, rng: Rng) -> list[tuple[int, int, int]]:
-    """(onset, frames, class) of the video's expressions, in order, apart by at least `world.apart` + 2 frames."""
+    """(onset, frames, class) of the video's expressions, in order, apart by at least eight frames."""
     macros = int(rng.integers(world.macro_count[0], world.macro_count[1] + 1))
     micros = int(rng.integers(world.micro_count[0], world.micro_count[1] + 1))
     classes = rng.permutation([MACRO] * macros + [MICRO] * micros).tolist()
@@ -111,8 +110,8 @@ def _schedule(world: PlantedExpressions, total: int, rng: Rng) -> list[tuple[int
     planned = []
     for slot, index in enumerate(classes):
         low, high = world.macro_frames if index == MACRO else world.micro_frames
-        length = min(int(rng.integers(low, high + 1)), room - world.apart - 2)
-        planned.append((slot * room + int(rng.integers(0, room - length - world.apart)), length, index))
+        length = min(int(rng.integers(low, high + 1)), room - 10)
+        planned.append((slot * room + int(rng.integers(0, room - length - 8)), length, index))
     return planned
 
 
