@@ -62,6 +62,9 @@ class SignInSettings(BaseSettings):
         min_length=1,
         description="The claim with the name to show; without it, email or sub",
     )
+    oidc_attempts_per_minute: int = Field(
+        60, ge=1, description="How often people of one address may begin to sign in per minute"
+    )
     oidc_provider_logout: bool = Field(
         False, description="Whether logging out also ends the session at the provider"
     )

@@ -54,7 +54,7 @@ class SignIn:
 
     def attempts_allowed(self, address: str) -> float:
         """Count an attempt of this address. Returns the seconds to wait if there were too many, else 0."""
-        return self._tries.take(address, self._settings.bad_keys_per_minute)
+        return self._tries.take(address, self._settings.oidc_attempts_per_minute)
 
     async def begin(self, browser: str, redirect_url: str) -> str:
         """The provider's URL for a new attempt; raises `SignInFailed`."""

@@ -224,7 +224,8 @@ async function offerSignIn() {
 function signInNote() {
   const why = new URLSearchParams(location.search).get("signin");
   if (why) history.replaceState(null, "", location.pathname + location.hash);
-  return text[{ refused: "signInRefused", expired: "signInExpired", failed: "signInFailed" }[why]] ?? "";
+  const notes = { refused: "signInRefused", expired: "signInExpired", failed: "signInFailed", busy: "signInBusy" };
+  return text[notes[why]] ?? "";
 }
 
 function dropped(event) {

@@ -71,6 +71,7 @@ export const text = {
   keyWrong: "The server does not accept this key.",
   keySend: "Continue",
   signInRefused: "You are signed in there, but this server allows you nothing. Its operator can change that.",
+  signInBusy: "Many people are signing in from your network. Try again in a minute.",
   signInExpired: "Signing in took too long, or began in another browser. Try again.",
   signInFailed: "Signing in did not work. Try again, or ask the operator of this server.",
 

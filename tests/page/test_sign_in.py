@@ -314,7 +314,7 @@ def test_axe_finds_nothing_where_people_sign_in(open_service: Open, browser: Any
     context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    for reason in ("", "?signin=refused", "?signin=expired", "?signin=failed"):
+    for reason in ("", "?signin=refused", "?signin=expired", "?signin=failed", "?signin=busy"):
         page.goto(f"{url}/{reason}")
         page.wait_for_selector("#sign-in:not([hidden])")
         page.wait_for_selector("#key-box[open]")

@@ -13,7 +13,6 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from sentiloc.app.access.caller import set_caller
-from sentiloc.app.access.guard import RateLimited
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.http.address import current_base
 from sentiloc.app.http.connection_table import address_name
@@ -64,8 +63,9 @@ async def session(services: ServicesDep, response: Response) -> SessionBody:
 async def start(request: Request, services: ServicesDep, sign_in: SignInDep) -> Response:
     """Send the browser to the provider."""
     address = address_name(request.client.host if request.client else "")
-    if wait := sign_in.attempts_allowed(address):
-        raise RateLimited("This address has tried to sign in too often. Try again later.", wait)
+    if sign_in.attempts_allowed(address):
+        # A person reads the answer, perhaps one of many behind the same address.
+        return _back("busy")
     # Two tabs of one browser may sign in at once, so a browser keeps its cookie.
     browser = request.cookies.get(ATTEMPT_COOKIE) or new_browser()
     page = _page(request, services.settings)
