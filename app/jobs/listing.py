@@ -6,8 +6,6 @@ newest `MAX_COLLECTED` jobs for each page.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
 from collections import Counter, defaultdict
@@ -17,7 +15,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.http.problems import ProblemCode, TypedProblem
+from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
 from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
 from sentiloc.app.jobs.rows import JobRow, read_rows
 from sentiloc.app.jobs.store import JobStore
@@ -31,14 +29,6 @@ MAX_SCANNED = 2000
 MAX_COLLECTED = 20_000
 _SortKey = tuple[bool, Any, str]
 """The place of a job in a sorted list: whether it has no value to sort by, the value, and its id."""
-
-
-class InvalidCursor(TypedProblem):
-    """The cursor was not made by this list."""
-
-    of_status = 422
-    of_code = ProblemCode.INVALID_CURSOR
-    example = "This is not a cursor of this list. Start again without a cursor."
 
 
 class JobOrder(StrEnum):
@@ -324,34 +314,31 @@ def _index(prefix: str) -> str:
 
 
 def _encode(at: float, job_id: str) -> str:
-    # Encoded, so that clients do not take a cursor apart; it contains nothing secret.
-    return base64.urlsafe_b64encode(f"{at!r} {job_id}".encode()).decode().rstrip("=")
+    return encode_cursor(f"{at!r} {job_id}")
 
 
 def _encode_sorted(order: JobOrder, key: _SortKey) -> str:
-    return base64.urlsafe_b64encode(json.dumps([order, *key]).encode()).decode().rstrip("=")
+    return encode_cursor(json.dumps([order, *key]))
 
 
 def _decode_sorted(cursor: str, order: JobOrder) -> _SortKey:
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        made_by, is_missing, value, job_id = json.loads(text)
+        made_by, is_missing, value, job_id = json.loads(decode_cursor(cursor))
         kind = str if order.value.endswith("name") else float
         # A cursor of another order would start at a wrong place without an error.
         if made_by != order or not isinstance(value, kind) or not isinstance(job_id, str):
             raise ValueError(made_by)
         return bool(is_missing), value, job_id
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError) as error:
         raise InvalidCursor from error
 
 
 def _decode(cursor: str) -> tuple[float, str]:
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        at, job_id = text.split(" ")
+        at, job_id = decode_cursor(cursor).split(" ")
         # `nan` and `inf` parse as floats, but Redis would refuse them as a bound.
         if not math.isfinite(float(at)):
             raise ValueError(at)
         return float(at), job_id
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise InvalidCursor from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -9,3 +11,13 @@ class Body(BaseModel):
     """An answer with exactly its declared fields."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def moment(seconds: float) -> datetime:
+    """Unix seconds as a date and time in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def optional_moment(seconds: float | None) -> datetime | None:
+    """Unix seconds as a date and time in UTC; None stays None."""
+    return None if seconds is None else moment(seconds)

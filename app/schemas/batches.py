@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from sentiloc.app.batches.record import BatchCounts, BatchRecord, BatchState
 from sentiloc.app.http.address import current_base
 from sentiloc.app.jobs.record import JobState
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.base import Body, moment, optional_moment
 
 EXAMPLE_BATCH_ID = "m4Vw8Qp2Rk6Yt1Zb5Xc9Lg"
 EXAMPLE_BATCH_BODY: dict[str, Any] = {
@@ -110,8 +110,8 @@ def batch_body(record: BatchRecord, counts: BatchCounts, base: str | None = None
         progress=counts.progress,
         total=record.total,
         counts=_counts(counts),
-        created_at=datetime.fromtimestamp(record.created_at, UTC),
-        finished_at=None if record.finished_at is None else datetime.fromtimestamp(record.finished_at, UTC),
+        created_at=moment(record.created_at),
+        finished_at=optional_moment(record.finished_at),
         links=BatchLinks(
             self=path,
             results=f"{path}/results",

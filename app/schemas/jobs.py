@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -11,7 +11,7 @@ from sentiloc.app.http.address import current_base
 from sentiloc.app.jobs.listing import Summary
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
 from sentiloc.app.jobs.record import JobKind, JobRecord, JobState, Waiting
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.base import Body, moment, optional_moment
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"
 
@@ -155,9 +155,9 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         model=record.model,
         options=record.options.shown(),
         source=_source(record),
-        created_at=_moment(record.created_at),
-        started_at=None if record.started_at is None else _moment(record.started_at),
-        finished_at=None if record.finished_at is None else _moment(record.finished_at),
+        created_at=moment(record.created_at),
+        started_at=optional_moment(record.started_at),
+        finished_at=optional_moment(record.finished_at),
         labels_found=_labels(record),
         duration=record.duration,
         found=_found(record),
@@ -165,8 +165,8 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         rerun_of=record.rerun_of,
         waiting=_waiting(record.waiting),
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
-        expires_at=_optional(record.result_expires_at or record.record_expires_at),
-        video_expires_at=_optional(record.video_expires_at),
+        expires_at=optional_moment(record.result_expires_at or record.record_expires_at),
+        video_expires_at=optional_moment(record.video_expires_at),
         links=_links(path, record),
     )
 
@@ -183,8 +183,8 @@ def _waiting(waiting: Waiting | None) -> WaitingBody | None:
     return WaitingBody(
         code=waiting.error.code,
         detail=waiting.error.detail,
-        since=_moment(waiting.since),
-        until=_moment(waiting.until),
+        since=moment(waiting.since),
+        until=moment(waiting.until),
     )
 
 
@@ -206,14 +206,6 @@ def _found(record: JobRecord) -> dict[str, LabelFoundBody] | None:
         label: LabelFoundBody(segments=one.segments, seconds=one.seconds, confidence=one.confidence)
         for label, one in record.found.items()
     }
-
-
-def _optional(seconds: float | None) -> datetime | None:
-    return None if seconds is None else _moment(seconds)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 class JobListBody(Body):

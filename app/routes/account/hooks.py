@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -23,7 +23,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.options import check_webhook
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.routes.deps import NO_STORE, json_body
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.base import Body, moment
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.signing import SigningSecret
 from sentiloc.app.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EventType, TooManyEndpointsError
@@ -290,7 +290,7 @@ def deliveries(hook: HookDep, services: ServicesDep, response: Response) -> Deli
     sent = [
         SentEvent(
             event_id=event_id,
-            at=datetime.fromtimestamp(one.at, UTC),
+            at=moment(one.at),
             seconds=one.seconds,
             attempt=one.attempt,
             status=one.status,
@@ -308,7 +308,7 @@ def _fields(hook: Endpoint) -> dict[str, Any]:
         "events": None if hook.events is None else list(hook.events),
         "description": hook.description,
         "enabled": hook.enabled,
-        "created_at": datetime.fromtimestamp(hook.created_at, UTC),
+        "created_at": moment(hook.created_at),
         "secrets": len(hook.secrets),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -25,7 +25,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.places import parse_prefix
 from sentiloc.app.routes.deps import NO_STORE, json_body
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.base import Body, moment, optional_moment
 from sentiloc.app.services import Services, ServicesDep
 
 router = APIRouter(prefix="/keys", tags=["account"])
@@ -227,12 +227,8 @@ def _body(services: Services, key: ApiKey) -> ApiKeyBody:
         weight=key.weight,
         s3_prefixes=list(key.s3_prefixes),
         used_minutes=round(services.keys.used_minutes(key.id), 3),
-        created_at=datetime.fromtimestamp(key.created_at, UTC),
-        expires_at=_moment(key.expires_at),
-        revoked_at=_moment(key.revoked_at),
-        last_used_at=_moment(key.last_used_at),
+        created_at=moment(key.created_at),
+        expires_at=optional_moment(key.expires_at),
+        revoked_at=optional_moment(key.revoked_at),
+        last_used_at=optional_moment(key.last_used_at),
     )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from functools import partial
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from sentiloc.app.batches.record import BatchRecord, BatchState
 from sentiloc.app.batches.request import BatchRequest
 from sentiloc.app.housekeeping.retention import delete_files
 from sentiloc.app.http.body import UploadStalled, parse_body, read_body
+from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import (
     BodyTooLarge,
@@ -24,7 +24,6 @@ from sentiloc.app.http.problems import (
     TypedProblem,
     documented,
 )
-from sentiloc.app.jobs.listing import InvalidCursor
 from sentiloc.app.jobs.options import UnknownModel
 from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.submit import IdempotencyConflict
@@ -163,7 +162,7 @@ def list_batches(
     response.headers.update(NO_STORE)
     found = services.batches.newest(limit, None if cursor is None else _decode(cursor))
     bodies = [batch_body(record, services.batches.counts(record.id)) for record in found]
-    more = _encode(found[-1].created_at) if len(found) == limit else None
+    more = encode_cursor(repr(found[-1].created_at)) if len(found) == limit else None
     return BatchListBody(batches=bodies, next_cursor=more)
 
 
@@ -233,14 +232,9 @@ def _now(services: Services, record: BatchRecord) -> BatchBody:
     return batch_body(found, services.batches.counts(found.id))
 
 
-def _encode(at: float) -> str:
-    return base64.urlsafe_b64encode(repr(at).encode()).decode().rstrip("=")
-
-
 def _decode(cursor: str) -> float:
     try:
-        # Cursors are sent without padding, which would have to be escaped in URLs.
-        at = float(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        at = float(decode_cursor(cursor))
     except ValueError as error:
         raise InvalidCursor from error
     # float() also reads "nan" and "inf".

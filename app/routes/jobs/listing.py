@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.http.cursors import InvalidCursor
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.listing import (
-    InvalidCursor,
     JobFilter,
     JobOrder,
     collect,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
+from sentiloc.app.schemas.base import moment, optional_moment
 from sentiloc.app.schemas.jobs import EXAMPLE_ID
 from sentiloc.app.services import ServicesDep
 from sentiloc.app.webhooks.outbox import event_id, is_wanted
@@ -108,10 +109,10 @@ def _body(record: JobRecord, status: WebhookStatus) -> WebhookLog:
         type=f"job.{record.state}",
         state=status.state,
         attempts=status.attempts,
-        next_attempt_at=_moment(status.next_at),
+        next_attempt_at=optional_moment(status.next_at),
         deliveries=[
             DeliveryBody(
-                at=datetime.fromtimestamp(one.at, UTC),
+                at=moment(one.at),
                 seconds=one.seconds,
                 attempt=one.attempt,
                 status=one.status,
@@ -120,7 +121,3 @@ def _body(record: JobRecord, status: WebhookStatus) -> WebhookLog:
             for one in status.deliveries
         ],
     )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Annotated
 
 from anyio import to_thread
@@ -15,6 +14,7 @@ from sentiloc.app.cuts.sequence import SequenceOptions
 from sentiloc.app.http.address import address
 from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.body import parse_body, read_body
+from sentiloc.app.http.cursors import InvalidCursor
 from sentiloc.app.http.file_names import sent_disposition
 from sentiloc.app.http.problems import (
     BodyTooLarge,
@@ -25,7 +25,7 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.idempotency import make_key
-from sentiloc.app.jobs.listing import InvalidCursor, JobFilter, list_jobs
+from sentiloc.app.jobs.listing import JobFilter, list_jobs
 from sentiloc.app.jobs.options import JobOptions, require_possible
 from sentiloc.app.jobs.record import JobKind, JobRecord, JobState, NewJob, new_job_id
 from sentiloc.app.jobs.submit import IdempotencyConflict
@@ -36,6 +36,7 @@ from sentiloc.app.routes.reels.clips import make_sequence
 from sentiloc.app.routes.results.problems import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
 from sentiloc.app.routes.results.stored import require_stored
 from sentiloc.app.routes.results.videos import VIDEO_HEADERS, send_video, video_answers
+from sentiloc.app.schemas.base import moment, optional_moment
 from sentiloc.app.schemas.jobs import Failure
 from sentiloc.app.schemas.reels import ReelBody, ReelListBody, ReelRequest
 from sentiloc.app.services import Services, ServicesDep
@@ -251,8 +252,8 @@ def reel_body(record: JobRecord) -> ReelBody:
         width=plan.width,
         height=plan.height,
         clips=len(plan.clips),
-        created_at=datetime.fromtimestamp(record.created_at, UTC),
-        expires_at=None if until is None else datetime.fromtimestamp(until, UTC),
+        created_at=moment(record.created_at),
+        expires_at=optional_moment(until),
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
         job=address(f"/jobs/{record.id}"),
         video=address(f"/reels/{record.id}/video") if is_there else None,

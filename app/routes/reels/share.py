@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from sentiloc.app.routes.results.problems import STORE_DOWN, ResultExpired, Resu
 from sentiloc.app.routes.results.result import video
 from sentiloc.app.routes.results.stored import read_corrected, require_stored
 from sentiloc.app.routes.results.videos import video_answers
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.base import Body, moment
 from sentiloc.app.services import ServicesDep
 from sentiloc.model.errors import ErrorCode
 
@@ -153,7 +153,7 @@ def create(
         token=token,
         path=address(f"/shared/{token}"),
         embed=f"{current_base().root}/embed/{token}",
-        expires_at=datetime.fromtimestamp(until, UTC),
+        expires_at=moment(until),
     )
 
 
@@ -198,7 +198,7 @@ def shared(link: LinkDep, token: Token, services: ServicesDep, response: Respons
         duration=result.video.duration if result else None,
         segments=segments,
         video=address(f"/shared/{token}/video"),
-        expires_at=datetime.fromtimestamp(until, UTC),
+        expires_at=moment(until),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -13,6 +13,7 @@ from sentiloc.app.access.keys import ApiKey
 from sentiloc.app.access.usage import month_ends
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import NO_STORE
+from sentiloc.app.schemas.base import optional_moment
 from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["service"])
@@ -76,6 +77,6 @@ def _body(key: ApiKey, caller: Caller, used: float) -> KeyBody:
         quota_minutes=key.quota_minutes or None,
         used_minutes=round(used, 3),
         quota_resets_at=month_ends(),
-        expires_at=None if key.expires_at is None else datetime.fromtimestamp(key.expires_at, UTC),
+        expires_at=optional_moment(key.expires_at),
         person=caller.person,
     )

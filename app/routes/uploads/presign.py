@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from anyio import to_thread
@@ -18,7 +18,7 @@ from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.deps import json_body
 from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.routes.uploads.deps import new_upload
-from sentiloc.app.schemas.base import Body
+from sentiloc.app.schemas.base import Body, moment
 from sentiloc.app.schemas.uploads import EXAMPLE_UPLOAD_ID as EXAMPLE_ID
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.problems import NotPresigned, TooManyUploads
@@ -96,6 +96,4 @@ def _presign(services: Services, asked: PresignRequest) -> PresignBody:
         raise NotPresigned
     # After the form: a store that cannot presign must leave no record behind.
     new_upload(services, record)
-    return PresignBody(
-        id=upload_id, url=form.url, fields=form.fields, expires_at=datetime.fromtimestamp(now + seconds, UTC)
-    )
+    return PresignBody(id=upload_id, url=form.url, fields=form.fields, expires_at=moment(now + seconds))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from anyio import to_thread
@@ -26,6 +25,7 @@ from sentiloc.app.jobs.options import UnknownModel, check_options
 from sentiloc.app.jobs.presence import ModelNotServed, require_served
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.uploads.deps import UploadId, find_upload, new_upload
+from sentiloc.app.schemas.base import moment
 from sentiloc.app.schemas.uploads import UploadBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads import tus
@@ -217,7 +217,7 @@ def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
         offset=services.uploads.offset(record),
         length=record.length,
         name=record.name,
-        expires_at=datetime.fromtimestamp(record.expires_at, UTC),
+        expires_at=moment(record.expires_at),
         job=job,
     )
 
