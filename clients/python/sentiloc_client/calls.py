@@ -80,6 +80,7 @@ def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     if key:
         headers["Authorization"] = f"Bearer {key}"
     try:
+        # So `localhost:8000` works as well.
         return {"base_url": httpx.URL(url if "://" in url else f"http://{url}"), "headers": headers}
     except httpx.InvalidURL as error:
         raise ConnectionFailedError(f"{url!r} is no address: {error}") from error

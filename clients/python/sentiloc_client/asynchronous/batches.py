@@ -37,6 +37,7 @@ class AsyncBatches(AsyncTransport):
         """Poll until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else monotonic() + timeout
         while (found := await self.batch(batch_id)).state != "finished":
+            # Not one poll more than the caller allows: the next one would end after the limit.
             if ends_at is not None and monotonic() + _POLL_SECONDS > ends_at:
                 raise TimeoutError(f"batch {batch_id} is at {found.progress:.0%} after {timeout:g} seconds")
             await asyncio.sleep(_POLL_SECONDS)
@@ -64,5 +65,6 @@ class AsyncBatches(AsyncTransport):
 
     async def delete_batch(self, batch_id: str) -> None:
         """Delete the batch with its jobs and their files, in any state."""
+        # The first request only cancels running jobs; the batch is deleted once they have ended.
         while not await self._send(batches.delete(batch_id)):
             pass

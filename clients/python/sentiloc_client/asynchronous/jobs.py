@@ -96,6 +96,7 @@ class AsyncJobs(AsyncTransport):
         ends_at = None if timeout is None else monotonic() + timeout
         etag, job = "", None
         while True:
+            # With the ETag, an unchanged job costs the server an empty 304.
             found = await self._send(calls.poll(job_id, etag))
             etag = found.etag
             if found.job is not None:
@@ -117,6 +118,8 @@ class AsyncJobs(AsyncTransport):
         lines, attempts = EventLines(after), Attempts(self._retry, repeatable=True)
         while not lines.ended:
             try:
+                # Closed at once if the caller stops iterating, so that the connection is not left to the
+                # garbage collector.
                 async with aclosing(self._listen(job_id, lines, attempts)) as events:
                     async for event in events:
                         yield event
@@ -131,6 +134,7 @@ class AsyncJobs(AsyncTransport):
 
     async def delete(self, job_id: str) -> None:
         """Delete the job with its files in any state. It is not an error if the job is already deleted."""
+        # The first request only cancels a running job; it is deleted once it has ended.
         while not await self._send(calls.delete(job_id)):
             pass
 

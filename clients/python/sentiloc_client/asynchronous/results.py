@@ -32,7 +32,7 @@ class AsyncResults(AsyncTransport):
         *,
         corrected: bool = False,
     ) -> bytes:
-        """The result as the bytes of a file; `format_name` is one of `formats()`.
+        """The result as the bytes of a file; `name` is one of `formats()`.
 
         `corrected`: with people's corrections.
         """

@@ -56,6 +56,7 @@ class AsyncTransport:
         path, headers = calls.events_path(job_id), lines.begin()
         async with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
             if response.status_code != 200:
+                # The body of an error has to be read before it can be parsed.
                 await response.aread()
                 lines.ended = response.status_code == 204
                 await asyncio.sleep(attempts.after(response) or 0.0)
@@ -63,6 +64,7 @@ class AsyncTransport:
             async for line in response.aiter_lines():
                 event = lines.feed(line)
                 if event is not None:
+                    # An event shows that the server is well, so earlier failures no longer count.
                     attempts.begin_again()
                     yield event
                 if lines.ended:
@@ -79,6 +81,7 @@ class AsyncTransport:
                     else:
                         answer = await self._send(step)
                 except ClientError as error:
+                    # The steps decide which errors they can handle, such as a wrong offset.
                     step = steps.throw(error)
                 else:
                     step = steps.send(answer)
@@ -103,6 +106,7 @@ class AsyncTransport:
     async def _request(self, call: calls.Call[T]) -> httpx.Response:
         content = None if call.body is None else call.body.achunks()
         if call.foreign:
+            # A new client: this one would send the API key to the object store.
             async with httpx.AsyncClient(timeout=self._http.timeout) as http:
                 return await http.request(call.method, call.path, headers=call.headers, content=content)
         return await self._http.request(

@@ -97,6 +97,7 @@ class Jobs(Transport):
         ends_at = None if timeout is None else monotonic() + timeout
         etag, job = "", None
         while True:
+            # With the ETag, an unchanged job costs the server an empty 304.
             found = self._send(calls.poll(job_id, etag))
             etag = found.etag
             if found.job is not None:
@@ -118,6 +119,8 @@ class Jobs(Transport):
         lines, attempts = EventLines(after), Attempts(self._retry, repeatable=True)
         while not lines.ended:
             try:
+                # Closed at once if the caller stops iterating, so that the connection is not left to the
+                # garbage collector.
                 with closing(self._listen(job_id, lines, attempts)) as events:
                     for event in events:
                         yield event
@@ -132,6 +135,7 @@ class Jobs(Transport):
 
     def delete(self, job_id: str) -> None:
         """Delete the job with its files in any state. It is not an error if the job is already deleted."""
+        # The first request only cancels a running job; it is deleted once it has ended.
         while not self._send(calls.delete(job_id)):
             pass
 

@@ -33,7 +33,7 @@ class Results(Transport):
         *,
         corrected: bool = False,
     ) -> bytes:
-        """The result as the bytes of a file; `format_name` is one of `formats()`.
+        """The result as the bytes of a file; `name` is one of `formats()`.
 
         `corrected`: with people's corrections.
         """

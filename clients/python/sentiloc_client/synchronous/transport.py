@@ -53,6 +53,7 @@ class Transport:
         path, headers = calls.events_path(job_id), lines.begin()
         with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
             if response.status_code != 200:
+                # The body of an error has to be read before it can be parsed.
                 response.read()
                 lines.ended = response.status_code == 204
                 time.sleep(attempts.after(response) or 0.0)
@@ -60,6 +61,7 @@ class Transport:
             for line in response.iter_lines():
                 event = lines.feed(line)
                 if event is not None:
+                    # An event shows that the server is well, so earlier failures no longer count.
                     attempts.begin_again()
                     yield event
                 if lines.ended:
@@ -76,6 +78,7 @@ class Transport:
                     else:
                         answer = self._send(step)
                 except ClientError as error:
+                    # The steps decide which errors they can handle, such as a wrong offset.
                     step = steps.throw(error)
                 else:
                     step = steps.send(answer)
@@ -100,6 +103,7 @@ class Transport:
     def _request(self, call: calls.Call[T]) -> httpx.Response:
         content = None if call.body is None else call.body.chunks()
         if call.foreign:
+            # A new client: this one would send the API key to the object store.
             with httpx.Client(timeout=self._http.timeout) as http:
                 return http.request(call.method, call.path, headers=call.headers, content=content)
         return self._http.request(
