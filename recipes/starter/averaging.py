@@ -69,6 +69,7 @@ class AveragedRun(Generic[Net]):
         average.load_state_dict(net.state_dict())
         average.eval()
         decayed = [p for p in net.parameters() if p.ndim > 1]
+        # Decay would pull biases and the scales of norms towards zero, to no use.
         plain = [p for p in net.parameters() if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": settings.weight_decay},
@@ -106,6 +107,7 @@ class AveragedRun(Generic[Net]):
 
     def take_step(self, loss_of: Callable[[Net], Tensor]) -> float:
         """One optimiser step on `loss_of` the network; returns the loss."""
+        # By step, so that a resumed run draws the same dropout as an uninterrupted one.
         torch.manual_seed(self.settings.seed + self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(self.settings, self.step)
@@ -120,12 +122,14 @@ class AveragedRun(Generic[Net]):
         return loss.item()
 
     def _update_average(self) -> None:
+        # Small at first: otherwise the average would keep the random start for thousands of steps.
         decay = min(self.schedule.decay, self.step / (self.step + AVERAGE_WARM_UP))
         current = self.net.state_dict()
         for name, value in self.average.state_dict().items():
             if value.is_floating_point():
                 value.lerp_(current[name], 1 - decay)
             else:
+                # Counters of batch norms are integers and have no average.
                 value.copy_(current[name])
 
 

@@ -59,6 +59,7 @@ from sentiloc.model.spec import FaceStream
 logger = logging.getLogger(__name__)
 
 PACKAGE = "fsenet-starter"
+# Far from the seeds of training rounds, so that no sequence is drawn twice.
 HELD_OUT_SEED = 10_000
 
 
@@ -162,6 +163,7 @@ def train_extractors(material: Material, models: Path, seed: int) -> None:
 
 def _module(name: str, *arguments: str) -> None:
     logger.info("training an extractor: %s", name)
+    # A process of its own, so that its memory is free again before the next step.
     subprocess.run([sys.executable, "-m", f"recipes.starter.{name}", *arguments], check=True)  # noqa: S603
 
 

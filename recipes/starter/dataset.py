@@ -157,6 +157,7 @@ def make_items(
     for kind, count in sorted(counts.items()):
         place = sorted(KINDS).index(kind)
         for number in range(count):
+            # A generator per item: changing the number of one kind leaves all other items as they were.
             rng = np.random.default_rng((seed, place, number))
             short = SCRAPS_EVERYDAY if kind == "everyday" else SCRAPS
             lengths = SCRAP_SECONDS if rng.random() < short else (SHORTEST, LONGEST)
@@ -226,6 +227,7 @@ def sound_digest(items: list[Item]) -> str:
     """First 12 hex digits of a SHA-256 over the loudness of every snippet of every item, in order."""
     digest = hashlib.sha256()
     for item in items:
+        # Means instead of the log-mels: hashing gigabytes would take as long as reading the cache saves.
         digest.update(np.asarray(item.features.audio).mean((1, 2)).tobytes())
     return digest.hexdigest()[:12]
 
@@ -246,6 +248,7 @@ def _stills(
 
 def _embedded(items: list[Item], encoder: nn.Module) -> Any:
     """Embeddings of each item (T, n); items of similar length go through the encoder together."""
+    # Sorted by length, so that little padding is computed.
     order = np.argsort([len(item.features) for item in items], kind="stable")
     found: dict[int, FloatArray] = {}
     with torch.inference_mode():
@@ -268,6 +271,7 @@ def _with_audio(features: SnippetFeatures, audio: FloatArray) -> SnippetFeatures
 
 
 def _with_face(features: SnippetFeatures, reading: FloatArray) -> SnippetFeatures:
+    # Zeroed before the projection, as the served network receives absent faces.
     held = np.asarray(features.face) * features.face_present[:, None]
     face = held @ reading.T
     return replace(features, face=face.astype(np.float32))

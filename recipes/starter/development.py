@@ -62,6 +62,7 @@ def half_of(name: str) -> Half:
 
     Only the development half may be used to choose, fit or calibrate anything; the other half is for checking.
     """
+    # By a digest and not by chance, so that the halves are the same on every machine.
     return HALVES[int(hashlib.sha256(f"{SALT}{name}".encode()).hexdigest(), 16) % 2]
 
 

@@ -62,6 +62,7 @@ def _episodes(rng: np.random.Generator, length: float) -> list[Episode]:
     found: list[Episode] = []
     time = float(rng.uniform(0, 0.5) * length)
     for _ in range(int(rng.integers(1, 4))):
+        # Log-uniform, because short episodes are more frequent in real video.
         end = time + float(np.exp(rng.uniform(np.log(1.5), np.log(20))))
         if end > length:
             break
@@ -94,6 +95,7 @@ def _loop(
     time = start
     while time < end - SOUND_STEP:
         power = sources.sound(rng, kind)
+        # Not always from its start: recordings often begin with a fade or a silence.
         power = power[int(rng.integers(max(len(power) // 2, 1))) :] if time == start else power
         power = power[: max(int((end - time) / SOUND_STEP), 1)]
         draft.say(time, power * np.float32(10 ** (-under / 10)))
@@ -157,6 +159,7 @@ def _sound(
     burst = burst and sources.sounds.has(kind)
     speaker, time = int(rng.integers(len(sources.voices.speakers))), episode.start
     inside = slice(int(episode.start / SOUND_STEP), int(episode.end / SOUND_STEP))
+    # The background becomes quieter, as in videos that somebody has mixed.
     draft.power[inside] *= np.float32(10 ** (-rng.uniform(0, 15) / 10))
     while time < episode.end - 0.3:
         power = sources.sounds.power(rng, kind) if burst else _acted(rng, sources, speaker, episode.label)

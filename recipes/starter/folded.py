@@ -55,6 +55,7 @@ def _fill(conv: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -
         raise ValueError(f"a convolution of shape {tuple(weight.shape)}, not {tuple(conv.weight.shape)}")
     with torch.no_grad():
         conv.weight.copy_(weight)
+        # Cancels the epsilon under the root, so that the norm is exactly the identity plus the bias.
         norm.weight.fill_(1.0).mul_((1 + norm.eps) ** 0.5)
         norm.bias.copy_(bias)
         norm.reset_running_stats()
@@ -85,6 +86,7 @@ def _measure(net: nn.Module, norms: list[nn.BatchNorm2d], batches: Iterable[Tens
     sums: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
     def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        # In double precision: a variance as difference of large sums loses digits.
         flat = inputs[0].double().transpose(0, 1).flatten(1)
         sums[norm].append(
             torch.stack([torch.full_like(flat[:, 0], flat.shape[1]), flat.sum(1), flat.square().sum(1)])
