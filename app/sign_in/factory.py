@@ -19,9 +19,22 @@ def make_sign_in(settings: Settings, redis: Redis, keys: KeyStore, sessions: Ses
     """
     if settings.oidc_issuer is None:
         return None
+    require_library(settings)
+    from sentiloc.app.sign_in.provider import Provider
+
+    return SignIn(settings, redis, keys, sessions, Provider(settings))
+
+
+def require_library(settings: Settings) -> None:
+    """Refuse settings that need a library that is not installed.
+
+    Raises:
+        SentilocError: `invalid_data`, if the library that checks ID tokens is not installed.
+    """
+    if settings.oidc_issuer is None:
+        return
     try:
-        from sentiloc.app.sign_in.provider import Provider
+        import joserfc  # noqa: F401
     except ImportError as error:
         detail = "SENTILOC_OIDC_ISSUER needs a library that checks tokens. Run: pip install 'sentiloc[oidc]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
-    return SignIn(settings, redis, keys, sessions, Provider(settings))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ pytest.importorskip("joserfc", reason="joserfc is not installed (it is part of [
 from joserfc.jwk import OctKey
 
 from sentiloc.app.sign_in.provider import Provider, challenge
+from tests.support.services import sentiloc_environment
 from tests.support.sign_in.lying import (
     ATTEMPT,
     CLIENT,
@@ -204,6 +208,29 @@ def test_claims_become_a_person() -> None:
 def test_settings_that_would_not_be_safe_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         asking("https://id.example", **changes)
+
+
+def test_a_server_that_lacks_the_library_says_so_once(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['joserfc'] = None; from sentiloc.cli.main import main; main()"
+    given = {
+        "oidc_issuer": "https://id.example",
+        "oidc_client_id": CLIENT,
+        "oidc_scopes": '{"*": ["read"]}',
+        "api_keys": "on",
+        "data_dir": tmp_path,
+        "port": 0,
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "serve"],
+        env=sentiloc_environment(**given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("pip install 'sentiloc[oidc]'") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_attempt_counts_once_and_for_its_browser(settings: Settings) -> None:

@@ -20,6 +20,7 @@ import sentiloc
 from sentiloc.app.http.listening import listen
 from sentiloc.app.schemas.health import ReadyBody
 from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.sign_in.factory import require_library
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.cli.options import DataDir, Host, Port, absolute_data_dir, override
 from sentiloc.cli.server.redis_server import (
@@ -46,6 +47,8 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
     override(host=host, port=port, data_dir=data_dir)
     settings = get_settings()
     configure_logging(settings)
+    # The supervisor would start an API again and again that cannot run with these settings.
+    require_library(settings)
     folder = absolute_data_dir(settings)
     with _listen(settings) as listener, _lock(folder) as lock:
         supervisor = Supervisor()
