@@ -34,6 +34,8 @@ _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
 """Seconds of sound decoded before the requested part, because audio decoders need some input before they are accurate.
 """
+# Attempts to go on behind damage without reading on. Demuxers take less at a time than what is read ahead.
+_MOST_ATTEMPTS = 64
 _INTERLEAVED_SECONDS = 10.0
 """Seconds by which the packets of one stream may lag behind those of another."""
 
@@ -53,15 +55,33 @@ class PacketSource:
         return self.clock.mend(self._read())
 
     def _read(self) -> Iterator[Packet[Any]]:
-        try:
-            yield from self._media.container.demux(*self._streams)
-        except av.error.FFmpegError as error:
-            raise_if_out_of_memory(error)
-            self.broke_off = True
-            for stream in self._streams:
-                packet: Packet[Any] = Packet()
-                packet.stream = stream
-                yield packet
+        reached, farthest, attempts = 0, 0, 0
+        while attempts < _MOST_ATTEMPTS:
+            try:
+                for packet in self._media.container.demux(*self._streams):
+                    if self._media.is_sequential:
+                        reached = packet.pos or reached
+                    yield packet
+            except (av.error.InvalidDataError, av.error.BlockingIOError):
+                # The demuxer gives up after some bytes without a packet. Players go on behind them, while there are any.
+                attempts = attempts + 1 if self._media.position <= farthest else 0
+                farthest = max(farthest, self._media.position)
+                continue
+            except av.error.FFmpegError as error:
+                raise_if_out_of_memory(error)
+                break
+            else:
+                self.broke_off = self._media.breaks_off(reached)
+                return
+        self.broke_off = True
+        yield from self._flush()
+
+    def _flush(self) -> Iterator[Packet[Any]]:
+        """Empty packets, for which decoders give out the pictures that they hold."""
+        for stream in self._streams:
+            packet: Packet[Any] = Packet()
+            packet.stream = stream
+            yield packet
 
 
 def decode_packet(packet: Packet[Any], on_damage: Callable[[], None] = lambda: None) -> list[Any]:
@@ -290,7 +310,8 @@ class Decoding:
         if self._mixer is not None:
             self._mixer.finish()
         draft = (draft_warning(seen),) if self._task.request.keyframes_only else ()
-        warnings = [*draft, *find_warnings(media, seen, rate), *rate.warnings()]
+        found = find_warnings(media, seen, rate, self._task.limits.max_duration_seconds)
+        warnings = [*draft, *found, *rate.warnings()]
         self._output.end(
             {
                 "duration": duration,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,17 @@ def draft_warning(seen: Seen) -> ResultWarning:
     return ResultWarning(code=WarningCode.DRAFT, detail=detail)
 
 
-def find_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultWarning]:
-    """Warnings about the file, the most important first."""
+def find_warnings(media: Media, seen: Seen, rate: FrameRate, most_seconds: float) -> Iterator[ResultWarning]:
+    """Warnings about the file, the most important first; their times are at most `most_seconds`."""
+    for warning in _all_warnings(media, seen, rate):
+        start, end = (None if time is None else min(time, most_seconds) for time in (warning.start, warning.end))
+        yield replace(warning, start=start, end=end)
+
+
+def _all_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultWarning]:
     if not seen.is_part:
         yield from _truncated(media, seen)
+    yield from _missing(seen, rate)
     yield from _undecodable(seen, rate.fps)
     yield from _mended(seen)
 
@@ -101,6 +108,14 @@ def _undecodable(seen: Seen, fps: float) -> Iterator[ResultWarning]:
             yield ResultWarning(code=WarningCode.UNDECODABLE, detail=detail, start=begin, end=until)
 
 
+def _missing(seen: Seen, rate: FrameRate) -> Iterator[ResultWarning]:
+    """Time ranges without packets, as damage in the file leaves them."""
+    for start, end in rate.gaps[:_MOST_STRETCHES]:
+        if 0 <= start < end <= seen.end:
+            detail = f"The file has no pictures from {start:.1f} to {end:.1f} seconds."
+            yield ResultWarning(code=WarningCode.UNDECODABLE, detail=detail, start=start, end=end)
+
+
 def _without_bad_stamps(seen: Seen) -> tuple[Times, Times]:
     """The times of packets and of pictures, sorted, without those stamps after the end that were ignored."""
     sent, shown = (np.sort(np.frombuffer(times, np.float64)) for times in (seen.sent, seen.shown))
@@ -111,7 +126,8 @@ def _without_bad_stamps(seen: Seen) -> tuple[Times, Times]:
 def _mended(seen: Seen) -> Iterator[ResultWarning]:
     for times, what in ((seen.breaks, "start again or jump"), (seen.outliers, "are out of order")):
         if times:
-            first = max(0.0, min(times))
+            # A single wild stamp is no place in the video.
+            first = min(max(0.0, min(times)), seen.end)
             count = f"{len(times)} place{'s' if len(times) > 1 else ''}"
             detail = (
                 f"The file's time stamps {what} in {count}, first at {first:.1f} seconds; they were repaired."

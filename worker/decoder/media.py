@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, BinaryIO
 
 import av
+import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
@@ -18,6 +19,7 @@ from av.video.stream import VideoStream
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.decoder.wholeness import SEQUENTIAL, breaks_off, explain_damage
 from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
@@ -74,6 +76,7 @@ class Media:
     video: VideoStream
     sounds: tuple[AudioStream, ...] = ()
     choice: Choice | None = None
+    file: BinaryIO | None = None
     _decoder_delay: float | None = None
     _zero: float | None = None
     _bases: dict[int, Fraction | None] = field(default_factory=dict)
@@ -129,6 +132,8 @@ class Media:
         """The duration in the header, in seconds from time 0; None if libav could only estimate it."""
         if not self._formats & _DECLARING:
             return None
+        if self.counts_packets and self.video.frames:
+            return float(self.video.frames / self.rate)
         if self.declared_end is not None:
             return self.declared_end
         if not self.container.duration:
@@ -191,6 +196,20 @@ class Media:
             self._bases[stream] = packet.time_base
         base = self._bases[stream]
         return in_seconds(ticks, base) - self.zero if base else None
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were read."""
+        return self.file.tell() if self.file is not None else 0
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether packets come in the order of their bytes."""
+        return self.container.format.name in SEQUENTIAL
+
+    def breaks_off(self, reached: int) -> bool:
+        """Whether the file, read to its end, should be longer, or goes on far behind its last packet at `reached`."""
+        return self.file is not None and breaks_off(self.file, self.container.format.name, reached)
 
     @property
     def counts_packets(self) -> bool:
@@ -268,14 +287,30 @@ def open_media(
     sounds = tuple(container.streams.audio[number - 1] for number in choice.numbers) if choice else ()
     if video.codec_context.codec_tag in _PROTECTED_TAGS:
         raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
-    media = Media(container, video, sounds, choice)
+    media = Media(container, video, sounds, choice, file)
     _check(media, limits)
     _configure(media, limits)
     return media
 
 
 def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
-    container = av.open(
+    try:
+        container = _open_container(file, container_format, limits)
+    except av.error.InvalidDataError as error:
+        why = explain_damage(file, container_format)
+        if why is None:
+            raise
+        raise SentilocError(ErrorCode.CORRUPT_MEDIA, why) from error
+    if len(container.streams) > limits.max_streams:
+        raise _exceeded(f"{len(container.streams)} streams, at most {limits.max_streams}")
+    for sound in container.streams.audio:
+        if sound.codec_context is not None:
+            settle_layout(sound.codec_context)
+    return container
+
+
+def _open_container(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
+    return av.open(
         file,
         mode="r",
         format=container_format,
@@ -289,12 +324,6 @@ def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputC
         buffer_size=_READ_BYTES,
         io_open=_refuse_nested,
     )
-    if len(container.streams) > limits.max_streams:
-        raise _exceeded(f"{len(container.streams)} streams, at most {limits.max_streams}")
-    for sound in container.streams.audio:
-        if sound.codec_context is not None:
-            settle_layout(sound.codec_context)
-    return container
 
 
 def _refuse_nested(*_: object) -> BinaryIO:

@@ -28,6 +28,9 @@ def settle_layout(context: AudioCodecContext) -> None:
     After this call, one object has freed it, and nothing refers to it.
     """
     listed = context.layout
+    if not listed.nb_channels:
+        # Only the first packet will tell.
+        return
     is_usual = not set("(+") & set(listed.name) and "ambisonic" not in listed.name
     context.layout = listed.name if is_usual else f"{listed.nb_channels} channels"
 

@@ -25,6 +25,8 @@ _CHUNK_SECONDS = 0.5
 _BATCH_SECONDS = 0.25
 # Containers interleave tracks at about a second. One that lags by more has ended.
 _PATIENCE_SECONDS = 2.0
+# Stamps of transport streams wrap after 26.5 hours: one before 0 looks as if it were so late.
+_ASTRAY_SECONDS = 12 * 3600.0
 
 
 class Soundtrack:
@@ -74,6 +76,8 @@ class Soundtrack:
     def push(self, frame: AudioFrame, zero: float) -> None:
         """Take one decoded frame, of a stream whose time 0 is stamped `zero`."""
         seconds = None if frame.time is None else frame.time - zero
+        if seconds is not None and seconds > self._max_samples / self._rate + _ASTRAY_SECONDS:
+            seconds = None
         self._order.push(frame, seconds, frame.samples / max(1, frame.sample_rate))
 
     def finish(self) -> None:

@@ -20,6 +20,7 @@ _DEFAULT_RATE = Fraction(25)
 _HIGHEST_STATED = 1000
 # Longer intervals are pauses. They would distort the average.
 _LONGEST_GAP = 8
+_GAP_SECONDS = 1.0
 _JITTER, _UNEVEN_SHARE = 0.2, 0.005
 # Rates within 1 % may be the same: 29.97 and 30 differ by 0.1 %.
 _REFUTED = 0.01
@@ -38,6 +39,8 @@ class FrameRate:
     timebase: Fraction
     is_variable: bool
     stated: float | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+    """Ranges (seconds) without pictures in a video whose pictures otherwise come evenly."""
 
     def warnings(self) -> Iterable[ResultWarning]:
         """What an editor should know about this rate."""
@@ -66,6 +69,7 @@ class RateMeter:
         self._stated = [float(rate) for rate in stated if rate and 0 < rate <= _HIGHEST_STATED]
         self._tick = tick
         self._waiting: list[float] = []
+        self._first: float | None = None
         self._last: float | None = None
         self._intervals = array("d")
 
@@ -78,7 +82,9 @@ class RateMeter:
             self._pass(heapq.heappushpop(self._waiting, stamp))
 
     def _pass(self, stamp: float) -> None:
-        if self._last is not None and stamp > self._last:
+        if self._last is None:
+            self._first = stamp
+        elif stamp > self._last:
             self._intervals.append(stamp - self._last)
         self._last = stamp
 
@@ -96,9 +102,17 @@ class RateMeter:
         uneven = np.abs(intervals - 1 / fps) > max(_JITTER / fps, 1.5 * self._tick)
         stated = self._stated[0] if self._stated else None
         is_refuted = stated is not None and abs(stated / fps - 1) > _REFUTED
-        return FrameRate(
-            fps, legal_rate(fps), bool(np.mean(uneven) > _UNEVEN_SHARE), stated if is_refuted else None
-        )
+        is_variable = bool(np.mean(uneven) > _UNEVEN_SHARE)
+        gaps = () if is_variable else self._gaps(intervals, fps)
+        return FrameRate(fps, legal_rate(fps), is_variable, stated if is_refuted else None, gaps)
+
+    def _gaps(
+        self, intervals: np.ndarray[tuple[int], np.dtype[np.float64]], fps: float
+    ) -> tuple[tuple[float, float], ...]:
+        ends = (self._first or 0.0) + np.cumsum(intervals)
+        is_long = intervals > max(_GAP_SECONDS, (_LONGEST_GAP + 0.5) / fps)
+        starts = ends[is_long] - intervals[is_long] + 1 / fps
+        return tuple(zip(starts.tolist(), ends[is_long].tolist(), strict=True))
 
     def _settle(self, measured: float, error: float) -> float:
         """The header's rate or a legal one, if the measured rate is within its error of it."""

@@ -25,8 +25,12 @@ GAP_SECONDS = 10.0
 BACK_SECONDS = 0.25
 """Seconds. Decoding time stamps never decrease; without them, reordering may make time stamps decrease by this much."""
 _REORDER_SECONDS = 1.0
+# Stamps of transport streams wrap after 26.5 hours: one before 0 looks as if it were this late.
+_ASTRAY_SECONDS = 12 * 3600.0
 # Packets of the same stream that are examined before a doubtful stamp is judged.
 _AHEAD = 8
+# Packets with the same decoding time after which the clock counts as stopped.
+_STILL = 8
 # Frames that are held before a jump is believed. They are decoded pictures, so this bounds memory.
 _DOUBTFUL = 2
 # Bounds memory in a file whose streams are badly interleaved.
@@ -48,6 +52,8 @@ class _Track:
     step: float = _DEFAULT_STEP
     offset: float = 0.0
     unstamped: int = 0
+    raw: float = 0.0
+    still: int = 0
     base: Fraction | None = None
 
 
@@ -88,6 +94,8 @@ class PacketClock:
         if raw is None:
             _move(packet, track.offset)
             return
+        if self._stands_still(track, raw, packet):
+            return
         if not _is_steady(track, raw + track.offset, packet):
             self._resolve(track, raw, packet, source)
             if packet.dts is None and packet.pts is None:
@@ -97,6 +105,17 @@ class PacketClock:
         if track.last is not None and 0 < now - track.last < _LONGEST_STEP:
             track.step = now - track.last
         track.last = now if track.last is None else max(track.last, now)
+
+    def _stands_still(self, track: _Track, raw: float, packet: Packet[Any]) -> bool:
+        """Whether the clock has stopped. Then the packet loses its stamps, and follows the one before."""
+        track.still = track.still + 1 if raw == track.raw else 0
+        track.raw = raw
+        if track.still < _STILL or track.last is None:
+            return False
+        if track.still == _STILL:
+            self.breaks.append(track.last)
+        packet.pts = packet.dts = None
+        return True
 
     def _resolve(self, track: _Track, raw: float, packet: Packet[Any], source: Iterator[Packet[Any]]) -> None:
         """Find the offset for a time stamp that does not fit, or remove it if it is a single outlier."""
@@ -112,10 +131,22 @@ class PacketClock:
             packet.pts = packet.dts = None
             self.outliers.append(track.last)
             return
+        if self._was_astray(track, raw + track.offset):
+            self.outliers.append(raw + track.offset)
+            track.last = raw + track.offset
+            return
         if not self._is_gap(track, raw + track.offset):
             track.offset += track.last + track.step - (raw + track.offset)
             self._offset = track.offset
             self.breaks.append(track.last)
+
+    def _was_astray(self, track: _Track, now: float) -> bool:
+        """Whether this stream alone was far from all others, and comes to them with `now`."""
+        assert track.last is not None  # noqa: S101
+        last = track.last
+        others = [o.last for o in self._tracks.values() if o.last is not None and o is not track]
+        is_apart = all(abs(other - last) > _ASTRAY_SECONDS for other in others)
+        return is_apart and any(abs(other - now) <= GAP_SECONDS for other in others)
 
     def _is_gap(self, track: _Track, now: float) -> bool:
         """Whether a jump to `now` is a range without packets rather than a break of the clock."""

@@ -1,0 +1,99 @@
+"""Damage in a file costs what it covers, and the result says so; what cannot be opened says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.media import open_media
+from tests.support.media import make_clip
+from tests.worker.decoding import LIMITS
+from tests.worker.test_decode import Decoded, beep_edges, decode_all
+
+# Short groups of pictures, so that bytes are spread evenly over the seconds.
+EVEN = (("preset", "ultrafast"), ("g", "10"), ("bf", "0"))
+
+
+def codes(decoded: Decoded) -> set[str]:
+    return {str(warning.code) for warning in decoded.end.warnings}
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"\xff"])
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+def test_pictures_behind_a_hole_are_not_lost(tmp_path: Path, suffix: str, filler: bytes) -> None:
+    path = tmp_path / f"clip{suffix}"
+
+    make_clip(path, seconds=20, options=EVEN, audio="aac", beeps=((16.0, 17.0),))
+    data = path.read_bytes()
+    # Demuxers skip some ten thousand bytes by themselves.
+    hole = filler * 300_000
+    path.write_bytes(data[: int(len(data) * 0.4)] + hole + data[int(len(data) * 0.6) :])
+    decoded = decode_all(path)
+    assert decoded.end.duration == pytest.approx(20.0, abs=0.3)
+    assert max(decoded.times) > 18
+    assert beep_edges(decoded.sound)[-1] == pytest.approx(17.0, abs=0.1)
+    lost = [warning for warning in decoded.end.warnings if str(warning.code) == "undecodable"]
+    assert lost
+    assert lost[0].start is not None
+    assert 5 < lost[0].start < 15
+
+
+def test_a_pause_between_even_pictures_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "pause.mkv"
+    make_clip(path, times=[k / 25 for k in range(500) if not 200 <= k < 275])
+    (warning,) = decode_all(path).end.warnings
+    assert str(warning.code) == "undecodable"
+    assert (warning.start, warning.end) == (pytest.approx(8.0, abs=0.01), pytest.approx(11.0, abs=0.01))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".avi", "mpeg4"), (".wmv", "wmv2"), (".mkv", "libx264"), (".flv", "libx264")]
+)
+def test_a_file_that_breaks_off_says_so(tmp_path: Path, suffix: str, codec: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    make_clip(path, seconds=20, codec=codec)
+    assert "truncated" not in codes(decode_all(path))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * 0.6)])
+    assert "truncated" in codes(decode_all(path))
+
+
+def test_a_second_file_behind_the_first_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    """FLV is read up to the header of the second file."""
+    path = tmp_path / "clip.flv"
+    make_clip(path, seconds=4)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole)
+    decoded = decode_all(path)
+    assert decoded.end.duration > 7 or "truncated" in codes(decoded)
+
+
+def test_a_clock_that_stops_is_not_a_high_frame_rate(tmp_path: Path) -> None:
+    """The stamps of MXF come from its index. Pictures of a second file have none, and get the last one of the first."""
+    path = tmp_path / "clip.mxf"
+    make_clip(path, seconds=12, codec="mpeg2video")
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole)
+    decoded = decode_all(path)
+    assert decoded.end.duration == pytest.approx(24, abs=0.5)
+    assert "mended_timestamps" in codes(decoded)
+
+
+@pytest.mark.parametrize("kind", ["cut", "part"])
+def test_mp4_without_its_index_says_what_is_missing(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "clip.mp4"
+    make_clip(path, seconds=2)
+    data = path.read_bytes()
+    moov = data.index(b"moov") - 4
+    if kind == "cut":
+        path.write_bytes(data[:moov])
+        words = "recording or the upload was cut off"
+    else:
+        moof = b"\0\0\0\x10moof" + b"\0\0\0\x08mfhd"
+        path.write_bytes(moof + data[data.index(b"mdat") - 4 : moov])
+        words = "initialization segment"
+    with pytest.raises(SentilocError, match=words) as caught, path.open("rb") as file:
+        open_media(file, "mov", LIMITS)
+    assert caught.value.code is ErrorCode.CORRUPT_MEDIA

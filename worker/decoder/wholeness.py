@@ -1,0 +1,69 @@
+"""Whether a file is whole: the index that MP4 needs, the size that ASF states, and bytes that nobody read."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO
+
+_MOST_BOXES = 10_000
+_HEAD_BYTES = 64 * 1024
+# Properties of an ASF file (Advanced Systems Format, 3.2): the object's size, an id, and then the file's size.
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_SIZE_AT = 40
+SEQUENTIAL = {"gif", "apng", "flv"}
+"""Formats whose packets come from the first byte to the last, and whose demuxers skip all that they do not understand.
+"""
+_UNREAD_SHARE = 0.1
+_CUT_OFF = (
+    "The file's index (moov) is missing: the recording or the upload was cut off, and without the index no picture can "
+    "be decoded."
+)
+_NO_START = (
+    "The file is a part of a stream without its initialization segment (moov). Put that segment in front of it."
+)
+
+
+def explain_damage(file: BinaryIO, container_format: str) -> str | None:
+    """Why a file cannot be opened, as far as its boxes tell (ISO 14496-12, 4.2); None if they do not."""
+    if container_format != "mov":
+        return None
+    types = _box_types(file)
+    if b"moov" in types:
+        return None
+    return _NO_START if b"moof" in types else _CUT_OFF
+
+
+def _box_types(file: BinaryIO) -> set[bytes]:
+    size, at, types = os.fstat(file.fileno()).st_size, 0, set()
+    for _ in range(_MOST_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:  # noqa: PLR2004
+            break
+        length, kind = struct.unpack(">I4s", head[:8])
+        if length == 1 and len(head) == 16:  # noqa: PLR2004
+            length = struct.unpack(">Q", head[8:])[0]
+        types.add(kind)
+        at += length
+        if length < 8 or at >= size:  # noqa: PLR2004
+            break
+    return types
+
+
+def breaks_off(file: BinaryIO, container_format: str, reached: int) -> bool:
+    """Whether a file that was read to its end should be longer, or has much behind its last packet.
+
+    `reached` is the byte where the last packet begins. The position in the file stays.
+    """
+    size, position = os.fstat(file.fileno()).st_size, file.tell()
+    if container_format in SEQUENTIAL:
+        return size - reached > _UNREAD_SHARE * size
+    if container_format != "asf":
+        return False
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    file.seek(position)
+    at = head.find(_ASF_PROPERTIES)
+    stated = head[at + _ASF_SIZE_AT : at + _ASF_SIZE_AT + 8] if at >= 0 else b""
+    return len(stated) == 8 and int.from_bytes(stated, "little") > size  # noqa: PLR2004
