@@ -52,7 +52,9 @@ def draft_warning(seen: Seen) -> ResultWarning:
 def find_warnings(media: Media, seen: Seen, rate: FrameRate, most_seconds: float) -> Iterator[ResultWarning]:
     """Warnings about the file, the most important first; their times are at most `most_seconds`."""
     for warning in _all_warnings(media, seen, rate):
-        start, end = (None if time is None else min(time, most_seconds) for time in (warning.start, warning.end))
+        start, end = (
+            None if time is None else min(time, most_seconds) for time in (warning.start, warning.end)
+        )
         yield replace(warning, start=start, end=end)
 
 

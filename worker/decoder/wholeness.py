@@ -19,9 +19,7 @@ _CUT_OFF = (
     "The file's index (moov) is missing: the recording or the upload was cut off, and without the index no picture can "
     "be decoded."
 )
-_NO_START = (
-    "The file is a part of a stream without its initialization segment (moov). Put that segment in front of it."
-)
+_NO_START = "The file is a part of a stream without its initialization segment (moov). Put that segment in front of it."
 
 
 def explain_damage(file: BinaryIO, container_format: str) -> str | None:
@@ -39,14 +37,14 @@ def _box_types(file: BinaryIO) -> set[bytes]:
     for _ in range(_MOST_BOXES):
         file.seek(at)
         head = file.read(16)
-        if len(head) < 8:  # noqa: PLR2004
+        if len(head) < 8:
             break
         length, kind = struct.unpack(">I4s", head[:8])
-        if length == 1 and len(head) == 16:  # noqa: PLR2004
+        if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
         types.add(kind)
         at += length
-        if length < 8 or at >= size:  # noqa: PLR2004
+        if length < 8 or at >= size:
             break
     return types
 
@@ -66,4 +64,4 @@ def breaks_off(file: BinaryIO, container_format: str, reached: int) -> bool:
     file.seek(position)
     at = head.find(_ASF_PROPERTIES)
     stated = head[at + _ASF_SIZE_AT : at + _ASF_SIZE_AT + 8] if at >= 0 else b""
-    return len(stated) == 8 and int.from_bytes(stated, "little") > size  # noqa: PLR2004
+    return len(stated) == 8 and int.from_bytes(stated, "little") > size
