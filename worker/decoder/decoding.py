@@ -63,7 +63,7 @@ class PacketSource:
                         reached = packet.pos or reached
                     yield packet
             except (av.error.InvalidDataError, av.error.BlockingIOError):
-                # The demuxer gives up after some bytes without a packet. Players go on behind them, while there are any.
+                # The demuxer gives up after some bytes without a packet. Players go on behind them.
                 attempts = attempts + 1 if self._media.position <= farthest else 0
                 farthest = max(farthest, self._media.position)
                 continue
