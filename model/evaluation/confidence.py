@@ -61,6 +61,7 @@ def fit_confidence(found: Found, truth: GroundTruth, tiou: float = RIGHT_TIOU) -
         )
         note = f"not calibrated: {reason}; confidences are raw scores"
         return Confidence(calibration=Calibration(), threshold=threshold, note=note)
+    # "smooth" has many free levels and needs more data than the two parameters of "platt".
     methods: tuple[Fit, ...] = ("platt", "smooth") if scores.size >= ENOUGH_FOR_STEPS else ("platt",)
     errors = {method: _crossed_error(scores, right, owner, method) for method in methods}
     method = min(errors, key=lambda name: errors[name])
@@ -112,6 +113,7 @@ def _too_little(scores: Floats, right: Floats, owner: NDArray[np.int64]) -> str:
 
 
 def _crossed_error(scores: Floats, right: Floats, owner: NDArray[np.int64], method: Fit) -> float:
+    # Whole videos per half: proposals of one video are alike, and would leak from half to half.
     place = np.unique(owner, return_inverse=True)[1] % 2
     probabilities = np.zeros_like(scores)
     for half in (0, 1):
@@ -129,6 +131,7 @@ def _best_threshold(calibration: Calibration, found: Found, truth: GroundTruth, 
     for threshold in _GRID:
         shown = probabilities >= threshold
         hits = float(right[shown].sum())
+        # F1, written with counts. On a tie, max() takes the higher threshold.
         values.append((2 * hits / max(float(shown.sum()) + annotated, 1.0), threshold))
     best, threshold = max(values)
     return threshold if best > 0 else UNCALIBRATED_THRESHOLD

@@ -25,6 +25,7 @@ def precision_recall(
 
 def draw_curves(truth: GroundTruth, found: Predictions, tious: Sequence[float], path: Path) -> None:
     """Write a picture with one panel per class and one line per tIoU; needs matplotlib."""
+    # Figure and not pyplot: no window system, and no global state.
     from matplotlib.figure import Figure
 
     names = class_names(truth)

@@ -85,8 +85,9 @@ def _video_kinds(
 ) -> NDArray[np.int64]:
     tiou, background = levels
     hit = match_video(found, same, np.array([tiou]))[0]
-    own, strange = _best_tiou(found, same), _best_tiou(found, other)
-    tests = [hit, own >= tiou, strange >= tiou, own >= background, strange >= background]
+    own, foreign = _best_tiou(found, same), _best_tiou(found, other)
+    tests = [hit, own >= tiou, foreign >= tiou, own >= background, foreign >= background]
+    # select takes the first test that is true, which is the order of KINDS.
     return np.select(tests, range(len(tests)), default=len(tests)).astype(np.int64)
 
 

@@ -98,6 +98,7 @@ def to_json(metrics: DetectionMetrics) -> dict[str, Any]:
 
 def _load(path: Path) -> object:
     try:
+        # "-sig", because editors on Windows write a byte order mark.
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read {path.name}: {error.strerror}") from error
@@ -114,6 +115,7 @@ def _mapping(value: object, key: str, path: Path) -> dict[str, Any]:
 
 def _proposals(entry: object, path: Path, video: str) -> list[Proposal]:
     segments = list(_segments(entry, path, video))
+    # `_segments` has already refused anything but a list of objects.
     scores = [_number(row.get("score"), path, video) for row in entry] if isinstance(entry, list) else []
     return [Proposal(label, score, *times) for score, (label, times) in zip(scores, segments, strict=True)]
 

@@ -102,6 +102,7 @@ def segment_tiou(starts: Floats, ends: Floats, other_starts: Floats, other_ends:
     shared = np.minimum(ends[:, None], other_ends) - np.maximum(starts[:, None], other_starts)
     shared = np.maximum(shared, 0.0)
     union = (ends - starts)[:, None] + (other_ends - other_starts) - shared
+    # Two segments without length have no union; their overlap is 0.
     tiou: Floats = shared / np.where(union > 0, union, 1.0)
     return tiou
 
