@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,13 @@ def test_a_stream_without_a_container_is_named(tmp_path: Path, suffix: str, code
     assert error.code is ErrorCode.UNSUPPORTED_FORMAT
     assert name in str(error)
     assert "put it into MP4" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [(0x12, "an animated WebP, .* Convert it to MP4"), (0x10, "a WebP picture")]
+)
+def test_an_animated_webp_says_what_to_do(flags: int, words: str) -> None:
+    head = b"RIFF\x80\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00" + bytes([flags]) + bytes(9)
+    error = refusal(head)
+    assert error.code is ErrorCode.UNSUPPORTED_FORMAT
+    assert re.search(words, error.detail)

@@ -38,6 +38,7 @@ ACCEPTED = (
 _H264_UNITS = (b"\x06", b"\x09", b"\x27", b"\x47", b"\x67")
 _HEVC_UNITS = (b"\x40\x01", b"\x42\x01", b"\x46\x01")
 _NO_TIMES = "without times; put it into MP4 at its frame rate first"
+_WEBP_FLAGS, _WEBP_ANIMATION = 20, 0x02
 _SOUND: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ID3", "MP3"),
     (0, b"fLaC", "FLAC"),
@@ -140,9 +141,16 @@ def refusal(head: bytes) -> SentilocError:
     sound = _knows(head, _SOUND) or ("MP3 or AAC" if _is_bare_sound(head) else None)
     if sound is not None:
         return SentilocError(ErrorCode.NO_VIDEO, f"The file holds sound ({sound}) and no video.")
-    found = _knows(head, _OTHERS) or _named(head)
-    detail = f"The file is {found}, not a video of an accepted format. Accepted are {ACCEPTED}."
+    is_webp = _is_animated_webp(head)
+    found = "an animated WebP" if is_webp else _knows(head, _OTHERS) or _named(head)
+    advice = " Convert it to MP4 or to an animated GIF." if is_webp else ""
+    detail = f"The file is {found}, not a video of an accepted format.{advice} Accepted are {ACCEPTED}."
     return SentilocError(ErrorCode.UNSUPPORTED_FORMAT, detail)
+
+
+def _is_animated_webp(head: bytes) -> bool:
+    """Whether the flag of the chunk VP8X says so (RFC 9649, 2.7). The bundled libav has no decoder for it."""
+    return head[8:16] == b"WEBPVP8X" and len(head) > _WEBP_FLAGS and bool(head[_WEBP_FLAGS] & _WEBP_ANIMATION)
 
 
 def _is_bare_sound(head: bytes) -> bool:
