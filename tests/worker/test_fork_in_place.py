@@ -29,18 +29,18 @@ if sys.argv[2] == "thread":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
 decoders.prepare(in_place=True)
 decoders.prepare(in_place=True)
-server = decoders.decoders()._server
-from sentiloc.worker.decoder.decode import SnippetFrames, decode
 from tests.worker.decoding import HEAVY, LIMITS, children
+server, = children(os.getpid())
+from sentiloc.worker.decoder.decode import SnippetFrames, decode
 events = decode(Path(sys.argv[1]), HEAVY, LIMITS)
 next(events)
-child, = children(server.pid)
+child, = children(server)
 def files(pid):
     return sorted(os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir())
 print(json.dumps({
-    "own": os.getpid(), "forker": server.pid, "child": child, "group": os.getpgid(server.pid),
-    "words": [Path(f"/proc/{pid}/cmdline").read_text() for pid in (os.getpid(), server.pid)],
-    "forker files": files(server.pid), "child files": files(child),
+    "own": os.getpid(), "forker": server, "child": child, "group": os.getpgid(server),
+    "words": [Path(f"/proc/{pid}/cmdline").read_text() for pid in (os.getpid(), server)],
+    "forker files": files(server), "child files": files(child),
     "snippets": sum(isinstance(event, SnippetFrames) for event in events),
 }), flush=True)
 sys.stdin.read()
