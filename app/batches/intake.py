@@ -17,8 +17,9 @@ from sentiloc.app.batches.store import BatchStore, UploadTakenError
 from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.problems import InvalidRequest, ProblemError
 from sentiloc.app.jobs.broker import Dispatcher
+from sentiloc.app.jobs.checks import check_webhook, require_possible
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError, make_key
-from sentiloc.app.jobs.options import JobOptions, Priority, check_webhook, require_possible
+from sentiloc.app.jobs.options import JobOptions, Priority
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.jobs.store import QueueFullError
 from sentiloc.app.jobs.submit import IdempotencyConflict

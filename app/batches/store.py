@@ -12,10 +12,11 @@ from sentiloc.app.access.caller import current_caller
 from sentiloc.app.access.repeats import batch_request
 from sentiloc.app.batches.record import BatchCounts, BatchRecord, NewBatch, read_batch, write_batch
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.presence import require_served
 from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, QueueFullError, job_key
+from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, QueueFullError
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import pairs
 

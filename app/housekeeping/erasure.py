@@ -21,7 +21,8 @@ from sentiloc.app.access.daily import anonymize_days
 from sentiloc.app.access.usage import forget_earlier_months
 from sentiloc.app.batches.store import BatchStore, batch_key
 from sentiloc.app.housekeeping.retention import delete_files
-from sentiloc.app.jobs.store import JobStore, job_key
+from sentiloc.app.jobs.keys import job_key
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import UploadStore

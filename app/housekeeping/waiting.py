@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from sentiloc.app.housekeeping.retention import delete_results
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.presence import why_unserved
 from sentiloc.app.jobs.record import JobError, JobState
-from sentiloc.app.jobs.store import JobStore, job_key
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
 from sentiloc.model.errors import ErrorCode
 

@@ -16,8 +16,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Priority
-from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.client import broker_options, broker_tls, broker_url
 from sentiloc.app.settings import Settings
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis import Redis
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Label
-from sentiloc.app.jobs.store import job_key
 from sentiloc.app.redis.scripts import Scripts
 
 # The history of corrections of one job; further ones are refused with `feedback_full`.

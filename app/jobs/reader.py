@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentiloc.app.jobs.keys import job_key, queue_key
 from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.jobs.store import job_key, queue_key, read_record
+from sentiloc.app.jobs.store import read_record
 from sentiloc.app.redis.shared_connection import SharedConnection, pairs
 
 

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.problems import InvalidRequest, ProblemError
+from sentiloc.app.jobs.checks import require_possible
 from sentiloc.app.jobs.idempotency import make_key
-from sentiloc.app.jobs.options import JobOptions, require_possible
+from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobRecord, NewJob, new_job_id
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.settings import Settings

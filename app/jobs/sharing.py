@@ -14,8 +14,9 @@ import secrets
 import time
 from typing import cast
 
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.jobs.store import JobStore, job_key
+from sentiloc.app.jobs.store import JobStore
 
 _FIELD = "share_key"
 # 16 bytes of the MAC are enough, because it can only be guessed through this server.

@@ -14,6 +14,7 @@ from sentiloc.app.access.repeats import job_request
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
 from sentiloc.app.jobs.found import Found, write_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
+from sentiloc.app.jobs.keys import events_key, job_key, queue_key
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.record import (
     RUNNING,
@@ -38,21 +39,6 @@ _UPLOAD_ENDED = ["upload", "gone"]
 _KEY_FULL = ["key", "full"]
 # A healthy replica answers in milliseconds. Longer waits would only block requests.
 _REPLICATION_MILLISECONDS = 1000
-
-
-def job_key(prefix: str, job_id: str) -> str:
-    """The Redis key of a job's record."""
-    return f"{prefix}job:{job_id}"
-
-
-def events_key(prefix: str, job_id: str) -> str:
-    """The Redis key of a job's event stream."""
-    return f"{prefix}events:{job_id}"
-
-
-def queue_key(prefix: str) -> str:
-    """The Redis key of the queue: ids of queued jobs in their order."""
-    return f"{prefix}queue"
 
 
 class UploadEndedError(Exception):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.record import RUNNING, JobState
-from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore, job_key
+from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore
 from sentiloc.app.metrics.job_counters import Counters, read_counts
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from sentiloc.app.http.address import current_base
-from sentiloc.app.jobs.listing import Summary
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, AnyLabel, JobOptions
 from sentiloc.app.jobs.record import JobKind, JobRecord, JobState, Waiting
+from sentiloc.app.listing.jobs import Summary
 from sentiloc.app.schemas.base import Body, moment, optional_moment
 
 EXAMPLE_ID = "xJ3k0cQ2Yw1uH8m5VtB7Nw"

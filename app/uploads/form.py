@@ -10,8 +10,8 @@ from fastapi import Request
 from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
 from sentiloc.app.http.multipart import UploadTooLarge, VideoPart
 from sentiloc.app.http.problems import ProblemError, problem_of
+from sentiloc.app.jobs.checks import check_options
 from sentiloc.app.jobs.idempotency import make_key
-from sentiloc.app.jobs.options import check_options
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, Writer, source_key

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 from redis import Redis
 
 from sentiloc.app.access.key_limits import KeyLimitReached
-from sentiloc.app.jobs.store import job_key
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage

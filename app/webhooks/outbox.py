@@ -14,8 +14,9 @@ from typing import Any
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.batches.record import BatchRecord
 from sentiloc.app.batches.store import BatchStore, batch_key
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobRecord
-from sentiloc.app.jobs.store import JobStore, job_key
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.batches import batch_body
 from sentiloc.app.schemas.jobs import job_body
 from sentiloc.app.settings import Settings

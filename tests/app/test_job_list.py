@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sentiloc.app.jobs.found import LabelFound
-from sentiloc.app.jobs.listing import MAX_SCANNED, JobFilter, list_jobs
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.listing.jobs import MAX_SCANNED, JobFilter, list_jobs
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
 

@@ -8,7 +8,8 @@ from base64 import b64encode
 
 from fastapi.testclient import TestClient
 
-from sentiloc.app.jobs.store import JobStore, job_key
+from sentiloc.app.jobs.keys import job_key
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key

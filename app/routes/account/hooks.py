@@ -20,7 +20,7 @@ from sentiloc.app.http.problems import (
     TypedProblem,
     documented,
 )
-from sentiloc.app.jobs.options import check_webhook
+from sentiloc.app.jobs.checks import check_webhook
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.routes.deps import NO_STORE, json_body
 from sentiloc.app.schemas.base import Body, moment

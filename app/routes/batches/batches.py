@@ -24,7 +24,7 @@ from sentiloc.app.http.problems import (
     TypedProblem,
     documented,
 )
-from sentiloc.app.jobs.options import UnknownModel
+from sentiloc.app.jobs.checks import UnknownModel
 from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.routes.deps import NO_STORE, json_body

@@ -14,7 +14,7 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.changes import JobChanges, apply_changes
-from sentiloc.app.jobs.options import UnknownModel
+from sentiloc.app.jobs.checks import UnknownModel
 from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.jobs.rerun import RerunRequest

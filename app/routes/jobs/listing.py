@@ -12,15 +12,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sentiloc.app.housekeeping.retention import delete_files
 from sentiloc.app.http.cursors import InvalidCursor
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
-from sentiloc.app.jobs.listing import (
+from sentiloc.app.jobs.options import AnyLabel, Tag
+from sentiloc.app.jobs.record import JobState
+from sentiloc.app.listing.jobs import (
     JobFilter,
     JobOrder,
     collect,
     list_jobs,
     summarize,
 )
-from sentiloc.app.jobs.options import AnyLabel, Tag
-from sentiloc.app.jobs.record import JobState
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.schemas.jobs import DeletedBody, JobListBody, SummaryBody, job_body, summary_body
 from sentiloc.app.services import Services, ServicesDep

@@ -26,8 +26,8 @@ from sentiloc.app.http.problems import (
     RedisUnavailable,
     documented,
 )
+from sentiloc.app.jobs.checks import UnknownModel, require_possible
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
-from sentiloc.app.jobs.options import UnknownModel, require_possible
 from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, UploadRequest, UrlRequest

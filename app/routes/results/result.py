@@ -27,7 +27,8 @@ from sentiloc.app.http.problems import (
     RedisUnavailable,
     documented,
 )
-from sentiloc.app.jobs.options import CutOptions, check_labels
+from sentiloc.app.jobs.checks import check_labels
+from sentiloc.app.jobs.options import CutOptions
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
 from sentiloc.app.routes.results.problems import (

@@ -21,7 +21,7 @@ from sentiloc.app.http.problems import (
     RedisUnavailable,
     documented,
 )
-from sentiloc.app.jobs.options import UnknownModel, check_options
+from sentiloc.app.jobs.checks import UnknownModel, check_options
 from sentiloc.app.jobs.presence import ModelNotServed, require_served
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.uploads.deps import UploadId, find_upload, new_upload

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any, cast
 
 from sentiloc.app.jobs.found import LabelFound, read_found
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobKind, JobState
-from sentiloc.app.jobs.store import JobStore, job_key
+from sentiloc.app.jobs.store import JobStore
 
 _FIELDS = (
     *("state", "source_name", "key_id", "batch", "created_at", "finished_at", "duration", "reel"),

@@ -17,8 +17,8 @@ from typing import Any, cast
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
 from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
-from sentiloc.app.jobs.rows import JobRow, read_rows
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.listing.rows import JobRow, read_rows
 
 # Records per round trip when most of them may be shown, and when most are only filtered or counted.
 _BATCH = 100
