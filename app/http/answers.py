@@ -88,10 +88,18 @@ class RangeProblems(Response):
             elif refused is None:
                 await send(message)
 
-        await self._response(scope, receive, watch)
+        await self._response(_without_unknown_ranges(scope), receive, watch)
         if refused is not None:
             problem = problem_response(status, ProblemCode.BAD_RANGE, _RANGE_ERRORS[status], refused)
             await problem(scope, receive, send)
+
+
+def _without_unknown_ranges(scope: Scope) -> Scope:
+    """The scope without a Range header in another unit than bytes, which a server must ignore (RFC 9110, 14.2)."""
+    asked = Headers(scope=scope).get("range", "bytes")
+    if asked.partition("=")[0].strip().lower() == "bytes":
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
 
 
 def _request_id(headers: Headers) -> str:

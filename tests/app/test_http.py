@@ -148,6 +148,9 @@ def test_the_video_plays_by_ranges(client: TestClient, finished: str) -> None:
     assert (whole.status_code, part.status_code) == (200, 206)
     assert part.content == whole.content[2:6]
     assert whole.headers["x-content-type-options"] == "nosniff"
+    # A unit that the server does not know is no range (RFC 9110, 14.2).
+    in_lines = client.get(path, headers={"Range": "lines=1-2"})
+    assert (in_lines.status_code, in_lines.content) == (200, whole.content)
 
 
 def test_the_page_names_no_other_host_and_every_file_it_names_is_there(client: TestClient) -> None:
