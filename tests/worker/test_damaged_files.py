@@ -97,3 +97,17 @@ def test_mp4_without_its_index_says_what_is_missing(tmp_path: Path, kind: str) -
     with pytest.raises(SentilocError, match=words) as caught, path.open("rb") as file:
         open_media(file, "mov", LIMITS)
     assert caught.value.code is ErrorCode.CORRUPT_MEDIA
+
+
+def test_an_encrypted_mp4_that_cannot_be_opened_is_still_called_encrypted(tmp_path: Path) -> None:
+    """Some muxers write the boxes of encrypted samples in a way that libav refuses."""
+    path = tmp_path / "clip.mp4"
+    make_clip(path, seconds=1)
+    data = path.read_bytes()
+    protected = data.replace(b"avc1", b"encv").replace(b"avcC", b"sinf")
+    assert protected != data
+    broken = protected.replace(b"stsz", b"xxxx").replace(b"stco", b"saio")
+    path.write_bytes(broken)
+    with pytest.raises(SentilocError) as caught, path.open("rb") as file:
+        open_media(file, "mov", LIMITS)
+    assert caught.value.code is ErrorCode.ENCRYPTED

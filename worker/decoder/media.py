@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.request import DecodeLimits
-from sentiloc.worker.decoder.wholeness import SEQUENTIAL, breaks_off, explain_damage
+from sentiloc.worker.decoder.wholeness import SEQUENTIAL, breaks_off, explain_damage, is_protected
 from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
@@ -297,6 +297,8 @@ def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputC
     try:
         container = _open_container(file, container_format, limits)
     except av.error.InvalidDataError as error:
+        if is_protected(file, container_format):
+            raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED) from error
         why = explain_damage(file, container_format)
         if why is None:
             raise

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 _MOST_BOXES = 10_000
 _HEAD_BYTES = 64 * 1024
+_MOST_MOOV_BYTES = 1024 * 1024
 # Properties of an ASF file (Advanced Systems Format, 3.2): the object's size, an id, and then the file's size.
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_SIZE_AT = 40
@@ -22,18 +23,30 @@ _CUT_OFF = (
 _NO_START = "The file is a part of a stream without its initialization segment (moov). Put that segment in front of it."
 
 
+def is_protected(file: BinaryIO, container_format: str) -> bool:
+    """Whether an MP4 that cannot be opened declares encrypted pictures (ISO 14496-12, 8.12)."""
+    at = _boxes(file).get(b"moov") if container_format == "mov" else None
+    if at is None:
+        return False
+    file.seek(at)
+    tracks = file.read(_MOST_MOOV_BYTES)
+    return b"encv" in tracks and b"sinf" in tracks
+
+
 def explain_damage(file: BinaryIO, container_format: str) -> str | None:
     """Why a file cannot be opened, as far as its boxes tell (ISO 14496-12, 4.2); None if they do not."""
     if container_format != "mov":
         return None
-    types = _box_types(file)
+    types = _boxes(file)
     if b"moov" in types:
         return None
     return _NO_START if b"moof" in types else _CUT_OFF
 
 
-def _box_types(file: BinaryIO) -> set[bytes]:
-    size, at, types = os.fstat(file.fileno()).st_size, 0, set()
+def _boxes(file: BinaryIO) -> dict[bytes, int]:
+    """Where the first box of each type begins, at the top level of the file."""
+    size, at = os.fstat(file.fileno()).st_size, 0
+    found: dict[bytes, int] = {}
     for _ in range(_MOST_BOXES):
         file.seek(at)
         head = file.read(16)
@@ -42,11 +55,11 @@ def _box_types(file: BinaryIO) -> set[bytes]:
         length, kind = struct.unpack(">I4s", head[:8])
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
-        types.add(kind)
+        found.setdefault(kind, at)
         at += length
         if length < 8 or at >= size:
             break
-    return types
+    return found
 
 
 def breaks_off(file: BinaryIO, container_format: str, reached: int) -> bool:
