@@ -16,7 +16,7 @@ class WarningCode(StrEnum):
     TRUNCATED = "truncated"
     """The file breaks off before its declared end."""
     UNDECODABLE = "undecodable"
-    """A range whose pictures could not be decoded."""
+    """A range whose pictures could not be decoded, or are missing."""
     MENDED_TIMESTAMPS = "mended_timestamps"
     """Time stamps that restart, jump or contain a bad value were repaired."""
     VARIABLE_RATE = "variable_rate"
