@@ -181,7 +181,7 @@ class KeyGuard:
             detail = f"The key may send {key.rate_per_minute} requests per minute. Try again later."
             raise RateLimited(detail, wait, self._standing(key))
         if makes_jobs(scope["method"], scope["path"]):
-            await self._require_quota(key, headers.get("idempotency-key"))
+            await self._require_quota(key, scope["path"], headers.get("idempotency-key"))
         # After all checks, so that only admitted requests count as use.
         await self._note_use(key)
         set_caller(caller)
@@ -216,21 +216,21 @@ class KeyGuard:
             raise Unauthorized(detail, f'{_CHALLENGE}, error="invalid_token"')
         return key
 
-    async def _require_quota(self, key: ApiKey, repeated: str | None) -> None:
+    async def _require_quota(self, key: ApiKey, path: str, repeated: str | None) -> None:
         """A request that was accepted before gets its job again: it uses no more minutes."""
         if not key.quota_minutes:
             return
         prefix = self._settings.redis_prefix
         (used,) = await self._shared.ask(("GET", usage_key(prefix, key.id)))
-        if as_minutes(used) >= key.quota_minutes and not await self._was_accepted(key, repeated):
+        if as_minutes(used) >= key.quota_minutes and not await self._was_accepted(key, path, repeated):
             raise QuotaExceeded(key.quota_minutes, (month_ends() - datetime.now(UTC)).total_seconds())
 
-    async def _was_accepted(self, key: ApiKey, text: str | None) -> bool:
-        if not text:
+    async def _was_accepted(self, key: ApiKey, path: str, text: str | None) -> bool:
+        # Uploads ignore idempotency keys. A batch's key lets no single job pass, nor a job's key a batch.
+        if not text or path.startswith("/uploads"):
             return False
-        prefix = self._settings.redis_prefix
-        known = [make(prefix, key.id, text) for make in (job_request, batch_request)]
-        (count,) = await self._shared.ask(("EXISTS", *known))
+        name_of = batch_request if path.startswith("/batches") else job_request
+        (count,) = await self._shared.ask(("EXISTS", name_of(self._settings.redis_prefix, key.id, text)))
         return bool(count)
 
     async def _note_use(self, key: ApiKey) -> None:

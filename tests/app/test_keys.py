@@ -216,6 +216,27 @@ def test_a_key_has_its_quota(
     assert store.redis.ttl(usage_key(settings.redis_prefix, new.key.id)) > 86_400
 
 
+def test_an_idempotency_key_lets_only_its_own_request_pass_the_quota(
+    guarded: TestClient, keys: KeyStore, store: JobStore, settings: Settings
+) -> None:
+    new = keys.create("test", BOTH, rate_per_minute=0, quota_minutes=2)
+    key = bearer(new.text)
+    job_key, batch_key = ({**key, "Idempotency-Key": text} for text in ("job", "batch"))
+    file, batch = {"video": ("a.mp4", VIDEO)}, {"items": [{"url": "https://example.com/a.mp4"}]}
+    assert guarded.post("/localize", files=file, headers=job_key).status_code == 202
+    assert guarded.post("/batches", json=batch, headers=batch_key).status_code == 202
+    store.redis.set(usage_key(settings.redis_prefix, new.key.id), 3 * 60_000)
+    assert guarded.post("/localize", files=file, headers=job_key).status_code == 202
+    assert guarded.post("/batches", json=batch, headers=batch_key).status_code == 202
+    upload = {"Tus-Resumable": "1.0.0", "Upload-Length": "7"}
+    for refused in (
+        guarded.post("/uploads", headers={**job_key, **upload}),
+        guarded.post("/batches", json=batch, headers=job_key),
+        guarded.post("/localize", files=file, headers=batch_key),
+    ):
+        assert_problem(refused, 429, "quota_exceeded")
+
+
 def test_a_server_without_keys_requires_none(client: TestClient) -> None:
     assert client.get("/key").json()["required"] is False
     assert upload(client).status_code == 202
