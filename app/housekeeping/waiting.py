@@ -81,6 +81,10 @@ class ModelWatch:
     def _is_noted(self, job: _Queued, reason: str, now: float) -> bool:
         if job.since is None or job.until is None or job.why != reason:
             return False
+        # `since` lies in the future after Redis's clock was set back; wait.lua begins the wait again. `now` has no
+        # fraction, so a wait that has just begun may seem to be up to a second ahead.
+        if job.since > now + 1:
+            return False
         return now < job.until and abs(job.until - job.since - self.seconds) < 1.0
 
     def _wait(self, model: str, reason: str, job_ids: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.housekeeping.waiting import ModelWatch
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.presence import beat
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
@@ -84,6 +85,21 @@ def test_a_worker_that_returns_starts_the_wait_again(
     assert record is not None and record.waiting is not None
     assert record.waiting.until - record.waiting.since == pytest.approx(BOUND)
     assert record.state is JobState.QUEUED
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_longer(
+    watch: ModelWatch, store: JobStore, redis: Redis
+) -> None:
+    job = queue(store)
+    watch.sweep()
+    first = store.get(job.id)
+    assert first is not None and first.waiting is not None
+    since, until = first.waiting.since + 3600, first.waiting.until + 3600
+    redis.hset(job_key(store.prefix, job.id), mapping={"unserved_at": since, "unserved_until": until})
+    watch.sweep()
+    record = store.get(job.id)
+    assert record is not None and record.waiting is not None
+    assert record.waiting.until - first.waiting.until < BOUND
 
 
 def test_a_wait_that_is_noted_costs_no_write(watch: ModelWatch, store: JobStore, redis: Redis) -> None:
