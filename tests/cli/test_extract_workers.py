@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from redis import Redis
 
 from sentiloc.worker.bulk.ledger import MOST_ATTEMPTS, Ledger, State
 from sentiloc.worker.jobs.owner import is_dead
@@ -174,6 +175,10 @@ def test_another_machine_joins_through_redis(long_clip: Path, clips: Path, tmp_p
         assert helper.wait(END_SECONDS) == 0
         process.communicate()
         helper.communicate()
+        with Redis.from_url(redis.url, decode_responses=True) as client:
+            kept = list(client.scan_iter("*extract*"))
+            # Late reports expire.
+            assert all(client.ttl(key) > 0 for key in kept), kept
     assert (data / "split_train.txt").read_text().split() == ["long", "a"]
 
 

@@ -41,6 +41,10 @@ class ExtractionQueue:
         self._redis: Redis = connect(settings)
         self._prefix = f"{settings.redis_prefix}extract:{run}:"
         self._waiting = f"{settings.redis_prefix}{self.name}"
+        # Written by kombu for every queue, and kept forever.
+        self._bindings = [
+            f"{settings.redis_prefix}_kombu.{kind}.{self.name}" for kind in ("binding", "binding_permanent")
+        ]
         self.celery = _celery(settings, self.name)
 
     def send(self, folder: Path, split: str, videos: Mapping[str, Path]) -> None:
@@ -97,9 +101,12 @@ class ExtractionQueue:
 
     def tell(self, name: str, state: str, reason: str = "") -> None:
         """Report a video's outcome to the collecting command."""
-        self._redis.rpush(
-            f"{self._prefix}ended", json.dumps({"name": name, "state": state, "reason": reason})
-        )
+        report = json.dumps({"name": name, "state": state, "reason": reason})
+        pipe = self._redis.pipeline()
+        pipe.rpush(f"{self._prefix}ended", report)
+        # The command may have ended, and would then never read it. The ledger tells it about lost reports.
+        pipe.expire(f"{self._prefix}ended", OPEN_SECONDS)
+        pipe.execute()
 
     def ended(self) -> list[dict[str, str]]:
         """The outcomes reported since the last call."""
@@ -110,7 +117,7 @@ class ExtractionQueue:
     def close(self) -> None:
         """Remove everything of this extraction from Redis. Messages that workers hold are lost with them."""
         keys: list[Any] = list(self._redis.scan_iter(f"{self._prefix}*"))
-        self._redis.delete(self._waiting, *keys)
+        self._redis.delete(self._waiting, *self._bindings, *keys)
 
     def _drop(self, key: str, owner: str) -> None:
         self._redis.eval(_DROP_IF_OWN, 1, key, owner)
