@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import DecodeRequest
+from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.mixdown import mix_to_mono
 from sentiloc.worker.sound.tracks import voice_level
 from tests.support.broadcast import click_times, make_broadcast
@@ -244,6 +245,18 @@ def test_a_voice_on_the_right_alone_is_found(tmp_path: Path, suffix: str) -> Non
     assert decoded.info.audio_track is not None
     assert decoded.info.audio_track.numbers == (2,)
     assert likeness(decoded.sound, talk()) > 0.95
+
+
+@pytest.mark.parametrize(("layout", "count"), [("5.1(side)", 6), ("quad(side)", 4), ("5.1", 6)])
+def test_a_layout_with_brackets_in_its_name_keeps_its_positions(
+    tmp_path: Path, layout: str, count: int
+) -> None:
+    path = tmp_path / "clip.mov"
+    make(path, [([talk()] * count, "eng")], layout=layout)
+    with av.open(str(path)) as container:
+        (sound,) = container.streams.audio
+        settle_layout(sound.codec_context)
+        assert next(container.decode(sound)).layout.name == layout
 
 
 # Channels in this order: left, right, centre, subwoofer, side left and right, back left and right.

@@ -19,6 +19,8 @@ Samples = NDArray[np.float32]
 
 _STEREO, _SURROUND = 2, 8
 _WITHOUT_POSITIONS = re.compile(r"\d+ channels?")
+_LISTED = re.compile(r"\d+ channels? \(.*|ambisonic.*")
+"""How libav describes a layout that has no name. Names such as "5.1(side)" have brackets too."""
 
 
 def settle_layout(context: AudioCodecContext) -> None:
@@ -31,8 +33,8 @@ def settle_layout(context: AudioCodecContext) -> None:
     if not listed.nb_channels:
         # Only the first packet will tell.
         return
-    is_usual = not set("(+") & set(listed.name) and "ambisonic" not in listed.name
-    context.layout = listed.name if is_usual else f"{listed.nb_channels} channels"
+    has_no_name = _LISTED.fullmatch(listed.name)
+    context.layout = f"{listed.nb_channels} channels" if has_no_name else listed.name
 
 
 class Narrowing:
