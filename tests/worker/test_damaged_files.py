@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.decoding import PacketSource
 from sentiloc.worker.decoder.media import open_media
 from tests.support.media import make_clip
 from tests.worker.decoding import LIMITS
@@ -68,6 +72,43 @@ def test_a_second_file_behind_the_first_is_not_passed_over_in_silence(tmp_path: 
     path.write_bytes(whole + whole)
     decoded = decode_all(path)
     assert decoded.end.duration > 7 or "truncated" in codes(decoded)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixels"),
+    [(".gif", "gif", "rgb8"), (".apng", "apng", "rgb24"), (".flv", "flv1", "yuv420p")],
+)
+@pytest.mark.parametrize("pictures", [2, 4, 20])
+def test_packets_that_reach_the_end_are_a_whole_file(
+    tmp_path: Path, suffix: str, codec: str, pixels: str, pictures: int
+) -> None:
+    """The last picture of a few is a large part of the file."""
+    path = tmp_path / f"clip{suffix}"
+    write_noise(path, codec, pixels, pictures)
+    assert not reads_short(path)
+    data = path.read_bytes()
+    path.write_bytes(data + bytes(len(data)))
+    assert reads_short(path)
+
+
+def write_noise(path: Path, codec: str, pixels: str, pictures: int) -> None:
+    random = np.random.default_rng(pictures)
+    with av.open(str(path), "w", format=path.suffix[1:]) as container:
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
+        for number in range(pictures):
+            frame = av.VideoFrame.from_ndarray(random.integers(0, 255, (64, 96, 3), np.uint8), "rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame.reformat(format=pixels)))
+        container.mux(stream.encode(None))
+
+
+def reads_short(path: Path) -> bool:
+    with path.open("rb") as file:
+        media = open_media(file, path.suffix[1:], LIMITS)
+        source = PacketSource(media, [media.video])
+        assert list(source)
+        return source.broke_off
 
 
 def test_a_clock_that_stops_is_not_a_high_frame_rate(tmp_path: Path) -> None:

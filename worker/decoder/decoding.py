@@ -55,12 +55,12 @@ class PacketSource:
         return self.clock.mend(self._read())
 
     def _read(self) -> Iterator[Packet[Any]]:
-        reached, farthest, attempts = 0, 0, 0
+        reach, farthest, attempts = self._media.new_reach(), 0, 0
         while attempts < _MOST_ATTEMPTS:
             try:
                 for packet in self._media.container.demux(*self._streams):
                     if self._media.is_sequential:
-                        reached = packet.pos or reached
+                        reach.take(packet.pos, packet.size)
                     yield packet
             except (av.error.InvalidDataError, av.error.BlockingIOError):
                 # The demuxer gives up after some bytes without a packet. Players go on behind them.
@@ -71,7 +71,7 @@ class PacketSource:
                 raise_if_out_of_memory(error)
                 break
             else:
-                self.broke_off = self._media.breaks_off(reached)
+                self.broke_off = self._media.breaks_off(reach.end)
                 return
         self.broke_off = True
         yield from self._flush()

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.request import DecodeLimits
-from sentiloc.worker.decoder.wholeness import SEQUENTIAL, breaks_off, explain_damage, is_protected
+from sentiloc.worker.decoder.wholeness import SEQUENTIAL, Reach, breaks_off, explain_damage, is_protected
 from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
@@ -207,8 +207,12 @@ class Media:
         """Whether packets come in the order of their bytes."""
         return self.container.format.name in SEQUENTIAL
 
+    def new_reach(self) -> Reach:
+        """A counter of the bytes up to which packets reach."""
+        return Reach(self.container.format.name)
+
     def breaks_off(self, reached: int) -> bool:
-        """Whether the file, read to its end, should be longer, or goes on far behind its last packet at `reached`."""
+        """Whether the file, read to its end, should be longer, or goes on far behind `reached`."""
         return self.file is not None and breaks_off(self.file, self.container.format.name, reached)
 
     @property

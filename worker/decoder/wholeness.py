@@ -62,10 +62,31 @@ def _boxes(file: BinaryIO) -> dict[bytes, int]:
     return found
 
 
+class Reach:
+    """The byte up to which the packets of a sequential format reach.
+
+    The last packet of a short file is a large part of it, so its size counts. But GIF has no sizes of pictures: its
+    last packet goes to the end of the file, with all damage, and counts up to twice the largest one before.
+    """
+
+    def __init__(self, container_format: str) -> None:
+        self.end = 0
+        self._has_sizes = container_format != "gif"
+        self._largest = 0
+
+    def take(self, position: int | None, size: int) -> None:
+        """Count a packet of `size` bytes that begins at `position`; None for one that is not from the file."""
+        if position is None:
+            return
+        counts_whole = self._has_sizes or not self._largest
+        self.end = position + (size if counts_whole else min(size, 2 * self._largest))
+        self._largest = max(self._largest, size)
+
+
 def breaks_off(file: BinaryIO, container_format: str, reached: int) -> bool:
     """Whether a file that was read to its end should be longer, or has much behind its last packet.
 
-    `reached` is the byte where the last packet begins. The position in the file stays.
+    `reached` is the `Reach` of its packets. The position in the file stays.
     """
     size, position = os.fstat(file.fileno()).st_size, file.tell()
     if container_format in SEQUENTIAL:
