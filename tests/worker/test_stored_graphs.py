@@ -139,3 +139,31 @@ def test_only_the_newest_graphs_are_kept(
     for count in range(4):
         create_session(Path(shutil.copy(network, network.with_name(f"copy{count}.onnx"))))
     assert sorted(path.name.partition("-")[0] for path in graphs.iterdir()) == ["copy2", "copy3"]
+
+
+@pytest.mark.parametrize("place", ["folder", "graph"])
+def test_a_graph_of_another_user_is_not_opened(
+    monkeypatch: pytest.MonkeyPatch, network: Path, graphs: Path, place: str
+) -> None:
+    create_session(network)
+    (stored,) = graphs.iterdir()
+    given_away = graphs if place == "folder" else stored
+    if os.geteuid() == 0:
+        os.chown(given_away, 12345, 12345)
+    else:
+        another = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: another)
+    assert not opens_stored(monkeypatch, network)
+    assert not opens_stored(monkeypatch, network)
+    assert list(graphs.iterdir()) == [stored]
+
+
+def test_what_a_killed_process_left_is_removed(network: Path, graphs: Path) -> None:
+    graphs.mkdir(parents=True)
+    old, new = graphs / "old.part", graphs / "new.part"
+    for path in (old, new):
+        path.write_bytes(b"half a graph")
+    os.utime(old, (0, 0))
+    create_session(network)
+    assert not old.exists()
+    assert new.exists()

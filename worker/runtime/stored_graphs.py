@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ _KEPT = 16
 _MOST_BYTES = 64 * 1024**2
 """Larger networks are not stored: the time saved is small compared with running them."""
 _SUFFIX = ".ort"
+_LONGEST_WRITE = 3600.0
+"""Seconds after which nobody writes an unfinished graph any more."""
 
 Options = Callable[[], ort.SessionOptions]
 
@@ -45,7 +48,7 @@ def open_on_cpu(network: Path, options: Options) -> ort.InferenceSession:
         Exception: What ONNX Runtime raises for a network that is missing or broken.
     """
     stored = _place(network)
-    if stored is None:
+    if stored is None or not _is_trusted(stored):
         return ort.InferenceSession(str(network), options(), providers=_CPU)
     if stored.is_file():
         # ONNX Runtime has no common exception type; any failure here means a damaged file.
@@ -64,7 +67,7 @@ def _open_stored(stored: Path, options: ort.SessionOptions) -> ort.InferenceSess
 def _open_and_store(network: Path, stored: Path, options: Options) -> ort.InferenceSession:
     partial: Path | None = None
     try:
-        # Only this user may write there, because a stored graph replaces the network.
+        # Only this user may write there, because a stored graph replaces the network (`_is_trusted`).
         stored.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(suffix=".part", dir=stored.parent)
         os.close(handle)
@@ -107,8 +110,22 @@ def _processor() -> tuple[str, ...]:
     return tuple(cpu_info(name) for name in ("model name", "flags", "CPU part", "Features"))
 
 
+def _is_trusted(stored: Path) -> bool:
+    """Whether the folder and the graph, where they exist, belong to this user or to root.
+
+    Others could replace a network of the service by their own: a cache may be below a folder that all may write to.
+    """
+    try:
+        owners = {path.stat().st_uid for path in (stored.parent, stored) if path.exists()}
+    except OSError:
+        return False
+    return owners <= {0, os.geteuid()}
+
+
 def _remove_oldest(folder: Path) -> None:
     """Keep the graphs that were stored last. Another process may be removing the same ones."""
     stored = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
-    for path in stored[:-_KEPT]:
+    # A process that was killed while it wrote leaves its file behind.
+    left = [path for path in folder.glob("*.part") if path.stat().st_mtime < time.time() - _LONGEST_WRITE]
+    for path in [*stored[:-_KEPT], *left]:
         path.unlink(missing_ok=True)
