@@ -68,7 +68,7 @@ def _calibration(folder: Path) -> Calibration:
 def _without_face(path: Path) -> float:
     try:
         shift = float(json.loads(path.read_text())["without_face"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {error}") from error
     if not math.isfinite(shift):
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {shift} is no shift of log-odds")

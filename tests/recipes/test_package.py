@@ -93,7 +93,14 @@ def copied(package: ModelPackage, models: Path) -> Path:
     return Path(shutil.copytree(package.folder, models / "x", ignore=unused))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"without_face": "low"}', '{"without_face": NaN}'])
+TOO_LARGE = '{"without_face": 1' + "0" * 400 + "}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"without_face": "low"}', '{"without_face": NaN}', TOO_LARGE],
+    ids=["empty", "list", "no number", "text", "not a number", "too large"],
+)
 def test_an_evidence_file_without_a_number_is_refused(
     tmp_path: Path, package: ModelPackage, text: str
 ) -> None:
