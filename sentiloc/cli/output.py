@@ -6,6 +6,7 @@ The module loads neither the client nor a library for terminals: `sentiloc local
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,10 +65,15 @@ def read_result(raw: Mapping[str, Any]) -> Result:
 
 
 def print_or_write(data: bytes, output: Path | None) -> None:
-    """Write to a file (atomically) or to standard output."""
+    """Write to a file (atomically) or to standard output. Ends the process if nobody reads the latter any more."""
     if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough. At exit Python would try again to write the rest.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
         return
     partial = output.with_name(f".{output.name}.part")
     partial.write_bytes(data)

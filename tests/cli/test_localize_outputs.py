@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -118,6 +119,20 @@ def test_standard_input_is_read(shoot: Path) -> None:
             check=True,
         )
     assert json.loads(done.stdout)["video"]["duration"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_reader_that_ends_early_is_no_error_to_report(shoot: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    video = shoot / "A" / "0001.mp4"
+    command = sentiloc_command("localize", str(video), str(video))
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, env=sentiloc_environment(), text=True, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    # Only warnings about the video.
+    assert all(str(video) in line for line in done.stderr.splitlines()), done.stderr
 
 
 def test_warnings_go_to_standard_error(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _DEATH_SECONDS = 3.0
 
 
 def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tell: Tell) -> bool:
-    """Extract the missing videos with `processes` processes of this machine and those that join; False if stopped.
+    """Extract the missing videos with `workers` processes of this machine and those that join; False if stopped.
 
     Without SENTILOC_REDIS_URL, a private Redis runs until the extraction ends.
     """
