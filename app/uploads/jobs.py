@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.jobs.idempotency import IdempotencyKey
-from sentiloc.app.jobs.options import JobOptions, parse_options
+from sentiloc.app.jobs.options import JobOptions, read_options
 from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import UploadEndedError
 from sentiloc.app.jobs.submit import Submitter
@@ -77,7 +77,9 @@ class UploadJobs:
         upload = self.uploads.settle(upload)
         if upload.options is None or upload.state is not UploadState.COMPLETE:
             return None
-        return self.localize(upload, parse_options(upload.options))[0]
+        options, knows_all = read_options(upload.options)
+        # During an upgrade, the server that took the upload may be newer and then creates the job.
+        return self.localize(upload, options)[0] if knows_all else None
 
     def sweep(self) -> None:
         """Remove expired uploads, and create the jobs that a server had no time to create before it stopped."""

@@ -24,6 +24,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
+from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import INCOMING
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.services import wait_for
@@ -354,6 +355,19 @@ def test_a_crash_before_the_job_is_made_good(client: TestClient, settings: Setti
     assert store.queued() == [left.rpartition("/")[2]]
     assert offset(client, moved) == len(VIDEO)
     assert localize(client, moved).status_code == 202
+
+
+def test_options_of_a_newer_release_are_left_to_it(
+    client: TestClient, settings: Settings, store: JobStore
+) -> None:
+    newer, own = (begin(client, **{"Upload-Metadata": metadata(localize="{}")}) for _ in range(2))
+    upload_id = newer.rpartition("/")[2]
+    store.redis.hset(upload_key(store.prefix, upload_id), "options", '{"not_yet_known": 1}')
+    for path in (newer, own):
+        (settings.data_dir / INCOMING / path.rpartition("/")[2]).write_bytes(VIDEO)
+    services(client).upload_jobs.sweep()
+    assert store.queued() == [own.rpartition("/")[2]]
+    assert client.get(newer).json()["job"] is None
 
 
 def test_files_without_a_record_go(client: TestClient, settings: Settings) -> None:
