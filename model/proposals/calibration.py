@@ -120,13 +120,18 @@ def fit_without_face(
     """
     share, right = np.asarray(unseen, np.float64), np.asarray(correct, np.float64)
     known = _log_odds(replace(calibration, without_face=0.0).probabilities(np.asarray(scores, np.float64)))
-    shift = 0.0
+    shift, most = 0.0, float(share.sum())
+    low, high = -most, most
     for _ in range(_NEWTON_STEPS):
         fitted = _sigmoid(known + shift * share)
         slope = float((share * (right - fitted)).sum()) - shift
-        step = slope / (float((share**2 * fitted * (1 - fitted)).sum()) + 1)
-        shift += step
-        if abs(step) < 1e-10:
+        low, high = (shift, high) if slope > 0 else (low, shift)
+        before = shift
+        shift += slope / (float((share**2 * fitted * (1 - fitted)).sum()) + 1)
+        # Where probabilities near 0 or 1 are wrong, the likelihood is almost straight, and Newton's steps swing.
+        if not low <= shift <= high:
+            shift = (low + high) / 2
+        if abs(shift - before) < 1e-10:
             break
     return replace(calibration, without_face=shift)
 

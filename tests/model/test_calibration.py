@@ -115,6 +115,18 @@ def test_the_shift_of_sound_alone_is_found() -> None:
     assert fit_without_face(known, scores, correct, np.zeros(20_000)).without_face == 0
 
 
+@pytest.mark.parametrize("count", [20, 60, 200, 2000])
+@pytest.mark.parametrize("sure", [-8.0, -4.6, 4.6, 8.0])
+def test_the_loss_without_a_face_is_found_where_the_score_is_very_sure(count: int, sure: float) -> None:
+    """Half of these are right. A normal prior keeps the shift below what would make it even odds."""
+    known, scores = Calibration(method="platt"), np.full(count, sure)
+    correct, unseen = np.tile([0.0, 1.0], count // 2), np.ones(count)
+    shift = fit_without_face(known, scores, correct, unseen).without_face
+    pull = count * (0.5 - 1 / (1 + np.exp(-(sure + shift))))
+    assert pull == pytest.approx(shift, abs=1e-6)
+    assert abs(shift) < abs(sure)
+
+
 def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error([0.8, 0.8, 0.2, 0.2], [True, False, False, False]) == pytest.approx(
         0.25
