@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from sentiloc.app.settings import Settings
+from sentiloc.model.data.feature_store import write_spec
+from sentiloc.model.gim.spec import expression_spec
+from sentiloc.worker.bulk import process
 from sentiloc.worker.bulk.ledger import MOST_ATTEMPTS, Ledger, State
+from sentiloc.worker.bulk.queue import ExtractionQueue
 from sentiloc.worker.jobs.owner import is_dead
 from tests.cli.extracted import Sentiloc
 from tests.support.media import make_clip, repeat_video
@@ -192,6 +197,22 @@ def test_a_full_folder_stops_the_run(clips: Path, tmp_path: Path) -> None:
     assert f"{data}: cannot be written: " in errors
     assert "Traceback" not in errors
     assert not (data / "failed_train.csv").exists()
+
+
+def test_networks_that_cannot_be_loaded_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a library raises: the video would otherwise be sent again and again."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(process, "load_maker", fail)
+    write_spec(tmp_path, expression_spec("flow", "1"))
+    with private_redis(tmp_path / "redis") as redis:
+        queue = ExtractionQueue(Settings(redis_url=redis.url), "run")
+        process.extract_video(queue, tmp_path, "train", "a", tmp_path / "a.mp4")
+        (report,) = queue.ended()
+    assert (report["name"], report["state"]) == ("a", "stopped")
+    assert "RuntimeError: no memory" in report["reason"]
 
 
 def test_wrong_calls_are_refused(clips: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:

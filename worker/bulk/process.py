@@ -16,7 +16,7 @@ from celery.signals import setup_logging, worker_process_init
 from sentiloc.app.settings import get_settings
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.model.data.feature_store import SPEC_FILE, parse_stored_spec
-from sentiloc.model.errors import SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.bulk.ledger import Ledger
 from sentiloc.worker.bulk.making import Bench, is_made, load_maker
 from sentiloc.worker.bulk.queue import EXTRACT_TASK, ExtractionQueue
@@ -26,9 +26,18 @@ from sentiloc.worker.jobs.process import end_with_parent
 
 @cache
 def bench(folder: Path, split: str) -> Bench:
-    """The loaded networks of this process; a folder has one spec."""
+    """The loaded networks of this process; a folder has one spec. Raises `SentilocError` if they cannot be loaded."""
     spec = parse_stored_spec(folder / SPEC_FILE)
-    return Bench(load_maker(spec, folder, split, runtime_config(get_settings())), Ledger(folder, split))
+    try:
+        maker = load_maker(spec, folder, split, runtime_config(get_settings()))
+    except SentilocError:
+        raise
+    except Exception as error:
+        # Libraries raise many types. Without an answer, the video would be sent again and again: no attempt is counted
+        # before the networks are loaded.
+        detail = f"the networks cannot be loaded: {type(error).__name__}: {error}"
+        raise SentilocError(ErrorCode.INTERNAL, detail) from error
+    return Bench(maker, Ledger(folder, split))
 
 
 def extract_video(queue: ExtractionQueue, folder: Path, split: str, name: str, video: Path) -> None:
