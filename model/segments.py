@@ -118,7 +118,9 @@ def known_fields(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_video(raw: Mapping[str, Any]) -> VideoInfo:
-    """Read `asdict` of a `VideoInfo` of any version; raises KeyError, TypeError or ValueError for anything else."""
+    """Read `asdict` of a `VideoInfo` of any version; raises KeyError, TypeError, ValueError or
+    ArithmeticError for anything else.
+    """
     track = raw.get("audio_track")
     parsed = AudioTrack(**{**track, "numbers": tuple(track["numbers"])}) if track else None
     info = VideoInfo(**{**raw, "audio_track": parsed})

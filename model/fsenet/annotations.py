@@ -186,7 +186,7 @@ def _read_segments(path: Path, problems: Problems) -> dict[str, tuple[SegmentLab
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise ValueError("needs 'annotations': a list of objects")
             found[name] = tuple(map(_segment, rows))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             problems.add(f"{path}: {name}: {_words(error)}")
     return found
 
@@ -226,7 +226,7 @@ def _read_numbers(path: Path, problems: Problems, bounds: tuple[float, float]) -
     for name, value in items:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         # JSON readers accept NaN and Infinity.
         if math.isfinite(number) and bounds[0] <= number <= bounds[1] and number > 0:

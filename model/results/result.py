@@ -139,7 +139,7 @@ def parse_result(raw: Mapping[str, Any]) -> Result:
             scored_until=raw.get("scored_until"),
             shots=tuple(raw.get("shots", ())),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error
 
 

@@ -256,7 +256,7 @@ def make_series(
 
 def parse_any(raw: Mapping[str, Any]) -> AnyResult:
     """Read `to_dict` of any task's result; raises `invalid_data` for anything else."""
-    task = raw.get("task", "sentiment")
+    task = raw.get("task", "sentiment") if isinstance(raw, Mapping) else None
     if task == "sentiment":
         return parse_result(raw)
     try:
@@ -276,7 +276,7 @@ def parse_any(raw: Mapping[str, Any]) -> AnyResult:
                 for row in raw["expressions"]
             )
             return ExpressionResult(**shared, segments=rows, classes=tuple(raw["classes"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: {error}") from error
     raise SentilocError(ErrorCode.INVALID_DATA, f"not a stored result: unknown task {task!r}")
 

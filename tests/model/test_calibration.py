@@ -150,6 +150,7 @@ def test_without_a_fit_the_score_is_clipped() -> None:
         '{"method": "platt", "slope": NaN}',
         '{"method": "platt", "without_face": NaN}',
         '{"knots": [[1, 2, 3]]}',
+        '{"method": "isotonic", "knots": [[1' + "0" * 400 + ", 1]]}",
         '{"other": 1}',
     ],
 )

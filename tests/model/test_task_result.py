@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.timeline import make_timeline
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.schemas.tasks import (
     EXAMPLE_EMOTIONS,
     EXAMPLE_EXPRESSIONS,
@@ -116,6 +119,47 @@ def test_the_documents_are_those_of_the_contract() -> None:
     for broken in ({"task": "smell"}, {**EXAMPLE_EMOTIONS, "curve": {}}, {"task": "expression"}):
         with pytest.raises(SentilocError):
             parse_any(broken)
+
+
+LARGE = 10**400
+WRONG: tuple[Any, ...] = (
+    LARGE,
+    -LARGE,
+    float("nan"),
+    float("inf"),
+    None,
+    "x",
+    [],
+    {},
+    True,
+    -1,
+    [[1]],
+    {"a": 1},
+)
+
+
+@pytest.mark.parametrize("example", [EXAMPLE_RESULT, EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS])
+def test_any_wrong_value_is_read_or_refused(example: dict[str, Any]) -> None:
+    for place in places(example):
+        for wrong in WRONG:
+            with suppress(SentilocError):
+                parse_any(replaced(example, place, wrong))
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of each value in a document; of lists, of the first two."""
+    yield at
+    rows = list(enumerate(value[:2])) if isinstance(value, list) else []
+    for name, part in value.items() if isinstance(value, dict) else rows:
+        yield from places(part, (*at, name))
+
+
+def replaced(value: Any, place: tuple[Any, ...], by: Any) -> Any:
+    if not place:
+        return by
+    copy = value.copy()
+    copy[place[0]] = replaced(value[place[0]], place[1:], by)
+    return copy
 
 
 @pytest.mark.parametrize("name", FORMATS)

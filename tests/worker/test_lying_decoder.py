@@ -94,6 +94,7 @@ LIES: dict[str, bytes] = {
                 ("height", 1.5),
                 ("timebase", "1/0"),
                 ("timebase", "7"),
+                ("timebase", float("inf")),
                 ("start_timecode", "<b>"),
                 ("has_audio", 1),
             ),

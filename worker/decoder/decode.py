@@ -91,7 +91,7 @@ def _read_event(message: Message, process: DecoderProcess, request: DecodeReques
         if message.kind == channel.END:
             return read_end(message.fields, message.payload, bounds)
         return _take_snippet(message.fields, process, request, bounds)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise SentilocError(
             ErrorCode.CORRUPT_MEDIA, "The video is corrupt and could not be decoded."
         ) from error
