@@ -100,3 +100,32 @@ def test_a_command_with_threads_starts_a_fresh_interpreter(command: Any) -> None
     assert own != forker
     assert "children.forker" in forker
     assert said["snippets"] == 16
+
+
+IGNORING = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from sentiloc.worker.children import decoders
+decoders.prepare(in_place=sys.argv[2] == "in place")
+first = decoders.decoders()._current
+from tests.worker.test_decode import decode_all
+for _ in range(2):
+    decode_all(Path(sys.argv[1]))
+assert decoders.decoders()._current is first
+"""
+
+
+@pytest.mark.parametrize("place", ["in place", "fresh"])
+def test_a_program_that_ignores_the_end_of_children_can_decode(tmp_path: Path, place: str) -> None:
+    """Such a setting passes from a program to those that it starts."""
+    clip = tmp_path / "clip.mp4"
+    make_clip(clip, seconds=2)
+    done = subprocess.run(
+        [sys.executable, "-c", IGNORING, str(clip), place],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

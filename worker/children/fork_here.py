@@ -34,7 +34,11 @@ class Fork:
             poll.register(self._handle, select.POLLIN)
             if not poll.poll(None if timeout is None else timeout * 1000):
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            try:
+                self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            except ChildProcessError:
+                # This process ignores SIGCHLD, so the kernel kept no status. `subprocess` says 0, too.
+                self.returncode = 0
             os.close(self._handle)
         return self.returncode
 

@@ -124,6 +124,8 @@ def serve(module: str, requests: socket.socket) -> NoReturn:
     # need their decoders.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    # A program that ignores the end of its children passes this on, and then no exit status is kept.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     found = importlib.import_module(module)
     found.import_everything()
     Forker(found, requests).serve()
