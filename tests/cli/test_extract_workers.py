@@ -166,9 +166,17 @@ def test_an_interrupted_run_resumes_and_blames_no_video(long_clip: Path, tmp_pat
     assert run(long_clip, "-o", tmp_path, "--workers", 1)[0] == 0
 
 
+def leave_killed_run(folder: Path, url: str) -> None:
+    """What an extraction leaves whose command was killed."""
+    ExtractionQueue(Settings(redis_url=url), "killed").send(folder, "train", {"x": folder / "x.mp4"})
+    (folder / "extraction").mkdir(parents=True)
+    (folder / "extraction" / "run.json").write_text('{"run": "killed"}')
+
+
 def test_another_machine_joins_through_redis(long_clip: Path, clips: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with private_redis(tmp_path / "redis") as redis:
+        leave_killed_run(data, redis.url)
         process = start(long_clip, clips / "a.mp4", "-o", data, "--workers", 1, redis_url=redis.url)
         pid = wait_for(owner_of(data, "long"), END_SECONDS)
         helper = start("--join", "-o", data, redis_url=redis.url)

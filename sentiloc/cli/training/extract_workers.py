@@ -50,6 +50,7 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tel
             os.environ.update(environment)
             get_settings.cache_clear()
             queue = ExtractionQueue(get_settings(), run)
+            _clear_killed(plan)
             with _announced(plan, run):
                 return _run(supervisor, plan, missing, queue, workers, tell)
         except RedisError as error:
@@ -69,12 +70,9 @@ def join_extraction(folder: Path, workers: int) -> None:
         )
     check_redis(settings)
     path = _run_file(folder)
-    try:
-        run = str(json.loads(path.read_text(encoding="utf-8"))["run"])
-    except (OSError, ValueError, KeyError) as error:
-        raise SentilocError(
-            ErrorCode.INVALID_DATA, f"{path}: no extraction with workers runs on this folder"
-        ) from error
+    run = _announced_run(path)
+    if run is None:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: no extraction with workers runs on this folder")
     queue = ExtractionQueue(settings, run)
     supervisor = Supervisor()
     supervisor.install_signals()
@@ -125,6 +123,20 @@ def _announced(plan: Plan, run: str) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _announced_run(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["run"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _clear_killed(plan: Plan) -> None:
+    """Remove from Redis what an extraction left whose command was killed. The folder's lock shows that it has ended."""
+    run = _announced_run(_run_file(plan.folder))
+    if run is not None:
+        ExtractionQueue(get_settings(), run).close()
 
 
 def _run_file(folder: Path) -> Path:
