@@ -26,6 +26,7 @@ def settings(service: SteadyService) -> Settings:
 
 @pytest.fixture
 def closed_url(settings: Settings) -> Iterator[str]:
+    """Address of an API that requires keys. A test names it before `visit`, so that its pages close first."""
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -38,7 +39,7 @@ def closed_url(settings: Settings) -> Iterator[str]:
 
 
 def test_the_page_asks_for_the_key_and_plays_with_it(
-    visit: Visitor, settings: Settings, closed_url: str, job: str
+    closed_url: str, visit: Visitor, settings: Settings, job: str
 ) -> None:
     with connect(settings) as redis:
         keys = KeyStore(redis, settings.redis_prefix)
@@ -63,7 +64,7 @@ def test_the_page_asks_for_the_key_and_plays_with_it(
 
 
 def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
-    visit: Visitor, settings: Settings, closed_url: str, job: str
+    closed_url: str, visit: Visitor, settings: Settings, job: str
 ) -> None:
     with connect(settings) as redis:
         keys = KeyStore(redis, settings.redis_prefix)
