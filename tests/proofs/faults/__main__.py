@@ -13,6 +13,8 @@
     python -m tests.proofs.faults upgrade      API and worker of two releases side by side: 500 jobs; needs the history
     python -m tests.proofs.faults sentinel     the primary of a replicated Redis is lost (3 Sentinels)
     python -m tests.proofs.faults several      three APIs and three workers, killed at random (--count seconds)
+    python -m tests.proofs.faults outage       the object store is away under load (--count seconds, default 600)
+    python -m tests.proofs.faults redis_outage Redis is away under load (--count seconds, default 600)
     python -m tests.proofs.faults replacement  a model package that is replaced under load (row 18)
 
 `--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
@@ -29,6 +31,7 @@ from tests.proofs.faults import (
     hangs,
     leases,
     limits,
+    long_outages,
     outages,
     releases,
     sentinel,
@@ -53,6 +56,8 @@ PROOFS: dict[str, tuple[int, Callable[[Path, int], Row]]] = {
     "upgrade": (500, upgrade.prove_upgrade),
     "sentinel": (3, sentinel.prove_sentinel),
     "several": (600, several.prove_several),
+    "outage": (600, long_outages.prove_store_outage),
+    "redis_outage": (600, long_outages.prove_redis_outage),
     "replacement": (40, releases.prove_replacement),
 }
 
