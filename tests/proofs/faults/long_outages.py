@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -60,7 +59,6 @@ def prove_store_outage(work: Path, seconds: int) -> Row:
     folder = _new(work / "outage")
     with private_redis(folder / "redis") as redis, seaweedfs() as store:
         place = {"storage_url": f"s3://{BUCKET}/videos", "storage_endpoint": store.url}
-        os.environ.update({"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"})
         settings = {**_SETTINGS, **place, "redis_url": redis.url}
         return _prove(work, folder, settings, store, seconds, partial(_objects, store.url))
 
