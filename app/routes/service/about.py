@@ -48,18 +48,19 @@ _LIMITS: dict[str, Any] = {
     "keep_records_seconds": 7776000.0,
     "containers": CONTAINERS,
 }
+# Without a value that is null: FastAPI leaves such values out of examples, and this field is required.
 _MODEL: dict[str, Any] = {
-    "name": "fsenet-starter",
+    "name": "fsenet-i3d",
     "version": "1.0.0",
-    "is_default": True,
+    "is_default": False,
     "task": "sentiment",
     "streams": list(_STREAMS[:3]),
     "classes": ["negative", "positive"],
     "confidence_threshold": 0.5,
     "snippet_seconds": 0.64,
     "spec_hash": "9f2c4e81d07ab635",
-    "is_served": True,
-    "not_served_because": None,
+    "is_served": False,
+    "not_served_because": "no worker has the I3D weights; `sentiloc weights pull i3d-kinetics` fetches them",
 }
 
 
