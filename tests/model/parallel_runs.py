@@ -8,6 +8,7 @@ interruption half-way and a resumption (FOLDER/SYSTEM-resumed).
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -105,3 +106,6 @@ if __name__ == "__main__":
     with joined():
         main(Path(sys.argv[1]))
         sys.stderr.write("done\n")
+    # Threads of gloo sometimes abort the process while the interpreter shuts down; all files are written by now.
+    sys.stderr.flush()
+    os._exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,9 @@ class SeaweedFS:
             "filer.port": _port(),
             "s3.port": port,
             "s3.config": folder / "s3.json",
+            # Servers of no use here, whose ports are fixed: a second SeaweedFS on the machine would end at once.
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
         }
         flags = [f"-{name}={value}" for name, value in options.items()]
         self._command = [program, f"-logdir={folder}", "server", "-filer", "-s3", *flags]
@@ -137,7 +141,12 @@ class SeaweedFS:
 
 
 def _port() -> int:
-    return next(port for port in iter(free_port, 0) if port < _HIGHEST_PORT)
+    return next(port for port in iter(free_port, 0) if port < _HIGHEST_PORT and _is_free(port + 10_000))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _answers(url: str) -> bool:
