@@ -36,7 +36,7 @@ def benchmark_parser(description: str | None, results: Path) -> argparse.Argumen
 def save(path: Path, report: object) -> None:
     """Write figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def command(*words: str) -> list[str]:
@@ -88,7 +88,7 @@ def descendants(pid: int) -> list[int]:
     for parent in found:
         for path in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
-                found += map(int, path.read_text().split())
+                found += map(int, path.read_text(encoding="utf-8").split())
             except OSError:
                 continue
     return found
@@ -97,7 +97,7 @@ def descendants(pid: int) -> list[int]:
 def name(pid: int) -> str:
     """A process's role: redis, api, worker or serve, or its program if it is none of these."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
     except OSError:
         return "ended"
     # Redis and Valkey rewrite their command line once they listen.
@@ -110,7 +110,7 @@ def name(pid: int) -> str:
 def proportional_mib(pid: int) -> float:
     """Memory of a process (PSS): pages that several share count once in all."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
     except (OSError, StopIteration):
         return 0.0
@@ -118,14 +118,14 @@ def proportional_mib(pid: int) -> float:
 
 def resident_bytes(pid: int) -> int:
     """Memory of a process (RSS)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def process_cpu_seconds(pid: int) -> float:
     """Processor seconds of a process, and of its children that ended and were waited for."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     except OSError:
         return 0.0
     return sum(map(int, fields[11:15])) / _TICKS
@@ -185,9 +185,9 @@ class Service:
     def _await_url(self) -> str:
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            lines = (self._folder / "log").read_text().splitlines()
+            lines = (self._folder / "log").read_text(encoding="utf-8").splitlines()
             pages = [line.split()[1] for line in lines if line.split()[:1] == ["page:"]]
             if pages and any("Sentiloc is ready" in line for line in lines):
                 return pages[0]
             time.sleep(0.1)
-        raise RuntimeError((self._folder / "log").read_text())
+        raise RuntimeError((self._folder / "log").read_text(encoding="utf-8"))

@@ -33,11 +33,13 @@ def make_package(models: Path) -> Path:
     encoder = extractor_id(shipped_models_dir() / "expression")
     spec = ModelSpec(name=NAME, version="0.0.0", face=FaceStream(encoder=encoder))
     written = models / NAME / "spec.json"
-    if not written.exists() or written.read_text() != spec.to_json():
+    if not written.exists() or written.read_text(encoding="utf-8") != spec.to_json():
         export_onnx(FSENet(FSENetConfig.for_spec(spec)), spec, models / NAME / "fsenet.onnx")
-        shipped = json.loads((shipped_models_dir() / "fsenet-starter" / "calibration.json").read_text())
-        (models / NAME / "calibration.json").write_text(json.dumps(shipped))
-        written.write_text(spec.to_json())
+        shipped = json.loads(
+            (shipped_models_dir() / "fsenet-starter" / "calibration.json").read_text(encoding="utf-8")
+        )
+        (models / NAME / "calibration.json").write_text(json.dumps(shipped), encoding="utf-8")
+        written.write_text(spec.to_json(), encoding="utf-8")
     return models
 
 

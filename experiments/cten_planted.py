@@ -86,7 +86,7 @@ def main() -> None:
     header = json.loads(
         json.dumps({"data": "synthetic", "world": asdict(base), "recipe": asdict(recipe(base))})
     )
-    stored = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    stored = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     runs: list[Run] = stored["runs"] if {key: stored.get(key) for key in header} == header else []
     done = {(run["ambiguous"], run["seed"], run["erasing"]) for run in runs}
     wanted = [
@@ -95,7 +95,7 @@ def main() -> None:
     for share, seed, erasing in (key for key in wanted if key not in done):
         world = replace(base, ambiguous=share)
         runs.append(measure(replace(recipe(world), seed=seed, erasing=erasing), world))
-        RESULT.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n")
+        RESULT.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n", encoding="utf-8")
         print(json.dumps(runs[-1]), flush=True)
     for share in SHARES:
         print("\n".join(paired(runs, share)))

@@ -81,14 +81,14 @@ def main() -> None:
     world = PlantedEmotions()
     header = {"data": "synthetic", "world": asdict(world), "recipe": asdict(recipe(world))}
     header = json.loads(json.dumps(header))
-    stored = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    stored = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     runs: list[dict[str, Any]] = stored["runs"] if {key: stored.get(key) for key in header} == header else []
     done = {(*(run[key] for key in Row._fields), run["seed"]) for run in runs}
     for seed in range(seeds):
         for row in ROWS:
             if (*row, seed) not in done:
                 runs.append(run(row, seed, world))
-                RESULT.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n")
+                RESULT.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n", encoding="utf-8")
     for row in ROWS:
         print(line(row, runs))
 

@@ -132,7 +132,7 @@ def latency(session: onnxruntime.InferenceSession, batch: int, seconds: float = 
 
 def measure(data: Path, package: Path) -> dict[str, object]:
     """All figures of a package folder."""
-    spec = json.loads((package / "spec.json").read_text())
+    spec = json.loads((package / "spec.json").read_text(encoding="utf-8"))
     session = open_session(package / spec["network"])
     _, ferplus, photos = read_faces(data)
     return {
@@ -170,7 +170,7 @@ def main() -> None:
     results = measure(arguments.data, arguments.package)
     print_table(results)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(results))
 
 

@@ -155,7 +155,7 @@ def main() -> None:
         for seed in map(int, arguments.seeds.split(",")):
             items, test = make_videos(VIDEOS, seed), make_videos(TEST_VIDEOS, 1000 + seed)
             report["runs"][f"{row}/{seed}"] = run_row(row, seed, items, test)
-            arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+            arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         runs = [run for name, run in report["runs"].items() if name.startswith(f"{row}/")]
         values = 100 * np.array([run["mAP"] for run in runs])
         deviation = values.std(ddof=1) if values.size > 1 else 0.0

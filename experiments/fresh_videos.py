@@ -54,7 +54,7 @@ def main() -> None:
     found = {folder.name: measure(folder, arguments.videos) for folder in arguments.models}
     text = json.dumps(found, indent=1)
     print(text)
-    (ROOT / "bench" / "results" / "fresh_videos.json").write_text(text + "\n")
+    (ROOT / "bench" / "results" / "fresh_videos.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def main() -> None:
     items = planted_expressions(world, SUBJECTS, VIDEOS)
     base = GIMTrainConfig(network=GIMConfig(inputs=items[0].flow.shape[1], width=WIDTH)).quick()
     header = json.loads(json.dumps({"data": "synthetic", "world": asdict(world), "recipe": asdict(base)}))
-    stored = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    stored = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     runs = stored["runs"] if {key: stored.get(key) for key in header} == header else []
     for seed in range(arguments.seeds):
         for strategy in arguments.strategies.split(","):
@@ -94,7 +94,7 @@ def main() -> None:
                 continue
             labels = replace(base.labels, strategy=strategy)
             runs.append(measure(replace(base, labels=labels, seed=seed), items))
-            RESULT.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n")
+            RESULT.write_text(json.dumps(header | {"runs": runs}, indent=1) + "\n", encoding="utf-8")
             print(json.dumps(runs[-1]), flush=True)
     for strategy in dict.fromkeys(run["strategy"] for run in runs):
         print(summary(runs, strategy))

@@ -92,7 +92,7 @@ def main() -> None:
     for name, found in rows.items():
         print(f"{name:18} {mean(mean(seeds) for seeds in found):5.1f}")
     report = {"seeds": arguments.seeds, "splits": SPLITS, "average_map": rows}
-    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

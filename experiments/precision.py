@@ -169,8 +169,8 @@ def on_videos(work: Path, network: FSENet, options: argparse.Namespace) -> Row:
 
 def write_package(folder: Path, spec: ModelSpec) -> None:
     """Write a package whose calibration is the identity."""
-    (folder / "spec.json").write_text(spec.to_json())
-    (folder / "calibration.json").write_text("{}")
+    (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    (folder / "calibration.json").write_text("{}", encoding="utf-8")
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -210,7 +210,7 @@ def main() -> None:
         if not seed and options.videos:
             report["videos"] = on_videos(options.work, network, options)
             print(report["videos"], flush=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def main() -> None:
             flush=True,
         )
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"label": "simulated", "rows": rows}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps({"label": "simulated", "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

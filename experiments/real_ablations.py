@@ -140,7 +140,7 @@ def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     """Load stored runs; exits with an error if the file holds runs of another protocol."""
     if not path.exists():
         return header | {"runs": {}}
-    stored: dict[str, Any] = json.loads(path.read_text())
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if stored.get("protocol") != json.loads(json.dumps(header["protocol"])):
         raise SystemExit(f"{path.name} holds runs of another protocol: move it away first")
     return stored
@@ -149,12 +149,12 @@ def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 def store(path: Path, header: dict[str, Any], key: str, run: dict[str, Any]) -> None:
     """Add a run to the file. Several processes may do so at once, and an interruption leaves a complete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
+    with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         results = load_results(path, header)
         results["runs"][key] = run
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        partial.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         partial.replace(path)
 
 

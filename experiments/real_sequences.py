@@ -42,7 +42,7 @@ class Clip:
 
 def read_clips(data: Path, features: Path) -> list[Clip]:
     """The clips of `data` (javanese_av) with a known sentiment, read from a folder of extracted features."""
-    with (data / "index.csv").open() as file:
+    with (data / "index.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["emotion"] in SENTIMENT]
     return [_read_clip(row, features / "features" / "train") for row in rows]
 

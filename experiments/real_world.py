@@ -85,7 +85,7 @@ def open_bench(data: Path) -> Bench:
     """The labelled videos of the data folder."""
     clips = read_labels(data / "wild" / "labels.csv")
     untrimmed = read_untrimmed(data / "untrimmed" / "labels.json")
-    with (data / "clips_labelled" / "labels.csv").open(newline="") as file:
+    with (data / "clips_labelled" / "labels.csv").open(newline="", encoding="utf-8") as file:
         labelled = {row["file"]: row["sentiment"] for row in csv.DictReader(file) if row["sentiment"]}
     files = {clip.file: data / "wild" / clip.file for clip in clips}
     files |= {name: data / "untrimmed" / f"{name}.mp4" for name in untrimmed}
@@ -114,14 +114,16 @@ def run_package(pipeline: SentimentPipeline, bench: Bench, cache: Path) -> dict[
     found: dict[str, Result] = {}
     for name, path in bench.files.items():
         found[name] = pipeline.localize(path, ignore)
-        (out / f"{Path(name).stem}.json").write_text(json.dumps(found[name].to_dict()))
+        (out / f"{Path(name).stem}.json").write_text(json.dumps(found[name].to_dict()), encoding="utf-8")
     return found
 
 
 def read_answers(folder: Path, bench: Bench) -> dict[str, Answer]:
     """Read the stored results of an earlier release."""
     return {
-        name: answer_of(parse_result(json.loads((folder / f"{Path(name).stem}.json").read_text())))
+        name: answer_of(
+            parse_result(json.loads((folder / f"{Path(name).stem}.json").read_text(encoding="utf-8")))
+        )
         for name in bench.files
     }
 
@@ -299,7 +301,7 @@ def main() -> None:
         plot(rows, PLOT)
     report = {"looks_at_the_check_half": arguments.looks, "rows": [asdict(row) for row in rows]}
     results = RESULTS if is_starter else RESULTS.with_stem(f"{RESULTS.stem}_{arguments.model}")
-    results.write_text(json.dumps(report, indent=1) + "\n")
+    results.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

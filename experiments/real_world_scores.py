@@ -127,7 +127,7 @@ def read_untrimmed(labels: Path) -> Truth:
                 for a in entry["annotations"]
             ],
         )
-        for video, entry in json.loads(labels.read_text())["database"].items()
+        for video, entry in json.loads(labels.read_text(encoding="utf-8"))["database"].items()
     }
 
 

@@ -169,7 +169,9 @@ def main() -> None:
     arguments = parser.parse_args()
     bench, package = open_bench(arguments.data), load_package(STARTER)
     results = {
-        name: parse_result(json.loads((arguments.answers / f"{Path(name).stem}.json").read_text()))
+        name: parse_result(
+            json.loads((arguments.answers / f"{Path(name).stem}.json").read_text(encoding="utf-8"))
+        )
         for name in bench.files
     }
     rows = grade(bench, results, package.calibration)
@@ -184,7 +186,9 @@ def main() -> None:
         for kind, row in kinds.items():
             print(f"{half:12} {kind:15} {json.dumps({k: v for k, v in row.items() if k != 'bins'})}")
     plot(rows, PLOT)
-    RESULTS.write_text(json.dumps({"version": package.spec.version, "halves": report}, indent=1) + "\n")
+    RESULTS.write_text(
+        json.dumps({"version": package.spec.version, "halves": report}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

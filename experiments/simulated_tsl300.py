@@ -127,7 +127,7 @@ def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     """Load stored runs; exits with an error if the file holds runs of another protocol or of other features."""
     if not path.exists():
         return header | {"runs": {}}
-    stored: dict[str, Any] = json.loads(path.read_text())
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for key, value in header.items():
         if stored.get(key) != json.loads(json.dumps(value)):
             raise SystemExit(f"{path.name} holds runs with another {key}: move it away first")
@@ -138,7 +138,7 @@ def store(path: Path, results: dict[str, Any]) -> None:
     """Replace the results file atomically, so that an interruption leaves a complete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
+    partial.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
 
 

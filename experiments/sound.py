@@ -203,7 +203,7 @@ def main() -> None:
         "machine": platform.machine(),
     }
     given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(results, indent=2) + "\n")
+    given.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def dominant(result: Result) -> int:
 
 def labelled_lines(pipeline: SentimentPipeline, folder: Path) -> tuple[list[Line], dict[str, Result]]:
     """Accuracy of the dominant sentiment of the acted clips; and the results of the neutral ones."""
-    with (folder / "labels.csv").open(newline="") as file:
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["sentiment"]]
     results = run_folder(pipeline, [folder / row["file"] for row in rows])
     acted = [row for row in rows if row["sentiment"] in CLASSES]
@@ -254,7 +254,9 @@ def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
         for name, key in shares.items()
     ]
     if (results / "sound.json").exists():
-        recall = json.loads((results / "sound.json").read_text())["mean_unweighted_recall"]["clean"]
+        recall = json.loads((results / "sound.json").read_text(encoding="utf-8"))["mean_unweighted_recall"][
+            "clean"
+        ]
         lines.append(Line(what="unseen speakers, encoder: mean recall, %", value=100 * recall, target=65))
     return lines
 
@@ -325,7 +327,7 @@ def main() -> None:
     ]
     arguments.results.mkdir(parents=True, exist_ok=True)
     name = "starter" if arguments.model == STARTER else arguments.model
-    (arguments.results / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (arguments.results / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

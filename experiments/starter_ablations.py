@@ -160,12 +160,12 @@ def main() -> None:
     )
     strangers = embed_sound(strangers, hearing, material.store(material.hearing))
     clips = read_development(arguments.data, material.cache / "clips_development", models, hearing)
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for name in arguments.changes:
         outcome = measure(CHANGES[name], material, hearing, strangers, clips)
         found[name] = {field: round(getattr(outcome, field), 1) for field in outcome.__dataclass_fields__}
         print(f"{name:26}", found[name], flush=True)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:16}{row['recall']:6.1f} [{row['low']:.1f}, {row['high']:.1f}]", end="")
         print(f"  {row['utterances']} utterances of {row['speakers']} speakers")
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -61,13 +61,13 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
 def _calibration(folder: Path) -> Calibration:
     """The calibration; without a file confidences are raw scores, and are marked as such."""
     path, evidence = folder / CALIBRATION_FILE, folder / EVIDENCE_FILE
-    found = parse_calibration(path.read_text()) if path.exists() else Calibration()
+    found = parse_calibration(path.read_text(encoding="utf-8")) if path.exists() else Calibration()
     return replace(found, without_face=_without_face(evidence)) if evidence.exists() else found
 
 
 def _without_face(path: Path) -> float:
     try:
-        shift = float(json.loads(path.read_text())["without_face"])
+        shift = float(json.loads(path.read_text(encoding="utf-8"))["without_face"])
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {error}") from error
     if not math.isfinite(shift):
@@ -78,9 +78,11 @@ def _without_face(path: Path) -> float:
 def write_calibration(calibration: Calibration, folder: Path) -> None:
     """Write a package's `calibration.json` and, if confidence is lower without a face, `evidence.json`."""
     evidence = folder / EVIDENCE_FILE
-    (folder / CALIBRATION_FILE).write_text(replace(calibration, without_face=0.0).to_json() + "\n")
+    (folder / CALIBRATION_FILE).write_text(
+        replace(calibration, without_face=0.0).to_json() + "\n", encoding="utf-8"
+    )
     if calibration.without_face:
-        evidence.write_text(json.dumps({"without_face": calibration.without_face}) + "\n")
+        evidence.write_text(json.dumps({"without_face": calibration.without_face}) + "\n", encoding="utf-8")
     else:
         evidence.unlink(missing_ok=True)
 
@@ -93,7 +95,7 @@ def list_packages(root: Path) -> list[str]:
 def extractor_id(folder: Path) -> str:
     """Identity of an extractor package, as `name-version-sha`: what a ModelSpec names as its encoder."""
     try:
-        raw = json.loads((folder / "spec.json").read_text())
+        raw = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
         return f"{raw['name']}-{raw['version']}-{raw['sha256'][:8]}"
     except (OSError, ValueError, KeyError) as error:
         raise SentilocError(

@@ -37,6 +37,7 @@ FORBIDDEN = {
 }
 LONGEST_FUNCTION = 60
 LARGEST_FOLDER = 18
+OTHER_OPENERS = {"av", "os", "tarfile", "zipfile"}
 NUMPY_ONLY = (
     "spec.py",
     "segments.py",
@@ -55,7 +56,7 @@ NUMPY_ONLY = (
 
 def imported(path: Path) -> Iterator[str]:
     """Absolute names that a file imports; `from a import b` counts as `a.b`, so that modules are seen."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -119,7 +120,7 @@ def test_folders_import_each_other_without_a_circle(package: str) -> None:
 
 def map_rows(package: str) -> list[tuple[set[str], str]]:
     """The rows of a package's map in docs/architecture.md: the rooms of a row, and what they may import."""
-    map_text = (ROOT / "docs/architecture.md").read_text().partition("## The map")[2]
+    map_text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## The map")[2]
     part = map_text.partition(f"### `{package}/`")[2].partition("\n##")[0]
     cells = [line.split("|") for line in part.splitlines() if line.startswith("| `")]
     return [(set(re.findall(r"`(\w+)`", row[1])), row[3]) for row in cells]
@@ -176,6 +177,34 @@ def test_no_folder_is_crowded() -> None:
     assert {str(folder): size for folder, size in sizes.items() if size > LARGEST_FOLDER} == {}
 
 
+def names_no_encoding(call: ast.Call) -> bool:
+    """Whether a call may open a text file in the encoding of the machine's locale."""
+    names = {keyword.arg for keyword in call.keywords}
+    if not isinstance(call.func, ast.Attribute) or names & {"encoding", None}:
+        return False
+    if call.func.attr == "run":
+        return bool(names & {"text", "universal_newlines"})
+    if call.func.attr == "open":
+        is_a_files_own = not (isinstance(call.func.value, ast.Name) and call.func.value.id in OTHER_OPENERS)
+        modes = [*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+        return is_a_files_own and not any("b" in ast.unparse(mode) for mode in modes)
+    return len(call.args) <= {"read_text": 0, "write_text": 1}.get(call.func.attr, -1)
+
+
+@pytest.mark.parametrize(
+    "folder", [folder for folder in CODE if folder not in {"bench", "experiments", "tests"}]
+)
+def test_text_files_name_their_encoding(folder: str) -> None:
+    """Ruff's rule sees only variables whose type it can infer."""
+    found = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files(folder)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and names_no_encoding(node)
+    }
+    assert found == set()
+
+
 def test_pure_model_modules_stay_pure() -> None:
     heavy = {"torch", "onnx", "onnxruntime", "av", "cv2"}
     found = {
@@ -213,7 +242,7 @@ def test_functions_stay_small() -> None:
         + 1
         for folder in CODE
         for path in files(folder)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}

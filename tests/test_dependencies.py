@@ -35,7 +35,7 @@ for name in sys.argv[2:]:
 
 def required() -> set[str]:
     """Every distribution that the project's requirements install, by the metadata of installed packages."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = set[str]()
     left = [Requirement(text) for text in project["dependencies"]]
     while left:

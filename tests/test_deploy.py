@@ -106,9 +106,11 @@ def named(text: str) -> set[str]:
 
 def test_alerts_and_panels_name_metrics_that_exist(tmp_path: Path) -> None:
     expressions = [
-        panel["expr"] for row in json.loads(DASHBOARD.read_text())["panels"] for panel in row["targets"]
+        panel["expr"]
+        for row in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+        for panel in row["targets"]
     ]
-    wanted = named(ALERTS.read_text()) | named("\n".join(expressions))
+    wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join(expressions))
     assert len(wanted) > 10
     assert wanted - exported(tmp_path) == set()
 

@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 ROLES = ("api", "worker", "gpu-worker")
-DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 # The text of each stage by name.
 STAGES = {
     part.splitlines()[0].split(" AS ")[1]: part for part in re.split(r"^FROM ", DOCKERFILE, flags=re.M)[1:]
@@ -26,7 +26,7 @@ def instructions(stage: str, word: str) -> list[str]:
 
 def compose(environment: dict[str, str]) -> dict[str, Any]:
     """The compose file's services, its ${NAME:-default} replaced."""
-    text = (ROOT / "docker-compose.yml").read_text()
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     text = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environment.get(found[1]) or found[2], text)
     services: dict[str, Any] = yaml.safe_load(text)["services"]
     return services
@@ -39,7 +39,7 @@ def test_the_dockerfile_copies_all_that_the_package_is_made_of() -> None:
     copied = {word for line in instructions("build", "COPY") for word in line.split()[:-1]}
     linked = {path.readlink().parts[1] for path in (ROOT / "sentiloc").iterdir() if path.is_symlink()}
     assert {"sentiloc", "hatch_build.py", "requirements.lock", "docker/install.sh", *linked} <= copied
-    ignored = set((ROOT / ".dockerignore").read_text().split())
+    ignored = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
     assert not copied & ignored
     assert all((ROOT / name).exists() for name in copied)
 
@@ -59,7 +59,9 @@ def test_scripts_can_be_read_by_their_shell(script: str) -> None:
 
 
 def test_every_install_step_of_the_dockerfile_is_known() -> None:
-    known = set(re.findall(r"^(\w+)\)$", (ROOT / "docker/install.sh").read_text(), re.MULTILINE))
+    known = set(
+        re.findall(r"^(\w+)\)$", (ROOT / "docker/install.sh").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     used = set(re.findall(r"sh install\.sh (\w+)", DOCKERFILE))
     assert used == known
 
@@ -85,13 +87,13 @@ def test_health_is_asked_the_same_way_with_and_without_compose() -> None:
 
 
 def test_every_foreign_image_can_be_named_by_digest(tmp_path: Path) -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     images = re.findall(r"^ +image: (.*)$", text, re.MULTILINE)
     assert len(images) == 3
     assert all(re.fullmatch(r"\$\{[A-Z_]+:-[^}]+\}", image) for image in images)
     # The real script, with a registry that knows one digest.
     docker = tmp_path / "docker"
-    docker.write_text(f"#!/bin/sh\necho sha256:{'a' * 64}\n")
+    docker.write_text(f"#!/bin/sh\necho sha256:{'a' * 64}\n", encoding="utf-8")
     docker.chmod(0o755)
     pin = ["sh", str(ROOT / "docker" / "pin_images.sh")]
     done = subprocess.run(
@@ -101,7 +103,7 @@ def test_every_foreign_image_can_be_named_by_digest(tmp_path: Path) -> None:
     assert set(pinned) == {"REDIS_IMAGE", "MINIO_IMAGE", "BASE_IMAGE"}
     found = compose(pinned)
     assert {found[name]["image"] for name in ("redis", "minio", "minio-volume")} == set(pinned.values())
-    docker.write_text("#!/bin/sh\necho unknown\n")
+    docker.write_text("#!/bin/sh\necho unknown\n", encoding="utf-8")
     failed = subprocess.run(pin, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, check=False)
     assert failed.returncode != 0 and not failed.stdout
 
@@ -115,7 +117,11 @@ def test_redis_keeps_what_it_was_told() -> None:
 
 
 def test_files_lie_in_minio_where_that_is_asked_for() -> None:
-    lines = [line for line in (ROOT / "minio.env").read_text().splitlines() if line and line[0] != "#"]
+    lines = [
+        line
+        for line in (ROOT / "minio.env").read_text(encoding="utf-8").splitlines()
+        if line and line[0] != "#"
+    ]
     given = {**dict(line.split("=", 1) for line in lines), "AWS_SECRET_ACCESS_KEY": "of my own"}
     found: dict[str, Any] = compose(given)
     for role in (*ROLES, "bucket"):
@@ -131,7 +137,7 @@ def test_files_lie_in_minio_where_that_is_asked_for() -> None:
 
 def test_compose_accepts_the_file() -> None:
     """By version 2 (`docker compose`); version 1 knows no top-level `name`, so it is given the rest."""
-    text, command = (ROOT / "docker-compose.yml").read_text(), ["docker", "compose"]
+    text, command = (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), ["docker", "compose"]
     version = shutil.which("docker") and subprocess.run(
         [*command, "version"], capture_output=True, check=False
     )

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 LOCKED = {
     canonicalize_name(name): Version(version)
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", LOCK, re.MULTILINE)
@@ -25,7 +25,7 @@ IMAGE_LOCKS = ("build", "gpu", "gpu-host")
 
 
 def required() -> list[Requirement]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [Requirement(text) for text in project["dependencies"]]
 
 
@@ -46,7 +46,7 @@ def test_every_version_has_a_hash_and_no_index_is_named() -> None:
 
 @pytest.mark.parametrize("name", IMAGE_LOCKS)
 def test_extra_packages_of_images_are_locked_and_compatible(name: str) -> None:
-    text = (ROOT / "docker" / f"{name}.lock").read_text()
+    text = (ROOT / "docker" / f"{name}.lock").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
     assert all("--hash=sha256:" in entry for entry in entries)
     assert "://" not in text
@@ -56,7 +56,7 @@ def test_extra_packages_of_images_are_locked_and_compatible(name: str) -> None:
 
 
 def test_images_install_only_locked_packages() -> None:
-    script = (ROOT / "docker" / "install.sh").read_text()
+    script = (ROOT / "docker" / "install.sh").read_text(encoding="utf-8")
     installs = [line for line in script.splitlines() if re.match(r'\s*("\$\{PIP|pip).* install ', line)]
     assert len(installs) >= 4
     for line in installs:

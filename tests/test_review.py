@@ -18,13 +18,13 @@ ROWS = 19
 
 
 def named(pattern: str) -> list[str]:
-    found = (re.findall(pattern, (ROOT / page).read_text()) for page in PAGES)
+    found = (re.findall(pattern, (ROOT / page).read_text(encoding="utf-8")) for page in PAGES)
     return sorted({command for commands in found for command in commands})
 
 
 def names_in(path: Path) -> list[str]:
     """The names by which `-k` finds the tests of a file, parametrized ids left out."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     return [f"{path.name} {name}" for name in functions if name.startswith("test")]
 

@@ -56,7 +56,11 @@ def _formatted(source: str) -> str:
     name = ["--stdin-filename", str(TARGET / "generated.py"), "-"]
     for command in (["check", "--quiet", "--select", "I", "--fix", *name], ["format", "--quiet", *name]):
         source = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "ruff", *command], input=source, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "ruff", *command],
+            input=source,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
         ).stdout
     return source
 
@@ -66,7 +70,7 @@ def generated() -> dict[str, str]:
     docstrings = {"__init__.py": PACKAGE_DOCSTRING, "client.py": CLIENT_DOCSTRING}
     modules = {}
     for path in sorted(SOURCE.glob("*.py")):
-        text = _without_async(path.read_text())
+        text = _without_async(path.read_text(encoding="utf-8"))
         if path.name in docstrings:
             text = docstrings[path.name] + text[text.index("\n") :]
         modules[path.name] = _formatted(HEADER + text)
@@ -77,7 +81,7 @@ def main() -> None:
     """Write the modules."""
     TARGET.mkdir(exist_ok=True)
     for name, text in generated().items():
-        (TARGET / name).write_text(text)
+        (TARGET / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 def read(name: str) -> dict[str, Any]:
     """One command's results."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -73,7 +73,7 @@ def plant(service: RunningService, clip: Path, result: EmotionResult | Expressio
     service.wait_ended(job_id)
     key = service.record(job_id).result_key
     assert key is not None
-    (service.data / key).write_text(json.dumps(result.to_dict()))
+    (service.data / key).write_text(json.dumps(result.to_dict()), encoding="utf-8")
     return job_id
 
 

@@ -75,7 +75,7 @@ def export_cten(network: CTEN, spec: ModelSpec, package: Path) -> float:
         examples=examples,
     )
     worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
-    (package / "spec.json").write_text(spec.to_json() + "\n")
+    (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
     return worst
 
 

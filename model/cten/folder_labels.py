@@ -41,8 +41,10 @@ def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: i
     found = {path: labels[path] for path in names}
     splits = read_folder_splits(found) or make_split(found, benchmark, run)
     for split, paths in splits.items():
-        (folder / f"split_{split}.txt").write_text("".join(f"{names[path]}\n" for path in paths))
-    with (folder / LABEL_FILE).open("w", newline="") as file:
+        (folder / f"split_{split}.txt").write_text(
+            "".join(f"{names[path]}\n" for path in paths), encoding="utf-8"
+        )
+    with (folder / LABEL_FILE).open("w", newline="", encoding="utf-8") as file:
         rows = [(names[path], label) for path, label in found.items()]
         csv.writer(file).writerows([("video_id", "label"), *rows])
     return sorted(labels.keys() - names.keys())

@@ -147,7 +147,9 @@ def write_report(report: Report, data: Path) -> None:
             f"{path}: {', '.join(changed)} changed since; remove {data} to begin again",
         )
     # Old entries stay, so that a file which is missing today is still checked tomorrow.
-    path.write_text(json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True) + "\n")
+    path.write_text(
+        json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def _find(source: Path, name: str) -> Path | None:

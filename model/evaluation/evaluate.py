@@ -79,7 +79,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         video: [{"label": row.label, "score": row.score, "segment": [row.start, row.end]} for row in rows]
         for video, rows in predictions.items()
     }
-    path.write_text(json.dumps({"version": "1.3", "results": results, "external_data": {}}))
+    path.write_text(json.dumps({"version": "1.3", "results": results, "external_data": {}}), encoding="utf-8")
 
 
 def to_json(metrics: DetectionMetrics) -> dict[str, Any]:

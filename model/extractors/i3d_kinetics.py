@@ -37,7 +37,7 @@ _LOGITS = "Logits/Conv3d_0c_1x1"
 
 def class_names() -> tuple[str, ...]:
     """The 400 classes of Kinetics-400 in the order of the network's outputs."""
-    return tuple(CLASS_FILE.read_text().splitlines())
+    return tuple(CLASS_FILE.read_text(encoding="utf-8").splitlines())
 
 
 def read_kinetics_state(path: Path) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ def read_kinetics_state(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _ArrayUnpickler(pickle.Unpickler):  # noqa: S301
     """Resolves only the names that a numpy array needs."""
 
     def find_class(self, module: str, name: str) -> Any:

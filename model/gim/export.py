@@ -47,7 +47,7 @@ def export_gim(network: GIM, spec: ModelSpec, package: Path) -> float:
         module=_Serving(network), inputs=("flow",), outputs=("intensity", "actions"), examples=examples
     )
     worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
-    (package / "spec.json").write_text(spec.to_json() + "\n")
+    (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
     return worst
 
 

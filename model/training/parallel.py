@@ -44,7 +44,11 @@ def joined() -> Iterator[None]:
             yield
             return
         # Otherwise every progress line would appear once per GPU.
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
             yield
     finally:
         distributed.destroy_process_group()

@@ -69,7 +69,8 @@ def _commit() -> str:
         done = subprocess.run(  # noqa: S603
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except OSError:

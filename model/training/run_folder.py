@@ -57,12 +57,12 @@ class RunFolder:
         if file.exists():
             self._check_same(file, wanted)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(wanted, indent=2, sort_keys=True))
+        file.write_text(json.dumps(wanted, indent=2, sort_keys=True), encoding="utf-8")
 
     def _check_same(self, file: Path, wanted: dict[str, Any]) -> None:
         """Versions and the commit may differ; options and data may not."""
         try:
-            stored = json.loads(file.read_text())
+            stored = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{file}: not JSON: {error}") from error
         changed = changed_data(stored.get(DATA, {}), wanted.get(DATA, {}))
@@ -86,15 +86,15 @@ class RunFolder:
     def forget_after(self, epoch: int) -> None:
         """Drop log lines of epochs that will run again."""
         if self.path is not None and self._log.exists():
-            lines = self._log.read_text().splitlines()
+            lines = self._log.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _epoch_of(line) < epoch]
-            self._log.write_text("".join(line + "\n" for line in kept))
+            self._log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def log(self, record: dict[str, float]) -> None:
         """One line per epoch, and the same values as TensorBoard scalars."""
         if self.path is None:
             return
-        with self._log.open("a") as file:
+        with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self._scalars(record, self.path / "tensorboard")
         if self._online is not None:

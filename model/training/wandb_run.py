@@ -24,7 +24,7 @@ class WandbRun:
             detail = "--wandb needs the package wandb: pip install 'sentiloc[wandb]'"
             raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
         file = folder / _ID_FILE
-        known = file.read_text().strip() if file.exists() else None
+        known = file.read_text(encoding="utf-8").strip() if file.exists() else None
         try:
             self._run: Any = wandb.init(
                 project=project,
@@ -39,7 +39,7 @@ class WandbRun:
             )
         except wandb.Error as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"W&B project {project}: {error}") from error
-        file.write_text(f"{self._run.id}\n")
+        file.write_text(f"{self._run.id}\n", encoding="utf-8")
 
     def log(self, record: dict[str, float]) -> None:
         """One epoch's figures."""

@@ -106,7 +106,7 @@ def clip_features(folder: Path, extractor: Extractor, store: Path) -> dict[str, 
         logger.info("extracting %s", path.name)
         return {"visual": extractor.extract(path, lambda _stage, _done: None).features.visual}
 
-    with (folder / "index.csv").open(newline="") as rows:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as rows:
         known = [row["file"] for row in csv.DictReader(rows) if sentiment_of(row["emotion"]) != IGNORED]
     files = [folder / name for name in sorted(known)]
     return {path.stem: cached(store / f"{path.stem}.npz", partial(make, path))["visual"] for path in files}

@@ -179,7 +179,7 @@ def report(network: Ensemble, fitted: Fitted, held_out: list[Item], path: Path) 
         if any(item.segments for item in part)
     }
     summary = {"threshold": fitted.threshold, "ece": fitted.calibration_error, "held_out": rows}
-    path.write_text(json.dumps(summary, indent=1))
+    path.write_text(json.dumps(summary, indent=1), encoding="utf-8")
     logger.info("held-out sequences: %s", json.dumps(summary))
 
 

@@ -103,7 +103,7 @@ def teacher_detector(weights: Path, *, least_score: float = 0.6) -> FindFace:
 def read_clips(folder: Path, cache: Path, find_face: FindFace) -> list[Clip]:
     """All clips of a folder with an `index.csv` (file, actor, sentence, emotion); each is decoded only once."""
     cache.mkdir(parents=True, exist_ok=True)
-    with (folder / "index.csv").open() as rows:
+    with (folder / "index.csv").open(encoding="utf-8") as rows:
         return [_cached(folder, cache, row, find_face) for row in csv.DictReader(rows)]
 
 

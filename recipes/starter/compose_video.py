@@ -76,7 +76,7 @@ def held_out_cast(data: Path) -> Cast:
 
 def held_out_takes(folder: Path) -> list[tuple[Path, str, int]]:
     """File, actor and class of every clip of the held-out actors."""
-    with (folder / "index.csv").open(newline="") as file:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         rows = [(row["file"], row["actor"], sentiment_of(row["emotion"])) for row in csv.DictReader(file)]
     return [(folder / f, actor, c) for f, actor, c in rows if actor in VALIDATION_ACTORS and c >= 0]
 
@@ -121,7 +121,7 @@ def read_truth(folder: Path) -> dict[str, list[Span]]:
     return {
         path.name.removesuffix(".json") + ".mp4": [
             Span(row["start"], row["end"], CLASSES.index(row["label"]))
-            for row in json.loads(path.read_text())
+            for row in json.loads(path.read_text(encoding="utf-8"))
         ]
         for path in sorted(folder.glob("*.json"))
     }
@@ -336,5 +336,5 @@ def _finish(
     folder.mkdir(parents=True, exist_ok=True)
     write_mp4(folder / f"{name}.mp4", frames, fps, sound)
     rows = [{"start": s.start, "end": s.end, "label": CLASSES[s.label]} for s in spans]
-    truth.write_text(json.dumps(rows, indent=1))
+    truth.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     logger.info("wrote %s: %d segments", name, len(spans))

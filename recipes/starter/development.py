@@ -68,7 +68,7 @@ def half_of(name: str) -> Half:
 
 def read_labels(file: Path) -> list[LabelledClip]:
     """Read the clips of a `labels.csv`."""
-    with file.open(newline="") as rows:
+    with file.open(newline="", encoding="utf-8") as rows:
         return [_clip(row) for row in csv.DictReader(rows)]
 
 

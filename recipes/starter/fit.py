@@ -128,7 +128,7 @@ def write_package(fitted: Fitted, spec: ModelSpec, out: Path) -> ModelSpec:
     """Write the graph, `spec.json` and the calibration; the graph is checked before it is moved into place."""
     spec = replace(spec, confidence_threshold=fitted.threshold)
     worst = export_onnx(fitted.network, spec, out / "fsenet.onnx")
-    (out / "spec.json").write_text(spec.to_json() + "\n")
+    (out / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
     write_calibration(fitted.calibration, out)
     logger.info("wrote %s; ONNX differs from PyTorch by %.1e", out, worst)
     return spec

@@ -49,7 +49,7 @@ class TimelineStatistics:
 
 def read_statistics(annotations: Path) -> TimelineStatistics:
     """Statistics of TSL300's `videosenti_gt.json`; lengths are limited to 1-30 s, gaps to 40 s."""
-    database = json.loads(annotations.read_text())["database"]
+    database = json.loads(annotations.read_text(encoding="utf-8"))["database"]
     videos = [_spans(video["annotations"]) for video in database.values()]
     spans = [span for video in videos for span in video]
     pairs = [pair for video in videos for pair in pairwise(video)]

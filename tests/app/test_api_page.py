@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 def test_every_path_is_on_the_page_and_no_other(client: TestClient) -> None:
-    commands = re.findall(r"\$URL(/[\w/$.-]*)", PAGE.read_text())
+    commands = re.findall(r"\$URL(/[\w/$.-]*)", PAGE.read_text(encoding="utf-8"))
     names = {
         "$ID": "{job_id}",
         "$REEL": "{job_id}",

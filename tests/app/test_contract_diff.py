@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.openapi_diff import BASELINE, Comparison, current
 
-RELEASE = json.loads(BASELINE.read_text())
+RELEASE = json.loads(BASELINE.read_text(encoding="utf-8"))
 
 
 def test_nothing_of_release_1_is_broken() -> None:

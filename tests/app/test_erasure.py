@@ -230,7 +230,7 @@ def test_the_command_prints_the_receipt(
         get_settings.cache_clear()
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["jobs"] == 6
-    assert "operator:" in (audited.data_dir / "audit.jsonl").read_text()
+    assert "operator:" in (audited.data_dir / "audit.jsonl").read_text(encoding="utf-8")
 
 
 def test_other_workers_delete_features_at_their_next_check(
@@ -264,7 +264,7 @@ def test_the_audit_log_has_actors_and_actions_but_no_content(
     ask(client, keys["other"], "DELETE", f"/jobs/{jobs[0]}")
     client.get(f"/jobs/{jobs[0]}/result", headers={"Authorization": "Bearer wrong"})
     ask(client, keys["mine"], "DELETE", "/owners/me/data")
-    text = (audited.data_dir / "audit.jsonl").read_text()
+    text = (audited.data_dir / "audit.jsonl").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
     assert all({"at", "who", "what"} <= set(line) for line in lines)
     mine = [line for line in lines if line["who"] == f"key:{keys['mine'].key.id}"]

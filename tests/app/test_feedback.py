@@ -163,7 +163,7 @@ def test_training_reads_the_export(client: TestClient, job: str, tmp_path: Path)
     assert found == [(1.0, 2.5, 0), (3.2, 9.6, 1)]
     assert read.points[name] == ((int(4.0 * 29.97), 1),)
     assert (read.fps[name], read.durations[name]) == (29.97, 9.6)
-    assert (tmp_path / "data" / "split_train.txt").read_text().split() == [name]
+    assert (tmp_path / "data" / "split_train.txt").read_text(encoding="utf-8").split() == [name]
 
 
 def test_a_deleted_job_takes_its_feedback_along(client: TestClient, job: str, store: JobStore) -> None:

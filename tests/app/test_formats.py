@@ -145,7 +145,7 @@ def test_subtitles_read_back(tmp_path: Path) -> None:
     made = timeline()
     for name, reader in (("vtt", webvtt.read), ("srt", webvtt.from_srt)):
         path = tmp_path / f"cues.{name}"
-        path.write_text(FORMATS[name].render(made))
+        path.write_text(FORMATS[name].render(made), encoding="utf-8")
         cues = reader(str(path)).captions
         assert_boundaries([(cue.start_in_seconds, cue.end_in_seconds) for cue in cues], made, tolerance=1.0)
         assert cues[0].text == "Positive 50%"
@@ -167,7 +167,7 @@ def test_tables_read_back() -> None:
 def test_elan_reads_back(tmp_path: Path) -> None:
     made = timeline()
     path = tmp_path / "result.eaf"
-    path.write_text(FORMATS["eaf"].render(made))
+    path.write_text(FORMATS["eaf"].render(made), encoding="utf-8")
     read = Eaf(str(path))
     found = [
         (start / 1000, end / 1000)

@@ -346,10 +346,10 @@ def test_the_audit_log_names_people_and_cannot_be_filled_by_strangers(
         assert not log.exists()
         assert sign_in(client, liar) == "/"
         assert client.post("/signout").status_code == 200
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert [line["what"] for line in lines] == ["GET /signin/callback", "POST /signout"]
     assert all(line["who"].endswith(" person:erin") for line in lines)
-    assert "code=" not in log.read_text()
+    assert "code=" not in log.read_text(encoding="utf-8")
 
 
 def test_a_refused_person_is_in_the_log(

@@ -95,7 +95,7 @@ def sender(settings: Settings, store: JobStore) -> WebhookSender:
 @pytest.fixture
 def check() -> Callable[..., dict[str, Any]]:
     """The receiver's check from `docs/api.md`."""
-    page = (ROOT / "docs" / "api.md").read_text()
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(import base64.*?def check_webhook.*?)```", page, re.S)
     assert code is not None
     names: dict[str, Any] = {}

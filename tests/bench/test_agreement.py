@@ -29,7 +29,7 @@ def compared(before: Path, after: Path) -> dict[str, Any]:
     out = before.parent / "report.json"
     words = [sys.executable, "-m", "bench.agreement", "compare", str(before), str(after), "-o", str(out)]
     subprocess.run(words, check=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
-    report: dict[str, Any] = json.loads(out.read_text())
+    report: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return report
 
 

@@ -24,7 +24,7 @@ def test_dry_run_measures_every_row_it_can_and_names_the_others(tmp_path: Path) 
     words = "--device cpu --networks fsenet --batches 1 --length 16 --size 64 --repeats 1 --budget 3600"
     done = _run(tmp_path, *words.split())
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "gpu.json").read_text())
+    report = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
     assert report["device"] == "cpu (dry run)"
     measured = {row["what"]: row["snippets_a_second"] for row in report["rows"]}
     assert measured["FSENet PyTorch float32 batch 1"] > 0

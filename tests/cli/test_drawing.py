@@ -90,7 +90,7 @@ def test_clock() -> None:
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_plot(tmp_path: Path, suffix: str) -> None:
     stored, picture = tmp_path / "result.json", tmp_path / f"timeline.{suffix}"
-    stored.write_text(json.dumps(result()))
+    stored.write_text(json.dumps(result()), encoding="utf-8")
     made = CliRunner().invoke(root, ["plot", str(stored), "-o", str(picture)])
     assert made.exit_code == 0, made.output
     first = picture.read_bytes()
@@ -101,7 +101,7 @@ def test_plot(tmp_path: Path, suffix: str) -> None:
 
 def test_plot_refuses_unreadable_and_unwritable_files(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
-    stored.write_text("{}")
+    stored.write_text("{}", encoding="utf-8")
     assert CliRunner().invoke(root, ["plot", str(stored), "-o", "timeline.docx"]).exit_code == 2
     for name in (str(stored), str(tmp_path / "none.json")):
         refused = CliRunner().invoke(root, ["plot", name, "-o", str(tmp_path / "a.png")])

@@ -42,7 +42,7 @@ def run(folder: Path, truth: object, found: object, *options: str) -> Result:
     app.command()(evaluate)
     paths = folder / "truth.json", folder / "found.json"
     for path, value in zip(paths, (truth, found), strict=True):
-        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
     arguments = ["--ground-truth", str(paths[0]), "--predictions", str(paths[1]), *options]
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
 
@@ -119,8 +119,13 @@ def test_unknown_protocol_is_refused(tmp_path: Path) -> None:
 
 def test_equals_the_reference_program(tmp_path: Path) -> None:
     folder = golden_folder("tsl300_protocol")
-    truth = json.loads((data_folder("tsl300") / "gt.json").read_text())
-    done = run(tmp_path, truth, json.loads((folder / "predictions.json").read_text()), "--json")
-    report, expected = json.loads(done.output), json.loads((folder / "metrics.json").read_text())
+    truth = json.loads((data_folder("tsl300") / "gt.json").read_text(encoding="utf-8"))
+    done = run(
+        tmp_path, truth, json.loads((folder / "predictions.json").read_text(encoding="utf-8")), "--json"
+    )
+    report, expected = (
+        json.loads(done.output),
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+    )
     for key in ("mAP", "average_mAP", "precision", "recall", "f2", "ap"):
         np.testing.assert_allclose(report[key], expected[key], rtol=0, atol=1e-6, err_msg=key)

@@ -90,9 +90,11 @@ def test_workers_write_the_files_of_one_process(clips: Path, tmp_path: Path) -> 
     assert "3 extracted, 0 were there, 2 failed" in errors
     assert arrays(one) == arrays(many)
     for file in ("fps_dict.json", "len_duration_dict.json", "extracted.json"):
-        assert json.loads((one / file).read_text()) == json.loads((many / file).read_text())
-    assert (many / "split_train.txt").read_text().split() == ["a", "b", "c.v2"]
-    rows = (many / "failed_train.csv").read_text().splitlines()
+        assert json.loads((one / file).read_text(encoding="utf-8")) == json.loads(
+            (many / file).read_text(encoding="utf-8")
+        )
+    assert (many / "split_train.txt").read_text(encoding="utf-8").split() == ["a", "b", "c.v2"]
+    rows = (many / "failed_train.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == "video,code,reason"
     assert rows[1].startswith(f"{clips / 'broken.mp4'},corrupt_media,")
     assert rows[2].startswith(f"{clips / 'empty.mp4'},empty_file,")
@@ -135,7 +137,7 @@ def test_the_video_of_a_killed_worker_is_extracted_by_another(
     _, errors = process.communicate(timeout=END_SECONDS)
     assert (process.returncode, "2 extracted" in errors) == (0, True), errors
     assert np.load(tmp_path / "features/train/present/long.npy").shape[0] >= LONG_SECONDS / 0.64 - 2
-    assert (tmp_path / "split_train.txt").read_text().split() == ["long", "a"]
+    assert (tmp_path / "split_train.txt").read_text(encoding="utf-8").split() == ["long", "a"]
 
 
 def test_a_video_that_ends_every_worker_is_given_up(clips: Path, long_clip: Path, tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_a_video_that_ends_every_worker_is_given_up(clips: Path, long_clip: Path
     assert process.returncode == 1
     assert f"long.mp4: the process that extracted it ended {MOST_ATTEMPTS} times" in errors
     assert "1 extracted, 0 were there, 1 failed" in errors
-    assert (tmp_path / "split_train.txt").read_text().split() == ["a"]
+    assert (tmp_path / "split_train.txt").read_text(encoding="utf-8").split() == ["a"]
 
 
 def test_an_interrupted_run_resumes_and_blames_no_video(long_clip: Path, tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def leave_killed_run(folder: Path, url: str) -> None:
     """What an extraction leaves whose command was killed."""
     ExtractionQueue(Settings(redis_url=url), "killed").send(folder, "train", {"x": folder / "x.mp4"})
     (folder / "extraction").mkdir(parents=True)
-    (folder / "extraction" / "run.json").write_text('{"run": "killed"}')
+    (folder / "extraction" / "run.json").write_text('{"run": "killed"}', encoding="utf-8")
 
 
 def test_another_machine_joins_through_redis(long_clip: Path, clips: Path, tmp_path: Path) -> None:
@@ -192,14 +194,14 @@ def test_another_machine_joins_through_redis(long_clip: Path, clips: Path, tmp_p
             kept = list(client.scan_iter("*extract*"))
             # Late reports expire.
             assert all(client.ttl(key) > 0 for key in kept), kept
-    assert (data / "split_train.txt").read_text().split() == ["long", "a"]
+    assert (data / "split_train.txt").read_text(encoding="utf-8").split() == ["long", "a"]
 
 
 def test_a_full_folder_stops_the_run(clips: Path, tmp_path: Path) -> None:
     """Every video would fail: none is blamed."""
     data = tmp_path / "data"
     data.mkdir()
-    (data / "features").write_text("in the way")
+    (data / "features").write_text("in the way", encoding="utf-8")
     code, errors = run(clips / "a.mp4", "-o", data, "--workers", 1)
     assert code == 1
     assert f"{data}: cannot be written: " in errors

@@ -25,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "below").mkdir()
     make_clip(folder / "b.mp4", seconds=1.0)
     make_clip(folder / "below" / "a.mp4", seconds=1.0, audio="aac")
-    (folder / "c.mp4").write_text("no video")
-    (folder / "notes.txt").write_text("no video")
+    (folder / "c.mp4").write_text("no video", encoding="utf-8")
+    (folder / "notes.txt").write_text("no video", encoding="utf-8")
     return folder
 
 
@@ -104,7 +104,7 @@ def test_a_watched_folder(folder: Path, tmp_path: Path) -> None:
             assert process.wait(60) == 130
         finally:
             process.kill()
-    assert json.loads((out / "late.json").read_text())["video"]["width"] == 128
+    assert json.loads((out / "late.json").read_text(encoding="utf-8"))["video"]["width"] == 128
 
 
 def test_doctor_lists_and_tries_the_installation(tmp_path: Path) -> None:

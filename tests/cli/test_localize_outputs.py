@@ -72,9 +72,9 @@ def test_the_suffix_of_a_file_sets_its_format(name: str, expected: str | None) -
 def test_one_video_goes_to_a_file_by_its_ending_or_into_a_folder(shoot: Path, tmp_path: Path) -> None:
     video = shoot / "A" / "0001.mp4"
     assert localize(video, "-o", tmp_path / "x.csv", "--threshold", "0.9").exit_code == 0
-    assert (tmp_path / "x.csv").read_text().startswith("start,")
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8").startswith("start,")
     assert localize(video, "-o", tmp_path).exit_code == 0
-    assert json.loads((tmp_path / "0001.json").read_text())["video"]["width"] == 128
+    assert json.loads((tmp_path / "0001.json").read_text(encoding="utf-8"))["video"]["width"] == 128
 
 
 @pytest.mark.parametrize(

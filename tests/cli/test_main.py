@@ -127,7 +127,9 @@ def test_a_wrong_verb_or_option_is_explained() -> None:
 
 
 def test_a_missing_library_only_breaks_its_verb(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    (tmp_path / "torch.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", encoding="utf-8"
+    )
     env = sentiloc_environment()
     env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
     command = sentiloc_command("export", "run/best.pt", "package", "--spec", "spec.json")

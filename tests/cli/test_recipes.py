@@ -22,7 +22,7 @@ QUICK = ("--recipe", "quick", "--width", 16, "--val-fraction", 0.25)
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_published_setting_holds_options_that_its_task_reads(path: Path) -> None:
-    found = yaml.safe_load(path.read_text())
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in found.items():
         assert BY_NAME[name].problem(value) == ""
     check_given(set(found), found.get("task", "fsenet"), found.get("supervision", "point"))
@@ -30,12 +30,12 @@ def test_a_published_setting_holds_options_that_its_task_reads(path: Path) -> No
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path, sentiloc: Sentiloc) -> None:
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
-    (tmp_path / "own.yaml").write_text("epochs: 3\nsc: true\nlambda2: 0.2\nstage1: false\n")
+    (tmp_path / "own.yaml").write_text("epochs: 3\nsc: true\nlambda2: 0.2\nstage1: false\n", encoding="utf-8")
     code, _, errors = sentiloc(
         "train", folder, "-o", run, *QUICK, "--config", tmp_path / "own.yaml", "--epochs", 1
     )
     assert code == 0, errors
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert (config["epochs"], config["loss"]["lambda2"], config["network"]["stage1"]) == (1, 0.2, False)
 
 
@@ -53,7 +53,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path, sentiloc: Sentiloc)
 def test_a_wrong_file_of_options_names_its_key(
     tmp_path: Path, sentiloc: Sentiloc, content: str, said: str
 ) -> None:
-    (tmp_path / "own.yaml").write_text(content)
+    (tmp_path / "own.yaml").write_text(content, encoding="utf-8")
     code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--config", tmp_path / "own.yaml")
     assert code == 1
     assert said in errors
@@ -64,7 +64,7 @@ def test_seeds_become_a_table(tmp_path: Path, sentiloc: Sentiloc) -> None:
     code, output, errors = sentiloc("train", folder, "-o", run, *QUICK, "--epochs", 1, "--seeds", "0-1")
     assert code == 0, errors
     assert "mean ± sd" in output
-    found = json.loads((run / "seeds.json").read_text())
+    found = json.loads((run / "seeds.json").read_text(encoding="utf-8"))
     assert set(found["seeds"]) == {"0", "1"}
     assert found["summary"]["mAP"]["n"] == 2
     assert (run / "seed-1" / "best.pt").exists()
@@ -104,7 +104,7 @@ def test_the_recipe_of_the_paper_sets_attention_and_positions_by_default(
     ):
         code, _, errors = sentiloc("train", folder, "-o", tmp_path / name, *shape, *more)
         assert code == 0, errors
-        config = json.loads((tmp_path / name / "config.json").read_text())
+        config = json.loads((tmp_path / name / "config.json").read_text(encoding="utf-8"))
         network = config["network"]
         assert (network["attention"], network["position"], config["optimizer"]) == wanted
         weights = torch.load(tmp_path / name / "last.pt", weights_only=True)["weights"]
@@ -122,20 +122,20 @@ def test_downloaded_files_of_tsl300_are_linked_and_missing_ones_listed(
     assert code == 1, errors
     assert "missing: features/train/rgb: 200 of 200 videos" in output
     assert "split_train.txt" not in output
-    checksums = json.loads((tmp_path / "data" / "checksums.json").read_text())
+    checksums = json.loads((tmp_path / "data" / "checksums.json").read_text(encoding="utf-8"))
     assert {"gt.json", "fps_dict.json", "point_label.csv", "split_train.txt"} <= set(checksums)
 
 
 def test_prepared_features_train(tmp_path: Path, sentiloc: Sentiloc) -> None:
     source = published_folder(tmp_path / "download" / "deep")
-    (source / "split_test.txt").write_text("e\n")
+    (source / "split_test.txt").write_text("e\n", encoding="utf-8")
     code, output, _ = sentiloc("datasets", "prepare", "cmu-mosei", tmp_path / "download", tmp_path / "data")
     assert code == 1
     assert "missing: features/test/rgb: 1 of 1 videos: e" in output
     assert "features/train/rgb" not in output
     code, _, errors = sentiloc("train", tmp_path / "data", "-o", tmp_path / "run", *QUICK, "--epochs", 1)
     assert code == 0, errors
-    (source / "fps_dict.json").write_text("{}")
+    (source / "fps_dict.json").write_text("{}", encoding="utf-8")
     code, _, errors = sentiloc("datasets", "prepare", "cmu-mosei", tmp_path / "download", tmp_path / "data")
     assert code == 1
     assert "checksums.json: fps_dict.json changed" in errors

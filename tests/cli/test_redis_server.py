@@ -43,7 +43,7 @@ def test_a_long_folder_name_is_no_hindrance(tmp_path: Path) -> None:
 def write_program(folder: Path, name: str, line: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    path.write_text(f"#!/bin/sh\necho '{line}'\n")
+    path.write_text(f"#!/bin/sh\necho '{line}'\n", encoding="utf-8")
     path.chmod(0o755)
     return path
 

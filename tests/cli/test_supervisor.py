@@ -24,7 +24,7 @@ def spec(name: str, script: str, stop_seconds: float = 2.0) -> ChildSpec:
 
 def is_running(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
 
@@ -77,7 +77,7 @@ raise SystemExit(1)
 """
     supervisor = Supervisor()
     supervisor.start(spec("unlucky part", script))
-    assert supervisor.watch(until=lambda: starts.exists() and len(starts.read_text()) > 7)
+    assert supervisor.watch(until=lambda: starts.exists() and len(starts.read_text(encoding="utf-8")) > 7)
     supervisor.stop()
 
 
@@ -90,7 +90,7 @@ def test_processes_that_were_ready_are_always_restarted(
     supervisor = Supervisor()
     supervisor.start(spec("unlucky part", script))
     assert supervisor.watch(until=starts.exists)
-    assert supervisor.watch(until=lambda: len(starts.read_text()) > 7)
+    assert supervisor.watch(until=lambda: len(starts.read_text(encoding="utf-8")) > 7)
     supervisor.stop()
 
 
@@ -104,8 +104,8 @@ time.sleep(60)
 """
     supervisor = Supervisor()
     supervisor.start(spec("stubborn", script, stop_seconds=0.5))
-    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(encoding="utf-8"))
+    pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
     started = time.monotonic()
     supervisor.stop()
     assert time.monotonic() - started < 3

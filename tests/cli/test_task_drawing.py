@@ -61,7 +61,7 @@ def test_any_width_and_plain_letters(task: str, width: int) -> None:
 @pytest.mark.parametrize("task", DOCUMENTS)
 def test_plot(tmp_path: Path, task: str) -> None:
     stored, picture = tmp_path / "result.json", tmp_path / "timeline.svg"
-    stored.write_text(json.dumps(DOCUMENTS[task]))
+    stored.write_text(json.dumps(DOCUMENTS[task]), encoding="utf-8")
     made = CliRunner().invoke(root, ["plot", str(stored), "-o", str(picture)])
     assert made.exit_code == 0, made.output
     assert picture.read_bytes().startswith(b"<?xml")
@@ -69,6 +69,6 @@ def test_plot(tmp_path: Path, task: str) -> None:
 
 def test_an_unknown_task_is_an_error(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
-    stored.write_text(json.dumps({**DOCUMENTS["emotion"], "task": "weather"}))
+    stored.write_text(json.dumps({**DOCUMENTS["emotion"], "task": "weather"}), encoding="utf-8")
     refused = CliRunner().invoke(root, ["plot", str(stored), "-o", str(tmp_path / "a.png")])
     assert "unknown task 'weather'" in str(refused.exception)

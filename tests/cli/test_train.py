@@ -26,8 +26,8 @@ def folder(tmp_path: Path) -> Path:
         write_video(tmp_path, "train", f"v{index}", rng, 24)
         database[f"v{index}"] = {"annotations": [{"segment": ["3.2", "8.0"], "label": "pn"[index % 2]}]}
         points.append(f"{'pn'[index % 2]},{1 - index % 2},0,0,v{index},140")
-    (tmp_path / "videosenti_gt.json").write_text(json.dumps({"database": database}))
-    (tmp_path / "point_label.csv").write_text("\n".join(points) + "\n")
+    (tmp_path / "videosenti_gt.json").write_text(json.dumps({"database": database}), encoding="utf-8")
+    (tmp_path / "point_label.csv").write_text("\n".join(points) + "\n", encoding="utf-8")
     return tmp_path
 
 
@@ -52,7 +52,9 @@ def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc:
     code, output, errors = sentiloc("train", folder, "-o", tmp_path / "more", "--recipe", "quick", *again)
     assert code == 0, errors
     assert f"{package}: mAP" in output
-    assert json.loads((tmp_path / "more" / "config.json").read_text())["network"]["width"] == 16
+    assert (
+        json.loads((tmp_path / "more" / "config.json").read_text(encoding="utf-8"))["network"]["width"] == 16
+    )
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "no", "--modalities", "A", *again)
     assert code == 1
     assert "the features are" in errors

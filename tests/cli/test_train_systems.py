@@ -26,8 +26,8 @@ def emotion_folder(folder: Path) -> Path:
         write_video(folder, ("train", "test")[index % 2], f"v{index}", rng, 12)
         rows.append(f"v{index},{('Joy', 'Fear')[index // 2 % 2]}")
         segments.append(f"v{index},1.5,4.0")
-    (folder / "emotions.csv").write_text("\n".join(rows) + "\n")
-    (folder / "emotion_segments.csv").write_text("\n".join(segments) + "\n")
+    (folder / "emotions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "emotion_segments.csv").write_text("\n".join(segments) + "\n", encoding="utf-8")
     return folder
 
 
@@ -41,8 +41,8 @@ def flow_folder(folder: Path) -> Path:
         points.append(f"v{index},s{index % 2},{20 + index},{('macro', 'micro')[index % 2]}")
         truth.append(f"v{index},10,{21 + index},32,{('macro', 'micro')[index % 2]}")
     points.append("v2,s0,,")
-    (folder / "points.csv").write_text("\n".join(points) + "\n")
-    (folder / "expressions.csv").write_text("\n".join(truth) + "\n")
+    (folder / "points.csv").write_text("\n".join(points) + "\n", encoding="utf-8")
+    (folder / "expressions.csv").write_text("\n".join(truth) + "\n", encoding="utf-8")
     return folder
 
 
@@ -53,7 +53,7 @@ def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path)
     code, out, err = sentiloc("train", data, "-o", run, *options)
     assert code == 0, err
     assert "accuracy" in out
-    assert "mAP@0.5" in json.loads((run / "result.json").read_text())["test"]
+    assert "mAP@0.5" in json.loads((run / "result.json").read_text(encoding="utf-8"))["test"]
     code, _, err = sentiloc("export", run / "best.pt", package, "--spec", data / "spec.json")
     assert code == 0, err
     spec = load_package("cten-own", tmp_path / "models").spec
@@ -62,11 +62,11 @@ def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path)
     code, _, err = sentiloc("train", data, "-o", run, *options)
     assert code == 1
     assert "holds a run" in err
-    whole = (run / "result.json").read_text()
+    whole = (run / "result.json").read_text(encoding="utf-8")
     (run / "result.json").unlink()
     code, again, err = sentiloc("train", data, "-o", run, *options, "--resume")
     assert code == 0, err
-    assert (again, (run / "result.json").read_text()) == (out, whole)
+    assert (again, (run / "result.json").read_text(encoding="utf-8")) == (out, whole)
 
 
 def test_one_modality_trains_scores_and_exports_by_itself(sentiloc: Sentiloc, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_expressions_from_a_folder_to_a_checkpoint(sentiloc: Sentiloc, tmp_path:
     options = ("--task", "gim", "--recipe", "quick", "--epochs", 3, "--width", 8, "--overlap", "higher")
     code, out, err = sentiloc("train", data, "-o", run, *options)
     assert code == 0, err
-    assert json.loads((run / "config.json").read_text())["labels"]["overlap"] == "higher"
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["labels"]["overlap"] == "higher"
     assert "F1 overall" in out
     assert load_gim(run / "best.pt").config.inputs == 2 * FLOW.dim
     assert (run / "left_out" / "subject-01" / "last.pt").exists()
@@ -127,8 +127,11 @@ def test_folders_of_a_benchmark_label_extracted_features(sentiloc: Sentiloc, tmp
     code, _, err = sentiloc("labels", "caer", source, data)
     assert code == 0
     assert "2 annotated videos are not in" in err
-    assert (data / "split_test.txt").read_text().split() == ["test_Fear_0000", "test_Happy_0000"]
-    assert "neutral" not in (data / "emotions.csv").read_text()
+    assert (data / "split_test.txt").read_text(encoding="utf-8").split() == [
+        "test_Fear_0000",
+        "test_Happy_0000",
+    ]
+    assert "neutral" not in (data / "emotions.csv").read_text(encoding="utf-8")
     options = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8)
     code, out, err = sentiloc("train", data, "-o", tmp_path / "run", *options)
     assert code == 0, err
@@ -140,7 +143,7 @@ def test_folders_of_a_benchmark_label_extracted_features(sentiloc: Sentiloc, tmp
 
 def test_errors_name_the_fault_of_a_folder(sentiloc: Sentiloc, tmp_path: Path) -> None:
     data = emotion_folder(tmp_path)
-    (data / "emotions.csv").write_text("video_id,label\nv0,joy\nv1,fear\n")
+    (data / "emotions.csv").write_text("video_id,label\nv0,joy\nv1,fear\n", encoding="utf-8")
     code, _, err = sentiloc("train", data, "-o", tmp_path / "run", "--task", "cten", "--recipe", "quick")
     assert code == 1
     assert "v2 has no emotion" in err

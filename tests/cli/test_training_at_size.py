@@ -35,7 +35,9 @@ def test_two_processes_leave_one_run_that_can_be_evaluated(tmp_path: Path, senti
     done = torchrun("train", folder, "-o", run, *QUICK, "--deterministic")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("held out, epoch") == 1
-    assert [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 1]
+    assert [
+        json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ] == [0, 1]
     assert len(list((run / "tensorboard").glob("events*"))) == 1
     assert {"best.pt", "last.pt", "calibration.json", "spec.json"} <= {path.name for path in run.iterdir()}
     code, output, errors = sentiloc("evaluate", run, "--split", "train")
@@ -46,7 +48,7 @@ def test_two_processes_leave_one_run_that_can_be_evaluated(tmp_path: Path, senti
 def test_a_run_in_a_full_folder_is_one_clear_line_with_two_processes(tmp_path: Path) -> None:
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
     run.mkdir()
-    (run / "config.json").write_text("{}")
+    (run / "config.json").write_text("{}", encoding="utf-8")
     done = torchrun("train", folder, "-o", run, *QUICK)
     assert done.returncode != 0
     assert f"{run} holds a run; resume it or name another folder" in done.stderr
@@ -60,15 +62,15 @@ def test_weights_and_biases_gets_the_metrics_of_the_log(
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
     code, _, errors = sentiloc("train", folder, "-o", run, *QUICK, "--wandb", "sentiloc-test")
     assert code == 0, errors
-    identity = (run / "wandb_id.txt").read_text().strip()
+    identity = (run / "wandb_id.txt").read_text(encoding="utf-8").strip()
     (stored,) = (run / "wandb").glob(f"offline-run-*-{identity}/run-{identity}.wandb")
-    logged = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    logged = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     names = {name for row in logged for name in row} - {"epoch"}
     assert names and all(name.encode() in stored.read_bytes() for name in names)
-    assert "wandb" not in json.loads((run / "config.json").read_text())
+    assert "wandb" not in json.loads((run / "config.json").read_text(encoding="utf-8"))
     code, _, errors = sentiloc("train", folder, "-o", run, *QUICK, "--wandb", "another", "--resume")
     assert code == 0, errors
-    assert (run / "wandb_id.txt").read_text().strip() == identity
+    assert (run / "wandb_id.txt").read_text(encoding="utf-8").strip() == identity
 
 
 def test_without_the_package_the_option_names_the_installation(

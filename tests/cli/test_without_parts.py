@@ -21,9 +21,11 @@ def labelled_features(tmp_path: Path, sentiloc: Sentiloc) -> Path:
         make_clip(videos / f"{name}.mp4", seconds=4.0, audio="aac", beeps=((number * 0.5, 2.0),))
     assert sentiloc("extract", videos, "-o", data)[0] == 0
     rows = [{"segment": ["0.5", "3.0"], "label": "p"}]
-    (data / "gt.json").write_text(json.dumps({"database": {name: {"annotations": rows} for name in NAMES}}))
+    (data / "gt.json").write_text(
+        json.dumps({"database": {name: {"annotations": rows} for name in NAMES}}), encoding="utf-8"
+    )
     points = ["video_id,point,class_index", *(f"{name},40,1" for name in NAMES)]
-    (data / "point_label.csv").write_text("\n".join(points) + "\n")
+    (data / "point_label.csv").write_text("\n".join(points) + "\n", encoding="utf-8")
     return data
 
 
@@ -35,7 +37,7 @@ def test_a_network_without_parts_is_exported_and_used(tmp_path: Path, sentiloc: 
         options = ("--recipe", "quick", "--epochs", 1, "--width", 16, "--val-fraction", 0.25, *switches)
         code, _, errors = sentiloc("train", data, "-o", run, *options)
         assert code == 0, errors
-        network = json.loads((run / "config.json").read_text())["network"]
+        network = json.loads((run / "config.json").read_text(encoding="utf-8"))["network"]
         assert {part: network[part] for part in PARTS} == {part: part not in without for part in PARTS}
         code, _, errors = sentiloc("export", run, package)
         assert code == 0, errors

@@ -31,23 +31,23 @@ def published_folder(folder: Path) -> Path:
                 folder / f"features/train/{stream}/{name}.npy",
                 rng.standard_normal((SNIPPETS, width), np.float32),
             )
-    (folder / "split_train.txt").write_text("\n".join(VIDEOS) + "\n")
+    (folder / "split_train.txt").write_text("\n".join(VIDEOS) + "\n", encoding="utf-8")
     write_json(folder / "fps_dict.json", dict.fromkeys(VIDEOS, 30.0))
     write_json(folder / "len_duration_dict.json", dict.fromkeys(VIDEOS, SNIPPETS * 16 / 30))
     rows = [{"segment": ["2.0", "6.0"], "label": "p"}]
     write_json(folder / "videosenti_gt.json", {"database": {name: {"annotations": rows} for name in VIDEOS}})
     points = ["video_id,point,class_index", *(f"{name},100,1" for name in VIDEOS)]
-    (folder / "point_label.csv").write_text("\n".join(points) + "\n")
+    (folder / "point_label.csv").write_text("\n".join(points) + "\n", encoding="utf-8")
     return folder
 
 
 def write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def edit(name: str, change: Callable[[Any], None]) -> Change:
     def apply(folder: Path) -> None:
-        content = json.loads((folder / name).read_text())
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
         change(content)
         write_json(folder / name, content)
 
@@ -64,7 +64,7 @@ def segment(value: dict[str, object]) -> Change:
 
 def text(name: str, content: str) -> Change:
     def apply(folder: Path) -> None:
-        (folder / name).write_text(content)
+        (folder / name).write_text(content, encoding="utf-8")
 
     return apply
 
@@ -83,7 +83,7 @@ def array(name: str, value: object) -> Change:
 
 def coded(name: str, encoding: str, more: str = "") -> Change:
     def apply(folder: Path) -> None:
-        (folder / name).write_bytes(((folder / name).read_text() + more).encode(encoding))
+        (folder / name).write_bytes(((folder / name).read_text(encoding="utf-8") + more).encode(encoding))
 
     return apply
 
@@ -236,7 +236,7 @@ def test_rates_that_extraction_did_not_write_are_found(tmp_path: Path, sentiloc:
     write_spec(tmp_path, SPEC)
     write_video(tmp_path, "train", "v", np.random.default_rng(0), 24)
     put("fps_dict.json", "v", 50.0)(tmp_path)
-    (tmp_path / "point_label.csv").write_text("video_id,point,class_index\nv,100,1\n")
+    (tmp_path / "point_label.csv").write_text("video_id,point,class_index\nv,100,1\n", encoding="utf-8")
     code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", *QUICK, "--val-fraction", 0)
     assert code == 1
     assert "fps_dict.json: v: 50, but it was extracted at 25" in errors
@@ -247,18 +247,18 @@ def test_a_run_on_other_data_is_not_resumed(tmp_path: Path, sentiloc: Sentiloc) 
     options = (*QUICK, "--val-fraction", 0.25)
     code, _, errors = sentiloc("train", folder, "-o", run, *options)
     assert code == 0, errors
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config["data"]["folder"] == str(folder)
     assert set(config["data"]["files"]) >= {"split_train.txt", "fps_dict.json", GT, "point_label.csv"}
     assert {"python", "torch", "sentiloc"} <= set(config["versions"])
     assert config["commit"]
     code, _, errors = sentiloc("train", folder, "-o", run, *options, "--resume")
     assert code == 0, errors
-    (folder / "split_train.txt").write_text("a\nb\nc\n")
+    (folder / "split_train.txt").write_text("a\nb\nc\n", encoding="utf-8")
     code, _, errors = sentiloc("train", folder, "-o", run, *options, "--resume")
     assert code == 1
     assert "config.json: the run was begun on other data; changed since: split_train.txt, features" in errors
-    (folder / "split_train.txt").write_text("\n".join(VIDEOS) + "\n")
+    (folder / "split_train.txt").write_text("\n".join(VIDEOS) + "\n", encoding="utf-8")
     code, _, errors = sentiloc("train", folder, "-o", run, *options, "--lambda1", 0.5, "--resume")
     assert code == 1
     assert "config.json: loss differs" in errors
@@ -298,7 +298,7 @@ def test_wrong_files_of_the_other_systems(
     folder = tmp_path / "data"
     folder.mkdir()
     (emotion_folder if task == "cten" else flow_folder)(folder)
-    (folder / name).write_text(content)
+    (folder / name).write_text(content, encoding="utf-8")
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", "--task", task, *QUICK)
     assert code == 1
     assert all(part in errors for part in said), errors
@@ -331,7 +331,7 @@ def test_wrong_runs_and_outputs_are_named(tmp_path: Path, sentiloc: Sentiloc) ->
     emotions.mkdir()
     emotion_folder(emotions)
     assert sentiloc("train", emotions, "-o", tmp_path / "cten", "--task", "cten", *QUICK)[0] == 0
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     (tmp_path / "damaged.pt").write_bytes(b"xx")
     flow = tmp_path / "flow"
     flow.mkdir()

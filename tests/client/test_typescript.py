@@ -34,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("node") is None or not COMPILER.exists():
         pytest.skip("node or the TypeScript compiler is not installed (npm ci)")
     dist = tmp_path_factory.mktemp("dist")
-    (dist / "package.json").write_text('{"type": "module"}')
+    (dist / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     command = [str(COMPILER), "--project", str(CLIENT / "tsconfig.json"), "--outDir", str(dist)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -57,7 +57,7 @@ def used(built: Path, server: QuickService, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("use")
     video, webhook = folder / "a.mp4", folder / "webhook.json"
     video.write_bytes(VIDEO)
-    webhook.write_text(json.dumps(signed_event()))
+    webhook.write_text(json.dumps(signed_event()), encoding="utf-8")
     command = [
         "node",
         str(USE),
@@ -86,12 +86,12 @@ def signed_event() -> dict[str, Any]:
 
 def test_the_types_are_those_of_the_document() -> None:
     """`python -m tests.support.typescript_types` writes them."""
-    assert typescript_types.FILE.read_text() == typescript_types.source()
+    assert typescript_types.FILE.read_text(encoding="utf-8") == typescript_types.source()
 
 
 def test_every_path_of_the_client_is_documented() -> None:
     document = {path.partition(" ")[2] for path in OPERATIONS.values()}
-    text = "".join(file.read_text() for file in (CLIENT / "src").glob("*.ts"))
+    text = "".join(file.read_text(encoding="utf-8") for file in (CLIENT / "src").glob("*.ts"))
     for part in (
         "/v1/jobs",
         "/v1/localize/upload",
@@ -158,12 +158,12 @@ def test_webhooks_are_verified(used: dict[str, Any]) -> None:
 
 
 def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickService, tmp_path: Path) -> None:
-    program = (CLIENT / "README.md").read_text().split("```")[1].removeprefix("js\n")
+    program = (CLIENT / "README.md").read_text(encoding="utf-8").split("```")[1].removeprefix("js\n")
     assert len(program.strip().splitlines()) <= README_PROGRAM
     program = program.replace('"@sentiloc/client"', json.dumps((built / "index.js").as_uri()))
     program = program.replace("http://127.0.0.1:8000", f"{server.url}/a/sentiloc")
     (tmp_path / "holiday.mp4").write_bytes(VIDEO)
-    (tmp_path / "program.mjs").write_text(program)
+    (tmp_path / "program.mjs").write_text(program, encoding="utf-8")
     command = ["node", "program.mjs"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -73,7 +73,7 @@ def _asking_item(name: str, rng: np.random.Generator) -> Item:
 
 
 def entropies(run: Path) -> list[float]:
-    lines = (run / "log.jsonl").read_text().splitlines()
+    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["entropy_face_visual"] for line in lines]
 
 

@@ -44,11 +44,11 @@ def published(tmp_path: Path) -> Path:
         save(tmp_path, "rgb", name, rng.standard_normal((time, 1024), np.float32))
         save(tmp_path, "img", name, rng.standard_normal((time, 256), np.float32))
         save(tmp_path, "logmfcc", name, rng.uniform(-80, 10, (32 * time + 5, 60)).astype(np.float32))
-    (tmp_path / "split_train.txt").write_text("a\nb\n")
-    (tmp_path / "fps_dict.json").write_text(json.dumps(dict.fromkeys(NAMES, 30.0)))
+    (tmp_path / "split_train.txt").write_text("a\nb\n", encoding="utf-8")
+    (tmp_path / "fps_dict.json").write_text(json.dumps(dict.fromkeys(NAMES, 30.0)), encoding="utf-8")
     segment = {"segment": ["2.0", "4.5"], "label": "p"}
     database = {name: {"subset": "train", "annotations": [segment]} for name in NAMES}
-    (tmp_path / "videosenti_gt.json").write_text(json.dumps({"database": database}))
+    (tmp_path / "videosenti_gt.json").write_text(json.dumps({"database": database}), encoding="utf-8")
     write_points(tmp_path, ("p,1,60,130,a,100", "n,0,200,210,b,207"))
     return tmp_path
 
@@ -56,7 +56,9 @@ def published(tmp_path: Path) -> Path:
 def write_points(folder: Path, rows: tuple[str, ...]) -> None:
     path = folder / "point_gaussian/point_labels.csv"
     path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(("class,class_index,start_frame,stop_frame,video_id,point", *rows)) + "\n")
+    path.write_text(
+        "\n".join(("class,class_index,start_frame,stop_frame,video_id,point", *rows)) + "\n", encoding="utf-8"
+    )
 
 
 def test_published_features_become_items(published: Path) -> None:
@@ -106,7 +108,7 @@ def test_all_frame_level_files_need_the_duration(published: Path) -> None:
         for stream, width in (("rgb", 1024), ("logmfcc", 512), ("img", 256)):
             save(published, stream, name, np.zeros((16 * time, width), np.float32))
     durations = {name: 16 * time / 30 for name, time in SNIPPETS.items()}
-    (published / "len_duration_dict.json").write_text(json.dumps(durations))
+    (published / "len_duration_dict.json").write_text(json.dumps(durations), encoding="utf-8")
     items = load_items(published, "train", folder_config(published, "train"))
     assert [len(item.features) for item in items] == [20, 13]
 
@@ -123,7 +125,7 @@ def test_every_problem_is_in_one_error_by_file_name(published: Path) -> None:
     save(published, "rgb", "a", np.zeros((20, 1000), np.float32))
     (published / "features/train/img/a.npy").unlink()
     save(published, "img", "b", np.zeros((40, 256), np.float32))
-    with (published / "point_gaussian/point_labels.csv").open("a") as file:
+    with (published / "point_gaussian/point_labels.csv").open("a", encoding="utf-8") as file:
         file.write("p,7,0,0,a,3\n")
     with pytest.raises(SentilocError) as caught:
         load_items(published, "train", config)
@@ -204,7 +206,7 @@ def test_extracted_features_come_back_as_they_were(tmp_path: Path) -> None:
     for name in ("audio", "face", "visual_present", "audio_present", "face_present"):
         assert np.array_equal(getattr(found, name), getattr(features, name))
     assert read_spec(tmp_path) == SPEC
-    assert (tmp_path / "split_train.txt").read_text().split() == ["clip.one", "two"]
+    assert (tmp_path / "split_train.txt").read_text(encoding="utf-8").split() == ["clip.one", "two"]
     assert not list(tmp_path.rglob("*.partial"))
 
 

@@ -43,7 +43,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path, sys
     assert steps[0] == (10 if system == "cten" else 4), "it began at the start"
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    logs = [(tmp_path / run / "log.jsonl").read_text() for run in ("whole", "killed")]
+    logs = [(tmp_path / run / "log.jsonl").read_text(encoding="utf-8") for run in ("whole", "killed")]
     assert logs[0] == logs[1]
     assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [0, 1, 2, 3, 4, 5]
 

@@ -68,7 +68,9 @@ def test_training_separates_separable_data(tmp_path: Path) -> None:
     trainer = ExpressionTrainer(recipe, tmp_path)
     trainer.fit(two_lessons(), {})
     assert accuracy(trainer.averaged, two_kinds()) > 0.9
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert len(losses) == 12
     assert losses[-1] < losses[0] / 2
 
@@ -138,7 +140,7 @@ def test_a_package_is_written_from_a_checkpoint(tmp_path: Path) -> None:
     trainer = ExpressionTrainer(SMALL, tmp_path)
     trainer._save()
     export_package(trainer.checkpoint, tmp_path / "out")
-    spec = json.loads((tmp_path / "out" / "spec.json").read_text())
+    spec = json.loads((tmp_path / "out" / "spec.json").read_text(encoding="utf-8"))
     network = (tmp_path / "out" / spec["network"]).read_bytes()
     assert spec["sha256"] == hashlib.sha256(network).hexdigest()
     assert not load_net(trainer.checkpoint).training
@@ -198,7 +200,7 @@ def test_photos_are_split_by_person() -> None:
 
 
 def test_the_shipped_net_beats_chance_by_far_on_held_out_faces() -> None:
-    spec = json.loads((SHIPPED / "spec.json").read_text())
+    spec = json.loads((SHIPPED / "spec.json").read_text(encoding="utf-8"))
     network = SHIPPED / spec["network"]
     assert hashlib.sha256(network.read_bytes()).hexdigest() == spec["sha256"]
     assert tuple(spec["emotions"]) == EMOTIONS

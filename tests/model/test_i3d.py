@@ -55,7 +55,7 @@ def relative_error(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 
 
 def test_state_dict_has_the_public_names_and_shapes() -> None:
-    reference = json.loads((golden_folder("i3d") / "i3d.json").read_text())["state_dict"]
+    reference = json.loads((golden_folder("i3d") / "i3d.json").read_text(encoding="utf-8"))["state_dict"]
     ours = [
         [name, list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in I3D().state_dict().items()
     ]

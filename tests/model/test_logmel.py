@@ -70,7 +70,7 @@ def test_published_features_are_reproduced() -> None:
     """The reference's chain: 16-bit mono at the file's rate, soxr_hq to about 2049 * fps, librosa."""
     folder, clips = golden_folder("logmel"), data_folder("clips")
     expected = np.load(folder / "logmel.npz")
-    for name, facts in json.loads((folder / "logmel.json").read_text())["clips"].items():
+    for name, facts in json.loads((folder / "logmel.json").read_text(encoding="utf-8"))["clips"].items():
         samples, rate = _decoded(clips / name)
         assert rate == facts["source_rate"]
         assert logmel.tsl300_sample_rate(facts["fps"]) == facts["rate"]

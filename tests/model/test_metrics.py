@@ -33,7 +33,7 @@ def test_figures_equal_the_reference_program(file_name: str) -> None:
     folder = golden_folder("tsl300_protocol")
     truth = read_ground_truth(data_folder("tsl300") / file_name)
     found = evaluate_detections(truth, read_predictions(folder / "predictions.json"))
-    expected = json.loads((folder / "metrics.json").read_text())
+    expected = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert list(found.classes) == expected["class_order"]
     report = to_json(found)
     for key in ("mAP", "average_mAP", "precision", "recall", "f2", "ap"):

@@ -53,7 +53,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def log(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize(("supervision", "videos"), BATCHES)

@@ -98,7 +98,9 @@ def test_two_runs_of_a_recipe_with_one_seed_end_in_equal_checkpoints(tmp_path: P
         torch.use_deterministic_algorithms(False)
     for file in ("last.pt", "best.pt"):
         assert same(weights(tmp_path / "a" / file), weights(tmp_path / "b" / file))
-    assert (tmp_path / "a/log.jsonl").read_text() == (tmp_path / "b/log.jsonl").read_text()
+    assert (tmp_path / "a/log.jsonl").read_text(encoding="utf-8") == (tmp_path / "b/log.jsonl").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_training_learns_and_held_out_videos_select_the_best_epoch(tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_training_learns_and_held_out_videos_select_the_best_epoch(tmp_path: Pat
     kept, held_out = split_items(items, 0.25, seed=0)
     config = replace(TINY_TRAINING, epochs=12, validate_every=3, learning_rate=3e-3)
     result = train(config, kept, held_out, run_dir=tmp_path / "run")
-    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text(encoding="utf-8").splitlines()]
     measured = {record["epoch"]: record["mAP"] for record in log if "mAP" in record}
     assert log[-1]["total"] < log[0]["total"]
     assert sorted(measured) == [2, 5, 8, 11]
@@ -165,7 +167,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
     assert int(output[1]) > 8, "the resumed run began at the start"
     for name in ("last.pt", "best.pt"):
         assert same(weights(tmp_path / "whole" / name), weights(tmp_path / "killed" / name))
-    logs = [(tmp_path / run / "log.jsonl").read_text() for run in ("whole", "killed")]
+    logs = [(tmp_path / run / "log.jsonl").read_text(encoding="utf-8") for run in ("whole", "killed")]
     assert logs[0] == logs[1]
 
 

@@ -23,7 +23,7 @@ from tests.support.shared_files import golden_folder
 def test_proposals_equal_the_reference_programs() -> None:
     folder = golden_folder("tsl300_protocol")
     inputs = np.load(folder / "proposal_inputs.npz")
-    expected = json.loads((folder / "proposal_outputs.json").read_text())
+    expected = json.loads((folder / "proposal_outputs.json").read_text(encoding="utf-8"))
     for name, rows in expected.items():
         found = propose(
             inputs[f"{name}__cas"], inputs[f"{name}__score"], float(inputs[f"{name}__fps"]), "tsl300"

@@ -134,4 +134,4 @@ class Visit:
 
 def read(download: Download) -> str:
     path = Path(download.path())
-    return path.read_text()
+    return path.read_text(encoding="utf-8")

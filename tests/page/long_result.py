@@ -91,5 +91,5 @@ def plant_long_result(service: RunningService, job_id: str, seconds: float) -> i
     key = service.record(job_id).result_key
     assert key is not None
     result = long_result(seconds)
-    (service.data / key).write_text(json.dumps(result.to_dict()))
+    (service.data / key).write_text(json.dumps(result.to_dict()), encoding="utf-8")
     return len(result.segments)

@@ -60,7 +60,7 @@ def test_warnings_of_a_result_are_shown_and_lead_there(
     service.wait_ended(job)
     key = service.record(job).result_key
     assert key is not None
-    document = json.loads((service.data / key).read_text())
+    document = json.loads((service.data / key).read_text(encoding="utf-8"))
     document["warnings"] = [
         {"code": "no_sound", "detail": "There is no usable sound."},
         {
@@ -70,7 +70,7 @@ def test_warnings_of_a_result_are_shown_and_lead_there(
             "end": 13.0,
         },
     ]
-    (service.data / key).write_text(json.dumps(document))
+    (service.data / key).write_text(json.dumps(document), encoding="utf-8")
     person = visit().open_result(job)
     assert "no usable sound" in person.page.inner_text("#warnings")
     person.page.click("#warnings button")

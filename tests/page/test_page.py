@@ -444,7 +444,9 @@ def loaded_with(name: str, known: set[str]) -> set[str]:
     if name in known:
         return known
     known.add(name)
-    for other in re.findall(r'^(?:import|export) .*?from "(.+?)";$', (WEB / name).read_text(), re.M):
+    for other in re.findall(
+        r'^(?:import|export) .*?from "(.+?)";$', (WEB / name).read_text(encoding="utf-8"), re.M
+    ):
         loaded_with(posixpath.normpath(posixpath.join(posixpath.dirname(name), other)), known)
     return known
 

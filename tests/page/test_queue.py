@@ -30,7 +30,7 @@ def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(1, TEN):
         place = folder / "camera B" if number > 6 else folder
         shutil.copy(first, place / f"clip {number}.mp4")
-    (folder / "notes.txt").write_text("no video")
+    (folder / "notes.txt").write_text("no video", encoding="utf-8")
     return folder
 
 
@@ -86,7 +86,7 @@ def test_ten_files_become_ten_jobs(
 
 
 def test_unreadable_files_are_reported_before_the_upload(visit: Visitor, ten: Path, tmp_path: Path) -> None:
-    (tmp_path / "letter.mp4").write_text("Dear editor, this is no video at all." * 20)
+    (tmp_path / "letter.mp4").write_text("Dear editor, this is no video at all." * 20, encoding="utf-8")
     (tmp_path / "empty.mp4").touch()
     with (tmp_path / "large.mp4").open("wb") as large:
         large.write((ten / "clip 0.mp4").read_bytes())
@@ -209,7 +209,7 @@ def test_a_folder_of_more_files_than_the_browser_lists_at_a_time(visit: Visitor,
 
 def test_a_folder_without_a_video_says_so(visit: Visitor, tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "notes.txt").write_text("no video")
+    (tmp_path / "texts" / "notes.txt").write_text("no video", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     page = visit().go().page
     for name, words in (

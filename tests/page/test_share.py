@@ -156,7 +156,9 @@ def test_the_report_fits_a_phone_and_prints(
     visit: Visitor, service: SteadyService, job: str, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.html"
-    report.write_text(service.client.get(f"/v1/jobs/{job}/result", params={"format": "html"}).text)
+    report.write_text(
+        service.client.get(f"/v1/jobs/{job}/result", params={"format": "html"}).text, encoding="utf-8"
+    )
     person = visit(viewport={"width": 360, "height": 700})
     page = person.page
     page.goto(report.as_uri())

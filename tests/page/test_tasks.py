@@ -62,9 +62,9 @@ def rewrite(service: SteadyService, job: str, **changes: Any) -> dict[str, Any]:
     key = service.record(job).result_key
     assert key is not None
     path = service.data / key
-    document = {**json.loads(path.read_text()), **changes}
+    document = {**json.loads(path.read_text(encoding="utf-8")), **changes}
     written = path.with_suffix(".written")
-    written.write_text(json.dumps(parse_any(document).to_dict()))
+    written.write_text(json.dumps(parse_any(document).to_dict()), encoding="utf-8")
     # The page may be reading it.
     written.replace(path)
     return document

@@ -110,7 +110,7 @@ def _memory(pid: int) -> int:
     total = 0
     for one in (pid, *children(pid)):
         try:
-            lines = Path(f"/proc/{one}/status").read_text().splitlines()
+            lines = Path(f"/proc/{one}/status").read_text(encoding="utf-8").splitlines()
         except OSError:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
@@ -134,7 +134,7 @@ def main() -> None:
     text = json.dumps(found, indent=2)
     print(text)
     if asked.write:
-        RESULT.write_text(f"{text}\n")
+        RESULT.write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as name:
         found = prove(Path(name))
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 0 if found["markers_right"] and found["strips_right"] else 1
 
@@ -97,7 +97,7 @@ def prove(folder: Path) -> dict[str, Any]:
 def blender(scripts: Path, folder: Path, program: str, arguments: list[str], file: Path | None = None) -> str:
     """Run a script in a headless Blender; returns what it wrote."""
     path = folder / "program.py"
-    path.write_text(program.replace("FPS", str(FPS)).replace("BEGINS", str(BEGINS)))
+    path.write_text(program.replace("FPS", str(FPS)).replace("BEGINS", str(BEGINS)), encoding="utf-8")
     opened = [str(file)] if file else ["--factory-startup"]
     done = subprocess.run(
         ["blender", "--background", *opened, "--python", str(path), "--", *arguments],

@@ -186,7 +186,7 @@ def traced(folder: Path) -> Row:
     subprocess.run(
         [*command, "--untraced", "--work", str(folder / "traced")], check=True, capture_output=True
     )
-    lines = log.read_text(errors="replace").splitlines()
+    lines = log.read_text(errors="replace", encoding="utf-8").splitlines()
     asked = [
         line for line in lines if re.search(r"socket\(AF_INET|connect\(.*AF_INET|sendto\(.*AF_INET", line)
     ]

@@ -145,7 +145,7 @@ def _subtitles(reader: Callable[[str], webvtt.WebVTT]) -> Callable[[str, Timelin
     def read(text: str, _: Timeline) -> Spans:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "cues"
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             return [(seconds(cue.start), seconds(cue.end)) for cue in reader(str(path)).captions]
 
     return read
@@ -154,7 +154,7 @@ def _subtitles(reader: Callable[[str], webvtt.WebVTT]) -> Callable[[str, Timelin
 def _eaf(text: str, _: Timeline) -> Spans:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.eaf"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         read = Eaf(str(path))
     marks = [mark for tier in ("positive", "negative") for mark in read.get_annotation_data_for_tier(tier)]
     return sorted((Fraction(mark[0], 1000), Fraction(mark[1], 1000)) for mark in marks)
@@ -245,7 +245,7 @@ def main() -> None:
         "counted_at": counted,
         "worst": errors,
     }
-    output.write_text(json.dumps(found, indent=1) + "\n")
+    output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     too_far = [
         f"{name} at {rate}" for rate, row in errors.items() for name, v in row.items() if v > HALF_FRAME
     ]

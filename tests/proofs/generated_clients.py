@@ -78,7 +78,7 @@ def by_typescript(folder: Path, server: str, video: Path) -> dict[str, Any]:
 
 def lint(folder: Path) -> dict[str, int]:
     """The findings of the linters, including warnings."""
-    (folder / ".spectral.yaml").write_text('extends: ["spectral:oas"]\n')
+    (folder / ".spectral.yaml").write_text('extends: ["spectral:oas"]\n', encoding="utf-8")
     found = {}
     for name, (program, *words) in LINTERS.items():
         done = subprocess.run(
@@ -110,7 +110,7 @@ def main() -> None:
         used[PYTHON_GENERATOR] = by_python(folder, arguments.server, video)
         result = {"clients": used, "lint": lint(folder)}
     print(json.dumps(result, indent=2))
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if any(result["lint"].values()):
         raise SystemExit(1)
 

@@ -138,14 +138,14 @@ def memories(service: RunningService) -> dict[str, float]:
 
 def memory(pid: int) -> float:
     """Resident memory of a process in MB."""
-    text = Path(f"/proc/{pid}/status").read_text()
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     found = re.search(r"VmRSS:\s+(\d+)", text)
     return round(int(found[1]) / 1024, 1) if found else 0.0
 
 
 def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

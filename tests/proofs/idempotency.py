@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = asyncio.run(post_all(arguments.server, arguments.video, POSTS, AT_ONCE))
     print(json.dumps(found))
-    arguments.output.write_text(json.dumps(found, indent=2) + "\n")
+    arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if (found["jobs"], found["listed"]) != (1, 1):
         raise SystemExit("more than one job")
 

@@ -102,7 +102,7 @@ def main() -> None:
         finally:
             service.stop()
     print(json.dumps(figures, indent=2))
-    output.write_text(json.dumps(figures, indent=2) + "\n")
+    output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

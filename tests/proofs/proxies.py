@@ -88,8 +88,8 @@ def typescript_client(shown: Proxy, clip: Path, folder: Path) -> dict[str, Any]:
     if not dist.exists():
         config = ROOT / "clients" / "typescript" / "tsconfig.json"
         subprocess.run([str(COMPILER), "--project", str(config), "--outDir", str(dist)], check=True)
-        (dist / "package.json").write_text('{"type": "module"}')
-    program.write_text(PROGRAM.replace("2000", "32768") % (dist / "index.js").as_uri())
+        (dist / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    program.write_text(PROGRAM.replace("2000", "32768") % (dist / "index.js").as_uri(), encoding="utf-8")
     done = subprocess.run(
         ["node", str(program), shown.url, str(clip)],
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(shown.authority)},
@@ -129,7 +129,7 @@ def main() -> None:
                     print(label, json.dumps(result[label]), flush=True)
         finally:
             service.stop()
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         found = prove([path.resolve() for path in asked.videos], Path(name), asked.best, asked.min_confidence)
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"{json.dumps(found['summary'], indent=2)}\n")
     return 0 if found["summary"]["same_cuts_within_a_frame"] else 1
 

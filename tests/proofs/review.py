@@ -34,7 +34,7 @@ _COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 def commands() -> dict[int, list[str]]:
     """The arguments of pytest by row."""
-    return {int(row): shlex.split(text) for row, text in _ROW.findall(PAGE.read_text())}
+    return {int(row): shlex.split(text) for row, text in _ROW.findall(PAGE.read_text(encoding="utf-8"))}
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     if os.geteuid() == 0:
         users = {"root": (), "ordinary user": ORDINARY}
     known = RESULTS / "review.json"
-    rows = json.loads(known.read_text())["rows"] if known.exists() else {}
+    rows = json.loads(known.read_text(encoding="utf-8"))["rows"] if known.exists() else {}
     for row, words in commands().items():
         if row in asked or not asked:
             rows[str(row)] = run(words, users)

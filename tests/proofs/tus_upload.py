@@ -66,7 +66,7 @@ class Client:
         """The job's path, once the upload is done."""
         assert self._process is not None
         code = self._process.wait(seconds)
-        text = self._log.read_text()
+        text = self._log.read_text(encoding="utf-8")
         assert code == 0, text[-2000:]
         return next(line.split()[1] for line in reversed(text.splitlines()) if line.startswith("job "))
 
@@ -138,7 +138,9 @@ def restart(service: RunningService, port: int) -> None:
 
 
 def client_version(folder: Path) -> str:
-    package = json.loads((folder / "node_modules" / "tus-js-client" / "package.json").read_text())
+    package = json.loads(
+        (folder / "node_modules" / "tus-js-client" / "package.json").read_text(encoding="utf-8")
+    )
     return f"tus-js-client {package['version']}"
 
 
@@ -150,7 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         row = measure(options.client.resolve(), Path(folder), options.megabytes * 10**6)
-    options.out.write_text(json.dumps(row, indent=2) + "\n")
+    options.out.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(row, indent=2))
     assert row["jobs"] == 1
     assert row["bytes_are_right"]

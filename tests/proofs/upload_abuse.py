@@ -289,7 +289,7 @@ def main() -> None:
 
 def _last_rows(names: set[str]) -> Row:
     path = RESULTS / "upload_abuse.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {name: row for name, row in found.items() if name in names}
 
 

@@ -63,7 +63,9 @@ def write_foreign_packages(folder: Path) -> None:
     """Packages that share the names of Sentiloc's own folders, and cannot be imported."""
     for name in FOREIGN:
         (folder / name).mkdir(parents=True)
-        (folder / name / "__init__.py").write_text(f"raise RuntimeError('a foreign {name} was imported')\n")
+        (folder / name / "__init__.py").write_text(
+            f"raise RuntimeError('a foreign {name} was imported')\n", encoding="utf-8"
+        )
 
 
 def works(environment: Environment, clip: Path, cwd: Path | None = None, **variables: str) -> None:
@@ -100,7 +102,8 @@ def test_it_lives_beside_packages_of_the_same_names(
     (source / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
         '[project]\nname = "dummy-house"\nversion = "1"\n'
-        f"[tool.hatch.build.targets.wheel]\npackages = [{listed}]\n"
+        f"[tool.hatch.build.targets.wheel]\npackages = [{listed}]\n",
+        encoding="utf-8",
     )
     environment.install(str(build(source, tmp_path / "dummy")))
     works(environment, clip)
@@ -129,7 +132,7 @@ def test_a_checkout_without_links_gives_instructions(tmp_path: Path) -> None:
     (tmp_path / "sentiloc").mkdir()
     for path in (ROOT / "sentiloc").iterdir():
         if path.is_symlink():
-            (tmp_path / "sentiloc" / path.name).write_text(str(path.readlink()))
+            (tmp_path / "sentiloc" / path.name).write_text(str(path.readlink()), encoding="utf-8")
         elif path.is_file():
             shutil.copy(path, tmp_path / "sentiloc")
     for name in ("hatch_build.py", "pyproject.toml", "README.md", "LICENSE"):
@@ -144,5 +147,5 @@ def test_a_checkout_without_links_gives_instructions(tmp_path: Path) -> None:
 
 
 def test_the_client_has_the_version_of_the_api() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert client_version == project["version"]

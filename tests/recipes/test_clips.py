@@ -27,7 +27,9 @@ from tests.support.shared_files import data_folder
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     make_clip(tmp_path / "a.mp4", seconds=2.0, fps=30.0, audio="aac")
-    (tmp_path / "index.csv").write_text("file,actor,sentence,emotion\na.mp4,actor01,s,happy\n")
+    (tmp_path / "index.csv").write_text(
+        "file,actor,sentence,emotion\na.mp4,actor01,s,happy\n", encoding="utf-8"
+    )
     return tmp_path
 
 

@@ -157,7 +157,7 @@ def test_repeated_pictures_are_found() -> None:
 def test_the_teacher_reads_a_smile_and_an_open_mouth() -> None:
     folder = data_folder("faces_wild")
     teacher = BlendshapeTeacher(data_folder("weights"))
-    with (folder / "index.csv").open(newline="") as file:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with np.load(folder / "faces_wild.npz") as held:
         stream, offsets = held["jpeg"], held["offsets"]

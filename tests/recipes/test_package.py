@@ -54,7 +54,7 @@ def test_the_package_names_the_extractors_that_are_shipped(package: ModelPackage
 
 
 def test_the_card_states_terms_and_limits(package: ModelPackage) -> None:
-    card = (package.folder / "MODEL_CARD.md").read_text()
+    card = (package.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     for word in ("non-commercial", "FER+", "RAVDESS", "Limits", "reliability.png", "timeline.png"):
         assert word in card
     for picture in ("reliability.png", "timeline.png"):
@@ -82,7 +82,7 @@ def test_a_shown_segment_is_more_likely_right_than_wrong(package: ModelPackage) 
 
 
 def test_releases_before_the_evidence_file_read_the_calibration(package: ModelPackage) -> None:
-    raw = json.loads((package.folder / "calibration.json").read_text())
+    raw = json.loads((package.folder / "calibration.json").read_text(encoding="utf-8"))
     assert set(raw) == {"method", "knots", "slope", "intercept", "calibrated"}
     assert (package.folder / "evidence.json").exists()
 
@@ -104,7 +104,7 @@ TOO_LARGE = '{"without_face": 1' + "0" * 400 + "}"
 def test_an_evidence_file_without_a_number_is_refused(
     tmp_path: Path, package: ModelPackage, text: str
 ) -> None:
-    (copied(package, tmp_path) / "evidence.json").write_text(text)
+    (copied(package, tmp_path) / "evidence.json").write_text(text, encoding="utf-8")
     with pytest.raises(SentilocError) as caught:
         load_package("x", tmp_path)
     assert caught.value.code is ErrorCode.SPEC_MISMATCH

@@ -250,7 +250,7 @@ def test_a_package_that_is_not_the_one_known_is_refused(
     package = SoundPackage(name="x", version="1", sha256="0" * 64, folder="usr", kind="music")
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "apt-get").write_text("#!/bin/sh\necho not the package > x_1_all.deb\n")
+    (tools / "apt-get").write_text("#!/bin/sh\necho not the package > x_1_all.deb\n", encoding="utf-8")
     (tools / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     with pytest.raises(ValueError, match="digest"):
@@ -262,7 +262,7 @@ def test_a_wheel_that_is_not_the_one_known_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip = tmp_path / "python"
-    pip.write_text("#!/bin/sh\necho not the wheel > a_b-1-py3-none-any.whl\n")
+    pip.write_text("#!/bin/sh\necho not the wheel > a_b-1-py3-none-any.whl\n", encoding="utf-8")
     pip.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(pip))
     monkeypatch.chdir(tmp_path)
@@ -294,7 +294,9 @@ def test_of_a_game_only_screams_count_once_each_and_by_voice(
             archive.writestr(f"sound/player/{name}.ogg", sound)
         archive.writestr("sound/player/copy/player/death2.ogg", "c")
     (tmp_path / "sounds").mkdir()
-    (tmp_path / "sounds" / "index.csv").write_text("file,group,label,speaker_or_recording,seconds\n")
+    (tmp_path / "sounds" / "index.csv").write_text(
+        "file,group,label,speaker_or_recording,seconds\n", encoding="utf-8"
+    )
     monkeypatch.setattr("recipes.starter.sound.recordings.PACKAGES", (game,))
     found = read_recordings(tmp_path / "sounds", tmp_path / "packages")
     assert [(r.owner, r.path.stem) for r in found] == [("ann", "death1"), ("bob", "death1")]
@@ -318,7 +320,7 @@ def test_a_burst_of_somebody_else_keeps_its_events_in_place() -> None:
 
 
 def test_a_data_folder_that_is_not_the_one_known_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "index.csv").write_text("file\n")
+    (tmp_path / "index.csv").write_text("file\n", encoding="utf-8")
     digest = hashlib.sha256(b"file\n").hexdigest()
     check_indexes(tmp_path, {"index.csv": digest})
     with pytest.raises(ValueError, match="has the digest"):

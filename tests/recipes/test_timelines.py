@@ -18,7 +18,7 @@ def annotated(tmp_path: Path) -> Path:
     rows = [("10.0", "14.0", "p"), ("2.0", "5.0", "p"), ("20.0", "21.0", "n"), ("30.0", "90.0", "n")]
     videos = {"a": {"annotations": [{"segment": [start, end], "label": label} for start, end, label in rows]}}
     path = tmp_path / "gt.json"
-    path.write_text(json.dumps({"database": videos}))
+    path.write_text(json.dumps({"database": videos}), encoding="utf-8")
     return path
 
 

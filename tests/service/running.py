@@ -49,7 +49,7 @@ class RunningService:
 
     @property
     def output(self) -> str:
-        return (self.folder / "output").read_text()
+        return (self.folder / "output").read_text(encoding="utf-8")
 
     def launch(self, *flags: str) -> None:
         """Start without waiting for readiness."""
@@ -176,7 +176,7 @@ def _processes() -> list[int]:
 def _stat(pid: int) -> list[str]:
     """State, parent, group, session … of a process; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return []
 

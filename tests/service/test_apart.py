@@ -30,7 +30,9 @@ def url(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
             commands = [sentiloc_command("api", "--port", "0"), sentiloc_command("worker")]
             parts = [subprocess.Popen(command, env=env, stderr=output) for command in commands]
         try:
-            found = wait_for(lambda: re.search(r"running on (http://[\d.:]+)", log.read_text()), 60)
+            found = wait_for(
+                lambda: re.search(r"running on (http://[\d.:]+)", log.read_text(encoding="utf-8")), 60
+            )
             yield found[1]
         finally:
             for part in parts:

@@ -14,7 +14,9 @@ from tests.support.services import ROOT
 
 def commands() -> list[str]:
     """The commands of that section, for the folder of `sentiloc serve`."""
-    section = (ROOT / "docs" / "operations.md").read_text().partition("## Backup and restore")[2]
+    section = (
+        (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Backup and restore")[2]
+    )
     block = re.search(r"```\n(mkdir .*?)```", section, re.S)
     assert block is not None
     return [line.partition("#")[0].strip() for line in block[1].splitlines() if line.strip()]

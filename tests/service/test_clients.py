@@ -142,7 +142,7 @@ def test_commands_send_follow_and_fetch(service: RunningService, clips: Path, tm
     assert json.loads(watched.stdout.splitlines()[-1])["kind"] == "final"
     path = tmp_path / "segments.vtt"
     assert sentiloc(service, "result", job["id"], "--format", "vtt", "-o", str(path)).exit_code == 0
-    assert path.read_text().startswith("WEBVTT")
+    assert path.read_text(encoding="utf-8").startswith("WEBVTT")
     piped = sentiloc(service, "result", job["id"], "--threshold", "1", "--label", "positive")
     assert json.loads(piped.stdout)["options"]["labels"] == ["positive"]
     drawn = sentiloc(service, "result", job["id"], "--format", "text")
@@ -168,7 +168,7 @@ def test_a_file_of_urls_is_one_batch(service: RunningService, clips: Path, tmp_p
     listed = tmp_path / "urls.txt"
     with clip_server(tmp_path / "served") as base:
         item = json.dumps({"url": f"{base}/1/b.mp4", "name": "second", "tags": ["x"]})
-        listed.write_text(f"# two videos\n{base}/0/a.mp4\n\n{item}\n")
+        listed.write_text(f"# two videos\n{base}/0/a.mp4\n\n{item}\n", encoding="utf-8")
         key = ("--idempotency-key", f"file-{tmp_path.name}", "--threshold", "0.2")
         sent = sentiloc(service, "batch", str(listed), "--no-wait", *key)
         assert sent.exit_code == 0, sent.output
@@ -185,10 +185,13 @@ def test_a_file_of_urls_is_one_batch(service: RunningService, clips: Path, tmp_p
         assert zipped.exit_code == 0, zipped.output
         with zipfile.ZipFile(archive) as opened:
             assert sum(name.endswith(".vtt") for name in opened.namelist()) == 2
-        listed.write_text(f"{base}/0/a.mp4\n{base}/missing/c.mp4\n")
+        listed.write_text(f"{base}/0/a.mp4\n{base}/missing/c.mp4\n", encoding="utf-8")
         failed = sentiloc(service, "batch", str(listed), "-o", str(tmp_path / "lines.jsonl"))
         assert failed.exit_code == 1
-        states = [json.loads(line)["state"] for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+        states = [
+            json.loads(line)["state"]
+            for line in (tmp_path / "lines.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
         assert states == ["succeeded", "failed"]
 
 
@@ -201,7 +204,7 @@ def test_a_file_of_urls_is_one_batch(service: RunningService, clips: Path, tmp_p
     ],
 )
 def test_a_file_that_is_no_list_of_urls_is_refused(tmp_path: Path, text: str, reason: str) -> None:
-    (tmp_path / "urls.txt").write_text(text)
+    (tmp_path / "urls.txt").write_text(text, encoding="utf-8")
     refused = CliRunner().invoke(root, ["batch", str(tmp_path / "urls.txt")])
     assert refused.exit_code == 2
     assert reason in " ".join(refused.output.split())
@@ -275,7 +278,7 @@ def test_the_client_alone_needs_httpx_and_nothing_else(
     environment = Environment(tmp_path / "environment")
     environment.link("httpx")
     environment.install(str(build(folder, tmp_path / "wheel")))
-    lines = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    lines = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     script = lines.replace("http://127.0.0.1:8000", service.url).replace(
         "holiday.mp4", str(clips / "short.mp4")
     )

@@ -103,5 +103,5 @@ def test_a_result_with_and_without_corrections(
         service, "result", job_id, "--format", "csv", "--corrected", "-o", str(tmp_path / "a.csv")
     )
     assert table.returncode == 0, table.stderr
-    assert [row["label"] for row in rows((tmp_path / "a.csv").read_text())] == ["negative"]
+    assert [row["label"] for row in rows((tmp_path / "a.csv").read_text(encoding="utf-8"))] == ["negative"]
     assert rows(sentiloc(service, "result", job_id, "--format", "csv").stdout) == []

@@ -137,7 +137,7 @@ def test_the_python_client_works(shown: Proxy, tmp_path: Path, monkeypatch: pyte
 def test_the_typescript_client_works(shown: Proxy, built: Path, tmp_path: Path) -> None:
     video, program = tmp_path / "a.mp4", tmp_path / "program.mjs"
     video.write_bytes(VIDEO)
-    program.write_text(PROGRAM % (built / "index.js").as_uri())
+    program.write_text(PROGRAM % (built / "index.js").as_uri(), encoding="utf-8")
     done = subprocess.run(
         ["node", str(program), shown.url, str(video)],
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(shown.authority)},

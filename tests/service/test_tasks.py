@@ -58,7 +58,7 @@ def trained_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.mktemp("packages")
     root = own if run is None else tmp_path_factory.getbasetemp().parent / f"packages-{run}"
     root.mkdir(exist_ok=True)
-    with (root / "lock").open("w") as lock:
+    with (root / "lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "models").exists():
             train_packages(root / "unfinished")
@@ -171,6 +171,6 @@ def test_a_terminal_draws_each_task_of_a_server_and_without_one(
     drawn = sentiloc(tasks, models, "result", job, "--format", "text")
     assert all(name in drawn for name in ("intensity", "macro", "micro"))
     stored = tmp_path / "result.json"
-    stored.write_text(sentiloc(tasks, models, "result", job))
+    stored.write_text(sentiloc(tasks, models, "result", job), encoding="utf-8")
     sentiloc(tasks, models, "plot", stored, "-o", tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")

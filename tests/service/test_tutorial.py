@@ -17,7 +17,7 @@ NAMES = ("one", "two", "three", "four", "five")
 
 
 def commands() -> list[str]:
-    lines = (ROOT / "docs" / "tutorial.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.startswith(("sentiloc ", "SENTILOC_MODELS_DIR=models sentiloc "))]
 
 
@@ -25,7 +25,9 @@ def label(folder: Path) -> None:
     points = [(name, frame, index) for name in NAMES for frame, index in ((50, 0), (150, 1))]
     write_rows(folder / "point_label.csv", "video_id,point,class_index", points)
     rows = [{"segment": ["1.0", "3.0"], "label": "n"}, {"segment": ["5.0", "7.0"], "label": "p"}]
-    (folder / "gt.json").write_text(json.dumps({"database": {name: {"annotations": rows} for name in NAMES}}))
+    (folder / "gt.json").write_text(
+        json.dumps({"database": {name: {"annotations": rows} for name in NAMES}}), encoding="utf-8"
+    )
 
 
 @pytest.mark.timeout(1800)

@@ -52,7 +52,7 @@ def uploads(service: RunningService) -> list[str]:
 
 def memory(pid: int) -> int:
     """Resident bytes of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 

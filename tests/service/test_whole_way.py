@@ -34,7 +34,7 @@ def run(*arguments: object) -> str:
 
 
 def write_rows(path: Path, header: str, rows: Iterable[Iterable[object]]) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header.split(","))
         writer.writerows(rows)
@@ -48,7 +48,7 @@ def write_labels(data: Path, names: Iterable[str], fps: float) -> None:
         annotation = {"segment": ["2.0", "5.0"], "label": "np"[number % 2]}
         database[name] = {"subset": "train" if name in TRAIN else "test", "annotations": [annotation]}
     write_rows(data / "point_label.csv", "video_id,point,class_index", rows)
-    (data / "gt.json").write_text(json.dumps({"database": database}))
+    (data / "gt.json").write_text(json.dumps({"database": database}), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,11 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finish(run_folder: Path, models: Path, name: str) -> Path:
     """Evaluate on the test split and export."""
     run("evaluate", run_folder, "--split", "test")
-    assert json.loads((run_folder / "evaluation" / "test" / "metrics.json").read_text())
+    assert json.loads((run_folder / "evaluation" / "test" / "metrics.json").read_text(encoding="utf-8"))
     package = models / name
     said = run("export", run_folder, package)
     assert "differs from PyTorch" in said
-    calibration = json.loads((package / "calibration.json").read_text())
+    calibration = json.loads((package / "calibration.json").read_text(encoding="utf-8"))
     assert calibration["calibrated"] is (calibration["method"] != "identity")
     return package
 
@@ -81,10 +81,10 @@ def published(data: Path) -> None:
             for name in names:
                 array = rng.standard_normal(shape, np.float32)
                 np.save(folder / f"{name}.npy", array * 10 - 30 if stream == "logmfcc" else array)
-        (data / f"split_{split}.txt").write_text("\n".join(names) + "\n")
-    (data / "fps_dict.json").write_text(json.dumps(dict.fromkeys((*TRAIN, *TEST), 30.0)))
+        (data / f"split_{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (data / "fps_dict.json").write_text(json.dumps(dict.fromkeys((*TRAIN, *TEST), 30.0)), encoding="utf-8")
     (data / "len_duration_dict.json").write_text(
-        json.dumps(dict.fromkeys((*TRAIN, *TEST), snippets * 16 / 30))
+        json.dumps(dict.fromkeys((*TRAIN, *TEST), snippets * 16 / 30)), encoding="utf-8"
     )
     write_labels(data, (*TRAIN, *TEST), 30.0)
 

@@ -21,17 +21,17 @@ Values = dict[str, Any]
 
 def render(changes: Values | None = None, release: str = "clips") -> list[Values]:
     """The chart's objects with its values, changed by `changes` (merged in depth)."""
-    values = _merged(yaml.safe_load((CHART / "values.yaml").read_text()), changes or {})
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    values = _merged(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")), changes or {})
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     dot = {
         "Values": values,
         "Release": {"Name": release},
         "Chart": {"AppVersion": chart["appVersion"], "Name": chart["name"]},
     }
-    named = dict(_definitions((CHART / "templates/_helpers.tpl").read_text()))
+    named = dict(_definitions((CHART / "templates/_helpers.tpl").read_text(encoding="utf-8")))
     objects: list[Values] = []
     for path in sorted((CHART / "templates").glob("*.yaml")):
-        text = _Renderer(named).text(path.read_text(), dot)
+        text = _Renderer(named).text(path.read_text(encoding="utf-8"), dot)
         objects += [found for found in yaml.safe_load_all(text) if found]
     return objects
 

@@ -38,7 +38,7 @@ class Environment:
     def see_packages_of_tests(self) -> None:
         """Make all packages of the tests' own environment importable, except those that a link file installs."""
         paths = [path for path in sys.path if path.endswith("site-packages")]
-        (self.site / "zz_tests.pth").write_text("\n".join(paths) + "\n")
+        (self.site / "zz_tests.pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
 
     def link(self, name: str) -> None:
         """Make one distribution of the tests' environment importable, with its requirements."""

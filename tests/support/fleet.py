@@ -47,7 +47,7 @@ class Member:
 
     def _last_address(self) -> str | None:
         """The address of the last start; the log also holds those of earlier starts."""
-        found = _LISTENS.findall(self.log.read_text())
+        found = _LISTENS.findall(self.log.read_text(encoding="utf-8"))
         return str(found[-1]) if found else None
 
     def kill(self) -> None:

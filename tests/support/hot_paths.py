@@ -143,7 +143,9 @@ def built_with() -> dict[str, str]:
 
 def _write() -> None:
     counts: dict[str, Any] = {name: count(name) for name in PATHS}
-    COUNTED.write_text(json.dumps({"built with": built_with(), "instructions": counts}, indent=1) + "\n")
+    COUNTED.write_text(
+        json.dumps({"built with": built_with(), "instructions": counts}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def main() -> None:

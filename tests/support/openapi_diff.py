@@ -228,11 +228,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     new = current()
     if BASELINE.exists():
-        broken = list(Comparison(json.loads(BASELINE.read_text()), new).breaks())
+        broken = list(Comparison(json.loads(BASELINE.read_text(encoding="utf-8")), new).breaks())
         if broken:
             raise SystemExit("\n".join(broken))
     if parser.parse_args().write:
-        BASELINE.write_text(json.dumps(new, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        BASELINE.write_text(
+            json.dumps(new, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -125,7 +125,8 @@ def _start(
     config = folder / f"{name}.conf"
     if name == "nginx":
         config.write_text(
-            _NGINX.substitute(common, buffering="on" if buffers else "off", tail="/" if strips else "")
+            _NGINX.substitute(common, buffering="on" if buffers else "off", tail="/" if strips else ""),
+            encoding="utf-8",
         )
         command = [
             "nginx",
@@ -141,7 +142,8 @@ def _start(
     else:
         buffering = "buffer_requests" if buffers else "flush_interval -1"
         config.write_text(
-            _CADDY.substitute(common, buffering=buffering, handle="handle_path" if strips else "handle")
+            _CADDY.substitute(common, buffering=buffering, handle="handle_path" if strips else "handle"),
+            encoding="utf-8",
         )
         command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     output = (folder / "output").open("wb")
@@ -154,4 +156,4 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise RuntimeError((folder / "output").read_text())
+    raise RuntimeError((folder / "output").read_text(encoding="utf-8"))

@@ -107,7 +107,7 @@ class SeaweedFS:
         self._folder = folder
         port = _port()
         self.url = f"http://127.0.0.1:{port}"
-        (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
+        (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}), encoding="utf-8")
         options = {
             "dir": folder,
             "ip": "127.0.0.1",

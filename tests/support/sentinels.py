@@ -87,7 +87,7 @@ class Replicated:
             f"sentinel down-after-milliseconds {PRIMARY} 3000",
             f"sentinel failover-timeout {PRIMARY} 10000",
         ]
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self._running[port] = subprocess.Popen([self._program, str(path), "--sentinel"])
 
     def _sees_all(self, port: int) -> bool:

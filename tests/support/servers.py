@@ -20,7 +20,9 @@ def redis_on_a_port(folder: Path, *options: str) -> Iterator[int]:
     command = [find_redis_server().path, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     process = subprocess.Popen([*command, "--save", "", "--logfile", str(log), *options])
     try:
-        wait_for(lambda: log.exists() and "Ready to accept connections" in log.read_text(), 30)
+        wait_for(
+            lambda: log.exists() and "Ready to accept connections" in log.read_text(encoding="utf-8"), 30
+        )
         yield port
     finally:
         process.kill()

@@ -77,4 +77,4 @@ def _type(schema: dict[str, Any], indent: str = "") -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(source())
+    FILE.write_text(source(), encoding="utf-8")

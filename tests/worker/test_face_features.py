@@ -348,8 +348,8 @@ def test_a_broken_package_is_a_clear_error(tmp_path: Path) -> None:
         load_detector(tmp_path)
     assert missing.value.code is ErrorCode.MODEL_UNAVAILABLE
     shutil.copytree(DETECTOR, tmp_path / "other")
-    spec = json.loads((tmp_path / "other" / "spec.json").read_text())
-    (tmp_path / "other" / "spec.json").write_text(json.dumps({**spec, "sha256": "0" * 64}))
+    spec = json.loads((tmp_path / "other" / "spec.json").read_text(encoding="utf-8"))
+    (tmp_path / "other" / "spec.json").write_text(json.dumps({**spec, "sha256": "0" * 64}), encoding="utf-8")
     with pytest.raises(SentilocError) as changed:
         load_detector(tmp_path / "other")
     assert changed.value.code is ErrorCode.SPEC_MISMATCH

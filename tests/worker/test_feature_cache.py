@@ -153,7 +153,7 @@ def test_the_size_is_that_of_all_owners_and_one_can_be_forgotten(tmp_path: Path)
 def test_the_key_is_of_the_bytes_and_of_all_else(tmp_path: Path) -> None:
     one, copy, other = (tmp_path / name for name in ("one", "copy", "other"))
     for path, text in ((one, "video"), (copy, "video"), (other, "Video")):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     assert cache_key(one, "x") == cache_key(copy, "x")
     assert len({cache_key(one, "x"), cache_key(other, "x"), cache_key(one, "y"), cache_key(one, "")}) == 4
 

@@ -57,7 +57,7 @@ def numbers_of_files(pid: int) -> set[int]:
 
 def memory_layout(pid: int) -> list[str]:
     """Where the libraries are."""
-    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
     return [line.split()[0] for line in lines if line.endswith(".so") or ".so." in line]
 
 
@@ -102,7 +102,10 @@ def test_the_child_is_confined(clip: Path) -> None:
     events = decode(clip, HEAVY, LIMITS)
     next(events)
     (child,) = child_pids()
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
+    status = dict(
+        line.split(":\t", 1)
+        for line in Path(f"/proc/{child}/status").read_text(encoding="utf-8").splitlines()
+    )
     namespaces = [Path(f"/proc/{pid}/ns/net").readlink() for pid in (child, os.getpid())]
     events.close()
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")

@@ -14,7 +14,7 @@ import pytest
 from tests.support.hot_paths import COUNTED, PATHS, built_with, count
 
 SLACK = 1.05
-EXPECTED = json.loads(COUNTED.read_text())
+EXPECTED = json.loads(COUNTED.read_text(encoding="utf-8"))
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed here")

@@ -105,5 +105,5 @@ def test_threads_by_default_are_the_processors_of_this_process(network: Path) ->
 def test_a_container_quota_counts(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     assert available_cpus(tmp_path) == (expected or len(os.sched_getaffinity(0)))

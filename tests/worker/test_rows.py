@@ -35,7 +35,7 @@ def test_leaves_no_file_and_lasts_after_its_writer(tmp_path: Path) -> None:
 
 
 def _resident_kilobytes() -> int:
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return sum(int(status.split(f"{kind}:")[1].split()[0]) for kind in ("RssFile", "RssShmem"))
 
 

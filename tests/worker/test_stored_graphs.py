@@ -119,7 +119,7 @@ def test_a_damaged_graph_is_replaced(
 def test_a_cache_that_cannot_be_written_is_left_out(
     monkeypatch: pytest.MonkeyPatch, network: Path, graphs: Path
 ) -> None:
-    graphs.parent.write_text("a file where the folder should be")
+    graphs.parent.write_text("a file where the folder should be", encoding="utf-8")
     assert not opens_stored(monkeypatch, network)
     assert not opens_stored(monkeypatch, network)
 

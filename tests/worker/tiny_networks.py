@@ -54,8 +54,8 @@ def write_package(models: Path) -> None:
     ]
     graph = helper.make_graph(nodes, "tiny", [visual, present], results, weights)
     _save(graph, folder / "fsenet.onnx", {"sentiloc.spec": SPEC.to_json()})
-    (folder / "spec.json").write_text(SPEC.to_json())
-    (folder / "calibration.json").write_text("{}")
+    (folder / "spec.json").write_text(SPEC.to_json(), encoding="utf-8")
+    (folder / "calibration.json").write_text("{}", encoding="utf-8")
 
 
 def _save(graph: onnx.GraphProto, path: Path, metadata: dict[str, str] | None = None) -> Path:

@@ -63,7 +63,7 @@ class Plan:
         lock = self.folder / LEDGER_FOLDER / "lock"
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            file = lock.open("w")
+            file = lock.open("w", encoding="utf-8")
         except OSError as error:
             detail = f"{self.folder}: cannot be written: {error.strerror}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail) from error

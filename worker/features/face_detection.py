@@ -215,7 +215,7 @@ def read_spec(package: Path) -> dict[str, Any]:
     Raises SentilocError: `model_unavailable` for a missing file, `spec_mismatch` for another network.
     """
     try:
-        spec: dict[str, Any] = json.loads((package / "spec.json").read_text())
+        spec: dict[str, Any] = json.loads((package / "spec.json").read_text(encoding="utf-8"))
         digest = hashlib.sha256((package / spec["network"]).read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError) as error:
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"package {package.name} is incomplete") from error

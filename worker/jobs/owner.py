@@ -24,7 +24,7 @@ def is_dead(owner: str) -> bool:
 def _here() -> str:
     try:
         # Process ids are only comparable on one machine, since one boot, and in one namespace (container).
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
     except OSError:
         return ""
@@ -33,7 +33,7 @@ def _here() -> str:
 
 def _start_time(pid: int) -> str:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
     # The process name stands in parentheses and may contain spaces and parentheses itself.

@@ -95,7 +95,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for task in (_PROC / str(pid) / "task").iterdir():
-            found += map(int, (task / "children").read_text().split())
+            found += map(int, (task / "children").read_text(encoding="utf-8").split())
     except OSError:
         return found
     return found
@@ -103,7 +103,7 @@ def children(pid: int) -> list[int]:
 
 def _cpu_seconds(pid: int) -> float:
     try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        fields = (_PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return 0.0
     # Fields 14 and 15 of proc(5): user and system time.
@@ -112,7 +112,7 @@ def _cpu_seconds(pid: int) -> float:
 
 def _moved_bytes() -> int:
     try:
-        lines = (_PROC / "self" / "io").read_text().splitlines()
+        lines = (_PROC / "self" / "io").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     values = dict(line.split(": ") for line in lines)

@@ -23,7 +23,7 @@ def available_cpus(cgroup: Path = _CGROUP) -> int:
 def _quota_v2(cgroup: Path) -> float | None:
     """Processors that `cpu.max` ("quota period" in microseconds, or "max period") grants."""
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        quota, period = (cgroup / "cpu.max").read_text(encoding="utf-8").split()
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
@@ -32,8 +32,8 @@ def _quota_v2(cgroup: Path) -> float | None:
 def _quota_v1(cgroup: Path) -> float | None:
     """Processors that the `cpu` controller of the first version grants; -1 means no limit."""
     try:
-        quota = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
-        period = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
+        quota = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="utf-8"))
+        period = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="utf-8"))
         return quota / period if quota > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
@@ -43,7 +43,7 @@ def _quota_v1(cgroup: Path) -> float | None:
 def cpu_info(name: str) -> str:
     """A field of the kernel's description of the first processor, such as "flags"; empty if there is none."""
     try:
-        with _CPU_INFO.open() as lines:
+        with _CPU_INFO.open(encoding="utf-8") as lines:
             # A blank line ends the first processor; a large machine describes hundreds.
             first = takewhile(str.strip, lines)
             return next((line.split(":", 1)[1].strip() for line in first if line.startswith(name)), "")

@@ -197,7 +197,7 @@ def _gpu_name(session: ort.InferenceSession, provider: str) -> str:
     try:
         # Folders are named by PCI address, the order in which CUDA counts with
         # CUDA_DEVICE_ORDER=PCI_BUS_ID.
-        text = (sorted(_NVIDIA.iterdir())[index] / "information").read_text()
+        text = (sorted(_NVIDIA.iterdir())[index] / "information").read_text(encoding="utf-8")
     except (OSError, IndexError):
         return ""
     return next(

@@ -40,7 +40,7 @@ def model_card(model: str, services: ServicesDep) -> Response:
     if model not in list_packages(root) or not card.is_file():
         raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no model card.")
     headers = {**_HEADERS, "Content-Security-Policy": CONTENT_POLICY}
-    return Response(card.read_text(), headers=headers, media_type="text/plain; charset=utf-8")
+    return Response(card.read_text(encoding="utf-8"), headers=headers, media_type="text/plain; charset=utf-8")
 
 
 class _Files(StaticFiles):

@@ -67,7 +67,7 @@ def _read(path: Path, policy: str, stamps: tuple[int, ...]) -> PageFile:
     _ = stamps
     body = path.read_bytes()
     if inlined := _inlined(path):
-        style, script = (one.read_text() for one in inlined)
+        style, script = (one.read_text(encoding="utf-8") for one in inlined)
         text = body.decode()
         text = text.replace(_STYLE_LINK, f"<style>{style}</style>", 1)
         body = text.replace(_SCRIPT_LINK, f"<script>{script}</script>", 1).encode()

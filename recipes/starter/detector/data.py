@@ -120,7 +120,7 @@ def _without_people(folder: Path, held_out: bool) -> tuple[Grey, ...]:
 
 def _wild_faces(folder: Path, held_out: bool) -> Iterator[Grey]:
     """The faces of `faces_wild` that are not cut out; held-out performers are those of the expression network."""
-    with (folder / "index.csv").open(newline="") as file:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with np.load(folder / "faces_wild.npz") as stored:
         jpeg, offsets = stored["jpeg"], stored["offsets"]
@@ -161,7 +161,7 @@ def _fer_images(
 
 
 def _frames(folder: Path, held_out: bool) -> Iterator[Grey]:
-    with (folder / "index.csv").open(newline="") as rows:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
             if (row["actor"] in VALIDATION_ACTORS) == held_out:
                 yield from _spread_frames(folder / row["file"])

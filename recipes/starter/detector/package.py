@@ -40,4 +40,4 @@ def write_package(folder: Path, scores: dict[str, Any], recipe: dict[str, Any], 
         "trained_steps": steps,
         "recipe": recipe,
     }
-    (folder / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
+    (folder / "spec.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")

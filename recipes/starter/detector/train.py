@@ -71,7 +71,7 @@ def main() -> None:
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
     steps = trained_steps(arguments.run)
     scores = evaluate(model, arguments.data, arguments.run / "material", recipe, arguments.pictures)
-    (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2))
+    (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2), encoding="utf-8")
     _log.info("held out: %s", scores["best"])
     if arguments.package:
         arguments.package.mkdir(parents=True, exist_ok=True)

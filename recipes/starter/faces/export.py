@@ -99,7 +99,7 @@ def export_package(checkpoint: Path, out: Path, mirror: bool = True) -> None:
     """Write `expression.onnx` and `spec.json` into `out` from a training run's checkpoint."""
     export_onnx(load_net(checkpoint), out / NETWORK_FILE, mirror)
     spec = spec_of(out / NETWORK_FILE, mirror)
-    (out / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
+    (out / "spec.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ def read_expressions(folder: Path, share: float = 0.5, seed: int = 0) -> FaceSpl
     Its labels come from one annotator, so they are smoothed, and each photo is used in a `share` of the epochs.
     """
     try:
-        with (folder / "index.csv").open(newline="") as file:
+        with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read {folder}: {error.strerror}") from error
@@ -140,7 +140,7 @@ def report_photos(folder: Path, seed: int = 0) -> list[tuple[Path, str]]:
 
 def person_shares(folder: Path, seed: int = 0) -> list[tuple[Path, str, float]]:
     """Every photo's file, its emotion, and a number in [0, 1) of its person, which decides the split."""
-    with (folder / "index.csv").open(newline="") as file:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     places = _fractions(np.array([_person(row["file"]) for row in rows]), seed).tolist()
     return [(folder / row["file"], row["emotion"], place) for row, place in zip(rows, places, strict=True)]
@@ -148,7 +148,7 @@ def person_shares(folder: Path, seed: int = 0) -> list[tuple[Path, str, float]]:
 
 def training_photos(folder: Path, seed: int = 0) -> list[NDArray[np.uint8]]:
     """The training part of `read_expressions` as RGB pictures, in the same order."""
-    with (folder / "index.csv").open(newline="") as file:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         names = [row["file"] for row in csv.DictReader(file)]
     place = _fractions(np.array([_person(name) for name in names]), seed)
     taught = place >= PERSON_REPORT_SHARE + SELECTION_SHARE

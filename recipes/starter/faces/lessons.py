@@ -198,7 +198,7 @@ def read_wild_pictures(folder: Path) -> tuple[list[dict[str, str]], list[Image]]
     Raises SentilocError `invalid_data` if it cannot be read.
     """
     try:
-        with (folder / "index.csv").open(newline="") as file:
+        with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         with np.load(folder / "faces_wild.npz") as held:
             stream, offsets = held["jpeg"], held["offsets"]

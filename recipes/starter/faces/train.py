@@ -209,7 +209,7 @@ class ExpressionTrainer:
 
     def _log(self, record: dict[str, Any]) -> None:
         logger.info("%s", record)
-        with (self.run / "log.jsonl").open("a") as file:
+        with (self.run / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
 

@@ -68,7 +68,7 @@ def read_recordings(sounds: Path, packages: Path) -> list[Recording]:
 
 def recordings_of(sounds: Path) -> list[Recording]:
     """Everything of `sounds`/index.csv in its order; a repeated header line is skipped."""
-    with (sounds / "index.csv").open(newline="") as file:
+    with (sounds / "index.csv").open(newline="", encoding="utf-8") as file:
         return [_of_row(sounds, row) for row in csv.DictReader(file) if row["file"] != "file"]
 
 

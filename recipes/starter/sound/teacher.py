@@ -42,7 +42,7 @@ class Teacher:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(folder / "yamnet.onnx", options)
-        with (folder / "yamnet_class_map.csv").open(newline="") as file:
+        with (folder / "yamnet_class_map.csv").open(newline="", encoding="utf-8") as file:
             if next(row for row in csv.reader(file) if row[0] == "494")[2] != "Silence":
                 raise ValueError("the class map differs from the one that the event groups were made for")
 

@@ -54,7 +54,7 @@ class Utterance:
 
 def read_index(folder: Path) -> list[Utterance]:
     """The utterances of `folder`/index.csv, in its order; calm counts as neutral."""
-    with (folder / "index.csv").open(newline="") as file:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
         return [
             Utterance(
                 file=row["file"],

@@ -39,7 +39,7 @@ def plot(
 
 def _read(name: str) -> AnyRead:
     try:
-        raw = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+        raw = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{name}: {_why(error)}") from error
     if isinstance(raw, dict):

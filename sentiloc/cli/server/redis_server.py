@@ -81,7 +81,12 @@ def _inspect(path: str) -> RedisProgram | None:
     """Ask a program for its version; None if it does not run on this machine."""
     try:
         done = subprocess.run(  # noqa: S603
-            [path, "--version"], capture_output=True, text=True, check=False, timeout=30
+            [path, "--version"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

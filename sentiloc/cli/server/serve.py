@@ -134,7 +134,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _lock(folder: Path) -> IO[str]:
     """Lock the data folder. If an earlier supervisor was killed, wait for its Redis to end."""
-    file = (folder / "serve.lock").open("a+")
+    file = (folder / "serve.lock").open("a+", encoding="utf-8")
     deadline = time.monotonic() + _PREVIOUS_END_SECONDS
     while True:
         try:

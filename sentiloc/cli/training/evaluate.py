@@ -70,7 +70,7 @@ def evaluate_run(path: Path, split: str, data: Path | None, protocol: str, as_js
     figures = score_run(run, split, data)
     folder = run.folder / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     typer.echo(json.dumps(figures) if as_json else "\n".join(f"{name}\t{v}" for name, v in figures.items()))
 
 
@@ -97,7 +97,7 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
         **to_json(scored.metrics),
         "errors": scored.errors.shares,
     }
-    (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draw_curves(truth, found, REFERENCES[protocol].tious, folder / "curves.png")
     _report(scored, REFERENCES[protocol], as_json)
 

@@ -38,7 +38,9 @@ def _expression(run: Run, data: Path | None) -> dict[str, float]:
 
     folder = run.data_folder(data)
     if data is None or folder.resolve() == run.data:
-        figures: dict[str, float] = json.loads((run.folder / "result.json").read_text())["test"]
+        figures: dict[str, float] = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))[
+            "test"
+        ]
         if not figures:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,

@@ -58,7 +58,7 @@ def _write_network(run: Run, spec: ModelSpec, package: Path) -> float:
     network = load_fsenet(run.checkpoint)
     difference = export_onnx(network, spec, package / NETWORK_FILE)
     save_atomic(network_state(network), package / WEIGHTS_FILE)
-    (package / "spec.json").write_text(spec.to_json() + "\n")
+    (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
     return difference
 
 
@@ -103,6 +103,6 @@ def _calibration(run: Run) -> tuple[Calibration, str]:
     if not fitted.exists() or not selected:
         why = f"{run.checkpoint.name} is not the selected one" if fitted.exists() else f"there is no {fitted}"
         return Calibration(), f"confidences are raw scores, not calibrated: {why}"
-    found = parse_calibration(fitted.read_text())
+    found = parse_calibration(fitted.read_text(encoding="utf-8"))
     said = "confidences are calibrated on the run's held-out videos"
     return found, said if found.calibrated else "confidences are raw scores: the run could not calibrate them"

@@ -61,7 +61,7 @@ def open_run(path: Path) -> Run:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        raw: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
@@ -72,8 +72,8 @@ def _config(folder: Path) -> dict[str, Any]:
 def write_outcome(run: Path, spec: ModelSpec, confidence: Confidence) -> None:
     """Write what export needs besides the weights: the spec with its default threshold, and the calibration."""
     named = replace(spec, confidence_threshold=round(confidence.threshold, 2))
-    (run / SPEC).write_text(named.to_json() + "\n")
-    (run / CALIBRATION).write_text(confidence.calibration.to_json() + "\n")
+    (run / SPEC).write_text(named.to_json() + "\n", encoding="utf-8")
+    (run / CALIBRATION).write_text(confidence.calibration.to_json() + "\n", encoding="utf-8")
     error = "" if confidence.error is None else f", expected calibration error {confidence.error:.3f}"
     typer.echo(f"{run / CALIBRATION}: {confidence.note}{error}", err=True)
 

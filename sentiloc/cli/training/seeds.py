@@ -35,7 +35,7 @@ def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
             "n": len(values),
         }
     content = {"seeds": {str(seed): dict(figures) for seed, figures in found.items()}, "summary": summary}
-    (run / FILE).write_text(json.dumps(content, indent=2) + "\n")
+    (run / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     typer.echo("\t".join(("seed", *names)))
     for seed, figures in found.items():
         typer.echo("\t".join((str(seed), *(f"{figures[n]:.4f}" if n in figures else "–" for n in names))))

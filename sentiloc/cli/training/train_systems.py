@@ -36,7 +36,7 @@ def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str
         figures = train(data, run, options, progress)
     if not is_first():
         return {}
-    (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     reached: dict[str, float] = figures["test"] or figures["held_out"]
     said = ", ".join(f"{name} {value}" for name, value in reached.items())
     typer.echo(f"{run / CHECKPOINT}: {said or 'nothing to test on'}")

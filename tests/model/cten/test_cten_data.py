@@ -71,9 +71,9 @@ def test_class_folders_lists_and_splits(tmp_path: Path) -> None:
         "test": ["test/Sad/b"],
     }
     listed = tmp_path / "list.txt"
-    listed.write_text("joy/x.mp4 3\nfear/y.mp4,Fear\n")
+    listed.write_text("joy/x.mp4 3\nfear/y.mp4,Fear\n", encoding="utf-8")
     assert read_label_list(listed, BENCHMARKS["ekman-6"].classes) == {"joy/x": "joy", "fear/y": "fear"}
-    listed.write_text("joy/x.mp4 9\n")
+    listed.write_text("joy/x.mp4 9\n", encoding="utf-8")
     with pytest.raises(SentilocError, match="line 1"):
         read_label_list(listed, BENCHMARKS["ekman-6"].classes)
 

@@ -91,19 +91,22 @@ def test_annotation_tables_are_read_thinned_and_completed(tmp_path: Path) -> Non
     samm = tmp_path / "samm.csv"
     samm.write_text(
         "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units\n"
-        "6,006_1,1,700,749,840,140,Macro,4\n6,006_1,1,70,84,140,70,Micro - 1/2,12\n"
+        "6,006_1,1,700,749,840,140,Macro,4\n6,006_1,1,70,84,140,70,Micro - 1/2,12\n",
+        encoding="utf-8",
     )
     videos = read_expressions(samm, LAYOUTS["samm-lv"])
     assert [(v.subject, v.name) for v in videos] == [("6", "006_1")]
     assert videos[0].expressions == (Expression(10, 12, 20, MICRO), Expression(100, 107, 120, MACRO))
     assert LAYOUTS["samm-lv"].thinned_rate == pytest.approx(200 / 7)
     casme = tmp_path / "casme.csv"
-    casme.write_text("Subject,Video code,onset,apex,offset,type\ns1,anger1,10,20,0,macro-expression\n")
+    casme.write_text(
+        "Subject,Video code,onset,apex,offset,type\ns1,anger1,10,20,0,macro-expression\n", encoding="utf-8"
+    )
     assert read_expressions(casme, LAYOUTS["casme2"])[0].expressions == (Expression(10, 20, 30, MACRO),)
     casme3 = tmp_path / "casme3.csv"
-    casme3.write_text("Subject,Filename,Onset,Apex,Offset\nspNO.1,a,10,0,20\n")
+    casme3.write_text("Subject,Filename,Onset,Apex,Offset\nspNO.1,a,10,0,20\n", encoding="utf-8")
     assert read_expressions(casme3, LAYOUTS["casme3"])[0].expressions == (Expression(10, 15, 20, MICRO),)
-    casme.write_text("Subject,Video code,onset,apex,offset,type\ns1,anger1,10,5,30,macro\n")
+    casme.write_text("Subject,Video code,onset,apex,offset,type\ns1,anger1,10,5,30,macro\n", encoding="utf-8")
     with pytest.raises(SentilocError, match="line 2"):
         read_expressions(casme, LAYOUTS["casme2"])
 
@@ -113,7 +116,8 @@ def test_tables_are_read_in_the_form_that_they_are_published_in(tmp_path: Path) 
     samm.write_text(
         "SAMM Long Videos,,,,,,,,,\n,,,,,,,,,\n"
         "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units,Notes\n"
-        '6,006_1_2,1,700,749,840,141,Macro,"4,7",\n6,006_1_1,1,70,84,140,71,Micro - 1/2,12,\n,,,,,,,,,\n'
+        '6,006_1_2,1,700,749,840,141,Macro,"4,7",\n6,006_1_1,1,70,84,140,71,Micro - 1/2,12,\n,,,,,,,,,\n',
+        encoding="utf-8",
     )
     (video,) = read_expressions(samm, LAYOUTS["samm-lv"], 30.0)
     assert (video.file, video.subject) == ("006_1", "6")
@@ -121,12 +125,13 @@ def test_tables_are_read_in_the_form_that_they_are_published_in(tmp_path: Path) 
     casme = tmp_path / "casme2.csv"
     casme.write_text(
         "1,anger1_1,557,572,608,4+10,negative,macro-expression,anger\n"
-        "1,anger1_2,2854,2862,2871,4,negative,micro-expression,anger\n"
+        "1,anger1_2,2854,2862,2871,4,negative,micro-expression,anger\n",
+        encoding="utf-8",
     )
     (video,) = read_expressions(casme, LAYOUTS["casme2"])
     assert (video.file, video.name) == ("1_anger1", "anger1")
     assert video.expressions == (Expression(557, 572, 608, MACRO), Expression(2854, 2862, 2871, MICRO))
-    samm.write_text("Subject,Filename\n6,006_1\n")
+    samm.write_text("Subject,Filename\n6,006_1\n", encoding="utf-8")
     with pytest.raises(SentilocError, match="no column onset"):
         read_expressions(samm, LAYOUTS["samm-lv"])
 
@@ -137,7 +142,7 @@ def test_a_table_labels_the_flow_that_is_there(tmp_path: Path) -> None:
         np.save(tmp_path / "flow" / f"{name}.npy", np.zeros((length, 8), np.float32))
     table = tmp_path / "casme2.csv"
     rows = ["1,anger1_1,557,572,608,4,negative,macro-expression", "2,joy1_1,290,296,310,12,positive,macro"]
-    table.write_text("\n".join([*rows, "3,joy1_1,1,2,3,12,positive,micro"]) + "\n")
+    table.write_text("\n".join([*rows, "3,joy1_1,1,2,3,12,positive,micro"]) + "\n", encoding="utf-8")
     assert write_labels(tmp_path, read_expressions(table, LAYOUTS["casme2"]), seed=0) == ["3_joy1"]
     items = load_expression_items(tmp_path, FlowStream(grid=2))
     assert [(item.name, item.subject, len(item.points)) for item in items] == [
@@ -146,7 +151,7 @@ def test_a_table_labels_the_flow_that_is_there(tmp_path: Path) -> None:
         ("2_joy1", "2", 1),
     ]
     assert items[2].expressions == (Expression(290, 296, 299, MACRO),)
-    table.write_text("1,calm1_1,100,110,120,4,negative,macro-expression\n")
+    table.write_text("1,calm1_1,100,110,120,4,negative,macro-expression\n", encoding="utf-8")
     with pytest.raises(SentilocError, match="frame 100 of 90"):
         write_labels(tmp_path, read_expressions(table, LAYOUTS["casme2"]), seed=0)
 

@@ -103,8 +103,10 @@ def _following(package: Path, folder: Path) -> Path:
     """The package's next version, whose network gives other scores: each weight is reduced by a tenth."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(package, folder)
-    spec = json.dumps({**json.loads((folder / "spec.json").read_text()), "version": _NEXT_VERSION})
-    (folder / "spec.json").write_text(spec)
+    spec = json.dumps(
+        {**json.loads((folder / "spec.json").read_text(encoding="utf-8")), "version": _NEXT_VERSION}
+    )
+    (folder / "spec.json").write_text(spec, encoding="utf-8")
     network = onnx.load(folder / "fsenet.onnx")
     onnx.helper.set_model_props(network, {"sentiloc.spec": spec})
     for weight in network.graph.initializer:
@@ -126,7 +128,7 @@ class _Worker:
 @contextmanager
 def _older_worker(service: RunningService, tree: Path) -> Iterator[_Worker]:
     """A worker from another checkout, with the settings of the service's own worker."""
-    raw = Path(f"/proc/{service.process('worker')}/environ").read_text()
+    raw = Path(f"/proc/{service.process('worker')}/environ").read_text(encoding="utf-8")
     settings = dict(line.split("=", 1) for line in raw.split("\0") if "=" in line)
     log = service.folder / "older.log"
     with log.open("wb") as output:
@@ -146,7 +148,7 @@ def _older_worker(service: RunningService, tree: Path) -> Iterator[_Worker]:
 
 
 def _succeeded(log: Path) -> int:
-    return log.read_text().count("succeeded with")
+    return log.read_text(encoding="utf-8").count("succeeded with")
 
 
 def _reads(service: RunningService, job_id: str, name: str) -> bool:

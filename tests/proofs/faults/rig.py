@@ -31,11 +31,11 @@ class Ledger:
         """All rows so far."""
         if not self._path.exists():
             return []
-        return [json.loads(line) for line in self._path.read_text().splitlines()]
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
 
     def add(self, row: Row) -> None:
         """Save one row."""
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
@@ -44,7 +44,7 @@ def save(name: str, command: str, summary: Row) -> None:
     machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "system": platform.system()}
     whole = {"command": command, "at": time.strftime("%Y-%m-%d"), "machine": machine, **summary}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(whole, indent=1))
 
 

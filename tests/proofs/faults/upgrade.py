@@ -108,7 +108,10 @@ class _Upgrade:
     def _row(self, store: JobStore, unread: list[str], seconds: float) -> Row:
         ends = [self._end(store, job_id) for job_id in self.ids]
         lost = [row for row in ends if not ended_well(row)]
-        by = {name: member.log.read_text().count(_ENDS) for name, member in self._workers().items()}
+        by = {
+            name: member.log.read_text(encoding="utf-8").count(_ENDS)
+            for name, member in self._workers().items()
+        }
         known = int(store.redis.zcard(f"{store.prefix}jobs"))
         return {
             "older": OLDER_RELEASE,
@@ -153,7 +156,7 @@ class _Upgrade:
 
     def _replace(self, worker: Member) -> None:
         """Kill it at work, and start it again."""
-        before = worker.log.read_text().count(_ENDS)
+        before = worker.log.read_text(encoding="utf-8").count(_ENDS)
         until = time.monotonic() + _PATIENCE_SECONDS
         # Without a pause, because such a job takes a third of a second.
         while not _is_at_work(worker, before) and time.monotonic() < until:
@@ -216,5 +219,5 @@ class _Upgrade:
 
 def _is_at_work(worker: Member, ended: int) -> bool:
     """True while it works on a job, once it has ended one since `ended`."""
-    log = worker.log.read_text()
+    log = worker.log.read_text(encoding="utf-8")
     return log.count(_BEGINS) > log.count(_ENDS) > ended

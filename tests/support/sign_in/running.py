@@ -73,16 +73,16 @@ def provider(
         "back": back,
         "people": people,
     }
-    (folder / "given.json").write_text(json.dumps(given))
+    (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
     log = folder / "output"
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["node", "provider.mjs", "given.json"], cwd=folder, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(lambda: "listening" in log.read_text() or process.poll() is not None, 60)
+        wait_for(lambda: "listening" in log.read_text(encoding="utf-8") or process.poll() is not None, 60)
         if process.poll() is not None:
-            raise NotAvailableError(f"the provider does not start: {log.read_text()[-300:]}")
+            raise NotAvailableError(f"the provider does not start: {log.read_text(encoding='utf-8')[-300:]}")
         yield RunningProvider(f"http://localhost:{port}", service_port)
     finally:
         process.terminate()
