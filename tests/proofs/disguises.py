@@ -30,7 +30,8 @@ import av.logging
 
 from sentiloc.model.errors import SentilocError
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, decode
-from sentiloc.worker.decoder.media import FORMATS, open_media
+from sentiloc.worker.decoder.source.accepted import FORMATS
+from sentiloc.worker.decoder.source.opening import open_media
 from tests.proofs.disguise_texts import disguised, plain_texts
 from tests.proofs.faults.rig import Row, save
 from tests.support.media import make_clip

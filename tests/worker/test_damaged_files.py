@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.decoding import PacketSource
-from sentiloc.worker.decoder.media import open_media
+from sentiloc.worker.decoder.source.opening import open_media
+from sentiloc.worker.decoder.source.packets import PacketSource
 from tests.support.media import make_clip
 from tests.worker.decoding import LIMITS
 from tests.worker.test_decode import Decoded, beep_edges, decode_all

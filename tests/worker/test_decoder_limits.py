@@ -18,7 +18,7 @@ import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode, grab_frame
-from sentiloc.worker.decoder.media import decoder_threads
+from sentiloc.worker.decoder.source.opening import decoder_threads
 from tests.support.media import make_clip
 from tests.worker.decoding import (
     BOMB,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.containers import is_encrypted, refusal, sniff_container
 from sentiloc.worker.decoder.decode import decode, grab_frame
+from sentiloc.worker.decoder.source.containers import is_encrypted, refusal, sniff_container
 from tests.support.media import Clip, make_clip, picture, read_time
 from tests.worker.decoding import LIMITS, REQUEST, failure
 from tests.worker.test_decode import EVERY_FRAME, decode_all, on_screen

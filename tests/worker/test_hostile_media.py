@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.containers import sniff_container
 from sentiloc.worker.decoder.decode import DecodeLimits, EndOfMedia, decode
 from sentiloc.worker.decoder.process import DecoderProcess
+from sentiloc.worker.decoder.source.containers import sniff_container
 from tests.support.media import make_clip
 from tests.worker.decoding import BOMB, LIMITS, REQUEST, failure, leaves_nothing_behind, refused_within
 

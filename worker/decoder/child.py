@@ -25,7 +25,7 @@ from sentiloc.worker.decoder.channel import Sender
 from sentiloc.worker.decoder.confine import confine
 from sentiloc.worker.decoder.decoding import Decoding
 from sentiloc.worker.decoder.grab import grab
-from sentiloc.worker.decoder.media import open_media
+from sentiloc.worker.decoder.source.opening import open_media
 from sentiloc.worker.decoder.task import Output, Task, read_task
 
 _TRACE_CHARACTERS = 2000

@@ -16,13 +16,6 @@ import numpy as np
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import VideoInfo
 from sentiloc.worker.decoder import channel
-from sentiloc.worker.decoder.containers import (
-    ENCRYPTED,
-    SNIFF_BYTES,
-    is_encrypted,
-    refusal,
-    sniff_container,
-)
 from sentiloc.worker.decoder.events import (
     AudioChunk,
     Bounds,
@@ -36,6 +29,13 @@ from sentiloc.worker.decoder.events import (
 )
 from sentiloc.worker.decoder.process import SLOTS, DecoderProcess, Message
 from sentiloc.worker.decoder.request import MAX_FACE_SIDE, DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.source.containers import (
+    ENCRYPTED,
+    SNIFF_BYTES,
+    is_encrypted,
+    refusal,
+    sniff_container,
+)
 
 __all__ = [
     "AudioChunk",

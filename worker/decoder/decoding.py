@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 from array import array
 from collections.abc import Callable, Iterator
@@ -16,101 +15,31 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.containers import ENCRYPTED
 from sentiloc.worker.decoder.disposable import disposable_test
 from sentiloc.worker.decoder.findings import Seen, draft_warning, find_warnings
 from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, shape_of
-from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.selection import KeyframeSelection, Selection
 from sentiloc.worker.decoder.selection import Samples as Looks
+from sentiloc.worker.decoder.source.media import Media, pixel_aspect
+from sentiloc.worker.decoder.source.packets import (
+    PacketSource,
+    decode_packet,
+    raise_if_out_of_memory,
+    video_frames,
+)
 from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.sound.soundtrack import Mixer, Samples, Soundtrack
 from sentiloc.worker.timeline.shots import GRID, ShotMeter
-from sentiloc.worker.timeline.stamps import FrameOrder, PacketClock
+from sentiloc.worker.timeline.stamps import FrameOrder
 
 # The denominator of NTSC rates, such as 30000/1001.
 _MAX_RATE_DENOMINATOR = 1001
 _PREROLL_SECONDS = 1.0
 """Seconds of sound decoded before the requested part, because audio decoders need some input before they are accurate.
 """
-# Attempts to go on behind damage without reading on. Demuxers take less at a time than what is read ahead.
-_MOST_ATTEMPTS = 64
 _INTERLEAVED_SECONDS = 10.0
 """Seconds by which the packets of one stream may lag behind those of another."""
-
-
-class PacketSource:
-    """The packets of a container with repaired time stamps.
-
-    A file that breaks off is treated as if it had ended there.
-    """
-
-    def __init__(self, media: Media, streams: list[Any]) -> None:
-        self._media, self._streams = media, streams
-        self.clock = PacketClock(media.trusted_end)
-        self.broke_off = False
-
-    def __iter__(self) -> Iterator[Packet[Any]]:
-        return self.clock.mend(self._read())
-
-    def _read(self) -> Iterator[Packet[Any]]:
-        reach, farthest, attempts = self._media.new_reach(), 0, 0
-        while attempts < _MOST_ATTEMPTS:
-            try:
-                for packet in self._media.container.demux(*self._streams):
-                    if self._media.is_sequential:
-                        reach.take(packet.pos, packet.size)
-                    yield packet
-            except (av.error.InvalidDataError, av.error.BlockingIOError):
-                # The demuxer gives up after some bytes without a packet. Players go on behind them.
-                attempts = attempts + 1 if self._media.position <= farthest else 0
-                farthest = max(farthest, self._media.position)
-                continue
-            except av.error.FFmpegError as error:
-                raise_if_out_of_memory(error)
-                break
-            else:
-                self.broke_off = self._media.breaks_off(reach.end)
-                return
-        self.broke_off = True
-        yield from self._flush()
-
-    def _flush(self) -> Iterator[Packet[Any]]:
-        """Empty packets, for which decoders give out the pictures that they hold."""
-        for stream in self._streams:
-            packet: Packet[Any] = Packet()
-            packet.stream = stream
-            yield packet
-
-
-def decode_packet(packet: Packet[Any], on_damage: Callable[[], None] = lambda: None) -> list[Any]:
-    """The frames of a packet; none if it is damaged, in which case `on_damage` is called.
-
-    Raises `encrypted` for an encrypted picture. Encrypted sound is left out.
-    """
-    if packet.has_sidedata("encryption_info"):
-        if packet.stream.type == "video":
-            raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
-        return []
-    try:
-        return list(packet.decode())
-    except av.error.FFmpegError as error:
-        raise_if_out_of_memory(error)
-        on_damage()
-        return []
-
-
-def raise_if_out_of_memory(error: av.error.FFmpegError) -> None:
-    """Raise MemoryError if a libav error means that."""
-    if error.errno == errno.ENOMEM:
-        raise MemoryError from error
-
-
-def video_frames(media: Media) -> Iterator[VideoFrame]:
-    """Decoded frames from the current position on, with repaired time stamps."""
-    for packet in PacketSource(media, [media.video]):
-        yield from decode_packet(packet)
 
 
 class Decoding:

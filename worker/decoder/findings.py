@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
-from sentiloc.worker.decoder.media import Media
+from sentiloc.worker.decoder.source.media import Media
 from sentiloc.worker.timeline.rate import FrameRate
 
 # Shorter losses are too small to matter, and decoders drop a frame or two at a seek point.

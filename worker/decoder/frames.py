@@ -19,14 +19,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from sentiloc.worker.decoder.media import (
+from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.source.limits import (
     DURATION_MARGIN,
     check_size,
     too_fast,
     too_long,
     too_many_frames,
 )
-from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, DecodeRequest
 
 Image = NDArray[np.uint8]
 

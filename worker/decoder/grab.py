@@ -8,10 +8,10 @@ from typing import Any
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from sentiloc.worker.decoder.decoding import PacketSource, decode_packet, video_frames
 from sentiloc.worker.decoder.frames import Scaler, fit, shape_of
-from sentiloc.worker.decoder.media import Media, pixel_aspect
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS
+from sentiloc.worker.decoder.source.media import Media, pixel_aspect
+from sentiloc.worker.decoder.source.packets import PacketSource, decode_packet, video_frames
 from sentiloc.worker.decoder.task import Output, Task
 from sentiloc.worker.timeline.stamps import FrameOrder
 

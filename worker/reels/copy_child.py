@@ -24,8 +24,9 @@ from av.stream import Stream
 from sentiloc.model.errors import SentilocError
 from sentiloc.worker.decoder.child import import_everything
 from sentiloc.worker.decoder.confine import confine
-from sentiloc.worker.decoder.media import Media, open_media
 from sentiloc.worker.decoder.request import DecodeLimits
+from sentiloc.worker.decoder.source.media import Media
+from sentiloc.worker.decoder.source.opening import open_media
 from sentiloc.worker.reels.encoder_child import (
     CONFINED,
     DONE,

@@ -12,7 +12,7 @@ from typing import Any
 
 from av.packet import Packet
 
-from sentiloc.worker.decoder.media import Media
+from sentiloc.worker.decoder.source.media import Media
 
 SAMPLES = 1024
 """Samples of an AAC packet."""

@@ -1,4 +1,4 @@
-"""The child's view of a container: opens it from a file object, chooses its streams and checks limits."""
+"""The child's view of an open container: its clock, its declared length and its streams."""
 
 from __future__ import annotations
 
@@ -7,65 +7,28 @@ from fractions import Fraction
 from math import inf
 from typing import Any, BinaryIO
 
-import av
-import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.containers import ENCRYPTED
-from sentiloc.worker.decoder.request import DecodeLimits
-from sentiloc.worker.decoder.wholeness import SEQUENTIAL, Reach, breaks_off, explain_damage, is_protected
-from sentiloc.worker.sound.channels import settle_layout
-from sentiloc.worker.sound.tracks import Choice, choose_tracks, describe_track
+from sentiloc.worker.decoder.source.limits import DURATION_MARGIN
+from sentiloc.worker.decoder.source.wholeness import SEQUENTIAL, Reach, breaks_off
+from sentiloc.worker.sound.tracks import Choice, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
 from sentiloc.worker.timeline.stamps import in_seconds
 
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv,gif,apng,ivf,yuv4mpegpipe,"
-    "mpegvideo"
-)
-VIDEO_CODECS = (
-    "8bps,aic,apng,av1,cfhd,cinepak,dirac,dnxhd,dvvideo,dxv,ffv1,ffvhuff,flashsv,flashsv2,flv1,fraps,gif,h261,h263,"
-    "h263i,h263p,h264,hap,hevc,hq_hqa,hqx,huffyuv,indeo3,indeo4,indeo5,jpeg2000,lagarith,magicyuv,mjpeg,mjpegb,"
-    "mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,msrle,msvideo1,notchlc,png,prores,qtrle,r10k,r210,"
-    "rawvideo,rpza,sheervideo,smc,speedhq,svq1,svq3,targa,theora,tscc,tscc2,utvideo,v210,v308,v408,v410,vc1,vp3,"
-    "vp5,vp6,vp6a,vp6f,vp7,vp8,vp9,vvc,wmv1,wmv2,wmv3,y41p,yuv4,zmbv"
-)
-AUDIO_CODECS = (
-    "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_swf,adpcm_yamaha,alac,amr_nb,amr_wb,amrnb,amrwb,ape,"
-    "dca,dts,dvaudio,eac3,flac,gsm,gsm_ms,mace3,mace6,mlp,mp1,mp2,mp3,nellymoser,opus,pcm_alaw,pcm_bluray,pcm_dvd,"
-    "pcm_f32be,pcm_f32le,pcm_f64be,pcm_f64le,pcm_lxf,pcm_mulaw,pcm_s16be,pcm_s16be_planar,pcm_s16le,"
-    "pcm_s16le_planar,pcm_s24be,pcm_s24le,pcm_s24le_planar,pcm_s32be,pcm_s32le,pcm_s32le_planar,pcm_s8,"
-    "pcm_s8_planar,pcm_u16be,pcm_u16le,pcm_u8,qdm2,qdmc,s302m,speex,truehd,tta,vorbis,wavpack,wmalossless,wmapro,"
-    "wmav1,wmav2,wmavoice"
-)
-_USUAL_CODECS = (
-    "Accepted are H.264, HEVC, VVC, AV1, VP8, VP9, MPEG-1, -2 and -4, ProRes, DNxHD, CineForm, DV, JPEG 2000, "
-    "Motion JPEG, v210, WMV, VC-1, FFV1, HuffYUV, Ut Video, PNG, Animation and others that libav reads safely."
-)
-_PROTECTED_TAGS = {"encv", "drmi", "DRMI"}
-_DECODERS = (
-    "flv,libdav1d,libvpx,dirac,libvpx-vp9,libopus,libvorbis,libspeex,amrnb,amrwb,mp3float,mp2float,mp1float"
-)
 _INDEXED = {"mov", "mp4", "matroska", "webm"}
 _DECLARING = _INDEXED | {"avi", "flv", "asf", "mxf", "ogg"}
 """Containers whose header states their duration."""
 _FARTHEST_START = 30.0
 """Seconds. Streams that begin earlier than the used ones by more than this are on a different clock."""
 _PRIMING_SECONDS = 0.1
-DURATION_MARGIN = 2.0
-"""Tolerance of the duration limit in seconds: headers are rounded, and the last frame has a duration, too."""
 _MOST_REORDERED = 16
 _MAX_ASPECT = 8
 _DEFAULT_RATE = Fraction(25)
-_READ_BYTES = 128 * 1024
 _MICROSECONDS = 1_000_000
-_BALANCED_PIXELS = 1280 * 720
 
 
 @dataclass(slots=True)
@@ -269,146 +232,6 @@ def _start(stream: VideoStream | AudioStream | None) -> float | None:
     if stream is None or stream.start_time is None or not stream.time_base:
         return None
     return float(stream.start_time * stream.time_base)
-
-
-def open_media(
-    file: BinaryIO, container_format: str, limits: DecodeLimits, audio_track: int | None = None
-) -> Media:
-    """Open `file` as the format detected from its first bytes. No other format is probed and no path is opened.
-
-    Raises no_video, unsupported_format, encrypted, limit_exceeded, or libav's own error for a damaged container.
-    """
-    container = _open(file, container_format, limits)
-    video = _choose_video(container)
-    usable = _usable_sound(container)
-    choice = choose_tracks(container, usable, audio_track)
-    if choice is not None and len(usable) > 1 and choice.reason != "asked":
-        # Choosing a track read some packets: go back to the start.
-        container.close()
-        file.seek(0)
-        container = _open(file, container_format, limits)
-        video = _choose_video(container)
-    sounds = tuple(container.streams.audio[number - 1] for number in choice.numbers) if choice else ()
-    if video.codec_context.codec_tag in _PROTECTED_TAGS:
-        raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
-    media = Media(container, video, sounds, choice, file)
-    _check(media, limits)
-    _configure(media, limits)
-    return media
-
-
-def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
-    try:
-        container = _open_container(file, container_format, limits)
-    except av.error.InvalidDataError as error:
-        if is_protected(file, container_format):
-            raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED) from error
-        why = explain_damage(file, container_format)
-        if why is None:
-            raise
-        raise SentilocError(ErrorCode.CORRUPT_MEDIA, why) from error
-    if len(container.streams) > limits.max_streams:
-        raise _exceeded(f"{len(container.streams)} streams, at most {limits.max_streams}")
-    for sound in container.streams.audio:
-        if sound.codec_context is not None:
-            settle_layout(sound.codec_context)
-    return container
-
-
-def _open_container(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
-    return av.open(
-        file,
-        mode="r",
-        format=container_format,
-        options={
-            "format_whitelist": FORMATS,
-            "protocol_whitelist": "file,pipe",
-            "codec_whitelist": f"{VIDEO_CODECS},{AUDIO_CODECS},{_DECODERS}",
-            "max_pixels": str(limits.max_frame_pixels),
-        },
-        metadata_errors="replace",
-        buffer_size=_READ_BYTES,
-        io_open=_refuse_nested,
-    )
-
-
-def _refuse_nested(*_: object) -> BinaryIO:
-    raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, "The file refers to other files.")
-
-
-def _choose_video(container: InputContainer) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise SentilocError(ErrorCode.NO_VIDEO, "The file holds no video.")
-    best = container.streams.best("video")
-    stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
-    if codec not in VIDEO_CODECS.split(","):
-        detail = f"Video of the codec {codec} is not accepted. {_USUAL_CODECS}"
-        raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, detail)
-    return stream
-
-
-def _usable_sound(container: InputContainer) -> list[AudioStream]:
-    accepted = AUDIO_CODECS.split(",")
-    return [
-        stream
-        for stream in container.streams.audio
-        if stream.codec_context and stream.codec_context.codec.canonical_name in accepted
-    ]
-
-
-def _check(media: Media, limits: DecodeLimits) -> None:
-    """Refuse videos that exceed a limit by their header. Wrong headers are caught while decoding."""
-    check_size(media.video.codec_context.width, media.video.codec_context.height, limits)
-    durations = [(media.container.duration or 0) / _MICROSECONDS, media.duration]
-    if max(durations) > limits.max_duration_seconds + DURATION_MARGIN and media.is_seekable:
-        raise too_long(limits)
-    if media.video.frames > limits.max_frames:
-        raise too_many_frames(limits)
-
-
-def _configure(media: Media, limits: DecodeLimits) -> None:
-    context = media.video.codec_context
-    context.options = {"max_pixels": str(limits.max_frame_pixels)}
-    context.thread_type = "AUTO"
-    context.thread_count = decoder_threads(context.width, context.height, limits.threads)
-    for sound in media.sounds:
-        sound.codec_context.thread_count = 1
-
-
-def decoder_threads(width: int, height: int, threads: int) -> int:
-    """Threads of the video decoder. Up to 720p one is left to the networks, which take as long as decoding there.
-
-    A second thread adds a tenth to the processor time of decoding.
-    """
-    return max(1, threads - 1) if width * height <= _BALANCED_PIXELS else threads
-
-
-def check_size(width: int, height: int, limits: DecodeLimits) -> None:
-    """Raise limit_exceeded for a frame with too many pixels or too long a side."""
-    if max(width, height) > limits.max_side_pixels or width * height > limits.max_frame_pixels:
-        most = f"{limits.max_side_pixels} a side and {limits.max_frame_pixels} in all"
-        raise _exceeded(f"{width}x{height} pixels, at most {most}")
-
-
-def too_long(limits: DecodeLimits) -> SentilocError:
-    """The error for a video beyond the duration limit."""
-    return _exceeded(f"more than {limits.max_duration_seconds:g} seconds")
-
-
-def too_fast(limits: DecodeLimits) -> SentilocError:
-    """The error for a video beyond the frame rate limit."""
-    return _exceeded(f"more than {limits.max_frame_rate:g} frames per second")
-
-
-def too_many_frames(limits: DecodeLimits) -> SentilocError:
-    """The error for a video beyond the frame count limit."""
-    return _exceeded(f"more than {limits.max_frames} frames")
-
-
-def _exceeded(what: str) -> SentilocError:
-    return SentilocError(ErrorCode.LIMIT_EXCEEDED, f"The video has {what}.")
 
 
 def pixel_aspect(stream: VideoStream) -> float:

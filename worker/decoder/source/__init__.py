@@ -1,0 +1,1 @@
+"""A video file as the decoder sees it: its container, streams and packets, and what is accepted."""
