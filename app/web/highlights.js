@@ -10,6 +10,10 @@ const KINDS = { positive: "▲ Positive", negative: "▼ Negative", turning_poin
 let moments = [];
 let playing = -1;
 let reel = null;
+let rendering = false;
+let searches = 0;
+// Earlier orders and edges of the moments, the latest last.
+let past = [];
 const films = new Map();
 // What was put into order by hand, and the reel in the making, for the time that this tab is open.
 const KEPT = `sentiloc.cut${location.search}`;
@@ -28,6 +32,7 @@ const tried = (work) => (event) => work(event).catch((error) => tell(error.messa
 async function find(event) {
   event.preventDefault();
   tell("Looking…");
+  const search = ++searches;
   const since = new Date(Date.now() - Number($("days").value) * 86_400_000).toISOString();
   const query = new URLSearchParams({ count: $("count").value, handle: $("handle").value });
   if ($("kind").value) query.set("kind", $("kind").value);
@@ -37,11 +42,18 @@ async function find(event) {
   if (given.has("batch")) query.set("batch", given.get("batch"));
   else query.set("created_after", since);
   const found = await (await ask(`/highlights?${query}`)).json();
+  if (search !== searches) return;
+  halt();
+  past = [];
   moments = found.highlights.map(({ job, name, kind, cut, confidence, by_hand, thumbnail }) => ({
     job, name, kind, start: cut.start, end: cut.end, confidence: by_hand ? null : confidence, thumbnail,
   }));
   tell(`${plural(moments.length, "moment")} in ${plural(found.videos, "video")}, ${length().toFixed(1)} s`);
   show();
+  // A reel of the former cut: one that is being rendered is still offered when it is ready, a finished one is put away.
+  if (rendering) return keep();
+  reel = null;
+  $("made").hidden = $("share-reel").hidden = true;
   sessionStorage.removeItem(KEPT);
 }
 
@@ -63,8 +75,32 @@ const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
 const length = () => moments.reduce((total, one) => total + one.end - one.start, 0);
 
+// What the moments are now is remembered, so that `undo` brings it back.
+const remember = () => past.push(moments.map((one) => ({ ...one })));
+
+function undo() {
+  if (!past.length) return;
+  moments = past.pop();
+  changed(`Undone: ${plural(moments.length, "moment")}, ${length().toFixed(1)} s`);
+}
+
+// After each change by hand.
+function changed(words) {
+  halt();
+  show();
+  keep();
+  tell(words);
+}
+
+function enable() {
+  $("undo").disabled = past.length === 0;
+  $("film").hidden = $("leave").hidden = moments.length === 0 && past.length === 0;
+  $("play").disabled = $("cut").disabled = moments.length === 0;
+  $("render").disabled = moments.length === 0 || rendering;
+}
+
 function show() {
-  $("film").hidden = $("leave").hidden = moments.length === 0;
+  enable();
   $("moments").replaceChildren(...moments.map(item));
   mark();
 }
@@ -74,7 +110,7 @@ function item(moment, index) {
   const button = (label, sign, onclick, disabled = false) => make("button", { type: "button", class: "icon", "aria-label": `${label} ${index + 1}`, title: label, onclick, disabled }, sign);
   const edge = (name) => make("input", {
     type: "number", min: 0, step: 0.04, value: moment[name].toFixed(2), "aria-label": `${name === "start" ? "Start" : "End"} of ${index + 1} in seconds`,
-    onchange: ({ target }) => trim(index, name, Number(target.value)),
+    onchange: ({ target }) => trim(index, name, target),
   });
   return make("li", {},
     picture(moment),
@@ -96,32 +132,36 @@ function picture(moment) {
   return image;
 }
 
-function trim(index, edge, seconds) {
+// The field stays where it is, so that Tab goes on from it.
+function trim(index, edge, field) {
   const moment = moments[index];
-  const wanted = Number.isFinite(seconds) ? seconds : moment[edge];
-  moment[edge] = edge === "start" ? Math.max(0, Math.min(wanted, moment.end - SHORTEST)) : Math.max(wanted, moment.start + SHORTEST);
-  show();
+  const seconds = field.value === "" ? moment[edge] : Number(field.value);
+  remember();
+  moment[edge] = edge === "start" ? Math.max(0, Math.min(seconds, moment.end - SHORTEST)) : Math.max(seconds, moment.start + SHORTEST);
+  field.value = moment[edge].toFixed(2);
+  halt();
+  enable();
   keep();
   tell(`${length().toFixed(1)} s`);
 }
 
 function move(index, by) {
+  remember();
   const [moment] = moments.splice(index, 1);
   moments.splice(index + by, 0, moment);
-  halt();
-  show();
-  keep();
-  const sign = by < 0 ? "Earlier" : "Later";
-  const next = /** @type {HTMLElement | null} */ (document.querySelector(`[aria-label="${sign} ${index + by + 1}"]:enabled`));
-  next?.focus();
+  changed(`${moment.name}: ${index + by + 1} of ${moments.length}`);
+  const signs = by < 0 ? ["Earlier", "Later"] : ["Later", "Earlier"];
+  const [next] = signs.map((sign) => document.querySelector(`[aria-label="${sign} ${index + by + 1}"]:enabled`)).filter(Boolean);
+  /** @type {HTMLElement | undefined} */ (next)?.focus();
 }
 
 function remove(index) {
+  remember();
   moments.splice(index, 1);
-  halt();
-  show();
-  keep();
-  tell(`${plural(moments.length, "moment")}, ${length().toFixed(1)} s`);
+  changed(`${plural(moments.length, "moment")}, ${length().toFixed(1)} s`);
+  // The focus stays in the list, on what has taken the place.
+  const next = document.querySelectorAll('#moments [aria-label^="Remove "]')[Math.min(index, moments.length - 1)] ?? $("undo");
+  /** @type {HTMLElement} */ (next).focus();
 }
 
 // Playing: one moment after the other, each from its own video.
@@ -140,6 +180,8 @@ async function play(index) {
   const video = $("player");
   video.hidden = false;
   const path = new URL(await source(moment.job), location.href).href;
+  // Another moment, or none, may be wanted by now.
+  if (playing !== index) return;
   if (video.src !== path) {
     video.src = path;
     await new Promise((resolve, reject) => {
@@ -147,6 +189,7 @@ async function play(index) {
       video.onerror = () => reject(new Error("This browser cannot play the video."));
     });
   }
+  if (playing !== index) return;
   video.currentTime = moment.start;
   await video.play();
 }
@@ -191,12 +234,13 @@ async function render() {
 async function making() {
   $("made").hidden = $("share-reel").hidden = true;
   $("rendering").hidden = $("stop").hidden = false;
-  $("render").disabled = true;
+  $("render").disabled = rendering = true;
   try {
     await follow();
   } finally {
+    rendering = false;
     $("rendering").hidden = $("stop").hidden = true;
-    $("render").disabled = false;
+    $("render").disabled = moments.length === 0;
   }
 }
 
@@ -231,6 +275,13 @@ async function offer() {
 }
 
 $("find").addEventListener("submit", tried(find));
+$("undo").addEventListener("click", undo);
+document.addEventListener("keydown", (event) => {
+  const typing = /** @type {Element} */ (event.target).matches("input, select");
+  if (typing || event.key !== "z" || event.shiftKey || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  undo();
+});
 $("play").addEventListener("click", tried(async () => (playing < 0 ? play(0) : halt())));
 $("player").addEventListener("timeupdate", watch);
 $("cut").addEventListener("click", tried(cut));

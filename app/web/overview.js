@@ -7,6 +7,8 @@ import { text } from "./strings.js";
 const LEAST = 2;
 
 export class Overview {
+  width = 0;
+
   constructor(root, timeline) {
     this.root = root;
     this.timeline = timeline;
@@ -32,16 +34,18 @@ export class Overview {
     this.timeline.look(at - (end - start) / 2, at + (end - start) / 2);
   }
 
+  // Moved by a transform, because panning would otherwise lay out the whole page for each frame.
   place() {
     const { span, duration } = this.timeline;
-    this.frame.style.left = `${(span[0] / duration) * 100}%`;
     this.frame.style.width = `${((span[1] - span[0]) / duration) * 100}%`;
+    this.frame.style.transform = `translateX(${(span[0] / duration) * this.width}px)`;
   }
 
   paint() {
     const { findings, colours, segments, layout } = this.timeline;
     if (!findings || !this.root.clientWidth) return;
     const { clientWidth: width, clientHeight: height } = this.root;
+    this.width = width;
     const scale = Math.min(2, devicePixelRatio || 1);
     [this.canvas.width, this.canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
     const pen = this.canvas.getContext("2d");

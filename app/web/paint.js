@@ -24,15 +24,17 @@ export const layoutOf = (name, low) => LAYOUTS[name][low ? 1 : 0];
 const STEPS = [0.04, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const FONT = "system-ui, sans-serif";
 
-// First and last value in view, and how many fall on one pixel.
-function range(view, step, length, width) {
-  const first = Math.max(0, Math.floor(view.start / step) - 1);
-  const last = Math.min(length - 1, Math.ceil(view.end / step));
-  return [first, last, Math.max(1, Math.floor((last - first) / width))];
+// First and last value in view, and how many fall on one pixel. Groups of values start at multiples of their size, so
+// that a moved view groups them as before.
+function range(view, step, length) {
+  const stride = Math.max(1, Math.floor(1 / (step * view.scale)));
+  const first = Math.max(0, (Math.floor(view.start / step / stride) - 2) * stride);
+  const last = Math.min(length - 1, Math.ceil(view.end / step) + 2 * stride);
+  return [first, last, stride];
 }
 
 export function paintSaliency(pen, view, findings, colour) {
-  const [first, last, stride] = range(view, findings.step, findings.length, view.width);
+  const [first, last, stride] = range(view, findings.step, findings.length);
   const { curve } = view.layout.lanes;
   pen.fillStyle = colour;
   for (let i = first; i <= last; i += stride) {
@@ -49,7 +51,7 @@ export function paintCurve(pen, view, findings, label, colours) {
   const { axis, reach, mirrored } = view.layout;
   const colour = colours[toneOf(label)];
   const values = findings.curves[label];
-  const [first, last, stride] = range(view, findings.step, findings.length, view.width);
+  const [first, last, stride] = range(view, findings.step, findings.length);
   const sign = findings.side(label) === "up" ? -1 : 1;
   pen.beginPath();
   pen.moveTo(view.x(first * findings.step), axis);
@@ -80,24 +82,34 @@ export function paintAxis(pen, view, colours) {
   pen.fillRect(view.left, axis - 0.5, view.width, 1);
 }
 
-export function paintRuler(pen, view, colours) {
-  const { ruler } = view.layout.lanes;
+// The gap in seconds between the ruler's lines, and where they are.
+function ruled(view) {
   const gap = STEPS.find((seconds) => seconds * view.scale > 76) ?? 7200;
+  const times = [];
+  for (let n = Math.ceil(view.start / gap - 1e-9); n * gap <= view.end + 1e-9; n++) times.push(n * gap);
+  return { gap, times };
+}
+
+export function paintGrid(pen, view, colours) {
+  pen.fillStyle = colours.line;
+  for (const time of ruled(view).times) pen.fillRect(Math.round(view.x(time)), view.layout.lanes.ruler.top + 4, 1, view.layout.height);
+}
+
+export function paintRuler(pen, view, colours) {
+  const { gap, times } = ruled(view);
   pen.font = `11px ${FONT}`;
   pen.textBaseline = "middle";
   pen.textAlign = "left";
-  for (let n = Math.ceil(view.start / gap - 1e-9); n * gap <= view.end + 1e-9; n++) {
-    const x = Math.round(view.x(n * gap));
-    pen.fillStyle = colours.line;
-    pen.fillRect(x, ruler.top + 4, 1, view.layout.height);
-    pen.fillStyle = colours["ink-soft"];
-    if (x + 42 < view.right) pen.fillText(clock(n * gap, gap < 0.1), x + 4, ruler.middle);
+  pen.fillStyle = colours["ink-soft"];
+  for (const time of times) {
+    const x = Math.round(view.x(time));
+    if (x + 42 < view.right) pen.fillText(clock(time, gap < 0.1), x + 4, view.layout.lanes.ruler.middle);
   }
 }
 
 export function paintFaces(pen, view, findings, colour) {
   const { faces, step } = findings;
-  const [first, last, stride] = range(view, step, findings.length, view.width);
+  const [first, last, stride] = range(view, step, findings.length);
   const lane = view.layout.lanes.faces;
   pen.fillStyle = colour;
   for (let i = first; i <= last; i += stride) {
@@ -111,7 +123,7 @@ export function paintFaces(pen, view, findings, colour) {
 
 export function paintWave(pen, view, wave, colour) {
   const level = wave.levels.findLast(({ step }) => step * view.scale <= 1.5) ?? wave.levels[0];
-  const [first, last] = range(view, level.step, level.values.length, view.width);
+  const [first, last] = range(view, level.step, level.values.length);
   const { middle, height } = view.layout.lanes.wave;
   pen.fillStyle = colour;
   const thick = Math.max(1, level.step * view.scale - (level.step * view.scale > 4 ? 1 : 0));

@@ -15,23 +15,38 @@ export class Player extends EventTarget {
     this.loop = null;
     this.speed = 1;
     this.back = 0;
+    this.frame = 0;
     this.setVolume(Number(store(VOLUME) ?? 1));
     for (const type of ["play", "pause", "ended", "ratechange", "volumechange"]) this.video.addEventListener(type, () => this.emit("state"));
     this.video.addEventListener("click", () => this.toggle());
     this.video.addEventListener("dblclick", () => this.fullscreen());
     this.video.addEventListener("seeked", () => this.back || this.tell(this.video.currentTime));
     this.video.addEventListener("error", () => this.video.hasAttribute("src") && this.fail());
-    let last = 0;
-    const tick = (at) => {
-      this.tick((at - last) / 1000);
-      last = at;
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
+    this.video.addEventListener("ended", () => this.loop && this.again());
   }
 
   emit(type) {
     this.dispatchEvent(new Event(type));
+    if (type === "state") this.wake();
+  }
+
+  // Frames are asked for only while it plays: a page at rest uses no processor time.
+  wake() {
+    if (this.frame || !this.playing) return;
+    let last = performance.now();
+    const tick = (at) => {
+      this.frame = 0;
+      this.tick((at - last) / 1000);
+      last = at;
+      if (this.playing) this.frame = requestAnimationFrame(tick);
+    };
+    this.frame = requestAnimationFrame(tick);
+  }
+
+  // A loop that reaches the video's end begins again, too.
+  again() {
+    this.seek(this.loop.start);
+    this.run(this.speed);
   }
 
   // Where the video comes from: the file at hand, else the server; a player cannot send a key, so then it is fetched whole.

@@ -42,6 +42,7 @@ export function listSegments(segments, chosen, findings, thumbs, choose) {
   const least = Number($("sure-rows").value);
   const fits = (one) => (!label || one.label === label) && certainty(one) >= least;
   const shown = segments.filter(fits).sort(ORDERS[$("sort-rows").value]);
+  thumbs.forget();
   const made = shown.map((one) => row(one, one.key === chosen, findings, thumbs, choose));
   rows = new Map(shown.map((one, i) => [one.key, made[i].firstElementChild]));
   here = null;

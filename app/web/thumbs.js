@@ -36,6 +36,11 @@ export class Thumbs {
     else this.watcher.observe(image);
   }
 
+  // The list is made anew: its former pictures need not be watched any longer.
+  forget() {
+    this.watcher.disconnect();
+  }
+
   seen(entries) {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;

@@ -1,5 +1,6 @@
 // The timeline: what is in view, and what lies under a place. Drawing is in paint.js, mouse and touch in gestures.js.
 // Events: seek (seconds), choose (thing or null), moved ({ segment, start, end }), add ({ time, label }), view.
+import { Backdrop } from "./backdrop.js";
 import { Gestures } from "./gestures.js";
 import { fillGutter } from "./gutter.js";
 import { TONES } from "./labels.js";
@@ -17,6 +18,7 @@ const COLOURS = [...TONES, "saliency", "card", "face", "wave", "line", "ink", "i
 
 export class Timeline extends EventTarget {
   chosen = null;
+  backdrop = new Backdrop();
 
   constructor(root) {
     super();
@@ -160,20 +162,17 @@ export class Timeline extends EventTarget {
     const size = [Math.round((this.left + this.width) * scale), Math.round(height * scale)];
     if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) [this.canvas.width, this.canvas.height] = size;
     const pen = this.canvas.getContext("2d");
-    const { view, findings, colours } = this;
+    const { view, colours } = this;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, view.right, height);
     pen.save();
     pen.beginPath();
     pen.rect(view.left, 0, view.width, height);
     pen.clip();
-    if (findings.saliency) paint.paintSaliency(pen, view, findings, colours.saliency);
+    this.backdrop.draw(pen, view, scale, this);
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
     paint.paintRuler(pen, view, colours);
-    paint.paintAxis(pen, view, colours);
-    for (const label of findings.labels) paint.paintCurve(pen, view, findings, label, colours);
-    paint.paintFaces(pen, view, findings, colours.face);
-    if (this.wave) paint.paintWave(pen, view, this.wave, colours.wave);
-    else paint.paintNote(pen, view, "wave", this.waveNote, colours["ink-soft"]);
+    if (!this.wave) paint.paintNote(pen, view, "wave", this.waveNote, colours["ink-soft"]);
     this.paintThings(pen, view);
     pen.restore();
     this.placeCursor();

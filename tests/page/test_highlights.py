@@ -77,6 +77,46 @@ def test_a_reload_keeps_the_cut_and_the_reel(visit: Visitor, job: str) -> None:
     person.until("document.querySelector('#told').textContent.includes(' in 1 video')")
 
 
+def test_what_was_changed_is_undone(visit: Visitor, job: str) -> None:
+    page = visit().go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    before = page.inner_text("#moments")
+    start, end = page.get_by_label("Start of 1 in seconds"), page.get_by_label("End of 1 in seconds")
+    was = end.input_value()
+    end.fill(f"{float(was) - 0.4:.2f}")
+    # A changed field keeps its place: Tab goes on to the next control.
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Later 1"
+    page.keyboard.press("Enter")
+    # The moment has moved, and the focus with it.
+    assert page.evaluate("document.activeElement.ariaLabel") in ("Later 2", "Earlier 2")
+    page.get_by_label("Remove 1", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Remove 1"
+    for _ in range(3):
+        assert page.is_enabled("#undo")
+        page.keyboard.press("Control+z")
+    assert page.is_disabled("#undo")
+    assert page.inner_text("#moments") == before
+    assert end.input_value() == was and float(start.input_value()) < float(was)
+
+
+def test_another_search_puts_the_former_reel_away(visit: Visitor, job: str) -> None:
+    person = visit().go(f"/web/highlights.html?job={job}")
+    page = person.page
+    page.wait_for_selector("#moments li")
+    page.click("#render")
+    page.wait_for_selector("#made:not([hidden])")
+    page.click("#find button")
+    page.wait_for_selector("#made", state="hidden")
+    assert page.locator("#share-reel").is_hidden()
+    # What is kept for a reload has no reel, either.
+    page.get_by_label("Later 1", exact=True).click()
+    page.reload()
+    person.until("document.querySelector('#told').textContent.startsWith('Your cut is as you left it')")
+    assert page.locator("#made").is_hidden()
+
+
 def test_a_turning_point_has_a_picture(visit: Visitor, job: str) -> None:
     page = visit().go(f"/web/highlights.html?job={job}").page
     page.wait_for_selector("#moments li")

@@ -491,3 +491,71 @@ def test_two_hours_pan_smoothly(visit: Visitor, service: SteadyService, clip: Pa
     figures = json.loads(person.page.evaluate(PAN, 40))
     # Processor time, because on a busy machine the page also waits; `tests/proofs/page_speed.py` measures frames.
     assert (person.main_thread_seconds() - before) / figures["frames"] < 0.020
+
+
+COUNT_LINES = """() => {
+    window.lines = 0;
+    const draw = CanvasRenderingContext2D.prototype.lineTo;
+    CanvasRenderingContext2D.prototype.lineTo = function (...at) {
+        window.lines += 1;
+        return draw.apply(this, at);
+    };
+}"""
+PICTURE = "document.querySelector('#timeline canvas').toDataURL()"
+SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+
+def test_panning_draws_only_what_comes_into_view(visit: Visitor, service: SteadyService, clip: Path) -> None:
+    job = service.submit(clip)
+    service.wait_ended(job)
+    plant_long_result(service, job, TWO_HOURS)
+    page = visit().open_result(job).page
+    page.evaluate(PAN, 2)
+    page.evaluate(COUNT_LINES)
+    # A changed theme draws all of the view.
+    page.emulate_media(color_scheme="dark")
+    page.evaluate(SETTLE)
+    whole = page.evaluate("window.lines")
+    assert whole > 100
+    page.evaluate("window.lines = 0")
+    frames = 40
+    page.evaluate(PAN, frames)
+    assert page.evaluate("window.lines") < 0.25 * frames * whole
+
+
+def test_a_panned_timeline_is_the_same_as_a_drawn_one(
+    visit: Visitor, service: SteadyService, clip: Path
+) -> None:
+    job = service.submit(clip)
+    service.wait_ended(job)
+    plant_long_result(service, job, TWO_HOURS)
+    page = visit(device_scale_factor=1.25).open_result(job).page
+    before = page.evaluate(PICTURE)
+    page.evaluate(PAN, 90)
+    page.evaluate(SETTLE)
+    panned = page.evaluate(PICTURE)
+    assert panned != before
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate(SETTLE)
+        assert (page.evaluate(PICTURE) == panned) is (scheme == "light")
+
+
+def test_a_page_at_rest_asks_for_no_frames(visit: Visitor, job: str) -> None:
+    person = visit()
+    person.page.add_init_script(
+        "window.frames_asked = 0; const ask = requestAnimationFrame;"
+        "window.requestAnimationFrame = act => (window.frames_asked++, ask(act));"
+    )
+    page = person.open_result(job).page
+    page.evaluate(SETTLE)
+    resting = page.evaluate("window.frames_asked")
+    # Frames pass all the same; the page asked for none of them but the two of this wait.
+    page.evaluate(
+        "() => new Promise(done => { let n = 0; const c = new MessageChannel();"
+        "c.port1.onmessage = () => ++n < 200 ? c.port2.postMessage(0) : done(true); c.port2.postMessage(0); })"
+    )
+    page.evaluate(SETTLE)
+    assert page.evaluate("window.frames_asked") - resting <= 3
+    page.keyboard.press("Space")
+    person.until("window.frames_asked > 20")

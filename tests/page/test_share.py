@@ -68,6 +68,30 @@ def test_a_result_is_shared_by_keyboard(visit: Visitor, job: str) -> None:
     assert page.evaluate("document.activeElement.id") == "share-out"
 
 
+def test_a_phone_shows_the_whole_dialog(visit: Visitor, job: str) -> None:
+    person = visit(permissions=CLIPBOARD, viewport={"width": 360, "height": 640}).open_result(job)
+    page = person.page
+    page.click("#share-out")
+    page.click("#share-make")
+    page.wait_for_selector("#share-made:not([hidden])")
+    box = page.locator("#share-box").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 360 and box["height"] <= 640
+    assert (
+        page.evaluate(
+            "(([box]) => box.scrollWidth - box.clientWidth)(document.querySelectorAll('#share-box'))"
+        )
+        <= 0
+    )
+    for wanted in ("span", "make", "address", "copy", "open", "end"):
+        inner = page.locator(f"#share-{wanted}").bounding_box()
+        assert inner is not None
+        assert inner["x"] >= box["x"] and inner["x"] + inner["width"] <= box["x"] + box["width"]
+        # Large enough for a finger.
+        assert wanted == "open" or inner["height"] >= 32
+    assert violations(person) == ""
+
+
 def test_a_failed_link_states_the_reason(visit: Visitor, service: SteadyService, clip: Path) -> None:
     job = service.submit(clip, "deleted meanwhile.mp4")
     service.wait_ended(job)
