@@ -15,9 +15,8 @@ from sentiloc.app.housekeeping.erasure import Eraser
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.events import EventStreams
 from sentiloc.app.jobs.feedback import FeedbackStore
-from sentiloc.app.jobs.reader import JobReader
 from sentiloc.app.jobs.rerun import Rerunner
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.store import JobReader, JobStore
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.redis.client import connect
 from sentiloc.app.redis.shared_connection import SharedConnection

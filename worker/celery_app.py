@@ -16,9 +16,10 @@ from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.app.telemetry.tracing import configure_tracing
 from sentiloc.worker.config import runtime_config
+from sentiloc.worker.jobs.claiming import take_from_dead_owner
 from sentiloc.worker.jobs.presence import PresenceThread
 from sentiloc.worker.jobs.process import drain_after, end_with_parent, start_beating
-from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
+from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.jobs.sweeper import Forgetter, start_sweeper
 from sentiloc.worker.jobs.watchdog import Watchdog
 from sentiloc.worker.pipelines.registry import Pipelines

@@ -59,8 +59,9 @@ class Reaper:
         self._chores = (
             Chore("retention", _INDEX_INTERVAL_SECONDS, self._index),
             # Slightly shorter than the interval, so that the lock is free again at the next round.
-            Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
+            # Before "reaper", which sends the messages of the jobs whose model is served again.
             Chore("models", settings.reaper_interval_seconds * 0.9, watch.sweep),
+            Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
             Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.delete_orphans),
             *chores,
         )

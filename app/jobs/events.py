@@ -17,8 +17,8 @@ from sentiloc.app.access.caller import current_caller
 from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.keys import events_key
-from sentiloc.app.jobs.reader import JobReader
 from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.jobs.store import JobReader
 from sentiloc.app.redis.client import connect_async
 from sentiloc.app.settings import Settings
 

@@ -43,8 +43,11 @@ class ServiceCollector(Collector):
         queued = {str(priority): count for priority, count in queue.queued.items()}
         yield _gauges("jobs_queued", "Jobs that wait for a worker", "priority", queued)
         yield _gauge(
-            "oldest_queued_seconds", "Age in seconds of the oldest queued job", queue.oldest_queued_seconds
+            "oldest_queued_seconds",
+            "Age in seconds of the oldest queued job, without those whose model no worker can run",
+            queue.oldest_queued_seconds,
         )
+        yield _gauge("jobs_unserved", "Queued jobs whose model no worker can run", queue.unserved)
         yield _gauge("jobs_running", "Jobs that a worker runs", sum(queue.running.values()))
         yield _gauge("jobs_kept", "Job records in any state", queue.kept)
         states = {JobState.QUEUED: sum(queue.queued.values()), **queue.running}

@@ -6,6 +6,7 @@ Redis keeps the counts, so the cost does not grow with the number of jobs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Priority
@@ -13,12 +14,20 @@ from sentiloc.app.jobs.record import RUNNING, JobState
 from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore
 from sentiloc.app.metrics.job_counters import Counters, read_counts
 
+# Beyond so many jobs without a worker for their model, the age is unknown and counts as 0.
+_LOOKED_AT, _PAGE = 2000, 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueMetrics:
-    """Numbers of jobs by state, and the age of the oldest queued job in seconds."""
+    """Numbers of jobs by state, and the age in seconds of the oldest queued job.
+
+    `unserved` counts the queued jobs whose model no worker can run. Their age does not count while there are workers,
+    because more workers of the same kind would not help them.
+    """
 
     queued: dict[Priority, int]
+    unserved: int
     oldest_queued_seconds: float
     running: dict[JobState, int]
     kept: int
@@ -26,8 +35,8 @@ class QueueMetrics:
     counts: Counters
 
 
-def read_queue_metrics(store: JobStore) -> QueueMetrics:
-    """Read the current numbers in three round trips."""
+def read_queue_metrics(store: JobStore, *, has_workers: bool) -> QueueMetrics:
+    """Read the current numbers in a few round trips."""
     queue, batch = f"{store.prefix}queue", f"{FIRST_BATCH_SEQUENCE}"
     pipe = store.redis.pipeline(transaction=False)
     pipe.zcount(queue, "-inf", f"({batch}")
@@ -35,15 +44,18 @@ def read_queue_metrics(store: JobStore) -> QueueMetrics:
     pipe.zrange(f"{store.prefix}leases", 0, -1)
     pipe.zcard(f"{store.prefix}jobs")
     pipe.zcard(f"{store.prefix}webhooks")
-    pipe.zrange(queue, 0, 0)
-    pipe.zrangebyscore(queue, batch, "+inf", start=0, num=1)
+    pipe.zcard(f"{store.prefix}unserved")
     # Redis's clock, by which the jobs' times were set.
     pipe.time()
-    interactive, batches, leased, kept, webhooks, first, first_batch, (seconds, micros) = pipe.execute()
-    created = _created(store, [*first, *first_batch])
+    interactive, batches, leased, kept, webhooks, unserved, (seconds, micros) = pipe.execute()
+    # Without any worker all jobs wait for one, and a scaler has to start it.
+    bands = (("-inf", f"({batch}"), (batch, "+inf"))
+    oldest = [_oldest(store, *band, with_unserved=not has_workers) for band in bands]
+    now = seconds + micros / 1e6
     return QueueMetrics(
         queued={Priority.INTERACTIVE: interactive, Priority.BATCH: batches},
-        oldest_queued_seconds=max([0.0, *(seconds + micros / 1e6 - at for at in created)]),
+        unserved=unserved,
+        oldest_queued_seconds=max([0.0, *(now - at for at in oldest if at is not None)]),
         running=_running(store, leased),
         kept=kept,
         webhooks_waiting=webhooks,
@@ -59,9 +71,17 @@ def _running(store: JobStore, job_ids: list[str]) -> dict[JobState, int]:
     return {state: states.count(state) for state in RUNNING}
 
 
-def _created(store: JobStore, job_ids: list[str]) -> list[float]:
-    pipe = store.redis.pipeline(transaction=False)
-    for job_id in job_ids:
-        pipe.hget(job_key(store.prefix, job_id), "created_at")
-    # A job may have been deleted since the queue was read.
-    return [float(at) for at in pipe.execute() if at]
+def _oldest(store: JobStore, least: str, most: str, *, with_unserved: bool) -> float | None:
+    """When the first of the queued jobs between two places was created."""
+    for start in range(0, _LOOKED_AT, _PAGE):
+        page = store.redis.zrangebyscore(f"{store.prefix}queue", least, most, start=start, num=_PAGE)
+        pipe = store.redis.pipeline(transaction=False)
+        for job_id in cast("list[str]", page):
+            pipe.hmget(job_key(store.prefix, job_id), ["created_at", "unserved_at"])
+        for created, unserved in pipe.execute():
+            # A job may have been deleted since the queue was read.
+            if created and (with_unserved or not unserved):
+                return float(created)
+        if len(page) < _PAGE:
+            break
+    return None

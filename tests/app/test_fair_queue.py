@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.jobs.leases import Ability, PassedOver
 from sentiloc.app.jobs.options import JobOptions, Priority
 from sentiloc.app.jobs.record import JobError, JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError
@@ -18,12 +19,20 @@ from sentiloc.model.errors import ErrorCode
 FAULT = JobError(code=ErrorCode.STORAGE_UNAVAILABLE, detail="down")
 
 
-def submit(store: JobStore, owner: str | None, priority: Priority = Priority.INTERACTIVE, **more: Any) -> str:
+def submit(
+    store: JobStore,
+    owner: str | None,
+    priority: Priority = Priority.INTERACTIVE,
+    model: str = "m",
+    reel: str = "",
+    **more: Any,
+) -> str:
     job = NewJob(
         source_key="uploads/abcdefgh",
         source_name="a",
         source_bytes=1,
-        model="m",
+        model=model,
+        reel=reel,
         key_id=owner,
         options=JobOptions(priority=priority),
     )
@@ -140,3 +149,63 @@ def test_an_empty_queue_leaves_no_keys(store: JobStore, redis: Redis) -> None:
     store.cancel(submit(store, "b"))
     take(store)
     assert not list(redis.scan_iter(f"{store.prefix}queue*"))
+
+
+def take_of(store: JobStore, *models: str, avoided: tuple[str, ...] = ()) -> str | set[str] | None:
+    """The job that a worker with these models takes, or the models of the jobs that it passes over."""
+    found = store.take("unnamed", "worker", 30.0, Ability(frozenset(models), frozenset(avoided)))
+    if isinstance(found, PassedOver):
+        return set(found.models)
+    return None if found is None else found.id
+
+
+def test_a_worker_passes_over_what_it_cannot_run_and_the_turns_stay(store: JobStore) -> None:
+    large = [submit(store, "greedy", model="large") for _ in range(3)]
+    small = [submit(store, owner, model="small") for owner in ("greedy", "other", "greedy")]
+    # A worker without the large model takes the others, in turn.
+    assert [take_of(store, "small") for _ in range(3)] == [small[1], small[0], small[2]]
+    assert take_of(store, "small") == {"large"}
+    # The jobs that it has passed over come before later ones of others.
+    later = submit(store, "third", model="large")
+    assert [take_of(store, "small", "large") for _ in range(4)] == [*large, later]
+    assert take_of(store, "small") is None
+
+
+def test_a_worker_without_models_takes_reels_and_names_what_it_leaves(store: JobStore) -> None:
+    submit(store, None, model="one")
+    submit(store, None, Priority.BATCH, model="two")
+    reel = submit(store, None, model="", reel="{}")
+    assert take_of(store) == reel
+    assert take_of(store) == {"one", "two"}
+
+
+def test_a_name_within_another_name_is_not_enough(store: JobStore) -> None:
+    submit(store, None, model="i3d")
+    assert take_of(store, "fsenet-i3d", "i3d-small") == {"i3d"}
+
+
+def test_a_worker_leaves_a_job_that_it_had_to_put_back(store: JobStore) -> None:
+    job, other = submit(store, None), submit(store, None)
+    assert take_of(store, "m", avoided=(job,)) == other
+    assert take_of(store, "m", avoided=(job,)) == {"m"}
+    assert take_of(store, "m") == job
+
+
+def test_jobs_that_wait_for_a_pause_are_not_for_other_workers(store: JobStore, settings: Settings) -> None:
+    submit(store, None, model="large")
+    held = store.claim("unnamed", "worker", 30.0, in_turn=True)
+    assert held is not None
+    store.defer(held.lease, FAULT, settings)
+    assert take_of(store, "small") is None
+
+
+def test_a_worker_finds_its_job_behind_ten_thousand_that_it_cannot_run(store: JobStore) -> None:
+    first = submit(store, None, model="large")
+    pipe = store.redis.pipeline()
+    for number in range(10_000):
+        pipe.copy(f"{store.prefix}job:{first}", f"{store.prefix}job:{number}")
+        pipe.zadd(f"{store.prefix}queue", {str(number): 1 + number / 20_000})
+    pipe.execute()
+    assert take_of(store, "small") == {"large"}
+    last = submit(store, "other", model="small")
+    assert take_of(store, "small") == last

@@ -7,8 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sentiloc.app.jobs.options import JobOptions, Priority
 from sentiloc.app.jobs.presence import WorkerPresence, beat
-from sentiloc.app.jobs.record import NewJob
+from sentiloc.app.jobs.record import JobError, NewJob
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
 
@@ -45,6 +46,29 @@ def test_figures_follow_the_jobs(client: TestClient, store: JobStore) -> None:
     assert found["sentiloc_jobs_queued", "interactive"] == found["sentiloc_jobs_queued", "batch"] == 1
     assert (found["sentiloc_jobs_running",], found["sentiloc_jobs_kept",]) == (1, 4)
     assert 100 <= found["sentiloc_oldest_queued_seconds",] < 160
+
+
+def test_the_age_of_jobs_without_a_worker_for_their_model_does_not_count(
+    client: TestClient, store: JobStore
+) -> None:
+    """More workers would not help them. Without any worker it counts, so that a scaler starts one."""
+    jobs = [submit(store) for _ in range(2)]
+    set_clock(store.redis, store.prefix, 100)
+    served = submit(store)
+    store.wait(
+        [job.id for job in jobs], JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail="no weights"), 1000
+    )
+    found = figures(client)
+    assert (found["sentiloc_jobs_unserved",], found["sentiloc_oldest_queued_seconds",] >= 100) == (2, True)
+
+    beat(store.redis, store.prefix, WorkerPresence(name="host/1", seen_at=0, model="m", device="cpu"))
+    assert figures(client)["sentiloc_oldest_queued_seconds",] < 60
+    # The jobs leave the count in each way that ends the wait.
+    store.served([jobs[0].id])
+    assert figures(client)["sentiloc_oldest_queued_seconds",] >= 100
+    assert store.cancel(jobs[1].id)
+    assert store.claim(served.id, "one", 30)
+    assert figures(client)["sentiloc_jobs_unserved",] == 0
 
 
 def test_workers_are_named_by_model_and_device_only(client: TestClient, store: JobStore) -> None:

@@ -102,6 +102,21 @@ def test_a_clock_that_was_set_back_makes_no_wait_longer(
     assert record.waiting.until - first.waiting.until < BOUND
 
 
+def test_no_message_is_sent_while_a_job_waits_and_one_at_once_afterwards(
+    watch: ModelWatch, store: JobStore, redis: Redis, settings: Settings
+) -> None:
+    job = queue(store)
+    set_clock(redis, store.prefix, 3600)
+    assert store.should_announce(job.id, 5.0, broker_is_empty=True)
+    watch.sweep()
+    set_clock(redis, store.prefix, 3600)
+    assert not store.should_announce(job.id, 5.0, broker_is_empty=True)
+    beat(redis, settings.redis_prefix, worker(served=(MODEL,), missing={}))
+    watch.sweep()
+    assert store.should_announce(job.id, 5.0, broker_is_empty=False)
+    assert not store.should_announce(job.id, 5.0, broker_is_empty=True)
+
+
 def test_a_wait_that_is_noted_costs_no_write(watch: ModelWatch, store: JobStore, redis: Redis) -> None:
     jobs = [queue(store) for _ in range(3)]
     watch.sweep()

@@ -11,8 +11,7 @@ import pytest
 from redis import RedisError
 from redis import TimeoutError as RedisTimeoutError
 
-from sentiloc.app.jobs.reader import JobReader
-from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.jobs.store import JobReader, JobStore
 from sentiloc.app.redis import shared_connection
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings

@@ -21,6 +21,7 @@ import pytest
 from sentiloc.app.access.caller import Scope, set_caller
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import read_counts
@@ -33,8 +34,9 @@ from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.array_cache import ArrayCache
 from sentiloc.worker.jobs import process
+from sentiloc.worker.jobs.claiming import take_from_dead_owner
 from sentiloc.worker.jobs.owner import is_dead, new_owner
-from sentiloc.worker.jobs.runner import JobRunner, take_from_dead_owner
+from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.runtime.steps import count_step
 from tests.support.media import make_clip
@@ -62,6 +64,10 @@ class OnePipeline(Pipelines):
         self._work = work
         self.default_options = SegmentOptions(threshold=0.5)
         self.asked: SegmentOptions | None = None
+        self.models = ("m",)
+
+    def served(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        return self.models, {}
 
     def localize(
         self,
@@ -100,9 +106,9 @@ def write_video(settings: Settings) -> str:
     return key
 
 
-def submit(store: JobStore, settings: Settings, with_file: bool = True) -> JobRecord:
+def submit(store: JobStore, settings: Settings, with_file: bool = True, model: str = "m") -> JobRecord:
     key = write_video(settings) if with_file else f"uploads/{secrets.token_urlsafe(16)}"
-    return store.submit(NewJob(source_key=key, source_name="a.mp4", source_bytes=5, model="m"))
+    return store.submit(NewJob(source_key=key, source_name="a.mp4", source_bytes=5, model=model))
 
 
 def runner(settings: Settings, store: JobStore, work: Work) -> JobRunner:
@@ -346,6 +352,78 @@ def test_a_job_with_options_of_a_later_release_is_left_to_its_workers(
     assert record.waiting is not None
     assert record.waiting.error.code is ErrorCode.MODEL_UNAVAILABLE
     assert "earlier release" in record.waiting.error.detail
+
+
+def report(store: JobStore, name: str, *models: str) -> None:
+    """A worker that is alive and can run these models."""
+    beat(store.redis, store.prefix, WorkerPresence(name=name, seen_at=0.0, model="m", served=models))
+
+
+def test_a_worker_hands_on_the_message_of_a_job_that_only_others_can_run(
+    settings: Settings, store: JobStore
+) -> None:
+    job = submit(store, settings, model="large")
+    unable, able = (runner(settings, store, lambda *_: Answer()) for _ in range(2))
+    cast(OnePipeline, able._pipelines).models = ("large",)
+    report(store, "unable", "m")
+    report(store, "able", "large")
+    assert not unable.run(job.id)
+    assert (get(store, job).state, get(store, job).attempt) == (JobState.QUEUED, 0)
+    assert able.run(job.id)
+    assert (get(store, job).state, get(store, job).attempt) == (JobState.SUCCEEDED, 1)
+
+
+def test_the_message_of_a_job_that_nobody_can_run_is_dropped(settings: Settings, store: JobStore) -> None:
+    """The reaper sends another as soon as a worker can."""
+    job = submit(store, settings, model="large")
+    report(store, "unable", "m")
+    assert runner(settings, store, lambda *_: Answer()).run(job.id)
+    assert (get(store, job).state, get(store, job).attempt) == (JobState.QUEUED, 0)
+
+
+def test_a_message_that_comes_back_is_held_for_a_growing_time(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the able workers are busy. The worker takes its own jobs meanwhile."""
+    job = submit(store, settings, model="large")
+    report(store, "able", "large")
+    worker, pauses = runner(settings, store, lambda *_: Answer()), [0.0]
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return True
+
+    monkeypatch.setattr("sentiloc.worker.jobs.claiming.sleep_unless_draining", pause)
+    assert not any(worker.run(job.id) for _ in range(8))
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 1.0
+    own: list[JobRecord] = []
+
+    def submit_meanwhile(_: float) -> bool:
+        own.append(submit(store, settings))
+        return True
+
+    monkeypatch.setattr("sentiloc.worker.jobs.claiming.sleep_unless_draining", submit_meanwhile)
+    assert worker.run(job.id)
+    assert get(store, own[0]).state is JobState.SUCCEEDED
+    # The next message is handed on at once.
+    assert not worker.run(job.id)
+    assert len(own) == 1
+
+
+def test_a_job_that_a_worker_had_to_put_back_is_left_to_others(settings: Settings, store: JobStore) -> None:
+    def fail(path: Path, tell: Callable[[str, float], None]) -> Answer:
+        raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, "the device is lost")
+
+    job = submit(store, settings)
+    sick, well = runner(settings, store, fail), runner(settings, store, lambda *_: Answer())
+    report(store, "well", "m")
+    assert sick.run(job.id)
+    pass_pause(store, job)
+    assert not sick.run(job.id)
+    assert get(store, job).attempt == 1
+    assert well.run(job.id)
+    assert get(store, job).state is JobState.SUCCEEDED
 
 
 def test_a_missing_upload_is_recorded(settings: Settings, store: JobStore) -> None:

@@ -21,6 +21,11 @@ def is_dead(owner: str) -> bool:
     return _start_time(int(pid)) != started
 
 
+def is_this_process(name: str) -> bool:
+    """True for the names that this process has given itself, also behind another name."""
+    return f"/{_here()}/{os.getpid()}/{_start_time(os.getpid())}/" in f"/{name}"
+
+
 def _here() -> str:
     try:
         # Process ids are only comparable on one machine, since one boot, and in one namespace (container).

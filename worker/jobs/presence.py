@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 # Loading a broken model again and again would use a whole processor.
 _RELOAD_SECONDS = 15.0
-_LOOK_SECONDS = 5.0
 
 
 class PresenceThread:
@@ -35,8 +34,6 @@ class PresenceThread:
         self._name = f"{os.uname().nodename}/{new_owner()}"
         self._loaded_at = time.monotonic()
         self._load_seconds: float | None = None
-        self._served: tuple[tuple[str, ...], dict[str, str]] = ((), {})
-        self._looked_at = -_LOOK_SECONDS
 
     def start(self) -> None:
         """Start to report."""
@@ -68,10 +65,7 @@ class PresenceThread:
 
     def _presence(self) -> WorkerPresence:
         pipeline, error = self._pipelines.default(), self._pipelines.error
-        # Looks at the files of every package, so it is not done for each report.
-        if time.monotonic() - self._looked_at > _LOOK_SECONDS:
-            self._served, self._looked_at = self._pipelines.served(), time.monotonic()
-        able, missing = self._served
+        able, missing = self._pipelines.served()
         return WorkerPresence(
             name=self._name,
             seen_at=0.0,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import RedisError
 
 from sentiloc.app.access.keys import KeyStore
-from sentiloc.app.housekeeping.retention import delete_results
 from sentiloc.app.jobs.found import found_in
+from sentiloc.app.jobs.leases import PassedOver
 from sentiloc.app.jobs.options import JobOptions, Quality
-from sentiloc.app.jobs.record import JobError, JobRecord, JobState
+from sentiloc.app.jobs.record import JobError, JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
@@ -32,10 +32,10 @@ from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
+from sentiloc.worker.jobs.claiming import Claims
 from sentiloc.worker.jobs.faults import Health, WrongVersionError, as_fault, is_passing, persist
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
-from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.jobs.telling import Teller
 from sentiloc.worker.pipelines.registry import Pipelines
@@ -69,9 +69,10 @@ class JobRunner:
         self._pipelines = pipelines
         self._config = runtime_config(settings, with_cache=True)
         self._health = Health(storage, pipelines)
+        self._claims = Claims(settings, store, storage, pipelines)
 
     def run(self, job_id: str) -> bool:
-        """Claim and run a job; False if its message should go back to the queue.
+        """Claim and run the next job; False if the message should go back to the broker.
 
         After a temporary fault a worker first waits until it is healthy again.
         """
@@ -79,7 +80,10 @@ class JobRunner:
         # Before the claim: a claimed job would be lost time for other workers.
         if not self._health.wait():
             return False
-        record = self._claim(job_id)
+        record = self._claims.take(job_id)
+        if isinstance(record, PassedOver):
+            logger.debug("the message is for workers that can run %s", ", ".join(sorted(record.models)))
+            return False
         if record is None:
             logger.info("nothing to do: no queued job can be taken now")
             return True
@@ -98,11 +102,6 @@ class JobRunner:
             # Before the next job, because Celery may replace this process at any time after it.
             flush()
             return is_done
-
-    def _claim(self, job_id: str) -> JobRecord | None:
-        """Take the next job in the queue. The message only wakes this worker; it may name another job."""
-        take_from_dead_owner(self._store, self._storage, job_id, self._settings.max_attempts)
-        return self._store.claim(job_id, new_owner(), self._settings.lease_seconds, in_turn=True)
 
     def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
         try:
@@ -288,6 +287,8 @@ class JobRunner:
         """Put the job back with a pause: the fault is not the video's."""
         state = self._insist(lambda: self._store.defer(record.lease, error, self._settings))
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
+        if error.code is ErrorCode.MODEL_UNAVAILABLE:
+            self._insist(lambda: self._claims.leave(record))
 
     def _give_back(self, record: JobRecord, error: RedisError) -> bool:
         """Redis was away for so long that the lease is lost. The worker is alive, so this does not count as a crash."""
@@ -339,19 +340,3 @@ def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
     if wanted is not None and wanted != pipeline.version:
         detail = f"This worker has version {pipeline.version} of the model, not {wanted}."
         raise WrongVersionError(ErrorCode.MODEL_UNAVAILABLE, detail)
-
-
-def take_from_dead_owner(store: JobStore, storage: Storage, job_id: str, max_attempts: int) -> bool:
-    """Requeue an orphaned job whose worker ran on this machine and has ended; True when it is queued.
-
-    If the job is given up, results that killed attempts had stored are deleted.
-    """
-    record = store.get(job_id)
-    # Quicker than waiting for the lease to expire, and safe: a dead process cannot write any more.
-    if record is None or record.owner is None or not record.state.is_running or not is_dead(record.owner):
-        return False
-    state = store.expire(job_id, max_attempts, dead_owner=record.owner)
-    logger.warning("job %s lost its worker (attempt %d) and is now %s", job_id, record.attempt, state)
-    if state is JobState.FAILED:
-        delete_results(storage, record)
-    return state is JobState.QUEUED

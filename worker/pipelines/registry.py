@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # A package that failed to load is not offered for this long, although its files look complete.
 _FAILURE_SECONDS = 60.0
+# A look reads the spec of every package, so it is not done for each report and each claim.
+_LOOK_SECONDS = 5.0
 
 
 def load_pipeline(name: str, config: RuntimeConfig) -> PackagePipeline:
@@ -78,13 +80,25 @@ class Pipelines:
         self._lock = threading.Lock()
         self.error: SentilocError | None = None
         self._failures: dict[str, tuple[float, SentilocError]] = {}
+        self._served: tuple[tuple[str, ...], dict[str, str]] = ((), {})
+        self._looked_at = -_LOOK_SECONDS
+        # Not the lock above, which is held while a model is loaded.
+        self._look_lock = threading.Lock()
 
     def served(self) -> tuple[tuple[str, ...], dict[str, str]]:
         """Names of the models that this process can run, and what it lacks for the others, by name.
 
-        A model that is not loaded is only looked at: its package, weights and device must be there. A model that
-        failed to load counts as missing for a minute.
+        A model that is not loaded is only looked at, every five seconds: its package, weights and device must be
+        there. A model that failed to load counts as missing for a minute.
         """
+        with self._look_lock:
+            if time.monotonic() - self._looked_at > _LOOK_SECONDS:
+                # The time first: a load that fails meanwhile makes this look out of date.
+                self._looked_at = time.monotonic()
+                self._served = self._look()
+            return self._served
+
+    def _look(self) -> tuple[tuple[str, ...], dict[str, str]]:
         able, missing = [], {}
         for name in list_packages(self._config.models_dir or shipped_models_dir()):
             fault = None if name in self._loaded else self._fault(name)
@@ -122,8 +136,10 @@ class Pipelines:
         except SentilocError as error:
             self.error = error if is_default else self.error
             self._failures[name] = (time.monotonic(), error)
+            self._looked_at = -_LOOK_SECONDS
             raise
         self._failures.pop(name, None)
+        self._looked_at = -_LOOK_SECONDS
         self.error = None if is_default else self.error
         logger.info("model %s %s is loaded on %s", name, pipeline.version, pipeline.device)
         return pipeline

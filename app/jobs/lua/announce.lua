@@ -3,7 +3,9 @@ if get('state') ~= 'queued' then
   leave_queue()
   return 0
 end
-if pause() > 0 then return 0 end
+-- No worker can run its model, so a message would wake a worker in vain. served.lua ends that.
+if get('unserved_at') ~= '' then return 0 end
+if pause(get('not_before')) > 0 then return 0 end
 if get('not_before') ~= '' then
   -- Its pause is over and no message waits for it: it was claimed in vain meanwhile.
   redis.call('HDEL', job, 'not_before')

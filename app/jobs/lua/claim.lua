@@ -1,23 +1,44 @@
 -- ARGV: owner, lease seconds, states that may be claimed, 1 to take the job whose turn it is instead of the named one.
+-- Then, optional: the models that the worker can run ('*': any), and jobs that it leaves to other workers.
+-- Answers with the job, or with nothing; or with 'passed over' and the models of the jobs that only others can run.
 local owner, seconds, claimable, page = ARGV[1], tonumber(ARGV[2]), ARGV[3], 100
-local function is_free() return is_one_of(get('state'), claimable) and pause() == 0 end
--- Jobs that wait after a passing fault keep their place in the queue and are passed over.
+local models, avoided, passed = ARGV[5] or '*', ARGV[6] or '', {}
+-- `model` and `reel` are those of the job in hand. A reel needs no model.
+local function can_run(model, reel)
+  if models == '*' or ((reel ~= '' or is_one_of(model, models)) and not is_one_of(id, avoided)) then return true end
+  passed[model] = true
+  return false
+end
+-- Jobs that wait after a passing fault, or for a worker that can run their model, keep their place in the queue and are
+-- passed over.
 local function find_next()
-  for start = 0, 20 * page, page do
+  for start = 0, 100 * page, page do
     local candidates = redis.call('ZRANGE', queue, start, start + page - 1)
     for _, candidate in ipairs(candidates) do
-      turn_to(candidate)
-      if is_free() then return true end
+      -- One call for each: thousands may be passed over.
+      local seen = redis.call('HMGET', prefix .. 'job:' .. candidate, 'state', 'not_before', 'model', 'reel')
+      if is_one_of(seen[1] or '', claimable) and pause(seen[2]) == 0 then
+        id = candidate
+        if can_run(seen[3] or '', seen[4] or '') then
+          turn_to(candidate)
+          return true
+        end
+      end
     end
     if #candidates < page then return false end
   end
   return false
 end
 if ARGV[4] == '1' then
-  if not find_next() then return {} end
+  if not find_next() then
+    local answer = {}
+    for model in pairs(passed) do answer[#answer + 1] = model end
+    if #answer > 0 then table.insert(answer, 1, 'passed over') end
+    return answer
+  end
 elseif get('owner') == owner then
   return redis.call('HGETALL', job)
-elseif not is_free() then
+elseif not is_one_of(get('state'), claimable) or pause(get('not_before')) > 0 then
   return {}
 end
 redis.call('HINCRBY', job, 'attempt', 1)

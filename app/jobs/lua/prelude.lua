@@ -30,8 +30,8 @@ local function announce(kind)
 end
 -- Seconds until a job that was put back after a passing fault may be taken; more than an hour dates from before Redis's
 -- clock was set back.
-local function pause()
-  local left = (tonumber(get('not_before')) or 0) - now
+local function pause(not_before)
+  local left = (tonumber(not_before or '') or 0) - now
   return (left > 0 and left <= 3600) and left or 0
 end
 local function held(owner, attempt) return get('owner') == owner and get('attempt') == attempt end
@@ -59,7 +59,9 @@ local function enqueue()
   announce('state')
 end
 -- Why a queued job waits: no worker can run its model (`unserved_`, see wait.lua), or a passing fault (see defer.lua).
+-- The set `unserved` has the jobs of the first kind.
 local function wait_no_longer()
+  redis.call('ZREM', prefix .. 'unserved', id)
   redis.call('HDEL', job, 'unserved_at', 'unserved_why', 'unserved_until', 'fault_code', 'fault_why', 'fault_until')
 end
 local function keep(what)

@@ -5,6 +5,7 @@ local since = tonumber(get('unserved_at')) or now
 -- A later time than now is left from before Redis's clock was set back.
 if since > now then since = now end
 local till = since + tonumber(ARGV[3])
+redis.call('ZADD', prefix .. 'unserved', stamp(since), id)
 if now >= till then
   close('failed', ARGV[1], ARGV[2], '')
   return 'failed'

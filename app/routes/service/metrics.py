@@ -41,7 +41,11 @@ def metrics(services: ServicesDep, request: Request) -> Response:
     store = services.store
     registry = CollectorRegistry()
     workers = alive_workers(store.redis, store.prefix)
-    registry.register(ServiceCollector(read_queue_metrics(store), workers, services.dispatcher.depths()))
+    registry.register(
+        ServiceCollector(
+            read_queue_metrics(store, has_workers=bool(workers)), workers, services.dispatcher.depths()
+        )
+    )
     # A new registry per request: its numbers come from Redis, while this process keeps the other.
     text = generate_latest(registry) + generate_latest(request.app.state.http_metrics.registry)
     return Response(text, headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST})

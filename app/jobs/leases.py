@@ -1,0 +1,240 @@
+"""What workers do with jobs: take one from the queue, hold it with a lease, and end it or put it back.
+
+Every change is one atomic script in `jobs/lua`, so it is safe if processes compete for a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+
+from sentiloc.app.access.usage import KEPT_SECONDS, this_month
+from sentiloc.app.jobs.found import Found, write_found
+from sentiloc.app.jobs.keys import events_key, job_key
+from sentiloc.app.jobs.record import (
+    RUNNING,
+    JobError,
+    JobRecord,
+    JobState,
+    Lease,
+    parse_record,
+    sources,
+)
+from sentiloc.app.redis.scripts import Scripts
+from sentiloc.app.redis.shared_connection import pairs
+from sentiloc.app.settings import Settings
+from sentiloc.model.errors import ErrorCode
+
+POISON_DETAIL = "Every worker that tried this video crashed, so the job was given up."
+# Both are answers and arguments of claim.lua. No model has such a name.
+_ANY_MODEL = "*"
+_PASSED_OVER = ["passed over"]
+
+
+class JobScripts:
+    """Runs the scripts of `jobs/lua`. Raises `redis.RedisError` when Redis cannot be reached."""
+
+    def __init__(self, redis: Redis, prefix: str = "sentiloc:") -> None:
+        self.redis = redis
+        self.prefix = prefix
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, prelude="prelude")
+
+    def run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
+        """Run a script of `jobs/lua` for a job; `extra` are further keys after those that all scripts have."""
+        return self._scripts.run(script, [*self._keys(job_id), *extra], argv)
+
+    def _keys(self, job_id: str) -> list[str]:
+        shared = [f"{self.prefix}{name}" for name in ("queue", "leases")]
+        return [self._job_key(job_id), *shared, self._events_key(job_id), f"{self.prefix}jobs"]
+
+    def _job_key(self, job_id: str) -> str:
+        return job_key(self.prefix, job_id)
+
+    def _events_key(self, job_id: str) -> str:
+        return events_key(self.prefix, job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """The jobs that a worker can run: those of `models` (None: of any model), except those named in `avoided`."""
+
+    models: frozenset[str] | None = None
+    avoided: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Jobs wait that other workers may run, but none that this one can. `models` are those of the waiting jobs."""
+
+    models: frozenset[str]
+
+
+class Leases(JobScripts):
+    """The jobs that workers hold, and those that they may take."""
+
+    def claim(
+        self, job_id: str, owner: str, lease_seconds: float, *, in_turn: bool = False
+    ) -> JobRecord | None:
+        """Take a queued job for `owner`; None if it is not queued any more.
+
+        With `in_turn`, take whichever job is next in the queue; None if no job can be taken now.
+        """
+        return read_record(read_pairs(self._claim(job_id, owner, lease_seconds, int(in_turn))))
+
+    def take(
+        self, job_id: str, owner: str, lease_seconds: float, ability: Ability
+    ) -> JobRecord | PassedOver | None:
+        """Take the next job in the queue that the worker can run; None if no job can be taken now by any worker.
+
+        `job_id` is the job of the message that woke the worker. Jobs that are passed over keep their turn.
+        """
+        models = _ANY_MODEL if ability.models is None else listed(sorted(ability.models))
+        found = self._claim(job_id, owner, lease_seconds, 1, models, listed(ability.avoided))
+        if found[:1] == _PASSED_OVER:
+            return PassedOver(frozenset(found[1:]))
+        return read_record(read_pairs(found))
+
+    def _claim(self, job_id: str, owner: str, lease_seconds: float, *more: str | int) -> list[str]:
+        claimable = listed(sources(JobState.DECODING)[:1])
+        return read_strings(self.run("claim", job_id, owner, lease_seconds, claimable, *more))
+
+    def renew(self, lease: Lease, lease_seconds: float, stage: str, progress: float) -> bool:
+        """Renew the lease and report stage and progress (0 to 1); False if the job was cancelled or lost."""
+        target = JobState(stage) if stage in RUNNING else JobState.DECODING
+        argv = (lease_seconds, listed(RUNNING), target, listed(sources(target)), stage, f"{progress:.2f}")
+        return bool(self.run("renew", lease.job_id, lease.owner, lease.attempt, *argv))
+
+    def holds(self, lease: Lease) -> bool:
+        """True if the worker still holds the job. It only reads, so it may be called often."""
+        found = self.redis.hmget(self._job_key(lease.job_id), ["owner", "attempt", "state"])
+        owner, attempt, state = cast("list[str | None]", found)
+        return owner == lease.owner and attempt == str(lease.attempt) and state in RUNNING
+
+    def tell_segments(self, lease: Lease, keep: int, segments: str, until: float) -> bool:
+        """Send an event with provisional segments; False if another worker has the job.
+
+        `segments` (a JSON list) replaces all segments sent before except the first `keep`.
+        """
+        argv = (lease.owner, lease.attempt, segments, keep, f"{until:.3f}")
+        return bool(self.run("segments", lease.job_id, *argv))
+
+    def fetched(self, lease: Lease, source_bytes: int) -> bool:
+        """Record the size of the video fetched from the job's URL; False if another worker has the job."""
+        return bool(self.run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))
+
+    def succeed(
+        self,
+        lease: Lease,
+        result_key: str,
+        labels_found: Iterable[str] = (),
+        *,
+        media_seconds: float = 0.0,
+        thumbnails: int = 0,
+        duration: float | None = None,
+        found: Found | None = None,
+    ) -> bool:
+        """End the job with a result; False if it was cancelled or another worker has it. May be repeated.
+
+        `media_seconds` are added to the usage of the job's API key, once. `duration` is the video's, in seconds.
+        """
+        labels = listed(sorted(set(labels_found)))
+        outcome = ("", "", result_key, labels, round(1000 * media_seconds))
+        shown = ("" if duration is None else f"{duration:.3f}", "" if found is None else write_found(found))
+        return self._finish(lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails, shown=shown)
+
+    def fail(self, lease: Lease, error: JobError) -> bool:
+        """End the job with an error; False if it was cancelled or another worker has it."""
+        return self._finish(lease, JobState.FAILED, error.code, error.detail, "", "", 0)
+
+    def _finish(
+        self,
+        lease: Lease,
+        target: JobState,
+        *outcome: str | int,
+        thumbnails: int = 0,
+        shown: tuple[str, str] = ("", ""),
+    ) -> bool:
+        allowed = listed(sources(target))
+        charged = (this_month(), KEPT_SECONDS)
+        argv = (lease.owner, lease.attempt, target, allowed, *outcome, *charged, thumbnails, *shown)
+        return bool(self.run("finish", lease.job_id, *argv))
+
+    def release(self, lease: Lease) -> bool:
+        """Put a running job back into the queue at its old position. It does not count as a crash.
+
+        A worker also calls it for a job that it lost while it was cut off from Redis, which is not a crash either.
+        """
+        argv = (lease.owner, lease.attempt, listed(RUNNING))
+        return bool(self.run("release", lease.job_id, *argv))
+
+    def defer(self, lease: Lease, error: JobError, settings: Settings) -> JobState | None:
+        """Put back a job that a temporary fault of the installation stopped, with a growing pause.
+
+        It fails with `error` once the fault has lasted `fault_patience_seconds`, or `model_wait_seconds` for a model
+        that is not available. Returns the new state; None if the job was cancelled or another worker has it.
+        """
+        is_model = error.code is ErrorCode.MODEL_UNAVAILABLE
+        patience = settings.model_wait_seconds if is_model else settings.fault_patience_seconds
+        pauses = (settings.fault_pause_seconds, settings.fault_pause_max_seconds, patience)
+        argv = (lease.owner, lease.attempt, listed(RUNNING), *pauses, error.code, error.detail)
+        state = str(self.run("defer", lease.job_id, *argv))
+        return JobState(state) if state else None
+
+    def expire(self, job_id: str, max_attempts: int, dead_owner: str = "") -> JobState | None:
+        """Take a job from a worker whose lease has expired, or from `dead_owner`.
+
+        The job returns to the queue; after `max_attempts` lost workers it fails as `poison`. Returns the new state,
+        None if nothing changed.
+        """
+        argv = (listed(RUNNING), max_attempts, dead_owner, ErrorCode.POISON, POISON_DETAIL)
+        state = str(self.run("expire", job_id, *argv))
+        return JobState(state) if state else None
+
+    def shorten_leases(self, most_seconds: float) -> None:
+        """Shorten leases that end more than `most_seconds` from now: Redis's clock was set back since."""
+        for job_id in self.leased_beyond(most_seconds):
+            self.run("shorten", job_id, most_seconds)
+
+    def expired(self) -> list[str]:
+        """The ids of running jobs whose lease has expired."""
+        seconds, micros = self.redis.time()
+        now = seconds + micros / 1e6
+        return read_strings(self.redis.zrangebyscore(f"{self.prefix}leases", "-inf", now))
+
+    def leased_beyond(self, seconds: float) -> list[str]:
+        """The ids of running jobs whose lease ends more than `seconds` from now."""
+        now, micros = self.redis.time()
+        after = f"({now + micros / 1e6 + seconds}"
+        return read_strings(self.redis.zrangebyscore(f"{self.prefix}leases", after, "+inf"))
+
+    def leased(self) -> list[str]:
+        """The ids of all running jobs."""
+        return read_strings(self.redis.zrange(f"{self.prefix}leases", 0, -1))
+
+    def uptime_seconds(self) -> float:
+        """The uptime of Redis."""
+        return float(self.redis.info("server")["uptime_in_seconds"])
+
+
+def read_pairs(value: object) -> dict[str, str]:
+    """A hash as scripts answer it: names and values in turn."""
+    return pairs(cast("list[str]", value))
+
+
+def read_strings(value: object) -> list[str]:
+    """A list as scripts and commands answer it."""
+    return list(cast("list[str]", value))
+
+
+def read_record(fields: object) -> JobRecord | None:
+    """The record of a hash; None if the hash is empty."""
+    found = cast("dict[str, str]", fields)
+    return parse_record(found) if found else None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as the scripts read them."""
+    return ",".join(names)
