@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.decode import DecodeRequest
 from sentiloc.worker.decoder.source.opening import open_media
 from sentiloc.worker.decoder.source.packets import PacketSource
 from tests.support.media import make_clip
@@ -62,6 +63,25 @@ def test_a_file_that_breaks_off_says_so(tmp_path: Path, suffix: str, codec: str)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * 0.6)])
     assert "truncated" in codes(decode_all(path))
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".flv", ".wmv", ".mp4"])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_sound_that_goes_on_behind_the_video_is_no_missing_part(
+    tmp_path: Path, suffix: str, is_heard: bool
+) -> None:
+    """A model without a sound stream does not read the sound, which is part of the declared length."""
+    path = tmp_path / f"clip{suffix}"
+    codecs = {".avi": ("mpeg4", "mp2"), ".wmv": ("wmv2", "mp2")}
+    codec, audio = codecs.get(suffix, ("libx264", "aac"))
+    make_clip(path, seconds=4, codec=codec, audio=audio, audio_spans=((0.0, 12.0),), beeps=((0.0, 12.0),))
+    request = DecodeRequest(face_samples=(4,), audio_rate=16_000 if is_heard else None)
+    decoded = decode_all(path, request)
+    assert decoded.end.duration == pytest.approx(4.0, abs=0.1)
+    assert "truncated" not in codes(decoded)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    if suffix != ".mp4":
+        assert "truncated" in codes(decode_all(path, request))
 
 
 def test_a_second_file_behind_the_first_is_not_passed_over_in_silence(tmp_path: Path) -> None:

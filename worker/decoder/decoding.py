@@ -223,6 +223,7 @@ class Decoding:
         seen = Seen(
             end=duration,
             sound_end=max((sound.heard_until for sound in self._sounds.values()), default=0.0),
+            others_end=source.others_end,
             sent=self._sent,
             shown=self._shown,
             breaks=[t - media.zero for t in source.clock.breaks] + self._order.breaks,

@@ -28,6 +28,8 @@ class Seen:
 
     end: float
     sound_end: float
+    others_end: float
+    """Where the streams end that were not read."""
     sent: array[float]
     shown: array[float]
     breaks: Sequence[float]
@@ -67,7 +69,7 @@ def _all_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultW
 
 
 def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
-    end = max(seen.end, seen.sound_end) if media.declared_end is None else seen.end
+    end = max(seen.end, seen.sound_end, seen.others_end) if media.declared_end is None else seen.end
     declared = media.declared_length
     missing = (declared or 0.0) - end
     if (

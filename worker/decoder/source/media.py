@@ -86,7 +86,8 @@ class Media:
     def declared_end(self) -> float | None:
         """The end of the video in seconds from time 0, as the container states it."""
         stream = self.video
-        if not stream.duration or stream.start_time is None or not stream.time_base:
+        # ASF states the length of the whole file, which libav copies to each stream.
+        if "asf" in self._formats or not stream.duration or stream.start_time is None or not stream.time_base:
             return None
         return float((stream.start_time + stream.duration) * stream.time_base) - self.zero
 

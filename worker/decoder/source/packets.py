@@ -20,15 +20,18 @@ _MOST_ATTEMPTS = 64
 
 
 class PacketSource:
-    """The packets of a container with repaired time stamps.
+    """The packets of `streams` with repaired time stamps.
 
-    A file that breaks off is treated as if it had ended there.
+    A file that breaks off is treated as if it had ended there. `others_end` is the time in seconds from time 0 up to
+    which the file's other streams go. It tells a file whose unread sound is the longest from one that breaks off.
     """
 
     def __init__(self, media: Media, streams: list[Any]) -> None:
         self._media, self._streams = media, streams
+        self._wanted = {stream.index for stream in streams}
         self.clock = PacketClock(media.trusted_end)
         self.broke_off = False
+        self.others_end = 0.0
 
     def __iter__(self) -> Iterator[Packet[Any]]:
         return self.clock.mend(self._read())
@@ -37,10 +40,13 @@ class PacketSource:
         reach, farthest, attempts = self._media.new_reach(), 0, 0
         while attempts < _MOST_ATTEMPTS:
             try:
-                for packet in self._media.container.demux(*self._streams):
+                for packet in self._media.container.demux():
                     if self._media.is_sequential:
                         reach.take(packet.pos, packet.size)
-                    yield packet
+                    if packet.stream.index in self._wanted:
+                        yield packet
+                    else:
+                        self._pass(packet)
             except (av.error.InvalidDataError, av.error.BlockingIOError):
                 # The demuxer gives up after some bytes without a packet. Players go on behind them.
                 attempts = attempts + 1 if self._media.position <= farthest else 0
@@ -54,6 +60,13 @@ class PacketSource:
                 return
         self.broke_off = True
         yield from self._flush()
+
+    def _pass(self, packet: Packet[Any]) -> None:
+        """Note where a packet of another stream ends."""
+        end = self._media.seconds_of(packet, packet.pts)
+        if end is not None:
+            length = float(packet.duration * packet.time_base) if packet.duration else 0.0
+            self.others_end = max(self.others_end, end + length)
 
     def _flush(self) -> Iterator[Packet[Any]]:
         """Empty packets, for which decoders give out the pictures that they hold."""
