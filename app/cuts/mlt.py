@@ -7,7 +7,7 @@ the MLT file.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import gcd
+from math import ceil, gcd
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.cuts.sequence import Clip, Sequence, Source
@@ -44,8 +44,12 @@ def mlt_sequence(sequence: Sequence) -> str:
 
 
 def _first(clip: Clip, sequence: Sequence) -> int:
-    """The clip's first frame, counted at the sequence's rate."""
-    return round(Fraction(clip.first) / clip.source.base.rate * sequence.base.rate)
+    """The first frame, counted at the sequence's rate, that shows no picture before the clip's first one.
+
+    MLT shows the picture that is nearest in time. The nearest frame of the sequence may therefore flash a picture of
+    the shot before the cut: source frame 147 at 30 fps lies between the frames 122 (picture 146) and 123 (148) of 25.
+    """
+    return ceil((clip.first - Fraction(1, 2)) * sequence.base.rate / clip.source.base.rate)
 
 
 def _profile(root: ET.Element, sequence: Sequence) -> None:

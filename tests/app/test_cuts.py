@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from fractions import Fraction
+from math import floor
 from typing import Any, cast
 from xml.etree import ElementTree as ET
 
@@ -181,6 +182,23 @@ def test_mlt_counts_at_the_profile_s_rate() -> None:
         ("holiday.mp4", 250, 312),
         ("Tag & Nacht <2>.mov", 0, 24),
     ]
+
+
+@pytest.mark.parametrize("own", ["24/1", "25/1", "30000/1001", "30/1", "50/1", "60/1"])
+@pytest.mark.parametrize("rate", [24, 25, 30, 60])
+def test_mlt_shows_no_picture_before_the_clip(own: str, rate: int) -> None:
+    """MLT shows the picture that is nearest in time, as `melt` does."""
+    fps = Fraction(own)
+    sources = [GivenSource(id="a", name="a.mp4", video=video(own))]
+    clips = [
+        GivenClip(source_id="a", start=float(first / fps), end=float(first / fps) + 1.0)
+        for first in range(140, 200)
+    ]
+    made = make_sequence(clips, sources, SequenceOptions(fps=rate))
+    entries = ET.fromstring(text("mlt", made)).iter("entry")
+    for clip, entry in zip(made.clips, entries, strict=True):
+        late = floor(Fraction(entry.get("in", "")) * fps / rate + Fraction(1, 2)) - clip.first
+        assert 0 <= late < max(Fraction(1), fps / rate)
 
 
 def test_a_source_at_another_rate_keeps_its_own_frames() -> None:
