@@ -17,6 +17,8 @@ from recipes.starter.detector.camera import finish
 from recipes.starter.detector.data import CROP_SIDE, Boxes, Grey, Material, as_grey
 from recipes.starter.detector.people import silhouette
 from recipes.starter.detector.scenes import NonFaces
+from recipes.starter.drawn.build import DrawnFaces
+from recipes.starter.drawn.stylise import stylise
 
 SMALLEST_FACE = 20.0
 _SMALLEST_SIDE = 16.0
@@ -28,6 +30,8 @@ _FRAME_SHARE, _CLOSE_SHARE = 0.42, 0.62
 _CUT_SHARE = 0.4
 _DISTRACTOR_SHARE, _PHOTO_SHARE = 0.42, 0.75
 _SWAP_SHARE, _ERASE_SHARE = 0.5, 0.62
+DRAWN_SHARE, STYLISED_SHARE = 0.35, 0.12
+"""Shares of pasted faces that are drawn, and of photographs that are made to look drawn, if the material has any."""
 
 
 class Scene(NamedTuple):
@@ -115,11 +119,24 @@ class Composer:
         return self._silhouettes[index]
 
     def _photo(self, rng: Generator, *, whole: bool = False) -> _Element:
+        if self._material.drawn is not None and rng.random() < DRAWN_SHARE:
+            return self._drawn(rng, self._material.drawn, whole=whole)
         picture, box = self._picture(rng)
+        if self._material.drawn is not None and rng.random() < STYLISED_SHARE:
+            picture = stylise(rng, picture, box)
         if not whole and rng.random() < 0.3:
             picture, box = self._with_body(rng, picture, box)
         opacity = np.full_like(picture, 255) if whole else _mask(rng, picture.shape, box)
         return _Element(picture, opacity, box, is_face=True)
+
+    def _drawn(self, rng: Generator, drawn: DrawnFaces, *, whole: bool) -> _Element:
+        """A drawn face, cut out or on a plain ground."""
+        index = int(rng.integers(len(drawn)))
+        picture, opacity = drawn.pictures[index], drawn.opacities[index]
+        if whole or rng.random() < 0.2:
+            ground = np.full_like(picture, rng.integers(256))
+            picture, opacity = _blend(ground, picture, opacity), np.full_like(opacity, 255)
+        return _Element(picture, opacity, drawn.boxes[index], is_face=True)
 
     def _distractor(self, rng: Generator) -> _Element:
         picture, box = self._blank(rng)

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.starter.drawn.build import DrawnFaces, drawn_faces, drawn_things
 from recipes.starter.faces.lessons import HELD_OUT_SUBJECTS
 from recipes.starter.pictures import draw, fonts, read_pictures
 from recipes.starter.splits import VALIDATION_ACTORS
@@ -41,6 +42,7 @@ class Material:
     """Grey images and one box (x1, y1, x2, y2) in each.
 
     photos (n, 112, 112), small_faces (n, 48, 48), frames (n, 270, 360). `pictures` have any size and show nobody.
+    `drawn` are faces of avatars, emoji and modelled heads, with opacities.
     """
 
     photos: Grey
@@ -50,6 +52,7 @@ class Material:
     frames: Grey
     frame_boxes: Boxes
     pictures: tuple[Grey, ...] = ()
+    drawn: DrawnFaces | None = None
 
 
 class Teacher:
@@ -77,10 +80,13 @@ def as_grey(image: Any) -> Grey:
     return np.asarray(image, np.uint8)
 
 
-def gather(data: Path, cache: Path, *, held_out: bool, pictures: Path | None = None) -> Material:
+def gather(
+    data: Path, cache: Path, *, held_out: bool, pictures: Path | None = None, drawn: Path | None = None
+) -> Material:
     """Material of training people, or of held-out ones; computed once and stored in folder `cache`.
 
-    `pictures` is the folder of unpacked packages of `recipes.starter.pictures`; one in ten is held out.
+    `pictures` is the folder of unpacked packages of `recipes.starter.pictures`; one in ten is held out. `drawn` is the
+    folder of the packages of `recipes.starter.drawn`; some styles are held out.
     """
     kept = cache / ("held_out.npz" if held_out else "training.npz")
     if not kept.exists():
@@ -92,7 +98,7 @@ def gather(data: Path, cache: Path, *, held_out: bool, pictures: Path | None = N
         photos = _labelled(pictured, teacher, 1.0)
         small = _labelled(_small_faces(data / "faces" / "ferplus_dev.npz", held_out), teacher, 2.0)
         frames = _labelled(_frames(data / "javanese_av", held_out), teacher, 1.0, pad=0)
-        arrays: dict[str, Any] = {
+        gathered: dict[str, Any] = {
             "photos": photos[0],
             "photo_boxes": photos[1],
             "small_faces": small[0],
@@ -100,13 +106,19 @@ def gather(data: Path, cache: Path, *, held_out: bool, pictures: Path | None = N
             "frames": frames[0],
             "frame_boxes": frames[1],
         }
-        _log.info("gathered %s", {name: array.shape for name, array in arrays.items()})
+        _log.info("gathered %s", {name: array.shape for name, array in gathered.items()})
         partial = kept.with_suffix(".partial.npz")
-        np.savez(partial, **arrays)
+        np.savez(partial, **gathered)
         partial.replace(kept)
     empty = () if pictures is None else _without_people(pictures, held_out)
+    faces = None
+    if drawn is not None:
+        every = drawn_faces(drawn, cache.parent / "drawn")
+        faces = every.take(every.held_out == held_out)
+        empty += tuple(drawn_things(drawn, held_out=held_out))
     with np.load(kept) as stored:
-        return Material(**{name: stored[name] for name in stored.files}, pictures=empty)
+        arrays = {name: stored[name] for name in stored.files}
+    return Material(**arrays, pictures=empty, drawn=faces)
 
 
 def _without_people(folder: Path, held_out: bool) -> tuple[Grey, ...]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
-from recipes.starter.detector.data import gather
+from recipes.starter.detector.data import Material, gather
 from recipes.starter.detector.package import write_package
 from recipes.starter.folded import load_folded
 from recipes.starter.picture_packages import unpack_all
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--pictures", type=Path, help="folder of pictures without people; default: beside the run"
     )
+    parser.add_argument("--drawn", type=Path, help="folder of drawn faces' packages; default: beside the run")
     parser.add_argument("--start", type=Path, help="ONNX file of a shipped detector to start from")
     parser.add_argument("--steps", type=int, default=1600, help="with --start: how many")
     parser.add_argument(
@@ -67,10 +68,11 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments.pictures = unpack_all(arguments.pictures or arguments.run.parent / "pictures")
+    arguments.drawn = arguments.drawn or arguments.run.parent / "drawn-packages"
     recipe = Recipe() if arguments.start is None else Recipe(cycles=(arguments.steps,), rates=(8e-4,))
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
     steps = trained_steps(arguments.run)
-    scores = evaluate(model, arguments.data, arguments.run / "material", recipe, arguments.pictures)
+    scores = evaluate(model, arguments, recipe)
     (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2), encoding="utf-8")
     _log.info("held out: %s", scores["best"])
     if arguments.package:
@@ -84,9 +86,7 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
     torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    composer = Composer(
-        gather(arguments.data, arguments.run / "material", held_out=False, pictures=arguments.pictures)
-    )
+    composer = Composer(_gathered(arguments, held_out=False))
     model = FaceDetector(recipe.width)
     if arguments.start is not None:
         start_from(model, arguments.start, composer, recipe)
@@ -153,11 +153,19 @@ def collate(scenes: list[Scene]) -> tuple[Tensor, Tensor, Tensor]:
     return images, torch.from_numpy(boxes[0]), torch.from_numpy(boxes[1])
 
 
-def evaluate(
-    model: FaceDetector, data: Path, material: Path, recipe: Recipe, pictures: Path | None = None
-) -> dict[str, Any]:
-    """Recall and precision at IoU 0.5 on scenes and frames of held-out people, by threshold; the best F1."""
-    composer = Composer(gather(data, material, held_out=True, pictures=pictures))
+def _gathered(arguments: argparse.Namespace, *, held_out: bool) -> Material:
+    return gather(
+        arguments.data,
+        arguments.run / "material",
+        held_out=held_out,
+        pictures=arguments.pictures,
+        drawn=arguments.drawn,
+    )
+
+
+def evaluate(model: FaceDetector, arguments: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """Recall and precision at IoU 0.5 on scenes of held-out people and drawn styles, by threshold; the best F1."""
+    composer = Composer(_gathered(arguments, held_out=True))
     model.eval()
     curve = np.zeros((19, 3))
     for index in range(recipe.held_out_scenes):

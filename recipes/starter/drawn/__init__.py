@@ -1,0 +1,1 @@
+"""Drawn faces with known expressions: avatars, emoji, modelled heads and stylised photographs."""
