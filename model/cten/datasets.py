@@ -17,7 +17,7 @@ from sentiloc.model.cten.benchmarks import emotion_name, read_segments
 from sentiloc.model.cten.inputs import segment_inputs
 from sentiloc.model.cten.items import EmotionItem
 from sentiloc.model.data.feature_store import has_features, read_features, read_spec
-from sentiloc.model.data.text import read_lines, read_rows
+from sentiloc.model.data.text import read_names, read_rows
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.spec import ModelSpec
 
@@ -58,7 +58,7 @@ def validation_items(
     share of each class of `items`, the same for the same seed.
     """
     # `labels` writes an empty file for benchmarks without a validation split.
-    if (folder / "split_val.txt").exists() and read_lines(folder / "split_val.txt"):
+    if read_names(folder / "split_val.txt"):
         return list(items), load_emotion_items(folder, "val", classes)
     held: set[int] = set()
     for index in range(len(classes)):
@@ -75,7 +75,7 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
     segments = read_segments(folder / SEGMENT_FILE) if (folder / SEGMENT_FILE).exists() else {}
     names = folder / f"split_{split}.txt"
     items = []
-    for name in read_lines(names):
+    for name in read_names(names):
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)

@@ -24,7 +24,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.confidence import Confidence, fit_confidence, without_held_out
 from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.segments import Proposal
-from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
+from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, check_loss, step_seed
 from sentiloc.model.training.parallel import is_first, mean_figures, own_rows, own_seed, replicated, share
 from sentiloc.model.training.run_folder import RunFolder
 
@@ -149,8 +149,7 @@ def _epoch(
         chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
         loss = step_module(collate([items[chosen[row]] for row in own_rows(len(chosen))]))
         whole = mean_figures(loss, len(chosen)).item()
-        if not math.isfinite(whole):
-            raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {whole} in epoch {epoch}")
+        check_loss(whole, epoch, step, [items[place].name for place in chosen])
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss * share(len(chosen)))
         optimizer.step()

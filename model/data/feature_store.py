@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from sentiloc.model.data.text import read_text
+from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
@@ -32,6 +32,10 @@ PRESENT_FOLDER = "present"
 SPEC_FILE = "spec.json"
 _NUMBERS = "biuf"
 """Kinds of NumPy's types that are real numbers."""
+LARGEST_FEATURE = 65504.0
+"""The largest number of half precision, in which GPUs may compute. Known features stay below a few hundred; larger ones
+overflow in the network, and the loss is then not a number.
+"""
 RECORD_FILE = "extracted.json"
 """Frame rate and duration of each video as read during extraction. The editable copies are checked against it."""
 
@@ -63,7 +67,7 @@ def parse_stored_spec(path: Path) -> ModelSpec:
     else.
     """
     try:
-        content = json.loads(read_text(path))
+        content = read_json(path)
         spec = parse_spec(json.dumps(content.get("spec", content)))
         # A package's spec.json is the bare spec; a feature folder's states the hash beside it.
         stated = content.get("features_hash", spec.features_hash)
@@ -157,10 +161,14 @@ def read_records(folder: Path) -> dict[str, dict[str, float]]:
     path = folder / RECORD_FILE
     if not path.exists():
         return {}
-    try:
-        records: dict[str, dict[str, float]] = json.loads(read_text(path))
-    except ValueError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not JSON: {error}") from error
+    records: dict[str, dict[str, float]] = read_json(path)
+    rows = records.values() if isinstance(records, dict) else [None]
+    numbers = [value for row in rows for value in (row.values() if isinstance(row, dict) else [None])]
+    if not all(isinstance(value, (int, float)) for value in numbers):
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{path}: not what extraction wrote: an object with numbers for each video",
+        )
     return records
 
 
@@ -178,9 +186,13 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
         path = _path(folder, split, directory, name)
         streams[stream] = load_finite(path) if path.exists() else None
     path = _path(folder, split, PRESENT_FOLDER, name)
-    present: BoolArray = load_array(path).astype(bool)
-    if present.ndim != 2 or present.shape[1] != len(STREAM_FOLDERS):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: shape {present.shape}, expected (T, 3)")
+    stored = load_array(path)
+    if stored.ndim != 2 or stored.shape[1] != len(STREAM_FOLDERS):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: shape {stored.shape}, expected (T, 3)")
+    present: BoolArray = stored.astype(bool)
+    # NaN counts as true.
+    if not (stored == present).all():
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds other values than true and false")
     try:
         return SnippetFeatures(
             **streams,
@@ -199,7 +211,8 @@ def load_array(path: Path) -> Any:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        # MemoryError: a damaged header may state any size.
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a readable .npy file") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
         kind = getattr(array, "dtype", "several arrays")
@@ -208,12 +221,20 @@ def load_array(path: Path) -> Any:
 
 
 def load_finite(path: Path) -> FloatArray:
-    """One .npy file as float32; raises `invalid_data` that names the file, also for values that are not finite."""
+    """One .npy file of features as float32; raises `invalid_data` that names the file, also for values that are not
+    finite or are larger than any feature.
+    """
     # A number beyond float32 becomes infinite, which is an error and needs no warning.
     with np.errstate(over="ignore"):
         array: FloatArray = load_array(path).astype(np.float32)
     if not np.isfinite(array).all():
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds values that are not finite")
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > LARGEST_FEATURE:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{path}: holds the value {largest:.3g}; features have at most {LARGEST_FEATURE:g}",
+        )
     return array
 
 

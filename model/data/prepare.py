@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentiloc.model.data.feature_store import STREAM_FOLDERS
-from sentiloc.model.data.text import read_lines, read_text
+from sentiloc.model.data.text import read_json, read_names
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 LABEL_FILES = (
@@ -74,7 +74,7 @@ def prepare_features(source: Path, data: Path) -> Report:
 
 def _link_features(source: Path, data: Path, split: str, report: Report) -> None:
     listed = data / f"split_{split}.txt"
-    names = read_lines(listed) if listed.exists() else []
+    names = read_names(listed)
     for stream in STREAM_FOLDERS.values():
         folders = [path for path in sorted(source.rglob(stream)) if path.is_dir()]
         # Releases differ: some have a folder per split, others keep all videos together.
@@ -137,7 +137,7 @@ def write_report(report: Report, data: Path) -> None:
     """Write checksums.json; raises `invalid_data` if an earlier preparation had other label files."""
     path = data / CHECKSUMS
     try:
-        earlier = dict(json.loads(read_text(path))) if path.exists() else {}
+        earlier = dict(read_json(path)) if path.exists() else {}
     except (ValueError, TypeError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a JSON object: {error}") from error
     changed = [name for name, digest in report.checksums.items() if earlier.get(name, digest) != digest]

@@ -8,15 +8,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sentiloc.model.data.items import SegmentLabel
-from sentiloc.model.data.text import read_lines, read_rows, read_text
+from sentiloc.model.data.text import listed, read_json, read_names, read_rows, real_number, whole_number
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.proposals.tsl300 import LABELS
 from sentiloc.model.spec import CLASSES
@@ -83,7 +82,9 @@ def label_files(folder: Path, points_file: Path | None = None) -> list[Path]:
 
 def find_points(folder: Path, points_file: Path | None = None) -> Path | None:
     """The point file: the given one, else the first of `POINT_FILES` that exists."""
-    return points_file or next((folder / name for name in POINT_FILES if (folder / name).exists()), None)
+    # Not exists(), so that a link to nowhere is reported and not passed over.
+    found = (folder / name for name in POINT_FILES if os.path.lexists(folder / name))
+    return points_file or next(found, None)
 
 
 def read_split(folder: Path, split: str) -> list[str]:
@@ -91,25 +92,16 @@ def read_split(folder: Path, split: str) -> list[str]:
     that another split has as well.
     """
     path = folder / f"split_{split}.txt"
-    names = _lines(path)
+    names = read_names(path)
     if not names:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing or empty")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: names {_listed(twice)} more than once")
     for other in ("train", "test"):
         # A video in both splits would make the test score meaningless.
         rest = folder / f"split_{other}.txt"
-        shared = [] if other == split or not rest.exists() else sorted({*names} & {*_lines(rest)})
+        shared = [] if other == split or not rest.exists() else sorted({*names} & {*read_names(rest)})
         if shared:
-            raise SentilocError(
-                ErrorCode.INVALID_DATA, f"{path}: {_listed(shared)} is in {rest.name} as well"
-            )
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {listed(shared)} is in {rest.name} as well")
     return names
-
-
-def _lines(path: Path) -> list[str]:
-    return read_lines(path) if path.exists() else []
 
 
 def read_annotations(folder: Path, points_file: Path | None, problems: Problems) -> Annotations:
@@ -152,7 +144,7 @@ def _read_points(path: Path, problems: Problems) -> list[tuple[str, tuple[int, i
 
 
 def _point(row: dict[str, str]) -> tuple[int, int]:
-    frame, index = (_whole(row[name], name) for name in ("point", "class_index"))
+    frame, index = (whole_number(row[name], name) for name in ("point", "class_index"))
     if frame < 0:
         raise ValueError(f"point {frame} is before the video")
     if not 0 <= index < len(CLASSES):
@@ -160,23 +152,16 @@ def _point(row: dict[str, str]) -> tuple[int, int]:
     return frame, index
 
 
-def _whole(value: str | None, column: str) -> int:
-    try:
-        return int(value or "")
-    except ValueError:
-        raise ValueError(f"{column} {value!r} is not a whole number") from None
-
-
 def _read_segments(path: Path, problems: Problems) -> dict[str, tuple[SegmentLabel, ...]]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
-        database = json.loads(read_text(path))["database"]
+        database = read_json(path)["database"]
         items = list(database.items())
     except SentilocError as error:
         problems.add(error.detail)
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         problems.add(f'{path}: needs a JSON object with "database", which holds an object for each video')
         return {}
     found = {}
@@ -186,7 +171,7 @@ def _read_segments(path: Path, problems: Problems) -> dict[str, tuple[SegmentLab
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise ValueError("needs 'annotations': a list of objects")
             found[name] = tuple(map(_segment, rows))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError) as error:
             problems.add(f"{path}: {name}: {_words(error)}")
     return found
 
@@ -197,9 +182,10 @@ def _words(error: Exception) -> str:
 
 def _segment(annotation: dict[str, Any]) -> SegmentLabel:
     bounds = annotation["segment"]
-    if not isinstance(bounds, list) or len(bounds) != 2:
+    times = [real_number(bound) for bound in bounds] if isinstance(bounds, list) else []
+    if len(times) != 2 or times[0] is None or times[1] is None:
         raise ValueError(f"segment {bounds!r}; needs [start, end] in seconds")
-    start, end = map(float, bounds)
+    start, end = times[0], times[1]
     if not (math.isfinite(start) and math.isfinite(end)) or start < 0 or end <= start:
         raise ValueError(
             f"segment from {start:g} to {end:g} s; its end must be after its start, at 0 or later"
@@ -212,30 +198,22 @@ def _segment(annotation: dict[str, Any]) -> SegmentLabel:
 
 def _read_numbers(path: Path, problems: Problems, bounds: tuple[float, float]) -> dict[str, float]:
     """Read one number per video within (lower, upper]."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
-        items = list(json.loads(read_text(path)).items())
+        items = list(read_json(path).items())
     except SentilocError as error:
         problems.add(error.detail)
         return {}
-    except (ValueError, TypeError, AttributeError):
+    except AttributeError:
         problems.add(f"{path}: not a JSON object with a number for each video")
         return {}
     found = {}
     for name, value in items:
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
+        number = real_number(value)
         # JSON readers accept NaN and Infinity.
-        if math.isfinite(number) and bounds[0] <= number <= bounds[1] and number > 0:
+        if number is not None and math.isfinite(number) and bounds[0] <= number <= bounds[1] and number > 0:
             found[name] = number
         else:
             problems.add(f"{path}: {name}: {value!r} is not between {bounds[0]:g} and {bounds[1]:g}")
     return found
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

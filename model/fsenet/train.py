@@ -29,7 +29,7 @@ from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.scoring import evaluate_items
 from sentiloc.model.fsenet.step import BatchLoss
 from sentiloc.model.training.checkpoint import load_checkpoint
-from sentiloc.model.training.epochs import Progress, step_seed
+from sentiloc.model.training.epochs import Progress, check_loss, step_seed
 from sentiloc.model.training.parallel import (
     from_first,
     is_first,
@@ -251,10 +251,9 @@ class _Trainer:
         batches = epoch_batches(lengths, config.batch_size, config.seed, self.epoch, bucket=config.bucket)
         self.network.train()
         while self.step < steps:
-            batch = collate(
-                [items[index] for index in batches[self.step]], config.network, self.loss.supervision
-            )
-            losses = self._train_step(batch, steps)
+            chosen = [items[index] for index in batches[self.step]]
+            batch = collate(chosen, config.network, self.loss.supervision)
+            losses = self._train_step(batch, steps, [item.name for item in chosen])
             for name, value in losses.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.step += 1
@@ -262,7 +261,8 @@ class _Trainer:
             if time.monotonic() - self.saved_at >= config.checkpoint_seconds:
                 self._save()
 
-    def _train_step(self, batch: Batch, steps: int) -> dict[str, float]:
+    def _train_step(self, batch: Batch, steps: int, names: Sequence[str]) -> dict[str, float]:
+        """One step on the videos with these names; the terms of the loss."""
         config = self.config
         seed = step_seed(config.seed, self.epoch, self.step)
         # Dropout draws from this seed, so a resumed step draws what the interrupted one would have.
@@ -277,10 +277,7 @@ class _Trainer:
             group["lr"] = self._learning_rate(self.epoch * steps + self.step, steps)
         loss, terms = self.batch_loss(batch.to(self.device))
         losses = dict(zip(TERMS, mean_figures(terms, videos).tolist(), strict=True))
-        if not math.isfinite(losses["total"]):
-            raise SentilocError(
-                ErrorCode.INVALID_DATA, f"loss is {losses['total']} in epoch {self.epoch}, step {self.step}"
-            )
+        check_loss(losses["total"], self.epoch, self.step, names)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss if weight == 1 else loss * weight))
         if config.clip > 0:

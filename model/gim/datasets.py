@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sentiloc.model.data.feature_store import load_finite
-from sentiloc.model.data.text import read_rows
+from sentiloc.model.data.text import name_problem, read_rows, whole_number
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.flow import stack_flows
 from sentiloc.model.gim.items import Expression, ExpressionItem
@@ -30,9 +30,13 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
         try:
             if not row["video_id"] or not row["subject"]:
                 raise ValueError("needs video_id and subject")
+            if problem := name_problem(row["video_id"]):
+                raise ValueError(problem)
             subjects[row["video_id"]] = row["subject"]
             if row["frame"].strip():
-                points[row["video_id"]].append(Point(int(row["frame"]), _class(row["class"])))
+                points[row["video_id"]].append(
+                    Point(whole_number(row["frame"], "frame"), _class(row["class"]))
+                )
         except ValueError as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
     truth = _truth(folder / TRUTH_FILE)
@@ -74,7 +78,7 @@ def _truth(path: Path) -> defaultdict[str, list[Expression]]:
     columns = ("video_id", "onset", "apex", "offset", "class")
     for place, row in _rows(path, columns) if path.exists() else ():
         try:
-            onset, apex, offset = (int(row[name]) for name in ("onset", "apex", "offset"))
+            onset, apex, offset = (whole_number(row[name], name) for name in ("onset", "apex", "offset"))
             kind = _class(row["class"])
             if not 0 <= onset <= apex <= offset:
                 raise ValueError(

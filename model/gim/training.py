@@ -5,7 +5,6 @@ A run depends only on its configuration and items, even if it is killed and resu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from sentiloc.model.gim.losses import (
     total_loss,
 )
 from sentiloc.model.gim.network import GIM, GIMConfig, GIMOutput
-from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, step_seed
+from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, check_loss, step_seed
 from sentiloc.model.training.parallel import (
     is_first,
     joined_lists,
@@ -171,8 +170,7 @@ class _Run:
             loss, found = self.batch_loss([batch[row] for row in own_rows(len(batch))], epoch)
             errors += joined_lists(found if weight else [])
             whole = mean_figures(loss, len(batch)).item()
-            if not math.isfinite(whole):
-                raise SentilocError(ErrorCode.INVALID_DATA, f"loss is {whole} in epoch {epoch}")
+            check_loss(whole, epoch, start // config.batch_size, [self.items[place].name for place in batch])
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss * weight)
             self.optimizer.step()

@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
+from sentiloc.model.data.text import listed
+from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.training.checkpoint import load_checkpoint
 from sentiloc.model.training.parallel import from_first
 from sentiloc.model.training.run_folder import RunFolder
@@ -27,6 +29,17 @@ Figures = dict[str, float]
 def step_seed(*key: int) -> int:
     """A seed for one step of a run, from the run's seed and where the step is."""
     return int(np.random.SeedSequence(key).generate_state(1)[0])
+
+
+def check_loss(loss: float, epoch: int, step: int, videos: Sequence[str]) -> None:
+    """Raise `invalid_data` that names the step's videos if its loss is not finite."""
+    if math.isfinite(loss):
+        return
+    raise SentilocError(
+        ErrorCode.INVALID_DATA,
+        f"the loss is {loss} in epoch {epoch}, step {step} ({listed(videos)}); if their features and labels are right, "
+        "a smaller learning rate may help",
+    )
 
 
 SELECTION = "selection"

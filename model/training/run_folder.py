@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.training.checkpoint import save_atomic
 from sentiloc.model.training.parallel import is_first
@@ -61,10 +62,9 @@ class RunFolder:
 
     def _check_same(self, file: Path, wanted: dict[str, Any]) -> None:
         """Versions and the commit may differ; options and data may not."""
-        try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{file}: not JSON: {error}") from error
+        stored = read_json(file)
+        if not isinstance(stored, dict):
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{file}: not the configuration of a run")
         changed = changed_data(stored.get(DATA, {}), wanted.get(DATA, {}))
         if changed:
             raise SentilocError(
@@ -86,7 +86,8 @@ class RunFolder:
     def forget_after(self, epoch: int) -> None:
         """Drop log lines of epochs that will run again."""
         if self.path is not None and self._log.exists():
-            lines = self._log.read_text(encoding="utf-8").splitlines()
+            # A damaged line is dropped below, so its bytes need not be text.
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _epoch_of(line) < epoch]
             self._log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
@@ -133,6 +134,6 @@ class RunFolder:
 def _epoch_of(line: str) -> float:
     try:
         return float(json.loads(line)["epoch"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # A line that was cut off by a power failure is dropped as well.
         return float("inf")

@@ -28,14 +28,24 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         _raise_or_stop(error, _about_file(error))
+    except MemoryError as error:
+        _raise_or_stop(error, f"out of memory: {error}" if str(error) else "out of memory")
+    except RuntimeError as error:
+        # PyTorch has no class of its own for this on processors.
+        no_memory = "allocate memory" in str(error) or "out of memory" in str(error)
+        _raise_or_stop(error, f"out of memory: {error}" if no_memory else _unexpected(error))
     except Exception as error:
-        _raise_or_stop(error, f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)")
+        _raise_or_stop(error, _unexpected(error))
+
+
+def _unexpected(error: Exception) -> str:
+    return f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)"
 
 
 def _about_file(error: OSError) -> str:
     """What the system says of a file, without the names of Python's classes."""
     if error.filename is None or error.strerror is None:
-        return f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)"
+        return _unexpected(error)
     names = [
         os.fsdecode(name)
         for name in (error.filename, error.filename2)

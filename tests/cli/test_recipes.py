@@ -48,6 +48,8 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path, sentiloc: Sentiloc)
         ("supervision: half", "own.yaml: supervision: 'half'"),
         ("[1, 2]", "own.yaml: needs one option a line"),
         ("a: [", "own.yaml: not YAML"),
+        ("w: 5\nw: 7", "own.yaml: not YAML: w is there more than once in line 2"),
+        ("w: " + "[" * 5000, "own.yaml: not YAML: nested too deeply"),
     ],
 )
 def test_a_wrong_file_of_options_names_its_key(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,25 @@ def as_folder(name: str) -> Change:
     return apply
 
 
+def header(name: str, shape: str) -> Change:
+    """A file that states a shape, but has 100 bytes."""
+    stated = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+
+    def apply(folder: Path) -> None:
+        content = b"\x93NUMPY\x01\x00" + len(stated).to_bytes(2, "little") + stated + b"x" * 100
+        (folder / "features/train" / name).write_bytes(content)
+
+    return apply
+
+
+def to_itself(name: str) -> Change:
+    def apply(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).symlink_to(folder / name)
+
+    return apply
+
+
 GT = "videosenti_gt.json"
 WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("first stream", remove("features/train/rgb/a.npy"), (), ("rgb/a.npy: missing",)),
@@ -152,7 +172,7 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ),
     ("label", segment({"segment": [2, 5], "label": "happy"}), (), (f"{GT}: b: label 'happy'",)),
     ("no label", segment({"segment": [2, 5]}), (), (f"{GT}: b: needs 'label'",)),
-    ("no JSON", text(GT, "{"), (), (GT, "database")),
+    ("no JSON", text(GT, "{"), (), (GT, "not JSON")),
     ("empty split", text("split_train.txt", ""), (), ("split_train.txt: missing or empty",)),
     ("twice", text("split_train.txt", "a\nb\na\n"), (), ("split_train.txt: names a more than once",)),
     ("both splits", text("split_test.txt", "b\n"), (), ("split_train.txt: b is in split_test.txt as well",)),
@@ -188,6 +208,32 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("null video", edit(GT, lambda c: c["database"].update(b=None)), (), (f"{GT}: b: needs 'annotations'",)),
     ("list of rates", text("fps_dict.json", "[25]"), (), ("fps_dict.json: not a JSON object with a number",)),
     ("a folder", as_folder("point_label.csv"), (), ("point_label.csv: Is a directory",)),
+    ("too large", filled("rgb/b.npy", 1e38), (), ("rgb/b.npy: holds the value 1e+38", "at most 65504")),
+    ("size of petabytes", header("rgb/b.npy", "(900000000000, 1024)"), (), ("rgb/b.npy: not a readable",)),
+    (
+        "rate twice",
+        text("fps_dict.json", '{"a": 30, "b": 30, "c": 30, "d": 30, "b": 25}'),
+        (),
+        ("fps_dict.json: 'b' is there more than once",),
+    ),
+    ("true as rate", put("fps_dict.json", "b", True), (), ("fps_dict.json: b: True is not between",)),
+    ("nested", text(GT, '{"database":' + "[" * 200_000), (), (f"{GT}: not JSON: nested too deeply",)),
+    ("no times", segment({"segment": [None, 5], "label": "p"}), (), (f"{GT}: b: segment [None, 5]; needs",)),
+    ("own link", to_itself("point_label.csv"), (), ("point_label.csv: Too many levels of symbolic links",)),
+    (
+        "a path",
+        text("split_train.txt", "a\n../b\n"),
+        (),
+        ("split_train.txt: line 2: '../b' is not the name",),
+    ),
+    ("NUL", text("split_train.txt", "a\nb\0\n"), (), ("split_train.txt: line 2: 'b\\x00' is not the name",)),
+    (
+        "long name",
+        text("split_train.txt", "a\n" + "b" * 300),
+        (),
+        ("split_train.txt: line 2: 'bbb", "too long"),
+    ),
+    ("underscore", points("a,1_0,1"), (), ("point_label.csv: line 2: point '1_0' is not a whole number",)),
 ]
 
 
@@ -230,6 +276,41 @@ def test_an_option_that_does_nothing_is_an_error(
     assert code == 2
     assert said in " ".join(errors.replace("│", " ").split()), errors
     assert not (tmp_path / "run").exists()
+
+
+EXTRACTED: list[tuple[Change, str]] = [
+    (text("extracted.json", "[]"), "extracted.json: not what extraction wrote"),
+    (text("extracted.json", '{"v": 3}'), "extracted.json: not what extraction wrote"),
+    (
+        array("present/v.npy", np.full((24, 3), np.nan)),
+        "present/v.npy: holds other values than true and false",
+    ),
+    (array("present/v.npy", np.ones((24, 2))), "present/v.npy: shape (24, 2), expected (T, 3)"),
+    (array("logmfcc/v.npy", np.full((24, 8, 6), 1e30)), "logmfcc/v.npy: holds the value 1e+30"),
+    (text("spec.json", "[" * 200_000), "spec.json: not JSON: nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), EXTRACTED)
+def test_damaged_files_of_an_extraction_are_named(
+    tmp_path: Path, sentiloc: Sentiloc, change: Change, said: str
+) -> None:
+    write_spec(tmp_path, SPEC)
+    write_video(tmp_path, "train", "v", np.random.default_rng(0), 24)
+    (tmp_path / "point_label.csv").write_text("video_id,point,class_index\nv,100,1\n")
+    change(tmp_path)
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", *QUICK, "--val-fraction", 0)
+    assert (code, said in errors, len(errors.splitlines())) == (1, True, 1), errors
+
+
+def test_a_loss_that_is_not_finite_names_the_videos_of_its_step(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    folder = published_folder(tmp_path / "data")
+    options = (*QUICK, "--val-fraction", 0, "--epochs", 3, "--learning-rate", 1e30)
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *options)
+    assert code == 1
+    found = re.search(r"the loss is nan in epoch 1, step 0 \((.*) and 1 more\); ", errors)
+    assert found, errors
+    assert {*found[1].split(", ")} < {*VIDEOS}
 
 
 def test_rates_that_extraction_did_not_write_are_found(tmp_path: Path, sentiloc: Sentiloc) -> None:
@@ -279,6 +360,19 @@ SYSTEMS: list[tuple[str, str, str, tuple[str, ...]]] = [
         ("emotions.csv: line 2: needs video_id and label",),
     ),
     ("cten", "split_val.txt", "v99\n", ("emotions.csv: v99 has no emotion",)),
+    (
+        "gim",
+        "points.csv",
+        "video_id,subject,frame,class\nv0,s0,20.5,macro\n",
+        ("line 2: frame '20.5' is not",),
+    ),
+    (
+        "gim",
+        "points.csv",
+        "video_id,subject,frame,class\n../v0,s0,20,macro\n",
+        ("line 2: '../v0' is not the",),
+    ),
+    ("cten", "split_val.txt", "v1\nv1\n", ("split_val.txt: names v1 more than once",)),
     ("gim", "points.csv", "video_id,subject\nv0,s0\n", ("points.csv: has no column frame, class",)),
     ("gim", "points.csv", "video_id,subject,frame,class\nv0\n", ("points.csv: line 2: needs video_id and",)),
     ("gim", "points.csv", "video_id,subject,frame,class\nv9,s0,20,macro\n", ("flow/v9.npy: missing",)),

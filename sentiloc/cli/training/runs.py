@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -60,12 +60,10 @@ def open_run(path: Path) -> Run:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    try:
-        raw: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{folder / CONFIG}: not JSON: {error}") from error
+    path = folder / CONFIG
+    raw = read_json(path) if path.exists() else {}
+    if not isinstance(raw, dict) or not isinstance(raw.get("data", {}), dict):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not the configuration of a run")
     return raw
 
 

@@ -273,13 +273,35 @@ def _yaml(path: Path) -> dict[Any, Any]:
     from sentiloc.model.data.text import read_text
 
     try:
-        found = yaml.safe_load(read_text(path))
+        found = yaml.load(read_text(path), _single_keys(yaml.SafeLoader))  # noqa: S506 - a safe loader
+    except RecursionError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
     if not isinstance(found, dict):
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs one option a line, as `epochs: 40`")
     return found
+
+
+def _single_keys(loader: type[Any]) -> type[Any]:
+    """A YAML loader that refuses a key that is there twice; PyYAML itself takes the last one."""
+
+    class SingleKeys(loader):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            from yaml.constructor import ConstructorError
+
+            names = [key.value for key, _ in node.value if isinstance(key.value, str)]
+            twice = [
+                key for key, _ in node.value if isinstance(key.value, str) and names.count(key.value) > 1
+            ]
+            if twice:
+                raise ConstructorError(
+                    None, None, f"{twice[-1].value} is there more than once", twice[-1].start_mark
+                )
+            return super().construct_mapping(node, deep)
+
+    return SingleKeys
 
 
 def _signature() -> inspect.Signature:
