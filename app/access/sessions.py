@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from redis import Redis
 from starlette.requests import cookie_parser
 
 from sentiloc.app.access.caller import Caller, Scope
@@ -18,6 +19,7 @@ from sentiloc.app.settings import Settings
 SESSION_COOKIE = "sentiloc_session"
 _SECRET_BYTES = 32
 _RENEWED_EVERY_SECONDS = 60.0
+_SCAN_COUNT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +91,23 @@ class SessionStore:
         await self._shared.ask(("DEL", self._name(text)))
 
     def _name(self, text: str) -> str:
-        return f"{self._prefix}session:{hashlib.sha256(text.encode()).hexdigest()}"
+        return f"{_all_sessions(self._prefix)}{hashlib.sha256(text.encode()).hexdigest()}"
 
     def _left_ms(self, left: float) -> str:
         return str(max(1, int(1000 * min(left, self._idle_seconds))))
+
+
+def end_sessions(redis: Redis, prefix: str, key_id: str) -> int:
+    """End all sessions of a key; returns their number. Looks through all names in Redis, so it is slow."""
+    count = 0
+    for name in redis.scan_iter(f"{_all_sessions(prefix)}*", count=_SCAN_COUNT):
+        if redis.hget(name, "key_id") == key_id:
+            count += int(redis.delete(name))
+    return count
+
+
+def _all_sessions(prefix: str) -> str:
+    return f"{prefix}session:"
 
 
 def _parse(fields: Mapping[str, str]) -> Session:

@@ -18,6 +18,7 @@ from typing import cast
 from redis import Redis
 
 from sentiloc.app.access.daily import anonymize_days
+from sentiloc.app.access.sessions import end_sessions
 from sentiloc.app.access.usage import forget_earlier_months
 from sentiloc.app.batches.store import BatchStore, batch_key
 from sentiloc.app.housekeeping.retention import delete_files
@@ -59,6 +60,7 @@ class Receipt:
     uploads: int = 0
     batches: int = 0
     webhooks: int = 0
+    sessions: int = 0
     feature_entries: int = 0
     idempotency_keys: int = 0
     usage_days: int = 0
@@ -97,6 +99,8 @@ class Eraser:
         receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if receipt.complete:
+            # Last: a person who has to call again must still be signed in.
+            receipt.sessions = end_sessions(self._redis, self._prefix, owner) if owner else 0
             self._redis.hdel(f"{self._prefix}turns", f"interactive {owner or ''}", f"batch {owner or ''}")
         return receipt
 

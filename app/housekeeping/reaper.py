@@ -21,7 +21,9 @@ from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.local import PROBE, Storage
+from sentiloc.app.telemetry import outages
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)
 
@@ -89,16 +91,33 @@ class Reaper:
         while not self._stop.wait(self._settings.reaper_interval_seconds):
             for chore in self._chores:
                 self._attempt(chore)
+            self._look_at_storage()
 
     def _attempt(self, chore: Chore) -> None:
         try:
             if self._have_turn(chore):
                 chore.do()
+            outages.REDIS.answered()
         except (RedisError, OperationalError) as error:
-            logger.warning("reaper cannot reach Redis: %s", error)
-        except Exception:
+            outages.REDIS.failed(error)
+        except Exception as error:
+            if isinstance(error, SentilocError) and error.code is ErrorCode.STORAGE_UNAVAILABLE:
+                # The chore has its next turn.
+                outages.STORAGE.failed(error)
+                return
             # The thread must survive any error: without it, lost jobs would stay lost.
             logger.exception("reaper: %s failed", chore.name)
+
+    def _look_at_storage(self) -> None:
+        """Notice the end of an outage of the storage."""
+        if not outages.STORAGE.is_on:
+            return
+        try:
+            self._storage.size(PROBE)
+        except SentilocError as error:
+            outages.STORAGE.failed(error)
+        else:
+            outages.STORAGE.answered()
 
     def _index(self) -> None:
         self._retention.publish_times()

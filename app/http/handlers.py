@@ -23,6 +23,7 @@ from sentiloc.app.http.problems import (
     problem_body,
     problem_of,
 )
+from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def _on_invalid(_: Request, error: Exception) -> Response:
 
 
 def _on_redis_error(_: Request | None, error: Exception) -> Response:
-    logger.error("Redis cannot be reached: %s", error)
+    outages.REDIS.failed(error)
     return _on_problem(None, RedisUnavailable())
 
 

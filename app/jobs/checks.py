@@ -30,12 +30,17 @@ class UnknownModel(TypedProblem):
 
 def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:
     """Parse and check the options of a request; raises `InvalidRequest` and `UnknownModel`."""
-    try:
-        options = parse_options(bytes(text))
-    except ValidationError as error:
-        raise InvalidRequest.of(error.errors(), "options") from error
+    options = read_request_options(text)
     require_possible(options, settings)
     return options
+
+
+def read_request_options(text: bytes | bytearray) -> JobOptions:
+    """Parse the options of a request, whether or not they are possible now; raises `InvalidRequest`."""
+    try:
+        return parse_options(bytes(text))
+    except ValidationError as error:
+        raise InvalidRequest.of(error.errors(), "options") from error
 
 
 def require_possible(options: JobOptions, settings: Settings) -> None:

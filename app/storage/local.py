@@ -27,6 +27,10 @@ def source_key(job_id: str) -> str:
     return f"uploads/{job_id}.src"
 
 
+# Need not exist: asking for its size shows whether the storage answers.
+PROBE = source_key("availability-probe")
+
+
 def incoming_key(upload_id: str) -> str:
     """The key that a client with a presigned form writes to. The video is moved from there before it gets a job."""
     return f"uploads/{upload_id}.incoming"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from contextvars import ContextVar
@@ -11,6 +12,9 @@ from contextvars import ContextVar
 from sentiloc.app.settings import Settings
 
 job_id_context: ContextVar[str | None] = ContextVar("job_id", default=None)
+# The values of a query, and the token after /shared/ and /embed/.
+_VALUES = re.compile(r"(?<=[?&])([^=&]*=)[^&]+")
+_TOKEN = re.compile(r"(/(?:shared|embed)/)[^/?]+")
 request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -55,6 +59,20 @@ class JsonFormatter(_Formatter):
         return json.dumps(self._fields(record), ensure_ascii=False)
 
 
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    """Remove secrets from the path in a line of the access log; every line is kept.
+
+    A query may hold a one-time code of a sign-in, the path of a shared job its token.
+    """
+    if isinstance(record.args, tuple):
+        record.args = tuple(_without_secrets(one) if isinstance(one, str) else one for one in record.args)
+    return True
+
+
+def _without_secrets(text: str) -> str:
+    return _VALUES.sub(r"\1…", _TOKEN.sub(r"\1…", text))
+
+
 def configure_logging(settings: Settings) -> None:
     """Send all log records to stderr in the configured format. Call it once per process."""
     handler = logging.StreamHandler(sys.stderr)
@@ -66,7 +84,14 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).handlers.clear()
         # These libraries install their own handlers; all lines must have one format.
         logging.getLogger(name).propagate = True
-    for name in ("kombu", "amqp", "httpx", "python_multipart", "celery.worker.strategy"):
+    access = logging.getLogger("uvicorn.access")
+    if _hide_secrets not in access.filters:
+        access.addFilter(_hide_secrets)
+    # At the level `debug` some of these would log signatures and addresses with secrets.
+    for name in (
+        *("kombu", "amqp", "httpx", "httpcore", "python_multipart", "celery.worker.strategy"),
+        *("botocore", "boto3", "s3transfer", "urllib3", "authlib"),
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     # A job that is put back into the queue is not an error, but Celery logs it with a traceback.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

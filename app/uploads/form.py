@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from anyio import to_thread
 from fastapi import Request
@@ -10,9 +11,9 @@ from fastapi import Request
 from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
 from sentiloc.app.http.multipart import UploadTooLarge, VideoPart
 from sentiloc.app.http.problems import ProblemError, problem_of
-from sentiloc.app.jobs.checks import check_options
+from sentiloc.app.jobs.checks import read_request_options
 from sentiloc.app.jobs.idempotency import make_key
-from sentiloc.app.jobs.record import NewJob, new_job_id
+from sentiloc.app.jobs.record import JobRecord, NewJob, new_job_id
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, Writer, source_key
 from sentiloc.app.uploads.problems import EmptyVideo
@@ -23,12 +24,17 @@ _FORM_OVERHEAD = 1 << 16
 
 
 async def receive_video(
-    request: Request, storage: Storage, settings: Settings, idempotency_key: str | None
-) -> NewJob:
+    request: Request,
+    storage: Storage,
+    settings: Settings,
+    idempotency_key: str | None,
+    check: Callable[[NewJob], JobRecord | None],
+) -> NewJob | JobRecord:
     """Stream the multipart field `video` into the storage and return the job that the form asks for.
 
-    The digest of the idempotency key covers the video and the options. After any error nothing stays in the storage.
-    Raises `ProblemError`.
+    The digest of the idempotency key covers the video and the options. `check` is called in a thread before the video
+    is kept: it raises for a job that is refused, and returns the job of an earlier request with the same key, which is
+    then the answer. In both cases, and after any other error, nothing stays in the storage. Raises `ProblemError`.
     """
     job_id = new_job_id()
     key = source_key(job_id)
@@ -37,10 +43,22 @@ async def receive_video(
     writer = await to_thread.run_sync(storage.writer(key).__enter__)
     try:
         part = await _receive(request, writer, settings, hasher)
-        options = check_options(part.options, settings)
+        options = read_request_options(part.options)
         # The same video with other options is another request.
         hasher.update(options.canonical().encode())
-        await to_thread.run_sync(writer.commit)
+        job = NewJob(
+            id=job_id,
+            source_key=key,
+            source_name=part.name,
+            source_bytes=part.bytes,
+            model=options.model_name or settings.model,
+            options=options,
+            idempotency=make_key(idempotency_key, hasher.hexdigest(), settings.idempotency_seconds),
+        )
+        known = await to_thread.run_sync(check, job)
+        if known is None:
+            await to_thread.run_sync(writer.commit)
+        return known or job
     except ProblemError as problem:
         # A client that is still sending must get this answer instead of a reset.
         problem.body_is_unread = True
@@ -52,15 +70,6 @@ async def receive_video(
     finally:
         # After a commit this does nothing; otherwise it removes the unfinished file.
         writer.__exit__(None, None, None)
-    return NewJob(
-        id=job_id,
-        source_key=key,
-        source_name=part.name,
-        source_bytes=part.bytes,
-        model=options.model_name or settings.model,
-        options=options,
-        idempotency=make_key(idempotency_key, hasher.hexdigest(), settings.idempotency_seconds),
-    )
 
 
 async def _receive(request: Request, writer: Writer, settings: Settings, hasher: hashlib._Hash) -> VideoPart:

@@ -13,6 +13,7 @@ from redis import RedisError
 from sentiloc.app.jobs.options import webhook_host
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.settings import Settings
+from sentiloc.app.telemetry import outages
 from sentiloc.app.version import version
 from sentiloc.app.webhooks.lanes import Lanes
 from sentiloc.app.webhooks.outbox import Entry, Outbox, Outgoing
@@ -57,10 +58,12 @@ class WebhookSender:
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                if not self.send_one():
+                is_idle = not self.send_one()
+                outages.REDIS.answered()
+                if is_idle:
                     self._stop.wait(_LOOK_SECONDS)
             except RedisError as error:
-                logger.warning("webhooks cannot be sent, Redis cannot be reached: %s", error)
+                outages.REDIS.failed(error)
                 self._stop.wait(_LOOK_SECONDS)
             except Exception:
                 # The event becomes due again when its lease expires.

@@ -274,5 +274,6 @@ def _add_entries(path: Path, new: Mapping[str, object]) -> None:
 def _add_names(path: Path, new: list[str]) -> None:
     names = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
     # A video that is extracted again moves to the end, and appears once.
-    names = [line for line in names if line and line not in set(new)]
+    moved = set(new)
+    names = [line for line in names if line and line not in moved]
     replace_text(path, "\n".join([*names, *new]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.daily import anonymize_days
 from sentiloc.app.access.keys import KeyStore, NewKey
+from sentiloc.app.access.sessions import SessionStore
 from sentiloc.app.access.usage import this_month
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
+from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.signing import new_webhook_secret
@@ -109,6 +113,20 @@ def traces(redis: Redis, settings: Settings, key: NewKey, jobs: list[str]) -> li
     ]
 
 
+def sign_in(redis: Redis, settings: Settings, key: NewKey) -> str:
+    """The name in Redis of the session of a person who works as this key."""
+    before = set(redis.scan_iter(f"{settings.redis_prefix}session:*"))
+
+    async def start() -> None:
+        shared = SharedConnection(settings)
+        await SessionStore(settings, shared).start(key.key.id, "anna", frozenset({Scope.READ}), "")
+        await shared.close()
+
+    asyncio.run(start())
+    (name,) = {*redis.scan_iter(f"{settings.redis_prefix}session:*")} - before
+    return str(name)
+
+
 def usage(client: TestClient, admin: NewKey) -> dict[str, Any]:
     """Today's counts by key."""
     days = ask(client, admin, "GET", "/usage").json()["days"]
@@ -129,6 +147,8 @@ def _content(redis: Redis, name: str) -> object:
 def test_all_data_of_an_owner_and_none_of_others_is_deleted(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
 ) -> None:
+    sessions = [sign_in(redis, audited, keys[name]) for name in ("mine", "mine", "other")]
+    others_session = sessions[-1]
     mine, other = (fill(client, keys[name], store, audited) for name in ("mine", "other"))
     assert traces(redis, audited, keys["mine"], mine)
     before = set(traces(redis, audited, keys["other"], other))
@@ -147,6 +167,7 @@ def test_all_data_of_an_owner_and_none_of_others_is_deleted(
             "uploads": 1,
             "batches": 1,
             "webhooks": 0,
+            "sessions": 2,
         },
         **{"feature_entries": 1, "idempotency_keys": 5, "usage_days": 1, "usage_months": 1},
     }
@@ -154,6 +175,7 @@ def test_all_data_of_an_owner_and_none_of_others_is_deleted(
     # Workers that are off learn from it which features they must delete.
     assert [name for name in left if not name.endswith(":forgotten")] == []
     assert set(traces(redis, audited, keys["other"], other)) == before
+    assert redis.exists(others_session)
     known = {**used, "erased": used[keys["mine"].key.id]}
     del known[keys["mine"].key.id]
     # The cancelled jobs of the erasure count, too.
@@ -279,3 +301,15 @@ def test_the_audit_log_has_actors_and_actions_but_no_content(
     assert any(line["what"] == "erased an owner's data" and line["jobs"] == 6 for line in mine)
     for content in (NAME, "edit.example", "positive", keys["mine"].text):
         assert content not in text
+
+
+def test_a_counter_does_not_live_longer_because_its_owner_is_erased(redis: Redis, settings: Settings) -> None:
+    prefix = settings.redis_prefix
+    day = (datetime.now(UTC).date() - date(1970, 1, 1)).days - 399
+    for owner, left in (("one", 86_400), ("two", 43_200)):
+        redis.hset(f"{prefix}daily:{owner}:{day}", "failed", 2)
+        redis.expire(f"{prefix}daily:{owner}:{day}", left)
+        assert anonymize_days(redis, prefix, owner) == 1
+    assert redis.hgetall(f"{prefix}daily:erased:{day}") == {"failed": "4"}
+    # The longest that one of them had left.
+    assert 86_000 < redis.ttl(f"{prefix}daily:erased:{day}") <= 86_400

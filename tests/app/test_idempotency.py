@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from httpx import Response
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
+from sentiloc.model.package import shipped_models_dir
 from tests.app.asking import VIDEO, assert_problem
 
 
@@ -45,6 +48,29 @@ def test_another_request_with_the_key_is_refused(client: TestClient, settings: S
     assert_problem(post(client, "k", VIDEO + b"x", threshold=0.5), 422, "idempotency_conflict")
     assert_problem(post(client, "k", threshold=0.6), 422, "idempotency_conflict")
     assert post(client, "k", threshold=0.50).status_code == 202
+    assert uploads(settings) == 1
+
+
+def test_a_repeated_form_gets_its_job_although_its_options_are_impossible_now(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The model was removed since, or the webhook's address is forbidden now."""
+    models = tmp_path / "models"
+    shutil.copytree(shipped_models_dir() / "fsenet-starter", models / "other")
+    spec = models / "other" / "spec.json"
+    spec.write_text(json.dumps({**json.loads(spec.read_text()), "name": "other"}))
+    now = settings.model_copy(update={"models_dir": models, "outbound_allow": ("127.0.0.0/8",)})
+    hook = {"url": "http://127.0.0.1:9/", "secret": "whsec_" + "a" * 32}
+    with TestClient(create_app(now)) as client:
+        first = post(client, "k", model="other", webhook=hook)
+    assert first.status_code == 202, first.text
+    later = settings.model_copy(update={"models_dir": tmp_path / "none"})
+    with TestClient(create_app(later)) as client:
+        again = post(client, "k", model="other", webhook=hook)
+        assert (again.status_code, again.json()) == (202, first.json())
+        assert again.headers["idempotent-replayed"] == "true"
+        assert_problem(post(client, "k", VIDEO + b"x", model="other"), 422, "idempotency_conflict")
+        assert_problem(post(client, "k 2", model="other"), 422, "unknown_model")
     assert uploads(settings) == 1
 
 

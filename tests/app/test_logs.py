@@ -48,3 +48,22 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(Settings(log_level="error"))
     assert all("it" not in line for line in log_lines(capsys)[:1])
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/signin/callback?code=s3cret/1&state=s3cret", "/signin/callback?code=…&state=…"),
+        ("/v1/shared/s3cret/video?x=s3cret%20y", "/v1/shared/…/video?x=…"),
+        ("/embed/s3cret", "/embed/…"),
+        ("/jobs/abc/result", "/jobs/abc/result"),
+    ],
+)
+def test_the_access_log_has_no_secrets(capsys: pytest.CaptureFixture[str], path: str, shown: str) -> None:
+    """The line is that of uvicorn at the level `debug`."""
+    configure_logging(Settings(log_level="debug", log_format="json"))
+    configure_logging(Settings(log_level="debug", log_format="json"))
+    line = '%s - "%s %s HTTP/%s" %d'
+    logging.getLogger("uvicorn.access").info(line, "127.0.0.1:5", "GET", path, "1.1", 200)
+    (written,) = capsys.readouterr().err.splitlines()
+    assert json.loads(written)["message"] == f'127.0.0.1:5 - "GET {shown} HTTP/1.1" 200'

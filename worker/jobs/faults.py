@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sentiloc.app.jobs.record import JobError
-from sentiloc.app.storage.local import Storage, source_key
+from sentiloc.app.storage.local import PROBE, Storage
 from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.worker.jobs.process import is_draining
 from sentiloc.worker.pipelines.registry import Pipelines
@@ -23,8 +23,6 @@ _PASSING = frozenset(
         *(ErrorCode.MODEL_UNAVAILABLE, ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE),
     }
 )
-# Need not exist: only whether the storage answers counts.
-_PROBE = source_key("availability-probe")
 # Doubles up to the second value: a short fault costs little time, a long one little load.
 _RETRY_SECONDS = 1.0
 _RETRY_MAX_SECONDS = 15.0
@@ -87,7 +85,7 @@ class Health:
             # The presence thread keeps retrying to load the model.
             return self._pipelines.error
         try:
-            self._storage.size(_PROBE)
+            self._storage.size(PROBE)
         except SentilocError as error:
             return error
         return None

@@ -7,7 +7,6 @@ seconds, more often at first, and when the stage changes.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,12 +20,11 @@ from redis import RedisError
 from sentiloc.app.jobs.record import Lease
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
+from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.process import is_draining
 from sentiloc.worker.jobs.signs_of_life import StallWatch
 from sentiloc.worker.runtime.steps import steps_done
-
-logger = logging.getLogger(__name__)
 
 # Reads are cheap, and cancellation should be noticed within two seconds.
 _TICK_SECONDS = 0.4
@@ -160,7 +158,7 @@ class LeaseKeeper:
                 if not self._renew():
                     self.stop_reason = StopReason.LOST
             except RedisError as error:
-                logger.warning("the lease of job %s could not be renewed: %s", self._lease.job_id, error)
+                outages.REDIS.failed(error)
                 self._done.wait(1.0)
 
     def _is_hung(self) -> bool:

@@ -12,6 +12,7 @@ from redis import RedisError
 from sentiloc.app.jobs.presence import BEAT_SECONDS, WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
+from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import SentilocError
 from sentiloc.worker.jobs.owner import new_owner
 from sentiloc.worker.jobs.process import parent_silence
@@ -57,8 +58,9 @@ class PresenceThread:
                 # A hung parent gives its children no jobs, so this worker is not ready then.
                 if parent_silence() < self._stall_seconds:
                     beat(self._store.redis, self._store.prefix, self._presence())
+                    outages.REDIS.answered()
             except RedisError as error:
-                logger.warning("the worker's state could not be reported: %s", error)
+                outages.REDIS.failed(error)
             time.sleep(BEAT_SECONDS)
             if self._pipelines.error and time.monotonic() - self._loaded_at > _RELOAD_SECONDS:
                 self.load()

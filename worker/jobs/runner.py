@@ -27,6 +27,7 @@ from sentiloc.app.storage.local import (
     result_key,
     thumbnail_key,
 )
+from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -320,7 +321,7 @@ class JobRunner:
             except RedisError as error:
                 if time.monotonic() > deadline or is_draining():
                     raise
-                logger.warning("waiting for Redis: %s", error)
+                outages.REDIS.failed(error)
                 time.sleep(_REDIS_SECONDS)
 
 

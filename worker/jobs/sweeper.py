@@ -16,6 +16,7 @@ from redis import RedisError
 from sentiloc.app.housekeeping.erasure import forgotten_key
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
+from sentiloc.app.telemetry import outages
 from sentiloc.worker.extraction.array_cache import forget_owner
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def _loop(storage: Storage, forgetter: Forgetter) -> None:
             if count:
                 logger.info("deleted %d cached features of owners whose data was erased", count)
         except RedisError as error:
-            logger.warning("erased owners cannot be looked up: %s", error)
+            outages.REDIS.failed(error)
         except Exception:
             # The thread must survive: an error here is most likely a temporary one of the disk.
             logger.exception("unfinished files could not be deleted")

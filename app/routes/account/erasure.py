@@ -31,6 +31,7 @@ _EXAMPLE: dict[str, Any] = {
     "uploads": 1,
     "batches": 1,
     "webhooks": 1,
+    "sessions": 1,
     "feature_entries": 38,
     "idempotency_keys": 4,
     "usage_days": 12,
@@ -64,6 +65,9 @@ class ErasureBody(Body):
     uploads: int = Field(description="Uploads without a job")
     batches: int
     webhooks: int = Field(description="Registered webhooks")
+    sessions: int = Field(
+        default=0, description="Sessions of people who were signed in as this key. They are ended last"
+    )
     feature_entries: int = Field(
         description="Cached features on the API's machine; workers delete theirs in a minute"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -29,7 +30,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.checks import UnknownModel, require_possible
 from sentiloc.app.jobs.idempotency import IdempotencyKey, make_key
 from sentiloc.app.jobs.presence import ModelNotServed
-from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, UploadRequest, UrlRequest
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
@@ -156,7 +157,11 @@ async def localize(
         return await _localize_json(LocalizeRequest, request, response, services, idempotency_key)
     # Without Redis nothing can be recorded, so refuse before receiving a large body.
     await services.shared.ask(("PING",))
-    job = await receive_video(request, services.storage, services.settings, idempotency_key)
+    job = await receive_video(
+        request, services.storage, services.settings, idempotency_key, partial(_seen_or_possible, services)
+    )
+    if isinstance(job, JobRecord):
+        return await accepted(response, services, job, is_new=False)
     record = await to_thread.run_sync(services.submitter.submit_with_video, job, services.storage)
     return await accepted(response, services, record, is_new=record.id == job.id)
 
@@ -189,6 +194,15 @@ async def localize_upload(
 ) -> JobBody:
     """An upload under `/uploads` has one job at most. The same request again returns that job."""
     return await _localize_json(UploadRequest, request, response, services, idempotency_key)
+
+
+def _seen_or_possible(services: Services, job: NewJob) -> JobRecord | None:
+    """The job of an earlier request with the same key; without one, raise for options that cannot succeed."""
+    # In this order: a repeated request gets its job even if models or settings have changed since.
+    seen = services.submitter.seen(job.idempotency, job.key_id)
+    if seen is None:
+        require_possible(job.options, services.settings)
+    return seen
 
 
 async def _localize_json(

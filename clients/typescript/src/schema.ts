@@ -331,6 +331,8 @@ export interface ErasureBody {
   batches: number;
   /** Registered webhooks */
   webhooks: number;
+  /** Sessions of people who were signed in as this key. They are ended last; default: `0` */
+  sessions: number;
   /** Cached features on the API's machine; workers delete theirs in a minute */
   feature_entries: number;
   /** Idempotency keys, which hold a digest of the request. They are deleted with their jobs */
