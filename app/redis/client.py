@@ -50,8 +50,8 @@ def broker_options(settings: Settings) -> dict[str, object]:
     if address is None:
         return {}
     # Every new connection asks the Sentinels: one that does not answer must not delay the others.
-    times = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _CONNECT_SECONDS}
-    return {"master_name": address.primary, "sentinel_kwargs": {**times, **address.sentinel_options}}
+    limits = {**_sentinel_limits(), "retry": _retry()}
+    return {"master_name": address.primary, "sentinel_kwargs": {**limits, **address.sentinel_options}}
 
 
 def broker_tls(settings: Settings) -> dict[str, object] | None:
@@ -68,13 +68,14 @@ def connect(settings: Settings) -> Redis:
         "socket_connect_timeout": _CONNECT_SECONDS,
         # A connection that was idle for longer is checked before it is used.
         "health_check_interval": 30,
-        "retry": Retry(ConstantBackoff(_RETRY_SECONDS), 1),
+        "retry": _retry(),
     }
     address = sentinel_address(redis_url(settings))
     if address is None:
         return Redis.from_url(redis_url(settings), **options)
     # The library's Sentinel classes have no type annotations.
-    sentinel: Any = Sentinel(address.sentinels, sentinel_kwargs=_sentinel_options(address))  # type: ignore[no-untyped-call]
+    limits = {"retry": _retry()}
+    sentinel: Any = Sentinel(address.sentinels, sentinel_kwargs=_sentinel_options(address, **limits))  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(address.primary, **_primary_options(address), **options)
     return client
 
@@ -109,13 +110,25 @@ def _async_options(**options: Any) -> dict[str, Any]:
     return {
         "decode_responses": True,
         "socket_connect_timeout": _CONNECT_SECONDS,
-        "retry": AsyncRetry(ConstantBackoff(_RETRY_SECONDS), 1),
+        "retry": _async_retry(),
         **options,
     }
 
 
+def _retry() -> Retry:
+    # Sentinels get it, too. The client's own would try one that is down for several seconds before it asks the next.
+    return Retry(ConstantBackoff(_RETRY_SECONDS), 1)
+
+
+def _async_retry() -> AsyncRetry:
+    return AsyncRetry(ConstantBackoff(_RETRY_SECONDS), 1)
+
+
 def _async_primary(address: SentinelAddress, options: dict[str, Any]) -> AsyncRedis:
-    sentinel: Any = AsyncSentinel(list(address.sentinels), sentinel_kwargs=_sentinel_options(address))  # type: ignore[no-untyped-call]
+    limits = {"retry": _async_retry()}
+    sentinel: Any = AsyncSentinel(
+        list(address.sentinels), sentinel_kwargs=_sentinel_options(address, **limits)
+    )  # type: ignore[no-untyped-call]
     client: AsyncRedis = sentinel.master_for(address.primary, **_primary_options(address), **options)
     return client
 
@@ -125,7 +138,10 @@ def _primary_options(address: SentinelAddress) -> dict[str, Any]:
     return {**login, **address.options, **({"ssl": True} if address.is_tls else {})}
 
 
-def _sentinel_options(address: SentinelAddress) -> dict[str, Any]:
+def _sentinel_options(address: SentinelAddress, **limits: Any) -> dict[str, Any]:
     tls = {**address.options, "ssl": True} if address.is_tls else {}
-    times = {"socket_timeout": _CONNECT_SECONDS, "socket_connect_timeout": _CONNECT_SECONDS}
-    return {**times, **tls, **address.sentinel_options}
+    return {**_sentinel_limits(), **limits, **tls, **address.sentinel_options}
+
+
+def _sentinel_limits() -> dict[str, Any]:
+    return {"socket_timeout": _CONNECT_SECONDS, "socket_connect_timeout": _CONNECT_SECONDS}

@@ -76,20 +76,29 @@ def test_a_refused_login_is_reported(tmp_path: Path) -> None:
         check_redis(settings(f"redis://:right@127.0.0.1:{port}", tmp_path))
 
 
-def test_a_server_without_tls_is_reported(tmp_path: Path) -> None:
+def test_a_server_without_tls_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Such a server does not answer the handshake, so each attempt takes the whole time limit.
+    monkeypatch.setattr("sentiloc.app.redis.client._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("sentiloc.app.redis.client._ANSWER_SECONDS", 0.5)
     with redis_on_a_port(tmp_path) as port:
         assert failure(f"rediss://127.0.0.1:{port}", tmp_path) == TLS
         with pytest.raises(SentilocError, match="TLS with Redis failed"):
             check_redis(settings(f"rediss://127.0.0.1:{port}", tmp_path))
 
 
-def test_a_missing_route_is_reported_and_retried(tmp_path: Path) -> None:
+def test_a_missing_route_is_reported_and_retried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("redis.retry.sleep", pauses.append)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         assert failure(f"redis://127.0.0.1:{port}", tmp_path) == NO_ROUTE
         assert failure(f"redis+sentinel://127.0.0.1:{port}/main", tmp_path) == NO_PRIMARY
         check_redis(settings(f"redis://127.0.0.1:{port}", tmp_path))
+    assert pauses
+    assert sum(pauses) < 1.0
 
 
 def test_a_cluster_is_refused(tmp_path: Path) -> None:

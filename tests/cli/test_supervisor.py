@@ -54,7 +54,8 @@ def test_a_child_stands_as_far_back_as_it_should() -> None:
     supervisor.stop()
 
 
-def test_repeated_failures_end_everything_with_a_clear_line() -> None:
+def test_repeated_failures_end_everything_with_a_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentiloc.cli.server.supervisor._MAX_BACKOFF_SECONDS", 0.05)
     supervisor = Supervisor()
     supervisor.start(spec("broken part", "raise SystemExit(3)"))
     with pytest.raises(SentilocError, match=r"the broken part ended 5 times .* exit status 3"):

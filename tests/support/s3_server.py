@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import httpx
 import pytest
 
 from sentiloc.app.settings import Settings
-from tests.support.servers import free_port
+from tests.support.servers import free_pair
 from tests.support.services import wait_for
 
 BUCKET = "sentiloc-test"
@@ -27,8 +26,6 @@ _IDENTITY = {
     "credentials": [{"accessKey": _KEY, "secretKey": _KEY}],
     "actions": ["Admin", "Read", "List", "Tagging", "Write"],
 }
-# SeaweedFS puts its gRPC ports 10,000 above the others.
-_HIGHEST_PORT = 55_000
 
 
 @contextmanager
@@ -105,18 +102,19 @@ class SeaweedFS:
 
     def __init__(self, program: str, folder: Path) -> None:
         self._folder = folder
-        port = _port()
+        # Its gRPC ports are 10,000 above the others.
+        port = free_pair()
         self.url = f"http://127.0.0.1:{port}"
         (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}), encoding="utf-8")
         options = {
             "dir": folder,
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
-            "master.port": _port(),
+            "master.port": free_pair(),
             "master.volumeSizeLimitMB": 64,
-            "volume.port": _port(),
+            "volume.port": free_pair(),
             "volume.max": 20,
-            "filer.port": _port(),
+            "filer.port": free_pair(),
             "s3.port": port,
             "s3.config": folder / "s3.json",
             # Servers of no use here, whose ports are fixed: a second SeaweedFS on the machine would end at once.
@@ -138,15 +136,6 @@ class SeaweedFS:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-
-
-def _port() -> int:
-    return next(port for port in iter(free_port, 0) if port < _HIGHEST_PORT and _is_free(port + 10_000))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _answers(url: str) -> bool:

@@ -11,12 +11,15 @@ from pathlib import Path
 from sentiloc.cli.server.redis_server import find_redis_server
 from tests.support.services import wait_for
 
+HIGHEST_OF_A_PAIR = 55_000
+
 
 @contextmanager
 def redis_on_a_port(folder: Path, *options: str) -> Iterator[int]:
     """A server that listens on a free port of 127.0.0.1; yields the port once it accepts connections."""
     log = folder / "redis-port.log"
-    port = free_port()
+    # In cluster mode the servers talk to each other on a second port.
+    port = free_pair()
     command = [find_redis_server().path, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     process = subprocess.Popen([*command, "--save", "", "--logfile", str(log), *options])
     try:
@@ -35,3 +38,14 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def free_pair() -> int:
+    """A free port, of which the one 10,000 above is free, too: some servers take both, and do not start otherwise."""
+    return next(port for port in iter(free_port, 0) if port < HIGHEST_OF_A_PAIR and is_free(port + 10_000))
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a port of 127.0.0.1."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0

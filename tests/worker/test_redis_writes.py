@@ -19,7 +19,7 @@ from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience
 from sentiloc.worker.jobs.owner import new_owner
 from tests.support.services import wait_for
 
-SECONDS, LEASE_SECONDS = 12.0, 30.0
+SECONDS, LEASE_SECONDS = 8.0, 30.0
 PATIENCE = Patience(idle=60.0, busy=60.0, busy_cpu=60.0, load=60.0)
 FIRST_SECONDS = 4.0
 """A job reports more often at first, so that a short one shows progress, too."""
