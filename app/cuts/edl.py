@@ -36,7 +36,7 @@ def notes(sequence: Sequence) -> list[str]:
     """What this format cannot represent: a source whose frame rate differs from the sequence's."""
     others = [source for source in sequence.sources if source.base.nominal != sequence.base.nominal]
     return sequence.renamed() + [
-        f"{source.name} has another frame rate than the sequence; an EDL cannot say so, set it when relinking."
+        f"{source.name} has another frame rate than the sequence; an EDL cannot say so. Set it when relinking."
         for source in others
     ]
 

@@ -290,6 +290,6 @@ class _Busy:
         if scope["type"] != "http" or scope["path"] == _ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
             return
-        detail = "The server has as many connections as it accepts. Try again in a few seconds."
+        detail = "The server has reached its limit of connections. Try again in a few seconds."
         headers = {"Retry-After": "2", "Connection": "close"}
         await problem_response(503, ProblemCode.BUSY, detail, headers)(scope, receive, send)

@@ -26,7 +26,7 @@ class SignInSettings(BaseSettings):
     )
     oidc_client_id: str | None = Field(None, description="This service's client id at the provider")
     oidc_client_secret: SecretStr | None = Field(
-        None, description="Its secret; default: a public client, protected by PKCE alone"
+        None, description="The client's secret; default: a public client, protected by PKCE alone"
     )
     oidc_name: str = Field(
         "your organization", min_length=1, max_length=60, description="The provider's name on the page"

@@ -164,7 +164,7 @@ class Provider:
             is_ours = hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode())
         except (JoseError, ValueError, TypeError) as error:
             reason = str(error)[:_SHOWN]
-            raise SignInFailed(f"the ID token does not stand the check: {reason}") from error
+            raise SignInFailed(f"the ID token is not valid: {reason}") from error
         if not is_ours:
             raise SignInFailed("the ID token belongs to another attempt")
         self._check_party(claims)
@@ -188,7 +188,7 @@ class Provider:
         if (is_shared or party is not None) and party != self._settings.oidc_client_id:
             raise SignInFailed("the ID token was made for another client")
         if not isinstance(claims["sub"], str) or not claims["sub"]:
-            raise SignInFailed("the ID token names nobody")
+            raise SignInFailed("the ID token names no person")
 
     async def _verified(self, client: httpx.AsyncClient, about: Description, id_token: str) -> dict[str, Any]:
         keys = await self._key_set(client, about, _KEPT_SECONDS)
@@ -218,7 +218,7 @@ class Provider:
         told = await _read(client, "GET", url, headers={"Authorization": f"Bearer {access}"})
         # Core 1.0, section 5.3.2: the access token may belong to another person.
         if told.get("sub") != subject:
-            raise SignInFailed("the user information is about somebody else")
+            raise SignInFailed("the user information is about another person")
         return told
 
 

@@ -170,7 +170,7 @@ def _described(package: Path, settings: Settings) -> str:
     except SentilocError:
         if is_default or visual is None:
             raise
-        notes.append(f"lacks weights: sentiloc weights pull {i3d_weights(visual.extractor)}")
+        notes.append(f"weights are missing; run: sentiloc weights pull {i3d_weights(visual.extractor)}")
     return f"{package.name} ({'; '.join(notes)})" if notes else package.name
 
 

@@ -52,7 +52,7 @@ def reel(
     max_side: Annotated[
         int, typer.Option(min=64, max=3840, help="Longest side of the film in pixels; nothing is enlarged.")
     ] = 1280,
-    fps: Annotated[float | None, typer.Option(min=0, help="Frame rate; default: as most clips.")] = None,
+    fps: Annotated[float | None, typer.Option(min=0, help="Frame rate; default: that of most clips.")] = None,
     title: Annotated[str, typer.Option(help="Name of the sequence.")] = "Highlights",
     model: Annotated[
         str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")

@@ -110,7 +110,7 @@ def test_user_information_about_somebody_else_is_refused(liar: LyingProvider) ->
     claims = finish(liar)
     assert (claims["groups"], claims["iss"]) == (["editors"], liar.issuer)
     liar.answers["/me"] = {"sub": "ed", "groups": ["admins"]}
-    with pytest.raises(SignInFailed, match="somebody else"):
+    with pytest.raises(SignInFailed, match="another person"):
         finish(liar)
 
 

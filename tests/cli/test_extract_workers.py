@@ -87,7 +87,7 @@ def test_workers_write_the_files_of_one_process(clips: Path, tmp_path: Path) -> 
     assert run(clips, "-o", one)[0] == 1
     code, errors = run(clips, "-o", many, "--workers", 2)
     assert code == 1
-    assert "3 extracted, 0 were there, 2 failed" in errors
+    assert "3 extracted, 0 already there, 2 failed" in errors
     assert arrays(one) == arrays(many)
     for file in ("fps_dict.json", "len_duration_dict.json", "extracted.json"):
         assert json.loads((one / file).read_text(encoding="utf-8")) == json.loads(
@@ -109,7 +109,7 @@ def test_a_second_run_completes_the_first(clips: Path, tmp_path: Path) -> None:
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
     (folder / "b.mkv").write_bytes((clips / "b.mkv").read_bytes())
     code, errors = run(folder, "-o", tmp_path / "data", "--workers", 1)
-    assert (code, "1 extracted, 1 were there, 1 failed" in errors) == (1, True)
+    assert (code, "1 extracted, 1 already there, 1 failed" in errors) == (1, True)
     assert all(path.stat().st_mtime_ns == time for path, time in first.items())
     broken = Ledger(tmp_path / "data", "train").read("broken")
     assert broken is not None
@@ -117,7 +117,7 @@ def test_a_second_run_completes_the_first(clips: Path, tmp_path: Path) -> None:
     # A file that was replaced is tried again, and so is every failed one on demand.
     (folder / "broken.mp4").write_bytes((clips / "more" / "c.v2.mp4").read_bytes())
     code, errors = run(folder, "-o", tmp_path / "data", "--workers", 1)
-    assert (code, "1 extracted, 2 were there, 0 failed" in errors) == (0, True)
+    assert (code, "1 extracted, 2 already there, 0 failed" in errors) == (0, True)
     assert not (tmp_path / "data" / "failed_train.csv").exists()
 
 
@@ -149,7 +149,7 @@ def test_a_video_that_ends_every_worker_is_given_up(clips: Path, long_clip: Path
     _, errors = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 1
     assert f"long.mp4: the process that extracted it ended {MOST_ATTEMPTS} times" in errors
-    assert "1 extracted, 0 were there, 1 failed" in errors
+    assert "1 extracted, 0 already there, 1 failed" in errors
     assert (tmp_path / "split_train.txt").read_text(encoding="utf-8").split() == ["a"]
 
 

@@ -140,4 +140,4 @@ def test_doctor_names_the_command_for_weights_that_a_package_lacks(tmp_path: Pat
     done = CliRunner().invoke(root, ["doctor", "--json", "--skip-test"], env=env)
     (models,) = (f for f in json.loads(done.stdout)["findings"] if f["name"] == "models")
     assert models["ok"] and "fsenet-starter (default)" in models["detail"]
-    assert "fsenet-i3d (lacks weights: sentiloc weights pull i3d-kinetics)" in models["detail"]
+    assert "fsenet-i3d (weights are missing; run: sentiloc weights pull i3d-kinetics)" in models["detail"]

@@ -84,8 +84,8 @@ def test_one_modality_trains_scores_and_exports_by_itself(sentiloc: Sentiloc, tm
     assert sentiloc("export", run, tmp_path / "models" / "pictures")[0] == 0
     assert load_package("pictures", tmp_path / "models").spec.task == "emotion"
     for wrong, said in (
-        (("--modalities", "F"), "CTEN has A and V"),
-        (("--modalities", "A", "--inter"), "no other to relate to"),
+        (("--modalities", "F"), "CTEN reads A and V"),
+        (("--modalities", "A", "--inter"), "needs both modalities"),
     ):
         code, _, err = sentiloc("train", data, "-o", tmp_path / "no", *options, *wrong)
         assert (code, said in err) == (2, True)

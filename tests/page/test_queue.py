@@ -112,7 +112,7 @@ def test_a_video_too_long_for_the_server_is_refused_at_once(browser: Browser, tm
         person = Visit(browser, strict.url).go()
         person.page.set_input_files("#file", video)
         person.page.wait_for_selector("#problem:not([hidden])")
-        assert "takes 0:05 at most" in person.page.inner_text("#problem-detail")
+        assert "accepts at most 0:05" in person.page.inner_text("#problem-detail")
         assert not [path for method, path in person.asked if method == "POST"]
         person.context.close()
 
@@ -213,7 +213,7 @@ def test_a_folder_without_a_video_says_so(visit: Visitor, tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     page = visit().go().page
     for name, words in (
-        ("texts", "1 file is no video and left out."),
+        ("texts", "1 file is not a video and was skipped."),
         ("empty", "There is no file in this folder."),
     ):
         drop(page, tmp_path / name)

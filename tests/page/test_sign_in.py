@@ -169,7 +169,7 @@ def test_somebody_without_a_group_is_refused(open_service: Open, context: Browse
     url = open_service()
     page = context.new_page()
     sign_in(page, url, "noah")
-    page.wait_for_selector("text=this server allows you nothing")
+    page.wait_for_selector("text=you have no access to this server")
     assert SESSION_COOKIE not in {one.get("name") for one in context.cookies(url)}
     assert page.url == f"{url}/"
 

@@ -86,8 +86,8 @@ def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
 
     if spec.face is not None or spec.visual is not None:
         typer.echo(
-            "trained on the published features: served features are made by the extractors that there are, which "
-            "are not the benchmark's",
+            "trained on the published features. The service uses other extractors than the benchmark, so its "
+            "results will differ",
             err=True,
         )
     return choose(spec)

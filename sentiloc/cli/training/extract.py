@@ -35,7 +35,8 @@ def extract(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Extract on so many Celery processes; default: in this process, one by one."
+            min=1,
+            help="Number of Celery worker processes; default: extract in this process, one video at a time.",
         ),
     ] = None,
     join: Annotated[
@@ -45,7 +46,7 @@ def extract(
         ),
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try videos again that failed in an earlier run.")
+        bool, typer.Option("--retry-failed", help="Retry videos that failed in an earlier run.")
     ] = False,
 ) -> None:
     """Extract features of videos, in the folder layout that `sentiloc train` reads.
@@ -80,7 +81,7 @@ def _join(videos: list[str] | None, output: Path, workers: int | None) -> None:
     from sentiloc.cli.training.extract_workers import join_extraction
 
     if videos:
-        raise typer.BadParameter("the extraction that is joined has its own videos", param_hint="VIDEO")
+        raise typer.BadParameter("--join takes no videos: the extraction has its own", param_hint="VIDEO")
     join_extraction(output.absolute(), workers or 1)
 
 
@@ -128,11 +129,11 @@ def _report(plan: Plan, missing: dict[str, Path], failures: dict[str, Entry], *,
         typer.echo(f"{entry.video}: {entry.reason} ({entry.code})", err=True)
     made = sum(map(plan.is_made, missing))
     there = len(plan.videos) - len(missing) - len(failures.keys() - missing.keys())
-    line = f"{made} extracted, {there} were there, {len(failures)} failed"
+    line = f"{made} extracted, {there} already there, {len(failures)} failed"
     if failures:
         line += f" (see {plan.failure_file}; --retry-failed tries them again)"
     if not ended:
-        line += f"; stopped with {len(plan.missing())} left: run the command again to go on"
+        line += f"; stopped with {len(plan.missing())} left: run the command again to continue"
     typer.echo(line, err=True)
     return 130 if not ended else int(bool(failures))
 

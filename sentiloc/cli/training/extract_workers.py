@@ -54,7 +54,7 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tel
             with _announced(plan, run):
                 return _run(supervisor, plan, missing, queue, workers, tell)
         except RedisError as error:
-            detail = f"Redis does not answer: {error}; run the command again to go on"
+            detail = f"Redis does not answer: {error}; run the command again to continue"
             raise SentilocError(ErrorCode.INTERNAL, detail) from error
         finally:
             supervisor.stop()

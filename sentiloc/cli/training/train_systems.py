@@ -133,11 +133,11 @@ def parse_modalities(text: str, options: Options) -> Literal["AV", "A", "V"]:
     """CTEN's modalities from letters; a usage error for other letters, or for `--inter` with one alone."""
     letters = set(text.upper())
     if not letters or letters - set("AV"):
-        raise typer.BadParameter("CTEN has A and V", param_hint="--modalities")
+        raise typer.BadParameter("CTEN reads A and V", param_hint="--modalities")
     if letters == set("AV"):
         return "AV"
     if options.get("inter"):
-        raise typer.BadParameter("one modality alone has no other to relate to", param_hint="--inter")
+        raise typer.BadParameter("needs both modalities", param_hint="--inter")
     return "A" if letters == {"A"} else "V"
 
 
