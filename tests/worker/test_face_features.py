@@ -177,15 +177,56 @@ def test_close_looks_are_rare_and_small(detector: StarterDetector, extractor: Fa
     assert counting.close == ["whole", *["near"] * 11]
 
 
+@pytest.mark.parametrize("first", range(9))
+def test_a_small_face_is_read_from_its_first_frame_on(extractor: FaceExtractor, first: int) -> None:
+    """The search at full size comes later, and the frames before it are searched around its find."""
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    empty = np.full((720, 1280, 3), 128, np.uint8)
+    shown = small_in_a_large_frame(head, 48)
+    found = extractor.extract([[shown if number >= first else empty] * 2 for number in range(11)])
+    assert found.present.tolist() == [number >= first for number in range(11)]
+    assert found.count.tolist() == [int(number >= first) for number in range(11)]
+    assert (found.boxes.any(axis=1) == found.present).all()
+
+
+def test_a_small_face_in_a_short_shot_is_found(detector: StarterDetector, extractor: FaceExtractor) -> None:
+    """One shot of a small face between two shots without one, all within the four snippets of one search."""
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    dark, light = np.full((720, 1280, 3), 20, np.uint8), np.full((720, 1280, 3), 230, np.uint8)
+    shown = small_in_a_large_frame(head, 48)
+    counting = CountingDetector(detector)
+    counted = FaceExtractor(counting, extractor._encoder)
+    found = counted.extract([[dark] * 2, [shown] * 2, [shown] * 2, [light] * 2])
+    assert found.present.tolist() == [False, True, True, False]
+    assert counting.close == ["whole", "whole", *["near"] * 3, "whole"]
+    assert not found.last.small
+
+
+def test_a_small_face_that_is_lost_is_looked_for_again(extractor: FaceExtractor) -> None:
+    """It jumps out of its surroundings, and is read in each snippet all the same."""
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    left, right = (small_in_a_large_frame(head, 48, (x, 300)) for x in (100, 1100))
+    found = extractor.extract([[left]] * 5 + [[right]] * 7)
+    assert found.present.all()
+    assert (found.boxes[:5, 0] < 0.5).all()
+    assert (found.boxes[5:, 0] > 0.5).all()
+
+
 def test_a_track_continues_in_the_next_call(detector: StarterDetector, extractor: FaceExtractor) -> None:
     counting = CountingDetector(detector)
     counted = FaceExtractor(counting, extractor._encoder)
     empty = np.full((720, 1280, 3), 90, np.uint8)
     track = None
-    for _ in range(8):
-        track = counted.extract([[empty]], track).last
+    for _ in range(2):
+        track = counted.extract([[empty]] * CLOSE_EVERY, track).last
     assert counting.close == ["whole"] * 2
-    assert track == FaceTrack(waited=CLOSE_EVERY, snippets=8)
+    assert track == FaceTrack(snippets=2 * CLOSE_EVERY)
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    track = counted.extract([[small_in_a_large_frame(head, 48)]] * CLOSE_EVERY, track).last
+    assert track.small
+    counting.close.clear()
+    counted.extract([[small_in_a_large_frame(head, 48)]] * CLOSE_EVERY, track)
+    assert counting.close == ["near"] * CLOSE_EVERY
 
 
 def test_a_window_around_a_box_stays_in_the_picture() -> None:

@@ -1,38 +1,39 @@
 """The face stream: the expression of one face per snippet, as an embedding of 256 numbers.
 
-For each sampled frame: detect faces, verify the likeliest boxes with the expression network, and choose one. Frames
-without a face are occasionally searched at full size. After a small face was found, its surroundings are searched. Only
-features are kept; frames are dropped at once.
+For each sampled frame: detect faces, verify the likeliest boxes with the expression network, and choose one. Where
+several snippets show no face, one frame of each shot is searched at full size, and the frames before it around the
+small face that was found. The frames that follow are searched around it, too. Only features are kept; frames are
+dropped at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, compress
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from sentiloc.model.extractors.face_crop import crop_face
-from sentiloc.model.segments import BoolArray, FloatArray
+from sentiloc.model.segments import FloatArray
 from sentiloc.worker.features.face_choice import CANDIDATES, apart, choose_index, likeliest, together
-from sentiloc.worker.features.face_detection import Detector, Image, load_detector, read_spec
-from sentiloc.worker.runtime.onnx_session import create_session
+from sentiloc.worker.features.face_detection import Detector, Image, load_detector
+from sentiloc.worker.features.face_encoder import FaceEncoder
+from sentiloc.worker.features.face_rows import Face, FaceFeatures, FaceTrack, Looked, Rows
+from sentiloc.worker.timeline.shots import GRID, is_other_shot
 
-ENCODE_BATCH = 32
 ORDINARY_SIDE = 640
 LEAST_LIKELIHOOD = 0.9
 """Threshold for the combined likelihood of detector and expression network. With it, 2 % of real frames without people
 show a "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
 """
 CLOSE_EVERY = 4
-"""Snippets between two full-size searches while no face is found: 2.56 s."""
+"""Snippets for which one full-size search is made while no face is found and no new shot begins: 2.56 s."""
 
 COUNT_EVERY = 4
 """Snippets between two searches for small faces beside a very large one: 2.56 s. They are only counted."""
@@ -40,91 +41,6 @@ _SAMPLE = 16
 """Every so many rows and columns are compared first, to tell different frames at once."""
 
 __all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "FaceTrack", "load_face_extractor"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceTrack:
-    """The state carried to the next frames: the last face's box (4,) as shares of the frame, whether only a full-size
-    search found it, and the snippets since the last full-size search. `snippets` is their number so far, `seen` the
-    number of faces that the last search for all of them found.
-    """
-
-    box: FloatArray | None = None
-    small: bool = False
-    waited: int = CLOSE_EVERY
-    snippets: int = 0
-    seen: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceFeatures:
-    """Faces of T snippets: face (T, dim), zero where absent; present (T,); boxes (T, 4); count (T,) of faces seen.
-
-    A box is x1, y1, x2, y2 of the snippet's clearest face, as shares of the frame's width and height; zero if absent.
-    Pass `last` to the next call, to follow the same person.
-    """
-
-    face: FloatArray
-    present: BoolArray
-    boxes: FloatArray
-    count: NDArray[np.int32]
-    last: FaceTrack
-
-
-class FaceEncoder:
-    """The expression package: grey face crops to embeddings."""
-
-    def __init__(self, session: ort.InferenceSession, *, size: int, margin: float, dim: int) -> None:
-        self._session = session
-        self.checks = "face" in {output.name for output in session.get_outputs()}
-        self.size = size
-        self.margin = margin
-        self.dim = dim
-
-    @classmethod
-    def from_package(cls, package: Path, *, threads: int = 1) -> FaceEncoder:
-        """Open folder `package`; SentilocError if it is incomplete or broken."""
-        spec = read_spec(package)
-        session = create_session(package / str(spec["network"]), threads=threads)
-        return cls(session, size=spec["input"]["size"], margin=spec["margin"], dim=spec["embedding_dim"])
-
-    def encode(self, crops: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        """Crops (size, size), grey -> embeddings (n, dim)."""
-        return self.read(crops)[0]
-
-    def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[FloatArray, FloatArray]:
-        """Crops (size, size), grey -> embeddings (n, dim) and the probability (n,) that the crop shows a face.
-
-        Networks before version 2 do not output it: then the probability is 0.5, and `checks` is false.
-        """
-        embeddings, faces = [np.zeros((0, self.dim), np.float32)], [np.zeros(0, np.float32)]
-        names = ["embedding", "face"] if self.checks else ["embedding"]
-        for start in range(0, len(crops), ENCODE_BATCH):
-            pixels = np.stack(crops[start : start + ENCODE_BATCH])[:, None].astype(np.float32) / 255
-            found = self._session.run(names, {"faces": pixels})
-            embeddings.append(found[0])
-            faces.append(found[1] if self.checks else np.full(len(pixels), 0.5, np.float32))
-        return np.concatenate(embeddings), np.concatenate(faces)
-
-
-class _Face(NamedTuple):
-    """A verified face: likelihood, box (4,) in pixels of its frame, embedding (dim,)."""
-
-    likelihood: float
-    box: FloatArray
-    embedding: FloatArray
-
-
-class _Looked(NamedTuple):
-    """One frame after the ordinary search: verified faces, and the estimated number of faces in `total`.
-
-    `rejected` is the number of candidates that are no faces. `all_there` is false if small faces were not searched for.
-    """
-
-    faces: list[_Face]
-    total: int
-    rejected: int = 0
-    all_there: bool = True
 
 
 class FaceExtractor:
@@ -156,31 +72,86 @@ class FaceExtractor:
     ) -> FaceFeatures:
         """Features of T snippets, each of k >= 0 RGB frames (height, width, 3) of any size.
 
-        `previous` is the `last` of the previous call for the same video.
+        `previous` is the `last` of the previous call for the same video. Pass multiples of CLOSE_EVERY snippets, except
+        at the end: each call ends with a full-size search if it found no face.
         """
         track = previous or FaceTrack()
-        face = np.zeros((len(snippets), self.dim), np.float32)
-        boxes, count = np.zeros((len(snippets), 4), np.float32), np.zeros(len(snippets), np.int32)
-        present = np.zeros(len(snippets), np.bool_)
+        rows = Rows.blank(len(snippets), self.dim)
         looked = iter(self._look_at_all(snippets, track.snippets))
-        for index, frames in enumerate(snippets):
-            read: list[_Face] = []
-            for place, frame in enumerate(frames):
-                found, track = self._search(frame, next(looked), track, may_look_closely=place == 0)
-                chosen, track = _follow(found.faces, frame, track)
-                # A search without small faces can only raise the count, not lower it.
-                track = replace(track, seen=found.total if found.all_there else max(found.total, track.seen))
-                count[index] = max(count[index], track.seen)
-                read += [] if chosen is None else [chosen]
-            if read:
-                present[index], face[index] = True, np.mean([one.embedding for one in read], 0)
-                boxes[index] = max(read, key=lambda one: one.likelihood).box
-            track = replace(track, waited=track.waited + 1, snippets=track.snippets + 1)
-        return FaceFeatures(face=face, present=present, boxes=boxes, count=count, last=track)
+        for begin in range(0, len(snippets), CLOSE_EVERY):
+            group = range(begin, min(begin + CLOSE_EVERY, len(snippets)))
+            for index in group:
+                track = self._read(snippets[index], looked, rows, index, track)
+            track = self._look_closely(snippets, group, rows, track)
+        return FaceFeatures(
+            face=rows.face, present=rows.present, boxes=rows.boxes, count=rows.count, last=track
+        )
+
+    def _read(
+        self,
+        frames: Sequence[Image] | NDArray[np.uint8],
+        looked: Iterator[Looked],
+        rows: Rows,
+        index: int,
+        track: FaceTrack,
+    ) -> FaceTrack:
+        """Write the row of one snippet. `looked` gives the results of the ordinary search."""
+        read: list[Face] = []
+        for frame in frames:
+            found, track = self._search(frame, next(looked), track)
+            chosen, track = _follow(found.faces, frame, track)
+            # A search without small faces can only raise the count, not lower it.
+            track = replace(track, seen=found.total if found.all_there else max(found.total, track.seen))
+            rows.count[index] = max(rows.count[index], track.seen)
+            read += [] if chosen is None else [chosen]
+        rows.put(index, read)
+        return replace(track, snippets=track.snippets + 1)
+
+    def _look_closely(
+        self,
+        snippets: Sequence[Sequence[Image] | NDArray[np.uint8]],
+        group: range,
+        rows: Rows,
+        track: FaceTrack,
+    ) -> FaceTrack:
+        """Search for small faces in those snippets of a group that show no face.
+
+        A full-size search costs several ordinary ones, so videos without people would become slow if each frame had
+        one. The last frame of a shot is searched, and if it shows a face, the frames before it nearby: so a small face
+        is read from its first frame on.
+        """
+        blank = [index for index in group if not rows.present[index] and len(snippets[index])]
+        for run in _shots(snippets, blank):
+            after = self._look_back(
+                [(index, frame) for index in run for frame in snippets[index]], rows, track
+            )
+            if run[-1] == group[-1]:
+                track = after
+        return track
+
+    def _look_back(self, frames: Sequence[tuple[int, Image]], rows: Rows, track: FaceTrack) -> FaceTrack:
+        """Search the last of some frames at full size, and those before it near its face. The track at the last frame.
+
+        A frame comes with the number of its snippet, whose row is written.
+        """
+        read: dict[int, list[Face]] = defaultdict(list)
+        back, at_last = track, replace(track, small=False)
+        for place, (index, frame) in enumerate(reversed(frames)):
+            near = back.box * _size(frame) if place and back.box is not None else None
+            found = self._check([frame], [self._detector.detect_close(frame, near)], [frame])[0]
+            chosen, back = _follow(found.faces, frame, back)
+            if chosen is None:
+                break
+            read[index].insert(0, chosen)
+            rows.count[index] = max(rows.count[index], found.total)
+            at_last = at_last if place else replace(back, small=True, seen=found.total)
+        for index, faces in read.items():
+            rows.put(index, faces)
+        return at_last
 
     def _look_at_all(
         self, snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], before: int
-    ) -> list[_Looked]:
+    ) -> list[Looked]:
         """Search each frame at ordinary size. All candidates are encoded in one batch.
 
         A frame that equals the one before it shares its result. `before` is the number of snippets before these.
@@ -196,7 +167,7 @@ class FaceExtractor:
         looked = self._look_at(list(compress(frames, own)), list(compress(for_all, own)))
         return [looked[place - 1] for place in accumulate(own)]
 
-    def _look_at(self, frames: Sequence[Image], for_all: Sequence[bool]) -> list[_Looked]:
+    def _look_at(self, frames: Sequence[Image], for_all: Sequence[bool]) -> list[Looked]:
         """Search each of the frames, for small faces beside a very large one only where `for_all` says so."""
         mapped = self._pool.map if self._pool else map
         small: Iterable[Image] = mapped(_shrunk, frames)
@@ -210,7 +181,7 @@ class FaceExtractor:
     def _detect(self, image: Image, for_all: bool) -> tuple[FloatArray, bool]:
         return (self._detector.detect(image), True) if for_all else self._detector.detect_main(image)
 
-    def _complete(self, looked: _Looked, frame: Image, shrunk: Image) -> _Looked:
+    def _complete(self, looked: Looked, frame: Image, shrunk: Image) -> Looked:
         """The result of a search without small faces, or, if that found what is no face, of one for all."""
         if looked.rejected:
             rows = _enlarged(self._detector.detect(shrunk), frame, shrunk)
@@ -228,7 +199,7 @@ class FaceExtractor:
 
     def _check(
         self, frames: Sequence[Image], rows: Sequence[FloatArray], shrunk: Sequence[Image]
-    ) -> list[_Looked]:
+    ) -> list[Looked]:
         """Keep those of each frame's rows (n, 5) that the expression network also takes for faces."""
         rows = [apart(found) for found in rows]
         candidates = [likeliest(found) for found in rows]
@@ -244,31 +215,44 @@ class FaceExtractor:
             part = slice(end - len(candidate), end)
             likelihoods = together(candidate[:, 0], chances[part])
             faces = [
-                _Face(float(likelihood), row[1:], embedding)
+                Face(float(likelihood), row[1:], embedding)
                 for row, embedding, likelihood in zip(candidate, embeddings[part], likelihoods, strict=True)
                 if likelihood >= self._least
             ]
             # Boxes beyond the candidates were not verified; they count only beside a real face.
             total = len(faces) + max(0, len(found) - CANDIDATES) if faces else 0
-            looked.append(_Looked(faces, total, rejected=len(candidate) - len(faces)))
+            looked.append(Looked(faces, total, rejected=len(candidate) - len(faces)))
         return looked
 
-    def _search(
-        self, frame: Image, found: _Looked, track: FaceTrack, *, may_look_closely: bool
-    ) -> tuple[_Looked, FaceTrack]:
-        """The frame's faces by the ordinary search. If there are none and it is due, search at full size."""
+    def _search(self, frame: Image, found: Looked, track: FaceTrack) -> tuple[Looked, FaceTrack]:
+        """The frame's faces by the ordinary search. If there are none, search around a small face found before."""
         if found.faces:
             return found, replace(track, small=False)
         if track.small and track.box is not None:
             near = self._detector.detect_close(frame, track.box * _size(frame))
             found = self._check([frame], [near], [frame])[0]
-            if found.faces:
-                return found, track
-        # A full-size search costs several ordinary ones, so videos without people would become slow.
-        if may_look_closely and track.waited >= CLOSE_EVERY:
-            found = self._check([frame], [self._detector.detect_close(frame)], [frame])[0]
-            return found, replace(track, waited=0, small=bool(found.faces))
         return found, track
+
+
+def _shots(
+    snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], numbers: Sequence[int]
+) -> Iterator[list[int]]:
+    """The rising `numbers` of snippets, cut where a new shot begins between two of them."""
+    run: list[int] = []
+    for number in numbers:
+        if run and is_other_shot(_brightness(snippets[run[-1]][-1]), _brightness(snippets[number][0])):
+            yield run
+            run = []
+        run.append(number)
+    if run:
+        yield run
+
+
+def _brightness(frame: Image) -> Image:
+    """At most `GRID` x `GRID` samples of the green channel, which is most of the brightness."""
+    rows, columns = (-(-side // GRID) for side in frame.shape[:2])
+    samples = frame[::rows, ::columns]
+    return np.ascontiguousarray(samples[..., 1] if samples.ndim == 3 else samples)
 
 
 def _shrunk(frame: Image) -> Image:
@@ -295,7 +279,7 @@ def _size(frame: Image) -> FloatArray:
     return np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
 
 
-def _follow(faces: list[_Face], frame: Image, track: FaceTrack) -> tuple[_Face | None, FaceTrack]:
+def _follow(faces: list[Face], frame: Image, track: FaceTrack) -> tuple[Face | None, FaceTrack]:
     """The face to use, its box as shares of the frame, and the updated track."""
     if not faces:
         return None, track

@@ -68,6 +68,13 @@ class ShotMeter:
         return [round(seconds, 6) for seconds in self.shots]
 
 
+def is_other_shot(before: Grid, after: Grid) -> bool:
+    """Whether two brightness grids, which may be several pictures apart, most likely belong to different shots."""
+    if before.shape != after.shape:
+        return True
+    return _difference(before, after) > _PICTURE and _redistribution(before, after) > _HISTOGRAM
+
+
 def _difference(before: Grid, after: Grid) -> float:
     """Mean absolute difference of two pictures, 0 to 1. Every picture is compared, so it takes few calls."""
     difference = np.maximum(before, after) - np.minimum(before, after)
