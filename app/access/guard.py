@@ -33,7 +33,7 @@ from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 
-SIGN_IN_PATHS = frozenset({"/session", "/signin", "/signin/callback", "/signout"})
+SIGN_IN_PATHS = frozenset({"/session", "/signin", "/signin/callback", "/signin/backchannel", "/signout"})
 """Where people sign in on the page: they have no key yet. `routes.account.sign_in` checks what it is given."""
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", *SIGN_IN_PATHS})
 OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")

@@ -31,6 +31,8 @@ class Session:
     scopes: frozenset[Scope]
     expires_at: float
     id_token: str = ""
+    sid: str = ""
+    """The provider's own session; "" if its ID token does not name it."""
 
     def caller(self, key: ApiKey) -> Caller:
         """The caller that the person is, working as `key`."""
@@ -53,8 +55,29 @@ class SessionStore:
         self._idle_seconds = settings.session_idle_seconds
         self._shared = shared
 
-    async def start(self, key_id: str, person: str, scopes: frozenset[Scope], id_token: str) -> str:
-        """Begin a session; the text of its cookie."""
+    async def start(
+        self,
+        key_id: str,
+        person: str,
+        scopes: frozenset[Scope],
+        id_token: str,
+        *,
+        subject: str = "",
+        sid: str = "",
+    ) -> str:
+        """Begin a session.
+
+        Args:
+            key_id: The key as which the person works.
+            person: The name that is shown.
+            scopes: What the person may do.
+            id_token: The provider's token, for ending its session as well; "" if it is not kept.
+            subject: The provider's name of the person.
+            sid: The provider's name of its own session; "" if unknown.
+
+        Returns:
+            The text of the cookie.
+        """
         text = secrets.token_urlsafe(_SECRET_BYTES)
         fields = {
             "key_id": key_id,
@@ -63,10 +86,19 @@ class SessionStore:
             "scopes": ",".join(sorted(scopes)),
             "expires_at": repr(time.time() + self._seconds),
             "id_token": id_token,
+            "sid": sid,
         }
         name = self._name(text)
         flat = [part for pair in fields.items() for part in pair]
-        await self._shared.ask(("HSET", name, *flat), ("PEXPIRE", name, self._left_ms(self._seconds)))
+        listed = self._of_person(subject)
+        await self._shared.ask(
+            ("HSET", name, *flat),
+            ("PEXPIRE", name, self._left_ms(self._seconds)),
+            # No session lasts longer than the newest one's list.
+            ("SADD", listed, name),
+            ("PEXPIRE", listed, str(int(1000 * self._seconds))),
+            *([("SET", self._of_sid(sid), subject, "PX", str(int(1000 * self._seconds)))] if sid else []),
+        )
         return text
 
     async def find(self, text: str) -> Session | None:
@@ -90,6 +122,47 @@ class SessionStore:
         """End a session at once."""
         await self._shared.ask(("DEL", self._name(text)))
 
+    async def end_all(self, subject: str, sid: str) -> int:
+        """End the sessions that the provider has ended.
+
+        Args:
+            subject: The provider's name of the person; "" if it names only its session.
+            sid: The provider's session; "" for all sessions of the person.
+
+        Returns:
+            How many sessions ended. A session whose `sid` is unknown ends with any session of its person.
+        """
+        if not subject:
+            (found,) = await self._shared.ask(("GET", self._of_sid(sid)))
+            if not isinstance(found, str):
+                return 0
+            subject = found
+        listed = self._of_person(subject)
+        (names,) = await self._shared.ask(("SMEMBERS", listed))
+        members = sorted(names) if isinstance(names, list | set) else []
+        if not members:
+            return 0
+        sids = await self._shared.ask(*(("HGET", name, "sid") for name in members))
+        ended = [name for name, own in zip(members, sids, strict=True) if not sid or own in ("", None, sid)]
+        if not ended:
+            return 0
+        count, _ = await self._shared.ask(("DEL", *ended), ("SREM", listed, *ended))
+        return int(count)
+
+    async def first_use(self, token_id: str, seconds: int) -> bool:
+        """Note a logout token for `seconds`; False if it was noted before."""
+        name = f"{self._prefix}logout:{_hashed(self._issuer, token_id)}"
+        # A command may be sent twice, so the note says who wrote it.
+        own = secrets.token_urlsafe(_SECRET_BYTES)
+        _, noted = await self._shared.ask(("SET", name, own, "EX", str(seconds), "NX"), ("GET", name))
+        return noted == own
+
+    def _of_person(self, subject: str) -> str:
+        return f"{self._prefix}sessions:{_hashed(self._issuer, subject)}"
+
+    def _of_sid(self, sid: str) -> str:
+        return f"{self._prefix}sid:{_hashed(self._issuer, sid)}"
+
     def _name(self, text: str) -> str:
         return f"{_all_sessions(self._prefix)}{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -110,6 +183,11 @@ def _all_sessions(prefix: str) -> str:
     return f"{prefix}session:"
 
 
+def _hashed(issuer: str, name: str) -> str:
+    # The issuer has no line break, so no two pairs give one text.
+    return hashlib.sha256(f"{issuer}\n{name}".encode()).hexdigest()
+
+
 def _parse(fields: Mapping[str, str]) -> Session:
     return Session(
         key_id=fields["key_id"],
@@ -117,4 +195,5 @@ def _parse(fields: Mapping[str, str]) -> Session:
         scopes=frozenset(Scope(name) for name in fields["scopes"].split(",") if name),
         expires_at=float(fields["expires_at"]),
         id_token=fields["id_token"],
+        sid=fields.get("sid", ""),
     )

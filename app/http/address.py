@@ -23,7 +23,7 @@ VERSION_PATH = "/v1"
 UNVERSIONED = frozenset(
     {
         *("/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"),
-        *("/session", "/signin", "/signin/callback", "/signout"),
+        *("/session", "/signin", "/signin/callback", "/signin/backchannel", "/signout"),
     }
 )
 """Paths without a version: the page, its files and the docs are not part of the API."""

@@ -1,7 +1,7 @@
 """An OpenID Connect provider: discovery, the authorization code flow with PKCE, and the check of ID tokens.
 
-Follows OpenID Connect Core 1.0 (sections 3.1.2 and 3.1.3), RFC 7636 (PKCE, S256), RFC 9207 (`iss` in the answer) and
-RP-Initiated Logout 1.0. Signatures and claims are checked by joserfc.
+Follows OpenID Connect Core 1.0 (sections 3.1.2 and 3.1.3), RFC 7636 (PKCE, S256), RFC 9207 (`iss` in the answer),
+RP-Initiated Logout 1.0 and Back-Channel Logout 1.0. Signatures and claims are checked by joserfc.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from joserfc.jwk import KeySet
 from sentiloc.app.settings import Settings
 from sentiloc.app.sign_in.attempts import Attempt, SignInFailed
 from sentiloc.app.sign_in.description import Description, described
+from sentiloc.app.sign_in.logout import LEEWAY_SECONDS, Logout, logout_of
 from sentiloc.app.sign_in.signatures import usable_keys, verified
 
 _TIMEOUT_SECONDS = 10.0
 _KEPT_SECONDS = 3600.0
 _RETRY_KEYS_SECONDS = 30.0
-_LEEWAY_SECONDS = 60
 _MOST_BYTES = 1 << 20
 _SHOWN = 100
 _BEARER = re.compile("[!-~]+")
@@ -99,6 +99,18 @@ class Provider:
             return None
         query = {"client_id": self._settings.oidc_client_id or "", "post_logout_redirect_uri": back}
         return _with_query(end, {**query, "id_token_hint": id_token} if id_token else query)
+
+    async def logged_out(self, token: str) -> Logout:
+        """Whom a logout token of the provider names; raises `SignInFailed` if it is not valid."""
+        about = await self._discovered()
+        async with _client() as client:
+            try:
+                claims = await self._verified(client, about, token)
+            except (JoseError, ValueError, TypeError) as error:
+                raise SignInFailed(
+                    f"the logout token is not signed by the provider: {str(error)[:_SHOWN]}"
+                ) from error
+        return logout_of(claims, self._settings, time.time())
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -172,7 +184,7 @@ class Provider:
 
     def _requirements(self) -> jwt.JWTClaimsRegistry:
         return jwt.JWTClaimsRegistry(
-            leeway=_LEEWAY_SECONDS,
+            leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": self._issuer},
             aud={"essential": True, "value": self._settings.oidc_client_id or ""},
             sub={"essential": True},

@@ -83,7 +83,15 @@ class SignIn:
         # dropped.
         is_kept = self._settings.oidc_provider_logout and len(found.id_token) <= _LONGEST_HINT
         token = found.id_token if is_kept else ""
-        text = await self._sessions.start(person.key_id, person.name, person.scopes, token)
+        sid = found.claims.get("sid")
+        text = await self._sessions.start(
+            person.key_id,
+            person.name,
+            person.scopes,
+            token,
+            subject=found.claims["sub"],
+            sid=sid if isinstance(sid, str) else "",
+        )
         return text, Caller(key_id=person.key_id, scopes=person.scopes, person=person.name)
 
     async def end(self, text: str, back: str) -> str | None:
@@ -96,6 +104,17 @@ class SignIn:
         if session is None or not self._settings.oidc_provider_logout:
             return None
         return await self._logout_url(session, back)
+
+    async def end_by_provider(self, token: str) -> int:
+        """End the sessions that a logout token names; returns how many.
+
+        Raises:
+            SignInFailed: The token is not valid, or it was used before.
+        """
+        logout = await self._provider.logged_out(token)
+        if not await self._sessions.first_use(logout.token_id, logout.seconds):
+            raise SignInFailed("the logout token was used before")
+        return await self._sessions.end_all(logout.subject, logout.sid)
 
     async def _logout_url(self, session: Session, back: str) -> str | None:
         try:

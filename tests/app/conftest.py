@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fastapi.testclient import TestClient
@@ -16,6 +17,9 @@ from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from tests.support.services import PrivateRedis, private_redis
+
+if TYPE_CHECKING:
+    from tests.support.sign_in.lying import LyingProvider
 
 
 @pytest.fixture(scope="package")
@@ -55,3 +59,29 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 def submit(store: JobStore, name: str = "clip.mp4") -> JobRecord:
     return store.submit(NewJob(source_key="uploads/abcdefgh", source_name=name, source_bytes=7, model="m"))
+
+
+@pytest.fixture
+def liar() -> Iterator[LyingProvider]:
+    """An OpenID Connect provider with prepared answers."""
+    pytest.importorskip("joserfc", reason="joserfc is not installed (it is part of [oidc])")
+    from tests.support.sign_in.lying import lying_provider
+
+    with lying_provider() as found:
+        yield found
+
+
+@pytest.fixture
+def start(settings: Settings, liar: LyingProvider) -> Callable[..., TestClient]:
+    """A client of a service whose provider is the liar; `changes` are settings."""
+    from tests.support.sign_in.lying import asking
+
+    def make(**changes: object) -> TestClient:
+        names = {"api_keys", "oidc_issuer", "oidc_client_id", "oidc_scopes", *changes}
+        given = asking(liar.issuer, oidc_scopes={"editors": ["read", "write"]}, **changes).model_dump(
+            include=names
+        )
+        app = create_app(settings.model_copy(update=given))
+        return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
+
+    return make

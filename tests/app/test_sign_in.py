@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,7 @@ from tests.support.sign_in.lying import (
     LyingProvider,
     asking,
     finish,
-    lying_provider,
 )
-
-
-@pytest.fixture
-def liar() -> Iterator[LyingProvider]:
-    with lying_provider() as found:
-        yield found
 
 
 def test_a_right_token_is_taken(liar: LyingProvider) -> None:

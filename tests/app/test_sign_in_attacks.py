@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.access.sessions import SESSION_COOKIE
-from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from sentiloc.app.sign_in.attempts import ATTEMPT_COOKIE, SignInFailed
@@ -25,16 +24,12 @@ pytest.importorskip("joserfc", reason="joserfc is not installed (it is part of [
 from joserfc.jwk import RSAKey
 
 from sentiloc.app.sign_in.description import described
-from tests.support.sign_in.lying import KEY, OTHER_KEY, LyingProvider, asking, finish, lying_provider
+from tests.support.sign_in.lying import KEY, OTHER_KEY, LyingProvider, asking, finish, sign_in
+
+Start = Callable[..., TestClient]
 
 PUBLIC = KEY.as_dict(private=False)
 DEEP = b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
-
-
-@pytest.fixture
-def liar() -> Iterator[LyingProvider]:
-    with lying_provider() as found:
-        yield found
 
 
 UNUSABLE_KEYS: dict[str, object] = {
@@ -197,33 +192,6 @@ def test_everybody_may_work_as_one_key() -> None:
     settings = asking("https://id.example", oidc_scopes={"*": ["read"]}, oidc_keys=keys)
     found = [person_of({"sub": "1", "groups": groups}, settings) for groups in (["editors"], ["others"], [])]
     assert [one.key_id for one in found if one] == ["aaaaaaaaaaaa", "bbbbbbbbbbbb", "bbbbbbbbbbbb"]
-
-
-Start = Callable[..., TestClient]
-
-
-@pytest.fixture
-def start(settings: Settings, liar: LyingProvider) -> Start:
-    """A client of a service whose provider is the liar; `changes` are settings."""
-
-    def make(**changes: object) -> TestClient:
-        names = {"api_keys", "oidc_issuer", "oidc_client_id", "oidc_scopes", *changes}
-        given = asking(liar.issuer, oidc_scopes={"editors": ["read", "write"]}, **changes).model_dump(
-            include=names
-        )
-        app = create_app(settings.model_copy(update=given))
-        return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
-
-    return make
-
-
-def sign_in(client: TestClient, liar: LyingProvider, **claims: object) -> str:
-    """What the provider asks for is signed, and brought back; the address to which the browser is sent."""
-    asked = parse_qs(urlsplit(client.get("/signin").headers["location"]).query)
-    given = {"groups": ["editors"], **claims}
-    liar.issue_text(json.dumps(liar.claims(nonce=asked["nonce"][0], **given)).encode())
-    answer = client.get("/signin/callback", params={"state": asked["state"][0], "code": "c"})
-    return str(answer.headers["location"])
 
 
 def test_somebody_in_ten_thousand_groups_signs_in(start: Start, liar: LyingProvider) -> None:

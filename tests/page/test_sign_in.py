@@ -156,6 +156,25 @@ def test_a_person_signs_in_works_and_logs_out(open_service: Open, context: Brows
     page.wait_for_selector("input[name=login]")
 
 
+def test_a_logout_at_the_provider_ends_the_session_here(
+    open_service: Open, context: BrowserContext, browser: Any, real_provider: RunningProvider
+) -> None:
+    url = open_service()
+    page = signed_in(context, url, "erin")
+    elsewhere = browser.new_context()
+    elsewhere.set_default_timeout(PATIENCE)
+    signed_in(elsewhere, url, "erin")
+    with as_person(context, url) as client, as_person(elsewhere, url) as other:
+        page.goto(f"{real_provider.issuer}/session/end")
+        page.click("button:has-text('Yes')")
+        wait_for(lambda: client.get("/v1/jobs").status_code == 401)
+        # The person's session in another browser is another session of the provider.
+        assert other.get("/v1/jobs").status_code == 200
+    elsewhere.close()
+    page.goto(f"{url}/")
+    page.wait_for_selector("#key-box[open]")
+
+
 def test_groups_decide_the_scopes_of_people(open_service: Open, context: BrowserContext) -> None:
     url = open_service()
     page = signed_in(context, url, "rita")

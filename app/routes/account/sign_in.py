@@ -1,15 +1,17 @@
 """Signing in on the page with OpenID Connect: `/signin`, `/signin/callback`, `/signout` and `/session`.
 
-These belong to the page, not to the API: a browser is sent from one to the next.
+These belong to the page, not to the API: a browser is sent from one to the next. The provider itself calls
+`/signin/backchannel`.
 """
 
 from __future__ import annotations
 
 import logging
 from typing import Annotated
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel
 
 from sentiloc.app.access.caller import set_caller
@@ -26,6 +28,7 @@ from sentiloc.app.sign_in.service import AttemptGone, NotAllowed, SignIn
 
 _logger = logging.getLogger(__name__)
 _MOST_ANSWERED = 8192
+_MOST_FIELDS = 20
 router = APIRouter(include_in_schema=False)
 
 
@@ -115,6 +118,38 @@ async def end(
     response.headers.update(NO_STORE)
     response.delete_cookie(SESSION_COOKIE, path=f"{_root()}/", httponly=True, samesite="lax")
     return SignedOutBody(url=url)
+
+
+@router.post("/signin/backchannel")
+async def end_by_provider(request: Request, sign_in: SignInDep) -> Response:
+    """The provider has ended somebody's session: end it here, too (OpenID Connect Back-Channel Logout 1.0)."""
+    try:
+        count = await sign_in.end_by_provider(await _logout_token(request))
+    except SignInFailed as error:
+        # Anybody can call this address, so one address fills no log.
+        if not sign_in.attempts_allowed(address_name(request.client.host if request.client else "")):
+            _logger.warning("a logout of the provider was refused: %s", error)
+        told = {"error": "invalid_request", "error_description": "The logout token is not valid."}
+        return JSONResponse(told, 400, headers=NO_STORE)
+    _logger.info("the provider ended %d sessions", count)
+    return Response(status_code=200, headers=NO_STORE)
+
+
+async def _logout_token(request: Request) -> str:
+    """The token of a form that is no longer than a token may be; raises `SignInFailed`."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_ANSWERED:
+            raise SignInFailed("the form is too long")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        given = parse_qs(body.decode("ascii"), max_num_fields=_MOST_FIELDS).get("logout_token", [])
+    except ValueError as error:
+        raise SignInFailed("the body is not a form") from error
+    if kind != "application/x-www-form-urlencoded" or len(given) != 1:
+        raise SignInFailed("there is no logout token")
+    return given[0]
 
 
 def _root() -> str:

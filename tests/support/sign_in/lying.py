@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+from fastapi.testclient import TestClient
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 from joserfc.registry import HeaderParameter
@@ -107,6 +109,15 @@ def asking(issuer: str, **changes: object) -> Settings:
 def finish(liar: LyingProvider, **answer: str) -> dict[str, Any]:
     provider = Provider(asking(liar.issuer))
     return dict(asyncio.run(provider.finish(ATTEMPT, {"code": "c", "state": "s", **answer})).claims)
+
+
+def sign_in(client: TestClient, liar: LyingProvider, **claims: object) -> str:
+    """What the provider asks for is signed, and brought back; the address to which the browser is sent."""
+    asked = parse_qs(urlsplit(client.get("/signin").headers["location"]).query)
+    given = {"groups": ["editors"], **claims}
+    liar.issue_text(json.dumps(liar.claims(nonce=asked["nonce"][0], **given)).encode())
+    answer = client.get("/signin/callback", params={"state": asked["state"][0], "code": "c"})
+    return str(answer.headers["location"])
 
 
 @contextmanager

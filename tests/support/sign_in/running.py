@@ -71,6 +71,7 @@ def provider(
         "port": port,
         "callback": [f"{page}signin/callback" for page in back],
         "back": back,
+        "backchannel": f"http://127.0.0.1:{service_port}/signin/backchannel",
         "people": people,
     }
     (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
