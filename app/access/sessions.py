@@ -155,7 +155,7 @@ class SessionStore:
         # A command may be sent twice, so the note says who wrote it.
         own = secrets.token_urlsafe(_SECRET_BYTES)
         _, noted = await self._shared.ask(("SET", name, own, "EX", str(seconds), "NX"), ("GET", name))
-        return noted == own
+        return str(noted) == own
 
     def _of_person(self, subject: str) -> str:
         return f"{self._prefix}sessions:{_hashed(self._issuer, subject)}"

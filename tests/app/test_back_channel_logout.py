@@ -46,20 +46,21 @@ def logout_token(provider: LyingProvider, key: Any = KEY, **changes: object) -> 
 def tell(client: TestClient, token: str) -> httpx.Response:
     """What the provider's server does: it has no cookie."""
     kind = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": ""}
-    return client.post(PATH, content=f"logout_token={token}", headers=kind)
+    answer: httpx.Response = client.post(PATH, content=f"logout_token={token}", headers=kind)
+    return answer
 
 
 def new_session(client: TestClient, provider: LyingProvider, **claims: object) -> str:
     """Sign in in a browser of its own; the session's cookie."""
     client.cookies.clear()
     assert sign_in(client, provider, **claims) == "/"
-    cookie = client.cookies[SESSION_COOKIE]
+    cookie = str(client.cookies[SESSION_COOKIE])
     client.cookies.clear()
     return cookie
 
 
 def status(client: TestClient, cookie: str) -> int:
-    return client.get("/v1/key", headers={"Cookie": f"{SESSION_COOKIE}={cookie}"}).status_code
+    return int(client.get("/v1/key", headers={"Cookie": f"{SESSION_COOKIE}={cookie}"}).status_code)
 
 
 @pytest.fixture
