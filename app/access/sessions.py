@@ -97,7 +97,7 @@ class SessionStore:
             # No session lasts longer than the newest one's list.
             ("SADD", listed, name),
             ("PEXPIRE", listed, str(int(1000 * self._seconds))),
-            *([("SET", self._of_sid(sid), subject, "PX", str(int(1000 * self._seconds)))] if sid else []),
+            *([("SET", self._of_sid(sid), listed, "PX", str(int(1000 * self._seconds)))] if sid else []),
         )
         return text
 
@@ -132,12 +132,12 @@ class SessionStore:
         Returns:
             How many sessions ended. A session whose `sid` is unknown ends with any session of its person.
         """
+        listed = self._of_person(subject)
         if not subject:
             (found,) = await self._shared.ask(("GET", self._of_sid(sid)))
             if not isinstance(found, str):
                 return 0
-            subject = found
-        listed = self._of_person(subject)
+            listed = found
         (names,) = await self._shared.ask(("SMEMBERS", listed))
         members = sorted(names) if isinstance(names, list | set) else []
         if not members:

@@ -1,6 +1,8 @@
 """OpenAPI links: which operations continue with what another one has made, and where its id is in the answer.
 
 Tools follow them: documentation shows them, and test tools such as Schemathesis try whole sequences of requests.
+Bodies are given as `x-requestBody`, because swagger-parser, which openapi-generator and others use, refuses any
+document whose `requestBody` of a link is not a string. `tests/proofs/schemathesis_hooks.py` reads them.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def add_links(document: dict[str, Any]) -> None:
                     found[operation["operationId"]] = _link(operation, expression)
         made[maker]["responses"][status]["links"] = found
     for maker, (status, bodies) in BODIES.items():
-        linked = {name: {"operationId": name, "requestBody": body} for name, body in bodies.items()}
+        linked = {name: {"operationId": name, "x-requestBody": body} for name, body in bodies.items()}
         made[maker]["responses"][status].setdefault("links", {}).update(linked)
 
 

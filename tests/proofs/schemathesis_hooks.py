@@ -37,6 +37,16 @@ def lines(_context: Any, response: Any) -> list[Any]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
+def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
+    """Follow the links that give a body; see `app/openapi/links.py`."""
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            for answer in operation.get("responses", {}).values():
+                for link in answer.get("links", {}).values():
+                    if "x-requestBody" in link:
+                        link["requestBody"] = link.pop("x-requestBody")
+
+
 def before_call(_context: Any, case: Any, **_arguments: Any) -> None:
     """In sequences, upload a video and continue real uploads; elsewhere what was generated stays."""
     if case.meta is None or str(case.meta.phase.name.value) != "stateful":
@@ -70,5 +80,6 @@ def _await(response: Any) -> None:
 schemathesis: Any = import_module("schemathesis")
 schemathesis.serializer("application/offset+octet-stream")(chunk)
 schemathesis.deserializer("application/x-ndjson")(lines)
+schemathesis.hook(before_load_schema)
 schemathesis.hook(before_call)
 schemathesis.hook(after_call)
