@@ -46,3 +46,10 @@ class LostProcessError(SentilocError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(ErrorCode.INTERNAL, detail)
+
+
+class KilledProcessError(LostProcessError):
+    """A process that worked on one video was killed alone, by somebody or by a guard of the machine's memory.
+
+    A few other tries may succeed; many would not.
+    """

@@ -14,12 +14,14 @@ import pytest
 from redis import Redis
 
 from sentiloc.app.settings import Settings
-from sentiloc.model.data.feature_store import write_spec
+from sentiloc.model.data.feature_store import VideoFacts, write_spec
+from sentiloc.model.errors import KilledProcessError
 from sentiloc.model.gim.spec import expression_spec
 from sentiloc.worker.bulk import process
 from sentiloc.worker.bulk.ledger import MOST_ATTEMPTS, Ledger, State
+from sentiloc.worker.bulk.making import Bench
 from sentiloc.worker.bulk.queue import ExtractionQueue
-from sentiloc.worker.jobs.owner import is_dead
+from sentiloc.worker.jobs.owner import is_dead, new_owner
 from tests.cli.extracted import Sentiloc
 from tests.support.media import make_clip, repeat_video
 from tests.support.services import private_redis, sentiloc_command, sentiloc_environment, wait_for
@@ -166,6 +168,32 @@ def test_an_interrupted_run_resumes_and_blames_no_video(long_clip: Path, tmp_pat
     assert entry is not None
     assert (is_dead(entry.owner), entry.attempts) == (True, 0)
     assert run(long_clip, "-o", tmp_path, "--workers", 1)[0] == 0
+
+
+def test_a_run_without_workers_that_is_stopped_blames_no_video(long_clip: Path, tmp_path: Path) -> None:
+    process = start(long_clip, "-o", tmp_path)
+    wait_for(owner_of(tmp_path, "long"), END_SECONDS)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=END_SECONDS)
+    assert process.returncode == 130
+    entry = Ledger(tmp_path, "train").read("long")
+    assert entry is not None
+    assert (is_dead(entry.owner), entry.attempts) == (True, 0)
+
+
+def test_a_video_whose_decoder_is_killed_is_tried_again(clips: Path, tmp_path: Path) -> None:
+    class Killed:
+        """A maker whose decoder is killed each time."""
+
+        calls = 0
+
+        def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
+            self.calls += 1
+            raise KilledProcessError("The decoder was killed from outside.")
+
+    maker = Killed()
+    entry = Bench(maker, Ledger(tmp_path, "train")).take("a", clips / "a.mp4", new_owner())
+    assert (entry.state, entry.code, maker.calls) == (State.FAILED, "poison", MOST_ATTEMPTS)
 
 
 def leave_killed_run(folder: Path, url: str) -> None:

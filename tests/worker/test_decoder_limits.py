@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode, grab_frame
 from sentiloc.worker.decoder.source.opening import decoder_threads
 from tests.support.media import make_clip
@@ -83,6 +83,25 @@ class stopped_decoding:  # noqa: N801
         self._events.close()
 
 
+@pytest.fixture
+def memory_kills(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which the kernel counts kills for want of memory: of the group, of the machine, or none."""
+    own, machine = tmp_path / "groups" / "app", tmp_path / "vmstat"
+    (tmp_path / "own").write_text("3:cpu:/x\n0::/app\n")
+    own.mkdir(parents=True)
+    if kind == "memory.events":
+        (own / kind).write_text("low 0\noom 2\noom_kill 2\n")
+    if kind != "neither":
+        machine.write_text("pgfault 17\noom_kill 2\n")
+    for name, path in {
+        "_OWN_GROUPS": tmp_path / "own",
+        "_GROUPS": tmp_path / "groups",
+        "_MACHINE": machine,
+    }.items():
+        monkeypatch.setattr(f"sentiloc.worker.children.kills.{name}", path)
+    return own / kind if kind == "memory.events" else machine
+
+
 def error_of(events: Iterator[Any]) -> ErrorCode:
     with pytest.raises(SentilocError) as caught:
         list(events)
@@ -93,14 +112,49 @@ class TestEnds:
     """The child ends with the decode in every case."""
 
     @pytest.mark.parametrize(
-        ("name", "code"), [("SIGKILL", ErrorCode.RESOURCE_LIMIT), ("SIGSEGV", ErrorCode.CORRUPT_MEDIA)]
+        ("name", "code"), [("SIGXCPU", ErrorCode.RESOURCE_LIMIT), ("SIGSEGV", ErrorCode.CORRUPT_MEDIA)]
     )
-    def test_a_killed_child_is_a_typed_error(self, clip: Path, name: str, code: ErrorCode) -> None:
+    def test_a_child_that_a_signal_ends_is_a_typed_error(
+        self, clip: Path, name: str, code: ErrorCode
+    ) -> None:
         events = decode(clip, HEAVY, LIMITS)
         next(events)
         (pid,) = child_pids()
         os.kill(pid, signal.Signals[name])
         assert error_of(events) == code
+
+    @pytest.mark.parametrize("name", ["SIGKILL", "SIGHUP", "SIGUSR1"])
+    @pytest.mark.parametrize("kind", ["memory.events", "vmstat"])
+    def test_a_child_that_somebody_kills_is_not_at_its_limit(
+        self, clip: Path, name: str, kind: str, memory_kills: Path
+    ) -> None:
+        events = decode(clip, HEAVY, LIMITS)
+        next(events)
+        os.kill(child_pids()[0], signal.Signals[name])
+        with pytest.raises(KilledProcessError):
+            list(events)
+
+    @pytest.mark.parametrize("kind", ["memory.events", "vmstat"])
+    def test_a_child_that_the_kernel_kills_for_memory_is_at_its_limit(
+        self, clip: Path, memory_kills: Path
+    ) -> None:
+        events = decode(clip, HEAVY, LIMITS)
+        next(events)
+        memory_kills.write_text(
+            memory_kills.read_text(encoding="utf-8").replace("oom_kill 2", "oom_kill 3"), encoding="utf-8"
+        )
+        os.kill(child_pids()[0], signal.SIGKILL)
+        assert error_of(events) == ErrorCode.RESOURCE_LIMIT
+
+    @pytest.mark.parametrize("kind", ["neither"])
+    def test_a_kill_that_cannot_be_told_from_the_kernel_s_counts_as_the_limit(
+        self, clip: Path, memory_kills: Path
+    ) -> None:
+        assert not memory_kills.exists()
+        events = decode(clip, HEAVY, LIMITS)
+        next(events)
+        os.kill(child_pids()[0], signal.SIGKILL)
+        assert error_of(events) == ErrorCode.RESOURCE_LIMIT
 
     def test_closing_kills_within_half_a_second(self, clip: Path) -> None:
         events = decode(clip, HEAVY, LIMITS)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sentiloc.app.reels.plan import ReelClip, ReelPlan, parse_plan
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels.captions import Caption
 from sentiloc.worker.reels.join import Block, Joiner, equal_power, linear
@@ -189,6 +189,25 @@ class TestFailure:
                 encoder.picture(memoryview(bytes(SIZE[0] * SIZE[1] * 3)))
             encoder.finish()
         assert caught.value.code is ErrorCode.RESOURCE_LIMIT
+
+    def test_an_encoder_that_somebody_kills_is_not_at_its_limits(self, clip: Path, tmp_path: Path) -> None:
+        from sentiloc.worker.reels.encoder import Encoder
+
+        out = tmp_path / "reel.mp4"
+        with (
+            pytest.raises(KilledProcessError),
+            Encoder(
+                out,
+                plan(part(clip, 0, 10)),
+                DecodeLimits(),
+                has_sound=True,
+                quality=20,
+                on_wait=lambda: None,
+            ) as encoder,
+        ):
+            encoder.picture(memoryview(bytes(SIZE[0] * SIZE[1] * 3)))
+            encoder._child.kill()
+            encoder.finish()
 
 
 class TestJoiner:

@@ -28,7 +28,7 @@ from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, LocalWriter, result_key, thumbnail_key
-from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import runtime_config
@@ -219,6 +219,22 @@ def test_a_passing_fault_puts_the_job_back_with_a_pause(
     assert store.should_announce(job.id, 1000.0, broker_is_empty=True)
     assert worker.run(job.id)
     assert get(store, job).state is JobState.SUCCEEDED
+
+
+def test_a_job_whose_decoder_is_killed_each_time_ends(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        raise KilledProcessError("The decoder was killed from outside.")
+
+    job = submit(store, settings)
+    worker = runner(settings, store, work)
+    for _ in range(settings.max_attempts):
+        assert get(store, job).state is JobState.QUEUED
+        assert worker.run(job.id)
+        store.redis.hset(f"{store.prefix}job:{job.id}", "not_before", "0")
+    record = get(store, job)
+    assert record.state is JobState.FAILED
+    assert record.error is not None
+    assert (record.error.code, record.crashes) == (ErrorCode.RESOURCE_LIMIT, 0)
 
 
 def pass_pause(store: JobStore, job: JobRecord, seconds: float = 0.0) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from sentiloc.model.data.feature_store import VideoFacts, has_features, replace_array, write_arrays
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.model.gim.paths import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.bulk.ledger import Entry, Ledger, State
@@ -123,6 +123,10 @@ class Bench:
     def _make(self, name: str, video: Path, entry: Entry) -> Entry:
         try:
             facts, write = self.maker.make(video)
+        except LostProcessError as error:
+            logger.warning("%s: %s", video, error.detail)
+            # Another attempt, until there were too many.
+            return self.take(name, video, entry.owner)
         except SentilocError as error:
             if error.code in NOT_THE_VIDEO:
                 self.ledger.forgive(name)

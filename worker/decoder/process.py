@@ -19,8 +19,9 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
-from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.worker.children.decoders import MODULE, decoders
+from sentiloc.worker.children.kills import KillWatch
 from sentiloc.worker.children.nursery import NO_REPORT
 from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder import channel
@@ -118,6 +119,7 @@ class DecoderProcess:
             "limits": asdict(self._limits),
             "grab_seconds": grab_seconds,
         }
+        self._kills = KillWatch()
         try:
             self.child = self.start_child(task, fds)
         except OSError as error:
@@ -216,7 +218,8 @@ class DecoderProcess:
         log.warning("the decoder ended with exit status %d", code)
         if code == NO_REPORT:
             return LostProcessError("The decoder was ended from outside.")
-        # The kernel sends SIGKILL at the memory limit; nothing else sends it before `_end`.
+        if self._kills.was_stray(code):
+            return KilledProcessError("The decoder was killed from outside.")
         if -code in _OUT_OF_LIMIT:
             return _resource_limit("Decoding the video takes more memory or processor time than is allowed.")
         if code < 0:

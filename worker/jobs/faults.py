@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.storage.local import PROBE, Storage
-from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.worker.jobs.process import is_draining
 from sentiloc.worker.pipelines.registry import Pipelines
 
@@ -45,6 +45,11 @@ def as_fault(error: SentilocError) -> JobError:
     """
     if error.code in (ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE):
         return JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail=f"{error.code}: {error.detail}")
+    if isinstance(error, KilledProcessError):
+        # A guard of the machine's memory may have done it, which shows nowhere. So this is what a job ends with whose
+        # process is killed each time.
+        detail = f"{error.detail} It may need more memory than there is."
+        return JobError(code=ErrorCode.RESOURCE_LIMIT, detail=detail)
     return JobError(code=error.code, detail=error.detail)
 
 

@@ -30,7 +30,7 @@ from sentiloc.app.storage.local import (
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
 from sentiloc.worker.jobs.claiming import Claims
@@ -116,7 +116,7 @@ class JobRunner:
                 return self._stopped(record, keeper.stop_reason)
             if is_passing(error):
                 self._health.suspect()
-                self._defer(record, as_fault(error))
+                self._defer(record, as_fault(error), is_kill=isinstance(error, KilledProcessError))
             else:
                 self._fail(record, JobError(code=error.code, detail=error.detail))
         except RedisError as error:
@@ -284,9 +284,9 @@ class JobRunner:
         kept = self._insist(lambda: self._store.fail(record.lease, error))
         logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
 
-    def _defer(self, record: JobRecord, error: JobError) -> None:
+    def _defer(self, record: JobRecord, error: JobError, *, is_kill: bool) -> None:
         """Put the job back with a pause: the fault is not the video's."""
-        state = self._insist(lambda: self._store.defer(record.lease, error, self._settings))
+        state = self._insist(lambda: self._store.defer(record.lease, error, self._settings, is_kill=is_kill))
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
         if error.code is ErrorCode.MODEL_UNAVAILABLE:
             self._insist(lambda: self._claims.leave(record))

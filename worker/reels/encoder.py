@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from sentiloc.app.reels.plan import ReelPlan
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
+from sentiloc.worker.children.kills import KillWatch
 from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels import encoder_child as child
@@ -72,6 +74,7 @@ class Encoder:
             "title": plan.title,
             "limits": asdict(self._limits),
         }
+        self._kills = KillWatch()
         self._child = start_confined("sentiloc.worker.reels.encoder_child", task, (in_fd, out_fd))
         self._stack.callback(self._end)
         # A blocking write to a stuck child could not be cancelled.
@@ -109,8 +112,19 @@ class Encoder:
                     ErrorCode.RESOURCE_LIMIT, "Encoding the reel takes longer than is allowed."
                 )
         if self._file.done is None:
-            raise self._file.error()
+            raise self._error()
         self._file.sync()
+
+    def _error(self) -> SentilocError:
+        """Why there is no complete file."""
+        if self._file.has_ended_early:
+            try:
+                status = self._child.wait(_EXIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                status = 0
+            if self._kills.was_stray(status):
+                return KilledProcessError("The encoder was killed from outside.")
+        return self._file.error()
 
     def _send(self, kind: bytes, data: memoryview) -> None:
         self._write(memoryview(child.IN_HEADER.pack(kind, data.nbytes)))
@@ -134,7 +148,7 @@ class Encoder:
             except BrokenPipeError as error:
                 # The child's reason is more useful than "broken pipe", and may arrive just after it.
                 self._file.wait_for_failure()
-                raise self._file.error() from error
+                raise self._error() from error
             waiting_since = time.monotonic()
             count_step()
 

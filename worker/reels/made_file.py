@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _EXIT_SECONDS = 5.0
 # Bounds what a compromised child can make its parent read at a time.
 _LARGEST_PIECE = 64 << 20
+_ENDED_EARLY = "the encoder ended early"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -65,6 +66,11 @@ class MadeFile:
         """Whether there was no room for the file."""
         return self.failure is not None and "ENOSPC" in self.failure
 
+    @property
+    def has_ended_early(self) -> bool:
+        """Whether the child ended without a word."""
+        return self.failure == _ENDED_EARLY
+
     def error(self) -> SentilocError:
         """The error for `failure`."""
         if self.is_full:
@@ -108,7 +114,7 @@ class MadeFile:
         while len(parts) < size:
             part = os.read(self._made, size - len(parts))
             if not part:
-                raise EOFError("the encoder ended early")
+                raise EOFError(_ENDED_EARLY)
             parts += part
         return bytes(parts)
 

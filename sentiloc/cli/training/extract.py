@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,15 +115,31 @@ def _extract_here(plan: Plan, missing: dict[str, Path], tell: Callable[[int, int
     config = runtime_config(get_settings())
     bench = Bench(load_maker(plan.spec, plan.folder, plan.split, config), plan.ledger)
     failed = 0
-    for number, (name, video) in enumerate(missing.items(), 1):
-        try:
-            entry = bench.take(name, video, new_owner())
-        except KeyboardInterrupt:
-            plan.ledger.forgive(name)
-            raise
-        plan.collect([name])
-        failed += entry.state == State.FAILED
-        tell(number, failed)
+    with _stopped_by_signals():
+        for number, (name, video) in enumerate(missing.items(), 1):
+            try:
+                entry = bench.take(name, video, new_owner())
+            except KeyboardInterrupt:
+                plan.ledger.forgive(name)
+                raise
+            plan.collect([name])
+            failed += entry.state == State.FAILED
+            tell(number, failed)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop the command as Ctrl-C does, so that the video in hand is not blamed."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _report(plan: Plan, missing: dict[str, Path], failures: dict[str, Entry], *, ended: bool) -> int:
