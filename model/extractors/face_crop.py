@@ -15,8 +15,8 @@ def crop_face(
 ) -> NDArray[np.uint8]:
     """Cut a square grey face.
 
-    `image` is RGB `(height, width, 3)`; `box` is (left, top, right, bottom) in pixels and may reach beyond
-    the image. The square is centred on the box, its side is `margin` times the box's longer side, and pixels
+    `image` is RGB `(height, width, 3)` or grey `(height, width)`; `box` is (left, top, right, bottom) in pixels and may
+    reach beyond the image. The square is centred on the box, its side is `margin` times the box's longer side, and pixels
     outside the image repeat the border. Returns `(size, size)`. Raises ValueError for a box without an area.
     """
     left, top, right, bottom = box
@@ -24,7 +24,7 @@ def crop_face(
     if not (right > left and bottom > top and np.isfinite(side)):
         raise ValueError(f"face box without an area: {box}")
     patch = _square(image, (left + right - side) / 2, (top + bottom - side) / 2, side)
-    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+    grey = patch if patch.ndim == 2 else cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
     shrinks = grey.shape[0] > size
     # Area averages all pixels when shrinking, where linear would skip some and add noise.
     resized = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

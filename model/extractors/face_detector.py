@@ -23,7 +23,6 @@ CENTRE_CELLS = 1.0
 CENTRE_SHARE = 0.16
 BOX_LOSS_WEIGHT = 2.0
 OPSET = 17
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class Targets(NamedTuple):
@@ -173,17 +172,14 @@ def detection_loss(logits: Tensor, boxes: Tensor, targets: Targets) -> Tensor:
 
 
 class _Serving(nn.Module):
-    """RGB uint8 (batch, height, width, 3) -> detections (batch, A, 5): score in [0, 1], x1, y1, x2, y2."""
+    """Luminance uint8 (batch, height, width) -> detections (batch, A, 5): score in [0, 1], x1, y1, x2, y2."""
 
     def __init__(self, detector: FaceDetector) -> None:
         super().__init__()
         self.detector = detector
-        self.luma: Tensor
-        self.register_buffer("luma", torch.tensor(_LUMA)[:, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        luminance = (image.float() @ self.luma).permute(0, 3, 1, 2) / 127.5 - 1.0
-        logits, boxes = self.detector(luminance)
+        logits, boxes = self.detector(image[:, None].float() / 127.5 - 1.0)
         return torch.cat((logits.sigmoid()[..., None], boxes), -1)
 
 
@@ -192,7 +188,7 @@ def export_onnx(detector: FaceDetector, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         _Serving(detector).eval(),
-        (torch.zeros(1, 320, 320, 3, dtype=torch.uint8),),
+        (torch.zeros(1, 320, 320, dtype=torch.uint8),),
         path,
         input_names=["image"],
         output_names=["detections"],

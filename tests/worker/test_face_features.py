@@ -146,6 +146,7 @@ class CountingDetector:
 
     def __init__(self, inner: StarterDetector) -> None:
         self.name, self.threshold, self.digest = inner.name, inner.threshold, inner.digest
+        self.takes_grey = inner.takes_grey
         self._inner = inner
         self.close: list[str] = []
         self.searches: list[str] = []
@@ -396,8 +397,13 @@ def test_a_broken_package_is_a_clear_error(tmp_path: Path) -> None:
     assert changed.value.code is ErrorCode.SPEC_MISMATCH
 
 
-def test_grey_pictures_are_treated_as_colour_ones(detector: StarterDetector) -> None:
+def test_grey_pictures_are_treated_as_colour_ones(
+    detector: StarterDetector, extractor: FaceExtractor
+) -> None:
     frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
-    grey = np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
-    colour, plain = detector.detect(frame), detector.detect(np.asarray(grey, np.uint8))
+    grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+    colour, plain = detector.detect(frame), detector.detect(grey)
     np.testing.assert_allclose(colour, plain, atol=1.0)
+    known, found = extractor.extract([[frame]]), extractor.extract([[grey]])
+    assert found.present.all()
+    assert np.corrcoef(known.face[0], found.face[0])[0, 1] > 0.999

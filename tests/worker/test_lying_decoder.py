@@ -41,7 +41,7 @@ END: dict[str, Any] = {
     "variable_rate": False,
     "warnings": [],
 }
-SNIPPET: dict[str, Any] = {"index": 0, "slot": 0, "faces": [1, 48, 64]}
+SNIPPET: dict[str, Any] = {"index": 0, "slot": 0, "faces": [1, 48, 64], "narrow": [False]}
 _SPEAK = "import os, sys; os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[2]))"
 
 
@@ -124,6 +124,7 @@ LIES: dict[str, bytes] = {
         for name, value in (
             *(("index", 10**15), ("index", -1), ("slot", 9), ("slot", -1), ("faces", [1, 10**6, 10**6])),
             *(("faces", [2, 48, 64]), ("faces", [1, 48]), ("faces", "abc")),
+            *(("narrow", []), ("narrow", [2]), ("narrow", 1), ("narrow", [False] * 9)),
         )
     },
     "sound that starts too late": message(channel.AUDIO, {"start": 10**15}, bytes(4)),

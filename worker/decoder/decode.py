@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +28,7 @@ from sentiloc.worker.decoder.events import (
     read_end,
     read_info,
 )
+from sentiloc.worker.decoder.levels import widen
 from sentiloc.worker.decoder.process import SLOTS, DecoderProcess, Message
 from sentiloc.worker.decoder.request import MAX_FACE_SIDE, DecodeLimits, DecodeRequest
 from sentiloc.worker.decoder.source.containers import (
@@ -106,8 +108,12 @@ def _take_snippet(
     sides_fit = 0 < height <= request.face_max_side and 0 < width <= request.face_max_side
     if not (count == len(request.face_samples) and sides_fit):
         raise ValueError("not a snippet of this request")
-    size, start = count * height * width * 3, slot * request.slot_bytes
-    faces = np.frombuffer(process.memory[start : start + size], np.uint8).reshape(count, height, width, 3)
+    narrow = fields["narrow"]
+    if not (len(narrow) == count and all(isinstance(flag, bool) for flag in narrow)):
+        raise ValueError("not a snippet of this request")
+    shape = (count, height, width) if request.face_grey else (count, height, width, 3)
+    size, start = prod(shape), slot * request.slot_bytes
+    faces = _copied(np.frombuffer(process.memory, np.uint8, size, start).reshape(shape), narrow)
     visual = None
     if request.visual_size is not None:
         raw = process.memory[start + size : start + size + request.visual_bytes]
@@ -115,6 +121,17 @@ def _take_snippet(
         visual = np.frombuffer(raw, np.uint8).reshape(shape)
     process.release_slot()
     return SnippetFrames(index, faces, visual)
+
+
+def _copied(shown: Pictures, narrow: Sequence[bool]) -> Pictures:
+    """A copy of pictures (k, height, width, ...), with the levels of the `narrow` ones widened."""
+    faces = np.empty_like(shown)
+    for target, picture, is_narrow in zip(faces, shown, narrow, strict=True):
+        if is_narrow:
+            widen(picture, target)
+        else:
+            np.copyto(target, picture)
+    return faces
 
 
 def grab_frame(path: Path, seconds: float, max_side: int, limits: DecodeLimits) -> Pictures:

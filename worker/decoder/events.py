@@ -41,7 +41,10 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class SnippetFrames:
-    """Snippet `index`: `faces` (k, height, width, 3) and `visual` (snippet_frames, size, size, 3), RGB."""
+    """Snippet `index`: `faces` (k, height, width, 3) and `visual` (snippet_frames, size, size, 3), RGB.
+
+    Faces that were requested in grey are (k, height, width), with 0 for black and 255 for white.
+    """
 
     index: int
     faces: Pictures

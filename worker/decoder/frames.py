@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, DecodeRequest
@@ -34,6 +34,14 @@ Image = NDArray[np.uint8]
 _CROP_MARGIN = Fraction(8, 7)
 # Seconds for a second's worth of frames: rounded time stamps may squeeze them slightly.
 _RATE_TOLERANCE = 0.9
+_LUMA_FIRST = frozenset(
+    {
+        "gray",
+        *("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p"),
+        *("nv12", "nv21", "nv16"),
+    }
+)
+"""Formats whose first plane is brightness, eight bits a pixel."""
 _LEAD_SECONDS = 0.5
 """Seconds.
 
@@ -88,10 +96,10 @@ class Shape:
         return abs(b) + abs(c) > abs(a) + abs(d)
 
     def orient(self, image: Image) -> Image:
-        """Rotate or mirror `image` (h, w, 3) for display; x' = a x + c y, y' = b x + d y."""
+        """Rotate or mirror `image` (h, w) or (h, w, 3) for display; x' = a x + c y, y' = b x + d y."""
         a, b, c, d = self.matrix
         if self.turned:
-            image = image.transpose(1, 0, 2)
+            image = image.swapaxes(0, 1)
             flip_x, flip_y = c < 0, b < 0
         else:
             flip_x, flip_y = a < 0, d < 0
@@ -110,6 +118,8 @@ def shape_of(frame: VideoFrame, aspect: float) -> Shape:
 class Scaler:
     """Scales, converts to RGB and rotates. Use one per output size, so that swscale keeps its tables."""
 
+    is_narrow = False
+
     def __init__(self, shape: Shape, width: int, height: int) -> None:
         self._shape = shape
         self._size = (height, width) if shape.turned else (width, height)
@@ -117,11 +127,30 @@ class Scaler:
 
     def __call__(self, frame: VideoFrame) -> Image:
         """`frame` as (height, width, 3)."""
+        return self._reformat(frame, "rgb24")
+
+    def _reformat(self, frame: VideoFrame, pixel_format: str) -> Image:
         width, height = self._size
         scaled = self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1
+            frame, width, height, pixel_format, interpolation=Interpolation.BILINEAR, threads=1
         )
         return self._shape.orient(np.asarray(scaled.to_ndarray(), np.uint8))
+
+
+class LumaScaler(Scaler):
+    """Scales and rotates the brightness of frames; colours are left out.
+
+    Most videos store brightness by itself. Where no scaling is needed, it is not even converted: `is_narrow` then tells
+    that 16 is black and 235 is white in the last frame.
+    """
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        """`frame` as (height, width)."""
+        is_stored = frame.format.name in _LUMA_FIRST and (frame.width, frame.height) == self._size
+        rows = _rows_of_first_plane(frame, np.uint8) if is_stored else None
+        self.is_narrow = rows is not None and _is_narrow(frame)
+        # swscale widens narrow brightness by itself.
+        return self._reformat(frame, "gray") if rows is None else self._shape.orient(rows[:, : frame.width])
 
 
 def fit(shape: Shape, max_side: int) -> tuple[int, int]:
@@ -147,7 +176,7 @@ class CentreCrop:
 
 
 class SnippetBuilder:
-    """Fills grid frames from decoded frames. Each complete snippet is passed to `emit(index, faces, visual)`.
+    """Fills grid frames from decoded frames. Each complete snippet is passed to `emit(index, faces, narrow, visual)`.
 
     Only requested frames are scaled. A frame that covers several grid frames is scaled once.
     """
@@ -158,14 +187,16 @@ class SnippetBuilder:
         limits: DecodeLimits,
         rate: Fraction,
         shape: Shape,
-        emit: Callable[[int, list[Image], list[Image]], None],
+        emit: Callable[[int, list[Image], list[bool], list[Image]], None],
     ) -> None:
         self._request, self._limits, self._emit = request, limits, emit
         self._rate = float(rate)
-        self._face = Scaler(shape, *fit(shape, request.face_max_side))
+        face = LumaScaler if request.face_grey else Scaler
+        self._face: Scaler = face(shape, *fit(shape, request.face_max_side))
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}
+        self._narrow: list[bool] = []
         self._slot = request.first_snippet * request.snippet_frames
         self._end = None if request.end_snippet is None else request.end_snippet * request.snippet_frames
         self._faces: list[Image] = []
@@ -207,12 +238,14 @@ class SnippetBuilder:
         position = self._slot % self._request.snippet_frames
         if position in self._request.face_samples:
             self._faces.append(self._make(self._face))
+            self._narrow.append(self._face.is_narrow)
         if self._visual is not None:
             self._frames.append(self._make(self._visual))
         self._slot += 1
         if position == self._request.snippet_frames - 1:
-            self._emit(self._slot // self._request.snippet_frames - 1, self._faces, self._frames)
-            self._faces, self._frames = [], []
+            index = self._slot // self._request.snippet_frames - 1
+            self._emit(index, self._faces, self._narrow, self._frames)
+            self._faces, self._narrow, self._frames = [], [], []
 
     def _make(self, scale: Callable[[VideoFrame], Image]) -> Image:
         if scale not in self._made:
@@ -231,13 +264,26 @@ def brightness(frame: VideoFrame, side: int) -> Image | None:
         return None
     plane = frame.planes[0]
     wide = bits > 8
-    rows: NDArray[Any] = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8)
-    if plane.height * (plane.line_size // (2 if wide else 1)) != len(rows):
+    rows = _rows_of_first_plane(frame, np.uint16 if wide else np.uint8)
+    if rows is None:
         return None
-    rows = rows.reshape(plane.height, -1)
     picked = rows[:: max(1, plane.height // side), : plane.width : max(1, plane.width // side)]
     picked = picked[:side, :side]
     return np.asarray(picked >> (bits - 8) if wide else picked, np.uint8).copy()
+
+
+def _rows_of_first_plane(frame: VideoFrame, kind: type[np.uint8 | np.uint16]) -> NDArray[Any] | None:
+    """A view of the first plane, (height, samples and padding); None if it is not stored row after row."""
+    plane = frame.planes[0]
+    samples: NDArray[Any] = np.frombuffer(memoryview(plane), kind)
+    if plane.height * (plane.line_size // samples.itemsize) != len(samples):
+        return None
+    return samples.reshape(plane.height, -1)
+
+
+def _is_narrow(frame: VideoFrame) -> bool:
+    """Whether brightness is from 16 to 235, as in most videos. Files that do not say it mean this, except grey ones."""
+    return frame.format.name.startswith(("yuv4", "nv")) and frame.color_range != ColorRange.JPEG
 
 
 @lru_cache

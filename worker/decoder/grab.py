@@ -28,7 +28,7 @@ def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> No
     frames = _by_seeking(media, times) if media.is_seekable else _in_one_pass(media, times)
     for index, frame in enumerate(frames):
         shape = shape_of(frame, pixel_aspect(media.video))
-        output.snippet(index, [Scaler(shape, *fit(shape, task.request.face_max_side))(frame)], [])
+        output.snippet(index, [Scaler(shape, *fit(shape, task.request.face_max_side))(frame)], [False], [])
 
 
 def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:

@@ -54,8 +54,11 @@ class Output:
         self._sender.send(channel.INFO, info)
         self._release()
 
-    def snippet(self, index: int, faces: list[Image], visual: list[Image]) -> None:
-        """Send one snippet: faces (k, h, w, 3), then the visual frames (n, size, size, 3)."""
+    def snippet(self, index: int, faces: list[Image], narrow: list[bool], visual: list[Image]) -> None:
+        """Send one snippet: faces (k, h, w, 3) or grey (k, h, w), then the visual frames (n, size, size, 3).
+
+        `narrow` (k,) tells in which grey faces 16 is black and 235 is white.
+        """
         slot = self._sender.take_slot()
         start = slot * self._request.slot_bytes
         for image in (*faces, *visual):
@@ -63,7 +66,8 @@ class Output:
             np.copyto(target, image)
             start += image.size
         shape = [len(faces), *faces[0].shape[:2]] if faces else [0, 1, 1]
-        self._sender.send(channel.SNIPPET, {"index": index, "slot": slot, "faces": shape})
+        fields = {"index": index, "slot": slot, "faces": shape, "narrow": narrow}
+        self._sender.send(channel.SNIPPET, fields)
 
     def audio(self, start: int, samples: Samples) -> None:
         """Send samples (n,), or (n, 2) for stereo, that begin at sample `start`."""

@@ -67,10 +67,15 @@ class FaceExtractor:
         """SHA-256 of the detector's network; the encoder's is in the ModelSpec."""
         return self._detector.digest
 
+    @property
+    def takes_grey(self) -> bool:
+        """Whether grey frames do as well as RGB. The expression network reads grey crops in any case."""
+        return self._detector.takes_grey
+
     def extract(
         self, snippets: Sequence[Sequence[Image] | NDArray[np.uint8]], previous: FaceTrack | None = None
     ) -> FaceFeatures:
-        """Features of T snippets, each of k >= 0 RGB frames (height, width, 3) of any size.
+        """Features of T snippets, each of k >= 0 frames of any size: RGB (height, width, 3) or grey (height, width).
 
         `previous` is the `last` of the previous call for the same video. Pass multiples of CLOSE_EVERY snippets, except
         at the end: each call ends with a full-size search if it found no face.

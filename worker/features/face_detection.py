@@ -17,8 +17,10 @@ from sentiloc.model.segments import FloatArray
 from sentiloc.worker.runtime.onnx_session import create_session
 
 Image = NDArray[np.uint8]
-"""RGB, (height, width, 3)."""
+"""RGB (height, width, 3), or grey (height, width)."""
 
+GREY = "grey"
+"""The colour of a package's input, in its spec, if the network takes brightness (batch, height, width) alone."""
 SECOND_LOOK_FROM = 1.5
 DOMINANT = 1.25
 """A face this many times larger than the largest of a second look makes that look needless."""
@@ -35,15 +37,16 @@ class Detector(Protocol):
     """Finds faces: `detect` returns rows (n, 5) of score, x1, y1, x2, y2 in the image's pixels, best first.
 
     Boxes may extend beyond the image. Only boxes with a score of at least `threshold` are returned. `digest` is the
-    network's SHA-256.
+    network's SHA-256. With `takes_grey`, grey images do as well as RGB.
     """
 
     name: str
     threshold: float
     digest: str
+    takes_grey: bool
 
     def detect(self, image: Image) -> FloatArray:
-        """Faces (n, 5) of an RGB image (height, width, 3) of any size."""
+        """Faces (n, 5) of an image of any size."""
 
     def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
         """As `detect`, and whether all faces are there: a very large one can make a search for small ones needless."""
@@ -78,6 +81,7 @@ class StarterDetector:
         self._second_look_max = float(spec["input"]["second_look_max_face"])
         self._close_side = int(spec["input"]["close_side"])
         self._smallest = float(spec["smallest_face"])
+        self.takes_grey = spec["input"]["colour"] == GREY
         self._session = create_session(package / str(spec["network"]), threads=threads)
 
     def detect(self, image: Image) -> FloatArray:
@@ -121,7 +125,7 @@ class StarterDetector:
 
     def _look(self, image: Image, long_side: int, largest: float = float("inf")) -> FloatArray:
         """Faces (n, 5) whose side at the network's scale is between the smallest detectable one and `largest`."""
-        padded, scale = fit(image, long_side)
+        padded, scale = fit(_grey(image) if self.takes_grey else image, long_side)
         rows = suppress(self._session.run(None, {"image": padded[None]})[0][0], self.threshold, self._max_iou)
         side = np.sqrt((rows[:, 3:] - rows[:, 1:3]).prod(1))
         return _scaled(rows[(side >= self._smallest) & (side <= largest)], scale)
@@ -132,6 +136,7 @@ class YuNet:
 
     name = "yunet"
     threshold = YUNET_THRESHOLD
+    takes_grey = False
 
     def __init__(self, weights: Path, *, threads: int = 1) -> None:
         self._session = create_session(weights, threads=threads)
@@ -194,7 +199,7 @@ def fit(image: Image, long_side: int, *, square: bool = False) -> tuple[Image, f
     h, w = max(1, round(height * scale)), max(1, round(width * scale))
     small = image if scale == 1.0 else cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
     tall, wide = (long_side, long_side) if square else (_up(h), _up(w))
-    padded = np.zeros((tall, wide, 3), np.uint8)
+    padded = np.zeros((tall, wide, *image.shape[2:]), np.uint8)
     padded[:h, :w] = small
     return padded, scale
 
@@ -222,6 +227,11 @@ def read_spec(package: Path) -> dict[str, Any]:
     if digest != spec["sha256"]:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{package.name}: the network is not the spec's own")
     return spec
+
+
+def _grey(image: Image) -> Image:
+    """The brightness (height, width) of an RGB or grey image."""
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _scaled(rows: FloatArray, scale: float) -> FloatArray:
