@@ -15,9 +15,10 @@ def crop_face(
 ) -> NDArray[np.uint8]:
     """Cut a square grey face.
 
-    `image` is RGB `(height, width, 3)` or grey `(height, width)`; `box` is (left, top, right, bottom) in pixels and may
-    reach beyond the image. The square is centred on the box, its side is `margin` times the box's longer side, and pixels
-    outside the image repeat the border. Returns `(size, size)`. Raises ValueError for a box without an area.
+    `image` is RGB `(height, width, 3)` or grey `(height, width)`; `box` is (left, top, right, bottom) in
+    pixels and may reach beyond the image. The square is centred on the box, its side is `margin` times the
+    box's longer side, and pixels outside the image repeat the border. Returns `(size, size)`. Raises
+    ValueError for a box without an area.
     """
     left, top, right, bottom = box
     side = margin * max(right - left, bottom - top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 
 from recipes.starter.detector.compose import Composer
 from recipes.starter.detector.data import Material
+from recipes.starter.detector.grey import take_grey
 from recipes.starter.detector.people import silhouette
 from recipes.starter.folded import load_folded
 from sentiloc.model.extractors.face_boxes import box_iou, match_faces, suppress
 from sentiloc.model.extractors.face_detector import (
+    OPSET,
     FaceDetector,
     Targets,
     assign,
@@ -22,8 +25,10 @@ from sentiloc.model.extractors.face_detector import (
     detection_loss,
     export_onnx,
 )
+from sentiloc.worker.features.face_detection import read_spec
 
 HEIGHT, WIDTH = 128, 160
+SHIPPED = Path(__file__).parents[2] / "exported" / "face-detector"
 
 
 def faces(*boxes: tuple[float, float, float, float]) -> torch.Tensor:
@@ -86,6 +91,44 @@ def test_the_export_equals_the_network_at_other_sizes(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[..., 1:], boxes.numpy(), atol=1e-3)
 
 
+class _OfColours(torch.nn.Module):
+    """A detector as packages before had it: RGB uint8 (batch, height, width, 3) in."""
+
+    def __init__(self, detector: FaceDetector) -> None:
+        super().__init__()
+        self.detector = detector
+        self.luma: torch.Tensor
+        self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114])[:, None])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits, boxes = self.detector((image.float() @ self.luma).permute(0, 3, 1, 2) / 127.5 - 1.0)
+        return torch.cat((logits.sigmoid()[..., None], boxes), -1)
+
+
+def test_an_older_detector_takes_grey_after_a_change_of_its_first_steps(tmp_path: Path) -> None:
+    network, spec = tmp_path / "detector.onnx", tmp_path / "spec.json"
+    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    module = _OfColours(FaceDetector(width=16)).eval()
+    torch.onnx.export(
+        module,
+        (example,),
+        network,
+        input_names=["image"],
+        dynamic_axes={"image": {0: "batch", 1: "height", 2: "width"}},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    spec.write_text(json.dumps({"network": network.name, "sha256": "", "input": {"colour": "RGB"}}))
+    grey = np.random.default_rng(0).integers(0, 256, (2, 64, 96), dtype=np.uint8)
+    before = onnxruntime.InferenceSession(network).run(None, {"image": np.repeat(grey[..., None], 3, -1)})[0]
+    take_grey(tmp_path)
+    assert read_spec(tmp_path)["input"] == {"colour": "grey", "layout": "NHW"}
+    after = onnxruntime.InferenceSession(network).run(None, {"image": grey})[0]
+    np.testing.assert_allclose(after, before, atol=1e-4)
+    with pytest.raises(ValueError, match="RGB"):
+        take_grey(tmp_path)
+
+
 def test_cells_match_the_positions_of_the_network_s_boxes() -> None:
     detector = FaceDetector(width=16).eval()
     with torch.inference_mode():
@@ -138,12 +181,14 @@ def test_overlap_and_matching_use_each_reference_once() -> None:
 
 def test_training_starts_from_the_shipped_detector() -> None:
     torch.manual_seed(0)
-    package = Path(__file__).parents[2] / "exported" / "face-detector" / "detector.onnx"
+    package = SHIPPED / "detector.onnx"
+    colour = json.loads((SHIPPED / "spec.json").read_text())["input"]["colour"]
     images = torch.randint(0, 256, (4, 64, 96), dtype=torch.uint8)
     luminance = images[:, None].float() / 127.5 - 1
     detector = FaceDetector()
     assert load_folded(detector, package, [luminance[:2], luminance[2:]]) == []
-    expected = onnxruntime.InferenceSession(package).run(None, {"image": images.numpy()})[0]
+    fed = images.numpy() if colour == "grey" else np.repeat(images.numpy()[..., None], 3, -1)
+    expected = onnxruntime.InferenceSession(package).run(None, {"image": fed})[0]
     with torch.inference_mode():
         logits, boxes = detector.eval()(luminance)
     np.testing.assert_allclose(expected[..., 0], logits.sigmoid(), atol=1e-4)

@@ -9,8 +9,19 @@ from typing import Any
 import av
 import pytest
 
-from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
-from sentiloc.worker.decoder.selection import Samples
+from sentiloc.worker.decoder.decode import (
+    DecodeLimits,
+    DecodeRequest,
+    EndOfMedia,
+    SnippetFrames,
+    decode,
+    grab_frames,
+)
+from sentiloc.worker.decoder.disposable import disposable_test
+from sentiloc.worker.decoder.grab import run_up
+from sentiloc.worker.decoder.selection import Moment, Samples
+from sentiloc.worker.decoder.source.opening import open_media
+from sentiloc.worker.decoder.source.packets import video_frames
 from tests.support.media import make_clip, read_time
 from tests.worker.selecting import choices
 
@@ -152,3 +163,32 @@ def test_pictures_before_a_new_shot_are_decoded_if_cuts_are_requested(tmp_path: 
     kept, _ = _left_out(tmp_path / "clip.mp4", _looks(()), keeps_cuts=True)
     assert without > kept
     assert kept > count * 0.2
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_single_pictures_are_the_ones_on_screen(tmp_path: Path, name: str) -> None:
+    clip = _make(tmp_path / "clip", name, seconds=2.4)
+    times = [0.44, 0.9, 1.36, 1.37, 2.0, 2.36]
+    shown = [read_time(image) for image in grab_frames(clip, times, 128, LIMITS)]
+    assert shown == pytest.approx([int(seconds * 25 + 0.04) / 25 for seconds in times], abs=0.0015)
+
+
+@pytest.mark.parametrize("name", ["b pictures", "hevc"])
+def test_on_the_way_to_a_single_picture_others_are_left_out(tmp_path: Path, name: str) -> None:
+    clip = _make(tmp_path / "clip", name)
+    counts = []
+    with clip.open("rb", buffering=0) as file:
+        media = open_media(file, "mov", LIMITS, None)
+        is_disposable = disposable_test(media.container, media.video)
+        assert is_disposable is not None
+        for frames in (lambda: video_frames(media), lambda: run_up(media, is_disposable, 5.9)):
+            media.seek(0.0)
+            counts.append(sum(1 for _ in frames()))
+    assert counts[1] < 0.7 * counts[0]
+
+
+def test_a_moment_is_at_one_picture() -> None:
+    assert Moment(1.0).any_between(0.96, 1.04)
+    assert Moment(1.0).any_between(1.001, 1.04), "the stamp may be rounded"
+    assert not Moment(1.0).any_between(1.04, 1.08)
+    assert not Moment(1.0).any_between(0.92, 0.96)

@@ -8,8 +8,10 @@ from typing import Any
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from sentiloc.worker.decoder.disposable import IsDisposable, disposable_test
 from sentiloc.worker.decoder.frames import Scaler, fit, shape_of
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS
+from sentiloc.worker.decoder.selection import Moment, Selection
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect
 from sentiloc.worker.decoder.source.packets import PacketSource, decode_packet, video_frames
 from sentiloc.worker.decoder.task import Output, Task
@@ -33,16 +35,42 @@ def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> No
 
 def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
     first = next(video_frames(media))
+    is_disposable = None if media.counts_packets else disposable_test(media.container, media.video)
     for seconds in times:
         chosen = first
         if seconds > 0:
             media.seek(seconds)
-            for count, (frame, stamp) in enumerate(_ordered(media, video_frames(media))):
+            frames = run_up(media, is_disposable, seconds) if is_disposable else video_frames(media)
+            for count, (frame, stamp) in enumerate(_ordered(media, frames)):
                 is_late = stamp > seconds + ROUNDING_SECONDS
                 chosen = frame if count == 0 or not is_late else chosen
                 if is_late:
                     break
         yield chosen
+
+
+def run_up(media: Media, is_disposable: IsDisposable, seconds: float) -> Iterator[VideoFrame]:
+    """Decode from the current position on, but skip pictures that the one on screen at `seconds` does not need.
+
+    Args:
+        media: The video, just after a seek.
+        is_disposable: The test for packets of pictures from which no other is predicted.
+        seconds: The time of the wanted picture. All pictures after it are decoded, too.
+    """
+    selection = Selection(media.video.index, is_disposable, Moment(seconds), media.seconds_of)
+    source = PacketSource(media, [media.video])
+    for packet, is_needed in selection.of(source):
+        if source.clock.breaks or source.clock.outliers:
+            selection.stop()
+        if not is_needed:
+            continue
+        for frame in decode_packet(packet, selection.stop):
+            # As in `Decoding`: the two fields of an interlaced picture may come in separate packets.
+            if frame.is_corrupt or frame.interlaced_frame:
+                selection.stop()
+            else:
+                selection.begin()
+            yield frame
 
 
 def _ordered(media: Media, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, float]]:

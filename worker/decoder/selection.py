@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any
+from typing import Any, Protocol
 
 from av.packet import Packet
 
@@ -26,6 +26,25 @@ _USUAL_OF, _LARGE = 12, 2.0
 _TINY = 1e-6
 _NEIGHBOURS = 40
 """Maximum distance in packets between a picture and the one shown after it: codecs reorder at most 16."""
+
+
+class Moments(Protocol):
+    """The times at which pictures are wanted."""
+
+    def any_between(self, start: float, end: float) -> bool:
+        """Whether the picture on screen in [start, end) seconds is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A single time in seconds."""
+
+    seconds: float
+
+    def any_between(self, start: float, end: float) -> bool:
+        """See `Moments`. Times that differ by a rounding error count as equal."""
+        moment = self.seconds + ROUNDING_SECONDS
+        return start - _TINY <= moment < end + _TINY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +113,7 @@ class Selection:
         self,
         video: int,
         is_disposable: IsDisposable,
-        samples: Samples,
+        samples: Moments,
         seconds: Callable[[Packet[Any], int | None], float | None],
         *,
         keeps_cuts: bool = False,

@@ -123,9 +123,16 @@ class StarterDetector:
         found[:, 1:] += np.tile(corner, 2)
         return found
 
+    def _fed(self, image: Image) -> Image:
+        """The image in the colours that the network takes."""
+        if self.takes_grey == (image.ndim == 2):
+            return image
+        code = cv2.COLOR_RGB2GRAY if self.takes_grey else cv2.COLOR_GRAY2RGB
+        return np.asarray(cv2.cvtColor(image, code), np.uint8)
+
     def _look(self, image: Image, long_side: int, largest: float = float("inf")) -> FloatArray:
         """Faces (n, 5) whose side at the network's scale is between the smallest detectable one and `largest`."""
-        padded, scale = fit(_grey(image) if self.takes_grey else image, long_side)
+        padded, scale = fit(self._fed(image), long_side)
         rows = suppress(self._session.run(None, {"image": padded[None]})[0][0], self.threshold, self._max_iou)
         side = np.sqrt((rows[:, 3:] - rows[:, 1:3]).prod(1))
         return _scaled(rows[(side >= self._smallest) & (side <= largest)], scale)
@@ -227,11 +234,6 @@ def read_spec(package: Path) -> dict[str, Any]:
     if digest != spec["sha256"]:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{package.name}: the network is not the spec's own")
     return spec
-
-
-def _grey(image: Image) -> Image:
-    """The brightness (height, width) of an RGB or grey image."""
-    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _scaled(rows: FloatArray, scale: float) -> FloatArray:
