@@ -88,6 +88,7 @@ class CheckedDetector:
 
     def __init__(self, inner: Detector, encoder: FaceEncoder) -> None:
         self.name, self.threshold, self.digest = f"{inner.name}, checked", inner.threshold, inner.digest
+        self.takes_grey = inner.takes_grey
         self._inner, self._encoder = inner, encoder
 
     def detect(self, image: Image) -> FloatArray:

@@ -176,15 +176,13 @@ def test_single_pictures_are_the_ones_on_screen(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("name", ["b pictures", "hevc"])
 def test_on_the_way_to_a_single_picture_others_are_left_out(tmp_path: Path, name: str) -> None:
     clip = _make(tmp_path / "clip", name)
-    counts = []
     with clip.open("rb", buffering=0) as file:
         media = open_media(file, "mov", LIMITS, None)
         is_disposable = disposable_test(media.container, media.video)
         assert is_disposable is not None
-        for frames in (lambda: video_frames(media), lambda: run_up(media, is_disposable, 5.9)):
-            media.seek(0.0)
-            counts.append(sum(1 for _ in frames()))
-    assert counts[1] < 0.7 * counts[0]
+        whole = len(list(video_frames(media)))
+        media.seek(0.0)
+        assert len(list(run_up(media, is_disposable, 5.9))) < 0.7 * whole
 
 
 def test_a_moment_is_at_one_picture() -> None:
