@@ -21,7 +21,7 @@ _AXIS = "channel_axis"
 
 def take_grey(package: Path) -> None:
     """Rewrite the network and the spec in folder `package`; raises ValueError if the network is no RGB one."""
-    spec = json.loads((package / "spec.json").read_text())
+    spec = json.loads((package / "spec.json").read_text("utf-8"))
     network = package / str(spec["network"])
     model = onnx.load(network)
     _replace_first_steps(model.graph)
@@ -29,7 +29,7 @@ def take_grey(package: Path) -> None:
     onnx.save(model, network)
     spec["sha256"] = hashlib.sha256(network.read_bytes()).hexdigest()
     spec["input"] |= {"layout": "NHW", "colour": GREY}
-    (package / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
+    (package / "spec.json").write_text(json.dumps(spec, indent=2) + "\n", "utf-8")
 
 
 def _replace_first_steps(graph: onnx.GraphProto) -> None:
