@@ -25,6 +25,7 @@ from sentiloc.app.sign_in.factory import make_sign_in
 from sentiloc.app.sign_in.service import SignIn
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import Storage
+from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.jobs import UploadJobs
 from sentiloc.app.uploads.store import UploadStore
@@ -103,11 +104,24 @@ class Services:
         )
 
 
-def get_services(request: Request) -> Services:
+# Both functions are coroutines: the framework would call others in a thread, of which there may be none left.
+async def get_services(request: Request) -> Services:
     """The services of the application that answers this request."""
     services = request.app.state.services
     assert isinstance(services, Services)  # noqa: S101
     return services
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
+async def get_working_services(services: BareServicesDep) -> Services:
+    """The same for a request that needs Redis; raises `redis.RedisError`.
+
+    While Redis is away, such requests wait for one common command, and not each for its own in a thread.
+    """
+    if outages.REDIS.is_on:
+        await services.shared.ask(("PING",))
+        outages.REDIS.answered()
+    return services
+
+
+BareServicesDep = Annotated[Services, Depends(get_services)]
+ServicesDep = Annotated[Services, Depends(get_working_services)]

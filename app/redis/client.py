@@ -17,9 +17,7 @@ from sentiloc.app.redis.address import SentinelAddress, sentinel_address
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 
-# Redis is near: if it does not answer within seconds, a request should fail and be repeated.
 _CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
 # One quick retry hides a connection that was closed while idle, or a restart of Redis.
 _RETRY_SECONDS = 0.05
 
@@ -64,7 +62,7 @@ def connect(settings: Settings) -> Redis:
     """A thread-safe client that connects when first used and answers or raises within a few seconds."""
     options: dict[str, Any] = {
         "decode_responses": True,
-        "socket_timeout": _ANSWER_SECONDS,
+        "socket_timeout": settings.redis_timeout_seconds,
         "socket_connect_timeout": _CONNECT_SECONDS,
         # A connection that was idle for longer is checked before it is used.
         "health_check_interval": 30,
@@ -82,7 +80,7 @@ def connect(settings: Settings) -> Redis:
 
 def connect_async(settings: Settings) -> AsyncRedis:
     """The client for coroutines of one event loop. A blocking read must be shorter than the socket time-out."""
-    options = _async_options(socket_timeout=_ANSWER_SECONDS, health_check_interval=30)
+    options = _async_options(socket_timeout=settings.redis_timeout_seconds, health_check_interval=30)
     address = sentinel_address(redis_url(settings))
     if address is None:
         client: AsyncRedis = AsyncRedis.from_url(redis_url(settings), **options)

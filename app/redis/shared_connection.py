@@ -17,7 +17,6 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from sentiloc.app.redis.client import connection_pool
 from sentiloc.app.settings import Settings
 
-_ANSWER_SECONDS = 5.0
 _RETRY_SECONDS = 0.05
 Command = tuple[str, ...]
 _Asked = tuple[Sequence[Command], asyncio.Future[list[Any]]]
@@ -85,7 +84,7 @@ class SharedConnection:
             self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         connection = self._connection
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(self._settings.redis_timeout_seconds):
                 if not connection.is_connected:
                     # Sending connects, too, but to the last known host. Only an explicit `connect` asks the Sentinels
                     # again.

@@ -32,6 +32,14 @@ class StoreSettings(BaseSettings):
         description="Replicas that must hold a new job before it is accepted; 1 or more, so that a lost primary "
         "loses no job",
     )
+    redis_timeout_seconds: float = Field(
+        5.0, gt=0, description="How long Redis may take to answer a command before a request fails with 503"
+    )
+    storage_timeout_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="How long the object store may be silent; a request to it is repeated once, then fails with 503",
+    )
     redis_prefix: str = Field(
         "sentiloc:", description="Prefix of every Redis key, so that services can share a Redis"
     )

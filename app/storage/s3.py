@@ -17,16 +17,20 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.breaker import Breaker
 from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, check_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Long enough to start a download; a link needs no key, so it should not live longer.
 _LINK_SECONDS = 900
 _COPY = ".copy"
+# The library's five attempts would multiply those of the client.
+_DOWNLOAD = TransferConfig(num_download_attempts=2)
 # HEAD has no body, so boto3 only knows the status; the other names come from GET and from other servers.
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
@@ -45,13 +49,14 @@ class S3Storage:
         self._staging = settings.data_dir / "staging"
         self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
         self._client = connect_s3(settings, settings.storage_endpoint)
+        self._breaker = Breaker(settings.storage_timeout_seconds)
         public = settings.storage_public_endpoint
         # The signature covers the host, so links must be signed for the address that clients use.
         self._signer = connect_s3(settings, public) if public else self._client
 
     def create_bucket(self) -> bool:
         """Create the bucket; False if it existed. Raises `storage_unavailable`."""
-        with _typed():
+        with self._asking():
             if self._has_bucket():
                 return False
             region = self._client.meta.region_name
@@ -87,8 +92,10 @@ class S3Storage:
             # unlocked copies.
             fcntl.flock(lock, fcntl.LOCK_SH)
             try:
-                with _typed():
-                    self._client.download_file(self._bucket, self._name(key), f"{path}{_COPY}")
+                with self._asking():
+                    self._client.download_file(
+                        self._bucket, self._name(key), f"{path}{_COPY}", Config=_DOWNLOAD
+                    )
                 yield path.with_name(f"{path.name}{_COPY}")
             finally:
                 path.with_name(f"{path.name}{_COPY}").unlink(missing_ok=True)
@@ -96,14 +103,14 @@ class S3Storage:
 
     def read(self, key: str) -> bytes:
         """The whole object; raises `source_missing`."""
-        with _typed():
+        with self._asking():
             data: bytes = self._client.get_object(Bucket=self._bucket, Key=self._name(key))["Body"].read()
             return data
 
     def size(self, key: str) -> int | None:
         """The size of the object in bytes; None if it does not exist."""
         try:
-            with _typed():
+            with self._asking():
                 return int(
                     self._client.head_object(Bucket=self._bucket, Key=self._name(key))["ContentLength"]
                 )
@@ -116,14 +123,14 @@ class S3Storage:
         """Upload the file, then delete it here."""
         if not path.exists():
             raise FileNotFoundError(path)
-        with _typed():
+        with self._asking():
             # Large files go in parts; the object appears when the last part is complete.
             self._client.upload_file(str(path), self._bucket, self._name(key))
         path.unlink()
 
     def delete(self, key: str) -> None:
         """Delete the object if it exists."""
-        with _typed():
+        with self._asking():
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
 
     def move(self, key: str, target: str) -> bool:
@@ -137,7 +144,7 @@ class S3Storage:
         """Copy the object inside the store; False if it does not exist."""
         source = {"Bucket": self._bucket, "Key": self._name(key)}
         try:
-            with _typed():
+            with self._asking():
                 self._client.copy(source, self._bucket, self._name(target))
         except SentilocError as error:
             if error.code is ErrorCode.SOURCE_MISSING:
@@ -164,7 +171,7 @@ class S3Storage:
     def older_than(self, folder: str, seconds: float) -> Iterator[str]:
         """Yield the keys of objects whose last write is more than `seconds` ago."""
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
-        with _typed():
+        with self._asking():
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
                 for item in page.get("Contents", ()):
@@ -194,6 +201,21 @@ class S3Storage:
             path.unlink(missing_ok=True)
         return count
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """A request to the store: its errors are typed, and fail at once while the store does not answer."""
+        began = self._breaker.enter()
+        try:
+            with _typed():
+                yield
+        except SentilocError as error:
+            if isinstance(error.__cause__, ClientError):
+                self._breaker.answered()
+            else:
+                self._breaker.failed(began)
+            raise
+        self._breaker.answered()
+
     def _name(self, key: str) -> str:
         check_key(key)
         return f"{self._prefix}{key}"
@@ -219,9 +241,9 @@ def connect_s3(settings: Settings, endpoint: str | None) -> Any:
         region_name=settings.storage_region,
         config=Config(
             signature_version="s3v4",
-            connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 3},
+            connect_timeout=min(5.0, settings.storage_timeout_seconds),
+            read_timeout=settings.storage_timeout_seconds,
+            retries={"mode": "standard", "total_max_attempts": 2},
             # Other servers usually have no DNS name for each bucket.
             s3={"addressing_style": "path" if endpoint else "auto"},
         ),

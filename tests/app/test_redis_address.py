@@ -79,7 +79,7 @@ def test_a_refused_login_is_reported(tmp_path: Path) -> None:
 def test_a_server_without_tls_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Such a server does not answer the handshake, so each attempt takes the whole time limit.
     monkeypatch.setattr("sentiloc.app.redis.client._CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr("sentiloc.app.redis.client._ANSWER_SECONDS", 0.5)
+    monkeypatch.setenv("SENTILOC_REDIS_TIMEOUT_SECONDS", "0.5")
     with redis_on_a_port(tmp_path) as port:
         assert failure(f"rediss://127.0.0.1:{port}", tmp_path) == TLS
         with pytest.raises(SentilocError, match="TLS with Redis failed"):

@@ -6,13 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sentiloc.app.jobs.record import JobError
+from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.record import JobError, JobRecord
 from sentiloc.app.storage.local import PROBE, Storage
 from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.worker.jobs.process import is_draining
 from sentiloc.worker.pipelines.registry import Pipelines
+
+if TYPE_CHECKING:
+    from sentiloc.worker.pipelines.base import PackagePipeline
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,6 +55,21 @@ def as_fault(error: SentilocError) -> JobError:
         detail = f"{error.detail} It may need more memory than there is."
         return JobError(code=ErrorCode.RESOURCE_LIMIT, detail=detail)
     return JobError(code=error.code, detail=error.detail)
+
+
+def require_known(record: JobRecord) -> None:
+    """Leave a job to a worker of the release that knows its options."""
+    if not record.knows_options:
+        detail = "This worker is of an earlier release than the server that took the job and lacks some of its options."
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail)
+
+
+def require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
+    """Refuse a job that demands another version of the model; raises `WrongVersionError`."""
+    wanted = options.model_version
+    if wanted is not None and wanted != pipeline.version:
+        detail = f"This worker has version {pipeline.version} of the model, not {wanted}."
+        raise WrongVersionError(ErrorCode.MODEL_UNAVAILABLE, detail)
 
 
 class Health:

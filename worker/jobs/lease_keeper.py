@@ -102,6 +102,7 @@ class LeaseKeeper:
         self._written_at = time.monotonic()
         self._pause = _FIRST_WRITE_SECONDS
         self._outside = 0
+        self._lock = threading.Lock()
         self._loading_until = 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="lease", daemon=True)
@@ -121,11 +122,14 @@ class LeaseKeeper:
     @contextlib.contextmanager
     def waiting_outside(self) -> Iterator[None]:
         """The block waits for another system that has its own time limits, so it does not count as hung."""
-        self._outside += 1
+        # The work has several threads.
+        with self._lock:
+            self._outside += 1
         try:
             yield
         finally:
-            self._outside -= 1
+            with self._lock:
+                self._outside -= 1
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:

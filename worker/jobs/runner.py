@@ -14,7 +14,7 @@ from redis import RedisError
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.found import found_in
 from sentiloc.app.jobs.leases import PassedOver
-from sentiloc.app.jobs.options import JobOptions, Quality
+from sentiloc.app.jobs.options import Quality
 from sentiloc.app.jobs.record import JobError, JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
@@ -34,7 +34,7 @@ from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
 from sentiloc.worker.jobs.claiming import Claims
-from sentiloc.worker.jobs.faults import Health, WrongVersionError, as_fault, is_passing, persist
+from sentiloc.worker.jobs.faults import Health, as_fault, is_passing, persist, require_known, require_version
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
@@ -129,14 +129,14 @@ class JobRunner:
 
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         began = time.monotonic()
-        _require_known(record)
+        require_known(record)
         # Before the model is loaded and the video fetched, which cost time and traffic.
         self._require_quota(record)
         with keeper.loading():
             pipeline = self._pipelines.get(record.model)
-        _require_version(record.options, pipeline)
+        require_version(record.options, pipeline)
         self._fetch(record, keeper)
-        with Teller(self._store, self._storage, record) as teller:
+        with Teller(self._store, self._storage, record, keeper.waiting_outside) as teller:
             self._find(record, pipeline, keeper, teller, began)
 
     def _find(
@@ -205,7 +205,13 @@ class JobRunner:
         config, cache = thumbnail_config(self._settings), self._config.cache
         owner = None
         if cache is not None:
-            owner = Owner(storage=self._storage, job_id=record.id, attempt=record.attempt, cache=cache)
+            owner = Owner(
+                storage=self._storage,
+                job_id=record.id,
+                attempt=record.attempt,
+                cache=cache,
+                waiting=keeper.waiting_outside,
+            )
         peaks = [segment.peak for segment in result.segments]
         return make_thumbnails(path, peaks, config, self._config.decode_limits, keeper.check, owner)
 
@@ -273,10 +279,12 @@ class JobRunner:
 
     def _fetch(self, record: JobRecord, keeper: LeaseKeeper) -> None:
         """Fetch the video if the job names a URL, unless an earlier attempt has done so."""
-        # An earlier attempt has stored the video; fetching again could give another one.
-        if record.source_url is None or self._storage.size(record.source_key) is not None:
+        if record.source_url is None:
             return
         with keeper.waiting_outside():
+            # An earlier attempt has stored the video; fetching again could give another one.
+            if self._storage.size(record.source_key) is not None:
+                return
             size = fetch_source(record, self._storage, self._settings, keeper.report)
         self._insist(lambda: self._store.fetched(record.lease, size))
 
@@ -327,17 +335,3 @@ class JobRunner:
 
 def _seconds(part: TimeRange | None) -> tuple[float, float | None] | None:
     return None if part is None else (part.start, part.end)
-
-
-def _require_known(record: JobRecord) -> None:
-    """Leave a job to a worker of the release that knows its options."""
-    if not record.knows_options:
-        detail = "This worker is of an earlier release than the server that took the job and lacks some of its options."
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail)
-
-
-def _require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
-    wanted = options.model_version
-    if wanted is not None and wanted != pipeline.version:
-        detail = f"This worker has version {pipeline.version} of the model, not {wanted}."
-        raise WrongVersionError(ErrorCode.MODEL_UNAVAILABLE, detail)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from types import TracebackType
 from typing import Self
@@ -22,10 +23,19 @@ logger = logging.getLogger(__name__)
 
 
 class Teller:
-    """The provisional results of one attempt of a job. They are optional: an error here does not end the job."""
+    """The provisional results of one attempt of a job. They are optional: an error here does not end the job.
 
-    def __init__(self, store: JobStore, storage: Storage, record: JobRecord) -> None:
-        self._store, self._storage, self._record = store, storage, record
+    They are stored in a context `waiting()`, because that may take a while without progress.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        storage: Storage,
+        record: JobRecord,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._store, self._storage, self._record, self._waiting = store, storage, record, waiting
         self._key = partial_key(record.id, record.attempt)
         self._told: tuple[Segment, ...] = ()
         self._is_stored = False
@@ -34,7 +44,7 @@ class Teller:
         """Replace the stored provisional result, and send the segments that have changed."""
         try:
             # Stored before the event, so a client that reacts to the event finds the result.
-            with self._storage.writer(self._key) as writer:
+            with self._waiting(), self._storage.writer(self._key) as writer:
                 writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
                 writer.commit()
             self._is_stored = True
@@ -62,5 +72,5 @@ class Teller:
     ) -> None:
         """Delete the provisional result: the job has ended or returns to the queue."""
         if self._is_stored:
-            with suppress(SentilocError):
+            with suppress(SentilocError), self._waiting():
                 self._storage.delete(self._key)

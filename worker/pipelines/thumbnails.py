@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The job whose pictures are made, their storage, and the cache of earlier jobs."""
+    """The job whose pictures are made, their storage, and the cache of earlier jobs.
+
+    Requests to the storage are made in a context `waiting()`, because they may take a while without progress.
+    """
 
     storage: Storage
     job_id: str
     attempt: int
     cache: CacheConfig
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def make_thumbnails(
@@ -53,7 +58,9 @@ def make_thumbnails(
     cache = ArrayCache(owner.cache.folder, owner.cache.max_bytes, owner.cache.max_age_seconds)
     shown = (list(wanted), config.side_pixels, config.quality)
     key = cache_key(path, f"thumbnails {shown}")
-    made = _copies(owner.storage, cache.load(key), len(wanted)) or _grab(path, wanted, config, limits, go_on)
+    with owner.waiting():
+        made = _copies(owner.storage, cache.load(key), len(wanted))
+    made = made or _grab(path, wanted, config, limits, go_on)
     # Only a complete set is remembered; a partial one would be copied for ever.
     if len(made) == len(wanted):
         cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})

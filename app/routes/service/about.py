@@ -12,7 +12,7 @@ from redis import RedisError
 from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES
 from sentiloc.app.jobs.options import MAX_METADATA_BYTES
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, reasons_against
-from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.services import BareServicesDep, Services
 from sentiloc.app.settings import Settings
 from sentiloc.app.uploads import tus
 from sentiloc.model.errors import SentilocError
@@ -122,7 +122,7 @@ class InstalledModel(BaseModel):
 
 
 @router.get("/limits", summary="Get the server's limits", operation_id="getLimits")
-def limits(services: ServicesDep) -> LimitsBody:
+def limits(services: BareServicesDep) -> LimitsBody:
     """The limits on what a client can send."""
     fixed = {
         "max_options_bytes": MAX_OPTIONS_BYTES,
@@ -142,7 +142,7 @@ def limits(services: ServicesDep) -> LimitsBody:
     operation_id="listModels",
     responses={200: {"content": {"application/json": {"example": [_MODEL]}}}},
 )
-def models(services: ServicesDep) -> list[InstalledModel]:
+def models(services: BareServicesDep) -> list[InstalledModel]:
     """The model packages that are installed at the API, by name, and whether a worker can run them."""
     settings, workers = services.settings, _workers(services)
     root = settings.models_dir or shipped_models_dir()

@@ -10,7 +10,7 @@ from redis import RedisError
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers
 from sentiloc.app.redis.failures import reason
 from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
-from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.services import BareServicesDep, Services
 from sentiloc.app.version import version
 
 router = APIRouter(tags=["service"])
@@ -28,7 +28,7 @@ async def healthz() -> HealthBody:
     operation_id="getReadiness",
     responses={503: {"model": ReadyBody, "description": "The service is not ready; `reasons` say why"}},
 )
-def readyz(response: Response, services: ServicesDep) -> ReadyBody:
+def readyz(response: Response, services: BareServicesDep) -> ReadyBody:
     """200 if Redis answers and a live worker has its model loaded on its configured device, else 503."""
     response.headers["Cache-Control"] = "no-store"
     body = _readiness(services)

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.routes.service.page_files import read_page_file, send_page_file
-from sentiloc.app.services import ServicesDep
+from sentiloc.app.services import BareServicesDep
 from sentiloc.model.package import list_packages, shipped_models_dir
 
 WEB = Path(__file__).resolve().parents[2] / "web"
@@ -32,7 +32,7 @@ async def page(request: Request) -> Response:
 
 
 @router.get("/web/cards/{model}")
-def model_card(model: str, services: ServicesDep) -> Response:
+def model_card(model: str, services: BareServicesDep) -> Response:
     """The model card of an installed model as Markdown. The page shows its limits and its licence."""
     root = services.settings.models_dir or shipped_models_dir()
     card = root / model / "MODEL_CARD.md"

@@ -1,0 +1,44 @@
+"""Refuses requests to a store that does not answer, so that they do not hold all threads of the process."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from sentiloc.model.errors import ErrorCode, SentilocError
+
+_REST_SECONDS = 5.0
+
+
+class Breaker:
+    """Opens when a request got no answer for `patience_seconds`. May be used by any thread.
+
+    While it is open, one request in five seconds is let through; the first that is answered closes it. Faults that are
+    noticed at once, such as a refused connection, do not open it.
+    """
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._lock = threading.Lock()
+        self._next_try: float | None = None
+
+    def enter(self) -> float:
+        """Begin a request; returns its beginning. Raises `storage_unavailable` if it must not be sent now."""
+        now = time.monotonic()
+        with self._lock:
+            if self._next_try is not None:
+                if now < self._next_try:
+                    raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store does not answer.")
+                self._next_try = now + _REST_SECONDS
+        return now
+
+    def answered(self) -> None:
+        """The store has answered, with success or with an error."""
+        self._next_try = None
+
+    def failed(self, began: float) -> None:
+        """The store could not be reached by a request that began then."""
+        now = time.monotonic()
+        with self._lock:
+            if now - began >= self._patience:
+                self._next_try = now + _REST_SECONDS
