@@ -1,6 +1,7 @@
 """Run lint, types, audit and tests; stop at the first failure: `python -m tests [pytest arguments]`.
 
-Tests run in two processes, a file at a time: many of them wait for a server, a worker or a browser.
+Tests run in three processes, a file at a time: many of them wait for a server, a worker or a browser. Their order is
+that of `tests/conftest.py`, which xdist would change to the number of tests in a file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def main() -> int:
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["tests.support.audit"],
-        ["pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]],
+        ["pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", *sys.argv[1:]],
     )
     for check in checks:
         status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT).returncode

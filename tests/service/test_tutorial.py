@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from docs.tools.drawn_clip import draw_clip
 from tests.service.test_whole_way import write_rows
-from tests.support.services import ROOT, sentiloc_command, sentiloc_environment
+from tests.support.preloaded import preloaded_commands
+from tests.support.services import ROOT
 
 NAMES = ("one", "two", "three", "four", "five")
 
@@ -35,18 +35,11 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     for name in NAMES:
         draw_clip(tmp_path / "videos" / f"{name}.mp4", 8.0)
-    for command in commands():
-        if "sentiloc train " in command:
-            label(tmp_path / "data")
-        setting, _, words = command.rpartition("sentiloc ")
-        folders = {"models_dir": tmp_path / "models"} if setting else {}
-        done = subprocess.run(
-            sentiloc_command(*shlex.split(words)),
-            cwd=tmp_path,
-            env=sentiloc_environment(**folders) | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    with preloaded_commands() as process:
+        for command in commands():
+            if "sentiloc train " in command:
+                label(tmp_path / "data")
+            setting, _, words = command.rpartition("sentiloc ")
+            folders = {"models_dir": tmp_path / "models"} if setting else {}
+            process.run(*shlex.split(words), cwd=tmp_path, **folders)
     assert (tmp_path / "models" / "first" / "calibration.json").exists()

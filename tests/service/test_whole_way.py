@@ -13,6 +13,7 @@ import pytest
 
 from docs.tools.drawn_clip import draw_clip
 from tests.service.running import RunningService
+from tests.support.preloaded import Commands, preloaded_commands
 from tests.support.services import sentiloc_command, sentiloc_environment
 
 SECONDS = 8.0
@@ -20,17 +21,27 @@ TRAIN, TEST = ("one", "two", "three", "four"), ("five", "six")
 QUICK = ("--recipe", "quick", "--seed", "1", "--deterministic")
 
 
-def run(*arguments: object) -> str:
-    """One command, which must succeed; its output."""
-    done = subprocess.run(
-        sentiloc_command(*map(str, arguments)),
-        env=sentiloc_environment() | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+class Way:
+    """The way of one system: its commands, in a folder."""
+
+    def __init__(self, commands: Commands, videos: Path, work: Path, models: Path) -> None:
+        self._commands, self.videos, self.work, self._models = commands, videos, work, models
+
+    def run(self, *arguments: object) -> str:
+        return self._commands.run(*map(str, arguments))
+
+    def extract(self, names: Iterable[str], *arguments: object) -> None:
+        self.run("extract", *(self.videos / f"{name}.mp4" for name in names), *arguments)
+
+    def finish(self, run_folder: Path, name: str) -> None:
+        """Evaluate on the test split and export."""
+        self.run("evaluate", run_folder, "--split", "test")
+        assert json.loads((run_folder / "evaluation" / "test" / "metrics.json").read_text(encoding="utf-8"))
+        package = self._models / name
+        said = self.run("export", run_folder, package)
+        assert "differs from PyTorch" in said
+        calibration = json.loads((package / "calibration.json").read_text(encoding="utf-8"))
+        assert calibration["calibrated"] is (calibration["method"] != "identity")
 
 
 def write_rows(path: Path, header: str, rows: Iterable[Iterable[object]]) -> None:
@@ -59,18 +70,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finish(run_folder: Path, models: Path, name: str) -> Path:
-    """Evaluate on the test split and export."""
-    run("evaluate", run_folder, "--split", "test")
-    assert json.loads((run_folder / "evaluation" / "test" / "metrics.json").read_text(encoding="utf-8"))
-    package = models / name
-    said = run("export", run_folder, package)
-    assert "differs from PyTorch" in said
-    calibration = json.loads((package / "calibration.json").read_text(encoding="utf-8"))
-    assert calibration["calibrated"] is (calibration["method"] != "identity")
-    return package
-
-
 def published(data: Path) -> None:
     """The benchmark's layout with made features of sound and faces."""
     rng, snippets = np.random.default_rng(0), 24
@@ -89,52 +88,56 @@ def published(data: Path) -> None:
     write_labels(data, (*TRAIN, *TEST), 30.0)
 
 
-def fsenet(videos: Path, work: Path, models: Path) -> None:
+def fsenet(way: Way) -> None:
     """Own videos with points, then the published layout under each supervision."""
-    data = work / "own"
-    run("extract", *(videos / f"{name}.mp4" for name in TRAIN), "-o", data, "--split", "train")
-    run("extract", *(videos / f"{name}.mp4" for name in TEST), "-o", data, "--split", "test")
+    data = way.work / "own"
+    way.extract(TRAIN, "-o", data, "--split", "train")
+    way.extract(TEST, "-o", data, "--split", "test")
     write_labels(data, (*TRAIN, *TEST), 25.0)
     options = (*QUICK, "--epochs", 2, "--width", 16, "--val-fraction", 0.5)
-    run("train", data, "-o", work / "run-own", *options)
-    finish(work / "run-own", models, "own")
-    (work / "published").mkdir()
-    published(work / "published")
+    way.run("train", data, "-o", way.work / "run-own", *options)
+    way.finish(way.work / "run-own", "own")
+    (way.work / "published").mkdir()
+    published(way.work / "published")
     for supervision in ("point", "video", "full"):
         name = f"published-{supervision}"
-        run("train", work / "published", "-o", work / name, *options, "--supervision", supervision)
-        finish(work / name, models, name)
+        way.run(
+            "train", way.work / "published", "-o", way.work / name, *options, "--supervision", supervision
+        )
+        way.finish(way.work / name, name)
 
 
-def cten(videos: Path, work: Path, models: Path) -> None:
-    data = work / "emotions"
-    run("extract", *(videos / f"{name}.mp4" for name in TRAIN), "-o", data, "--split", "train")
-    run("extract", *(videos / f"{name}.mp4" for name in TEST), "-o", data, "--split", "test")
+def cten(way: Way) -> None:
+    data = way.work / "emotions"
+    way.extract(TRAIN, "-o", data, "--split", "train")
+    way.extract(TEST, "-o", data, "--split", "test")
     labels = [(name, ("joy", "fear")[number % 2]) for number, name in enumerate((*TRAIN, *TEST))]
     write_rows(data / "emotions.csv", "video_id,label", labels)
     write_rows(data / "emotion_segments.csv", "video_id,start,end", [(name, 2, 5) for name, _ in labels])
     options = (*QUICK, "--epochs", 2, "--width", 8, "--val-fraction", 0.5)
-    run("train", data, "-o", work / "run-cten", "--task", "cten", *options)
-    finish(work / "run-cten", models, "emotions")
+    way.run("train", data, "-o", way.work / "run-cten", "--task", "cten", *options)
+    way.finish(way.work / "run-cten", "emotions")
 
 
-def gim(videos: Path, work: Path, models: Path) -> None:
-    data, names = work / "faces", TRAIN[:2]
-    run("extract", *(videos / f"{name}.mp4" for name in names), "-o", data, "--spec", "flow")
+def gim(way: Way) -> None:
+    data, names = way.work / "faces", TRAIN[:2]
+    way.extract(names, "-o", data, "--spec", "flow")
     points = [(name, f"s{number}", 75, ("macro", "micro")[number]) for number, name in enumerate(names)]
     write_rows(data / "points.csv", "video_id,subject,frame,class", points)
     truth = [(name, 60, 75, 90, ("macro", "micro")[number]) for number, name in enumerate(names)]
     write_rows(data / "expressions.csv", "video_id,onset,apex,offset,class", truth)
-    run("train", data, "-o", work / "run-gim", "--task", "gim", *QUICK, "--epochs", 3, "--width", 8)
-    finish(work / "run-gim", models, "expressions")
+    options = (*QUICK, "--epochs", 3, "--width", 8)
+    way.run("train", data, "-o", way.work / "run-gim", "--task", "gim", *options)
+    way.finish(way.work / "run-gim", "expressions")
 
 
 @pytest.mark.timeout(3600)
 def test_from_a_folder_to_a_job_that_is_done(videos: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    for way in (fsenet, cten, gim):
-        way(videos, tmp_path, models)
+    with preloaded_commands() as commands:
+        for system in (fsenet, cten, gim):
+            system(Way(commands, videos, tmp_path, models))
     names = sorted(path.name for path in models.iterdir())
     assert names == ["emotions", "expressions", "own", "published-full", "published-point", "published-video"]
     clip = videos / "six.mp4"
