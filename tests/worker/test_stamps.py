@@ -31,7 +31,7 @@ def packets(*stamps: tuple[int, float]) -> list[Any]:
 
 class _packet:  # noqa: N801
     def __init__(self, stream: _Stream, seconds: float) -> None:
-        self.stream, self.time_base = stream, TICK
+        self.stream, self.time_base, self.is_discard = stream, TICK, False
         self.pts = self.dts = round(seconds * 1000)
 
 

@@ -91,7 +91,8 @@ class PacketClock:
             track = _Track(offset=self._offset)
             self._tracks[packet.stream.index] = track
         raw = _stamp(packet, track)
-        if raw is None:
+        # An edit list leaves out what it does not show: such packets overlap others, and only help to decode them.
+        if raw is None or packet.is_discard:
             _move(packet, track.offset)
             return
         if self._stands_still(track, raw, packet):
@@ -168,7 +169,7 @@ class PacketClock:
         seen = 0
         for after in self._look_ahead(source):
             raw = _stamp(after, track) if after.stream.index == packet.stream.index else None
-            if raw is None:
+            if raw is None or after.is_discard:
                 continue
             seen += 1
             delta = raw + track.offset - track.last

@@ -48,14 +48,14 @@ def open_media(
     """
     container = _open(file, container_format, limits)
     video = _choose_video(container)
+    uses_edits = not _is_emptied_by_edits(video)
+    if not uses_edits:
+        container, video = _open_again(container, file, container_format, limits, uses_edits=False)
     usable = _usable_sound(container)
     choice = choose_tracks(container, usable, audio_track)
     if choice is not None and len(usable) > 1 and choice.reason != "asked":
         # Choosing a track read some packets: go back to the start.
-        container.close()
-        file.seek(0)
-        container = _open(file, container_format, limits)
-        video = _choose_video(container)
+        container, video = _open_again(container, file, container_format, limits, uses_edits=uses_edits)
     sounds = tuple(container.streams.audio[number - 1] for number in choice.numbers) if choice else ()
     if video.codec_context.codec_tag in _PROTECTED_TAGS:
         raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED)
@@ -65,9 +65,34 @@ def open_media(
     return media
 
 
-def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
+def _is_emptied_by_edits(video: VideoStream) -> bool:
+    """Whether a track has pictures, but its edit list shows none of them.
+
+    Some muxers write edits of no length, which stand for the whole track only in fragmented files (ISO 14496-12,
+    8.6.6). Browsers show the track.
+    """
+    return video.duration == 0 and video.frames > 1
+
+
+def _open_again(
+    container: InputContainer,
+    file: BinaryIO,
+    container_format: str,
+    limits: DecodeLimits,
+    *,
+    uses_edits: bool,
+) -> tuple[InputContainer, VideoStream]:
+    container.close()
+    file.seek(0)
+    container = _open(file, container_format, limits, uses_edits=uses_edits)
+    return container, _choose_video(container)
+
+
+def _open(
+    file: BinaryIO, container_format: str, limits: DecodeLimits, *, uses_edits: bool = True
+) -> InputContainer:
     try:
-        container = _open_container(file, container_format, limits)
+        container = _open_container(file, container_format, limits, uses_edits=uses_edits)
     except av.error.InvalidDataError as error:
         if is_protected(file, container_format):
             raise SentilocError(ErrorCode.ENCRYPTED, ENCRYPTED) from error
@@ -83,7 +108,9 @@ def _open(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputC
     return container
 
 
-def _open_container(file: BinaryIO, container_format: str, limits: DecodeLimits) -> InputContainer:
+def _open_container(
+    file: BinaryIO, container_format: str, limits: DecodeLimits, *, uses_edits: bool
+) -> InputContainer:
     return av.open(
         file,
         mode="r",
@@ -93,6 +120,7 @@ def _open_container(file: BinaryIO, container_format: str, limits: DecodeLimits)
             "protocol_whitelist": "file,pipe",
             "codec_whitelist": f"{VIDEO_CODECS},{AUDIO_CODECS},{DECODERS}",
             "max_pixels": str(limits.max_frame_pixels),
+            **({} if uses_edits else {"ignore_editlist": "1"}),
         },
         metadata_errors="replace",
         buffer_size=_READ_BYTES,

@@ -64,7 +64,7 @@ class PacketSource:
     def _pass(self, packet: Packet[Any]) -> None:
         """Note where a packet of another stream ends."""
         end = self._media.seconds_of(packet, packet.pts)
-        if end is not None:
+        if end is not None and not packet.is_discard:
             length = float(packet.duration * packet.time_base) if packet.duration else 0.0
             self.others_end = max(self.others_end, end + length)
 
