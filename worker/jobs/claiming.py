@@ -20,9 +20,12 @@ logger = logging.getLogger(__name__)
 
 # A job that this worker had to put back, although it has the model, is left to other workers for this long.
 _LEFT_SECONDS = 30.0
-# The pause before a message is handed on grows up to this, because the workers that can run the job may all be busy.
+# The time before a message is handed on grows up to this, because the workers that can run the job may all be busy.
+# Each message counts for the age at which Celery replaces this process.
 _FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 5.0
+# How often this worker looks for jobs of its own meanwhile.
+_LOOK_SECONDS = 1.0
 
 
 class Claims:
@@ -48,9 +51,10 @@ class Claims:
         """
         take_from_dead_owner(self._store, self._storage, job_id, self._settings.max_attempts)
         found = self._next(job_id)
-        if isinstance(found, PassedOver) and self._pause:
-            # A message that comes back at once found no other worker idle.
-            sleep_unless_draining(self._pause)
+        # A message that comes back at once found no other worker idle.
+        left = self._pause
+        while isinstance(found, PassedOver) and left > 0 and sleep_unless_draining(min(left, _LOOK_SECONDS)):
+            left -= _LOOK_SECONDS
             found = self._next(job_id)
         if not isinstance(found, PassedOver):
             self._pause = 0.0
