@@ -29,6 +29,9 @@ def tidy(schema: Any) -> None:
             tidy(item)
     if not isinstance(schema, dict):
         return
+    if "const" in schema:
+        # Generators that were made for OpenAPI 3.0 do not know `const`.
+        schema["enum"] = [schema["const"]]
     for name, one in schema.get("properties", {}).items():
         default = one.pop("default", None)
         # A constant's default is its only value.

@@ -25,6 +25,7 @@ _EXAMPLE_SEGMENT: dict[str, Any] = {
 
 EXAMPLE_RESULT: dict[str, Any] = {
     "schema_version": "1.1",
+    "task": "sentiment",
     "video": {
         "duration": 9.6,
         "fps": 29.97,
@@ -235,6 +236,7 @@ class ResultBody(Body):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RESULT]})
 
     schema_version: SchemaVersion
+    task: Literal["sentiment"] = Field(description="Tells the three kinds of results apart")
     video: VideoBody
     segments: list[SegmentBody]
     curve: CurveBody

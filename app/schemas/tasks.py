@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -12,6 +12,7 @@ from sentiloc.app.schemas.results import (
     EXAMPLE_RESULT,
     CalibrationBody,
     ModelBody,
+    ResultBody,
     SchemaVersion,
     Seconds,
     Share,
@@ -150,3 +151,7 @@ class ExpressionResultBody(_TaskBody):
     task: Literal["expression"]
     classes: list[AnyLabel]
     expressions: list[ExpressionBody]
+
+
+TaskResultBody = Annotated[ResultBody | EmotionResultBody | ExpressionResultBody, Field(discriminator="task")]
+"""The result of any model. Generators need the discriminator; without it, some read all three kinds as one."""

@@ -105,6 +105,7 @@ class Result:
         """The versioned JSON form, as the API returns and stores it."""
         return {
             "schema_version": SCHEMA_VERSION,
+            "task": "sentiment",
             "video": {**asdict(self.video), "faces_seen": self.faces_seen},
             "segments": [asdict(segment) for segment in self.segments],
             "curve": {part.name: getattr(self.curve, part.name) for part in fields(self.curve)},

@@ -231,3 +231,29 @@ def test_a_wrong_answer_is_noticed() -> None:
     for wrong in (answered(500, {}), answered(201, {}), answered(200, {"version": 1})):
         with pytest.raises(AssertionError):
             check(operation, wrong)
+
+
+def parts(found: Any) -> Iterator[dict[str, Any]]:
+    """All objects within the document."""
+    if isinstance(found, dict):
+        yield found
+    for one in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+        yield from parts(one)
+
+
+def test_kinds_of_results_are_told_apart_by_a_property() -> None:
+    """Without it, openapi-generator reads all kinds of results as one, and fails."""
+    answer = DOCUMENT["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
+    found = answer["content"]["application/json"]["schema"]
+    names = [one["$ref"].rpartition("/")[2] for one in found["oneOf"]]
+    assert len(names) == 3 and found["discriminator"]["propertyName"] == "task"
+    for name in names:
+        (task,) = SCHEMAS[name]["properties"]["task"]["enum"]
+        assert found["discriminator"]["mapping"][task].endswith(f"/{name}")
+        assert "task" in SCHEMAS[name]["required"]
+    assert EXAMPLE_RESULT["task"] == "sentiment"
+
+
+def test_constants_are_understood_by_older_generators() -> None:
+    constants = [one for one in parts(SCHEMAS) if "const" in one]
+    assert constants and all(one["enum"] == [one["const"]] for one in constants)

@@ -38,12 +38,11 @@ from sentiloc.app.routes.results.problems import (
 )
 from sentiloc.app.routes.results.stored import corrected, read_partial, read_result
 from sentiloc.app.routes.results.videos import send_video, video_answers
-from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
+from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.schemas.tasks import (
     EXAMPLE_EMOTIONS,
     EXAMPLE_EXPRESSIONS,
-    EmotionResultBody,
-    ExpressionResultBody,
+    TaskResultBody,
 )
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.storage.local import thumbnail_key
@@ -124,7 +123,7 @@ class Cut(CutOptions):
     "/jobs/{job_id}/result",
     summary="Get the result",
     operation_id="getResult",
-    response_model=ResultBody | EmotionResultBody | ExpressionResultBody,
+    response_model=TaskResultBody,
     responses={
         **_RESULT,
         **NOT_MODIFIED,

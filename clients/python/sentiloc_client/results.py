@@ -165,3 +165,4 @@ class Result:
     thumbnails: tuple[str | None, ...] = ()
     provisional: bool = False
     scored_until: float | None = None
+    task: str = "sentiment"

@@ -883,6 +883,8 @@ export interface RerunRequest {
 /** The sentiment of a video over time. Segments are sorted by start. */
 export interface ResultBody {
   schema_version: "1.0" | "1.1";
+  /** Tells the three kinds of results apart */
+  task: "sentiment";
   video: VideoBody;
   segments: SegmentBody[];
   curve: CurveBody;
