@@ -50,7 +50,10 @@ function tell(error) {
 
 function toggle(open) {
   if (open) $("export-note").textContent = current().note;
-  $("export-list").hidden = !open;
+  const list = $("export-list");
+  list.hidden = !open;
+  // Where the button is near the left edge, the menu opens to the right.
+  if (open) list.classList.toggle("rightwards", $("export").getBoundingClientRect().right < list.offsetWidth);
   $("export").setAttribute("aria-expanded", String(open));
 }
 

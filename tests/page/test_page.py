@@ -296,6 +296,24 @@ def test_an_export_starts_with_the_timeline(visit: Visitor, job: str) -> None:
     assert all(code.startswith("01:00:") for code in codes)
 
 
+def test_menus_and_dialogs_fit_into_any_window(visit: Visitor, job: str) -> None:
+    page = visit().open_result(job).page
+    for width, height in ((360, 740), (620, 900), (768, 1024), (1024, 700), (1366, 680), (2560, 1440)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("scrollTo(0, 0)")
+        page.click("#export")
+        box = page.locator("#export-list").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, (width, box)
+        assert box["y"] >= 0 and box["y"] + box["height"] <= height, (width, box)
+        page.keyboard.press("Escape")
+        page.click("#numbers")
+        page.wait_for_selector("#numbers-body :first-child")
+        # A long text is read from its beginning.
+        assert page.evaluate("document.querySelector('#numbers-box').scrollTop") == 0
+        page.keyboard.press("Escape")
+
+
 def test_sliders_cut_as_the_server_does(visit: Visitor, service: SteadyService, job: str) -> None:
     person = visit().open_result(job)
     for threshold, min_length, merge_gap in (
