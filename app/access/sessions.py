@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from redis import Redis
 from starlette.requests import cookie_parser
@@ -19,7 +20,6 @@ from sentiloc.app.settings import Settings
 SESSION_COOKIE = "sentiloc_session"
 _SECRET_BYTES = 32
 _RENEWED_EVERY_SECONDS = 60.0
-_SCAN_COUNT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +78,24 @@ class SessionStore:
         Returns:
             The text of the cookie.
         """
-        text = secrets.token_urlsafe(_SECRET_BYTES)
+        text, now = secrets.token_urlsafe(_SECRET_BYTES), time.time()
         fields = {
             "key_id": key_id,
             "issuer": self._issuer,
             "person": person,
             "scopes": ",".join(sorted(scopes)),
-            "expires_at": repr(time.time() + self._seconds),
+            "expires_at": repr(now + self._seconds),
             "id_token": id_token,
             "sid": sid,
         }
         name = self._name(text)
         flat = [part for pair in fields.items() for part in pair]
-        listed = self._of_person(subject)
+        listed, of_key = self._of_person(subject), _of_key(self._prefix, key_id)
         await self._shared.ask(
+            # First: an erasure must find every session. Those that have ended leave the list here.
+            ("ZADD", of_key, fields["expires_at"], name),
+            ("ZREMRANGEBYSCORE", of_key, "-inf", repr(now)),
+            ("PEXPIRE", of_key, str(int(1000 * self._seconds))),
             ("HSET", name, *flat),
             ("PEXPIRE", name, self._left_ms(self._seconds)),
             # No session lasts longer than the newest one's list.
@@ -164,23 +168,24 @@ class SessionStore:
         return f"{self._prefix}sid:{_hashed(self._issuer, sid)}"
 
     def _name(self, text: str) -> str:
-        return f"{_all_sessions(self._prefix)}{hashlib.sha256(text.encode()).hexdigest()}"
+        return f"{self._prefix}session:{hashlib.sha256(text.encode()).hexdigest()}"
 
     def _left_ms(self, left: float) -> str:
         return str(max(1, int(1000 * min(left, self._idle_seconds))))
 
 
 def end_sessions(redis: Redis, prefix: str, key_id: str) -> int:
-    """End all sessions of a key; returns their number. Looks through all names in Redis, so it is slow."""
-    count = 0
-    for name in redis.scan_iter(f"{_all_sessions(prefix)}*", count=_SCAN_COUNT):
-        if redis.hget(name, "key_id") == key_id:
-            count += int(redis.delete(name))
+    """End all sessions of a key; returns their number."""
+    index = _of_key(prefix, key_id)
+    names = cast("list[str]", redis.zrange(index, 0, -1))
+    count = int(redis.delete(*names)) if names else 0
+    redis.delete(index)
     return count
 
 
-def _all_sessions(prefix: str) -> str:
-    return f"{prefix}session:"
+def _of_key(prefix: str, key_id: str) -> str:
+    """The Redis key of a key's sessions: their names, by the time at which they end at the latest."""
+    return f"{prefix}sessions-of:{key_id}"
 
 
 def _hashed(issuer: str, name: str) -> str:
