@@ -171,21 +171,21 @@ class Leases(JobScripts):
         return bool(self.run("release", lease.job_id, *argv))
 
     def defer(
-        self, lease: Lease, error: JobError, settings: Settings, *, is_kill: bool = False
+        self, lease: Lease, error: JobError, settings: Settings, *, is_bounded: bool = False
     ) -> JobState | None:
         """Put back a job that a temporary fault of the installation stopped, with a growing pause.
 
         It fails with `error` once the fault has lasted `fault_patience_seconds`, or `model_wait_seconds` for a model
-        that is not available. With `is_kill`, a process that worked on this job alone was killed: the job fails when
-        this has happened `max_attempts` times. Returns the new state; None if the job was cancelled or another worker
+        that is not available. With `is_bounded`, waiting alone does not help: the job also fails when such faults have
+        happened `max_attempts` times. Returns the new state; None if the job was cancelled or another worker
         has it.
         """
         is_model = error.code is ErrorCode.MODEL_UNAVAILABLE
         patience = settings.model_wait_seconds if is_model else settings.fault_patience_seconds
         pauses = (settings.fault_pause_seconds, settings.fault_pause_max_seconds, patience)
         argv = (lease.owner, lease.attempt, listed(RUNNING), *pauses, error.code, error.detail)
-        kills = settings.max_attempts if is_kill else 0
-        state = str(self.run("defer", lease.job_id, *argv, kills))
+        most = settings.max_attempts if is_bounded else 0
+        state = str(self.run("defer", lease.job_id, *argv, most))
         return JobState(state) if state else None
 
     def expire(self, job_id: str, max_attempts: int, dead_owner: str = "") -> JobState | None:

@@ -355,6 +355,43 @@ def test_a_version_that_the_worker_lacks_is_no_passing_fault(settings: Settings,
     assert get(store, job).state is JobState.FAILED
 
 
+def test_a_version_that_another_worker_may_have_is_left_to_it(settings: Settings, store: JobStore) -> None:
+    """While a package is being replaced, workers have different versions. The job ends if none has this one."""
+    workers = []
+    for version in ("1", "2"):
+        pipeline = OnePipeline(settings, lambda *_: Answer())
+        pipeline.version = version  # type: ignore[attr-defined]
+        workers.append(JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline))
+    report(store, "other", "m")
+    jobs = [
+        store.submit(
+            NewJob(
+                source_key=write_video(settings),
+                source_name="a",
+                source_bytes=5,
+                model="m",
+                options=JobOptions(model=f"m@{version}"),
+            )
+        )
+        for version in ("2", "3")
+    ]
+    for _ in range(2):
+        assert workers[0].run(jobs[0].id)
+    for job in jobs:
+        assert get(store, job).state is JobState.QUEUED
+        pass_pause(store, job)
+    assert not workers[0].run(jobs[0].id)
+    for _ in range(2):
+        assert workers[1].run(jobs[0].id)
+    assert get(store, jobs[0]).state is JobState.SUCCEEDED
+    for worker in workers:
+        worker._claims._left.clear()
+        pass_pause(store, jobs[1])
+        worker.run(jobs[1].id)
+    assert get(store, jobs[1]).state is JobState.FAILED
+    assert getattr(get(store, jobs[1]).error, "code", None) is ErrorCode.MODEL_UNAVAILABLE
+
+
 def test_a_job_with_options_of_a_later_release_is_left_to_its_workers(
     settings: Settings, store: JobStore
 ) -> None:

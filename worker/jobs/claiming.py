@@ -7,7 +7,7 @@ import time
 
 from sentiloc.app.housekeeping.retention import delete_results
 from sentiloc.app.jobs.leases import Ability, PassedOver
-from sentiloc.app.jobs.presence import alive_workers, why_unserved
+from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, why_unserved
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
@@ -71,13 +71,13 @@ class Claims:
 
         A worker that lacks the model passes over all jobs of that model anyway. Raises `redis.RedisError`.
         """
-        others = [
-            worker
-            for worker in alive_workers(self._store.redis, self._store.prefix)
-            if not is_this_process(worker.name) and worker.why_not(record.model) is None
-        ]
-        if others and record.model in self._pipelines.served()[0]:
+        if record.model in self._pipelines.served()[0] and self.others(record.model):
             self._left[record.id] = time.monotonic() + _LEFT_SECONDS
+
+    def others(self, model: str) -> list[WorkerPresence]:
+        """The other workers that are alive and have a model. Raises `redis.RedisError`."""
+        alive = alive_workers(self._store.redis, self._store.prefix)
+        return [one for one in alive if not is_this_process(one.name) and one.why_not(model) is None]
 
     def _next(self, job_id: str) -> JobRecord | PassedOver | None:
         now = time.monotonic()

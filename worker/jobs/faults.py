@@ -33,7 +33,7 @@ _RETRY_MAX_SECONDS = 15.0
 
 
 class WrongVersionError(SentilocError):
-    """The job demands a version of the model that this installation does not have. The fault is permanent."""
+    """The job demands a version of the model that this worker does not have. The fault is permanent here."""
 
 
 def is_passing(error: SentilocError) -> bool:

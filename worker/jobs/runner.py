@@ -34,7 +34,15 @@ from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
 from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
 from sentiloc.worker.jobs.claiming import Claims
-from sentiloc.worker.jobs.faults import Health, as_fault, is_passing, persist, require_known, require_version
+from sentiloc.worker.jobs.faults import (
+    Health,
+    WrongVersionError,
+    as_fault,
+    is_passing,
+    persist,
+    require_known,
+    require_version,
+)
 from sentiloc.worker.jobs.fetch import fetch_source
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
@@ -114,9 +122,11 @@ class JobRunner:
             # The decoder and the networks report a stop as this error; it is not the job's fault.
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper.stop_reason)
-            if is_passing(error):
+            is_for_others = isinstance(error, WrongVersionError) and self._have_others(record)
+            if is_passing(error) or is_for_others:
                 self._health.suspect()
-                self._defer(record, as_fault(error), is_kill=isinstance(error, KilledProcessError))
+                is_bounded = is_for_others or isinstance(error, KilledProcessError)
+                self._defer(record, as_fault(error), is_bounded=is_bounded)
             else:
                 self._fail(record, JobError(code=error.code, detail=error.detail))
         except RedisError as error:
@@ -292,9 +302,15 @@ class JobRunner:
         kept = self._insist(lambda: self._store.fail(record.lease, error))
         logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
 
-    def _defer(self, record: JobRecord, error: JobError, *, is_kill: bool) -> None:
+    def _have_others(self, record: JobRecord) -> bool:
+        """Whether other workers have the job's model, perhaps in the version that this one lacks."""
+        return self._insist(lambda: bool(self._claims.others(record.model)))
+
+    def _defer(self, record: JobRecord, error: JobError, *, is_bounded: bool) -> None:
         """Put the job back with a pause: the fault is not the video's."""
-        state = self._insist(lambda: self._store.defer(record.lease, error, self._settings, is_kill=is_kill))
+        state = self._insist(
+            lambda: self._store.defer(record.lease, error, self._settings, is_bounded=is_bounded)
+        )
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
         if error.code is ErrorCode.MODEL_UNAVAILABLE:
             self._insist(lambda: self._claims.leave(record))

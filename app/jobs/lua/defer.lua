@@ -1,13 +1,13 @@
 -- Puts a job back that failed for a passing fault of this installation, not of its video.
 -- ARGV: owner, attempt, running states, first delay, longest delay, seconds of patience, error code, error detail, how
--- often a process may be killed that works on this job alone (0: it was not that).
+-- often such a fault may happen (0: any number).
 if not held(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then return '' end
 local since = tonumber(get('fault_at')) or now
 -- A later time than now is left from before Redis's clock was set back.
 if since > now then since = now end
-local kills = tonumber(ARGV[9] or '0')
-local is_last_kill = kills > 0 and redis.call('HINCRBY', job, 'kills', 1) >= kills
-if is_last_kill or now - since > tonumber(ARGV[6]) then
+local most = tonumber(ARGV[9] or '0')
+local is_last = most > 0 and redis.call('HINCRBY', job, 'bounded_faults', 1) >= most
+if is_last or now - since > tonumber(ARGV[6]) then
   close('failed', ARGV[7], ARGV[8], '')
   return 'failed'
 end
