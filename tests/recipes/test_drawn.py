@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from experiments.drawn_faces import drawn_examples
 from recipes.starter.detector.compose import Composer
 from recipes.starter.detector.data import Material
 from recipes.starter.drawn import packages
@@ -148,3 +149,15 @@ def test_a_package_with_another_digest_is_refused(tmp_path: Path, monkeypatch: p
     with pytest.raises(ValueError, match="has the digest"):
         packages.unpack_npm("@scope/name", "1.0", "0" * 64, tmp_path)
     assert not (tmp_path / "scope-name").exists()
+
+
+def test_an_example_of_the_measurement_has_its_face_in_its_box() -> None:
+    drawn = _drawn(3)
+    grounds = [np.full((360, 640), 90, np.uint8)]
+    examples = list(drawn_examples(np.random.default_rng(0), drawn, grounds))
+    assert len(examples) == 3
+    for image, box, kind in examples:
+        x1, y1, x2, y2 = np.clip(box, 0, [640, 360, 640, 360]).astype(int)
+        inside = image[y1:y2, x1:x2].astype(int)
+        assert kind == "heads" and image.shape == (360, 640)
+        assert np.abs(inside - 90).mean() > 10, "the box shows the face, not the ground"

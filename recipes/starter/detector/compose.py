@@ -32,6 +32,7 @@ _DISTRACTOR_SHARE, _PHOTO_SHARE = 0.42, 0.75
 _SWAP_SHARE, _ERASE_SHARE = 0.5, 0.62
 DRAWN_SHARE, STYLISED_SHARE = 0.35, 0.12
 """Shares of pasted faces that are drawn, and of photographs that are made to look drawn, if the material has any."""
+_BY_STYLE = 0.6
 
 
 class Scene(NamedTuple):
@@ -132,7 +133,13 @@ class Composer:
     def _drawn(self, rng: Generator, drawn: DrawnFaces, *, whole: bool) -> _Element:
         """A drawn face, cut out or on a plain ground."""
         index = int(rng.integers(len(drawn)))
+        if rng.random() < _BY_STYLE:
+            # Emoji are few, and modelled heads are many.
+            of_one = np.flatnonzero(drawn.style == rng.choice(np.unique(drawn.style)))
+            index = int(of_one[rng.integers(len(of_one))])
         picture, opacity = drawn.pictures[index], drawn.opacities[index]
+        if rng.random() < 0.4:
+            picture, opacity = _tilted(rng, picture, opacity, drawn.boxes[index])
         if whole or rng.random() < 0.2:
             ground = np.full_like(picture, rng.integers(256))
             picture, opacity = _blend(ground, picture, opacity), np.full_like(opacity, 255)
@@ -214,6 +221,13 @@ def _mask(rng: Generator, shape: tuple[int, ...], box: Boxes) -> Grey:
         soft[rim:-rim, rim:-rim] = 255
         return _soft(soft, rim)
     return np.full(shape, 255, np.uint8)
+
+
+def _tilted(rng: Generator, picture: Grey, opacity: Grey, box: Boxes) -> tuple[Grey, Grey]:
+    """Turn a drawn head about its middle, further than people tilt theirs."""
+    middle = (box[:2] + box[2:]) / 2
+    turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), float(rng.normal(0, 22)), 1.0)
+    return _warp(picture, turn, picture.shape, cv2.BORDER_REPLICATE), _warp(opacity, turn, picture.shape)
 
 
 def _swap(rng: Generator, frame: Grey, box: Boxes, picture: Grey, from_box: Boxes) -> tuple[Grey, Boxes]:

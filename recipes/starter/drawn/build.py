@@ -109,7 +109,7 @@ def drawn_things(packages: Path, *, held_out: bool) -> list[Grey]:
         if (source in HELD_OUT_SETS) == held_out:
             rng = np.random.default_rng(zlib.crc32(source.encode()))
             found += [
-                _on_ground(to_grey(picture), opacity, np.full((SIDE, SIDE), rng.integers(256), np.uint8))
+                on_ground(to_grey(picture), opacity, np.full((SIDE, SIDE), rng.integers(256), np.uint8))
                 for picture, opacity in emoji_things(packages, source)
             ]
     return found
@@ -145,7 +145,7 @@ def write_crops(faces: DrawnFaces, file: Path) -> None:
 def varied_crop(rng: Generator, faces: DrawnFaces, row: int) -> Grey:
     """One crop (48, 48) of a drawn face on a random ground, seen by a camera."""
     box = faces.boxes[row]
-    canvas = _on_ground(faces.pictures[row], faces.opacities[row], ground(rng))
+    canvas = on_ground(faces.pictures[row], faces.opacities[row], ground(rng))
     if rng.random() < 0.5:
         canvas, box = canvas[:, ::-1], np.array([SIDE - box[2], box[1], SIDE - box[0], box[3]], np.float32)
     canvas = _seen(rng, np.ascontiguousarray(canvas))
@@ -170,7 +170,8 @@ def ground(rng: Generator) -> Grey:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _on_ground(picture: Grey, opacity: Grey, under: Grey) -> Grey:
+def on_ground(picture: Grey, opacity: Grey, under: Grey) -> Grey:
+    """Put a picture with an opacity on a ground of the same size."""
     share = opacity.astype(np.float32) / 255
     return (picture * share + under * (1 - share)).astype(np.uint8)
 
