@@ -1,4 +1,4 @@
-"""Measure the face detector on drawn faces: `python -m experiments.drawn_faces --data DIR --run DIR PACKAGE...`.
+"""Measure face detectors on drawn faces: `python -m experiments.drawn_faces --data DIR --run DIR PAIR...`.
 
 Drawn faces of styles that no training saw are put on pictures of things and compressed, 640×360 pixels, 40 to 220 of
 them per face. Photographs of people kept out, pictures without people that were kept out, and one frame a second of
@@ -186,9 +186,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="the folder of the detector's training")
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--drawn", type=Path, required=True)
-    parser.add_argument("--expression", type=Path, default=ROOT / "exported" / "expression")
     parser.add_argument("--output", type=Path, default=ROOT / "experiments" / "results" / "drawn_faces.json")
-    parser.add_argument("packages", type=Path, nargs="+")
+    parser.add_argument("pairs", nargs="+", help="DETECTOR:EXPRESSION, two folders")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(5)
@@ -205,8 +204,10 @@ def main() -> None:
     clips = [clip for clip in labels if clip.half == "development"]
     reference = Reference(arguments.data / "weights" / "yunet_n_dynamic.onnx")
     results = {}
-    for package in arguments.packages:
-        look = Look(detector=load_detector(package), encoder=FaceEncoder.from_package(arguments.expression))
+    for pair in arguments.pairs:
+        detector, _, expression = pair.partition(":")
+        encoder = FaceEncoder.from_package(Path(expression or ROOT / "exported" / "expression"))
+        look = Look(detector=load_detector(Path(detector)), encoder=encoder)
         results[look.detector.digest[:12]] = {
             "recall": measure_faces(look, examples),
             "pictures_without_people": measure_nothing(look, list(material.pictures)),

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NAME, VERSION = "sentiloc-face", "1.0.0"
+NAME, VERSION = "sentiloc-face", "1.1.0"
 LONG_SIDES = (320, 640)
 CLOSE_SIDE = 1280
 SMALLEST_FACE = 18

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from recipes.starter.detector.blend import blend
 from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
 from recipes.starter.detector.data import Material, gather
 from recipes.starter.detector.package import write_package
@@ -63,6 +64,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="ONNX file of a shipped detector to start from")
     parser.add_argument("--steps", type=int, default=1600, help="with --start: how many")
     parser.add_argument(
+        "--share", type=float, default=1.0, help="with --start: how much of the new weights to take, 0..1"
+    )
+    parser.add_argument(
         "--export-only", action="store_true", help="write the package from the last checkpoint"
     )
     arguments = parser.parse_args()
@@ -72,6 +76,8 @@ def main() -> None:
     recipe = Recipe() if arguments.start is None else Recipe(cycles=(arguments.steps,), rates=(8e-4,))
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
     steps = trained_steps(arguments.run)
+    if arguments.start is not None and arguments.share < 1:
+        model = between(model, arguments, recipe)
     scores = evaluate(model, arguments, recipe)
     (arguments.run / "held_out.json").write_text(json.dumps(scores, indent=2), encoding="utf-8")
     _log.info("held out: %s", scores["best"])
@@ -116,6 +122,16 @@ def start_from(model: FaceDetector, network: Path, composer: Composer, recipe: R
         rng = np.random.default_rng((recipe.seed, 2, index))
         batches.append(collate([s for _ in range(4) for s in composer.twins(rng, *EVALUATION_SHAPE)])[0])
     load_folded(model, network, batches)
+
+
+def between(model: FaceDetector, arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
+    """The network between the one that training started from and `model`; it must have a grey input."""
+    trained, blended = (arguments.run / name for name in ("trained.onnx", "blended.onnx"))
+    export_onnx(model, trained)
+    blend(arguments.start, trained, arguments.share, blended)
+    between_them = FaceDetector(recipe.width)
+    start_from(between_them, blended, Composer(_gathered(arguments, held_out=False)), recipe)
+    return between_them
 
 
 def load_average(run: Path, recipe: Recipe) -> FaceDetector:
