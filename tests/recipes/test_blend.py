@@ -39,9 +39,9 @@ def test_the_ends_are_the_two_networks_and_the_middle_is_neither(tmp_path: Path)
 
 
 def test_networks_of_different_shapes_are_refused(tmp_path: Path) -> None:
-    files = [tmp_path / f"{size}.onnx" for size in (2, 3)]
-    for size, file in zip((2, 3), files, strict=True):
+    old, new = tmp_path / "old.onnx", tmp_path / "new.onnx"
+    for size, file in ((2, old), (3, new)):
         weights = onnx.numpy_helper.from_array(np.zeros(size, np.float32), "weights")
         onnx.save(helper.make_model(helper.make_graph([], "net", [], [], [weights])), file)
     with pytest.raises(ValueError, match="different shapes"):
-        blend(*files, 0.5, tmp_path / "blend.onnx")
+        blend(old, new, 0.5, tmp_path / "blend.onnx")
