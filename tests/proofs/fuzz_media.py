@@ -46,6 +46,7 @@ LIMITS = DecodeLimits(threads=1, max_duration_seconds=60, cpu_seconds=20, wall_s
 REQUEST = DecodeRequest(face_samples=(4, 11), visual_size=224, audio_rate=16_000)
 SEEDS: dict[str, tuple[str, str | None, str]] = {
     "h264.mp4": ("libx264", "aac", "yuv420p"),
+    "anim.webp": ("libwebp_anim", None, "yuv420p"),
     "av1.mp4": ("libsvtav1", "aac", "yuv420p"),
     "mpeg4.mov": ("mpeg4", "pcm_s16le", "yuv420p"),
     "prores.mov": ("prores_ks", "alac", "yuv422p10le"),

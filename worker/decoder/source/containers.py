@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.source.webp import is_animated
 
 SNIFF_BYTES = 128 * 1024
 """Maximum length of skipped bytes: junk before the first sync byte, and MXF's run-in of up to 64 KiB."""
@@ -33,12 +34,13 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 ENCRYPTED = "The video is encrypted. Remove the protection and upload it again."
 ACCEPTED = (
     "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, MXF, WMV (ASF), FLV, Ogg, DV, IVF, YUV4MPEG, "
-    "animated GIF and PNG"
+    "animated GIF, PNG and WebP"
 )
 _H264_UNITS = (b"\x06", b"\x09", b"\x27", b"\x47", b"\x67")
 _HEVC_UNITS = (b"\x40\x01", b"\x42\x01", b"\x46\x01")
 _NO_TIMES = "without times; put it into MP4 at its frame rate first"
-_WEBP_FLAGS, _WEBP_ANIMATION = 20, 0x02
+WEBP = "webp"
+"""The only format without a libav demuxer: `worker/decoder/source/webp.py` reads it."""
 _SOUND: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ID3", "MP3"),
     (0, b"fLaC", "FLAC"),
@@ -86,7 +88,9 @@ def sniff_container(head: bytes) -> str | None:
         if head.startswith(start):
             return name
     if head.startswith(b"RIFF"):
-        return "avi" if head[8:11] == b"AVI" else None
+        if head[8:11] == b"AVI":
+            return "avi"
+        return WEBP if is_animated(head) else None
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "apng" if b"acTL" in head[:4096] else None
     return _sniff_streams(head)
@@ -141,16 +145,9 @@ def refusal(head: bytes) -> SentilocError:
     sound = _knows(head, _SOUND) or ("MP3 or AAC" if _is_bare_sound(head) else None)
     if sound is not None:
         return SentilocError(ErrorCode.NO_VIDEO, f"The file holds sound ({sound}) and no video.")
-    is_webp = _is_animated_webp(head)
-    found = "an animated WebP" if is_webp else _knows(head, _OTHERS) or _named(head)
-    advice = " Convert it to MP4 or to an animated GIF." if is_webp else ""
-    detail = f"The file is {found}, not a video of an accepted format.{advice} Accepted are {ACCEPTED}."
+    found = _knows(head, _OTHERS) or _named(head)
+    detail = f"The file is {found}, not a video of an accepted format. Accepted are {ACCEPTED}."
     return SentilocError(ErrorCode.UNSUPPORTED_FORMAT, detail)
-
-
-def _is_animated_webp(head: bytes) -> bool:
-    """Whether the flag of the chunk VP8X says so (RFC 9649, 2.7). The bundled libav has no decoder for it."""
-    return head[8:16] == b"WEBPVP8X" and len(head) > _WEBP_FLAGS and bool(head[_WEBP_FLAGS] & _WEBP_ANIMATION)
 
 
 def _is_bare_sound(head: bytes) -> bool:

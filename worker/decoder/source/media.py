@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sentiloc.worker.decoder.source.limits import DURATION_MARGIN
+from sentiloc.worker.decoder.source.webp import WebpStream
 from sentiloc.worker.decoder.source.wholeness import SEQUENTIAL, Reach, breaks_off
 from sentiloc.worker.sound.tracks import Choice, describe_track
 from sentiloc.worker.timeline.rate import RateMeter
@@ -121,7 +122,8 @@ class Media:
     @property
     def is_seekable(self) -> bool:
         """Whether the container has an index of keyframes by time."""
-        return bool(self.video.time_base and _INDEXED & self._formats)
+        can_seek = self.file is None or self.file.seekable()
+        return bool(self.video.time_base and _INDEXED & self._formats and can_seek)
 
     def seek(self, seconds: float) -> None:
         """Seek to the last keyframe at or before a time from time 0; raises libav's errors."""
@@ -177,6 +179,8 @@ class Media:
 
     def breaks_off(self, reached: int) -> bool:
         """Whether the file, read to its end, should be longer, or goes on far behind `reached`."""
+        if isinstance(self.file, WebpStream):
+            return self.file.broke_off
         return self.file is not None and breaks_off(self.file, self.container.format.name, reached)
 
     @property

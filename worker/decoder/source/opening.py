@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import av.error
@@ -20,7 +20,7 @@ from sentiloc.worker.decoder.source.accepted import (
     USUAL_CODECS,
     VIDEO_CODECS,
 )
-from sentiloc.worker.decoder.source.containers import ENCRYPTED
+from sentiloc.worker.decoder.source.containers import ENCRYPTED, WEBP
 from sentiloc.worker.decoder.source.limits import (
     DURATION_MARGIN,
     check_size,
@@ -29,6 +29,7 @@ from sentiloc.worker.decoder.source.limits import (
     too_many_frames,
 )
 from sentiloc.worker.decoder.source.media import Media
+from sentiloc.worker.decoder.source.webp import WebpStream
 from sentiloc.worker.decoder.source.wholeness import explain_damage, is_protected
 from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.tracks import choose_tracks
@@ -44,8 +45,10 @@ def open_media(
 ) -> Media:
     """Open `file` as the format detected from its first bytes. No other format is probed and no path is opened.
 
-    Raises no_video, unsupported_format, encrypted, limitexceeded, or libav's own error for a damaged container.
+    Raises no_video, unsupported_format, encrypted, limit_exceeded, or libav's own error for a damaged container.
     """
+    if container_format == WEBP:
+        file, container_format = cast("BinaryIO", WebpStream(file, limits)), "matroska"
     container = _open(file, container_format, limits)
     video = _choose_video(container)
     uses_edits = not _is_emptied_by_edits(video)
