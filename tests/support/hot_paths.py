@@ -41,7 +41,7 @@ def decode(folder: Path) -> Callable[[], None]:
 
     video = folder / "clip.mp4"
     make_clip(video, seconds=_SECONDS, size=(320, 180), audio="aac", beeps=((0.2, 1.5),))
-    request = DecodeRequest(face_samples=(4, 12), audio_rate=16_000, find_shots=True)
+    request = DecodeRequest(face_samples=(4, 12), face_grey=True, audio_rate=16_000, find_shots=True)
     task = Task(
         media_fd=-1,
         frames_fd=os.memfd_create("frames"),

@@ -39,8 +39,7 @@ def some_inputs(session: ort.InferenceSession) -> dict[str, Any]:
     found: dict[str, Any] = {}
     kinds = {"tensor(bool)": np.bool_, "tensor(uint8)": np.uint8, "tensor(float)": np.float32}
     for one in session.get_inputs():
-        is_picture = len(one.shape) == 4 and one.name != "audio"
-        free = (2, 1, SIDE, SIDE) if is_picture else (1, SNIPPETS)
+        free = {"image": (2, SIDE, SIDE), "faces": (2, 1, SIDE, SIDE)}.get(one.name, (1, SNIPPETS))
         shape = [size if isinstance(size, int) else free[place] for place, size in enumerate(one.shape)]
         largest = 255 if kinds[one.type] == np.uint8 else 1.2
         found[one.name] = (random.random(shape) * largest).astype(kinds[one.type])
