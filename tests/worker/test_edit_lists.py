@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from tests.support.media import make_clip
 from tests.worker.test_decode import decode_all
 
 MOVIE_TICKS = 1000
+FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof"
 Edit = tuple[float, float]
 """Seconds that are shown, and from which second of the track."""
 
@@ -81,3 +83,27 @@ def test_an_edit_of_no_length_hides_nothing(tmp_path: Path) -> None:
     decoded = decode_all(path)
     assert decoded.end.duration == pytest.approx(4.0, abs=0.1)
     np.testing.assert_allclose(decoded.times[:90], clip.frame_times[:90], atol=0.085)
+
+
+@pytest.mark.parametrize("hours", [0, 1, 30])
+def test_fragments_may_start_at_any_time(tmp_path: Path, hours: int) -> None:
+    """A recorder of a live stream keeps its stamps. libav takes the last of them for the length."""
+    path, moved = tmp_path / "clip.mp4", tmp_path / "moved.mp4"
+    make_clip(path, seconds=4)
+    with av.open(str(path)) as source, av.open(str(moved), "w", options={"movflags": FRAGMENTED}) as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    data = bytearray(moved.read_bytes())
+    at, ticks = 0, int(1 / (av.open(str(moved)).streams.video[0].time_base or 1))
+    while (at := data.find(b"tfdt", at + 1)) > 0:
+        place = slice(at + 8, at + (16 if data[at + 4] else 12))
+        start = int.from_bytes(data[place]) + hours * 3600 * ticks
+        data[place] = start.to_bytes(place.stop - place.start)
+    moved.write_bytes(data)
+    decoded = decode_all(moved)
+    assert decoded.info.duration == pytest.approx(4.0, abs=0.1)
+    assert decoded.end.duration == pytest.approx(4.0, abs=0.1)
+    assert decoded.end.warnings == ()

@@ -81,7 +81,22 @@ class Media:
     @property
     def duration(self) -> float:
         """Declared length in seconds from time 0, 0 if unknown."""
-        return self.declared_end or (self.container.duration or 0) / _MICROSECONDS
+        return self.declared_end or self.stated_length
+
+    @property
+    def stated_length(self) -> float:
+        """The container's own length in seconds, of its longest stream; 0 if unknown."""
+        length = (self.container.duration or 0) / _MICROSECONDS
+        return length - self._included_start(length)
+
+    def _included_start(self, length: float) -> float:
+        """What a stated length includes of the time before the first picture.
+
+        In a fragmented MP4 libav takes the last time stamp for the length. A recorder's stamps may start at any time.
+        """
+        start = _start(self.video) or 0.0
+        is_fragmented = "mov" in self._formats and not self.video.frames
+        return start if is_fragmented and 0.0 < start < length else 0.0
 
     @property
     def declared_end(self) -> float | None:
@@ -90,7 +105,8 @@ class Media:
         # ASF states the length of the whole file, which libav copies to each stream.
         if "asf" in self._formats or not stream.duration or stream.start_time is None or not stream.time_base:
             return None
-        return float((stream.start_time + stream.duration) * stream.time_base) - self.zero
+        start, length = (float(ticks * stream.time_base) for ticks in (stream.start_time, stream.duration))
+        return start + length - self._included_start(length) - self.zero
 
     @property
     def declared_length(self) -> float | None:
@@ -101,19 +117,18 @@ class Media:
             return float(self.video.frames / self.rate)
         if self.declared_end is not None:
             return self.declared_end
-        if not self.container.duration:
+        if not self.stated_length:
             return None
         # Matroska's muxers write the last time stamp as the length, even where the first one is not 0.
         offset = max(0.0, self.zero) if "matroska" in self._formats else 0.0
-        return self.container.duration / _MICROSECONDS - offset
+        return self.stated_length - offset
 
     @property
     def trusted_end(self) -> float | None:
         """The time stamp up to which gaps are trusted; None if a long gap means a broken clock."""
         if not self._formats & _INDEXED:
             return None
-        duration = self.container.duration
-        return self.zero + duration / _MICROSECONDS if duration else inf
+        return self.zero + self.stated_length if self.stated_length else inf
 
     @property
     def _formats(self) -> set[str]:

@@ -36,7 +36,6 @@ from sentiloc.worker.sound.tracks import choose_tracks
 
 _PROTECTED_TAGS = {"encv", "drmi", "DRMI"}
 _READ_BYTES = 128 * 1024
-_MICROSECONDS = 1_000_000
 _BALANCED_PIXELS = 1280 * 720
 
 
@@ -160,8 +159,10 @@ def _usable_sound(container: InputContainer) -> list[AudioStream]:
 def _check(media: Media, limits: DecodeLimits) -> None:
     """Refuse videos that exceed a limit by their header. Wrong headers are caught while decoding."""
     check_size(media.video.codec_context.width, media.video.codec_context.height, limits)
-    durations = [(media.container.duration or 0) / _MICROSECONDS, media.duration]
-    if max(durations) > limits.max_duration_seconds + DURATION_MARGIN and media.is_seekable:
+    if (
+        max(media.stated_length, media.duration) > limits.max_duration_seconds + DURATION_MARGIN
+        and media.is_seekable
+    ):
         raise too_long(limits)
     if media.video.frames > limits.max_frames:
         raise too_many_frames(limits)
