@@ -1,10 +1,12 @@
 """FSENet's ablations on real features: leave-one-actor-out, paired differences with 95 % intervals.
 
-    python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--only-table]
+    python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--epochs 12]
+        [--out FILE] [--only-table]
 
 FEATURES is what `sentiloc extract DATA/javanese_av/*.mp4 -o FEATURES --spec SPEC` wrote, where SPEC has all three
-streams (`sentiloc weights pull i3d` fetches the Kinetics weights). A run takes about three seconds on one thread: width
-32, two heads, 192 training sequences of six actors, 12 test sequences of the seventh (`experiments/real_sequences.py`).
+streams (`sentiloc weights pull i3d` fetches the Kinetics weights). A run takes about one second an epoch on one thread:
+width 32, two heads, 192 training sequences of six actors, 12 test sequences of the seventh
+(`experiments/real_sequences.py`).
 Each finished run is stored at once and is not repeated. The same seed and actor have the same sequences in every row,
 so differences are paired. There is no model selection: the last epoch is scored.
 """
@@ -98,22 +100,24 @@ ROWS: dict[str, Change] = {
 }
 
 
-def configure(row: str, seed: int) -> TrainConfig:
+def configure(row: str, seed: int, protocol: TrainConfig = PROTOCOL) -> TrainConfig:
     """The protocol with one row's changes."""
     change = ROWS[row]
     return replace(
-        PROTOCOL,
+        protocol,
         seed=seed,
         network=replace(NETWORK, **change.get("network", {})),
-        loss=replace(PROTOCOL.loss, **change.get("loss", {})),
+        loss=replace(protocol.loss, **change.get("loss", {})),
         **change.get("train", {}),
     )
 
 
-def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) -> dict[str, Any]:
-    """Train one row and score the left-out actor; for networks with attention, also measure its entropy and effect."""
+def run_row(
+    config: TrainConfig, items: Sequence[Item], test: Sequence[Item], *, worth: bool
+) -> dict[str, Any]:
+    """Train one row and score the left-out actor; with `worth`, also measure what each stage's attention adds."""
     started = time.process_time()
-    result = train(configure(row, seed), items, [], device="cpu")
+    result = train(config, items, [], device="cpu")
     metrics = evaluate_items(result.network, test)
     found: dict[str, Any] = {
         "mAP": metrics.average_map,
@@ -122,7 +126,7 @@ def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) ->
         "sc": result.losses["sc"],
         "entropy": attention_entropy(result.network, test[:6]),
     }
-    if row == "full":
+    if worth:
         found |= _worth(result.network, test)
     return found | {"cpu_seconds": round(time.process_time() - started, 2)}
 
@@ -210,20 +214,27 @@ def main() -> None:
     parser.add_argument("features", type=Path, help="folder that `sentiloc extract` wrote")
     parser.add_argument("--rows", default=",".join(ROWS), help="rows to run, in this order")
     parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--epochs", type=int, default=PROTOCOL.epochs, help="with another --out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--only-table", action="store_true", help="print the stored runs' table")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    header = {"label": "real features, joined clips of seven actors", "protocol": asdict(PROTOCOL)}
+    protocol = replace(PROTOCOL, epochs=arguments.epochs)
+    header = {"label": "real features, joined clips of seven actors", "protocol": asdict(protocol)}
     if not arguments.only_table:
         clips = read_clips(arguments.data, arguments.features)
         for seed in map(int, arguments.seeds.split(",")):
-            _run_seed(clips, seed, arguments.rows.split(","), arguments.out, header)
+            _run_seed(clips, seed, arguments.rows.split(","), arguments.out, header, protocol)
     print(table(load_results(arguments.out, header)))
 
 
 def _run_seed(
-    clips: Sequence[Clip], seed: int, rows: Sequence[str], out: Path, header: dict[str, Any]
+    clips: Sequence[Clip],
+    seed: int,
+    rows: Sequence[str],
+    out: Path,
+    header: dict[str, Any],
+    protocol: TrainConfig,
 ) -> None:
     for actor in sorted({clip.actor for clip in clips}):
         others = [clip for clip in clips if clip.actor != actor]
@@ -234,7 +245,7 @@ def _run_seed(
         for row in rows:
             key = f"{row}/{seed}/{actor}"
             if key not in load_results(out, header)["runs"]:
-                run = run_row(row, seed, items, test)
+                run = run_row(configure(row, seed, protocol), items, test, worth=row == "full")
                 store(out, header, key, run)
                 print(f"{key}: {run['mAP']:.4f} in {run['cpu_seconds']} CPU s", flush=True)
 

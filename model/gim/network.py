@@ -53,7 +53,11 @@ class GIMOutput(NamedTuple):
 
 
 class GIM(nn.Module):
-    """Class-agnostic intensity branch and class-aware apex branch, on embedded flow."""
+    """The expression intensity branch and the action classification branch of section 3.2, on embedded flow.
+
+    Intermediate features X of equations 2 to 5 are those of the intensity branch; F of equation 7 is what both branches
+    read.
+    """
 
     def __init__(self, config: GIMConfig) -> None:
         super().__init__()
@@ -72,7 +76,7 @@ class GIM(nn.Module):
             nn.init.constant_(self.intensity_score.bias, float(torch.logit(torch.tensor(config.prior))))  # type: ignore[arg-type]
 
     def forward(self, flow: Tensor) -> GIMOutput:
-        """flow (B, T, inputs) -> the branches' scores and features."""
+        """flow (B, T, inputs) -> intensity a (B, T), actions S (B, T, C), features X and embedded F (B, T, D)."""
         hidden = flow.transpose(1, 2)
         for index, layer in enumerate(self.embed):
             added = functional.relu(layer(hidden))
