@@ -66,6 +66,7 @@ ROWS: dict[str, Change] = {
     "no_stage2": {"network": {"stage2": False}},
     "no_gsp": {"network": {"gsp": False}},
     "no_pssc": {"loss": {"sc": False}},
+    "lean": {"network": {"stage2": False}, "loss": {"sc": False}},
     "bspg_none": {"loss": {"pseudo_label": "none"}},
     "audio_visual": {"network": {"face_dim": None}},
     "audio_face": {"network": {"visual_dim": None}},

@@ -102,19 +102,29 @@ AS_PRINTED = LossConfig(
 WITHOUT_CONTRAST = LossConfig(sc=False)
 """All but PSSC (equations 4-6), which has not been shown to help on real features (docs/benchmarks.md)."""
 
+WITHOUT_STAGE_2 = FSENetConfig(stage2=False)
+"""Equation 1 without equation 2, which has not been shown to help on real features (docs/benchmarks.md)."""
+
 RECIPES = {
-    "default": TrainConfig(loss=WITHOUT_CONTRAST),
+    "default": TrainConfig(network=WITHOUT_STAGE_2, loss=WITHOUT_CONTRAST),
     "paper": TrainConfig(),
     "printed": TrainConfig(
         network=FSENetConfig(attention="plain", position="none"), loss=AS_PRINTED, optimizer="adam"
     ),
     "quick": TrainConfig(
-        loss=WITHOUT_CONTRAST, learning_rate=3e-4, epochs=40, schedule="cosine", clip=1.0, validate_every=2
+        network=WITHOUT_STAGE_2,
+        loss=WITHOUT_CONTRAST,
+        learning_rate=3e-4,
+        epochs=40,
+        schedule="cosine",
+        clip=1.0,
+        validate_every=2,
     ),
 }
-"""default: the paper's hyper-parameters without PSSC. paper: with it, and the readings of docs/training.md. quick:
-default for a CPU. printed: every equation and the optimiser as printed, for comparison; its attention stays a mean over
-time."""
+"""default: the paper's hyper-parameters without stage II and PSSC. paper: with both, and the readings of
+docs/training.md. quick: default for a CPU. printed: every equation and the optimiser as printed, for comparison; its
+attention stays a mean over time.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

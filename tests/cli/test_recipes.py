@@ -113,6 +113,25 @@ def test_the_recipe_of_the_paper_sets_attention_and_positions_by_default(
         assert any("log_temperature" in key for key in weights) == (wanted[0] == "normalized")
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ((), {"face_visual", "face_audio"}),
+        (("--stage2",), {"face_visual", "face_audio", "audio_visual", "visual_audio"}),
+        (("--recipe", "paper", "--no-stage1"), {"audio_visual", "visual_audio"}),
+    ],
+)
+def test_the_default_has_stage_1_alone_and_switches_decide(
+    tmp_path: Path, sentiloc: Sentiloc, words: tuple[str, ...], names: set[str]
+) -> None:
+    folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
+    options = (*QUICK, "--val-fraction", 0, "--epochs", 1, *words)
+    code, _, errors = sentiloc("train", folder, "-o", run, *options)
+    assert code == 0, errors
+    weights = torch.load(run / "last.pt", weights_only=True)["weights"]
+    assert {key.split(".")[1] for key in weights if key.startswith("attention.")} == names
+
+
 def test_seeds_are_ranges_and_lists() -> None:
     assert parse_seeds("0-2,7,1") == [0, 1, 2, 7]
 

@@ -33,7 +33,7 @@ def test_a_network_without_parts_is_exported_and_used(tmp_path: Path, sentiloc: 
     data = labelled_features(tmp_path, sentiloc)
     for without in (("stage1",), ("stage2", "gsp")):
         run, package = tmp_path / f"run-{len(without)}-{without[0]}", tmp_path / "models" / without[-1]
-        switches = [f"--no-{part}" for part in without]
+        switches = [f"--no-{part}" if part in without else f"--{part}" for part in PARTS]
         options = ("--recipe", "quick", "--epochs", 1, "--width", 16, "--val-fraction", 0.25, *switches)
         code, _, errors = sentiloc("train", data, "-o", run, *options)
         assert code == 0, errors

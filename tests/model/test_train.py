@@ -22,6 +22,7 @@ from sentiloc.model.errors import SentilocError
 from sentiloc.model.fsenet.batching import collate, epoch_batches
 from sentiloc.model.fsenet.checkpoint import load_fsenet
 from sentiloc.model.fsenet.losses import LossConfig
+from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.fsenet.scoring import evaluate_items, score_items
 from sentiloc.model.fsenet.train import RECIPES, pick_precision, split_items, train
 from sentiloc.model.training.checkpoint import load_checkpoint
@@ -70,15 +71,15 @@ def test_the_printed_recipe_is_the_paper_to_the_letter_and_has_its_hyper_paramet
         assert getattr(loss, name) == getattr(paper.loss, name)
 
 
-def test_pssc_is_on_in_the_paper_s_recipe_and_off_by_default() -> None:
-    assert {name: recipe.loss.sc for name, recipe in RECIPES.items()} == {
-        "default": False,
-        "paper": True,
-        "printed": True,
-        "quick": False,
+def test_pssc_and_stage_2_are_on_in_the_paper_s_recipe_and_off_by_default() -> None:
+    assert {name: (recipe.loss.sc, recipe.network.stage2) for name, recipe in RECIPES.items()} == {
+        "default": (False, False),
+        "paper": (True, True),
+        "printed": (True, True),
+        "quick": (False, False),
     }
     default, paper = RECIPES["default"], RECIPES["paper"]
-    assert replace(default, loss=replace(default.loss, sc=True)) == paper
+    assert replace(default, network=FSENetConfig(), loss=LossConfig()) == paper
     assert STARTER.loss.sc, "what ships was trained with PSSC, and is built the same again"
 
 
@@ -86,7 +87,10 @@ def test_pssc_is_on_in_the_paper_s_recipe_and_off_by_default() -> None:
 def test_two_runs_of_a_recipe_with_one_seed_end_in_equal_checkpoints(tmp_path: Path, recipe: str) -> None:
     config = RECIPES[recipe]
     tiny = replace(
-        TINY_TRAINING.network, attention=config.network.attention, position=config.network.position
+        TINY_TRAINING.network,
+        attention=config.network.attention,
+        position=config.network.position,
+        stage2=config.network.stage2,
     )
     config = replace(config, network=tiny, epochs=3, batch_size=4, learning_rate=1e-3, validate_every=1)
     items = tiny_items(10, seed=2)

@@ -58,8 +58,8 @@ OPTIONS: tuple[TrainOption, ...] = (
         "recipe",
         Literal["default", "paper", "printed", "quick", "starter"],
         "default",
-        "Default hyper-parameters. default: the paper's without PSSC; paper: with PSSC; printed: equations as printed; "
-        "quick: default for a CPU; starter: the shipped model's.",
+        "Default hyper-parameters. default: the paper's without stage II and PSSC; paper: with both; printed: "
+        "equations as printed; quick: default for a CPU; starter: the shipped model's.",
         RUN,
         EVERY,
     ),
@@ -139,7 +139,13 @@ OPTIONS: tuple[TrainOption, ...] = (
         limits=_SHARE,
     ),
     _O("stage1", bool, True, "Face-guided attention, eq. 1 (Table 5).", NETWORK),
-    _O("stage2", bool, True, "Audio-visual attention, eq. 2 (Table 5).", NETWORK),
+    _O(
+        "stage2",
+        bool | None,
+        None,
+        "Audio-visual attention, eq. 2 (Table 5). On with paper and printed.",
+        NETWORK,
+    ),
     _O("gsp", bool, True, "Global sentiment perception, eq. 3 and 10 (Table 5).", NETWORK),
     _O(
         "attention_window",
