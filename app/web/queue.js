@@ -10,8 +10,12 @@ const AT_ONCE = 2;
 const POLL = 2000;
 const ASKED_AT_ONCE = 4;
 const ENDED = ["done", "failed", "refused"];
+// A reload loses the files, since a page may not open them again by itself. What was sent is kept for this tab.
+const KEPT = "sentiloc.queue";
 
 let items = [];
+// The jobs of files that were sent before a reload ended the queue, by file.
+let before = new Map();
 let sentOne = () => {};
 let isAsking = false;
 
@@ -20,8 +24,10 @@ export function setUpQueue(sent) {
   sentOne = sent;
   $("queue-clear").addEventListener("click", () => {
     items = items.filter((item) => !ENDED.includes(item.state));
+    keep();
     draw();
   });
+  tellReload();
   $("queue-pause").addEventListener("click", () => {
     const running = items.filter((item) => ["waiting", "sending"].includes(item.state));
     if (running.length) running.forEach((item) => item.pause());
@@ -32,10 +38,32 @@ export function setUpQueue(sent) {
 export const isSending = () => items.some(({ state }) => state === "sending");
 
 export function enqueue(files, options, leftOut = 0) {
-  items.push(...files.map((file) => new Item(file, options)));
-  $("queue-note").textContent = leftOut ? say.leftOut(leftOut) : files.length ? "" : text.emptyFolder;
+  const added = files.map((file) => new Item(file, options));
+  items.push(...added);
+  const known = added.filter(({ key }) => before.has(key));
+  const notes = [leftOut && say.leftOut(leftOut), known.length && say.sentBefore(known.length), !files.length && !leftOut && text.emptyFolder];
+  $("queue-note").textContent = notes.filter(Boolean).join(" ");
   draw(true);
+  for (const item of known) item.sent(before.get(item.key));
+  keep();
   next();
+}
+
+// While files wait, a reload would lose them; when none waits, there is nothing to remember.
+function keep() {
+  const waiting = items.filter(({ id, state }) => !id && state !== "refused").length;
+  if (!waiting) before = new Map();
+  const sent = [...before, ...items.filter(({ id }) => id).map(({ key, id }) => [key, id])];
+  if (waiting) sessionStorage.setItem(KEPT, JSON.stringify({ waiting, sent }));
+  else sessionStorage.removeItem(KEPT);
+}
+
+function tellReload() {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  if (!kept) return;
+  before = new Map(kept.sent);
+  $("queue-note").textContent = say.reloaded(kept.waiting, before.size);
+  draw(true);
 }
 
 function next() {
@@ -86,6 +114,7 @@ class Item {
   constructor(file, options) {
     this.file = file;
     this.options = options;
+    this.key = [file.name, file.size, file.lastModified].join("/");
     const name = make("b", {}, placeOf(file));
     this.name = make("div", {}, name, make("small", {}, ` ${say.size(file.size)}`));
     this.bar = make("progress", { max: 1, value: 0, "aria-label": say.uploading(file.name) });
@@ -151,13 +180,14 @@ class Item {
   }
 
   retry() {
-    this.sending = null;
+    this.sending = this.id = null;
     this.set("waiting", text.queueWaiting);
   }
 
   async remove() {
     items = items.filter((item) => item !== this);
     this.state = "gone";
+    keep();
     draw();
     await this.sending?.cancel();
     next();
@@ -167,6 +197,7 @@ class Item {
     this.name.querySelector("b").replaceChildren(make("a", { href: `#${id}` }, placeOf(this.file)));
     this.set("working", say.states.queued, 0);
     this.id = id;
+    keep();
     sentOne();
     askInTurn();
   }

@@ -273,6 +273,8 @@ export const say = {
   tooLarge: (size, most) => `The file has ${size}; this server accepts at most ${most}.`,
   tooLong: (length, most) => `The video lasts ${length}; this server accepts at most ${most}.`,
   leftOut: (count) => `${plural(count, "file is not a video and was", "files are not videos and were")} skipped.`,
+  reloaded: (waiting, sent) => `The page was reloaded before ${waiting === 1 ? "one file was" : `${waiting} files were`} sent. Choose your files again${sent ? `: ${sent === 1 ? "the one that was" : `the ${sent} that were`} sent already will not be sent twice` : ""}.`,
+  sentBefore: (count) => `${count === 1 ? "One file was" : `${count} files were`} sent before the reload.`,
   queueCount: (sent, all, wrong) => `${sent} of ${all} sent${wrong ? `, ${wrong} failed` : ""}`,
   workingAt: (part) => `working ${Math.floor(part * 100)} %`,
   pausedAt: (part) => `Paused at ${Math.floor(part * 100)} %. Nothing is lost; continue whenever you like.`,

@@ -76,7 +76,7 @@ def test_ten_files_become_ten_jobs(
     assert after - before == TEN
     assert page.inner_text("#queue-count") == "10 of 10 sent"
     if choose is choose_folder:
-        assert "1 file is no video" in page.inner_text("#queue-note")
+        assert "1 file is not a video" in page.inner_text("#queue-note")
     assert serious(person) == []
     page.click("#queue-list a >> nth=3")
     person.wait_result()
@@ -170,7 +170,7 @@ def test_a_dropped_folder_is_walked(visit: Visitor, ten: Path) -> None:
     drop(page, ten)
     page.wait_for_selector("#queue-list li")
     wait_for(lambda: page.locator("#queue-list li").count() == TEN)
-    assert "1 file is no video" in page.inner_text("#queue-note")
+    assert "1 file is not a video" in page.inner_text("#queue-note")
     names = [f"a day/camera B/clip {number}.mp4" for number in (7, 8, 9)]
     names += [f"a day/clip {number}.mp4" for number in range(7)]
     assert page.locator("#queue-list b").all_inner_texts() == names
@@ -237,3 +237,33 @@ def test_what_a_queued_job_waits_for_is_shown(
         return error.detail in page.inner_text("#stage")
 
     wait_for(is_shown)
+
+
+def test_after_a_reload_nothing_is_sent_twice(visit: Visitor, service: SteadyService, ten: Path) -> None:
+    person = visit().go()
+    page = person.page
+    page.on("dialog", lambda dialog: dialog.accept())
+    before = len(service.client.get("/jobs", params={"limit": 100}).json()["jobs"])
+    begun: list[Route] = []
+
+    def hold(route: Route) -> None:
+        begun.append(route)
+        if len(begun) <= 3:
+            route.continue_()
+
+    page.route("**/v1/uploads", hold)
+    choose_ten(person, ten)
+    wait_for(lambda: items(page, "done") == 3)
+    page.reload()
+    page.unroute("**/v1/uploads")
+    page.wait_for_selector("#queue-note:has-text('before 7 files were sent')")
+    assert "the 3 that were sent already" in page.inner_text("#queue-note")
+    choose_ten(person, ten)
+    page.wait_for_selector("#queue-note:has-text('3 files were sent before the reload.')")
+    wait_for(lambda: items(page, "done") == TEN)
+    after = len(service.client.get("/jobs", params={"limit": 100}).json()["jobs"])
+    assert after - before == TEN
+    # All are sent: another reload has nothing to say, and the same files may be sent again.
+    page.reload()
+    page.wait_for_selector("#intake:not([hidden])")
+    assert page.is_hidden("#queue")
