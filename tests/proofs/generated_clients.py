@@ -1,8 +1,9 @@
 """Clients generated from `/openapi.json` by public generators upload, follow and read a result, without changes.
 
 `python -m tests.proofs.generated_clients --server URL VIDEO [-o FILE]` against a running service that needs no
-keys. The generators: openapi-python-client, @hey-api/openapi-ts, orval, openapi-typescript with openapi-fetch. The
-document is also linted by redocly and spectral. `--folder` keeps the installed generators for later runs.
+keys. The generators: openapi-python-client, @hey-api/openapi-ts, orval, openapi-typescript with openapi-fetch,
+swagger-typescript-api and, where Java is, openapi-generator. The document is also linted by redocly and spectral.
+`--folder` keeps the installed generators for later runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ TYPESCRIPT = {
     "@hey-api/openapi-ts": "use_hey_api",
     "orval": "use_orval",
     "openapi-typescript + openapi-fetch": "use_openapi_fetch",
+    "swagger-typescript-api": "use_swagger_typescript_api",
 }
+JAVA_GENERATOR = "openapi-generator-cli"
+BY_JAVA = "use_openapi_generator"
 LINTERS = {
     "redocly": ["redocly", "lint", "openapi.json", "--format=json"],
     "spectral": ["spectral", "lint", "openapi.json", "--format=json", "--fail-severity=error", "--quiet"],
@@ -38,12 +42,30 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def by_python(folder: Path, server: str, video: Path) -> dict[str, Any]:
-    """Generate and use a Python client in a new virtual environment."""
+def python_of(folder: Path) -> Path:
+    """The Python of a virtual environment with the generators of PyPI."""
     python = folder / "venv" / "bin" / "python"
     if not python.exists():
         run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
-        run([str(python), "-m", "pip", "install", "-q", PYTHON_GENERATOR], folder)
+        run([str(python), "-m", "pip", "install", "-q", PYTHON_GENERATOR, JAVA_GENERATOR], folder)
+    return python
+
+
+def generate_by_java(folder: Path) -> bool:
+    """Generate a TypeScript client with openapi-generator; False without Java."""
+    if shutil.which("java") is None:
+        (folder / f"{BY_JAVA}.ts").unlink()
+        return False
+    python_of(folder)
+    (jar,) = (folder / "venv").rglob("openapi-generator.jar")
+    words = ["generate", "-i", "openapi.json", "-g", "typescript-fetch", "-o", "out/openapi_generator"]
+    run(["java", "-jar", str(jar), *words], folder)
+    return True
+
+
+def by_python(folder: Path, server: str, video: Path) -> dict[str, Any]:
+    """Generate and use a Python client in a new virtual environment."""
+    python = python_of(folder)
     package = folder / "generated"
     shutil.rmtree(package, ignore_errors=True)
     words = ["generate", "--path", "openapi.json", "--meta", "none", "--output-path", str(package)]
@@ -66,9 +88,12 @@ def by_typescript(folder: Path, server: str, video: Path) -> dict[str, Any]:
         run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
     shutil.rmtree(folder / "out", ignore_errors=True)
     run(["node", "generate.mjs", server], folder)
+    programs = dict(TYPESCRIPT)
+    if generate_by_java(folder):
+        programs["openapi-generator (typescript-fetch)"] = BY_JAVA
     run(["node_modules/.bin/tsc", "--project", "tsconfig.json"], folder)
     found = {}
-    for generator, program in TYPESCRIPT.items():
+    for generator, program in programs.items():
         bundle = f"{program}.mjs"
         words = ["--bundle", "--platform=node", "--format=esm", "--log-level=error", f"--outfile={bundle}"]
         run(["node_modules/.bin/esbuild", f"{program}.ts", *words], folder)

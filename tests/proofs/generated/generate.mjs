@@ -7,6 +7,7 @@ const run = (name, ...words) => execFileSync(`node_modules/.bin/${name}`, words,
 
 run("openapi-typescript", "openapi.json", "-o", "out/schema.d.ts");
 run("openapi-ts", "-i", "openapi.json", "-o", "out/hey", "--silent");
+run("swagger-typescript-api", "generate", "-p", "openapi.json", "-o", "out/swagger", "-n", "api.ts");
 await orval.generate({
   input: { target: "./openapi.json" },
   output: { target: "./out/orval/sentiloc.ts", client: "fetch", baseUrl: server },

@@ -10,7 +10,7 @@ while (!isFinal(states.at(-1)!)) {
   states.push((await getJob({ path: { job_id: made.id }, throwOnError: true })).data.state);
 }
 const { data: result } = await getResult({ path: { job_id: made.id }, query: { threshold: 0.1 }, throwOnError: true });
-if ("task" in result || typeof result !== "object") throw new Error("another task");
+if (typeof result !== "object" || result.task !== "sentiment") throw new Error("another task");
 const { data: list } = await listJobs({ query: { state: ["succeeded"], limit: 5 }, throwOnError: true });
 const { error } = await getJob({ path: { job_id: "nobody" } });
 tell({

@@ -23,7 +23,7 @@ while (!isFinal(states.at(-1)!)) {
 const { data: result } = await client.GET("/v1/jobs/{job_id}/result", {
   params: { ...at.params, query: { threshold: 0.1 } },
 });
-if (!result || typeof result !== "object" || "task" in result) throw new Error("another task");
+if (!result || typeof result !== "object" || result.task !== "sentiment") throw new Error("another task");
 const list = await client.GET("/v1/jobs", { params: { query: { state: ["succeeded"], limit: 5 } } });
 const { error } = await client.GET("/v1/jobs/{job_id}", { params: { path: { job_id: "nobody" } } });
 tell({

@@ -12,7 +12,7 @@ while (!isFinal(states.at(-1)!)) {
   states.push(job.data.state);
 }
 const found = await getResult(id, { threshold: 0.1 });
-if (found.status !== 200 || typeof found.data !== "object" || "task" in found.data) throw new Error("no result");
+if (found.status !== 200 || typeof found.data !== "object" || found.data.task !== "sentiment") throw new Error("no result");
 const result = found.data;
 const list = await listJobs({ state: ["succeeded"], limit: 5 });
 if (list.status !== 200) throw new Error(`HTTP ${list.status}`);
