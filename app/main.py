@@ -132,9 +132,12 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
             allow_headers=[
                 *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
                 *("If-Match", "Last-Event-ID", "Range", "X-API-Key", "X-Request-ID", *tus.ASKED_HEADERS),
+                # Pages that are traced send these with every request.
+                *("traceparent", "tracestate", "baggage"),
             ],
             expose_headers=[
                 *("ETag", "Location", "Retry-After", "Idempotent-Replayed", "Content-Disposition"),
+                *("Accept-Ranges", "Content-Range"),
                 *(
                     "Deprecation",
                     "Link",

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
+from urllib.parse import quote, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
@@ -93,14 +94,15 @@ class Addressing:
             await self._app(scope, receive, send)
             return
         root = self._root(scope)
-        path = scope["path"]
-        if root and path == root:
+        # The server has decoded the path; links are encoded.
+        path, plain = scope["path"], unquote(root)
+        if root and path == plain:
             # Relative links of the page need the slash at the end.
             await RedirectResponse(f"{root}/", 308)(scope, receive, send)
             return
         # Some proxies forward the whole path, others strip their prefix first; both work.
-        if root and path.startswith(f"{root}/"):
-            path = path[len(root) :]
+        if root and path.startswith(f"{plain}/"):
+            path = path[len(plain) :]
         version, path = _split_version(path)
         _base.set(Base(root, version))
         # Starlette would remove root_path from the path once more.
@@ -116,7 +118,9 @@ class Addressing:
         if not prefixes or not self._trusts(scope):
             return self._root_path
         # Nested proxies append their prefixes to the header, outermost first.
-        root = "".join(part.strip().rstrip("/") for value in prefixes for part in value.split(","))
+        given = "".join(part.strip().rstrip("/") for value in prefixes for part in value.split(","))
+        # Some proxies send the prefix as it is written in their configuration, not encoded.
+        root = quote(given.encode("latin-1"), safe="/%~@+=!$:*")
         return root if len(root) <= _MAX_ROOT and _ROOT.fullmatch(root) else self._root_path
 
     def _trusts(self, scope: Scope) -> bool:

@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-ROOT_PATH = r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}"
-"""A path under which a proxy serves this service: empty, or segments that do not consist of dots alone."""
+# Any byte but control characters, `.`, `/` and `\\`, which would change the path's meaning when they are decoded.
+_ENCODED = "%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|7[0-9A-Ea-e]|[34689A-Fa-f][0-9A-Fa-f])"
+_MARK = f"(?:[A-Za-z0-9_~@+=!$:*-]|{_ENCODED})"
+ROOT_PATH = rf"(/(?:\.|{_MARK})*{_MARK}(?:\.|{_MARK})*){{0,8}}"
+"""A path under which a proxy serves this service, encoded as in a URL: empty, or segments that are not dots alone."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 

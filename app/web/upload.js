@@ -3,7 +3,9 @@ import { Problem, UPLOADS, apiKey, asProblem, request, startJobOfUpload } from "
 import { pause as wait, store } from "./dom.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
-const PIECE = 32 * 1024 * 1024;
+// A proxy may allow less, which its answer 413 tells: then pieces become smaller, for the files that follow as well.
+let pieceBytes = 32 * 1024 * 1024;
+const SMALLEST_PIECE = 128 * 1024;
 const RETRIES = [500, 1000, 2000, 4000];
 
 const base64 = (text) => btoa(String.fromCodePoint(...new TextEncoder().encode(text)));
@@ -67,6 +69,11 @@ export class Upload {
 
   async recover(error) {
     if (this.cancelled) return;
+    // The server's own refusals have a code.
+    if (error instanceof Problem && error.status === 413 && !error.code && pieceBytes > SMALLEST_PIECE) {
+      pieceBytes = Math.max(SMALLEST_PIECE, pieceBytes / 4);
+      return;
+    }
     const lost = error instanceof Problem && [404, 410].includes(error.status);
     const passing = !(error instanceof Problem) || error.status >= 500 || [401, 409, 423, 429].includes(error.status);
     if (!lost && !passing) throw error;
@@ -109,7 +116,7 @@ export class Upload {
   // XMLHttpRequest, because fetch tells nothing about how much has left.
   sendPiece() {
     const from = this.offset;
-    const piece = this.file.slice(from, from + PIECE);
+    const piece = this.file.slice(from, from + pieceBytes);
     return /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
       const sending = (this.sending = new XMLHttpRequest());
       sending.open("PATCH", this.path);

@@ -205,11 +205,43 @@ def test_the_root_path_is_a_setting(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["//evil.example", "/a/../b", "https://evil.example", "/a b", '/"', "/" * 500]
+    "prefix",
+    [
+        *("//evil.example", "/a/../b", "https://evil.example", "/" * 500, f"/{'ä' * 100}"),
+        *("/a/%2e%2e/b", "/a/.%2E", "/a%2fb", "/a%5Cb", "/a%00", "/a%0d%0ab", "/a%7f", "/a%", "/a%zz"),
+    ],
 )
 def test_a_prefix_that_is_no_path_is_ignored(proxied: TestClient, prefix: str) -> None:
+    proxied.headers.encoding = "utf-8"
     proxied.headers["X-Forwarded-Prefix"] = prefix
     assert upload(proxied).json()["links"]["self"].startswith("/jobs/")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "root"),
+    [
+        ("/team a", "/team%20a"),
+        ("/team%20a", "/team%20a"),
+        ("/r&d/@desk+1", "/r%26d/@desk+1"),
+        ("/média", "/m%C3%A9dia"),
+        ("/m%C3%A9dia", "/m%C3%A9dia"),
+        ("/\"<b>'", "/%22%3Cb%3E%27"),
+        ("/a:b/$x", "/a:b/$x"),
+    ],
+)
+def test_a_prefix_may_have_odd_characters(proxied: TestClient, prefix: str, root: str) -> None:
+    proxied.headers.encoding = "utf-8"
+    proxied.headers["X-Forwarded-Prefix"] = prefix
+    for before in ("", root):
+        made = proxied.post(f"{before}/v1/localize", files={"video": ("a.mp4", VIDEO)})
+        job = made.json()["links"]["self"]
+        assert made.headers["location"] == job
+        assert job.startswith(f"{root}/v1/jobs/")
+        assert proxied.get(job).status_code == 200
+        assert proxied.get(f"{before}/openapi.json").json()["servers"][0]["url"] == root
+        assert f'"{root}/docs/static/swagger-ui.css"' in proxied.get(f"{before}/docs").text
+    bare = proxied.get(root, follow_redirects=False)
+    assert (bare.status_code, bare.headers["location"]) == (308, f"{root}/")
 
 
 @pytest.mark.parametrize("text", ["sentiloc", "/sentiloc/", "/a//b", "//a", "/../a", "/a?b"])

@@ -267,3 +267,26 @@ def test_after_a_reload_nothing_is_sent_twice(visit: Visitor, service: SteadySer
     page.reload()
     page.wait_for_selector("#intake:not([hidden])")
     assert page.is_hidden("#queue")
+
+
+def test_pieces_become_shorter_where_a_proxy_refuses_their_length(visit: Visitor, clip: Path) -> None:
+    person = visit().go()
+    page = person.page
+    offsets: list[str] = []
+
+    def refuse(route: Route) -> None:
+        if route.request.method != "PATCH":
+            return route.continue_()
+        offsets.append(route.request.headers["upload-offset"])
+        # 32, 8, 2 and a half MiB are too long for this proxy.
+        if len(offsets) <= 4:
+            return route.fulfill(status=413, content_type="text/html", body="<h1>413</h1>")
+        return route.continue_()
+
+    page.route("**/v1/uploads/*", refuse)
+    page.set_input_files("#file", clip)
+    person.wait_result()
+    assert offsets[:5] == ["0"] * 5
+    assert int(offsets[5]) == 128 * 1024
+    assert all("413" in error for error in person.errors)
+    person.errors.clear()

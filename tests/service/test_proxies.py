@@ -150,3 +150,46 @@ def test_the_typescript_client_works(shown: Proxy, built: Path, tmp_path: Path) 
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["links"]["self"].startswith(f"{PREFIX}/v1/jobs/")
     assert (found["events"][-1], found["segments"]) == ("final", 1)
+
+
+# Several MiB, which no proxy of the next tests takes in one request.
+LARGE = VIDEO + bytes(5 << 20)
+
+
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def narrow(
+    request: pytest.FixtureRequest, service: QuickService, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    """A proxy that takes a MiB in a request, as nginx does by default."""
+    if not installed(request.param):
+        pytest.skip(f"{request.param} is not installed")
+    folder = tmp_path_factory.mktemp("narrow")
+    with proxy(request.param, folder, service.url, buffers=True, most_mib=1) as running:
+        yield running
+
+
+def test_the_python_client_sends_what_a_proxy_takes(
+    narrow: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(narrow.authority))
+    video = tmp_path / "large.mp4"
+    video.write_bytes(LARGE)
+    with Client(narrow.url) as client:
+        assert client.submit_resumable(video).source.bytes == len(LARGE)
+
+
+def test_the_typescript_client_sends_what_a_proxy_takes(narrow: Proxy, built: Path, tmp_path: Path) -> None:
+    video, program = tmp_path / "large.mp4", tmp_path / "program.mjs"
+    video.write_bytes(LARGE)
+    upload = PROGRAM.replace(", { chunkBytes: 2000 }", "").partition("const events")[0]
+    program.write_text(
+        f"{upload}console.log(job.source.bytes);" % (built / "index.js").as_uri(), encoding="utf-8"
+    )
+    done = subprocess.run(
+        ["node", str(program), narrow.url, str(video)],
+        env={**os.environ, "NODE_EXTRA_CA_CERTS": str(narrow.authority)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, str(len(LARGE))), done.stderr

@@ -37,7 +37,7 @@ http {
     listen 127.0.0.1:$port ssl;
     ssl_certificate $folder/chain.pem;
     ssl_certificate_key $folder/key.pem;
-    client_max_body_size 0;
+    client_max_body_size $most;
     location $prefix/ {
       proxy_pass $upstream$tail;
       proxy_http_version 1.1;
@@ -63,6 +63,7 @@ https://localhost:$port {
   tls $folder/chain.pem $folder/key.pem
   redir $prefix $prefix/ 308
   $handle $prefix/* {
+    $limit
     reverse_proxy $upstream {
       header_up X-Forwarded-Prefix $prefix
       $buffering
@@ -87,7 +88,14 @@ def installed(name: str) -> bool:
 
 @contextmanager
 def proxy(
-    name: str, folder: Path, upstream: str, *, buffers: bool, strips: bool = True, port: int | None = None
+    name: str,
+    folder: Path,
+    upstream: str,
+    *,
+    buffers: bool,
+    strips: bool = True,
+    port: int | None = None,
+    most_mib: int = 0,
 ) -> Iterator[Proxy]:
     """Start `nginx` or `caddy` in front of `upstream`.
 
@@ -98,6 +106,7 @@ def proxy(
         buffers: Whether requests and answers are buffered before they are forwarded.
         strips: Whether the proxy removes its path before it forwards a request.
         port: Its port, if somebody has to know it earlier.
+        most_mib: The largest body of a request in MiB; 0: any.
     """
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
@@ -107,7 +116,9 @@ def proxy(
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(str(folder / "chain.pem"), append=True)
     port = port or free_port()
-    process = _start(name, folder, port, upstream.rstrip("/"), buffers=buffers, strips=strips)
+    process = _start(
+        name, folder, port, upstream.rstrip("/"), buffers=buffers, strips=strips, most_mib=most_mib
+    )
     try:
         _wait(process, port, folder)
         yield Proxy(f"https://localhost:{port}{PREFIX}", folder / "authority.pem")
@@ -117,7 +128,7 @@ def proxy(
 
 
 def _start(
-    name: str, folder: Path, port: int, upstream: str, *, buffers: bool, strips: bool
+    name: str, folder: Path, port: int, upstream: str, *, buffers: bool, strips: bool, most_mib: int
 ) -> subprocess.Popen[bytes]:
     # As root, nginx would give its work to a user who may not write to the folder.
     user = "user root;" if os.geteuid() == 0 else ""
@@ -125,7 +136,12 @@ def _start(
     config = folder / f"{name}.conf"
     if name == "nginx":
         config.write_text(
-            _NGINX.substitute(common, buffering="on" if buffers else "off", tail="/" if strips else ""),
+            _NGINX.substitute(
+                common,
+                buffering="on" if buffers else "off",
+                tail="/" if strips else "",
+                most=f"{most_mib}m" if most_mib else "0",
+            ),
             encoding="utf-8",
         )
         command = [
@@ -142,7 +158,12 @@ def _start(
     else:
         buffering = "buffer_requests" if buffers else "flush_interval -1"
         config.write_text(
-            _CADDY.substitute(common, buffering=buffering, handle="handle_path" if strips else "handle"),
+            _CADDY.substitute(
+                common,
+                buffering=buffering,
+                handle="handle_path" if strips else "handle",
+                limit=f"request_body {{\n max_size {most_mib}MiB\n }}" if most_mib else "",
+            ),
             encoding="utf-8",
         )
         command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]

@@ -87,6 +87,9 @@ def read_problem(response: httpx.Response) -> ApiError:
             return api_error(status, body["code"], body["title"], body["detail"], retry_after)
         except (ValueError, KeyError, TypeError):
             pass
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        detail = "a proxy takes no request of this length; a resumable upload sends several short ones"
+        return api_error(status, f"http_{status}", response.reason_phrase, detail, retry_after)
     if status in _TRANSIENT:
         detail = f"the server or a proxy answered {status} {response.reason_phrase}"
         return api_error(status, f"http_{status}", response.reason_phrase, detail, retry_after)

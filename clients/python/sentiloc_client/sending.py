@@ -21,6 +21,7 @@ from .uploads import FormBody, PieceBody, Progress, Video, VideoFile
 
 Steps = Generator[Call[Any] | float, Any, Job]
 PIECE_BYTES = 16 * 1024**2
+_SMALLEST_PIECE = 128 * 1024
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 _TO_BE_RESUMED = {Code.OFFSET_MISMATCH, Code.UPLOAD_BUSY, Code.UPLOAD_INCOMPLETE, Code.UPLOAD_TIMEOUT}
@@ -39,7 +40,8 @@ def resumable(
 ) -> Steps:
     """Upload with tus 1.0.0.
 
-    After a failure it continues at the server's offset; `retry` counts consecutive failures.
+    After a failure it continues at the server's offset; `retry` counts consecutive failures. Where a proxy refuses the
+    length of a piece, smaller pieces are sent.
     """
     file = VideoFile(video, name, progress)
     offset, failures = 0, 0
@@ -54,6 +56,9 @@ def resumable(
             offset = yield _piece(upload, PieceBody(file, offset, min(file.total, offset + piece_bytes)))
             failures = 0
         except (ConnectionFailedError, ApiError) as error:
+            if _is_of_proxy(error) and piece_bytes > _SMALLEST_PIECE:
+                piece_bytes = max(_SMALLEST_PIECE, piece_bytes // 4)
+                continue
             failures += 1
             if failures >= retry.attempts or not _may_resume(error):
                 raise
@@ -107,6 +112,11 @@ def _piece(upload: str, body: PieceBody) -> Call[int]:
     headers = {**_TUS, **body.headers}
     path = f"{API}/uploads/{upload}"
     return Call(method="PATCH", path=path, parse=_offset, headers=headers, body=body, repeatable=False)
+
+
+def _is_of_proxy(error: ClientError) -> bool:
+    """True if a proxy refuses the length of the request; the server's own refusals have a code."""
+    return isinstance(error, ApiError) and error.status == 413 and error.code == "http_413"
 
 
 def _may_resume(error: ClientError) -> bool:

@@ -15,18 +15,20 @@ export interface UploadOptions {
   /** The id of an upload that was begun earlier with the same file. */
   resume?: string;
   signal?: AbortSignal;
-  /** Bytes of one request. Default: 8 MiB. */
+  /** Bytes of one request. Default: 8 MiB. Less is sent where a proxy allows less. */
   chunkBytes?: number;
 }
 
 const TUS = { "Tus-Resumable": "1.0.0" };
 const CHUNK_BYTES = 8 * 1024 * 1024;
+const SMALLEST_CHUNK = 128 * 1024;
 const MOST_FAILURES = 8;
 const LONGEST_WAIT = 15_000;
 
 /** Sends a file in chunks, with the protocol tus 1.0.0. Returns the id of the complete upload. */
 export async function uploadFile(http: Http, file: Blob, asked: UploadOptions): Promise<string> {
-  const { signal, onProgress = () => {}, chunkBytes = CHUNK_BYTES } = asked;
+  const { signal, onProgress = () => {} } = asked;
+  let chunkBytes = asked.chunkBytes ?? CHUNK_BYTES;
   const id = asked.resume ?? (await create(http, file, asked));
   asked.onStart?.(id);
   const path = `/v1/uploads/${encodeURIComponent(id)}`;
@@ -41,6 +43,10 @@ export async function uploadFile(http: Http, file: Blob, asked: UploadOptions): 
       continue;
     } catch (error) {
       if (signal?.aborted) throw error;
+      if (isOfProxy(error) && chunkBytes > SMALLEST_CHUNK) {
+        chunkBytes = Math.max(SMALLEST_CHUNK, Math.floor(chunkBytes / 4));
+        continue;
+      }
       failures += 1;
       if (!mayContinue(error) || failures >= MOST_FAILURES) {
         const detail = error instanceof Error ? error.message : String(error);
@@ -91,6 +97,11 @@ async function offsetOf(http: Http, path: string, size: number, signal: AbortSig
     throw new UploadError(`The upload is of a file with ${upload.length} bytes, this one has ${size}.`, upload.id);
   }
   return upload.offset;
+}
+
+/** A proxy refuses the length of the request. The server's own refusals have a code. */
+function isOfProxy(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 413 && error.code === "unknown";
 }
 
 function mayContinue(error: unknown): boolean {
