@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
 from sentiloc.app.uploads.record import upload_key
-from sentiloc.app.uploads.store import INCOMING
+from sentiloc.app.uploads.store import INCOMING, UploadBusyError
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.services import wait_for
 
@@ -111,13 +112,13 @@ def test_pieces_become_one_job(client: TestClient, settings: Settings, store: Jo
 
 
 def test_a_job_can_begin_by_itself(client: TestClient, store: JobStore) -> None:
-    wishes = metadata(filename="a.mp4", localize=json.dumps({"threshold": 0.7}))
-    path = begin(client, **{"Upload-Metadata": wishes})
+    wanted = metadata(filename="a.mp4", localize=json.dumps({"threshold": 0.7}))
+    path = begin(client, **{"Upload-Metadata": wanted})
     last = send(client, path, 0, VIDEO)
     job = client.get(last.headers["sentiloc-job"]).json()
     assert (job["state"], job["options"]["threshold"]) == ("queued", 0.7)
     assert store.queued() == [job["id"]]
-    assert client.head(path, headers=VERSION).headers["upload-metadata"] == wishes
+    assert client.head(path, headers=VERSION).headers["upload-metadata"] == wanted
     bad = metadata(localize='{"threshold": 7}')
     assert_problem(create(client, **{"Upload-Metadata": bad}), 422, "invalid_request")
 
@@ -126,8 +127,8 @@ def test_creation_may_bring_the_first_piece(client: TestClient, store: JobStore)
     headers = {**PIECE, "Upload-Length": str(len(VIDEO))}
     response = client.post("/uploads", content=VIDEO[:100], headers=headers)
     assert (response.status_code, response.headers["upload-offset"]) == (201, "100")
-    wishes = {**headers, "Upload-Metadata": "localize"}
-    whole = client.post("/uploads", content=VIDEO, headers=wishes)
+    wanted = {**headers, "Upload-Metadata": "localize"}
+    whole = client.post("/uploads", content=VIDEO, headers=wanted)
     assert store.queued() == [whole.headers["sentiloc-job"].rpartition("/")[2]]
 
 
@@ -340,6 +341,40 @@ def test_time_runs_out(settings: Settings) -> None:
         services(client).upload_jobs.sweep()
         assert services(client).uploads.waiting() == []
         assert [*(settings.data_dir / INCOMING).iterdir(), *(settings.data_dir / "uploads").iterdir()] == []
+
+
+def test_a_used_upload_does_not_expire(client: TestClient, store: JobStore) -> None:
+    path = begin(client)
+    send(client, path, 0, VIDEO)
+    job = localize(client, path).json()
+    store.redis.hset(upload_key(store.prefix, job["id"]), "expires_at", "1")
+    assert client.get(path).json()["job"] == job["links"]["self"]
+
+
+def test_an_ended_upload_is_not_listed_again_by_its_last_request(client: TestClient) -> None:
+    uploads = services(client).uploads
+    record = uploads.find(begin(client).rpartition("/")[2])
+    assert record is not None
+    assert uploads.end(record)
+    uploads.touch(record)
+    assert uploads.waiting() == []
+
+
+def test_a_file_that_is_moved_while_it_is_opened_is_not_written_to(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = services(client).uploads
+    record = uploads.find(begin(client).rpartition("/")[2])
+    assert record is not None
+    real, path = fcntl.flock, settings.data_dir / INCOMING / record.id
+
+    def move_and_lock(file: Any, operation: int) -> None:
+        path.rename(path.with_name("moved"))
+        real(file, operation)
+
+    monkeypatch.setattr("sentiloc.app.uploads.store.fcntl.flock", move_and_lock)
+    with pytest.raises(UploadBusyError), uploads.lock(record):
+        pytest.fail("it was locked")
 
 
 def test_a_crash_before_the_job_is_made_good(client: TestClient, settings: Settings, store: JobStore) -> None:

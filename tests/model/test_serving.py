@@ -86,6 +86,30 @@ def test_merge_gap_joins_and_min_length_drops() -> None:
     assert len(select_segments(scores, STEP, threshold=0.0, min_length=3.0)) == 2
 
 
+def test_a_join_weighs_confidence_by_length() -> None:
+    scores = frame_scores(np.zeros(80), plateaus(80, (10, 34, 0.95), (38, 42, 0.6)))
+    long, short = select(scores)
+    (joined,) = select_segments(scores, STEP, threshold=0.0, merge_gap=6 * STEP)
+    lengths = [long.end - long.start, short.end - short.start]
+    expected = np.average([long.confidence, short.confidence], weights=lengths)
+    assert (joined.start, joined.end) == (long.start, short.end)
+    assert joined.confidence == pytest.approx(expected)
+
+
+def test_segments_are_not_joined_across_another_label_even_if_it_is_not_shown() -> None:
+    scores = frame_scores(plateaus(80, (34, 38, 0.5)), plateaus(80, (10, 30, 0.95), (42, 62, 0.95)))
+    first, between, last = select_segments(scores, STEP, threshold=0.0, merge_gap=20 * STEP)
+    assert [first.label, between.label, last.label] == ["positive", "negative", "positive"]
+    shown = select_segments(scores, STEP, threshold=between.confidence + 0.01, merge_gap=20 * STEP)
+    assert shown == [first, last]
+
+
+def test_a_candidate_that_would_lose_more_than_half_is_dropped() -> None:
+    better = plateaus(80, (10, 32, 0.95))
+    assert len(select(frame_scores(plateaus(80, (26, 60, 0.7)), better))) == 2
+    assert len(select(frame_scores(plateaus(80, (14, 36, 0.7)), better))) == 1
+
+
 def test_a_shorter_minimum_lets_a_flash_through() -> None:
     scores = frame_scores(np.zeros(40), plateaus(40, (20, 21, 0.9)))
     short = select_segments(scores, 0.2, threshold=0.0, min_length=0.3)
@@ -230,6 +254,9 @@ def test_contrast_is_the_mean_inside_times_one_less_the_mean_around() -> None:
     start, end = np.array([2.0, 0.0]), np.array([4.0, 10.0])
     found = _contrast(curve, start, end, step=1.0, duration=10.0, outer_margin=0.5)
     assert found == pytest.approx([0.8 * (1 - 0.2), curve.mean()])
+    # A short range is compared with a whole snippet on either side.
+    short = _contrast(curve, np.array([2.75]), np.array([3.25]), step=1.0, duration=10.0, outer_margin=0.5)
+    assert short == pytest.approx([0.8 * (1 - (0.75 * 0.8 + 0.25 * 0.2))])
     loud = np.where(curve > 0.5, curve, 1.5)
     assert _contrast(loud, start[:1], end[:1], step=1.0, duration=10.0, outer_margin=0.5) == pytest.approx(
         [0]
