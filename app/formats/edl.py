@@ -6,6 +6,7 @@ from sentiloc.app.formats.timeline import Marker, Timebase, Timeline, without_ov
 
 COLOURS = {"positive": "ResolveColorBlue", "negative": "ResolveColorRed"}
 _OTHER_COLOUR = "ResolveColorYellow"
+# CMX3600 allows 70 characters.
 _MAX_TITLE = 70
 
 
@@ -46,6 +47,7 @@ def _code(timeline: Timeline, frame: int) -> str:
 
 
 def _event(number: int, marker: Marker, timeline: Timeline) -> str:
+    # An event of one frame: Resolve takes the length of a marker from `|D:` alone.
     first, next_frame = _code(timeline, marker.start), _code(timeline, marker.start + 1)
     colour = COLOURS.get(marker.label, _OTHER_COLOUR)
     return (

@@ -29,6 +29,7 @@ def eaf(timeline: Timeline) -> str:
             "xsi:noNamespaceSchemaLocation": _SCHEMA,
         },
     )
+    # MEDIA_FILE is deprecated and stays empty; MEDIA_DESCRIPTOR names the video.
     header = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
     place = f"./{quote(timeline.title)}"
     ET.SubElement(

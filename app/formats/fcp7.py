@@ -28,6 +28,7 @@ def fcp7_xml(timeline: Timeline) -> str:
         _marker(clip, timeline, marker)
     if timeline.video.has_audio:
         sound = _clip(ET.SubElement(ET.SubElement(media, "audio"), "track"), timeline, "audio")
+        # The id alone: it refers to the file that the picture's clip describes.
         ET.SubElement(sound, "file", {"id": "file-1"})
         add_texts(ET.SubElement(sound, "sourcetrack"), mediatype="audio", trackindex=1)
         # Each item lists all links, its own included, as in files that Premiere writes.
@@ -56,6 +57,7 @@ def _clip(track: ET.Element, timeline: Timeline, kind: str) -> ET.Element:
 
 def _file(clip: ET.Element, timeline: Timeline) -> None:
     file = ET.SubElement(clip, "file", {"id": "file-1"})
+    # A relative path: the editing program looks beside the document, or asks for the file.
     add_texts(file, name=timeline.title, pathurl=quote(timeline.title), duration=timeline.frames)
     add_rate(file, timeline.base)
     add_timecode(file, timeline.base, timeline.source_start)

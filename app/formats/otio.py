@@ -52,6 +52,7 @@ def _marker(marker: Marker, first: int, rate: float) -> oti.schema.Marker:
 def _about(marker: Marker) -> dict[str, str | float]:
     if marker.by_hand:
         return {"label": marker.label, "source": "person"}
+    # The name of a marker has only whole percent; programs can read the value here.
     return {"label": marker.label, "source": "model", "confidence": round(marker.confidence, 4)}
 
 

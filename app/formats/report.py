@@ -121,6 +121,7 @@ def _named(timeline: Timeline, label: str) -> str:
 def _moments(timeline: Timeline, best: list[Segment]) -> str:
     """The best moments: with pictures side by side, or without any as a table."""
     pictures = timeline.details.pictures if timeline.details is not None else {}
+    # Models without pictures, and jobs whose pictures have expired.
     if not any(moment_of(one) in pictures for one in best):
         return _table(timeline, best)
     return f'<ol class="moments">{"".join(_moment(timeline, one) for one in best)}</ol>'

@@ -20,6 +20,7 @@ def csv_table(timeline: Timeline) -> str:
             f"{segment.start:.3f}",
             f"{segment.end:.3f}",
             segment.label,
+            # A person's segment has no probability. An empty cell is a missing value; 1 would raise a mean.
             "" if marker.by_hand else f"{segment.confidence:.4f}",
             f"{segment.peak:.3f}",
             code(timeline.start + marker.start),
@@ -51,6 +52,7 @@ def premiere_markers(timeline: Timeline) -> str:
 def audacity_labels(timeline: Timeline) -> str:
     """Audacity's label track: start and end in seconds, then the text, tab-separated."""
     lines = (
+        # Six decimals, as Audacity itself writes them.
         f"{segment.start:.6f}\t{segment.end:.6f}\t{segment.label} "
         f"{'by hand' if marker.by_hand else f'{segment.confidence:.2f}'}\n"
         for segment, marker in zip(timeline.segments, timeline.markers, strict=True)

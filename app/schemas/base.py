@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Body(BaseModel):
     """An answer with exactly its declared fields."""
 
+    # A field that no model declares would be missing in the OpenAPI document, and in generated clients.
     model_config = ConfigDict(extra="forbid")
 
 

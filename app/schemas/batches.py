@@ -46,6 +46,7 @@ class BatchCountsBody(Body):
     succeeded: int = Field(ge=0)
     failed: int = Field(ge=0)
     cancelled: int = Field(ge=0)
+    # Without it the counts of a batch would no longer add up once a job is gone.
     deleted: int = Field(ge=0, description="Deleted one by one, or expired")
 
 

@@ -165,6 +165,7 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         rerun_of=record.rerun_of,
         waiting=_waiting(record.waiting),
         error=Failure(code=record.error.code, detail=record.error.detail) if record.error else None,
+        # A failed job has no result. What clients lose is then the record.
         expires_at=optional_moment(record.result_expires_at or record.record_expires_at),
         video_expires_at=optional_moment(record.video_expires_at),
         links=_links(path, record),
@@ -191,6 +192,7 @@ def _waiting(waiting: Waiting | None) -> WaitingBody | None:
 def _source(record: JobRecord) -> Source:
     """The query of a URL is not shown, because it may hold credentials."""
     url = record.source_url and record.source_url.partition("?")[0].partition("#")[0]
+    # The record has size 0 until a worker has fetched the video; 0 would look like an empty file.
     is_awaited = url is not None and not record.source_bytes
     return Source(name=record.source_name, bytes=None if is_awaited else record.source_bytes, url=url)
 

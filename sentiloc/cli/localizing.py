@@ -69,6 +69,7 @@ def localize_files(
     check_format(written.format)
     _refuse_urls(videos)
     with _read_input(videos) as names:
+        # Before the models are loaded, which takes seconds: a wrong name is reported at once.
         found = find_videos(names)
         require_place(written.output, several=watch is not None or len(found) > 1)
         writer = _Writer(written, found, watched=watch)
@@ -124,6 +125,7 @@ class _Writer:
     """Writes each result to the terminal, to standard output or to a file."""
 
     def __init__(self, written: Written, videos: list[Path], *, watched: Path | None) -> None:
+        # A watched folder may get any number of videos, so it counts as several.
         several, output = watched is not None or len(videos) > 1, written.output
         self._output, self._several, self._as_lines = output, several, written.as_json
         self._counting = written.counting
@@ -178,6 +180,7 @@ def _localize_all(
     from sentiloc.worker.config import configured
 
     chosen, config = configured()
+    # Loaded once for all videos.
     model, whole = sentiloc.load_model(name or chosen, config=config), True
     for video in videos:
         try:

@@ -75,6 +75,7 @@ def print_or_write(data: bytes, output: Path | None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(1) from None
         return
+    # A reader of the folder never sees half a file.
     partial = output.with_name(f".{output.name}.part")
     partial.write_bytes(data)
     partial.replace(output)

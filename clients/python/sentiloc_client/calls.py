@@ -74,6 +74,7 @@ class Polled:
 
 def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     """Arguments of the httpx client. Defaults come from SENTILOC_SERVER and SENTILOC_API_KEY."""
+    # Empty variables count as unset: that is what a shell makes of `SENTILOC_SERVER=`.
     url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
     key = api_key or os.environ.get("SENTILOC_API_KEY")
     headers = {"User-Agent": f"sentiloc-client/{__version__}"}
@@ -286,6 +287,7 @@ def _many(kind: type[T]) -> Callable[[httpx.Response], tuple[T, ...]]:
 
 
 def _polled(response: httpx.Response) -> Polled:
+    # The server knows how fast a job changes, so it sets the pace of polling.
     wait = parse_retry_after(response.headers.get("retry-after"), 1.0) or 1.0
     job = None if response.status_code == 304 else decode(Job, _json(response))
     return Polled(job, response.headers.get("etag", ""), wait)

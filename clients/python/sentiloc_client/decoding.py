@@ -23,6 +23,7 @@ def decode(kind: type[T], raw: Any) -> T:
 def encode(value: Any) -> Any:
     """A dataclass as JSON, without fields that are None."""
     if is_dataclass(value) and not isinstance(value, type):
+        # None means the server's default, which is not the same as null in every request.
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: encode(found) for name, found in pairs if found is not None}
     if isinstance(value, tuple | list):
@@ -76,6 +77,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 def _dataclass(kind: type, raw: Any, place: str) -> Any:
     _require(isinstance(raw, dict), place, "an object", raw)
+    # Only fields that this version knows are read, so that a newer server can add some.
     known = fields(cast("Any", kind))
     missing = [one.name for one in known if one.name not in raw and _is_required(one)]
     _require(not missing, place, f"with {', '.join(missing)}", raw)
@@ -92,6 +94,7 @@ def _scalar(kind: Any, origin: Any, raw: Any, place: str) -> Any:
     if origin is Literal:
         _require(raw in get_args(kind), place, f"one of {', '.join(map(str, get_args(kind)))}", raw)
         return raw
+    # JSON does not distinguish 1 from 1.0, and bool is a subclass of int.
     if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
     if kind is datetime or _is_subclass(kind, Enum):

@@ -31,6 +31,7 @@ class Retry:
     def wait(self, attempt: int) -> float:
         """Seconds to wait after attempt `number`, counted from 1."""
         longest = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
+        # Jitter, so that clients which lost one server do not come back at the same moment.
         return float(random.uniform(0.5, 1.0) * longest)  # noqa: S311
 
 
@@ -49,6 +50,7 @@ class Attempts:
     def after_error(self, error: httpx.TransportError) -> float:
         """Seconds to wait before the next attempt; raises `ConnectionFailedError` after the last one."""
         self._made += 1
+        # No connection was made, so the server cannot have seen the request.
         never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         hopeless = isinstance(error, httpx.UnsupportedProtocol)
         may = (self._repeatable or never_arrived) and not hopeless
@@ -63,6 +65,7 @@ class Attempts:
         self._made += 1
         error = read_problem(response)
         delay = self._retry.wait(self._made) if error.retry_after is None else error.retry_after
+        # 429 is sent before the request has any effect, so it may be repeated in any case.
         transient = response.status_code in _TRANSIENT and (self._repeatable or response.status_code == 429)
         if not transient or self._made >= self._retry.attempts or delay > self._retry.longest_wait:
             raise error

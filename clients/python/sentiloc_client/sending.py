@@ -20,10 +20,12 @@ from .retries import Retry
 from .uploads import FormBody, PieceBody, Progress, Video, VideoFile
 
 Steps = Generator[Call[Any] | float, Any, Job]
+# Few requests for a large video, and little to send again after a failure.
 PIECE_BYTES = 16 * 1024**2
 _SMALLEST_PIECE = 128 * 1024
 
 _TUS = {"Tus-Resumable": "1.0.0"}
+# The upload is still there, but not at the offset that the client assumed.
 _TO_BE_RESUMED = {Code.OFFSET_MISMATCH, Code.UPLOAD_BUSY, Code.UPLOAD_INCOMPLETE, Code.UPLOAD_TIMEOUT}
 
 
@@ -63,6 +65,7 @@ def resumable(
             if failures >= retry.attempts or not _may_resume(error):
                 raise
             yield retry.wait(failures)
+            # A broken chunk may have arrived in part. Then the connection works, and failures are counted from 0 again.
             known, offset = offset, (yield _where(upload))
             failures = 0 if offset > known else failures
     job: Job = yield localize_upload(upload, options)
@@ -84,6 +87,7 @@ def presigned(
         headers=body.headers,
         body=body,
         foreign=True,
+        # An object store explains its refusal in XML, which the parser of problems cannot read.
         accepted=range(400, 500),
     )
     job: Job = yield localize_upload(form.id, options)
@@ -111,6 +115,7 @@ def _where(upload: str) -> Call[int]:
 def _piece(upload: str, body: PieceBody) -> Call[int]:
     headers = {**_TUS, **body.headers}
     path = f"{API}/uploads/{upload}"
+    # Not repeatable as it is: after a failure the offset must be read first.
     return Call(method="PATCH", path=path, parse=_offset, headers=headers, body=body, repeatable=False)
 
 

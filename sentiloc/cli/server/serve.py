@@ -76,12 +76,14 @@ def _run(
     )
     url = _public_url(settings, listener)
     reporter = _ReadinessReporter(url, settings.keys_required)
+    # First until the service was ready once: up to then, repeated failures end everything.
     if supervisor.watch(until=reporter):
         supervisor.watch()
 
 
 def _environment(folder: Path) -> dict[str, str]:
     root = str(Path(sentiloc.__file__).resolve().parents[1])
+    # Children run with -P, which leaves the current folder out; the package may lie in a checkout.
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "SENTILOC_DATA_DIR": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -147,6 +149,7 @@ def _lock(folder: Path) -> IO[str]:
                 detail = f"the data folder {folder} is in use by another `sentiloc serve` (process {holder})"
                 raise SentilocError(ErrorCode.INVALID_DATA, detail) from None
             time.sleep(0.1)
+    # Opened for appending, so that the id of the holder could be read before the lock was taken.
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
@@ -172,6 +175,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _public_url(settings: Settings, listener: socket.socket) -> str:
+    # A browser cannot open the address that means all interfaces.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
     return f"http://{host}:{listener.getsockname()[1]}"
 
@@ -195,6 +199,7 @@ class _ReadinessReporter:
             return False
         if body.ready:
             self._greet(f"Sentiloc is ready; its model runs on {body.workers[0].device}.")
+        # Each reason is said once, not at every poll.
         elif any(worker.error for worker in body.workers) and body.reasons[0] != self._said:
             self._said = body.reasons[0]
             self._greet(f"Sentiloc is up, but cannot localize yet: {self._said}")

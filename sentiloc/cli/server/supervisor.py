@@ -56,7 +56,7 @@ class _Child:
     started_at: float = 0.0
     short_lives: int = 0
     restart_at: float = 0.0
-    is_proven: bool = False
+    is_stable: bool = False
     beats: int | None = None
     heard_at: float | None = None
 
@@ -101,20 +101,21 @@ class Supervisor:
         """
         while not self._stopping:
             for child in self._children:
-                self._tend(child)
+                self._check(child)
             if until():
-                self._trust()
+                self._mark_stable()
                 return True
             time.sleep(_POLL_SECONDS)
         return False
 
-    def _trust(self) -> None:
+    def _mark_stable(self) -> None:
         for child in self._children:
-            child.is_proven = True
+            child.is_stable = True
 
     def stop(self) -> None:
         """Stop all children in reverse order of their start. Kill those that do not stop in time."""
         self._stopping = True
+        # The first child may be Redis, to which the others still write while they stop.
         _end(self._children[1:])
         _end(self._children[:1])
 
@@ -126,6 +127,7 @@ class Supervisor:
         if spec.silence_seconds is not None:
             child.beats, writer = os.pipe()
             child.heard_at = None
+            # A full or empty pipe must stop neither the child nor the supervisor.
             os.set_blocking(child.beats, False)
             os.set_blocking(writer, False)
             env[HEARTBEAT_FD], fds = str(writer), (*fds, writer)
@@ -139,22 +141,24 @@ class Supervisor:
             preexec_fn=lambda: _prepare(spec.niceness),
         )
         if writer is not None:
+            # Only the child holds the end for writing, so the pipe ends with it.
             os.close(writer)
 
-    def _tend(self, child: _Child) -> None:
+    def _check(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is None:
             if now >= child.restart_at:
                 self._spawn(child)
         elif child.process.poll() is not None:
-            self._bury(child, child.process, now)
+            self._handle_exit(child, child.process, now)
         elif _is_silent(child, now):
             logger.error(
                 "%s sent no heartbeat for %g s and is killed", child.spec.name, child.spec.silence_seconds
             )
             _kill_group(child.process)
 
-    def _bury(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
+    def _handle_exit(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
+        # Its own children may outlive it and hold its port or its job.
         _kill_group(process)
         child.process = None
         if child.beats is not None:
@@ -162,9 +166,10 @@ class Supervisor:
             child.beats = None
         is_short = now - child.started_at < _SHORT_LIFE_SECONDS
         child.short_lives = child.short_lives + 1 if is_short else 0
+        # A negative status is the signal that ended it.
         limit = _MAX_SHORT_LIVES if process.returncode >= 0 else _MAX_SHORT_LIVES_KILLED
-        child.is_proven = child.is_proven or not is_short
-        if child.short_lives >= limit and not child.is_proven:
+        child.is_stable = child.is_stable or not is_short
+        if child.short_lives >= limit and not child.is_stable:
             raise SentilocError(
                 ErrorCode.INTERNAL,
                 f"the {child.spec.name} ended {child.short_lives} times just after its start "
@@ -216,4 +221,5 @@ def _prepare(niceness: int) -> None:
     """Runs in the child before its program: tie it to the supervisor's life and lower its priority."""
     os.nice(niceness)
     if sys.platform == "linux":
+        # A supervisor that is killed with SIGKILL cannot stop its children; the kernel does it.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
