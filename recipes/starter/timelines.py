@@ -86,6 +86,7 @@ def _walk(
     rng: np.random.Generator, statistics: TimelineStatistics, duration: float, gap_scale: float
 ) -> Iterator[Span]:
     label = POSITIVE if rng.random() < statistics.positive else NEGATIVE
+    # A video may begin anywhere within a gap.
     time = float(rng.choice(statistics.gaps)) * gap_scale * rng.random()
     while True:
         length = float(rng.choice(statistics.lengths))

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
-from sentiloc.app.access.guard import _address, is_open
+from sentiloc.app.access.guard import RateLimited, _address, is_open
 from sentiloc.app.access.keys import KeyStore, check_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter
 from sentiloc.app.access.usage import as_minutes, usage_key
@@ -335,3 +335,8 @@ def test_failed_logins_are_counted_by_address_and_by_network_of_an_ipv6_client()
     assert name("2001:db8:0:1::1") != name("2001:db8:0:2::1")
     assert name("unix") == "unix"
     assert _address({"type": "http", "client": None}) == ""
+
+
+@pytest.mark.parametrize(("wait", "told"), [(0.2, "1"), (1.0, "1"), (2.0, "2"), (2.1, "3")])
+def test_a_client_is_never_asked_back_too_early(wait: float, told: str) -> None:
+    assert (RateLimited("Try again later.", wait).headers or {})["Retry-After"] == told

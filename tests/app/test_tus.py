@@ -27,6 +27,7 @@ from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import INCOMING, UploadBusyError
+from sentiloc.model.errors import SentilocError
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.services import wait_for
 
@@ -375,6 +376,15 @@ def test_a_file_that_is_moved_while_it_is_opened_is_not_written_to(
     monkeypatch.setattr("sentiloc.app.uploads.store.fcntl.flock", move_and_lock)
     with pytest.raises(UploadBusyError), uploads.lock(record):
         pytest.fail("it was locked")
+
+
+def test_an_upload_whose_bytes_are_gone_is_not_complete(client: TestClient, settings: Settings) -> None:
+    uploads = services(client).uploads
+    record = uploads.find(begin(client).rpartition("/")[2])
+    assert record is not None
+    (settings.data_dir / INCOMING / record.id).unlink()
+    with pytest.raises(SentilocError, match="no longer stored"):
+        uploads.complete(record)
 
 
 def test_a_crash_before_the_job_is_made_good(client: TestClient, settings: Settings, store: JobStore) -> None:

@@ -39,6 +39,7 @@ async def job_status(services: Services, job_id: str, request: Request) -> Respo
     """The answer of `GET /jobs/{id}`; raises `JobNotFound` and `redis.RedisError`."""
     found, position = await services.reader.get(job_id)
     record = visible(found)
+    # The record and the place are read one after the other: a job claimed in between may still have a place.
     body = job_body(record, position if record.state is JobState.QUEUED else None)
     headers = {} if record.state.is_terminal else {"Retry-After": POLL_SECONDS}
     return tagged(request, body.model_dump_json(), JSON_TYPE, {**_REVALIDATE, **headers})
@@ -79,5 +80,6 @@ def cancel_or_delete(record: JobDep, services: ServicesDep) -> JobBody | Respons
     deleted = services.store.delete(record.id)
     if deleted is None:
         raise JobNotFound
+    # After the record: no client may see a job without its files. A sweep removes files that a crash leaves here.
     delete_files(services.storage, deleted)
     return Response(status_code=204)

@@ -29,6 +29,7 @@ router = APIRouter(tags=["jobs"])
 
 MAX_PAGE = 100
 _MOST_DELETED = 1000
+# So many in one round trip: Redis answers other requests in between.
 _CHUNK = 100
 _BAD_QUERY = (
     422,
@@ -40,6 +41,7 @@ _BAD_QUERY = (
 class FilterQuery(BaseModel):
     """The filters of lists. A job is listed if it matches every one."""
 
+    # A misspelt filter would otherwise be ignored, and `DELETE /jobs` would delete too much.
     model_config = ConfigDict(extra="forbid")
 
     state: list[JobState] | None = Field(None, description="Jobs in one of these states; may be repeated")

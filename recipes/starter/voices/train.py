@@ -80,6 +80,7 @@ def _loss(batch: SpeechBatch, net: SpeechNet) -> Tensor:
 
 def train(data: Path, folder: Path, training: SpeechTraining, cache: Path | None = None) -> Path:
     """Train or resume the run in `folder`; returns the path of the averaged weights."""
+    # Sums of several threads round differently, and a resumed run must equal an uninterrupted one.
     torch.set_num_threads(1)
     utterances = read_index(data / "speech")
     versions, noise = load_versions(data / "speech", cache or folder / "cache")
