@@ -14,10 +14,14 @@ from sentiloc.app.telemetry.logs import configure_logging, job_id_context
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
+    root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
     before = (root.handlers[:], root.level)
+    access_before = (access.handlers[:], access.level, access.propagate)
+    # Another test may have run a server with uvicorn's own logging.
+    access.handlers[:], access.level, access.propagate = [], logging.NOTSET, True
     yield
     root.handlers[:], root.level = before
+    access.handlers[:], access.level, access.propagate = access_before
     job_id_context.set(None)
 
 

@@ -10,6 +10,7 @@ from redis import Redis
 
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, LOCALIZE_TASK, Dispatcher
+from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
@@ -110,6 +111,8 @@ def test_two_reapers_do_not_announce_twice(quick: Settings, store: JobStore, red
     dispatcher = Dispatcher(eager, redis)
     job = submit(store)
     set_clock(redis, store.prefix, 61)
+    # Without a worker that can run its model, no message is sent for a job.
+    beat(redis, store.prefix, WorkerPresence(name="w", seen_at=0, model=job.model))
     rounds: list[list[int]] = [[], []]
     reapers = [
         Reaper(
