@@ -82,7 +82,7 @@ def outcome(service: RunningService, job_id: str) -> Row:
         "attempts": record.attempt,
         "crashes": record.crashes,
         "finals": service.finals(job_id),
-        "results": len(list((service.data / "results").glob(f"{job_id}.*"))),
+        "results": len(list((service.data / "results").glob(f"{job_id}.*.json"))),
     }
 
 
