@@ -26,6 +26,8 @@ def finished_job(store: JobStore) -> str:
 def test_a_store_that_is_down_is_a_503_with_a_time_to_try_again(
     settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
+    # The session would keep these credentials for later tests.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     # Nothing listens on the discard port.

@@ -62,6 +62,8 @@ def _keys() -> Iterator[None]:
     """The credentials of the servers in this process's environment."""
     pytest.importorskip("boto3", reason="needs boto3")
     with pytest.MonkeyPatch.context() as patch:
+        # It keeps the credentials that it found first, perhaps those of an earlier test.
+        patch.setattr("boto3.DEFAULT_SESSION", None)
         patch.setenv("AWS_ACCESS_KEY_ID", _KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", _KEY)
         yield
