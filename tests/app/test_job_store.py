@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from sentiloc.app.jobs.record import RUNNING, TERMINAL, TRANSITIONS, JobError, JobRecord, JobState
+from sentiloc.app.access.repeats import job_request
+from sentiloc.app.jobs.idempotency import IdempotencyKey
+from sentiloc.app.jobs.record import RUNNING, TERMINAL, TRANSITIONS, JobError, JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
@@ -255,3 +257,38 @@ def apply(store: JobStore, operation: str, leases: list, number: str) -> None:  
         store.expire(lease.job_id, 3)
     else:
         store.succeed(leases[0], "results/firstone.json")
+
+
+def test_a_job_whose_model_is_served_again_is_announced_as_a_new_one_is(store: JobStore) -> None:
+    job = submit(store)
+    store.redis.hset(f"{store.prefix}job:{job.id}", "sent", "5")
+    store.wait([job.id], ERROR, 60.0)
+    store.served([job.id])
+    assert store.redis.hmget(f"{store.prefix}job:{job.id}", "sent", "sent_at") == ["0", "0"]
+
+
+def test_a_deleted_job_leaves_its_owners_list(store: JobStore) -> None:
+    new = NewJob(source_key="uploads/a", source_name="a", source_bytes=7, model="m", key_id="0123456789ab")
+    job = store.submit(new)
+    mine = f"{store.prefix}jobs:{new.key_id}"
+    assert store.redis.zrange(mine, 0, -1) == [job.id]
+    store.cancel(job.id)
+    assert store.delete(job.id) is not None
+    assert store.redis.zcard(mine) == 0
+
+
+def test_a_deleted_job_forgets_no_later_request_of_its_idempotency_key(store: JobStore) -> None:
+    key = IdempotencyKey("again", "digest", 60)
+    first, second = (
+        NewJob(source_key=f"uploads/{n}", source_name="a", source_bytes=7, model="m", idempotency=key)
+        for n in range(2)
+    )
+    early = store.submit(first)
+    # The key has expired and is used again.
+    store.redis.delete(job_request(store.prefix, None, key.text))
+    late = store.submit(second)
+    store.cancel(early.id)
+    store.delete(early.id)
+    seen = store.seen(key, None)
+    assert late.id != early.id
+    assert seen is not None and seen.id == late.id
