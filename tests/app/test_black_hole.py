@@ -133,9 +133,14 @@ def remote(settings: Settings, store_hole: BlackHole) -> Settings:
         update={
             "storage_url": f"s3://{BUCKET}/x",
             "storage_endpoint": f"http://127.0.0.1:{store_hole.port}",
-            "storage_timeout_seconds": 0.3,
+            "storage_timeout_seconds": 1.0,
         }
     )
+
+
+def patient(settings: Settings) -> S3Storage:
+    """The storage for what is stored before a test: the first write to a new SeaweedFS takes its time."""
+    return S3Storage(settings.model_copy(update={"storage_timeout_seconds": 60.0}))
 
 
 def finished_job(store: JobStore, settings: Settings) -> str:
@@ -143,7 +148,7 @@ def finished_job(store: JobStore, settings: Settings) -> str:
     new = NewJob(id=job_id, source_key=source_key(job_id), source_name="a.mp4", source_bytes=1, model="m")
     claimed = store.claim(store.submit(new).id, "one", 30.0)
     assert claimed is not None
-    with S3Storage(settings).writer(result_key(job_id, 1)) as writer:
+    with patient(settings).writer(result_key(job_id, 1)) as writer:
         writer.write(json.dumps(EXAMPLE_RESULT).encode())
         writer.commit()
     assert store.succeed(claimed.lease, result_key(job_id, 1), ["positive"])
@@ -221,7 +226,7 @@ def test_a_job_survives_a_worker_s_silent_object_store(
     quick = remote.model_copy(update={"stall_seconds": 0.2, "fault_pause_seconds": 0.01})
     storage = S3Storage(quick)
     job = NewJob(source_key="uploads/abcdefgh.src", source_name="a", source_bytes=5, model="m")
-    with storage.writer(job.source_key) as writer:
+    with patient(quick).writer(job.source_key) as writer:
         writer.write(b"video")
         writer.commit()
     store.submit(job)
