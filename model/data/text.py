@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
-_LONGEST_NAME = 200
-"""Bytes. File systems allow 255, of which `.npy` and the marks of unfinished files need some."""
+_LONGEST_NAME = 251
+"""Bytes. File systems allow 255, of which `.npy` needs four."""
 _SHOWN = 60
 _DIGITS = 18
 
@@ -92,7 +93,8 @@ def listed(names: Sequence[str], shown: int = 3) -> str:
 def name_problem(name: str) -> str | None:
     """Why a video cannot have this name, which is also that of its feature files; None if it can."""
     shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
-    if "/" in name or name in (".", "..") or not name.isprintable():
+    # Not isprintable(), which refuses the spaces of Japanese titles and the joiners of emojis.
+    if "/" in name or name in (".", "..") or any(category(char) == "Cc" for char in name):
         return f"{shown} is not the name of a video: it is also the name of a file"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         return f"{shown} is too long for the name of a file"

@@ -85,6 +85,25 @@ def test_pictures_are_drawn_on_the_canvas_and_disposed_of(tmp_path: Path, lossle
     assert colours(path, (8, 8))[:24] == ["r"] * 20 + ["black"] * 4
 
 
+@pytest.mark.parametrize("flags", [0, REPLACE])
+def test_what_is_nearly_transparent_is_nearly_black(tmp_path: Path, flags: int) -> None:
+    """Encoders keep any colour below opacity, also in pictures that replace what was there."""
+    path = write(tmp_path / "a.webp", part(still((255, 0, 0, 40), SIDE), 160, flags=flags))
+    assert set(colours(path, (8, 8))) == {"black"}
+
+
+@pytest.mark.parametrize("milliseconds", [40, 100])
+@pytest.mark.parametrize("first", [None, 400, 16_000])
+def test_no_rate_is_made_up(tmp_path: Path, milliseconds: int, first: int | None) -> None:
+    """The file states times only. So nothing in a header can contradict them."""
+    others = [part(still(c, SIDE), milliseconds) for c in (RED, GREEN, BLUE, RED)] * 5
+    path = write(tmp_path / "a.webp", part(still(BLUE, SIDE), first or milliseconds), *others)
+    decoded = decode_all(path)
+    if first is None:
+        assert decoded.info.fps == decoded.end.fps == pytest.approx(1000 / milliseconds)
+    assert "header" not in " ".join(warning.detail for warning in decoded.end.warnings)
+
+
 def test_times_are_those_of_browsers(tmp_path: Path) -> None:
     """Pictures of 10 ms and less are shown for 100 ms, and the last one for its own time."""
     path = write(

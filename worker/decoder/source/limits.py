@@ -10,7 +10,7 @@ DURATION_MARGIN = 2.0
 
 
 def check_size(width: int, height: int, limits: DecodeLimits) -> None:
-    """Raise limitexceeded for a frame with too many pixels or too long a side."""
+    """Raise limit_exceeded for a frame with too many pixels or too long a side."""
     if max(width, height) > limits.max_side_pixels or width * height > limits.max_frame_pixels:
         most = f"{limits.max_side_pixels} a side and {limits.max_frame_pixels} in all"
         raise exceeded(f"{width}x{height} pixels, at most {most}")

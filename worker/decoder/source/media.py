@@ -227,7 +227,9 @@ class Media:
         """A rate meter for the time stamps of the video's packets."""
         stream = self.video
         real = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-        return RateMeter(real, float(stream.time_base or 0))
+        # WebP states no rate.
+        is_stated = not isinstance(self.file, WebpStream)
+        return RateMeter(real if is_stated else (), float(stream.time_base or 0))
 
     @property
     def start_timecode(self) -> str | None:

@@ -25,6 +25,8 @@ Canvas = NDArray[np.uint8]
 _MILLISECOND = Fraction(1, 1000)
 _SHORTEST, _USUAL = 10, 100
 """Milliseconds. Browsers show pictures of at most the first value for the second one."""
+_LONGEST_USUAL = 1000
+"""Milliseconds. A first picture that is shown for longer says nothing about the others."""
 _HEAD_BYTES, _CHUNK_HEAD, _PLACE_BYTES = 12, 8, 16
 _DISPOSES, _REPLACES = 0x01, 0x02
 _HAS_ALPHA = 0x10
@@ -72,10 +74,10 @@ class WebpStream(io.RawIOBase):
                 width, height = (1 + int.from_bytes(body[at : at + 3], "little") for at in (4, 7))
                 check_size(width, height, self._limits)
                 canvas = np.zeros((height, width, 3), np.uint8)
-                output = self._open_output(width, height)
             elif kind == b"ANMF" and canvas is not None and len(body) > _PLACE_BYTES:
                 picture = _Picture(body)
                 if picture.draw(canvas, self._limits):
+                    output = output or self._open_output(canvas, picture.milliseconds)
                     self._write(output, canvas, shown_at, picture.milliseconds)
                 picture.dispose(canvas)
                 shown_at += picture.milliseconds
@@ -83,9 +85,12 @@ class WebpStream(io.RawIOBase):
         if output is not None:
             output.close()
 
-    def _open_output(self, width: int, height: int) -> Any:
+    def _open_output(self, canvas: Canvas, milliseconds: int) -> Any:
+        """The Matroska file, for pictures like `canvas` that are mostly shown as long as the first one."""
+        height, width = canvas.shape[:2]
         output: Any = av.open(self._out, "w", format="matroska", options={"live": "1"})
-        stream = output.add_stream("rawvideo")
+        # Without a rate the durations of pictures are not written.
+        stream = output.add_stream("rawvideo", rate=Fraction(1000, min(milliseconds, _LONGEST_USUAL)))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = stream.time_base = _MILLISECOND
         return output
@@ -159,11 +164,13 @@ class _Picture:
         target = self._part(canvas)
         picture = picture[: target.shape[0], : target.shape[1]]
         target = target[: picture.shape[0], : picture.shape[1]]
-        if self._flags & _REPLACES or picture[..., 3].min(initial=255) == 255:
+        if picture[..., 3].min(initial=255) == 255:
             target[:] = picture[..., :3]
             return True
+        # The canvas is opaque and black at first. What replaces it is seen in front of black, too.
+        under = np.zeros_like(target) if self._flags & _REPLACES else target
         opacity = picture[..., 3:].astype(np.uint16)
-        mixed = picture[..., :3] * opacity + target * (255 - opacity)
+        mixed = picture[..., :3] * opacity + under * (255 - opacity)
         target[:] = (mixed + 127) // 255
         return True
 
