@@ -91,17 +91,18 @@ class SessionStore:
         name = self._name(text)
         flat = [part for pair in fields.items() for part in pair]
         listed, of_key = self._of_person(subject), _of_key(self._prefix, key_id)
+        kept_ms = str(int(1000 * self._seconds))
         await self._shared.ask(
             # First: an erasure must find every session. Those that have ended leave the list here.
             ("ZADD", of_key, fields["expires_at"], name),
             ("ZREMRANGEBYSCORE", of_key, "-inf", repr(now)),
-            ("PEXPIRE", of_key, str(int(1000 * self._seconds))),
+            ("PEXPIRE", of_key, kept_ms),
             ("HSET", name, *flat),
             ("PEXPIRE", name, self._left_ms(self._seconds)),
-            # No session lasts longer than the newest one's list.
-            ("SADD", listed, name),
-            ("PEXPIRE", listed, str(int(1000 * self._seconds))),
-            *([("SET", self._of_sid(sid), listed, "PX", str(int(1000 * self._seconds)))] if sid else []),
+            ("ZADD", listed, fields["expires_at"], name),
+            ("ZREMRANGEBYSCORE", listed, "-inf", repr(now)),
+            ("PEXPIRE", listed, kept_ms),
+            *([("SET", self._of_sid(sid), listed, "PX", kept_ms)] if sid else []),
         )
         return text
 
@@ -142,27 +143,30 @@ class SessionStore:
             if not isinstance(found, str):
                 return 0
             listed = found
-        (names,) = await self._shared.ask(("SMEMBERS", listed))
-        members = sorted(names) if isinstance(names, list | set) else []
+        (members,) = await self._shared.ask(("ZRANGE", listed, "0", "-1"))
         if not members:
             return 0
         sids = await self._shared.ask(*(("HGET", name, "sid") for name in members))
         ended = [name for name, own in zip(members, sids, strict=True) if not sid or own in ("", None, sid)]
         if not ended:
             return 0
-        count, _ = await self._shared.ask(("DEL", *ended), ("SREM", listed, *ended))
+        count, _ = await self._shared.ask(("DEL", *ended), ("ZREM", listed, *ended))
         return int(count)
 
-    async def first_use(self, token_id: str, seconds: int) -> bool:
-        """Note a logout token for `seconds`; False if it was noted before."""
-        name = f"{self._prefix}logout:{_hashed(self._issuer, token_id)}"
-        # A command may be sent twice, so the note says who wrote it.
-        own = secrets.token_urlsafe(_SECRET_BYTES)
-        _, noted = await self._shared.ask(("SET", name, own, "EX", str(seconds), "NX"), ("GET", name))
-        return str(noted) == own
+    async def was_obeyed(self, token_id: str) -> bool:
+        """Whether a logout token has ended its sessions before."""
+        (noted,) = await self._shared.ask(("EXISTS", self._of_logout(token_id)))
+        return bool(noted)
+
+    async def note_obeyed(self, token_id: str, seconds: int) -> None:
+        """Remember for `seconds` that a logout token has ended its sessions."""
+        await self._shared.ask(("SET", self._of_logout(token_id), "1", "EX", str(seconds)))
+
+    def _of_logout(self, token_id: str) -> str:
+        return f"{self._prefix}logout:{_hashed(self._issuer, token_id)}"
 
     def _of_person(self, subject: str) -> str:
-        return f"{self._prefix}sessions:{_hashed(self._issuer, subject)}"
+        return f"{self._prefix}sessions-by:{_hashed(self._issuer, subject)}"
 
     def _of_sid(self, sid: str) -> str:
         return f"{self._prefix}sid:{_hashed(self._issuer, sid)}"
@@ -178,8 +182,11 @@ def end_sessions(redis: Redis, prefix: str, key_id: str) -> int:
     """End all sessions of a key; returns their number."""
     index = _of_key(prefix, key_id)
     names = cast("list[str]", redis.zrange(index, 0, -1))
-    count = int(redis.delete(*names)) if names else 0
-    redis.delete(index)
+    if not names:
+        return 0
+    count = int(redis.delete(*names))
+    # Not the whole list: a person may have signed in since it was read.
+    redis.zrem(index, *names)
     return count
 
 

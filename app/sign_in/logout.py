@@ -54,7 +54,7 @@ def logout_of(claims: Mapping[str, Any], settings: Settings, now: float) -> Logo
     try:
         rules.validate(dict(claims))
     except (JoseError, ValueError, TypeError) as error:
-        raise SignInFailed(f"the logout token does not stand the check: {str(error)[:_SHOWN]}") from error
+        raise SignInFailed(f"the logout token is not valid: {str(error)[:_SHOWN]}") from error
     # The `nonce` of ID tokens is prohibited, so that no ID token passes for a logout token.
     if "nonce" in claims:
         raise SignInFailed("the logout token has a nonce, as ID tokens have")
@@ -66,7 +66,7 @@ def logout_of(claims: Mapping[str, Any], settings: Settings, now: float) -> Logo
         raise SignInFailed("the logout token is valid for more than an hour")
     subject, sid, token_id = (_text(claims, name) for name in ("sub", "sid", "jti"))
     if not token_id or not (subject or sid):
-        raise SignInFailed("the logout token names nobody, or itself not")
+        raise SignInFailed("the logout token has no id, or names nobody")
     return Logout(subject=subject, sid=sid, token_id=token_id, seconds=max(1, seconds))
 
 

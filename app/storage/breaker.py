@@ -11,7 +11,7 @@ _REST_SECONDS = 5.0
 
 
 class Breaker:
-    """Opens when a request got no answer for `patience_seconds`. May be used by any thread.
+    """Opens when a request failed after `patience_seconds` in which no request was answered. May be used by any thread.
 
     While it is open, one request in five seconds is let through; the first that is answered closes it. Faults that are
     noticed at once, such as a refused connection, do not open it.
@@ -21,6 +21,7 @@ class Breaker:
         self._patience = patience_seconds
         self._lock = threading.Lock()
         self._next_try: float | None = None
+        self._answered_at = float("-inf")
 
     def enter(self) -> float:
         """Begin a request; returns its beginning. Raises `storage_unavailable` if it must not be sent now."""
@@ -35,10 +36,11 @@ class Breaker:
     def answered(self) -> None:
         """The store has answered, with success or with an error."""
         self._next_try = None
+        self._answered_at = time.monotonic()
 
     def failed(self, began: float) -> None:
         """The store could not be reached by a request that began then."""
         now = time.monotonic()
         with self._lock:
-            if now - began >= self._patience:
+            if now - max(began, self._answered_at) >= self._patience:
                 self._next_try = now + _REST_SECONDS

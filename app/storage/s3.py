@@ -29,6 +29,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 # Long enough to start a download; a link needs no key, so it should not live longer.
 _LINK_SECONDS = 900
 _COPY = ".copy"
+_CONNECT_SECONDS = 5.0
 # The library's five attempts would multiply those of the client.
 _DOWNLOAD = TransferConfig(num_download_attempts=2)
 # HEAD has no body, so boto3 only knows the status; the other names come from GET and from other servers.
@@ -49,7 +50,8 @@ class S3Storage:
         self._staging = settings.data_dir / "staging"
         self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
         self._client = connect_s3(settings, settings.storage_endpoint)
-        self._breaker = Breaker(settings.storage_timeout_seconds)
+        # Shorter than any wait for a connection or for an answer.
+        self._breaker = Breaker(_connect_seconds(settings))
         public = settings.storage_public_endpoint
         # The signature covers the host, so links must be signed for the address that clients use.
         self._signer = connect_s3(settings, public) if public else self._client
@@ -233,6 +235,10 @@ def _is_locked(path: Path) -> bool:
         return True
 
 
+def _connect_seconds(settings: Settings) -> float:
+    return min(_CONNECT_SECONDS, settings.storage_timeout_seconds)
+
+
 def connect_s3(settings: Settings, endpoint: str | None) -> Any:
     """A client of the object store at `endpoint`; None is AWS."""
     return boto3.client(
@@ -241,7 +247,7 @@ def connect_s3(settings: Settings, endpoint: str | None) -> Any:
         region_name=settings.storage_region,
         config=Config(
             signature_version="s3v4",
-            connect_timeout=min(5.0, settings.storage_timeout_seconds),
+            connect_timeout=_connect_seconds(settings),
             read_timeout=settings.storage_timeout_seconds,
             retries={"mode": "standard", "total_max_attempts": 2},
             # Other servers usually have no DNS name for each bucket.

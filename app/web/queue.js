@@ -14,7 +14,7 @@ const ENDED = ["done", "failed", "refused"];
 const KEPT = "sentiloc.queue";
 
 let items = [];
-// The jobs of files that were sent before a reload ended the queue, by file.
+// The jobs of files that were sent before a reload ended the queue, by file and options.
 let before = new Map();
 let sentOne = () => {};
 let isAsking = false;
@@ -114,7 +114,7 @@ class Item {
   constructor(file, options) {
     this.file = file;
     this.options = options;
-    this.key = [file.name, file.size, file.lastModified].join("/");
+    this.key = [file.name, file.size, file.lastModified, JSON.stringify(options)].join("/");
     const name = make("b", {}, placeOf(file));
     this.name = make("div", {}, name, make("small", {}, ` ${say.size(file.size)}`));
     this.bar = make("progress", { max: 1, value: 0, "aria-label": say.uploading(file.name) });
@@ -153,7 +153,10 @@ class Item {
     this.set("checking", text.queueChecking);
     const refused = await refusal(this.file);
     if (this.state !== "checking") return;
-    if (refused) return this.set("refused", [refused.message, hints[refused.code]].filter(Boolean).join(" "));
+    if (refused) {
+      this.set("refused", [refused.message, hints[refused.code]].filter(Boolean).join(" "));
+      return keep();
+    }
     this.upload();
   }
 
@@ -181,6 +184,8 @@ class Item {
 
   retry() {
     this.sending = this.id = null;
+    before.delete(this.key);
+    keep();
     this.set("waiting", text.queueWaiting);
   }
 

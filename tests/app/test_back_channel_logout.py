@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis
 
-from sentiloc.app.access.sessions import SESSION_COOKIE
+from sentiloc.app.access.sessions import SESSION_COOKIE, SessionStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 
@@ -98,6 +101,38 @@ def test_a_token_counts_once(client: TestClient, liar: LyingProvider) -> None:
     cookie = new_session(client, liar)
     assert tell(client, token).status_code == 400
     assert status(client, cookie) == 200
+
+
+def test_a_token_counts_only_once_it_has_ended_the_sessions(
+    client: TestClient, liar: LyingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis fails in between: the provider sends the same token again."""
+    cookie, token = new_session(client, liar), logout_token(liar)
+
+    async def lose(*_: object) -> int:
+        raise RedisConnectionError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "end_all", lose)
+        assert tell(client, token).status_code == 503
+    assert tell(client, token).status_code == 200
+    assert status(client, cookie) == 401
+
+
+def test_sessions_that_have_ended_are_not_kept_in_lists(
+    client: TestClient, liar: LyingProvider, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the list of somebody who signs in every hour would grow for ever."""
+    with monkeypatch.context() as patch:
+        # As if these had begun 40 days ago.
+        past = SimpleNamespace(time=lambda: time.time() - 40 * 86_400)
+        patch.setattr("sentiloc.app.access.sessions.time", past)
+        for _ in range(3):
+            new_session(client, liar)
+    new_session(client, liar)
+    lists = [name for name in redis.scan_iter(f"{settings.redis_prefix}sessions*")]
+    assert len(lists) == 2
+    assert [redis.zcard(name) for name in lists] == [1, 1]
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -22,6 +23,7 @@ from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.breaker import Breaker
 from sentiloc.app.storage.local import result_key, source_key
 from sentiloc.app.storage.s3 import S3Storage
 from sentiloc.app.telemetry import outages
@@ -82,9 +84,10 @@ def test_a_redis_that_never_answers(settings: Settings, store: JobStore, redis_h
     redis_hole.swallowed = 0
     assert codes(storm(app, "/jobs")) == {(503, "redis_unavailable"): REQUESTS}
     assert redis_hole.swallowed <= 10
-    # The page's files need no Redis, and find a thread.
-    (page,) = storm(app, "/", 1)
-    assert page.status_code == 200
+    # The page's files and the name of the provider need no Redis, and find a thread.
+    for path in ("/", "/session"):
+        (page,) = storm(app, path, 1)
+        assert page.status_code == 200
     redis_hole.is_silent = False
     assert codes(storm(app, "/jobs", 3)) == {(200, None): 3}
 
@@ -214,6 +217,37 @@ def test_a_request_that_is_refused_quickly_opens_no_breaker(
             storage.size("uploads/none0000.src")
         assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
     assert time.monotonic() - began < 30
+
+
+def test_a_store_that_accepts_no_connection_opens_the_breaker(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as behind a firewall that drops packets: connecting then takes its own, shorter time limit."""
+    monkeypatch.setattr("sentiloc.app.storage.s3._CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        place = f"http://127.0.0.1:{full.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+        slow = {"storage_url": "s3://any", "storage_endpoint": place, "storage_timeout_seconds": 60.0}
+        storage = S3Storage(settings.model_copy(update=slow))
+        for detail in ("cannot be reached", "does not answer"):
+            with pytest.raises(SentilocError, match=detail):
+                storage.size("uploads/none0000.src")
+
+
+def test_a_long_request_that_breaks_off_opens_no_breaker_while_others_are_answered() -> None:
+    breaker, an_hour_ago = Breaker(5.0), time.monotonic() - 3600
+    breaker.answered()
+    breaker.failed(an_hour_ago)
+    breaker.enter()
+    silent = Breaker(5.0)
+    silent.failed(an_hour_ago)
+    with pytest.raises(SentilocError, match="does not answer"):
+        silent.enter()
 
 
 def test_a_job_survives_a_worker_s_silent_object_store(

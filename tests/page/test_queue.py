@@ -269,6 +269,45 @@ def test_after_a_reload_nothing_is_sent_twice(visit: Visitor, service: SteadySer
     assert page.is_hidden("#queue")
 
 
+def test_after_a_reload_files_are_sent_again_with_other_options(visit: Visitor, ten: Path) -> None:
+    person = visit().go()
+    page = person.page
+    page.on("dialog", lambda dialog: dialog.accept())
+    begun: list[Route] = []
+
+    def hold(route: Route) -> None:
+        begun.append(route)
+        if len(begun) == 1:
+            route.continue_()
+
+    page.route("**/v1/uploads", hold)
+    pair = [ten / "clip 0.mp4", ten / "clip 1.mp4"]
+    page.set_input_files("#file", pair)
+    wait_for(lambda: items(page, "done") == 1)
+    page.reload()
+    page.unroute("**/v1/uploads")
+    page.wait_for_selector("#queue-note:has-text('before one file was sent')")
+    page.select_option("#quality", "draft")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "PATCH" else None)
+    page.set_input_files("#file", pair)
+    wait_for(lambda: items(page, "done") == 2)
+    assert len(sent) == 2
+
+
+def test_after_a_reload_nothing_waits_for_refused_files(visit: Visitor, tmp_path: Path) -> None:
+    person = visit().go()
+    page = person.page
+    files = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for file in files:
+        file.write_text("Dear editor, this is no video at all." * 20, encoding="utf-8")
+    page.set_input_files("#file", files)
+    wait_for(lambda: items(page, "refused") == 2)
+    page.reload()
+    page.wait_for_selector("#intake:not([hidden])")
+    assert page.is_hidden("#queue")
+
+
 def test_pieces_become_shorter_where_a_proxy_refuses_their_length(visit: Visitor, clip: Path) -> None:
     person = visit().go()
     page = person.page

@@ -17,10 +17,11 @@ from pydantic import BaseModel
 from sentiloc.app.access.caller import set_caller
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.http.address import current_base
+from sentiloc.app.http.body import body_chunks
 from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.routes.deps import NO_STORE
-from sentiloc.app.services import ServicesDep
+from sentiloc.app.services import BareServicesDep, ServicesDep
 from sentiloc.app.settings import Settings
 from sentiloc.app.settings.sign_in import CALLBACK
 from sentiloc.app.sign_in.attempts import ATTEMPT_COOKIE, ATTEMPT_SECONDS, SignInFailed, new_browser
@@ -56,7 +57,7 @@ SignInDep = Annotated[SignIn, Depends(_sign_in)]
 
 
 @router.get("/session")
-async def session(services: ServicesDep, response: Response) -> SessionBody:
+async def session(services: BareServicesDep, response: Response) -> SessionBody:
     """Whether people can sign in here, and with what."""
     response.headers.update(NO_STORE)
     return SessionBody(provider=services.settings.oidc_name if services.sign_in else None)
@@ -121,10 +122,10 @@ async def end(
 
 
 @router.post("/signin/backchannel")
-async def end_by_provider(request: Request, sign_in: SignInDep) -> Response:
+async def end_by_provider(request: Request, services: ServicesDep, sign_in: SignInDep) -> Response:
     """The provider has ended somebody's session: end it here, too (OpenID Connect Back-Channel Logout 1.0)."""
     try:
-        count = await sign_in.end_by_provider(await _logout_token(request))
+        count = await sign_in.end_by_provider(await _logout_token(request, services.settings.upload_idle_seconds))
     except SignInFailed as error:
         # Anybody can call this address, so one address fills no log.
         if not sign_in.attempts_allowed(address_name(request.client.host if request.client else "")):
@@ -135,10 +136,10 @@ async def end_by_provider(request: Request, sign_in: SignInDep) -> Response:
     return Response(status_code=200, headers=NO_STORE)
 
 
-async def _logout_token(request: Request) -> str:
-    """The token of a form that is no longer than a token may be; raises `SignInFailed`."""
+async def _logout_token(request: Request, idle_seconds: float) -> str:
+    """The token of a form that is no longer than a token may be; raises `SignInFailed` and `ProblemError`."""
     body = bytearray()
-    async for part in request.stream():
+    async for part in body_chunks(request, idle_seconds):
         body += part
         if len(body) > _MOST_ANSWERED:
             raise SignInFailed("the form is too long")

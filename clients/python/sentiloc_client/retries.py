@@ -91,7 +91,7 @@ def read_problem(response: httpx.Response) -> ApiError:
         except (ValueError, KeyError, TypeError):
             pass
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        detail = "a proxy takes no request of this length; a resumable upload sends several short ones"
+        detail = "a proxy refuses requests of this length; a resumable upload sends several short ones"
         return api_error(status, f"http_{status}", response.reason_phrase, detail, retry_after)
     if status in _TRANSIENT:
         detail = f"the server or a proxy answered {status} {response.reason_phrase}"
