@@ -130,7 +130,7 @@ def test_sessions_that_have_ended_are_not_kept_in_lists(
         for _ in range(3):
             new_session(client, liar)
     new_session(client, liar)
-    lists = [name for name in redis.scan_iter(f"{settings.redis_prefix}sessions*")]
+    lists = list(redis.scan_iter(f"{settings.redis_prefix}sessions*"))
     assert len(lists) == 2
     assert [redis.zcard(name) for name in lists] == [1, 1]
 
