@@ -125,7 +125,9 @@ async def end(
 async def end_by_provider(request: Request, services: ServicesDep, sign_in: SignInDep) -> Response:
     """The provider has ended somebody's session: end it here, too (OpenID Connect Back-Channel Logout 1.0)."""
     try:
-        count = await sign_in.end_by_provider(await _logout_token(request, services.settings.upload_idle_seconds))
+        count = await sign_in.end_by_provider(
+            await _logout_token(request, services.settings.upload_idle_seconds)
+        )
     except SignInFailed as error:
         # Anybody can call this address, so one address fills no log.
         if not sign_in.attempts_allowed(address_name(request.client.host if request.client else "")):
