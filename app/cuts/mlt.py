@@ -49,7 +49,8 @@ def _first(clip: Clip, sequence: Sequence) -> int:
     MLT shows the picture that is nearest in time. The nearest frame of the sequence may therefore flash a picture of
     the shot before the cut: source frame 147 at 30 fps lies between the frames 122 (picture 146) and 123 (148) of 25.
     """
-    return ceil((clip.first - Fraction(1, 2)) * sequence.base.rate / clip.source.base.rate)
+    first = ceil((clip.first - Fraction(1, 2)) * sequence.base.rate / clip.source.base.rate)
+    return max(0, first)
 
 
 def _profile(root: ET.Element, sequence: Sequence) -> None:
