@@ -61,6 +61,9 @@ class TestLimits:
         with stopped_decoding(clip, DecodeLimits(threads=1, wall_seconds=6)) as events:
             assert error_of(events) == ErrorCode.RESOURCE_LIMIT
 
+    def test_short_waits_add_up_to_the_wall_time(self, clip: Path) -> None:
+        assert failure(clip, DecodeLimits(threads=1, wall_seconds=1e-6)) == ErrorCode.RESOURCE_LIMIT
+
     def test_no_progress(self, clip: Path) -> None:
         with stopped_decoding(clip, DecodeLimits(threads=1, stall_seconds=5)) as events:
             assert error_of(events) == ErrorCode.RESOURCE_LIMIT

@@ -205,10 +205,15 @@ class DecoderProcess:
                 self._on_wait()
             if time.monotonic() - start > self._limits.stall_seconds:
                 raise _resource_limit("The decoder made no progress.")
-            if self._waited + time.monotonic() - start > self._limits.wall_seconds:
-                raise _resource_limit("Decoding the video takes longer than is allowed.")
+            self._check_wall_time(self._waited + time.monotonic() - start)
         # Only the time in which the child works counts: it is not at fault if the parent's queues are full.
         self._waited += time.monotonic() - start
+        # Many short waits end above before their first check, so their sum is checked here.
+        self._check_wall_time(self._waited)
+
+    def _check_wall_time(self, seconds: float) -> None:
+        if seconds > self._limits.wall_seconds:
+            raise _resource_limit("Decoding the video takes longer than is allowed.")
 
     def _death(self) -> SentilocError:
         try:
