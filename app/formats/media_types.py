@@ -7,10 +7,19 @@ _TYPES = {
     "mkv": "video/x-matroska",
     "avi": "video/x-msvideo",
     "ts": "video/mp2t",
+    "mts": "video/mp2t",
+    "m2ts": "video/mp2t",
+    "mpg": "video/mpeg",
+    "mpeg": "video/mpeg",
+    "flv": "video/x-flv",
+    "ogv": "video/ogg",
     "mov": "video/quicktime",
     "mxf": "application/mxf",
     "wmv": "video/x-ms-wmv",
     "gif": "image/gif",
+    "png": "image/png",
+    "apng": "image/apng",
+    "webp": "image/webp",
 }
 
 
