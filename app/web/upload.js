@@ -20,6 +20,7 @@ export class Upload {
     this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality].filter((part) => part !== undefined).join(" ");
     this.offset = 0;
     this.failures = 0;
+    this.tried = 0;
     this.done = this.run();
   }
 
@@ -69,9 +70,9 @@ export class Upload {
 
   async recover(error) {
     if (this.cancelled) return;
-    // The server's own refusals have a code.
-    if (error instanceof Problem && error.status === 413 && !error.code && pieceBytes > SMALLEST_PIECE) {
-      pieceBytes = Math.max(SMALLEST_PIECE, pieceBytes / 4);
+    // The server's own refusals have a code. Another upload may have made the pieces shorter since this one was sent.
+    if (error instanceof Problem && error.status === 413 && !error.code && this.tried > SMALLEST_PIECE) {
+      pieceBytes = Math.max(SMALLEST_PIECE, Math.min(pieceBytes, this.tried / 4));
       return;
     }
     const lost = error instanceof Problem && [404, 410].includes(error.status);
@@ -116,6 +117,7 @@ export class Upload {
   // XMLHttpRequest, because fetch tells nothing about how much has left.
   sendPiece() {
     const from = this.offset;
+    this.tried = pieceBytes;
     const piece = this.file.slice(from, from + pieceBytes);
     return /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
       const sending = (this.sending = new XMLHttpRequest());

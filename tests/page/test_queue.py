@@ -308,6 +308,34 @@ def test_after_a_reload_nothing_waits_for_refused_files(visit: Visitor, tmp_path
     assert page.is_hidden("#queue")
 
 
+def test_a_long_piece_that_is_refused_late_is_sent_in_short_ones(visit: Visitor, ten: Path) -> None:
+    """Another upload has found the shortest pieces meanwhile."""
+    person = visit().go()
+    page = person.page
+    asked: list[str] = []
+    late: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        path = route.request.url
+        if route.request.method != "PATCH":
+            return route.continue_()
+        asked.append(path)
+        if asked == [path]:
+            return late.append(route)
+        # 32, 8, 2 and a half MiB are too long for this proxy.
+        if path != asked[0] and asked.count(path) <= 4:
+            return route.fulfill(status=413, content_type="text/html", body="<h1>413</h1>")
+        return route.continue_()
+
+    page.route("**/v1/uploads/*", refuse)
+    page.set_input_files("#file", [ten / "clip 0.mp4", ten / "clip 1.mp4"])
+    wait_for(lambda: items(page, "done") == 1)
+    late[0].fulfill(status=413, content_type="text/html", body="<h1>413</h1>")
+    wait_for(lambda: items(page, "done") == 2)
+    assert all("413" in error for error in person.errors)
+    person.errors.clear()
+
+
 def test_pieces_become_shorter_where_a_proxy_refuses_their_length(visit: Visitor, clip: Path) -> None:
     person = visit().go()
     page = person.page
