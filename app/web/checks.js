@@ -3,9 +3,14 @@ import { getLimits } from "./api.js";
 import { clock } from "./clock.js";
 import { say, text } from "./strings.js";
 
-const HEAD = 400;
+const HEAD = 65536;
 const PATIENCE = 3000;
-const CONTAINERS = /\.(mp4|m4v|mov|qt|3gp|webm|mkv|avi|ts|mts|m2ts)$/i;
+// Pictures that move (GIF, WebP, APNG) are missing: in a folder they are nearly always still pictures.
+const CONTAINERS = /\.(mp4|m4v|mov|qt|3gp|3g2|webm|mkv|avi|ts|mts|m2ts|mxf|wmv|asf|flv|f4v|ogv|ogg|dv|mpe?g|vob|m2v|ivf|y4m)$/i;
+// Streams without a fixed beginning: junk may come before the first packet.
+const LOOSE = /\.(ts|mts|m2ts|mxf|dv|mpe?g|vob|m2v)$/i;
+// How the other containers begin, as bytes of Latin-1: Matroska, Ogg, ASF, FLV, MXF, MPEG, GIF, IVF, YUV4MPEG.
+const BEGINNINGS = ["\x1aE\xdf\xa3", "OggS", "0&\xb2u", "FLV", "\x06\x0e+4", "\0\0\x01\xba", "\0\0\x01\xb3", "GIF8", "DKIF", "YUV4"];
 const ATOMS = ["ftyp", "moov", "mdat", "wide", "free", "skip", "pnot", "uuid"];
 
 let known = null;
@@ -25,11 +30,13 @@ export async function refusal(file) {
 
 // By its bytes, as the server tells, not by its name; transport streams may begin with anything.
 async function isVideo(file) {
-  const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
-  const letters = (from, to) => String.fromCharCode(...bytes.slice(from, to));
-  if (ATOMS.includes(letters(4, 8)) || letters(0, 4) === "\x1aE\xdf\xa3") return true;
-  if (letters(0, 4) === "RIFF" && letters(8, 12) === "AVI ") return true;
-  return [[0, 188], [4, 196]].some(([a, b]) => bytes[a] === 0x47 && bytes[b] === 0x47) || /\.(ts|mts|m2ts)$/i.test(file.name);
+  const head = Array.from(new Uint8Array(await file.slice(0, HEAD).arrayBuffer()), (byte) => String.fromCharCode(byte)).join("");
+  if (ATOMS.includes(head.slice(4, 8)) || BEGINNINGS.some((beginning) => head.startsWith(beginning))) return true;
+  if (head.startsWith("RIFF") && head.startsWith("AVI ", 8)) return true;
+  // PNG and WebP files are mostly still pictures: only those with a chunk about their animation may be sent.
+  if (head.startsWith("\x89PNG") && head.includes("acTL")) return true;
+  if (head.startsWith("WEBP", 8) && head.includes("ANIM")) return true;
+  return [0, 4].some((start) => head[start] === "G" && head[start + 188 + start] === "G") || LOOSE.test(file.name);
 }
 
 // Seconds, where this browser can tell; else 0.

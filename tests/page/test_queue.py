@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -357,3 +358,37 @@ def test_pieces_become_shorter_where_a_proxy_refuses_their_length(visit: Visitor
     assert int(offsets[5]) == 128 * 1024
     assert all("413" in error for error in person.errors)
     person.errors.clear()
+
+
+REFUSAL = """async ({ name, bytes }) => {
+    const { refusal } = await import("/web/checks.js");
+    const file = new File([Uint8Array.from(atob(bytes), (sign) => sign.charCodeAt(0))], name);
+    return (await refusal(file))?.code ?? null;
+}"""
+CODECS = {
+    "wmv": "wmv2",
+    "flv": "flv1",
+    "mxf": "mpeg2video",
+    "mpg": "mpeg1video",
+    "ogv": "libvpx",
+    "gif": "gif",
+}
+STILL = {"still.png": b"\x89PNG\r\n\x1a\n" + bytes(64), "still.webp": b"RIFF\x40\0\0\0WEBPVP8 " + bytes(64)}
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "avi", "ts", "apng", *CODECS])
+def test_a_video_of_every_kind_may_be_sent(visit: Visitor, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"clip.{kind}"
+    if kind == "apng":
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(3000) + b"acTL")
+    else:
+        pixels = "rgb8" if kind == "gif" else "yuv420p"
+        make_clip(path, seconds=0.4, codec=CODECS.get(kind, "libx264"), options=(), pixel_format=pixels)
+    given = {"name": path.name, "bytes": base64.b64encode(path.read_bytes()).decode()}
+    assert visit().go().page.evaluate(REFUSAL, given) is None
+
+
+@pytest.mark.parametrize("name", [*STILL, "notes.mp4"])
+def test_what_is_no_video_is_refused_before_it_is_sent(visit: Visitor, name: str) -> None:
+    given = {"name": name, "bytes": base64.b64encode(STILL.get(name, b"no video at all")).decode()}
+    assert visit().go().page.evaluate(REFUSAL, given) == "unsupported_format"
