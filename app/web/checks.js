@@ -6,9 +6,9 @@ import { say, text } from "./strings.js";
 const HEAD = 65536;
 const PATIENCE = 3000;
 // Pictures that move (GIF, WebP, APNG) are missing: in a folder they are nearly always still pictures.
-const CONTAINERS = /\.(mp4|m4v|mov|qt|3gp|3g2|webm|mkv|avi|ts|mts|m2ts|mxf|wmv|asf|flv|f4v|ogv|ogg|dv|mpe?g|vob|m2v|ivf|y4m)$/i;
+const CONTAINERS = /\.(mp4|m4v|mov|qt|3gp|3g2|webm|mkv|avi|ts|mts|m2ts|mxf|wmv|asf|flv|f4v|ogv|ogg|dv|mpg|mpeg|vob|m2v|ivf|y4m)$/i;
 // Streams without a fixed beginning: junk may come before the first packet.
-const LOOSE = /\.(ts|mts|m2ts|mxf|dv|mpe?g|vob|m2v)$/i;
+const LOOSE = /\.(ts|mts|m2ts|mxf|dv|mpg|mpeg|vob|m2v)$/i;
 // How the other containers begin, as bytes of Latin-1: Matroska, Ogg, ASF, FLV, MXF, MPEG, GIF, IVF, YUV4MPEG.
 const BEGINNINGS = ["\x1aE\xdf\xa3", "OggS", "0&\xb2u", "FLV", "\x06\x0e+4", "\0\0\x01\xba", "\0\0\x01\xb3", "GIF8", "DKIF", "YUV4"];
 const ATOMS = ["ftyp", "moov", "mdat", "wide", "free", "skip", "pnot", "uuid"];

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from sentiloc.model.data.text import read_rows, read_text
+from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 SPLITS = ("train", "val", "test")
-_VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".wmv", ".mpg", ".npy"}
+_SUFFIXES = VIDEO_SUFFIXES | {".npy"}
 _SYNONYMS = {"happy": "joy", "happiness": "joy", "sad": "sadness", "angry": "anger", "surprised": "surprise"}
 
 
@@ -58,7 +59,7 @@ def read_class_folders(root: Path) -> dict[str, str]:
     found = {
         path.relative_to(root).with_suffix("").as_posix(): emotion_name(path.parent.name)
         for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in _VIDEO_SUFFIXES and path.parent != root
+        if path.suffix.lower() in _SUFFIXES and path.parent != root
     }
     if not found:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{root}: no folder of an emotion with videos in it")

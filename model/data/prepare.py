@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sentiloc.model.data.feature_store import STREAM_FOLDERS
 from sentiloc.model.data.text import read_json, read_names
+from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 LABEL_FILES = (
@@ -27,7 +28,6 @@ LABEL_FILES = (
 POINT_NAMES = ("point_labels.csv", "point_label.csv")
 NEEDED = ("fps_dict.json", "split_train.txt", "split_test.txt")
 CHECKSUMS = "checksums.json"
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".wmv", ".mpg"}
 TABLES = {"samm-lv": "SAMM_LV", "casme2": "CASME2", "casme3": "CASME3"}
 _SHOWN = 5
 

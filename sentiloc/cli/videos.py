@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sentiloc.cli.messages import wrong_usage
+from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 
-SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts", ".mts"})
 LOOK_SECONDS = 1.0
 
 
@@ -37,7 +37,7 @@ def _expand(name: str) -> list[Path]:
 
 def videos_in(folder: Path) -> list[Path]:
     """Files with a video suffix, sorted; hidden files are skipped."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     return sorted(path for path in files if not path.name.startswith("."))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -16,6 +17,8 @@ from sentiloc.cli.verbs import root
 from sentiloc.cli.videos import NewFiles, find_videos
 from tests.support.media import make_clip
 from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,16 @@ def test_names_folders_and_globs(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     for nothing in ("*.mov", "none.mp4"):
         with pytest.raises(typer.BadParameter):
             find_videos([nothing])
+
+
+def test_a_folder_gives_the_same_files_here_and_on_the_page(tmp_path: Path) -> None:
+    script = (ROOT / "app" / "web" / "checks.js").read_text(encoding="utf-8")
+    (endings,) = re.findall(r"^const CONTAINERS = /\\\.\(([a-z0-9|]+)\)\$/i;$", script, re.MULTILINE)
+    names = {f"clip.{ending}" for ending in endings.split("|")}
+    for name in [*names, "still.png", "notes.txt"]:
+        (tmp_path / name).write_bytes(b"")
+    assert {path.name for path in find_videos([str(tmp_path)])} == names
+    assert {"clip.mxf", "clip.wmv", "clip.mpeg"} < names
 
 
 def test_a_new_file_is_taken_when_it_is_whole_and_once(tmp_path: Path) -> None:
