@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 # These modules import packages of extras: oidc, s3, train.
 OF_EXTRAS = {
+    "sentiloc.app.sign_in.logout",
     "sentiloc.app.sign_in.provider",
     "sentiloc.app.sign_in.signatures",
     "sentiloc.app.storage.s3",

@@ -20,7 +20,8 @@ def assert_finished_once(service: RunningService, job_id: str, attempts: int) ->
     assert service.record(job_id).attempt == attempts
     assert service.finals(job_id) == ["succeeded"]
     # A worker that is killed while it writes leaves an unfinished file (.part) to the sweep.
-    assert len(list((service.data / "results").glob(f"{job_id}.*.json"))) == 1
+    # The provisional result is deleted just after the job has ended.
+    wait_for(lambda: len(list((service.data / "results").glob(f"{job_id}.*.json"))) == 1, 10)
     assert service.client.get(f"/jobs/{job_id}/result").status_code == 200
 
 

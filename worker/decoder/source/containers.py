@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.decoder.source.webp import is_animated
 
 SNIFF_BYTES = 128 * 1024
 """Maximum length of skipped bytes: junk before the first sync byte, and MXF's run-in of up to 64 KiB."""
@@ -79,6 +78,11 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
+def _is_animated_webp(head: bytes) -> bool:
+    """Whether the file is a WebP whose chunk VP8X announces an animation (RFC 9649, 2.7)."""
+    return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 0x02)
+
+
 def sniff_container(head: bytes) -> str | None:
     """Name of the libav demuxer for a file that begins with `head`, or None if it is not accepted."""
     if head[4:8] in _MP4_BOXES:
@@ -90,7 +94,7 @@ def sniff_container(head: bytes) -> str | None:
     if head.startswith(b"RIFF"):
         if head[8:11] == b"AVI":
             return "avi"
-        return WEBP if is_animated(head) else None
+        return WEBP if _is_animated_webp(head) else None
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "apng" if b"acTL" in head[:4096] else None
     return _sniff_streams(head)

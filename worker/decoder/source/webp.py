@@ -33,11 +33,6 @@ _HAS_ALPHA = 0x10
 _MOST_IN_A_CHUNK = 64 * 1024 * 1024
 
 
-def is_animated(head: bytes) -> bool:
-    """Whether the file is a WebP whose chunk VP8X announces an animation (RFC 9649, 2.7)."""
-    return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 0x02)
-
-
 class WebpStream(io.RawIOBase):
     """The bytes of a Matroska file with the pictures of an animated WebP. Raises limit_exceeded for a huge canvas."""
 
