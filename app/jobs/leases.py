@@ -75,14 +75,9 @@ class PassedOver:
 class Leases(JobScripts):
     """The jobs that workers hold, and those that they may take."""
 
-    def claim(
-        self, job_id: str, owner: str, lease_seconds: float, *, in_turn: bool = False
-    ) -> JobRecord | None:
-        """Take a queued job for `owner`; None if it is not queued any more.
-
-        With `in_turn`, take whichever job is next in the queue; None if no job can be taken now.
-        """
-        return read_record(read_pairs(self._claim(job_id, owner, lease_seconds, int(in_turn))))
+    def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:
+        """Take a queued job for `owner`; None if it is not queued any more."""
+        return read_record(read_pairs(self._claim(job_id, owner, lease_seconds, 0)))
 
     def take(
         self, job_id: str, owner: str, lease_seconds: float, ability: Ability

@@ -40,7 +40,9 @@ def submit(
 
 
 def take(store: JobStore) -> JobRecord | None:
-    return store.claim("unnamed", "worker", 30.0, in_turn=True)
+    taken = store.take("unnamed", "worker", 30.0, Ability())
+    assert not isinstance(taken, PassedOver)
+    return taken
 
 
 def owners(store: JobStore, count: int) -> list[str | None]:
@@ -191,9 +193,15 @@ def test_a_worker_leaves_a_job_that_it_had_to_put_back(store: JobStore) -> None:
     assert take_of(store, "m") == job
 
 
+def test_a_worker_for_any_model_leaves_jobs_to_others_too(store: JobStore) -> None:
+    job = submit(store, None)
+    passed = store.take("unnamed", "worker", 30.0, Ability(avoided=frozenset({job})))
+    assert passed == PassedOver(frozenset({"m"}))
+
+
 def test_jobs_that_wait_for_a_pause_are_not_for_other_workers(store: JobStore, settings: Settings) -> None:
     submit(store, None, model="large")
-    held = store.claim("unnamed", "worker", 30.0, in_turn=True)
+    held = take(store)
     assert held is not None
     store.defer(held.lease, FAULT, settings)
     assert take_of(store, "small") is None

@@ -5,7 +5,8 @@ local owner, seconds, claimable, page = ARGV[1], tonumber(ARGV[2]), ARGV[3], 100
 local models, avoided, passed = ARGV[5] or '*', ARGV[6] or '', {}
 -- `model` and `reel` are those of the job in hand. A reel needs no model.
 local function can_run(model, reel)
-  if models == '*' or ((reel ~= '' or is_one_of(model, models)) and not is_one_of(id, avoided)) then return true end
+  local has_model = models == '*' or reel ~= '' or is_one_of(model, models)
+  if has_model and not is_one_of(id, avoided) then return true end
   passed[model] = true
   return false
 end
