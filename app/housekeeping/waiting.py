@@ -66,11 +66,14 @@ class ModelWatch:
     def _forget_taken(self) -> None:
         """Take jobs off the set of waiting ones that a worker of an earlier version has taken without doing so."""
         redis, unserved = self.store.redis, f"{self.store.prefix}unserved"
-        job_ids = cast("list[str]", redis.zrange(unserved, 0, _PAGE - 1))
-        positions = zip(job_ids, self.store.queue_positions(job_ids), strict=True)
-        taken = [job_id for job_id, position in positions if position is None]
-        if taken:
-            redis.zrem(unserved, *taken)
+        start = 0
+        while job_ids := cast("list[str]", redis.zrange(unserved, start, start + _PAGE - 1)):
+            positions = zip(job_ids, self.store.queue_positions(job_ids), strict=True)
+            taken = [job_id for job_id, position in positions if position is None]
+            if taken:
+                redis.zrem(unserved, *taken)
+            # Those that were taken off are no longer counted.
+            start += len(job_ids) - len(taken)
 
     def _look_at(self, job_ids: Sequence[str]) -> int:
         """Returns the number of jobs that have ended."""

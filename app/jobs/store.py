@@ -60,7 +60,7 @@ class JobStore(Leases):
         changes = [item for pair in job.fields().items() for item in pair]
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
-        extra = [] if key is None else [self._idempotency(key, job.key_id)]
+        extra = [] if key is None else [job_request(self.prefix, job.key_id, key.text)]
         found = self.run("submit", job.id, offset, digest, seconds, max_queued, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
@@ -73,15 +73,20 @@ class JobStore(Leases):
 
     def seen(self, key: IdempotencyKey, key_id: str | None) -> JobRecord | None:
         """The job of an idempotency key, if any; raises `KeyReusedError` if the request was a different one."""
-        kept = cast("str | None", self.redis.get(self._idempotency(key, key_id)))
-        digest, _, job_id = (kept or "").partition(" ")
-        record = self.get(job_id) if job_id else None
-        if record is not None and digest != key.digest:
+        found = self.job_of_key(key.text, key_id)
+        if found is None:
+            return None
+        record, digest = found
+        if digest != key.digest:
             raise KeyReusedError
         return record
 
-    def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
-        return job_request(self.prefix, key_id, key.text)
+    def job_of_key(self, text: str, key_id: str | None) -> tuple[JobRecord, str] | None:
+        """The job of an idempotency key, and the digest of the request that created it; None without a job."""
+        kept = cast("str | None", self.redis.get(job_request(self.prefix, key_id, text)))
+        digest, _, job_id = (kept or "").partition(" ")
+        record = self.get(job_id) if job_id else None
+        return None if record is None else (record, digest)
 
     def replicate(self, replicas: int) -> None:
         """Wait up to a second until `replicas` hold all that was written so far; 0 does not wait.

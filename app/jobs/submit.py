@@ -77,6 +77,10 @@ class Submitter:
             self.store.replicate(self.replicas)
         return record
 
+    def is_known(self, text: str, key_id: str | None) -> bool:
+        """Whether an idempotency key of an API key has a job, whatever the request was. Raises `redis.RedisError`."""
+        return self.store.job_of_key(text, key_id) is not None
+
     def submit_with_video(self, job: NewJob, storage: Storage) -> JobRecord:
         """Record a job that has its own copy of a video; raises as `submit` does.
 

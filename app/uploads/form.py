@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from anyio import to_thread
 from fastapi import Request
 
 from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
 from sentiloc.app.http.multipart import UploadTooLarge, VideoPart
-from sentiloc.app.http.problems import ProblemError, problem_of
+from sentiloc.app.http.problems import ProblemCode, ProblemError, problem_of
 from sentiloc.app.jobs.checks import read_request_options
 from sentiloc.app.jobs.idempotency import make_key
 from sentiloc.app.jobs.record import JobRecord, NewJob, new_job_id
@@ -23,24 +25,50 @@ from sentiloc.model.errors import SentilocError
 _FORM_OVERHEAD = 1 << 16
 
 
+class _NoFile:
+    """A writer that keeps nothing."""
+
+    def write(self, data: bytes) -> None:
+        """Drop the bytes."""
+
+    def commit(self) -> None:
+        """Raise a problem, because there is no file."""
+        detail = "The job of this Idempotency-Key was deleted while the request arrived. Send it again."
+        raise ProblemError(503, ProblemCode.BUSY, detail, {"Retry-After": "1"})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
 async def receive_video(
     request: Request,
     storage: Storage,
     settings: Settings,
     idempotency_key: str | None,
     check: Callable[[NewJob], JobRecord | None],
+    *,
+    is_known: bool = False,
 ) -> NewJob | JobRecord:
     """Stream the multipart field `video` into the storage and return the job that the form asks for.
 
     The digest of the idempotency key covers the video and the options. `check` is called in a thread before the video
     is kept: it raises for a job that is refused, and returns the job of an earlier request with the same key, which is
     then the answer. In both cases, and after any other error, nothing stays in the storage. Raises `ProblemError`.
+
+    With `is_known`, the idempotency key has a job already. The video is then read for its digest and written nowhere,
+    so that a repeated request gets its job even if the storage is full.
     """
     job_id = new_job_id()
     key = source_key(job_id)
     hasher = hashlib.sha256()
     # Opened by hand, because creating the file may block and `with` cannot run in another thread.
-    writer = await to_thread.run_sync(storage.writer(key).__enter__)
+    target = _NoFile() if is_known else storage.writer(key)
+    writer: Writer = await to_thread.run_sync(target.__enter__)
     try:
         part = await _receive(request, writer, settings, hasher)
         options = read_request_options(part.options)

@@ -207,13 +207,27 @@ def test_jobs_that_wait_for_a_pause_are_not_for_other_workers(store: JobStore, s
     assert take_of(store, "small") is None
 
 
-def test_a_worker_finds_its_job_behind_ten_thousand_that_it_cannot_run(store: JobStore) -> None:
+def test_a_worker_finds_its_job_behind_twelve_thousand_that_it_cannot_run(store: JobStore) -> None:
     first = submit(store, None, model="large")
     pipe = store.redis.pipeline()
-    for number in range(10_000):
+    for number in range(12_000):
         pipe.copy(f"{store.prefix}job:{first}", f"{store.prefix}job:{number}")
-        pipe.zadd(f"{store.prefix}queue", {str(number): 1 + number / 20_000})
+        pipe.zadd(f"{store.prefix}queue", {str(number): 1 + number / 24_000})
     pipe.execute()
     assert take_of(store, "small") == {"large"}
     last = submit(store, "other", model="small")
     assert take_of(store, "small") == last
+
+
+@pytest.mark.parametrize("positions", [1, 2, 3, 5, 6])
+def test_the_parts_of_a_queue_that_is_read_in_parts_add_up(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, positions: int
+) -> None:
+    """However few positions one script looks at: every model is named, and the last job is found."""
+    monkeypatch.setattr("sentiloc.app.jobs.leases._LOOKED_AT", positions)
+    for model in ("one", "two", "three", "one", "one"):
+        submit(store, None, model=model)
+    assert take_of(store, "small") == {"one", "two", "three"}
+    last = submit(store, None, model="small")
+    assert take_of(store, "small") == last
+    assert take_of(store, "none") == {"one", "two", "three"}

@@ -36,6 +36,21 @@ def test_an_upload_without_room_is_a_507_and_leaves_no_file(settings: Settings, 
             assert client.post("/localize", files={"video": b"x" * 1000}).status_code == 202
 
 
+def test_a_repeated_form_gets_its_job_without_room(settings: Settings) -> None:
+    """Its video is read for its digest only. Another video with the key is a conflict, and needs no room either."""
+    form = {"headers": {"Idempotency-Key": "k"}, "files": {"video": ("a.mp4", VIDEO)}}
+    with TestClient(create_app(settings)) as client:
+        first = client.post("/localize", **form).json()
+    full = settings.model_copy(update={"upload_reserve_bytes": 2 * shutil.disk_usage(settings.data_dir).free})
+    with TestClient(create_app(full)) as client:
+        again = client.post("/localize", **form)
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
+        other = client.post("/localize", **{**form, "files": {"video": ("a.mp4", VIDEO + b"x")}})
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
+        assert client.post("/localize", files={"video": VIDEO}).status_code == 507
+    assert len(list((settings.data_dir / "uploads").iterdir())) == 1
+
+
 def test_uploads_leave_a_reserve_of_free_space(settings: Settings) -> None:
     free = shutil.disk_usage(settings.data_dir).free
     for reserve, status in ((0, 202), (2 * free, 507)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,26 @@ def test_the_key_of_a_deleted_job_is_free(client: TestClient) -> None:
     client.delete(first["links"]["self"])
     assert post(client, "k").json()["state"] == "cancelled"
     client.delete(first["links"]["self"])
+    assert post(client, "k").json()["id"] != first["id"]
+
+
+def test_a_job_that_is_deleted_while_its_request_is_repeated_is_asked_for_again(
+    client: TestClient, settings: Settings, store: JobStore
+) -> None:
+    """The repeated video is not kept, so the client has to send it once more."""
+    first = post(client, "k").json()
+    store.cancel(first["id"])
+    boundary, ends = "b", [b"--b\r\nContent-Disposition: form-data; name=\"video\"; filename=\"a\"\r\n\r\n", b"\r\n--b--\r\n"]
+
+    def body() -> Iterator[bytes]:
+        yield ends[0] + VIDEO
+        store.delete(first["id"])
+        yield ends[1]
+
+    headers = {"Idempotency-Key": "k", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+    refused = client.post("/localize", headers=headers, content=body())
+    assert_problem(refused, 503, "busy")
+    assert refused.headers["retry-after"] == "1"
     assert post(client, "k").json()["id"] != first["id"]
 
 

@@ -102,17 +102,21 @@ def test_a_clock_that_was_set_back_makes_no_wait_longer(
     assert record.waiting.until - first.waiting.until < BOUND
 
 
-def test_a_job_that_an_earlier_version_s_worker_took_waits_no_longer(
-    watch: ModelWatch, store: JobStore, redis: Redis
+def test_jobs_that_an_earlier_version_s_worker_took_wait_no_longer(
+    watch: ModelWatch, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a worker knows nothing of the set of waiting jobs."""
-    jobs = [queue(store) for _ in range(2)]
+    """Such a worker knows nothing of the set of waiting jobs. They are found on every page of it."""
+    monkeypatch.setattr("sentiloc.app.housekeeping.waiting._PAGE", 2)
+    jobs = [queue(store) for _ in range(5)]
     watch.sweep()
-    assert redis.zcard(f"{store.prefix}unserved") == 2
-    assert store.claim(jobs[0].id, "earlier", 30.0) is not None
-    redis.zadd(f"{store.prefix}unserved", {jobs[0].id: 1.0})
+    waiting = redis.zrange(f"{store.prefix}unserved", 0, -1, withscores=True)
+    assert len(waiting) == 5
+    taken = [jobs[number].id for number in (0, 3, 4)]
+    for job_id in taken:
+        assert store.claim(job_id, "earlier", 30.0) is not None
+    redis.zadd(f"{store.prefix}unserved", dict(waiting))
     watch.sweep()
-    assert redis.zrange(f"{store.prefix}unserved", 0, -1) == [jobs[1].id]
+    assert set(redis.zrange(f"{store.prefix}unserved", 0, -1)) == {jobs[1].id, jobs[2].id}
 
 
 def test_no_message_is_sent_while_a_job_waits_and_one_at_once_afterwards(

@@ -1,8 +1,10 @@
 -- ARGV: owner, lease seconds, states that may be claimed, 1 to take the job whose turn it is instead of the named one.
--- Then, optional: the models that the worker can run ('*': any), and jobs that it leaves to other workers.
--- Answers with the job, or with nothing; or with 'passed over' and the models of the jobs that only others can run.
+-- Then, with 1: the models that the worker can run ('*': any), jobs that it leaves to other workers, the position in
+-- the queue to begin at, and how many positions to look at, because Redis answers nobody else meanwhile.
+-- Answers with the job, or with nothing; or with 'passed over', the position of the rest of the queue ('' at its end),
+-- and the models of the jobs that only others can run.
 local owner, seconds, claimable, page = ARGV[1], tonumber(ARGV[2]), ARGV[3], 100
-local models, avoided, passed = ARGV[5] or '*', ARGV[6] or '', {}
+local models, avoided, passed, rest = ARGV[5], ARGV[6], {}, ''
 -- `model` and `reel` are those of the job in hand. A reel needs no model.
 local function can_run(model, reel)
   local has_model = models == '*' or reel ~= '' or is_one_of(model, models)
@@ -13,8 +15,10 @@ end
 -- Jobs that wait after a passing fault, or for a worker that can run their model, keep their place in the queue and are
 -- passed over.
 local function find_next()
-  for start = 0, 100 * page, page do
-    local candidates = redis.call('ZRANGE', queue, start, start + page - 1)
+  local first = tonumber(ARGV[7])
+  local stop = first + tonumber(ARGV[8])
+  for start = first, stop - 1, page do
+    local candidates = redis.call('ZRANGE', queue, start, math.min(start + page, stop) - 1)
     for _, candidate in ipairs(candidates) do
       -- One call for each: thousands may be passed over.
       local seen = redis.call('HMGET', prefix .. 'job:' .. candidate, 'state', 'not_before', 'model', 'reel')
@@ -26,15 +30,15 @@ local function find_next()
         end
       end
     end
-    if #candidates < page then return false end
+    if #candidates < math.min(page, stop - start) then return false end
   end
+  rest = string.format('%.0f', stop)
   return false
 end
 if ARGV[4] == '1' then
   if not find_next() then
-    local answer = {}
+    local answer = {'passed over', rest}
     for model in pairs(passed) do answer[#answer + 1] = model end
-    if #answer > 0 then table.insert(answer, 1, 'passed over') end
     return answer
   end
 elseif get('owner') == owner then

@@ -157,9 +157,9 @@ async def localize(
         return await _localize_json(LocalizeRequest, request, response, services, idempotency_key)
     # Without Redis nothing can be recorded, so refuse before receiving a large body.
     await services.shared.ask(("PING",))
-    job = await receive_video(
-        request, services.storage, services.settings, idempotency_key, partial(_seen_or_possible, services)
-    )
+    asked = (request, services.storage, services.settings, idempotency_key)
+    is_known = await to_thread.run_sync(_is_known, services, idempotency_key)
+    job = await receive_video(*asked, partial(_seen_or_possible, services), is_known=is_known)
     if isinstance(job, JobRecord):
         return await accepted(response, services, job, is_new=False)
     record = await to_thread.run_sync(services.submitter.submit_with_video, job, services.storage)
@@ -194,6 +194,11 @@ async def localize_upload(
 ) -> JobBody:
     """An upload under `/uploads` has one job at most. The same request again returns that job."""
     return await _localize_json(UploadRequest, request, response, services, idempotency_key)
+
+
+def _is_known(services: Services, key_text: str | None) -> bool:
+    """Whether an idempotency key has a job of the caller, perhaps of a request with another video."""
+    return bool(key_text) and services.submitter.is_known(key_text or "", current_caller().key_id)
 
 
 def _seen_or_possible(services: Services, job: NewJob) -> JobRecord | None:

@@ -17,6 +17,7 @@ from tests.support.media import make_clip
 
 RESULTS = Path(__file__).parents[1] / "results"
 PATIENCE_SECONDS = 300.0
+SETTLE_SECONDS = 10.0
 Row = dict[str, Any]
 
 
@@ -73,17 +74,27 @@ def clip(work: Path, name: str, seconds: float, **look: Any) -> Path:
 
 
 def outcome(service: RunningService, job_id: str) -> Row:
-    """The outcome of a job: its state, number of claims, final events and result files."""
+    """The outcome of a job: its state, number of claims, final events and result files.
+
+    The files of lost attempts are deleted a moment after a job is given up, so they get a few seconds.
+    """
     job = service.wait_ended(job_id, PATIENCE_SECONDS)
     record = service.record(job_id)
+    settled, until = int(job["state"] == "succeeded"), time.monotonic() + SETTLE_SECONDS
+    while _results(service, job_id) != settled and time.monotonic() < until:
+        time.sleep(0.1)
     return {
         "state": job["state"],
         "error": (job["error"] or {}).get("code"),
         "attempts": record.attempt,
         "crashes": record.crashes,
         "finals": service.finals(job_id),
-        "results": len(list((service.data / "results").glob(f"{job_id}.*.json"))),
+        "results": _results(service, job_id),
     }
+
+
+def _results(service: RunningService, job_id: str) -> int:
+    return len(list((service.data / "results").glob(f"{job_id}.*.json")))
 
 
 def undisturbed_seconds(service: RunningService, video: Path) -> float:
