@@ -128,16 +128,18 @@ class Retention:
         """Delete orphans of a folder, unless there are so many that the settings must be wrong."""
         keys = list(self._storage.older_than(folder, seconds))
         orphans = [key for key in keys if is_orphan(key)]
-        bound = self._settings.max_orphans
+        # Redis knows of these, so it has lost nothing, and a client can make any number of them.
+        ended = {key for key in orphans if is_incoming(key) and self._upload_state(key) is not None}
+        doubtful = len(orphans) - len(ended)
         # Both conditions: a few orphans may be the majority of a young service, and many may be a small
         # share of a large one.
-        if len(orphans) > bound and 2 * len(orphans) > len(keys):
+        if doubtful > self._settings.max_orphans and 2 * doubtful > len(keys):
             logger.error(
-                "%d of %d files in %s/ belong to no job of this service. Nothing is deleted: either the storage is "
+                "%d of %d files in %s/ belong to no job of this service. They stay: either the storage is "
                 "another service's, or Redis has lost its records. If they may go, raise SENTILOC_MAX_ORPHANS",
-                *(len(orphans), len(keys), folder),
+                *(doubtful, len(keys), folder),
             )
-            return
+            orphans = sorted(ended)
         for key in orphans:
             logger.warning("%s belongs to no job: it is deleted", key)
             self._storage.delete(key)
@@ -146,11 +148,16 @@ class Retention:
         owner = source_owner(key)
         if owner is None:
             return False
-        upload = upload_key(self._store.prefix, owner)
+        state = self._upload_state(key)
         if is_incoming(key):
             # A presigned form may still be writing to an open upload.
-            return self._store.redis.hget(upload, "state") != UploadState.OPEN
-        return not self._store.redis.exists(upload) and self._store.get(owner) is None
+            return state != UploadState.OPEN
+        return state is None and self._store.get(owner) is None
+
+    def _upload_state(self, key: str) -> str | None:
+        """The state of the upload that a video's key names; None if Redis does not know it."""
+        upload = upload_key(self._store.prefix, source_owner(key) or "")
+        return cast("str | None", self._store.redis.hget(upload, "state"))
 
     def _is_orphan(self, key: str) -> bool:
         found = _RESULT.fullmatch(key)

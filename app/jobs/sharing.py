@@ -23,11 +23,12 @@ _FIELD = "share_key"
 _KEY_BYTES, _MAC_BYTES = 32, 16
 
 
-def share(store: JobStore, job_id: str, until: int) -> str:
-    """A new token for a job, valid until `until` (Unix seconds)."""
-    record = job_key(store.prefix, job_id)
-    store.redis.hsetnx(record, _FIELD, secrets.token_hex(_KEY_BYTES))
-    key = str(store.redis.hget(record, _FIELD))
+def share(store: JobStore, job_id: str, until: int) -> str | None:
+    """A new token for a job, valid until `until` (Unix seconds); None if the job was deleted."""
+    # A script: writing to the record of a deleted job would create a record that nobody deletes.
+    key = str(store.run("share", job_id, secrets.token_hex(_KEY_BYTES)))
+    if not key:
+        return None
     text = f"{job_id}.{until}"
     return base64.urlsafe_b64encode(f"{text}.{_mac(key, text)}".encode()).decode().rstrip("=")
 

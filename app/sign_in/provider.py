@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -56,6 +57,7 @@ class Provider:
         self._about_at = float("-inf")
         self._keys: KeySet | None = None
         self._keys_at = float("-inf")
+        self._tls: ssl.SSLContext | None = None
 
     async def authorization_url(self, attempt: Attempt) -> str:
         """The URL at which the browser signs in; raises `SignInFailed` if the provider cannot be reached."""
@@ -84,7 +86,7 @@ class Provider:
         """
         about = await self._discovered()
         self._check_answer(about, answer)
-        async with _client() as client:
+        async with self._client() as client:
             tokens = await self._exchange(client, about, attempt, answer["code"])
             id_token = str(tokens.get("id_token") or "")
             claims = await self._checked(client, about, id_token, attempt.nonce)
@@ -103,7 +105,7 @@ class Provider:
     async def logged_out(self, token: str) -> Logout:
         """Whom a logout token of the provider names; raises `SignInFailed` if it is not valid."""
         about = await self._discovered()
-        async with _client() as client:
+        async with self._client() as client:
             try:
                 claims = await self._verified(client, about, token)
             except (JoseError, ValueError, TypeError) as error:
@@ -111,6 +113,12 @@ class Provider:
                     f"the logout token is not signed by the provider: {str(error)[:_SHOWN]}"
                 ) from error
         return logout_of(claims, self._settings, time.time())
+
+    def _client(self) -> httpx.AsyncClient:
+        # Reading the certificates of the authorities takes 20 ms, and anybody may send logout tokens.
+        self._tls = self._tls or httpx.create_ssl_context()
+        # A redirect could lead to a host that was not checked.
+        return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False, verify=self._tls)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -125,7 +133,7 @@ class Provider:
         async with self._turn():
             # Inside the lock, so that waiting requests use what the first one fetched.
             if self._about is None or time.monotonic() - self._about_at > _KEPT_SECONDS:
-                async with _client() as client:
+                async with self._client() as client:
                     url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
                     self._about = described(await _read(client, "GET", url), self._issuer)
                 self._about_at = time.monotonic()
@@ -238,11 +246,6 @@ def challenge(verifier: str) -> str:
     """The S256 challenge of a PKCE verifier (RFC 7636, section 4.2)."""
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def _client() -> httpx.AsyncClient:
-    # A redirect could lead to a host that was not checked.
-    return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False)
 
 
 async def _read(client: httpx.AsyncClient, method: str, url: str, **request: Any) -> dict[str, Any]:

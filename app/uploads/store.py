@@ -23,7 +23,7 @@ from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
-from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere
+from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere, UploadGone
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -130,21 +130,17 @@ class UploadStore:
         if offset is None:
             self._redis.hdel(self._key(upload_id), "verified")
         else:
-            self._redis.hset(self._key(upload_id), "verified", str(offset))
+            self._change(upload_id, {"verified": str(offset)})
 
     def set_length(self, record: UploadRecord, length: int) -> UploadRecord:
         """Record the length that the client has now stated."""
-        self._redis.hset(self._key(record.id), "length", str(length))
+        self._change(record.id, {"length": str(length)})
         return replace(record, length=length)
 
     def touch(self, record: UploadRecord) -> UploadRecord:
         """Reset the expiry."""
         later = replace(record, expires_at=time.time() + self._settings.upload_expiry_seconds)
-        pipe = self._redis.pipeline()
-        pipe.hset(self._key(record.id), "expires_at", str(later.expires_at))
-        # xx: update only, so that an upload that was ended in the meantime does not reappear in the index.
-        pipe.zadd(self._index, {record.id: later.expires_at}, xx=True)
-        pipe.execute()
+        self._change(record.id, {"expires_at": str(later.expires_at)}, str(later.expires_at))
         return later
 
     def complete(self, record: UploadRecord) -> UploadRecord:
@@ -156,7 +152,7 @@ class UploadStore:
             self._storage.adopt(self._path(record.id), record.source_key)
         if self._storage.size(record.source_key) != record.length:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The upload's bytes are no longer stored.")
-        self._redis.hset(self._key(record.id), "state", UploadState.COMPLETE)
+        self._change(record.id, {"state": UploadState.COMPLETE})
         return replace(record, state=UploadState.COMPLETE)
 
     def settle(self, record: UploadRecord) -> UploadRecord:
@@ -214,6 +210,16 @@ class UploadStore:
                 # The age first: it needs no request to Redis, and most files are young.
                 if path.stat().st_mtime < limit and not self._redis.exists(self._key(path.name)):
                     path.unlink()
+
+    def _change(self, upload_id: str, fields: dict[str, str], expiry: str = "") -> None:
+        """Change fields of a record; raises `UploadGone` if its owner's data was erased meanwhile.
+
+        A plain write would create a record that has no owner and never expires.
+        """
+        flat = [part for pair in fields.items() for part in pair]
+        keys = [self._key(upload_id), self._index]
+        if not self._scripts.run("change_upload", keys, [upload_id, expiry, *flat]):
+            raise UploadGone
 
     def _make_file(self, record: UploadRecord) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,12 @@ the set of due events.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 from redis import Redis
+from redis.client import Pipeline
 
 from sentiloc.app.ids import new_id
 from sentiloc.app.jobs.options import webhook_host
@@ -58,8 +59,6 @@ class EndpointStore:
         self, key_id: str, url: str, events: Sequence[str] | None, secret: str | None, description: str
     ) -> Endpoint:
         """Register a webhook; raises `TooManyEndpointsError`."""
-        if self._redis.zcard(self._order(key_id)) >= MAX_ENDPOINTS:
-            raise TooManyEndpointsError
         endpoint = Endpoint(
             id=new_id(),
             key_id=key_id,
@@ -70,7 +69,15 @@ class EndpointStore:
             enabled=True,
             created_at=time.time(),
         )
-        self._write(endpoint)
+        order = self._order(key_id)
+
+        def write(pipe: Pipeline) -> None:
+            if int(cast("int", pipe.zcard(order))) >= MAX_ENDPOINTS:
+                raise TooManyEndpointsError
+            pipe.multi()
+            self._write(pipe, endpoint)
+
+        self._redis.transaction(write, order)
         return endpoint
 
     def get(self, endpoint_id: str) -> Endpoint | None:
@@ -84,16 +91,19 @@ class EndpointStore:
         found = (self.get(endpoint_id) for endpoint_id in ids)
         return [endpoint for endpoint in found if endpoint is not None]
 
-    def update(self, endpoint: Endpoint, changes: Mapping[str, Any]) -> Endpoint:
-        """The endpoint with changed fields."""
-        changed = replace(endpoint, **changes)
-        self._write(changed)
-        return changed
+    def update(self, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint | None:
+        """The endpoint with changed fields; None if it was deleted."""
+        return self._change(endpoint_id, lambda found: replace(found, **changes))
 
-    def rotate(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint with a new secret. The previous one signs too, until the next rotation."""
-        kept = (new_webhook_secret(), *endpoint.secrets)[:SECRETS_KEPT]
-        return self.update(endpoint, {"secrets": kept})
+    def rotate(self, endpoint_id: str) -> Endpoint | None:
+        """The endpoint with a new secret; None if it was deleted.
+
+        The previous secret signs too, until the next rotation.
+        """
+        new = new_webhook_secret()
+        return self._change(
+            endpoint_id, lambda found: replace(found, secrets=(new, *found.secrets)[:SECRETS_KEPT])
+        )
 
     def delete(self, endpoint: Endpoint) -> None:
         """Remove an endpoint. Events that are due to it are dropped."""
@@ -103,7 +113,22 @@ class EndpointStore:
         pipe.zrem(self._order(endpoint.key_id), endpoint.id)
         pipe.execute()
 
-    def _write(self, endpoint: Endpoint) -> None:
+    def _change(self, endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
+        """Read, change and write an endpoint in one step: nobody else's change is lost, and a deleted one stays so."""
+        key = self._key(endpoint_id)
+
+        def write(pipe: Pipeline) -> Endpoint | None:
+            fields = cast("dict[str, str]", pipe.hgetall(key))
+            pipe.multi()
+            if not fields:
+                return None
+            changed = change(_parse(fields))
+            self._write(pipe, changed)
+            return changed
+
+        return cast("Endpoint | None", self._redis.transaction(write, key, value_from_callable=True))
+
+    def _write(self, pipe: Pipeline, endpoint: Endpoint) -> None:
         fields = {
             "id": endpoint.id,
             "key_id": endpoint.key_id,
@@ -116,14 +141,12 @@ class EndpointStore:
             "enabled": "1" if endpoint.enabled else "",
             "created_at": repr(endpoint.created_at),
         }
-        pipe = self._redis.pipeline()
         pipe.hset(self._key(endpoint.id), mapping=cast("dict[Any, Any]", fields))
         pipe.zadd(self._order(endpoint.key_id), {endpoint.id: endpoint.created_at})
         if endpoint.enabled:
             pipe.hset(self._subscribed(endpoint.key_id), endpoint.id, fields["events"])
         else:
             pipe.hdel(self._subscribed(endpoint.key_id), endpoint.id)
-        pipe.execute()
 
     def _key(self, endpoint_id: str) -> str:
         return f"{self._prefix}hook:{endpoint_id}"

@@ -89,9 +89,7 @@ class Outbox:
 
     def disable(self, endpoint_id: str) -> None:
         """Send nothing more to a registered webhook, because its receiver has asked for that."""
-        endpoint = self.endpoints.get(endpoint_id)
-        if endpoint is not None:
-            self.endpoints.update(endpoint, {"enabled": False})
+        self.endpoints.update(endpoint_id, {"enabled": False})
 
     def _of_job(self, entry: Entry) -> Outgoing | None:
         record = self.store.get(entry.subject)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -117,6 +118,23 @@ def test_a_token_counts_only_once_it_has_ended_the_sessions(
         assert tell(client, token).status_code == 503
     assert tell(client, token).status_code == 200
     assert status(client, cookie) == 401
+
+
+def test_wrong_tokens_cost_little(
+    client: TestClient, liar: LyingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may send them. Reading the authorities' certificates for each would take 20 ms of the event loop."""
+    made: list[ssl.SSLContext] = []
+    really = ssl.create_default_context
+
+    def count(*given: Any, **named: Any) -> ssl.SSLContext:
+        made.append(really(*given, **named))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", count)
+    assert [tell(client, f"{number}.b.c").status_code for number in range(5)] == [400] * 5
+    assert len(made) <= 1
+    assert tell(client, logout_token(liar)).status_code == 200
 
 
 def test_sessions_that_have_ended_are_not_kept_in_lists(

@@ -14,7 +14,8 @@ from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key, source_key
+from sentiloc.app.storage.local import LocalStorage, incoming_key, result_key, source_key
+from sentiloc.app.uploads.record import UploadState, upload_key
 
 
 def reaper_of(settings: Settings, redis: Redis) -> Reaper:
@@ -51,6 +52,21 @@ def test_a_service_with_another_prefix_deletes_nothing(
     reaper_of(mistyped, redis).delete_orphans()
     assert all(path.exists() for path in files)
     assert "belongs to another service" in caplog.text
+
+
+def test_files_of_forms_that_were_used_again_do_not_stop_the_sweep(settings: Settings, redis: Redis) -> None:
+    """A client can use a presigned form again after its upload has ended, and so leave many files."""
+    few = settings.model_copy(update={"max_orphans": 1})
+    job = job_with_files(few, redis)
+    ids = [new_job_id() for _ in range(10)]
+    forms = [old_file(few, incoming_key(upload_id)) for upload_id in ids]
+    states = [UploadState.GONE, UploadState.USED, UploadState.GONE, UploadState.OPEN]
+    for upload_id, state in zip(ids, states, strict=False):
+        redis.hset(upload_key(few.redis_prefix, upload_id), "state", state)
+    reaper_of(few, redis).delete_orphans()
+    # Those that Redis does not know are too many; those of open uploads are not finished.
+    assert [path.exists() for path in forms] == [False] * 3 + [True] * 7
+    assert all(path.exists() for path in job)
 
 
 def test_a_service_with_another_folder_deletes_nothing(

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from sentiloc.app.access.caller import ANYONE, Caller, Scope, set_caller
 from sentiloc.app.http.file_names import sent_disposition
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, new_job_id
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -381,6 +382,19 @@ class TestShare:
         assert client.get(f"/v1/shared/{token}").status_code == 200
         assert client.delete(f"/v1/jobs/{job}/share").status_code == 204
         assert_problem(client.get(f"/v1/shared/{token}"), 404, "not_found")
+
+    def test_a_job_that_is_deleted_meanwhile_gets_no_link(
+        self, client: TestClient, planted: Planted, store: JobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor a new record, which nobody would delete."""
+        job = planted.job("a.mp4", segment(1, 2))
+
+        def delete_first(_record: JobRecord) -> None:
+            store.delete(job)
+
+        monkeypatch.setattr("sentiloc.app.routes.reels.share.require_stored", delete_first)
+        assert_problem(client.post(f"/v1/jobs/{job}/share"), 404, "job_not_found")
+        assert not store.redis.exists(job_key(store.prefix, job))
 
     def test_a_link_expires(
         self, client: TestClient, planted: Planted, monkeypatch: pytest.MonkeyPatch

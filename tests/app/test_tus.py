@@ -473,6 +473,21 @@ def test_an_upload_does_not_expire_while_its_bytes_flow(settings: Settings, stor
         assert video_of(client, path) == VIDEO
 
 
+def test_an_upload_that_is_erased_while_its_bytes_flow_is_gone(client: TestClient, store: JobStore) -> None:
+    """And its record stays deleted: a new one would have no owner and never expire."""
+    path = begin(client)
+    record = f"{store.prefix}upload:{path.rpartition('/')[2]}"
+
+    def body() -> Iterator[bytes]:
+        yield VIDEO[:HALF]
+        store.redis.delete(record)
+        yield VIDEO[HALF:]
+
+    assert_problem(send(client, path, 0, body()), 410, "upload_gone")
+    assert not store.redis.exists(record)
+    assert_problem(client.get(path), 404, "upload_not_found")
+
+
 def test_another_api_process_never_states_a_false_offset(
     client: TestClient, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -250,7 +250,7 @@ async def update(hook: HookDep, request: Request, services: ServicesDep) -> Webh
     changes = parse_body(WebhookChanges, body).changes()
     if "url" in changes:
         check_webhook(changes["url"], "its own", services.settings, "")
-    return _body(await to_thread.run_sync(services.endpoints.update, hook, changes))
+    return _body(_still_there(await to_thread.run_sync(services.endpoints.update, hook.id, changes)))
 
 
 @router.delete(
@@ -275,7 +275,7 @@ def delete(hook: HookDep, services: ServicesDep) -> Response:
 def rotate(hook: HookDep, services: ServicesDep, response: Response) -> NewWebhookBody:
     """The previous secret also signs until the next rotation, so that receivers refuse no event in the meantime."""
     response.headers.update(NO_STORE)
-    return _with_secret(services.endpoints.rotate(hook))
+    return _with_secret(_still_there(services.endpoints.rotate(hook.id)))
 
 
 @router.get(
@@ -299,6 +299,13 @@ def deliveries(hook: HookDep, services: ServicesDep, response: Response) -> Deli
         for event_id, one in services.webhooks.endpoint_log(hook.id)
     ]
     return DeliveriesBody(deliveries=sent)
+
+
+def _still_there(hook: Endpoint | None) -> Endpoint:
+    """The webhook after a change; raises `WebhookNotFound` if it was deleted meanwhile."""
+    if hook is None:
+        raise WebhookNotFound
+    return hook
 
 
 def _fields(hook: Endpoint) -> dict[str, Any]:

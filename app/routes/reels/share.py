@@ -148,6 +148,8 @@ def create(
     if record.result_expires_at is not None:
         until = min(until, int(record.result_expires_at))
     token = share(services.store, record.id, until)
+    if token is None:
+        raise JobNotFound
     response.headers.update(NO_STORE)
     return ShareBody(
         token=token,
