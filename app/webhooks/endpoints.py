@@ -72,7 +72,7 @@ class EndpointStore:
         order = self._order(key_id)
 
         def write(pipe: Pipeline) -> None:
-            if int(cast("int", pipe.zcard(order))) >= MAX_ENDPOINTS:
+            if int(pipe.zcard(order)) >= MAX_ENDPOINTS:
                 raise TooManyEndpointsError
             pipe.multi()
             self._write(pipe, endpoint)
@@ -116,17 +116,19 @@ class EndpointStore:
     def _change(self, endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
         """Read, change and write an endpoint in one step: nobody else's change is lost, and a deleted one stays so."""
         key = self._key(endpoint_id)
+        changed: list[Endpoint] = []
 
-        def write(pipe: Pipeline) -> Endpoint | None:
+        def write(pipe: Pipeline) -> None:
+            # Called again if somebody has changed the endpoint since it was read.
+            changed.clear()
             fields = cast("dict[str, str]", pipe.hgetall(key))
             pipe.multi()
-            if not fields:
-                return None
-            changed = change(_parse(fields))
-            self._write(pipe, changed)
-            return changed
+            if fields:
+                changed.append(change(_parse(fields)))
+                self._write(pipe, changed[0])
 
-        return cast("Endpoint | None", self._redis.transaction(write, key, value_from_callable=True))
+        self._redis.transaction(write, key)
+        return changed[0] if changed else None
 
     def _write(self, pipe: Pipeline, endpoint: Endpoint) -> None:
         fields = {
