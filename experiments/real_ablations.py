@@ -1,14 +1,15 @@
 """FSENet's ablations on real features: leave-one-actor-out, paired differences with 95 % intervals.
 
     python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--epochs 12]
-        [--out FILE] [--only-table]
+        [--out FILE] [--only-table] [--validation]
 
 FEATURES is what `sentiloc extract DATA/javanese_av/*.mp4 -o FEATURES --spec SPEC` wrote, where SPEC has all three
 streams (`sentiloc weights pull i3d` fetches the Kinetics weights). A run takes about one second an epoch on one thread:
 width 32, two heads, 192 training sequences of six actors, 12 test sequences of the seventh
 (`experiments/real_sequences.py`).
 Each finished run is stored at once and is not repeated. The same seed and actor have the same sequences in every row,
-so differences are paired. There is no model selection: the last epoch is scored.
+so differences are paired. There is no model selection: the last epoch is scored. `--validation` serves to choose
+settings: networks train on five actors and are scored on the next one, and the left-out actor is not used.
 """
 
 from __future__ import annotations
@@ -101,6 +102,10 @@ ROWS: dict[str, Change] = {
 }
 
 
+WITH_WORTH = ("full", "lean")
+"""Rows that also measure what each stage's attention adds."""
+
+
 def configure(row: str, seed: int, protocol: TrainConfig = PROTOCOL) -> TrainConfig:
     """The protocol with one row's changes."""
     change = ROWS[row]
@@ -135,10 +140,16 @@ def run_row(
 def _worth(network: FSENet, test: Sequence[Item]) -> dict[str, float]:
     """mAP if a stage's attention is replaced by its mean over time, and the effect of a masked face on stage I."""
     found = {"face_changes_stage1": face_matters(network, test[:6])}
-    for stage, names in STAGES.items():
+    for stage, names in stages_of(network).items():
         with without_attention(network, names):
             found[f"mean_{stage}"] = evaluate_items(network, test).average_map
     return found
+
+
+def stages_of(network: FSENet) -> dict[str, tuple[str, ...]]:
+    """The stages that a network has, and the names of their attentions in it."""
+    present = {stage: tuple(n for n in names if n in network.attention) for stage, names in STAGES.items()}
+    return {stage: names for stage, names in present.items() if names}
 
 
 def load_results(path: Path, header: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +182,12 @@ def paired(results: dict[str, Any], row: str, figure: str = "mAP") -> NDArray[np
     return np.array([100 * (runs[f"full/{key}"]["mAP"] - runs[f"{row}/{key}"][figure]) for key in both])
 
 
+def worth_of(results: dict[str, Any], row: str, stage: str) -> NDArray[np.float64]:
+    """What each of a row's networks loses if the stage's attention becomes its mean over time, in points of mAP."""
+    runs = [run for key, run in sorted(results["runs"].items()) if key.startswith(f"{row}/")]
+    return np.array([100 * (run["mAP"] - run[f"mean_{stage}"]) for run in runs if f"mean_{stage}" in run])
+
+
 def table(results: dict[str, Any]) -> str:
     """One line per row: mAP mean ± sd, the full network's lead with its 95 % interval, attention entropy."""
     lines = [f"{'row':<20}{'mAP':>14}{'full leads by':>24}{'entropy I':>11}{'II':>6}{'runs':>6}"]
@@ -187,8 +204,10 @@ def table(results: dict[str, Any]) -> str:
                 f"{row:<20}{values.mean():>7.1f} ± {values.std(ddof=1):>4.1f}{lead:>24}{stages}{len(runs):>6}"
             )
     lines += [
-        f"{stage} as a mean over time: full leads by {interval(paired(results, 'full', f'mean_{stage}'))}"
+        f"{row}, {stage} as a mean over time: loses {interval(lost)} ({lost.size} runs)"
+        for row in WITH_WORTH
         for stage in STAGES
+        if (lost := worth_of(results, row, stage)).size
     ]
     changes = [run["face_changes_stage1"] for run in results["runs"].values() if "face_changes_stage1" in run]
     lines.append(f"masking the face changes stage I by {100 * float(np.mean(changes)):.0f} % of its size")
@@ -218,37 +237,55 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=PROTOCOL.epochs, help="with another --out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--only-table", action="store_true", help="print the stored runs' table")
+    parser.add_argument("--validation", action="store_true", help="score the next actor, with another --out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     protocol = replace(PROTOCOL, epochs=arguments.epochs)
-    header = {"label": "real features, joined clips of seven actors", "protocol": asdict(protocol)}
+    label = "real features, joined clips of seven actors" + (", validation" if arguments.validation else "")
+    header = {"label": label, "protocol": asdict(protocol)}
     if not arguments.only_table:
         clips = read_clips(arguments.data, arguments.features)
         for seed in map(int, arguments.seeds.split(",")):
-            _run_seed(clips, seed, arguments.rows.split(","), arguments.out, header, protocol)
+            for scored, trained in splits(clips, validation=arguments.validation):
+                _run_pair((trained, scored), seed, arguments.rows.split(","), arguments.out, header, protocol)
     print(table(load_results(arguments.out, header)))
 
 
-def _run_seed(
-    clips: Sequence[Clip],
+def splits(clips: Sequence[Clip], *, validation: bool) -> list[tuple[list[Clip], list[Clip]]]:
+    """For each left-out actor: the clips that are scored, and the clips that are trained on."""
+    actors = sorted({clip.actor for clip in clips})
+    found = []
+    for index, left_out in enumerate(actors):
+        scored = actors[(index + 1) % len(actors)] if validation else left_out
+        trained = [clip for clip in clips if clip.actor not in (left_out, scored)]
+        found.append(([clip for clip in clips if clip.actor == scored], trained))
+    return found
+
+
+def _run_pair(
+    clips: tuple[Sequence[Clip], Sequence[Clip]],
     seed: int,
     rows: Sequence[str],
     out: Path,
     header: dict[str, Any],
     protocol: TrainConfig,
 ) -> None:
-    for actor in sorted({clip.actor for clip in clips}):
-        others = [clip for clip in clips if clip.actor != actor]
-        items = make_sequences(others, SEQUENCES, seed)
-        test = make_sequences(
-            [clip for clip in clips if clip.actor == actor], TEST_SEQUENCES, TEST_SEED + seed
-        )
-        for row in rows:
-            key = f"{row}/{seed}/{actor}"
-            if key not in load_results(out, header)["runs"]:
-                run = run_row(configure(row, seed, protocol), items, test, worth=row == "full")
-                store(out, header, key, run)
-                print(f"{key}: {run['mAP']:.4f} in {run['cpu_seconds']} CPU s", flush=True)
+    """Run the rows for one seed and one actor; `clips` are (trained on, scored)."""
+    trained, scored = clips
+    missing = [row for row in rows if _key(row, seed, scored) not in load_results(out, header)["runs"]]
+    if not missing:
+        return
+    items = make_sequences(trained, SEQUENCES, seed)
+    test = make_sequences(scored, TEST_SEQUENCES, TEST_SEED + seed)
+    for row in missing:
+        run = run_row(configure(row, seed, protocol), items, test, worth=row in WITH_WORTH)
+        key = _key(row, seed, scored)
+        store(out, header, key, run)
+        print(f"{key}: {run['mAP']:.4f} in {run['cpu_seconds']} CPU s", flush=True)
+
+
+def _key(row: str, seed: int, scored: Sequence[Clip]) -> str:
+    return f"{row}/{seed}/{scored[0].actor}"
 
 
 if __name__ == "__main__":
