@@ -114,7 +114,9 @@ def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
         report.missing.append(f"features: none in {data}")
         report.next_step = f"next: sentiloc extract {flat}/* -o {data} --spec {spec}{split}"
     elif labels is not None:
-        report.next_step = f"next: sentiloc labels {benchmark} {labels} {data} --run {run}"
+        report.next_step = f"next: sentiloc labels {benchmark} {labels} {data}" + (
+            f" --run {run}" if run else ""
+        )
     return report
 
 

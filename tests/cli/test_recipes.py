@@ -10,7 +10,10 @@ import torch
 import yaml
 
 from sentiloc.cli.training.seeds import parse_seeds
-from sentiloc.cli.training.train_options import BY_NAME, check_given
+from sentiloc.cli.training.train import _config
+from sentiloc.cli.training.train_options import BY_NAME
+from sentiloc.cli.training.unread import check_given
+from sentiloc.model.fsenet.network import FSENetConfig
 from tests.cli.extracted import Sentiloc
 from tests.cli.test_train_systems import emotion_folder, flow_folder
 from tests.cli.test_wrong_inputs import published_folder
@@ -25,7 +28,9 @@ def test_a_published_setting_holds_options_that_its_task_reads(path: Path) -> No
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in found.items():
         assert BY_NAME[name].problem(value) == ""
-    check_given(set(found), found.get("task", "fsenet"), found.get("supervision", "point"))
+    check_given(set(found), found.get("task", "fsenet"), found.get("supervision", "point"), found["recipe"])
+    if found.get("task", "fsenet") == "fsenet":
+        _config(FSENetConfig(), found)
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path, sentiloc: Sentiloc) -> None:

@@ -256,28 +256,6 @@ def test_a_wrong_file_ends_with_its_name_and_key(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--task", "cten", "--w", 5), "--w: --task cten does not read it"),
-        (("--task", "gim", "--supervision", "full"), "--supervision: --task gim does not read it"),
-        (("--task", "gim", "--no-stage1"), "--stage1: --task gim"),
-        (("--theta", 0.5), "--theta: --task fsenet does not read it; --task cten does"),
-        (("--supervision", "video", "--beta", 0.3), "--beta: --supervision video does not read it"),
-        (("--erasing", 0.7), "--erasing: --supervision point does not read it"),
-        (("--seeds", "4-0"), "--seeds"),
-        (("--task", "gim", "--strategy", "soft"), "--strategy"),
-    ],
-)
-def test_an_option_that_does_nothing_is_an_error(
-    tmp_path: Path, sentiloc: Sentiloc, options: tuple[object, ...], said: str
-) -> None:
-    code, _, errors = sentiloc("train", published_folder(tmp_path / "data"), "-o", tmp_path / "run", *options)
-    assert code == 2
-    assert said in " ".join(errors.replace("│", " ").split()), errors
-    assert not (tmp_path / "run").exists()
-
-
 EXTRACTED: list[tuple[Change, str]] = [
     (text("extracted.json", "[]"), "extracted.json: not what extraction wrote"),
     (text("extracted.json", '{"v": 3}'), "extracted.json: not what extraction wrote"),

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sentiloc.cli.given import given_options, refuse
+
 Name = Literal["tsl300", "cmu-mosei", "ve8", "ekman-6", "caer", "samm-lv", "casme2", "casme3"]
 datasets_app = typer.Typer(
     help="Prepare downloaded benchmark data sets.",
@@ -22,6 +24,7 @@ def _datasets() -> None:
 
 @datasets_app.command("prepare")
 def prepare(
+    context: typer.Context,
     name: Annotated[Name, typer.Argument(help="Which data set.")],
     source: Annotated[Path, typer.Argument(help="Folder with the download; nothing in it is changed.")],
     data: Annotated[Path, typer.Argument(help="Data folder to make; files are linked into it, not copied.")],
@@ -37,6 +40,7 @@ def prepare(
     if not source.is_dir():
         raise SentilocError(ErrorCode.INVALID_DATA, f"{source}: no such folder")
     if name in ("tsl300", "cmu-mosei"):
+        refuse(given_options(context), {"run"}, f"{name} has one split and no draw")
         report = prepare_features(source, data)
     else:
         report = prepare_labelled(name, source, data, run)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.training.tables import REFERENCES, SOURCE, Reference
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="A run folder, or a checkpoint in one.")
     ] = None,
@@ -42,6 +44,7 @@ def evaluate(
     """
     from sentiloc.model.evaluation.evaluate import evaluate_files
 
+    given = given_options(context)
     if protocol not in REFERENCES:
         raise SentilocError(
             ErrorCode.INVALID_DATA, f"no protocol is called {protocol!r}; known: {', '.join(REFERENCES)}"
@@ -49,16 +52,20 @@ def evaluate(
     if run is not None:
         if ground_truth or predictions:
             raise typer.BadParameter("give RUN, or both files", param_hint="--ground-truth, --predictions")
-        evaluate_run(run, split, data, protocol, as_json)
+        refuse(given, {"subset"}, "with RUN, --split names the videos")
+        evaluate_run(run, split, data, protocol, as_json, given)
         return
+    refuse(given, {"split", "data"}, "needs RUN")
     if ground_truth is None or predictions is None:
         raise typer.BadParameter("needs RUN, or --ground-truth and --predictions", param_hint="RUN")
     found = evaluate_files(ground_truth, predictions, subset, REFERENCES[protocol].tious)
     _report(found, REFERENCES[protocol], as_json)
 
 
-def evaluate_run(path: Path, split: str, data: Path | None, protocol: str, as_json: bool) -> None:
-    """Score the selected network of a run on a split, whatever its task."""
+def evaluate_run(
+    path: Path, split: str, data: Path | None, protocol: str, as_json: bool, given: set[str]
+) -> None:
+    """Score the selected network of a run on a split, whatever its task; `given` are the options that were given."""
     from sentiloc.cli.training.runs import open_run
 
     run = open_run(path)
@@ -67,6 +74,9 @@ def evaluate_run(path: Path, split: str, data: Path | None, protocol: str, as_js
         return
     from sentiloc.cli.training.evaluate_systems import score_run
 
+    refuse(given, {"protocol"}, f"the run is of {run.task}, which has a protocol of its own")
+    if run.task == "expression":
+        refuse(given, {"split"}, "the data of expressions has no splits")
     figures = score_run(run, split, data)
     folder = run.folder / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,10 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
     trained = parse_stored_spec(own) if own.exists() else None
     if given is None and trained is not None:
         return with_weights_at_hand(trained) if trained.name == "published-layout" else trained
-    found = parse_stored_spec(given / "spec.json" if given is not None and given.is_dir() else given or own)
+    path = given / "spec.json" if given is not None and given.is_dir() else given or own
+    found = parse_stored_spec(path)
+    if run.task == "expression" and found.flow is None:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: has no flow stream, which the run reads")
     return replace(found, confidence_threshold=trained.confidence_threshold) if trained else found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.training.progress import extraction_progress
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def extract(
+    context: typer.Context,
     videos: Annotated[
         list[str] | None, typer.Argument(metavar="VIDEO", help="Video files, and folders of videos.")
     ] = None,
@@ -62,6 +64,8 @@ def extract(
     if output is None:
         raise typer.BadParameter("name the feature folder", param_hint="--output")
     if join:
+        unread = {"spec", "split", "retry_failed"}
+        refuse(given_options(context), unread, "with --join, the extraction that runs decides it")
         _join(videos, output, workers)
         return
     if not videos:

@@ -7,10 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from sentiloc.cli.given import given_options, refuse
+
 Benchmark = Literal["samm-lv", "casme2", "casme3", "videoemotion-8", "ekman-6", "caer", "caer-7"]
 
 
 def labels(
+    context: typer.Context,
     benchmark: Annotated[Benchmark, typer.Argument(help="The benchmark of the annotations.")],
     source: Annotated[
         Path, typer.Argument(help="Table as CSV (expressions); folder of classes or label list (emotions).")
@@ -32,8 +35,10 @@ def labels(
         missing = write_labels(folder, read_expressions(source, LAYOUTS[benchmark], FRAME_RATE), run)
     else:
         from sentiloc.model.cten import folder_labels
-        from sentiloc.model.cten.benchmarks import BENCHMARKS
+        from sentiloc.model.cten.benchmarks import BENCHMARKS, read_class_folders, read_folder_splits
 
+        if source.is_dir() and read_folder_splits(read_class_folders(source)):
+            refuse(given_options(context), {"run"}, f"the folders of {source} state the split")
         missing = folder_labels.write_labels(folder, source, BENCHMARKS[benchmark], run)
     if missing:
         typer.echo(f"{len(missing)} annotated videos are not in {folder}: {', '.join(missing[:5])}", err=True)

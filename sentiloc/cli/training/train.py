@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN, check_contrast, check_given
+from sentiloc.cli.given import given_options
+from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN
+from sentiloc.cli.training.unread import CHANGEABLE, check_given, check_read, check_start
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from sentiloc.model.fsenet.train import TrainConfig
 
 Figures = dict[str, float]
-_GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
 
 
 def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None:
@@ -30,8 +31,8 @@ def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None
     On several GPUs: `torchrun --nproc-per-node GPUS -m sentiloc train ...`.
     """
     options.pop("config")
-    given = {name for name in options if getattr(context.get_parameter_source(name), "name", "") in _GIVEN}
-    check_given(given, options["task"], options["supervision"])
+    given = given_options(context) & set(options)
+    check_given(given, options["task"], options["supervision"], options["recipe"])
     if options.pop("deterministic"):
         make_deterministic()
     from sentiloc.model.training.parallel import is_first, joined
@@ -57,13 +58,13 @@ def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) 
     if options["task"] != "fsenet":
         from sentiloc.cli.training.train_systems import train_system
 
-        return train_system(options["task"], data, run, chosen)
+        return train_system(options["task"], data, run, chosen, given)
     if options["recipe"] == "starter":
         _rebuild_starter(data, run, chosen.get("seed", 0))
         return {}
     network = _network(data, chosen.get("spec"), chosen.get("modalities"), _given(chosen, given))
     if "start" in chosen:
-        network = started_network(chosen["start"], network)
+        network = started_network(chosen["start"], network, given)
     return _train_fsenet(data, run, network, chosen.get("points"), _given(chosen, given))
 
 
@@ -143,15 +144,23 @@ def load_start(path: Path) -> FSENet:
     return load_fsenet(weights if weights.exists() else open_run(path).checkpoint)
 
 
-def started_network(path: Path, found: FSENetConfig) -> FSENetConfig:
-    """The configuration of the starting network; raises `spec_mismatch` if its streams are not those of the data."""
+def started_network(path: Path, found: FSENetConfig, given: set[str]) -> FSENetConfig:
+    """The configuration of the starting network, with the given options that no weight depends on.
+
+    Raises `spec_mismatch` if its streams are not those of the data, and a usage error for an option that asks for
+    another network. `found` is the network that the options and the recipe describe.
+    """
     network = load_start(path).config
     if network.stream_shapes != found.stream_shapes:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH,
             f"{path}: takes {network.stream_shapes}, the features are {found.stream_shapes}",
         )
-    return network
+    kept = check_start(given, path, network, found)
+    if kept:
+        stated = ", ".join(f"{name} {getattr(network, name)}" for name in kept)
+        typer.echo(f"{path}: its network is kept, not the recipe's: {stated}", err=True)
+    return replace(network, **{name: getattr(found, name) for name in CHANGEABLE & given})
 
 
 def _check_held_out(data: Path, held_out: list[Item]) -> None:
@@ -237,7 +246,7 @@ def _config(network: FSENetConfig, options: dict[str, Any]) -> TrainConfig:
 
     recipe = RECIPES[options["recipe"]]
     loss = replace(recipe.loss, **_of(LossConfig, options))
-    check_contrast(set(options), is_on=loss.sc)
+    check_read(set(options), network, loss)
     return replace(recipe, **{**_of(TrainConfig, options), "network": network, "loss": loss})
 
 

@@ -109,7 +109,8 @@ OPTIONS: tuple[TrainOption, ...] = (
         "start",
         Path | None,
         None,
-        "Start with the weights of this package or run, for example to learn from corrections (exported feedback).",
+        "Start with the network and weights of this package or run, for example to learn from corrections (exported "
+        "feedback).",
         DATA,
         flags=("--from",),
     ),
@@ -262,53 +263,3 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("contrast_weight", float | None, None, "lambda_3 of eq. 14.", GIM, frozenset({"gim"}), _NOT_NEGATIVE),
 )
 BY_NAME = {option.name: option for option in OPTIONS}
-UNREAD: dict[str, frozenset[str]] = {
-    "video": frozenset(
-        {"pseudo_label", "frame", "frame_glo", "sc", "w", "beta", "tau", "distance", "lambda1", "lambda2"}
-        | {
-            "gamma",
-            "add_inside",
-            "contrast",
-            "prototypes",
-            "negatives",
-            "disjoint",
-            "temperature",
-            "inside",
-            "focal",
-        }
-    ),
-    "full": frozenset(
-        {"pseudo_label", "w", "beta", "tau", "add_inside", "erasing", "inside", "saliency_base"}
-    ),
-    "point": frozenset({"erasing", "saliency_base"}),
-}
-"""Options of FSENet's losses that a supervision setting never reads."""
-
-PSSC = frozenset({"distance", "lambda2", "contrast", "prototypes", "negatives", "disjoint", "temperature"})
-"""Options that only PSSC reads."""
-
-
-def flag(name: str) -> str:
-    """An option's name on the command line."""
-    return "--" + name.replace("_", "-")
-
-
-def check_given(given: set[str], task: str, supervision: str) -> None:
-    """Raise a usage error for an option that the task or the supervision does not read."""
-    for name in sorted(given & set(BY_NAME)):
-        if task not in BY_NAME[name].tasks:
-            readers = " or ".join(sorted(BY_NAME[name].tasks))
-            raise typer.BadParameter(
-                f"--task {task} does not read it; --task {readers} does", param_hint=flag(name)
-            )
-        if task == "fsenet" and name in UNREAD[supervision]:
-            raise typer.BadParameter(f"--supervision {supervision} does not read it", param_hint=flag(name))
-
-
-def check_contrast(given: set[str], *, is_on: bool) -> None:
-    """Raise a usage error for an option of PSSC where PSSC is off."""
-    for name in sorted(given & PSSC):
-        if not is_on:
-            raise typer.BadParameter(
-                "PSSC, which reads it, is off; add --sc or take --recipe paper", param_hint=flag(name)
-            )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from sentiloc.cli.given import refuse
 from sentiloc.cli.training.progress import training_progress
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -27,11 +28,16 @@ VAL_FRACTION = 0.15
 Options = dict[str, Any]
 
 
-def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str, float]:
-    """Train CTEN or GIM on a folder with the options of the command line; returns the metrics by name."""
+def train_system(task: str, data: Path, run: Path, options: Options, given: set[str]) -> dict[str, float]:
+    """Train CTEN or GIM on a folder with the options of the command line; returns the metrics by name.
+
+    given: the options that were given, as opposed to defaults; one that the data or another option makes useless is a
+    usage error.
+    """
     from sentiloc.model.training.parallel import is_first
 
-    train = _train_cten if task == "cten" else _train_gim
+    train, check = (_train_cten, _check_cten) if task == "cten" else (_train_gim, _check_gim)
+    check(data, options, given)
     with training_progress() as progress:
         figures = train(data, run, options, progress)
     if not is_first():
@@ -41,6 +47,25 @@ def train_system(task: str, data: Path, run: Path, options: Options) -> dict[str
     said = ", ".join(f"{name} {value}" for name, value in reached.items())
     typer.echo(f"{run / CHECKPOINT}: {said or 'nothing to test on'}")
     return reached
+
+
+def _check_cten(data: Path, options: Options, given: set[str]) -> None:
+    from sentiloc.model.data.text import read_names
+
+    split = data / "split_val.txt"
+    if read_names(split):
+        refuse(given, {"val_fraction"}, f"{split} names the held-out videos")
+    if options.get("erase") is False:
+        refuse(given, {"theta"}, "--no-erase leaves out the erasing, which reads it")
+
+
+def _check_gim(data: Path, options: Options, given: set[str]) -> None:
+    from sentiloc.model.gim.paths import TRUTH_FILE
+
+    if not (data / TRUTH_FILE).exists() and options.get("val_fraction"):
+        refuse(given, {"val_fraction"}, f"without {data / TRUTH_FILE} no held-out video selects an epoch")
+    if options.get("epochs", 3) < 3:
+        refuse(given, {"epochs"}, "GIM trains in three stages of at least one epoch")
 
 
 def _chosen(options: Options, **names: str) -> Options:
@@ -181,6 +206,8 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{data / 'spec.json'}: has no flow stream")
     items = load_expression_items(data, spec.flow)
     config, share = _gim_config(spec.flow.inputs, options), options.get("val_fraction", VAL_FRACTION)
+    if not any(item.expressions for item in items):
+        share = 0.0  # Without ground truth nothing selects an epoch, so every video is trained on.
     files = [data / POINT_FILE, data / TRUTH_FILE, data / "spec.json"]
     record = {"task": "expression"} | make_record(data, files, (data / FLOW_FOLDER).glob("*.npy"))
     record |= wandb_project(options)

@@ -1,0 +1,31 @@
+"""Options that a command was given: one that would have no effect is a usage error, not silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import typer
+
+_GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
+
+
+def given_options(context: typer.Context) -> set[str]:
+    """Names of the parameters that the command line or a file of options sets."""
+    return {
+        name for name in context.params if getattr(context.get_parameter_source(name), "name", "") in _GIVEN
+    }
+
+
+def flag(name: str) -> str:
+    """A parameter's name on the command line."""
+    return FLAGS.get(name) or "--" + name.replace("_", "-")
+
+
+FLAGS = {"start": "--from"}
+"""Options whose name on the command line is not that of their parameter."""
+
+
+def refuse(given: set[str], names: Iterable[str], reason: str) -> None:
+    """Raise a usage error if one of the options `names` was given."""
+    for name in sorted(given & {*names}):
+        raise typer.BadParameter(reason, param_hint=flag(name))
