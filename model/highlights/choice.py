@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sentiloc.model.highlights.moments import KINDS, Footage, Moment
+from sentiloc.model.proposals.rule import Floats
 
 _SNIPPETS_COMPARED = 5
 _SAME_SCORE, _SAME_LOUDNESS = 0.03, 0.08
@@ -73,34 +76,81 @@ class _Chosen:
     footage: Mapping[str, Footage]
     spread: Spread
     moments: list[Moment] = field(default_factory=list)
+    of_video: defaultdict[str, list[Moment]] = field(default_factory=lambda: defaultdict(list))
+    shown: defaultdict[Hashable, _Shown] = field(default_factory=lambda: defaultdict(_Shown))
 
     def fill(self, moments: Sequence[Moment], count: int) -> None:
         """Take the best of some moments until `count` are chosen, but none whose footage is shown already."""
-        left = [one for one in moments if one not in self.moments]
-        while left and len(self.moments) < count:
-            best = max(left, key=self.worth)
-            left.remove(best)
-            if not self.has_like(best):
-                self.moments.append(best)
+        taken = set(self.moments)
+        # The worth of a moment only falls while others are chosen. So the last known one is a bound, and only the best
+        # are computed again: there may be a hundred thousand moments.
+        bounds = [(-self.worth(one), place) for place, one in enumerate(moments) if one not in taken]
+        heapq.heapify(bounds)
+        while bounds and len(self.moments) < count:
+            bound, place = heapq.heappop(bounds)
+            best = moments[place]
+            worth = -self.worth(best)
+            if worth > bound:
+                heapq.heappush(bounds, (worth, place))
+            else:
+                self._take(best)
 
     def worth(self, moment: Moment) -> float:
         """Strength after the reductions by the moments chosen so far."""
-        same = [one for one in self.moments if one.footage_id == moment.footage_id]
+        same = self.of_video[moment.footage_id]
         # exp(-inf) is 0, so the first moment of a video loses nothing.
         gap = min((_gap(one, moment) for one in same), default=math.inf)
         near = self.spread.nearby * math.exp(-gap / self.spread.reach)
         return float(strength(moment) * self.spread.same_video ** len(same) * (1 - near))
 
-    def has_like(self, moment: Moment) -> bool:
-        """True if a chosen moment shows the same footage."""
-        return any(self._is_like(one, moment) for one in self.moments)
+    def _take(self, moment: Moment) -> None:
+        """Choose a moment, unless a chosen one shows the same footage."""
+        own = self.of_video[moment.footage_id]
+        if any(_gap(one, moment) < self.spread.min_apart for one in own):
+            return
+        look = _look(self.footage[moment.footage_id], moment.peak)
+        # Only looks of one shape can be compared.
+        shown = self.shown[moment.kind, look[0].shape, look[1].shape]
+        if shown.has_like(moment.footage_id, look):
+            return
+        shown.add(moment.footage_id, look)
+        own.append(moment)
+        self.moments.append(moment)
 
-    def _is_like(self, one: Moment, other: Moment) -> bool:
-        if one.footage_id == other.footage_id:
-            return _gap(one, other) < self.spread.min_apart
-        if one.kind != other.kind:
+
+_Look = tuple[Floats, Floats]
+"""Scores (2 k + 1, 3) and loudness (8 k + 1,) around a peak."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """The looks of chosen moments of one kind, of one shape, for comparison with one more at a time."""
+
+    videos: list[str] = field(default_factory=list)
+    scores: list[Floats] = field(default_factory=list)
+    loudness: list[Floats] = field(default_factory=list)
+
+    def add(self, video: str, look: _Look) -> None:
+        """Add the look of a moment."""
+        self.videos.append(video)
+        self.scores.append(look[0])
+        self.loudness.append(look[1])
+
+    def has_like(self, video: str, look: _Look) -> bool:
+        """Whether another video shows the same footage, such as a copy or a re-encoding of one recording.
+
+        Scores and loudness of the snippets around both peaks are compared. They must vary: two flat curves are similar
+        without showing the same footage.
+        """
+        if not self.videos:
             return False
-        return is_same_footage(self.footage[one.footage_id], one, self.footage[other.footage_id], other)
+        scores, loudness = np.array(self.scores), np.array(self.loudness)
+        varied = np.ptp(scores[:, :, :2], axis=1).max(axis=1, initial=0.0) >= _FLAT
+        # The largest difference, not the mean: one snippet that differs clearly is another scene.
+        seen = np.abs(scores - look[0]).max(axis=(1, 2), initial=0.0) <= _SAME_SCORE
+        quieter = np.abs(loudness - look[1]).sum(axis=1) / max(1, len(look[1]))
+        like = varied & seen & (quieter <= _SAME_LOUDNESS)
+        return any(self.videos[place] != video for place in np.flatnonzero(like))
 
 
 def _gap(one: Moment, other: Moment) -> float:
@@ -108,24 +158,11 @@ def _gap(one: Moment, other: Moment) -> float:
     return max(0.0, other.start - one.end, one.start - other.end)
 
 
-def is_same_footage(first: Footage, one: Moment, second: Footage, other: Moment) -> bool:
-    """True if two videos show the same footage around two moments, such as copies or re-encodings of one recording.
-
-    Scores and loudness of the snippets around both peaks are compared. They must vary: two flat curves are similar
-    without showing the same footage.
-    """
-    a, b = _window(first, one.peak), _window(second, other.peak)
-    if a.shape != b.shape or float(np.ptp(a[:, :2], axis=0).max(initial=0.0)) < _FLAT:
-        return False
-    heard = _loudness(first, one.peak), _loudness(second, other.peak)
-    if heard[0].shape != heard[1].shape:
-        return False
-    quieter = float(np.abs(heard[0] - heard[1]).mean()) if heard[0].size else 0.0
-    # The largest difference, not the mean: one snippet that differs clearly is another scene.
-    return bool(np.abs(a - b).max() <= _SAME_SCORE) and quieter <= _SAME_LOUDNESS
+def _look(footage: Footage, peak: float) -> _Look:
+    return _window(footage, peak), _loudness(footage, peak)
 
 
-def _window(footage: Footage, peak: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _window(footage: Footage, peak: float) -> Floats:
     """Scores (2 k + 1, 3) of the snippets around a peak: both labels and the saliency."""
     curve = footage.result.curve
     middle = int(peak / curve.step)
@@ -134,7 +171,7 @@ def _window(footage: Footage, peak: float) -> np.ndarray[tuple[int, int], np.dty
     return np.array(columns, np.float64).T
 
 
-def _loudness(footage: Footage, peak: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _loudness(footage: Footage, peak: float) -> Floats:
     """Loudness around a peak relative to its maximum there, because it is stored relative to each video's maximum."""
     sound = footage.result.sound
     if sound is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,13 +49,12 @@ class Pause:
     end: float
 
 
-def cut_moment(moment: Moment, result: Result, options: HandleOptions) -> Cut:
-    """The cut of a moment. It never lies inside the moment itself.
+def cut_moment(moment: Moment, result: Result, options: HandleOptions, pauses: Sequence[Pause]) -> Cut:
+    """The cut of a moment. It never lies inside the moment itself. `pauses` are those of the result's sound.
 
     A shot change is preferred to a pause, because a cut a few frames away from it would flash the other shot.
     """
     duration = result.video.duration
-    pauses = find_pauses(result.sound)
     start, start_snap = _snapped(
         max(0.0, moment.start - options.handle),
         (max(0.0, moment.start - options.handle - options.snap), moment.start),

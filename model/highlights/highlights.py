@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sentiloc.model.highlights.choice import DEFAULT_SPREAD, Spread, choose
-from sentiloc.model.highlights.handles import Cut, HandleOptions, cut_moment
+from sentiloc.model.highlights.handles import Cut, HandleOptions, cut_moment, find_pauses
 from sentiloc.model.highlights.moments import Footage, Moment, MomentOptions, find_moments
 
 
@@ -43,7 +43,12 @@ def find_highlights(videos: Sequence[Footage], options: HighlightOptions) -> tup
     # By identity, because moments of a video that is listed twice are equal.
     rank = {id(moment): number for number, moment in enumerate(ranked, 1)}
     shown = sorted(ranked, key=lambda one: (place[one.footage_id], one.start))
-    cuts = [cut_moment(moment, known[moment.footage_id].result, options.handles) for moment in shown]
+    # Once for each video: two hours of sound take 40 ms.
+    pauses = {name: find_pauses(known[name].result.sound) for name in {one.footage_id for one in shown}}
+    cuts = [
+        cut_moment(one, known[one.footage_id].result, options.handles, pauses[one.footage_id])
+        for one in shown
+    ]
     return tuple(
         Highlight(rank=rank[id(moment)], moment=moment, cut=cut, footage=known[moment.footage_id])
         for moment, cut in zip(shown, _apart(shown, cuts), strict=True)
