@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from fastapi import Depends, Request
 
+from sentiloc.app.access.combining import Combining
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.access.sessions import SessionStore
 from sentiloc.app.batches.intake import BatchIntake
@@ -50,6 +51,7 @@ class Services:
     dispatcher: Dispatcher
     submitter: Submitter
     events: EventStreams
+    combining: Combining
     uploads: UploadStore
     upload_writer: UploadWriter
     upload_jobs: UploadJobs
@@ -89,6 +91,7 @@ class Services:
             dispatcher=dispatcher,
             submitter=submitter,
             events=EventStreams(settings, reader),
+            combining=Combining(settings),
             uploads=uploads,
             upload_writer=UploadWriter(settings, uploads),
             upload_jobs=upload_jobs,

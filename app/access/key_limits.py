@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 
 # Requests end within a second. The others last longer, so clients are asked to wait longer.
-_RETRY_SECONDS = {"requests": 1, "event streams": 10, "open uploads": 30, "queued jobs": 30}
+_RETRY_SECONDS = {
+    "requests": 1,
+    "requests that combine jobs": 5,
+    "event streams": 10,
+    "open uploads": 30,
+    "queued jobs": 30,
+}
 
 
 class KeyLimitReached(TypedProblem):

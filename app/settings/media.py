@@ -42,6 +42,9 @@ class MediaSettings(BaseSettings):
     max_highlight_videos: int = Field(
         200, ge=1, description="Maximum number of videos in one request for highlights"
     )
+    max_highlight_hours: float = Field(
+        100.0, gt=0, description="Maximum length of all videos in one request for highlights"
+    )
     max_reel_clips: int = Field(100, ge=1, le=500, description="Maximum number of clips in one reel")
     max_reel_seconds: float = Field(1800.0, gt=0, description="Maximum length of a reel")
     reel_side_pixels: int = Field(

@@ -19,6 +19,7 @@ from sentiloc.app.settings import Settings
 from tests.app.asking import assert_problem
 from tests.support.services import wait_for
 
+CUT = {"format": "edl", "clips": [{"job": "a" * 22, "start": 0, "end": 1}]}
 NEW_UPLOAD = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
 
 
@@ -136,3 +137,42 @@ def test_queued_jobs(
     assert limited.post("/localize", json={"url": "http://93.184.216.34/a"}, headers=mine).status_code == 429
     localize(limited, other)
     assert len(list((settings.data_dir / "uploads").glob("*.src"))) == 3
+
+
+def test_requests_that_combine_many_jobs_take_turns(
+    settings: Settings, pair: tuple[dict[str, str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One runs, another key's waits without a thread, and all else is answered meanwhile."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def choose(*_: object) -> dict[str, object]:
+        begun.set()
+        assert may_end.wait(60)
+        return {}
+
+    monkeypatch.setattr("sentiloc.app.routes.reels.highlights._chosen", choose)
+    limits = {"api_keys": "on", "max_combining_requests": 1, "max_combining_requests_per_key": 2}
+    mine, other = pair
+    answers: list[int] = []
+    with TestClient(create_app(settings.model_copy(update=limits))) as client:
+        slots = client.app.state.services.combining._slots  # type: ignore[attr-defined]
+
+        def ask(key: dict[str, str]) -> None:
+            answers.append(client.get("/v1/highlights", headers=key).status_code)
+
+        asking = [threading.Thread(target=ask, args=[key]) for key in (mine, mine, other)]
+        for thread in asking:
+            thread.start()
+        try:
+            assert begun.wait(60)
+            wait_for(lambda: slots._held.total() == 3)
+            refused = client.get("/v1/highlights", headers=mine)
+            assert_problem(refused, 429, "key_limit")
+            assert refused.headers["retry-after"] == "5"
+            assert_problem(client.post("/v1/cuts", headers=mine, json=CUT), 429, "key_limit")
+            assert client.get("/v1/jobs", headers=mine).status_code == 200
+        finally:
+            may_end.set()
+        for thread in asking:
+            thread.join()
+    assert answers == [200, 200, 200]

@@ -163,6 +163,18 @@ class TestHighlights:
         with TestClient(create_app(few)) as client:
             assert_problem(client.get("/v1/highlights"), 422, "invalid_request")
 
+    def test_too_many_hours_are_refused(self, planted: Planted, settings: Settings) -> None:
+        jobs = [planted.job("a.mp4", segment(1, 2), seed=number) for number in range(2)]
+        for job in jobs:
+            planted.store.redis.hset(job_key(planted.store.prefix, job), "duration", "3600")
+        few = settings.model_copy(update={"max_highlight_hours": 1.5})
+        with TestClient(create_app(few)) as client:
+            for query in ({"job": jobs}, {}):
+                answer = client.get("/v1/highlights", params=query)
+                assert_problem(answer, 422, "invalid_request")
+                assert "covers 2 hours of video, more than 1.5" in answer.json()["detail"]
+            assert client.get("/v1/highlights", params={"job": jobs[0]}).status_code == 200
+
     def test_an_empty_cut_is_an_error(self, client: TestClient, planted: Planted) -> None:
         job = planted.job("a.mp4")
         assert client.get("/v1/highlights", params={"job": job}).json()["highlights"] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -117,7 +116,7 @@ async def cut(request: Request, services: ServicesDep) -> Response:
     """Parts of several videos in sequence, with the original videos as sources. Cuts are at frame boundaries."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(CutRequest, body)
-    return await to_thread.run_sync(_cut, services, asked)
+    return await services.combining.run(_cut, services, asked)
 
 
 def _cut(services: Services, asked: CutRequest) -> Response:

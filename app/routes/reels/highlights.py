@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -136,13 +136,18 @@ class HighlightQuery(BaseModel):
         ),
     },
 )
-def highlights(query: Annotated[HighlightQuery, Query()], services: ServicesDep) -> Response:
+async def highlights(query: Annotated[HighlightQuery, Query()], services: ServicesDep) -> Response:
     """The most certain moments, spread over videos and time, without near-duplicates.
 
     Each has a cut: the moment with `handle` seconds on both sides, moved to a nearby shot change or pause. If jobs are
     named, each of them must have a result. Otherwise the jobs that have succeeded are used.
     """
+    return await services.combining.run(_highlights, query, services)
+
+
+def _highlights(query: HighlightQuery, services: Services) -> Response:
     records = _chosen(services, query)
+    _require_length(records.values(), services.settings.max_highlight_hours)
     footage, skipped = _read(services, records, query)
     found = find_highlights(footage, query.options())
     if query.format == "json":
@@ -177,6 +182,15 @@ def _chosen(services: Services, query: HighlightQuery) -> dict[str, JobRecord]:
         found[record.id] = record
     # Oldest first, so that the videos of a shoot are in the order in which they came.
     return dict(reversed(found.items()))
+
+
+def _require_length(records: Iterable[JobRecord], most: float) -> None:
+    """Refuse more hours of video than `most`: all curves are in memory at once, 1.6 MB for each hour."""
+    hours = sum(record.duration or 0.0 for record in records) / 3600
+    if hours > most:
+        raise TooManyVideos(
+            f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs, or a shorter time range."
+        )
 
 
 def _walk(services: Services, wanted: JobFilter) -> Iterator[JobRecord]:

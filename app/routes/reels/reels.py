@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
@@ -115,7 +114,7 @@ async def create(
     """Renders the clips with cross-fades as an MP4 (H.264, AAC). The answer has its exact length in frames."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     asked = parse_body(ReelRequest, body)
-    record = await to_thread.run_sync(_submit, services, asked, idempotency_key)
+    record = await services.combining.run(_submit, services, asked, idempotency_key)
     response.headers["Location"] = address(f"/reels/{record.id}")
     response.headers.update(NO_STORE)
     return reel_body(record)
