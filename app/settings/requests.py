@@ -41,7 +41,9 @@ class RequestSettings(BaseSettings):
         2, gt=0, description="Highlights, cuts and reels that one API process prepares at a time; others wait"
     )
     max_combining_requests_per_key: int = Field(
-        4, gt=0, description="Requests for highlights, cuts and reels that one API key may have per API process"
+        4,
+        gt=0,
+        description="Requests for highlights, cuts and reels that one API key may have per API process",
     )
     idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
     max_upload_bytes: int = Field(2 * 1024**3, gt=0)

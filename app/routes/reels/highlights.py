@@ -188,9 +188,8 @@ def _require_length(records: Iterable[JobRecord], most: float) -> None:
     """Refuse more hours of video than `most`: all curves are in memory at once, 1.6 MB for each hour."""
     hours = sum(record.duration or 0.0 for record in records) / 3600
     if hours > most:
-        raise TooManyVideos(
-            f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs, or a shorter time range."
-        )
+        detail = f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs."
+        raise TooManyVideos(detail)
 
 
 def _walk(services: Services, wanted: JobFilter) -> Iterator[JobRecord]:
