@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sentiloc.app.housekeeping.ownership import MARKER_KEY
 from tests.proofs.faults.rig import PATIENCE_SECONDS, Row, clip, running, save
 from tests.service.running import RunningService
 from tests.service.test_uploads import memory
@@ -63,7 +64,7 @@ def left(service: RunningService) -> Row:
     redis = service.store().redis
     return {
         "uploads": len(list((service.data / "uploads").glob("*"))),
-        "results": len(list((service.data / "results").glob("*"))),
+        "results": sum(path.name != Path(MARKER_KEY).name for path in (service.data / "results").iterdir()),
         "records": sum(1 for _ in redis.scan_iter("sentiloc:job:*")),
         "event_streams": sum(1 for _ in redis.scan_iter("sentiloc:events:*")),
     }
