@@ -18,8 +18,8 @@ Ts = TypeVarTuple("Ts")
 class Combining:
     """Runs them in threads, few at a time. Use it from one event loop only.
 
-    Each may need seconds of the processor and hundreds of megabytes. The others wait without a thread, so that there are
-    threads for all other requests.
+    Each may need seconds of the processor and hundreds of megabytes. The others wait without a thread, so that all
+    other requests find one.
     """
 
     def __init__(self, settings: Settings) -> None:
