@@ -14,6 +14,7 @@ from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, Dispatcher, make_celery
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from tests.app.conftest import submit
+from tests.support.services import PATIENCE
 
 
 def test_a_message_comes_again_soon_after_its_visibility_timeout(
@@ -29,7 +30,7 @@ def test_a_message_comes_again_soon_after_its_visibility_timeout(
         Consumer(connection, [queue], on_message=received.append, accept=["json"]),  # type: ignore[no-untyped-call]
     ):
         connection.register_with_event_loop(hub)
-        loop, until = hub.create_loop(), time.monotonic() + 30  # type: ignore[no-untyped-call]
+        loop, until = hub.create_loop(), time.monotonic() + PATIENCE  # type: ignore[no-untyped-call]
         while len(received) < 2 and time.monotonic() < until:
             next(loop)
     assert [bool(message.headers.get("redelivered")) for message in received] == [False, True]

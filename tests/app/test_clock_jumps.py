@@ -49,7 +49,7 @@ def test_a_dead_workers_job_is_not_held_for_the_length_of_a_jump_back(
     assert job is not None
     set_clock(redis, store.prefix, -HOUR)
     reaper.sweep()
-    wait_for(lambda: store.expired() == [job.id], 5)
+    wait_for(lambda: store.expired() == [job.id])
     reaper.sweep()
     record = store.get(job.id)
     assert record is not None
@@ -111,5 +111,5 @@ def test_the_reaper_takes_its_turn_after_a_jump_back(
     redis.set(f"{store.prefix}turn:test", "1", px=3_600_000)
     reaper = Reaper(quick, store, LocalStorage(quick.data_dir), Dispatcher(quick, redis), chores)
     reaper.start()
-    wait_for(lambda: swept, 10)
+    wait_for(lambda: swept)
     reaper.stop()

@@ -44,7 +44,7 @@ def render(project: Path, output: Path) -> None:
     ]
     for _ in range(4):
         with suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, check=True, cwd=project.parent, capture_output=True, timeout=60)
+            subprocess.run(command, check=True, cwd=project.parent, capture_output=True, timeout=150)
             return
     pytest.fail("melt does not end")
 

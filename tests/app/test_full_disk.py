@@ -99,7 +99,7 @@ def test_a_job_store_that_ends_on_a_full_disk_has_all_it_ever_acknowledged(tmp_p
                     redis.rpush("list", bytes(1000))
                     acknowledged += 1
         assert server.process is not None
-        server.process.wait(10)
+        server.process.wait(120)
         (folder / "ballast").unlink()
         server.start()
         with Redis.from_url(server.url) as redis:

@@ -18,11 +18,13 @@ from sentiloc.app.http.health_listener import HealthListener
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import SentilocError
+from tests.support.servers import free_port
+from tests.support.services import PATIENCE
 
 
 def ask(port: int, path: str = "/healthz") -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -33,12 +35,11 @@ def in_thread(port: int, path: str = "/healthz") -> asyncio.Future[int]:
 
 
 def test_it_answers_only_that_and_only_while_the_loop_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_listener, "_SILENCE_SECONDS", 3.0)
-
+    monkeypatch.setattr(health_listener, "_SILENCE_SECONDS", 5.0)
     answered = threading.Event()
 
     def ask_until_hung(port: int) -> int:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while (status := ask(port)) == 200 and time.monotonic() < deadline:
             time.sleep(0.1)
         answered.set()
@@ -49,7 +50,7 @@ def test_it_answers_only_that_and_only_while_the_loop_beats(monkeypatch: pytest.
         async with listener.beating():
             alive, other = await in_thread(listener.port), await in_thread(listener.port, "/jobs")
             late = asyncio.get_running_loop().run_in_executor(None, ask_until_hung, listener.port)
-            answered.wait(90)  # the service's event loop hangs here
+            answered.wait(2 * PATIENCE)  # the service's event loop hangs here
             return alive, other, await late
 
     assert asyncio.run(listen()) == (200, 404, 503)
@@ -62,16 +63,13 @@ def test_half_open_connections_to_it_are_dropped() -> None:
             with contextlib.ExitStack() as stack:
                 for _ in range(64):
                     stack.enter_context(socket.create_connection(("127.0.0.1", listener.port)))
-                await asyncio.sleep(3)
                 return await in_thread(listener.port)
 
     assert asyncio.run(listen()) == 200
 
 
 def test_the_service_listens_at_the_configured_address(settings: Settings) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     with TestClient(create_app(settings.model_copy(update={"health_port": port}))):
         assert ask(port) == 200
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -17,6 +17,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from tests.app.asking import assert_problem
+from tests.app.test_events import is_listened_to
 from tests.support.services import wait_for
 
 CUT = {"format": "edl", "clips": [{"job": "a" * 22, "start": 0, "end": 1}]}
@@ -71,7 +72,7 @@ def test_streams_and_requests(
     job, others = localize(limited, mine), localize(limited, other)
     asked = threading.Thread(target=limited.get, args=(f"/jobs/{job}/events",), kwargs={"headers": mine})
     asked.start()
-    wait_for(lambda: any(one["cmd"] == "xread" for one in store.redis.client_list()))
+    wait_for(lambda: is_listened_to(store))
     refused = limited.get(f"/jobs/{job}/events", headers=mine)
     assert_problem(refused, 429, "key_limit")
     assert int(refused.headers["retry-after"]) > 0
@@ -94,7 +95,7 @@ def test_requests_beyond_the_limit_are_refused_until_one_ends(
         job = localize(client, mine)
         asked = threading.Thread(target=client.get, args=(f"/jobs/{job}/events",), kwargs={"headers": mine})
         asked.start()
-        wait_for(lambda: any(one["cmd"] == "xread" for one in store.redis.client_list()))
+        wait_for(lambda: is_listened_to(store))
         assert_problem(client.get("/jobs", headers=mine), 429, "key_limit")
         assert client.get("/jobs", headers=other).status_code == 200
         store.cancel(job)

@@ -15,7 +15,7 @@ from starlette.types import Message
 from sentiloc.app.http.lingering import LingeringResponse
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 
 BODY_BYTES = 40 << 20
 
@@ -36,7 +36,7 @@ def test_a_refusal_reaches_a_client_that_reads_only_after_sending(port: int) -> 
         f"POST /localize HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\n"
         f"Content-Length: {BODY_BYTES}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         client.sendall(head.encode())
         # Far more than all socket buffers can hold, so it can only be sent if the other side reads.
         client.sendall(bytes(BODY_BYTES))

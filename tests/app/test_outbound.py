@@ -188,7 +188,7 @@ def test_a_server_that_drips_is_left_in_time() -> None:
         started = time.monotonic()
         url = f"http://127.0.0.1:{listener.port}/"
         assert code_of(Outbound(allow=LOOPBACK), url, seconds=1.0) is ErrorCode.URL_UNREACHABLE
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 60
 
 
 def test_a_wait_ends_when_it_should() -> None:
@@ -212,7 +212,7 @@ def test_a_hanging_or_failing_resolver_is_a_typed_error() -> None:
     release = threading.Event()
 
     def hang(host: str, port: int) -> list[str]:
-        release.wait(30)
+        release.wait(120)
         return ["127.0.0.1"]
 
     def unknown(host: str, port: int) -> list[str]:

@@ -126,9 +126,9 @@ def test_two_reapers_do_not_announce_twice(quick: Settings, store: JobStore, red
     ]
     for reaper in reapers:
         reaper.start()
-    wait_for(lambda: messages(redis, quick), 30)
+    wait_for(lambda: messages(redis, quick))
     before = [len(done) for done in rounds]
-    wait_for(lambda: all(len(done) >= had + 3 for done, had in zip(rounds, before, strict=True)), 60)
+    wait_for(lambda: all(len(done) >= had + 3 for done, had in zip(rounds, before, strict=True)))
     for reaper in reapers:
         reaper.stop()
     assert messages(redis, quick) == [job.id]

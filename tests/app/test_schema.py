@@ -35,7 +35,7 @@ def test_api_and_worker_do_not_start_on_newer_records(settings: Settings, redis:
         redis_url=settings.redis_url, redis_prefix=settings.redis_prefix, data_dir=settings.data_dir, port=0
     )
     done = subprocess.run(
-        sentiloc_command(part), env=environment, capture_output=True, text=True, check=False, timeout=120
+        sentiloc_command(part), env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode != 0
     assert "newer release" in done.stderr

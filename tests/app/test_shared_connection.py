@@ -70,7 +70,7 @@ def test_redis_may_end_start_again_and_hang(tmp_path: Path) -> None:
     with private_redis(tmp_path) as redis:
 
         async def ask() -> None:
-            shared = SharedConnection(Settings(redis_url=redis.url, redis_timeout_seconds=1.5))
+            shared = SharedConnection(Settings(redis_url=redis.url, redis_timeout_seconds=3.0))
             assert await shared.ask(("PING",)) == ["PONG"]
             redis.kill()
             with pytest.raises(RedisError):

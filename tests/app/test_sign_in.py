@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
@@ -142,6 +143,17 @@ def test_keys_that_the_provider_has_changed_are_fetched_again(
     asyncio.run(twice())
 
 
+def waiting_connections(server: socket.socket) -> int:
+    """The connections in a server's backlog."""
+    server.setblocking(False)
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            count += 1
+    return count
+
+
 def test_a_hanging_provider_blocks_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentiloc.app.sign_in.provider._TIMEOUT_SECONDS", 0.3)
     with socket.create_server(
@@ -153,10 +165,10 @@ def test_a_hanging_provider_blocks_only_briefly(monkeypatch: pytest.MonkeyPatch)
             waiting = (provider.authorization_url(ATTEMPT) for _ in range(50))
             return await asyncio.gather(*waiting, return_exceptions=True)
 
-        began = time.monotonic()
         found = asyncio.run(ask())
-    assert all(isinstance(one, SignInFailed) for one in found)
-    assert time.monotonic() - began < 50 * 0.3 / 2
+        assert all(isinstance(one, SignInFailed) for one in found)
+        # They waited together: one after another, each would have its own connection.
+        assert waiting_connections(silent) < 10
 
 
 def test_the_challenge_is_that_of_the_standard() -> None:
@@ -218,7 +230,7 @@ def test_a_server_that_lacks_the_library_says_so_once(tmp_path: Path) -> None:
         env=sentiloc_environment(**given),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1

@@ -29,7 +29,7 @@ from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import INCOMING, UploadBusyError
 from sentiloc.model.errors import SentilocError
 from tests.app.asking import VIDEO, assert_problem
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 
 Client = httpx.Client | TestClient
 VERSION = {"Tus-Resumable": "1.0.0"}
@@ -169,11 +169,11 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    port = wait_for(lambda: server.started and server.servers[0].sockets[0].getsockname()[1], 60)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    port = wait_for(lambda: server.started and server.servers[0].sockets[0].getsockname()[1])
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
         yield client
     server.should_exit = True
-    thread.join(30)
+    thread.join(PATIENCE)
 
 
 def video_of(client: Client, path: str) -> bytes:
@@ -208,7 +208,7 @@ def test_two_writers_do_not_mix(live: httpx.Client) -> None:
 
     def slow() -> Iterator[bytes]:
         yield LARGE[: 2 * FLUSH_BYTES]
-        release.wait(60)
+        release.wait(2 * PATIENCE)
         yield LARGE[2 * FLUSH_BYTES :]
 
     def send_slowly() -> None:
@@ -223,7 +223,7 @@ def test_two_writers_do_not_mix(live: httpx.Client) -> None:
     # A request that has sent nothing for a while is replaced.
     wait_for(lambda: go_on(live, path))
     release.set()
-    sender.join(60)
+    sender.join(PATIENCE)
     assert [answer.status_code for answer in answers] in ([], [423])
     assert video_of(live, path) == LARGE
 
@@ -466,7 +466,7 @@ def test_an_upload_does_not_expire_while_its_bytes_flow(settings: Settings, stor
                 return
             time.sleep(0.1)
 
-    with serving(settings.model_copy(update={"upload_expiry_seconds": 2.0})) as client:
+    with serving(settings.model_copy(update={"upload_expiry_seconds": 6.0})) as client:
         path = begin(client)
         sent = send(client, path, 0, slowly(path))
         assert sent.status_code == 204, sent.text

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from sentiloc.cli.verbs import root
 from sentiloc.cli.videos import NewFiles, find_videos
 from tests.support.media import make_clip
-from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
+from tests.support.services import PATIENCE, sentiloc_command, sentiloc_environment, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,9 +112,9 @@ def test_a_watched_folder(folder: Path, tmp_path: Path) -> None:
     ) as process:
         try:
             (inbox / "late.mp4").write_bytes((folder / "b.mp4").read_bytes())
-            wait_for(lambda: (out / "late.json").exists(), 120)
+            wait_for((out / "late.json").exists)  # it is moved there whole
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 130
+            assert process.wait(PATIENCE) == 130
         finally:
             process.kill()
     assert json.loads((out / "late.json").read_text(encoding="utf-8"))["video"]["width"] == 128

@@ -14,7 +14,7 @@ from sentiloc.cli.main import names_only_files
 from sentiloc.cli.verbs import VERBS, root
 from sentiloc.worker.config import configured
 from tests.support.media import make_clip
-from tests.support.services import ROOT, sentiloc_command, sentiloc_environment
+from tests.support.services import PATIENCE, ROOT, sentiloc_command, sentiloc_environment
 
 
 def sentiloc(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,7 @@ def sentiloc(*arguments: str, **settings: object) -> subprocess.CompletedProcess
         env=sentiloc_environment(**settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

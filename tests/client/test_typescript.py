@@ -66,7 +66,7 @@ def used(built: Path, server: QuickService, tmp_path_factory: pytest.TempPathFac
         str(video),
         str(webhook),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -165,6 +165,6 @@ def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickServic
     (tmp_path / "holiday.mp4").write_bytes(VIDEO)
     (tmp_path / "program.mjs").write_text(program, encoding="utf-8")
     command = ["node", "program.mjs"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["3.2", "6.4", "positive", "0.83"]

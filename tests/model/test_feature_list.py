@@ -13,13 +13,16 @@ def names(folder: Path) -> list[str]:
 
 
 def cpu_seconds(folder: Path, count: int) -> float:
-    """Processor time to add so many videos to a list that has them already."""
+    """Processor time to add so many videos to a list that has them already: the least of three."""
     videos = {f"video-{number}": VideoFacts(fps=25.0, duration=1.0) for number in range(count)}
     add_videos(folder, "train", videos)
-    began = time.process_time()
-    add_videos(folder, "train", videos)
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        add_videos(folder, "train", videos)
+        times.append(time.process_time() - began)
     assert names(folder) == list(videos)
-    return time.process_time() - began
+    return min(times)
 
 
 def test_a_video_that_is_added_again_moves_to_the_end(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from sentiloc.model.fsenet.scoring import evaluate_items, score_items
 from sentiloc.model.fsenet.train import RECIPES, pick_precision, split_items, train
 from sentiloc.model.training.checkpoint import load_checkpoint
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
+from tests.support.services import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,24 +140,34 @@ from sentiloc.model.fsenet.train import train
 from tests.model.tiny_items import LONG_TRAINING, tiny_items
 items = tiny_items(12, seed=4)
 print("ready", flush=True)
-train(LONG_TRAINING, items[:9], items[9:], run_dir=Path(sys.argv[1]), resume=True,
-      progress=lambda step, steps, losses: print(step, flush=True))
+left = int(sys.argv[2])
+def progress(step, steps, losses):
+    global left
+    print(step, flush=True)
+    left -= 1
+    if not left:
+        sys.stdin.read()
+train(LONG_TRAINING, items[:9], items[9:], run_dir=Path(sys.argv[1]), resume=True, progress=progress)
 """
 
 
-def start(run: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RUNNER, str(run)]
+def start(run: Path, steps: int = 0) -> subprocess.Popen[str]:
+    """Train, to the end or until it has done so many steps: then it stands still."""
+    command = [sys.executable, "-c", RUNNER, str(run), str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, text=True, env=environment, **pipes)
 
 
 def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = start(tmp_path / "whole")
-    whole.communicate(timeout=240)
+    whole.communicate(timeout=PATIENCE)
     killed = 0
     for _ in range(2):
-        process = start(tmp_path / "killed")
+        # On a busy machine it would otherwise reach its end before it is killed.
+        process = start(tmp_path / "killed", 12)
         assert process.stdout is not None
+        assert process.stdin is not None
         steps = 0
         for line in process.stdout:
             steps += line.strip().isdigit()
@@ -164,10 +175,12 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
                 time.sleep(0.01)
                 process.send_signal(signal.SIGKILL)
                 break
-        killed += process.wait(timeout=60) == -signal.SIGKILL
+        killed += process.wait(timeout=PATIENCE) == -signal.SIGKILL
+        process.stdin.close()
+        process.stdout.close()
     assert killed == 2
     last = start(tmp_path / "killed")
-    output = last.communicate(timeout=240)[0].split()
+    output = last.communicate(timeout=PATIENCE)[0].split()
     assert int(output[1]) > 8, "the resumed run began at the start"
     for name in ("last.pt", "best.pt"):
         assert same(weights(tmp_path / "whole" / name), weights(tmp_path / "killed" / name))

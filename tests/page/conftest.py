@@ -11,6 +11,7 @@ import pytest
 from docs.tools.drawn_clip import draw_clip
 from tests.service.running import RunningService
 from tests.support.media import make_clip
+from tests.support.servers import free_port
 
 pytest.importorskip("playwright", reason="playwright is not installed (it is part of [test])")
 
@@ -26,15 +27,13 @@ SHOWN_FROM = 0.3
 class SteadyService(RunningService):
     """Restarts at the same address, as a real service does."""
 
-    port = 0
+    def __init__(self, folder: Path, **settings: object) -> None:
+        super().__init__(folder, **settings)
+        # One that nobody else gets while the service is down.
+        self.port = free_port()
 
     def launch(self, *flags: str) -> None:
         super().launch(*flags, "--port", str(self.port))
-
-    def start(self) -> float:
-        seconds = super().start()
-        self.port = int(self.url.rpartition(":")[2])
-        return seconds
 
 
 @pytest.fixture(scope="package")
@@ -54,7 +53,7 @@ def steady_service(folder: Path, **settings: object) -> Iterator[SteadyService]:
         yield service
     finally:
         service.stop()
-    assert service.left_over() == []
+    service.wait_gone()
 
 
 @pytest.fixture(scope="package")

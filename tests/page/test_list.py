@@ -33,8 +33,13 @@ def test_it_is_searched_filtered_and_sorted_by_the_server(
     page.select_option("#job-sort", "name")
     wait_for(lambda: names.all_inner_texts() == ["trip a.mp4", "trip b.mp4", "trip c.mp4"])
     page.select_option("#job-label", "positive")
-    asked = [url for url in person.requests if "/jobs?" in url][-1]
-    assert "q=TRIP" in asked and "label=positive" in asked and "sort=name" in asked
+
+    def asked() -> str:
+        # Asking the page lets Playwright take in what was requested.
+        assert names.count() >= 0
+        return [url for url in person.requests if "/jobs?" in url][-1]
+
+    wait_for(lambda: all(part in asked() for part in ("q=TRIP", "label=positive", "sort=name")))
     wait_for(lambda: names.count() == 3)
 
 
@@ -45,7 +50,7 @@ def test_a_row_shows_picture_length_counts_and_segments(
     row = page.locator(f"#job-list li[data-id='{three[0]}']")
     row.locator(".mini rect.positive").first.wait_for(state="attached")
     found = service.client.get(f"/jobs/{three[0]}/result").json()["segments"]
-    assert row.locator(".mini rect:not(.axis)").count() == len(found)
+    wait_for(lambda: row.locator(".mini rect:not(.axis)").count() == len(found))
     wait_for(lambda: row.locator("img").evaluate("image => image.naturalWidth > 0"))
     text = row.inner_text()
     assert "0:20" in text and "1 positive" in text
@@ -59,7 +64,7 @@ def test_several_are_exported_in_one_file_and_deleted(
     page.fill("#search", "trip")
     wait_for(lambda: page.locator("#job-list li").count() == 3)
     page.check("#job-list li:nth-child(1) input")
-    assert page.inner_text("#chosen-count") == "1 chosen"
+    wait_for(lambda: page.inner_text("#chosen-count") == "1 chosen")
     page.check("#choose-all")
     page.select_option("#chosen-format", "csv")
     with page.expect_download() as coming:

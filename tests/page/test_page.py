@@ -53,15 +53,15 @@ def test_from_a_file_to_markers_in_resolve_by_mouse(visit: Visitor, clip: Path) 
     page.click("[name=remove]")
     wait_for(lambda: person.rows().count() == found - 1)
     page.mouse.dblclick(*person.timeline_place(middle, BELOW_AXIS))
-    assert "Negative" in (page.text_content("#rows button[aria-current=true]") or "")
+    wait_for(lambda: "Negative" in (page.text_content("#rows button[aria-current=true]") or ""))
     end = page.input_value("[name=end]")
     edge = person.timeline_place(seconds(end), NEGATIVE_LANE)
     drag(page, edge, (edge[0] - 40, edge[1]))
-    assert seconds(page.input_value("[name=end]")) < seconds(end)
+    wait_for(lambda: seconds(page.input_value("[name=end]")) < seconds(end))
     page.click("#save")
     page.wait_for_selector("#save:disabled")
     page.click("#export")
-    assert "corrections" in page.inner_text("#export-note")
+    wait_for(lambda: "corrections" in page.inner_text("#export-note"))
     edl = person.download("[data-format=edl]")
     assert len(edl_markers(edl)) == found
 
@@ -121,7 +121,7 @@ def test_a_paused_upload_resumes_after_the_tab_was_closed(visit: Visitor, clip: 
     large.write_bytes(clip.read_bytes() + struct.pack(">I4s", padding, b"free") + bytes(padding - 8))
     person = visit().go()
     page = person.page
-    network = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 600_000}
+    network = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
     session = person.context.new_cdp_session(page)
     session.send("Network.enable")
     session.send("Network.emulateNetworkConditions", network)
@@ -129,6 +129,7 @@ def test_a_paused_upload_resumes_after_the_tab_was_closed(visit: Visitor, clip: 
     person.until("document.querySelector('#bar').value > 0.1")
     page.click("#pause")
     page.wait_for_selector("text=Paused at")
+    session.send("Network.emulateNetworkConditions", {**network, "uploadThroughput": -1})
     page.reload()
     before = len(person.asked)
     page.set_input_files("#file", large)
@@ -442,7 +443,8 @@ def test_a_job_survives_a_restart_of_the_server(
     service.start()
     person.wait_result()
     assert person.page.inner_text("#result-title") == long_clip.name
-    broken = [line for line in person.errors if "ERR_" not in line]
+    # While a server ends or starts, it may also answer that it is not ready.
+    broken = [line for line in person.errors if "ERR_" not in line and "503" not in line]
     assert broken == []
     person.errors.clear()
 
@@ -453,8 +455,7 @@ def test_the_first_screen_is_light(visit: Visitor) -> None:
     urls = [url for url in person.requests if not url.startswith("blob:")]
     bodies = [person.context.request.get(url).body() for url in urls]
     assert sum(len(gzip.compress(body)) for body in bodies) < MAX_GZIPPED
-    paint = person.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-    assert paint is not None
+    person.until("performance.getEntriesByName('first-contentful-paint').length === 1")
 
 
 def loaded_with(name: str, known: set[str]) -> set[str]:
@@ -566,14 +567,19 @@ def test_a_page_at_rest_asks_for_no_frames(visit: Visitor, job: str) -> None:
         "window.requestAnimationFrame = act => (window.frames_asked++, ask(act));"
     )
     page = person.open_result(job).page
-    page.evaluate(SETTLE)
-    resting = page.evaluate("window.frames_asked")
-    # Frames pass all the same; the page asked for none of them but the two of this wait.
-    page.evaluate(
-        "() => new Promise(done => { let n = 0; const c = new MessageChannel();"
-        "c.port1.onmessage = () => ++n < 200 ? c.port2.postMessage(0) : done(true); c.port2.postMessage(0); })"
-    )
-    page.evaluate(SETTLE)
-    assert page.evaluate("window.frames_asked") - resting <= 3
+
+    def rests() -> bool:
+        """Frames pass all the same; the page asks for none of them but the two of this wait."""
+        before = page.evaluate("window.frames_asked")
+        page.evaluate(
+            "() => new Promise(done => { let n = 0; const c = new MessageChannel();"
+            "c.port1.onmessage = () => ++n < 200 ? c.port2.postMessage(0) : done(true); c.port2.postMessage(0); })"
+        )
+        page.evaluate(SETTLE)
+        return int(page.evaluate("window.frames_asked")) - before <= 3
+
+    # The video and the pictures may still be loading.
+    wait_for(rests)
+    assert rests()
     page.keyboard.press("Space")
     person.until("window.frames_asked > 20")

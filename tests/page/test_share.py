@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from tests.page.browsing import Visit
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor, steady_service
+from tests.support.services import wait_for
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 FRAMED = "framed player"
@@ -161,8 +162,7 @@ def test_the_player_is_framed_by_the_sites_that_are_named_and_by_no_other(
         player.locator("#found button").first.wait_for()
         assert player.locator("#name").inner_text() == clip.name
         player.locator("#found button").last.click()
-        player.locator("#player").evaluate("video => new Promise(done => video.ontimeupdate = done)")
-        assert player.locator("#player").evaluate("video => video.currentTime") > 0
+        wait_for(lambda: player.locator("#player").evaluate("video => video.currentTime") > 0)
         assert person.errors == []
         # Only this server's own files run inside: the policy also applies in a frame.
         policy = service.client.get(link).headers["Content-Security-Policy"]

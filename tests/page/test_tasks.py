@@ -137,7 +137,7 @@ def test_expressions_have_onset_apex_and_offset(person: Visit, tasks: SteadyServ
     page.reload()
     person.wait_result()
     wait_for(lambda: person.rows().count() == 2)
-    assert "1 macro-expression" in page.inner_text("#summary")
+    wait_for(lambda: "1 macro-expression" in page.inner_text("#summary"))
     x, y = person.timeline_place((cut[0].start + cut[0].end) / 2, BLOCKS_BELOW)
     page.mouse.move(x, y)
     wait_for(lambda: "Apex at" in page.inner_text("#card"))

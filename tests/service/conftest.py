@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.running import RunningService
-from tests.support.media import make_clip
+from tests.support.media import make_clip, repeat_video
 
 
 @pytest.fixture(scope="package")
@@ -19,7 +19,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         yield service
     finally:
         service.stop()
-    assert service.left_over() == []
+    service.wait_gone()
 
 
 @pytest.fixture
@@ -28,13 +28,14 @@ def own_service(tmp_path: Path) -> Iterator[RunningService]:
     service = RunningService(tmp_path)
     yield service
     service.stop()
-    assert service.left_over() == []
+    service.wait_gone()
 
 
 @pytest.fixture(scope="package")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`short.mp4` is localized at once, `long.mp4` takes at least some seconds."""
+    """`short.mp4` is localized at once, `long.mp4` takes at least some seconds, `longest.mp4` minutes."""
     folder = tmp_path_factory.mktemp("clips")
     make_clip(folder / "short.mp4", seconds=2.0, audio="aac", beeps=((0.5, 1.0),))
     make_clip(folder / "long.mp4", seconds=720.0, fps=5.0, size=(64, 48), audio="aac")
+    repeat_video(folder / "long.mp4", folder / "longest.mp4", seconds=10_000.0)
     return folder

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from redis import Redis
 
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
-from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
+from tests.support.services import PATIENCE, sentiloc_command, sentiloc_environment, wait_for
 
 START_SECONDS = 180.0
 JOB_SECONDS = 240.0
@@ -40,7 +39,7 @@ class RunningService:
         self._environment = sentiloc_environment(**{**QUICK, **settings})
         self._process: subprocess.Popen[bytes] | None = None
         self._sessions: set[int] = set()
-        self.client = httpx.Client(timeout=30.0)
+        self.client = httpx.Client(timeout=PATIENCE)
 
     @property
     def pid(self) -> int:
@@ -60,21 +59,19 @@ class RunningService:
                 command, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
 
-    def start(self) -> float:
-        """Start and wait until the service is ready; returns the seconds."""
-        started = time.monotonic()
+    def start(self) -> None:
+        """Start and wait until the service is ready."""
         self.launch()
         wait_for(lambda: "Sentiloc is ready" in self.output, START_SECONDS)
         self.client.base_url = httpx.URL(self.url)
         self._sessions |= {self.process(part) for part in ("API", "worker", "redis")}
-        return time.monotonic() - started
 
     @property
     def url(self) -> str:
         lines = [line.split() for line in self.output.splitlines()]
         return next(words[1] for words in lines if words[:1] == ["page:"])
 
-    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = PATIENCE) -> int:
         """Signal the supervisor and wait until it ends; returns its exit status."""
         assert self._process is not None
         self._process.send_signal(number)
@@ -84,6 +81,10 @@ class RunningService:
         if self._process is not None and self._process.poll() is None:
             self.end()
         self.client.close()
+
+    def wait_gone(self) -> None:
+        """Wait until no process of this service runs: what is killed with its parent is gone an instant later."""
+        wait_for(lambda: not self.left_over())
 
     def left_over(self) -> list[int]:
         """Processes of this service that still run. They are found by their session, which is the service's own."""
@@ -97,13 +98,13 @@ class RunningService:
             found = [pid for pid in children(self.pid) if mark in _command(pid)]
             return found[0] if found else None
 
-        pid = wait_for(find, 15)
+        pid = wait_for(find)
         self._sessions.add(pid)
         return pid
 
     def worker_child(self) -> int:
         """Process id of the worker's child, in which jobs run."""
-        return wait_for(lambda: next(iter(children(self.process("worker"))), None), 30)
+        return wait_for(lambda: next(iter(children(self.process("worker"))), None))
 
     def store(self) -> JobStore:
         """The job records, read past the API."""

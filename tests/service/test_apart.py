@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.services import private_redis, sentiloc_command, sentiloc_environment, wait_for
+from tests.service.running import JOB_SECONDS, START_SECONDS
+from tests.support.services import PATIENCE, private_redis, sentiloc_command, sentiloc_environment, wait_for
 
 
 @pytest.fixture
@@ -31,13 +31,14 @@ def url(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
             parts = [subprocess.Popen(command, env=env, stderr=output) for command in commands]
         try:
             found = wait_for(
-                lambda: re.search(r"running on (http://[\d.:]+)", log.read_text(encoding="utf-8")), 60
+                lambda: re.search(r"running on (http://[\d.:]+)", log.read_text(encoding="utf-8")),
+                START_SECONDS,
             )
             yield found[1]
         finally:
             for part in parts:
                 part.terminate()
-        assert [part.wait(20) for part in parts] == [-signal.SIGTERM, 0]
+        assert [part.wait(PATIENCE) for part in parts] == [-signal.SIGTERM, 0]
 
 
 def check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -48,16 +49,13 @@ def check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_api_and_worker_run_apart(url: str, clips: Path, environment: dict[str, str]) -> None:
-    with httpx.Client(base_url=url, timeout=30) as client:
-        wait_for(lambda: client.get("/readyz").status_code == 200, 60)
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        wait_for(lambda: client.get("/readyz").status_code == 200, START_SECONDS)
         healthy = check(environment)
         assert (healthy.returncode, healthy.stdout[:9]) == (0, "ready on "), healthy.stderr
         missing = check({**environment, "SENTILOC_REDIS_PREFIX": "another:"})
         assert (missing.returncode, "no worker on this machine" in missing.stderr) == (1, True)
         with (clips / "short.mp4").open("rb") as video:
             job = client.post("/localize", files={"video": video}).json()
-        deadline = time.monotonic() + 60
-        while client.get(job["links"]["self"]).json()["state"] != "succeeded":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(lambda: client.get(job["links"]["self"]).json()["state"] == "succeeded", JOB_SECONDS)
         assert client.get(job["links"]["result"]).status_code == 200

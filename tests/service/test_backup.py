@@ -55,4 +55,4 @@ def test_a_backup_of_a_working_service_is_restored_elsewhere(
             assert second.finals(job_id) == ["succeeded"]
     finally:
         second.stop()
-    assert second.left_over() == []
+    second.wait_gone()

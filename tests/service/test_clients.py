@@ -31,7 +31,7 @@ from sentiloc.client import (
 )
 from sentiloc.client.errors import Code
 from tests.proofs.batch import clip_server
-from tests.service.running import RunningService
+from tests.service.running import JOB_SECONDS, RunningService
 from tests.support.environments import ROOT, Environment, build
 from tests.support.listeners import listening
 from tests.support.services import wait_for
@@ -52,7 +52,7 @@ def test_the_client_goes_all_the_way(service: RunningService, clips: Path) -> No
         events = list(client.watch(job.id))
         assert events[-1].state is JobState.SUCCEEDED
         assert [event.id for event in client.watch(job.id, after=events[0].id)][-1] == events[-1].id
-        job = client.wait(job.id, timeout=30)
+        job = client.wait(job.id, timeout=JOB_SECONDS)
         assert (job.source.name, job.options.metadata) == ("short.mp4", {"tour": "all the way"})
         result = client.result(job.id)
         assert result.curve == client.curve(job.id)
@@ -92,7 +92,7 @@ def test_an_upload_goes_on_after_its_program_and_a_webhook_is_sent_again(
         job = client.submit_resumable(path, options, upload=begun[0], progress=lambda *at: told.append(at))
         assert 0 < told[0][0] < told[-1][0] == path.stat().st_size
         assert client.submit_resumable(path, options, upload=begun[0]).id == job.id == begun[0]
-        assert client.wait(job.id, timeout=90).state is JobState.SUCCEEDED
+        assert client.wait(job.id, timeout=JOB_SECONDS).state is JobState.SUCCEEDED
         wait_for(lambda: client.webhook_log(job.id).state == "delivered")
         assert client.deliver_again(job.id).event_id == f"msg_{job.id}"
         wait_for(lambda: len(client.webhook_log(job.id).deliveries) == 2)
@@ -104,7 +104,9 @@ def test_an_upload_goes_on_after_its_program_and_a_webhook_is_sent_again(
 
 async def _tour(url: str, clips: Path) -> None:
     async with AsyncClient(url) as client:
-        results = await asyncio.gather(*(client.localize(clips / "short.mp4", timeout=90) for _ in range(2)))
+        results = await asyncio.gather(
+            *(client.localize(clips / "short.mp4", timeout=JOB_SECONDS) for _ in range(2))
+        )
         assert [result.video.width for result in results] == [128, 128]
         resumed = await client.submit_resumable(clips / "short.mp4", piece_bytes=5000)
         assert resumed.source.bytes == (clips / "short.mp4").stat().st_size
@@ -158,7 +160,7 @@ def test_commands_send_in_pieces_or_name_a_url(service: RunningService, clips: P
         ids = sentiloc(service, "submit", url, str(clips / "short.mp4"), "--resumable", "--end", "1")
         assert ids.exit_code == 0, ids.output
         with Client(service.url) as client:
-            jobs = [client.wait(job, timeout=90) for job in ids.stdout.split()]
+            jobs = [client.wait(job, timeout=JOB_SECONDS) for job in ids.stdout.split()]
     assert [job.source.url for job in jobs] == [url, None]
     assert [job.state for job in jobs] == [JobState.SUCCEEDED] * 2
     assert {job.options.time_range for job in jobs} == {TimeRange(start=0.0, end=1.0)}

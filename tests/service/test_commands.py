@@ -12,7 +12,7 @@ import pytest
 
 from docs.tools.drawn_clip import draw_clip
 from sentiloc.client import Client, Feedback, FeedbackSegment, JobOptions
-from tests.service.running import RunningService
+from tests.service.running import JOB_SECONDS, RunningService
 from tests.support.services import sentiloc_command, sentiloc_environment
 
 
@@ -23,7 +23,7 @@ def sentiloc(service: RunningService, *arguments: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=JOB_SECONDS,
     )
 
 
@@ -50,7 +50,7 @@ def jobs(service: RunningService, clips: Path, tmp_path_factory: pytest.TempPath
             broken.name: client.submit(broken).id,
         }
         for name, job_id in ids.items():
-            ended = client.wait(job_id, timeout=120)
+            ended = client.wait(job_id, timeout=JOB_SECONDS)
             assert (ended.state == "failed") == (name == broken.name)
         assert client.result(ids[found.name]).segments
     return ids

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import httpx
@@ -12,7 +11,7 @@ import pytest
 
 from sentiloc.app.storage.local import LocalStorage
 from tests.service.running import RunningService, kill
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 
 
 def assert_finished_once(service: RunningService, job_id: str, attempts: int) -> None:
@@ -21,7 +20,7 @@ def assert_finished_once(service: RunningService, job_id: str, attempts: int) ->
     assert service.finals(job_id) == ["succeeded"]
     # A worker that is killed while it writes leaves an unfinished file (.part) to the sweep.
     # The provisional result is deleted just after the job has ended.
-    wait_for(lambda: len(list((service.data / "results").glob(f"{job_id}.*.json"))) == 1, 10)
+    wait_for(lambda: len(list((service.data / "results").glob(f"{job_id}.*.json"))) == 1)
     assert service.client.get(f"/jobs/{job_id}/result").status_code == 200
 
 
@@ -55,7 +54,7 @@ def test_a_worker_told_to_stop_gives_its_job_back(service: RunningService, clips
     service.wait_running(job_id)
     worker = service.process("worker")
     os.kill(worker, signal.SIGTERM)
-    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 10)
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
     assert_finished_once(service, job_id, attempts=2)
     assert service.record(job_id).crashes == 0
 
@@ -66,11 +65,13 @@ def test_accepted_jobs_survive_a_killed_redis(service: RunningService, clips: Pa
     redis = service.process("redis")
     kill(redis)
     answers: list[httpx.Response] = []
-    while not (answers and answers[-1].status_code == 200) and len(answers) < 400:
+
+    def is_back() -> bool:
         answers.append(service.client.get(f"/jobs/{running}"))
-        time.sleep(0.02)
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert answers[-1].status_code == 200
+        return answers[-1].status_code == 200
+
+    wait_for(is_back)
+    refused = answers[:-1]
     assert {answer.status_code for answer in refused} == {503}
     assert {answer.json()["code"] for answer in refused} == {"redis_unavailable"}
     assert service.wait_ended(running)["state"] == "succeeded"
@@ -82,7 +83,7 @@ def test_accepted_jobs_survive_a_killed_redis(service: RunningService, clips: Pa
 def test_a_killed_api_comes_back_and_clients_only_wait(service: RunningService, clips: Path) -> None:
     job_id = service.submit(clips / "short.mp4")
     kill(service.process("API"))
-    with httpx.Client(base_url=service.url, timeout=30.0) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE) as client:
         assert client.get(f"/jobs/{job_id}").status_code == 200
     assert service.wait_ended(job_id)["state"] == "succeeded"
 
@@ -103,17 +104,15 @@ def test_a_stopped_worker_is_replaced_and_its_job_retried(tmp_path: Path, clips:
         job_id = service.submit(clips / "long.mp4")
         service.wait_running(job_id)
         pid = service.worker_child() if part == "child" else service.process("worker")
-        stopped_at = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         if part == "parent":
             # The child may or may not finish its job; the parent's next job shows the fault.
             job_id = service.submit(clips / "short.mp4")
         job = service.wait_ended(job_id)
         assert (job["state"], service.finals(job_id)) == ("succeeded", ["succeeded"])
-        assert time.monotonic() - stopped_at < 200
         assert pid not in (service.process("worker"), service.worker_child())
         assert "sent no heartbeat" in service.output
-        wait_for(lambda: service.client.get("/readyz").status_code == 200, 60)
+        wait_for(lambda: service.client.get("/readyz").status_code == 200)
     finally:
         service.stop()
-    assert service.left_over() == []
+    service.wait_gone()

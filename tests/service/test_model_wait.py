@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from sentiloc.model.weights import find_weights
+from tests.service.running import JOB_SECONDS
 from tests.support.fleet import Member, fleet
-from tests.support.services import private_redis, wait_for
+from tests.support.services import PATIENCE, private_redis, wait_for
 from tests.worker.tiny_networks import write_visual
 
 MODEL = "fsenet-i3d"
@@ -32,7 +33,7 @@ class Two:
         self.able = members[1]
         without = {**self.able.environment, "SENTILOC_CACHE_DIR": str(folder / "empty")}
         self.unable = replace(self.able, environment=without, log=folder / "unable.log", process=None)
-        self.client = httpx.Client(base_url=members[0].url, timeout=30)
+        self.client = httpx.Client(base_url=members[0].url, timeout=PATIENCE)
 
     def job(self, job_id: str) -> dict[str, Any]:
         return dict(self.client.get(f"/jobs/{job_id}").json())
@@ -58,11 +59,11 @@ class Two:
             models = {model["name"]: model["is_served"] for model in self.client.get("/models").json()}
             return bool(models[MODEL]) and len(self.client.get("/readyz").json()["workers"]) == workers
 
-        wait_for(is_served, 120)
+        wait_for(is_served)
 
     def wait_succeeded(self, job_id: str) -> dict[str, Any]:
         """The job, once it has succeeded."""
-        wait_for(lambda: self.job(job_id)["state"] == "succeeded", 180)
+        wait_for(lambda: self.job(job_id)["state"] == "succeeded", JOB_SECONDS)
         return self.job(job_id)
 
     def wait_waiting(self, job_id: str, part: str) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class Two:
             assert job["state"] != "failed", job
             return job if part in ((job["waiting"] or {}).get("detail") or "") else None
 
-        return wait_for(waiting, 120)
+        return wait_for(waiting)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_the_job_fails_after_the_bound(two: Two, clips: Path, bound: float) -> N
     two.able.stop()
     job_id = two.submit(clips / "short.mp4")
     job = two.wait_waiting(job_id, "no worker is running")
-    wait_for(lambda: two.job(job_id)["state"] == "failed", 120)
+    wait_for(lambda: two.job(job_id)["state"] == "failed")
     ended = two.job(job_id)
     assert ended["error"]["code"] == "model_unavailable"
     assert job["waiting"]["since"] < job["waiting"]["until"] <= ended["finished_at"]

@@ -20,7 +20,7 @@ from tests.app.asking import VIDEO
 from tests.client.test_typescript import built
 from tests.support.proxies import PREFIX, Proxy, installed, proxy
 from tests.support.quick_service import QuickService
-from tests.support.services import private_redis
+from tests.support.services import PATIENCE, private_redis
 
 __all__ = ["built"]
 
@@ -74,7 +74,7 @@ def shown(
 @pytest.fixture
 def http(shown: Proxy) -> Iterator[httpx.Client]:
     trusted = ssl.create_default_context(cafile=str(shown.authority))
-    with httpx.Client(base_url=shown.url, verify=trusted, timeout=30) as client:
+    with httpx.Client(base_url=shown.url, verify=trusted, timeout=PATIENCE) as client:
         yield client
 
 
@@ -144,7 +144,7 @@ def test_the_typescript_client_works(shown: Proxy, built: Path, tmp_path: Path) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -79,7 +79,7 @@ def tasks(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         yield service
     finally:
         service.stop()
-    assert service.left_over() == []
+    service.wait_gone()
 
 
 def post(service: RunningService, clip: Path, **options: Any) -> Any:

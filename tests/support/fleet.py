@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.services import sentiloc_command, sentiloc_environment, wait_for
+from tests.support.servers import free_port
+from tests.support.services import PATIENCE, sentiloc_command, sentiloc_environment, wait_for
 
 _LISTENS = re.compile(r"running on (http://[\d.:]+)")
 START_SECONDS = 120.0
@@ -24,17 +25,15 @@ class Member:
     kind: str
     log: Path
     environment: dict[str, str]
-    port: int = 0
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Start the process; an API keeps its former port."""
+        """Start the process; an API keeps its port, which nobody else gets while it is down."""
         flags = ["--port", str(self.port)] if self.kind == "api" else []
         with self.log.open("ab") as output:
             command = self.command(self.kind, *flags)
             self.process = subprocess.Popen(command, env=self.environment, stderr=output, process_group=0)
-        if self.kind == "api":
-            self.port = httpx.URL(self.url).port or 0
 
     def command(self, *arguments: str) -> list[str]:
         """Its command line."""
@@ -60,7 +59,7 @@ class Member:
         """Send SIGTERM and wait for the end."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -74,7 +73,7 @@ def fleet(folder: Path, apis: int = 1, workers: int = 1, **settings: object) -> 
     try:
         for member in members:
             member.start()
-        with httpx.Client(base_url=members[0].url, timeout=30) as client:
+        with httpx.Client(base_url=members[0].url, timeout=PATIENCE) as client:
             wait_for(lambda: client.get("/readyz").status_code == 200, START_SECONDS)
         yield members
     finally:

@@ -38,7 +38,7 @@ class Listener:
     def _serve(self, client: socket.socket) -> None:
         try:
             with self.tls.wrap_socket(client, server_side=True) if self.tls else client as stream:
-                stream.settimeout(10)
+                stream.settimeout(60)
                 request = b""
                 while b"\r\n\r\n" not in request and (piece := stream.recv(65_536)):
                     request += piece

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 import trustme
 
-from tests.support.servers import free_port
+from tests.support.servers import free_port, is_free
+from tests.support.services import PATIENCE, wait_for
 
 PREFIX = "/sentiloc"
-START_SECONDS = 20.0
-
 _NGINX = Template("""
 $user
 worker_processes 1;
@@ -124,7 +121,7 @@ def proxy(
         yield Proxy(f"https://localhost:{port}{PREFIX}", folder / "authority.pem")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def _start(
@@ -172,9 +169,6 @@ def _start(
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    ends_at = time.monotonic() + START_SECONDS
-    while time.monotonic() < ends_at and process.poll() is None:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError((folder / "output").read_text(encoding="utf-8"))
+    wait_for(lambda: process.poll() is not None or not is_free(port))
+    if process.poll() is not None:
+        raise RuntimeError((folder / "output").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ import pytest
 
 from sentiloc.app.settings import Settings
 from tests.support.servers import free_pair
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 
 BUCKET = "sentiloc-test"
 KINDS = ("seaweedfs", "moto")
@@ -73,7 +73,7 @@ def _make_bucket(url: str) -> None:
     import boto3
 
     client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-    wait_for(lambda: _has_bucket(client), 60)
+    wait_for(lambda: _has_bucket(client))
 
 
 def _has_bucket(client: object) -> bool:
@@ -131,7 +131,7 @@ class SeaweedFS:
         """Start the server, if necessary on the data of its last run, and wait until it answers."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        wait_for(lambda: _answers(self.url), 60)
+        wait_for(lambda: _answers(self.url))
 
     def kill(self) -> None:
         """Send SIGKILL: connections are refused from now on."""
@@ -149,4 +149,8 @@ def _answers(url: str) -> bool:
 
 def s3_settings(url: str, folder: Path) -> Settings:
     """Settings of a service that stores its files in the bucket under a private prefix."""
-    return Settings(data_dir=folder, storage_url=f"s3://{BUCKET}/a/{folder.name}", storage_endpoint=url)
+    place = f"s3://{BUCKET}/a/{folder.name}"
+    # The first write to a new SeaweedFS takes its time.
+    return Settings(
+        data_dir=folder, storage_url=place, storage_endpoint=url, storage_timeout_seconds=PATIENCE
+    )

@@ -38,11 +38,11 @@ class Replicated:
             self.start_server(port)
         first = self.servers[0]
         wait_for(
-            lambda: answer(self.client(first), "info", "replication").get("connected_slaves") == _REPLICAS, 20
+            lambda: answer(self.client(first), "info", "replication").get("connected_slaves") == _REPLICAS
         )
         for port in self.sentinels:
             self._start_sentinel(port, first)
-        wait_for(lambda: all(self._sees_all(port) for port in self.sentinels), 30)
+        wait_for(lambda: all(self._sees_all(port) for port in self.sentinels))
 
     def start_server(self, port: int) -> None:
         """Start the primary, or a replica that follows it."""

@@ -14,6 +14,8 @@ from typing import TypeVar
 from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
 
 ROOT = Path(__file__).parents[2]
+# Seconds that a busy machine may take for what usually takes an instant.
+PATIENCE = 120.0
 T = TypeVar("T")
 
 
@@ -29,7 +31,7 @@ class PrivateRedis:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command)
-        assert wait_for_redis(self.url, 20)
+        assert wait_for_redis(self.url, PATIENCE)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -58,7 +60,7 @@ def sentiloc_environment(**settings: object) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **named}
 
 
-def wait_for(what: Callable[[], T | None], seconds: float = 30.0) -> T:
+def wait_for(what: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """Wait for a true value and return it; fails after a time limit. An empty list counts as false."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -16,6 +16,7 @@ from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.fetch import fetch_source
 from tests.support.listeners import listening
+from tests.support.services import PATIENCE
 
 KEY = "uploads/abcdefgh.src"
 VIDEO = bytes(range(256)) * 4000
@@ -114,7 +115,7 @@ def test_a_job_that_is_cancelled_does_not_wait_for_its_server(tmp_path: Path) ->
 
     def hang(stream: socket.socket) -> None:
         asked.set()
-        finished.wait(60)
+        finished.wait(PATIENCE)
 
     def report(stage: str, done: float) -> None:
         assert stage == "fetching"

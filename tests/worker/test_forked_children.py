@@ -119,7 +119,7 @@ def test_the_forking_process_is_replaced(clip: Path) -> None:
     assert snippets(clip) == 16
     (before,) = forker_pids()
     os.kill(before, signal.SIGKILL)
-    wait_for(lambda: not is_running(before), 10)
+    wait_for(lambda: not is_running(before))
     assert snippets(clip) == 16
     (after,) = forker_pids()
     assert after != before
@@ -133,7 +133,7 @@ def test_its_end_during_a_decode_is_not_the_fault_of_the_video(clip: Path) -> No
     with pytest.raises(LostProcessError) as caught:
         list(events)
     assert is_passing(caught.value)  # so its job is tried again
-    wait_for(lambda: not is_running(child), 10)
+    wait_for(lambda: not is_running(child))
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGILL])
@@ -156,7 +156,7 @@ def test_after_a_crash_the_next_child_has_another_memory_layout(clip: Path, numb
     assert memory_layout(new) != layout
     events.close()
     assert sum(isinstance(event, SnippetFrames) for event in other) == 16
-    wait_for(lambda: not is_running(before), 10)
+    wait_for(lambda: not is_running(before))
     assert snippets(clip) == 16
     assert len(forker_pids()) == 1  # the retired one was waited for
 
@@ -220,7 +220,7 @@ def test_it_ends_with_its_parent(clip: Path) -> None:
         assert len(pids) == 2
         assert all(map(is_running, pids))
         parent.kill()
-    wait_for(lambda: not any(map(is_running, pids)), 10)
+    wait_for(lambda: not any(map(is_running, pids)))
 
 
 def test_a_forked_copy_of_the_process_has_one_of_its_own(clip: Path) -> None:

@@ -53,13 +53,13 @@ class Writes:
 
     def __enter__(self) -> Writes:
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(120)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._end.set()
         Redis.from_url(self._url).ping()
-        self._thread.join(30)
+        self._thread.join(120)
 
     def _watch(self) -> None:
         server: Any = Redis.from_url(self._url)
@@ -99,7 +99,7 @@ def test_a_job_without_news_writes_for_its_lease_alone(store: JobStore, redis_ur
     record = store.claim(claimed_later(store), new_owner(), lease)
     assert record is not None
     with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, patience=PATIENCE):
-        wait_for(lambda: len(writes.times) >= 4, 30)
+        wait_for(lambda: len(writes.times) >= 4)
     gaps = [after - before for before, after in zip(writes.times, writes.times[1:], strict=False)]
     # A third of the lease, no less: so two renewals may fail before the job is given to another worker.
     assert all(gap > 0.9 * lease / 3 for gap in gaps[1:]), gaps

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.servers import free_port
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 
 HERE = Path(__file__).parent
 SECRET = "a secret: with + signs & more"
@@ -81,10 +81,10 @@ def provider(
             ["node", "provider.mjs", "given.json"], cwd=folder, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(lambda: "listening" in log.read_text(encoding="utf-8") or process.poll() is not None, 60)
+        wait_for(lambda: "listening" in log.read_text(encoding="utf-8") or process.poll() is not None)
         if process.poll() is not None:
             raise NotAvailableError(f"the provider does not start: {log.read_text(encoding='utf-8')[-300:]}")
         yield RunningProvider(f"http://localhost:{port}", service_port)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
