@@ -35,9 +35,9 @@ from recipes.starter.development import extract_development
 from recipes.starter.faces.bank import face_reading, file_digest
 from recipes.starter.faces.draft import EMBEDDING
 from recipes.starter.fit import RECIPE, Fitted, finish, fit, make_ensemble, starter_spec, write_package
-from recipes.starter.picture_packages import unpack_all
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
+from recipes.starter.sources.picture_packages import unpack_all
 from recipes.starter.splits import FOLDS
 from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.i3d import read_state

@@ -32,9 +32,9 @@ from recipes.starter.sound.scores import false_sentiment, heard, held_out_sounds
 from recipes.starter.sound.teacher import Teacher, at_frames
 from recipes.starter.sound.tones import tone
 from recipes.starter.sound.train import SoundTraining, open_run
+from recipes.starter.sources.wheels import unpack_wheel
 from recipes.starter.voices.augment import decode
 from recipes.starter.voices.data import EMOTIONS, LogMels, Utterance
-from recipes.starter.wheels import unpack_wheel
 from sentiloc.model.extractors.logmel import SAMPLE_RATE, SILENT_VALUE
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.extractors.speech import SpeechConfig

@@ -25,7 +25,7 @@ from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
 from recipes.starter.detector.data import Material, gather
 from recipes.starter.detector.package import write_package
 from recipes.starter.folded import load_folded
-from recipes.starter.picture_packages import unpack_all
+from recipes.starter.sources.picture_packages import unpack_all
 from sentiloc.model.extractors.face_boxes import match_faces, suppress
 from sentiloc.model.extractors.face_detector import FaceDetector, assign, detection_loss, export_onnx
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from recipes.starter.debian import unpack_package
-from recipes.starter.unpacking import fetch, unpack_once
-from recipes.starter.wheels import unpack_wheel
+from recipes.starter.sources.debian import unpack_package
+from recipes.starter.sources.unpacking import fetch, unpack_once
+from recipes.starter.sources.wheels import unpack_wheel
 
 STYLES = ("dicebear-styles", "10.6.0", "5a5b0b9c534d133fa06f1dd29f280139995965b32b08c5635a69cc6afc30930d")
 NOTO = (

@@ -30,7 +30,7 @@ from recipes.starter.faces.faces import FaceSet
 from recipes.starter.faces.lessons import Lessons, outlines_of
 from recipes.starter.faces.material import gather
 from recipes.starter.folded import load_folded
-from recipes.starter.picture_packages import unpack_all
+from recipes.starter.sources.picture_packages import unpack_all
 from sentiloc.model.extractors.expression import BLENDSHAPES, FACE_SIZE, NETS, Readings, build_net
 
 logger = logging.getLogger(__name__)

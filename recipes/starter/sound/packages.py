@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from recipes.starter.debian import unpack_package
-from recipes.starter.unpacking import unpack_once, unpack_zip
-from recipes.starter.wheels import unpack_wheel
+from recipes.starter.sources.debian import unpack_package
+from recipes.starter.sources.unpacking import unpack_once, unpack_zip
+from recipes.starter.sources.wheels import unpack_wheel
 
 _AUDIO = (".ogg", ".opus", ".wav")
 

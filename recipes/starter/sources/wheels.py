@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from recipes.starter.unpacking import fetch, unpack_once, unpack_zip
+from recipes.starter.sources.unpacking import fetch, unpack_once, unpack_zip
 
 
 def unpack_wheel(name: str, version: str, sha256: str, folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from recipes.starter.unpacking import fetch, unpack_once
+from recipes.starter.sources.unpacking import fetch, unpack_once
 
 
 def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recipes.starter.debian import unpack_package
+from recipes.starter.sources.debian import unpack_package
 
 PACKAGES = {
     "gnome-backgrounds=43.1-1": "a670dea21572652127d6e55f9cdb3a226d0037854fdbfd037003c7d00ee0dc4e",
