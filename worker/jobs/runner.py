@@ -150,12 +150,7 @@ class JobRunner:
             self._find(record, pipeline, keeper, teller, began)
 
     def _find(
-        self,
-        record: JobRecord,
-        pipeline: PackagePipeline,
-        keeper: LeaseKeeper,
-        teller: Teller,
-        began: float,
+        self, record: JobRecord, pipeline: PackagePipeline, keeper: LeaseKeeper, teller: Teller, began: float
     ) -> None:
         # Separate caches, so that nobody can tell from a job's speed which videos another key has sent.
         owner = "" if self._settings.share_features else record.key_id or ""
