@@ -34,7 +34,7 @@ def test_dry_run_measures_every_row_it_can_and_names_the_others(tmp_path: Path) 
     assert all(row["reason"] for row in report["left_out"])
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 def test_without_a_card_it_ends(tmp_path: Path) -> None:
     done = _run(tmp_path)

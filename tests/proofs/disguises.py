@@ -36,7 +36,7 @@ from tests.proofs.disguise_texts import disguised, plain_texts
 from tests.proofs.faults.rig import Row, save
 from tests.support.media import make_clip
 
-LIMITS = DecodeLimits(threads=1, wall_seconds=20, stall_seconds=20)
+LIMITS = DecodeLimits(threads=1, wall_seconds=120, stall_seconds=120)
 REQUEST = DecodeRequest(face_samples=(4,), audio_rate=16_000)
 SUFFIXES = (".mp4", ".m3u8", ".ffconcat", ".sdp", ".mpd")
 _IN_ACCESS, _IN_OPEN = 1, 32

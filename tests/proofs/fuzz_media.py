@@ -42,7 +42,7 @@ from tests.proofs.faults.rig import Ledger, Row, save
 from tests.proofs.mutations import mutate
 from tests.support.media import make_clip
 
-LIMITS = DecodeLimits(threads=1, max_duration_seconds=60, cpu_seconds=20, wall_seconds=40, stall_seconds=20)
+LIMITS = DecodeLimits(threads=1, max_duration_seconds=60, cpu_seconds=20, wall_seconds=120, stall_seconds=60)
 REQUEST = DecodeRequest(face_samples=(4, 11), visual_size=224, audio_rate=16_000)
 SEEDS: dict[str, tuple[str, str | None, str]] = {
     "h264.mp4": ("libx264", "aac", "yuv420p"),

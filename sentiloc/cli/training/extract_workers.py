@@ -33,8 +33,8 @@ _REDIS_START_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
 """How often videos are sought that no message names and nobody works on, such as those of a killed worker."""
 _COLLECT_SECONDS = 2.0
-_DEATH_SECONDS = 3.0
-"""A killed process is gone a moment later."""
+_DEATH_SECONDS = 10.0
+"""A killed process is gone a moment later, on a busy machine some seconds later."""
 
 
 def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tell: Tell) -> bool:

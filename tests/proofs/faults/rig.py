@@ -61,7 +61,7 @@ def running(work: Path, name: str, **settings: object) -> Iterator[RunningServic
         yield service
     finally:
         service.stop()
-    assert service.left_over() == []
+    service.wait_gone()
 
 
 def clip(work: Path, name: str, seconds: float, **look: Any) -> Path:

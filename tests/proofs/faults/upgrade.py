@@ -135,7 +135,12 @@ class _Upgrade:
     def _end(self, store: JobStore, job_id: str) -> Row:
         record = store.get(job_id)
         finals = [fields["state"] for _, fields in store.events(job_id) if fields["kind"] == "final"]
-        results = list((self.folder / "data" / "results").glob(f"{job_id}.*.json"))
+        # The worker deletes the provisional result just after the job has ended.
+        results = [
+            path
+            for path in (self.folder / "data" / "results").glob(f"{job_id}.*.json")
+            if not path.name.endswith(".partial.json")
+        ]
         return {
             "id": job_id,
             "state": record.state if record else "gone",
