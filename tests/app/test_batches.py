@@ -17,12 +17,14 @@ from redis import Redis
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode
 from tests.app.asking import assert_problem, finish
 from tests.support.services import wait_for
@@ -254,6 +256,16 @@ def test_the_last_job_ends_the_batch(client: TestClient, store: JobStore) -> Non
     assert (ended.json()["state"], ended.json()["progress"]) == ("finished", 1.0)
     assert ended.json()["finished_at"] is not None
     assert "retry-after" not in ended.headers
+
+
+def test_a_batch_is_kept_as_long_as_its_jobs(client: TestClient, store: JobStore, settings: Settings) -> None:
+    short = settings.model_copy(update={"keep_records_seconds": 300})
+    Retention(short, store, LocalStorage(settings.data_dir)).publish_times()
+    batch = sent(client, urls(1))
+    names = [f"{store.prefix}{kind}:{batch['id']}" for kind in ("batch", "batchjobs")]
+    assert [store.redis.ttl(name) for name in names] == [-1, -1]
+    store.cancel(batch["job_ids"][0])
+    assert all(0 < int(store.redis.ttl(name)) <= 300 for name in names)
 
 
 def test_a_batch_is_cancelled_then_deleted(client: TestClient, store: JobStore, settings: Settings) -> None:

@@ -111,6 +111,36 @@ def test_a_job_that_comes_back_keeps_its_turn(store: JobStore) -> None:
     assert store.queue_position(first) == 1
 
 
+def test_a_job_that_comes_back_does_not_set_the_clock_of_turns_back(store: JobStore, redis: Redis) -> None:
+    """Otherwise the next job of an owner without queued ones would come before jobs that have waited longer."""
+    first, _ = submit(store, "a"), submit(store, "a")
+    record = take(store)
+    take(store)
+    assert record is not None and record.id == first
+    turn = redis.hget(f"{store.prefix}turns", "interactive")
+    store.release(record.lease)
+    again = take(store)
+    assert again is not None and again.id == first
+    assert redis.hget(f"{store.prefix}turns", "interactive") == turn
+
+
+def test_after_redis_s_clock_was_set_back_a_fault_ends_a_job_no_later(
+    store: JobStore, redis: Redis, settings: Settings
+) -> None:
+    job = submit(store, "a")
+    record = take(store)
+    assert record is not None
+    store.defer(record.lease, FAULT, settings)
+    name = f"{store.prefix}job:{job}"
+    before = float(str(redis.hget(name, "fault_until")))
+    redis.hset(name, mapping={"fault_at": repr(before + 3600), "not_before": "0"})
+    record = take(store)
+    assert record is not None
+    store.defer(record.lease, FAULT, settings)
+    # A little later than the first time, not hours.
+    assert float(str(redis.hget(name, "fault_until"))) < before + 1800
+
+
 def test_a_job_that_waits_after_a_fault_is_passed_over(store: JobStore, settings: Settings) -> None:
     first, second = submit(store, "a"), submit(store, "a")
     record = take(store)

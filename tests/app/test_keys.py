@@ -169,6 +169,18 @@ def test_idempotency_keys_and_feedback_belong_to_a_key(
     assert sizes[0] > sizes[1]
 
 
+def test_the_last_use_of_a_key_is_not_written_with_every_request(
+    guarded: TestClient, keys: KeyStore, redis: Redis, settings: Settings
+) -> None:
+    new = keys.create("test", BOTH, rate_per_minute=0)
+    record = f"{settings.redis_prefix}key:{new.key.id}"
+    assert guarded.get("/jobs", headers=bearer(new.text)).status_code == 200
+    assert float(str(redis.hget(record, "last_used_at"))) > 0
+    redis.hset(record, "last_used_at", "1")
+    assert guarded.get("/jobs", headers=bearer(new.text)).status_code == 200
+    assert redis.hget(record, "last_used_at") == "1"
+
+
 def test_a_key_has_its_rate(guarded: TestClient, keys: KeyStore) -> None:
     slow, other = make(keys, rate_per_minute=3), make(keys, rate_per_minute=3)
     assert [guarded.get("/jobs", headers=slow).status_code for _ in range(4)] == [200, 200, 200, 429]

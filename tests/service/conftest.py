@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.running import RunningService
-from tests.support.media import make_clip, repeat_video
+from tests.support.media import make_clip
 
 
 @pytest.fixture(scope="package")
@@ -33,9 +33,8 @@ def own_service(tmp_path: Path) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="package")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`short.mp4` is localized at once, `long.mp4` takes at least some seconds, `longest.mp4` minutes."""
+    """`short.mp4` is localized at once, `long.mp4` takes at least some seconds."""
     folder = tmp_path_factory.mktemp("clips")
     make_clip(folder / "short.mp4", seconds=2.0, audio="aac", beeps=((0.5, 1.0),))
     make_clip(folder / "long.mp4", seconds=720.0, fps=5.0, size=(64, 48), audio="aac")
-    repeat_video(folder / "long.mp4", folder / "longest.mp4", seconds=10_000.0)
     return folder

@@ -9,7 +9,7 @@ import pytest
 from sentiloc.app.schemas.jobs import JobBody
 from sentiloc.app.schemas.results import ResultBody
 from tests.service.running import RunningService
-from tests.support.media import make_clip
+from tests.support.media import make_clip, repeat_video
 from tests.support.shared_files import data_folder
 
 
@@ -97,9 +97,12 @@ def test_a_bad_file_fails_clearly_and_the_next_job_works(
     assert_result(service, service.submit(clips / "short.mp4"))
 
 
-def test_cancelling_a_running_job_frees_the_worker(service: RunningService, clips: Path) -> None:
+def test_cancelling_a_running_job_frees_the_worker(
+    service: RunningService, clips: Path, tmp_path: Path
+) -> None:
     """Otherwise the next one would wait for minutes."""
-    running, waiting = service.submit(clips / "longest.mp4"), service.submit(clips / "short.mp4")
+    repeat_video(clips / "long.mp4", tmp_path / "longest.mp4", seconds=10_000.0)
+    running, waiting = service.submit(tmp_path / "longest.mp4"), service.submit(clips / "short.mp4")
     progress = service.wait_running(running)["progress"]
     assert service.job(waiting)["queue_position"] == 1
     response = service.client.delete(f"/jobs/{running}")
