@@ -155,8 +155,9 @@ def start(run: Path, steps: int = 0) -> subprocess.Popen[str]:
     """Train, to the end or until it has done so many steps: then it stands still."""
     command = [sys.executable, "-c", RUNNER, str(run), str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, text=True, env=environment, **pipes)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:

@@ -570,7 +570,7 @@ def test_a_page_at_rest_asks_for_no_frames(visit: Visitor, job: str) -> None:
 
     def rests() -> bool:
         """Frames pass all the same; the page asks for none of them but the two of this wait."""
-        before = page.evaluate("window.frames_asked")
+        before = int(page.evaluate("window.frames_asked"))
         page.evaluate(
             "() => new Promise(done => { let n = 0; const c = new MessageChannel();"
             "c.port1.onmessage = () => ++n < 200 ? c.port2.postMessage(0) : done(true); c.port2.postMessage(0); })"
