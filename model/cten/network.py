@@ -26,6 +26,7 @@ class CTENConfig:
 
     - width: if the features' widths differ or are not C, a linear layer projects both to C.
     - mix 3: extent of W1 in equation 7, see `sentiloc.model.cten.erasing.banded`.
+    - norm True: a layer norm on the projected features, because features of other extractors differ in scale.
     - dropout 0.1 on the projected features.
     - intra, inter: the rows of Table 2; without inter F'' is F, without intra F' is F.
     - modalities: "A" or "V" alone are the upper rows of Table 2: the other modality has no weights and no part in
@@ -37,6 +38,7 @@ class CTENConfig:
     classes: int
     width: int = 2048
     mix: int = 3
+    norm: bool = True
     dropout: float = 0.1
     intra: bool = True
     inter: bool = True
@@ -65,7 +67,7 @@ class Modality(nn.Module):
         super().__init__()
         width = config.width
         self.adapt = nn.Identity() if inputs == width else nn.Linear(inputs, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width) if config.norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.theta, self.phi, self.g = (
             nn.Parameter(torch.randn(width, width) / width**0.5) for _ in range(3)

@@ -51,7 +51,7 @@ class LossConfig:
     - focal "soft": weight |target - p|^gamma, whose minimum is at p = target also for soft targets; "usual": (1 -
     p)^gamma and
       p^gamma, as for hard targets.
-    - erasing None: CTEN's erasing under video supervision, by its theta (`model/fsenet/erasing.py`); not FSENet's.
+    - erasing None: CTEN's erasing under video supervision, by its theta (`model/fsenet/step.py`); not FSENet's.
     - saliency_base True: video supervision also applies the base loss to the global scores (eq. 10). As printed, no
     loss trains W_sent there, although it is half of the served curve.
     """

@@ -18,7 +18,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.flow import stack_flows
 from sentiloc.model.gim.items import Expression, ExpressionItem
 from sentiloc.model.gim.labels import EXPRESSIONS, Point
-from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
+from sentiloc.model.gim.spec import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
 from sentiloc.model.spec import FlowStream
 
 

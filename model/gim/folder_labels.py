@@ -11,7 +11,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.annotations import AnnotatedVideo, draw_points
 from sentiloc.model.gim.items import Expression
 from sentiloc.model.gim.labels import EXPRESSIONS
-from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
+from sentiloc.model.gim.spec import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
 
 
 def write_labels(folder: Path, videos: Sequence[AnnotatedVideo], seed: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The spec of GIM's input, common to all packages and folders of flow. Numpy only."""
+"""The spec of GIM's input, common to all packages and folders of flow, and the files of such a folder. Numpy only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from sentiloc.model.gim.spotting import EXPRESSIONS
 from sentiloc.model.spec import FlowStream, ModelSpec
 
 TASK = "expression"
+FLOW_FOLDER, POINT_FILE, TRUTH_FILE = "flow", "points.csv", "expressions.csv"
 FRAME_RATE = 30.0
 """Frames per second of the paper's durations."""
 CONFIDENCE_THRESHOLD = 0.3

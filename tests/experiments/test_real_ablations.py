@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from experiments.face_world import NETWORK, make_videos
 from experiments.mean_attention import STAGES, face_matters, without_attention
-from experiments.real_ablations import interval
+from experiments.real_ablations import interval, splits, stages_of, worth_of
 from experiments.real_sequences import Clip, band_statistics, make_sequences
 from sentiloc.model.fsenet.batching import collate
 from sentiloc.model.fsenet.network import FSENet
@@ -73,6 +75,27 @@ def test_without_attention_every_step_gets_the_same_and_the_network_is_as_before
     assert torch.equal(before, network(**inputs).scores)
     assert face_matters(network, [item]) > 0.01
     assert not any(module._forward_hooks for module in network.attention.values())
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_the_left_out_actor_is_scored_or_with_validation_not_used_at_all(validation: bool) -> None:
+    scored, used = [], []
+    for test, trained in splits(clips(), validation=validation):
+        actors = {clip.actor for clip in trained}
+        scored += [*{clip.actor for clip in test}]
+        used.append(actors | {scored[-1]})
+        assert scored[-1] not in actors
+    assert sorted(scored) == ["a0", "a1", "a2"]
+    assert all(
+        (actor in actors) is not validation for actor, actors in zip(("a0", "a1", "a2"), used, strict=True)
+    )
+
+
+def test_only_the_stages_of_a_network_are_replaced() -> None:
+    assert stages_of(FSENet(replace(NETWORK, stage2=False))) == {"stage1": STAGES["stage1"]}
+    assert stages_of(FSENet(replace(NETWORK, stage1=False, stage2=True))) == {"stage2": STAGES["stage2"]}
+    runs = {"lean/0/a": {"mAP": 0.5, "mean_stage1": 0.3}, "lean/1/a": {"mAP": 0.5}, "full/0/a": {"mAP": 0.1}}
+    assert worth_of({"runs": runs}, "lean", "stage1").tolist() == pytest.approx([20])
 
 
 def test_the_interval_is_students() -> None:

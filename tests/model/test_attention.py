@@ -15,7 +15,8 @@ from sentiloc.model.fsenet.attention import CrossAttention, fused_preparation, p
 from sentiloc.model.fsenet.diagnostics import attention_entropy, relative_entropy
 from sentiloc.model.fsenet.losses import LossConfig
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
-from sentiloc.model.fsenet.train import TrainConfig, build_optimizer, train
+from sentiloc.model.fsenet.recipes import TrainConfig, build_optimizer
+from sentiloc.model.fsenet.train import train
 from sentiloc.model.segments import SnippetFeatures
 
 CODES, BLOCK, SNIPPETS = 4, 4, 28

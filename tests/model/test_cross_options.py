@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sentiloc.model.fsenet.batching import collate
-from sentiloc.model.fsenet.erasing import erased_steps, erasing_loss
 from sentiloc.model.fsenet.losses import LossConfig, total_loss
 from sentiloc.model.fsenet.network import FSENet, FSENetOutput
 from sentiloc.model.fsenet.pseudo_labels import gaussian_scores, pseudo_labels
+from sentiloc.model.fsenet.step import erased_steps, erasing_loss
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
 
 CONFIG = TINY_TRAINING.network

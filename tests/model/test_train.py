@@ -23,8 +23,9 @@ from sentiloc.model.fsenet.batching import collate, epoch_batches
 from sentiloc.model.fsenet.checkpoint import load_fsenet
 from sentiloc.model.fsenet.losses import LossConfig
 from sentiloc.model.fsenet.network import FSENetConfig
+from sentiloc.model.fsenet.recipes import RECIPES, pick_precision
 from sentiloc.model.fsenet.scoring import evaluate_items, score_items
-from sentiloc.model.fsenet.train import RECIPES, pick_precision, split_items, train
+from sentiloc.model.fsenet.train import split_items, train
 from sentiloc.model.training.checkpoint import load_checkpoint
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
 from tests.support.services import PATIENCE

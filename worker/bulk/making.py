@@ -13,7 +13,7 @@ import numpy as np
 
 from sentiloc.model.data.feature_store import VideoFacts, has_features, replace_array, write_arrays
 from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
-from sentiloc.model.gim.paths import FLOW_FOLDER
+from sentiloc.model.gim.spec import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.bulk.ledger import Entry, Ledger, State
 from sentiloc.worker.config import RuntimeConfig

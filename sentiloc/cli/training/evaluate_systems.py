@@ -34,7 +34,7 @@ def _expression(run: Run, data: Path | None) -> dict[str, float]:
     from sentiloc.model.gim.datasets import load_expression_items
     from sentiloc.model.gim.evaluation import evaluate_items
     from sentiloc.model.gim.export import load_gim
-    from sentiloc.model.gim.paths import TRUTH_FILE
+    from sentiloc.model.gim.spec import TRUTH_FILE
 
     folder = run.data_folder(data)
     if data is None or folder.resolve() == run.data:

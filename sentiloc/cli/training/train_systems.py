@@ -60,7 +60,7 @@ def _check_cten(data: Path, options: Options, given: set[str]) -> None:
 
 
 def _check_gim(data: Path, options: Options, given: set[str]) -> None:
-    from sentiloc.model.gim.paths import TRUTH_FILE
+    from sentiloc.model.gim.spec import TRUTH_FILE
 
     if not (data / TRUTH_FILE).exists() and options.get("val_fraction"):
         refuse(given, {"val_fraction"}, f"without {data / TRUTH_FILE} no held-out video selects an epoch")
@@ -195,8 +195,14 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
     from sentiloc.model.gim.datasets import load_expression_items
     from sentiloc.model.gim.export import save_gim
     from sentiloc.model.gim.leave_one_out import hold_out, leave_one_subject_out, left_out_confidence
-    from sentiloc.model.gim.paths import FLOW_FOLDER, POINT_FILE, TRUTH_FILE
-    from sentiloc.model.gim.spec import CONFIDENCE_THRESHOLD, FRAME_RATE, expression_spec
+    from sentiloc.model.gim.spec import (
+        CONFIDENCE_THRESHOLD,
+        FLOW_FOLDER,
+        FRAME_RATE,
+        POINT_FILE,
+        TRUTH_FILE,
+        expression_spec,
+    )
     from sentiloc.model.gim.training import train_gim
     from sentiloc.model.training.parallel import is_first
     from sentiloc.model.training.record import make_record

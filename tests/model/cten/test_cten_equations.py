@@ -93,6 +93,34 @@ def test_pooling_weighs_by_attention_and_survives_none() -> None:
     assert torch.allclose(pooled, torch.tensor([[0.75, 0.5], [0.5, 1.0]]), atol=1e-5)
 
 
+def test_without_norm_and_dropout_the_network_is_the_printed_equations() -> None:
+    config = CTENConfig(visual_dim=6, audio_dim=6, classes=3, width=6, norm=False, dropout=0)
+    torch.manual_seed(0)
+    network = CTEN(config).train()
+    for part in (network.visual, network.audio):
+        assert part is not None
+        torch.nn.init.normal_(part.w_intra)
+        torch.nn.init.normal_(part.w_inter)
+    features = [torch.randn(1, 5, 6), torch.randn(1, 5, 6)]
+    output = network(*features)
+    pooled = []
+    for index, part in enumerate((network.visual, network.audio)):
+        assert part is not None
+        own, other = (network.visual, network.audio)[:: 1 - 2 * index]
+        assert own is not None and other is not None
+        x, y = features[index], features[1 - index]
+        query, value = x @ own.theta.mT, x @ own.g.mT
+        key, other_key, other_value = x @ own.phi.mT, y @ other.phi.mT, y @ other.g.mT
+        within = torch.softmax(query @ key.mT / math.sqrt(6), -1) @ value
+        across = torch.softmax(query @ other_key.mT / math.sqrt(6), -1) @ other_value
+        both = (x + within @ own.w_intra.mT) + (x + across @ own.w_inter.mT)
+        attention = temporal_attention(both, banded(own.kernel, 5), own.w2)
+        assert torch.allclose(output.attention[..., index], normalise(attention), atol=1e-5)
+        pooled.append(attend(both, attention))
+    wanted = torch.cat(pooled, -1) @ network.classifier.weight.mT + network.classifier.bias
+    assert torch.allclose(output.activations, wanted, atol=1e-4)
+
+
 @pytest.mark.parametrize(("intra", "inter"), [(True, True), (True, False), (False, False)])
 def test_padding_changes_nothing_and_every_weight_learns(intra: bool, inter: bool) -> None:
     torch.manual_seed(0)
