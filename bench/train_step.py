@@ -25,7 +25,7 @@ from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
 from sentiloc.model.fsenet.batching import Batch, collate
 from sentiloc.model.fsenet.losses import LossConfig, total_loss
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
-from sentiloc.model.fsenet.train import TrainConfig, build_optimizer
+from sentiloc.model.fsenet.recipes import TrainConfig, build_optimizer
 from sentiloc.model.segments import SnippetFeatures
 
 RESULTS = Path(__file__).parent / "results" / "train_step.json"
