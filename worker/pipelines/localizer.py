@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import ModelPackage
-from sentiloc.model.segments import FloatArray, FrameScores, SnippetFeatures
+from sentiloc.model.segments import BoolArray, FloatArray, FrameScores, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
 from sentiloc.worker.features.feature_file import let_go
 from sentiloc.worker.runtime.steps import count_step
@@ -21,6 +21,8 @@ STREAMS = ("visual", "audio", "face")
 WINDOW = 512
 # Neighbouring windows are blended over this, so that no seam is visible in the scores.
 OVERLAP = 128
+REACH_SECONDS = 5.0
+"""How far from a face the rest of a video still counts as its context; see `Localizer.score`."""
 _ONNX_TYPES = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
 
 
@@ -51,14 +53,20 @@ class Localizer:
         """The streams that the network takes."""
         return tuple(stream for stream in STREAMS if stream in self._input_types)
 
-    def score(self, features: SnippetFeatures) -> FrameScores:
-        """Scores (T, C + 1) and saliency (T,) of a video of T snippets, in windows blended at their seams."""
+    def score(self, features: SnippetFeatures, faces: BoolArray | None = None) -> FrameScores:
+        """Scores (T, C + 1) and saliency (T,) of a video of T snippets, in windows blended at their seams.
+
+        Without a visual stream, a minute of music or silence around a face says nothing about it, but takes nearly all
+        of the attention and hides the face. So faces are scored within `REACH_SECONDS` of what surrounds them, and
+        the rest with the whole window. `faces` (T,) says where a face is seen, if not as in `features`.
+        """
         total = len(features)
+        faces = features.face_present if faces is None else faces
         scores = np.zeros((total, len(self.spec.classes) + 1), np.float32)
         saliency = np.zeros(total, np.float32)
         weights = np.zeros(total, np.float32)
         for window in windows(total):
-            part = self._run(features, window)
+            part = self._run(features, window, nearness(faces[window], self.reach))
             weight = blending_weights(window, total)
             scores[window] += part.scores * weight[:, None]
             saliency[window] += part.saliency * weight
@@ -73,17 +81,33 @@ class Localizer:
         if sum(bool(mask.any()) for mask in present.values()) < 2:
             return {}
         return {
-            stream: self.score(replace(features, **{f"{stream}_present": np.zeros_like(mask)}))
+            # In the same context as with all streams, so that only the stream makes the difference.
+            stream: self.score(
+                replace(features, **{f"{stream}_present": np.zeros_like(mask)}), features.face_present
+            )
             for stream, mask in present.items()
             if mask.any()
         }
 
-    def _run(self, features: SnippetFeatures, window: slice) -> FrameScores:
+    @property
+    def reach(self) -> int | None:
+        """`REACH_SECONDS` in snippets; None if all of a window is context, as pictures speak for themselves."""
+        alone = "face" in self._input_types and "visual" not in self._input_types
+        return round(REACH_SECONDS / self.spec.snippet_seconds) if alone else None
+
+    def _run(self, features: SnippetFeatures, window: slice, near: FloatArray) -> FrameScores:
+        """The scores of one window; `near` (window length,) is the weight of the scores in the faces' own context."""
         inputs = {
             name: getattr(features, name)[window][None].astype(kind, copy=False)
             for name, kind in self._input_types.items()
         }
         scores, saliency = self._session.run(["scores", "saliency"], inputs)
+        rows = np.flatnonzero(near)
+        if 0 < len(rows) < len(near):
+            weight = near[rows, None]
+            close = self._session.run(["scores", "saliency"], {n: x[:, rows] for n, x in inputs.items()})
+            for far, part in zip((scores, saliency), close, strict=True):
+                far[0, rows] += weight * (part[0] - far[0, rows])
         for stream in self.streams:
             # Features of long videos lie in a file; their pages are given back after each window.
             let_go(getattr(features, stream))
@@ -107,6 +131,18 @@ def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterato
     count = -(-(total - overlap) // (length - overlap))
     for start in np.linspace(0, total - length, count).round().astype(int):
         yield slice(int(start), int(start) + length)
+
+
+def nearness(faces: BoolArray, reach: int | None) -> FloatArray:
+    """1 where a face is seen (T,), falling linearly to 0 at more than `reach` snippets from it; all 0 for None."""
+    if reach is None:
+        return np.zeros(len(faces), np.float32)
+    places, seen = np.arange(len(faces)), np.flatnonzero(faces)
+    if not len(seen):
+        return np.zeros(len(faces), np.float32)
+    after = np.searchsorted(seen, places).clip(max=len(seen) - 1)
+    away = np.minimum(abs(seen[after] - places), abs(places - seen[(after - 1).clip(min=0)]))
+    return np.asarray((1 - away / (reach + 1)).clip(min=0), np.float32)
 
 
 def blending_weights(window: slice, total: int, overlap: int = OVERLAP) -> FloatArray:
