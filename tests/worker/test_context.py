@@ -45,8 +45,8 @@ def surrounded(around: int, *, silent: bool = False) -> SnippetFeatures:
 @pytest.mark.parametrize("silent", [False, True], ids=["sound", "silence"])
 def test_long_surroundings_do_not_change_a_face(localizer: Localizer, silent: bool) -> None:
     short, long = surrounded(40, silent=silent), surrounded(200, silent=silent)
-    seen = [localizer.score(one).scores[one.face_present] for one in (short, long)]
-    assert np.allclose(*seen, atol=1e-5)
+    after_short, after_long = (localizer.score(one).scores[one.face_present] for one in (short, long))
+    assert np.allclose(after_short, after_long, atol=1e-5)
     evidence = [localizer.score_without(one) for one in (short, long)]
     for stream in ("audio", "face"):
         one, other = (
@@ -58,8 +58,8 @@ def test_long_surroundings_do_not_change_a_face(localizer: Localizer, silent: bo
 
 def test_what_is_near_a_face_still_matters(localizer: Localizer) -> None:
     alone, short = surrounded(0), surrounded(REACH)
-    scores = [localizer.score(one).scores[one.face_present] for one in (alone, short)]
-    assert not np.allclose(*scores, atol=1e-3)
+    bare, inside = (localizer.score(one).scores[one.face_present] for one in (alone, short))
+    assert not np.allclose(bare, inside, atol=1e-3)
 
 
 def test_scores_far_from_a_face_know_the_whole_window(localizer: Localizer) -> None:
