@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
@@ -158,9 +159,15 @@ def _health_listener(settings: Settings) -> AbstractAsyncContextManager[None]:
     return HealthListener(settings.host, settings.health_port).beating()
 
 
+# Threads that compute, such as those for highlights, hand over so often. With Python's 5 ms the event loop would wait
+# as long for each of its steps, and a poll has several.
+_SWITCH_SECONDS = 0.0005
+
+
 def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(_SWITCH_SECONDS)
         chores = [Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep)]
         reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
         sender = WebhookSender(services.settings, services.webhooks, services.outbox)

@@ -38,7 +38,7 @@ class RequestSettings(BaseSettings):
         50, gt=0, description="Maximum concurrent event streams of one API key per API process"
     )
     max_combining_requests: int = Field(
-        2, gt=0, description="Highlights, cuts and reels that one API process prepares at a time; others wait"
+        1, gt=0, description="Highlights, cuts and reels that one API process prepares at a time; others wait"
     )
     max_combining_requests_per_key: int = Field(
         4,
