@@ -15,7 +15,7 @@ from recipes.starter.detector.data import Material
 from recipes.starter.detector.grey import take_grey
 from recipes.starter.detector.people import silhouette
 from recipes.starter.folded import load_folded
-from sentiloc.model.extractors.face_boxes import box_iou, match_faces, suppress
+from sentiloc.model.extractors.face_boxes import FloatArray, box_iou, match_faces, suppress
 from sentiloc.model.extractors.face_detector import (
     OPSET,
     FaceDetector,
@@ -169,6 +169,21 @@ def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
     kept = suppress(rows, 0.5, 0.4)
     assert kept[:, 0].tolist() == pytest.approx([0.9, 0.8])
     assert suppress(rows, 0.95, 0.4).shape == (0, 5)
+
+
+@pytest.mark.parametrize("boxes", [2, 3, 12, 80])
+def test_suppression_follows_its_definition(boxes: int) -> None:
+    random = np.random.default_rng(boxes)
+    corners, sides = random.random((boxes, 2)) * 60, random.random((boxes, 2)) * 40
+    # Rounded scores, so that some are equal, and a box without an area.
+    scores = np.round(random.random(boxes), 1)
+    sides[0] = 0
+    rows = np.column_stack([scores, corners, corners + sides]).astype(np.float32)
+    kept: list[FloatArray] = []
+    for row in sorted(rows[rows[:, 0] >= 0.3], key=lambda row: -row[0]):
+        if all(box_iou(row[None, 1:], other[None, 1:])[0, 0] <= 0.4 for other in kept):
+            kept.append(row)
+    assert np.array_equal(suppress(rows, 0.3, 0.4), np.stack(kept))
 
 
 def test_overlap_and_matching_use_each_reference_once() -> None:

@@ -30,7 +30,7 @@ EXPECTED = {
     "decoders started": 1,
     "looks of the face detector": 32,
     "crops read": 27,
-    "runs of the expression net": 3,
+    "runs of the expression net": 5,
     "windows of the network": 3,
 }
 DECODED_SHARE = 0.815

@@ -20,7 +20,7 @@ TICK_SECONDS = 1.0
 
 
 class Sender:
-    """The child's end: writes messages and receives credits for free slots. Blocks while the parent is busy."""
+    """The child's end: writes messages and receives the numbers of free slots. Blocks while the parent is busy."""
 
     def __init__(self, out_fd: int, credit_fd: int, slots: int) -> None:
         self._out_fd = out_fd
@@ -38,12 +38,14 @@ class Sender:
         self._last_sent = time.monotonic()
 
     def take_slot(self) -> int:
-        """The number of a free slot; waits until the parent has emptied one."""
-        if self._taken >= self._slots and not os.read(self._credit_fd, 1):
+        """The number of a free slot; waits until the parent has given one back."""
+        if self._taken < self._slots:
+            self._taken += 1
+            return self._taken - 1
+        number = os.read(self._credit_fd, 1)
+        if not number:
             raise BrokenPipeError("the parent is gone")
-        slot = self._taken % self._slots
-        self._taken += 1
-        return slot
+        return number[0]
 
     def tick(self) -> None:
         """Report progress, at most once a second, so that the parent does not treat the child as hung."""

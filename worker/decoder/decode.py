@@ -29,7 +29,7 @@ from sentiloc.worker.decoder.events import (
     read_info,
 )
 from sentiloc.worker.decoder.levels import widen
-from sentiloc.worker.decoder.process import SLOTS, DecoderProcess, Message
+from sentiloc.worker.decoder.process import DecoderProcess, Message
 from sentiloc.worker.decoder.request import MAX_FACE_SIDE, DecodeLimits, DecodeRequest
 from sentiloc.worker.decoder.source.containers import (
     ENCRYPTED,
@@ -56,7 +56,12 @@ Event = VideoInfo | SnippetFrames | AudioChunk | EndOfMedia
 
 
 def decode(
-    path: Path, request: DecodeRequest, limits: DecodeLimits, on_wait: Callable[[], None] | None = None
+    path: Path,
+    request: DecodeRequest,
+    limits: DecodeLimits,
+    on_wait: Callable[[], None] | None = None,
+    *,
+    keeps: int = 0,
 ) -> Generator[Event, None, None]:
     """Yield VideoInfo, then SnippetFrames and AudioChunks in the order of time, then EndOfMedia.
 
@@ -65,12 +70,15 @@ def decode(
     claims; that of EndOfMedia is measured. Closing the generator kills the decoder at once. So does an exception from
     `on_wait`, which is called about 4 times a second while waiting. Use it from one thread only.
 
+    Faces are read-only. For up to `keeps` snippets at a time they lie in the memory that is shared with the decoder,
+    which is not copied; it is written again once nothing refers to them. Those of further snippets are copies.
+
     Raises SentilocError: source_missing, empty_file, unsupported_format, no_video, corrupt_media,
     limit_exceeded, resource_limit.
     """
     with (
         opened(path) as (file, container_format),
-        DecoderProcess(file, container_format, request, limits, on_wait=on_wait) as process,
+        DecoderProcess(file, container_format, request, limits, on_wait=on_wait, keeps=keeps) as process,
     ):
         yield from _events(process, request)
 
@@ -102,8 +110,8 @@ def _read_event(message: Message, process: DecoderProcess, request: DecodeReques
 def _take_snippet(
     fields: dict[str, Any], process: DecoderProcess, request: DecodeRequest, bounds: Bounds
 ) -> SnippetFrames:
-    """Copy a snippet out of its slot, so that the child can fill it again."""
-    index, slot = read_count(fields["index"], bounds.snippets), read_count(fields["slot"], SLOTS - 1)
+    """The pictures of a snippet, whose slot the child may fill again when they are no longer used."""
+    index, slot = read_count(fields["index"], bounds.snippets), read_count(fields["slot"], process.slots - 1)
     count, height, width = (read_count(n, MAX_FACE_SIDE) for n in fields["faces"])
     sides_fit = 0 < height <= request.face_max_side and 0 < width <= request.face_max_side
     if not (count == len(request.face_samples) and sides_fit):
@@ -113,17 +121,18 @@ def _take_snippet(
         raise ValueError("not a snippet of this request")
     shape = (count, height, width) if request.face_grey else (count, height, width, 3)
     size, start = prod(shape), slot * request.slot_bytes
-    faces = _copied(np.frombuffer(process.memory, np.uint8, size, start).reshape(shape), narrow)
-    visual = None
+    pictures, visual = process.pictures, None
     if request.visual_size is not None:
-        raw = process.memory[start + size : start + size + request.visual_bytes]
-        shape = (request.snippet_frames, request.visual_size, request.visual_size, 3)
-        visual = np.frombuffer(raw, np.uint8).reshape(shape)
-    process.release_slot()
+        raw = pictures.copied(start + size, request.visual_bytes)
+        visual = raw.reshape(request.snippet_frames, request.visual_size, request.visual_size, 3)
+    if not any(narrow):
+        return SnippetFrames(index, pictures.lent(slot, start, size).reshape(shape), visual)
+    faces = _widened(pictures.view(start, size).reshape(shape), narrow)
+    pictures.give_back(slot)
     return SnippetFrames(index, faces, visual)
 
 
-def _copied(shown: Pictures, narrow: Sequence[bool]) -> Pictures:
+def _widened(shown: Pictures, narrow: Sequence[bool]) -> Pictures:
     """A copy of pictures (k, height, width, ...), with the levels of the `narrow` ones widened."""
     faces = np.empty_like(shown)
     for target, picture, is_narrow in zip(faces, shown, narrow, strict=True):

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from mmap import mmap
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -28,12 +28,15 @@ from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
 from sentiloc.worker.decoder.events import Bounds, is_text
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.decoder.shared_pictures import SharedPictures
 from sentiloc.worker.runtime.steps import count_step
 
 log = logging.getLogger(__name__)
 
-# One snippet is filled, one is read, and one waits, so neither side idles.
 SLOTS = 3
+"""One snippet is filled, one is read, and one waits, so neither side idles. The reader may keep more besides these."""
+MOST_SLOTS = 256
+"""Slots are numbered with one byte."""
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
 _OUT_OF_LIMIT = frozenset({signal.SIGXCPU, signal.SIGKILL, signal.SIGXFSZ})
@@ -82,8 +85,10 @@ class DecoderProcess:
         *,
         grab_seconds: Sequence[float] | None = None,
         on_wait: Callable[[], None] | None = None,
+        keeps: int = 0,
     ) -> None:
         self._request, self._limits, self._on_wait = request, limits, on_wait
+        self.slots = min(SLOTS + keeps, MOST_SLOTS)
         self.bounds = Bounds.of(request, limits)
         self._waited = 0.0
         self._stack = ExitStack()
@@ -99,11 +104,13 @@ class DecoderProcess:
         self, media: BinaryIO, container_format: str, grab_seconds: Sequence[float] | None, lent: ExitStack
     ) -> None:
         """Start the child; `lent` closes the pipe ends that only the child keeps."""
-        size = SLOTS * self._request.slot_bytes
+        size = self.slots * self._request.slot_bytes
         shared = self._stack.enter_context(_shared_file(size))
-        self.memory = self._stack.enter_context(mmap(shared.fileno(), size))
         self._messages, out_fd = open_pipe(reader=self._stack, writer=lent)
-        credit_fd, self._credits = open_pipe(reader=lent, writer=self._stack)
+        credit_fd, credits = open_pipe(reader=lent, writer=self._stack)
+        self.pictures = self._stack.enter_context(
+            SharedPictures(mmap(shared.fileno(), size), credits, most_lent=self.slots - SLOTS)
+        )
         fds = {
             "media_fd": media.fileno(),
             "frames_fd": shared.fileno(),
@@ -112,11 +119,11 @@ class DecoderProcess:
         }
         task = {
             **fds,
-            "slots": SLOTS,
+            "slots": self.slots,
             "parent_pid": os.getpid(),
             "container_format": container_format,
             "request": asdict(self._request),
-            "limits": asdict(self._limits),
+            "limits": asdict(self._own_limits()),
             "grab_seconds": grab_seconds,
         }
         self._kills = KillWatch()
@@ -126,6 +133,11 @@ class DecoderProcess:
             log.warning("no decoder can be started: %s", error)
             raise LostProcessError("No decoder could be started.") from error
         self._stack.callback(self._end)
+
+    def _own_limits(self) -> DecodeLimits:
+        """The limits of the child. What the reader keeps counts as its own memory, not as the decoder's."""
+        kept = (self.slots - SLOTS) * self._request.slot_bytes
+        return replace(self._limits, memory_bytes=self._limits.memory_bytes + kept)
 
     @staticmethod
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
@@ -147,13 +159,6 @@ class DecoderProcess:
         # Kill it rather than ask it to end: a compromised child would ignore that.
         self.child.kill()
         self.child.wait(_EXIT_SECONDS)
-
-    def release_slot(self) -> None:
-        """Tell the child that the oldest filled slot may be written again."""
-        try:
-            os.write(self._credits, b"+")
-        except BrokenPipeError:
-            log.debug("the decoder is gone; its end is read next")
 
     def messages(self) -> Iterator[Message]:
         """Yield messages up to the end of decoding; the caller stops reading at END.

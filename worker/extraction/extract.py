@@ -79,7 +79,7 @@ class Extractor:
         run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part, is_draft=self.is_draft)
         request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
         # `closing` ends the decoder at once when `report` raises.
-        with run, closing(decode(path, request, self.limits, on_wait)) as events:
+        with run, closing(decode(path, request, self.limits, on_wait, keeps=run.keeps)) as events:
             for event in _timed(events, run.clock):
                 run.take(event)
                 on_wait()

@@ -23,8 +23,11 @@ from sentiloc.worker.features.face import FaceExtractor, FaceFeatures, FaceTrack
 from sentiloc.worker.features.feature_file import Rows
 from sentiloc.worker.features.visual import VisualExtractor
 
-BATCH = 8
-"""Snippets per batch from the decoder to the networks: about five seconds of video."""
+BATCH, VISUAL_BATCH = 4, 8
+"""Snippets per batch from the decoder to the networks, without and with a visual network, which may run on a GPU.
+
+Four are 2.56 s of video. A larger batch would delay the end of a short video.
+"""
 
 
 # About 41 s. Containers interleave sound within a second or two, so later sound has ended.
@@ -119,6 +122,7 @@ class Run:
         self._audio = AudioExtractor(spec.audio, folder) if spec.audio else AudioExtractor()
         self._face = _FaceRun(face, folder, self.clock, is_draft=is_draft) if face else None
         self._visual = _VisualRun(visual, folder, self.clock) if visual else None
+        self._batch = VISUAL_BATCH if visual else BATCH
         self._pending: list[SnippetFrames] = []
         self._warnings: tuple[ResultWarning, ...] = ()
         self._shots: tuple[float, ...] = ()
@@ -154,6 +158,11 @@ class Run:
             counts.append(max(self._audio.count, self.snippets - _LATE_SOUND))
         return min([self.snippets, *counts])
 
+    @property
+    def keeps(self) -> int:
+        """Snippets in use at a time: a batch that fills, one that waits, one that is read, and those of the loop."""
+        return 3 * self._batch + 2
+
     def window(self, first: int, stop: int) -> SnippetFeatures:
         """A copy of the features of snippets `first` (inclusive) to `stop` (exclusive), which must be ready."""
         absent = np.zeros(stop - first, np.bool_)
@@ -183,7 +192,7 @@ class Run:
         elif isinstance(event, SnippetFrames):
             self.snippets += 1
             self._pending.append(event)
-            if len(self._pending) >= BATCH:
+            if len(self._pending) >= self._batch:
                 self._flush()
         else:
             self._end(event)
