@@ -107,9 +107,9 @@ class DecoderProcess:
         size = self.slots * self._request.slot_bytes
         shared = self._stack.enter_context(_shared_file(size))
         self._messages, out_fd = open_pipe(reader=self._stack, writer=lent)
-        credit_fd, credits = open_pipe(reader=lent, writer=self._stack)
+        credit_fd, freed_fd = open_pipe(reader=lent, writer=self._stack)
         self.pictures = self._stack.enter_context(
-            SharedPictures(mmap(shared.fileno(), size), credits, most_lent=self.slots - SLOTS)
+            SharedPictures(mmap(shared.fileno(), size), freed_fd, most_lent=self.slots - SLOTS)
         )
         fds = {
             "media_fd": media.fileno(),
