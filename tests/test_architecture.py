@@ -37,6 +37,7 @@ FORBIDDEN = {
 }
 LONGEST_FUNCTION = 60
 LARGEST_FOLDER = 18
+LEAST_PATIENCE = 60
 OTHER_OPENERS = {"av", "os", "tarfile", "zipfile"}
 NUMPY_ONLY = (
     "spec.py",
@@ -247,3 +248,31 @@ def test_functions_stay_small() -> None:
     }
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
     assert median(lengths.values()) <= 8
+
+
+def waits(tree: ast.AST) -> Iterator[tuple[int, float]]:
+    """Lines with a time limit in seconds, as `timeout=` or as the argument of a method that waits."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        limits = [word.value for word in node.keywords if word.arg == "timeout"]
+        if name in ("wait", "join", "communicate"):
+            limits += node.args[:1]
+        if name == "wait_for":
+            limits += node.args[1:2]
+        for limit in limits:
+            if isinstance(limit, ast.Constant) and isinstance(limit.value, (int, float)):
+                yield node.lineno, limit.value
+
+
+def test_no_test_needs_a_quiet_machine() -> None:
+    """What takes an instant may take a minute on a busy one. Limits below a second are pauses, or what is tested."""
+    hasty = [
+        f"{path.relative_to(ROOT)}:{line}: {seconds} s"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if "proofs" not in path.parts
+        for line, seconds in waits(ast.parse(path.read_text(encoding="utf-8")))
+        if 1 <= seconds < LEAST_PATIENCE
+    ]
+    assert hasty == []

@@ -142,7 +142,7 @@ class SeaweedFS:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code < 500
+        return httpx.get(url, timeout=60).status_code < 500
     except httpx.TransportError:
         return False
 
