@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import av
 import pytest
 
+from sentiloc.model.errors import ErrorCode
 from sentiloc.worker.decoder.decode import DecodeRequest, EndOfMedia, decode
 from tests.support.media import make_clip
-from tests.worker.decoding import LIMITS
+from tests.worker.decoding import LIMITS, failure
 from tests.worker.test_decode import Decoded, decode_all
 
 
@@ -79,3 +82,55 @@ def test_a_late_start_is_no_missing_end(tmp_path: Path, suffix: str) -> None:
     decoded = decode_all(path)
     assert decoded.end.duration == pytest.approx(made.duration, abs=0.06)
     assert codes(decoded) == set()
+
+
+def with_a_long_last_picture(path: Path, seconds: float, options: dict[str, str] | None = None) -> Path:
+    """A clip of two seconds whose last packet states a duration of `seconds`."""
+    whole = path.with_name("whole.mp4")
+    make_clip(whole, seconds=2, options=(("preset", "ultrafast"), ("bf", "0")))
+    with av.open(str(whole)) as source, av.open(str(path), "w", options=options or {}) as container:
+        video = source.streams.video[0]
+        copy = container.add_stream_from_template(video)
+        packets = [packet for packet in source.demux(video) if packet.size]
+        assert packets[-1].time_base
+        packets[-1].duration = int(seconds / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = copy
+            container.mux(packet)
+    return path
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov", "video_track_timescale": "1000"}
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mkv", {}), ("b.mp4", FRAGMENTS)])
+def test_a_last_picture_of_three_days_is_refused(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    path = with_a_long_last_picture(tmp_path / name, 3 * 86_400, options)
+    assert failure(path) == ErrorCode.LIMIT_EXCEEDED
+
+
+def test_a_last_picture_lasts_as_long_as_the_container_says(tmp_path: Path) -> None:
+    decoded = decode_all(with_a_long_last_picture(tmp_path / "still.mp4", 30))
+    assert decoded.end.duration == pytest.approx(31.96, abs=0.05)
+    assert codes(decoded) == set()
+
+
+def test_a_last_picture_that_is_longer_than_the_container_ends_with_it(tmp_path: Path) -> None:
+    """A Matroska file whose header states its real length, and whose last block states an hour."""
+    path = with_a_long_last_picture(tmp_path / "still.mkv", 3600)
+    stated = struct.pack(">d", 3_601_960.0)
+    assert path.read_bytes().count(stated) == 1
+    path.write_bytes(path.read_bytes().replace(stated, struct.pack(">d", 2000.0)))
+    assert decode_all(path).end.duration == pytest.approx(2.0, abs=0.05)
+
+
+def test_an_animation_whose_last_picture_overflows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "still.apng"
+    made = make_clip(path, seconds=0.4, fps=10.0, codec="apng", pixel_format="rgb24", options=())
+    data = bytearray(path.read_bytes())
+    # The last frame control chunk: 24 bytes up to the delay, which is a fraction of a second.
+    start = data.rindex(b"fcTL")
+    data[start + 24 : start + 28] = struct.pack(">HH", 65_000, 1)
+    data[start + 30 : start + 34] = struct.pack(">I", zlib.crc32(data[start : start + 30]))
+    path.write_bytes(data)
+    assert decode_all(path).end.duration == pytest.approx(made.seconds)

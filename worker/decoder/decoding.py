@@ -217,12 +217,15 @@ class Decoding:
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
         media, rate = self._media, self._meter.read()
         is_unbroken = not (source.clock.breaks or self._order.breaks)
-        duration = self._clock.end(self._last, 1 / rate.fps, media.declared_end if is_unbroken else None)
+        sound_end = max((sound.heard_until for sound in self._sounds.values()), default=0.0)
+        declared_end = media.declared_end if is_unbroken else None
+        trusted = max(media.trusted_length, source.others_end, sound_end)
+        duration = self._clock.end(self._last, 1 / rate.fps, declared_end, trusted)
         snippets = self._builder.finish(min(duration, self._task.limits.max_duration_seconds))
         is_part = self._has_all_frames
         seen = Seen(
             end=duration,
-            sound_end=max((sound.heard_until for sound in self._sounds.values()), default=0.0),
+            sound_end=sound_end,
             others_end=source.others_end,
             sent=self._sent,
             shown=self._shown,

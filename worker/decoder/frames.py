@@ -27,6 +27,7 @@ from sentiloc.worker.decoder.source.limits import (
     too_long,
     too_many_frames,
 )
+from sentiloc.worker.timeline.stamps import GAP_SECONDS
 
 Image = NDArray[np.uint8]
 
@@ -67,11 +68,29 @@ class Clock:
         self._check()
         return self._last
 
-    def end(self, last: VideoFrame, step: float, declared: float | None) -> float:
-        """The end of the last frame: by its duration, or the declared end if that is earlier."""
-        shown = float(last.duration * last.time_base) if last.duration and last.time_base else step
+    def end(self, last: VideoFrame, step: float, declared: float | None, trusted: float) -> float:
+        """The end of the last frame: by its duration, or the declared end if that is earlier.
+
+        Args:
+            last: the last frame.
+            step: its duration in seconds if the file does not state one.
+            declared: the end of the video in seconds, as the container states it.
+            trusted: seconds up to which a frame may be shown for long; beyond them, a long duration is wrong.
+
+        Raises:
+            SentilocError: limit_exceeded, if the frame is shown beyond the limit.
+        """
+        # libav's duration overflows where an animation states hours.
+        is_stated = last.duration is not None and last.duration > 0 and last.time_base
+        shown = float(last.duration * last.time_base) if is_stated else step
         end = self._last + shown
-        return round(declared if declared is not None and self._last < declared < end else end, 6)
+        if shown > GAP_SECONDS:
+            end = min(end, max(trusted, self._last + step))
+        if declared is not None and self._last < declared < end:
+            end = declared
+        if end > self._limits.max_duration_seconds + DURATION_MARGIN:
+            raise too_long(self._limits)
+        return round(end, 6)
 
     def _check(self) -> None:
         if self.frames > self._limits.max_frames:

@@ -101,7 +101,8 @@ class RateMeter:
         # Time stamps in milliseconds are off by up to a tick even if the pictures are evenly spaced.
         uneven = np.abs(intervals - 1 / fps) > max(_JITTER / fps, 1.5 * self._tick)
         stated = self._stated[0] if self._stated else None
-        is_refuted = stated is not None and abs(stated / fps - 1) > _REFUTED
+        # A pause, or a last picture that is shown for long, lowers the average rate alone.
+        is_refuted = all(abs(rate / fps - 1) > _REFUTED for rate in self._stated)
         is_variable = bool(np.mean(uneven) > _UNEVEN_SHARE)
         gaps = () if is_variable else self._gaps(intervals, fps)
         return FrameRate(fps, legal_rate(fps), is_variable, stated if is_refuted else None, gaps)

@@ -131,6 +131,11 @@ class Media:
         return self.zero + self.stated_length if self.stated_length else inf
 
     @property
+    def trusted_length(self) -> float:
+        """Seconds from time 0 up to which a picture may be shown for long; infinite if the container states none."""
+        return self.stated_length if self._formats & _INDEXED and self.stated_length else inf
+
+    @property
     def _formats(self) -> set[str]:
         return set(self.container.format.name.split(","))
 
