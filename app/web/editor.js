@@ -2,6 +2,7 @@
 import { sendFeedback, withdrawFeedback } from "./api.js";
 import { keyed, room } from "./corrections.js";
 import { $ } from "./dom.js";
+import { text } from "./strings.js";
 
 const NEW_SEGMENT = 2;
 const SHORTEST = 0.04;
@@ -56,7 +57,10 @@ export class Editor {
     const [low, high] = room(view.segments, { start: point, end: point, key: null }, this.duration);
     const start = Math.max(low, this.snap(Math.min(at, high - NEW_SEGMENT)));
     const end = Math.min(high, this.snap(start + NEW_SEGMENT));
-    if (end - start < SHORTEST) return;
+    if (end - start < SHORTEST) {
+      $("edited").textContent = text.noRoom;
+      return;
+    }
     const kind = label ?? view.findings.strongest((start + end) / 2).label;
     const segment = keyed({ start, end, label: kind, peak: this.peak(kind, start, end) });
     view.chosen = segment.key;

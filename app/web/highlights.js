@@ -4,6 +4,7 @@ import { $, make, pause, sureness } from "./dom.js";
 
 const API = new URL("../v1", import.meta.url).pathname;
 const SHORTEST = 0.2;
+const STAGES = { queued: "Waiting for a worker", rendering: "Rendering" };
 const KINDS = { positive: "▲ Positive", negative: "▼ Negative", turning_point: "↕ Turning point" };
 
 /** @type {{ job: string, name: string, kind: string, start: number, end: number, confidence: number | null, thumbnail: string | null }[]} */
@@ -182,16 +183,24 @@ async function play(index) {
   const path = new URL(await source(moment.job), location.href).href;
   // Another moment, or none, may be wanted by now.
   if (playing !== index) return;
-  if (video.src !== path) {
-    video.src = path;
-    await new Promise((resolve, reject) => {
-      video.onloadedmetadata = resolve;
-      video.onerror = () => reject(new Error("This browser cannot play the video."));
-    });
-  }
+  const isPlayable = (video.src === path && video.readyState > 0) || (await load(video, path));
   if (playing !== index) return;
+  if (!isPlayable) {
+    tell(`This browser cannot play ${moment.name}: it is skipped here, but not in the cut or the reel.`);
+    return play(index + 1);
+  }
+  if (!video.videoWidth) tell(`This browser can play only the sound of ${moment.name}.`);
   video.currentTime = moment.start;
   await video.play();
+}
+
+// False if the browser cannot play the video.
+function load(video, path) {
+  video.src = path;
+  return new Promise((resolve) => {
+    video.onloadedmetadata = () => resolve(true);
+    video.onerror = () => resolve(false);
+  });
 }
 
 function halt() {
@@ -206,8 +215,10 @@ function mark() {
   [...$("moments").children].forEach((node, index) => node.setAttribute("aria-current", String(index === playing)));
 }
 
+// A moment may end behind the last picture that the browser shows: then the video's own end counts.
 function watch() {
-  if (playing >= 0 && $("player").currentTime >= moments[playing].end) play(playing + 1).catch((error) => tell(error.message));
+  const { currentTime, ended } = $("player");
+  if (playing >= 0 && (ended || currentTime >= moments[playing].end)) play(playing + 1).catch((error) => tell(error.message));
 }
 
 // Leaving with a cut, or with a reel.
@@ -258,7 +269,7 @@ async function follow() {
       continue;
     }
     $("rendering").value = job.progress;
-    tell(`${job.stage ?? job.state}, ${Math.round(job.progress * 100)} %`);
+    tell(`${STAGES[job.stage ?? job.state] ?? "Starting"}, ${Math.round(job.progress * 100)} %`);
     if (job.state === "failed") throw new Error(job.error.detail);
     if (job.state === "cancelled") return tell("Stopped.");
     if (job.state === "succeeded") return offer();
@@ -283,7 +294,7 @@ document.addEventListener("keydown", (event) => {
   undo();
 });
 $("play").addEventListener("click", tried(async () => (playing < 0 ? play(0) : halt())));
-$("player").addEventListener("timeupdate", watch);
+for (const type of ["timeupdate", "ended"]) $("player").addEventListener(type, watch);
 $("cut").addEventListener("click", tried(cut));
 $("render").addEventListener("click", tried(render));
 $("share-reel").addEventListener("click", tried(async () => (await import("./share.js")).openShare(reel.id, reel.title)));

@@ -22,6 +22,8 @@ export class Player extends EventTarget {
     this.video.addEventListener("dblclick", () => this.fullscreen());
     this.video.addEventListener("seeked", () => this.back || this.tell(this.video.currentTime));
     this.video.addEventListener("error", () => this.video.hasAttribute("src") && this.fail());
+    // A codec that the browser does not know leaves the picture out and plays the sound.
+    this.video.addEventListener("loadedmetadata", () => this.video.videoWidth || this.replacePicture(text.pictureUnplayable));
     this.video.addEventListener("ended", () => this.loop && this.again());
   }
 
@@ -74,10 +76,15 @@ export class Player extends EventTarget {
   }
 
   async fail() {
-    this.video.hidden = true;
-    $("no-video").hidden = false;
+    this.replacePicture("");
     const there = await request(this.source, { headers: { Range: "bytes=0-0" } }).then((response) => response.ok, () => false);
     $("no-video").textContent = there ? text.videoUnplayable : text.videoGone;
+  }
+
+  replacePicture(words) {
+    this.video.hidden = true;
+    $("no-video").hidden = false;
+    $("no-video").textContent = words;
   }
 
   get playing() {

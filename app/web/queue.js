@@ -100,7 +100,7 @@ function draw(hasNote = false) {
 
 function count() {
   const of = (...states) => items.filter(({ state }) => states.includes(state)).length;
-  $("queue-count").textContent = say.queueCount(of("working", "done"), items.length, of("failed", "refused"));
+  $("queue-count").textContent = say.queueCount(items.filter(({ id }) => id).length, items.length, of("failed", "refused"));
   $("queue-clear").disabled = !of(...ENDED);
   $("queue-pause").disabled = !of("waiting", "sending", "paused");
   $("queue-pause").textContent = of("waiting", "sending") || !of("paused") ? text.pauseAll : text.resumeAll;
@@ -120,7 +120,7 @@ class Item {
     this.bar = make("progress", { max: 1, value: 0, "aria-label": say.uploading(file.name) });
     this.words = make("p", { class: "soft" });
     this.act = make("button", { type: "button", onclick: () => this.press() });
-    const drop = make("button", { type: "button", onclick: () => this.remove(), "aria-label": say.removeJob(file.name) }, text.removeFromQueue);
+    const drop = make("button", { type: "button", onclick: () => this.remove(), "aria-label": say.removeFile(file.name) }, text.removeFromQueue);
     this.row = make("li", {}, this.name, this.bar, this.words, make("span", { class: "row" }, this.act, drop));
     this.show();
   }

@@ -78,6 +78,7 @@ export const text = {
   player: "The video",
   videoGone: "The video is no longer stored, but its timeline is.",
   videoUnplayable: "This browser cannot play the file. The timeline still works.",
+  pictureUnplayable: "This browser can play only the sound of this file. The timeline still works.",
   timeline: "Sentiment timeline",
   overview: "The whole video; drag to move the view",
   zoomOut: "Zoom out",
@@ -136,6 +137,7 @@ export const text = {
   deleteSegment: "Delete",
   add: "Add segment",
   mark: "Mark point",
+  noRoom: "There is no room for a segment here.",
   corrections: "Your corrections",
   undo: "Undo",
   redo: "Redo",
@@ -220,7 +222,7 @@ export const labelNames = { positive: "Positive", negative: "Negative", macro: "
 
 // What to do about an error, by its code.
 export const hints = {
-  unsupported_format: "Sentiloc reads MP4, MOV, WebM, MKV, AVI and TS. The content counts, not the file's name. Export the video again in one of these formats.",
+  unsupported_format: "The content counts, not the file's name. Export the video again, for example as MP4.",
   corrupt_media: "If another player shows the whole video, export it again. If none does, the copy is incomplete.",
   no_video: "The file has sound only. Sentiloc needs a picture, even a black one.",
   empty_file: "The copy may be incomplete. Check the file's size.",
@@ -259,7 +261,7 @@ const DATE = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
 
 export const say = {
   shareOf: (name) => `Share ${name}`,
-  sharedUntil: (date) => `It works until ${new Intl.DateTimeFormat("en-GB", DATE).format(date)}.`,
+  sharedUntil: (date) => `It works until ${date.toLocaleString([], DATE)}.`,
   problem: (name) => (name ? `${name} could not be localized` : text.problemTitle),
   uploading: (name) => `Sending ${name}`,
   uploaded: (part, speed, left) => [`${Math.floor(part * 100)} %`, speed, left && `about ${left} left`].filter(Boolean).join(" · "),
@@ -321,6 +323,7 @@ export const say = {
   points: (count) => plural(count, "point", "points"),
   savedAt: (when) => `Saved ${when}`,
   removeJob: (name) => `Delete ${name}`,
+  removeFile: (name) => `Remove ${name}`,
   cancelJob: (name) => `Cancel ${name}`,
   here: (time, extra) => `${time}${extra ? `, ${extra}` : ""}`,
   streams: { visual: "Picture", audio: "Voice", face: "Face", attention: "Attention", intensity: "Intensity" },

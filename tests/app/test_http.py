@@ -367,10 +367,24 @@ def test_only_the_page_s_inline_scripts_may_run(client: TestClient) -> None:
     page = client.get("/")
     policy = page.headers["content-security-policy"]
     for name, kind in (("style", "style-src"), ("script", "script-src")):
-        (text,) = re.findall(f"<{name}>(.*?)</{name}>", page.text, re.S)
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"'sha256-{digest}'" in policy.partition(kind)[2].partition(";")[0]
+        texts = re.findall(f"<{name}>(.*?)</{name}>", page.text, re.S)
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        sources = policy.partition(kind)[2].partition(";")[0].split()
+        assert sources[1:] == [f"'sha256-{digest}'" for digest in reversed(digests)]
+        assert sources[0] == "'self'"
     assert 'href="web/style.css"' not in page.text
+    assert 'src="web/theme.js"' not in page.text
+    assert 'src="web/start.js"' not in page.text
+
+
+def test_the_first_paint_waits_for_no_other_file(client: TestClient) -> None:
+    """All that the page links outside its template is its icon; the template's links are inert until the first paint."""
+    before, _, rest = client.get("/").text.partition('<template id="later">')
+    links, _, after = rest.partition("</template>")
+    files = re.findall(r'<(?:link|script|img)\b[^>]*? (?:src|href)="([^"]+)"', before + after)
+    assert set(files) == {"web/icon.svg"}
+    assert 'src="web/main.js"' in links
+    assert 'href="web/result.css"' in links
 
 
 @pytest.mark.parametrize("path", ["/feedback", "/diff/{id}", "/curve", "", "/nothing"])

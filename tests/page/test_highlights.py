@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import opentimelineio as oti
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.page.conftest import Visitor
+from tests.page.conftest import CLIP_SECONDS, Visitor
 
 NOTE_PLACES = """() => {
     window.places = [];
@@ -123,6 +124,27 @@ def test_another_search_puts_the_former_reel_away(visit: Visitor, job: str) -> N
     page.reload()
     person.until("document.querySelector('#told').textContent.startsWith('Your cut is as you left it')")
     assert page.locator("#made").is_hidden()
+
+
+def test_videos_that_the_browser_cannot_play_are_skipped(visit: Visitor, job: str) -> None:
+    page = visit().go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    page.route(re.compile(r"/video\b"), lambda route: route.fulfill(body="no video", content_type="video/mp4"))
+    page.click("#play")
+    page.wait_for_selector("#told:text('cannot play drawn person.mp4')")
+    page.wait_for_selector("#play:text-is('Play all')")
+
+
+def test_a_moment_that_goes_past_the_end_does_not_stop_the_others(visit: Visitor, job: str) -> None:
+    person = visit().go(f"/web/highlights.html?job={job}")
+    page = person.page
+    page.wait_for_selector("#moments li")
+    page.get_by_label("End of 1 in seconds").fill("900")
+    page.get_by_label("End of 1 in seconds").press("Tab")
+    page.get_by_label("Start of 1 in seconds").fill(f"{CLIP_SECONDS - 0.3}")
+    page.get_by_label("Start of 1 in seconds").press("Tab")
+    page.get_by_label("Play 1", exact=True).click()
+    person.until("document.querySelector('#now').textContent.startsWith('2 of ')")
 
 
 def test_a_turning_point_has_a_picture(visit: Visitor, job: str) -> None:

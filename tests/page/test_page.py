@@ -315,6 +315,19 @@ def test_menus_and_dialogs_fit_into_any_window(visit: Visitor, job: str) -> None
         page.keyboard.press("Escape")
 
 
+def test_a_segment_without_room_is_refused_in_words(visit: Visitor, own_job: str) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    page.keyboard.press("End")
+    page.keyboard.press("a")
+    count = len(person.row_texts())
+    page.keyboard.press("End")
+    page.keyboard.press("a")
+    person.until("document.querySelector('#edited').textContent.includes('no room')")
+    assert len(person.row_texts()) == count
+    page.click("#discard")
+
+
 def test_sliders_cut_as_the_server_does(visit: Visitor, service: SteadyService, job: str) -> None:
     person = visit().open_result(job)
     for threshold, min_length, merge_gap in (
@@ -474,6 +487,12 @@ def test_modules_are_requested_in_parallel(visit: Visitor) -> None:
     page = visit().go().page
     links = page.locator("link[rel=modulepreload]").evaluate_all("all => all.map(one => one.href)")
     assert {link.rpartition("/web/")[2] for link in links} == loaded_with("main.js", set()) - {"main.js"}
+
+
+def test_a_page_in_the_background_starts_without_a_frame(visit: Visitor) -> None:
+    person = visit()
+    person.page.add_init_script("window.requestAnimationFrame = () => 0;")
+    person.go().page.wait_for_selector("#intake:not([hidden])")
 
 
 def test_only_the_page_s_own_scripts_may_run(service: SteadyService) -> None:

@@ -56,6 +56,9 @@ def test_files_can_be_dropped_anywhere_on_the_page(visit: Visitor) -> None:
     page = visit().go().page
     page.evaluate(DROP, TEN)
     wait_for(lambda: items(page, "refused") == TEN)
+    assert page.inner_text("#queue-count") == "0 of 10 sent, 10 failed"
+    # The name for screen readers begins with the words on the button.
+    assert page.get_by_role("button", name="Remove drawing 3.mp4").inner_text() == "Remove"
 
 
 def choose_ten(person: Visit, ten: Path) -> None:

@@ -16,8 +16,12 @@ from starlette.requests import Request
 
 _SMALL = 500  # bytes: below this, compression saves nothing
 _TEXT = ("text/", "image/svg+xml", "application/javascript")
-_STYLE_LINK = '<link rel="stylesheet" href="web/style.css">'
-_SCRIPT_LINK = '<script src="web/theme.js"></script>'
+_INLINED = {
+    "style.css": ('<link rel="stylesheet" href="web/style.css">', "style"),
+    "theme.js": ('<script src="web/theme.js"></script>', "script"),
+    "start.js": ('<script src="web/start.js"></script>', "script"),
+}
+"""How the start page links the files that its first paint waits for, and the elements that take their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class PageFile:
 
 
 def read_page_file(path: Path, policy: str) -> PageFile:
-    """The file at `path`; an HTML page gets its first style sheet and its theme script inlined.
+    """The file at `path`; the start page gets its first style sheet and its two plain scripts inlined.
 
     Args:
         path: a file of the page; it is read again only after it has changed.
@@ -66,13 +70,11 @@ def _accepts_gzip(header: str) -> bool:
 def _read(path: Path, policy: str, stamps: tuple[int, ...]) -> PageFile:
     _ = stamps
     body = path.read_bytes()
-    if inlined := _inlined(path):
-        style, script = (one.read_text(encoding="utf-8") for one in inlined)
-        text = body.decode()
-        text = text.replace(_STYLE_LINK, f"<style>{style}</style>", 1)
-        body = text.replace(_SCRIPT_LINK, f"<script>{script}</script>", 1).encode()
-        policy = policy.replace("style-src 'self'", f"style-src 'self' {_source(style)}")
-        policy = policy.replace("script-src 'self'", f"script-src 'self' {_source(script)}")
+    for one in _inlined(path):
+        link, element = _INLINED[one.name]
+        text = one.read_text(encoding="utf-8")
+        body = body.replace(link.encode(), f"<{element}>{text}</{element}>".encode(), 1)
+        policy = policy.replace(f"{element}-src 'self'", f"{element}-src 'self' {_source(text)}")
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     packed = gzip.compress(body, mtime=0) if len(body) > _SMALL and media_type.startswith(_TEXT) else None
     # Weak, because the compressed and the plain body share the tag.
@@ -81,8 +83,8 @@ def _read(path: Path, policy: str, stamps: tuple[int, ...]) -> PageFile:
 
 
 def _inlined(path: Path) -> tuple[Path, ...]:
-    """The files that the first paint of the start page waits for; the other pages link them."""
-    return (path.with_name("style.css"), path.with_name("theme.js")) if path.name == "index.html" else ()
+    """The files that are inlined into the start page; the other pages link them."""
+    return tuple(map(path.with_name, _INLINED)) if path.name == "index.html" else ()
 
 
 def _source(text: str) -> str:
