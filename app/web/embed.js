@@ -1,10 +1,9 @@
 // The player of a shared link: the video, and buttons that go to its segments.
+import { clock } from "./clock.js";
 import { $, make, sureness } from "./dom.js";
 
 const token = location.pathname.split("/").at(-1);
 const API = new URL("../v1", import.meta.url).pathname;
-
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 function segment({ start, end, label, confidence, source }) {
   const sure = source === "person" ? "by hand" : `${sureness(confidence)} %`;
@@ -13,7 +12,7 @@ function segment({ start, end, label, confidence, source }) {
     $("player").play();
   };
   const sign = { positive: "▲ ", negative: "▼ " }[label] ?? "";
-  return make("li", {}, make("button", { type: "button", class: label, onclick: go }, `${clock(start)}–${clock(end)} ${sign}${label} ${sure}`));
+  return make("li", {}, make("button", { type: "button", class: label, onclick: go }, `${clock(start)} – ${clock(end)} ${sign}${label} ${sure}`));
 }
 
 async function show() {

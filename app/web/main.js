@@ -159,13 +159,20 @@ async function openJob(id, link) {
   const signal = begin();
   showOnly("progress");
   $("pause").hidden = true;
-  showProgress("", "queued", 0, "");
-  stop = () => deleteJob(id).then(goHome, fail);
+  if (sent?.id === id) showProgress(sent.file.name, "queued", 0, "");
+  else showProgress(text.loading, "", 0, "");
+  const cancel = () => deleteJob(id).then(goHome, fail);
+  // The job may have a result already, which "Cancel" must not delete.
+  stop = sent?.id === id ? cancel : goHome;
   try {
-    const job = await follow(id, signal);
+    const job = await follow(id, signal, () => (stop = cancel));
     if (!job) return;
+    stop = goHome;
     if (job.state === "cancelled") return goHome();
     if (job.state === "failed") return fail(new Problem(job.error), job.source.name);
+    showProgress(text.loading, "", 0, "");
+    await view.load(job);
+    if (signal.aborted) return;
     showOnly("result");
     showKey();
     await view.open(job, sent?.id === id ? sent.file : null, link);

@@ -1,12 +1,13 @@
 // The screen of a video on its way: upload, queue, stages. Follows a job by its events, over any number of broken connections.
 import { Problem, events, getJob } from "./api.js";
 import { $, make, pause, percent } from "./dom.js";
-import { say } from "./strings.js";
+import { say, text } from "./strings.js";
 
 const FINAL = ["succeeded", "failed", "cancelled"];
 const STEPS = ["upload", "queued", "decoding", "extracting", "localizing"];
 const RETRY = 1000;
 
+// Without a `step` there is nothing to measure yet.
 export function showProgress(title, step, part, line) {
   if ($("progress-title").textContent !== title) $("progress-title").textContent = title;
   const at = STEPS.indexOf(step);
@@ -14,9 +15,10 @@ export function showProgress(title, step, part, line) {
     $("steps").dataset.step = step;
     $("steps").replaceChildren(...STEPS.map((name, i) => stepItem(name, i, at)));
   }
+  $("steps").hidden = $("bar").hidden = !step;
   $("bar").value = part;
   if ($("stage").textContent !== line) $("stage").textContent = line;
-  document.title = `${percent(part)} % · ${title}`;
+  document.title = step ? `${percent(part)} % · ${title}` : title;
 }
 
 function stepItem(name, i, at) {
@@ -34,8 +36,8 @@ function showJob(job) {
   showProgress(job.source.name, busy, job.progress, [stage, waits, left, again].filter(Boolean).join(" · "));
 }
 
-// Resolves to the job in its final state; null when the signal ended it.
-export async function follow(id, signal) {
+// Resolves to the job in its final state; null when the signal ended it. `underWay()` is called for a job that can be cancelled.
+export async function follow(id, signal, underWay) {
   let lastId = null;
   let job = null;
   while (!signal.aborted) {
@@ -43,6 +45,7 @@ export async function follow(id, signal) {
       job = await getJob(id);
       if (signal.aborted) return null;
       if (FINAL.includes(job.state)) return job;
+      underWay();
       showJob(job);
       lastId = await listen(job, lastId, signal);
     } catch (error) {
@@ -52,8 +55,8 @@ export async function follow(id, signal) {
         await pause(RETRY);
         continue;
       }
-      const known = job ?? { source: { name: "" }, state: "queued", progress: 0 };
-      showProgress(known.source.name, known.state, known.progress, say.reconnecting);
+      if (job) showProgress(job.source.name, job.state, job.progress, say.reconnecting);
+      else showProgress(text.loading, "", 0, say.reconnecting);
     }
     await pause(RETRY);
   }

@@ -57,6 +57,7 @@ export const text = {
   remove: "Delete",
   sure: "Delete for good?",
 
+  loading: "Loading…",
   cancel: "Cancel",
   pause: "Pause",
   resume: "Resume",

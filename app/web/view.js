@@ -58,10 +58,16 @@ export class View {
     setUpList(() => this.refresh());
   }
 
-  async open(job, file, link) {
+  // What `open` shows, fetched while another screen is in view.
+  async load(job) {
     const result = await getResult(job.id);
     const findings = findingsOf(result);
-    const [cut, { feedback, tag }] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [], tag: null }]);
+    const [cut, saved] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [], tag: null }]);
+    this.loaded = { result, findings, cut, saved };
+  }
+
+  async open(job, file, link) {
+    const { result, findings, cut, saved: { feedback, tag } } = this.loaded;
     Object.assign(this, { job, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
     this.counter = this.transport.open(result.video);
     setLabels(findings.labels);

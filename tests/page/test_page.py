@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from sentiloc.app.routes.service.page import WEB
 from tests.page.browsing import SETTLED, Visit, read
@@ -313,6 +313,39 @@ def test_menus_and_dialogs_fit_into_any_window(visit: Visitor, job: str) -> None
         # A long text is read from its beginning.
         assert page.evaluate("document.querySelector('#numbers-box').scrollTop") == 0
         page.keyboard.press("Escape")
+
+
+def test_a_result_is_shown_once_it_is_there(visit: Visitor, job: str) -> None:
+    """On a slow network the page says that it loads; an editor without a video would do nothing."""
+    person = visit()
+    page = person.page
+    held: list[Route] = []
+    result = re.compile(rf"/jobs/{job}/result")
+    page.route(result, lambda route: held.append(route))
+    with page.expect_request(result):
+        person.go(f"/#{job}")
+    page.wait_for_selector("#progress-title:text-is('Loading…')")
+    assert page.locator("#result").is_hidden() and page.locator("#steps").is_hidden()
+    page.unroute(result)
+    for route in held:
+        route.continue_()
+    person.wait_result()
+    assert page.locator("#progress").is_hidden()
+
+
+def test_cancelling_what_is_there_already_deletes_nothing(
+    visit: Visitor, service: SteadyService, job: str
+) -> None:
+    page = visit().page
+    held: list[Route] = []
+    page.route(re.compile(rf"/jobs/{job}(/result.*)?$"), lambda route: held.append(route))
+    page.goto(f"{service.url}/#{job}")
+    page.wait_for_selector("#progress-title:text-is('Loading…')")
+    page.click("#cancel")
+    page.wait_for_selector("#intake:not([hidden])")
+    for route in held:
+        route.continue_()
+    assert service.client.get(f"/jobs/{job}").json()["state"] == "succeeded"
 
 
 def test_a_segment_without_room_is_refused_in_words(visit: Visitor, own_job: str) -> None:
