@@ -378,7 +378,7 @@ def test_only_the_page_s_inline_scripts_may_run(client: TestClient) -> None:
 
 
 def test_the_first_paint_waits_for_no_other_file(client: TestClient) -> None:
-    """All that the page links outside its template is its icon; the template's links are inert until the first paint."""
+    """Outside its template the page links its icon only; the template's links are inert."""
     before, _, rest = client.get("/").text.partition('<template id="later">')
     links, _, after = rest.partition("</template>")
     files = re.findall(r'<(?:link|script|img)\b[^>]*? (?:src|href)="([^"]+)"', before + after)

@@ -77,6 +77,9 @@ class Visit:
 
     def go(self, path: str = "/") -> Visit:
         self.page.goto(self.url + path)
+        if path == "/" or path.startswith("/#"):
+            # The page's modules are asked for after its first paint, so the load event does not wait for them.
+            self.page.wait_for_selector("body[data-screen]")
         return self
 
     def open_result(self, job_id: str, query: str = "") -> Visit:
