@@ -129,7 +129,9 @@ def test_another_search_puts_the_former_reel_away(visit: Visitor, job: str) -> N
 def test_videos_that_the_browser_cannot_play_are_skipped(visit: Visitor, job: str) -> None:
     page = visit().go(f"/web/highlights.html?job={job}").page
     page.wait_for_selector("#moments li")
-    page.route(re.compile(r"/video\b"), lambda route: route.fulfill(body="no video", content_type="video/mp4"))
+    page.route(
+        re.compile(r"/video\b"), lambda route: route.fulfill(body="no video", content_type="video/mp4")
+    )
     page.click("#play")
     page.wait_for_selector("#told:text('cannot play drawn person.mp4')")
     page.wait_for_selector("#play:text-is('Play all')")
