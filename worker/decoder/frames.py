@@ -81,8 +81,8 @@ class Clock:
             SentilocError: limit_exceeded, if the frame is shown beyond the limit.
         """
         # libav's duration overflows where an animation states hours.
-        is_stated = last.duration is not None and last.duration > 0 and last.time_base
-        shown = float(last.duration * last.time_base) if is_stated else step
+        stated = float(last.duration * last.time_base) if last.duration and last.time_base else 0.0
+        shown = stated if stated > 0 else step
         end = self._last + shown
         if shown > GAP_SECONDS:
             end = min(end, max(trusted, self._last + step))
