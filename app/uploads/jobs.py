@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,12 +15,15 @@ from sentiloc.app.jobs.store import UploadEndedError
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage
-from sentiloc.app.uploads.problems import UploadGone, UploadUnfinished, UploadUsed
+from sentiloc.app.uploads.problems import UploadBusy, UploadGone, UploadUnfinished, UploadUsed
 from sentiloc.app.uploads.record import UploadRecord, UploadState
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
+
+_COMPLETION_SECONDS = 2.0
+"""How long a request for the job waits for the request that brought the last byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class UploadJobs:
     ) -> tuple[JobRecord, bool]:
         """The upload's job, and whether this call created it. May be repeated.
 
-        Raises `UploadGone`, `UploadUnfinished`, `UploadUsed` and `IdempotencyConflict`.
+        Raises `UploadBusy`, `UploadGone`, `UploadUnfinished`, `UploadUsed` and `IdempotencyConflict`.
         """
         # Looked up first: after a lost answer the client asks again, and the upload is then marked as used.
         job = self.submitter.store.get(upload.id)
@@ -66,7 +70,7 @@ class UploadJobs:
     def complete(self, upload: UploadRecord) -> UploadRecord:
         """The upload, if all of its bytes have arrived and it has no job.
 
-        Raises `UploadGone`, `UploadUnfinished` and `UploadUsed`.
+        Raises `UploadBusy`, `UploadGone`, `UploadUnfinished` and `UploadUsed`.
         """
         if upload.state is UploadState.USED or self.submitter.store.get(upload.id) is not None:
             raise UploadUsed
@@ -97,9 +101,23 @@ class UploadJobs:
         self.uploads.sweep_files()
 
     def _settled(self, upload: UploadRecord) -> UploadRecord:
+        """The upload, if it is complete. Waits for a request that has brought the last byte to record it."""
+        deadline = time.monotonic() + _COMPLETION_SECONDS
         upload = self.uploads.settle(upload)
+        while self._is_being_completed(upload):
+            if time.monotonic() > deadline:
+                raise UploadBusy
+            time.sleep(0.02)
+            found = self.uploads.find(upload.id)
+            if found is None:
+                raise UploadGone
+            upload = self.uploads.settle(found)
         self._require_complete(upload)
         return upload
+
+    def _is_being_completed(self, upload: UploadRecord) -> bool:
+        is_open = upload.state is UploadState.OPEN and upload.length is not None
+        return is_open and self.uploads.offset(upload) == upload.length
 
     def _require_complete(self, upload: UploadRecord) -> None:
         if upload.state is UploadState.OPEN:

@@ -228,6 +228,36 @@ def test_two_writers_do_not_mix(live: httpx.Client) -> None:
     assert video_of(live, path) == LARGE
 
 
+def test_a_job_waits_until_the_last_byte_is_recorded(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begin(client)
+    send(client, path, 0, VIDEO[:HALF])
+    stored = services(client).uploads
+    record = stored.find(path.rpartition("/")[2])
+    assert record is not None
+    released = threading.Event()
+    # The writer has the last byte but still holds the lock, as while its answer is sent.
+    with stored.lock(record) as file:
+        file.write(VIDEO[HALF:])
+        monkeypatch.setattr("sentiloc.app.uploads.jobs._COMPLETION_SECONDS", 0.1)
+        refused = localize(client, path)
+        assert_problem(refused, 423, "upload_busy")
+        assert refused.headers["retry-after"] == "1"
+        monkeypatch.setattr("sentiloc.app.uploads.jobs._COMPLETION_SECONDS", PATIENCE)
+        answers: list[Response] = []
+
+        def ask() -> None:
+            answers.append(localize(client, path))
+            released.set()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert not released.wait(0.2)
+    asking.join()
+    assert answers[0].status_code == 202, answers[0].text
+
+
 def test_an_upload_that_is_written_to_is_busy(client: TestClient) -> None:
     path = begin(client)
     store, record = services(client).uploads, services(client).uploads.find(path.rpartition("/")[2])

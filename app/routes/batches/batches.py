@@ -38,7 +38,7 @@ from sentiloc.app.schemas.batches import (
     batch_body,
 )
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.uploads.problems import UploadGone, UploadNotFound, UploadUnfinished, UploadUsed
+from sentiloc.app.uploads.problems import UploadBusy, UploadGone, UploadNotFound, UploadUnfinished, UploadUsed
 from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(prefix="/batches", tags=["batches"])
@@ -107,6 +107,7 @@ BatchDep = Annotated[BatchRecord, Depends(find_batch)]
             UploadStalled,
             UploadNotFound,
             UploadUnfinished,
+            UploadBusy,
             UploadUsed,
             UploadGone,
             BodyTooLarge,

@@ -41,6 +41,7 @@ from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads.form import receive_video
 from sentiloc.app.uploads.problems import (
     EmptyVideo,
+    UploadBusy,
     UploadElsewhere,
     UploadGone,
     UploadNotFound,
@@ -132,6 +133,7 @@ _UPLOAD_PROBLEMS = documented(
     UploadNotFound,
     UploadElsewhere,
     UploadUnfinished,
+    UploadBusy,
     UploadUsed,
     UploadGone,
 )
