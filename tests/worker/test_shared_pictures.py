@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from mmap import mmap
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -83,6 +84,23 @@ def test_what_is_lent_outlives_the_decoder_and_writes_to_no_other_file(pipe: tup
     assert kept[0] == 9
     del kept
     assert given_back(pipe[0]) == []
+
+
+def test_a_decoder_that_reads_no_numbers_does_not_stop_its_reader(pipe: tuple[int, int]) -> None:
+    os.set_blocking(pipe[1], False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe[1], bytes(4096))
+    os.set_blocking(pipe[1], True)
+    done = Event()
+
+    def give_back() -> None:
+        with SharedPictures(mmap(-1, SIZE), pipe[1], most_lent=0) as pictures:
+            pictures.lent(0, 0, SIZE)
+        done.set()
+
+    Thread(target=give_back, daemon=True).start()
+    assert done.wait(60.0)
 
 
 @pytest.fixture(scope="module", name="clip")

@@ -24,12 +24,14 @@ class SharedPictures:
 
     The decoder is not trusted: it may write a slot that is lent. That changes the pictures of its own video and nothing
     else, because they are read as bytes only. A lent slot is given back when the last array that refers to it is gone,
-    in whichever thread. `credits_fd` is the pipe to the decoder; it must outlive this object's context.
+    in whichever thread. `credits_fd` is the pipe to the decoder; it must outlive this object's context. It never blocks:
+    a decoder that sends pictures and does not read which slots are free would stop its reader for good.
     """
 
     def __init__(self, memory: mmap, credits_fd: int, *, most_lent: int) -> None:
         self._memory, self._credits_fd, self._most_lent = memory, credits_fd, most_lent
         self._lent, self._is_open = 0, True
+        os.set_blocking(credits_fd, False)
         # Reentrant, because giving back may allocate, and so collect another array that gives back.
         self._lock = threading.RLock()
 
@@ -88,3 +90,6 @@ class SharedPictures:
                 os.write(self._credits_fd, bytes([slot]))
             except BrokenPipeError:
                 log.debug("the decoder is gone; its end is read next")
+            except BlockingIOError:
+                # An honest decoder leaves at most one number per slot unread.
+                log.debug("the decoder does not read which slots are free")
