@@ -19,6 +19,7 @@ from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from tests.support.media import make_clip
 
 REQUEST = DecodeRequest(face_samples=(0,), audio_rate=16000)
+LIMITS = DecodeLimits(max_duration_seconds=2.0, max_frame_rate=60.0)
 INFO: dict[str, Any] = {
     "duration": 2.0,
     "fps": 25.0,
@@ -42,7 +43,7 @@ END: dict[str, Any] = {
     "warnings": [],
 }
 SNIPPET: dict[str, Any] = {"index": 0, "slot": 0, "faces": [1, 48, 64], "narrow": [False]}
-_SPEAK = "import os, sys; os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[2]))"
+_SPEAK = "import os, sys; os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[2]) * int(sys.argv[3]))"
 
 
 def message(kind: bytes, fields: object, payload: bytes = b"") -> bytes:
@@ -57,16 +58,19 @@ def _clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def outcome(clip: Path, monkeypatch: pytest.MonkeyPatch, *messages: bytes) -> SentilocError | None:
-    """The outcome of a decode whose child sends these messages and ends."""
+def outcome(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, *messages: bytes, times: int = 1
+) -> SentilocError | None:
+    """The outcome of a decode whose child sends these messages so many times and ends."""
 
     def start(task: dict[str, Any], fds: dict[str, int]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-S", "-c", _SPEAK, str(task["out_fd"]), b"".join(messages).hex()]
+        said = b"".join(messages).hex()
+        command = [sys.executable, "-S", "-c", _SPEAK, str(task["out_fd"]), said, str(times)]
         return subprocess.Popen(command, pass_fds=tuple(fds.values()), process_group=0)
 
     monkeypatch.setattr(DecoderProcess, "start_child", staticmethod(start))
     try:
-        list(decode(clip, REQUEST, DecodeLimits()))
+        list(decode(clip, REQUEST, LIMITS))
     except SentilocError as error:
         return error
     return None
@@ -150,3 +154,16 @@ def test_a_lie_is_corrupt_media(clip: Path, monkeypatch: pytest.MonkeyPatch, lie
         ErrorCode.CORRUPT_MEDIA,
         "The video is corrupt and could not be decoded.",
     )
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [message(channel.SNIPPET, SNIPPET), message(channel.AUDIO, {"start": 0}, bytes(4 * 8000))],
+    ids=["snippets", "sound"],
+)
+def test_more_than_any_video_has_is_corrupt_media(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, repeated: bytes
+) -> None:
+    error = outcome(clip, monkeypatch, repeated, times=400)
+    assert error is not None
+    assert error.code == ErrorCode.CORRUPT_MEDIA

@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 Event = VideoInfo | SnippetFrames | AudioChunk | EndOfMedia
+_CORRUPT = "The video is corrupt and could not be decoded."
 
 
 def decode(
@@ -84,8 +85,14 @@ def decode(
 
 
 def _events(process: DecoderProcess, request: DecodeRequest) -> Generator[Event, None, None]:
+    snippets = samples = 0
     for message in process.messages():
         event = _read_event(message, process, request)
+        snippets += isinstance(event, SnippetFrames)
+        samples += len(event.samples) if isinstance(event, AudioChunk) else 0
+        # Each message is within the bounds, but a compromised child might repeat them without end.
+        if snippets > process.bounds.snippets or samples > process.bounds.samples:
+            raise SentilocError(ErrorCode.CORRUPT_MEDIA, _CORRUPT)
         yield event
         if isinstance(event, EndOfMedia):
             return
@@ -102,9 +109,7 @@ def _read_event(message: Message, process: DecoderProcess, request: DecodeReques
             return read_end(message.fields, message.payload, bounds)
         return _take_snippet(message.fields, process, request, bounds)
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise SentilocError(
-            ErrorCode.CORRUPT_MEDIA, "The video is corrupt and could not be decoded."
-        ) from error
+        raise SentilocError(ErrorCode.CORRUPT_MEDIA, _CORRUPT) from error
 
 
 def _take_snippet(
