@@ -24,8 +24,8 @@ class SharedPictures:
 
     The decoder is not trusted: it may write a slot that is lent. That changes the pictures of its own video and nothing
     else, because they are read as bytes only. A lent slot is given back when the last array that refers to it is gone,
-    in whichever thread. `credits_fd` is the pipe to the decoder; it must outlive this object's context. It never blocks:
-    a decoder that sends pictures and does not read which slots are free would stop its reader for good.
+    in whichever thread. `credits_fd` is the pipe to the decoder; it must outlive this object's context. It is made not
+    to block: a decoder that sends pictures and does not read which slots are free would stop its reader for good.
     """
 
     def __init__(self, memory: mmap, credits_fd: int, *, most_lent: int) -> None:

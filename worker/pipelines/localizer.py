@@ -58,8 +58,8 @@ class Localizer:
 
         Without a visual stream, a minute of music or silence around a face says nothing about it, but takes nearly all
         of the attention and hides the face. So faces are scored within `REACH_SECONDS` of what surrounds them, and
-        the rest with the whole window. The surroundings of all faces of a window are one context, without the gaps between
-        them. `faces` (T,) says where a face is seen, if not as in `features`.
+        the rest with the whole window. The surroundings of all faces of a window are one context, without the gaps
+        between them. `faces` (T,) says where a face is seen, if not as in `features`.
         """
         total = len(features)
         faces = features.face_present if faces is None else faces
