@@ -146,13 +146,18 @@ class UploadStore:
     def complete(self, record: UploadRecord) -> UploadRecord:
         """Move the file of an upload that has all its bytes into the storage. May be repeated after a crash.
 
-        Raises `source_missing` if the file was removed in the meantime.
+        Raises `source_missing` if the file was removed in the meantime, and `UploadGone` if the upload was ended.
         """
         with suppress(FileNotFoundError):
             self._storage.adopt(self._path(record.id), record.source_key)
         if self._storage.size(record.source_key) != record.length:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The upload's bytes are no longer stored.")
-        self._change(record.id, {"state": UploadState.COMPLETE})
+        try:
+            self._change(record.id, {"state": UploadState.COMPLETE})
+        except UploadGone:
+            # The video was moved here after the other request had deleted it.
+            self._storage.delete(record.source_key)
+            raise
         return replace(record, state=UploadState.COMPLETE)
 
     def settle(self, record: UploadRecord) -> UploadRecord:
@@ -212,9 +217,10 @@ class UploadStore:
                     path.unlink()
 
     def _change(self, upload_id: str, fields: dict[str, str], expiry: str = "") -> None:
-        """Change fields of a record; raises `UploadGone` if its owner's data was erased meanwhile.
+        """Change fields of a record; raises `UploadGone` if it was ended, or its owner's data was erased.
 
-        A plain write would create a record that has no owner and never expires.
+        A plain write would bring back an upload whose bytes are deleted, or create a record that has no owner and
+        never expires.
         """
         flat = [part for pair in fields.items() for part in pair]
         keys = [self._key(upload_id), self._index]

@@ -25,6 +25,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
+from sentiloc.app.uploads.problems import UploadGone
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import INCOMING, UploadBusyError
 from sentiloc.model.errors import SentilocError
@@ -387,8 +388,36 @@ def test_an_ended_upload_is_not_listed_again_by_its_last_request(client: TestCli
     record = uploads.find(begin(client).rpartition("/")[2])
     assert record is not None
     assert uploads.end(record)
-    uploads.touch(record)
+    with pytest.raises(UploadGone):
+        uploads.touch(record)
     assert uploads.waiting() == []
+
+
+def test_an_upload_that_is_ended_while_it_is_completed_stays_gone(client: TestClient) -> None:
+    """Such as a presigned one, which no lock protects: it and its video must not return."""
+    uploads, storage = services(client).uploads, services(client).storage
+    record = uploads.find(begin(client).rpartition("/")[2])
+    assert record is not None
+    assert uploads.end(record)
+    # The other request moves the video after it was deleted, and only then records that it is complete.
+    with storage.writer(record.source_key) as writer:
+        writer.write(VIDEO)
+        writer.commit()
+    with pytest.raises(UploadGone):
+        uploads.complete(record)
+    assert storage.size(record.source_key) is None
+    assert_problem(localize(client, f"/uploads/{record.id}"), 410, "upload_gone")
+
+
+def test_an_upload_that_has_got_its_job_keeps_it(client: TestClient, store: JobStore) -> None:
+    path = begin(client)
+    record = services(client).uploads.find(path.rpartition("/")[2])
+    assert record is not None
+    send(client, path, 0, VIDEO)
+    localize(client, path)
+    # A request that read the record before.
+    services(client).uploads.complete(record)
+    assert store.redis.hget(upload_key(store.prefix, record.id), "state") == "used"
 
 
 def test_a_file_that_is_moved_while_it_is_opened_is_not_written_to(
