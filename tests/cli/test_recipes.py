@@ -28,7 +28,7 @@ def test_a_published_setting_holds_options_that_its_task_reads(path: Path) -> No
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, value in found.items():
         assert BY_NAME[name].problem(value) == ""
-    check_given(set(found), found.get("task", "fsenet"), found.get("supervision", "point"), found["recipe"])
+    check_given(set(found), {"task": "fsenet", "supervision": "point", **found})
     if found.get("task", "fsenet") == "fsenet":
         _config(FSENetConfig(), found)
 

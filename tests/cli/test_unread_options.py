@@ -45,6 +45,11 @@ def refused(outcome: tuple[int, str, str], said: str) -> None:
         (("--no-gsp", "--fusion", "mean"), "--fusion: it concerns the global scores"),
         (("--no-gsp", "--frame-glo"), "--frame-glo: it concerns the global scores"),
         (("--no-gsp", "--no-frame", "--gamma", 1), "--gamma: the frame losses, which read it, are off"),
+        (
+            ("--supervision", "video", "--no-gsp", "--erasing", 0.5),
+            "--erasing: without GSP no step stands out, so nothing is erased",
+        ),
+        (("--supervision", "video", "--frame"), "--frame: --supervision video does not read it"),
         (("--no-frame", "--no-frame-glo", "--lambda1", 2), "--lambda1: the frame losses"),
         (("--pseudo-label", "none", "--w", 5), "--w: --pseudo-label threshold and none have no window"),
         (("--pseudo-label", "gaussian", "--beta", 0.5), "--beta: only --pseudo-label full and step"),
@@ -68,6 +73,23 @@ def test_an_option_that_training_does_not_read_is_an_error(
     (folder / "p.csv").write_text("video_id,point,class_index\na,100,1\n", encoding="utf-8")
     refused(sentiloc("train", folder, "-o", tmp_path / "run", *options), said)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--no-gsp", "--no-frame-glo"),
+        ("--supervision", "video", "--no-sc", "--no-frame", "--no-frame-glo"),
+        ("--no-saliency-base",),
+    ],
+    ids=" ".join,
+)
+def test_what_has_no_part_in_the_run_may_be_switched_off(
+    tmp_path: Path, sentiloc: Sentiloc, options: tuple[str, ...]
+) -> None:
+    folder = published_folder(tmp_path / "data")
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *QUICK, "--val-fraction", 0, *options)
+    assert code == 0, errors
 
 
 def test_the_rules_name_options_of_the_command() -> None:

@@ -32,7 +32,7 @@ def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None
     """
     options.pop("config")
     given = given_options(context) & set(options)
-    check_given(given, options["task"], options["supervision"], options["recipe"])
+    check_given(given, options)
     if options.pop("deterministic"):
         make_deterministic()
     from sentiloc.model.training.parallel import is_first, joined
@@ -246,7 +246,7 @@ def _config(network: FSENetConfig, options: dict[str, Any]) -> TrainConfig:
 
     recipe = RECIPES[options["recipe"]]
     loss = replace(recipe.loss, **_of(LossConfig, options))
-    check_read(set(options), network, loss)
+    check_read(options, network, loss)
     return replace(recipe, **{**_of(TrainConfig, options), "network": network, "loss": loss})
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -25,6 +25,7 @@ UNREAD: dict[str, set[str]] = {
     "point": _VIDEO_ONLY,
 }
 """Options of FSENet that a supervision setting never reads."""
+_TERMS = {"frame", "frame_glo", "sc", "saliency_base"}
 RECIPES = {"cten": ("default", "paper", "quick"), "gim": ("default", "paper", "quick")}
 STARTER = {"task", "recipe", "seed", "deterministic"}
 """All options that the recipe `starter` reads."""
@@ -61,6 +62,11 @@ RULES = (
         "it concerns the global scores, which --no-gsp leaves out",
     ),
     Rule(
+        {"erasing"},
+        lambda network, _: not network.gsp,
+        "without GSP no step stands out, so nothing is erased",
+    ),
+    Rule(
         {"lambda1", "gamma", "focal"},
         lambda network, loss: not (loss.frame or (loss.frame_glo and network.gsp)),
         "the frame losses, which read it, are off",
@@ -94,8 +100,14 @@ RULES = (
 """What depends on the whole configuration of a run."""
 
 
-def check_given(given: set[str], task: str, supervision: str, recipe: str = "default") -> None:
-    """Raise a usage error for an option that the task, the supervision or the recipe does not read."""
+def switched_off(options: Mapping[str, Any]) -> set[str]:
+    """Losses that the options switch off. A run that does not have them anyway does what was asked."""
+    return {name for name in _TERMS if options.get(name) is False}
+
+
+def check_given(given: set[str], options: Mapping[str, Any]) -> None:
+    """Raise a usage error for a given option that the task, the supervision or the recipe does not read."""
+    task, supervision, recipe = options["task"], options["supervision"], options["recipe"]
     if "seeds" in given:
         refuse(given, {"seed"}, "--seeds names the seeds")
     for name in sorted(given & set(BY_NAME)):
@@ -104,15 +116,20 @@ def check_given(given: set[str], task: str, supervision: str, recipe: str = "def
             detail = f"--task {task} does not read it; --task {readers} does"
             raise typer.BadParameter(detail, param_hint=flag(name))
     if task == "fsenet":
-        refuse(given, UNREAD[supervision], f"--supervision {supervision} does not read it")
+        refuse(
+            given - switched_off(options),
+            UNREAD[supervision],
+            f"--supervision {supervision} does not read it",
+        )
     elif recipe not in RECIPES[task]:
         raise typer.BadParameter(f"--task {task} has {', '.join(RECIPES[task])}", param_hint="--recipe")
     if recipe == "starter":
         refuse(given, set(BY_NAME) - STARTER, "--recipe starter does not read it")
 
 
-def check_read(given: set[str], network: FSENetConfig, loss: LossConfig) -> None:
-    """Raise a usage error for an option of FSENet that this configuration does not read."""
+def check_read(options: Mapping[str, Any], network: FSENetConfig, loss: LossConfig) -> None:
+    """Raise a usage error for a given option of FSENet that this configuration does not read."""
+    given = set(options) - switched_off(options)
     for rule in RULES:
         if rule.unread(network, loss):
             refuse(given, rule.names, rule.reason)
