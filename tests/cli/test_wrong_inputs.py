@@ -19,6 +19,7 @@ from tests.cli.test_train_systems import FLOW, emotion_folder, flow_folder
 
 Change = Callable[[Path], None]
 QUICK = ("--recipe", "quick", "--epochs", 1, "--width", 16)
+SYSTEM_QUICK = {"cten": QUICK, "gim": ("--recipe", "quick", "--epochs", 3, "--width", 16)}
 VIDEOS, SNIPPETS = ("a", "b", "c", "d"), 20
 
 
@@ -371,7 +372,7 @@ def test_wrong_files_of_the_other_systems(
     folder.mkdir()
     (emotion_folder if task == "cten" else flow_folder)(folder)
     (folder / name).write_text(content, encoding="utf-8")
-    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", "--task", task, *QUICK)
+    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", "--task", task, *SYSTEM_QUICK[task])
     assert code == 1
     assert all(part in errors for part in said), errors
     assert "Error" not in errors
@@ -391,7 +392,7 @@ def test_features_that_are_not_finite_are_named(tmp_path: Path, sentiloc: Sentil
     (emotion_folder if task == "cten" else flow_folder)(tmp_path)
     path = tmp_path / ("features/train/logmfcc/v0.npy" if task == "cten" else "flow/v0.npy")
     np.save(path, np.full_like(np.load(path), np.nan))
-    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", task, *QUICK)
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", task, *SYSTEM_QUICK[task])
     assert (code, errors) == (1, f"sentiloc: {path}: holds values that are not finite\n")
 
 
