@@ -188,7 +188,8 @@ def _require_length(records: Iterable[JobRecord], most: float) -> None:
     """Refuse more hours of video than `most`: all curves are in memory at once, 1.6 MB for each hour."""
     hours = sum(record.duration or 0.0 for record in records) / 3600
     if hours > most:
-        detail = f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs."
+        detail = f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs,"
+        detail += " or bound created_after and created_before."
         raise TooManyVideos(detail)
 
 
