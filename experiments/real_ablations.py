@@ -1,6 +1,6 @@
 """FSENet's ablations on real features: leave-one-actor-out, paired differences with 95 % intervals.
 
-    python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--epochs 12]
+    python -m experiments.real_ablations DATA/javanese_av FEATURES [--rows full,no_pssc] [--seeds 0,1] [--epochs 3]
         [--out FILE] [--only-table] [--validation]
 
 FEATURES is what `sentiloc extract DATA/javanese_av/*.mp4 -o FEATURES --spec SPEC` wrote, where SPEC has all three
@@ -55,7 +55,7 @@ PROTOCOL = TrainConfig(
     learning_rate=3e-3,
     weight_decay=1e-3,
     batch_size=8,
-    epochs=3,
+    epochs=12,
     schedule="cosine",
     clip=1.0,
     precision="fp32",

@@ -121,12 +121,12 @@ def test_the_recipe_of_the_paper_sets_attention_and_positions_by_default(
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        ((), {"face_visual", "face_audio"}),
-        (("--stage2",), {"face_visual", "face_audio", "audio_visual", "visual_audio"}),
+        ((), {"face_visual", "face_audio", "audio_visual", "visual_audio"}),
+        (("--no-stage2",), {"face_visual", "face_audio"}),
         (("--recipe", "paper", "--no-stage1"), {"audio_visual", "visual_audio"}),
     ],
 )
-def test_the_default_has_stage_1_alone_and_switches_decide(
+def test_the_default_has_both_stages_and_switches_decide(
     tmp_path: Path, sentiloc: Sentiloc, words: tuple[str, ...], names: set[str]
 ) -> None:
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"

@@ -35,13 +35,16 @@ def refused(outcome: tuple[int, str, str], said: str) -> None:
         (("--erasing", 0.7), "--erasing: --supervision point does not read it"),
         (("--seeds", "4-0"), "--seeds"),
         (("--seeds", "0-1", "--seed", 3), "--seed: --seeds names the seeds"),
-        (("--lambda2", 0.1), "--lambda2: PSSC, which reads it, is off"),
-        (("--k", 5), "--k: only PSSC and video supervision read it"),
-        (("--sc", "--negatives", "rest", "--contrast", "own"), "--contrast: --negatives rest"),
+        (("--no-sc", "--lambda2", 0.1), "--lambda2: PSSC, which reads it, is off"),
+        (("--no-sc", "--k", 5), "--k: only PSSC and video supervision read it"),
+        (("--negatives", "rest", "--contrast", "own"), "--contrast: --negatives rest"),
         (("--supervision", "full", "--points", "p.csv"), "--points: --supervision full does not read it"),
-        (("--no-stage1", "--attention", "plain"), "--attention: stages I and II, which read it, are off"),
-        (("--no-stage1", "--position", "none"), "--position: stages I and II"),
-        (("--no-stage1", "--attention-window", 9), "--attention-window: stages I and II"),
+        (
+            ("--no-stage1", "--no-stage2", "--attention", "plain"),
+            "--attention: stages I and II, which read it, are off",
+        ),
+        (("--no-stage1", "--no-stage2", "--position", "none"), "--position: stages I and II"),
+        (("--no-stage1", "--no-stage2", "--attention-window", 9), "--attention-window: stages I and II"),
         (("--no-gsp", "--fusion", "mean"), "--fusion: it concerns the global scores"),
         (("--no-gsp", "--frame-glo"), "--frame-glo: it concerns the global scores"),
         (("--no-gsp", "--no-frame", "--gamma", 1), "--gamma: the frame losses, which read it, are off"),
@@ -103,7 +106,7 @@ def test_a_start_keeps_its_network_and_refuses_options_for_another(
     tmp_path: Path, sentiloc: Sentiloc
 ) -> None:
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
-    code, _, errors = sentiloc("train", folder, "-o", run, *QUICK, "--val-fraction", 0)
+    code, _, errors = sentiloc("train", folder, "-o", run, *QUICK, "--val-fraction", 0, "--no-stage2")
     assert code == 0, errors
     start = ("train", folder, "-o", tmp_path / "more", "--epochs", 1, "--val-fraction", 0, "--from", run)
     for options, said in (

@@ -22,7 +22,6 @@ from sentiloc.model.errors import SentilocError
 from sentiloc.model.fsenet.batching import collate, epoch_batches
 from sentiloc.model.fsenet.checkpoint import load_fsenet
 from sentiloc.model.fsenet.losses import LossConfig
-from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.fsenet.recipes import RECIPES, pick_precision
 from sentiloc.model.fsenet.scoring import evaluate_items, score_items
 from sentiloc.model.fsenet.train import split_items, train
@@ -73,15 +72,11 @@ def test_the_printed_recipe_is_the_paper_to_the_letter_and_has_its_hyper_paramet
         assert getattr(loss, name) == getattr(paper.loss, name)
 
 
-def test_pssc_and_stage_2_are_on_in_the_paper_s_recipe_and_off_by_default() -> None:
-    assert {name: (recipe.loss.sc, recipe.network.stage2) for name, recipe in RECIPES.items()} == {
-        "default": (False, False),
-        "paper": (True, True),
-        "printed": (True, True),
-        "quick": (False, False),
-    }
-    default, paper = RECIPES["default"], RECIPES["paper"]
-    assert replace(default, network=FSENetConfig(), loss=LossConfig()) == paper
+def test_every_recipe_has_all_parts() -> None:
+    for recipe in RECIPES.values():
+        network = recipe.network
+        assert (network.stage1, network.stage2, network.gsp, recipe.loss.sc) == (True, True, True, True)
+    assert RECIPES["default"] == RECIPES["paper"]
     assert STARTER.loss.sc, "what ships was trained with PSSC, and is built the same again"
 
 

@@ -58,8 +58,8 @@ OPTIONS: tuple[TrainOption, ...] = (
         "recipe",
         Literal["default", "paper", "printed", "quick", "starter"],
         "default",
-        "Default hyper-parameters. default: the paper's without stage II and PSSC; paper: with both; printed: "
-        "equations as printed; quick: default for a CPU; starter: the shipped model's.",
+        "Default hyper-parameters. default and paper: the paper's, with this project's readings; printed: equations "
+        "as printed; quick: default for a CPU; starter: the shipped model's.",
         RUN,
         EVERY,
     ),
@@ -140,13 +140,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         limits=_SHARE,
     ),
     _O("stage1", bool, True, "Face-guided attention, eq. 1 (Table 5).", NETWORK),
-    _O(
-        "stage2",
-        bool | None,
-        None,
-        "Audio-visual attention, eq. 2 (Table 5). On with paper and printed.",
-        NETWORK,
-    ),
+    _O("stage2", bool, True, "Audio-visual attention, eq. 2 (Table 5).", NETWORK),
     _O("gsp", bool, True, "Global sentiment perception, eq. 3 and 10 (Table 5).", NETWORK),
     _O(
         "attention_window",
@@ -180,7 +174,7 @@ OPTIONS: tuple[TrainOption, ...] = (
     ),
     _O("frame", bool, True, "L_frame, eq. 11 (Table 7).", LOSS),
     _O("frame_glo", bool, True, "L_frame of the global scores, eq. 11 (Table 7).", LOSS),
-    _O("sc", bool | None, None, "PSSC contrast, eq. 4-6 (Table 7). On with paper and printed.", LOSS),
+    _O("sc", bool, True, "PSSC contrast, eq. 4-6 (Table 7).", LOSS),
     _O("w", int, 7, "Window of eq. 7 in snippets (Table 8).", LOSS, limits=_POSITIVE),
     _O("beta", float, 0.6, "Floor of eq. 7 (Table 8).", LOSS, limits=_SHARE),
     _O("tau", float, 0.95, "Non-sentiment threshold of eq. 8.", LOSS, limits=_SHARE),

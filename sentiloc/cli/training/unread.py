@@ -43,12 +43,12 @@ RULES = (
     Rule(
         _CONTRAST,
         lambda _, loss: not loss.sc,
-        "PSSC, which reads it, is off; add --sc or take --recipe paper",
+        "PSSC, which reads it, is off",
     ),
     Rule(
         {"k"},
         lambda _, loss: not loss.sc and loss.resolve()[1] == "mean",
-        "only PSSC and video supervision read it; add --sc or take --recipe paper",
+        "only PSSC and video supervision read it",
     ),
     Rule({"contrast"}, lambda _, loss: loss.negatives == "rest", "--negatives rest does not read it"),
     Rule(
