@@ -81,10 +81,3 @@ def test_without_the_package_the_option_names_the_installation(
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *QUICK, "--wandb", "x")
     assert code != 0
     assert "pip install 'sentiloc[wandb]'" in errors
-
-
-def test_options_of_pssc_are_refused_without_pssc(tmp_path: Path, sentiloc: Sentiloc) -> None:
-    folder = published_folder(tmp_path / "data")
-    code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *QUICK, "--lambda2", "0.1")
-    assert code == 2
-    assert "PSSC, which reads it, is off" in errors
