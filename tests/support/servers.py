@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import random
 import socket
 import subprocess
@@ -55,7 +56,8 @@ def _shuffled() -> list[int]:
 
 def _reserve(port: int) -> bool:
     """Take a port for this process by a lock that the system releases at its end; False if another one has it."""
-    folder = Path(tempfile.gettempdir()) / "sentiloc-test-ports"
+    # Each user has a folder of its own, because it cannot open the files of another.
+    folder = Path(tempfile.gettempdir()) / f"sentiloc-test-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     file = (folder / str(port)).open("w", encoding="utf-8")
     try:
