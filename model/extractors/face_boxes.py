@@ -29,18 +29,11 @@ def suppress(detections: FloatArray, threshold: float, max_iou: float) -> FloatA
         return rows.copy()
     # Stable: equal scores keep the network's order, so a repeated run keeps the same boxes.
     rows = rows[np.argsort(-rows[:, 0], kind="stable")]
-    left, top, right, bottom = np.ascontiguousarray(rows[:, 1:].T)
-    areas = (right - left) * (bottom - top)
-    rest, kept = np.arange(len(rows)), list[int]()
-    while len(rest):
-        best, rest = int(rest[0]), rest[1:]
-        kept.append(best)
-        # As in `box_iou`, which takes three times as long for the few boxes of one picture.
-        wide = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
-        high = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
-        shared = np.maximum(wide, 0) * np.maximum(high, 0)
-        rest = rest[shared / np.maximum(areas[best] + areas[rest] - shared, 1e-9) <= max_iou]
-    return rows[kept]
+    kept: list[FloatArray] = []
+    while len(rows):
+        kept.append(rows[0])
+        rows = rows[1:][box_iou(rows[:1, 1:], rows[1:, 1:])[0] <= max_iou]
+    return np.stack(kept)
 
 
 def match_faces(found: FloatArray, reference: FloatArray, min_iou: float = 0.5) -> NDArray[np.intp]:
