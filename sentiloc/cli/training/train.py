@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sentiloc.cli.given import given_options
+from sentiloc.cli.training.start import load_start, started_network
 from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN
-from sentiloc.cli.training.unread import CHANGEABLE, check_given, check_read, check_start
+from sentiloc.cli.training.unread import check_given, check_read
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
     from sentiloc.model.data.items import Item
-    from sentiloc.model.fsenet.network import FSENet, FSENetConfig
+    from sentiloc.model.fsenet.network import FSENetConfig
     from sentiloc.model.fsenet.train import TrainConfig
 
 Figures = dict[str, float]
@@ -132,35 +133,6 @@ def _train_fsenet(
         return {}
     typer.echo(f"{run / 'best.pt'}: mAP {result.best_map:.4f} held out, epoch {result.best_epoch}")
     return {"mAP": result.best_map}
-
-
-def load_start(path: Path) -> FSENet:
-    """The network of a package, a run folder or a checkpoint; raises `model_unavailable` if there is none."""
-    from sentiloc.cli.training.runs import open_run
-    from sentiloc.model.fsenet.checkpoint import load_fsenet
-    from sentiloc.model.package import WEIGHTS_FILE
-
-    weights = path / WEIGHTS_FILE
-    return load_fsenet(weights if weights.exists() else open_run(path).checkpoint)
-
-
-def started_network(path: Path, found: FSENetConfig, given: set[str]) -> FSENetConfig:
-    """The configuration of the starting network, with the given options that no weight depends on.
-
-    Raises `spec_mismatch` if its streams are not those of the data, and a usage error for an option that asks for
-    another network. `found` is the network that the options and the recipe describe.
-    """
-    network = load_start(path).config
-    if network.stream_shapes != found.stream_shapes:
-        raise SentilocError(
-            ErrorCode.SPEC_MISMATCH,
-            f"{path}: takes {network.stream_shapes}, the features are {found.stream_shapes}",
-        )
-    kept = check_start(given, path, network, found)
-    if kept:
-        stated = ", ".join(f"{name} {getattr(network, name)}" for name in kept)
-        typer.echo(f"{path}: its network is kept, not the recipe's: {stated}", err=True)
-    return replace(network, **{name: getattr(found, name) for name in CHANGEABLE & given})
 
 
 def _check_held_out(data: Path, held_out: list[Item]) -> None:
