@@ -17,6 +17,8 @@ from redis import Redis
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.batches.record import BatchRecord
+from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobError
@@ -194,6 +196,29 @@ def test_an_upload_becomes_one_job_only(client: TestClient) -> None:
     unfinished = client.post("/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "9"})
     item = {"upload": unfinished.headers["location"].rpartition("/")[2]}
     assert_problem(send(client, [item]), 409, "upload_unfinished")
+
+
+@pytest.mark.parametrize(("how", "status", "code"), [("used", 409, "upload_used"), ("ended", 410, "upload_gone")])
+def test_an_upload_taken_while_its_batch_is_recorded_refuses_the_batch(
+    client: TestClient, store: JobStore, monkeypatch: pytest.MonkeyPatch, how: str, status: int, code: str
+) -> None:
+    """Both requests have checked the upload before one of them records anything."""
+    ready = upload(client, b"video")
+    record_batch = BatchStore.submit
+
+    def take_first(batches: BatchStore, *given: Any) -> BatchRecord:
+        if how == "used":
+            assert client.post("/localize/upload", json={"upload": ready}).status_code == 202
+        else:
+            assert client.delete(f"/uploads/{ready}", headers={"Tus-Resumable": "1.0.0"}).status_code == 204
+        return record_batch(batches, *given)
+
+    monkeypatch.setattr(BatchStore, "submit", take_first)
+    response = send(client, [*urls(1), {"upload": ready}])
+    assert_problem(response, status, code)
+    assert response.json()["detail"].startswith("items.1: ")
+    assert store.queued() == ([ready] if how == "used" else [])
+    assert client.get("/batches").json()["batches"] == []
 
 
 def test_progress_and_results_as_they_come(client: TestClient, store: JobStore, settings: Settings) -> None:

@@ -2,10 +2,7 @@
 -- digest of the request, seconds to remember it, jobs that one API key may have in the queue (0: any number), then
 -- field/value pairs. Answers with the job, an older one if the request was seen; with nothing when the key belongs to
 -- another request.
-if redis.call('EXISTS', job) == 1 then
-  use_upload()
-  return redis.call('HGETALL', job)
-end
+if redis.call('EXISTS', job) == 1 then return redis.call('HGETALL', job) end
 if redis.call('HGET', prefix .. 'upload:' .. id, 'state') == 'gone' then return {'upload', 'gone'} end
 local seen = KEYS[6] and redis.call('GET', KEYS[6])
 if seen then
