@@ -26,7 +26,8 @@ class Format:
     """An output format: its title, media type, file name suffix and the function that writes it.
 
     `notes` returns one sentence for each thing that the format cannot represent exactly. `wants_details` tells that the
-    format shows `Timeline.details`.
+    format shows `Timeline.details`. `counts_frames` is False for a format with seconds alone, which no option of a
+    timeline changes.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Format:
     qualifier: str = ""
     notes: Callable[[Timeline], list[str]] = _no_notes
     wants_details: bool = False
+    counts_frames: bool = True
 
     def file_name(self, video_name: str) -> str:
         """`holiday.mp4` as `holiday.edl`, or as `holiday.premiere.csv` where another format has the same ending."""
@@ -48,9 +50,19 @@ class Format:
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "csv": Format(title="CSV", media_type="text/csv", extension="csv", render=tables.csv_table),
-        "vtt": Format(title="WebVTT", media_type="text/vtt", extension="vtt", render=subtitles.webvtt),
+        "vtt": Format(
+            title="WebVTT",
+            media_type="text/vtt",
+            extension="vtt",
+            render=subtitles.webvtt,
+            counts_frames=False,
+        ),
         "srt": Format(
-            title="SubRip", media_type="application/x-subrip", extension="srt", render=subtitles.srt
+            title="SubRip",
+            media_type="application/x-subrip",
+            extension="srt",
+            render=subtitles.srt,
+            counts_frames=False,
         ),
         "edl": Format(
             title="DaVinci Resolve markers (EDL)",
@@ -90,6 +102,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             extension="txt",
             render=tables.audacity_labels,
             qualifier="audacity",
+            counts_frames=False,
         ),
         "html": Format(
             title="Report (HTML, prints to PDF)",
@@ -103,6 +116,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             media_type="application/vnd.mpi.elan+xml",
             extension="eaf",
             render=elan.eaf,
+            counts_frames=False,
         ),
     }
 )

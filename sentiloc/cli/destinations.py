@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from sentiloc.cli.given import flag
 from sentiloc.cli.messages import wrong_usage
+from sentiloc.cli.output import PICTURE
 
 JSON = "json"
 _AMBIGUOUS = {"xml": "fcp7", "txt": "audacity", "csv": "csv"}
@@ -31,6 +34,30 @@ def format_of(output: Path | None) -> str | None:
             f"no format ends in .{ending}; there are {endings}, or name one with --format", "--output"
         )
     return known[ending]
+
+
+def require_json(name: str | None, *, as_json: bool) -> None:
+    """Refuse `--json` with another format; raises `typer.BadParameter`."""
+    if as_json and name not in (None, JSON):
+        raise wrong_usage(f"it prints JSON, and --format asks for {name}", "--json")
+
+
+def require_frames(name: str, counting: Mapping[str, Any]) -> None:
+    """Refuse options of a timeline, by parameter name, for a format that counts no frames.
+
+    Raises:
+        typer.BadParameter: One of the options is not None, and the format has seconds alone.
+    """
+    given = [option for option, value in counting.items() if value is not None]
+    if not given:
+        return
+    from sentiloc.app.formats import FORMATS
+
+    framed = [known for known, found in FORMATS.items() if found.counts_frames]
+    # A server of another version may know formats that this table does not have.
+    seconds_only = name in FORMATS and name not in framed
+    if name in (JSON, PICTURE) or seconds_only:
+        raise wrong_usage(f"the format {name} counts no frames; {', '.join(framed)} do", flag(given[0]))
 
 
 def file_name(name: str, video_name: str) -> str:

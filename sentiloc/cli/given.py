@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import typer
+from sentiloc.cli.messages import wrong_usage
+
+if TYPE_CHECKING:
+    import typer
 
 _GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
 
@@ -21,11 +25,11 @@ def flag(name: str) -> str:
     return FLAGS.get(name) or "--" + name.replace("_", "-")
 
 
-FLAGS = {"start": "--from"}
+FLAGS = {"start": "--from", "states": "--state"}
 """Options whose name on the command line is not that of their parameter."""
 
 
 def refuse(given: set[str], names: Iterable[str], reason: str) -> None:
     """Raise a usage error if one of the options `names` was given."""
     for name in sorted(given & {*names}):
-        raise typer.BadParameter(reason, param_hint=flag(name))
+        raise wrong_usage(reason, flag(name))

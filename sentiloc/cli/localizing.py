@@ -16,7 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentiloc.cli.destinations import JSON, Destinations, format_of, require_place
+from sentiloc.cli.destinations import (
+    JSON,
+    Destinations,
+    format_of,
+    require_frames,
+    require_json,
+    require_place,
+)
 from sentiloc.cli.messages import say, wrong_usage
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.progress import progress_bars
@@ -67,6 +74,7 @@ def localize_files(
     _prepare_decoders()
     written = written or Written()
     check_format(written.format)
+    require_json(written.format, as_json=written.as_json)
     _refuse_urls(videos)
     with _read_input(videos) as names:
         # Before the models are loaded, which takes seconds: a wrong name is reported at once.
@@ -133,6 +141,7 @@ class _Writer:
         in_folder = output is not None and (several or output.is_dir())
         wanted = written.format or (None if in_folder else format_of(output))
         self._format = JSON if wanted in (None, PICTURE) or written.as_json else str(wanted)
+        require_frames(PICTURE if self._draws else self._format, written.counting)
         if several and output is None and self._format != JSON:
             raise wrong_usage("several videos need a folder", "--output")
         self._places: Destinations | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.output import print_or_write
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import find_videos
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from sentiloc.worker.config import RuntimeConfig
 
 _MOVIE = ".mp4"
+_OF_FILMS = {"captions", "crossfade", "max_side"}
+"""Options that a cut does not carry: an editing program has its own."""
 _CUTS = {".edl": "edl", ".xml": "fcp7", ".fcpxml": "fcpxml", ".otio": "otio", ".mlt": "mlt", ".llc": "llc"}
 
 
 def reel(
+    context: typer.Context,
     videos: Annotated[list[str], typer.Argument(metavar="VIDEO", help="Files, folders or globs.")],
     output: Annotated[
         list[Path],
@@ -66,7 +70,7 @@ def reel(
     from sentiloc.app.settings import get_settings
     from sentiloc.worker.config import runtime_config
 
-    _check(output, kind or [])
+    _check(output, kind or [], given_options(context))
     found = find_videos(videos)
     options = _options(best, kind, min_confidence, max_seconds, handle, snap)
     config = runtime_config(get_settings())
@@ -75,7 +79,7 @@ def reel(
     look = ReelLook(crossfade_seconds=crossfade, captions=captions, max_side=max_side)
     for path in output:
         sequence = _sequence(chosen, path, title, fps)
-        if path.suffix.lower() == _MOVIE:
+        if _is_film(path):
             _render(sequence, path, look, config)
         else:
             _write_cut(sequence, path)
@@ -83,8 +87,12 @@ def reel(
         raise typer.Exit(1)
 
 
-def _check(output: Sequence[Path], kinds: Sequence[str]) -> None:
-    """Before the work begins, refuse outputs that cannot be written."""
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() == _MOVIE
+
+
+def _check(output: Sequence[Path], kinds: Sequence[str], given: set[str]) -> None:
+    """Before the work begins, refuse outputs that cannot be written, and options that no output reads."""
     from sentiloc.model.highlights.moments import KINDS
 
     for path in output:
@@ -93,6 +101,8 @@ def _check(output: Sequence[Path], kinds: Sequence[str]) -> None:
             raise typer.BadParameter(f"{path} ends with none of {known}", param_hint="--output")
         if not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {path.parent}", param_hint="--output")
+    if not any(map(_is_film, output)):
+        refuse(given, _OF_FILMS, "only a film has it, and no --output ends in .mp4")
     for name in kinds:
         if name not in KINDS:
             raise typer.BadParameter(f"{name!r} is not one of {', '.join(KINDS)}", param_hint="--kind")

@@ -198,7 +198,9 @@ def test_an_upload_becomes_one_job_only(client: TestClient) -> None:
     assert_problem(send(client, [item]), 409, "upload_unfinished")
 
 
-@pytest.mark.parametrize(("how", "status", "code"), [("used", 409, "upload_used"), ("ended", 410, "upload_gone")])
+@pytest.mark.parametrize(
+    ("how", "status", "code"), [("used", 409, "upload_used"), ("ended", 410, "upload_gone")]
+)
 def test_an_upload_taken_while_its_batch_is_recorded_refuses_the_batch(
     client: TestClient, store: JobStore, monkeypatch: pytest.MonkeyPatch, how: str, status: int, code: str
 ) -> None:

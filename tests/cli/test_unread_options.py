@@ -17,6 +17,8 @@ from tests.cli.extracted import SPEC, Sentiloc
 from tests.cli.test_train_systems import emotion_folder, flow_folder
 from tests.cli.test_wrong_inputs import QUICK, published_folder
 
+ALL_LAMBDAS = ("--smooth-weight", 1, "--norm-weight", 1, "--contrast-weight", 1)
+
 
 def refused(outcome: tuple[int, str, str], said: str) -> None:
     code, _, errors = outcome
@@ -58,6 +60,9 @@ def refused(outcome: tuple[int, str, str], said: str) -> None:
         (("--pseudo-label", "gaussian", "--beta", 0.5), "--beta: only --pseudo-label full and step"),
         (("--pseudo-label", "step", "--tau", 0.5), "--tau: --pseudo-label step and none"),
         (("--pseudo-label", "step", "--add-inside"), "--add-inside: --pseudo-label step"),
+        (("--pseudo-label", "threshold", "--inside", "max"), "--inside: --pseudo-label threshold and none"),
+        (("--pseudo-label", "none", "--inside", "step"), "--inside: --pseudo-label threshold and none"),
+        (("--no-frame", "--no-frame-glo", "--add-inside"), "--add-inside: the frame losses"),
         (("--modalities", "V", "--stream-dropout", 0.1), "--stream-dropout: there is one stream"),
         (("--recipe", "starter", "--epochs", 3), "--epochs: --recipe starter does not read it"),
         (("--recipe", "starter", "--seeds", "0-1"), "--seeds: --recipe starter does not read it"),
@@ -67,6 +72,14 @@ def refused(outcome: tuple[int, str, str], said: str) -> None:
         (("--task", "gim", "--epochs", 2), "--epochs: GIM trains in three stages"),
         (("--task", "gim", "--val-fraction", 0.2), "no held-out video selects an epoch"),
         (("--task", "gim", "--strategy", "soft"), "--strategy"),
+        (
+            ("--task", "gim", "--strategy", "hard", "--overlap", "higher"),
+            "--overlap: --strategy hard gives all frames the same label",
+        ),
+        (
+            ("--task", "gim", "--benchmark", "casme2", *ALL_LAMBDAS),
+            "--benchmark: all of its lambdas are given",
+        ),
     ],
 )
 def test_an_option_that_training_does_not_read_is_an_error(
@@ -203,3 +216,61 @@ def test_a_draw_is_refused_where_the_data_set_has_one_split(tmp_path: Path, sent
         (tmp_path / "caer" / split / "Happy" / f"{split}.avi").touch()
     outcome = sentiloc("labels", "caer", tmp_path / "caer", tmp_path / "data", "--run", 1)
     refused(outcome, "state the split")
+
+
+@pytest.mark.parametrize(
+    "option", [("--captions",), ("--crossfade", 0.5), ("--max-side", 640)], ids=lambda words: words[0]
+)
+def test_options_of_a_film_need_a_film(
+    tmp_path: Path, sentiloc: Sentiloc, option: tuple[object, ...]
+) -> None:
+    (tmp_path / "a.mp4").touch()
+    outcome = sentiloc("reel", tmp_path / "a.mp4", "-o", tmp_path / "best.edl", *option)
+    refused(outcome, f"{option[0]}: only a film has it, and no --output ends in .mp4")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("-f", "srt", "--start-timecode", "01:00:00:00"),
+            "--start-timecode: the format srt counts no frames",
+        ),
+        (("-f", "eaf", "--drop-frame"), "--drop-frame: the format eaf counts no frames"),
+        (("-f", "vtt", "--no-drop-frame"), "--drop-frame: the format vtt counts no frames"),
+        (("-o", "{}/x.audacity.txt", "--fps", 25), "--fps: the format audacity counts no frames"),
+        (("--json", "--fps", 25), "--fps: the format json counts no frames; csv, edl"),
+        (("--fps", 25), "--fps: the format json counts no frames"),
+        (("-f", "text", "--fps", 25), "--fps: the format text counts no frames"),
+        (("--json", "-f", "csv"), "--json: it prints JSON, and --format asks for csv"),
+        (("--json", "-f", "text"), "--json: it prints JSON"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["localize", "result"])
+def test_options_of_a_timeline_need_a_format_with_frames(
+    tmp_path: Path, sentiloc: Sentiloc, verb: str, options: tuple[object, ...], said: str
+) -> None:
+    (tmp_path / "a.mp4").touch()
+    given = tmp_path / "a.mp4" if verb == "localize" else "abcdefgh"
+    refused(sentiloc(verb, given, *(str(word).format(tmp_path) for word in options)), said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("submit", "https://example.org/a.mp4", "--resumable"),
+            "--resumable: the server fetches URLs itself",
+        ),
+        (("status", "abcdefgh", "--limit", 3), "--limit: it chooses from the list, not from ids"),
+        (("status", "abcdefgh", "--label", "x"), "--label: it chooses from the list"),
+        (("status", "abcdefgh", "--state", "queued"), "--state: it chooses from the list"),
+        (("batch", "-", "--no-wait", "-o", "x"), "--output: there are no results to write with --no-wait"),
+        (("batch", "-", "-o", "x", "-f", "csv", "--json"), "--json: with --format the results are one zip"),
+        (("worker", "--check", "--concurrency", 2), "--concurrency: --check starts no worker"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    sentiloc: Sentiloc, words: tuple[object, ...], said: str
+) -> None:
+    refused(sentiloc(*words), said)

@@ -57,6 +57,10 @@ def batch(
     """
     if format_name is not None and (output is None or not wait):
         raise typer.BadParameter("needs -o, and cannot be used with --no-wait", param_hint="--format")
+    if output is not None and not wait:
+        raise typer.BadParameter("there are no results to write with --no-wait", param_hint="--output")
+    if format_name is not None and as_json:
+        raise typer.BadParameter("with --format the results are one zip", param_hint="--json")
     items = read_items(_text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
     asked = Webhook(url=webhook) if webhook else None

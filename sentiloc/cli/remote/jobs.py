@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any, cast
 
 import typer
@@ -19,8 +20,9 @@ from sentiloc.cli.cutting import (
     TimelineRate,
     cut_options,
 )
-from sentiloc.cli.destinations import format_of, require_place
-from sentiloc.cli.output import print_or_write, show_result, wants_picture
+from sentiloc.cli.destinations import JSON, format_of, require_frames, require_json, require_place
+from sentiloc.cli.given import given_options, refuse
+from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, given, print_json
 from sentiloc.client import Client, Job, JobState, TimelineOptions
@@ -30,6 +32,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
 
 def status(
+    context: typer.Context,
     jobs: Annotated[
         list[str] | None, typer.Argument(metavar="JOB", help="Job ids; default: the latest.")
     ] = None,
@@ -43,8 +46,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the state of jobs. Exit status: 0 found, 4 no such job, 5 no server, 6 no valid key."""
-    if jobs and (states or label):
-        raise typer.BadParameter("give ids, or filters of the list", param_hint="JOB")
+    if jobs:
+        refuse(given_options(context), {"states", "label", "limit"}, "it chooses from the list, not from ids")
     filters: Filters = {"state": tuple(states or ())}
     if label is not None:
         filters["label"] = cast("Any", label)  # a model's own classes, too
@@ -90,17 +93,20 @@ def result(
     finished yet.
     """
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
+    timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
     require_place(output, several=False)
+    require_json(output_format, as_json=as_json)
+    draws = wants_picture(output_format, output, as_json)
+    name = JSON if as_json else output_format or format_of(output) or JSON
+    require_frames(PICTURE if draws else name, asdict(timeline))
     with connected(server, api_key) as client:
-        if wants_picture(output_format, output, as_json):
+        if draws:
             title = client.status(job).source.name
             raw = json.loads(client.render(job, "json", cut, corrected=corrected))
             show_result(raw, title)
             for warning in raw.get("warnings", ()):
                 typer.echo(f"sentiloc: {title}: {warning['detail']} ({warning['code']})", err=True)
             return
-        name = "json" if as_json else output_format or format_of(output) or "json"
-        timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
         data = client.render(job, _known(client, name), cut, timeline, corrected=corrected)
         print_or_write(data, output)
 

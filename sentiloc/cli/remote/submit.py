@@ -51,6 +51,8 @@ def submit(
     Exit status: 0 accepted (with --wait: succeeded), 1 failed, 2 wrong usage, 5 no server, 6 no valid key.
     """
     _require_files(videos)
+    if resumable and all(map(_is_url, videos)):
+        raise typer.BadParameter("the server fetches URLs itself", param_hint="--resumable")
     options = JobOptions(
         **cut_options(threshold, min_length, merge_gap, labels),
         model=model,

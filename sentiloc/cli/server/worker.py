@@ -28,6 +28,8 @@ def worker(
 
     With --check, the exit status is 0 when a worker of this machine has its model loaded, else 1.
     """
+    if check and concurrency is not None:
+        raise typer.BadParameter("--check starts no worker", param_hint="--concurrency")
     override(worker_concurrency=concurrency)
     settings = get_settings()
     redis_url(settings)

@@ -66,6 +66,10 @@ def _check_gim(data: Path, options: Options, given: set[str]) -> None:
         refuse(given, {"val_fraction"}, f"without {data / TRUTH_FILE} no held-out video selects an epoch")
     if options.get("epochs", 3) < 3:
         refuse(given, {"epochs"}, "GIM trains in three stages of at least one epoch")
+    if given >= {"smooth_weight", "norm_weight", "contrast_weight"}:
+        refuse(given, {"benchmark"}, "all of its lambdas are given")
+    if options.get("strategy") == "hard":
+        refuse(given, {"overlap"}, "--strategy hard gives all frames the same label")
 
 
 def _chosen(options: Options, **names: str) -> Options:

@@ -67,7 +67,8 @@ RULES = (
         "without GSP no step stands out, so nothing is erased",
     ),
     Rule(
-        {"lambda1", "gamma", "focal"},
+        # `add_inside` is about the label of non-sentiment, which only the frame losses read.
+        {"lambda1", "gamma", "focal", "add_inside"},
         lambda network, loss: not (loss.frame or (loss.frame_glo and network.gsp)),
         "the frame losses, which read it, are off",
     ),
@@ -90,6 +91,12 @@ RULES = (
         {"add_inside", "inside"},
         lambda _, loss: loss.pseudo_label == "step",
         "--pseudo-label step does not use the model's own scores",
+    ),
+    Rule(
+        {"inside"},
+        # An annotated step has the label 1, whatever is added to it.
+        lambda _, loss: loss.pseudo_label in ("threshold", "none"),
+        "--pseudo-label threshold and none have no window",
     ),
     Rule(
         {"stream_dropout"},
