@@ -23,6 +23,7 @@ def write_test_clip(path: Path) -> None:
         sound.codec_context.layout = "mono"
         for index in range(SECONDS * FPS):
             container.mux(video.encode(_picture(index)))
+        # 1024 samples are one frame of AAC.
         for begin in range(0, SECONDS * RATE, 1024):
             container.mux(sound.encode(_tone(begin, min(begin + 1024, SECONDS * RATE))))
         container.mux(video.encode(None))

@@ -25,6 +25,7 @@ def main() -> None:
             error, f"this needs {error.name}; run this in Sentiloc's folder: pip install '.[train]'"
         )
     except KeyboardInterrupt:
+        # 128 + SIGINT, the status of a command that Ctrl-C ended in a shell.
         sys.exit(130)
     except OSError as error:
         _raise_or_stop(error, _about_file(error))
@@ -71,6 +72,7 @@ def names_only_files(words: list[str]) -> bool:
 
 
 def _is_file(name: str) -> bool:
+    # An option, standard input or a home folder is left to the parser.
     return not name.startswith(("-", "~")) and os.path.isfile(name)  # noqa: PTH113 - pathlib is not loaded yet
 
 

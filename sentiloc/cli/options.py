@@ -41,6 +41,7 @@ def absolute_data_dir(settings: Settings) -> Path:
     """The data folder as an absolute path; it is created if it does not exist."""
     folder = settings.data_dir.expanduser().resolve()
     try:
+        # Videos, results and hashes of keys: other users of the machine must not read them.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         detail = f"the data folder {folder} cannot be used: {error.strerror}"

@@ -59,6 +59,7 @@ def read_result(raw: Mapping[str, Any]) -> Result:
     from sentiloc.client.errors import UnexpectedAnswerError
 
     try:
+        # The decoder takes the types of JSON alone; a result of this process has tuples.
         return decode(Result, json.loads(json.dumps(raw)))
     except UnexpectedAnswerError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"this is not a result of `sentiloc`: {error}") from error

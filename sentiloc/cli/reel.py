@@ -199,6 +199,7 @@ def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig)
     from sentiloc.worker.reels.render import render_reel
 
     plan = make_plan(sequence, {source.id: source.id for source in sequence.sources}, look)
+    # A rendering that is interrupted must not leave a film that looks complete.
     partial = path.with_name(f".{path.name}.part")
     try:
         done = _shown(path.name, lambda report: render_reel(plan, partial, config.decode_limits, report))

@@ -10,12 +10,14 @@ from pathlib import Path
 from sentiloc.cli.messages import wrong_usage
 from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 
+# A file that is being copied differs between two looks that are this far apart.
 LOOK_SECONDS = 1.0
 
 
 def find_videos(names: list[str]) -> list[Path]:
     """The files in the given order. Folders and globs are expanded, recursively and sorted by name."""
     found = [path for name in names for path in _expand(name)]
+    # A file may be named twice, by its name and by its folder.
     return list(dict.fromkeys(found))
 
 
@@ -55,6 +57,7 @@ class NewFiles:
         ready = [
             path
             for path, stamp in self._sizes.items()
+            # Many programs create a file empty before they write to it.
             if before.get(path) == stamp != self._taken.get(path) and stamp[0] > 0
         ]
         self._taken |= {path: self._sizes[path] for path in ready}
@@ -70,6 +73,7 @@ class NewFiles:
         for path in videos_in(self._folder):
             try:
                 status = path.stat()
+            # Removed after the folder was listed.
             except OSError:
                 continue
             yield path, (status.st_size, status.st_mtime_ns)

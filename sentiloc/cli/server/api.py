@@ -30,6 +30,7 @@ def api(
     server = uvicorn.Server(_config(settings))
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:
+        # uvicorn logs why it cannot start, and then returns as if all were well.
         raise SystemExit(1)
 
 
@@ -39,6 +40,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         factory=True,
         host=settings.host,
         port=settings.port,
+        # Otherwise uvicorn installs its own log handlers beside those of configure_logging.
         log_config=None,
         access_log=settings.log_level == "debug",
         server_header=False,
@@ -46,5 +48,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         # The application handles proxy headers itself, because it also needs the proxy's own address.
         proxy_headers=False,
         timeout_keep_alive=10,
+        # Shorter than the 5 s after which the supervisor kills the API. Event streams never end by
+        # themselves; clients continue them after the restart.
         timeout_graceful_shutdown=3,
     )

@@ -19,6 +19,7 @@ def create_bucket() -> None:
     storage = make_storage(settings)
     from sentiloc.app.storage.s3 import S3Storage
 
+    # For the type checker: with a storage URL there is no other kind.
     assert isinstance(storage, S3Storage)  # noqa: S101
     made = storage.create_bucket()
     typer.echo(f"{settings.storage_url}: {'made' if made else 'there already'}")

@@ -127,6 +127,7 @@ def list_keys(data_dir: DataDir = None) -> None:
             _day(key.last_used_at),
             _state(key),
         )
+    # Without a terminal rich assumes 80 columns, which would cut the ids.
     Console(width=None if Console().is_terminal else 160).print(table)
 
 
@@ -154,6 +155,7 @@ def erase(
     if not yes:
         typer.confirm(f"Delete everything of {key_id}? It cannot be restored.", abort=True)
     services = Services.from_settings(_settings())
+    # A request over HTTP stops after a minute and is repeated; nothing limits a command.
     receipt = services.eraser.erase(key_id, seconds=math.inf)
     shown = receipt.to_dict()
     counts = {name: value for name, value in shown.items() if isinstance(value, str | int)}

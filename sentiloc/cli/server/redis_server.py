@@ -140,8 +140,11 @@ def redis_command(program: str, folder: Path, socket: Path) -> list[str]:
         "dir": str(folder),
         "appendonly": "yes",
         "appendfsync": "always",
+        # A write that a power loss cut off was never answered, so it may be dropped.
         "aof-load-truncated": "yes",
+        # No snapshots: the append-only file already has every write.
         "save": "",
+        # Eviction would lose jobs that were accepted. A full store refuses new ones instead.
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "notice",

@@ -35,10 +35,12 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)
 
+# Redis loads all of its data before it answers.
 _REDIS_START_SECONDS = 60.0
 # Redis syncs its file before it exits, which takes seconds on a slow disk.
 _PREVIOUS_END_SECONDS = 15.0
 _ASK_SECONDS = 0.3
+# Connections that the kernel holds while the API restarts.
 _BACKLOG = 1024
 
 
@@ -69,6 +71,7 @@ def _run(
         env["SENTILOC_REDIS_URL"] = _url(redis)
         supervisor.start(redis)
     supervisor.start(_sentiloc_child("API", ["api", "--fd", str(listener.fileno())], env, listener))
+    # The worker needs time of its own after the grace that it gives to its jobs.
     stop_seconds = settings.shutdown_grace_seconds + 10.0
     worker = _sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds)
     supervisor.start(
@@ -169,6 +172,7 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    # It exists, but belongs to another user.
     except PermissionError:
         return True
     return True
@@ -224,6 +228,7 @@ def _read_readiness(url: str) -> ReadyBody | None:
         with urllib.request.urlopen(f"{url}/readyz", timeout=1.0) as answer:  # noqa: S310
             return ReadyBody.model_validate_json(answer.read())
     except urllib.error.HTTPError as error:
+        # A service that is not ready answers 503, with the reasons in the same body.
         return ReadyBody.model_validate_json(error.read()) if error.code == 503 else None
     except (OSError, ValueError):
         return None

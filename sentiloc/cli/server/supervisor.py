@@ -18,6 +18,7 @@ from sentiloc.worker.jobs.process import HEARTBEAT_FD
 
 logger = logging.getLogger(__name__)
 
+# From linux/prctl.h. Python has no name for it.
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 # A child that dies younger than this has not got past its start: it counts towards the limit.
@@ -137,6 +138,7 @@ class Supervisor:
             env=env,
             pass_fds=fds,
             stdin=subprocess.DEVNULL,
+            # A group of its own: its children can be killed with it, and Ctrl-C reaches the supervisor alone.
             start_new_session=True,
             preexec_fn=lambda: _prepare(spec.niceness),
         )
@@ -175,6 +177,7 @@ class Supervisor:
                 f"the {child.spec.name} ended {child.short_lives} times just after its start "
                 f"(last: {_ending(process.returncode)}); {child.spec.log}",
             )
+        # Without the inner minimum, the power of a child that dies for days would overflow.
         wait = min(_MAX_BACKOFF_SECONDS, 0.25 * 2.0 ** min(child.short_lives, 10))
         child.restart_at = now + wait
         logger.error("%s ended (%s); restart in %.2g s", child.spec.name, _ending(process.returncode), wait)
@@ -187,6 +190,7 @@ def _is_silent(child: _Child, now: float) -> bool:
     with contextlib.suppress(BlockingIOError):
         if os.read(child.beats, 4096):
             child.heard_at = now
+    # Until its first heartbeat a child is starting, which may take longer than the limit.
     return child.heard_at is not None and now - child.heard_at > child.spec.silence_seconds
 
 
@@ -194,6 +198,7 @@ def _end(children: list[_Child]) -> None:
     running = [(child, child.process) for child in children if child.process is not None]
     for _, process in running:
         process.terminate()
+    # All children were told at the same time, so they share the time that is left.
     started = time.monotonic()
     for child, process in running:
         left = child.spec.stop_seconds - (time.monotonic() - started)
@@ -209,6 +214,7 @@ def _end(children: list[_Child]) -> None:
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
+    # macOS answers EPERM for a group whose processes have all ended but are not yet reaped.
     except (ProcessLookupError, PermissionError):
         return
 

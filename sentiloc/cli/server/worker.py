@@ -40,6 +40,7 @@ def worker(
     check_schema(settings)
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
 
+    # Imported late: --check must be quick, because orchestrators call it often.
     from celery.utils.nodenames import default_nodename
 
     from sentiloc.worker.celery_app import celery_app
@@ -49,6 +50,8 @@ def worker(
         pool_cls="prefork",
         loglevel=settings.log_level.upper(),
         quiet=True,
+        # Workers need not know each other: a lease in Redis shows who has a job and whether that worker
+        # lives.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

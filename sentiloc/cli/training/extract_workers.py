@@ -32,6 +32,7 @@ Tell = Callable[[int, int], None]
 _REDIS_START_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
 """How often videos are sought that no message names and nobody works on, such as those of a killed worker."""
+# Collecting rewrites the folder's lists, which is too slow for every look of the supervisor.
 _COLLECT_SECONDS = 2.0
 _DEATH_SECONDS = 10.0
 """A killed process is gone a moment later, on a busy machine some seconds later."""
@@ -110,6 +111,7 @@ def _worker(run: str, processes: int, settings: Settings) -> ChildSpec:
         # Each video's progress would hide what matters.
         "SENTILOC_LOG_LEVEL": os.environ.get("SENTILOC_LOG_LEVEL", "warning"),
     }
+    # -P: modules must not be imported from the current folder.
     command = [sys.executable, "-P", "-m", "sentiloc.worker.bulk.process", run, str(processes)]
     return ChildSpec(name="worker", command=command, env=env, stop_seconds=6.0)
 

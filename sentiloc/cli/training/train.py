@@ -31,6 +31,7 @@ def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None
     With --recipe starter, DATA is the folder of faces, voices and clips from which the shipped package is built.
     On several GPUs: `torchrun --nproc-per-node GPUS -m sentiloc train ...`.
     """
+    # `read_config` has merged the file into the other options already.
     options.pop("config")
     given = given_options(context) & set(options)
     check_given(given, options)
@@ -81,8 +82,10 @@ def make_deterministic() -> None:
 
     import torch
 
+    # cuBLAS is deterministic only with a workspace of fixed size, and reads this at its first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    # The benchmark times several algorithms, and another one may win in the next run.
     torch.backends.cudnn.benchmark = False
 
 
@@ -190,6 +193,7 @@ def _network(data: Path, spec: Path | None, modalities: str | None, options: dic
         network = folder_config(data, "train", wanted, **{**shared, **_of(FSENetConfig, options)})
     except ValueError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"not a network: {error}") from error
+    # AVF is the default, and many folders lack a stream; only named streams must exist.
     missing = sorted(letters - {name[0].upper() for name in network.streams}) if letters != set("AVF") else []
     if missing:
         raise SentilocError(

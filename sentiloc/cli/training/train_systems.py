@@ -266,6 +266,8 @@ def _gim_config(inputs: int, options: Options) -> GIMTrainConfig:
         labels = replace(labels, durations=parse_durations(options["durations"]))
     if "epochs" in options:
         epochs = options["epochs"]
+        # The proportions of the default stages (1, 4 and 95 epochs) for a shorter run; each stage has at
+        # least one epoch.
         labels = replace(labels, stages=(1, min(4, max(epochs - 2, 1)), max(epochs - 5, 1)))
     weights = replace(
         config.weights,
