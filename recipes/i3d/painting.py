@@ -37,7 +37,10 @@ OTHER_ACTIONS = 0.4
 """Share of scenery in which I3D's classifier finds another class."""
 CONFUSED = 0.12
 """Share of people who are not in the picture (it shows something else, while the face stream continues)."""
+# Seconds of one shot of scenery.
 _SHORTEST, _LONGEST = 3.0, 12.0
+# The bisection of `_meaning`: the longest way along a direction, and halvings, after which less than 0.001 of
+# it is left.
 _STRENGTH, _STEPS = 12.0, 14
 
 
@@ -111,6 +114,7 @@ class Painter:
         share = rng.uniform(0, 0.5) * (0.5 + 0.5 * np.sin(np.arange(count) * rng.uniform(0.05, 0.6)))
         still = looks[0] + share[:, None].astype(np.float32) * (looks[1] - looks[0])
         track = self.bank.clips[self.clips[int(rng.integers(len(self.clips)))].name]
+        # A rendered still hardly varies. The variation of a real clip is added without its content.
         moving = np.repeat(track - track.mean(0), FACES, axis=0)
         moved = still + np.resize(moving, still.shape) * np.float32(rng.uniform(0.3, 1.0))
         return np.asarray(np.maximum(moved, 0), np.float32)
@@ -121,16 +125,19 @@ class Painter:
             return features
         weight, bias = self.reader.weight.numpy(), self.reader.bias.numpy()
         place = _NAMES.index(name)
+        # Minus the mean: a step that raises all classes alike would not change the probabilities.
         step = weight[place] - weight.mean(0)
         step = step / np.linalg.norm(step)
         low, high = 0.0, _STRENGTH
         for _ in range(_STEPS):
             middle = (low + high) / 2
+            # I3D's features come from a ReLU, so they are never negative.
             moved = np.maximum(features + middle * step, 0)
             if _share(moved.mean(0) @ weight.T + bias, place) < share:
                 low = middle
             else:
                 high = middle
+        # The same step for every snippet would be a flat line that no video has.
         wander = rng.normal(0, 0.1 * high, (len(features), 1))
         return np.asarray(np.maximum(features + (high + wander) * step, 0), np.float32)
 

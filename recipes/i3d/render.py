@@ -12,9 +12,11 @@ from recipes.starter.faces.bank import talk
 from sentiloc.worker.features.visual import VISUAL_SIZE
 
 FRAMES = 16
+# 25 frames per second, the grid of the features.
 FRAME_SECONDS = 0.04
 _FACE_SIDE = 160
 _OPENINGS = 5
+# Shares of close-ups, of people who talk, and of grey snippets.
 _CLOSE, _TALKS, _GREYS = 0.35, 0.6, 0.06
 Snippet = NDArray[np.uint8]
 
@@ -35,6 +37,7 @@ def film_person(rng: Generator, portrait: Picture, backdrop: Picture | None) -> 
     frames = []
     for number in range(FRAMES):
         matrix, light = path.at(number * FRAME_SECONDS, _FACE_SIDE)
+        # A mouth holds an opening for about three frames; a new one each frame would flicker.
         opening = mouths[int(rng.integers(len(mouths)))] if number % 3 == 0 else mouths[number % len(mouths)]
         frames.append(_paste(ground, opening, mask, matrix, light))
     return _spoil(rng, np.stack(frames))
@@ -118,6 +121,7 @@ def _blurred(face: Picture) -> Picture:
 
 def _feather(side: int) -> Picture:
     """A rounded square (side, side, 3) of 255 that falls to 0 at its border."""
+    # The sixth power makes the circle of the second power a rounded square.
     axis = np.abs(np.linspace(-1, 1, side)) ** 6
     inside = np.clip((1 - (axis[:, None] + axis[None, :])) * 3, 0, 1)
     return np.asarray(np.repeat((inside * 255)[..., None], 3, 2), np.uint8)

@@ -31,10 +31,13 @@ logger = logging.getLogger(__name__)
 See = Callable[[Sequence[Snippet]], FloatArray]
 """Snippets (16, 224, 224, 3) -> features (n, 1024): `VisualExtractor.extract`."""
 VISUAL = VisualStream(extractor=KINETICS_I3D)
+# Snippets a file: an interrupted run loses at most this many.
 BLOCK = 60
+# Snippets to render.
 SCENERY, HELD_OUT_SCENERY = 300, 60
 _DRAWN, _PLAIN = 0.2, 0.06
 """Shares of scenery: word cards, charts and patterns; black, white and plain frames."""
+# Share of people before a picture; the others fill the frame.
 _FOCUSED = 0.75
 
 

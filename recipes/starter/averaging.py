@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Net = TypeVar("Net", bound=nn.Module)
+# Gradients above this norm are scaled down, so that one bad batch does not undo many good ones.
 GRADIENT_NORM = 5.0
 AVERAGE_WARM_UP = 20
 

@@ -27,9 +27,13 @@ FindFace = Callable[[Image], Box | None]
 
 SAMPLE_RATE = 16_000
 FRAME_RATE = 25
+# 16 frames are a snippet, so every fourth gives four pictures of a face in each.
 FRAME_STEP = 4
+# PyTorch's losses are told to leave this label out.
 IGNORED = -1
+# The crop's side, in sides of the face's box: room to move the box later.
 _LOOSENESS = 2.0
+# Pixels. The expression network reads 48, so more would only fill the cache.
 _LARGEST_CROP = 224
 _SENTIMENT = {
     **dict.fromkeys(("happy", "happiness"), POSITIVE),
@@ -128,6 +132,7 @@ def decode_sound(path: Path) -> NDArray[np.int16]:
 
 def sampled_frames(path: Path, step: int = FRAME_STEP) -> Iterator[Image]:
     """Every `step`-th frame of the 25 fps grid as BGR; a grid point shows the frame on screen at that time."""
+    # Fractions, because sums of 0.16 as floats drift across a frame's edge in long clips.
     due, shown, elapsed, origin = Fraction(0), None, Fraction(0), None
     for frame, time in _timed_frames(path):
         origin = time if origin is None else origin
@@ -197,5 +202,6 @@ def _loose_crop(frame: Image, box: Box | None) -> tuple[bytes, Box]:
     matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     size = round(side * scale)
     crop = cv2.warpAffine(frame, matrix, (size, size), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    # Pictures are spoiled later on purpose, so the stored ones must have no visible artefacts of their own.
     jpeg = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     return jpeg, ((x - left) * scale, (y - top) * scale, width * scale, height * scale)

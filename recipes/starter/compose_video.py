@@ -30,8 +30,11 @@ from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 logger = logging.getLogger(__name__)
 
+# Pixels, the height at which decoding is measured as well.
 _HEIGHT = 360
+# Seconds.
 _FADE = 0.4
+# Pixels of a pasted face before it is scaled.
 _FACE_SIDE = 160
 _OPENINGS = 6
 
@@ -109,6 +112,7 @@ def merge_spans(spans: Sequence[Span]) -> list[Span]:
     """Only the spans with sentiment; adjacent spans of one class are merged."""
     merged: list[Span] = []
     for span in spans:
+        # Clips end between two frames, so neighbours may be up to a frame (0.04 s) apart.
         if merged and merged[-1].label == span.label and span.start - merged[-1].end < 0.05:
             merged[-1] = Span(merged[-1].start, span.end, span.label)
         elif span.label != NON_SENTIMENT:
@@ -131,6 +135,7 @@ def write_mp4(path: Path, frames: Iterator[Image], fps: int, sound: FloatArray) 
     """H.264 and AAC; `frames` are BGR with even sides, `sound` mono at 16 kHz in [-1, 1]."""
     with av.open(str(path), "w", format="mp4") as container:
         first = next(frames)
+        # Compressed as videos on the web are: a perfect picture would make the test too easy.
         video = container.add_stream("libx264", rate=fps, options={"crf": "26", "preset": "veryfast"})
         video.height, video.width, video.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
@@ -140,6 +145,7 @@ def write_mp4(path: Path, frames: Iterator[Image], fps: int, sound: FloatArray) 
             frame.pts, frame.time_base = number, Fraction(1, fps)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
+        # 1024 samples are one frame of AAC.
         for start in range(0, len(sound), 1024):
             part = np.ascontiguousarray(sound[None, start : start + 1024], np.float32)
             block = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")

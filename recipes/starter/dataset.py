@@ -43,6 +43,7 @@ KINDS: dict[str, Callable[[np.random.Generator, Sources, float], Draft]] = {
     "composed": composed,
     "everyday": everyday,
 }
+# Seconds of a sequence.
 SHORTEST, LONGEST = 20.0, 90.0
 SCRAPS, SCRAPS_EVERYDAY, SCRAP_SECONDS = 0.15, 0.4, (4.0, 14.0)
 """Share of short sequences (also of everyday ones) and their lengths; each has one sentiment, or none, throughout."""
@@ -50,6 +51,7 @@ KNOWN_VOICES = 0.5
 """Share of training sequences encoded by the network that was trained on their voices; in serving it knows no voice."""
 VOICE_READING = 24
 """Columns of the sound embedding that describe the voice; sound events follow."""
+# As many of each class, because the corpora have very different numbers of them.
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
 _AUDIO_BATCH = 8
 

@@ -20,18 +20,29 @@ from recipes.starter.detector.scenes import NonFaces
 from recipes.starter.drawn.build import DrawnFaces
 from recipes.starter.drawn.stylise import stylise
 
+# Pixels of the training image. Smaller faces are ignored by the loss: neither found nor missed.
 SMALLEST_FACE = 20.0
+# Pasted a little smaller than the smallest face, so that the network sees what lies below the limit.
 _SMALLEST_SIDE = 16.0
+# Of a face's box; with less inside the image, a person would not be sure either.
 VISIBLE_SHARE = 0.6
+# Standard deviation of grey values 0..255 within the box. Below it nobody would see a face.
 LEAST_CONTRAST = 7.0
+# The labels of a batch have a fixed shape.
 MOST_BOXES = 8
+# Share of a face that a later element may hide.
 MOST_COVERED = 0.1
+# Thresholds of one random number: whole frames, then close-ups, then scattered elements alone.
 _FRAME_SHARE, _CLOSE_SHARE = 0.42, 0.62
 _CUT_SHARE = 0.4
+# Also thresholds: distractors, then photos, then people who are cut out of frames.
 _DISTRACTOR_SHARE, _PHOTO_SHARE = 0.42, 0.75
+# A frame's face is swapped for another below the first, replaced by something else below the second, and kept
+# above. Without erased ones, a body alone would indicate a face.
 _SWAP_SHARE, _ERASE_SHARE = 0.5, 0.62
 DRAWN_SHARE, STYLISED_SHARE = 0.35, 0.12
 """Shares of pasted faces that are drawn, and of photographs that are made to look drawn, if the material has any."""
+# Share of drawn faces that are drawn evenly by style instead of evenly by face.
 _BY_STYLE = 0.6
 
 
@@ -85,6 +96,7 @@ class Composer:
             canvas = _place(rng, canvas, self._photo(rng, whole=True), side, placed, fills=rng.random() < 0.7)
         for _ in range(rng.integers(0, 5 if kind < _CLOSE_SHARE else 7)):
             element = self._extra(rng)
+            # Even in the logarithm: each doubling of the size is equally frequent.
             side = np.exp(rng.uniform(np.log(_SMALLEST_SIDE), np.log(0.7 * shorter)))
             canvas = _place(rng, canvas, element, side, placed)
         return canvas, [box for box, is_face in placed if is_face]

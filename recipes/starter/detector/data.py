@@ -28,11 +28,14 @@ Grey = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
 TEACHER = Path("weights") / "yunet_n_dynamic.onnx"
+# A box that the teacher is less sure of would teach its mistakes.
 TEACHER_SCORE = 0.7
 CROP_SIDE = 112
+# Neighbouring frames of a clip are nearly the same.
 FRAMES_PER_CLIP = 12
 SMALL_FACES = 10_000
 PERSON_HELD_OUT = 10
+# Crops end at the face, where the teacher finds nothing without a border.
 _PAD = 24
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 NAME, VERSION = "sentiloc-face", "1.1.0"
+# Pixels to which a frame's longer side is scaled: a first look, and a second one at small faces.
 LONG_SIDES = (320, 640)
+# The longer side of the seldom look at the smallest faces.
 CLOSE_SIDE = 1280
+# Pixels at the side of that look.
 SMALLEST_FACE = 18
 SECOND_LOOK_MAX_FACE = 128
 

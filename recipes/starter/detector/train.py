@@ -29,8 +29,11 @@ from recipes.starter.sources.picture_packages import unpack_all
 from sentiloc.model.extractors.face_boxes import match_faces, suppress
 from sentiloc.model.extractors.face_detector import FaceDetector, assign, detection_loss, export_onnx
 
+# Height and width, in turn. Multiples of 32, the network's largest stride; upright and wide, as films are.
 SHAPES = ((256, 256), (160, 256), (256, 160), (224, 224), (192, 256))
+# Boxes that overlap more are of one face.
 MAX_IOU = 0.4
+# The first look's 320 pixels on a video of 4:3, whose sides must be multiples of 32.
 EVALUATION_SHAPE = (288, 320)
 _log = logging.getLogger(__name__)
 
@@ -183,6 +186,7 @@ def evaluate(model: FaceDetector, arguments: argparse.Namespace, recipe: Recipe)
     """Recall and precision at IoU 0.5 on scenes of held-out people and drawn styles, by threshold; the best F1."""
     composer = Composer(_gathered(arguments, held_out=True))
     model.eval()
+    # Thresholds 0.05 to 0.95.
     curve = np.zeros((19, 3))
     for index in range(recipe.held_out_scenes):
         scene, _ = composer.twins(np.random.default_rng((recipe.seed, 1, index)), *EVALUATION_SHAPE)

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from recipes.starter.drawn.looks import AvatarStyle
 
 SIDE = 128
+# Grey levels. Smaller differences are rounding of the rasterizer.
 _CHANGED = 12
+# Per cent of avatars with glasses, beards and the like, which hide the features.
 _SELDOM = 15
+# Of its width. Some styles have eyes and mouth close together, but detectors expect upright boxes.
 _LEAST_HEIGHT = 0.95
 
 

@@ -28,9 +28,12 @@ from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.model.spec import CLASSES, NEGATIVE, NON_SENTIMENT, POSITIVE
 
 Grey = NDArray[np.uint8]
+# Pixels.
 SIDE = 128
 PER_STYLE, HELD_OUT_PER_STYLE, HEADS, HELD_OUT_HEADS = 110, 70, 800, 120
+# Each with another ground, light and view.
 CROPS_PER_FACE = 2
+# PyTorch's losses are told to leave this label out.
 NO_LABEL = -1
 _SENTIMENT = {"happiness": POSITIVE, "neutral": NON_SENTIMENT} | dict.fromkeys(
     ("sadness", "anger", "fear", "disgust"), NEGATIVE
