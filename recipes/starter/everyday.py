@@ -20,12 +20,15 @@ from sentiloc.model.segments import FloatArray
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
 BEDS = ("silence", "music", "noise", "calm", "music and calm", "noise and calm")
+# In the order of BEDS.
 _BED_CHANCES = (0.18, 0.24, 0.18, 0.18, 0.14, 0.08)
 SIGHTS = ("nobody", "things", "face", "talking")
+# In the order of SIGHTS.
 _SIGHT_CHANCES = (0.42, 0.12, 0.22, 0.24)
 CALM_SHARE = 0.5
 """Share of the sequences without any sentiment."""
 _BURSTS = {POSITIVE: ("laughter",), NEGATIVE: ("crying", "screaming")}
+# Seconds of no sentiment between two episodes at least, or they would be one segment.
 _GAP = 1.5
 
 

@@ -24,11 +24,14 @@ from sentiloc.model.spec import CLASSES, NON_SENTIMENT
 
 RIGHT_TIOU = 0.3
 """A shown segment is right if a true one of its label overlaps it by this much."""
+# Seconds.
 GRID = 0.1
+# No gap is this short, so each proposal is judged alone.
 _NEVER_MERGE = -1.0
 _THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
 """Even odds and more: a shown segment is more likely right than wrong."""
 _METHODS: tuple[Fit, ...] = ("platt", "smooth")
+# There are few real clips.
 _CLIP_WEIGHT = 2
 
 Floats = NDArray[np.float64]
@@ -219,6 +222,7 @@ def crossed_probabilities(found: Outcomes, method: Fit, more: Outcomes) -> Float
     """Probabilities of each half of the videos, calibrated on the other half and on `more`."""
     probabilities = np.zeros_like(found.score)
     for half in (0, 1):
+        # By video: segments of one video share their people and sounds.
         held = found.owner % 2 == half
         fitted = fit_outcomes(found.where(~held).beside(more), method)
         probabilities[held] = fitted.probabilities(found.score[held], found.unseen[held])
@@ -253,6 +257,7 @@ def pick_threshold(
             if kind in most_marked
         )
     ]
+    # If none marks little enough, the strictest.
     return max(allowed or _THRESHOLDS[-1:], key=lambda t: judged[t].time_right + judged[t].shown_map)
 
 

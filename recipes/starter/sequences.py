@@ -32,6 +32,7 @@ from sentiloc.model.extractors.logmel import FRAMES, MELS, normalize_level
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
+# Voices besides the classes: none, and surprised ones, which belong to no class.
 NO_VOICE, LIVELY = -2, IGNORED
 DUBBED = 0.15
 """Share of training clips dubbed with another clip's voice, because the encoder is too accurate on voices of its own
@@ -223,6 +224,7 @@ def _mark(draft: Draft, start: float, end: float, label: int) -> None:
     if label == NON_SENTIMENT or end <= start:
         return
     last = draft.spans[-1] if draft.spans else None
+    # Half a snippet: a shorter pause cannot be seen in features.
     if last and last.label == label and start - last.end < 0.3:
         draft.spans[-1] = Span(last.start, end, label)
     else:

@@ -20,6 +20,7 @@ from sentiloc.model.segments import FloatArray
 
 UNCLEAR = frozenset({"children_playing", "applause"})
 """Labels that are left out, because they may contain anything or have no stated sentiment."""
+# Quantile of the frames' loudness: pauses and single peaks do not count.
 _LOUD = 0.9
 
 Takes = Mapping[str, Mapping[str, Sequence[int]]]

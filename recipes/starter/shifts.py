@@ -22,6 +22,7 @@ KEPT = "everyday"
 LARGEST = 1.0
 LEAST_SNIPPETS = 25
 """Shorter sequences are not shifted, because they show one sentiment throughout and have no mean to compare with."""
+# Snippets: about four seconds.
 _STRETCH = 6
 
 

@@ -29,6 +29,7 @@ def is_validation_speaker(corpus: str, speaker: str) -> bool:
     return speaker in VALIDATION_SPEAKERS[corpus]
 
 
+# Each fold costs a training of the encoder.
 FOLDS = 2
 WHOLE_CORPORA: Mapping[str, int] = MappingProxyType({"javanese": 0, "emodb": 0, "ravdess": 1})
 """Corpora whose training speakers are all in one fold; in the others the speakers alternate."""

@@ -103,5 +103,6 @@ def _draw_point(rng: np.random.Generator, span: Span, beside: bool) -> Point:
         offset = length / 2 + rng.exponential(1.0)
         time = (span.start + span.end) / 2 + offset * rng.choice((-1.0, 1.0))
         return Point(max(float(time), 0.0), span.label)
+    # The end itself would fall into the next snippet.
     time = np.clip(rng.normal((span.start + span.end) / 2, length / 5), span.start, span.end - 1e-3)
     return Point(float(time), span.label)

@@ -14,6 +14,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 MAX_TURN = math.radians(20)
+# Of half the side, in the coordinates of `affine_grid`.
 MAX_SHIFT = 0.16
 MASKED_SHARE = 0.2
 """Share of faces of other sources that are also cut to an outline, so that a black border carries no information."""
@@ -77,6 +78,7 @@ def _on_some(faces: Tensor, share: float, change: object) -> Tensor:
 def move(faces: Tensor, side: int) -> Tensor:
     """Flip, scale, stretch, turn and shift; beyond the image the border repeats, as in `crop_face`."""
     count = len(faces)
+    # The mean of two: strong tilts are rarer than slight ones.
     turn = (_uniform(count, -1, 1) + _uniform(count, -1, 1)) / 2 * MAX_TURN
     scale = torch.exp((torch.randn(count) * 0.1).clamp(-0.25, 0.25))
     stretch = torch.exp(_uniform(count, -0.08, 0.08))

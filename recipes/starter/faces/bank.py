@@ -33,14 +33,19 @@ Grey = NDArray[np.uint8]
 Encode = Callable[[NDArray[np.uint8]], FloatArray]
 """Grey faces (batch, 48, 48) -> embeddings (batch, 256)."""
 
+# Appearances of a still face; the first is unchanged.
 STILL_VERSIONS = 3
+# Appearances of a clip; the first is unchanged.
 CLIP_VERSIONS = 4
 JUNK = 1200
+# Share of the annotators' votes for one sentiment.
 CLEAR_SHARE = 0.6
+# In MediaPipe's order of the 52 blendshapes. Where somebody looks is no sentiment.
 _GAZE = slice(11, 19)
 SPEAKING_SHAPES = np.delete(np.arange(52), [0, *range(_GAZE.start, _GAZE.stop)])
 """Blendshapes that are used: all except the neutral one and those of gaze."""
 _BATCH = 64
+# Room for shifts, which would otherwise show the repeated border.
 _CROP_WIDER = 1.25
 # In the order of FER+: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt.
 _SENTIMENT = np.array([NON_SENTIMENT, POSITIVE, IGNORED, NEGATIVE, NEGATIVE, NEGATIVE, NEGATIVE, NEGATIVE])
@@ -174,6 +179,7 @@ def talk(face: Grey, opening: float) -> Grey:
     """
     side = face.shape[0]
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
+    # Where a mouth is in a crop with CROP_MARGIN, in shares of its side.
     mouth, jaw = 0.74 * side, float(opening) * 0.1 * side
     near = np.exp(-(((columns - side / 2) / (0.3 * side)) ** 2))
     drop = jaw * near / (1 + np.exp(-(rows - mouth - jaw / 2) * (48 / side)))
@@ -225,6 +231,7 @@ def _appearance(clip: Clip, version: int, rng: np.random.Generator) -> Grey:
             np.asarray(image, np.uint8), (x * wide, y, (x + width) * wide, y + height), margin, size
         )
         if version:
+            # The same seed for every frame: a clip keeps one camera and one lamp.
             torch.manual_seed(look)
             face = _augment_centre(face)
         faces.append(face)

@@ -23,10 +23,12 @@ from sentiloc.model.extractors.expression import CROP_MARGIN, EMOTIONS, FACE_SIZ
 from sentiloc.model.extractors.face_crop import crop_face
 
 EXPRESSIONS_BOX = 0.84
+# Of FER+'s ten annotators.
 MIN_VALID_VOTES = 5
 SELECTION_SHARE = 0.05
 PERSON_REPORT_SHARE = 0.12
 HARD_LABEL_SMOOTHING = 0.1
+# The collections name emotions by adjectives, FER+ by nouns.
 NAMES = {"happy": "happiness", "sad": "sadness", "angry": "anger"}
 
 

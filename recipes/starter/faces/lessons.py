@@ -44,8 +44,10 @@ HELD_OUT_SUBJECTS = frozenset({"03", "08", "13", "18", "23", "28"})
 """Performers of `faces_wild` that are held out from training."""
 
 SMOOTHING = 0.15
+# A source with a handful of faces of one sentiment must not repeat them without end.
 HEAVIEST = 5.0
 _FEELING = np.zeros((len(EMOTIONS), len(SENTIMENTS)), np.float32)
+# FER+'s order: 0 neutral, 1 happiness, 2 surprise (neither), from 3 on negative.
 _FEELING[0, NON_SENTIMENT] = _FEELING[1, POSITIVE] = 1
 _FEELING[3:, NEGATIVE] = 1
 _LOOSE_BOX = 0.84

@@ -35,8 +35,10 @@ from sentiloc.worker.features.face_detection import StarterDetector
 logger = logging.getLogger(__name__)
 
 FERPLUS_TAUGHT = 1000
+# The teacher takes 15 ms a face.
 PHOTOS_TAUGHT_EVERY = 3
 NOTHING_DRAWN = 500
+# A threshold far below the served one, because false alarms are what is wanted.
 LIKELY_FACE = 0.1
 HELD_OUT_OF_TEN = 1
 WILD_SHARES = {"masked_wild": 0.7, "unmasked_wild": 1.0, "performers": 1.0}
@@ -74,6 +76,7 @@ class FaceMaterial:
         )
         return join(
             [
+                # The shares keep the largest source from outweighing the others.
                 replace(ferplus, shares=np.full(len(ferplus), 0.6, np.float32)),
                 replace(photos, shares=np.full(len(photos), 0.2, np.float32)),
                 *parts,

@@ -121,6 +121,7 @@ class ExpressionTrainer:
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["recipe"] != json.dumps(asdict(self.recipe)):
+            # Continuing it would mix two recipes in one result.
             raise ValueError(f"{self.checkpoint} was made by another recipe: {state['recipe']}")
         self.net.load_state_dict(state["net"])
         self.averaged.load_state_dict(state["averaged"])
@@ -177,6 +178,7 @@ class ExpressionTrainer:
         """Indices of an epoch's batches: shuffled; each face is present with the probability of its set."""
         order = torch.randperm(len(train)).numpy()
         order = order[torch.rand(len(train)).numpy() < train.shares[order]]
+        # A last small batch would give poor batch-norm statistics.
         whole = len(order) - len(order) % self.recipe.batch
         return list(order[:whole].reshape(-1, self.recipe.batch))
 

@@ -26,11 +26,14 @@ from sentiloc.model.extractors.logmel import DB_SCALE, SAMPLE_RATE
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
+# Takes of a recording. Few adults laugh, cry or scream in the corpora, so theirs are varied most.
 VERSIONS, BABY_VERSIONS, RARE_VERSIONS = 2, 4, 12
 RARE = frozenset({"laughter", "crying", "screaming"})
+# Frames this far below the loudest ones are pauses of a recording, without its event.
 ACTIVE_DB = 30.0
 VOCAL = ("laughter", "crying", "screaming")
 
+# Recordings a file: an interrupted run loses at most this many.
 PART = 150
 
 Targets = NDArray[np.uint8]
@@ -177,6 +180,8 @@ def _targets(recording: Recording, mels: NDArray[np.float16], heard: FloatArray)
     quiet.
     """
     column = {name: i for i, name in enumerate(EVENTS)}
+    # The teacher hears laughter in music and speech in noise. Where the label excludes that, the label
+    # counts.
     target = heard.copy()
     if recording.event not in VOCAL and recording.label != "children_playing":
         target[:, [column[name] for name in VOCAL]] = 0
@@ -186,6 +191,7 @@ def _targets(recording: Recording, mels: NDArray[np.float16], heard: FloatArray)
     target[:, [column[name] for name in opposite.get(recording.event, ())]] = 0
     target[:, recording.event_index] = 1
     loud = mels.astype(np.float32).max(axis=1) * DB_SCALE
+    # The quantile instead of the maximum, so that one click does not make all else a pause.
     active = loud > np.quantile(loud, 0.98) - ACTIVE_DB
     target[:, column["silence"]] = 0
     target *= active[:, None]

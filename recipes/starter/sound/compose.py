@@ -44,8 +44,11 @@ SYNTHETIC_EVENTS = ("noise", "speech", "music")
 """Events of the synthetic bank of `voices/data.py`, alternating: coloured noise, babble, chords."""
 AUDIBLE_DB, INAUDIBLE_DB = 12.0, 22.0
 """A background this far below the rest is fully audible, or inaudible."""
+# A frame this far below the row's loudest one has no event.
 SILENT_DB = 45.0
+# Share of rows with one speaker throughout.
 SAME_SPEAKER = 0.6
+# Keeps logarithms finite in digital silence.
 FLOOR_POWER = 1e-10
 _EMOTION_OF_EVENT = {"laughter": "happy", "crying": "sad", "screaming": "fearful"}
 _COLUMN = {name: i for i, name in enumerate(EVENTS)}
@@ -66,6 +69,8 @@ class SoundComposer:
         self._utterances, self._versions, self._synthetic, self._bank = utterances, versions, synthetic, bank
         corpora = sorted({utterances[item].corpus for item in items})
         members = {name: [i for i in items if utterances[i].corpus == name] for name in corpora}
+        # The root is between equal shares, which repeat small corpora often, and shares by size, which hide
+        # them.
         shares = np.sqrt([len(members[name]) for name in corpora])
         self._corpora, self._corpus_shares = corpora, shares / shares.sum()
         self._groups = {name: group(utterances, members[name]) for name in corpora}

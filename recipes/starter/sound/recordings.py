@@ -12,13 +12,16 @@ from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
 from sentiloc.model.extractors.sound_events import EVENTS
 
 NEGATIVE, POSITIVE, NEUTRAL, NO_VOICE = range(4)
+# Prompts of one voice are much alike.
 PROMPTS_PER_VOICE = 80
 HELD_OUT_SHARE = 5
 """One owner in this many is held out, by a digest of the name."""
 HELD_OUT_SOURCES = frozenset({"mboshi"})
 """Sources that are held out completely: another language, other microphones."""
+# Whole bundles, because nothing states who is in one.
 HELD_OUT_BUNDLES = frozenset({"b08", "b11", "b25"})
 FIRST_HELD_OUT_BABY = 86
+# Longer recordings would outweigh the others.
 EXCERPT_SECONDS = 30
 
 _EVENT_OF_LABEL = {
@@ -134,5 +137,6 @@ def _package_owner(package: SoundPackage, path: Path) -> str:
 
 def _distinct(files: list[Path]) -> list[Path]:
     """Files without duplicates, because games use one sound for several voices."""
+    # Reversed, so that the first of equal files is kept.
     first = {hashlib.sha256(path.read_bytes()).digest(): path for path in reversed(files)}
     return sorted(first.values())

@@ -23,6 +23,7 @@ Wave = NDArray[np.float32]
 Random = np.random.Generator
 Change = Callable[[Wave, Random], Wave]
 
+# Encoder, container, sample rate, range of bit rates.
 CODECS = (("libopus", "ogg", 48_000, (8_000, 32_000)), ("aac", "adts", 16_000, (16_000, 64_000)))
 SEMITONE = 2 ** (1 / 12)
 
@@ -41,6 +42,7 @@ def room(wave: Wave, random: Random) -> Wave:
     """Synthetic room: exponentially decaying noise (RT60 0.15 to 0.9 s) under the direct sound."""
     rt60 = random.uniform(0.15, 0.9)
     time = np.arange(int(rt60 * SAMPLE_RATE)) / SAMPLE_RATE
+    # RT60 is the time in which the level falls by 60 dB, a factor of 10 ** -3.
     tail = random.normal(size=len(time)) * 10 ** (-3 * time / rt60)
     tail[: int(random.uniform(0.002, 0.02) * SAMPLE_RATE)] = 0
     tail /= np.sqrt(np.square(tail).sum()) + 1e-9
@@ -76,6 +78,7 @@ def mu_law(wave: Wave, random: Random) -> Wave:
     """Telephone coding: 8 kHz, 8 bits of mu-law."""
     narrow = _resample(wave, SAMPLE_RATE, 8_000)
     scale = np.abs(narrow).max() * random.uniform(1, 4) + 1e-9
+    # ITU-T G.711 with mu = 255.
     companded = np.sign(narrow) * np.log1p(255 * np.abs(narrow / scale)) / np.log(256)
     coded = np.round(companded * 127) / 127
     return _resample(np.sign(coded) * scale * np.expm1(np.abs(coded) * np.log(256)) / 255, 8_000, SAMPLE_RATE)

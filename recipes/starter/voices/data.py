@@ -21,10 +21,12 @@ from recipes.starter.voices.augment import Wave, babble, coloured_noise, decode,
 from sentiloc.model.extractors.logmel import FRAMES, HOP, MELS, SAMPLE_RATE, serving_log_mel
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+# PyTorch's losses are told to leave this label out.
 UNLABELLED = -1
 SENTIMENT_OF_EMOTION = np.array([2, 1, 0, 0, 0, 0, UNLABELLED])
 """Class of each of `EMOTIONS`: 0 negative, 1 positive, 2 non-sentiment; surprise has none."""
 
+# One clean and three varied ones.
 VERSIONS = 4
 NOISE_SECONDS = 20
 NOISES_PER_KIND = 12
@@ -126,6 +128,7 @@ def _fill_cache(folder: Path, cache: Path, seed: int) -> None:
         for version, parts in enumerate(versions):
             random = np.random.default_rng((seed, version, number))
             parts.append(frames_of(vary(wave, random) if version else wave))
+        # One voice in forty is enough for babble. Held-out people must not be in it.
         if number % 40 == 0 and not utterance.held_out:
             voices.append(wave)
         if number % 500 == 0:
