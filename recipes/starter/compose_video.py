@@ -36,6 +36,7 @@ _HEIGHT = 360
 _FADE = 0.4
 # Pixels of a pasted face before it is scaled.
 _FACE_SIDE = 160
+# Mouth openings drawn once for each face, since warping a face in every frame is slow.
 _OPENINGS = 6
 
 

@@ -30,6 +30,7 @@ HALVES: tuple[Half, Half] = ("development", "check")
 SALT = "h"
 """The salt was chosen before any evaluation, so that both halves have enough clips of every label."""
 NOTHING = "none"
+# Bytes; above this, the cache evicts its oldest entries.
 _CACHE_BYTES = 2_000_000_000
 
 

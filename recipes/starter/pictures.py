@@ -19,8 +19,10 @@ from PIL import Image, ImageDraw, ImageFont
 Picture = NDArray[np.uint8]
 
 LONG_SIDE = 640
+# Pixels. Smaller pictures are icons, which say nothing when enlarged.
 _SMALLEST = 64
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+# Words in the paths of the packages' files that may show people, statues or animals with faces.
 _WITH_FACES = (
     "people",
     "faces",
@@ -34,6 +36,7 @@ _WITH_FACES = (
     "players",
     "apes",
 )
+# Zip files of the game Warzone 2100.
 _ARCHIVES = {".wz"}
 _WORDS = tuple(
     word

@@ -21,6 +21,8 @@ from recipes.starter.drawn.avatars import DrawnFace
 STYLE = "heads"
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "fear")
 _SIDE = 112
+# Sphere tracing: most steps of a ray, the distance at which it has missed, and the one at which it has hit. A
+# pixel is 0.034 units wide.
 _STEPS, _FAR, _NEAR_ENOUGH = 30, 6.0, 4e-3
 _VIEW = 1.9
 """Half the width of the view, in units."""
@@ -153,7 +155,9 @@ def render(
     """Trace one ray a pixel; returns RGB (112, 112, 3) and opacity (112, 112)."""
     axis = (np.arange(_SIDE, dtype=np.float32) + 0.5) / _SIDE * 2 - 1
     x, y = np.meshgrid(axis * _VIEW, -axis * _VIEW - 0.15)
+    # Parallel rays: a perspective would not change what the expression shows.
     starts = np.stack([x.ravel(), y.ravel(), np.full(x.size, 3.0, np.float32)], 1).astype(np.float32)
+    # The camera is turned instead of the head, so that the solids keep their simple axes.
     origin, ray = starts @ turn, np.array([0, 0, -1], np.float32) @ turn
     solids = _Solids(build, expression)
     travelled = np.zeros(len(origin), np.float32)
@@ -218,6 +222,7 @@ def _shaded(solids: _Solids, points: Floats, to_eye: Floats, light: Floats, glos
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
     half = (light + to_eye) / np.linalg.norm(light + to_eye)
     diffuse = np.clip(normals @ light, 0, 1)[:, None]
+    # Blinn's exponent: skin of plastic, as rendered heads usually have.
     shine = gloss * (np.clip(normals @ half, 0, 1) ** 40)[:, None]
     return np.asarray(np.clip(colour * (0.45 + 0.65 * diffuse) + shine, 0, 1), np.float32)
 

@@ -21,6 +21,7 @@ from sentiloc.model.segments import FloatArray
 Image = NDArray[np.uint8]
 
 SIDE = 256
+# The crop's side in sides of the face's box.
 LOOSENESS = 1.5
 LEAST_PRESENCE = 0.5
 _EYES = slice(4, 8)
@@ -53,6 +54,7 @@ class BlendshapeTeacher:
 
     def find(self, image: Image, pad: float = 0.2) -> FloatArray | None:
         """YuNet's best face of an RGB image with a repeated border: x1, y1, x2, y2, then both eyes (8,), or None."""
+        # Tight crops get a border, and small ones are enlarged: YuNet was trained on faces in scenes.
         margin, scale = round(pad * max(image.shape[:2])), max(1.0, 160 / max(image.shape[:2]))
         padded = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
         padded = cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -102,6 +102,7 @@ class SoundComposer:
             if kind == "acted":
                 item = self._pick(random, corpus, speaker)
                 sound = self._acted(item, random)
+                # URDU's speakers mostly act one emotion each, so a row of one of them would never change.
                 speaker = self._utterances[item].speaker if same and corpus != "urdu" else None
             else:
                 sound = self._recorded(kind, frames, random)
@@ -187,6 +188,7 @@ class SoundComposer:
         voiced = row.power[row.owner >= 0]
         level = float(voiced.mean()) if len(voiced) else 1.0
         row.power += power * np.float32(level * 10 ** (-below / 10) / max(float(power.mean()), 1e-12))
+        # Between the two levels people disagree, so the label is between 0 and 1.
         heard = np.clip((INAUDIBLE_DB - below) / (INAUDIBLE_DB - AUDIBLE_DB), 0, 1)
         under = np.where((row.owner >= 0)[:, None], events * np.float32(heard), events)
         row.events = np.maximum(row.events, under)
@@ -253,6 +255,7 @@ def _draw(shares: Mapping[str, float], random: Random) -> str:
 def _power(mels: NDArray[np.floating]) -> FloatArray:
     decibels = mels.astype(np.float32) * DB_SCALE - DB_OFFSET
     power: FloatArray = np.exp(decibels * np.float32(np.log(10) / 10)).astype(np.float32)
+    # Digital silence has the lowest log-mel value, not no power; without this, mixing would add it as hiss.
     return power * (mels > SILENT_VALUE + 1e-3)
 
 

@@ -16,6 +16,8 @@ from sentiloc.model.extractors.sound_events import EVENTS, EventHead
 from sentiloc.model.extractors.speech import SpeechConfig, SpeechEncoder, SpeechHeads, VoiceReader
 
 LABEL_SMOOTHING = 0.1
+# Relative to the sentiment of whole sounds. The event loss is a mean over mostly easy zeros, hence its large
+# weight.
 EMOTION_WEIGHT, SNIPPET_WEIGHT, EVENT_WEIGHT = 0.5, 0.5, 8.0
 RARE_WEIGHT = 3.0
 """Loss weight of a rare event's presence relative to its absence.

@@ -16,7 +16,9 @@ from sentiloc.model.extractors.logmel import HOP, SAMPLE_RATE
 from sentiloc.model.extractors.sound_events import EVENTS
 from sentiloc.model.segments import FloatArray
 
+# YAMNet's 0.975 s at 16 kHz.
 WINDOW = 15_600
+# One snippet: 32 frames of 20 ms.
 STEP = HOP * 32
 
 _GROUPS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -43,12 +45,15 @@ class Teacher:
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(folder / "yamnet.onnx", options)
         with (folder / "yamnet_class_map.csv").open(newline="", encoding="utf-8") as file:
+            # The groups below are numbers; another version of the map would give wrong labels without an
+            # error.
             if next(row for row in csv.reader(file) if row[0] == "494")[2] != "Silence":
                 raise ValueError("the class map differs from the one that the event groups were made for")
 
     def listen(self, wave: FloatArray) -> FloatArray:
         """Posteriors (steps, events), one every 0.64 s, of samples (n,); step i is centred in its 0.64 s."""
         steps = max(1, -(-len(wave) // STEP))
+        # So that each window is centred in its snippet.
         margin = (WINDOW - STEP) // 2
         padded = np.pad(wave, (margin, steps * STEP + WINDOW - len(wave)))
         rows = [self._run(padded[i * STEP : i * STEP + WINDOW]) for i in range(steps)]

@@ -35,6 +35,7 @@ def tone(random: np.random.Generator) -> Wave:
 
 def _pitch(time: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
     """Frequency in Hz over time: constant, a sweep, or steps."""
+    # Up to just below 8 kHz, the highest frequency at a rate of 16 kHz.
     low, high = np.sort(np.exp(random.uniform(np.log(40), np.log(7_000), 2))).tolist()
     kind = int(random.integers(3))
     if kind == 0:

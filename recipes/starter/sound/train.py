@@ -32,7 +32,9 @@ from recipes.starter.splits import FOLDS
 from recipes.starter.voices.data import load_versions, read_index, training_items
 from sentiloc.model.extractors.speech import SpeechConfig
 
+# A faster average than the first stage's: this one is shorter and starts from trained weights.
 SCHEDULE = Schedule(warm_up=60, cool_down=0.5, decay=0.99)
+# Smaller than the served encoder: each fold is one more training.
 FOLD_CONFIG = SpeechConfig(dim=256, bands=8, hidden=128)
 FILE = "sound_encoder.pt"
 
@@ -80,6 +82,7 @@ def train(
     `voices`, `bank`, `packages` are the caches of acted voices, of sounds, and the unpacked packages; by default they
     are in the run folder.
     """
+    # Sums of several threads round differently, and a resumed run must equal an uninterrupted one.
     torch.set_num_threads(1)
     utterances = read_index(data / "speech")
     versions, synthetic = load_versions(data / "speech", voices or folder / "voices")

@@ -39,6 +39,7 @@ class Listener(Protocol):
 
 def predict(net: Listener, mels: LogMels, items: Sequence[int]) -> FloatArray:
     """Probabilities (len(items), 3) of negative, positive, non-sentiment for whole utterances."""
+    # By length, so that little padding is computed.
     order = sorted(items, key=lambda item: len(mels[item]))
     told: dict[int, FloatArray] = {}
     with torch.inference_mode():
@@ -66,6 +67,7 @@ def recalls(
 
 def unweighted_recall(report: Mapping[str, Sequence[float]]) -> float:
     """Mean over corpora of the mean recall over classes."""
+    # Unweighted: large corpora and frequent classes would hide the others.
     return float(np.mean([np.mean(values) for values in report.values()]))
 
 

@@ -19,10 +19,13 @@ from sentiloc.model.segments import FloatArray
 
 NO_VOICE = 3
 SNIPPET_CLASSES = 4
+# Rows and snippets. Long and short batches have the same number of snippets, and so cost the same.
 LONG_ROWS, LONG_TIME = 24, 14
 SHORT_ROWS, SHORT_TIME = 48, 7
 SURPRISE_SHARE = 0.06
+# The level of digital silence in the log-mels.
 FLOOR_DB = -100.0
+# Frames this far below an utterance's loudest one are pauses before and after it.
 ACTIVE_DB = 35.0
 SAME_SPEAKER = 0.6
 
@@ -116,6 +119,8 @@ class SpeechComposer:
         corpus = str(random.choice(self._corpora, p=self._shares))
         speaker: str | None = None
         same = random.random() < SAME_SPEAKER
+        # In half of the rows a pause of random length comes first: an utterance may begin anywhere in a
+        # snippet.
         cursor = int(random.integers(0, 24 if single else 64)) * int(random.random() < 0.5)
         while cursor < frames - FRAMES:
             item = self._pick(random, corpus, speaker)
@@ -140,6 +145,7 @@ class SpeechComposer:
         first = int(random.integers(0, len(mels) - keep + 1))
         part = mels[first : first + keep].astype(np.float32) * DB_SCALE - DB_OFFSET
         here = slice(cursor, cursor + len(part))
+        # Neighbours in a conversation differ in loudness.
         row.decibels[here] = part + random.normal(0, 3)
         loud = part.max(axis=1)
         active = np.flatnonzero(loud > loud.max() - ACTIVE_DB)
@@ -211,6 +217,7 @@ def _collate(rows: list[_Row], time: int, spoken: Sequence[Utterance]) -> Speech
     classes = np.stack([row.classes for row in rows]).reshape(len(rows), time, FRAMES)
     owner = np.stack([row.owner for row in rows]).reshape(-1, FRAMES)
     shares = (classes[..., None] == np.arange(SNIPPET_CLASSES)).mean(axis=2)
+    # Snippets that are mostly surprise have no label. The shares of the others sum to nearly 1.
     known = shares.sum(axis=2, keepdims=True) > 0.7
     weights = np.stack([(owner == number).mean(axis=1) for number in range(len(spoken))])
     return SpeechBatch(

@@ -32,6 +32,7 @@ from sentiloc.model.extractors.logmel import (
 from sentiloc.model.segments import BoolArray, FloatArray
 
 SOUND_VERSIONS = 4
+# Sum of the squares of a Hann window.
 _HANN_POWER = 0.375 * N_FFT
 
 
@@ -134,6 +135,7 @@ def channel(rng: np.random.Generator, power: FloatArray, bed: FloatArray) -> Flo
 def _sound_version(clip: Clip, version: int, rng: np.random.Generator) -> NDArray[np.float16]:
     wave: Wave = clip.samples.astype(np.float32) / np.float32(32768)
     for probability, change in CHANGES:
+        # No change of speed: the voice must stay in sync with the lips.
         if version and change is not speed and rng.random() < probability:
             wave = change(wave, rng)
     return frames_of(wave)
