@@ -35,6 +35,7 @@ Segment = tuple[str, float, float]
 def read(folder: Path, videos: list[Path]) -> None:
     """Write one file per video into the folder; existing ones are left unchanged."""
     folder.mkdir(parents=True, exist_ok=True)
+    # One thread, so that processor time does not depend on how threads wait for each other.
     pipeline = load_pipeline(MODEL, RuntimeConfig(threads=1))
     assert isinstance(pipeline, SentimentPipeline)
     for video in videos:
@@ -48,6 +49,7 @@ def read(folder: Path, videos: list[Path]) -> None:
 
 def read_video(pipeline: SentimentPipeline, video: Path) -> dict[str, Any]:
     """Faces (T, dim), where they are (T,), how many (T,), segments as JSON, and seconds."""
+    # Of this process alone: decoders are children, and their time is not what a change of the networks moves.
     start = time.process_time()
     found = pipeline.extractor.extract(video, lambda *_: None)
     seconds = time.process_time() - start
@@ -83,6 +85,7 @@ class Agreement:
         self.snippets += count
         self.presence_differs += int((present[0] != present[1]).sum())
         self.count_differs += int((before["count"][:count] != after["count"][:count]).sum())
+        # Where only one result has a face, `presence_differs` already counts it.
         both = present[0] & present[1]
         pairs = zip(before["face"][:count][both], after["face"][:count][both], strict=True)
         self.correlations += [float(np.corrcoef(*pair)[0, 1]) for pair in pairs]

@@ -28,6 +28,7 @@ from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
 
 RESULTS = Path(__file__).parent / "results" / "api.json"
+# Enough to keep one API process busy.
 CONNECTIONS = 4
 Row = dict[str, Any]
 

@@ -22,6 +22,7 @@ LOOP_SECONDS = 10.24
 """256 video frames last exactly as long as 480 AAC frames of 1024 samples, so both streams repeat without a gap."""
 WIDTHS = {144: 256, 360: 640, 720: 1280, 1080: 1920}
 ENCODERS = {
+    # The encoders' own default qualities or near: the decoder's cost depends on the bit rate.
     "h264": ("libx264", {"preset": "veryfast", "crf": "23"}),
     "hevc": ("libx265", {"preset": "ultrafast", "crf": "26", "x265-params": "log-level=none"}),
 }
@@ -59,6 +60,7 @@ def _encode(path: Path, codec: str, height: int, seconds: float = LOOP_SECONDS) 
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(encoder, rate=FRAME_RATE, options=dict(options))
         video.width, video.height, video.pix_fmt = WIDTHS[height], height, "yuv420p"
+        # More threads would give another file on another machine.
         video.codec_context.thread_count = 1
         sound: Any = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         for index in range(round(seconds * FRAME_RATE)):
@@ -76,6 +78,8 @@ def _encode(path: Path, codec: str, height: int, seconds: float = LOOP_SECONDS) 
 def draw(index: int, height: int) -> Image:
     """Frame `index` (height, width, 3): a face that moves, with moving eyes and lips, before a grainy background."""
     width, t = WIDTHS[height], index / FRAME_RATE
+    # Without grain the encoder would leave out most blocks, and decoding would cost less than for a real
+    # video.
     grain = np.random.default_rng(index % 8).integers(0, 12, (height // 2, width // 2, 1), np.uint8)
     shade = np.linspace(60, 150, width // 2, dtype=np.float32)[None, :, None] + np.array(
         [10, 0, -15], np.float32
@@ -118,6 +122,8 @@ def _repeat(source: Path, path: Path, loops: int) -> None:
 
 def _mux_again(container: Any, packet: Any, streams: dict[int, Any], turn: int) -> None:
     length = round(LOOP_SECONDS / packet.time_base)
+    # The encoder's priming before 0 and the frame beyond the end would overlap with the neighbours of each
+    # repeat.
     if packet.dts is None or (packet.stream.type == "audio" and not 0 <= packet.pts < length):
         return
     packet.pts, packet.dts = packet.pts + turn * length, packet.dts + turn * length

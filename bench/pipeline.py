@@ -79,6 +79,7 @@ def medians(rows: list[Row]) -> Row:
 def measure(service: Service, video: Path, repeats: int, threads: int) -> Row:
     """Jobs and bare decodes in turn."""
     jobs, bares = [], []
+    # In turn, so that other load on the machine meets both alike.
     for _ in range(repeats):
         bares.append(bare_decode(video, threads))
         jobs.append(one_job(service, video))
@@ -106,6 +107,7 @@ def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> 
         with tempfile.TemporaryDirectory() as folder:
             settings = service_settings(spec, precision, options)
             with Service(Path(folder), **settings) as service:
+                # The first job also loads the models.
                 one_job(service, cases[0][1])
                 for name, video in cases:
                     row = measure(service, video, options.repeats, options.threads)

@@ -76,6 +76,7 @@ def make_lively_i3d(path: Path, snippets: Sequence[NDArray[np.uint8]]) -> Path:
         if isinstance(module, torch.nn.Conv3d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if isinstance(module, torch.nn.BatchNorm3d):
+            # A plain mean over the batches, not a moving one that would keep the initial values.
             module.momentum = None
     with torch.inference_mode():
         network(as_clips(snippets))

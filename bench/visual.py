@@ -81,6 +81,7 @@ def main() -> None:
         for name, extract in extractors.items():
             given = snippets if "batch" in name else snippets[:SNIPPETS]
             outputs[name], spent = timed(extract, given)
+            # The first turn loads kernels and allocates memory.
             if turn:
                 rounds.setdefault(name, []).append(spent)
     reference = next(outputs[name] for name in outputs if name in {"cpu float32", "openvino float32"})

@@ -29,6 +29,8 @@ from sentiloc.worker.features.face_detection import Detector, Image, load_detect
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("weights") / "yunet_n_dynamic.onnx"
+# A face counts as missed only if the reference is sure of it, and a box as false only if the reference sees
+# nothing at all there.
 REFERENCE_SCORE, FAINT_SCORE = 0.8, 0.3
 SMALLEST = 60.0
 HIT_IOU, FALSE_IOU = 0.5, 0.3

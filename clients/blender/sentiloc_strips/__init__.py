@@ -28,6 +28,7 @@ bl_info = {
 
 FINAL = {"succeeded", "failed", "cancelled"}
 POLL_SECONDS = 1.0
+# Bytes read at once: a video of several gigabytes must not be held in memory.
 PIECE = 1 << 20
 
 
@@ -47,6 +48,7 @@ class Server:
         """Upload a video; returns the job's id. A threshold of 0 means the model's default."""
         boundary = uuid.uuid4().hex
         options = json.dumps({"threshold": threshold} if threshold else {})
+        # A quotation mark would end the field of the header.
         name = video.name.replace('"', "'")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="options"\r\n\r\n{options}\r\n'
@@ -65,6 +67,7 @@ class Server:
 
         headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
+            # Stated, because urllib would otherwise send the body in chunks, which some proxies refuse.
             "Content-Length": str(size),
             "Idempotency-Key": uuid.uuid4().hex,
         }
@@ -123,6 +126,7 @@ def add_markers(scene, strip, segments: list[dict]) -> int:
         first, last = frames_of(strip, segment, fps)
         if first >= last:
             continue
+        # Never 100 %: no model is certain.
         name = f"{segment['label'].capitalize()} {min(99, round(100 * segment['confidence']))}%"
         scene.timeline_markers.new(name, frame=first)
         scene.timeline_markers.new(f"{name} end", frame=last)
@@ -188,9 +192,11 @@ class SENTILOC_OT_localize(bpy.types.Operator):
     def invoke(self, context, _event):
         """Start the request in a thread; `modal` checks it every half second."""
         strip = context.scene.sequence_editor.active_strip
+        # The name, not the strip: Blender may free its objects while the request runs.
         self._strip, self._segments, self._error, self._told = strip.name, None, None, "uploading"
         settings = context.preferences.addons[__name__].preferences
         work = (settings.address, settings.key, Path(bpy.path.abspath(strip.filepath)))
+        # `bpy` may be used in Blender's own thread only, so the thread gets plain values.
         self._thread = threading.Thread(target=self._work, args=work, daemon=True)
         self._thread.start()
         self._timer = context.window_manager.event_timer_add(0.5, window=context.window)
@@ -278,5 +284,6 @@ def register() -> None:
 
 def unregister() -> None:
     """Called by Blender when the add-on is switched off."""
+    # The panel uses the operator, so it goes first.
     for one in reversed(_CLASSES):
         bpy.utils.unregister_class(one)
