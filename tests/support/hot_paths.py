@@ -46,7 +46,7 @@ def decode(folder: Path) -> Callable[[], None]:
         media_fd=-1,
         frames_fd=os.memfd_create("frames"),
         out_fd=os.open(os.devnull, os.O_WRONLY),
-        credit_fd=-1,
+        credit_fd=os.pipe()[0],
         slots=8,
         parent_pid=os.getpid(),
         container_format="mov",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sentiloc.worker.decoder.channel import Sender
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
 from sentiloc.worker.decoder.process import SLOTS
 from sentiloc.worker.decoder.shared_pictures import SharedPictures
@@ -123,3 +124,24 @@ def test_pictures_that_are_kept_are_not_overwritten(clip: Path) -> None:
     # Fewer than all, as many as all, and more.
     for keeps in (2, len(copies), 300):
         assert np.array_equal(faces(clip, keeps), copies)
+
+
+def test_a_decoder_fills_the_slot_first_that_was_given_back_last(pipe: tuple[int, int]) -> None:
+    os.set_blocking(pipe[0], True)
+    sender = Sender(-1, pipe[0], slots=4)
+    assert [sender.take_slot() for _ in range(2)] == [0, 1]
+    os.write(pipe[1], bytes([1, 0]))
+    assert [sender.take_slot() for _ in range(4)] == [0, 1, 2, 3], "memory that is there before new memory"
+    waiting = Thread(target=os.write, args=(pipe[1], bytes([3])))
+    waiting.start()
+    assert sender.take_slot() == 3, "it waits for a slot"
+    waiting.join()
+
+
+def test_a_decoder_ends_when_nobody_will_give_slots_back() -> None:
+    read_fd, write_fd = os.pipe()
+    os.close(write_fd)
+    sender = Sender(-1, read_fd, slots=0)
+    with pytest.raises(BrokenPipeError):
+        sender.take_slot()
+    os.close(read_fd)

@@ -27,6 +27,7 @@ from sentiloc.worker.decoder.decoding import Decoding
 from sentiloc.worker.decoder.grab import grab
 from sentiloc.worker.decoder.source.opening import open_media
 from sentiloc.worker.decoder.task import Output, Task, read_task
+from sentiloc.worker.runtime.freed_memory import keep_freed_memory
 
 _TRACE_CHARACTERS = 2000
 
@@ -69,6 +70,7 @@ def import_everything() -> None:
 def run(task: Task) -> None:
     """Confine this process, then decode."""
     av.logging.set_level(None)
+    keep_freed_memory()
     sender = Sender(task.out_fd, task.credit_fd, task.slots)
     sender.send(channel.CONFINED, {"measures": confine(task.limits, task.parent_pid)})
     try:
