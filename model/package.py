@@ -1,6 +1,7 @@
 """Model packages: a folder with a network, `spec.json` and `calibration.json` under `exported/`.
 
-The network's file tells the task: `fsenet.onnx` finds sentiment, `cten.onnx` emotions, `gim.onnx` expressions.
+The name of the network's file states the task: `fsenet.onnx` is for sentiment, `cten.onnx` for emotions, `gim.onnx` for
+expressions.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ def _otio_json(timeline: Timeline) -> str:
 class Format:
     """An output format: its title, media type, file name suffix and the function that writes it.
 
-    `notes` returns one sentence for each thing that the format cannot represent exactly. `wants_details` tells that the
-    format shows `Timeline.details`. `counts_frames` is False for a format with seconds alone, which no option of a
+    `notes` returns one sentence for each thing that the format cannot represent exactly. `wants_details` is True for a
+    format that shows `Timeline.details`. `counts_frames` is False for a format with seconds alone, which no option of a
     timeline changes.
     """
 

@@ -46,7 +46,7 @@ TAGS = {
     "feedback": "Correct results, and export the corrections as training data.",
     "uploads": "Resumable uploads (tus 1.0.0), and uploads that go directly to the object store.",
     "account": "API keys, and what each of them has used.",
-    "webhooks": "Webhooks that are registered for a key; the deliveries of events that tell the end of jobs.",
+    "webhooks": "Webhooks that are registered for a key, and their deliveries when jobs end.",
     "service": "The service itself: limits, models, the caller's key, health and metrics.",
 }
 _PARTIAL_ROOTS = {"ResultBody", "EmotionResultBody", "ExpressionResultBody", "CurveBody", "SeriesCurveBody"}

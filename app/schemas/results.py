@@ -236,7 +236,7 @@ class ResultBody(Body):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_RESULT]})
 
     schema_version: SchemaVersion
-    task: Literal["sentiment"] = Field(description="Tells the three kinds of results apart")
+    task: Literal["sentiment"] = Field(description="Distinguishes the three kinds of results")
     video: VideoBody
     segments: list[SegmentBody]
     curve: CurveBody

@@ -55,7 +55,7 @@ class AttemptStore:
         if not isinstance(kept, str):
             return None
         fields = json.loads(kept)
-        # In constant time, so that the time of an answer tells nothing about the hash.
+        # In constant time, so that the time of an answer reveals nothing about the hash.
         if not hmac.compare_digest(fields.pop("browser"), _hashed(browser)):
             return None
         return Attempt(**fields)

@@ -2,7 +2,7 @@
 
 A video has one emotion and one or two emotional segments. Each segment is a short keyframe core, in which the emotion
 is strong, within a longer context, in which it is weak. In some videos the core is ambiguous: it shows what two
-emotions have in common (crying, for sadness and joy), and only the context tells them apart. Emotional segments of
+emotions have in common (crying, for sadness and joy), and only the context distinguishes them. Emotional segments of
 every class share one direction (arousal). Without it, attention that is linear in the features (equation 7) could not
 distinguish an emotion from none. The rest is noise, with distractors in a single modality. The annotated segment is
 core and context.

@@ -57,7 +57,7 @@ def read_published(
 ) -> SnippetFeatures:
     """One video's features, T snippets in each stream that the config has.
 
-    snippets: the video's length in snippets where known, else 0; it tells files with one row per video
+    snippets: the video's length in snippets where known, else 0; it distinguishes files with one row per video
     frame, of which every 16th is taken, from files with one row per snippet. T is the visual stream's (else
     the face's, else the audio's); a stream that ends a little earlier is absent from there on.
     Raises `invalid_data` naming the file that is missing, misshapen, not finite or of another length.

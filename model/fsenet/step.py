@@ -22,7 +22,7 @@ from sentiloc.model.fsenet.network import FSENet, FSENetOutput
 
 
 class BatchLoss(nn.Module):
-    """The network with its losses, so that what no loss reaches can be told from what one does.
+    """The network with its losses, so that parameters that no loss reaches can be found.
 
     dtype: half precision of the forward pass, or None for float32. `forward` gives the total, (), and all terms
     without gradients in the order of `LossTerms.items`, (5,).

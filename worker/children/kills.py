@@ -1,4 +1,4 @@
-"""Tells a child that somebody killed from one that the kernel killed for want of memory."""
+"""Distinguishes a child that somebody killed from one that the kernel killed because memory ran out."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class KillWatch:
     def was_stray(self, status: int) -> bool:
         """True if the child's exit status shows that something from outside ended it, and not its own need for memory.
 
-        Where the kernel does not count such kills, a SIGKILL cannot be told apart and is not stray. A kill for want of
-        memory anywhere in this container (or on this machine, without one) may have been the child's.
+        Where the kernel does not count such kills, a SIGKILL may be one of them and is not stray. A kill because memory
+        ran out anywhere in this container (or on this machine, without one) may have been the child's.
         """
         if -status in _REQUESTS:
             return True

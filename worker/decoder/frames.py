@@ -182,8 +182,8 @@ class PlaneScaler(Scaler):
 class LumaScaler(Scaler):
     """Scales and rotates the brightness of frames; colours are left out.
 
-    Most videos store brightness by itself. Where no scaling is needed, it is not even converted: `is_narrow` then tells
-    that 16 is black and 235 is white in the last frame.
+    Most videos store brightness by itself. Where no scaling is needed, it is not even converted: `is_narrow` is then
+    True if 16 is black and 235 is white in the last frame.
     """
 
     def __call__(self, frame: VideoFrame) -> Image:

@@ -57,7 +57,7 @@ class Output:
     def snippet(self, index: int, faces: list[Image], narrow: list[bool], visual: list[Image]) -> None:
         """Send one snippet: faces (k, h, w, 3) or grey (k, h, w), then the visual frames (n, size, size, 3).
 
-        `narrow` (k,) tells in which grey faces 16 is black and 235 is white.
+        `narrow` (k,) is True for grey faces in which 16 is black and 235 is white.
         """
         slot = self._sender.take_slot()
         start = slot * self._request.slot_bytes

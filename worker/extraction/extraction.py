@@ -249,7 +249,7 @@ def _missing_streams(spec: ModelSpec, features: SnippetFeatures) -> Iterator[Res
 
 
 def _same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two stacks of pictures are the same; a few of their pixels mostly tell that they are not."""
+    """Whether two stacks of pictures are the same; usually a few pixels show that they are not."""
     few = np.s_[:, ::16, ::16]
     return np.array_equal(one[few], other[few]) and np.array_equal(one, other)
 

@@ -1,4 +1,4 @@
-"""What the face stream finds: verified faces, the rows of snippets, and the track that goes on to the next call."""
+"""What the face stream finds: verified faces, the rows of snippets, and the track that continues in the next call."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def is_dead(owner: str) -> bool:
     place, pid, started, _ = owner.rsplit("/", 3)
     if place != _here() or not place or not pid.isdigit():
         return False
-    # The start time tells a process from a later one with the same id.
+    # The start time distinguishes a process from a later one with the same id.
     return _start_time(int(pid)) != started
 
 

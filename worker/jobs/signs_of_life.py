@@ -2,8 +2,8 @@
 
 Work that reports progress is healthy. Without progress it is still healthy while this process and its children use the
 processor or move data: a step may be long, or the machine overloaded. Work is hung if it does neither for a while, or
-if it has made no progress for a longer while and has used much processor time in it. Elapsed time alone does not tell:
-on a busy machine each step takes longer.
+if it has made no progress for a longer while and has used much processor time in it. Elapsed time alone proves
+nothing: on a busy machine each step takes longer.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def settle_layout(context: AudioCodecContext) -> None:
     """
     listed = context.layout
     if not listed.nb_channels:
-        # Only the first packet will tell.
+        # Only the first packet will show it.
         return
     has_no_name = _LISTED.fullmatch(listed.name)
     context.layout = f"{listed.nb_channels} channels" if has_no_name else listed.name

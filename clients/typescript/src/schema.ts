@@ -883,7 +883,7 @@ export interface RerunRequest {
 /** The sentiment of a video over time. Segments are sorted by start. */
 export interface ResultBody {
   schema_version: "1.0" | "1.1";
-  /** Tells the three kinds of results apart */
+  /** Distinguishes the three kinds of results */
   task: "sentiment";
   video: VideoBody;
   segments: SegmentBody[];

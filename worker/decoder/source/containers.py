@@ -69,7 +69,7 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"CWS", "a Flash program"),
     (0, b"\xb7\xd8\x00\x20\x37\x49\xda\x11", "a WTV recording"),
     (0, b"nut/multimedia container", "a NUT file"),
-    # Annex B of H.264 and H.265 without a container: the first unit tells it. Such a stream states no times.
+    # Annex B of H.264 and H.265 without a container: the first unit shows it. Such a stream states no times.
     *((0, b"\x00\x00\x00\x01" + unit, f"a bare H.264 stream ({_NO_TIMES})") for unit in _H264_UNITS),
     *((0, b"\x00\x00\x00\x01" + unit, f"a bare HEVC stream ({_NO_TIMES})") for unit in _HEVC_UNITS),
     (0, b"#EXTM3U", "a playlist"),

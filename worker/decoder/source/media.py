@@ -198,7 +198,7 @@ class Media:
         return Reach(self.container.format.name)
 
     def breaks_off(self, reached: int) -> bool:
-        """Whether the file, read to its end, should be longer, or goes on far behind `reached`."""
+        """Whether the file, read to its end, should be longer, or continues far beyond `reached`."""
         if isinstance(self.file, WebpStream):
             return self.file.broke_off
         return self.file is not None and breaks_off(self.file, self.container.format.name, reached)

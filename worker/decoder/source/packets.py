@@ -15,7 +15,7 @@ from sentiloc.worker.decoder.source.containers import ENCRYPTED
 from sentiloc.worker.decoder.source.media import Media
 from sentiloc.worker.timeline.stamps import PacketClock
 
-# Attempts to go on behind damage without reading on. Demuxers take less at a time than what is read ahead.
+# Attempts to continue after damage without reading further. Demuxers take less at a time than what is read ahead.
 _MOST_ATTEMPTS = 64
 
 
@@ -23,7 +23,8 @@ class PacketSource:
     """The packets of `streams` with repaired time stamps.
 
     A file that breaks off is treated as if it had ended there. `others_end` is the time in seconds from time 0 up to
-    which the file's other streams go. It tells a file whose unread sound is the longest from one that breaks off.
+    which the file's other streams go. It distinguishes a file whose unread sound is
+    the longest stream from one that breaks off.
     """
 
     def __init__(self, media: Media, streams: list[Any]) -> None:
@@ -48,7 +49,7 @@ class PacketSource:
                     else:
                         self._pass(packet)
             except (av.error.InvalidDataError, av.error.BlockingIOError):
-                # The demuxer gives up after some bytes without a packet. Players go on behind them.
+                # The demuxer stops after some bytes without a packet. Players continue after them.
                 attempts = attempts + 1 if self._media.position <= farthest else 0
                 farthest = max(farthest, self._media.position)
                 continue

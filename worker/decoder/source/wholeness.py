@@ -34,7 +34,7 @@ def is_protected(file: BinaryIO, container_format: str) -> bool:
 
 
 def explain_damage(file: BinaryIO, container_format: str) -> str | None:
-    """Why a file cannot be opened, as far as its boxes tell (ISO 14496-12, 4.2); None if they do not."""
+    """Why a file cannot be opened, as far as its boxes show (ISO 14496-12, 4.2); None if they do not."""
     if container_format != "mov":
         return None
     types = _boxes(file)
