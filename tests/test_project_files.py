@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -28,6 +31,18 @@ def test_every_file_has_the_same_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["version"]
     assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("tag", "is_accepted"), [(f"v{PROJECT['version']}", True), ("v0.0.1", False)])
+def test_a_release_needs_the_tag_of_the_version(tag: str, is_accepted: bool) -> None:
+    """Run the check of release.yml itself, which otherwise runs for the first time when a tag is pushed."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]
+    step = next(one for one in jobs["build"]["steps"] if one.get("name") == "The tag is the version")
+    script = re.search(r"<<'PY'\n(.*)\nPY\b", step["run"], re.DOTALL)
+    assert script
+    command = [sys.executable, "-c", script[1]]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "GITHUB_REF_NAME": tag}, check=False)
+    assert (done.returncode == 0) == is_accepted
 
 
 def test_every_python_that_is_promised_is_tested() -> None:
@@ -56,6 +71,37 @@ def test_scripts_that_workflows_run_are_there() -> None:
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
     lost = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert lost == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_anchors_between_documents_exist(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    lost = [
+        f"{page}#{anchor}"
+        for page, anchor in links
+        if anchor not in anchors(path.parent / page if page else path)
+    ]
+    assert lost == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    code = re.compile(r"^\s*```.*?^\s*```", re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", code.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
+
+
+def test_modules_that_documents_run_are_there() -> None:
+    pages = [*PAGES, *ROOT.glob("exported/*/MODEL_CARD.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages)
+    own = re.compile(r"python -m ((?:bench|docs|experiments|recipes|sentiloc|tests)(?:\.\w+)*)")
+    lost = [
+        name
+        for name in sorted(set(own.findall(text)))
+        if not any((ROOT / name.replace(".", "/") / end).exists() for end in ("__main__.py", "__init__.py"))
+        and not (ROOT / f"{name.replace('.', '/')}.py").exists()
+    ]
     assert lost == []
 
 
