@@ -33,6 +33,7 @@ from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.array_cache import ArrayCache
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.claiming import take_from_dead_owner
 from sentiloc.worker.jobs.owner import is_dead, new_owner
@@ -78,6 +79,7 @@ class OnePipeline(Pipelines):
         audio_track: int | None = None,
         on_provisional: Callable[[Any], None] | None = None,
         *,
+        stills: Stills | None = None,
         is_draft: bool = False,
     ) -> Any:
         self.asked = options

@@ -7,12 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sentiloc.app.storage.local import LocalStorage, thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
-from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
+from sentiloc.worker.extraction.stills import Stills, shrink
+from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
 from tests.support.media import make_clip
 
 LIMITS = DecodeLimits(threads=1)
@@ -87,3 +89,83 @@ def test_a_cancelled_job_stops_here_too(clip: Path) -> None:
 
     with pytest.raises(SentilocError, match="stopped"):
         make_thumbnails(clip, PEAKS, ThumbnailConfig(), LIMITS, stop)
+
+
+def pictures_of(count: int, size: tuple[int, int] = (96, 160)) -> list[NDArray[np.uint8]]:
+    """Plain pictures that get brighter."""
+    return [np.full((*size, 3), 30 + 40 * number, np.uint8) for number in range(count)]
+
+
+def kept(folder: Path, count: int = 5) -> Stills:
+    """Stills of seconds [0, 1), [1, 2), ..."""
+    stills = Stills(80, 80, folder)
+    for number, picture in enumerate(pictures_of(count)):
+        stills.add(number, number + 1, picture)
+    return stills
+
+
+def decoded(data: bytes | None) -> NDArray[np.uint8]:
+    assert data is not None
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def test_stills_give_the_picture_of_their_seconds(tmp_path: Path) -> None:
+    with kept(tmp_path) as stills:
+        for seconds, level in ((0.0, 30), (1.0, 70), (4.99, 190)):
+            picture = decoded(stills.at(seconds))
+            assert picture.shape == (48, 80, 3)
+            assert abs(picture.mean() - level) < 2
+        assert stills.at(-0.1) is None
+        assert stills.at(5.0) is None
+        assert list(tmp_path.iterdir()) == [], "the file has no name"
+
+
+def test_thumbnails_come_from_stills_without_a_decoder(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.mp4"
+    with kept(tmp_path) as stills:
+        found = make_thumbnails(missing, (0.5, 3.5), ThumbnailConfig(), LIMITS, nothing, stills=stills)
+        assert found == [stills.at(0.5), stills.at(3.5)]
+        assert make_thumbnails(missing, (0.5, 9.0), ThumbnailConfig(), LIMITS, nothing, stills=stills) == []
+
+
+def test_stills_end_where_the_disk_is_full(tmp_path: Path) -> None:
+    with kept(tmp_path) as stills, Path("/dev/full").open("wb", buffering=0) as full:
+        file, stills._file = stills._file, full
+        stills.add(5, 6, pictures_of(1)[0])
+        stills._file = file
+        stills.add(6, 7, pictures_of(1)[0])
+        assert stills.at(4.5) is not None
+        assert stills.at(5.5) is stills.at(6.5) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((720, 1280), 320, (180, 320)),
+        ((1280, 720), 100, (100, 56)),
+        ((96, 160), 320, (96, 160)),
+        ((1, 900), 80, (1, 80)),
+        ((405, 719), 320, (180, 320)),
+    ],
+)
+def test_pictures_shrink_to_the_wanted_side(
+    size: tuple[int, int], side: int, expected: tuple[int, int]
+) -> None:
+    ramp = np.linspace(0, 255, size[1]).astype(np.uint8)
+    small = shrink(np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (*size, 3))), side)
+    assert small.shape == (*expected, 3)
+    assert np.abs(small[0, :, 0] - np.linspace(0, 255, expected[1])).max() < 8
+
+
+def test_no_stills_are_kept_where_a_decoder_is_better(tmp_path: Path) -> None:
+    for config in (
+        ThumbnailConfig(side_pixels=0),
+        ThumbnailConfig(side_pixels=1600),
+        ThumbnailConfig(most=0),
+    ):
+        with keep_stills(config, tmp_path) as stills:
+            assert stills is None
+    with keep_stills(ThumbnailConfig(), tmp_path, is_draft=True) as stills:
+        assert stills is None
+    with keep_stills(ThumbnailConfig(), tmp_path / "new") as stills:
+        assert stills is not None

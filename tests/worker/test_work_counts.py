@@ -11,17 +11,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import onnxruntime as ort
 import pytest
 
 from docs.tools.drawn_clip import draw_clip
 from sentiloc.model.weights import cached_weights
 from sentiloc.worker.children.nursery import Nursery
-from sentiloc.worker.config import RuntimeConfig
+from sentiloc.worker.config import RuntimeConfig, ThumbnailConfig
+from sentiloc.worker.decoder.decode import grab_frame
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.selection import Samples
 from sentiloc.worker.pipelines.base import FeaturePipeline
 from sentiloc.worker.pipelines.registry import load_pipeline
+from sentiloc.worker.pipelines.thumbnails import keep_stills, make_thumbnails
 from tests.worker.selecting import choices
 
 SECONDS, SLACK = 8.0, 1.05
@@ -86,6 +90,23 @@ def test_a_job_takes_no_more_steps_than_before(
     assert over == {}
     # A count far below means that the expected one is out of date, so the test would no longer detect an increase.
     assert all(found[0][name] >= 0.5 * most for name, most in EXPECTED.items()), found[0]
+
+
+def test_thumbnails_need_no_second_decoder(
+    pipeline: FeaturePipeline, clip: Path, counts: Counter[str], tmp_path: Path
+) -> None:
+    config, limits, peaks = ThumbnailConfig(), pipeline.extractor.limits, (0.96, 5.44)
+    with keep_stills(config, tmp_path) as stills:
+        pipeline.localize(clip, lambda _stage, _done: None, stills=stills)
+        found = make_thumbnails(clip, peaks, config, limits, lambda: None, stills=stills)
+    assert counts["decoders started"] == 1
+    # The later of the two pictures that the networks look at is 0.16 s after the middle of a snippet.
+    for data, peak in zip(found, peaks, strict=True):
+        expected = grab_frame(clip, peak + 0.16, config.side_pixels, limits)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert picture.shape == expected.shape
+        assert np.abs(picture[:, :, ::-1].astype(int) - expected).mean() < 3
 
 
 def test_a_draft_looks_once_at_each_keyframe(

@@ -21,6 +21,7 @@ from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, Event, decode
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part, Run
 from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.features.face import FaceExtractor, load_face_extractor
 from sentiloc.worker.features.visual import GPU_BATCH, VisualExtractor
 from sentiloc.worker.runtime.device import GPUS
@@ -67,16 +68,30 @@ class Extractor:
         return json.dumps(parts, sort_keys=True)
 
     def extract(
-        self, path: Path, report: Report, part: Part = WHOLE, look: Callable[[Run], None] | None = None
+        self,
+        path: Path,
+        report: Report,
+        part: Part = WHOLE,
+        look: Callable[[Run], None] | None = None,
+        stills: Stills | None = None,
     ) -> Extraction:
         """Features of one video, or of a part of it; raises what `worker.decoder.decode.decode` and `report` raise.
 
         Decoding, faces and pictures run in parallel; the slowest of them sets the pace. `look` is called repeatedly
-        with the current state.
+        with the current state. `stills` gets a picture of each snippet.
         """
         report("decoding", 0.0)
         on_wait = throttled(lambda: report("extracting" if run.snippets else "decoding", run.progress))
-        run = Run(self.spec, self.face, self.visual, self.folder, on_wait, part, is_draft=self.is_draft)
+        run = Run(
+            self.spec,
+            self.face,
+            self.visual,
+            self.folder,
+            on_wait,
+            part,
+            stills=stills,
+            is_draft=self.is_draft,
+        )
         request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
         # `closing` ends the decoder at once when `report` raises.
         with run, closing(decode(path, request, self.limits, on_wait, keeps=run.keeps)) as events:

@@ -18,6 +18,7 @@ from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures, Vide
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.decoder.decode import AudioChunk, EndOfMedia, Event, SnippetFrames
 from sentiloc.worker.extraction.stages import Stage, StageClock
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.features.audio import AudioExtractor
 from sentiloc.worker.features.face import FaceExtractor, FaceFeatures, FaceTrack
 from sentiloc.worker.features.feature_file import Rows
@@ -113,9 +114,10 @@ class Run:
         on_wait: Callable[[], None],
         part: Part = WHOLE,
         *,
+        stills: Stills | None = None,
         is_draft: bool = False,
     ) -> None:
-        self._spec, self._part = spec, part
+        self._spec, self._part, self._stills = spec, part, stills
         self.clock = StageClock()
         self.info: VideoInfo | None = None
         self.snippets = 0
@@ -191,11 +193,18 @@ class Run:
                 self._audio.push(event.samples)
         elif isinstance(event, SnippetFrames):
             self.snippets += 1
+            self._keep_still(event)
             self._pending.append(event)
             if len(self._pending) >= self._batch:
                 self._flush()
         else:
             self._end(event)
+
+    def _keep_still(self, event: SnippetFrames) -> None:
+        """Keep the picture in the middle of a snippet. Grey ones do not show what the video looks like."""
+        if self._stills is not None and len(event.faces) and event.faces.ndim == 4:
+            step = self._spec.snippet_seconds
+            self._stills.add(event.index * step, (event.index + 1) * step, event.faces[len(event.faces) // 2])
 
     def _end(self, event: EndOfMedia) -> None:
         self._flush()

@@ -48,7 +48,7 @@ from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.jobs.telling import Teller
 from sentiloc.worker.pipelines.registry import Pipelines
-from sentiloc.worker.pipelines.thumbnails import Owner, make_thumbnails, save_thumbnails
+from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
 from sentiloc.worker.reels.storing import rendered, upload
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from sentiloc.app.jobs.options import TimeRange
     from sentiloc.model.results.task_result import AnyResult
+    from sentiloc.worker.extraction.stills import Stills
     from sentiloc.worker.pipelines.base import PackagePipeline
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,9 @@ class JobRunner:
     ) -> None:
         # Separate caches, so that nobody can tell from a job's speed which videos another key has sent.
         owner = "" if self._settings.share_features else record.key_id or ""
-        with full_is_typed(), cached_for(owner), self._local_path(record, keeper) as path:
+        is_draft = record.options.quality is Quality.DRAFT
+        shown = keep_stills(thumbnail_config(self._settings), self._config.work_dir, is_draft=is_draft)
+        with full_is_typed(), cached_for(owner), shown as stills, self._local_path(record, keeper) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
                 time_range = _seconds(record.options.time_range)
@@ -165,10 +168,11 @@ class JobRunner:
                     time_range,
                     record.options.audio_track,
                     teller.tell,
-                    is_draft=record.options.quality is Quality.DRAFT,
+                    stills=stills,
+                    is_draft=is_draft,
                 )
             with span("thumbnails"):
-                pictures = self._make_thumbnails(record, path, result, keeper)
+                pictures = self._make_thumbnails(record, path, result, keeper, stills)
             size = path.stat().st_size
         part, duration = record.options.time_range, result.video.duration
         # Usage counts the processed part, not the whole video.
@@ -205,7 +209,7 @@ class JobRunner:
             logger.info("the reel is discarded: the job was cancelled or given to another worker")
 
     def _make_thumbnails(
-        self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper
+        self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper, stills: Stills | None
     ) -> list[bytes]:
         config, cache = thumbnail_config(self._settings), self._config.cache
         owner = None
@@ -218,7 +222,7 @@ class JobRunner:
                 waiting=keeper.waiting_outside,
             )
         peaks = [segment.peak for segment in result.segments]
-        return make_thumbnails(path, peaks, config, self._config.decode_limits, keeper.check, owner)
+        return make_thumbnails(path, peaks, config, self._config.decode_limits, keeper.check, owner, stills)
 
     def _save(
         self,

@@ -21,6 +21,7 @@ from sentiloc.worker.extraction.stages import StageClock
 if TYPE_CHECKING:
     from sentiloc.model.results.task_result import AnyResult
     from sentiloc.worker.extraction.feature_cache import FeatureCache
+    from sentiloc.worker.extraction.stills import Stills
 
 LOCALIZING_FROM = 0.95
 """Progress when all features are extracted."""
@@ -45,6 +46,7 @@ class PackagePipeline(ABC):
         audio_track: int | None = None,
         on_provisional: Callable[[Result], None] | None = None,
         *,
+        stills: Stills | None = None,
         is_draft: bool = False,
     ) -> AnyResult:
         """Find what the package knows in a video file.
@@ -57,6 +59,7 @@ class PackagePipeline(ABC):
                 the result count from the video's start.
             audio_track: The number of the file's sound track to use, counted from 1; None chooses one.
             on_provisional: Called with provisional results during the extraction, if the pipeline supports them.
+            stills: Gets a picture of each snippet, if the pipeline has pictures in colour and decodes the video.
             is_draft: Decode keyframes only. The result says so in a warning.
 
         Raises:
@@ -104,6 +107,7 @@ class FeaturePipeline(PackagePipeline):
         audio_track: int | None = None,
         look: Callable[[Run], None] | None = None,
         *,
+        stills: Stills | None = None,
         is_draft: bool = False,
     ) -> Extraction:
         """Read the features from the cache or extract them. Features of a part are not cached."""
@@ -111,7 +115,7 @@ class FeaturePipeline(PackagePipeline):
             require_draft(self.package.spec)
         extractor = replace(self.extractor, audio_track=audio_track, is_draft=is_draft)
         if self.cache is None:
-            return extractor.extract(path, report, part, look)
+            return extractor.extract(path, report, part, look, stills)
         # Imported here, because a single command without a cache should start fast.
         from sentiloc.worker.extraction.feature_cache import cache_key
 
@@ -119,7 +123,7 @@ class FeaturePipeline(PackagePipeline):
         with clock.time("cache"):
             key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
-        extraction = known.cut(part) if known else extractor.extract(path, report, part, look)
+        extraction = known.cut(part) if known else extractor.extract(path, report, part, look, stills)
         # A part is not cached, because its key would have to contain the part and would rarely be used
         # again.
         if known is None and part == WHOLE:

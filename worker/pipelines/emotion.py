@@ -19,6 +19,7 @@ from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import Report, load_extractor
 from sentiloc.worker.extraction.extraction import WHOLE
 from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.pipelines.base import (
     LOCALIZING_FROM,
     FeaturePipeline,
@@ -62,6 +63,7 @@ class EmotionPipeline(FeaturePipeline):
         audio_track: int | None = None,
         on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
         *,
+        stills: Stills | None = None,
         is_draft: bool = False,
     ) -> EmotionResult:
         """Find emotions. The whole video is always decoded, because the emotion is that of the whole video."""
@@ -71,6 +73,7 @@ class EmotionPipeline(FeaturePipeline):
             lambda stage, done: report(stage, done * LOCALIZING_FROM),
             WHOLE,
             audio_track,
+            stills=stills,
             is_draft=is_draft,
         )
         report("localizing", LOCALIZING_FROM)

@@ -24,6 +24,7 @@ from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, EndOfMedia, SnippetFrames, decode
 from sentiloc.worker.extraction.extract import FACE_DETECTOR_PACKAGE, Report, throttled
 from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.features.face_detection import Detector, load_detector
 from sentiloc.worker.features.flow import FlowExtractor
 from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_time_range, require_draft
@@ -158,6 +159,7 @@ class ExpressionPipeline(PackagePipeline):
         audio_track: int | None = None,  # noqa: ARG002
         on_provisional: Callable[[Result], None] | None = None,  # noqa: ARG002
         *,
+        stills: Stills | None = None,  # noqa: ARG002
         is_draft: bool = False,
     ) -> ExpressionResult:
         """Find expressions. The whole video is decoded, without sound."""

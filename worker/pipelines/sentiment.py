@@ -32,6 +32,7 @@ from sentiloc.worker.pipelines.localizer import Localizer
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 if TYPE_CHECKING:
+    from sentiloc.worker.extraction.stills import Stills
     from sentiloc.worker.pipelines.provisional import OnProvisional
 
 # Measured with `python -m bench.time_range`: with more context the scores inside the part hardly change.
@@ -54,6 +55,7 @@ class SentimentPipeline(FeaturePipeline):
         audio_track: int | None = None,
         on_provisional: OnProvisional | None = None,
         *,
+        stills: Stills | None = None,
         is_draft: bool = False,
     ) -> Result:
         """Find sentiment. For a range, only that range and `CONTEXT` snippets on both sides are decoded."""
@@ -71,6 +73,7 @@ class SentimentPipeline(FeaturePipeline):
             part,
             audio_track,
             look,
+            stills=stills,
             is_draft=is_draft,
         )
         report("localizing", LOCALIZING_FROM)

@@ -15,9 +15,11 @@ import numpy as np
 from sentiloc.app.storage.local import Storage, thumbnail_key
 from sentiloc.model.errors import SentilocError
 from sentiloc.worker.config import CacheConfig, ThumbnailConfig
-from sentiloc.worker.decoder.decode import Pictures, grab_frames
+from sentiloc.worker.decoder.decode import grab_frames
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.extraction.array_cache import Array, ArrayCache, cache_key
+from sentiloc.worker.extraction.extract import FACE_MAX_SIDE
+from sentiloc.worker.extraction.stills import Stills, encode
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,24 @@ class Owner:
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
+def keep_stills(
+    config: ThumbnailConfig, folder: Path | None, *, is_draft: bool = False
+) -> AbstractContextManager[Stills | None]:
+    """Stills of the thumbnails' size in `folder`; None where a second decoder is better.
+
+    The networks' pictures may be smaller than very large thumbnails, and a draft has to be fast.
+    """
+    if is_draft or not (config.most and 0 < config.side_pixels <= FACE_MAX_SIDE):
+        return nullcontext()
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        return Stills(config.side_pixels, config.quality, folder)
+    except OSError as error:
+        logger.warning("no stills are kept: %s", error)
+        return nullcontext()
+
+
 def make_thumbnails(
     path: Path,
     peaks: Sequence[float],
@@ -43,8 +63,11 @@ def make_thumbnails(
     limits: DecodeLimits,
     go_on: Callable[[], None],
     owner: Owner | None = None,
+    stills: Stills | None = None,
 ) -> list[bytes]:
     """JPEGs of the frames at `peaks` (seconds), in that order; fewer if the time limit or the video ends first.
+
+    With `stills` of all peaks, the video is not decoded again: their frames are from the same snippets.
 
     Seeking can fail in a video that could be localized. That costs the pictures, not the job. Exceptions of `go_on` are
     passed on. With an `owner`, pictures are copied from another job of the same video if possible.
@@ -53,18 +76,26 @@ def make_thumbnails(
     if not wanted:
         return []
     if owner is None:
-        return _grab(path, wanted, config, limits, go_on)
+        return _kept(stills, wanted) or _grab(path, wanted, config, limits, go_on)
     # The cache only remembers which job has the pictures: a picture must not outlive its job.
     cache = ArrayCache(owner.cache.folder, owner.cache.max_bytes, owner.cache.max_age_seconds)
     shown = (list(wanted), config.side_pixels, config.quality)
     key = cache_key(path, f"thumbnails {shown}")
-    with owner.waiting():
-        made = _copies(owner.storage, cache.load(key), len(wanted))
+    made = _kept(stills, wanted)
+    if not made:
+        with owner.waiting():
+            made = _copies(owner.storage, cache.load(key), len(wanted))
     made = made or _grab(path, wanted, config, limits, go_on)
     # Only a complete set is remembered; a partial one would be copied for ever.
     if len(made) == len(wanted):
         cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})
     return made
+
+
+def _kept(stills: Stills | None, wanted: Sequence[float]) -> list[bytes]:
+    """The stills of all wanted seconds, or none."""
+    found = [] if stills is None else [stills.at(seconds) for seconds in wanted]
+    return [one for one in found if one is not None] if None not in found else []
 
 
 def _copies(storage: Storage, seen: Mapping[str, Array] | None, count: int) -> list[bytes]:
@@ -90,7 +121,7 @@ def _grab(
     frames = grab_frames(path, wanted, config.side_pixels, limits, go_on)
     try:
         for frame in frames:
-            made.append(_jpeg(frame, config.quality))
+            made.append(encode(frame, config.quality))
             go_on()
             if time.monotonic() > deadline:
                 break
@@ -114,11 +145,3 @@ def save_thumbnails(storage: Storage, job_id: str, attempt: int, pictures: Seque
             logger.warning("only %d of %d thumbnails are kept: %s", index, len(pictures), error)
             return index
     return len(pictures)
-
-
-def _jpeg(frame: Pictures, quality: int) -> bytes:
-    """Encode an RGB picture (height, width, 3) as JPEG."""
-    # OpenCV expects BGR and contiguous memory.
-    bgr = np.ascontiguousarray(frame[:, :, ::-1])
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data.tobytes()

@@ -1,0 +1,91 @@
+"""Small pictures of a video, kept while it is decoded, so that thumbnails need no second decoder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from array import array
+from bisect import bisect_right
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+Image = NDArray[np.uint8]
+
+
+class Stills:
+    """JPEGs of one picture per snippet, in an unnamed file in `folder` (default: the system's).
+
+    `side` is the longer side of a picture, which is never enlarged. With 320 pixels one takes about 7 kB. If the disk
+    is full, no more are kept: a thumbnail must not cost a job. Use as a context manager.
+    """
+
+    def __init__(self, side: int, quality: int, folder: Path | None = None) -> None:
+        self.side, self._quality = side, quality
+        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._begins, self._ends, self._stops = array("d"), array("d"), array("q")
+        self._is_full = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def add(self, begin: float, end: float, picture: Image) -> None:
+        """Keep a small version of an RGB picture (height, width, 3) for the seconds [begin, end), which rise."""
+        if self._is_full:
+            return
+        data = encode(shrink(picture, self.side), self._quality)
+        try:
+            # An unbuffered write may be partial; what is missing counts as a full disk.
+            self._is_full = self._file.write(data) < len(data)
+        except OSError as error:
+            log.warning("no more stills are kept: %s", error)
+            self._is_full = True
+        if not self._is_full:
+            self._begins.append(begin)
+            self._ends.append(end)
+            self._stops.append(len(data) + (self._stops[-1] if self._stops else 0))
+
+    def at(self, seconds: float) -> bytes | None:
+        """The JPEG for a time, if there is one."""
+        place = bisect_right(self._begins, seconds) - 1
+        if place < 0 or seconds >= self._ends[place]:
+            return None
+        start = self._stops[place - 1] if place else 0
+        with suppress(OSError):
+            return os.pread(self._file.fileno(), self._stops[place] - start, start)
+        return None
+
+
+def shrink(picture: Image, side: int) -> Image:
+    """A picture (height, width, 3) whose longer side is at most `side` pixels."""
+    height, width = picture.shape[:2]
+    # Halving is fast, and what is left is done on few pixels.
+    while max(height, width) >= 2 * side and min(height, width) > 1:
+        height, width = height // 2, width // 2
+        picture = _resized(picture, width, height)
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    return _resized(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def encode(picture: Image, quality: int) -> bytes:
+    """An RGB picture (height, width, 3) as JPEG."""
+    # OpenCV expects BGR and contiguous memory.
+    bgr = np.ascontiguousarray(picture[:, :, ::-1])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def _resized(picture: Image, width: int, height: int) -> Image:
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
