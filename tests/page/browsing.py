@@ -78,9 +78,18 @@ class Visit:
     def go(self, path: str = "/") -> Visit:
         self.page.goto(self.url + path)
         if path == "/" or path.startswith("/#"):
-            # The page's modules are asked for after its first paint, so the load event does not wait for them.
-            self.page.wait_for_selector("body[data-screen]")
+            self._wait_ready()
         return self
+
+    def reload(self) -> Visit:
+        """Load the main page again, and wait until it listens."""
+        self.page.reload()
+        self._wait_ready()
+        return self
+
+    def _wait_ready(self) -> None:
+        # The page's modules are asked for after its first paint, so the load event does not wait for them.
+        self.page.wait_for_selector("body[data-screen]")
 
     def open_result(self, job_id: str, query: str = "") -> Visit:
         self.go(f"/#{job_id}{query}")

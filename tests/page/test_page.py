@@ -130,7 +130,7 @@ def test_a_paused_upload_resumes_after_the_tab_was_closed(visit: Visitor, clip: 
     page.click("#pause")
     page.wait_for_selector("text=Paused at")
     session.send("Network.emulateNetworkConditions", {**network, "uploadThroughput": -1})
-    page.reload()
+    person.reload()
     before = len(person.asked)
     page.set_input_files("#file", large)
     person.wait_result()

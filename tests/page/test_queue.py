@@ -261,7 +261,7 @@ def test_after_a_reload_nothing_is_sent_twice(visit: Visitor, service: SteadySer
     page.route("**/v1/uploads", hold)
     choose_ten(person, ten)
     wait_for(lambda: items(page, "done") == 3)
-    page.reload()
+    person.reload()
     page.unroute("**/v1/uploads")
     page.wait_for_selector("#queue-note:has-text('before 7 files were sent')")
     assert "the 3 that were sent already" in page.inner_text("#queue-note")
@@ -270,7 +270,7 @@ def test_after_a_reload_nothing_is_sent_twice(visit: Visitor, service: SteadySer
     wait_for(lambda: items(page, "done") == TEN)
     assert count_jobs(service) - before == TEN
     # All are sent: another reload has nothing to say, and the same files may be sent again.
-    page.reload()
+    person.reload()
     page.wait_for_selector("#intake:not([hidden])")
     assert page.is_hidden("#queue")
 
@@ -290,7 +290,7 @@ def test_after_a_reload_files_are_sent_again_with_other_options(visit: Visitor, 
     pair = [ten / "clip 0.mp4", ten / "clip 1.mp4"]
     page.set_input_files("#file", pair)
     wait_for(lambda: items(page, "done") == 1)
-    page.reload()
+    person.reload()
     page.unroute("**/v1/uploads")
     page.wait_for_selector("#queue-note:has-text('before one file was sent')")
     page.select_option("#quality", "draft")
@@ -309,7 +309,7 @@ def test_after_a_reload_nothing_waits_for_refused_files(visit: Visitor, tmp_path
         file.write_text("Dear editor, this is no video at all." * 20, encoding="utf-8")
     page.set_input_files("#file", files)
     wait_for(lambda: items(page, "refused") == 2)
-    page.reload()
+    person.reload()
     page.wait_for_selector("#intake:not([hidden])")
     assert page.is_hidden("#queue")
 

@@ -95,7 +95,7 @@ def test_emotions_are_lanes_of_their_own_classes(person: Visit, tasks: SteadySer
     cut = cut_emotions(document.curve, chances, document.video.duration, Calibration(), options)  # type: ignore[arg-type]
     assert cut
 
-    page.reload()
+    person.reload()
     person.wait_result()
     assert page.inner_text("#summary").startswith("Joy 90 %")
     page.locator("#threshold").fill("0.05")
@@ -134,7 +134,7 @@ def test_expressions_have_onset_apex_and_offset(person: Visit, tasks: SteadyServ
     ]
     rewrite(tasks, job, curve=curve, expressions=rows)
 
-    page.reload()
+    person.reload()
     person.wait_result()
     wait_for(lambda: person.rows().count() == 2)
     wait_for(lambda: "1 macro-expression" in page.inner_text("#summary"))
