@@ -25,8 +25,6 @@ LEGAL_RATES = (
     Fraction(120000, 1001),
     Fraction(120),
 )
-DROP_FRAME_RATES = (Fraction(30000, 1001), Fraction(60000, 1001), Fraction(120000, 1001))
-"""Rates at which drop-frame timecode is allowed."""
 
 EXACT = 0.0003
 """Relative; less than half of the difference between a rate and its NTSC version (1/1001)."""

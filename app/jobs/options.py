@@ -192,13 +192,6 @@ class JobOptions(CutOptions):
     def _few(cls, value: list[str]) -> list[str]:
         return check_tags(value)
 
-    def has_metadata(self, key: str, value: str) -> bool:
-        """True if the metadata's `key` has this value, as a text or as JSON."""
-        if key not in self.metadata:
-            return False
-        found = self.metadata[key]
-        return value == (found if isinstance(found, str) else json.dumps(found))
-
     def shown(self) -> JobOptions:
         """The options without secrets, for answers."""
         if self.webhook is None or self.webhook.secret is None:

@@ -9,8 +9,6 @@ from typing import Any
 
 from sentiloc.app.cuts.sequence import Clip, Sequence
 
-MOST_CROSSFADE_SECONDS = 5.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReelClip:

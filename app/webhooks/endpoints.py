@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -19,7 +19,6 @@ from sentiloc.app.jobs.options import webhook_host
 from sentiloc.app.signing import new_webhook_secret
 
 EventType = Literal["job.succeeded", "job.failed", "job.cancelled", "batch.finished"]
-EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 # Every event of the key is sent once per endpoint, so they multiply the work.
 MAX_ENDPOINTS = 20
 # Two secrets sign during a rotation, so that the receiver can switch at any time.

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
-SIDE_MULTIPLE = 32
 LEVEL_SIDES = ((0.0, 40.0), (40.0, 96.0), (96.0, float("inf")))
 LEVEL_OVERLAP = 1.25
 CENTRE_CELLS = 1.0

@@ -5,7 +5,7 @@ Shapes: batch B, time T in snippets, width d, C sentiment classes plus one for n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -270,22 +270,6 @@ def present_steps(
         return nothing
     mask = ~nothing if present is None else present.bool()
     return mask if valid is None else mask & valid
-
-
-def attach_audio_encoder(network: FSENet, encoder: nn.Module, audio_shape: tuple[int, int]) -> FSENet:
-    """The network with an audio encoder for raw log-mel; it was trained on the encoder's output (audio_shape
-    (outputs,)).
-    """
-    if network.config.audio_shape != (embedded_width(encoder),):
-        raise ValueError(
-            f"the network takes audio {network.config.audio_shape}, not ({embedded_width(encoder)},)"
-        )
-    whole = FSENet(replace(network.config, audio_shape=audio_shape), encoder)
-    # Only the encoder's weights may be missing: it brings its own.
-    missing = whole.load_state_dict(network.state_dict(), strict=False)
-    if missing.unexpected_keys or any(not key.startswith("audio_encoder.") for key in missing.missing_keys):
-        raise ValueError(f"weights do not fit: {missing}")
-    return whole.eval()
 
 
 def embedded_width(encoder: nn.Module) -> int:

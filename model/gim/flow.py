@@ -75,11 +75,3 @@ def _later(flow: FloatArray, frames: int) -> FloatArray:
     moved = np.zeros_like(flow)
     moved[frames:] = flow[: max(len(flow) - frames, 0)]
     return moved
-
-
-def sequence_flow(faces: NDArray[np.uint8], skip: int, grid: int) -> FloatArray:
-    """Flow features (T, grid * grid * 2) of aligned grey faces (T, size, size); zero for the first `skip` frames."""
-    flow = np.zeros((len(faces), grid * grid * 2), np.float32)
-    for index in range(skip, len(faces)):
-        flow[index] = block_flow(faces[index - skip], faces[index], grid)
-    return flow

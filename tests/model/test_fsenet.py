@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sentiloc.model.fsenet.attention import CrossAttention, band_attention
-from sentiloc.model.fsenet.network import FSENet, FSENetConfig, attach_audio_encoder
+from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.streams import Dropout, LogMelEncoder
 from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
@@ -208,7 +210,9 @@ def test_a_config_without_streams_or_with_odd_heads_is_refused() -> None:
 def test_a_network_trained_on_embedded_audio_is_served_with_its_encoder() -> None:
     network = tiny(audio_shape=(512,))
     encoder = LogMelEncoder(8, 6).eval()
-    whole = attach_audio_encoder(network, encoder, (8, 6))
+    whole = FSENet(replace(network.config, audio_shape=(8, 6)), encoder).eval()
+    missing = whole.load_state_dict(network.state_dict(), strict=False)
+    assert {key.partition(".")[0] for key in missing.missing_keys} == {"audio_encoder"}
     inputs, raw = streams(2, 5), torch.randn(2, 5, 8, 6)
     mask = inputs["audio_present"]
     embedded = encoder(raw * mask[..., None, None], mask)
