@@ -72,7 +72,7 @@ def _without_face(path: Path) -> float:
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {error}") from error
     if not math.isfinite(shift):
-        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {shift} is no shift of log-odds")
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {shift} is not a shift of log-odds")
     return shift
 
 

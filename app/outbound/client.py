@@ -179,7 +179,7 @@ def _parse(url: str) -> httpx.URL:
         raise _forbidden("The URL must begin with http:// or https://.")
     # It would be sent to the host and appear in logs; it also hides the real host from readers.
     if parsed.userinfo:
-        raise _forbidden("The URL may not hold a user name or a password.")
+        raise _forbidden("The URL must not contain a user name or a password.")
     is_number = _NUMBER.match(host.rstrip(".").rpartition(".")[2])
     if not host or "%" in host or (is_number and parse_address(host) is None):
         raise _forbidden("The URL's host is neither a name nor a plain address.")

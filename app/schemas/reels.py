@@ -128,7 +128,7 @@ class _WithTitle(BaseModel):
     @classmethod
     def _printable(cls, value: str) -> str:
         if _CONTROL & set(value):
-            raise ValueError("holds control characters")
+            raise ValueError("contains control characters")
         return value
 
 

@@ -154,4 +154,4 @@ def _base64(text: str, name: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidTusHeader(f"`{name}` holds a value that is not base64.") from error
+        raise InvalidTusHeader(f"`{name}` contains a value that is not base64.") from error

@@ -94,4 +94,6 @@ def load_cten(path: Path) -> tuple[CTEN, tuple[str, ...]]:
         network.load_state_dict(content["weights"])
         return network.eval(), tuple(content["classes"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path} holds no CTEN: {error}") from error
+        raise SentilocError(
+            ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of CTEN: {error}"
+        ) from error

@@ -49,7 +49,7 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
     if existing is not None and existing.features_hash != spec.features_hash:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH,
-            f"{folder.name} holds features of {existing.name} ({existing.features_hash}), "
+            f"{folder.name} contains features of {existing.name} ({existing.features_hash}), "
             f"not of {spec.name} ({spec.features_hash})",
         )
     content = {"features_hash": spec.features_hash, "spec": json.loads(spec.to_json())}
@@ -192,7 +192,7 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
     present: BoolArray = stored.astype(bool)
     # NaN counts as true.
     if not (stored == present).all():
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds other values than true and false")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: contains other values than true and false")
     try:
         return SnippetFeatures(
             **streams,
@@ -216,7 +216,7 @@ def load_array(path: Path) -> Any:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a readable .npy file") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
         kind = getattr(array, "dtype", "several arrays")
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds {kind}; needs real numbers")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: contains {kind}; needs real numbers")
     return array
 
 
@@ -228,12 +228,12 @@ def load_finite(path: Path) -> FloatArray:
     with np.errstate(over="ignore"):
         array: FloatArray = load_array(path).astype(np.float32)
     if not np.isfinite(array).all():
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds values that are not finite")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: contains values that are not finite")
     largest = float(np.abs(array).max(initial=0.0))
     if largest > LARGEST_FEATURE:
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"{path}: holds the value {largest:.3g}; features have at most {LARGEST_FEATURE:g}",
+            f"{path}: contains the value {largest:.3g}; features have at most {LARGEST_FEATURE:g}",
         )
     return array
 

@@ -129,7 +129,7 @@ def _rows(entry: object, path: Path, video: str) -> Iterator[tuple[str, tuple[fl
 def _segments(rows: object, path: Path, video: str) -> Iterator[tuple[str, tuple[float, float]]]:
     """Label and times in seconds of each row, or `invalid_data`."""
     if not isinstance(rows, list):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} holds no list of segments")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} has no list of segments")
     for row in rows:
         label = row.get("label") if isinstance(row, dict) else None
         times = row.get("segment") if isinstance(row, dict) else None
@@ -151,5 +151,5 @@ def _number(value: object, path: Path, video: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} holds {value!r:.40}, not a number")
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} has {value!r:.40}, not a number")
     return number

@@ -86,7 +86,7 @@ def class_names(ground_truth: GroundTruth) -> tuple[str, ...]:
     """Labels in the order in which the ground truth first uses them; at least one, or ValueError."""
     names = tuple(dict.fromkeys(segment.label for segments in ground_truth.values() for segment in segments))
     if not names:
-        raise ValueError("the ground truth holds no segment")
+        raise ValueError("the ground truth has no segment")
     return names
 
 

@@ -116,5 +116,5 @@ def _vector(array: Any) -> Tensor:
 
 def _floats(array: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        raise TypeError("it holds something else than float32 arrays")
+        raise TypeError("it contains something other than float32 arrays")
     return array

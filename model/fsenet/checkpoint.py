@@ -33,7 +33,9 @@ def load_fsenet(path: Path, audio_encoder: nn.Module | None = None) -> FSENet:
         network = FSENet(network_config(content["network"]), audio_encoder)
         network.load_state_dict(content["weights"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path}: holds no such FSENet: {error}") from error
+        raise SentilocError(
+            ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of this FSENet: {error}"
+        ) from error
     return network.eval()
 
 

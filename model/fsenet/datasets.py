@@ -245,7 +245,7 @@ def _check_extracted(
         # One NaN in a feature makes every weight NaN at the first step.
         if not np.isfinite(array).all():
             path = folder / "features" / split / STREAM_FOLDERS[stream] / f"{name}.npy"
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: holds values that are not finite")
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: contains values that are not finite")
 
 
 def _snippet_points(points: Points, ratio: float, snippets: int) -> tuple[PointLabel, ...]:

@@ -65,5 +65,7 @@ def load_gim(path: Path) -> GIM:
         network = GIM(GIMConfig(**{**raw, "dilations": tuple(raw["dilations"])}))
         network.load_state_dict(content["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path} holds no GIM: {error}") from error
+        raise SentilocError(
+            ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of GIM: {error}"
+        ) from error
     return network.eval()

@@ -26,7 +26,7 @@ def write_labels(folder: Path, videos: Sequence[AnnotatedVideo], seed: int) -> l
         wanted = ", ".join(sorted(annotated)[:3])
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"{folder / FLOW_FOLDER}: holds none of {wanted}, ...: name videos like that",
+            f"{folder / FLOW_FOLDER}: contains none of {wanted}, ...: name videos like that",
         )
     points: list[tuple[object, ...]] = []
     truth: list[tuple[object, ...]] = []

@@ -149,7 +149,7 @@ def fuse(scores: NDArray[np.floating], saliency: NDArray[np.floating]) -> Floats
             ErrorCode.INVALID_DATA, f"scores {scores.shape} and saliency {saliency.shape} do not go together"
         )
     if not np.isfinite(scores).all() or not np.isfinite(saliency).all():
-        raise SentilocError(ErrorCode.INVALID_DATA, "scores hold values that are not finite")
+        raise SentilocError(ErrorCode.INVALID_DATA, "scores contain values that are not finite")
     weight = (1 - scores[:, NON_SENTIMENT] + saliency) / 2
     return np.clip(scores[:, :NON_SENTIMENT] * weight[:, None], 0.0, 1.0)
 

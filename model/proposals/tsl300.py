@@ -102,7 +102,7 @@ def _checked(scores: Floats) -> Floats:
             ErrorCode.INVALID_DATA, f"scores {scores.shape} are not (time, {NON_SENTIMENT + 1})"
         )
     if not np.isfinite(scores).all():
-        raise SentilocError(ErrorCode.INVALID_DATA, "scores hold values that are not finite")
+        raise SentilocError(ErrorCode.INVALID_DATA, "scores contain values that are not finite")
     return scores
 
 

@@ -51,7 +51,7 @@ class RunFolder:
     def _claim(self, file: Path, content: dict[str, Any], *, resume: bool) -> None:
         if file.exists() and not resume:
             raise SentilocError(
-                ErrorCode.INVALID_DATA, f"{file.parent} holds a run; resume it or name another folder"
+                ErrorCode.INVALID_DATA, f"{file.parent} contains a run; resume it or name another folder"
             )
         # Through JSON, so that tuples compare equal to the lists that were stored.
         wanted = json.loads(json.dumps(content))

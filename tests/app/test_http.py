@@ -183,10 +183,10 @@ def test_a_failed_job_states_the_reason(client: TestClient, store: JobStore) -> 
     links = upload(client).json()["links"]
     record = store.claim(links["self"].removeprefix("/jobs/"), "worker", 30.0)
     assert record is not None
-    store.fail(record.lease, JobError(code=ErrorCode.NO_VIDEO, detail="The file holds no video."))
+    store.fail(record.lease, JobError(code=ErrorCode.NO_VIDEO, detail="The file contains no video."))
     assert client.get(links["self"]).json()["error"] == {
         "code": "no_video",
-        "detail": "The file holds no video.",
+        "detail": "The file contains no video.",
     }
     assert_problem(client.get(links["result"]), 409, "no_video")
 

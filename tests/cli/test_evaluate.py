@@ -92,7 +92,7 @@ def test_another_benchmark_has_its_own_tious(tmp_path: Path) -> None:
         ({"database": {"a": {"subset": "test"}}}, FOUND, "a needs a list"),
         ({"database": {"a": {"subset": "val", "annotations": []}}}, FOUND, "no segment in subset 'test'"),
         (TRUTH, [], 'found.json: needs an object under "results"'),
-        (TRUTH, {"results": {"a": {}}}, "a holds no list"),
+        (TRUTH, {"results": {"a": {}}}, "a has no list"),
         (TRUTH, {"results": {"a": [3]}}, "needs a label and"),
         (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2, 3], "score": 1}]}}, "needs a label and"),
         (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2]}]}}, "None, not a number"),

@@ -61,7 +61,7 @@ def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path)
     assert spec.features_hash == SPEC.features_hash
     code, _, err = sentiloc("train", data, "-o", run, *options)
     assert code == 1
-    assert "holds a run" in err
+    assert "contains a run" in err
     whole = (run / "result.json").read_text(encoding="utf-8")
     (run / "result.json").unlink()
     code, again, err = sentiloc("train", data, "-o", run, *options, "--resume")

@@ -51,7 +51,7 @@ def test_a_run_in_a_full_folder_is_one_clear_line_with_two_processes(tmp_path: P
     (run / "config.json").write_text("{}", encoding="utf-8")
     done = torchrun("train", folder, "-o", run, *QUICK)
     assert done.returncode != 0
-    assert f"{run} holds a run; resume it or name another folder" in done.stderr
+    assert f"{run} contains a run; resume it or name another folder" in done.stderr
 
 
 def test_weights_and_biases_gets_the_metrics_of_the_log(

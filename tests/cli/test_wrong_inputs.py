@@ -181,7 +181,7 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
         "not finite",
         array("rgb/b.npy", np.full((20, 1024), np.nan)),
         (),
-        ("rgb/b.npy: holds values that are not",),
+        ("rgb/b.npy: contains values that are not",),
     ),
     (
         "other length",
@@ -196,9 +196,9 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("width", lambda _: None, ("--width", 7), ("not a network: width 7",)),
     ("UTF-16", coded("split_train.txt", "utf-16"), (), ("split_train.txt: line 1: not UTF-8 text",)),
     ("Latin-1", coded("point_label.csv", "latin-1", "é"), (), ("point_label.csv: line 6: not UTF-8",)),
-    ("complex", typed("rgb/b.npy", np.complex64), (), ("rgb/b.npy: holds complex64; needs real numbers",)),
-    ("strings", typed("rgb/b.npy", np.str_), (), ("rgb/b.npy: holds <U", "needs real numbers")),
-    ("beyond float32", filled("rgb/b.npy", 1e300), (), ("rgb/b.npy: holds values that are not finite",)),
+    ("complex", typed("rgb/b.npy", np.complex64), (), ("rgb/b.npy: contains complex64; needs real numbers",)),
+    ("strings", typed("rgb/b.npy", np.str_), (), ("rgb/b.npy: contains <U", "needs real numbers")),
+    ("beyond float32", filled("rgb/b.npy", 1e300), (), ("rgb/b.npy: contains values that are not finite",)),
     ("empty array", array("rgb/b.npy", np.zeros((0, 1024))), (), ("rgb/b.npy: shape (0, 1024)",)),
     (
         "three times",
@@ -209,7 +209,7 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("null video", edit(GT, lambda c: c["database"].update(b=None)), (), (f"{GT}: b: needs 'annotations'",)),
     ("list of rates", text("fps_dict.json", "[25]"), (), ("fps_dict.json: not a JSON object with a number",)),
     ("a folder", as_folder("point_label.csv"), (), ("point_label.csv: Is a directory",)),
-    ("too large", filled("rgb/b.npy", 1e38), (), ("rgb/b.npy: holds the value 1e+38", "at most 65504")),
+    ("too large", filled("rgb/b.npy", 1e38), (), ("rgb/b.npy: contains the value 1e+38", "at most 65504")),
     ("size of petabytes", header("rgb/b.npy", "(900000000000, 1024)"), (), ("rgb/b.npy: not a readable",)),
     (
         "rate twice",
@@ -262,10 +262,10 @@ EXTRACTED: list[tuple[Change, str]] = [
     (text("extracted.json", '{"v": 3}'), "extracted.json: not what extraction wrote"),
     (
         array("present/v.npy", np.full((24, 3), np.nan)),
-        "present/v.npy: holds other values than true and false",
+        "present/v.npy: contains other values than true and false",
     ),
     (array("present/v.npy", np.ones((24, 2))), "present/v.npy: shape (24, 2), expected (T, 3)"),
-    (array("logmfcc/v.npy", np.full((24, 8, 6), 1e30)), "logmfcc/v.npy: holds the value 1e+30"),
+    (array("logmfcc/v.npy", np.full((24, 8, 6), 1e30)), "logmfcc/v.npy: contains the value 1e+30"),
     (text("spec.json", "[" * 200_000), "spec.json: not JSON: nested too deeply"),
 ]
 
@@ -393,7 +393,7 @@ def test_features_that_are_not_finite_are_named(tmp_path: Path, sentiloc: Sentil
     path = tmp_path / ("features/train/logmfcc/v0.npy" if task == "cten" else "flow/v0.npy")
     np.save(path, np.full_like(np.load(path), np.nan))
     code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", task, *SYSTEM_QUICK[task])
-    assert (code, errors) == (1, f"sentiloc: {path}: holds values that are not finite\n")
+    assert (code, errors) == (1, f"sentiloc: {path}: contains values that are not finite\n")
 
 
 def test_wrong_runs_and_outputs_are_named(tmp_path: Path, sentiloc: Sentiloc) -> None:
@@ -411,7 +411,7 @@ def test_wrong_runs_and_outputs_are_named(tmp_path: Path, sentiloc: Sentiloc) ->
     flow_folder(flow)
     wrong: list[tuple[tuple[object, ...], str]] = [
         (("train", folder, "-o", tmp_path / "file", *options), "/file: File exists"),
-        (("train", flow, "-o", tmp_path / "no", *options), "flow/spec.json: the folder holds the flow of"),
+        (("train", flow, "-o", tmp_path / "no", *options), "flow/spec.json: the folder contains the flow of"),
         (
             ("train", folder, "-o", tmp_path / "no", *options, "--from", tmp_path / "cten"),
             "cten/best.pt: a network of the task emotion, not an FSENet",
@@ -419,7 +419,7 @@ def test_wrong_runs_and_outputs_are_named(tmp_path: Path, sentiloc: Sentiloc) ->
         (("evaluate", tmp_path / "damaged.pt"), "damaged.pt: not a checkpoint, or damaged"),
         (("export", folder / GT, tmp_path / "package"), f"{GT}: not a checkpoint, or damaged"),
         (("export", run, tmp_path / "file"), "/file: File exists"),
-        (("extract", folder / GT, "-o", folder), "data: holds features of unknown origin"),
+        (("extract", folder / GT, "-o", folder), "data: contains features of unknown origin"),
         (("labels", "ekman-6", tmp_path / "damaged.pt", folder), "damaged.pt: line 1: no video and one of"),
     ]
     for words, said in wrong:

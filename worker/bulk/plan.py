@@ -78,7 +78,7 @@ class Plan:
             if not (self.folder / SPEC_FILE).exists() and (self.folder / "features").is_dir():
                 raise SentilocError(
                     ErrorCode.SPEC_MISMATCH,
-                    f"{self.folder}: holds features of unknown origin, without a {SPEC_FILE}; name another folder",
+                    f"{self.folder}: contains features of unknown origin, without a {SPEC_FILE}; name another folder",
                 )
             write_spec(self.folder, self.spec)
             yield

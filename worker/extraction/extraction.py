@@ -250,10 +250,10 @@ class Run:
 def _missing_streams(spec: ModelSpec, features: SnippetFeatures) -> Iterator[ResultWarning]:
     """A warning for each stream that the model uses and the video does not have."""
     if spec.face and not features.face_present.any():
-        detail = "No face that is large enough was found: the model had no face to read."
+        detail = "No face that is large enough was found, so the model used none."
         yield ResultWarning(code=WarningCode.NO_FACE, detail=detail)
     if spec.audio and not features.audio_present.any():
-        detail = "There is no usable sound: the model heard nothing."
+        detail = "There is no usable sound, so the model used none."
         yield ResultWarning(code=WarningCode.NO_SOUND, detail=detail)
 
 

@@ -177,6 +177,6 @@ class _Pace:
         if now - self._since < self._seconds:
             return
         if self._size < self._least:
-            detail = "The URL could not be fetched: it sends too slowly."
+            detail = "The URL could not be fetched: the server sends too slowly."
             raise SentilocError(ErrorCode.URL_UNREACHABLE, detail)
         self._since, self._size = now, 0

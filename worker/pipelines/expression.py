@@ -86,7 +86,7 @@ def extract_flow(
         raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
     flow, present = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not present.any():
-        detail = "No face that is large enough was found: the model had no face to read."
+        detail = "No face that is large enough was found, so the model used none."
         warnings = (*warnings, ResultWarning(code=WarningCode.NO_FACE, detail=detail))
     return FlowExtraction(
         info=info, flow=flow, present=present, timings=dict(clock.seconds), warnings=warnings

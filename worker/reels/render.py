@@ -133,7 +133,7 @@ class _Work:
                     sounds.push(event.samples[max(0, first_sample - event.start) :])
                 self._on_wait()
         if last is None:
-            detail = f"{clip.name} shows nothing at {clip.seconds:g} s."
+            detail = f"{clip.name} has no picture at {clip.seconds:g} s."
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, detail)
         while pictures.missing:
             pictures.push(last[None])

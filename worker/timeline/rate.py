@@ -55,7 +55,7 @@ class FrameRate:
             )
             yield ResultWarning(code=WarningCode.NONSTANDARD_RATE, detail=detail)
         elif nearest_legal(self.fps) is None:
-            detail = f"{_shown(self.fps)} frames a second is no timeline's rate; {counted}."
+            detail = f"No timeline counts {_shown(self.fps)} frames a second; {counted}."
             yield ResultWarning(code=WarningCode.NONSTANDARD_RATE, detail=detail)
 
 

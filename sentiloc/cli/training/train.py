@@ -187,7 +187,7 @@ def _network(data: Path, spec: Path | None, modalities: str | None, options: dic
     shared = {} if "recipe" not in options else _shape(RECIPES[options["recipe"]].network)
     own = read_spec(data)
     if own is not None and own.flow is not None:
-        detail = f"{data / 'spec.json'}: the folder holds the flow of faces, which --task gim reads"
+        detail = f"{data / 'spec.json'}: the folder contains the flow of faces, which --task gim reads"
         raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
     try:
         network = folder_config(data, "train", wanted, **{**shared, **_of(FSENetConfig, options)})

@@ -148,7 +148,7 @@ def refusal(head: bytes) -> SentilocError:
     """Why a file that begins with `head` is refused: it is no video, or its kind and the accepted ones."""
     sound = _knows(head, _SOUND) or ("MP3 or AAC" if _is_bare_sound(head) else None)
     if sound is not None:
-        return SentilocError(ErrorCode.NO_VIDEO, f"The file holds sound ({sound}) and no video.")
+        return SentilocError(ErrorCode.NO_VIDEO, f"The file contains sound ({sound}) and no video.")
     found = _knows(head, _OTHERS) or _named(head)
     detail = f"The file is {found}, not a video of an accepted format. Accepted are {ACCEPTED}."
     return SentilocError(ErrorCode.UNSUPPORTED_FORMAT, detail)

@@ -137,7 +137,7 @@ def _refuse_nested(*_: object) -> BinaryIO:
 def _choose_video(container: InputContainer) -> VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        raise SentilocError(ErrorCode.NO_VIDEO, "The file holds no video.")
+        raise SentilocError(ErrorCode.NO_VIDEO, "The file contains no video.")
     best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in streams else streams[0]
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
