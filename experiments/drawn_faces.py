@@ -35,8 +35,11 @@ from sentiloc.worker.features.face_choice import apart, likeliest, together
 from sentiloc.worker.features.face_detection import Detector, Image, load_detector
 
 ROOT = Path(__file__).parents[1]
+# Pixels of a test picture.
 WIDTH, HEIGHT = 640, 360
 PER_STYLE, PHOTOS = 50, 150
+# The overlap that counts as found, the score from which the reference is sure, and its smallest face in
+# pixels.
 HIT_IOU, SURE, SMALLEST = 0.4, 0.8, 30.0
 
 

@@ -36,9 +36,12 @@ from sentiloc.model.segments import FloatArray, SnippetFeatures
 
 Doubles = NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results" / "face_world.json"
+# Signs, snippets that a sign is shown for, how many are shown in a video, and frames per second.
 SIGNS, SPELL, SPELLS, FPS = 4, 4, 9, 25.0
 SNIPPET_SECONDS = 16 / FPS
 MEANINGS = (0, 1, None)
+# Features of each stream, and a sign's size beside the noise: reading a sign is easy, so only comparing is
+# hard.
 DIMENSIONS, STRENGTH, NOISE = 16, 3.0, 0.3
 VIDEOS, TEST_VIDEOS = 400, 40
 
@@ -84,6 +87,7 @@ def make_videos(count: int, seed: int) -> list[Item]:
 def _video(name: str, rng: Generator) -> Item:
     length = SIGNS + SPELL * SPELLS
     visual, audio, face = (NOISE * rng.normal(size=(length, DIMENSIONS)) for _ in range(3))
+    # Each meaning at least once, or a video would have segments of one label only.
     meanings = [MEANINGS[index] for index in rng.permutation([0, 1, 2, int(rng.integers(3))])]
     told = rng.permutation([0, 0, 1, 1])
     for step, sign in enumerate(rng.permutation(SIGNS)):

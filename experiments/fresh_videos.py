@@ -21,6 +21,7 @@ from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
 
 COUNT = 14
+# Not those of `experiments.starter`, on which packages were compared before.
 COMPOSED_SEED, JOINED_SEED = 107, 108
 
 

@@ -27,7 +27,9 @@ from sentiloc.model.spec import CLASSES, NEGATIVE, POSITIVE
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _NEGATIVE = ("angry", "disgust", "fear", "sad")
+# The package's own values: the input's side, the border around the frame, and the margin around a face.
 _SIDE, _PADDING, _OFFSET = 64, 40, 10
+# Also the package's, for the cascade.
 _SMALLEST, _NEIGHBOURS, _SCALE = 50, 5, 1.1
 SMOOTHINGS = (1, 5, 9, 17)
 """Window lengths of the running mean, in snippets."""

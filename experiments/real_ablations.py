@@ -37,6 +37,7 @@ from sentiloc.model.fsenet.scoring import evaluate_items
 from sentiloc.model.fsenet.train import AS_PRINTED, TrainConfig, train
 
 RESULTS = Path(__file__).parent / "results" / "real_ablations.json"
+# The test sequences have a seed of their own, so they are the same for every training seed.
 SEQUENCES, TEST_SEQUENCES, TEST_SEED = 192, 12, 1000
 
 NETWORK = FSENetConfig(

@@ -20,8 +20,11 @@ from sentiloc.model.data.items import Item, PointLabel, SegmentLabel
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 
 FPS, SNIPPET_SECONDS = 25.0, 0.64
+# Mean, deviation and mean change of 60 bands.
 AUDIO_VALUES = 180
+# Surprise is missing: it is neither positive nor negative.
 SENTIMENT = {"neutral": None, "happy": 1, "sad": 0, "angry": 0, "fearful": 0}
+# Clips in a sequence, at least.
 PIECES = 9
 POINT_SPREAD = 0.65
 """Standard deviation of points around the middle, in segment lengths: 56 % fall inside, as in TSL300.

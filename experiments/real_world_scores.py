@@ -20,6 +20,7 @@ from sentiloc.model.segments import BoolArray, Proposal, Segment
 from sentiloc.model.spec import CLASSES
 
 _TALKING = ("interview", "news", "talking head", "vlog")
+# Seconds.
 _TIME_STEP = 0.1
 
 

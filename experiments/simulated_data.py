@@ -33,6 +33,7 @@ Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
+# Ways in which each sentiment shows, so that no single direction of the features is a sentiment.
 STYLES = 3
 SENTIMENT_RANK = len(CLASSES) * STYLES
 SPEAKER_RANK, SHOT_RANK, DRIFT_RANK, NOISE_RANK = 12, 12, 4, 12

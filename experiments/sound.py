@@ -39,6 +39,7 @@ from sentiloc.model.extractors.logmel import FRAMES, MELS, SILENT_VALUE, normali
 
 ROOT = Path(__file__).parents[1]
 SEED = 1234
+# Half a second of frames of 20 ms.
 GAP_FRAMES = 25
 FAINT_DB, LOUD_DB, MUSIC_DB = -35.0, 20.0, -5.0
 Report = dict[str, list[float]]

@@ -44,6 +44,7 @@ from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentimen
 
 ROOT = Path(__file__).parents[1]
 COMPOSED, JOINED = 12, 10
+# Never changed, so that all releases are measured on the same videos.
 COMPOSED_SEED, JOINED_SEED = 7, 8
 NEUTRAL_HEADS = (
     "LatentSync__demo1_video.mp4",

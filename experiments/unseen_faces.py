@@ -25,6 +25,8 @@ from sentiloc.model.extractors.expression import EMOTIONS, SENTIMENTS
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
 
 _SENTIMENT = {"happiness": POSITIVE, "neutral": NON_SENTIMENT, "surprise": -1}
+# Degrees of the individual typology angle. The usual six groups are joined to three, because there are few
+# faces in each.
 _TONES = (("light", 41.0, 180.0), ("medium", 10.0, 41.0), ("dark", -180.0, 10.0))
 BOOTSTRAPS = 1000
 

@@ -23,6 +23,7 @@ from recipes.starter.voices.data import frames_of, join_log_mels, read_index
 from recipes.starter.voices.scores import held_out_items, predict
 
 RESULTS = Path(__file__).parent / "results" / "voices_by_sex.json"
+# From the corpus's own list of speakers.
 EMODB_WOMEN = frozenset({"08", "09", "13", "14", "16"})
 CORPORA = ("ravdess", "emodb", "urdu")
 DRAWS = 2000
