@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
+_BLOCK = 64
+"""Boxes that are compared with all worse ones at a time."""
+
 
 def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     """Intersection over union (n, m) of boxes (n, 4) and others (m, 4), each x1, y1, x2, y2."""
@@ -31,8 +34,15 @@ def suppress(detections: FloatArray, threshold: float, max_iou: float) -> FloatA
     rows = rows[np.argsort(-rows[:, 0], kind="stable")]
     kept: list[FloatArray] = []
     while len(rows):
-        kept.append(rows[0])
-        rows = rows[1:][box_iou(rows[:1, 1:], rows[1:, 1:])[0] <= max_iou]
+        # In blocks: one call per box takes longer than the overlaps themselves, and all at once may be too many.
+        best, rest = rows[:_BLOCK], rows[_BLOCK:]
+        apart = box_iou(best[:, 1:], rows[:, 1:]) <= max_iou
+        free = np.ones(len(rows), np.bool_)
+        for index, row in enumerate(best):
+            if free[index]:
+                kept.append(row)
+                free &= apart[index]
+        rows = rest[free[_BLOCK:]]
     return np.stack(kept)
 
 

@@ -171,7 +171,7 @@ def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
     assert suppress(rows, 0.95, 0.4).shape == (0, 5)
 
 
-@pytest.mark.parametrize("boxes", [2, 3, 12, 80])
+@pytest.mark.parametrize("boxes", [2, 3, 12, 80, 200])
 def test_suppression_follows_its_definition(boxes: int) -> None:
     random = np.random.default_rng(boxes)
     corners, sides = random.random((boxes, 2)) * 60, random.random((boxes, 2)) * 40
