@@ -1,6 +1,6 @@
 """Compare the results of two states of the code on the same videos.
 
-    python -m bench.agreement read FOLDER VIDEO ...      # once with each state of the code
+    python -m bench.agreement read FOLDER VIDEO ...      # once with each state of the code, or with --face-looks 1
     python -m bench.agreement compare BEFORE AFTER [-o FILE]
 
 `read` writes the starter's results for each video: faces, segments, and processor seconds without the decoder's.
@@ -32,11 +32,11 @@ KEPT_OVERLAP = 0.9
 Segment = tuple[str, float, float]
 
 
-def read(folder: Path, videos: list[Path]) -> None:
+def read(folder: Path, videos: list[Path], face_looks: int | None = None) -> None:
     """Write one file per video into the folder; existing ones are left unchanged."""
     folder.mkdir(parents=True, exist_ok=True)
     # One thread, so that processor time does not depend on how threads wait for each other.
-    pipeline = load_pipeline(MODEL, RuntimeConfig(threads=1))
+    pipeline = load_pipeline(MODEL, RuntimeConfig(threads=1, face_looks=face_looks))
     assert isinstance(pipeline, SentimentPipeline)
     for video in videos:
         out = folder / f"{video.parent.name}__{video.name}.npz"
@@ -136,13 +136,14 @@ def main() -> None:
     reading = commands.add_parser("read")
     reading.add_argument("folder", type=Path)
     reading.add_argument("videos", type=Path, nargs="+")
+    reading.add_argument("--face-looks", type=int, help="frames of a snippet that are searched for faces")
     comparing = commands.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
     comparing.add_argument("-o", "--out", type=Path)
     options = parser.parse_args()
     if options.command == "read":
-        read(options.folder, options.videos)
+        read(options.folder, options.videos, options.face_looks)
         return
     report = compare(options.before, options.after)
     for name, values in report.items():

@@ -42,6 +42,8 @@ class RuntimeConfig:
         precision: Precision of the visual network only: bfloat16 or int8 on openvino, float16 on tensorrt.
         threads: Threads of the networks and of the decoder; None means the number of processors that this process may
             use.
+        face_looks: Maximum number of frames of a snippet that are searched for faces by a package that finds sentiment;
+            None means what its spec says. Fewer cost less, and change segments.
         gpu_memory_bytes: Maximum GPU memory of the visual network.
         models_dir: Folder of model packages; None means the shipped packages.
         work_dir: Folder for features of the current video; None means the system's temporary folder.
@@ -52,6 +54,7 @@ class RuntimeConfig:
     device: Device = "cpu"
     precision: Precision = "float32"
     threads: int | None = None
+    face_looks: int | None = None
     gpu_memory_bytes: int | None = None
     models_dir: Path | None = None
     work_dir: Path | None = None
@@ -98,6 +101,7 @@ def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeCo
         device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
+        face_looks=settings.face_looks,
         gpu_memory_bytes=settings.gpu_memory_bytes,
         models_dir=settings.models_dir,
         work_dir=folder,

@@ -21,6 +21,11 @@ class ModelSettings(BaseSettings):
         "float32",
         description="Precision of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt",
     )
+    face_looks: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of frames of a snippet that are searched for faces; default: what the model says",
+    )
     gpu_memory_bytes: int | None = Field(None, gt=0, description="Maximum GPU memory of the visual network")
     threads: int | None = Field(
         None, ge=1, description="Inference threads; default: the number of CPUs that the process may use"

@@ -92,6 +92,18 @@ def test_a_job_takes_no_more_steps_than_before(
     assert all(found[0][name] >= 0.5 * most for name, most in EXPECTED.items()), found[0]
 
 
+@pytest.mark.skipif(cached_weights("yunet") is not None, reason="another face detector is installed here")
+def test_one_look_at_faces_per_snippet_halves_the_looks(
+    pipeline: FeaturePipeline, clip: Path, counts: Counter[str]
+) -> None:
+    once = load_pipeline("fsenet-starter", RuntimeConfig(threads=2, face_looks=1))
+    assert isinstance(once, FeaturePipeline)
+    once.localize(clip, lambda _stage, _done: None)
+    assert counts["looks of the face detector"] <= 0.6 * EXPECTED["looks of the face detector"]
+    assert once.extractor.request.face_samples == (8,)
+    assert once.extractor.identity != pipeline.extractor.identity, "features are cached separately"
+
+
 def test_thumbnails_need_no_second_decoder(
     pipeline: FeaturePipeline, clip: Path, counts: Counter[str], tmp_path: Path
 ) -> None:

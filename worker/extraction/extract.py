@@ -45,7 +45,10 @@ REVISION = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extractor:
-    """The loaded extractors of one spec. Temporary features are stored in `folder`, by default the system's."""
+    """The loaded extractors of one spec. Temporary features are stored in `folder`, by default the system's.
+
+    At most `face_looks` frames of a snippet are searched for faces, by default as many as the spec says.
+    """
 
     spec: ModelSpec
     limits: DecodeLimits
@@ -54,6 +57,7 @@ class Extractor:
     networks: tuple[str, ...]
     folder: Path | None = None
     audio_track: int | None = None
+    face_looks: int | None = None
     is_draft: bool = False
 
     @property
@@ -109,7 +113,7 @@ class Extractor:
         return DecodeRequest(
             frame_rate=spec.frame_rate,
             snippet_frames=spec.snippet_frames,
-            face_samples=face_samples(spec.face, spec.snippet_frames),
+            face_samples=face_samples(spec.face, spec.snippet_frames, self.face_looks),
             face_max_side=FACE_MAX_SIDE,
             face_grey=self.face is not None and self.face.takes_grey,
             face_by_planes=True,
@@ -139,11 +143,11 @@ def load_extractor(spec: ModelSpec, config: RuntimeConfig) -> Extractor:
     )
 
 
-def face_samples(face: FaceStream | None, snippet_frames: int) -> tuple[int, ...]:
-    """The frames of a snippet that are searched for faces: evenly spaced, away from its ends."""
+def face_samples(face: FaceStream | None, snippet_frames: int, most: int | None = None) -> tuple[int, ...]:
+    """The frames of a snippet that are searched for faces, at most `most`: evenly spaced, away from its ends."""
     if face is None:
         return ()
-    count = face.samples_per_snippet
+    count = min(face.samples_per_snippet, most or face.samples_per_snippet)
     # The middles of `count` equal parts.
     return tuple((2 * i + 1) * snippet_frames // (2 * count) for i in range(count))
 

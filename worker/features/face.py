@@ -37,7 +37,7 @@ CLOSE_EVERY = 4
 
 COUNT_EVERY = 4
 """Snippets between two searches for small faces beside a very large one: 2.56 s. They are only counted."""
-_SAMPLE = 16
+_SAMPLE = 64
 """Every so many rows and columns are compared first, to recognize different frames quickly."""
 
 __all__ = ["FaceEncoder", "FaceExtractor", "FaceFeatures", "FaceTrack", "load_face_extractor"]

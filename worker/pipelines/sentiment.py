@@ -134,7 +134,8 @@ def load_sentiment_pipeline(
     Raises:
         SentilocError: Something is missing; the detail names it.
     """
-    extractor = load_extractor(package.spec, config)
+    # Not for training, whose features have to be those of the spec.
+    extractor = replace(load_extractor(package.spec, config), face_looks=config.face_looks)
     session = opening.result() if opening else create_session(package.network, config.device, config.threads)
     return SentimentPipeline(
         package=package,
