@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,13 +49,25 @@ def test_long_surroundings_do_not_change_a_face(localizer: Localizer, silent: bo
     short, long = surrounded(40, silent=silent), surrounded(200, silent=silent)
     after_short, after_long = (localizer.score(one).scores[one.face_present] for one in (short, long))
     assert np.allclose(after_short, after_long, atol=1e-5)
-    evidence = [localizer.score_without(one) for one in (short, long)]
+    evidence = [localizer.score_with_evidence(one)[1] for one in (short, long)]
     for stream in ("audio", "face"):
         one, other = (
             found[stream].scores[video.face_present]
             for found, video in zip(evidence, (short, long), strict=True)
         )
         assert np.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("around", [10, 60], ids=["in one run", "one after the other"])
+def test_evidence_is_the_score_without_a_stream(localizer: Localizer, around: int) -> None:
+    video = surrounded(around)
+    scores, evidence = localizer.score_with_evidence(video)
+    assert np.allclose(scores.scores, localizer.score(video).scores, atol=1e-6)
+    silent = replace(video, audio_present=np.zeros(len(video), np.bool_))
+    assert np.allclose(evidence["audio"].scores, localizer.score(silent).scores, atol=1e-6)
+    assert np.allclose(evidence["audio"].saliency, localizer.score(silent).saliency, atol=1e-6)
+    assert set(evidence) == {"audio", "face"}
+    assert localizer.score_with_evidence(silent)[1] == {}, "without the only stream nothing is left"
 
 
 def test_what_is_near_a_face_still_matters(localizer: Localizer) -> None:

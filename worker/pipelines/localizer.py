@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ STREAMS = ("visual", "audio", "face")
 WINDOW = 512
 # Neighbouring windows are blended over this, so that no seam is visible in the scores.
 OVERLAP = 128
+_SHORT = 64
+"""Snippets up to which a window is scored with and without each stream in one run of the network: 41 s."""
 REACH_SECONDS = 5.0
 """How far from a face the rest of a video still counts as its context; see `Localizer.score`."""
 _ONNX_TYPES = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
@@ -53,42 +55,51 @@ class Localizer:
         """The streams that the network takes."""
         return tuple(stream for stream in STREAMS if stream in self._input_types)
 
-    def score(self, features: SnippetFeatures, faces: BoolArray | None = None) -> FrameScores:
+    def score(self, features: SnippetFeatures) -> FrameScores:
         """Scores (T, C + 1) and saliency (T,) of a video of T snippets, in windows blended at their seams.
 
         Without a visual stream, a minute of music or silence around a face says nothing about it, but takes nearly all
         of the attention and hides the face. So faces are scored within `REACH_SECONDS` of what surrounds them, and
         the rest with the whole window. The surroundings of all faces of a window are one context, without the gaps
-        between them. `faces` (T,) says where a face is seen, if not as in `features`.
+        between them.
         """
-        total = len(features)
-        faces = features.face_present if faces is None else faces
-        scores = np.zeros((total, len(self.spec.classes) + 1), np.float32)
-        saliency = np.zeros(total, np.float32)
+        return self._score_all([features], features.face_present)[0]
+
+    def score_with_evidence(self, features: SnippetFeatures) -> tuple[FrameScores, dict[str, FrameScores]]:
+        """The scores, and those with one stream masked for each stream that the video has."""
+        present = {stream: getattr(features, f"{stream}_present") for stream in self.streams}
+        heard = [stream for stream, mask in present.items() if mask.any()]
+        # With a single stream there is nothing to compare: without it no input is left.
+        masked = heard if len(heard) > 1 else []
+        without = [
+            replace(features, **{f"{stream}_present": np.zeros_like(present[stream])}) for stream in masked
+        ]
+        # In the same context as with all streams, so that only the stream makes the difference.
+        scores, *others = self._score_all([features, *without], features.face_present)
+        return scores, dict(zip(masked, others, strict=True))
+
+    def _score_all(self, variants: Sequence[SnippetFeatures], faces: BoolArray) -> list[FrameScores]:
+        """The scores of the same T snippets with other streams masked, in the context of `faces` (T,)."""
+        total = len(faces)
+        scores = np.zeros((len(variants), total, len(self.spec.classes) + 1), np.float32)
+        saliency = np.zeros((len(variants), total), np.float32)
         weights = np.zeros(total, np.float32)
         for window in windows(total):
-            part = self._run(features, window, nearness(faces[window], self.reach))
             weight = blending_weights(window, total)
-            scores[window] += part.scores * weight[:, None]
-            saliency[window] += part.saliency * weight
+            near = nearness(faces[window], self.reach)
+            # A run has a fixed cost, which counts where the window is short; a long one would take more memory.
+            at_once = len(variants) if len(weight) <= _SHORT else 1
+            for first in range(0, len(variants), at_once):
+                part = slice(first, first + at_once)
+                far, salient = self._run(variants[part], window, near)
+                scores[part, window] += far * weight[:, None]
+                saliency[part, window] += salient * weight
+                count_step()
             weights[window] += weight
-            count_step()
-        return FrameScores(scores=scores / weights[:, None], saliency=saliency / weights)
-
-    def score_without(self, features: SnippetFeatures) -> dict[str, FrameScores]:
-        """The scores with one stream masked, for each stream that the video has."""
-        present = {stream: getattr(features, f"{stream}_present") for stream in self.streams}
-        # With a single stream there is nothing to compare: without it no input is left.
-        if sum(bool(mask.any()) for mask in present.values()) < 2:
-            return {}
-        return {
-            # In the same context as with all streams, so that only the stream makes the difference.
-            stream: self.score(
-                replace(features, **{f"{stream}_present": np.zeros_like(mask)}), features.face_present
-            )
-            for stream, mask in present.items()
-            if mask.any()
-        }
+        return [
+            FrameScores(scores=one / weights[:, None], saliency=salient / weights)
+            for one, salient in zip(scores, saliency, strict=True)
+        ]
 
     @property
     def reach(self) -> int | None:
@@ -96,10 +107,15 @@ class Localizer:
         alone = "face" in self._input_types and "visual" not in self._input_types
         return round(REACH_SECONDS / self.spec.snippet_seconds) if alone else None
 
-    def _run(self, features: SnippetFeatures, window: slice, near: FloatArray) -> FrameScores:
-        """The scores of one window; `near` (window length,) is the weight of the scores in the faces' own context."""
+    def _run(
+        self, variants: Sequence[SnippetFeatures], window: slice, near: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Scores (n, length, C + 1) and saliency (n, length) of one window of n variants.
+
+        `near` (length,) is the weight of the scores in the faces' own context.
+        """
         inputs = {
-            name: getattr(features, name)[window][None].astype(kind, copy=False)
+            name: np.stack([getattr(one, name)[window].astype(kind, copy=False) for one in variants])
             for name, kind in self._input_types.items()
         }
         scores, saliency = self._session.run(["scores", "saliency"], inputs)
@@ -108,11 +124,11 @@ class Localizer:
             weight = near[rows, None]
             close = self._session.run(["scores", "saliency"], {n: x[:, rows] for n, x in inputs.items()})
             for far, part in zip((scores, saliency), close, strict=True):
-                far[0, rows] += weight * (part[0] - far[0, rows])
+                far[:, rows] += weight * (part - far[:, rows])
         for stream in self.streams:
             # Features of long videos lie in a file; their pages are given back after each window.
-            let_go(getattr(features, stream))
-        return FrameScores(scores=scores[0], saliency=saliency[0, :, 0])
+            let_go(getattr(variants[0], stream))
+        return scores, saliency[..., 0]
 
 
 def check_spec(spec: ModelSpec, session: Session) -> None:

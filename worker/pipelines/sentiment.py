@@ -93,10 +93,8 @@ class SentimentPipeline(FeaturePipeline):
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
         with clock.time("localizing"):
-            scores = self.localizer.score(features)
-            # For the evidence of each stream. It costs one run of the network per stream, which is little
-            # beside the features.
-            without = self.localizer.score_without(features)
+            # The scores without a stream are the evidence for it. They cost little beside the features.
+            scores, without = self.localizer.score_with_evidence(features)
         curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
         if extraction.faces is not None:
             curve = replace(curve, **extraction.faces.as_curve())
