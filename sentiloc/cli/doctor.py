@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from typing import Annotated
 import typer
 
 from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.settings.unknown import unknown_settings
 from sentiloc.app.version import version
 from sentiloc.cli.options import override
 from sentiloc.model.errors import SentilocError
@@ -89,6 +91,8 @@ def _findings(settings: Settings, skip_test: bool) -> Iterator[Finding]:
     )
     yield _libraries()
     yield Finding(name="optional", ok=None, detail=_optional())
+    for line in unknown_settings(os.environ):
+        yield Finding(name="settings", ok=None, detail=line)
     yield Finding(name="limits", ok=None, detail=_limits(settings))
     for name, check in checks.items():
         yield _try(name, check, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,10 @@ import typer
 from pydantic import ValidationError
 
 from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.settings.unknown import unknown_settings
 from sentiloc.model.errors import ErrorCode, SentilocError
+
+logger = logging.getLogger(__name__)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on  [SENTILOC_HOST, 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port  [SENTILOC_PORT, 8000]")]
@@ -30,6 +34,12 @@ def override(**flags: object) -> None:
         get_settings()
     except ValidationError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, _explain(error)) from error
+
+
+def warn_of_unknown_settings() -> None:
+    """Log each variable `SENTILOC_…` that nothing reads. It is not an error: it may be a setting of another release."""
+    for line in unknown_settings(os.environ):
+        logger.warning("%s", line)
 
 
 def _explain(error: ValidationError) -> str:

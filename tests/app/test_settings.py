@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from sentiloc.app.settings import Settings
+from sentiloc.app.settings.unknown import unknown_settings
+from tests.support.services import sentiloc_command
 
 
 @pytest.mark.parametrize(
@@ -27,3 +33,30 @@ def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> N
 
 def test_the_defaults_fit_together() -> None:
     assert Settings().fault_pause_seconds <= Settings().fault_pause_max_seconds
+
+
+def test_a_misspelled_setting_is_named() -> None:
+    given = {
+        "SENTILOC_APIKEYS": "on",
+        "sentiloc_port": "80",
+        "SENTILOC_CACHE_DIR": "/cache",
+        "SENTILOC_XYZZY": "1",
+        "SENTILOC_OLD": "",
+        "HOME": "/root",
+    }
+    assert unknown_settings(given) == [
+        "SENTILOC_APIKEYS is not a setting; did you mean SENTILOC_API_KEYS?",
+        "SENTILOC_XYZZY is not a setting",
+    ]
+
+
+@pytest.mark.parametrize("command", [("api",), ("worker",), ("serve", "--host", "203.0.113.1")])
+def test_the_service_warns_of_a_misspelled_setting(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """None of the commands can start here: no Redis is named, or there is no such address."""
+    own = {name: value for name, value in os.environ.items() if name != "SENTILOC_REDIS_URL"}
+    environment = {**own, "SENTILOC_DATA_DIR": str(tmp_path), "SENTILOC_THREDS": "3"}
+    done = subprocess.run(
+        sentiloc_command(*command), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("SENTILOC_THREDS is not a setting; did you mean SENTILOC_THREADS?") == 1

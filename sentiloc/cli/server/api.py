@@ -13,7 +13,7 @@ from sentiloc.app.jobs.schema import check_schema
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.logs import configure_logging
-from sentiloc.cli.options import Host, Port, override
+from sentiloc.cli.options import Host, Port, override, warn_of_unknown_settings
 
 
 def api(
@@ -25,6 +25,9 @@ def api(
     override(host=host, port=port)
     settings = get_settings()
     configure_logging(settings)
+    if fd is None:
+        # `sentiloc serve`, which passes the socket, has warned already.
+        warn_of_unknown_settings()
     check_redis(settings)
     check_schema(settings)
     server = uvicorn.Server(_config(settings))

@@ -22,7 +22,7 @@ from sentiloc.app.schemas.health import ReadyBody
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.sign_in.factory import require_library
 from sentiloc.app.telemetry.logs import configure_logging
-from sentiloc.cli.options import DataDir, Host, Port, absolute_data_dir, override
+from sentiloc.cli.options import DataDir, Host, Port, absolute_data_dir, override, warn_of_unknown_settings
 from sentiloc.cli.server.redis_server import (
     check_data,
     find_redis_server,
@@ -49,6 +49,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
     override(host=host, port=port, data_dir=data_dir)
     settings = get_settings()
     configure_logging(settings)
+    warn_of_unknown_settings()
     # The supervisor would start an API again and again that cannot run with these settings.
     require_library(settings)
     folder = absolute_data_dir(settings)

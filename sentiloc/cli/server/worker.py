@@ -12,8 +12,10 @@ from sentiloc.app.jobs.schema import check_schema
 from sentiloc.app.redis.client import redis_url
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
-from sentiloc.cli.options import override
+from sentiloc.app.telemetry.logs import configure_logging
+from sentiloc.cli.options import override, warn_of_unknown_settings
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.jobs.process import HEARTBEAT_FD
 
 
 def worker(
@@ -32,10 +34,15 @@ def worker(
         raise typer.BadParameter("--check starts no worker", param_hint="--concurrency")
     override(worker_concurrency=concurrency)
     settings = get_settings()
-    redis_url(settings)
     if check:
+        redis_url(settings)
         _check(settings)
         return
+    configure_logging(settings)
+    if HEARTBEAT_FD not in os.environ:
+        # `sentiloc serve`, which listens for heartbeats, has warned already.
+        warn_of_unknown_settings()
+    redis_url(settings)
     check_redis(settings)
     check_schema(settings)
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
