@@ -6,7 +6,7 @@ with the same placement, masks and lighting, and a body may carry a face or a pa
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recipes.starter.detector.camera import finish
 from recipes.starter.detector.data import CROP_SIDE, Boxes, Grey, Material, as_grey
+from recipes.starter.detector.masks import blend, head, mask, oval, tilted, warp
 from recipes.starter.detector.people import silhouette
 from recipes.starter.detector.scenes import NonFaces
 from recipes.starter.drawn.build import DrawnFaces
@@ -139,7 +140,7 @@ class Composer:
             picture = stylise(rng, picture, box)
         if not whole and rng.random() < 0.3:
             picture, box = self._with_body(rng, picture, box)
-        opacity = np.full_like(picture, 255) if whole else _mask(rng, picture.shape, box)
+        opacity = np.full_like(picture, 255) if whole else mask(rng, picture.shape, box)
         return _Element(picture, opacity, box, is_face=True)
 
     def _drawn(self, rng: Generator, drawn: DrawnFaces, *, whole: bool) -> _Element:
@@ -151,17 +152,17 @@ class Composer:
             index = int(of_one[rng.integers(len(of_one))])
         picture, opacity = drawn.pictures[index], drawn.opacities[index]
         if rng.random() < 0.4:
-            picture, opacity = _tilted(rng, picture, opacity, drawn.boxes[index])
+            picture, opacity = tilted(rng, picture, opacity, drawn.boxes[index])
         if whole or rng.random() < 0.2:
             ground = np.full_like(picture, rng.integers(256))
-            picture, opacity = _blend(ground, picture, opacity), np.full_like(opacity, 255)
+            picture, opacity = blend(ground, picture, opacity), np.full_like(opacity, 255)
         return _Element(picture, opacity, drawn.boxes[index], is_face=True)
 
     def _distractor(self, rng: Generator) -> _Element:
         picture, box = self._blank(rng)
         if rng.random() < 0.3:
             picture, box = self._with_body(rng, picture, box)
-        return _Element(picture, _mask(rng, picture.shape, box), box, is_face=False)
+        return _Element(picture, mask(rng, picture.shape, box), box, is_face=False)
 
     def _picture(self, rng: Generator) -> tuple[Grey, Boxes]:
         small = rng.random() < 0.3
@@ -188,58 +189,15 @@ class Composer:
             self._non_faces.surroundings(rng, 2 * side, 2 * side),
         )
         hair = int(rng.integers(256))
-        _oval(body, (x, y - 0.05 * h), (w * rng.uniform(0.55, 0.85), h * rng.uniform(0.6, 0.8)), hair)
+        oval(body, (x, y - 0.05 * h), (w * rng.uniform(0.55, 0.85), h * rng.uniform(0.6, 0.8)), hair)
         shoulders = np.zeros_like(body)
-        _oval(shoulders, (x, y + 1.6 * h), (w * rng.uniform(1.0, 1.7), h * rng.uniform(0.8, 1.0)), 255)
+        oval(shoulders, (x, y + 1.6 * h), (w * rng.uniform(1.0, 1.7), h * rng.uniform(0.8, 1.0)), 255)
         body = np.where(shoulders > 0, cloth, body)
-        _oval(body, (x, y + 0.6 * h), (0.35 * w, 0.45 * h), skin)
+        oval(body, (x, y + 0.6 * h), (0.35 * w, 0.45 * h), skin)
         shift = np.array([[1, 0, side / 2], [0, 1, 0.2 * side]], np.float32)
-        moved = _warp(picture, shift, body.shape)
-        opacity = _warp(_head(rng, picture.shape, box), shift, body.shape)
-        return _blend(body, moved, opacity), box + np.array([side / 2, 0.2 * side] * 2, np.float32)
-
-
-def _oval(image: Grey, centre: tuple[float, float], axes: tuple[float, float], grey: int) -> None:
-    middle, radii = tuple(round(float(v)) for v in centre), tuple(max(1, round(float(v))) for v in axes)
-    cv2.ellipse(image, middle, radii, 0, 0, 360, grey, -1, cv2.LINE_AA)
-
-
-def _head(rng: Generator, shape: tuple[int, ...], box: Boxes) -> Grey:
-    """Opacity of an oval around the face, feathered."""
-    drawn = np.zeros(shape, np.uint8)
-    size = (box[2:] - box[:2]) * rng.uniform(0.48, 0.62)
-    centre = (box[:2] + box[2:]) / 2
-    _oval(drawn, (centre[0], centre[1]), (size[0], size[1]), 255)
-    return _soft(drawn, rng.uniform(0.02, 0.2) * float(box[2] - box[0]))
-
-
-def _warp(image: Grey, matrix: Any, shape: tuple[int, ...], border: int = cv2.BORDER_CONSTANT) -> Grey:
-    return as_grey(cv2.warpAffine(image, matrix, shape[::-1], borderMode=border))
-
-
-def _soft(opacity: Grey, width: float) -> Grey:
-    """Turn hard edges into ramps of width `width`."""
-    return as_grey(cv2.blur(opacity, (round(width) | 1, round(width) | 1)))
-
-
-def _mask(rng: Generator, shape: tuple[int, ...], box: Boxes) -> Grey:
-    """An oval, a soft square or a hard square."""
-    kind = rng.random()
-    if kind < 0.45:
-        return _head(rng, shape, box)
-    if kind < 0.7:
-        soft = np.zeros(shape, np.uint8)
-        rim = shape[0] // 12
-        soft[rim:-rim, rim:-rim] = 255
-        return _soft(soft, rim)
-    return np.full(shape, 255, np.uint8)
-
-
-def _tilted(rng: Generator, picture: Grey, opacity: Grey, box: Boxes) -> tuple[Grey, Grey]:
-    """Turn a drawn head about its middle, further than people tilt theirs."""
-    middle = (box[:2] + box[2:]) / 2
-    turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), float(rng.normal(0, 22)), 1.0)
-    return _warp(picture, turn, picture.shape, cv2.BORDER_REPLICATE), _warp(opacity, turn, picture.shape)
+        moved = warp(picture, shift, body.shape)
+        opacity = warp(head(rng, picture.shape, box), shift, body.shape)
+        return blend(body, moved, opacity), box + np.array([side / 2, 0.2 * side] * 2, np.float32)
 
 
 def _swap(rng: Generator, frame: Grey, box: Boxes, picture: Grey, from_box: Boxes) -> tuple[Grey, Boxes]:
@@ -248,20 +206,15 @@ def _swap(rng: Generator, frame: Grey, box: Boxes, picture: Grey, from_box: Boxe
     scale = scale * np.array([rng.uniform(1.0, 1.25), 1.0])
     shift = (box[:2] + box[2:]) / 2 - scale * (from_box[:2] + from_box[2:]) / 2
     matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]], np.float32)
-    opacity = _warp(_head(rng, picture.shape, from_box), matrix, frame.shape)
-    moved = _warp(picture, matrix, frame.shape, cv2.BORDER_REPLICATE)
+    opacity = warp(head(rng, picture.shape, from_box), matrix, frame.shape)
+    moved = warp(picture, matrix, frame.shape, cv2.BORDER_REPLICATE)
     here = opacity > 127
     if here.any() and rng.random() < 0.7:
         gain = (frame[here].std() + 8) / (moved[here].std() + 8)
         moved = as_grey(np.clip((moved - moved[here].mean()) * gain + frame[here].mean(), 0, 255))
-    return _blend(frame, moved, opacity), np.concatenate(
+    return blend(frame, moved, opacity), np.concatenate(
         [from_box[:2] * scale + shift, from_box[2:] * scale + shift]
     )
-
-
-def _blend(under: Grey, over: Grey, opacity: Grey) -> Grey:
-    weight = opacity.astype(np.float32) / 255
-    return (under + weight * (over.astype(np.float32) - under)).astype(np.uint8)
 
 
 def _place(
@@ -282,14 +235,14 @@ def _place(
     x, y, w, h = (0, 0, width, height) if fills else _extent(matrix, element.picture.shape, canvas.shape)
     matrix[:, 2] -= (x, y)
     picture, opacity, matrix = _shrunk(element.picture, element.opacity, matrix)
-    opacity = _warp(opacity, matrix, (h, w))
+    opacity = warp(opacity, matrix, (h, w))
     if any(_covered(opacity, other - (x, y, x, y)) > MOST_COVERED for other, _ in placed):
         return canvas
-    over = _warp(picture, matrix, (h, w), cv2.BORDER_REPLICATE)
+    over = warp(picture, matrix, (h, w), cv2.BORDER_REPLICATE)
     over = as_grey(cv2.convertScaleAbs(over, alpha=rng.uniform(0.7, 1.3), beta=rng.uniform(-20, 30)))
     placed.append((box, element.is_face))
     under = canvas[y : y + h, x : x + w]
-    canvas[y : y + h, x : x + w] = over if fills else _blend(under, over, opacity)
+    canvas[y : y + h, x : x + w] = over if fills else blend(under, over, opacity)
     return canvas
 
 
