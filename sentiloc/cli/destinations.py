@@ -13,6 +13,7 @@ from sentiloc.cli.messages import wrong_usage
 from sentiloc.cli.output import PICTURE
 
 JSON = "json"
+# Several formats have these endings. The most usual one is meant.
 _AMBIGUOUS = {"xml": "fcp7", "txt": "audacity", "csv": "csv"}
 
 

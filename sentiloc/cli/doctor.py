@@ -103,6 +103,7 @@ def _try(name: str, check: Callable[[Settings], str], settings: Settings) -> Fin
         return Finding(name=name, ok=True, detail=check(settings))
     except SentilocError as error:
         return Finding(name=name, ok=False, detail=f"{error.detail} ({error.code})")
+    # Whatever a check raises, the other checks still say what they find.
     except Exception as error:
         return Finding(name=name, ok=False, detail=f"{type(error).__name__}: {error}")
 

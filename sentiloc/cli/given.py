@@ -10,6 +10,7 @@ from sentiloc.cli.messages import wrong_usage
 if TYPE_CHECKING:
     import typer
 
+# Names of click's sources: the command line, and the file of `--config`.
 _GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
 
 

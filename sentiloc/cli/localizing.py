@@ -113,6 +113,7 @@ def _read_input(videos: list[str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "standard input"
         with path.open("wb") as file:
+            # In pieces: a pipe states no size, and a film does not fit into memory.
             while piece := sys.stdin.buffer.read(1 << 20):
                 file.write(piece)
         yield [str(path) if video == STANDARD_INPUT else video for video in videos]
@@ -159,6 +160,7 @@ class _Writer:
             path = self._output if self._places is None else self._places.of(video)
             print_or_write(self._text(video, result), path)
         elif self._several or self._as_lines:
+            # One line for each video, so that a program can read results as they come.
             line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
             print_or_write(f"{line}\n".encode(), None)
         else:
@@ -202,6 +204,7 @@ def _localize_all(
 
 def _run(model: Model, video: Path, asked: Mapping[str, Any]) -> Result:
     """Localize a file with a progress bar on standard error, if that is a terminal."""
+    # Nothing is drawn, so the library for bars need not be loaded.
     if not sys.stderr.isatty():
         return model.localize(video, **asked)
     with progress_bars() as bars:

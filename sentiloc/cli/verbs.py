@@ -135,6 +135,7 @@ def _load(verb: str, module: str, attribute: str) -> Any:
     try:
         found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
+        # A library is missing, not the subcommand: `main` names it.
         if error.name != module:
             raise
         stop(f"`sentiloc {verb}` is not part of this installation")

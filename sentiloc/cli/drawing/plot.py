@@ -60,6 +60,7 @@ def _save(result: AnyRead, title: str, output: Path, width: float) -> None:
         detail = "this needs matplotlib; run this in Sentiloc's folder: pip install '.[plot]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
 
+    # Without pyplot, which would look for a screen.
     figure = Figure(figsize=(width, 3.2), layout="constrained")
     axes = figure.subplots()
     _label(axes, result, title, _draw(axes, result))

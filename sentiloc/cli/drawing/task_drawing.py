@@ -23,6 +23,7 @@ _COLOURS = (
     "indian_red1",
     "grey70",
 )
+# The likeliest emotions come first; more lines cannot be compared at a glance.
 _MOST_LINES = 6
 
 

@@ -158,6 +158,7 @@ def erase(
     # A request over HTTP stops after a minute and is repeated; nothing limits a command.
     receipt = services.eraser.erase(key_id, seconds=math.inf)
     shown = receipt.to_dict()
+    # The audit log takes counts only; it has a time of its own.
     counts = {name: value for name, value in shown.items() if isinstance(value, str | int)}
     _audit("erased an owner's data", **{**counts, "at": None})
     typer.echo(json.dumps(shown, indent=1))

@@ -54,6 +54,7 @@ def worker(
 
     program = celery_app.Worker(
         hostname=default_nodename(None),
+        # Jobs run in a child process: native code that crashes there does not end the worker.
         pool_cls="prefork",
         loglevel=settings.log_level.upper(),
         quiet=True,

@@ -75,6 +75,7 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
         )
     trained = parse_stored_spec(own) if own.exists() else None
     if given is None and trained is not None:
+        # The published features name no extractor that this project has.
         return with_weights_at_hand(trained) if trained.name == "published-layout" else trained
     path = given / "spec.json" if given is not None and given.is_dir() else given or own
     found = parse_stored_spec(path)

@@ -73,6 +73,7 @@ def extract(
     _check_split(split)
     wanted = _load(spec, get_settings().models_dir)
     plan = Plan(output.absolute(), split, wanted, name_videos(find_videos(videos)))
+    # For the whole extraction: two of them would overwrite each other's lists.
     with plan.hold():
         raise typer.Exit(code=_extract(plan, workers, retry_failed=retry_failed))
 
@@ -124,6 +125,7 @@ def _extract_here(plan: Plan, missing: dict[str, Path], tell: Callable[[int, int
             try:
                 entry = bench.take(name, video, new_owner())
             except KeyboardInterrupt:
+                # The video did not fail. It was in work when the command was stopped.
                 plan.ledger.forgive(name)
                 raise
             plan.collect([name])

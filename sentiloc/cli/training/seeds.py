@@ -20,6 +20,7 @@ def parse_seeds(text: str) -> list[int]:
         if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
             raise typer.BadParameter(f"{text!r} is not of the form 0-4 or 0,3,7", param_hint="--seeds")
         seeds += range(int(first), int(last if dash else first) + 1)
+    # A seed that is named twice is one run.
     return list(dict.fromkeys(seeds))
 
 

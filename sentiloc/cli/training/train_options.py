@@ -102,6 +102,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         "Held-out share of train, for selection and calibration.",
         SIZE,
         EVERY,
+        # Something must be left to train on.
         {"min": 0, "max": 0.9},
     ),
     _O("optimizer", Literal["adamw", "adam"] | None, None, "adam is the optimizer of the paper.", SIZE),

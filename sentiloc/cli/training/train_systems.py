@@ -119,6 +119,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     spec = emotion_spec(folder_spec(data), classes, run.resolve().name, "1")
     fitted = held_out_confidence(result.network, val, classes)
     if not fitted.calibration.calibrated:
+        # The fitted threshold is one of calibrated confidence, and this run shows raw scores.
         fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
     write_outcome(run, spec, fitted)
     test = score_cten(result.network, data, "test", classes) if (data / "split_test.txt").exists() else {}
