@@ -25,7 +25,7 @@ FIRST_LOOK = 32
 # The next update waits for 5 % more video, so their number grows with the logarithm of its length.
 _GROWTH = 1.05
 # Updates take at most this share of the time.
-_MOST_SHARE = 1 / 20
+_MOST_SHARE = 1 / 40
 OnProvisional = Callable[[Result], None]
 """Called with the result so far; its `scored_until` says how far it goes."""
 
@@ -109,7 +109,7 @@ class Looker:
         ended = self._clock()
         # At least 8 snippets, so that short videos do not get an update for every snippet.
         self._next_total = max(total + FIRST_LOOK // 4, int(total * _GROWTH))
-        # Twenty times the cost of this update, so updates take at most 5 % of the time.
+        # Forty times the cost of this update, so updates take at most 2.5 % of the time.
         self._not_before = ended + (ended - began) / _MOST_SHARE
 
     def _result(self, run: Run, total: int) -> Result:
