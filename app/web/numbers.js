@@ -5,12 +5,12 @@ import { $, make } from "./dom.js";
 const EXPLAINED = {
   sentiment: (calibrated) => [
     ["Confidence, such as 90 %", calibrated
-      ? "Of all segments with this number, about so many are right: the right label, and at least a third of the time in common with what people marked. It was measured on videos that the model had never seen. Yours may differ from them."
-      : "How sure the model is. Nobody has measured how often it is right at each number: use it to compare segments, not as a chance."],
+      ? "About this share of the segments with this number is right: the right label, and at least a third of the time in common with what people marked. It was measured on videos that the model had never seen. Yours may differ from them."
+      : "How sure the model is. Nobody has measured how often it is right at each number: compare segments by it, but do not read it as a probability."],
     ["By hand", "Somebody drew or changed this segment. The model says nothing about it."],
-    ["Strength: the height of the curve", "How strongly the model reacts at a moment. It has no number, as it is not a chance: look where it rises, and how long it stays up."],
-    ["Because of the face, the voice, the picture", "The model is asked again without each of them. Where the curve falls most, that is the reason."],
-    ["The grey shade", "Where there is feeling at all, whichever it is."],
+    ["Strength: the height of the curve", "How strongly the model reacts at a moment. It has no number, because it is not a probability. Look at where it rises, and how long it stays high."],
+    ["Because of the face, the voice, the picture", "The model runs again without each of them. The more the curve falls without one, the more that one is the reason."],
+    ["The grey shade", "Where there is sentiment of either kind."],
   ],
   emotion: () => [
     ["Confidence", "How sure the model is of a segment. The percentages above the picture are of the whole video."],

@@ -24,7 +24,7 @@ export const text = {
   emptyFile: "The file is empty.",
   emptyFolder: "There is no file in this folder.",
   unreadableDrop: "A file or folder could not be read. Was it moved, or is it protected?",
-  notVideo: "This is not a video that Sentiloc reads.",
+  notVideo: "Sentiloc cannot read this file as a video.",
   lookFor: "Look for",
   guide: "Guide",
   highlights: "Highlights",
@@ -129,8 +129,8 @@ export const text = {
   tuneLocked: "Paused while this result has corrections",
   reset: "Reset",
 
-  nothingChosen: "Click a segment to look into it.",
-  nothingSelected: "Click a segment to look into it. Drag its edges to correct it; double-click above or below the axis to add one.",
+  nothingChosen: "Click a segment to see its details.",
+  nothingSelected: "Click a segment to see its details. Drag its edges to correct it; double-click above or below the axis to add one.",
   start: "Start",
   end: "End",
   length: "Length",
@@ -181,7 +181,7 @@ export const text = {
 
 export const help = [
   ["Space", "Play or pause"],
-  ["J K L", "Play back, stop, play on; J or L again: faster; with K held: one frame"],
+  ["J K L", "Play backwards, stop, play forwards. J or L again: faster; with K held: one frame"],
   ["← →", "One frame back or on; with Shift one second"],
   ["G", "Go to a timecode"],
   ["V, F", "Mute, full screen"],
