@@ -105,6 +105,7 @@ def build(studio: Studio, out: Path, plan: I3DPlan | None = None) -> Fitted:
     spec = i3d_spec(material)
     clips = read_clips(studio, spec, reader)
     fitted = finish(ensemble, load_voice_reader(material.hearing), parts[1], clips)
+    # Last: the pictures of all items above are read already, and the package must read them itself.
     fitted = replace(fitted, network=fitted.network.with_visual_encoder(reader, VISUAL.dim))
     out.mkdir(parents=True, exist_ok=True)
     write_package(fitted, spec, out)
@@ -142,6 +143,7 @@ def main_axes(sources: Sequence[FloatArray], count: int) -> tuple[FloatArray, Fl
     mean = np.mean([source.mean(0, dtype=np.float64) for source in sources], axis=0)
     spread = np.mean([np.cov((source - mean).T.astype(np.float64), bias=True) for source in sources], axis=0)
     values, vectors = np.linalg.eigh(spread)
+    # `eigh` sorts from the smallest.
     chosen = np.argsort(values)[::-1][:count]
     axes = vectors[:, chosen].T / np.sqrt(values[chosen] + 1e-9)[:, None]
     return mean.astype(np.float32), axes.astype(np.float32)
@@ -187,6 +189,7 @@ def fit_network(
 ) -> FSENet:
     """Train a network on sequences with faces projected by `faces` (m, 256); some are shifted as a whole."""
     items, held_out = (read_faces_of(part, faces) for part in parts)
+    # Part of the folder's name, so that no checkpoint is taken up that saw other extractors.
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}-{plan.axes}"
     folder = material.run / f"fsenet-i3d-{len(faces)}-{stamp}-{seed}"
     moved = shift_items(items, seed=seed)

@@ -126,6 +126,7 @@ def fit_network(
 ) -> FSENet:
     """Train a network on sequences with faces projected by `faces` (m, 256); some are shifted as a whole."""
     items, held_out = (read_faces_of(part, faces) for part in parts)
+    # Part of the folder's name, so that no checkpoint is taken up that saw other extractors.
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}"
     folder = material.run / f"fsenet-{len(faces)}-{stamp}-{seed}"
     return fit(shift_items(items, seed=seed), held_out, run=folder, seed=seed, recipe=plan.recipe).network
@@ -137,6 +138,7 @@ def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int
     networks = []
     for pair, everyday in enumerate(plan.everyday):
         counts = {**plan.train, "everyday": everyday}
+        # Seeds of the rounds follow each other, so the next pair starts after the last round of this one.
         parts = make_training(material, counts, plan.rounds, seed + pair * plan.rounds), held_out
         networks += [
             (fit_network(material, plan, faces, parts, seed + pair), faces) for faces in (read, whole)

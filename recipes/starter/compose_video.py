@@ -161,6 +161,7 @@ def render(
     """Frames of a composed video: the scene's face moves and talks, with a cross-fade from the previous scene."""
     width = int(rng.choice((480, 640)))
     backdrop, camera = _backdrop(rng, width), _Camera(rng, width)
+    # A camera's noise: without it, frames of a still picture would be equal.
     grain = [rng.integers(0, 10, (_HEIGHT, width, 1), np.uint8).repeat(3, 2) for _ in range(8)]
     mouths = [_mouths(scene.face) for scene in scenes]
     openings = _openings(sound, int(seconds * fps), fps)
@@ -222,6 +223,7 @@ def _openings(sound: FloatArray, frames: int, fps: int) -> list[int]:
     padded = np.zeros(frames * step, np.float32)
     padded[: min(len(sound), len(padded))] = sound[: len(padded)]
     level = np.sqrt(np.square(padded.reshape(frames, step)).mean(1))
+    # Not the maximum: after one loud sound the mouth would hardly open again.
     share = np.clip(level / (np.quantile(level, 0.95) + 1e-4), 0, 1)
     return [int(value) for value in share * (_OPENINGS - 1)]
 
@@ -249,6 +251,7 @@ def _script(
     sound = np.zeros(int(seconds * SAMPLE_RATE), np.float32)
     scenes: list[Scene] = []
     for (start, end), label in zip(pairwise(edges), labels, strict=True):
+        # Segments can touch; the pause between them is then empty.
         if end - start > 1e-3:
             face_label, voice_label = _signals(rng, label)
             scenes += _scenes(rng, cast, start, end, face_label)
@@ -328,6 +331,7 @@ def _joined_sound(takes: Sequence[Take]) -> FloatArray:
     sound = np.zeros(int((takes[-1].start + takes[-1].seconds) * SAMPLE_RATE), np.float32)
     for take in takes:
         wave = decode_sound(take.path).astype(np.float32) / 32768
+        # A view of `sound`. A clip's sound can be longer than its pictures; it then mixes with the next clip's.
         room = sound[int(take.start * SAMPLE_RATE) :][: len(wave)]
         room += wave[: len(room)]
     return sound.clip(-1, 1)

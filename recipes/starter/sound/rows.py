@@ -70,6 +70,7 @@ def place(row: Row, cursor: int, sound: Sound, number: int, random: Random) -> i
     """Put (a part of) a sound into the row at frame `cursor`; returns the frame after it."""
     keep = min(len(sound.power), len(row.owner) - cursor)
     if random.random() < 0.3:
+        # 48 frames are about a second.
         keep = min(keep, max(48, int(len(sound.power) * random.uniform(0.4, 1))))
     last = len(sound.power) - keep
     first = int(random.integers(0, last + 1))
@@ -96,6 +97,7 @@ def collate(rows: list[Row], decibels: FloatArray, time: int, placed: Sequence[S
     classes = np.stack([row.classes for row in rows]).reshape(shape)
     owner = np.stack([row.owner for row in rows]).reshape(-1, FRAMES)
     shares = (classes[..., None] == np.arange(SNIPPET_CLASSES)).mean(axis=2)
+    # The rest of a snippet can be frames of no class; with too many of them it has no target.
     told = shares.sum(axis=2, keepdims=True) > 0.7
     weights = np.stack([(owner == number).mean(axis=1) for number in range(len(placed))])
     events = np.stack([row.events for row in rows]).reshape(*shape, len(EVENTS)).mean(axis=2)
