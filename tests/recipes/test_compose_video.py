@@ -61,6 +61,16 @@ def test_joined_videos_agree_with_the_ground_truth(
             assert abs(float(level) - (220 if span.label == POSITIVE else 40)) < 15
 
 
+def test_more_joined_videos_begin_with_the_same_ones(
+    tmp_path: Path, takes: list[tuple[Path, str, int]]
+) -> None:
+    few, more = tmp_path / "few", tmp_path / "more"
+    join_videos(few, takes, count=1, seed=3)
+    join_videos(more, takes, count=2, seed=3)
+    assert read_truth(more)["joined00.mp4"] == read_truth(few)["joined00.mp4"]
+    assert read_truth(more)["joined01.mp4"] != read_truth(more)["joined00.mp4"]
+
+
 def test_composed_videos_are_the_seeds(tmp_path: Path, takes: list[tuple[Path, str, int]]) -> None:
     photo = tmp_path / "face.jpg"
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
