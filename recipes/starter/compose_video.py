@@ -251,7 +251,6 @@ def _script(
     sound = np.zeros(int(seconds * SAMPLE_RATE), np.float32)
     scenes: list[Scene] = []
     for (start, end), label in zip(pairwise(edges), labels, strict=True):
-        # Segments can touch; the pause between them is then empty.
         if end - start > 1e-3:
             face_label, voice_label = _signals(rng, label)
             scenes += _scenes(rng, cast, start, end, face_label)

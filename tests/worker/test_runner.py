@@ -20,7 +20,7 @@ import pytest
 
 from sentiloc.app.access.caller import Scope, set_caller
 from sentiloc.app.access.keys import KeyStore
-from sentiloc.app.jobs.options import JobOptions
+from sentiloc.app.jobs.options import JobOptions, Quality, TimeRange
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
@@ -65,6 +65,8 @@ class OnePipeline(Pipelines):
         self._work = work
         self.default_options = SegmentOptions(threshold=0.5)
         self.asked: SegmentOptions | None = None
+        self.part: tuple[float, float | None] | None = None
+        self.track_and_draft: tuple[int | None, bool] | None = None
         self.models = ("m",)
 
     def served(self) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -82,7 +84,7 @@ class OnePipeline(Pipelines):
         stills: Stills | None = None,
         is_draft: bool = False,
     ) -> Any:
-        self.asked = options
+        self.asked, self.part, self.track_and_draft = options, time_range, (audio_track, is_draft)
         return self._work(path, report)
 
     def get(self, name: str) -> Any:
@@ -158,13 +160,14 @@ def test_a_message_wakes_a_worker_for_the_job_whose_turn_it_is(settings: Setting
     assert get(store, second).state is JobState.SUCCEEDED
 
 
-def test_a_job_is_cut_with_its_options(settings: Settings, store: JobStore) -> None:
+def test_a_job_s_options_reach_the_pipeline(settings: Settings, store: JobStore) -> None:
     key = write_video(settings)
-    options = JobOptions(threshold=0.7, labels=["positive"])
+    options = JobOptions(threshold=0.7, labels=["positive"], audio_track=1, quality=Quality.DRAFT)
     job = store.submit(NewJob(source_key=key, source_name="a", source_bytes=5, model="m", options=options))
     pipeline = OnePipeline(settings, lambda path, report: Answer())
     assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
     assert pipeline.asked == SegmentOptions(threshold=0.7, labels=("positive",))
+    assert pipeline.track_and_draft == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -633,6 +636,15 @@ def test_a_job_s_media_is_charged_and_ends_its_key_s_quota(settings: Settings, s
     counts = read_counts(store.redis, settings.redis_prefix)
     assert (counts.get("media_milliseconds"), counts.get("stage", "decoding", "0.25")) == (90_000, 1)
     assert (counts.get("jobs", "succeeded"), counts.get("jobs", "failed")) == (1, 1)
+
+
+def test_a_part_of_a_video_is_processed_and_counted_alone(settings: Settings, store: JobStore) -> None:
+    key, options = write_video(settings), JobOptions(time_range=TimeRange(start=60.0))
+    job = store.submit(NewJob(source_key=key, source_name="a", source_bytes=5, model="m", options=options))
+    pipeline = OnePipeline(settings, lambda path, report: Answer())
+    assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
+    assert pipeline.part == (60.0, None)
+    assert read_counts(store.redis, settings.redis_prefix).get("media_milliseconds") == 30_000
 
 
 def test_segments_get_their_pictures(settings: Settings, store: JobStore) -> None:

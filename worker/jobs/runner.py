@@ -54,7 +54,6 @@ from sentiloc.worker.reels.storing import rendered, upload
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sentiloc.app.jobs.options import TimeRange
     from sentiloc.model.results.task_result import AnyResult
     from sentiloc.worker.extraction.stills import Stills
     from sentiloc.worker.pipelines.base import PackagePipeline
@@ -157,15 +156,15 @@ class JobRunner:
         owner = "" if self._settings.share_features else record.key_id or ""
         is_draft = record.options.quality is Quality.DRAFT
         shown = keep_stills(thumbnail_config(self._settings), self._config.work_dir, is_draft=is_draft)
+        part = record.options.time_range
         with full_is_typed(), cached_for(owner), shown as stills, self._local_path(record, keeper) as path:
             options = record.options.cut(pipeline.default_options)
             with span("localize"):
-                time_range = _seconds(record.options.time_range)
                 result = pipeline.localize(
                     path,
                     keeper.report,
                     options,
-                    time_range,
+                    None if part is None else (part.start, part.end),
                     record.options.audio_track,
                     teller.tell,
                     stills=stills,
@@ -174,7 +173,7 @@ class JobRunner:
             with span("thumbnails"):
                 pictures = self._make_thumbnails(record, path, result, keeper, stills)
             size = path.stat().st_size
-        part, duration = record.options.time_range, result.video.duration
+        duration = result.video.duration
         # Usage counts the processed part, not the whole video.
         media_seconds = duration if part is None else part.seconds(duration)
         figures = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
@@ -346,7 +345,3 @@ class JobRunner:
                     raise
                 outages.REDIS.failed(error)
                 time.sleep(_REDIS_SECONDS)
-
-
-def _seconds(part: TimeRange | None) -> tuple[float, float | None] | None:
-    return None if part is None else (part.start, part.end)
