@@ -11,6 +11,8 @@ from tests.cli.extracted import Sentiloc
 @pytest.fixture
 def sentiloc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sentiloc:
     """The command's own entry point: exit code, standard output, standard error."""
+    # A terminal of 80 columns would break a long temporary path in the middle of a message.
+    monkeypatch.setenv("COLUMNS", "500")
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["sentiloc", *map(str, arguments)])
