@@ -15,6 +15,7 @@ from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
 from sentiloc.worker.extraction.stills import Stills, shrink
 from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
+from tests.support.full_disk import free_bytes, small_volume
 from tests.support.media import make_clip
 
 LIMITS = DecodeLimits(threads=1)
@@ -128,14 +129,25 @@ def test_thumbnails_come_from_stills_without_a_decoder(tmp_path: Path) -> None:
         assert make_thumbnails(missing, (0.5, 9.0), ThumbnailConfig(), LIMITS, nothing, stills=stills) == []
 
 
-def test_stills_end_where_the_disk_is_full(tmp_path: Path) -> None:
+def test_no_stills_are_kept_where_the_disk_is_full(tmp_path: Path) -> None:
     with kept(tmp_path) as stills, Path("/dev/full").open("wb", buffering=0) as full:
         file, stills._file = stills._file, full
         stills.add(5, 6, pictures_of(1)[0])
         stills._file = file
         stills.add(6, 7, pictures_of(1)[0])
-        assert stills.at(4.5) is not None
-        assert stills.at(5.5) is stills.at(6.5) is None
+        assert stills.at(4.5) is stills.at(5.5) is stills.at(6.5) is None
+
+
+def test_stills_leave_the_disk_to_the_features(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
+    with small_volume(tmp_path / "small", 2) as folder, Stills(320, 80, folder) as stills:
+        before, least, added = free_bytes(folder), free_bytes(folder), 0
+        while added < 100 and (not added or stills.at(0.0)):
+            stills.add(added, added + 1, noise)
+            least, added = min(least, free_bytes(folder)), added + 1
+        assert added > 10, "most of them fit"
+        assert free_bytes(folder) == before, "the space of those that were kept is free again"
+        assert least > 0.4 * before
 
 
 @pytest.mark.parametrize(

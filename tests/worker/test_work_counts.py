@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 import pytest
+from numpy.typing import NDArray
 
 from docs.tools.drawn_clip import draw_clip
 from sentiloc.model.weights import cached_weights
@@ -23,6 +24,8 @@ from sentiloc.worker.config import RuntimeConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import grab_frame
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.selection import Samples
+from sentiloc.worker.extraction.extraction import Part
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.pipelines.base import FeaturePipeline
 from sentiloc.worker.pipelines.registry import load_pipeline
 from sentiloc.worker.pipelines.thumbnails import keep_stills, make_thumbnails
@@ -94,6 +97,12 @@ def test_a_job_takes_no_more_steps_than_before(
     assert all(found[0][name] >= 0.5 * most for name, most in EXPECTED.items()), found[0]
 
 
+def decoded(data: bytes | None) -> NDArray[np.int_]:
+    """A JPEG as blue, green, red (height, width, 3)."""
+    assert data is not None
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.int_)
+
+
 @pytest.mark.skipif(cached_weights("yunet") is not None, reason="another face detector is installed here")
 def test_one_look_at_faces_per_snippet_halves_the_looks(
     pipeline: FeaturePipeline, clip: Path, counts: Counter[str]
@@ -117,10 +126,22 @@ def test_thumbnails_need_no_second_decoder(
     # The later of the two pictures that the networks look at is 0.16 s after the middle of a snippet.
     for data, peak in zip(found, peaks, strict=True):
         expected = grab_frame(clip, peak + 0.16, config.side_pixels, limits)
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        assert picture is not None
+        picture = decoded(data)
         assert picture.shape == expected.shape
-        assert np.abs(picture[:, :, ::-1].astype(int) - expected).mean() < 3
+        assert np.abs(picture[:, :, ::-1] - expected).mean() < 3
+
+
+def test_stills_of_a_part_have_the_video_s_times(
+    pipeline: FeaturePipeline, clip: Path, tmp_path: Path
+) -> None:
+    part, step = Part(first=6, end=9), pipeline.package.spec.snippet_seconds
+    with Stills(320, 80, tmp_path) as stills, Stills(320, 80, tmp_path) as of_all:
+        pipeline.extractor.extract(clip, lambda _stage, _done: None, part, stills=stills)
+        pipeline.extractor.extract(clip, lambda _stage, _done: None, stills=of_all)
+        assert [place for place in range(12) if stills.at((place + 0.5) * step)] == [6, 7, 8]
+        for place in (6, 7, 8):
+            one, whole = (decoded(found.at((place + 0.5) * step)) for found in (stills, of_all))
+            assert np.abs(one - whole).mean() < 2, "a decoder that begins later gives the same picture"
 
 
 def test_a_draft_looks_once_at_each_keyframe(

@@ -23,8 +23,8 @@ Image = NDArray[np.uint8]
 class Stills:
     """JPEGs of one picture per snippet, in an unnamed file in `folder` (default: the system's).
 
-    `side` is the longer side of a picture, which is never enlarged. With 320 pixels one takes about 7 kB. If the disk
-    is full, no more are kept: a thumbnail must not cost a job. Use as a context manager.
+    `side` is the longer side of a picture, which is never enlarged. With 320 pixels one takes about 7 kB. If they take
+    more space than is left on the disk, all are given up, because the job's features need it. Use as a context manager.
     """
 
     def __init__(self, side: int, quality: int, folder: Path | None = None) -> None:
@@ -44,16 +44,28 @@ class Stills:
         if self._is_full:
             return
         data = encode(shrink(picture, self.side), self._quality)
+        stop = len(data) + (self._stops[-1] if self._stops else 0)
         try:
             # An unbuffered write may be partial; what is missing counts as a full disk.
-            self._is_full = self._file.write(data) < len(data)
-        except OSError as error:
-            log.warning("no more stills are kept: %s", error)
+            self._is_full = self._file.write(data) < len(data) or stop > self._free_bytes()
+        except OSError:
             self._is_full = True
-        if not self._is_full:
-            self._begins.append(begin)
-            self._ends.append(end)
-            self._stops.append(len(data) + (self._stops[-1] if self._stops else 0))
+        if self._is_full:
+            self._give_up()
+            return
+        self._begins.append(begin)
+        self._ends.append(end)
+        self._stops.append(stop)
+
+    def _free_bytes(self) -> int:
+        disk = os.fstatvfs(self._file.fileno())
+        return disk.f_bavail * disk.f_frsize
+
+    def _give_up(self) -> None:
+        log.warning("no stills are kept: the disk is nearly full")
+        self._begins, self._ends, self._stops = array("d"), array("d"), array("q")
+        with suppress(OSError):
+            self._file.truncate(0)
 
     def at(self, seconds: float) -> bytes | None:
         """The JPEG for a time, if there is one."""
