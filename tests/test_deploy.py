@@ -23,7 +23,7 @@ ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 DASHBOARD = ROOT / "deploy/grafana/sentiloc.json"
 EVERYTHING = {
     "storage": {"endpoint": "http://s3:8333", "publicEndpoint": "https://s3.example"},
-    "settings": {"SENTILOC_RESULT_DAYS": 7},
+    "settings": {"SENTILOC_MAX_DURATION_SECONDS": 3600},
     "api": {
         "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls", "annotations": {"a/b": "c"}}
     },
@@ -74,6 +74,7 @@ def test_all_pods_are_locked_down() -> None:
     for pod in found:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
         for container in pod["containers"]:
             assert container["securityContext"] == {
                 "readOnlyRootFilesystem": True,

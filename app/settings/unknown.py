@@ -8,17 +8,23 @@ from difflib import get_close_matches
 from sentiloc.app.settings import Settings
 
 _PREFIX = "SENTILOC_"
-# Read elsewhere: by the client, by the command line, by the cache of weights, by a supervised worker, by the tests.
-_OTHERS = {"SERVER", "API_KEY", "DEBUG", "CACHE_DIR", "HEARTBEAT_FD", "DATA"}
+# Read elsewhere: by the client, the command line, the cache of weights and a supervised worker, and by the tests.
+_OTHERS = {
+    *("SERVER", "API_KEY", "DEBUG", "CACHE_DIR", "HEARTBEAT_FD"),
+    *("DATA", "GOLDEN", "CLIP", "OLDER_RELEASE"),
+}
 
 
 def unknown_settings(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that no part of Sentiloc reads, sorted by name. Empty values do not count."""
     known = [name.upper() for name in Settings.model_fields]
     # Pydantic reads names in any case.
-    named = {name.upper().removeprefix(_PREFIX): name for name, value in environment.items() if value}
-    lost = {short: name for short, name in named.items() if name.upper().startswith(_PREFIX)}
-    return [_sentence(lost[short], short, known) for short in sorted(lost.keys() - {*known, *_OTHERS})]
+    named = {
+        name.upper().removeprefix(_PREFIX): name
+        for name, value in environment.items()
+        if value and name.upper().startswith(_PREFIX)
+    }
+    return [_sentence(named[short], short, known) for short in sorted(named.keys() - {*known, *_OTHERS})]
 
 
 def _sentence(name: str, short: str, known: list[str]) -> str:

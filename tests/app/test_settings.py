@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pydantic import ValidationError
 from sentiloc.app.settings import Settings
 from sentiloc.app.settings.unknown import unknown_settings
 from tests.support.services import sentiloc_command
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -43,11 +46,31 @@ def test_a_misspelled_setting_is_named() -> None:
         "SENTILOC_XYZZY": "1",
         "SENTILOC_OLD": "",
         "HOME": "/root",
+        "XYZZY": "a variable of another program",
     }
     assert unknown_settings(given) == [
         "SENTILOC_APIKEYS is not a setting; did you mean SENTILOC_API_KEYS?",
         "SENTILOC_XYZZY is not a setting",
     ]
+
+
+def test_every_variable_that_the_code_reads_is_known() -> None:
+    read = re.compile(r'(?:environ(?:\.get)?[\[(]|envvar=)"(SENTILOC_\w+)"')
+    folders = (
+        "app",
+        "worker",
+        "model",
+        "sentiloc",
+        "clients/python",
+        "bench",
+        "experiments",
+        "recipes",
+        "tests",
+    )
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in paths for name in read.findall(path.read_text(encoding="utf-8"))}
+    assert {"SENTILOC_SERVER", "SENTILOC_CACHE_DIR", "SENTILOC_GOLDEN"} <= named
+    assert unknown_settings(dict.fromkeys(named, "1")) == []
 
 
 @pytest.mark.parametrize("command", [("api",), ("worker",), ("serve", "--host", "203.0.113.1")])

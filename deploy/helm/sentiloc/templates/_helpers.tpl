@@ -6,6 +6,8 @@ securityContext:
   fsGroup: 10001
   seccompProfile: {type: RuntimeDefault}
 automountServiceAccountToken: false
+# Without this, a release named sentiloc would give its pods variables such as SENTILOC_API_PORT, which are not settings.
+enableServiceLinks: false
 {{- end }}
 
 {{- define "sentiloc.container" -}}
