@@ -140,8 +140,9 @@ def test_a_decoder_fills_the_slot_first_that_was_given_back_last(pipe: tuple[int
 
 def test_a_decoder_ends_when_nobody_will_give_slots_back() -> None:
     read_fd, write_fd = os.pipe()
+    sender = Sender(-1, read_fd, slots=1)
+    assert sender.take_slot() == 0
     os.close(write_fd)
-    sender = Sender(-1, read_fd, slots=0)
     with pytest.raises(BrokenPipeError):
         sender.take_slot()
     os.close(read_fd)

@@ -15,11 +15,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 MAPPED_FROM = 16 << 20
 """Bytes from which a block is given back by itself: a picture for the networks takes 5 MB at most."""
 KEPT = 64 << 20
-"""Bytes of free memory at the heap's end that are kept."""
+"""Bytes of free memory that are kept at the end of each heap. Threads have heaps of their own."""
 
 
 def keep_freed_memory() -> None:
-    """Keep up to `KEPT` bytes. C libraries without this option do what they did before."""
+    """Keep up to `KEPT` bytes in each heap. C libraries without this option, such as musl, work as before."""
     if sys.platform != "linux":
         return
     with suppress(OSError, AttributeError):
