@@ -25,3 +25,8 @@ def test_the_defaults_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch,
     assert config.cache == CacheConfig(folder=settings.features_dir)
     assert runtime_config(settings) == RuntimeConfig()
     assert thumbnail_config(settings) == ThumbnailConfig()
+
+
+def test_settings_of_the_networks_are_passed_on() -> None:
+    config = runtime_config(Settings(threads=3, face_looks=1, gpu_memory_bytes=1000))
+    assert (config.threads, config.face_looks, config.gpu_memory_bytes) == (3, 1, 1000)

@@ -67,6 +67,7 @@ class OnePipeline(Pipelines):
         self.asked: SegmentOptions | None = None
         self.part: tuple[float, float | None] | None = None
         self.track_and_draft: tuple[int | None, bool] | None = None
+        self.stills: Stills | None = None
         self.models = ("m",)
 
     def served(self) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -85,6 +86,7 @@ class OnePipeline(Pipelines):
         is_draft: bool = False,
     ) -> Any:
         self.asked, self.part, self.track_and_draft = options, time_range, (audio_track, is_draft)
+        self.stills = stills
         return self._work(path, report)
 
     def get(self, name: str) -> Any:
@@ -168,6 +170,7 @@ def test_a_job_s_options_reach_the_pipeline(settings: Settings, store: JobStore)
     assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
     assert pipeline.asked == SegmentOptions(threshold=0.7, labels=("positive",))
     assert pipeline.track_and_draft == (1, True)
+    assert pipeline.stills is None, "a draft has to be fast"
 
 
 @pytest.mark.parametrize(
@@ -647,10 +650,27 @@ def test_a_part_of_a_video_is_processed_and_counted_alone(settings: Settings, st
     assert read_counts(store.redis, settings.redis_prefix).get("media_milliseconds") == 30_000
 
 
-def test_segments_get_their_pictures(settings: Settings, store: JobStore) -> None:
-    class Found(Answer):
-        segments = (Segment(start=0.2, end=0.8, label="positive", confidence=0.9, peak=0.5),)
+class Found(Answer):
+    """A result with one segment."""
 
+    segments = (Segment(start=0.2, end=0.8, label="positive", confidence=0.9, peak=0.5),)
+
+
+def test_pictures_are_those_that_the_pipeline_kept(settings: Settings, store: JobStore) -> None:
+    """The file is no video, so no decoder could make one."""
+
+    def work(*_: object) -> Answer:
+        assert pipeline.stills is not None
+        pipeline.stills.add(0.0, 0.64, np.zeros((48, 64, 3), np.uint8))
+        return Found()
+
+    job, pipeline = submit(store, settings), OnePipeline(settings, work)
+    assert JobRunner(settings, store, LocalStorage(settings.data_dir), pipeline).run(job.id)
+    assert get(store, job).thumbnails == 1
+    assert LocalStorage(settings.data_dir).read(thumbnail_key(job.id, 1, 0)).startswith(b"\xff\xd8")
+
+
+def test_segments_get_their_pictures(settings: Settings, store: JobStore) -> None:
     job = submit(store, settings)
     make_clip(settings.data_dir / "clip.mp4", seconds=1.0)
     (settings.data_dir / "clip.mp4").replace(settings.data_dir / job.source_key)

@@ -23,8 +23,8 @@ class PacketSource:
     """The packets of `streams` with repaired time stamps.
 
     A file that breaks off is treated as if it had ended there. `others_end` is the time in seconds from time 0 up to
-    which the file's other streams go. It distinguishes a file whose unread sound is
-    the longest stream from one that breaks off.
+    which the file's other streams go. It distinguishes a file whose unread sound is the longest stream from one that
+    breaks off.
     """
 
     def __init__(self, media: Media, streams: list[Any]) -> None:
