@@ -5,7 +5,7 @@ import { $, make } from "./dom.js";
 const EXPLAINED = {
   sentiment: (calibrated) => [
     ["Confidence, such as 90 %", calibrated
-      ? "About this share of the segments with this number is right: the right label, and at least a third of the time in common with what people marked. It was measured on videos that the model had never seen. Yours may differ from them."
+      ? "About this share of the segments with this number is right: the right label, and at least a third of the time in common with what people marked. It was measured on videos that the model had never seen, not on yours. On other kinds of video fewer can be right: the model card has the figures."
       : "How sure the model is. Nobody has measured how often it is right at each number: compare segments by it, but do not read it as a probability."],
     ["By hand", "Somebody drew or changed this segment. The model says nothing about it."],
     ["Strength: the height of the curve", "How strongly the model reacts at a moment. It has no number, because it is not a probability. Look at where it rises, and how long it stays high."],
