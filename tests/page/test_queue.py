@@ -103,12 +103,12 @@ def test_unreadable_files_are_reported_before_the_upload(visit: Visitor, ten: Pa
     page.set_input_files("#file", sorted(tmp_path.glob("*.mp4")))
     wait_for(lambda: items(page, "refused") == 3)
     said = page.inner_text("#queue-list")
-    for words in ("is empty", "not a video", "104.9 MB"):
+    for words in ("is empty", "as a video", "104.9 MB"):
         assert words in said
     assert not [path for method, path in person.asked if method == "POST"]
     page.set_input_files("#file", tmp_path / "letter.mp4")
     page.wait_for_selector("#problem:not([hidden])")
-    assert "not a video" in page.inner_text("#problem-detail")
+    assert "as a video" in page.inner_text("#problem-detail")
     assert not [path for method, path in person.asked if method == "POST"]
 
 
